@@ -53,6 +53,8 @@ from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
 from runtime.connection import connect
+from runtime.encryption.codec import encrypted
+from runtime.encryption.opening import keyring_of
 from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
@@ -62,7 +64,7 @@ from runtime.process.slots import ActivityWorker
 from runtime.process.workers import Workers, running
 from runtime.secrets import Secrets
 from runtime.settings import Settings
-from runtime.store import StoreError
+from runtime.store import Store, StoreError
 from runtime.store.watch import Watch, watching
 from runtime.telemetry import logs
 from runtime.telemetry.telemetry import PATIENCE, Telemetry, temporal_runtime
@@ -242,18 +244,22 @@ async def serve(
                 health_pages(health_port, {"worker": is_ready, "store": has_store}, host=health_host)
             )
         metrics = temporal_runtime(metrics_port, host=metrics_host)
-        client = await connect(role="worker", patience=WAIT, runtime=metrics)
+        store = await stack.enter_async_context(Store.open(settings.store.get_secret_value(), patience=WAIT))
+        keys = keyring_of(settings, store)
+        client = await connect(role="worker", patience=WAIT, runtime=metrics, converter=encrypted(keys, worker=True))
         await search_attributes.ensure(client)
         opened = await stack.enter_async_context(
             services(
                 settings,
+                store=store,
                 destinations=destinations,
                 policies=policies,
                 channels=channels,
                 deadline=deadline,
-                patience=WAIT,
             )
         )
+        if not keys.encrypts:
+            logger.warning("payloads are in clear for whoever reads Temporal: SCENARIO_ENCRYPTION_KEYS encrypts them")
         if WEBHOOK.queue in queues:
             warn_of_short(opened.secrets)
         watch = await stack.enter_async_context(watching(opened.store))

@@ -17,6 +17,7 @@ from activities.counting import COUNT, Passages
 from activities.goal import count
 from activities.interface import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
+from runtime.store.erasure import ERASED
 from scenario.entry.admission import (
     Mistaken,
     Refused,
@@ -106,6 +107,8 @@ class AdmissionActivities:
         if is_too_large(admission.entry, LARGEST):
             raise Refused(f"the entry is larger than {LARGEST // 1024} KB: leave out what no template names")
         entry = parse_entry(admission.entry)
+        if await self._store.is_erased(entry.contact_id):
+            raise Refused(ERASED)
         opened = await open_for(entry, self._content, self._store)
         lots = self._lots_of(opened)
         check_trigger(entry, opened.scenario)

@@ -19,8 +19,11 @@ from temporalio.client import Client
 from activities import policies_file
 from activities.content import Content
 from activities.webhook.destinations.reading import read
+from gateway import erasing
 from gateway.admissions import AdmissionWatch
 from gateway.entries import Entered, EntryClient
+from gateway.erasing import Erasing
+from gateway.errors import UnknownJourney
 from gateway.journeys import listing, view
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
@@ -38,6 +41,9 @@ from gateway.stats.stats import Stats
 from gateway.telling import Heard, Telling
 from gateway.why.why import Why, why
 from runtime.connection import connect
+from runtime.encryption.codec import encrypted
+from runtime.encryption.keyring import Erased, Keyring
+from runtime.encryption.opening import keyring_of
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 
@@ -106,8 +112,9 @@ class ScenarioClient(ManyOperations, Telling):
             StoreError: The store cannot be opened, or has to be made or brought up to date first.
         """
         settings = settings or Settings()
-        temporal = await connect(role="scenario", patience=patience)
         async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
+            converter = encrypted(keyring_of(settings, store))
+            temporal = await connect(role="scenario", patience=patience, converter=converter)
             client = cls(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
             try:
                 yield client
@@ -160,6 +167,21 @@ class ScenarioClient(ManyOperations, Telling):
         """What tells of many journeys that were started whether they came in: one watch for all."""
         return AdmissionWatch(self.temporal, self.store)
 
+    async def erase(self, contact: str, *, operator: str, reason: str, dry_run: bool = False) -> Erasing:
+        """Erases a contact, for good: see `gateway.erasing`.
+
+        Args:
+            contact: The contact's id.
+            operator: Who.
+            reason: Why, for the report.
+            dry_run: Only tell what there is.
+        """
+        sealing = self.store.sealing
+        keyring = sealing if isinstance(sealing, Keyring) else Keyring(self.store, None)
+        return await erasing.erase(
+            self.temporal, self.store, keyring, contact, operator=operator, reason=reason, dry_run=dry_run
+        )
+
     async def trouble(self) -> str | None:
         """Why the store cannot be used now, its disk full, say; None where it can. Nobody is admitted meanwhile."""
         try:
@@ -178,7 +200,10 @@ class ScenarioClient(ManyOperations, Telling):
         Raises:
             UnknownJourney: Neither Temporal nor the store knows it.
         """
-        return await view.view(self.temporal, self.store, journey, run_id)
+        try:
+            return await view.view(self.temporal, self.store, journey, run_id)
+        except Erased as error:  # Temporal has not deleted its history yet
+            raise UnknownJourney(f"the journey {journey} cannot be read: {error}") from None
 
     async def why(
         self,

@@ -21,6 +21,7 @@ from gateway.errors import JourneyFailed, MistakenEntry, NotEntered, UnderWay
 from gateway.starting import under
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
+from runtime.store.erasure import ERASED
 from scenario.entry.admission import Mistaken, Refused, identity
 from scenario.entry.entry import is_too_deep, parse_entry
 from scenario.entry.plain_json import DEEPEST, unsent
@@ -107,6 +108,8 @@ class EntryClient:
             raise MistakenEntry(str(error), at=error.at, meant=error.meant) from None
         except Refused as error:
             raise NotEntered(str(error)) from None
+        if await self._store.is_erased(parsed.contact_id):
+            raise NotEntered(ERASED)
         try:
             temporal = self._temporal if request is None else under(request, self._temporal)
             handle = await temporal.start_workflow(

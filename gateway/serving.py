@@ -6,6 +6,7 @@ Each way is a part of its own, told from the others by how its paths begin:
 |---|---|---|
 | callbacks | ``/callbacks/ /u/ /inbound/`` | receivers and contacts: open to the world |
 | api | ``/v1/`` | engines, with a key |
+| codec | ``/codec/`` | Temporal's UI and command line, with a key |
 | pages | all others | people, with a key |
 
 ``/healthz`` is answered beside them. A process serves the parts that it is asked to: what is open to the world can so
@@ -34,12 +35,17 @@ from gateway.authoring.work import Setup
 from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
+from gateway.codec import app as codec
 from gateway.operations.background import running_operations
 from gateway.outbox import Outbox
 from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
 from runtime.callback import Callbacks
 from runtime.connection import connect
+from runtime.data_converter import CONVERTER
+from runtime.encryption.codec import encrypted
+from runtime.encryption.opening import keyring_of
+from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
 from runtime.process.http_guard import ALIVE
 from runtime.process.http_server import DRAIN, HttpServer
@@ -62,6 +68,7 @@ class Parts:
     api: bool = False
     pages: bool = False
     callbacks: bool = False
+    codec: bool = False
 
 
 class Front:
@@ -149,15 +156,24 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
         loop.add_signal_handler(number, ask_to_stop)
     async with AsyncExitStack() as stack:
         listening = await stack.enter_async_context(HttpServer(port, host, purpose="the gateway"))
-        temporal = await connect(role="gateway", patience=60.0, runtime=temporal_runtime())
         parts: dict[str, ASGIApp] = {}
         what: list[str] = []
+        if wanted.codec and not Wrapping.configured(settings):
+            raise SettingsError("there is nothing to decode: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
         # Without these, what is open to the world has no way to the store.
-        needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) is not None
+        needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) or Wrapping.configured(settings)
         store = crew = None
+        converter = CONVERTER
         if needs_store:
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)
+            keyring = keyring_of(settings, store)
+            converter = encrypted(keyring)
+            if wanted.codec:
+                parts[f"{codec.PREFIX}/"] = codec.application(keyring, Keys(store), origins_in(settings.codec_origins))
+                what.append("the codec")
+        temporal = await connect(role="gateway", patience=60.0, runtime=temporal_runtime(), converter=converter)
+        if store is not None:
             client = ScenarioClient(
                 temporal, store, settings.platform_timezone, settings.destinations, settings.policies
             )

@@ -15,8 +15,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.content import Content
 from activities.goal import count
 from gateway import events
-from gateway.errors import UnknownJourney
+from gateway.errors import BadInput, UnknownJourney
 from runtime.store import Store, StoredEntry
+from runtime.store.erasure import ERASED
 from scenario.steps.host import Event
 
 
@@ -145,6 +146,8 @@ class Telling:
     async def _tell(
         self, contact: str, signal: str, argument: dict[str, Any], scenarios: Collection[str] | None
     ) -> int | None:
+        if await self.store.is_erased(contact):
+            raise BadInput(ERASED)
         running = await self.store.running(contact)
         if not running and not await self.store.knows(contact):
             return None

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, get_args
 
-Scope = Literal["enter", "events", "read", "operate", "publish", "erase"]
+Scope = Literal["enter", "events", "read", "operate", "publish", "erase", "decode"]
 """What a key may be good for: let contacts in; tell events and changes; look; operate journeys; publish scenarios;
-erase contacts."""
+erase contacts; decode what is encrypted (`gateway.codec`)."""
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 

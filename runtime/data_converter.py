@@ -109,7 +109,14 @@ class BriefFailures(DefaultFailureConverter):
             failure.stack_trace = ""
 
 
+class EncodedFailures(BriefFailures):
+    """The same, with messages and stack traces where a codec reaches them."""
+
+    def __init__(self) -> None:
+        super().__init__(encode_common_attributes=True)
+
+
 CONVERTER: Final = dataclasses.replace(
     pydantic_data_converter, payload_converter_class=JsonPayloads, failure_converter_class=BriefFailures
 )
-"""The data converter of every client and worker."""
+"""The data converter of every client and worker that encrypt nothing."""

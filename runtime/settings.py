@@ -48,7 +48,11 @@ class Settings(BaseSettings):
         suppression_key_previous: Keys that were in use before, separated by commas.
         bounce_address: Where e-mails bounce to, see `runtime.return_path`. None: to their sender.
         inbound_key: What a mail server shows that hands bounces in: 32 random bytes or more, as base64.
+        encryption_keys: What contacts' keys are wrapped by, see `runtime.encryption`: keys in base64, separated by
+            commas, the newest first. None: what Temporal and the store hold is in clear.
+        encryption_keys_file: A file that says the same, where it is not to stand in the environment.
         temporal_ui: Where people reach Temporal's UI, for pages to link to. None: they link to nothing there.
+        codec_origins: Of Temporal's UI, whose scripts may have payloads decoded, separated by commas.
         api_origins: Origins of pages elsewhere whose scripts may use the API, separated by commas. None: no others.
         platform_timezone: IANA zone of the dates that the platform writes without one.
 
@@ -75,6 +79,9 @@ class Settings(BaseSettings):
     suppression_key_previous: SecretStr | None = None
     bounce_address: str | None = None
     inbound_key: SecretStr | None = None
+    encryption_keys: SecretStr | None = None
+    encryption_keys_file: FilePath | None = None
+    codec_origins: str | None = None
     api_origins: str | None = None
     temporal_ui: str | None = None
     platform_timezone: str = "Europe/Paris"
@@ -93,6 +100,7 @@ class Settings(BaseSettings):
             "suppression_key_previous",
             "bounce_address",
             "inbound_key",
+            "encryption_keys",
             "temporal_ui",
             "api_origins",
             "platform_timezone",
@@ -119,6 +127,9 @@ _WANTED: Final = {
     "bounce_address": "must be an address such as bounces@mail.example.com, with 21 ASCII letters, digits, '.', '-' "
     "and '_' at most before its '@'",
     "inbound_key": _KEY,
+    "encryption_keys": "must be keys in base64, of at least 32 random bytes each, separated by commas",
+    "encryption_keys_file": "must name a file that exists",
+    "codec_origins": "must be origins such as https://temporal.example.com, separated by commas, without paths",
     "api_origins": "must be origins such as https://shop.example.com, separated by commas, without paths",
     "temporal_ui": "must be an address such as https://temporal.example.com, without user, query or fragment",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
@@ -211,6 +222,8 @@ _GOOD: Final[dict[str, Callable[[str], bool]]] = {
     "suppression_key_previous": lambda text: all(map(_is_key, text.split(","))),
     "bounce_address": lambda text: bool(_BOUNCES.fullmatch(text)),
     "inbound_key": _is_key,
+    "encryption_keys": lambda text: all(map(_is_key, text.split(","))),
+    "codec_origins": lambda text: all(map(_ORIGIN.fullmatch, origins_in(text))),
     "api_origins": lambda text: all(map(_ORIGIN.fullmatch, origins_in(text))),
     "temporal_ui": _is_address,
     "platform_timezone": _is_zone,

@@ -185,9 +185,9 @@ class Operation:
             if not done.left:
                 return False
             state.after = done.after
-            if done.answered or not done.asked:
+            if done.answered:
                 state.silent_since, state.silences = None, 0
-            elif not await _is_patient(state, done, closing):
+            elif done.asked and not await _is_patient(state, done, closing):
                 return False
             if workflow.info().is_continue_as_new_suggested():
                 break

@@ -14,6 +14,7 @@ from gateway.api import (
     authoring,
     deliveries,
     entries,
+    erasure,
     events,
     journeys,
     openapi,
@@ -42,6 +43,7 @@ TOLD: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location")
 """Headers that scripts of other origins may send, and read."""
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     entries.router,
+    erasure.router,
     events.router,
     journeys.router,
     operations.router,

@@ -54,18 +54,23 @@ class Caller:
         """Whether the key is good for this."""
         return scope in self.key.scopes
 
-    def may_use(self, scenario: str) -> bool:
-        """Whether the key is for this scenario."""
+    def may_use(self, scenario: str | None) -> bool:
+        """Whether the key is for this scenario; of None, for all."""
         return self.key.scenarios is None or scenario in self.key.scenarios
 
-    def check(self, scenario: str) -> None:
-        """Makes sure that the key is for a scenario.
+    def check(self, scenario: str | None, where: str = "?scenario=") -> None:
+        """Makes sure that the key is for a scenario, or where none is named for all.
+
+        Args:
+            scenario: Its name.
+            where: Where it can be named.
 
         Raises:
             Problem: It is not.
         """
         if not self.may_use(scenario):
-            raise Problem("forbidden", "this key is not for that")
+            named = "other scenarios" if scenario is not None else f"some scenarios: name one of them, {where}"
+            raise Problem("forbidden", f"this key is for {named}")
 
 
 class Keys:
@@ -143,11 +148,11 @@ class Authentication:
             Problem: Nobody may make it who shows such a key.
         """
         if scope["type"] == "http" and not (scope["path"] in self._public and scope["method"] in ("GET", "HEAD")):
-            scope.setdefault("state", {})["caller"] = await caller_of(self._keys, _shown(scope))
+            scope.setdefault("state", {})["caller"] = await caller_of(self._keys, shown(scope))
         await self._application(scope, receive, send)
 
 
-def _shown(scope: Connection) -> str | None:
+def shown(scope: Connection) -> str | None:
     """The key that a request shows; None where it shows none, or several."""
     given = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(given) != 1:
@@ -176,7 +181,7 @@ def requires(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     async def check(request: Request, _described: Annotated[Any, Security(bearer)]) -> Caller:
         caller: Caller = request.state.caller
         if not caller.has(scope):
-            raise Problem("forbidden", "this key is not for that")
+            raise Problem("forbidden", f"this key is not for that: it needs the scope '{scope}'")
         return caller
 
     return check
@@ -187,3 +192,4 @@ Telling = Annotated[Caller, Security(requires("events"))]
 Reading = Annotated[Caller, Security(requires("read"))]
 Operating = Annotated[Caller, Security(requires("operate"))]
 Publishing = Annotated[Caller, Security(requires("publish"))]
+Erasing = Annotated[Caller, Security(requires("erase"))]

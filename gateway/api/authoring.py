@@ -152,7 +152,7 @@ class Previewed(BaseModel):
     exit: list[ExitRule] | None = None
 
 
-@router.post("/check", openapi_extra=described(SourceBody))
+@router.post("/check", response_model_exclude_none=True, openapi_extra=described(SourceBody))
 async def check_scenario(request: Request, authors: Authors, caller: Publishing) -> Checked:
     """Everything that is wrong with a scenario, at its line and column. Nothing is stored."""
     del caller  # the key is good for it: that is all

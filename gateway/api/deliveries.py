@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
 from gateway.api.authentication import Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor
-from gateway.api.problem import Problem
+from gateway.api.moment import Moment
 from gateway.journeys.as_json import attempt
 from gateway.journeys.next_tries import to_come
 
@@ -22,7 +22,22 @@ Outcome = Literal["delivered", "retry", "failed", "unknown", "skipped", "cancell
 
 
 class AttemptBody(BaseModel):
-    """One try of a delivery. What was sent is not on record: `GET /v1/journeys/{id}` tells how to see it again."""
+    """One try of a delivery. What was sent is not on record.
+
+    Attributes:
+        run_id: The journey's run.
+        scenario: The scenario's name.
+        version: The number of the version that the journey followed.
+        step: The step that sent it.
+        channel: `webhook`, `email` or `sms`.
+        destination: A destination's name, a host, a mail server or a provider.
+        contact_id: To whom.
+        started_at: When.
+        milliseconds: How long it took.
+        outcome: How it ended.
+        next_try_at: When it is tried again, where that is still to come.
+        trace_id: Of its trace, where there is one.
+    """
 
     delivery_id: str = Field(description="The same over all its attempts: also the webhook-id, the Message-ID")
     attempt: int = Field(description="1, 2, …; starts again when an operator retries the step")
@@ -53,7 +68,7 @@ class Attempts(BaseModel):
 
 
 class _Place(TypedDict):
-    at: AwareDatetime
+    at: Moment
     attempt: int
     delivery: str
 
@@ -73,15 +88,12 @@ async def list_deliveries(
     error: Annotated[
         str | None, Query(max_length=100, description="Only those with this kind of error; of what was skipped, why")
     ] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Only those that began then or later")] = None,
+    since: Annotated[Moment | None, Query(description="Only those that began then or later")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Attempts:
     """The attempts of deliveries, the newest first."""
-    if scenario is not None:
-        caller.check(scenario)
-    elif caller.key.scenarios is not None:
-        raise Problem("forbidden", "this key is for some scenarios: name one of them, ?scenario=")
+    caller.check(scenario)
     place = decode_cursor(cursor, _Place) if cursor else None
     found = await client.store.deliveries(
         journey,

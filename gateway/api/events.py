@@ -8,10 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Request
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
+    StrictInt,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -21,6 +21,7 @@ from gateway.api.app_state import Client
 from gateway.api.authentication import Caller, Telling
 from gateway.api.batch import LINES, Batch, BatchAnswer, Item, ItemResult
 from gateway.api.idempotency import RequestId
+from gateway.api.moment import Moment
 from gateway.api.problem import Mistake, Problem, pointer_to, problems, sentence_of
 from gateway.client import ScenarioClient
 from scenario.entry.values import as_id
@@ -46,12 +47,12 @@ class Event(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    contact: Annotated[Id | int | None, AfterValidator(as_id), Field(examples=["3028687"])] = None
+    contact: Annotated[Id | StrictInt | None, AfterValidator(as_id), Field(examples=["3028687"])] = None
     journey: Annotated[str | None, StringConstraints(min_length=1, max_length=1000)] = None
     name: EventName
     properties: dict[str, Any] = Field(default_factory=dict[str, Any], examples=[{"order_id": "CGX0094"}])
     id: Annotated[str | None, StringConstraints(min_length=1, max_length=200)] = None
-    at: AwareDatetime | None = None
+    at: Moment | None = None
 
     @model_validator(mode="after")
     def _whom(self) -> Self:

@@ -19,6 +19,7 @@ class FindingBody(BaseModel):
     severity: Literal["error", "warning"] = Field(description="A scenario with an error cannot be published")
     code: str = Field(description="A short word for programs", examples=["unknown-key"])
     message: str = Field(description="One sentence for the author")
+    did_you_mean: str | None = Field(None, description="What was probably meant, where one word says that")
 
 
 def failed(findings: Sequence[Mapping[str, Any]], scenario: str, *, json: bool) -> Problem:
@@ -34,6 +35,7 @@ def failed(findings: Sequence[Mapping[str, Any]], scenario: str, *, json: bool) 
             pointer=_pointer(found["file"], scenario) if json else "",
             code=found["code"],
             detail=found["message"],
+            did_you_mean=found.get("did_you_mean"),
             file=found["file"],
             line=found["line"],
             column=found["column"],

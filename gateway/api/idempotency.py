@@ -11,6 +11,7 @@ id as before, by which Temporal and journeys know what they have been told alrea
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import re
@@ -92,7 +93,7 @@ class Idempotency:
         collected = _Collected()
         try:
             await self._application(scope, receive, collected)
-        except Exception:
+        except (Exception, asyncio.CancelledError):  # the latter where the server stops: another may carry it out
             await self._settle(self._store.give_up_request(taken))
             raise
         if collected.is_kept and scope["state"].get("settled", True):

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Caller, Operating, Reading
+from gateway.api.authentication import Operating, Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
 from gateway.api.idempotency import RequestId
+from gateway.api.moment import Moment
 from gateway.api.problem import Mistake, Problem, problems
 from gateway.client import ScenarioClient
 from gateway.journeys import as_json, listing
@@ -158,7 +159,7 @@ class MoreBody(BaseModel):
 
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["newest"] | None = None
     now: bool | None = None
-    retry: dict[str, float | int | str] | None = Field(None, examples=[{"maximum_interval": "1h"}])
+    retry: dict[str, StrictInt | StrictFloat | StrictStr] | None = Field(None, examples=[{"maximum_interval": "1h"}])
     map: dict[str, str] | None = Field(None, examples=[{"wait-2": "wait-3"}])
     waits: Literal["keep", "restart"] | None = None
 
@@ -201,7 +202,7 @@ class _Place(TypedDict):
     run: str
 
 
-class _HeldPlace(TypedDict):
+class _SearchedPlace(TypedDict):
     token: str
 
 
@@ -225,17 +226,17 @@ async def list_journeys(
         str | None, Query(max_length=50, description="Only those held for this, in one word", examples=["exhausted"])
     ] = None,
     since: Annotated[
-        AwareDatetime | None, Query(description="Only those let in then or later; of held ones, those held since then")
+        Moment | None, Query(description="Only those let in then or later; of held ones, those held since then")
     ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Listed:
     """Journeys, the newest first; with `state=held`, `destination` or `reason` those that wait for an operator.
 
-    What journeys are doing is some moments behind. A page of held ones may have fewer than `limit`, and none, although
-    others follow: go by `next`.
+    What journeys are doing is some moments behind. With a `step`, or a `state` before they are over, a page may have
+    fewer than `limit`, and none, although others follow: go by `next`.
     """
-    _check(caller, scenario)
+    caller.check(scenario)
     if version is not None and scenario is None:
         raise _mistake("version", "a version goes with a scenario: name it")
     which: dict[str, Any] = {"scenario": scenario, "version": version, "contact": contact, "step": step, "since": since}
@@ -243,6 +244,11 @@ async def list_journeys(
         if state not in (None, "held"):
             raise _mistake("state", "'destination' and 'reason' are for held journeys: leave 'state' out")
         return await _held(client, Which(**which, destination=destination, reason=reason), limit, cursor)
+    if step is not None and state in listing.OVER:
+        raise _mistake("step", "'step' is for journeys under way: leave it or 'state' out")
+    if step is not None or state in ("running", "waiting", "paused"):
+        return await _under_way(client, which, state, limit, cursor)
+    del which["step"]
     place = decode_cursor(cursor, _Place) if cursor else None
     after = place and await client.store.entry(place["journey"], place["run"])
     if place and after is None:
@@ -255,12 +261,31 @@ async def list_journeys(
     return Listed(items=_bodies(found[:limit]), next=following)
 
 
+async def _under_way(
+    client: ScenarioClient, which: dict[str, Any], state: str | None, limit: int, cursor: str | None
+) -> Listed:
+    since = which.pop("since")
+    found, following = await listing.searched(
+        client.temporal, client.store, **which, state=state, size=limit, after=_token(cursor)
+    )
+    fitting = [item for item in found if state in (None, item.state)]
+    if since is not None:
+        fitting = [item for item in fitting if item.entered_at is not None and item.entered_at >= since]
+    return _page(fitting, following)
+
+
 async def _held(client: ScenarioClient, which: Which, limit: int, cursor: str | None) -> Listed:
+    return _page(*await held_page(client.temporal, client.store, which, size=limit, after=_token(cursor)))
+
+
+def _token(cursor: str | None) -> bytes | None:
     try:
-        token = bytes.fromhex(decode_cursor(cursor, _HeldPlace)["token"]) if cursor else None
+        return bytes.fromhex(decode_cursor(cursor, _SearchedPlace)["token"]) if cursor else None
     except ValueError:
         raise no_cursor() from None
-    found, following = await held_page(client.temporal, client.store, which, size=limit, after=token)
+
+
+def _page(found: list[ListedJourney], following: bytes | None) -> Listed:
     return Listed(items=_bodies(found), next=encode_cursor({"token": following.hex()}) if following else None)
 
 
@@ -311,18 +336,6 @@ async def operate_journey(
         more.setdefault("version", "newest")
     send = client.sender(verb, operator=operator, reason=body.reason, update_id=request and str(request), **more)
     return Operated(journey=journey, progress=await send(JourneyTarget(journey, body.step)))
-
-
-def _check(caller: Caller, scenario: str | None) -> None:
-    """Makes sure that a key is for the scenarios of a list.
-
-    Raises:
-        Problem: It is not.
-    """
-    if scenario is not None:
-        caller.check(scenario)
-    elif caller.key.scenarios is not None:
-        raise Problem("forbidden", "this key is for some scenarios: name one of them, ?scenario=")
 
 
 def _mistake(where: str, sentence: str) -> Problem:

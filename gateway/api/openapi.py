@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from gateway.api import problem
 from gateway.api.body import WRITING
@@ -61,8 +62,9 @@ def _complete(document: dict[str, Any]) -> None:
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in {**_problems(), "Entry": SCHEMA}.items():
         schemas.setdefault(name, schema)
-    for schema in schemas.values():
-        _tell_attributes(schema)
+    models = {model.__name__: model for model in _models(BaseModel)}
+    for name, schema in schemas.items():
+        _tell_attributes(schema, models.get(name))
     for method, operation in _operations(document):
         if "description" in operation:
             operation["description"] = _parted(operation["description"])[0]
@@ -91,10 +93,19 @@ def _problems() -> dict[str, Any]:
     return {**inner, "ProblemBody": schema}
 
 
-def _tell_attributes(schema: dict[str, Any]) -> None:
+def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for derived in model.__subclasses__():
+        if derived.__module__.startswith("gateway.api."):
+            yield derived
+        yield from _models(derived)
+
+
+def _tell_attributes(schema: dict[str, Any], model: type[BaseModel] | None) -> None:
     if "description" not in schema:
         return
     schema["description"], attributes = _parted(schema["description"])
+    for base in model.__mro__[1:] if model else ():  # a docstring says nothing of what is inherited
+        attributes = {**_parted(base.__doc__ or "")[1], **attributes}
     for name, described in schema.get("properties", {}).items():
         if name in attributes:
             described.setdefault("description", attributes[name])

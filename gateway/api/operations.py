@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
@@ -15,6 +14,7 @@ from gateway.api.authentication import Caller, Operating, Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
 from gateway.api.idempotency import RequestId
 from gateway.api.journeys import MoreBody
+from gateway.api.moment import Moment
 from gateway.api.problem import Problem, problems
 from gateway.client import ScenarioClient
 from gateway.errors import UnknownOperation
@@ -22,14 +22,13 @@ from gateway.operations.batch import RATE
 from gateway.operations.progress import OperationState, OperationView
 from gateway.operations.request import FASTEST
 from gateway.operations.search import Which
-from gateway.operations.verbs import VERBS, WORDS, Word
+from gateway.operations.verbs import VERBS, Word
 from runtime.store import OperationItem
 from workflows.operation import SLOWEST
 
 router = APIRouter(tags=["operations"])
 
 Id = Annotated[str, Path(alias="id", min_length=1, max_length=80, description="The operation's id")]
-_NAMES: Final[Mapping[str, str]] = {**WORDS}
 Outcome = Literal["accepted", "refused", "unanswered", "stopped", "not_asked"]
 
 
@@ -55,7 +54,7 @@ class WhichBody(BaseModel):
     destination: str | None = Field(None, min_length=1, max_length=300)
     reason: str | None = Field(None, min_length=1, max_length=50, examples=["exhausted"])
     step: str | None = Field(None, min_length=1, max_length=300)
-    since: AwareDatetime | None = None
+    since: Moment | None = None
 
 
 class ManyBody(MoreBody):
@@ -199,10 +198,7 @@ async def begin_operation(
     body: ManyBody, client: Client, caller: Operating, request: RequestId, response: Response
 ) -> OperationBody:
     """Begins an operation on all journeys that fit. It goes on by itself, also over a restart of this server."""
-    if body.which.scenario is not None:
-        caller.check(body.which.scenario)
-    elif caller.key.scenarios is not None:
-        raise Problem("forbidden", "this key is for some scenarios: name one of them in which.scenario")
+    caller.check(body.which.scenario, "which.scenario")
     begun = await client.operate(
         VERBS[body.operation],
         Which(**dict(body.which)),
@@ -229,7 +225,9 @@ async def list_operations(client: Client, caller: Reading, limit: Limit = 50, cu
         raise no_cursor() from None
     page = found[:limit]
     following = encode_cursor({"operation": page[-1].id}) if len(found) > limit else None
-    return OperationsBody(items=[_body(item) for item in page if _may_see(caller, item)], next=following)
+    return OperationsBody(
+        items=[_body(item) for item in page if caller.may_use(item.which.get("scenario"))], next=following
+    )
 
 
 @router.get("/operations/{id}", responses=problems("not-found"))
@@ -269,20 +267,13 @@ async def stop_operation(operation: Id, body: StopBody, client: Client, caller: 
 
 async def _seen(operation: str, client: ScenarioClient, caller: Caller) -> OperationView:
     seen = await client.operation(operation)
-    if not _may_see(caller, seen):
-        raise Problem("forbidden", "this key is not for that")
+    if not caller.may_use(seen.which.get("scenario")):
+        raise Problem("forbidden", "this key is for some scenarios, and the operation is not about one of them")
     return seen
 
 
-def _may_see(caller: Caller, seen: OperationView) -> bool:
-    if caller.key.scenarios is None:
-        return True
-    scenario = seen.which.get("scenario")
-    return scenario is not None and caller.may_use(scenario)
-
-
 def _body(seen: OperationView) -> OperationBody:
-    return OperationBody.model_validate({**vars(seen), "operation": _NAMES.get(seen.verb, seen.verb)})
+    return OperationBody.model_validate({**vars(seen), "operation": seen.word})
 
 
 def _item(item: OperationItem) -> ItemBody:

@@ -67,7 +67,16 @@ class Mistake(BaseModel):
 
 
 class ProblemBody(BaseModel):
-    """A problem (RFC 9457)."""
+    """A problem (RFC 9457).
+
+    Attributes:
+        type: A name of its kind, made of `code`.
+        title: Its kind, for people.
+        status: The answer's.
+        code: Its kind, for programs: stable.
+        detail: What is wrong, and what to do, for people.
+        errors: Each mistake of the request, where it has some.
+    """
 
     type: str = Field(examples=["urn:scenario-runner:not-entered"])
     title: str

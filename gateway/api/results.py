@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from gateway import results as made
 from gateway.api.app_state import Client
 from gateway.api.authentication import Reading
+from gateway.api.moment import Moment
 from gateway.api.problem import Problem, problems
 from gateway.api.scenarios import Name, require
 
@@ -65,7 +66,7 @@ async def show_results(
     client: Client,
     caller: Reading,
     version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only those whom this one let in")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Only those who were let in then or later")] = None,
+    since: Annotated[Moment | None, Query(description="Only those who were let in then or later")] = None,
 ) -> ResultsBody:
     """How many reached a scenario's goal: by the branches of each split, and against those who got nothing."""
     caller.check(name)

@@ -11,7 +11,9 @@ from gateway.cli import (
     author,
     convert,
     destinations,
+    encryption,
     enter,
+    erase,
     keys,
     local,
     migrate,
@@ -58,7 +60,13 @@ _GROUPS: Final = {
         "destinations": destinations.destinations,
         "policies": policies.policies,
     },
-    "Run": {"enter": enter.enter, "event": enter.event, "change": enter.change, "serve": serve.serve},
+    "Run": {
+        "enter": enter.enter,
+        "event": enter.event,
+        "change": enter.change,
+        "serve": serve.serve,
+        "codec": serve.codec,
+    },
     "Look": {
         "why": why.why,
         "show": show.show,
@@ -79,11 +87,16 @@ _GROUPS: Final = {
         "close": versions.close,
         "open": versions.reopen,
         "suppress": suppress.suppress,
+        "erase": erase.erase,
     },
 }
 
 _KEYS: Final = typer.Typer(help="Make keys of the HTTP API and the pages, list them, revoke them.")
-_SUBCOMMANDS: Final = {"keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke})}
+_ENCRYPTION: Final = typer.Typer(help="Change the keys that contacts' keys are wrapped by.")
+_SUBCOMMANDS: Final = {
+    "keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke}),
+    "encryption": (_ENCRYPTION, "Operate", {"rotate": encryption.rotate}),
+}
 """Commands of commands: their group in the help, and what they have."""
 
 COMMANDS: Final = (*(name for group in _GROUPS.values() for name in group), *_SUBCOMMANDS)

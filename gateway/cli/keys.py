@@ -83,7 +83,8 @@ def create(
     """Make a key, and print it. It is shown this once: the store keeps its hash alone.
 
     Scopes: enter lets contacts in, events tells events and changes, read looks, operate operates journeys, publish
-    publishes scenarios, erase erases contacts. The pages need read, and operate for what they change.
+    publishes scenarios, erase erases contacts, decode lets Temporal's UI show what is encrypted. The pages need read,
+    and operate for what they change.
     """
     from runtime.api_key import ApiKey, make_token
 

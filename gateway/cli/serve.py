@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from gateway.serving import Parts
 
 HostOption = Annotated[str, typer.Option("--host", help="the address to listen on; 0.0.0.0 for all")]
 PortOption = Annotated[int, typer.Option("--port", help="the port to listen on; 0 takes a free one")]
@@ -13,6 +16,7 @@ PortOption = Annotated[int, typer.Option("--port", help="the port to listen on; 
 
 ApiOption = Annotated[bool, typer.Option("--api", help="the HTTP API for engines")]
 PagesOption = Annotated[bool, typer.Option("--pages", help="the pages for people")]
+CodecOption = Annotated[bool, typer.Option("--codec", help="the codec server for Temporal's UI and command line")]
 CallbacksOption = Annotated[bool, typer.Option("--callbacks", help="what is open to the world; alone by default")]
 
 
@@ -22,10 +26,14 @@ def serve(
     api: ApiOption = False,
     pages: PagesOption = False,
     callbacks: CallbacksOption = False,
+    codec: CodecOption = False,
 ) -> None:
     """Serve the ways in over HTTP, on one port, until asked to stop: those that are named, else callbacks.
 
     --api and --pages need TEMPORAL_* and SCENARIO_* as the workers have them, and a key: 'scenario keys create'.
+
+    --codec shows Temporal's UI and command line what is encrypted, to who has a key with the scope decode. It needs
+    SCENARIO_ENCRYPTION_KEYS and SCENARIO_STORE, and SCENARIO_CODEC_ORIGINS for the UI.
 
     --callbacks receives callbacks of journeys, contacts who unsubscribe, bounces and STOP. It needs TEMPORAL_*,
     SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY as the workers have them; for unsubscribing,
@@ -34,6 +42,22 @@ def serve(
     front of it.
     """
     from gateway.serving import Parts
+
+    _run(host, port, Parts(api=api, pages=pages, callbacks=callbacks or not (api or pages or codec), codec=codec))
+
+
+def codec(host: HostOption = "127.0.0.1", port: PortOption = 8081) -> None:
+    """Let Temporal's UI and command line show what is encrypted, until asked to stop: 'scenario serve --codec'.
+
+    The UI's codec endpoint is http://HOST:PORT/codec; temporal --codec-endpoint the same, with --codec-auth 'Bearer
+    sr_…', a key with the scope decode.
+    """
+    from gateway.serving import Parts
+
+    _run(host, port, Parts(codec=True))
+
+
+def _run(host: str, port: int, wanted: Parts) -> None:
     from gateway.serving import serve as run
     from runtime.settings import Settings
     from runtime.telemetry import logs
@@ -43,7 +67,6 @@ def serve(
     logs.configure()
     telemetry = Telemetry.start()
     try:
-        wanted = Parts(api=api, pages=pages, callbacks=callbacks or not (api or pages))
         asyncio.run(run(settings, host, port, wanted))
     except asyncio.CancelledError:  # asked to stop before it was ready
         return

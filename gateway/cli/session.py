@@ -34,6 +34,8 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
 
     from gateway.client import ScenarioClient
     from runtime.connection import connect
+    from runtime.encryption.codec import encrypted
+    from runtime.encryption.opening import keyring_of
     from runtime.settings import Settings
     from runtime.telemetry.telemetry import Telemetry
 
@@ -41,8 +43,9 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
     settings = Settings()
     telemetry = Telemetry.start()
     try:
-        temporal = await connect(role="scenario", patience=PATIENCE)
         async with stored(migrate=False) as store:
+            converter = encrypted(keyring_of(settings, store))
+            temporal = await connect(role="scenario", patience=PATIENCE, converter=converter)
             try:
                 yield ScenarioClient(temporal, store, settings.platform_timezone, policies=settings.policies)
             except RPCError as error:
@@ -77,10 +80,13 @@ async def stored(*, migrate: bool) -> AsyncGenerator[Store]:
         SettingsError: A setting is wrong.
         StoreError: It cannot be opened, or there is none and none is to be made.
     """
+    from runtime.encryption.opening import keyring_of
     from runtime.settings import Settings
     from runtime.store import Store
 
-    async with Store.open(Settings().store.get_secret_value(), migrate=migrate) as store:
+    settings = Settings()
+    async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
+        keyring_of(settings, store)
         yield store
 
 

@@ -147,7 +147,8 @@ def _conclude(say: Callable[..., None], place: LocalStack, runs: list[DemoRun], 
     if stay:
         say(f"Pages: {place.ways_in.pages} (signs you in)", soft_wrap=True)
         say(f"API: {place.ways_in.api} with the key {place.ways_in.key}", soft_wrap=True)
-        say(f"Temporal's UI: {place.server.ui_url} (Ctrl-C ends it)")
+        say(f"Temporal's UI: {place.server.ui_url}")
+        say("Ctrl-C ends it.")
     else:
-        say(f"Temporal's UI was at {place.server.ui_url}: 'scenario demo --stay' keeps it up.")
+        say("All of it ends here: 'scenario demo --stay' keeps the pages, the API and Temporal's UI up.")
     return 0 if sound else 1

@@ -31,6 +31,8 @@ from gateway.local.ways_in import WaysIn, let_in
 from gateway.operations.background import running_operations
 from runtime import search_attributes
 from runtime.connection import connect
+from runtime.encryption.codec import encrypted
+from runtime.encryption.opening import keyring_of
 from runtime.errors import LocalError
 from runtime.local.answers import NAME
 from runtime.local.devserver import DevServer
@@ -39,6 +41,7 @@ from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
+from runtime.store import Store
 from worker import Services, running, services, workers
 
 _KEY = "suppression.key"
@@ -108,7 +111,12 @@ async def local(
         server = await stack.enter_async_context(DevServer(state, port=port, ui_port=ui_port))
         inbox = await stack.enter_async_context(Inbox(state / "inbox"))
         receiver = await stack.enter_async_context(Receiver(folder=state / "received", fail=fail, told=state / NAME))
-        temporal = await connect(server.address, role="local")
+        opened_store = await stack.enter_async_context(Store.open(store.get_secret_value()))
+        keys = keyring_of(environment, opened_store)
+        temporal = await connect(server.address, role="local", converter=encrypted(keys))
+        working = (
+            temporal if not keys.encrypts else await connect(server.address, converter=encrypted(keys, worker=True))
+        )
         await search_attributes.ensure(temporal)
         if send and not resume:
             await _refuse_others(temporal, state)
@@ -116,6 +124,7 @@ async def local(
         opened = await stack.enter_async_context(
             services(
                 settings,
+                store=opened_store,
                 inbox=inbox.folder,
                 routes=None if send else Diverted(receiver.url, receiver.refuses),
                 destinations=destinations,
@@ -126,7 +135,7 @@ async def local(
         else:
             opened = replace(opened, secrets=StandIns())
         opened = replace(opened, writer=log(opened.writer))
-        await stack.enter_async_context(running(workers(temporal, opened)))
+        await stack.enter_async_context(running(workers(working, opened)))
         client = ScenarioClient(
             *(temporal, opened.store, settings.platform_timezone),
             *(settings.destinations if send else None, settings.policies),

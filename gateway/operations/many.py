@@ -72,6 +72,7 @@ class ManyOperations(Operations):
 
         Raises:
             BadInput: It makes no sense; nothing has begun.
+            RPCError: It could not be started; nothing has begun, and nothing will.
 
         Example::
 
@@ -98,12 +99,17 @@ class ManyOperations(Operations):
             created_at=datetime.now(UTC),
         )
         if not await self.store.add_operation(stored):
+            # Asked for before: whoever did so may have died in between.
+            if (known := await self._stored(stored.id)).ended_at is None:
+                await self._start(known)
             return await self.operation(stored.id)
         try:
             await self._start(stored)
         except RPCError:
-            await self.store.end_operation(stored.id, "failed", datetime.now(UTC), trouble="it could not be started")
-            raise
+            # The server may have begun it all the same: without its record it asks nobody.
+            if await self.store.withdraw_operation(stored.id):
+                raise
+            return await self.operation(stored.id)
         return seen(stored, {})
 
     async def _checked(self, request: RequestedOperation) -> dict[str, Any]:

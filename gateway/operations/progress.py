@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from gateway.operations.verbs import WORDS
 from runtime.store import StoredOperation
 from runtime.store.operations import NOT_ASKED, UNANSWERED
 
 OperationState = Literal["surveying", "running", "stopped", "finished", "failed"]
 """What an operation is doing, or how it has ended."""
+_NAMES: Final[Mapping[str, str]] = {**WORDS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,11 @@ class OperationView:
     trouble: str | None
     stopped_by: str | None
     stop_reason: str | None
+
+    @property
+    def word(self) -> str:
+        """What people call the operation."""
+        return _NAMES.get(self.verb, self.verb)
 
     @property
     def over(self) -> bool:

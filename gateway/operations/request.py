@@ -87,6 +87,9 @@ class RequestedOperation:
             raise BadOperation("'everybody' is for leave: leave it out", "everybody")
         if "version" in given and "scenario" not in given:
             raise BadOperation("a version goes with a scenario: name it", "which", "version")
+        for name, value in given.items():
+            if isinstance(value, str) and "\0" in value:
+                raise BadOperation(f"'{name}' holds the character U+0000, which no id does", "which", name)
         if self.which.since is not None and self.which.since.tzinfo is None:
             raise BadOperation("'since' needs a time zone: such as 2026-03-31T10:00:00Z", "which", "since")
         known = _OF.get(self.verb)

@@ -7,15 +7,15 @@ journey was found, and the journey itself refuses where it is not there any more
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from temporalio.client import Client, WorkflowExecution
 
 from gateway.errors import NotAnswered
-from gateway.journeys.listing import UNDER_WAY, ListedJourney, listed, quoted, states
+from gateway.journeys.listing import ListedJourney, listed, query_of, states, with_hold
 from gateway.journeys.view import pause_in, progress_of
 from runtime.search_attributes import (
     CONTACT_ID,
@@ -153,16 +153,17 @@ async def _pages(temporal: Client, query: str, size: int) -> AsyncIterator[list[
 
 
 def _query(which: Which) -> str:
-    wanted = {
-        SCENARIO_NAME: which.scenario,
-        SCENARIO_VERSION: None if which.version is None else f"{which.scenario}@{which.version}",
-        CONTACT_ID: which.contact,
-        DESTINATION: which.destination,
-        HELD_REASON: which.reason,
-        STEP_ID: which.step,
-    }
-    clauses = [f"{key.name} = {quoted(value)}" for key, value in wanted.items() if value is not None]
-    return " AND ".join((UNDER_WAY, f"{JOURNEY_STATE.name} = 'held'", *clauses))
+    return query_of(
+        {
+            JOURNEY_STATE: "held",
+            SCENARIO_NAME: which.scenario,
+            SCENARIO_VERSION: None if which.version is None else f"{which.scenario}@{which.version}",
+            CONTACT_ID: which.contact,
+            DESTINATION: which.destination,
+            HELD_REASON: which.reason,
+            STEP_ID: which.step,
+        }
+    )
 
 
 def _searched(execution: WorkflowExecution) -> ListedJourney:
@@ -189,26 +190,13 @@ async def _told(temporal: Client, execution: WorkflowExecution, turns: asyncio.S
     searched = _searched(execution)
     noted = (await execution.memo()).get(LAST_HELD)
     if noted is not None:
-        return _Told(_waiting(searched, noted), answered=True)
+        return _Told(with_hold(searched, noted), answered=True)
     async with turns:
         progress = await progress_of(temporal.get_workflow_handle(execution.id, run_id=execution.run_id))
     if progress is None:
         return _Told(searched, answered=False)
     now = replace(searched, state=progress.get("state") or "held", step=progress.get("at") or searched.step)
-    return _Told(_waiting(now, progress.get("waiting") or {}), answered=True)
-
-
-def _waiting(journey: ListedJourney, waiting: Mapping[str, Any]) -> ListedJourney:
-    """A journey with what it waits for, in the words of its progress."""
-    at = waiting.get("at")
-    return replace(
-        journey,
-        reason=waiting.get("reason"),
-        destination=waiting.get("destination") or journey.destination,
-        held_reason=waiting.get("cause") or journey.held_reason,
-        since=datetime.fromisoformat(at) if at else None,
-        status=waiting.get("status"),
-    )
+    return _Told(with_hold(now, progress.get("waiting") or {}), answered=True)
 
 
 async def _on_record(store: Store, found: list[ListedJourney]) -> list[ListedJourney]:

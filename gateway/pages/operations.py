@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from gateway.api.authentication import Caller
 from gateway.api.problem import Problem
 from gateway.errors import UnknownOperation
 from gateway.journeys.listing import states
@@ -20,15 +18,14 @@ from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
 
 LISTED: Final = 50
 """Operations, and journeys of one, that a page has."""
-_WORDS: Final[Mapping[str, str]] = {"retry_step": "retry", "skip_step": "skip"}
 _OUTCOMES: Final = ("accepted", "refused", "unanswered", "not_asked", "stopped")
 
 
 async def _list(page: Page) -> Response:
     found = await page.client.operations(limit=LISTED, after=page.asked("after"))
     older = link("/operations", after=found[-1].id) if len(found) == LISTED else None
-    mine = [one for one in found if _is_theirs(page.caller, one)]
-    return page.render("operations.html", operations=mine, older=older, word=word, which=which)
+    mine = [one for one in found if page.caller.may_use(one.which.get("scenario"))]
+    return page.render("operations.html", operations=mine, older=older, which=which)
 
 
 async def _show(page: Page) -> Response:
@@ -52,25 +49,19 @@ async def _show(page: Page) -> Response:
         outcomes=[(name, of) for name, of in _counts(view).items() if of],
         older=older,
         rest=_rest(view),
-        word=word,
         which=which,
     )
 
 
 async def _ask_to_stop(page: Page) -> Response:
     view = await _operation(page)
-    return page.render("operation_stop.html", operation=view, at=f"/operations/{view.id}", word=word)
+    return page.render("operation_stop.html", operation=view, at=f"/operations/{view.id}")
 
 
 async def _stop(page: Page, form: Form) -> Response:
     view = await _operation(page)
     await page.client.stop_operation(view.id, operator=page.caller.name, reason=reason_in(form))
     return go_to(f"/operations/{view.id}")
-
-
-def word(verb: str) -> str:
-    """What people call an operation."""
-    return _WORDS.get(verb, verb)
 
 
 def which(view: OperationView) -> str:
@@ -85,14 +76,9 @@ async def _operation(page: Page) -> OperationView:
         view = await page.client.operation(page.request.path_params["operation"])
     except UnknownOperation:
         raise unknown from None
-    if not _is_theirs(page.caller, view):
+    if not page.caller.may_use(view.which.get("scenario")):
         raise unknown
     return view
-
-
-def _is_theirs(caller: Caller, view: OperationView) -> bool:
-    """Whether somebody may see an operation: one whose key is for some scenarios only sees what is about those."""
-    return caller.key.scenarios is None or caller.may_use(str(view.which.get("scenario", "")))
 
 
 def _place(page: Page) -> tuple[int, str] | None:
@@ -115,7 +101,7 @@ def _counts(view: OperationView) -> dict[str, int]:
 
 def _rest(view: OperationView) -> str | None:
     """Where a trial leads to: the same for all that are left."""
-    verb, given = word(view.verb), view.which
+    verb, given = view.word, view.which
     if not view.over or view.limit is None or verb not in ("retry", "skip", "leave") or "step" not in given:
         return None
     return operating(HeldAt(given["scenario"], given["step"], given.get("destination"), given.get("reason")), verb)

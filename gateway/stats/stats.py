@@ -29,6 +29,8 @@ from runtime.store import Attempted, Passed, Population, Store
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send
 
+ABORTED: Final = "aborted"
+"""Why an attempt was skipped of which the log has no word: its template ended itself, or the contact has no address."""
 LATELY: Final = timedelta(days=1)
 """What is called lately; it begins with a full hour."""
 
@@ -230,5 +232,5 @@ def _summed(attempted: Sequence[Attempted], step: str, by: str) -> dict[str, int
     summed = Counter[str]()
     for one in attempted:
         if one.step == step:
-            summed[getattr(one, by) or "unknown"] += one.n
+            summed[getattr(one, by) or ABORTED] += one.n
     return dict(sorted(summed.items()))

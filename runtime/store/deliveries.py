@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select, tuple_
 
@@ -69,6 +69,22 @@ class Attempt:
     now: str | None = None
 
 
+class Sealing(Protocol):
+    """Encrypts texts of contacts."""
+
+    async def seal(self, contact: str, text: str) -> str | None:
+        """A text, encrypted; None where the contact was erased."""
+        ...
+
+    async def unseal(self, text: str) -> str | None:
+        """What it says; None where its contact was erased. A text that is not encrypted stands for itself."""
+        ...
+
+    async def is_erased(self, contact: str) -> bool:
+        """Whether a contact was erased."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Attempted:
     """Attempts of one kind, counted.
@@ -88,7 +104,41 @@ class Attempted:
     n: int
 
 
-class Deliveries(Queries):
+class Attempts(Queries):
+    """Attempts as rows, and rows as attempts.
+
+    Attributes:
+        sealing: Encrypts what receivers answered; None: it is kept in clear.
+    """
+
+    sealing: Sealing | None = None
+
+    async def is_erased(self, contact: str) -> bool:
+        """Whether a contact was erased: nothing is taken for it any more."""
+        return self.sealing is not None and await self.sealing.is_erased(contact)
+
+    async def closed(self, attempt: Attempt) -> dict[str, Any]:
+        """The row of an attempt."""
+        response = attempt.response
+        if response is not None:
+            if len(response) > RESPONSE_LENGTH:
+                response = response[: RESPONSE_LENGTH - 1] + "…"
+            if self.sealing is not None:
+                response = await self.sealing.seal(attempt.contact_id, response)
+        return {name: getattr(attempt, name) for name in _FIELDS} | {"response": response}
+
+    async def opened(self, rows: Iterable[RowMapping]) -> list[Attempt]:
+        """The attempts of rows."""
+        found = [Attempt(**row) for row in rows]
+        if (sealing := self.sealing) is None:
+            return found
+        return [
+            item if item.response is None else replace(item, response=await sealing.unseal(item.response))
+            for item in found
+        ]
+
+
+class Deliveries(Attempts):
     """The table of attempts."""
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
@@ -100,7 +150,8 @@ class Deliveries(Queries):
             attempts: In any order.
         """
         if attempts:
-            await self._database.write_many(_add(self._database.insert), [_row(attempt) for attempt in attempts])
+            rows = [await self.closed(attempt) for attempt in attempts]
+            await self._database.write_many(_add(self._database.insert), rows)
 
     async def deliveries(
         self,
@@ -150,7 +201,6 @@ class Deliveries(Queries):
             "contact_id": contact_id,
             "channel": channel,
             "destination": destination,
-            "scenario": scenario,
             "version": version,
             "step": step,
             "outcome": outcome,
@@ -159,8 +209,14 @@ class Deliveries(Queries):
         statement = select(deliveries).where(
             *(_table[name] == value for name, value in wanted.items() if value is not None)
         )
+        if scenario is not None:
+            # Where there are few by something else, no index by scenario must be taken.
+            few = (workflow_id, run_id, delivery_id, contact_id, destination)
+            is_only = all(value is None for value in few) and outcome in (None, DELIVERED)
+            statement = statement.where((_table.scenario if is_only else _table.scenario.concat("")) == scenario)
         if scenarios is not None:
-            statement = statement.where(_table.scenario.in_(sorted(scenarios)))
+            # Of several, an index by scenario has none of the order.
+            statement = statement.where(_table.scenario.concat("").in_(sorted(scenarios)))
         if outcome is not None and outcome != DELIVERED:
             statement = statement.where(_WENT_WRONG)  # which says that the index of those will do
         if since is not None:
@@ -173,7 +229,7 @@ class Deliveries(Queries):
             place = tuple_(*after, types=[column.type for column in order])
             statement = statement.where(_table.started_at <= after[0], tuple_(*order) < place)
         statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
-        return [_attempt(row) for row in reversed(await self._database.read(statement))]
+        return await self.opened(reversed(await self._database.read(statement)))
 
     async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """The newest attempt of each delivery that is to be tried again, those first that are due first.
@@ -187,7 +243,7 @@ class Deliveries(Queries):
             limit: So many at most.
         """
         wanted = {"destination": destination, "since": since, "limit": limit}
-        return [_attempt(row) for row in await self._database.read(_BETWEEN_ATTEMPTS, wanted)]
+        return await self.opened(await self._database.read(_BETWEEN_ATTEMPTS, wanted))
 
     async def to_be_tried_again(self, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """As `between_attempts`, to whomever they are, the newest first.
@@ -197,7 +253,7 @@ class Deliveries(Queries):
             limit: So many at most.
         """
         wanted = {"since": since, "limit": limit}
-        return [_attempt(row) for row in await self._database.read(_TO_BE_TRIED_AGAIN, wanted)]
+        return await self.opened(await self._database.read(_TO_BE_TRIED_AGAIN, wanted))
 
     async def attempted(self, scenario: str, *, since: datetime) -> list[Attempted]:
         """How many attempts a scenario's steps made, of each kind apart.
@@ -253,16 +309,6 @@ _TRYING_AGAIN = (
     .group_by(_table.version, _table.step)
 )
 _FIELDS = tuple(field.name for field in fields(Attempt))
-
-
-def _row(attempt: Attempt) -> dict[str, Any]:
-    if attempt.response is not None and len(attempt.response) > RESPONSE_LENGTH:
-        attempt = replace(attempt, response=attempt.response[: RESPONSE_LENGTH - 1] + "…")
-    return {name: getattr(attempt, name) for name in _FIELDS}
-
-
-def _attempt(row: RowMapping) -> Attempt:
-    return Attempt(**row)
 
 
 @cache

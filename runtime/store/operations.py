@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Executable, bindparam, case, func, select, tuple_, update
+from sqlalchemy import Executable, bindparam, case, delete, func, select, tuple_, update
 
 from runtime.store.database import Inserting, Queries
 from runtime.store.schema import operation_items, operations
@@ -90,6 +90,13 @@ class StoredOperations(Queries):
         """Puts an operation on record. Returns False where there is one of that id, which stays as it is."""
         row = {name: getattr(operation, name) for name in _NAMES}
         return bool(await self._database.write(_add(self._database.insert), row))
+
+    async def withdraw_operation(self, identifier: str) -> bool:
+        """Takes an operation off the record. Returns False where its journeys were found already: then it is going."""
+        gone = bool(await self._database.write(_WITHDRAW, {"of": identifier}))
+        if gone:
+            await self._database.write(_FORGET_ITEMS, {"of": identifier})
+        return gone
 
     async def stored_operation(self, identifier: str) -> StoredOperation | None:
         """One operation; None where there is none of that id."""
@@ -252,6 +259,8 @@ _NAMES = tuple(column.name for column in operations.columns)
 _ITEM = ("number", "workflow_id", "step", "outcome", "reason", "answered_at")
 _ONE = select(operations).where(_table.id == bindparam("of"))
 _OPEN = (_table.id == bindparam("of"), _table.ended_at.is_(None))
+_WITHDRAW = delete(operations).where(*_OPEN, _table.surveyed_at.is_(None)).returning(_table.id)
+_FORGET_ITEMS = delete(operation_items).where(_items.operation == bindparam("of"))
 _SURVEYED = (
     update(operations)
     .where(*_OPEN, _table.surveyed_at.is_(None))

@@ -120,6 +120,7 @@ deliveries = Table(
     Index(None, "workflow_id", "started_at"),
     Index(None, "destination", "started_at"),
     Index(None, "contact_id", "started_at"),
+    Index(None, "scenario", "started_at"),
     Index(None, "started_at"),
     # Partial, so that it holds only what is of use: most deliveries succeed at once.
     Index(None, "destination", "next_try_at", sqlite_where=_TO_COME, postgresql_where=_TO_COME),
@@ -278,3 +279,18 @@ operation_items = Table(
     ),
 )
 """The journeys of an operation, and what each answered."""
+
+contact_keys = Table(
+    "contact_keys",
+    metadata,
+    Column("key_id", Words, nullable=False),
+    # An HMAC of the contact's id; or a word for a key that is nobody's.
+    Column("contact", Words, nullable=False),
+    # The key, wrapped by one of SCENARIO_ENCRYPTION_KEYS; "" once it is destroyed.
+    Column("wrapped", Words, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("destroyed_at", Instant, nullable=True),
+    PrimaryKeyConstraint("key_id"),
+    UniqueConstraint("contact"),
+)
+"""Contacts' keys. The row of an erased contact stays, lest a new key is made for what comes in late."""

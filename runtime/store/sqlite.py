@@ -79,6 +79,7 @@ class SQLite(Database):
         )
         self._path = None if memory else Path(self.name).absolute()
         self._file: tuple[int, int] | None = None
+        self._in_vain: tuple[float, str] | None = None  # until when a write waited for another process, and its error
         event.listen(self._engine, "connect", self._prepare)
         self._writer = ThreadPoolExecutor(1, "store-write")
         # Threads that share the one connection of a database in memory would disturb each other.
@@ -90,8 +91,7 @@ class SQLite(Database):
 
     @override
     async def write(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
-        with self._writing():
-            return await self._in(self._writer, self._execute, statement, parameters)
+        return await self._in_turn(lambda: self._execute(statement, parameters))
 
     @override
     async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
@@ -100,8 +100,7 @@ class SQLite(Database):
         def insert(connection: Connection) -> None:
             connection.execute(statement, parameters)
 
-        with self._writing():
-            await self._in(self._writer, self._transact, insert)
+        await self._in_turn(lambda: self._transact(insert))
 
     @override
     async def inspect(self, work: Callable[[Connection], T]) -> T:
@@ -109,8 +108,7 @@ class SQLite(Database):
 
     @override
     async def alone(self, work: Callable[[Connection], T]) -> T:
-        with self._writing():
-            return await self._in(self._writer, self._transact, work)
+        return await self._in_turn(lambda: self._transact(work))
 
     @override
     async def try_writing(self) -> None:
@@ -130,6 +128,28 @@ class SQLite(Database):
     async def _in(self, thread: ThreadPoolExecutor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         # A cancelled caller leaves; the statement, already on its way, is finished by its thread.
         return await asyncio.get_running_loop().run_in_executor(thread, lambda: function(*args, **kwargs))
+
+    async def _in_turn(self, work: Callable[[], T]) -> T:
+        """Writes. Where one has waited in vain for another process, so have those that waited behind it.
+
+        Each would wait as long again otherwise, and the last of a hundred for a quarter of an hour.
+        """
+        asked = time.monotonic()
+
+        def write() -> T:
+            if self._in_vain is not None and asked < self._in_vain[0]:
+                raise StoreUnavailable(self._in_vain[1])
+            begun = time.monotonic()
+            try:
+                return work()
+            except StoreUnavailable as error:
+                now = time.monotonic()
+                if now - begun > BUSY_SECONDS / 2:
+                    self._in_vain = now, str(error)
+                raise
+
+        with self._writing():
+            return await self._in(self._writer, write)
 
     def _close(self) -> None:
         # What callers left behind when they were cancelled is finished first: its connections could not be closed.

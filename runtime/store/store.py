@@ -17,9 +17,11 @@ from runtime.store.api_keys import ApiKeys
 from runtime.store.attempt_counts import AttemptCounts
 from runtime.store.claims import Claims
 from runtime.store.closures import Closures
+from runtime.store.contact_keys import ContactKeys
 from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
+from runtime.store.erasure import Erasure
 from runtime.store.errors import StoreAddressError, StoreUnavailable
 from runtime.store.goals import Goals
 from runtime.store.migration import ensure_current, upgrade
@@ -51,6 +53,8 @@ class Store(
     StoredOperations,
     ApiKeys,
     ApiAnswers,
+    ContactKeys,
+    Erasure,
 ):
     """All that is remembered beyond Temporal, in SQLite or PostgreSQL.
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Final, TextIO, cast
 
 from opentelemetry import trace
@@ -24,6 +26,9 @@ from scenario.errors import ScenarioError
 
 OURS: Final = (ScenarioError, SetupError, StoreError, ApplicationError)
 """Exceptions whose messages are written in this project, for people, without data."""
+
+SELDOM: Final = 60.0
+"""Seconds in which one line is enough of what comes with every request while a server is out of reach."""
 
 FRAMES: Final = 12
 """Of an exception's traceback, the innermost are kept."""
@@ -43,6 +48,9 @@ _CONTEXT: Final = {
 }
 _TEMPORAL: Final = frozenset({"temporal_workflow", "temporal_activity", "temporal_log"})
 _USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_REPEATING: Final = (("temporalio.core", "gRPC call "), ("gateway.api.problem", ""))  # loggers, and how lines begin
+_NUMBER: Final = re.compile(r"\d+")
+_MOST: Final = 100  # different lines that are remembered
 # Loggers that write addresses, URLs, peers or, at DEBUG, what activities return, which may be a receiver's answer; and
 # Alembic, whose lines at every start say nothing of the store.
 _QUIET: Final = {
@@ -64,6 +72,7 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, text: 
     """
     target = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(target)
+    handler.addFilter(Seldom())
     handler.setFormatter(TextFormatter() if (target.isatty() if text is None else text) else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -73,6 +82,39 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, text: 
     # Their context comes as fields, so it is not also written into the message.
     workflow.logger.workflow_info_on_message = False
     activity.logger.activity_info_on_message = False
+
+
+class Seldom(logging.Filter):
+    """Lets a line through that says the same as one before it only after a while, with the number of those between.
+
+    That is for the loggers which say with each call that a server is out of reach: Temporal's native part five times.
+
+    Args:
+        clock: Seconds that only go forward.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._told: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        said = record.getMessage()
+        if not any(record.name == name and said.startswith(begins) for name, begins in _REPEATING):
+            return True
+        same = _NUMBER.sub("#", said)
+        told, more = self._told.get(same, (-SELDOM, 0))
+        now = self._clock()
+        if now - told < SELDOM:
+            self._told[same] = told, more + 1
+            return False
+        if len(self._told) >= _MOST:
+            self._told.clear()
+        self._told[same] = now, 0
+        if more:
+            record.msg, record.args = f"{said} (and {more} times since the last such line)", ()
+        return True
 
 
 class JsonFormatter(logging.Formatter):

@@ -83,7 +83,7 @@ def _channels(
         hint = f"did you mean '{guess}'?" if guess else f"write {listed(channels)}, or the name of a destination"
         message = f"'{clip(name)}' is neither a channel nor a destination: {hint}"
         severity = "warning" if destinations is None else "error"
-        report.add((*path, "channels", index), "channel", message, severity=severity)
+        report.add((*path, "channels", index), "channel", message, severity=severity, meant=guess)
 
 
 def _holding(quiet: Sequence[QuietHours], keys: Mapping[str, Any]) -> list[QuietHours]:

@@ -69,7 +69,7 @@ def check_structure(source: Source, report: Report) -> Any:
     # Each round takes at least one unknown key away, so the rounds come to an end.
     while guesses := guesses_at(faults, data):
         for path, guess in guesses.items():
-            report.add(path, guess.code, guess.message, key=True)
+            report.add(path, guess.code, guess.message, key=True, meant=guess.word)
         words = {path: guess.word for path, guess in guesses.items()}
         source.rename(words)
         data = _renamed(data, (), words)
@@ -146,8 +146,8 @@ def _tell_step(fault: Fault, report: Report) -> None:
         guess = _meant(word.lower())
         hint = f"did you mean '{guess}'?" if guess else f"a step begins with its kind, {kinds}"
         if any(word in kind.branches for kind in KINDS.values()):
-            hint = f"'{word}' is a key of the step above: write it without '-'"
-        report.add((*fault.path, word), "unknown-step", f"unknown step '{clip(word)}': {hint}", key=True)
+            guess, hint = None, f"'{word}' is a key of the step above: write it without '-'"
+        report.add((*fault.path, word), "unknown-step", f"unknown step '{clip(word)}': {hint}", key=True, meant=guess)
 
 
 def _first(text: str) -> str:

@@ -177,20 +177,23 @@ def _tell_secret(
     elif template.to is None or (isinstance(template.to, str) and template.to in destinations.destinations):
         # Of a destination that is not there, that is what is wrong.
         hint = f" (or did you mean '{found.suggestion}'?)" if found.suggestion else ""
-        report.add(place, code, denied(name, template.to) + hint, key=found.in_key, offset=found.offset)
+        message, meant = denied(name, template.to) + hint, found.suggestion
+        report.add(place, code, message, key=found.in_key, offset=found.offset, meant=meant)
 
 
 def _tell(template: Template, found: Finding, kept: Ways, known: Roots, report: Report) -> None:
-    code, severity, message = found.code, found.severity, found.message
+    code, severity, message, meant = found.code, found.severity, found.message, found.suggestion
     # Of what is not the platform's, it is known what is there: its objects keep what nobody declared.
     match found.missing:
         case "journey", "callback_url":
+            meant = None
             code, message = "out-of-scope", "'journey.callback_url' is there only in an email, sms or webhook step"
         case "journey", "unsubscribe_url":
-            code = "out-of-scope"
+            code, meant = "out-of-scope", None
             message = "'journey.unsubscribe_url' is there only in an email or sms step of a marketing scenario"
         case "responses", name:
-            code, message = "unknown-response", _unkept(name, found.suggestion, template, kept, report)
+            meant = None if _comes_later(name, template, kept) else meant
+            code, message = "unknown-response", _unkept(name, meant, template, kept, report)
         case _ if code != "unknown-field" or found.suggestion is not None:
             pass
         case str(owner), _ if owner.startswith("responses."):
@@ -205,7 +208,13 @@ def _tell(template: Template, found: Finding, kept: Ways, known: Roots, report: 
         case _:
             severity, message = "warning", f"{message}, unless the engine sends one"
     place = (*template.path, *found.path)
-    report.add(place, code, message, key=found.in_key, offset=found.offset - template.lead, severity=severity)
+    offset = found.offset - template.lead
+    report.add(place, code, message, key=found.in_key, offset=offset, severity=severity, meant=meant)
+
+
+def _comes_later(name: str, template: Template, kept: Ways) -> bool:
+    """Whether some step saves a response of that name, which is not on the way to a template."""
+    return template.path[:1] != ("exit",) and name in kept.saves
 
 
 def _unkept(name: str, meant: str | None, template: Template, kept: Ways, report: Report) -> str:
@@ -214,8 +223,8 @@ def _unkept(name: str, meant: str | None, template: Template, kept: Ways, report
         message = f"no step saves a response as '{clip(name)}'"
     else:
         message = f"no step before this one saves a response as '{clip(name)}'"
-        if (place := kept.saves.get(name)) is not None:
-            return f"{message}: the one on line {report.line(place)} comes later, or on another way"
+        if _comes_later(name, template, kept):
+            return f"{message}: the one on line {report.line(kept.saves[name])} comes later, or on another way"
     return f"{message}: did you mean '{meant}'?" if meant else message
 
 

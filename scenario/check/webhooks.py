@@ -177,8 +177,10 @@ def check_destinations(data: Any, listing: Listing, report: Report) -> None:
             _theirs(step, name, known[name].headers, report)
             continue
         close = get_close_matches(name, known, 1, 0.75)  # names are short: a worse guess is a random one
-        hint = f"did you mean '{close[0]}'?" if close else "ask for it to be added to the file of destinations"
-        report.add((*step.path, "to"), "unknown-destination", f"there is no destination '{clip(name)}': {hint}")
+        meant = close[0] if close else None
+        hint = f"did you mean '{meant}'?" if meant else "ask for it to be added to the file of destinations"
+        message = f"there is no destination '{clip(name)}': {hint}"
+        report.add((*step.path, "to"), "unknown-destination", message, meant=meant)
 
 
 def _theirs(step: Written, destination: str, theirs: Collection[str], report: Report) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +28,7 @@ class Finding:
         severity: A scenario with an error cannot be published; one with a warning can.
         code: A short word for programs, such as ``unknown-key``.
         message: One sentence for the author.
+        did_you_mean: What was probably meant, where one word says that; it is in the message, too.
     """
 
     file: str
@@ -36,13 +37,14 @@ class Finding:
     severity: Severity
     code: str
     message: str
+    did_you_mean: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.severity} {self.code}: {self.message}"
 
     def as_json(self) -> dict[str, Any]:
         """The finding as plain data, for ``--format json``."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "did_you_mean" or value is not None}
 
 
 def tidy(findings: Iterable[Finding], file: str) -> tuple[Finding, ...]:

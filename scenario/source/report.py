@@ -27,6 +27,7 @@ class Report:
         key: bool = False,
         offset: int | None = None,
         severity: Severity = "error",
+        meant: str | None = None,
     ) -> None:
         """Adds a finding.
 
@@ -37,13 +38,14 @@ class Report:
             key: Whether to point at the key rather than at its value.
             offset: Index of a character in the text that is the value (or the key), to point at that.
             severity: Whether it forbids publishing.
+            meant: What was probably meant, in a word.
         """
         self._told.add(path)
         file, mark = self._place(path, key, offset)
         if code == "syntax":  # where an output cannot be read, advice to quote it is noise
             place = (file, mark.line, mark.column, "quotes")
             self._findings = [one for one in self._findings if (one.file, one.line, one.column, one.code) != place]
-        self._findings.append(Finding(file, mark.line, mark.column, severity, code, message))
+        self._findings.append(Finding(file, mark.line, mark.column, severity, code, message, meant))
 
     def knows(self, path: Path) -> bool:
         """Whether there is a finding about the value at `path` already."""

@@ -20,7 +20,7 @@ from runtime.local.devserver import DevServer
 from runtime.store import Store
 from tests.e2e.conftest import ROOT, Gate, environment, forget_the_dead, outcomes, publish
 
-CONTACTS = range(1, 21)
+CONTACTS = range(1, 9)
 SCENARIOS = ("one", "two", "three")
 
 STEPS = """

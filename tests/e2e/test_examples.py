@@ -26,7 +26,7 @@ async def test_every_message_of_the_examples_arrives_as_it_was_sent(tmp_path: Pa
     status, lines = await run(tmp_path / "state")
     assert lines[-3] == "7 journeys, 15 of 15 messages arrived as they were sent.", "\n".join(lines)
     assert lines[-2].startswith("Inbox: ")
-    assert lines[-1].startswith("Temporal's UI was at http://127.0.0.1:")
+    assert lines[-1].startswith("All of it ends here: ")
     assert status == 0
     journey = lines.index(next(line for line in lines if line.startswith("post-purchase/")))
     whatsapp = next(line.split() for line in lines[journey:] if " whatsapp " in line)

@@ -1,4 +1,4 @@
-"""A newcomer's first five minutes, as the README tells them: `scenario dev`, and a receiver that fails."""
+"""A newcomer's first five minutes, as docs/developing.md tells them: `scenario dev`, and a receiver that fails."""
 
 from __future__ import annotations
 

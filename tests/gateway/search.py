@@ -58,6 +58,7 @@ class Temporal:
     answers: dict[str, Any] = field(default_factory=dict[str, Any])
     asked: list[str] = field(default_factory=list[str])
     queries: list[str] = field(default_factory=list[str])
+    described: list[str] = field(default_factory=list[str])
     error: RPCError | None = None
     sending: dict[str, PendingActivityInfo] = field(default_factory=dict[str, PendingActivityInfo])
     namespace: str = "default"
@@ -84,11 +85,12 @@ class Temporal:
 
     @property
     def workflow_service(self) -> Any:
-        sending = self.sending
+        sending, described = self.sending, self.described
 
         class Service:
             async def describe_workflow_execution(self, request: Any, **_: Any) -> DescribeWorkflowExecutionResponse:
                 name = request.execution.workflow_id
+                described.append(name)
                 if name not in sending:
                     raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
                 return DescribeWorkflowExecutionResponse(pending_activities=[sending[name]])

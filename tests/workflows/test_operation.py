@@ -152,6 +152,20 @@ async def test_where_nobody_answers_it_waits_and_goes_on_behind_them(client: Cli
     assert [chunk.after and chunk.after[0] for chunk in gateway.chunks] == [None, 20, 40, 60, 80, None]
 
 
+async def test_that_nobody_is_left_behind_a_place_is_no_answer(client: Client, gateway: Gateway) -> None:
+    def script(number: int, chunk: Chunk) -> ChunkDone:
+        if number == 4:
+            return ChunkDone(asked=1, answered=1, after=None, left=0)
+        asked = 1 if chunk.after is None else 0
+        return ChunkDone(asked=asked, answered=0, after=(1, "a") if asked else None, left=1)
+
+    gateway.script = script
+    assert await (await begin(client)).result() == "finished"
+    since = [chunk.silent_since for chunk in gateway.chunks]
+    assert since[1] is not None
+    assert since == [None, *[since[1]] * 3]
+
+
 async def test_those_who_have_not_answered_for_a_day_are_given_up_with_words(client: Client, gateway: Gateway) -> None:
     gateway.script = lambda _, __: ChunkDone(asked=3, answered=0, after=None, left=3)
     since = (datetime.now(UTC) - timedelta(hours=24)).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Keys of the HTTP API and its answers, people per step, operations on many journeys.
+"""Keys of the HTTP API and its answers, people per step, operations on many journeys; attempts by scenario.
 
 Revision ID: 0007
 Revises: 0006
@@ -19,6 +19,7 @@ _TO_DO = "outcome IS NULL"
 
 def upgrade(op: Operations) -> None:
     """Make api_keys, api_answers, passages, operations and operation_items; entries learn what was counted of them."""
+    _index_deliveries(op)
     op.add_column("entries", sa.Column("counted", sa.Integer, nullable=False, server_default="0"))
     op.create_table(
         "api_keys",
@@ -98,3 +99,17 @@ def upgrade(op: Operations) -> None:
         sqlite_where=where,
         postgresql_where=where,
     )
+
+
+def _index_deliveries(op: Operations) -> None:
+    """Make the index of attempts by scenario, on PostgreSQL without keeping anybody from writing meanwhile."""
+    name, concurrently = "ix_deliveries_scenario_started_at", op.get_bind().dialect.name == "postgresql"
+    if concurrently:  # which PostgreSQL does outside of a transaction only
+        op.get_bind().exec_driver_sql("COMMIT")
+    try:
+        if concurrently:  # one whose making was broken off is there, and of no use
+            op.drop_index(name, "deliveries", if_exists=True, postgresql_concurrently=True)
+        op.create_index(name, "deliveries", ["scenario", "started_at"], postgresql_concurrently=concurrently)
+    finally:
+        if concurrently:
+            op.get_bind().exec_driver_sql("BEGIN")

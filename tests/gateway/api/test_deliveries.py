@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.api.cursor import encode_cursor
 from runtime.store import Attempt, Store
 from tests.gateway.api.doors import Door, opened
 
@@ -96,8 +97,14 @@ async def test_lists_are_filtered(door: Door, query: str, count: int) -> None:
         ("outcome=lost", "query:outcome"),
         ("since=2026-03-03T09:00:00", "query:since"),
         ("since=2h", "query:since"),
+        ("since=0001-01-01T00:00:00%2B14:00", "query:since"),
+        ("since=9999-12-31T23:59:59-14:00", "query:since"),
         ("limit=251", "query:limit"),
         ("cursor=e30", "query:cursor"),
+        (
+            f"cursor={encode_cursor({'at': '9999-12-31T23:59:59-14:00', 'attempt': 1, 'delivery': 'msg_1'})}",
+            "query:cursor",
+        ),
     ],
 )
 async def test_what_is_no_filter_is_said(door: Door, query: str, pointer: str) -> None:

@@ -73,6 +73,19 @@ async def test_what_failed_here_may_be_tried_again_and_is_the_same_request(api: 
     assert first == second is not None
 
 
+async def test_what_a_server_that_stops_gives_up_is_carried_out_by_another_at_once(api: Api) -> None:
+    api.client.opened = asyncio.Event()
+    given_up = asyncio.create_task(api.post("/entries", ENTRY, idempotency_key="a"))
+    while not api.client.asked:
+        await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    api.client.opened.set()
+    assert (await api.post("/entries", ENTRY, idempotency_key="a")).status_code == 202
+    [first, second] = [request for *_, request in api.client.asked]
+    assert first == second is not None
+
+
 async def test_a_refusal_is_kept(api: Api) -> None:
     api.client.refusals["7"] = UnderWay("the contact is in welcome already", journey="welcome/7")
     first = await api.post("/entries", ENTRY, idempotency_key="a")

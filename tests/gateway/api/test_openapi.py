@@ -83,6 +83,8 @@ async def test_docstrings_are_taken_apart(document: dict[str, Any]) -> None:
     accepted = document["components"]["schemas"]["Accepted"]
     assert accepted["description"] == "A journey was started. Whether the contact is admitted, a worker decides."
     assert accepted["properties"]["run"]["description"] == "The id of its first run."
+    inherited = document["components"]["schemas"]["Admitted"]
+    assert inherited["properties"]["run"]["description"] == "The id of its first run."
     told = [operation["description"] for _, _, operation in operations(document)]
     told += [schema.get("description", "") for schema in document["components"]["schemas"].values()]
     assert [text for text in told if re.search(r"\b(Attributes|Args|Raises|Returns):|``", text)] == []

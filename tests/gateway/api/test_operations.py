@@ -17,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.publishing import publish
 from runtime.store import AdmissionRequest, OperationItem, Store
 from tests.gateway.api.doors import Door, opened
+from tests.gateway.pages.server import Server as Search
 from tests.gateway.search import Temporal
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
@@ -96,6 +97,8 @@ async def test_it_begins_once_however_often_it_is_asked_for(door: Door, server: 
 
 MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"which": {}}, "/which", "say which journeys are meant: by scenario, destination or since"),
+    ({"which": {"contact": "\0"}}, "/which/contact", "'contact' holds the character U+0000"),
+    ({"which": {"since": "9999-12-31T23:59:59-14:00"}}, "/which/since", "in UTC, this is before the year 1"),
     ({"which": {"version": 1}}, "/which/version", "a version goes with a scenario: name it"),
     ({"which": {"scenario": "x"}}, "/which/scenario", "there is no 'x': 'scenario versions' lists those that are"),
     ({"everybody": True}, "/everybody", "'everybody' is for leave: leave it out"),
@@ -234,3 +237,22 @@ async def test_journeys_are_listed_page_by_page_and_shown(door: Door, server: Se
     await door.call("GET", "/journeys?version=1", status=422)
     await door.call("GET", "/journeys?state=waiting&destination=wax", status=422)
     await door.call("GET", "/journeys?cursor=e30", status=422)
+    problem = await door.call("GET", "/journeys?state=finished&step=hook", status=422)
+    assert problem["errors"][0]["pointer"] == "query:step"
+
+
+async def test_journeys_under_way_are_found_by_search(store: Store) -> None:
+    search = Search()
+    for number in range(5):
+        asking = AdmissionRequest("hello", 1, str(number), None, f"hello/{number}", "r1", "always", NOW, "order")
+        await store.admit(asking)
+        search.journeys[f"hello/{number}"] = {"JourneyState": "waiting" if number else "paused", "StepId": "wait-1"}
+    async with opened(store, search) as door:
+        first = await door.call("GET", "/journeys?limit=3&state=waiting")
+        rest = await door.call("GET", f"/journeys?limit=3&state=waiting&cursor={first['next']}")
+        assert [item["id"] for item in (*first["items"], *rest["items"])] == [f"hello/{n}" for n in range(1, 5)]
+        assert rest["next"] is None
+        found = await door.call("GET", "/journeys?step=wait-1&state=paused&since=2026-11-27T04:00:00Z")
+        assert [item["id"] for item in found["items"]] == ["hello/0"]
+        assert (await door.call("GET", "/journeys?step=wait-1&since=2026-11-27T04:00:01Z"))["items"] == []
+        await door.call("GET", "/journeys?state=waiting&cursor=e30", status=422)

@@ -95,6 +95,7 @@ def test_check_gives_programs_a_list(run: Run, tmp_path: Path) -> None:
             "severity": "error",
             "code": "unknown-step",
             "message": "unknown step 'wiat': did you mean 'wait'?",
+            "did_you_mean": "wait",
         }
     ]
 

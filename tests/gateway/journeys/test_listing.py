@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
+from temporalio.client import Client
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.failures import Failure, FailureKind
-from gateway.journeys.listing import newest, quoted
+from gateway.errors import BadInput
+from gateway.journeys.listing import newest, quoted, searched
 from gateway.journeys.next_tries import to_come
 from gateway.journeys.pending_activities import pending
 from runtime.store import AdmissionRequest, Store
 from tests.gateway.journey import attempt
+from tests.gateway.pages.server import Server
 from tests.gateway.search import NOW, Execution, Temporal, client
 
 
@@ -37,6 +40,40 @@ async def test_search_tells_the_state_of_those_under_way_a_few_at_a_time(store: 
 async def let_in(store: Store, name: str, version: int = 3, *, minutes: float = 0) -> None:
     now = NOW + timedelta(minutes=minutes)
     await store.admit(AdmissionRequest("a", version, name.partition("/")[2], None, name, "r1", "always", now, "order"))
+
+
+async def test_a_held_one_says_why(store: Store) -> None:
+    await let_in(store, "a/7")
+    noted = {"reason": "wax answered 422", "cause": "permanent", "destination": "wax", "status": 422, "at": str(NOW)}
+    temporal = Temporal([Execution("a/7", noted=noted)])
+    (listed,) = await newest(client(temporal), store, limit=10)
+    assert (listed.reason, listed.held_reason, listed.status) == ("wax answered 422", "permanent", 422)
+    assert (listed.destination, listed.since) == ("wax", NOW)
+    await store.depart("a/7", "r1", "exited", "skipped", NOW)
+    (over,) = await newest(client(temporal), store, limit=10)
+    assert (over.reason, over.held_reason) == ("skipped", None)
+
+
+async def test_search_finds_those_in_a_state_page_by_page(store: Store) -> None:
+    server = Server()
+    for number in range(5):
+        await let_in(store, f"a/{number}")
+        server.journeys[f"a/{number}"] = {"JourneyState": "paused" if number % 2 else "waiting", "ScenarioName": "a"}
+    server.journeys["a/99"] = {"JourneyState": "waiting", "ScenarioName": "a"}  # not admitted yet
+    temporal = cast("Client", server)
+    page, following = await searched(temporal, store, scenario="a", state="waiting", size=3)
+    assert ([item.id for item in page], {item.state for item in page}) == (["a/0", "a/2", "a/4"], {"waiting"})
+    assert await searched(temporal, store, scenario="a", state="waiting", size=3, after=following) == ([], None)
+    await searched(temporal, store, scenario="a", version=2, contact="7", step="hook", state="running", size=3)
+    assert server.queries[-1] == (
+        "WorkflowType = 'Journey' AND ExecutionStatus = 'Running' AND ScenarioName = 'a' AND ContactId = '7'"
+        " AND StepId = 'hook' AND (JourneyState IS NULL OR JourneyState IN ('running', 'waiting'))"
+    )
+    server.journeys["a/0"] = {"ScenarioName": "a"}  # has never waited: search does not know its version
+    page, _ = await searched(temporal, store, scenario="a", version=3, state="running", size=9)
+    assert "a/0" in [item.id for item in page]
+    server.error = RPCStatusCode.UNIMPLEMENTED
+    assert await searched(temporal, store, size=3) == ([], None)
 
 
 async def test_a_journey_says_what_its_delivery_waits_for(store: Store) -> None:
@@ -112,3 +149,8 @@ async def test_a_server_without_search_still_can_be_looked_at(
 )
 def test_no_id_can_change_a_query(text: str, literal: str) -> None:
     assert quoted(text) == literal
+
+
+def test_what_would_end_a_query_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"holds the character U\+0000"):
+        quoted("a\0b")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ class Temporal:
     known: dict[str, WorkflowExecutionStatus] = field(default_factory=dict[str, WorkflowExecutionStatus])
     started: dict[str, Any] = field(default_factory=dict[str, Any])
     fails: bool = False
+    before: Callable[[], Awaitable[None]] | None = None
 
     def get_workflow_handle(self, name: str) -> Any:
         async def describe() -> Any:
@@ -32,6 +34,8 @@ class Temporal:
         return SimpleNamespace(describe=describe)
 
     async def start_workflow(self, _: str, state: Any, **more: Any) -> None:
+        if self.before is not None:
+            await self.before()
         if self.fails:
             raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
         self.started[more["id"]] = state
@@ -66,9 +70,29 @@ async def test_one_whose_workflow_was_ended_on_the_server_has_failed(store: Stor
     assert seen.trouble == "its workflow was ended on the server: begin another one for those that are left"
 
 
-async def test_one_that_cannot_be_started_does_not_stay_open(store: Store) -> None:
-    client = ScenarioClient(cast("Client", Temporal(fails=True)), store)
+async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(store: Store) -> None:
+    temporal = Temporal(fails=True)
+    client = ScenarioClient(cast("Client", temporal), store)
     with pytest.raises(RPCError):
-        await client.operate("pause", Which(destination="wax"), operator="ann", reason="x")
-    (seen,) = await client.operations()
-    assert (seen.state, seen.trouble) == ("failed", "it could not be started")
+        await client.operate("pause", Which(destination="wax"), operator="ann", reason="x", identifier="once")
+    assert await client.operations() == []
+    temporal.fails = False
+    begun = await client.operate("pause", Which(destination="wax"), operator="ann", reason="x", identifier="once")
+    assert (begun.state, list(temporal.started)) == ("surveying", ["operation/once"])
+
+
+async def test_one_that_was_started_although_the_answer_was_lost_goes_on(store: Store) -> None:
+    temporal = Temporal({"operation/once": WorkflowExecutionStatus.RUNNING}, fails=True)
+    client = ScenarioClient(cast("Client", temporal), store)
+    temporal.before = lambda: store.surveyed("once", {"which": {}, "rate": 1.0}, datetime.now(UTC))
+    begun = await client.operate("pause", Which(destination="wax"), operator="ann", reason="x", identifier="once")
+    assert (begun.id, begun.state) == ("once", "running")
+
+
+async def test_asked_for_again_one_begins_whose_program_died_before_it_did(store: Store) -> None:
+    await asked_for(store, "once", timedelta(seconds=5))
+    temporal = Temporal()
+    client = ScenarioClient(cast("Client", temporal), store)
+    await client.operate("pause", Which(destination="wax"), operator="ann", reason="x", identifier="once")
+    assert list(temporal.started) == ["operation/once"]
+    assert len(await client.operations()) == 1

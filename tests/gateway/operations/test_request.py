@@ -55,6 +55,7 @@ def test_what_makes_sense_is_kept_as_it_was_asked_for(request_: RequestedOperati
         ({"reason": "x" * 501}, "reason", "say the reason in 1 to 500 characters"),
         ({"rate": 0.001}, "rate", "the rate must be from 0.01 to 10000 journeys a second"),
         ({"rate": float("nan")}, "rate", "the rate must be"),
+        ({"which": Which(contact="\0")}, "which", "'contact' holds the character U+0000"),
         ({"limit": 0}, "limit", "the limit must be at least 1"),
         ({"which": Which(contact="7", since=datetime(2026, 1, 1))}, "which", "'since' needs a time zone"),  # noqa: DTZ001
         ({"which": Which(scenario="a", step="b"), "verb": "leave", "everybody": True}, "which", "'step' is for held"),

@@ -146,6 +146,7 @@ async def test_each_step_has_those_at_it_and_those_through_with_it(store: Store)
         [
             attempt(journeys[2], "mail", "delivered"),
             attempt(journeys[3], "mail", "skipped", "capped"),
+            attempt(journeys[4], "mail", "skipped"),  # the contact has no address
             attempt(journeys[2], "hook", "retry", "HTTP 503", **again),
             attempt(journeys[0], "hook", "retry", "HTTP 503", **again),  # of a journey that is over
             attempt(journeys[4], "hook", "failed", "HTTP 400", **long_ago),
@@ -167,8 +168,8 @@ async def test_each_step_has_those_at_it_and_those_through_with_it(store: Store)
             Now(),
             passed={"delivered": 1, "skipped": 1},
             passed_lately={"skipped": 1},
-            attempts={"delivered": 1, "skipped": 1},
-            skipped={"capped": 1},
+            attempts={"delivered": 1, "skipped": 2},
+            skipped={"aborted": 1, "capped": 1},
         ),
         StepStats("wait-2", "wait", "wait 2d", Now(waiting=2), passed={"waited": 1}, passed_lately={"waited": 1}),
         StepStats("hook", "webhook", "webhook → hooks.example.com", Now(held=1), attempts={"retry": 2}, trying_again=1),

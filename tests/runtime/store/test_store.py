@@ -2,6 +2,7 @@ import asyncio
 import socket
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -118,6 +119,30 @@ async def test_a_file_that_another_process_keeps_locked_is_unavailable_for_now(
         other.execute("ROLLBACK")
         other.close()
         assert await store.publish("welcome", {}, {}, "digest") == 1
+
+
+async def test_who_waits_behind_a_write_that_waited_in_vain_does_not_wait_as_long_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
+    tries: list[object] = []
+    execute = sqlite.SQLite._execute  # pyright: ignore[reportPrivateUsage]
+
+    def counted(database: sqlite.SQLite, *given: Any) -> Any:
+        tries.append(given)
+        return execute(database, *given)
+
+    async with Store.open(f"sqlite+aiosqlite:///{tmp_path}/store.db") as store:
+        other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(sqlite.SQLite, "_execute", counted)
+        writes = (store.trouble_of("op", f"{number}") for number in range(5))
+        failures = await asyncio.gather(*writes, return_exceptions=True)
+        assert {type(failure) for failure in failures} == {StoreUnavailable}
+        assert len({str(failure) for failure in failures}) == 1
+        assert len(tries) == 1
+        other.close()
+        await store.trouble_of("op", None)
 
 
 async def test_a_file_is_in_wal_mode_and_survives_the_death_of_a_process(tmp_path: Path) -> None:

@@ -192,3 +192,27 @@ def test_people_are_told_where_an_error_was(stream: io.StringIO):
     assert "error=ValueError < KeyError" in line
     assert line.endswith(" fail\n")
     assert EMAIL not in line
+
+
+def test_what_comes_with_each_call_is_said_once_in_a_while():
+    now = [0.0]
+    seldom = logs.Seldom(lambda: now[0])
+
+    def said(name: str, text: str, *args: object) -> str | None:
+        record = logging.LogRecord(name, logging.WARNING, __file__, 1, text, args, None)
+        return record.getMessage() if seldom.filter(record) else None
+
+    core, other = "temporalio.core", "gateway.api.problem"
+    assert said(core, "gRPC call start retried %d times", 5) == "gRPC call start retried 5 times"
+    assert [said(core, "gRPC call start retried %d times", number) for number in (6, 7, 8)] == [None] * 3
+    assert said(core, "gRPC call signal retried 5 times") is not None
+    assert [said(core, "Failing workflow task") for _ in range(2)] == ["Failing workflow task"] * 2
+    assert [said(other, "Temporal refused a call: %s", name) is None for name in ("A", "A", "B")] == [
+        False,
+        True,
+        False,
+    ]
+    now[0] = logs.SELDOM
+    again = "gRPC call start retried 5 times (and 3 times since the last such line)"
+    assert said(core, "gRPC call start retried 5 times") == again
+    assert said(other, "Temporal refused a call: B") == "Temporal refused a call: B"

@@ -286,6 +286,22 @@ def test_findings_are_json_for_programs():
     }
 
 
+@pytest.mark.parametrize(
+    ("steps", "meant"),
+    [
+        ("- wiat: 2d\n", "wait"),
+        ("- sms: a\n  txt: Hello\n", "text"),
+        ("- sms: a\n  text: Hello {{ contact.firstnam }}\n", "firstname"),
+        ("- email: a\n  subject: s\n  text: t\n  html: ''\n", None),
+    ],
+)
+def test_what_was_probably_meant_is_there_for_programs(steps: str, meant: str | None):
+    finding, *_ = check(HEAD + steps).findings
+
+    assert finding.did_you_mean == meant
+    assert finding.as_json().get("did_you_mean", "nothing") == (meant or "nothing")
+
+
 def test_a_mistake_in_another_file_is_reported_in_that_file():
     text = HEAD + "- email: a\n  subject: s\n  html: {file: mails/a.html}\n"
 

@@ -1,0 +1,31 @@
+"""The command about the keys of encryption: scenario encryption rotate."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.cli import session
+from gateway.terminal import say
+
+
+def rotate() -> None:
+    """Wrap all contacts' keys anew by the newest of SCENARIO_ENCRYPTION_KEYS, so that older ones can be taken away.
+
+    What is encrypted stays as it is. Repeatable; workers go on meanwhile. Add the new key in front of the others first,
+    everywhere, and start workers and gateways with it; take the old one away when this has said that none is left.
+    """
+    from runtime.encryption.rotation import rotate as run
+    from runtime.encryption.wrapping import Wrapping
+    from runtime.errors import SettingsError
+    from runtime.settings import Settings
+
+    wrapping = Wrapping.configured(Settings())
+    if wrapping is None:
+        raise SettingsError("nothing is encrypted: SCENARIO_ENCRYPTION_KEYS is not set")
+
+    async def do() -> tuple[int, int]:
+        async with session.stored(migrate=False) as store:
+            return await run(store, wrapping)
+
+    done, before = asyncio.run(do())
+    say(f"{done} keys of contacts wrapped anew, {before} were so before: none is left that needs an older key")

@@ -1,0 +1,1 @@
+"""The codec server: lets Temporal's UI and command line show what is encrypted."""

@@ -1,0 +1,112 @@
+"""``POST /codec/decode`` and ``/codec/encode``, as Temporal's UI and command line call a remote codec.
+
+Both take and give ``{"payloads": [{"metadata", "data"}]}`` (protobuf's JSON). Whoever asks shows a key with the scope
+``decode``: the command line by ``--codec-auth 'Bearer sr_…'``, a browser also by the session that it has begun on the
+pages of the same host. Scripts are let in from the named origins alone: that of Temporal's UI.
+
+What was of an erased contact is shown as that. What is encoded here is of no contact: no workflow's id comes along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from google.protobuf.json_format import MessageToJson, Parse, ParseError
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+from temporalio.api.common.v1 import Payload, Payloads
+
+from gateway.api.authentication import Caller, Keys, caller_of, shown
+from gateway.api.bounds import Bounds
+from gateway.api.problem import Problem, answer, problem_of
+from gateway.pages.session import session_of
+from runtime.encryption.codec import Encryption
+from runtime.encryption.keyring import Erased, Keyring, UnknownKey
+from runtime.errors import SetupError
+from runtime.store import StoreError
+
+PREFIX: Final = "/codec"
+MOST: Final = 16 * 1024 * 1024
+"""Bytes of a body: a page of a history has payloads of some megabytes, which Base64 lengthens."""
+_SENT: Final = ("authorization", "content-type", "x-namespace")
+
+
+class _Codec:
+    def __init__(self, encryption: Encryption, keys: Keys) -> None:
+        self._encryption, self._keys = encryption, keys
+
+    async def decode(self, request: Request) -> Response:
+        """Decrypts payloads."""
+        await self._allow(request)
+        return _answer([await self._decoded(payload) for payload in await _payloads(request)])
+
+    async def encode(self, request: Request) -> Response:
+        """Encrypts payloads."""
+        await self._allow(request)
+        return _answer(await self._encryption.encode(await _payloads(request)))
+
+    async def _decoded(self, payload: Payload) -> Payload:
+        try:
+            (decoded,) = await self._encryption.decode([payload])
+        except Erased:
+            return _said("the contact was erased")
+        except UnknownKey as error:
+            return _said(str(error))
+        return decoded
+
+    async def _allow(self, request: Request) -> None:
+        token = shown(request.scope)
+        session = await session_of(request, self._keys) if token is None else None
+        caller = Caller(session.key) if session is not None else await caller_of(self._keys, token)
+        if not caller.has("decode") or caller.key.scenarios is not None:
+            raise Problem("forbidden", "this key is not for that")
+
+
+def application(keyring: Keyring, keys: Keys, origins: Sequence[str]) -> ASGIApp:
+    """The codec server.
+
+    Args:
+        keyring: The keys of contacts.
+        keys: Knows who asks.
+        origins: Those whose scripts may ask, such as ``https://temporal.example.com``.
+    """
+    codec = _Codec(Encryption(keyring), keys)
+    cors = Middleware(
+        CORSMiddleware, allow_origins=origins, allow_methods=["POST"], allow_headers=_SENT, allow_credentials=True
+    )
+    app = Starlette(
+        routes=[
+            Route(f"{PREFIX}/decode", codec.decode, methods=["POST"]),
+            Route(f"{PREFIX}/encode", codec.encode, methods=["POST"]),
+        ],
+        middleware=[cors],
+        exception_handlers=dict.fromkeys((Problem, SetupError, StoreError), _problem),
+    )
+    return Bounds(app, larger={f"{PREFIX}/": MOST})
+
+
+async def _payloads(request: Request) -> Sequence[Payload]:
+    body = await request.body()
+    try:
+        return Parse(body, Payloads()).payloads
+    except (ParseError, RecursionError):
+        raise Problem("malformed", 'the body must be {"payloads": […]}, as Temporal sends it') from None
+
+
+def _answer(payloads: Sequence[Payload]) -> Response:
+    content = MessageToJson(Payloads(payloads=payloads), indent=None)
+    return Response(content, media_type="application/json", headers={"cache-control": "no-store"})
+
+
+def _said(sentence: str) -> Payload:
+    return Payload(metadata={"encoding": b"json/plain"}, data=f'"{sentence}"'.encode())
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    return answer(problem_of(error))

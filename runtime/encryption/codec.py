@@ -1,0 +1,119 @@
+"""The codec of all payloads: each is encrypted by the key of the contact whose journey it belongs to.
+
+What is encrypted names its key, and is decoded by that alone: a codec server knows no workflow. What is not encrypted
+is passed on as it is: journeys that began before encryption was turned on stay readable, and so is what an engine sends
+that knows no codec.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Self
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import (
+    ActivitySerializationContext,
+    DataConverter,
+    PayloadCodec,
+    SerializationContext,
+    WithSerializationContext,
+    WorkflowSerializationContext,
+)
+from typing_extensions import override
+
+from runtime.data_converter import CONVERTER, EncodedFailures
+from runtime.encryption.keyring import DataKey, Erased, Keyring
+
+ENCODING: Final = b"binary/encrypted"
+"""What the metadata `encoding` says of an encrypted payload, as in Temporal's samples."""
+KEY_ID: Final = "encryption-key-id"
+"""The metadata that name its key."""
+
+
+class Encryption(PayloadCodec, WithSerializationContext):
+    """Encrypts payloads, and decrypts them.
+
+    Args:
+        keys: The keys of contacts.
+        gone: What a worker encrypts by for a contact that was erased, instead of refusing: nobody can read it, the
+            worker's own process excepted. A workflow task that cannot be encoded would be tried again and again.
+        contact: Whose payloads it encrypts.
+    """
+
+    def __init__(self, keys: Keyring, *, gone: DataKey | None = None, contact: str | None = None) -> None:
+        self._keys, self._gone, self._contact = keys, gone, contact
+
+    @classmethod
+    def of_a_worker(cls, keys: Keyring) -> Self:
+        """A codec that never refuses."""
+        return cls(keys, gone=DataKey(f"gone-{secrets.token_hex(8)}", AESGCM(secrets.token_bytes(32))))
+
+    @override
+    def with_context(self, context: SerializationContext) -> Encryption:
+        match context:
+            case (
+                WorkflowSerializationContext(workflow_id=workflow)
+                | ActivitySerializationContext(workflow_id=str(workflow))
+            ):
+                return Encryption(self._keys, gone=self._gone, contact=contact_of(workflow))
+            case _:
+                return self
+
+    @override
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Encrypts payloads.
+
+        Raises:
+            Erased: The contact was erased.
+            StoreError: Its key cannot be looked up now.
+        """
+        try:
+            key = await self._keys.key_of(self._contact)
+        except Erased:
+            if self._gone is None:
+                raise
+            key = self._gone
+        metadata = {"encoding": ENCODING, KEY_ID: key.id.encode()}
+        return [Payload(metadata=metadata, data=key.encrypt(payload.SerializeToString())) for payload in payloads]
+
+    @override
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Decrypts those that are encrypted.
+
+        Raises:
+            Erased: The contact was erased.
+            UnknownKey: They were encrypted elsewhere.
+            StoreError: The key cannot be looked up now.
+        """
+        return [await self._decoded(payload) for payload in payloads]
+
+    async def _decoded(self, payload: Payload) -> Payload:
+        if payload.metadata.get("encoding") != ENCODING:
+            return payload
+        identifier = payload.metadata[KEY_ID].decode()
+        own = self._gone is not None and identifier == self._gone.id
+        key = self._gone if own and self._gone is not None else await self._keys.key(identifier)
+        return Payload.FromString(key.decrypt(payload.data))
+
+
+def contact_of(workflow: str) -> str | None:
+    """The id of the contact whose journey a workflow is, or None (see `scenario.entry.entry.journey_id`)."""
+    _, slash, rest = workflow.partition("/")
+    contact = rest.partition("/")[0]
+    return contact.replace("%2F", "/") if slash and contact else None
+
+
+def encrypted(keys: Keyring | None, *, worker: bool = False) -> DataConverter:
+    """The data converter of every client and worker.
+
+    Args:
+        keys: None where nothing is encrypted.
+        worker: Whether it is a worker's, see `Encryption`.
+    """
+    if keys is None or not keys.encrypts:
+        return CONVERTER
+    codec = Encryption.of_a_worker(keys) if worker else Encryption(keys)
+    return replace(CONVERTER, payload_codec=codec, failure_converter_class=EncodedFailures)

@@ -1,0 +1,33 @@
+"""Wraps contacts' keys anew, by the settings' newest key."""
+
+from __future__ import annotations
+
+from runtime.encryption.wrapping import Wrapping, read_plain
+from runtime.store.contact_keys import ContactKeys
+
+_TOGETHER = 500
+
+
+async def rotate(store: ContactKeys, wrapping: Wrapping) -> tuple[int, int]:
+    """Wraps every key anew that another than the newest has wrapped.
+
+    May be stopped and run again. A key that is made or destroyed meanwhile is in nobody's way.
+
+    Returns:
+        How many were wrapped anew, and how many needed it no more.
+
+    Raises:
+        SettingsError: A key that wrapped one is not among those of the settings.
+    """
+    done = before = 0
+    last = ""
+    while keys := await store.wrapped_keys(last, _TOGETHER):
+        for key in keys:
+            if wrapping.is_current(key.wrapped):
+                before += 1
+                continue
+            bare = read_plain(key.wrapped) or wrapping.open(key.wrapped, key.contact)
+            wrapped = wrapping.close(bare, key.contact)
+            done += await store.rewrap(key.key_id, key.wrapped, wrapped)
+        last = keys[-1].key_id
+    return done, before

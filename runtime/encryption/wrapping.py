@@ -1,0 +1,106 @@
+"""How contacts' keys are kept: each wrapped by a key of `SCENARIO_ENCRYPTION_KEYS`, the newest of them first.
+
+AES-256-GCM (NIST SP 800-38D) with a random nonce, bound to the id of what is wrapped, so that one row's key cannot be
+put into another's. The text names the wrapping key by the first bytes of its SHA-256: a key that is missing is said,
+and not guessed at.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Final, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import SecretStr
+
+from runtime.errors import SettingsError
+from runtime.settings import Settings, keys_in
+from runtime.suppression import derived
+
+NONCE: Final = 12
+"""Bytes of a nonce (NIST SP 800-38D §8.2.2)."""
+_LABEL: Final = b"scenario-runner contact keys"
+_FORM: Final = re.compile(r"w1\.([0-9a-f]{8})\.([A-Za-z0-9_=-]{16,})", re.ASCII)
+
+
+def plain(key: bytes) -> str:
+    """A key that nothing wraps, as text: the one that contacts are known by, where nothing is encrypted."""
+    return f"p1.{base64.urlsafe_b64encode(key).decode()}"
+
+
+def read_plain(text: str) -> bytes | None:
+    """The key of such a text; None where it is wrapped."""
+    return base64.urlsafe_b64decode(text[3:]) if text.startswith("p1.") else None
+
+
+class Wrapping:
+    """Wraps keys, and opens what it has wrapped.
+
+    Args:
+        keys: The key in use, then those that were.
+    """
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        derivatives = [derived(key, _LABEL) for key in keys]
+        self._ciphers = {hashlib.sha256(key).hexdigest()[:8]: AESGCM(key) for key in derivatives}
+        self._newest = next(iter(self._ciphers))
+
+    @classmethod
+    def configured(cls, settings: Settings) -> Self | None:
+        """That of the settings; None where SCENARIO_ENCRYPTION_KEYS is not set.
+
+        Raises:
+            SettingsError: The file that it names cannot be read, or holds something else.
+        """
+        value = settings.encryption_keys
+        if value is None and settings.encryption_keys_file is not None:
+            try:
+                text = settings.encryption_keys_file.read_text("ascii")
+            except (OSError, UnicodeDecodeError):
+                raise SettingsError("SCENARIO_ENCRYPTION_KEYS_FILE cannot be read: check its permissions") from None
+            value = Settings(encryption_keys=SecretStr(",".join(text.split()))).encryption_keys
+        return cls(keys_in(value)) if value is not None else None
+
+    def __repr__(self) -> str:
+        return f"Wrapping({', '.join(self._ciphers)})"
+
+    def close(self, key: bytes, name: str) -> str:
+        """Wraps a key.
+
+        Args:
+            key: Its bytes.
+            name: Its id.
+        """
+        nonce = secrets.token_bytes(NONCE)
+        sealed = nonce + self._ciphers[self._newest].encrypt(nonce, key, name.encode())
+        return f"w1.{self._newest}.{base64.urlsafe_b64encode(sealed).decode()}"
+
+    def open(self, text: str, name: str) -> bytes:
+        """The key that a text wraps.
+
+        Raises:
+            SettingsError: The key that wrapped it is not among those of the settings, or is another.
+        """
+        found = _FORM.fullmatch(text)
+        cipher = self._ciphers.get(found[1]) if found else None
+        if found is None or cipher is None:
+            which = f" ({found[1]})" if found else ""
+            raise SettingsError(
+                f"SCENARIO_ENCRYPTION_KEYS lacks a key{which} under which keys of contacts were kept: add it, behind "
+                "the others"
+            )
+        sealed = base64.urlsafe_b64decode(found[2])
+        try:
+            return cipher.decrypt(sealed[:NONCE], sealed[NONCE:], name.encode())
+        except InvalidTag:
+            raise SettingsError("a contact's key in the store is damaged: restore it from a backup") from None
+
+    def is_current(self, text: str) -> bool:
+        """Whether a text is wrapped by the key in use."""
+        found = _FORM.fullmatch(text)
+        return found is not None and found[1] == self._newest

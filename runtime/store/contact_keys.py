@@ -1,0 +1,100 @@
+"""Keys of contacts, wrapped; of an erased contact, that it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+
+from sqlalchemy import Executable, bindparam, select, update
+
+from runtime.store.database import Inserting, Queries
+from runtime.store.schema import contact_keys
+
+_table = contact_keys.c
+_NAMES = tuple(column.name for column in contact_keys.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """A contact's key as the store has it.
+
+    Attributes:
+        key_id: Its id, which what it has encrypted names.
+        contact: Whose it is: an HMAC of the contact's id, or a word for a key that is nobody's.
+        wrapped: The key, wrapped; empty once it is destroyed.
+        made_at: When it was made.
+        destroyed_at: When it was destroyed: the contact is erased.
+    """
+
+    key_id: str
+    contact: str
+    wrapped: str
+    made_at: datetime
+    destroyed_at: datetime | None = None
+
+
+class ContactKeys(Queries):
+    """The table of contacts' keys."""
+
+    async def add_contact_key(self, key: WrappedKey) -> WrappedKey:
+        """Keep a new key. Returns the one that is kept: another's, where another process was quicker."""
+        await self._database.write(_add(self._database.insert), {name: getattr(key, name) for name in _NAMES})
+        return await self.contact_key_of(key.contact) or key
+
+    async def contact_key_of(self, contact: str) -> WrappedKey | None:
+        """A contact's key, also where it is destroyed."""
+        rows = await self._database.read(_OF, {"whose": contact})
+        return WrappedKey(**rows[0]) if rows else None
+
+    async def contact_key(self, key_id: str) -> WrappedKey | None:
+        """The key of an id, also where it is destroyed."""
+        rows = await self._database.read(_ONE, {"identifier": key_id})
+        return WrappedKey(**rows[0]) if rows else None
+
+    async def destroy_contact_key(self, key: WrappedKey) -> None:
+        """Destroy a contact's key, which no row has any more; where there was none, none can be made after this.
+
+        Args:
+            key: As it is to stand there: without the key itself. Its id counts only where there was none.
+        """
+        await self._database.write(_destroy(self._database.insert), {name: getattr(key, name) for name in _NAMES})
+
+    async def wrapped_keys(self, after: str = "", limit: int = 500) -> Sequence[WrappedKey]:
+        """Keys that are not destroyed, in the order of their ids, from behind one of them."""
+        rows = await self._database.read(_SOME, {"after": after, "most": limit})
+        return [WrappedKey(**row) for row in rows]
+
+    async def rewrap(self, key_id: str, before: str, wrapped: str) -> bool:
+        """Wrap a key anew, unless it was changed meanwhile."""
+        row = {"identifier": key_id, "before": before, "now": wrapped}
+        return bool(await self._database.write(_REWRAP, row))
+
+
+_OF = select(contact_keys).where(_table.contact == bindparam("whose"))
+_ONE = select(contact_keys).where(_table.key_id == bindparam("identifier"))
+_SOME = (
+    select(contact_keys)
+    .where(_table.key_id > bindparam("after"), _table.destroyed_at.is_(None))
+    .order_by(_table.key_id)
+    .limit(bindparam("most"))
+)
+_REWRAP = (
+    update(contact_keys)
+    .where(_table.key_id == bindparam("identifier"), _table.wrapped == bindparam("before"))
+    .values(wrapped=bindparam("now"))
+    .returning(_table.key_id)
+)
+
+
+@cache
+def _add(insert: Inserting) -> Executable:
+    return insert(contact_keys).values({name: bindparam(name) for name in _NAMES}).on_conflict_do_nothing()
+
+
+@cache
+def _destroy(insert: Inserting) -> Executable:
+    row = insert(contact_keys).values({name: bindparam(name) for name in _NAMES})
+    gone = {"wrapped": "", "destroyed_at": row.excluded.destroyed_at}
+    return row.on_conflict_do_update(index_elements=["contact"], set_=gone, where=_table.destroyed_at.is_(None))

@@ -1,0 +1,129 @@
+"""A key for some scenarios sees nothing of others, and touches nothing of them, at whatever address."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.publishing import publish
+from runtime.store import AdmissionRequest, Store, StoredOperation
+from tests.gateway.api.doors import Door, opened
+from tests.gateway.api.routes import described
+
+NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
+WHY = {"reason": "x"}
+ENTRY = {"scenario": "hello", "contact": {"id": 7}, "trigger": {"type": "order"}}
+EVENT = {"journey": "hello/7", "name": "order.delivered"}
+OF_HELLO = {"scenario": "hello"}
+FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/entries", {"json": ENTRY}),
+    ("POST", "/entries", {"json": {**ENTRY, "scenario": "hello@1"}}),
+    ("POST", "/events", {"json": EVENT}),
+    ("GET", "/journeys", {}),
+    ("GET", "/journeys", {"params": OF_HELLO}),
+    ("GET", "/journeys", {"params": {"contact": "7", "state": "held"}}),
+    ("GET", "/journeys/hello/7", {}),
+    ("POST", "/journeys/hello/7/retry", {"json": WHY}),
+    ("POST", "/operations", {"json": {**WHY, "operation": "retry", "which": {"destination": "wax"}}}),
+    ("POST", "/operations", {"json": {**WHY, "operation": "retry", "which": OF_HELLO}}),
+    ("GET", "/operations/hellos", {}),
+    ("GET", "/operations/everybodys", {}),
+    ("GET", "/operations/hellos/items", {}),
+    ("POST", "/operations/hellos/stop", {"json": WHY}),
+    ("GET", "/scenarios", {"params": OF_HELLO}),
+    ("GET", "/scenarios/hello", {}),
+    ("PUT", "/scenarios/hello", {"json": {"source": "scenario: hello"}}),
+    ("POST", "/scenarios/hello/close", {"json": WHY}),
+    ("POST", "/scenarios/hello/open", {}),
+    ("POST", "/preview", {"json": {"scenario": "hello@1", "entry": ENTRY}}),
+    ("GET", "/deliveries", {}),
+    ("GET", "/deliveries", {"params": {"journey": "hello/7"}}),
+    ("GET", "/deliveries", {"params": OF_HELLO}),
+    ("DELETE", "/contacts/7", {"params": {"reason": "she asked"}}),
+    ("GET", "/contacts/7/why", {}),
+    ("GET", "/contacts/7/why", {"params": OF_HELLO}),
+    ("GET", "/results/hello", {}),
+    ("GET", "/stats/hello", {}),
+]
+ELSEWHERE = {
+    "POST /entries/batch",
+    "POST /events/batch",
+    "PATCH /contacts/{contact}",
+    "GET /operations",
+    "GET /scenarios",
+}
+"""What is answered, without anything of others: see below."""
+HARMLESS = {"POST /check"}
+"""What has nothing to do with what is published."""
+
+NAMES = {
+    "hello/7/retry": "{id}/{operation}",
+    "journeys/hello/7": "journeys/{id}",
+    "contacts/7/why": "contacts/{id}/why",
+    "contacts/7": "contacts/{contact}",
+    "hellos": "{id}",
+    "everybodys": "{id}",
+    "hello": "{name}",
+}
+"""Parts of the paths above, and what the description calls them."""
+
+
+@pytest.fixture
+async def limited(store: Store, tmp_path: Path) -> AsyncIterator[Door]:
+    """As who has a key for `other` alone, where a contact is in `hello`."""
+    for name in ("hello", "other"):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(f"scenario: {name}\ntrigger: order\nsteps:\n  - exit: done\n", "utf-8")
+        await publish(file, store)
+    await store.admit(AdmissionRequest("hello", 1, "7", None, "hello/7", "r1", "always", NOW, "order"))
+    for name, which in (("hellos", OF_HELLO), ("everybodys", {"destination": "wax"}), ("ours", {"scenario": "other"})):
+        request = {"which": which, "rate": 1.0, "dry_run": False}
+        operation = StoredOperation(
+            id=name, verb="pause", request=request, operator="ann", reason="x", created_at=NOW, ended_at=NOW
+        )
+        await store.add_operation(operation)
+    async with opened(store) as door:  # without a Temporal to ask: whoever gets so far fails
+        yield await door.limited("other")
+
+
+@pytest.mark.parametrize(("method", "path", "request_"), FORBIDDEN)
+async def test_what_is_not_for_it_is_forbidden(limited: Door, method: str, path: str, request_: dict[str, Any]) -> None:
+    problem = await limited.call(method, path, status=403, **request_)
+    assert problem["detail"].startswith("this key is ")
+
+
+@pytest.mark.parametrize("name", ["hello", "nobody"])
+async def test_it_does_not_tell_what_there_is(limited: Door, name: str) -> None:
+    for path in (f"/scenarios/{name}", f"/stats/{name}", f"/results/{name}", f"/journeys/{name}/7"):
+        assert (await limited.call("GET", path, status=403))["detail"] == "this key is not for that"
+
+
+async def test_lists_hold_its_own_alone(limited: Door) -> None:
+    assert [item["id"] for item in (await limited.call("GET", "/operations"))["items"]] == ["ours"]
+    assert [item["scenario"] for item in (await limited.call("GET", "/scenarios"))["items"]] == ["other"]
+
+
+async def test_journeys_of_others_hear_nothing(limited: Door) -> None:
+    event = {"contact": "7", "name": "order.delivered"}
+    assert (await limited.call("POST", "/events", json=event, status=202))["told"] == 0
+    assert (await limited.call("PATCH", "/contacts/7", json={"language": "fr"}))["told"] == 0
+    told = await limited.call("POST", "/events/batch", json=[EVENT, event])
+    assert [(one["status"], one.get("told")) for one in told["results"]] == [(403, None), (202, 0)]
+    told = await limited.call("POST", "/entries/batch", json=[ENTRY])
+    assert [one["status"] for one in told["results"]] == [403]
+
+
+def test_no_address_was_forgotten() -> None:
+    known = {
+        f"{method.upper()} {path.removeprefix('/v1')}" for path, ways in described()["paths"].items() for method in ways
+    }
+    shown: set[str] = set()
+    for method, path, _ in FORBIDDEN:
+        for given, name in NAMES.items():
+            path = path.replace(given, name)
+        shown.add(f"{method} {path}")
+    assert known == shown | ELSEWHERE | HARMLESS

@@ -1,0 +1,45 @@
+"""Why a contact did, or did not, get something, over HTTP."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+import pytest
+
+from gateway.client import ScenarioClient
+from gateway.why.caps import CapPlaces
+from gateway.why.why import Why
+from runtime.store import Store
+from tests.gateway.api.doors import opened
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
+    """Whom and what was asked about."""
+    found: list[tuple[str, str | None]] = []
+
+    async def why(_: ScenarioClient, contact: str, scenario: str | None, **__: Any) -> Why:
+        found.append((contact, scenario))
+        return Why(contact, None, "", (), (CapPlaces("week", 3, 4, "7d", None),), UTC)
+
+    monkeypatch.setattr(ScenarioClient, "why", why)
+    return found
+
+
+@pytest.mark.parametrize("path", ["/contacts/shop/7/why", "/contacts/shop%2F7/why"])
+async def test_a_contacts_id_stands_in_the_path_as_it_is(
+    store: Store, asked: list[tuple[str, str | None]], path: str
+) -> None:
+    async with opened(store) as door:
+        assert (await door.call("GET", path))["contact"] == "shop/7"
+    assert asked == [("shop/7", None)]
+
+
+async def test_what_other_scenarios_have_sent_is_not_told(store: Store, asked: list[tuple[str, str | None]]) -> None:
+    async with opened(store) as door:
+        told = await door.call("GET", "/contacts/7/why?scenario=hello")
+        assert [(cap["cap"], cap["taken"]) for cap in told["caps"]] == [("week", 3)]
+        limited = await door.limited("hello")
+        assert (await limited.call("GET", "/contacts/7/why?scenario=hello"))["caps"] is None
+    assert asked == [("7", "hello")] * 2

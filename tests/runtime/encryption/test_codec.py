@@ -1,0 +1,91 @@
+"""The codec: encrypted by the contact's key, decoded by the key's id."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import ActivitySerializationContext, WorkflowSerializationContext
+from temporalio.exceptions import ApplicationError
+
+from runtime.data_converter import CONVERTER
+from runtime.encryption.codec import ENCODING, KEY_ID, Encryption, contact_of, encrypted
+from runtime.encryption.keyring import Erased, Keyring
+from runtime.encryption.wrapping import Wrapping
+from runtime.store import Store
+
+CLEAR = Payload(metadata={"encoding": b"json/plain"}, data=b'{"name": "Zo\xc3\xa9"}')
+JOURNEY = WorkflowSerializationContext(namespace="default", workflow_id="post-purchase/3028687/CGX0094")
+
+
+@pytest.fixture
+async def keys(tmp_path: Path) -> AsyncIterator[Keyring]:
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        yield Keyring(store, Wrapping([b"k" * 32]))
+
+
+@pytest.mark.parametrize(
+    ("workflow", "contact"),
+    [
+        ("post-purchase/3028687/CGX0094", "3028687"),
+        ("post-purchase/3028687", "3028687"),
+        ("post-purchase/a%2Fb/k/l", "a/b"),
+        ("campaign:black-friday", None),
+        ("post-purchase/", None),
+    ],
+)
+def test_the_contact_is_read_off_the_workflows_id(workflow: str, contact: str | None) -> None:
+    assert contact_of(workflow) == contact
+
+
+async def test_what_is_encrypted_names_its_key_and_is_decoded_without_a_workflow(keys: Keyring) -> None:
+    codec = Encryption(keys)
+    (sealed,) = await codec.with_context(JOURNEY).encode([CLEAR])
+    assert sealed.metadata["encoding"] == ENCODING
+    assert sealed.metadata[KEY_ID].decode() == (await keys.key_of("3028687")).id
+    assert b"Zo" not in sealed.data
+    assert await codec.decode([sealed, CLEAR]) == [CLEAR, CLEAR]
+
+
+async def test_an_activity_of_a_journey_uses_its_contacts_key(keys: Keyring) -> None:
+    context = ActivitySerializationContext(
+        namespace="default",
+        activity_id="whatsapp",
+        activity_type="send_webhook",
+        activity_task_queue="webhooks",
+        workflow_id=JOURNEY.workflow_id,
+        workflow_type="Journey",
+        is_local=False,
+    )
+    (sealed,) = await Encryption(keys).with_context(context).encode([CLEAR])
+    assert sealed.metadata[KEY_ID].decode() == (await keys.key_of("3028687")).id
+
+
+async def test_a_client_refuses_what_is_for_an_erased_contact_and_a_worker_makes_it_unreadable(keys: Keyring) -> None:
+    await keys.destroy("3028687")
+    with pytest.raises(Erased):
+        await Encryption(keys).with_context(JOURNEY).encode([CLEAR])
+    worker = Encryption.of_a_worker(keys)
+    sealed = await worker.with_context(JOURNEY).encode([CLEAR])
+    assert await worker.with_context(JOURNEY).decode(sealed) == [CLEAR]
+    with pytest.raises(Exception, match="encrypted with another store"):
+        await Encryption.of_a_worker(keys).decode(sealed)
+
+
+async def test_failures_are_encrypted_and_read_again(keys: Keyring) -> None:
+    from temporalio.api.failure.v1 import Failure
+
+    converter = encrypted(keys).with_context(JOURNEY)
+    failure = Failure()
+    await converter.encode_failure(ApplicationError("whatsapp answered 503", "body", type="Http"), failure)
+    assert "503" not in failure.message
+    assert b"503" not in failure.SerializeToString()
+    read = await converter.decode_failure(failure)
+    assert isinstance(read, ApplicationError)
+    assert (read.message, list(read.details)) == ("whatsapp answered 503", ["body"])
+
+
+def test_nothing_is_encrypted_without_keys() -> None:
+    assert encrypted(None) is CONVERTER

@@ -1,0 +1,142 @@
+"""Keys of contacts: made once, wrapped, remembered for a while, destroyed for good."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from runtime.encryption.keyring import REMEMBERED, Erased, Keyring, UnknownKey
+from runtime.encryption.wrapping import Wrapping
+from runtime.errors import SettingsError
+from runtime.settings import Settings
+from runtime.store import Store
+
+
+def content(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+OLD, NEW = b"o" * 32, b"n" * 32
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def keys(store: Store) -> Keyring:
+    return Keyring(store, Wrapping([OLD]))
+
+
+async def test_a_contact_has_one_key_in_every_process_also_where_both_ask_at_once(store: Store) -> None:
+    rings = [Keyring(store, Wrapping([OLD])) for _ in range(5)]
+    made = await asyncio.gather(*(ring.key_of("3028687") for ring in rings))
+    assert len({key.id for key in made}) == 1
+    sealed = made[0].encrypt(b"hello")
+    assert [key.decrypt(sealed) for key in made] == [b"hello"] * 5
+
+
+async def test_contacts_have_different_keys_and_what_is_nobodys_has_one(keys: Keyring) -> None:
+    identifiers = [(await keys.key_of(contact)).id for contact in ("1", "2", None, None, "1")]
+    assert identifiers[0] == identifiers[4] != identifiers[1]
+    assert identifiers[2] == identifiers[3]
+
+
+async def test_the_store_holds_neither_the_contacts_id_nor_the_key(keys: Keyring, tmp_path: Path) -> None:
+    await keys.key_of("contact-3028687")
+    assert b"contact-3028687" not in await asyncio.to_thread(content, tmp_path)
+
+
+async def test_a_key_is_found_by_its_id_alone(store: Store, keys: Keyring) -> None:
+    key = await keys.key_of("1")
+    other = Keyring(store, Wrapping([OLD]))
+    assert (await other.key(key.id)).decrypt(key.encrypt(b"hello")) == b"hello"
+
+
+async def test_a_destroyed_key_is_gone_and_no_other_is_made(store: Store, keys: Keyring) -> None:
+    key = await keys.key_of("1")
+    await keys.destroy("1")
+    for ring in (keys, Keyring(store, Wrapping([OLD]))):
+        with pytest.raises(Erased, match="the contact was erased"):
+            await ring.key_of("1")
+        with pytest.raises(Erased):
+            await ring.key(key.id)
+        assert await ring.is_erased("1")
+    assert not await keys.is_erased("2")
+    row = await store.contact_key(key.id)
+    assert row is not None
+    assert row.wrapped == ""
+
+
+async def test_a_contact_without_a_key_is_erased_before_one_is_made(keys: Keyring) -> None:
+    await keys.destroy("1")
+    await keys.destroy("1")
+    with pytest.raises(Erased):
+        await keys.key_of("1")
+
+
+async def test_another_process_forgets_a_destroyed_key_within_a_minute(store: Store, keys: Keyring) -> None:
+    now = 0.0
+    other = Keyring(store, Wrapping([OLD]), clock=lambda: now)
+    await other.key_of("1")
+    await keys.destroy("1")
+    now = REMEMBERED - 1
+    await other.key_of("1")
+    now = REMEMBERED
+    with pytest.raises(Erased):
+        await other.key_of("1")
+
+
+async def test_a_new_key_of_the_settings_reads_what_the_one_before_wrapped(store: Store, keys: Keyring) -> None:
+    key = await keys.key_of("1")
+    both = Keyring(store, Wrapping([NEW, OLD]))
+    assert (await both.key_of("1")).id == key.id
+    with pytest.raises(SettingsError, match="SCENARIO_ENCRYPTION_KEYS lacks a key"):
+        await Keyring(store, Wrapping([NEW])).key_of("1")
+
+
+async def test_what_is_damaged_or_from_elsewhere_is_said(store: Store, keys: Keyring) -> None:
+    key = await keys.key_of("1")
+    with pytest.raises(UnknownKey, match="damaged"):
+        key.decrypt(key.encrypt(b"hello")[:-1] + b"x")
+    with pytest.raises(UnknownKey, match="damaged"):
+        key.decrypt(b"")
+    with pytest.raises(UnknownKey, match="another store"):
+        await keys.key("0" * 32)
+    row = await store.contact_key(key.id)
+    assert row is not None
+    await store.rewrap(key.id, row.wrapped, row.wrapped[:-8] + "AAAAAAA=")
+    with pytest.raises(SettingsError, match="damaged: restore it from a backup"):
+        await Keyring(store, Wrapping([OLD])).key(key.id)
+
+
+async def test_a_text_is_sealed_for_the_store_and_opened(keys: Keyring) -> None:
+    sealed = await keys.seal("1", "Zoé said yes")
+    assert sealed is not None
+    assert "Zoé" not in sealed
+    assert await keys.unseal(sealed) == "Zoé said yes"
+    assert await keys.unseal("in clear") == "in clear"
+    await keys.destroy("1")
+    assert await keys.unseal(sealed) is None
+    assert await keys.seal("1", "more") is None
+
+
+def test_the_settings_give_keys_or_a_file_with_them(tmp_path: Path) -> None:
+    assert Wrapping.configured(Settings()) is None
+    texts = [base64.b64encode(key).decode() for key in (NEW, OLD)]
+    path = tmp_path / "keys"
+    path.write_text("\n".join(texts) + "\n")
+    by_file = Wrapping.configured(Settings(encryption_keys_file=path))
+    by_value = Wrapping.configured(Settings(encryption_keys=",".join(texts)))
+    assert by_file is not None
+    assert repr(by_file) == repr(by_value)
+    assert texts[0] not in repr(by_file)
+    path.write_text("secret-but-short")
+    with pytest.raises(SettingsError, match="SCENARIO_ENCRYPTION_KEYS must be keys in base64"):
+        Wrapping.configured(Settings(encryption_keys_file=path))
