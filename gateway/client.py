@@ -92,7 +92,7 @@ class ScenarioClient(ManyOperations, Telling):
         self.temporal, self.store, self._destinations, self._policies = temporal, store, destinations, policies
         self._door, self.zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
         self.content = Content(store)
-        self._stats = Recent(self._count)
+        self._stats, self.counted = Recent(self._count), {}
 
     @classmethod
     @asynccontextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -30,11 +30,16 @@ from workflows.operation import QUEUE, STOP, WORKFLOW, OperationState
 
 logger = logging.getLogger(__name__)
 
+_FINAL: Final = timedelta(minutes=5)  # after its end nobody is asked any more, nor notes what was answered
+_COUNTED: Final = 1_000
 _STARTING: Final = timedelta(seconds=30)  # how long its program may take from the store to the workflow
 
 
 class ManyOperations(Operations):
     """The part of the client that operates many journeys in the background."""
+
+    counted: dict[str, Mapping[str, int]]
+    """The last counts of operations that are over: one may have a million journeys, and be looked at often."""
 
     async def operate(
         self,
@@ -247,7 +252,14 @@ class ManyOperations(Operations):
         return stored
 
     async def _seen(self, stored: Sequence[StoredOperation]) -> list[OperationView]:
-        counts = await self.store.item_counts([item.id for item in stored])
+        known = {item.id: self.counted[item.id] for item in stored if item.id in self.counted}
+        counts = {**known, **await self.store.item_counts([item.id for item in stored if item.id not in known])}
+        final = datetime.now(UTC) - _FINAL
+        for item in stored:
+            if item.ended_at is not None and item.ended_at < final:
+                self.counted[item.id] = counts[item.id]
+        while len(self.counted) > _COUNTED:
+            del self.counted[next(iter(self.counted))]
         return [seen(item, counts[item.id]) for item in stored]
 
 

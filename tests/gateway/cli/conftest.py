@@ -14,6 +14,7 @@ import pytest
 
 from gateway.cli import program, session
 from gateway.client import Heard
+from gateway.erasing import Erasing
 from gateway.errors import BadInput, UnknownContact, UnknownJourney
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
@@ -92,6 +93,7 @@ class Client:
     views: dict[str, JourneyView] = field(default_factory=dict[str, JourneyView])
     answered: Why | None = None
     numbers: Stats | None = None
+    erased: Erasing | None = None
     found: list[ListedJourney] = field(default_factory=list[ListedJourney])
     flights: list[InFlight] = field(default_factory=list[InFlight])
     unseen: int = 0
@@ -131,6 +133,10 @@ class Client:
         if self.answered is None:
             raise UnknownContact(f"nothing is on record of a contact '{contact}'")
         return self.answered
+
+    async def erase(self, contact: str, **given: Any) -> Erasing | None:
+        self.asked.append(("erase", contact, given))
+        return self.erased
 
     async def stats(self, scenario: str, version: int | None) -> Stats:
         self.asked.append(("stats", scenario, version))

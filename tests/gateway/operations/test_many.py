@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -96,3 +96,22 @@ async def test_asked_for_again_one_begins_whose_program_died_before_it_did(store
     await client.operate("pause", Which(destination="wax"), operator="ann", reason="x", identifier="once")
     assert list(temporal.started) == ["operation/once"]
     assert len(await client.operations()) == 1
+
+
+async def test_the_journeys_of_one_that_is_over_are_counted_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = ScenarioClient(cast("Client", Temporal()), store)
+    for identifier, ago in (("long ago", timedelta(hours=1)), ("just now", timedelta(0))):
+        await asked_for(store, identifier, ago)
+        await store.add_items(identifier, [OperationItem(number=1, workflow_id="a/1", outcome="accepted")])
+        await store.end_operation(identifier, "finished", datetime.now(UTC) - ago)
+    counted: list[list[str]] = []
+    count = store.item_counts
+
+    async def item_counts(identifiers: Sequence[str]) -> dict[str, dict[str, int]]:
+        counted.append(sorted(identifiers))
+        return await count(identifiers)
+
+    monkeypatch.setattr(store, "item_counts", item_counts)
+    for _ in range(2):
+        assert [(item.id, item.accepted) for item in await client.operations()] == [("just now", 1), ("long ago", 1)]
+    assert counted == [["just now", "long ago"], ["just now"]]
