@@ -149,7 +149,9 @@ async def _render(page: Page, shown: Shown, status: int = 200) -> Response:
     asked, told = shown.asked, shown.told
     if asked.version and asked.version not in names:
         names.append(asked.version)
-    sending = [step["id"] for step in told["steps"] if {"request", "message"} & step.keys()] if told else []
+    sending = [asked.step] if asked.step else []  # as it was filled in, where something is wrong with it
+    if told:
+        sending = [step["id"] for step in told["steps"] if {"request", "message"} & step.keys()]
     return page.render(
         "preview.html",
         status=status,

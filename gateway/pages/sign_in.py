@@ -20,7 +20,7 @@ from gateway.pages.rendering import render
 from gateway.pages.session import begin, forget, is_from_here, keep, session_of
 
 TRIES: Final = 30
-"""How often a minute one address may try to sign in."""
+"""How many keys that are none one address may try in a minute."""
 _ONLY_OTHERS: Final = "this key cannot look: it needs the scope 'read'"
 _NO_GOOD: Final = "this is not a key that is good: it begins with sr_, and is shown once, when it is made"
 
@@ -39,7 +39,7 @@ class Door:
 
 
 def attempts() -> RateLimit:
-    """What counts how often somebody tries to sign in."""
+    """What counts how often somebody tries keys that are none."""
     return RateLimit(TRIES, 60.0)
 
 
@@ -53,19 +53,18 @@ async def _ask(request: Request) -> Response:
 async def _sign_in(request: Request) -> Response:
     if not is_from_here(request):
         raise Problem("forbidden", "this form was sent by another site: open /sign-in, and sign in there")
-    limit: RateLimit = request.app.state.attempts
-    if seconds := limit.take(request.client.host if request.client else ""):
-        raise again("too-many", "somebody tries too often to sign in from this address: wait a minute", seconds)
     form = await read_form(request)
     keys: Keys = request.app.state.keys
     key = await keys.verify(form.get("key", "").strip())
     next_one = form.get("next", "/")
     if key is None:
+        # Behind a proxy all come from one address: whoever tries keys there must not keep the others out.
+        limit: RateLimit = request.app.state.attempts
+        if seconds := limit.take(request.client.host if request.client else ""):
+            raise again("too-many", "somebody tries too many keys from this address: wait a minute", seconds)
         return render("sign_in.html", status=401, next=next_one, wrong=_NO_GOOD)
     if "read" not in key.scopes:
-        return render(
-            "sign_in.html", status=403, next=next_one, wrong="this key cannot look: it needs the scope 'read'"
-        )
+        return render("sign_in.html", status=403, next=next_one, wrong=_ONLY_OTHERS)
     response = go_to(next_one if is_here(next_one) else "/")
     keep(request, response, begin(key, datetime.now(UTC)))
     return response

@@ -136,7 +136,7 @@ class Visitor:
         """Notes from now on what goes wrong."""
 
         def told(message: ConsoleMessage) -> None:
-            if message.type in ("error", "warning"):
+            if message.type in ("error", "warning") and "status of 404" not in message.text:
                 self.wrong.append(f"{self.page.url}: {message.text}")
 
         def asked(request: Request) -> None:
@@ -147,11 +147,11 @@ class Visitor:
         self.page.on("pageerror", lambda error: self.wrong.append(f"{self.page.url}: {error}"))
         self.page.on("request", asked)
 
-    async def go(self, path: str) -> None:
+    async def go(self, path: str, status: int = 200) -> None:
         """Opens a page, which has to be there."""
         answer = await self.page.goto(self.url + path)
         assert answer is not None
-        assert answer.ok, f"{path} answers {answer.status}"
+        assert answer.status == status, f"{path} answers {answer.status}"
 
     async def tab_to(self, name: str, role: str = "link") -> None:
         """Goes on by Tab until what has this name has the focus, as whoever has no mouse does."""

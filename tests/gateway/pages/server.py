@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,11 +31,13 @@ class Server:
         journeys: Their attributes, by their ids.
         queries: What search was asked.
         error: What it answers instead.
+        patience: How long the last list of journeys may take, where that was said.
     """
 
     journeys: dict[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     queries: list[str] = field(default_factory=list[str])
     error: RPCStatusCode | None = None
+    patience: timedelta | None = None
     namespace: str = "shop"
     data_converter: DataConverter = DataConverter.default
 
@@ -60,6 +63,7 @@ class Server:
         ]
 
     def list_workflows(self, query: str, **more: Any) -> Found:
+        self.patience = more.get("rpc_timeout")
         return Found(self, query, more.get("page_size") or 1000, int(more.get("next_page_token") or b"0"))
 
     async def count_workflows(self, query: str, **_: Any) -> Any:

@@ -129,6 +129,7 @@ async def test_each_step_is_shown_byte_by_byte_at_its_local_time(site: Site) -> 
     assert '{"id":"7","name":"Zoé <i>"}' in hook
     assert text.startswith("text sms sent")
     assert page.headers["cache-control"] == "no-store"
+    assert "never names" not in page.text("footer")
     assert json.loads(page.text("textarea[name=entry]")) == ENTRY  # what was filled in is still there
 
 
@@ -138,6 +139,7 @@ async def test_steps_beside_the_way_and_mistakes_are_told(site: Site) -> None:
     page = await preview(site, {"entry": json.dumps(english)})
     mail, _, _, hook, _ = page.texts("li.step")
     assert "not on this contact's way" in hook
+    assert hook.split(" then of ")[0].endswith(" not taken")
     assert page.values("li.step", "class")[3] == "card step aside depth-1"
     assert "skipped" in mail
 
@@ -245,6 +247,8 @@ async def test_what_cannot_be_sent_is_said(site: Site, more: dict[str, str], sta
     await site.sign_in()
     page = await site.send("/preview/send", {**FORM, **more}, status=status, page="/preview")
     assert said in page.text("[role=alert]")
+    if "step" in more:  # it can be mended there
+        assert (page.texts("select[name=step] option"), len(page.values("#reason", "name"))) == ([more["step"]], 1)
 
 
 async def test_who_may_only_look_sends_nothing(site: Site, receiver: Receiver) -> None:
