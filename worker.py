@@ -53,7 +53,7 @@ from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
 from runtime.connection import connect
-from runtime.encryption.codec import encrypted
+from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import keyring_of
 from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.process.deadline import Deadline
@@ -244,10 +244,11 @@ async def serve(
                 health_pages(health_port, {"worker": is_ready, "store": has_store}, host=health_host)
             )
         metrics = temporal_runtime(metrics_port, host=metrics_host)
+        client = await connect(role="worker", patience=WAIT, runtime=metrics)
+        await search_attributes.ensure(client)
         store = await stack.enter_async_context(Store.open(settings.store.get_secret_value(), patience=WAIT))
         keys = keyring_of(settings, store)
-        client = await connect(role="worker", patience=WAIT, runtime=metrics, converter=encrypted(keys, worker=True))
-        await search_attributes.ensure(client)
+        client = encrypting(client, keys, worker=True)
         opened = await stack.enter_async_context(
             services(
                 settings,

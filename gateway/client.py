@@ -41,7 +41,7 @@ from gateway.stats.stats import Stats
 from gateway.telling import Heard, Telling
 from gateway.why.why import Why, why
 from runtime.connection import connect
-from runtime.encryption.codec import encrypted
+from runtime.encryption.codec import encrypting
 from runtime.encryption.keyring import Erased, Keyring
 from runtime.encryption.opening import keyring_of
 from runtime.settings import Settings
@@ -112,9 +112,9 @@ class ScenarioClient(ManyOperations, Telling):
             StoreError: The store cannot be opened, or has to be made or brought up to date first.
         """
         settings = settings or Settings()
+        temporal = await connect(role="scenario", patience=patience)
         async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
-            converter = encrypted(keyring_of(settings, store))
-            temporal = await connect(role="scenario", patience=patience, converter=converter)
+            temporal = encrypting(temporal, keyring_of(settings, store))
             client = cls(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
             try:
                 yield client

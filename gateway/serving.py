@@ -42,8 +42,7 @@ from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
 from runtime.callback import Callbacks
 from runtime.connection import connect
-from runtime.data_converter import CONVERTER
-from runtime.encryption.codec import encrypted
+from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import keyring_of
 from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
@@ -163,21 +162,21 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
         # Without these, what is open to the world has no way to the store.
         needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) or Wrapping.configured(settings)
         store = crew = None
-        converter = CONVERTER
+        temporal = await connect(role="gateway", patience=60.0, runtime=temporal_runtime())
         if needs_store:
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)
             keyring = keyring_of(settings, store)
-            converter = encrypted(keyring)
+            temporal = encrypting(temporal, keyring)
             if wanted.codec:
                 parts[f"{codec.PREFIX}/"] = codec.application(keyring, Keys(store), origins_in(settings.codec_origins))
                 what.append("the codec")
-        temporal = await connect(role="gateway", patience=60.0, runtime=temporal_runtime(), converter=converter)
         if store is not None:
             client = ScenarioClient(
                 temporal, store, settings.platform_timezone, settings.destinations, settings.policies
             )
             authors = Authoring(Setup.of(settings))
+            stack.push_async_callback(authors.close)
             book, ui, origins = (
                 DestinationsFile(settings.destinations),
                 settings.temporal_ui,

@@ -12,8 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client, HeaderCodecBehavior, Interceptor
-from temporalio.converter import DataConverter
+from temporalio.client import Client, Interceptor
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
@@ -27,7 +26,6 @@ logger = logging.getLogger(__name__)
 ADDRESS: Final = "localhost:7233"
 """Where the server is looked for when nothing says otherwise: the default of all of Temporal's tools."""
 
-_HEADERS = {True: HeaderCodecBehavior.CODEC, False: HeaderCodecBehavior.NO_CODEC}
 _ATTEMPT = 10.0  # seconds that one try may take
 _PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds after the first tries, then the last again and again
 _NOTICE = 5.0  # seconds between two log lines
@@ -53,7 +51,6 @@ async def connect(
     interceptors: Sequence[Interceptor] | None = None,
     runtime: Runtime | None = None,
     environ: Mapping[str, str] | None = None,
-    converter: DataConverter = CONVERTER,
 ) -> Client:
     """Connects to Temporal, waiting a while for a server that is not up yet.
 
@@ -68,7 +65,6 @@ async def connect(
         interceptors: Replaces the tracing of journeys.
         runtime: The SDK's runtime, for its metrics.
         environ: Variables; the process's own by default.
-        converter: Of payloads: where they are encrypted, `runtime.encryption.codec.encrypted` gives it.
 
     Returns:
         A connected client, known to be let into its namespace.
@@ -95,8 +91,7 @@ async def connect(
                 api_key=config.get("api_key"),
                 tls=config.get("tls"),
                 rpc_metadata=config.get("rpc_metadata", {}),
-                data_converter=converter,
-                header_codec_behavior=_HEADERS[converter.payload_codec is not None],
+                data_converter=CONVERTER,
                 interceptors=[JourneyTracing()] if interceptors is None else interceptors,
                 identity=f"{role} {os.getpid()}@{socket.gethostname()}",
                 connect_timeout=timedelta(seconds=min(_ATTEMPT, left + 1)),

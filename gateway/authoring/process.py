@@ -12,8 +12,9 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import IO, Any, Final
 
@@ -96,6 +97,10 @@ class Authoring:
         """
         return json.loads(await self._ask({"do": "sample", **request}))
 
+    async def close(self) -> None:
+        """Ends its processes. They start again where somebody asks all the same."""
+        await asyncio.gather(*(asyncio.to_thread(process.end) for process in self._idle))
+
     async def _ask(self, request: Mapping[str, Any]) -> bytes:
         if self._asked >= PROCESSES + WAITING:
             raise Busy("too many scenarios are being checked or previewed: try again")
@@ -137,7 +142,7 @@ class _Process:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._end: Callable[[], object] = int
+        self._forgotten: weakref.finalize[..., _Process] | None = None
 
     def start(self) -> None:
         """Makes sure that there is one; in a thread.
@@ -147,7 +152,7 @@ class _Process:
         """
         if self._process is not None and self._process.poll() is None:
             return
-        self._end()
+        self.end()
         self._process = subprocess.Popen(  # noqa: S603 - the words are ours
             [sys.executable, "-I", "-c", _PROGRAM.format(path=sys.path)],
             stdin=subprocess.PIPE,
@@ -155,7 +160,7 @@ class _Process:
             # No secrets; only where a Python finds its own libraries.
             env={name: os.environ[name] for name in _KEPT if name in os.environ},
         )
-        self._end = weakref.finalize(self, _end, self._process)
+        self._forgotten = weakref.finalize(self, _end_apart, self._process)
         if _pipes(self._process)[1].read(len(READY)) != READY:
             raise RuntimeError("the process that checks scenarios could not be started")  # it has said why itself
 
@@ -174,12 +179,17 @@ class _Process:
             asked.flush()
         answer = told.read(int.from_bytes(told.read(LENGTH), "big"))
         if not answer:
-            self._end()
+            self.end()
             logger.warning("a process that checks scenarios ended (%s)", self._process.returncode)
             if self._process.returncode == 1:
                 raise RuntimeError("a scenario could not be checked or previewed")
             raise BadInput("this takes too much memory: make the scenario smaller")
         return answer
+
+    def end(self) -> None:
+        """Ends it, where there is one, and waits for its end; in a thread."""
+        if self._process is not None and self._forgotten is not None and self._forgotten.detach():
+            _end(self._process)
 
     def kill(self) -> None:
         """Ends it in the middle of a request."""
@@ -191,6 +201,14 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     if process.stdin is None or process.stdout is None:
         raise AssertionError
     return process.stdin, process.stdout
+
+
+def _end_apart(process: subprocess.Popen[bytes]) -> None:
+    """Ends one that nobody has any more: what collects garbage may be a workflow's thread, which must not wait."""
+    try:
+        threading.Thread(target=_end, args=(process,), daemon=True).start()
+    except RuntimeError:  # the interpreter ends
+        _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -34,7 +34,7 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
 
     from gateway.client import ScenarioClient
     from runtime.connection import connect
-    from runtime.encryption.codec import encrypted
+    from runtime.encryption.codec import encrypting
     from runtime.encryption.opening import keyring_of
     from runtime.settings import Settings
     from runtime.telemetry.telemetry import Telemetry
@@ -43,9 +43,9 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
     settings = Settings()
     telemetry = Telemetry.start()
     try:
+        temporal = await connect(role="scenario", patience=PATIENCE)
         async with stored(migrate=False) as store:
-            converter = encrypted(keyring_of(settings, store))
-            temporal = await connect(role="scenario", patience=PATIENCE, converter=converter)
+            temporal = encrypting(temporal, keyring_of(settings, store))
             try:
                 yield ScenarioClient(temporal, store, settings.platform_timezone, policies=settings.policies)
             except RPCError as error:

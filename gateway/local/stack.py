@@ -31,7 +31,7 @@ from gateway.local.ways_in import WaysIn, let_in
 from gateway.operations.background import running_operations
 from runtime import search_attributes
 from runtime.connection import connect
-from runtime.encryption.codec import encrypted
+from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import keyring_of
 from runtime.errors import LocalError
 from runtime.local.answers import NAME
@@ -113,10 +113,8 @@ async def local(
         receiver = await stack.enter_async_context(Receiver(folder=state / "received", fail=fail, told=state / NAME))
         opened_store = await stack.enter_async_context(Store.open(store.get_secret_value()))
         keys = keyring_of(environment, opened_store)
-        temporal = await connect(server.address, role="local", converter=encrypted(keys))
-        working = (
-            temporal if not keys.encrypts else await connect(server.address, converter=encrypted(keys, worker=True))
-        )
+        connected = await connect(server.address, role="local")
+        temporal, working = encrypting(connected, keys), encrypting(connected, keys, worker=True)
         await search_attributes.ensure(temporal)
         if send and not resume:
             await _refuse_others(temporal, state)
@@ -144,6 +142,7 @@ async def local(
         ways_in = await let_in(
             gateway, client, opened, settings, state, destinations=destinations, temporal_ui=server.ui_url
         )
+        stack.push_async_callback(ways_in.authors.close)
         stack.push_async_callback(gateway.stop)  # before what its requests need is closed
         yield LocalStack(client, server, inbox, receiver, gateway, ways_in, opened)
 

@@ -38,11 +38,13 @@ class WaysIn:
         pages: The pages' address, which signs in whoever opens it, until the server ends.
         api: The API's address.
         key: A key that is good for everything.
+        authors: Checks and previews for them, until it is closed.
     """
 
     pages: str
     api: str
     key: str
+    authors: Authoring
 
 
 async def let_in(
@@ -74,8 +76,9 @@ async def let_in(
     identifier, _ = parse_token(key) or ("", "")
     door = Door(secrets.token_urlsafe(24), identifier)
     setup, book = Setup.of(settings), destinations if destinations.configured else None
+    authors = Authoring(setup)
     parts = parts_of(
-        *(client, given.store, Parts(api=True, pages=True), Authoring(setup)),
+        *(client, given.store, Parts(api=True, pages=True), authors),
         # Test messages go where all others go: nowhere but here, unless this sends for real.
         outbox=Outbox(setup, given.channels, given.routes, given.secrets, book),
         book=destinations,
@@ -87,7 +90,7 @@ async def let_in(
         open_to_all = application(callbacks, client.temporal, list(chain.from_iterable(more.values())))
         parts.update(dict.fromkeys(OPEN, open_to_all))
     gateway.start(Front(parts))
-    return WaysIn(f"{gateway.url}/open/{door.token}", f"{gateway.url}/v1", key)
+    return WaysIn(f"{gateway.url}/open/{door.token}", f"{gateway.url}/v1", key, authors)
 
 
 async def kept_api_key(path: Path, store: Store) -> str:

@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
+from temporalio.client import Client, HeaderCodecBehavior
 from temporalio.converter import (
     ActivitySerializationContext,
     DataConverter,
@@ -106,14 +107,28 @@ def contact_of(workflow: str) -> str | None:
     return contact.replace("%2F", "/") if slash and contact else None
 
 
-def encrypted(keys: Keyring | None, *, worker: bool = False) -> DataConverter:
-    """The data converter of every client and worker.
+def encrypted(keys: Keyring, *, worker: bool = False) -> DataConverter:
+    """The data converter where something is to be encrypted.
 
     Args:
-        keys: None where nothing is encrypted.
+        keys: The keys of contacts.
         worker: Whether it is a worker's, see `Encryption`.
     """
-    if keys is None or not keys.encrypts:
-        return CONVERTER
     codec = Encryption.of_a_worker(keys) if worker else Encryption(keys)
     return replace(CONVERTER, payload_codec=codec, failure_converter_class=EncodedFailures)
+
+
+def encrypting(client: Client, keys: Keyring, *, worker: bool = False) -> Client:
+    """A client over the same connection that encrypts, or the same where nothing is to be encrypted.
+
+    Args:
+        client: That of a process.
+        keys: The keys of contacts.
+        worker: Whether it is a worker's, see `Encryption`.
+    """
+    if not keys.encrypts:
+        return client
+    config = client.config()
+    config["data_converter"] = encrypted(keys, worker=worker)
+    config["header_codec_behavior"] = HeaderCodecBehavior.CODEC
+    return Client(**config)

@@ -17,7 +17,7 @@ from gateway.client import Entered, ScenarioClient
 from gateway.errors import BadInput, NotEntered, UnknownJourney
 from runtime import search_attributes
 from runtime.connection import connect
-from runtime.encryption.codec import encrypted
+from runtime.encryption.codec import encrypting
 from runtime.encryption.keyring import Keyring
 from runtime.encryption.wrapping import Wrapping
 from runtime.local.devserver import DevServer
@@ -102,13 +102,14 @@ async def place(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterato
     ):
         working = store.sealing = Keyring(store, Wrapping([b"k" * 32]))
         keys = another.sealing = Keyring(another, Wrapping([b"k" * 32]))
-        temporal = await connect(server.address, converter=encrypted(working, worker=True))
+        connected = await connect(server.address)
+        temporal = encrypting(connected, working, worker=True)
         await search_attributes.ensure(temporal)
         async with (
             services(settings, store=store, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
             running(workers(temporal, opened)),
         ):
-            client = ScenarioClient(await connect(server.address, converter=encrypted(keys)), another)
+            client = ScenarioClient(encrypting(connected, keys), another)
             await publish(client, tmp_path, STEPS)
             yield Place(client, another, keys)
 

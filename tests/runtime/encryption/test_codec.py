@@ -10,7 +10,6 @@ from temporalio.api.common.v1 import Payload
 from temporalio.converter import ActivitySerializationContext, WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError
 
-from runtime.data_converter import CONVERTER
 from runtime.encryption.codec import ENCODING, KEY_ID, Encryption, contact_of, encrypted
 from runtime.encryption.keyring import Erased, Keyring
 from runtime.encryption.wrapping import Wrapping
@@ -85,7 +84,3 @@ async def test_failures_are_encrypted_and_read_again(keys: Keyring) -> None:
     read = await converter.decode_failure(failure)
     assert isinstance(read, ApplicationError)
     assert (read.message, list(read.details)) == ("whatsapp answered 503", ["body"])
-
-
-def test_nothing_is_encrypted_without_keys() -> None:
-    assert encrypted(None) is CONVERTER
