@@ -19,11 +19,11 @@ if sys.dont_write_bytecode:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two processes more than there are cores: some tests wait for servers, and one waits for a minute of chaos.
+    """One process more than there are cores: some tests wait for servers. Each more collects all tests once more.
 
     (They are handed out by work stealing.)
     """
-    return len(os.sched_getaffinity(0)) + 2
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
