@@ -128,8 +128,10 @@ async def test_what_temporal_and_the_store_keep_of_a_journey_cannot_be_read_with
         ("wait_for-4", "event"),
     ]
     assert seen.progress is not None
-    [*_, last] = await place.store.deliveries(entered.id)
-    assert last.response == '{"received":3}'
+    async with asyncio.timeout(60):  # the log is written some moments later
+        while len(attempts := await place.store.deliveries(entered.id)) < 4:
+            await asyncio.sleep(0.05)
+    assert attempts[-1].response == '{"received":3}'
     kept = await place.kept(entered, tmp_path)
     assert [word for word in (MARK, "698765432", '"received"') if word.encode() in kept] == []
 
