@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -19,11 +20,17 @@ if sys.dont_write_bytecode:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: some tests wait for servers. Each more collects all tests once more.
+    """Two processes more than there are cores: some tests wait for servers, and one waits for a minute of chaos.
 
     (They are handed out by work stealing.)
     """
-    return len(os.sched_getaffinity(0)) + 1
+    return len(os.sched_getaffinity(0)) + 2
+
+
+def pytest_collection_finish() -> None:
+    """Spares what was collected from the garbage collector, which would go through all of it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
