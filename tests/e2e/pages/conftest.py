@@ -71,7 +71,7 @@ class Place:
         return str(result["outcome"])
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(temporal_program: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     """The servers, one for all tests of a process."""
     del temporal_program  # it is there
@@ -101,7 +101,7 @@ async def _enter(stack: LocalStack, scenario: str, contact: int) -> str:
     return entered.id
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
     """The browser, one for all tests of a process."""
     program = shutil.which("chromium")

@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 from gateway.pages.links import to_contact, to_journey, to_scenario
 from tests.e2e.pages.conftest import AXE, SECRET, Place, Visits
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SPILL = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 SCRIPTS = [AXE] if AXE.exists() else []
