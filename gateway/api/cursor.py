@@ -64,7 +64,7 @@ def decode_cursor(cursor: str, shape: type[_Shape]) -> _Shape:
 
 def no_cursor() -> Problem:
     """The problem of a cursor that is none of this list."""
-    sentence = "this is no cursor of this list: give the `next` of its page before as it was"
+    sentence = "this is not a cursor of this list: give back the `next` of the previous page, unchanged"
     return Problem("invalid", sentence, [Mistake(pointer="query:cursor", code="cursor", detail=sentence)])
 
 
