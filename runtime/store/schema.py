@@ -294,3 +294,14 @@ contact_keys = Table(
     UniqueConstraint("contact"),
 )
 """Contacts' keys. The row of an erased contact stays, lest a new key is made for what comes in late."""
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("what", Words, nullable=False),
+    # A process, by a name of its own.
+    Column("holder", Words, nullable=False),
+    Column("until", Instant, nullable=False),
+    PrimaryKeyConstraint("what"),
+)
+"""Which process does, for all of them, what one is enough for."""

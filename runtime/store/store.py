@@ -24,6 +24,7 @@ from runtime.store.entries import Entries
 from runtime.store.erasure import Erasure
 from runtime.store.errors import StoreAddressError, StoreUnavailable
 from runtime.store.goals import Goals
+from runtime.store.leases import Leases
 from runtime.store.migration import ensure_current, upgrade
 from runtime.store.operations import StoredOperations
 from runtime.store.passages import Passages
@@ -55,6 +56,7 @@ class Store(
     ApiAnswers,
     ContactKeys,
     Erasure,
+    Leases,
 ):
     """All that is remembered beyond Temporal, in SQLite or PostgreSQL.
 

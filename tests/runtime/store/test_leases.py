@@ -1,0 +1,34 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from runtime.store import Store
+
+NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+async def test_one_of_many_gets_a_lease(store: Store) -> None:
+    asked = [store.lease("gauges", f"worker {number}", now=NOW, until=NOW + MINUTE) for number in range(10)]
+    assert sum(await asyncio.gather(*asked)) == 1
+
+
+async def test_its_holder_keeps_it_until_it_ends_and_nobody_else_gets_it(store: Store) -> None:
+    assert await store.lease("gauges", "a", now=NOW, until=NOW + MINUTE)
+    later = NOW + timedelta(seconds=59)
+    assert not await store.lease("gauges", "b", now=later, until=later + MINUTE)
+    assert await store.lease("gauges", "a", now=later, until=later + MINUTE)
+    assert not await store.lease("gauges", "b", now=NOW + MINUTE, until=NOW + 2 * MINUTE)
+    assert await store.lease("gauges", "b", now=later + MINUTE, until=later + 2 * MINUTE)
+
+
+async def test_leases_of_other_things_are_apart(store: Store) -> None:
+    assert await store.lease("gauges", "a", now=NOW, until=NOW + MINUTE)
+    assert await store.lease("other", "b", now=NOW, until=NOW + MINUTE)
+
+
+async def test_one_that_is_given_up_is_free_at_once_but_only_by_its_holder(store: Store) -> None:
+    assert await store.lease("gauges", "a", now=NOW, until=NOW + MINUTE)
+    await store.give_up("gauges", "b")
+    assert not await store.lease("gauges", "b", now=NOW, until=NOW + MINUTE)
+    await store.give_up("gauges", "a")
+    assert await store.lease("gauges", "b", now=NOW, until=NOW + MINUTE)
