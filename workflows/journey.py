@@ -1,7 +1,7 @@
 """The workflow of a journey: what Temporal starts. All that it does is in `workflows.course`.
 
 The sandbox declares this class anew for every journey and for every replay, and the SDK then looks at each member of it
-and of its bases: of a class with all that a journey does, that was a fifth of a worker's processor time
+and of its bases: of a class with all that a journey does, that was an eighth of a worker's processor time
 (`docs/benchmarks.md`). So this one has what it must have.
 """
 
