@@ -70,6 +70,7 @@ from runtime.settings import Settings
 from runtime.store import Store, StoreError
 from runtime.telemetry import logs
 from runtime.telemetry.telemetry import PATIENCE, Telemetry, temporal_runtime
+from runtime.version import version
 from workflows.enter import Enter
 from workflows.journey import Journey
 from workflows.platform import TellPlatform
@@ -323,6 +324,7 @@ def _address(text: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The command line of the worker. Ends the process."""
     parser = argparse.ArgumentParser(prog="worker.py", description="Runs journeys and sends their messages.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     parser.add_argument("--queues", default=",".join(QUEUES), help="task queues to serve, separated by commas")
     for what, pages in (("health", "/healthz and /readyz"), ("metrics", "the SDK's metrics for Prometheus")):
         parser.add_argument(f"--{what}-port", type=int, help=f"serve {pages} on this port")

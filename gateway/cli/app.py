@@ -36,6 +36,7 @@ from gateway.cli import (
 )
 from gateway.cli.map import draw
 from gateway.terminal import say
+from runtime.version import version
 
 app: Final = typer.Typer(
     name="scenario",
@@ -122,17 +123,15 @@ for _name, (_made, _group, _commands) in _SUBCOMMANDS.items():
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        say(f"scenario {version('scenario-runner')}")
+        say(f"scenario {version()}")
         raise typer.Exit
 
 
 @app.callback()
 def options(
-    version: Annotated[
+    wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and exit")
     ] = False,
 ) -> None:
     """Run marketing scenarios as durable journeys: waits, e-mails, SMS and webhooks."""
-    del version  # its callback has done everything
+    del wanted  # its callback has done everything
