@@ -35,7 +35,7 @@ from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import ROOT, environment, outcomes, publish
+from tests.e2e.conftest import ROOT, environment, outcomes, publish, sealing
 from worker import running, services, workers
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -105,10 +105,11 @@ async def dialogue(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIter
         await search_attributes.ensure(temporal)
         async with (
             services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
-            running(workers(temporal, opened)),
+            running(workers(sealing(temporal, opened.store, worker=True), opened)),
             httpx.AsyncClient(trust_env=False) as http,
         ):
             assert opened.channels.callbacks is not None
+            temporal = sealing(temporal, opened.store)
             listening.start(application(opened.channels.callbacks, temporal))
             client = ScenarioClient(temporal, opened.store)
             await publish(client, tmp_path, SCENARIO)

@@ -22,7 +22,7 @@ from runtime.local.devserver import DevServer
 from runtime.local.receiver import Receiver
 from runtime.secrets import Secrets
 from runtime.settings import Settings
-from tests.e2e.conftest import outcomes, publish
+from tests.e2e.conftest import outcomes, publish, sealing
 from worker import running, services, workers
 
 TOKEN = "t0p-s3cret-t0ken"
@@ -97,8 +97,9 @@ async def place(server: DevServer, tmp_path: Path) -> AsyncIterator[Place]:
         settings = Settings(store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"), destinations=file)
         async with services(settings) as opened:
             secrets = Secrets(settings, {"SCENARIO_SECRET_TOKEN": TOKEN, "SCENARIO_SECRET_SIGN": KEY})
-            async with running(workers(temporal, replace(opened, secrets=secrets))):
-                yield Place(ScenarioClient(temporal, opened.store), receiver, file)
+            working = sealing(temporal, opened.store, worker=True)
+            async with running(workers(working, replace(opened, secrets=secrets))):
+                yield Place(ScenarioClient(sealing(temporal, opened.store), opened.store), receiver, file)
 
 
 async def test_a_journey_is_told_by_destinations_and_what_they_answer(place: Place, tmp_path: Path) -> None:
