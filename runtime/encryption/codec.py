@@ -32,6 +32,7 @@ ENCODING: Final = b"binary/encrypted"
 """What the metadata `encoding` says of an encrypted payload, as in Temporal's samples."""
 KEY_ID: Final = "encryption-key-id"
 """The metadata that name its key."""
+_GONE: Final = "gone-"  # ids of keys that workers alone know
 
 
 class Encryption(PayloadCodec, WithSerializationContext):
@@ -50,7 +51,7 @@ class Encryption(PayloadCodec, WithSerializationContext):
     @classmethod
     def of_a_worker(cls, keys: Keyring) -> Self:
         """A codec that never refuses."""
-        return cls(keys, gone=DataKey(f"gone-{secrets.token_hex(8)}", AESGCM(secrets.token_bytes(32))))
+        return cls(keys, gone=DataKey(f"{_GONE}{secrets.token_hex(8)}", AESGCM(secrets.token_bytes(32))))
 
     @override
     def with_context(self, context: SerializationContext) -> Encryption:
@@ -95,8 +96,12 @@ class Encryption(PayloadCodec, WithSerializationContext):
         if payload.metadata.get("encoding") != ENCODING:
             return payload
         identifier = payload.metadata[KEY_ID].decode()
-        own = self._gone is not None and identifier == self._gone.id
-        key = self._gone if own and self._gone is not None else await self._keys.key(identifier)
+        if self._gone is not None and identifier == self._gone.id:
+            key = self._gone
+        elif identifier.startswith(_GONE):
+            raise Erased
+        else:
+            key = await self._keys.key(identifier)
         return Payload.FromString(key.decrypt(payload.data))
 
 

@@ -36,6 +36,7 @@ from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import ROOT, environment, outcomes, publish, sealing
+from tests.e2e.decoding import decoded
 from worker import running, services, workers
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -136,7 +137,8 @@ async def test_an_address_is_written_down_nowhere(dialogue: Dialogue, tmp_path: 
     async with asyncio.timeout(60):
         await entered.result()
     handle = dialogue.client.temporal.get_workflow_handle(entered.id, run_id=entered.run_id)
-    history = b"".join([event.SerializeToString() async for event in handle.fetch_history_events()])
+    events = [await decoded(event, dialogue.client) async for event in handle.fetch_history_events()]
+    history = b"".join(event.SerializeToString() for event in events)
     store = b"".join(path.read_bytes() for path in list(tmp_path.glob("store.db*")))  # noqa: ASYNC240
     ours = [record for record in caplog.records if record.name.startswith(("gateway", "activities", "uvicorn"))]
     said = "\n".join(record.getMessage() for record in ours).encode()
