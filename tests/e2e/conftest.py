@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,8 +25,11 @@ from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
 from temporalio.client import Client
 
 from activities.webhook.route import Diverted
+from gateway.api.authentication import Keys
 from gateway.client import Entered, ScenarioClient
+from gateway.codec.app import PREFIX, application
 from runtime import search_attributes
+from runtime.api_key import ApiKey, make_token
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import keyring_of
@@ -33,6 +37,7 @@ from runtime.errors import NotInstalled
 from runtime.local.devserver import DevServer, find_program
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
+from runtime.process.http_server import HttpServer
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store
@@ -160,7 +165,15 @@ Stands = Callable[..., AbstractAsyncContextManager[Stand]]
 
 
 @pytest.fixture
-def stand(server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stands:
+def codec() -> dict[str, str]:
+    """The variables by which Temporal's command line asks the stand's codec server, where everything is encrypted."""
+    return {}
+
+
+@pytest.fixture
+def stand(
+    server: DevServer, inbox: Inbox, codec: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Stands:
     """Puts one up, traced into memory; the receiver answers as `fail` says, and there are these secrets.
 
     With `gate`, webhooks go there instead.
@@ -192,10 +205,24 @@ def stand(server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.M
             environ = {f"SCENARIO_SECRET_{name}": value for name, value in (secrets or {}).items()}
             given = replace(opened, secrets=Secrets(settings, environ))
             working, temporal = sealing(temporal, opened.store, worker=True), sealing(temporal, opened.store)
-            async with running(workers(working, given)):
+            async with running(workers(working, given)), decoding(opened.store) as variables:
+                codec.update(variables)
                 yield Stand(ScenarioClient(temporal, opened.store), inbox, receiver, spans, provider)
 
     return put_up
+
+
+@asynccontextmanager
+async def decoding(store: Store) -> AsyncGenerator[dict[str, str]]:
+    """A codec server, where everything is encrypted; gives what Temporal's command line wants to know of it."""
+    if not (keys := keyring_of(Settings(), store)).encrypts:
+        yield {}
+        return
+    token, identifier, digest = make_token()
+    await store.add_key(ApiKey(identifier, digest, ("decode",), None, 10_000.0, "", datetime.now(UTC), ""))
+    async with HttpServer() as server:
+        server.start(application(keys, Keys(store), []))
+        yield {"TEMPORAL_CODEC_ENDPOINT": f"{server.url}{PREFIX}", "TEMPORAL_CODEC_AUTH": f"Bearer {token}"}
 
 
 async def publish(client: ScenarioClient, folder: Path, text: str) -> None:

@@ -34,6 +34,7 @@ from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
+from runtime.store import Store
 from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import ROOT, environment, outcomes, publish, sealing
 from tests.e2e.decoding import decoded
@@ -231,8 +232,12 @@ async def test_outsiders_cannot_fill_a_journeys_history_until_temporal_ends_it(
 
 async def test_the_command_serves_until_it_is_asked_to_stop(server: DevServer, tmp_path: Path):
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--port", "0"]
+    url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+    async with Store.open(url):  # where events are to be encrypted, keys are looked for
+        pass
     variables = environment(
         TEMPORAL_ADDRESS=server.address,
+        SCENARIO_STORE=url,
         SCENARIO_CALLBACK_URL="https://hooks.example.com",
         SCENARIO_CALLBACK_KEY=base64.b64encode(KEY).decode(),
         PYTHONPATH=str(ROOT),
