@@ -38,8 +38,10 @@ from activities.interface import EMAIL, JOURNEYS, QUEUES, SMS, WEBHOOK
 from activities.last_attempt import Recollections
 from activities.policies_file import PoliciesFile
 from activities.policy_gate import PolicyGate
+from activities.pruning import Prunings
 from activities.releases import Releases
 from activities.renewal import Renewals
+from activities.retention_schedule import keep_schedule
 from activities.retry_options import Retunings
 from activities.sms.activity import Texts
 from activities.step_version import Amendments
@@ -74,6 +76,7 @@ from runtime.version import version
 from workflows.enter import Enter
 from workflows.journey import Journey
 from workflows.platform import TellPlatform
+from workflows.prune import Prune
 from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
@@ -162,7 +165,7 @@ def workers(
                 Worker(
                     client,
                     task_queue=queue,
-                    workflows=[Journey, Enter, TellPlatform, UnknownWorkflow],
+                    workflows=[Journey, Enter, TellPlatform, Prune, UnknownWorkflow],
                     activities=[
                         admissions.admit,
                         admissions.identify,
@@ -177,6 +180,7 @@ def workers(
                         retunings.retune,
                         recollections.recall,
                         Releases(given.store).release,
+                        Prunings(given.store).prune,
                     ],
                     no_remote_activities=True,
                     workflow_runner=sandbox(strict=False),
@@ -284,6 +288,8 @@ async def serve(
         if WEBHOOK.queue in queues:
             warn_of_short(opened.secrets)
         watch = await stack.enter_async_context(watching(opened.store))
+        if JOURNEYS in queues:
+            await keep_schedule(client, settings.retention)
         made = workers(client, opened, queues, deployment)
         drain = DRAIN
         if WEBHOOK.queue in queues:

@@ -20,6 +20,7 @@ from gateway.cli import (
     operate,
     policies,
     preview,
+    prune,
     receiver,
     results,
     retune,
@@ -90,6 +91,7 @@ _GROUPS: Final = {
         "open": versions.reopen,
         "suppress": suppress.suppress,
         "erase": erase.erase,
+        "prune": prune.prune,
     },
 }
 

@@ -29,6 +29,7 @@ from runtime.store.migration import ensure_current, upgrade
 from runtime.store.operations import StoredOperations
 from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
+from runtime.store.retention import Retention
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
 from runtime.store.versions import Versions
@@ -57,6 +58,7 @@ class Store(
     ContactKeys,
     Erasure,
     Leases,
+    Retention,
 ):
     """All that is remembered beyond Temporal, in SQLite or PostgreSQL.
 
