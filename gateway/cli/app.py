@@ -20,6 +20,7 @@ from gateway.cli import (
     operate,
     policies,
     preview,
+    prune,
     receiver,
     results,
     retune,
@@ -28,6 +29,7 @@ from gateway.cli import (
     serve,
     show,
     stats,
+    store,
     suppress,
     test,
     versions,
@@ -89,14 +91,17 @@ _GROUPS: Final = {
         "open": versions.reopen,
         "suppress": suppress.suppress,
         "erase": erase.erase,
+        "prune": prune.prune,
     },
 }
 
 _KEYS: Final = typer.Typer(help="Make keys of the HTTP API and the pages, list them, revoke them.")
 _ENCRYPTION: Final = typer.Typer(help="Change the keys that contacts' keys are wrapped by.")
+_STORE: Final = typer.Typer(help="Bring the store's tables up to date.")
 _SUBCOMMANDS: Final = {
     "keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke}),
     "encryption": (_ENCRYPTION, "Operate", {"rotate": encryption.rotate}),
+    "store": (_STORE, "Operate", {"upgrade": store.upgrade}),
 }
 """Commands of commands: their group in the help, and what they have."""
 
