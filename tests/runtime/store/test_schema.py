@@ -206,8 +206,8 @@ CROWD = """
 INSERT INTO entries SELECT 'c/' || n, 'r' || n, CASE n % 1000 WHEN 0 THEN 'rare' ELSE 'c' || n % 50 END, 1, n, '', 1,
     'order', {past}, CASE n % 500 WHEN 7 THEN NULL ELSE {past} END, 'finished' FROM generate_series(1, 20000) n;
 INSERT INTO deliveries SELECT 'm' || n, 1, {past}, 'c/' || n, 'r' || n, 'c' || n % 50, 1, 'hook', 'webhook',
-    'd' || n % 50, n, 12, CASE n % 1000 WHEN 0 THEN 'unknown' ELSE 'delivered' END, 200, CASE n % 1000 WHEN 0 THEN 'timeout' END,
-    NULL, CASE n % 4 WHEN 0 THEN 'thanks' END FROM generate_series(1, 20000) n;
+    'd' || n % 50, n, 12, CASE n % 1000 WHEN 0 THEN 'unknown' ELSE 'delivered' END, 200,
+    CASE n % 1000 WHEN 0 THEN 'timeout' END, NULL, CASE n % 4 WHEN 0 THEN 'thanks' END FROM generate_series(1, 20000) n;
 INSERT INTO claims SELECT 'm' || n, n, 'sms', '', 'c', {past}, 1 FROM generate_series(1, 20000) n;
 INSERT INTO passages SELECT 'c' || n % 50, 1, 'mail', 'delivered', {past}, 7 FROM generate_series(1, 20000) n;
 INSERT INTO operations SELECT n, 'skip', '{{}}', 'ann', 'why', {past}, {past}, {past} FROM generate_series(1, 2000) n;
