@@ -46,7 +46,7 @@ from runtime.store.schema import (
 from scenario.errors import DurationError
 from scenario.time.duration import format_duration, parse_duration
 
-BATCH: Final = 500
+BATCH: Final = 250
 """Rows of a batch: some milliseconds' work, which is how long others wait for it in SQLite."""
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -251,8 +251,8 @@ _oldest = (
     .scalar_subquery()
 )
 _KINDS: Final[Mapping[str, _Kind]] = {
-    "responses": _Kind(deliveries, deliveries.c.started_at, [deliveries.c.response.is_not(None)], {"response": None}),
     "deliveries": _Kind(deliveries, deliveries.c.started_at),
+    "responses": _Kind(deliveries, deliveries.c.started_at, [deliveries.c.response.is_not(None)], {"response": None}),
     # By when they were admitted, for which there is an index: none ended before.
     "entries": _Kind(
         entries,
