@@ -23,7 +23,9 @@ PURE: Final = (
 PROVEN: Final = tuple(
     f"workflows.{name}"
     for name in (
+        "course",
         "delivery",
+        "handlers",
         "host",
         "limits",
         "local_activities",

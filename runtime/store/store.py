@@ -22,7 +22,7 @@ from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
 from runtime.store.erasure import Erasure
-from runtime.store.errors import StoreAddressError, StoreUnavailable
+from runtime.store.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.goals import Goals
 from runtime.store.leases import Leases
 from runtime.store.migration import ensure_current, upgrade
@@ -81,7 +81,8 @@ class Store(
                 and makes no difference.
             migrate: Make or upgrade the file and the tables where that is needed; otherwise only check that they are
                 there and current.
-            patience: Seconds to wait for a database that cannot be reached; 0 tries once.
+            patience: Seconds to wait for a database that cannot be reached and, with ``migrate=False``, for another
+                process to bring its tables up to date; 0 tries once.
 
         Raises:
             StoreAddressError: The URL is not one of a database that can be used.
@@ -121,7 +122,7 @@ async def _open(url: str, *, migrate: bool, patience: float) -> Database:
         database = connect(url, make=migrate)
         try:
             await (upgrade if migrate else ensure_current)(database)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, StoreOutdated) as error:
             await database.close()
             if (left := end - clock()) <= 0:
                 raise
