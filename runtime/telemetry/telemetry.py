@@ -7,7 +7,6 @@ nothing is traced, and nothing is added to histories or to what is sent.
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import threading
@@ -31,6 +30,7 @@ from temporalio.runtime import (
 from runtime.errors import LocalError, SettingsError
 from runtime.process.ports import HOST, check_port
 from runtime.telemetry.trace_ids import JourneyIds
+from runtime.version import version
 
 SERVICE: Final = "scenario-runner"
 """The service's name, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES give another."""
@@ -126,7 +126,7 @@ def provider_of(processor: SpanProcessor, sampler: Sampler | None = None) -> Tra
     if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: SERVICE}))
     if SERVICE_VERSION not in resource.attributes:
-        resource = resource.merge(Resource({SERVICE_VERSION: importlib.metadata.version("scenario-runner")}))
+        resource = resource.merge(Resource({SERVICE_VERSION: version()}))
     provider = TracerProvider(sampler, resource, id_generator=JourneyIds(), shutdown_on_exit=False)
     provider.add_span_processor(processor)
     return provider

@@ -23,7 +23,7 @@ from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.store import Store
 from tests.e2e import planted
-from tests.e2e.conftest import SENDER, environment, publish
+from tests.e2e.conftest import SENDER, environment, publish, sealing
 from tests.e2e.planted import ADDRESSES, LITERAL, MARK, SECRETS, Echo, call_back, command, process
 
 BOOK = """
@@ -235,7 +235,7 @@ async def placed(
             monkeypatch.delenv(name)
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
-        place = Place(ScenarioClient(temporal, opened), echo, inbox, tmp_path, environ)
+        place = Place(ScenarioClient(sealing(temporal, opened), opened), echo, inbox, tmp_path, environ)
         (tmp_path / "destinations.yaml").write_text(place.book)
         await publish(place.client, tmp_path, SCENARIO.replace("PERMANENT", "422"))
         yield place
