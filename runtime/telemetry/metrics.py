@@ -112,9 +112,11 @@ class Gauge(Metric):
             _sources[self.name] = source
 
     def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
-        source = _sources.get(self.name)
+        source, found = _sources.get(self.name), dict[tuple[tuple[str, str | int], ...], float]()
         for values, number in () if source is None else source():
-            yield Observation(number, self.attributes(values))
+            labels = tuple(self.attributes(values).items())
+            found[labels] = found.get(labels, 0.0) + number  # several may be one of the others
+        return [Observation(number, dict(labels)) for labels, number in found.items()]
 
 
 _sources: dict[str, Callable[[], Rows]] = {}
@@ -169,8 +171,8 @@ HTTP_CLIENT: Final = Histogram(
     "http.client.request.duration",
     "s",
     ("server.address", "http.request.method", "http.response.status_code", "error.type"),
-    "requests to receivers of webhooks, by destination or host. `error.type` is the status from 400 on, or the class "
-    "of what went wrong where there was no answer",
+    "requests to receivers of webhooks and to platforms, by destination or host. `error.type` is the status from 400 "
+    "on, or the class of what went wrong where there was no answer",
     buckets=_HTTP,
 )
 ADMISSION: Final = Counter(
@@ -220,8 +222,8 @@ HELD: Final = Gauge(
     "scenario.held",
     "{journey}",
     ("destination", "reason"),
-    "held journeys, by what could not be delivered to, and why: `permanent`, `exhausted`, `unknown`, `unconfigured`, "
-    "`template`, `capped`",
+    "held journeys, by what could not be delivered to, if it was that, and why: `permanent`, `exhausted`, `unknown`, "
+    "`unconfigured`, `template`, `capped`",
 )
 HELD_OLDEST_AGE: Final = Gauge(
     "scenario.held.oldest_age", "s", (), "how long the journey that is held longest is; 0 where none is"
