@@ -14,6 +14,7 @@ import yaml
 
 from gateway.map.map import ScenarioMap
 from gateway.preview.draft import draft
+from runtime.telemetry.metrics import OF_ALL, OF_EACH, Counter, Metric
 from scenario.check.variables import roots, tree_of
 from scenario.entry.objects import Shape
 from scenario.legacy.fields import CONTACT, TABLES, pairs
@@ -137,8 +138,27 @@ def _alerts() -> Iterator[str]:
         yield f"| [{name}](#{name.lower()}) | {severity} | {after} | {says} |"
 
 
+def _metrics(listed: Iterable[Metric]) -> Callable[[], Iterator[str]]:
+    def table() -> Iterator[str]:
+        yield "| metric, and as Prometheus has it | type | labels | what it says |"
+        yield "|---|---|---|---|"
+        for one in listed:
+            labels = _listed(one.labels) or "none"
+            names = f"`{one.name}`, `{_as_prometheus(one)}`"
+            yield f"| {names} | {type(one).__name__.lower()}, {one.unit or '1'} | {labels} | {one.meaning} |"
+
+    return table
+
+
+def _as_prometheus(metric: Metric) -> str:
+    name = metric.name.replace(".", "_")
+    return f"{name}_total" if isinstance(metric, Counter) else f"{name}_seconds" if metric.unit == "s" else name
+
+
 GENERATED: Final[Mapping[tuple[str, str], Callable[[], Iterable[str]]]] = {
     ("converting.md", "names"): _old_names,
+    ("metrics.md", "metrics of each process"): _metrics(OF_EACH),
+    ("metrics.md", "metrics of one worker for all"): _metrics(OF_ALL),
     ("slo.md", "alerts"): _alerts,
     ("templates.md", "variables by trigger"): _variables,
 }
