@@ -15,6 +15,8 @@ from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRS
 _WHY: Final = {"busy": "concurrency", "breaker_open": "breaker", "capped": "cap", "login_left_alone": "login"}
 """Words of the log of deliveries → those of `scenario.delivery.wait`; others are the same."""
 _TEMPLATE: Final = "template"
+_AT_ONCE: Final = timedelta(minutes=1)
+"""Journeys tell the server of a delivery sooner than that, unless a policy, a hold or a pause was in between."""
 
 
 def ended(attempt: Ended, channel: Channel, info: activity.Info, outcome: str) -> None:
@@ -28,7 +30,8 @@ def ended(attempt: Ended, channel: Channel, info: activity.Info, outcome: str) -
     """
     ATTEMPTS.add(channel.name, attempt.destination, outcome, "first" if attempt.number == 1 else "retry")
     if outcome == "delivered":
-        DURATION.record(_since(_due(attempt.delivery, info), info), channel.name, attempt.destination)
+        due, back = _due(attempt.delivery, info)
+        DURATION.record(_since(due, info), channel.name, attempt.destination, "yes" if back else "no")
     elif outcome == "skipped":
         SKIPPED.add(channel.name, attempt.skip_word or _TEMPLATE)
 
@@ -49,13 +52,14 @@ def asked_to_wait(channel: Channel, delay: timedelta) -> None:
     WAIT.record(delay.total_seconds(), channel.name, "retry_after")
 
 
-def _due(delivery: Delivery, info: activity.Info) -> datetime:
-    """When the message was due: when its step began.
+def _due(delivery: Delivery, info: activity.Info) -> tuple[datetime, bool]:
+    """When the message was due: when its step began; and whether the journey kept it back then.
 
     That is known to the second. Where the server was told of the delivery within it, that is when, more exactly.
     """
     began, told = datetime.fromisoformat(delivery.now), info.scheduled_time
-    return told if timedelta(0) <= told - began < timedelta(seconds=1) else began
+    late = told - began
+    return (told if timedelta(0) <= late < timedelta(seconds=1) else began), late >= _AT_ONCE
 
 
 def _since(moment: datetime, info: activity.Info) -> float:

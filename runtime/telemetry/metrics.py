@@ -147,8 +147,9 @@ ATTEMPTS: Final = Counter(
 DURATION: Final = Histogram(
     "scenario.delivery.duration",
     "s",
-    ("channel", "destination"),
-    "from when a message was due until its receiver had it, with all that it waited for",
+    ("channel", "destination", "kept_back"),
+    "from when a message was due until its receiver had it, with all that it waited for; `kept_back` is `yes` or `no`: "
+    "whether quiet hours, a cap, a hold or a pause are in it",
     buckets=_LONG,
 )
 SKIPPED: Final = Counter(

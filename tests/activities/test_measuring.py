@@ -86,19 +86,22 @@ async def test_attempts_are_counted_by_how_they_ended_and_what_is_turned_away_is
 
 
 @pytest.mark.parametrize(
-    ("scheduled", "ended", "seconds"),
+    ("scheduled", "ended", "seconds", "kept_back"),
     [
         # The step's time is known to the second, and the server's more exactly.
-        (timedelta(seconds=0.75), timedelta(seconds=1), 0.25),
-        (timedelta(seconds=0.75), timedelta(hours=2), 7_199.25),  # tried for two hours
+        (timedelta(seconds=0.75), timedelta(seconds=1), 0.25, "no"),
+        (timedelta(seconds=0.75), timedelta(hours=2), 7_199.25, "no"),  # tried for two hours
+        (timedelta(seconds=9), timedelta(seconds=10), 10, "no"),  # the worker was busy
         # It was given to the server anew: quiet hours were over, or an operator let a held journey go on.
-        (timedelta(hours=9), timedelta(hours=9, seconds=1), 32_401),
-        (timedelta(seconds=-1), timedelta(seconds=2), 2),  # clocks differ
+        (timedelta(hours=9), timedelta(hours=9, seconds=1), 32_401, "yes"),
+        (timedelta(seconds=-1), timedelta(seconds=2), 2, "no"),  # clocks differ
     ],
 )
-async def test_a_delivery_takes_as_long_as_its_step_does(scheduled: timedelta, ended: timedelta, seconds: float):
+async def test_a_delivery_takes_as_long_as_its_step_does(
+    scheduled: timedelta, ended: timedelta, seconds: float, kept_back: str
+):
     measured = await made(delivered, scheduled_time=NOON + scheduled, started_time=NOON + ended)
-    assert measured.of(DURATION) == {("email", "mx"): (1, pytest.approx(seconds))}
+    assert measured.of(DURATION) == {("email", "mx", kept_back): (1, pytest.approx(seconds))}
 
 
 async def test_what_is_not_delivered_took_no_time():

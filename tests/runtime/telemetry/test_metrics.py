@@ -43,8 +43,8 @@ def test_only_so_many_names_are_told_apart(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(metrics, "MOST_NAMES", 2)
     monkeypatch.setattr(metrics, "_known", {"destination": set[str](), "scenario": set[str]()})
     for destination in ("wax", "shop", "push", "wax", "mail"):
-        metrics.DURATION.record(1.0, "webhook", destination)
-    assert {name: count for (_, name), (count, _) in measured.of(metrics.DURATION).items()} == {
+        metrics.DURATION.record(1.0, "webhook", destination, "no")
+    assert {name: count for (_, name, _), (count, _) in measured.of(metrics.DURATION).items()} == {
         "wax": 2, "shop": 1, "other": 2,
     }  # fmt: skip
     metrics.ADMISSION.add("wax", "admitted", None)  # scenarios have their own
@@ -52,8 +52,8 @@ def test_only_so_many_names_are_told_apart(monkeypatch: pytest.MonkeyPatch):
 
 def test_what_no_clock_agrees_on_took_no_time():
     measured = Measured(metrics.DURATION)
-    metrics.DURATION.record(-3.0, "sms", "clocks")
-    assert measured.of(metrics.DURATION) == {("sms", "clocks"): (1, 0.0)}
+    metrics.DURATION.record(-3.0, "sms", "clocks", "no")
+    assert measured.of(metrics.DURATION) == {("sms", "clocks", "no"): (1, 0.0)}
 
 
 def test_a_gauge_that_reads_nothing_any_more_is_gone():
