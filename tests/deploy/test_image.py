@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.settings import Settings
 from worker import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -110,6 +111,7 @@ def test_nothing_goes_to_the_builder_but_what_the_wheel_is_made_of() -> None:
         "SCENARIO_INBOUND_KEY",
         "TEMPORAL_API_KEY",
         "PGPASSWORD",
+        "OTEL_EXPORTER_OTLP_HEADERS",
     ],
 )
 def test_a_setting_can_be_a_file(tmp_path: Path, name: str) -> None:
@@ -145,3 +147,12 @@ def test_a_file_that_is_not_there_is_named_by_its_variable() -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "SCENARIO_SMTP_FILE" in done.stderr
     assert "somebody" not in done.stderr
+
+
+def test_every_setting_that_may_hold_a_password_can_be_a_file() -> None:
+    script, fields = ENTRYPOINT.read_text(encoding="utf-8"), Settings.model_fields
+    secret = [name for name, field in fields.items() if "SecretStr" in str(field.annotation)]
+    assert "smtp" in secret
+    for name in secret:
+        by_itself, by_script = f"{name}_file" in fields, bool(re.search(rf"\bSCENARIO_{name.upper()}\b", script))
+        assert by_itself is not by_script, f"{name}: read from a file by the program, or by the script, and not by both"
