@@ -19,6 +19,7 @@ from activities.content import Content
 from activities.interface import JOURNEYS
 from gateway.errors import JourneyFailed, MistakenEntry, NotEntered, UnderWay
 from gateway.starting import under
+from runtime.encryption.keyring import Erased
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
 from runtime.store.erasure import ERASED
@@ -62,12 +63,14 @@ class Entered:
         """Waits for the journey's end and returns its result, as the contract describes it.
 
         Raises:
-            JourneyFailed: It failed, or was terminated.
+            JourneyFailed: It failed, or was terminated, or its contact was erased.
         """
         try:
             return await self.handle.result()
         except WorkflowFailureError as error:
             raise JourneyFailed(f"the journey {self.id} {why_failed(error.cause)}") from None
+        except Erased as error:
+            raise JourneyFailed(f"the result of the journey {self.id} cannot be read: {error}") from None
 
     async def verdict(self) -> dict[str, Any]:
         """As `result`, of a journey of which it is not known whether it came in.
@@ -128,6 +131,8 @@ class EntryClient:
                     ]
                 ),
             )
+        except Erased as error:  # a moment ago
+            raise NotEntered(str(error)) from None
         except WorkflowAlreadyStartedError as error:
             if opened.scenario.entry.again != "always":
                 text = f"the contact is in {opened.name} already, as {identifier}"

@@ -16,6 +16,7 @@ from activities.content import Content
 from activities.goal import count
 from gateway import events
 from gateway.errors import BadInput, UnknownJourney
+from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoredEntry
 from runtime.store.erasure import ERASED
 from scenario.steps.host import Event
@@ -159,6 +160,8 @@ class Telling:
         handle = self.temporal.get_workflow_handle(entry.workflow_id, first_execution_run_id=entry.run_id)
         try:
             await handle.signal(signal, argument)
+        except Erased:  # a moment ago
+            raise BadInput(ERASED) from None
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise

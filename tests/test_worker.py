@@ -22,13 +22,13 @@ from activities.sms.local import LocalSms
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.rate_sync import pacing
-from runtime.errors import LocalError, SettingsError, WorkerFailed
+from runtime.errors import ConnectionFailed, LocalError, SettingsError, WorkerFailed
 from runtime.process.deadline import Deadline
 from runtime.process.health import health_pages
+from runtime.process.watch import watching
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, StoreUnavailable
-from runtime.store.watch import watching
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry
 from tests.runtime.hand import Hand
@@ -166,6 +166,20 @@ def test_secrets_that_cannot_be_read_are_left_to_deliveries(caplog: pytest.LogCa
     assert caplog.records == []
 
 
+class Calm:
+    """A server that has nothing to say, until it has."""
+
+    name = "default"
+    trouble: str | None = None
+
+    def __init__(self, *_: object) -> None:
+        Calm.trouble = None
+
+    async def check(self) -> None:
+        if self.trouble is not None:
+            raise ConnectionFailed(self.trouble)
+
+
 @pytest.fixture
 def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
     """Workers in the place of the real ones, and no server; their health pages are looked at from inside."""
@@ -178,6 +192,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
         return made
 
     monkeypatch.setattr("worker.connect", nothing)
+    monkeypatch.setattr("worker.Polls", Calm)
     monkeypatch.setattr("worker.Telemetry.runtime", nothing)
     monkeypatch.setattr("worker.search_attributes.ensure", nothing)
     monkeypatch.setattr("worker.workers", all_hands)
@@ -250,6 +265,31 @@ async def test_it_is_not_ready_without_its_store_and_says_which(
     assert said == [f"The store {file} is gone, its file was removed in use: put it back, or restart this process."]
     move(f"{file}-elsewhere", file)
     await until(lambda: ready("store"), True)
+    signal.raise_signal(signal.SIGTERM)
+    await serving
+
+
+async def test_it_is_not_ready_while_temporal_has_no_place_for_it_and_goes_on(
+    settings: Settings,
+    hands: list[Hand],
+    ready: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr("worker.EVERY", 0.01)
+    caplog.set_level("INFO", "runtime.process.watch")
+    hands[0].polls.set()
+    serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1), health_port=0))
+    await until(lambda: ready("temporal") if hands[1].started.is_set() else asyncio.sleep(0, False), True)
+    Calm.trouble = "The Temporal server has no namespace default any more."
+    await until(lambda: ready("temporal"), False)
+    Calm.trouble = None
+    await until(lambda: ready("temporal"), True)
+    said = [record.message for record in caplog.records if record.name == "runtime.process.watch"]
+    assert said == [
+        "The Temporal server has no namespace default any more.",
+        "Temporal's namespace default can be used again.",
+    ]
     signal.raise_signal(signal.SIGTERM)
     await serving
 

@@ -36,7 +36,10 @@ from gateway.callbacks.deliver import EventId, Told, Unsettled
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.errors import BadInput
 from runtime.callback import Callbacks, Claim, ExpiredToken, TokenError
+from runtime.encryption.keyring import Erased
+from runtime.errors import SetupError
 from runtime.process.http_guard import ALIVE
+from runtime.store import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +117,9 @@ class Receiving:
         try:
             async with asyncio.timeout(self._patience):
                 told = await self._tell(claim, event, identifier)
-        except (RPCError, TimeoutError, Unsettled) as error:
+        except Erased:
+            raise ErrorAnswer(410, _OVER) from None
+        except (RPCError, TimeoutError, Unsettled, StoreError, SetupError) as error:
             what = error.status.name if isinstance(error, RPCError) else type(error).__name__
             logger.warning("event %s for %s by %s not told: %s", event.name, claim.workflow_id, claim.delivery_id, what)
             raise ErrorAnswer(503, "the event cannot be taken now: try again", {"retry-after": str(_AGAIN)}) from None

@@ -213,8 +213,16 @@ async def states(temporal: Client, ids: Sequence[str]) -> dict[str, SearchedStat
 async def _state_of(execution: WorkflowExecution) -> SearchedState:
     known = execution.typed_search_attributes
     state = known.get(JOURNEY_STATE) or "running"
-    held = (await execution.memo()).get(LAST_HELD) if state == "held" else None
+    held = await noted_hold(execution) if state == "held" else None
     return SearchedState(state, known.get(STEP_ID) or None, held)
+
+
+async def noted_hold(execution: WorkflowExecution) -> Mapping[str, Any] | None:
+    """Why a journey was held the last time, as it noted in its memo; None where it never was, or nobody can read it."""
+    try:
+        return (await execution.memo()).get(LAST_HELD)
+    except Exception:  # of whatever codec: of an erased contact, say. One journey must not hide the others
+        return None
 
 
 def listed(entry: StoredEntry, seen: Mapping[str, SearchedState]) -> ListedJourney:

@@ -23,6 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.entries import why_failed
 from gateway.errors import UnknownJourney
 from gateway.journeys.pending_activities import Pending, describe, pending
+from runtime.encryption.keyring import Erased, UnknownKey
 from runtime.search_attributes import JOURNEY_STATE, LAST_HELD, STEP_ID
 from runtime.store import Attempt, Store, StoredEntry
 from scenario.plan.plan import Plan, load_plan
@@ -216,6 +217,8 @@ async def end_of(handle: WorkflowHandle[Any, Any]) -> tuple[dict[str, Any] | Non
         result: Any = await handle.result(follow_runs=False)
     except WorkflowFailureError as error:
         return None, why_failed(error.cause)
+    except (Erased, UnknownKey) as error:
+        return None, f"ended, and its result cannot be read: {error}"
     return (cast("dict[str, Any]", result) if isinstance(result, dict) else {}), None
 
 

@@ -11,17 +11,16 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from temporalio.client import Client, WorkflowExecution
 
-from gateway.journeys.listing import UNDER_WAY, quoted
+from gateway.journeys.listing import UNDER_WAY, noted_hold, quoted
 from gateway.operations.search import Which
 from runtime.search_attributes import (
     DESTINATION,
     HELD_REASON,
     JOURNEY_STATE,
-    LAST_HELD,
     SCENARIO_NAME,
     STEP_ID,
 )
@@ -202,7 +201,7 @@ def _place(execution: WorkflowExecution) -> HeldAt:
 
 
 async def _sample(execution: WorkflowExecution) -> Sample:
-    noted: dict[str, Any] = (await execution.memo()).get(LAST_HELD) or {}
+    noted = await noted_hold(execution) or {}
     return Sample(
         id=execution.id,
         since=datetime.fromisoformat(noted["at"]) if noted.get("at") else None,

@@ -21,6 +21,7 @@ from gateway.operations.now import DestinationNow, destinations_now
 from gateway.operations.retry_policy import Change, Glance, InFlight
 from gateway.operations.search import EVERY, Which
 from gateway.operations.verbs import NOT_HELD, Verb
+from runtime.encryption.keyring import Erased
 from runtime.store import Store
 
 ANSWER: Final = 10.0
@@ -288,6 +289,8 @@ class Operations:
                 return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType] of the SDK
                     name, argument, id=update_id, result_type=dict
                 )
+        except Erased as error:  # nothing can be told it, nor can it answer
+            raise NotAccepted(journey, str(error)) from None
         except WorkflowUpdateFailedError as error:
             cause = error.cause
             why = cause.message if isinstance(cause, ApplicationError) else "it was refused"

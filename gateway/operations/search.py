@@ -15,14 +15,13 @@ from typing import Final, NamedTuple
 from temporalio.client import Client, WorkflowExecution
 
 from gateway.errors import NotAnswered
-from gateway.journeys.listing import ListedJourney, listed, query_of, states, with_hold
+from gateway.journeys.listing import ListedJourney, listed, noted_hold, query_of, states, with_hold
 from gateway.journeys.view import pause_in, progress_of
 from runtime.search_attributes import (
     CONTACT_ID,
     DESTINATION,
     HELD_REASON,
     JOURNEY_STATE,
-    LAST_HELD,
     SCENARIO_NAME,
     SCENARIO_VERSION,
     STEP_ID,
@@ -188,7 +187,7 @@ def _searched(execution: WorkflowExecution) -> ListedJourney:
 async def _told(temporal: Client, execution: WorkflowExecution, turns: asyncio.Semaphore) -> _Told:
     """A held journey as it noted itself; else as it answers, or as search knows it."""
     searched = _searched(execution)
-    noted = (await execution.memo()).get(LAST_HELD)
+    noted = await noted_hold(execution)
     if noted is not None:
         return _Told(with_hold(searched, noted), answered=True)
     async with turns:

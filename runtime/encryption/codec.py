@@ -26,12 +26,13 @@ from temporalio.converter import (
 from typing_extensions import override
 
 from runtime.data_converter import CONVERTER, EncodedFailures
-from runtime.encryption.keyring import DataKey, Erased, Keyring
+from runtime.encryption.keyring import DataKey, Erased, Keyring, UnknownKey
 
 ENCODING: Final = b"binary/encrypted"
 """What the metadata `encoding` says of an encrypted payload, as in Temporal's samples."""
 KEY_ID: Final = "encryption-key-id"
 """The metadata that name its key."""
+_GONE: Final = "gone-"  # ids of keys that workers alone know
 
 
 class Encryption(PayloadCodec, WithSerializationContext):
@@ -50,7 +51,7 @@ class Encryption(PayloadCodec, WithSerializationContext):
     @classmethod
     def of_a_worker(cls, keys: Keyring) -> Self:
         """A codec that never refuses."""
-        return cls(keys, gone=DataKey(f"gone-{secrets.token_hex(8)}", AESGCM(secrets.token_bytes(32))))
+        return cls(keys, gone=DataKey(f"{_GONE}{secrets.token_hex(8)}", AESGCM(secrets.token_bytes(32))))
 
     @override
     def with_context(self, context: SerializationContext) -> Encryption:
@@ -84,19 +85,34 @@ class Encryption(PayloadCodec, WithSerializationContext):
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Decrypts those that are encrypted.
 
+        Where its contact has a key here, a worker passes on to a journey what cannot be decrypted, as it does with all
+        else that is no JSON: whoever can send a journey signals must not be able to stop it.
+
         Raises:
             Erased: The contact was erased.
             UnknownKey: They were encrypted elsewhere.
             StoreError: The key cannot be looked up now.
         """
-        return [await self._decoded(payload) for payload in payloads]
+        return [await self._passed(payload) for payload in payloads]
+
+    async def _passed(self, payload: Payload) -> Payload:
+        try:
+            return await self._decoded(payload)
+        except (UnknownKey, Erased):
+            if self._gone is None or self._contact is None or not await self._keys.has(self._contact):
+                raise
+            return payload
 
     async def _decoded(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != ENCODING:
             return payload
-        identifier = payload.metadata[KEY_ID].decode()
-        own = self._gone is not None and identifier == self._gone.id
-        key = self._gone if own and self._gone is not None else await self._keys.key(identifier)
+        identifier = payload.metadata.get(KEY_ID, b"").decode(errors="replace")
+        if self._gone is not None and identifier == self._gone.id:
+            key = self._gone
+        elif identifier.startswith(_GONE):  # another worker's
+            raise Erased
+        else:
+            key = await self._keys.key(identifier)
         return Payload.FromString(key.decrypt(payload.data))
 
 

@@ -157,6 +157,11 @@ class Keyring:
         row = await self._store.contact_key_of(await self.name_of(contact))
         return row is not None and row.destroyed_at is not None
 
+    async def has(self, contact: str) -> bool:
+        """Whether a contact has a key, which is not destroyed."""
+        row = await self._store.contact_key_of(await self.name_of(contact))
+        return row is not None and row.destroyed_at is None
+
     async def destroy(self, contact: str) -> None:
         """Destroys a contact's key, for good: whatever it has encrypted cannot be read any more, here or in a copy.
 

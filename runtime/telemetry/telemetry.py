@@ -16,7 +16,6 @@ another worker's business.
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import threading
@@ -44,6 +43,7 @@ from temporalio.runtime import (
 from runtime.errors import LocalError, SettingsError
 from runtime.process.ports import HOST, free_port
 from runtime.telemetry.trace_ids import JourneyIds
+from runtime.version import version
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -186,7 +186,7 @@ def resource() -> Resource:
     if str(found.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         found = found.merge(Resource({SERVICE_NAME: SERVICE}))
     if SERVICE_VERSION not in found.attributes:
-        found = found.merge(Resource({SERVICE_VERSION: importlib.metadata.version("scenario-runner")}))
+        found = found.merge(Resource({SERVICE_VERSION: version()}))
     return found
 
 

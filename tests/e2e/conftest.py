@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,23 +22,56 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pydantic import SecretStr
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
+from temporalio.client import Client
 
 from activities.webhook.route import Diverted
+from gateway.api.authentication import Keys
 from gateway.client import Entered, ScenarioClient
+from gateway.codec.app import PREFIX, application
 from runtime import search_attributes
+from runtime.api_key import ApiKey, make_token
 from runtime.connection import connect
+from runtime.encryption.codec import encrypting
+from runtime.encryption.opening import keyring_of
 from runtime.errors import NotInstalled
 from runtime.local.devserver import DevServer, find_program
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
+from runtime.process.http_server import HttpServer
 from runtime.secrets import Secrets
 from runtime.settings import Settings
+from runtime.store import Store
 from runtime.telemetry.telemetry import provider_of
 from runtime.telemetry.tracing import JourneyTracing
 from worker import running, services, workers
 
 ROOT = Path(__file__).resolve().parents[2]
 SENDER = "Shop <shop@example.com>"
+KEYS = base64.b64encode(b"k" * 32).decode()
+"""What everything is encrypted by, where it is."""
+ENCRYPTED = os.environ.get("SCENARIO_TEST_ENCRYPTION", "some")
+"""Which tests run with everything encrypted: `all`, `none`, or those that are marked so."""
+
+
+def is_encrypted(marked: bool) -> bool:
+    """Whether a test runs with everything encrypted."""
+    return ENCRYPTED == "all" or (marked and ENCRYPTED != "none")
+
+
+@pytest.fixture(autouse=True)
+def encryption(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether everything is encrypted, as for whoever sets the variable: here, and in all processes of the test."""
+    wanted = is_encrypted(request.node.get_closest_marker("encrypted") is not None)
+    if wanted:
+        monkeypatch.setenv("SCENARIO_ENCRYPTION_KEYS", KEYS)
+    else:
+        monkeypatch.delenv("SCENARIO_ENCRYPTION_KEYS", raising=False)
+    return wanted
+
+
+def sealing(temporal: Client, store: Store, *, worker: bool = False) -> Client:
+    """A client that encrypts, where everything is encrypted."""
+    return encrypting(temporal, keyring_of(Settings(), store), worker=worker)
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +165,15 @@ Stands = Callable[..., AbstractAsyncContextManager[Stand]]
 
 
 @pytest.fixture
-def stand(server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stands:
+def codec() -> dict[str, str]:
+    """The variables by which Temporal's command line asks the stand's codec server, where everything is encrypted."""
+    return {}
+
+
+@pytest.fixture
+def stand(
+    server: DevServer, inbox: Inbox, codec: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Stands:
     """Puts one up, traced into memory; the receiver answers as `fail` says, and there are these secrets.
 
     With `gate`, webhooks go there instead.
@@ -161,10 +204,25 @@ def stand(server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.M
         ):
             environ = {f"SCENARIO_SECRET_{name}": value for name, value in (secrets or {}).items()}
             given = replace(opened, secrets=Secrets(settings, environ))
-            async with running(workers(temporal, given)):
+            working, temporal = sealing(temporal, opened.store, worker=True), sealing(temporal, opened.store)
+            async with running(workers(working, given)), decoding(opened.store) as variables:
+                codec.update(variables)
                 yield Stand(ScenarioClient(temporal, opened.store), inbox, receiver, spans, provider)
 
     return put_up
+
+
+@asynccontextmanager
+async def decoding(store: Store) -> AsyncGenerator[dict[str, str]]:
+    """A codec server, where everything is encrypted; gives what Temporal's command line wants to know of it."""
+    if not (keys := keyring_of(Settings(), store)).encrypts:
+        yield {}
+        return
+    token, identifier, digest = make_token()
+    await store.add_key(ApiKey(identifier, digest, ("decode",), None, 10_000.0, "", datetime.now(UTC), ""))
+    async with HttpServer() as server:
+        server.start(application(keys, Keys(store), []))
+        yield {"TEMPORAL_CODEC_ENDPOINT": f"{server.url}{PREFIX}", "TEMPORAL_CODEC_AUTH": f"Bearer {token}"}
 
 
 async def publish(client: ScenarioClient, folder: Path, text: str) -> None:
@@ -180,9 +238,9 @@ def outcomes(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's, without anything that configures a worker or narrows the screen."""
-    ours = ("TEMPORAL_", "SCENARIO_", "OTEL_", "COLUMNS")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | more
+    """This process's, without anything that configures a worker or narrows the screen, encryption excepted."""
+    ours, kept = ("TEMPORAL_", "SCENARIO_", "OTEL_", "COLUMNS"), "SCENARIO_ENCRYPTION_KEYS"
+    return {name: value for name, value in os.environ.items() if name == kept or not name.startswith(ours)} | more
 
 
 async def forget_the_dead(client: ScenarioClient, journey: Entered) -> None:

@@ -16,6 +16,7 @@ from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.store import Store
 from tests.e2e.apis import api
+from tests.e2e.conftest import sealing
 from tests.nodes import environment, node, project
 
 CONFIG = """
@@ -55,7 +56,7 @@ async def test_a_generated_client_enters_a_thousand_contacts(tmp_path: Path) -> 
     ):
         temporal = await connect(server.address)
         await search_attributes.ensure(temporal)
-        async with api(ScenarioClient(temporal, store)) as place:
+        async with api(ScenarioClient(sealing(temporal, store), store)) as place:
             async with httpx.AsyncClient(base_url=place.url, trust_env=False) as http:
                 description = (await http.get("/v1/openapi.json")).text
             (folder / "openapi.json").write_text(description)

@@ -27,7 +27,7 @@ from runtime.process.http_server import HttpServer
 from runtime.return_path import ReturnPaths
 from runtime.settings import Settings
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import publish
+from tests.e2e.conftest import publish, sealing
 from worker import running, services, workers
 
 KEY = bytes(range(32))
@@ -91,7 +91,8 @@ async def test_it_is_skipped_and_the_platform_told(server: DevServer, stack: Asy
     temporal = await connect(server.address)
     await search_attributes.ensure(temporal)
     opened = await stack.enter_async_context(services(settings))
-    await stack.enter_async_context(running(workers(temporal, opened)))
+    await stack.enter_async_context(running(workers(sealing(temporal, opened.store, worker=True), opened)))
+    temporal = sealing(temporal, opened.store)
     client = ScenarioClient(temporal, opened.store)
     await publish(client, tmp_path, SCENARIO)
 

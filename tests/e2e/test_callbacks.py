@@ -34,8 +34,10 @@ from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
+from runtime.store import Store
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import ROOT, environment, outcomes, publish
+from tests.e2e.conftest import ROOT, environment, outcomes, publish, sealing
+from tests.e2e.decoding import decoded
 from worker import running, services, workers
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -105,10 +107,11 @@ async def dialogue(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIter
         await search_attributes.ensure(temporal)
         async with (
             services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
-            running(workers(temporal, opened)),
+            running(workers(sealing(temporal, opened.store, worker=True), opened)),
             httpx.AsyncClient(trust_env=False) as http,
         ):
             assert opened.channels.callbacks is not None
+            temporal = sealing(temporal, opened.store)
             listening.start(application(opened.channels.callbacks, temporal))
             client = ScenarioClient(temporal, opened.store)
             await publish(client, tmp_path, SCENARIO)
@@ -135,7 +138,8 @@ async def test_an_address_is_written_down_nowhere(dialogue: Dialogue, tmp_path: 
     async with asyncio.timeout(60):
         await entered.result()
     handle = dialogue.client.temporal.get_workflow_handle(entered.id, run_id=entered.run_id)
-    history = b"".join([event.SerializeToString() async for event in handle.fetch_history_events()])
+    events = [await decoded(event, dialogue.client) async for event in handle.fetch_history_events()]
+    history = b"".join(event.SerializeToString() for event in events)
     store = b"".join(path.read_bytes() for path in list(tmp_path.glob("store.db*")))  # noqa: ASYNC240
     ours = [record for record in caplog.records if record.name.startswith(("gateway", "activities", "uvicorn"))]
     said = "\n".join(record.getMessage() for record in ours).encode()
@@ -228,8 +232,12 @@ async def test_outsiders_cannot_fill_a_journeys_history_until_temporal_ends_it(
 
 async def test_the_command_serves_until_it_is_asked_to_stop(server: DevServer, tmp_path: Path):
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--port", "0"]
+    url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+    async with Store.open(url):  # where events are to be encrypted, keys are looked for
+        pass
     variables = environment(
         TEMPORAL_ADDRESS=server.address,
+        SCENARIO_STORE=url,
         SCENARIO_CALLBACK_URL="https://hooks.example.com",
         SCENARIO_CALLBACK_KEY=base64.b64encode(KEY).decode(),
         PYTHONPATH=str(ROOT),

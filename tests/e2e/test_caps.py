@@ -18,7 +18,7 @@ from gateway.client import ScenarioClient
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.store import Store
-from tests.e2e.conftest import ROOT, Gate, environment, forget_the_dead, outcomes, publish
+from tests.e2e.conftest import ROOT, Gate, environment, forget_the_dead, outcomes, publish, sealing
 
 CONTACTS = range(1, 9)
 SCENARIOS = ("one", "two", "three")
@@ -71,7 +71,7 @@ async def test_caps_hold_over_workers_that_are_killed_in_mid_send_and_nobody_goe
     inbox = tmp_path / ".scenario" / "inbox"
     temporal = await connect(server.address, interceptors=[])
     async with Store.open(url) as store, Gate(hold=len(CONTACTS)) as gate:
-        client = ScenarioClient(temporal, store)
+        client = ScenarioClient(sealing(temporal, store), store)
         for name in SCENARIOS:
             await publish(client, tmp_path, STEPS.replace("NAME", name))
         variables = {

@@ -23,7 +23,7 @@ from runtime.local.devserver import DevServer
 from runtime.process.ports import free_port
 from runtime.store import Attempt, Store
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import ROOT, environment, forget_the_dead, outcomes, publish
+from tests.e2e.conftest import ROOT, environment, forget_the_dead, outcomes, publish, sealing
 
 JOURNEYS = 40
 STEPS = ("first", "second", "third")
@@ -149,7 +149,7 @@ async def test_chaos_loses_nothing_and_every_duplicate_is_known_by_its_id(
         server = DevServer(tmp_path / "state", port=port)
         await server.__aenter__()
         try:
-            client = ScenarioClient(await connect(server.address, interceptors=[]), store)
+            client = ScenarioClient(sealing(await connect(server.address, interceptors=[]), store), store)
             await publish(client, tmp_path, CHAOS)
             entering = asyncio.create_task(enter_all(client))
 

@@ -85,13 +85,13 @@ Temporal = Callable[..., Coroutine[Any, Any, str]]
 
 
 @pytest.fixture
-def temporal(server: DevServer, temporal_program: Path) -> Temporal:
+def temporal(server: DevServer, temporal_program: Path, codec: dict[str, str]) -> Temporal:
     """Temporal's command line; gives what it wrote."""
 
     async def run(*arguments: str) -> str:
         process = await asyncio.create_subprocess_exec(
             *(str(temporal_program), *arguments),
-            env=environment(TEMPORAL_ADDRESS=server.address),
+            env=environment(TEMPORAL_ADDRESS=server.address, **codec),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -22,7 +22,7 @@ from runtime.local.inbox import Inbox
 from runtime.process.ports import free_port
 from runtime.store import Store
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import ROOT, SENDER, Gate, environment, forget_the_dead, outcomes, publish
+from tests.e2e.conftest import ROOT, SENDER, Gate, environment, forget_the_dead, outcomes, publish, sealing
 
 Process = asyncio.subprocess.Process
 Workers = Callable[..., AbstractAsyncContextManager[Process]]
@@ -56,7 +56,7 @@ async def client(server: DevServer, store_url: str) -> AsyncIterator[ScenarioCli
     """To enter contacts."""
     temporal = await connect(server.address, interceptors=[])
     async with Store.open(store_url) as store:
-        yield ScenarioClient(temporal, store)
+        yield ScenarioClient(sealing(temporal, store), store)
 
 
 @pytest.fixture

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -22,7 +21,8 @@ from runtime.local.devserver import DevServer
 from runtime.local.receiver import Receiver
 from runtime.secrets import Secrets
 from runtime.settings import Settings
-from tests.e2e.conftest import outcomes, publish
+from tests.e2e.conftest import outcomes, publish, sealing
+from tests.e2e.decoding import decoded
 from worker import running, services, workers
 
 TOKEN = "t0p-s3cret-t0ken"
@@ -97,8 +97,9 @@ async def place(server: DevServer, tmp_path: Path) -> AsyncIterator[Place]:
         settings = Settings(store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"), destinations=file)
         async with services(settings) as opened:
             secrets = Secrets(settings, {"SCENARIO_SECRET_TOKEN": TOKEN, "SCENARIO_SECRET_SIGN": KEY})
-            async with running(workers(temporal, replace(opened, secrets=secrets))):
-                yield Place(ScenarioClient(temporal, opened.store), receiver, file)
+            working = sealing(temporal, opened.store, worker=True)
+            async with running(workers(working, replace(opened, secrets=secrets))):
+                yield Place(ScenarioClient(sealing(temporal, opened.store), opened.store), receiver, file)
 
 
 async def test_a_journey_is_told_by_destinations_and_what_they_answer(place: Place, tmp_path: Path) -> None:
@@ -119,24 +120,11 @@ async def test_a_journey_is_told_by_destinations_and_what_they_answer(place: Pla
     assert [outcome for _, outcome in outcomes(result)] == ["delivered", "then", "delivered"]
     assert (second.target, second.body) == ("/wax/again", b"number=2")
     assert second.header("content-type") == "application/x-www-form-urlencoded"
-    history = (await handle.fetch_history()).to_json()
-    shown = history + "".join(
-        base64.b64decode(data).decode("utf-8", "replace") for data in payloads(json.loads(history))
-    )
+    history = [await decoded(event, place.client) for event in (await handle.fetch_history()).events]
+    shown = b"".join(event.SerializeToString() for event in history).decode("utf-8", "replace")
     assert '"received"' in shown
     for secret in (TOKEN, KEY, KEY.removeprefix("whsec_")):
         assert secret not in shown
-
-
-def payloads(value: Any) -> list[str]:
-    """Every payload's data in a history."""
-    if isinstance(value, list):
-        return [data for item in cast("list[Any]", value) for data in payloads(item)]
-    if not isinstance(value, dict):
-        return []
-    members = cast("dict[str, Any]", value).items()
-    own = [member for name, member in members if name == "data" and isinstance(member, str)]
-    return own + [data for _, member in members for data in payloads(member)]
 
 
 async def test_a_delivery_to_an_unknown_destination_is_held_until_the_file_knows_it(

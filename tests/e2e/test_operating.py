@@ -62,13 +62,13 @@ def scenario(server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def temporal(server: DevServer, temporal_program: Path) -> Command:
+def temporal(server: DevServer, temporal_program: Path, codec: dict[str, str]) -> Command:
     """Temporal's, as an operator would run it."""
 
     async def run(*arguments: str) -> Ran:
         process = await asyncio.create_subprocess_exec(
             *(str(temporal_program), *arguments),
-            env=environment(TEMPORAL_ADDRESS=server.address),
+            env=environment(TEMPORAL_ADDRESS=server.address, **codec),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

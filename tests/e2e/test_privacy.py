@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf.message import Message
 from temporalio.api.common.v1 import Header, Payload
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.sdk.v1 import UserMetadata, WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
+from gateway.client import ScenarioClient
 from gateway.local.demo import EXAMPLES
 from runtime.telemetry import logs
 from tests.e2e.conftest import Stand, Stands, outcomes, publish
+from tests.e2e.decoding import decoded, inside
 
 TOKEN = "s3cr3t-t0ken"
 SIGN = "T0PS3CRET"
@@ -78,22 +79,7 @@ def log() -> Iterator[StringIO]:
     root.setLevel(level)
 
 
-def inside(message: Message) -> Iterator[Message]:
-    """A message of Temporal's and all that is within it."""
-    yield message
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        if field.message_type.GetOptions().map_entry:
-            items: list[Any] = list(value.values())
-        else:
-            items = [value] if isinstance(value, Message) else list(value)
-        for item in items:
-            if isinstance(item, Message):
-                yield from inside(item)
-
-
-async def shown(handle: WorkflowHandle[Any, Any]) -> AsyncIterator[tuple[str, str]]:
+async def shown(handle: WorkflowHandle[Any, Any], client: ScenarioClient) -> AsyncIterator[tuple[str, str]]:
     """Everything that Temporal shows of a journey beside the payloads of entry, activities and result, by where."""
     description = await handle.describe()
     for name, value in description.search_attributes.items():
@@ -101,10 +87,12 @@ async def shown(handle: WorkflowHandle[Any, Any]) -> AsyncIterator[tuple[str, st
     yield "journey's summary", str(await description.static_summary())
     yield "details", await _details(handle)
     history = await handle.fetch_history()
-    for message in (part for whole in (*history.events, description.raw_description) for part in inside(whole)):
+    whole = [await decoded(message, client) for message in (*history.events, description.raw_description)]
+    for message in (part for one in whole for part in inside(one)):
         match message:
             case Failure():
-                yield "failure", f"{message.message} {message.stack_trace} {message.application_failure_info.type}"
+                said = f"{message.message} {message.stack_trace} {message.encoded_attributes.data.decode()}"
+                yield "failure", f"{said} {message.application_failure_info.type}"
             case UserMetadata():
                 yield "summary", message.summary.data.decode()
             case Header():
@@ -139,11 +127,11 @@ async def test_only_the_recipients_see_what_is_the_contacts_or_a_secret(
         await publish(place.client, tmp_path, TELLTALE)
         handle = (await place.client.enter(entry)).handle
         await until_backing_off(place, handle)
-        told = [item async for item in shown(handle)]
+        told = [item async for item in shown(handle, place.client)]
         await place.client.event(str(contact["id"]), "order.returned", {"note": SIGN, "by": contact["email"]})
         result = await handle.result()
-        told += [item async for item in shown(handle)]
-        history = await handle.fetch_history()
+        told += [item async for item in shown(handle, place.client)]
+        history = [await decoded(event, place.client) for event in (await handle.fetch_history()).events]
         [*_, last] = place.receiver.requests()
 
     assert outcomes(result) == [
@@ -173,7 +161,7 @@ async def test_only_the_recipients_see_what_is_the_contacts_or_a_secret(
     assert SIGN in last.target
     assert last.header("authorization") == f"Bearer {TOKEN}"
     payloads = b"\n".join(
-        part.data for event in history.events for part in inside(event) if isinstance(part, Payload)
+        part.data for event in history for part in inside(event) if isinstance(part, Payload)
     ).decode()
     assert contact["email"] in payloads
     assert TOKEN not in payloads

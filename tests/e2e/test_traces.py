@@ -8,7 +8,7 @@ from pathlib import Path
 from opentelemetry import baggage, context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.client import HeaderCodecBehavior
 from temporalio.worker import Replayer
 
 from runtime.telemetry.tracing import JourneyTracing
@@ -114,7 +114,8 @@ async def test_the_whole_trace_of_a_journey(stand: Stands, tmp_path: Path) -> No
     replayer = Replayer(
         workflows=[Journey, Enter, UnknownWorkflow],
         workflow_runner=sandbox(),
-        data_converter=pydantic_data_converter,
+        data_converter=place.client.temporal.data_converter,
+        header_codec_behavior=HeaderCodecBehavior.CODEC,
         interceptors=[JourneyTracing(place.provider)],
     )
     await replayer.replay_workflow(history)

@@ -27,7 +27,7 @@ from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from runtime.suppression import AddressHashes
 from scenario.policies.suppression import stops
-from tests.e2e.conftest import SENDER, publish
+from tests.e2e.conftest import SENDER, publish, sealing
 from worker import running, services, workers
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -93,11 +93,12 @@ async def shop(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterator
         await search_attributes.ensure(temporal)
         async with (
             services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
-            running(workers(temporal, opened)),
+            running(workers(sealing(temporal, opened.store, worker=True), opened)),
             httpx.AsyncClient(trust_env=False, follow_redirects=False) as http,
         ):
             ways = opened.channels
             assert ways.callbacks is not None
+            temporal = sealing(temporal, opened.store)
             more = routes_of(settings, temporal, opened.store, opened.destinations)
             listening.start(application(ways.callbacks, temporal, more["unsubscribing"]))
             client = ScenarioClient(temporal, opened.store)

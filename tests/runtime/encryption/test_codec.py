@@ -11,7 +11,7 @@ from temporalio.converter import ActivitySerializationContext, WorkflowSerializa
 from temporalio.exceptions import ApplicationError
 
 from runtime.encryption.codec import ENCODING, KEY_ID, Encryption, contact_of, encrypted
-from runtime.encryption.keyring import Erased, Keyring
+from runtime.encryption.keyring import Erased, Keyring, UnknownKey
 from runtime.encryption.wrapping import Wrapping
 from runtime.store import Store
 
@@ -69,8 +69,29 @@ async def test_a_client_refuses_what_is_for_an_erased_contact_and_a_worker_makes
     worker = Encryption.of_a_worker(keys)
     sealed = await worker.with_context(JOURNEY).encode([CLEAR])
     assert await worker.with_context(JOURNEY).decode(sealed) == [CLEAR]
-    with pytest.raises(Exception, match="encrypted with another store"):
-        await Encryption.of_a_worker(keys).decode(sealed)
+    for another in (Encryption.of_a_worker(keys), Encryption(keys)):
+        with pytest.raises(Erased, match="the contact was erased"):
+            await another.decode(sealed)
+
+
+async def test_what_nobody_can_decrypt_stops_no_journey_of_a_contact_who_is_known_here(keys: Keyring) -> None:
+    (sealed,) = await Encryption(keys).with_context(JOURNEY).encode([CLEAR])
+    await keys.destroy("4")
+    foreign = [
+        Payload(metadata={"encoding": ENCODING}, data=b"what"),
+        Payload(metadata={"encoding": ENCODING, KEY_ID: b"\xff"}, data=b"what"),
+        Payload(metadata={"encoding": ENCODING, KEY_ID: b"0" * 32}, data=sealed.data),
+        Payload(metadata={"encoding": ENCODING, KEY_ID: b"gone-00"}, data=sealed.data),
+        Payload(metadata=sealed.metadata, data=sealed.data[:-1]),
+    ]
+    worker = Encryption.of_a_worker(keys)
+    assert await worker.with_context(JOURNEY).decode([sealed, *foreign]) == [CLEAR, *foreign]
+    elsewhere = WorkflowSerializationContext(namespace="default", workflow_id="post-purchase/of-another-store")
+    erased = WorkflowSerializationContext(namespace="default", workflow_id="post-purchase/4")
+    for codec in (worker, worker.with_context(elsewhere), worker.with_context(erased), Encryption(keys)):
+        for payload in foreign:
+            with pytest.raises((UnknownKey, Erased)):
+                await codec.decode([payload])
 
 
 async def test_failures_are_encrypted_and_read_again(keys: Keyring) -> None:
