@@ -205,14 +205,6 @@ LOG_DROPPED: Final = Counter(
     (),
     "rows of the log of deliveries that were lost, since the store was away for too long",
 )
-HTTP_SERVER: Final = Histogram(
-    "http.server.request.duration",
-    "s",
-    ("http.route", "http.request.method", "http.response.status_code"),
-    "requests to the HTTP API, by route; of `scenario serve` alone",
-    buckets=_HTTP,
-)
-
 JOURNEYS: Final = Gauge(
     "scenario.journeys",
     "{journey}",
@@ -245,6 +237,5 @@ OF_ALL: Final = (JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS,
 """What one worker tells for all: see `runtime.telemetry.polling`."""
 OF_EACH: Final[tuple[Metric, ...]] = (
     *(ATTEMPTS, DURATION, SKIPPED, WAIT, HTTP_CLIENT, ADMISSION, START_TO_FIRST_SEND, BREAKER_STATE, LOG_DROPPED),
-    HTTP_SERVER,
 )
 """What each process tells of itself."""
