@@ -70,8 +70,10 @@ from runtime.process.workers import Workers, running
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
-from runtime.telemetry import logs
-from runtime.telemetry.telemetry import PATIENCE, Telemetry, temporal_runtime
+from runtime.telemetry import logs, metrics
+from runtime.telemetry.exposition import Exposition
+from runtime.telemetry.polling import telling
+from runtime.telemetry.telemetry import PATIENCE, Telemetry
 from runtime.version import version
 from workflows.enter import Enter
 from workflows.journey import Journey
@@ -138,6 +140,7 @@ def workers(
     renewals = Renewals(given.content, given.store)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
+    metrics.BREAKER_STATE.reads(limiter.breakers)
     ways, callbacks = given.channels, given.channels.callbacks
     tell = Telling(client, ways.seal, lambda: given.destinations.book) if ways.seal else untold
     gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes, tell)
@@ -213,9 +216,8 @@ async def serve(
     deadline: Deadline,
     *,
     health_port: int | None = None,
-    metrics_port: int | None = None,
     health_host: str = HOST,
-    metrics_host: str = HOST,
+    telemetry: Telemetry | None = None,
 ) -> None:
     """Runs the worker until the process is asked to stop.
 
@@ -224,14 +226,14 @@ async def serve(
         queues: Those to serve.
         deadline: Counts from when the process is asked to stop.
         health_port: Of the health pages, if there are to be any.
-        metrics_port: Of the SDK's metrics, if they are to be served.
         health_host: The address that the health pages listen on.
-        metrics_host: The address that the metrics listen on.
+        telemetry: What is measured, and how that is served.
 
     Raises:
         SetupError: A setting is wrong, there is no server, or a queue cannot be polled any more.
         StoreError: The store cannot be opened.
     """
+    telemetry = telemetry or Telemetry(None)
     # What is wrong with these is said before a server is waited for.
     destinations, channels = DestinationsFile(settings.destinations), channels_of(settings, INBOX)
     policies, deployment = PoliciesFile(settings.policies), deployment_of()
@@ -267,8 +269,7 @@ async def serve(
         if health_port is not None:
             checks = {"worker": is_ready, "store": has_store, "temporal": has_temporal}
             await stack.enter_async_context(health_pages(health_port, checks, host=health_host))
-        metrics = temporal_runtime(metrics_port, host=metrics_host)
-        client = await connect(role="worker", patience=WAIT, runtime=metrics)
+        client = await connect(role="worker", patience=WAIT, runtime=await telemetry.runtime(stack))
         await search_attributes.ensure(client)
         store = await stack.enter_async_context(Store.open(settings.store.get_secret_value(), patience=WAIT))
         keys = keyring_of(settings, store)
@@ -295,6 +296,8 @@ async def serve(
         if WEBHOOK.queue in queues:
             drain = drain_of(opened.destinations.book)
             await stack.enter_async_context(pacing(client, opened.destinations))
+        if telemetry.meters is not None:
+            await stack.enter_async_context(telling(client, store, {queue: queue == JOURNEYS for queue in QUEUES}))
         deadline.seconds = (drain + ENDING).total_seconds()
         crew = await stack.enter_async_context(running(made, deadline=deadline, keep=CLOSING))
         await crew.polling()
@@ -332,7 +335,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser = argparse.ArgumentParser(prog="worker.py", description="Runs journeys and sends their messages.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     parser.add_argument("--queues", default=",".join(QUEUES), help="task queues to serve, separated by commas")
-    for what, pages in (("health", "/healthz and /readyz"), ("metrics", "the SDK's metrics for Prometheus")):
+    for what, pages in (("health", "/healthz and /readyz"), ("metrics", "metrics for Prometheus, at /metrics,")):
         parser.add_argument(f"--{what}-port", type=int, help=f"serve {pages} on this port")
         parser.add_argument(
             f"--{what}-host",
@@ -351,9 +354,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     deadline = Deadline((DRAIN + ENDING).total_seconds())
     status = 0
     try:
-        telemetry = Telemetry.start()
-        listening = {name: value for name, value in vars(given).items() if name != "queues"}
-        asyncio.run(serve(Settings(), queues, deadline, **listening))
+        page = None if given.metrics_port is None else Exposition(given.metrics_port, given.metrics_host)
+        telemetry = Telemetry.start(exposition=page)
+        health = {"health_port": given.health_port, "health_host": given.health_host}
+        asyncio.run(serve(Settings(), queues, deadline, **health, telemetry=telemetry))
     except WorkerFailed:
         status = 1  # it has been said when it happened
     except (SetupError, StoreError) as error:

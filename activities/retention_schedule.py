@@ -46,18 +46,16 @@ async def keep_schedule(client: Client, retention: str | None) -> None:
         client: Of the namespace that workers poll.
         retention: The setting SCENARIO_RETENTION.
     """
-    trouble = f"it was not told within {_PATIENCE:g} s"
+    trouble = ""
     try:
         async with asyncio.timeout(_PATIENCE):
             await (_keep(client, format_ages(parse_ages(retention))) if retention else _delete(client))
-            return
     except RPCError as error:
-        if not retention:  # then there is none, as a rule, nor is one missed
-            return
         trouble = f"the Temporal server refused it ({error.status.name})"
     except TimeoutError:
-        pass
-    logger.warning("the schedule %s is not kept: %s; run 'scenario prune' by other means", SCHEDULE, trouble)
+        trouble = f"the Temporal server did not answer within {_PATIENCE:g} s"
+    if trouble and retention:  # where none is wanted, there is none, as a rule
+        logger.warning("the schedule %s is not kept: %s; have 'scenario prune' run by other means", SCHEDULE, trouble)
 
 
 async def _keep(client: Client, ages: str) -> None:

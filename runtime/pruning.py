@@ -13,8 +13,8 @@ from typing import Final, Protocol
 from runtime.retention import Ages
 from runtime.store.retention import BEGINNING, Agenda, Batch, Job
 
-PAUSE: Final = 2.0
-"""How long it pauses after a batch, measured by how long that took: it works for a third of the time at most."""
+PAUSE: Final = 4.0
+"""How long it pauses after a batch, measured by how long that took: it works for a fifth of the time at most."""
 LEAST_PAUSE: Final = 0.01
 """Seconds."""
 

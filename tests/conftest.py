@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import shutil
 import sys
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,5 +41,53 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spreads the tests of real servers evenly among the others: side by side, the last of them would run alone."""
     slow = [item for item in items if "e2e" in item.path.parts]
     quick = [item for item in items if "e2e" not in item.path.parts]
-    places = {id(item): index / max(len(some), 1) for some in (slow, quick) for index, item in enumerate(some)}
+    places: dict[int, float] = {}
+    for some in (slow, quick):
+        stages: dict[Path, float] = {}
+        for index, item in enumerate(some):
+            place = index / len(some)
+            # The pages stand on servers and a browser for the whole module: each process would start them anew.
+            places[id(item)] = (
+                stages.setdefault(item.path, place) if some is slow and "pages" in item.path.parts else place
+            )
     items.sort(key=lambda item: places[id(item)])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A new store of a test, in a file, begins as a copy of one that the migrations have made.
+
+    They take a tenth of a second of a test that takes less. Their own tests run them: see `_migrating`.
+    """
+    if "runtime.store.store" not in sys.modules:  # no test here opens one
+        yield
+        return
+    from runtime.store.database import Database
+    from runtime.store.migration import upgrade
+    from runtime.store.sqlite import SQLite
+    from runtime.store.store import connect
+
+    made = tmp_path_factory.mktemp("made") / "store.db"
+
+    def lacks(file: Path | str) -> bool:
+        return not Path(file).exists()
+
+    def copy_to(new: Path) -> None:
+        copy = made.with_name(uuid.uuid4().hex)
+        shutil.copy(made, copy)
+        with contextlib.suppress(OSError):  # another is quicker, or no file can be there
+            os.link(copy, new)
+        copy.unlink()
+
+    async def copied(database: Database) -> None:
+        if isinstance(database, SQLite) and database.name != "in memory" and lacks(database.name):
+            if lacks(made):
+                first = connect(f"sqlite:///{made}")
+                await upgrade(first)
+                await first.close()
+            copy_to(Path(database.name))
+        await upgrade(database)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runtime.store.store.upgrade", copied)
+        yield

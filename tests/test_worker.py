@@ -29,6 +29,8 @@ from runtime.process.watch import watching
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, StoreUnavailable
+from runtime.telemetry.exposition import Exposition
+from runtime.telemetry.telemetry import Telemetry
 from tests.runtime.hand import Hand
 from worker import DRAIN, ENDING, drain_of, main, serve, services, warn_of_short, workers
 
@@ -191,7 +193,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
 
     monkeypatch.setattr("worker.connect", nothing)
     monkeypatch.setattr("worker.Polls", Calm)
-    monkeypatch.setattr("worker.temporal_runtime", all_hands)
+    monkeypatch.setattr("worker.Telemetry.runtime", nothing)
     monkeypatch.setattr("worker.search_attributes.ensure", nothing)
     monkeypatch.setattr("worker.workers", all_hands)
     return made
@@ -350,7 +352,11 @@ def asked_to_serve(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def left(status: int, *_: Any, **_named: Any) -> NoReturn:
         raise SystemExit(status)
 
+    def exposed(port: int, host: str) -> None:
+        asked.update(metrics_port=port, metrics_host=host)
+
     monkeypatch.setattr("worker.serve", note)
+    monkeypatch.setattr("worker.Exposition", exposed)
     monkeypatch.setattr("worker.leave", left)
     monkeypatch.setattr("worker.logs.configure", lambda: None)
     return asked
@@ -360,7 +366,7 @@ def asked_to_serve(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     ("arguments", "hosts"),
     [
         ("--health-port 8081 --metrics-port 9090", ("127.0.0.1", "127.0.0.1")),
-        ("--health-host 0.0.0.0 --metrics-host ::1", ("0.0.0.0", "::1")),
+        ("--health-host 0.0.0.0 --metrics-port 9090 --metrics-host ::1", ("0.0.0.0", "::1")),
     ],
 )
 def test_health_and_metrics_are_for_this_machine_unless_it_is_told_otherwise(
@@ -378,22 +384,15 @@ async def test_they_listen_where_it_is_told(settings: Settings, monkeypatch: pyt
         asked.append((port, host))
         return health_pages(0, checks)
 
-    def runtime(port: int, *, host: str) -> NoReturn:
+    def listen(port: int, host: str, **_named: Any) -> NoReturn:
         asked.append((port, host))
         raise LocalError("enough")
 
     monkeypatch.setattr("worker.health_pages", pages)
-    monkeypatch.setattr("worker.temporal_runtime", runtime)
+    monkeypatch.setattr("runtime.telemetry.exposition.HttpServer", listen)
+    telemetry = Telemetry(None, exposition=Exposition(2, "::1"))
     with pytest.raises(LocalError):
-        await serve(
-            settings,
-            ["email"],
-            Deadline(1),
-            health_port=1,
-            health_host="0.0.0.0",
-            metrics_port=2,
-            metrics_host="::1",
-        )
+        await serve(settings, ["email"], Deadline(1), health_port=1, health_host="0.0.0.0", telemetry=telemetry)
     assert asked == [(1, "0.0.0.0"), (2, "::1")]
 
 

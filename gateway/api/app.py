@@ -29,6 +29,7 @@ from gateway.api.body import StrictJson
 from gateway.api.bounds import Bounds
 from gateway.api.failsafe import Failsafe
 from gateway.api.idempotency import HEADER, REPLAYED, Idempotency
+from gateway.api.measured import Measured
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
@@ -102,4 +103,4 @@ def application(
 
 def bounded(app: FastAPI) -> ASGIApp:
     """The API with bounds around it, as it is served."""
-    return Bounds(app, larger=LARGER)
+    return Measured(Bounds(app, larger=LARGER))

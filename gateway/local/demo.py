@@ -70,7 +70,7 @@ async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state
         The exit status: 0, or 1 where a journey did not do what it should; by Ctrl-C afterwards it does not change.
     """
     if not (examples / "entries").is_dir():
-        raise LocalError(f"the examples are not at {examples}: run the demo where pip installed scenario-runner")
+        raise LocalError(f"the examples are not at {examples}: an installed wheel and the source tree have them")
     await asyncio.to_thread(shutil.rmtree, state, ignore_errors=True)
     say = partial(console.print, markup=True, highlight=False)
     say("Starting Temporal, an inbox, a receiver and a worker on this machine …")

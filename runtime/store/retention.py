@@ -9,24 +9,24 @@ the last 30 days; who is under way, or may still reach a goal, is never deleted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
     Column,
     ColumnElement,
-    Delete,
+    Executable,
     Select,
     Table,
-    Update,
     bindparam,
     delete,
     func,
+    literal_column,
     or_,
     select,
-    tuple_,
     update,
 )
 
@@ -46,7 +46,7 @@ from runtime.store.schema import (
 from scenario.errors import DurationError
 from scenario.time.duration import format_duration, parse_duration
 
-BATCH: Final = 500
+BATCH: Final = 250
 """Rows of a batch: some milliseconds' work, which is how long others wait for it in SQLite."""
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -162,14 +162,18 @@ class Retention(Queries):
         kind = _KINDS[job.table]
         given: dict[str, Any] = {"since": since, "until": job.before, "most": most}
         given |= {"whose": job.scenario} if job.scenario else {}
-        rows = await self._database.write(kind.statement, given)
-        until = since if kind.at is None else max((row["at"] for row in rows), default=since)
-        return Batch(len(rows), until, len(rows) < most)
+        rows = await self._database.write(_deleting(job.table, self._database.one_writer), given)
+        if kind.at is None:
+            return Batch(len(rows), since, not rows)
+        return Batch(len(rows), max((row["at"] for row in rows), default=since), len(rows) < most)
 
     async def old(self, job: Job) -> int:
         """How many rows a job is about, as it stands."""
         given = {"since": BEGINNING, "until": job.before} | ({"whose": job.scenario} if job.scenario else {})
-        return (await self._database.read(_KINDS[job.table].count, given))[0]["n"]
+        kind = _KINDS[job.table]
+        wanted = kind.wanted if job.table != "operation_items" else [operation_items.c.operation.in_(_over)]
+        statement = select(func.count().label("n")).select_from(kind.table).where(*wanted)
+        return (await self._database.read(statement, given))[0]["n"]
 
 
 def _again(document: Mapping[str, Any]) -> str:
@@ -193,72 +197,91 @@ def _needed(again: str) -> timedelta:
 
 @dataclass(frozen=True)
 class _Kind:
-    """How rows of a kind are found and deleted.
+    """Rows of a kind.
 
     Attributes:
-        statement: Deletes some.
-        count: Counts all.
+        table: Their table.
         at: The time by whose index they are found; None: they have none of their own.
-    """
-
-    statement: Delete | Update
-    count: Select[Any]
-    at: Column[datetime] | None
-
-
-def _kind(table: Table, at: Column[datetime] | None, *also: ColumnElement[bool], **instead: None) -> _Kind:
-    """Rows of a table.
-
-    Args:
-        table: Which.
-        at: Its column of times, with an index.
         also: What else must hold of them.
         instead: What their columns become, where the rows stay.
     """
-    since, until = (bindparam(name, type_=deliveries.c.started_at.type) for name in ("since", "until"))
-    wanted = [*also, *([at >= since, at < until] if at is not None else [])]
-    key = list(table.primary_key.columns)
-    # Without waiting for who writes to them, or deletes them, too.
-    some = select(*key).where(*wanted).limit(bindparam("most")).with_for_update(skip_locked=True, of=table)
-    if at is not None:
-        some = some.order_by(at)
-    changes = update(table).values(instead) if instead else delete(table)
-    told = key[0] if at is None else at
-    return _Kind(
-        changes.where((tuple_(*key) if len(key) > 1 else key[0]).in_(some)).returning(told.label("at")),
-        select(func.count().label("n")).select_from(table).where(*wanted),
-        at,
-    )
+
+    table: Table
+    at: Column[datetime] | None
+    also: Sequence[ColumnElement[bool]] = ()
+    instead: Mapping[str, None] = field(default_factory=dict[str, None])
+
+    @property
+    def wanted(self) -> Sequence[ColumnElement[bool]]:
+        """Which of them are old enough."""
+        return [*self.also, *([self.at >= _since, self.at < _until] if self.at is not None else [])]
+
+    def deleting(self, one_writer: bool) -> Executable:
+        """Deletes some. The rows are named by where they lie: nothing is left for a database to look for.
+
+        Those that somebody writes to, or deletes, too, are passed over, and not waited for. On SQLite none are.
+        """
+        place: ColumnElement[Any] = literal_column(f"{self.table.name}.{'rowid' if one_writer else 'ctid'}")
+        some: Select[Any] = (
+            select(place).select_from(self.table).where(*self.wanted).limit(bindparam("most")).correlate(None)
+        )
+        some = some.with_for_update(skip_locked=True, of=self.table)
+        if self.at is not None:
+            some = some.order_by(self.at)
+        named = place.in_(some) if one_writer else place == func.any(func.array(some.scalar_subquery()))
+        changes = update(self.table).values(self.instead) if self.instead else delete(self.table)
+        told: ColumnElement[Any] = literal_column("1") if self.at is None else self.at
+        return changes.where(named).returning(told.label("at"))
 
 
-_until = bindparam("until", type_=operations.c.ended_at.type)
-_over = select(operations.c.id).where(operations.c.created_at < _until, operations.c.ended_at < _until)
+_instant = deliveries.c.started_at.type
+_since, _until = bindparam("since", type_=_instant), bindparam("until", type_=_instant)
+_has_items = (
+    select(operation_items.c.operation)
+    .where(operation_items.c.operation == operations.c.id)
+    .limit(1)
+    .correlate(operations)
+    .scalar_subquery()
+)
+_oldest = (
+    select(operations.c.id)
+    .where(operations.c.created_at < _until, operations.c.ended_at < _until, _has_items.is_not(None))
+    .order_by(operations.c.created_at)
+    .limit(1)
+    .scalar_subquery()
+)
 _KINDS: Final[Mapping[str, _Kind]] = {
-    "responses": _kind(deliveries, deliveries.c.started_at, deliveries.c.response.is_not(None), response=None),
-    "deliveries": _kind(deliveries, deliveries.c.started_at),
+    "deliveries": _Kind(deliveries, deliveries.c.started_at),
+    "responses": _Kind(deliveries, deliveries.c.started_at, [deliveries.c.response.is_not(None)], {"response": None}),
     # By when they were admitted, for which there is an index: none ended before.
-    "entries": _kind(
+    "entries": _Kind(
         entries,
         entries.c.admitted_at,
-        entries.c.scenario == bindparam("whose"),
-        entries.c.ended_at < _until,
-        or_(entries.c.goal_until.is_(None), entries.c.goal_until < _until),
+        [
+            entries.c.scenario == bindparam("whose"),
+            entries.c.ended_at < _until,
+            or_(entries.c.goal_until.is_(None), entries.c.goal_until < _until),
+        ],
     ),
-    "claims": _kind(claims, claims.c.claimed_at),
-    "soft_bounces": _kind(soft_bounces, soft_bounces.c.bounced_at),
-    "passages": _kind(passages, passages.c.hour),
-    "operation_items": _kind(operation_items, None, operation_items.c.operation.in_(_over)),
-    "operations": _kind(
-        operations,
-        operations.c.created_at,
-        operations.c.ended_at < _until,
-        ~select(operation_items.c.operation).where(operation_items.c.operation == operations.c.id).exists(),
-    ),
-    "answers": _kind(api_answers, api_answers.c.begun_at),
+    "claims": _Kind(claims, claims.c.claimed_at),
+    "soft_bounces": _Kind(soft_bounces, soft_bounces.c.bounced_at),
+    "passages": _Kind(passages, passages.c.hour),
+    # Of one operation after the other.
+    "operation_items": _Kind(operation_items, None, [operation_items.c.operation == _oldest]),
+    "operations": _Kind(operations, operations.c.created_at, [operations.c.ended_at < _until, _has_items.is_(None)]),
+    "answers": _Kind(api_answers, api_answers.c.begun_at),
 }
+
+
+@cache
+def _deleting(table: str, one_writer: bool) -> Executable:
+    return _KINDS[table].deleting(one_writer)
+
+
 _AGE_OF: Final = {"operation_items": "operations"}
 TABLES: Final = tuple(_KINDS)
 """What is deleted, and counted apart."""
+_over = select(operations.c.id).where(operations.c.created_at < _until, operations.c.ended_at < _until)
 _NEWEST = select(versions.c.scenario, func.max(versions.c.version).label("newest")).group_by(versions.c.scenario)
 _DOCUMENT = select(versions.c.document).where(
     versions.c.scenario == bindparam("name"), versions.c.version == bindparam("number")

@@ -57,6 +57,12 @@ def test_the_lock_is_cut_where_its_sections_begin(tmp_path: Path) -> None:
     assert "\nhatchling==" not in production
 
 
+def test_its_version_is_told_by_who_builds_it() -> None:
+    build, _, final = TEXT.rpartition("\nFROM ")
+    assert build.index("ARG VERSION=\n") < build.index('SETUPTOOLS_SCM_PRETEND_VERSION="${VERSION}" pip wheel')
+    assert final.index("ARG VERSION=\n") < final.index('org.opencontainers.image.version="${VERSION}"')
+
+
 def test_it_runs_without_rights_as_a_process_that_gets_its_signals() -> None:
     final = TEXT.rpartition("\nFROM ")[2]
     assert re.findall(r"^USER (.*)", final, re.MULTILINE) == ["10001:10001"]

@@ -9,22 +9,25 @@ import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
 from gateway.client import ScenarioClient
 from runtime import search_attributes
+from runtime.api_key import SCOPES, ApiKey, make_token
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.store import Store
 from tests.e2e import planted
 from tests.e2e.conftest import SENDER, environment, publish, sealing
-from tests.e2e.planted import ADDRESSES, LITERAL, MARK, SECRETS, Echo, call_back, command, process
+from tests.e2e.planted import ADDRESSES, LITERAL, MARK, REASON, SECRETS, Echo, call_back, command, process
 
 BOOK = """
 destinations:
@@ -142,7 +145,16 @@ ENTRY: dict[str, Any] = {
     "trigger": {"type": "order", "order": {"external_id": "CGX0094"}},
 }
 JOURNEY = "planted/4718"
-WHO = ("--operator", "ann", "--reason", "planted")
+WHO = ("--operator", "ann", "--reason", REASON)
+BRIEF = """
+scenario: brief
+trigger: order
+exit: [{event: order.returned}]
+steps:
+  - wait_for: order.delivered
+    if: event.text == contact.address
+    for: 1h
+"""
 
 
 @dataclass
@@ -235,16 +247,55 @@ async def placed(
             monkeypatch.delenv(name)
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
+        book = tmp_path / "destinations.yaml"
+        book.touch()
         place = Place(ScenarioClient(sealing(temporal, opened), opened), echo, inbox, tmp_path, environ)
-        (tmp_path / "destinations.yaml").write_text(place.book)
+        book.write_text(place.book)
         await publish(place.client, tmp_path, SCENARIO.replace("PERMANENT", "422"))
         yield place
+
+
+async def use_api(place: Place, address: str) -> bytes:
+    """Lets a contact in by the API, tells of it, and pauses its journey; much of it wrong. What was answered."""
+    token, identifier, digest = make_token()
+    await place.client.store.add_key(ApiKey(identifier, digest, SCOPES, None, None, "", datetime.now(UTC), ""))
+    await publish(place.client, place.folder, BRIEF)
+    contact = {**ENTRY["contact"], "id": 4720}
+    entry: dict[str, Any] = {**ENTRY, "scenario": "brief", "contact": contact}
+    event = {"contact": 4720, "name": "order.delivered", "properties": {"text": f"{MARK} {ADDRESSES[0]}"}}
+    pause: dict[str, Any] = {"operation": "pause", "which": {"scenario": "brief"}, "reason": "planted"}
+    wanted: list[tuple[str, str, Any, int]] = [
+        ("POST", "entries", {**entry, "scenario": MARK}, 422),
+        ("POST", "entries", {**entry, "contact": {**contact, "id": [MARK]}}, 422),
+        ("POST", "entries", entry, 201),
+        ("POST", "entries", entry, 201),
+        ("POST", "events", event, 202),
+        ("POST", "events", {**event, "name": [MARK]}, 422),
+        ("PATCH", "contacts/4720", {"firstname": MARK, "timezone": ADDRESSES[1]}, 200),
+        ("POST", "operations", pause, 202),
+        ("POST", "operations", {**pause, "which": {"scenario": "brief", "step": MARK}, "operation": MARK}, 422),
+    ]
+    said = b""
+    async with httpx.AsyncClient(base_url=f"{address}/v1/", trust_env=False, timeout=60) as http:
+        http.headers["authorization"] = f"Bearer {token}"
+        for number, (method, path, body, status) in enumerate(wanted):
+            headers = {"prefer": "wait=30", "idempotency-key": f"planted-{number if body is not entry else 'entry'}"}
+            answer = await http.request(method, path, json=body, headers=headers)
+            assert answer.status_code == status, (path, answer.text)
+            said += answer.content + repr(answer.headers).encode()
+            if path == "operations" and status == 202:
+                async with asyncio.timeout(60):
+                    while (await http.get(f"operations/{answer.json()['id']}")).json()["ended_at"] is None:
+                        await asyncio.sleep(0.1)
+    await place.client.event("4720", "order.returned", {"text": ADDRESSES[2]})
+    return said
 
 
 async def through_everything(place: Place) -> None:
     """Takes one journey through all that can happen to deliveries."""
     file = place.folder / "destinations.yaml"
-    async with process("gateway.cli", place.folder / "gateway.log", place.environ, "serve", "--port", "0"):
+    serve = ("serve", "--callbacks", "--api", "--port", "0")
+    async with process("gateway.cli", place.folder / "gateway.log", place.environ, *serve):
         await place.client.enter(ENTRY)
         await place.client.contact_changed("4718", {"firstname": MARK, "email": ADDRESSES[0]})
         await place.until(lambda seen: seen["at"] == "wait_for-5")
@@ -252,6 +303,7 @@ async def through_everything(place: Place) -> None:
         found = re.search(r"listening on port (\d+)", log)
         assert found is not None
         place.said["answers"] = await call_back(f"http://127.0.0.1:{found[1]}", min(place.echo.tokens()))
+        place.said["answers of the API"] = await use_api(place, f"http://127.0.0.1:{found[1]}")
         await place.held("refused", "permanent")
     file.write_text(place.book.replace("Bearer {{ secrets.TOKEN }}", f"{{{{ {LITERAL} }}}}"))
     await publish(place.client, place.folder, SCENARIO.replace("PERMANENT", "204"))

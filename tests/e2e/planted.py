@@ -45,10 +45,12 @@ CALLBACK_KEY, CALLBACK_OLD = (_key("", seed) for seed in (20, 90))
 SMTP_PASSWORD, SMS_TOKEN, COLLECTOR = "smtp-pa55-4714", "sms-t0ken-4715", "c0llector-4716"
 LITERAL: Final = "l1teral-4717"
 """Written into `destinations.yaml` by mistake."""
-ADDRESSES: Final = ("zoe.obrien@example.org", "612345678", "4 rue du Marche")
+ADDRESSES: Final = ("zoe.obrien@example.org", "698412357", "4 rue du Marche")
 """A contact's: seen by nobody but those to whom it has to be given."""
 MARK: Final = "Zo3-P4YL0AD"
 """What only payloads hold: a contact's first name. It may also be in what receivers send back."""
+REASON: Final = "r3as0n-4719"
+"""Why an operator did something, which may be about the contact."""
 
 _TOKEN: Final = re.compile(rb"/callbacks/([A-Za-z0-9_-]{72,})")
 _PROCESS: Final = """
@@ -83,6 +85,15 @@ def spelled(text: str) -> list[str]:
         "".join(f"&#x{ord(character):x};" for character in text),
         text.encode().hex(),
     ]
+
+
+def spellings(text: str) -> set[bytes]:
+    """A text in every spelling in which it might be kept, in the midst of Base64 among them."""
+    data, found = text.encode(), {one.encode() for one in spelled(text)}
+    for before in range(3):
+        shifted = base64.b64encode(bytes(before) + data)[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]
+        found |= {shifted, shifted.translate(bytes.maketrans(b"+/", b"-_"))}
+    return found | {data, data.hex().upper().encode(), text.encode("utf-16-le"), text.encode("utf-16-be")}
 
 
 @dataclass

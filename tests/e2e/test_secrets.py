@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, cast
 
+import httpx
 import pytest
 from google.protobuf.message import Message
 from pydantic import SecretStr
@@ -20,8 +21,10 @@ from activities.webhook.signing import Key
 from gateway.callbacks.app import Receiving
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
+from runtime.process.ports import free_port
 from runtime.settings import Settings
 from tests.e2e import planted
+from tests.e2e.decoding import decoded
 from tests.e2e.ordeal import JOURNEY, Place, placed, through_everything
 from tests.e2e.planted import ADDRESSES, LITERAL, MARK, SECRETS, process, spelled, traces
 from worker import services
@@ -99,13 +102,18 @@ def hidden(place: Place) -> set[bytes]:
     return {trace for secret in (*secrets, *place.echo.tokens()) for trace in traces(secret)}
 
 
+@pytest.mark.encrypted
 async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
-    server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, encryption: bool
 ) -> None:
+    port = free_port()
     async with placed(server, inbox, tmp_path, monkeypatch) as place:
-        async with process("worker", tmp_path / "worker.log", place.environ):
+        async with process("worker", tmp_path / "worker.log", place.environ, "--metrics-port", str(port)):
             await through_everything(place)
-        history = (await place.handle.fetch_history()).events
+            async with httpx.AsyncClient(trust_env=False) as http:
+                metrics = (await http.get(f"http://127.0.0.1:{port}/metrics")).content
+        as_kept = (await place.handle.fetch_history()).events
+        history = [await decoded(event, place.client) for event in as_kept]
         said = place.said | {"history": b"".join(event.SerializeToString() for event in history)}
     store = tmp_path / "store.db"
     seen = in_store(store, {b"planted"})
@@ -115,6 +123,17 @@ async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
     files = (*tmp_path.glob("*.log"), *tmp_path.glob("store.db*"), *server.log.parent.glob("temporal.*"))  # noqa: ASYNC240
     said |= {path.name: path.read_bytes() for path in files} | {"spans": bytes(place.echo.spans)}
 
+    kept = {path.name: said[path.name] for path in files} | {
+        "history as kept": b"".join(event.SerializeToString() for event in as_kept),
+        "metrics": metrics,
+        **{
+            name: what for name, what in said.items() if name.startswith(("spans", "answers", "description", "details"))
+        },
+    }
+    if encryption:
+        spelled_out = {word for text in (*ADDRESSES, MARK, planted.REASON) for word in planted.spellings(text)}
+        assert [(where, word) for where, what in kept.items() for word in spelled_out if word in what] == []
+
     # Receivers got it all, and wherever something is looked for, there is something of the journey.
     sent = repr(place.echo.requests).encode()
     assert all(SECRETS[name].encode() in sent for name in ("TOKEN", "PIN"))
@@ -123,6 +142,7 @@ async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
     ]
     assert len(place.echo.tokens()) >= 6
     wanted = ("history", "spans", "worker.log", "gateway.log", "store.db", "temporal.db", *SHOWN)
+    assert b"scenario_" in metrics or b"temporal_" in metrics
     assert [where for where in wanted if JOURNEY.encode() not in said[where]] == []
     assert {"entries", "deliveries", "scenario_versions"} <= {table for table, _ in seen}
 
@@ -132,12 +152,13 @@ async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
     all_of_it, what_is_said = ({place for event in history for place in in_history(event, words)} for words in personal)
     assert all_of_it == SENT
     assert what_is_said == SENT | ANSWERED
-    assert columns == [set(), ROWS]
+    assert columns == [set(), set() if encryption else ROWS]
     addressed, marked = (
         {where for where, what in said.items() if any(word in what for word in words)} for words in personal
     )
-    assert addressed <= {*FILES, *PREVIEWS} - {"store.db"}
-    assert marked <= {*FILES, *PREVIEWS, *TOLD, *SHOWN}
+    in_clear = {"history"} if encryption else FILES
+    assert addressed <= {*in_clear, *PREVIEWS} - {"store.db"}
+    assert marked <= {*in_clear, *PREVIEWS, *TOLD, *SHOWN}
     assert {"history", *SHOWN, *PREVIEWS} <= marked
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, cast
 
 from gateway.api import app
@@ -12,6 +13,7 @@ class _Nothing:
     store = None
 
 
+@cache
 def described() -> dict[str, Any]:
     """The API's OpenAPI document."""
     nothing = cast("Any", _Nothing())

@@ -17,6 +17,7 @@ from runtime.store.schema import metadata
 from runtime.store.store import connect
 from tests.runtime.store.conftest import Server, migrate
 
+pytestmark = pytest.mark.usefixtures("_migrating")
 ROOT = Path(__file__).parents[3]
 MIGRATE = """
 import asyncio, sys

@@ -22,8 +22,9 @@ from runtime.connection import connect
 from runtime.errors import LocalError, SettingsError
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import Receiver
-from runtime.process.ports import HOST, free_port
+from runtime.process.ports import HOST
 from runtime.process.slots import ActivityWorker
+from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry, provider_of, temporal_runtime, wanted
 
 ROOT = Path(__file__).parents[3]
@@ -31,21 +32,22 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 
 
 @pytest.mark.parametrize(
-    ("environ", "answer"),
+    ("environ", "traces", "metrics"),
     [
-        ({}, False),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, False),
-        (ENDPOINT, True),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, True),
-        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:4318/v1/metrics"}, False),
-        (ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"}, False),
-        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"}, False),
-        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "console, otlp"}, True),
-        (ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True),
+        ({}, False, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, False, False),
+        (ENDPOINT, True, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, True, False),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:4318/v1/metrics"}, False, True),
+        (ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"}, False, False),
+        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"}, False, True),
+        (ENDPOINT | {"OTEL_METRICS_EXPORTER": "prometheus"}, True, False),
+        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "console, otlp"}, True, True),
+        (ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True, True),
     ],
 )
-def test_the_environment_says_whether_to_trace(environ: dict[str, str], answer: bool):
-    assert wanted(environ) is answer
+def test_the_environment_says_what_is_sent(environ: dict[str, str], traces: bool, metrics: bool):
+    assert (wanted(environ), wanted(environ, "metrics")) == (traces, metrics)
 
 
 def test_another_protocol_is_refused():
@@ -154,8 +156,8 @@ async def greet(address: str) -> str:
 
 
 async def test_metrics_say_how_long_work_waits_and_nothing_of_whom_it_is_about(server: DevServer):
-    port = free_port()
-    client = await connect(server.address, interceptors=[], runtime=temporal_runtime(port, host=HOST))
+    runtime, port = temporal_runtime(exposed=True)
+    client = await connect(server.address, interceptors=[], runtime=runtime)
     queue, identifier = "metrics", "greeting/3028687"
     async with (
         Worker(client, task_queue=queue, workflows=[Greeting]),
@@ -184,11 +186,12 @@ async def test_metrics_say_how_long_work_waits_and_nothing_of_whom_it_is_about(s
         (70_000, "70000 is not a port: choose one from 1024 to 65535 for the metrics"),
     ],
 )
-def test_a_port_for_metrics_that_cannot_be_had_is_one_sentence(port: int, sentence: str):
+async def test_a_port_for_metrics_that_cannot_be_had_is_one_sentence(port: int, sentence: str):
     with socket.create_server((HOST, 0)) as other:
         taken = port or other.getsockname()[1]
         with pytest.raises(LocalError) as caught:
-            temporal_runtime(taken, host=HOST)
+            async with Exposition(taken).served(None):
+                pass
     assert str(caught.value) == sentence.format(port=taken)
 
 
