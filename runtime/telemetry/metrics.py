@@ -212,14 +212,6 @@ RETENTION_DELETED: Final = Counter(
     "rows that the day's pruning deleted from the store, by table; `responses` were emptied. Those of `scenario prune` "
     "do not count",
 )
-HTTP_SERVER: Final = Histogram(
-    "http.server.request.duration",
-    "s",
-    ("http.route", "http.request.method", "http.response.status_code"),
-    "requests to the HTTP API, by route; of `scenario serve` alone",
-    buckets=_HTTP,
-)
-
 JOURNEYS: Final = Gauge(
     "scenario.journeys",
     "{journey}",
@@ -252,6 +244,6 @@ OF_ALL: Final = (JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS,
 """What one worker tells for all: see `runtime.telemetry.polling`."""
 OF_EACH: Final[tuple[Metric, ...]] = (
     *(ATTEMPTS, DURATION, SKIPPED, WAIT, HTTP_CLIENT, ADMISSION, START_TO_FIRST_SEND, BREAKER_STATE, LOG_DROPPED),
-    *(RETENTION_DELETED, HTTP_SERVER),
+    RETENTION_DELETED,
 )
 """What each process tells of itself."""
