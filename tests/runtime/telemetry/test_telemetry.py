@@ -29,6 +29,7 @@ from runtime.process.ports import HOST
 from runtime.process.slots import ActivityWorker
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry, provider_of, temporal_runtime, wanted
+from runtime.version import version
 
 ROOT = Path(__file__).parents[3]
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
@@ -82,7 +83,7 @@ def test_the_service_has_a_name(environ: dict[str, str], name: str, monkeypatch:
         monkeypatch.setenv(variable, value)
     resource = provider_of(SimpleSpanProcessor(InMemorySpanExporter())).resource
     assert resource.attributes["service.name"] == name
-    assert resource.attributes["service.version"]
+    assert resource.attributes["service.version"] == version()
 
 
 class Stuck(SpanExporter):
