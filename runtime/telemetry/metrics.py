@@ -205,14 +205,13 @@ LOG_DROPPED: Final = Counter(
     (),
     "rows of the log of deliveries that were lost, since the store was away for too long",
 )
-HTTP_SERVER: Final = Histogram(
-    "http.server.request.duration",
-    "s",
-    ("http.route", "http.request.method", "http.response.status_code"),
-    "requests to the HTTP API, by route; of `scenario serve` alone",
-    buckets=_HTTP,
+RETENTION_DELETED: Final = Counter(
+    "scenario.retention.deleted",
+    "{row}",
+    ("table",),
+    "rows that the day's pruning deleted from the store, by table; `responses` were emptied. Those of `scenario prune` "
+    "do not count",
 )
-
 JOURNEYS: Final = Gauge(
     "scenario.journeys",
     "{journey}",
@@ -245,6 +244,6 @@ OF_ALL: Final = (JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS,
 """What one worker tells for all: see `runtime.telemetry.polling`."""
 OF_EACH: Final[tuple[Metric, ...]] = (
     *(ATTEMPTS, DURATION, SKIPPED, WAIT, HTTP_CLIENT, ADMISSION, START_TO_FIRST_SEND, BREAKER_STATE, LOG_DROPPED),
-    HTTP_SERVER,
+    RETENTION_DELETED,
 )
 """What each process tells of itself."""

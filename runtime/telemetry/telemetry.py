@@ -64,6 +64,7 @@ _BUCKETS: Final = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 3
 long. A webhook's wait for its destination's rate is in it, too."""
 _OVERRIDES: Final = {f"{what}_schedule_to_start_latency": _BUCKETS for what in ("workflow_task", "activity")}
 _TRIES: Final = 3
+_PERIOD: Final = 60.0  # seconds between two exports of the SDK: as OpenTelemetry's
 
 _logger = logging.getLogger(__name__)
 
@@ -249,7 +250,7 @@ def _pushed(environ: Mapping[str, str] | None) -> OpenTelemetryConfig | None:
     return OpenTelemetryConfig(
         url=url if "METRICS" in name else f"{url.rstrip('/')}/v1/metrics",
         headers=parse_env_headers(_otlp(given, "metrics", "HEADERS")[1], liberal=True),
-        metric_periodicity=timedelta(seconds=60),
+        metric_periodicity=timedelta(seconds=_PERIOD),
         durations_as_seconds=True,
         http=True,
         histogram_bucket_overrides=_OVERRIDES,

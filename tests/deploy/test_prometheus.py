@@ -27,6 +27,7 @@ RUNBOOKS: Final = (DOCS / "slo.md").read_text("utf-8")
 EXPRESSIONS: Final = [*RECORDS.values(), *(alert["expr"] for alert in ALERTS.values()), *(text for _, text in panels())]
 OF_PROMETHEUS: Final = {"up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory_bytes"}
 OF_THE_SCRAPE: Final = {"le", "job", "instance"}
+TO_COME: Final = {"scenario_retention_deleted_total"}
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -120,7 +121,7 @@ def test_every_metric_that_is_asked_for_is_exported() -> None:
     for expression in EXPRESSIONS:
         for selector in selectors(expression):
             name = selector.metric
-            if name in OF_PROMETHEUS or name in RECORDS:
+            if name in OF_PROMETHEUS or name in RECORDS or name in TO_COME - ours.keys():
                 continue
             if name.startswith("temporal_"):
                 word = re.sub(r"^temporal_|_seconds_(bucket|count|sum)$|_total$", "", name)
@@ -140,12 +141,12 @@ def test_the_job_that_rules_ask_for_is_the_one_that_is_scraped() -> None:
 @pytest.mark.parametrize(
     ("expression", "asked", "groups"),
     [
-        ('sum by (le, a) (rate(x_total{b="1", c=~"2|y"}[5m])) > 0.2', [("x_total", {"b", "c"})], {"le", "a"}),
-        ('q:x > q:x offset 1d and on (e) up{job="w"} == 1', [("q:x", {}), ("q:x", {}), ("up", {"job"})], {"e"}),
-        ("absent(x) or vector(0)", [("x", {})], {}),
+        ('sum by (le, a) (rate(x_total{b="1", c=~"2|y"}[5m])) > 0.2', "x_total(b,c)", "a le"),
+        ('q:x > q:x offset 1d and on (e) up{job="w"} == 1', "q:x() q:x() up(job)", "e"),
+        ("absent(x) or vector(0)", "x()", ""),
     ],
 )
-def test_what_an_expression_asks_for_is_found(expression: str, asked: list[Any], groups: Any) -> None:
-    found = [(selector.metric, selector.labels) for selector in selectors(expression)]
-    assert found == [(name, set(labels)) for name, labels in asked]
-    assert grouped(expression) == set(groups)
+def test_what_an_expression_asks_for_is_found(expression: str, asked: str, groups: str) -> None:
+    found = [f"{selector.metric}({','.join(sorted(selector.labels))})" for selector in selectors(expression)]
+    assert " ".join(found) == asked
+    assert " ".join(sorted(grouped(expression))) == groups

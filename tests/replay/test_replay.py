@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ from workflows.unknown_workflow import UnknownWorkflow
 HISTORIES = sorted(FOLDER.glob("*.json"))
 
 
+@cache
 def read(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(f"recorded/{path.stem}", path.read_text("utf-8"))
 
