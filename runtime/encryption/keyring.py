@@ -163,9 +163,10 @@ class Keyring:
         return row is not None and row.destroyed_at is None
 
     async def destroy(self, contact: str) -> None:
-        """Destroys a contact's key, for good: whatever it has encrypted cannot be read any more, here or in a copy.
+        """Destroys a contact's key, for good: whatever it has encrypted cannot be read any more.
 
-        Other processes may remember it for `REMEMBERED` seconds.
+        A copy of the store from before has it still, wrapped: see `runtime.encryption.rotation`. Other processes may
+        remember it for `REMEMBERED` seconds.
         """
         now = datetime.now(UTC)
         row = WrappedKey(_identifier(), await self.name_of(contact), "", now, now)

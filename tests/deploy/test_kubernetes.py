@@ -545,6 +545,13 @@ def unfolded(rules: Any) -> Any:
     return re.sub(r"(?:\\n|\s)+", " ", json.dumps(rules, sort_keys=True))
 
 
+def test_a_server_to_try_with_is_set_as_others_are() -> None:
+    command: list[str] = only(workloads(rendered("local"))["temporal"])["command"]
+    given = [word.partition("=")[2] for word in command if word.startswith("--dynamic-config-value=")]
+    wanted = yaml.safe_load((ROOT / "deploy/temporal.yaml").read_text(encoding="utf-8"))
+    assert given == [f"{key}={json.dumps(value['value'])}" for key, [value] in wanted.items()]
+
+
 def test_the_files_are_tidy() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "yamllint", "--strict", "--config-file", str(ROOT / "deploy/yamllint.yaml"), KUBERNETES],
