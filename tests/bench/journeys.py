@@ -48,8 +48,8 @@ from worker import running, services, workers
 
 CONCURRENT: Final = 40
 ROUNDS: Final = 5
-SCRAPED: Final = 5.0
-"""Seconds between two looks of a Prometheus that is in a hurry."""
+SCRAPED: Final = 15.0
+"""Seconds between two looks of Prometheus; its default is a minute."""
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 _WEBHOOK = """\
@@ -374,15 +374,14 @@ async def measured(count: int, rounds: int) -> None:
     """Compares a worker whose metrics are scraped with one that has none."""
     port = free_port()
 
-    async def scrape() -> None:
+    async def scrape(times: int, pause: float) -> None:
         async with httpx.AsyncClient() as http:
-            while True:
-                page = await http.get(f"http://127.0.0.1:{port}/metrics")
-                page.raise_for_status()
-                await asyncio.sleep(SCRAPED)
+            for _ in range(times):
+                (await http.get(f"http://127.0.0.1:{port}/metrics")).raise_for_status()
+                await asyncio.sleep(pause)
 
     async with place() as off, place(metrics=port) as on:
-        scraping = asyncio.create_task(scrape())
+        scraping = asyncio.create_task(scrape(sys.maxsize, SCRAPED))
         each, start = count // rounds, journey("one")
         tallies = {name: Tally(name) for name in ("without metrics", "with metrics")}
         places = dict(zip(tallies, (off, on), strict=True))
@@ -392,11 +391,15 @@ async def measured(count: int, rounds: int) -> None:
             for name in list(tallies)[:: -1 if number % 2 else 1]:
                 await turn(places[name], tallies[name], start, range(number * each, (number + 1) * each))
         scraping.cancel()
+        before = cpu(on.worker)
+        await scrape(100, 0.0)
+        page = cpu(on.worker) - before
     say(f"\n{'':24}{'per s':>8}{'worker ms':>11}")
     for tally in tallies.values():
         say(f"{tally.name:24}{tally.rate:8.1f}{tally.per(tally.worker):11.2f}")
     without, having = (tally.per(tally.worker) for tally in tallies.values())
     say(f"{'  with : without':24}{'':8}{having / without:11.3f}")
+    say(f"{'a page of metrics':24}{'':8}{10 * page:11.2f}")
 
 
 async def parked(client: Client, count: int) -> None:
