@@ -36,13 +36,12 @@ from runtime.errors import LocalError
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.process.ports import free_port
-from runtime.store import Store
+from runtime.store import Attempt, Store
 from tests.deploy.expressions import ALERTS, GROUPS, RECORDS, grouped, panels, selectors
 from tests.e2e.conftest import ROOT, environment
 
 EMPTY: Final[Mapping[str, str]] = {
     "temporal_workflow_task_execution_failed_total": "no workflow task fails in health",
-    "scenario_retention_deleted_total": "nothing is old enough to be deleted",
     'scenario_delivery_attempts_total{channel="sms", outcome="unknown"}': "the stand-in for SMS always answers",
 }
 """What may find nothing, by what it asks for, and why."""
@@ -77,6 +76,23 @@ SCENARIOS: Final[Mapping[str, Any]] = {
     "sends-later": [{"sms": "night", "text": "hello", "window": {"from": "FROM", "to": "TO"}}],
     "refuses": [{"wait": "1h"}],
 }
+
+OLD: Final = Attempt(
+    delivery_id="msg_old",
+    attempt=1,
+    workflow_id="old/1",
+    run_id="1",
+    scenario="old",
+    version=1,
+    step="text",
+    channel="sms",
+    destination="local",
+    contact_id="1",
+    started_at=datetime(2020, 1, 1, tzinfo=UTC),
+    milliseconds=1,
+    outcome="delivered",
+)
+"""What is old enough to be deleted."""
 
 
 class Receiver:
@@ -280,6 +296,7 @@ async def measure(contacts: int, patience: float) -> int:
         whole = len(left)
         headers = {"authorization": f"Bearer {key}"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api}", headers=headers) as asking:
+            await store.record([OLD])
             pruning: dict[str, Any] = {"id": "pruning", "task_queue": JOURNEYS}
             await temporal.start_workflow(WORKFLOW, Pruning(ages="deliveries=180d"), **pruning)
             while left and time.monotonic() - began < patience:
