@@ -342,6 +342,9 @@ def test_commands_are_ones_that_the_image_has(everything: tuple[Object, ...], mo
     async def serve(_settings: object, queues: list[str], *_: object, **_named: object) -> None:
         assert set(queues) <= set(QUEUES)
 
+    def exposing(port: int, host: str) -> tuple[int, str]:
+        return port, host
+
     def start(*, exposition: Any) -> None:
         asked.append(exposition)
 
@@ -350,7 +353,7 @@ def test_commands_are_ones_that_the_image_has(everything: tuple[Object, ...], mo
 
     monkeypatch.setattr(worker, "serve", serve)
     monkeypatch.setattr(worker, "leave", left)
-    monkeypatch.setattr(worker, "Exposition", lambda *listening: listening)
+    monkeypatch.setattr(worker, "Exposition", exposing)
     monkeypatch.setattr(worker.Telemetry, "start", start)
     monkeypatch.setattr(worker.logs, "configure", lambda: None)
     commands = typer.main.get_command(app)
