@@ -12,6 +12,7 @@ from activities.retention import PRUNE, Pruned, Pruning
 from runtime import pruning
 from runtime.pruning import Place
 from runtime.retention import RetentionError, parse_ages
+from runtime.telemetry.metrics import RETENTION_DELETED
 
 SECONDS: Final = 2.0
 """How long it goes on: far shorter than a workflow task, which the worker would have to keep alive."""
@@ -40,6 +41,10 @@ class Prunings:
         except RetentionError as error:
             raise ApplicationError(str(error), type="RetentionError", non_retryable=True) from None
         place = Place(asked.job, datetime.fromisoformat(asked.since)) if asked.job else Place()
-        done = await self._pruning.run(ages, datetime.fromisoformat(asked.now), place, seconds=SECONDS)
+        done = await self._pruning.run(ages, datetime.fromisoformat(asked.now), place, seconds=SECONDS, told=_count)
         where = {"job": done.place.job, "since": done.place.since.isoformat()} if done.place else {}
         return Pruned(**where, deleted=done.deleted, kept=done.kept)
+
+
+def _count(table: str, rows: int) -> None:
+    RETENTION_DELETED.add(table, number=rows)

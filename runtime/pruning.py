@@ -13,8 +13,8 @@ from typing import Final, Protocol
 from runtime.retention import Ages
 from runtime.store.retention import BEGINNING, Agenda, Batch, Job
 
-PAUSE: Final = 4.0
-"""How long it pauses after a batch, measured by how long that took: it works for a fifth of the time at most."""
+PAUSE: Final = 9.0
+"""How long it pauses after a batch, measured by how long that took: it works for a tenth of the time at most."""
 LEAST_PAUSE: Final = 0.01
 """Seconds."""
 
@@ -28,12 +28,12 @@ VACUUM: Final = (
 class Pruned(Protocol):
     """What is pruned: `runtime.store.Store`."""
 
-    async def agenda(self, ages: Ages, now: datetime, again: Mapping[str, frozenset[str]]) -> Agenda:
+    def agenda(self, ages: Ages, now: datetime, again: Mapping[str, tuple[int, frozenset[str]]]) -> Agenda:
         """What there is to delete."""
         ...
 
-    async def again(self, known: Mapping[str, tuple[int, frozenset[str]]]) -> dict[str, tuple[int, frozenset[str]]]:
-        """What the versions of scenarios say as `again:`."""
+    async def learn_again(self, known: dict[str, tuple[int, frozenset[str]]]) -> None:
+        """Finds what scenarios' versions say as `again:`."""
         ...
 
     async def delete_some(self, job: Job, since: datetime) -> Batch:
@@ -87,8 +87,9 @@ class Pruning:
             ages: How long what is kept.
             now: When.
         """
-        self._again = await self._store.again(self._again)
-        return await self._store.agenda(ages, now, {name: words for name, (_, words) in self._again.items()})
+        if "entries" in ages:
+            await self._store.learn_again(self._again)
+        return self._store.agenda(ages, now, self._again)
 
     async def run(
         self,

@@ -190,7 +190,24 @@ def _map() -> str:
     return ScenarioMap(made.plan, path.stem, made.scenario.trigger).svg(standalone=True)
 
 
-DRAWN: Final[Mapping[str, Callable[[], str]]] = {"map.svg": _map}
+def _rules() -> str:
+    """The alert rules as the Prometheus operator takes them: kustomize cannot put one file into another."""
+    rules = (DOCS.parent / "deploy" / "prometheus" / "alerts.yaml").read_text(encoding="utf-8")
+    lines = rules[rules.index("groups:\n") :].splitlines()
+    return RULES_HEAD + "".join(f"  {line}".rstrip() + "\n" for line in lines)
+
+
+RULES: Final = "../deploy/kubernetes/components/monitoring/rules.yaml"
+RULES_HEAD: Final = f"""---
+# Written by {COMMAND}, of deploy/prometheus/alerts.yaml: change that.
+# yamllint disable rule:line-length
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: scenario-runner
+spec:
+"""
+DRAWN: Final[Mapping[str, Callable[[], str]]] = {"map.svg": _map, RULES: _rules}
 """Files that are generated as a whole."""
 
 

@@ -36,7 +36,7 @@ def now(metric: Metric) -> Numbers:
                     continue
                 for point in one.data.data_points:
                     attributes = dict(point.attributes or {})
-                    assert attributes.keys() <= set(metric.labels)
+                    assert attributes.keys() <= set(metric.labels), (scope.scope, attributes)
                     labels = tuple(attributes.get(label) for label in metric.labels)
                     if isinstance(point, HistogramDataPoint):
                         found[labels] = (point.count, point.sum)

@@ -20,6 +20,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import worker
 from runtime.version import version
 
 ROOT = Path(__file__).parent.parent
@@ -267,7 +268,7 @@ def test_versions_are_those_of_the_tags(tmp_path: Path) -> None:
     for name in ("LICENSE", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     variables = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "SETUPTOOLS_SCM_"))},
         "GIT_CONFIG_GLOBAL": os.devnull,
         **{f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
@@ -289,6 +290,12 @@ def test_versions_are_those_of_the_tags(tmp_path: Path) -> None:
     assert version() == "0.1.0"
     run("git", "commit", "--quiet", "--allow-empty", "--message", "Two")
     assert re.fullmatch(r"0\.1\.1\.dev1\+g[0-9a-f]+", version())
+
+
+def test_the_worker_tells_its_version_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        worker.main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"worker.py {version()}\n")
 
 
 def test_a_program_that_was_not_installed_does_without_a_version(monkeypatch: pytest.MonkeyPatch) -> None:

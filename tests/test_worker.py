@@ -315,13 +315,30 @@ async def test_a_store_that_is_away_at_the_start_is_waited_for_as_the_server_is(
     assert "s3cr3t" not in caplog.text
 
 
-async def test_a_stop_ends_it_in_peace(settings: Settings, hands: list[Hand], ready: Callable[[], Any]):
+@pytest.mark.parametrize(("queues", "schedules"), [(("email", "sms"), []), (("journeys", "sms"), ["entries=2y"])])
+async def test_a_stop_ends_it_in_peace(
+    settings: Settings,
+    hands: list[Hand],
+    ready: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    queues: tuple[str, ...],
+    schedules: list[str],
+):
+    """Meanwhile, one that serves journeys keeps the schedule that prunes the store."""
+    kept: list[str | None] = []
+
+    async def keep(_client: Any, retention: str | None) -> None:
+        kept.append(retention)
+
+    monkeypatch.setattr("worker.keep_schedule", keep)
+    settings = settings.model_copy(update={"retention": "entries=2y"})
     hands[0].polls.set()
-    serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1), health_port=0))
+    serving = asyncio.create_task(serve(settings, queues, Deadline(1), health_port=0))
     await until(lambda: ready() if hands[1].started.is_set() else asyncio.sleep(0, False), True)
     signal.raise_signal(signal.SIGTERM)
     await serving
     assert all(hand.ended.is_set() for hand in hands)
+    assert kept == schedules
 
 
 def test_a_thread_that_waits_for_somebody_keeps_nobody_from_ending(settings: Settings, hands: list[Hand]):

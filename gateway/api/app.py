@@ -29,7 +29,6 @@ from gateway.api.body import StrictJson
 from gateway.api.bounds import Bounds
 from gateway.api.failsafe import Failsafe
 from gateway.api.idempotency import HEADER, REPLAYED, Idempotency
-from gateway.api.measured import Measured
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
@@ -103,4 +102,4 @@ def application(
 
 def bounded(app: FastAPI) -> ASGIApp:
     """The API with bounds around it, as it is served."""
-    return Measured(Bounds(app, larger=LARGER))
+    return Bounds(app, larger=LARGER)

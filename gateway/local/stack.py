@@ -140,7 +140,7 @@ async def local(
         )
         await stack.enter_async_context(running_operations(client))
         ways_in = await let_in(
-            gateway, client, opened, settings, state, destinations=destinations, temporal_ui=server.ui_url
+            gateway, client, opened, settings, state, destinations=destinations, temporal_ui=server.ui_url, keyring=keys
         )
         stack.push_async_callback(ways_in.authors.close)
         stack.push_async_callback(gateway.stop)  # before what its requests need is closed

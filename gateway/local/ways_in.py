@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Final
 
 from activities.webhook.destinations.watch import DestinationsFile
+from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.callbacks.server import application, routes_of
 from gateway.client import ScenarioClient
+from gateway.codec import app as codec
 from gateway.outbox import Outbox
 from gateway.pages.sign_in import Door
 from gateway.serving import OPEN, Front, Parts, parts_of
 from runtime.api_key import SCOPES, ApiKey, make_token, parse_token
+from runtime.encryption.keyring import Keyring
 from runtime.errors import LocalError
 from runtime.local.folder import write_private
 from runtime.process.http_server import HttpServer
@@ -56,6 +59,7 @@ async def let_in(
     *,
     destinations: DestinationsFile,
     temporal_ui: str,
+    keyring: Keyring,
 ) -> WaysIn:
     """Starts to serve them.
 
@@ -67,6 +71,7 @@ async def let_in(
         state: The folder that keeps the key.
         destinations: Among which the platform may be.
         temporal_ui: The address of Temporal's UI.
+        keyring: The keys of contacts.
 
     Raises:
         LocalError: The key's file cannot be read or written.
@@ -85,6 +90,8 @@ async def let_in(
         temporal_ui=temporal_ui,
         door=door,
     )
+    if keyring.encrypts:
+        parts[f"{codec.PREFIX}/"] = codec.application(keyring, Keys(given.store), [temporal_ui])
     if (callbacks := given.channels.callbacks) is not None:
         more = routes_of(settings, client.temporal, given.store, destinations)
         open_to_all = application(callbacks, client.temporal, list(chain.from_iterable(more.values())))

@@ -105,13 +105,13 @@ class Batch:
 class Retention(Queries):
     """Deletes what is old."""
 
-    async def agenda(self, ages: Ages, now: datetime, again: Mapping[str, frozenset[str]]) -> Agenda:
+    def agenda(self, ages: Ages, now: datetime, again: Mapping[str, tuple[int, frozenset[str]]]) -> Agenda:
         """What there is to delete.
 
         Args:
             ages: How long what is kept. What has an end of its own is deleted in any case.
             now: When.
-            again: What is said as `again:` in any version, by scenario; see `again`.
+            again: What scenarios say as `again:`, see `learn_again`: of others, no entries are deleted.
         """
         given = {**NATURAL, **ages}
         jobs: list[Job] = []
@@ -123,7 +123,7 @@ class Retention(Queries):
             if table != "entries":
                 jobs.append(Job(table, table, now - age))
                 continue
-            for scenario, words in sorted(again.items()):
+            for scenario, (_, words) in sorted(again.items()):
                 needed = max((_needed(word) for word in words), default=timedelta(0))
                 if needed == timedelta.max:
                     kept.append(f"{scenario} keeps all its entries: a version of it says 'again: never'")
@@ -135,21 +135,20 @@ class Retention(Queries):
                 jobs.append(Job(f"entries/{scenario}", "entries", now - max(age, needed), scenario))
         return Agenda(tuple(jobs), tuple(kept))
 
-    async def again(self, known: Mapping[str, tuple[int, frozenset[str]]]) -> dict[str, tuple[int, frozenset[str]]]:
-        """What each scenario's versions say as `again:`, with the newest version's number.
+    async def learn_again(self, known: dict[str, tuple[int, frozenset[str]]]) -> None:
+        """Finds what scenarios' versions say as `again:`.
 
         Args:
-            known: What was found the last time. Versions never change, and only newer ones are looked at.
+            known: By scenario, its newest version that was looked at, and what all of them say. It is filled in as it
+                is found: versions never change, and only newer ones are looked at.
         """
-        found: dict[str, tuple[int, frozenset[str]]] = {}
         for row in await self._database.read(_NEWEST):
             name, newest = row["scenario"], row["newest"]
             seen, words = known.get(name, (0, frozenset[str]()))
             for version in range(seen + 1, newest + 1):  # one at a time: some are large
                 documents = await self._database.read(_DOCUMENT, {"name": name, "number": version})
                 words |= {_again(one["document"]) for one in documents}
-            found[name] = (newest, words)
-        return found
+                known[name] = (version, words)
 
     async def delete_some(self, job: Job, since: datetime = BEGINNING, most: int = BATCH) -> Batch:
         """Deletes some of a job's rows, the oldest first.

@@ -64,6 +64,7 @@ _BUCKETS: Final = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 3
 long. A webhook's wait for its destination's rate is in it, too."""
 _OVERRIDES: Final = {f"{what}_schedule_to_start_latency": _BUCKETS for what in ("workflow_task", "activity")}
 _TRIES: Final = 3
+_PERIOD: Final = 60.0  # seconds between two exports of the SDK: as OpenTelemetry's
 
 _logger = logging.getLogger(__name__)
 
@@ -86,13 +87,20 @@ class Telemetry:
         self.provider, self.meters, self.exposition = provider, meters, exposition
 
     @classmethod
-    def start(cls, environ: Mapping[str, str] | None = None, *, exposition: Exposition | None = None) -> Telemetry:
+    def start(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        exposition: Exposition | None = None,
+        measures: bool = True,
+    ) -> Telemetry:
         """Makes the global providers, if the environment asks for them. Once a process, before it works.
 
         Args:
             environ: Variables that decide what is exported; the process's own by default. The exporters themselves
                 read the process's own.
             exposition: The page of metrics, if there is to be one.
+            measures: Whether the process stays long enough for anything to add up.
 
         Raises:
             SettingsError: OTEL_EXPORTER_OTLP_PROTOCOL asks for a protocol other than http/protobuf.
@@ -106,7 +114,7 @@ class Telemetry:
 
             provider = provider_of(BatchSpanProcessor(OTLPSpanExporter()))
             trace.set_tracer_provider(provider)
-        if wanted(given, "metrics"):
+        if measures and wanted(given, "metrics"):
             from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
             from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
@@ -249,7 +257,7 @@ def _pushed(environ: Mapping[str, str] | None) -> OpenTelemetryConfig | None:
     return OpenTelemetryConfig(
         url=url if "METRICS" in name else f"{url.rstrip('/')}/v1/metrics",
         headers=parse_env_headers(_otlp(given, "metrics", "HEADERS")[1], liberal=True),
-        metric_periodicity=timedelta(seconds=60),
+        metric_periodicity=timedelta(seconds=_PERIOD),
         durations_as_seconds=True,
         http=True,
         histogram_bucket_overrides=_OVERRIDES,

@@ -1,8 +1,8 @@
 """What pruning costs the journeys that run meanwhile: 1,000,000 attempts and 100,000 entries in PostgreSQL.
 
-Run by hand, from the project's folder: ``python -m tests.bench.retention``. Rounds with and without the workflow
-`Prune` take turns on one dev server, one database and one worker process, in one run: so their ratios hold on a busy
-machine. Then it is pruned to the end, and what journeys, `again:` and statistics need is looked for.
+Run by hand, from the project's folder: ``python -m tests.bench.retention``. Spells with and without the workflow
+`Prune` take turns while journeys run on one dev server, one database and one worker process: so their ratios hold, if
+roughly, on a busy machine. Then it is pruned to the end, and what journeys, `again:` and statistics need is looked for.
 ``--attempts 100000`` is quick.
 """
 
@@ -20,8 +20,10 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import psycopg
 from pydantic import SecretStr
@@ -31,13 +33,15 @@ from activities.interface import JOURNEYS
 from activities.retention import WORKFLOW, Pruning
 from activities.webhook.route import Diverted
 from gateway.publishing import publish
-from runtime import search_attributes
+from runtime import pruning, search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import Receiver
 from runtime.process.exit import leave
+from runtime.retention import parse_ages
 from runtime.settings import Settings
 from runtime.store import AdmissionRequest, AlreadyIn, Store
+from tests.bench.claims import family
 from tests.bench.journeys import cpu, journey, scenario
 from tests.bench.stops import say
 from tests.runtime.store.conftest import Server, programs
@@ -45,8 +49,8 @@ from worker import running, services, workers
 
 AGES: Final = "deliveries=180d,responses=30d,entries=2y,passages=2y"
 HOOK: Final = "  - webhook: hook\n    url: https://hooks.example.com/bench\n    body: {a: 1}\n"
-PACE: Final = 4.0
-"""Journeys a second where latencies are measured: a part of what two cores can do."""
+AT_ONCE: Final = 4
+"""Journeys at once: two cores are busy with them, and not overwhelmed."""
 
 FILL: Final = """
 INSERT INTO deliveries SELECT 'msg_' || n, 1, now() - n * interval '{year}' / {attempts}, 'old/' || n, 'r' || n, 'old',
@@ -60,15 +64,6 @@ INSERT INTO passages SELECT 'old', 1, 'hook', 'delivered', date_trunc('hour', no
     FROM generate_series(1, {entries} / 4) n;
 ANALYZE;
 """
-
-
-@dataclass
-class Side:
-    """Rounds with pruning, or without."""
-
-    rates: list[float] = field(default_factory=list[float])
-    latencies: list[float] = field(default_factory=list[float])
-    worker: list[float] = field(default_factory=list[float])
 
 
 @dataclass(frozen=True)
@@ -88,6 +83,10 @@ class Place:
             row = connection.execute(statement.encode()).fetchone()
             return row and row[0]
 
+    def cpu(self) -> float:
+        """Seconds of the database's processes."""
+        return sum(map(cpu, family(self.server._process.pid)))  # pyright: ignore[reportPrivateUsage]
+
     def within(self, connection: psycopg.Connection) -> None:
         """Goes to the store's tables."""
         connection.execute(f"SET search_path = {self.url.rpartition('%3D')[2]}".encode())
@@ -106,33 +105,30 @@ async def work(address: str, url: str, receiver: str) -> None:
         await crew.until(stop)
 
 
-async def crowded(place: Place, many: range) -> float:
-    """How many journeys a second are through, 20 at once."""
-    slots, start = asyncio.Semaphore(20), journey("bench")
+@dataclass
+class Journeys:
+    """Journeys that run one after the other, some at once, for as long as it takes.
 
-    async def one(number: int) -> None:
-        async with slots:
-            await (await start(place.client, number)).result()
+    Attributes:
+        done: When each was through, and how long it took.
+    """
 
-    began = time.perf_counter()
-    await asyncio.gather(*map(one, many))
-    return len(many) / (time.perf_counter() - began)
+    client: Client
+    done: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    numbers: count[int] = field(default_factory=count)
 
+    async def lane(self) -> None:
+        """One after the other."""
+        start = journey("bench")
+        while True:
+            began = time.perf_counter()
+            await (await start(self.client, next(self.numbers))).result()
+            now = time.perf_counter()
+            self.done.append((now, now - began))
 
-async def paced(place: Place, many: range) -> list[float]:
-    """How long journeys take that come one after the other."""
-    start, took, tasks = journey("bench"), list[float](), list[asyncio.Task[None]]()
-
-    async def one(number: int) -> None:
-        began = time.perf_counter()
-        await (await start(place.client, number)).result()
-        took.append(time.perf_counter() - began)
-
-    for number in many:
-        tasks.append(asyncio.create_task(one(number)))
-        await asyncio.sleep(1 / PACE)
-    await asyncio.gather(*tasks)
-    return took
+    def within(self, began: float, ended: float) -> list[float]:
+        """How long those took that were through by then."""
+        return [took for at, took in self.done if began <= at < ended]
 
 
 async def prune(place: Place, name: str) -> WorkflowHandle[Any, Any]:
@@ -142,46 +138,49 @@ async def prune(place: Place, name: str) -> WorkflowHandle[Any, Any]:
     )
 
 
-async def compare(place: Place, rounds: int, each: int) -> None:
-    """Rounds with pruning and without, in turn."""
-    sides, number = {False: Side(), True: Side()}, 0
-    await crowded(place, range(900_000, 900_000 + each))
-    for turn in range(rounds):
-        for pruning in (False, True) if turn % 2 else (True, False):
-            left = place.ask("SELECT count(*) FROM deliveries")
-            handle = await prune(place, f"{turn}") if pruning else None
-            side, used, numbers = sides[pruning], cpu(place.worker), iter(range(number, number + 2 * each, each))
-            side.rates.append(await crowded(place, range(first := next(numbers), first + each)))
-            side.latencies += await paced(place, range(first := next(numbers), first + each))
-            side.worker.append(cpu(place.worker) - used)
-            number += 2 * each
+async def compare(place: Place, turns: int, seconds: float) -> None:
+    """Spells with pruning and without, in turn, while journeys run."""
+    journeys = Journeys(place.client)
+    lanes = [asyncio.create_task(journeys.lane()) for _ in range(AT_ONCE)]
+    await asyncio.sleep(seconds)
+    rates: list[tuple[float, float]] = []
+    halves: list[tuple[float, float]] = []
+    left = place.ask("SELECT count(*) FROM deliveries")
+    for turn in range(turns):
+        spells: dict[bool, list[float]] = {}
+        for prunes in (False, True) if turn % 2 else (True, False):
+            handle = await prune(place, f"{turn}") if prunes else None
+            await asyncio.sleep(3)  # for what was under way before, the last batches too
+            began = time.perf_counter()
+            await asyncio.sleep(seconds)
+            spells[prunes] = journeys.within(began, time.perf_counter())
             if handle is not None:
                 if (await handle.describe()).close_time is not None:
-                    raise SystemExit("it was pruned before the round was over: fill in more")
+                    raise SystemExit("it was pruned before the spell was over: fill in more")
                 await handle.terminate()
-                say(f"round {turn + 1}: {left - place.ask('SELECT count(*) FROM deliveries')} attempts deleted")
-    off, on = sides[False], sides[True]
-    rows = {
-        "journeys a second, 20 at once": (statistics.median(off.rates), statistics.median(on.rates)),
-        "ms a journey, p50 at 4 a second": tuple(1e3 * statistics.median(side.latencies) for side in (off, on)),
-        "ms a journey, p90": tuple(1e3 * statistics.quantiles(side.latencies, n=10)[-1] for side in (off, on)),
-        "worker CPU s a round": (statistics.median(off.worker), statistics.median(on.worker)),
-    }
-    say("| | alone | while pruning | ratio |\n|---|---|---|---|")
-    for what, (without, with_) in rows.items():
-        say(f"| {what} | {without:.2f} | {with_:.2f} | {with_ / without:.2f} |")
+        rates.append((len(spells[False]) / seconds, len(spells[True]) / seconds))
+        halves.append((statistics.median(spells[False]), statistics.median(spells[True])))
+    for lane in lanes:
+        lane.cancel()
+    await asyncio.gather(*lanes, return_exceptions=True)
+    say(f"{left - place.ask('SELECT count(*) FROM deliveries')} attempts deleted meanwhile")
+    say(f"\n| {turns} turns of {seconds:g} s, {AT_ONCE} at once | alone | while pruning | ratio, median of turns |")
+    say("|---|---|---|---|")
+    for what, factor, pairs in (("journeys a second", 1, rates), ("ms a journey, p50", 1e3, halves)):
+        without, with_ = (factor * statistics.median(pair[side] for pair in pairs) for side in (0, 1))
+        say(f"| {what} | {without:.1f} | {with_:.1f} | {statistics.median(b / a for a, b in pairs):.2f} |")
 
 
-async def complete(place: Place) -> Mapping[str, Any]:
-    """Prunes to the end."""
-    began, used = time.perf_counter(), cpu(place.worker)
-    done = await (await prune(place, "all")).result()
-    took = time.perf_counter() - began
-    say(
-        f"the rest: {done} in {took:.0f} s, {cpu(place.worker) - used:.1f} s of the worker's CPU, "
-        f"{sum(done['deleted'].values()) / took:.0f} rows a second"
-    )
-    return done
+async def complete(place: Place) -> None:
+    """Prunes to the end, in this process and without pauses."""
+    began, used, there = time.perf_counter(), cpu(os.getpid()), place.cpu()
+    with patch.object(pruning, "PAUSE", 0.0), patch.object(pruning, "LEAST_PAUSE", 0.0):
+        done = await pruning.Pruning(place.store).run(parse_ages(AGES), datetime.now(UTC))
+    took, rows = time.perf_counter() - began, done.deleted.total()
+    say(f"\nthe rest, alone and without pauses: {dict(done.deleted)}; {'; '.join(done.kept)}")
+    ours, theirs = (1e6 * seconds / rows for seconds in (cpu(os.getpid()) - used, place.cpu() - there))
+    say(f"{rows} rows in {took:.0f} s, {rows / took:.0f} a second")
+    say(f"CPU of 1,000 rows: {ours:.0f} ms of who prunes, {theirs:.0f} ms of PostgreSQL's")
 
 
 async def check(place: Place, before: Mapping[str, Any], now: datetime) -> None:
@@ -201,8 +200,8 @@ async def check(place: Place, before: Mapping[str, Any], now: datetime) -> None:
 
 
 def needed(place: Place, now: datetime) -> dict[str, Any]:
-    """What must be the same before and after."""
-    year, month = (f"'{(now - timedelta(days=days)).isoformat()}'" for days in (730, 30))
+    """What must be the same before and after: the ages, and a day to spare."""
+    year, month = (f"'{(now - timedelta(days=days)).isoformat()}'" for days in (729, 29))
     return {
         "under way": place.ask("SELECT count(*) FROM entries WHERE ended_at IS NULL"),
         "once": place.ask("SELECT count(*) FROM entries WHERE scenario = 'once'"),
@@ -254,7 +253,7 @@ async def main(given: argparse.Namespace) -> None:
                 connection.execute(FILL.format(**sizes, year="360 d", years="1460 d").encode())
             say(f"{given.attempts} attempts, filled in {time.perf_counter() - began:.0f} s")
             before = needed(place, now)
-            await compare(place, given.rounds, given.each)
+            await compare(place, given.turns, given.seconds)
             await complete(place)
             await check(place, before, now)
         finally:
@@ -267,8 +266,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--attempts", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--each", type=int, default=60, help="journeys of a round, crowded and paced")
+    parser.add_argument("--turns", type=int, default=12, help="turns of two spells, with pruning and without")
+    parser.add_argument("--seconds", type=float, default=15, help="of a spell")
     arguments = parser.parse_args()
     asyncio.run(work(*arguments.work) if arguments.work else main(arguments))
     leave(0)

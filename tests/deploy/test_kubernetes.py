@@ -36,6 +36,7 @@ from runtime.process import http_server
 from runtime.process.http_guard import ALIVE
 from runtime.settings import Settings
 from runtime.telemetry import telemetry
+from tests.documents import COMMAND, DOCS, DRAWN, RULES
 from worker import DRAIN, PLATFORM
 
 Object = dict[str, Any]
@@ -338,14 +339,19 @@ def test_ports_are_those_that_the_program_is_told(everything: tuple[Object, ...]
 def test_commands_are_ones_that_the_image_has(everything: tuple[Object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    async def serve(_settings: object, queues: list[str], *_: object, **named: object) -> None:
-        asked.append((queues, named))
+    async def serve(_settings: object, queues: list[str], *_: object, **_named: object) -> None:
+        assert set(queues) <= set(QUEUES)
+
+    def start(*, exposition: Any) -> None:
+        asked.append(exposition)
 
     def left(*_: object, **_named: object) -> NoReturn:
         raise SystemExit
 
     monkeypatch.setattr(worker, "serve", serve)
     monkeypatch.setattr(worker, "leave", left)
+    monkeypatch.setattr(worker, "Exposition", lambda *listening: listening)
+    monkeypatch.setattr(worker.Telemetry, "start", start)
     monkeypatch.setattr(worker.logs, "configure", lambda: None)
     commands = typer.main.get_command(app)
     for name, pod in ours(everything).items():
@@ -353,7 +359,7 @@ def test_commands_are_ones_that_the_image_has(everything: tuple[Object, ...], mo
             case ["python", "-m", "worker", *arguments]:
                 with pytest.raises(SystemExit):
                     worker.main(arguments)
-                assert asked.pop()[1]["metrics_port"] == 9090, name
+                assert asked.pop() == (9090, "0.0.0.0"), name
             case ["scenario", *arguments]:
                 command: Any = commands
                 while hasattr(command, "commands"):
@@ -511,13 +517,32 @@ def test_metrics_are_for_the_monitoring_alone(everything: tuple[Object, ...]) ->
             assert spaces == (["monitoring"] if ports == {"metrics"} else ["ingress-nginx"]), name
 
 
-def test_the_operator_scrapes_every_worker() -> None:
+def test_the_operator_scrapes_what_serves_metrics_under_the_names_that_prometheus_has() -> None:
     everything = rendered("production")
+    scraped: dict[str, int] = {}
     for monitor in of_kind(everything, "PodMonitor").values():
         chosen = [pod for pod in ours(everything).values() if selects(monitor["spec"]["selector"], pod)]
-        assert len(chosen) == len(QUEUES)
-        for endpoint in monitor["spec"]["podMetricsEndpoints"]:
-            assert all(endpoint["port"] in {port["name"] for port in only(pod)["ports"]} for pod in chosen)
+        [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+        assert all(endpoint["port"] in {port["name"] for port in only(pod)["ports"]} for pod in chosen)
+        [job] = endpoint["relabelings"]
+        assert job["targetLabel"] == "job"
+        scraped[job["replacement"]] = len(chosen)
+    assert scraped == {"scenario-worker": len(QUEUES), "scenario-gateway": 1}
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
+    assert {job["job_name"] for job in config["scrape_configs"]} == scraped.keys()
+
+
+def test_the_operator_has_the_rules_of_prometheus() -> None:
+    rules = DOCS / RULES
+    assert rules.read_text(encoding="utf-8") == DRAWN[RULES](), f"run {COMMAND}"
+    [rule] = of_kind(rendered("production"), "PrometheusRule").values()
+    alerts = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text(encoding="utf-8"))
+    assert unfolded(rule["spec"]) == unfolded(alerts)
+
+
+def unfolded(rules: Any) -> Any:
+    """Without what kustomize makes of line breaks, which say nothing in an expression."""
+    return re.sub(r"(?:\\n|\s)+", " ", json.dumps(rules, sort_keys=True))
 
 
 def test_the_files_are_tidy() -> None:

@@ -19,8 +19,10 @@ PACKAGES = ("activities", "gateway", "runtime", "scenario", "workflows", "tests"
 CODE = re.compile(r"(?<!`)(`{1,2})([^`\n]+)\1(?!`)")
 FILE = re.compile(rf"(?:{'|'.join(PACKAGES)})/[\w/-]*(?:\.\w+)?|(?:[\w-]+/)*[\w-]+\.py")
 MODULE = re.compile(rf"(?:{'|'.join(PACKAGES)}|worker)(?:\.\w+)+")
-NOT_OURS = {"verify.py", "worker.env", "worker.env.example", "deploy/worker.env"}  # a receiver's, and an operator's
-NOT_OURS |= {metric.name for metric in (*OF_EACH, *OF_ALL)}  # named like modules
+NOT_OURS = {"verify.py", "worker.env", "worker.env.example", "deploy/worker.env"} | {  # a receiver's, an operator's,
+    metric.name
+    for metric in (*OF_EACH, *OF_ALL)  # and what is named like modules
+}
 
 
 def sources() -> list[Path]:

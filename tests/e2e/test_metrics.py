@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from activities.interface import QUEUES
@@ -21,8 +22,8 @@ from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.ports import HOST, free_port
 from runtime.store import Store
-from runtime.telemetry import metrics
-from tests.e2e.conftest import ROOT, SENDER, environment, publish
+from runtime.telemetry import metrics, polling
+from tests.e2e.conftest import ROOT, SENDER, Stands, environment, publish
 
 MARKS = ("zoe.obrien@example.org", "Zo3-P4YL0AD", "3028687", "CGX0094", "hidden-in-a-path")
 MEASURED = """
@@ -44,8 +45,8 @@ steps:
     url: https://hooks.example.com/hidden-in-a-path/broken
     body: {order: "{{ order.external_id }}"}
 """
-NOT_SEEN = {"scenario.delivery.wait", "http.server.request.duration"}
-"""What there is nothing to tell of: nobody waited, and this is no gateway."""
+NOT_SEEN = {"scenario.delivery.wait", "scenario.retention.deleted"}
+"""What there is nothing to tell of: nobody waited, nothing was pruned."""
 NOT_SURE = {"scenario.journeys", "scenario.held"}
 """What there may be something to tell of, by the time at which the poller looked. See its own test."""
 # What may be a label's value: words and names. No id of ours or of Temporal's looks like that.
@@ -150,3 +151,38 @@ async def test_a_worker_tells_what_it_does_and_nothing_of_whom_it_is_about(
 
     assert not [mark for mark in MARKS if mark in page.text]
     assert [said for _, labels in series for _, said in labels if not WORDS.fullmatch(said) and said != HOST] == []
+
+
+HELD = """
+scenario: NAME
+trigger: segment
+steps:
+  - webhook: broken
+    url: https://hooks.example.com/broken
+    body: {contact: "{{ contact.id }}"}
+"""
+
+
+@pytest.mark.parametrize("looked_at", [1000, 1])
+async def test_what_is_held_is_found_by_search(
+    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    """All of them, or where there are many, by the groups that some are in."""
+    monkeypatch.setattr(polling, "LOOKED_AT", looked_at)
+    name = f"stuck-{looked_at}"
+    async with stand(fail={"/hooks.example.com/broken": [422] * 9}) as place:
+        await publish(place.client, tmp_path, HELD.replace("NAME", name))
+        for contact in range(2):
+            await place.client.enter({"scenario": name, "contact": {"id": contact}, "trigger": {"type": "segment"}})
+        poller = polling.Poller(place.client.temporal, place.client.store, {"journeys": True})
+        mine = {(name, "held"): 2.0, (name, "running"): 0.0}
+        async with asyncio.timeout(60):
+            while mine.items() - dict(poller.figures.get(metrics.JOURNEYS, ())).items():
+                await poller.round(30)
+                await asyncio.sleep(0.1)
+        held = dict(poller.figures[metrics.HELD])
+        assert held["hooks.example.com", "permanent"] >= 2
+        [(_, oldest)] = poller.figures[metrics.HELD_OLDEST_AGE]
+        assert oldest > 0
+        for contact in range(2):
+            await place.client.temporal.get_workflow_handle(f"{name}/{contact}").terminate()

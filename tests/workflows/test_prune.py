@@ -18,6 +18,8 @@ from activities.interface import JOURNEYS
 from activities.pruning import Prunings
 from activities.retention import PRUNE, WORKFLOW, Pruned, Pruning
 from runtime.store import Store
+from runtime.telemetry.metrics import RETENTION_DELETED
+from tests.measured import Measured
 from workflows.prune import Prune
 from workflows.sandbox import sandbox
 
@@ -117,4 +119,6 @@ async def test_the_store_is_asked(store: Store) -> None:
     bounced = datetime(2026, 10, 1, tzinfo=UTC)
     await store.soft("email", ["a hash"], "msg_1", bounced)
     asked = Pruning(ages="claims=60d", now=(bounced + timedelta(days=31)).isoformat())
+    measured = Measured(RETENTION_DELETED)
     assert await Prunings(store).prune(asked) == Pruned(deleted={"soft_bounces": 1})
+    assert measured.of(RETENTION_DELETED) == {("soft_bounces",): (1, 1)}

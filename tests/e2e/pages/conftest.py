@@ -16,7 +16,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, Request, async_playwright
 
 from gateway.local.stack import LocalStack, local
-from tests.e2e.conftest import ROOT
+from tests.e2e.conftest import KEYS, ROOT, is_encrypted
 
 AXE: Final = ROOT / "tests" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE: Final = 15_000.0
@@ -77,7 +77,11 @@ async def place(temporal_program: Path, tmp_path_factory: pytest.TempPathFactory
     del temporal_program  # it is there
     folder = tmp_path_factory.mktemp("pages")
     fail = {f"/{name}.example.com/hook": (422,) for name in HELD}
-    async with local(folder / "state", fail=fail) as stack:
+    async with AsyncExitStack() as opened:
+        with pytest.MonkeyPatch.context() as patch:
+            if is_encrypted(marked=True):
+                patch.setenv("SCENARIO_ENCRYPTION_KEYS", KEYS)
+            stack = await opened.enter_async_context(local(folder / "state", fail=fail))
         for name in ("post-purchase", "reward"):
             await stack.client.publish(ROOT / "examples" / f"{name}.yaml")
         for name, text in {"over": _OVER, **{name: _HELD.replace("NAME", name) for name in HELD}}.items():

@@ -1,15 +1,22 @@
-"""Every page in a real browser: nothing of it fails, by mouse, by keyboard, and without its script."""
+"""Every page in a real browser: it works by mouse, by keyboard, and without its script; and Temporal's UI."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import base64
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from gateway.pages.links import to_contact, to_journey, to_scenario
-from tests.e2e.pages.conftest import AXE, SECRET, Place, Visits
+from tests.e2e.conftest import ENCRYPTED, environment
+from tests.e2e.pages.conftest import AXE, PATIENCE, SECRET, Place, Visits
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -163,3 +170,67 @@ async def test_live_parts_refresh_by_themselves(place: Place, visit: Visits) -> 
         await visitor.go(to_journey(place.waiting))
         async with visitor.page.expect_response(lambda answer: answer.request.headers.get("hx-request") == "true"):
             await visitor.page.clock.run_for(15_000)
+
+
+LOADING = 2 * PATIENCE
+"""Milliseconds that Temporal's UI may take: it is a large program."""
+REFUSED = "Codec Server could not connect"
+"""What it says, in a balloon, where the codec server gives it nothing."""
+SETTINGS = """([endpoint]) => {
+    localStorage.setItem("endpoint", JSON.stringify(endpoint))
+    localStorage.setItem("includeCredentials", "true")
+    localStorage.setItem("overrideRemoteCodecConfiguration", "true")
+}"""
+"""What the dialog behind the glasses keeps in the browser."""
+
+
+@asynccontextmanager
+async def looking(place: Place, chromium: Browser, ui: str) -> AsyncGenerator[tuple[Page, list[int]]]:
+    """Temporal's UI at a journey's history, set to ask our codec server; and what that has answered."""
+    context = await chromium.new_context(viewport={"width": 1280, "height": 1000})
+    try:
+        context.set_default_timeout(PATIENCE)
+        page = await context.new_page()
+        await page.goto(place.stack.ways_in.pages)
+        await page.goto(ui)
+        await page.evaluate(SETTINGS, [f"{place.url}/codec"])
+        statuses: list[int] = []
+        page.on("response", lambda answer: statuses.append(answer.status) if "/codec/decode" in answer.url else None)
+        run = (await place.stack.client.temporal.get_workflow_handle(place.waiting).describe()).run_id
+        await page.goto(f"{ui}/namespaces/default/workflows/{quote(place.waiting, safe='')}/{run}/history")
+        yield page, statuses
+    finally:
+        await context.close()
+
+
+@pytest.mark.skipif(ENCRYPTED == "none", reason="nothing is encrypted")
+async def test_temporals_ui_shows_what_is_encrypted_to_who_has_a_key_and_on_no_other_site(
+    place: Place, chromium: Browser
+) -> None:
+    ui = place.stack.server.ui_url
+    async with looking(place, chromium, ui) as (page, statuses):
+        await expect(page.get_by_text(f'"{SECRET}"').first).to_be_visible(timeout=LOADING)
+        await expect(page.get_by_text("post-purchase@1 · contact 3028687").first).to_be_visible(timeout=LOADING)
+        assert set(statuses) == {200}
+    # The same UI under another name is another origin: the browser asks for leave, which it is not given.
+    elsewhere = ui.replace("127.0.0.1", "localhost")
+    async with looking(place, chromium, elsewhere) as (page, _):
+        await expect(page.get_by_text(REFUSED).first).to_be_attached(timeout=LOADING)
+        assert SECRET not in await page.content()
+        asked = f"fetch('{place.url}/codec/decode', {{method: 'POST', credentials: 'include', body: '{{}}'}})"
+        assert await page.evaluate(f"{asked}.then(() => 'answered', () => 'refused')") == "refused"
+
+
+@pytest.mark.skipif(ENCRYPTED == "none", reason="nothing is encrypted")
+async def test_temporals_command_line_shows_what_is_encrypted_to_who_has_a_key(
+    place: Place, temporal_program: Path
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(str(temporal_program), "workflow", "show", "-w", place.waiting, "--output", "json"),
+        *("--codec-endpoint", f"{place.url}/codec", "--codec-auth", f"Bearer {place.stack.ways_in.key}"),
+        env=environment(TEMPORAL_ADDRESS=place.stack.server.address),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    started = json.loads(out)["events"][0]["workflowExecutionStartedEventAttributes"]
+    assert SECRET in base64.b64decode(started["input"]["payloads"][0]["data"]).decode()

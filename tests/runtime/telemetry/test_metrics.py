@@ -39,9 +39,9 @@ def test_a_value_for_a_label_that_there_is_not_is_a_mistake():
 
 
 def test_only_so_many_names_are_told_apart(monkeypatch: pytest.MonkeyPatch):
+    measured = Measured(metrics.DURATION)
     monkeypatch.setattr(metrics, "MOST_NAMES", 2)
     monkeypatch.setattr(metrics, "_known", {"destination": set[str](), "scenario": set[str]()})
-    measured = Measured(metrics.DURATION)
     for destination in ("wax", "shop", "push", "wax", "mail"):
         metrics.DURATION.record(1.0, "webhook", destination, "no")
     assert {name: count for (_, name, _), (count, _) in measured.of(metrics.DURATION).items()} == {

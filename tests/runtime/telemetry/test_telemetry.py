@@ -1,6 +1,7 @@
 """Traces are sent where OpenTelemetry's variables say, and hold nobody up; metrics are there for who comes for them."""
 
 import asyncio
+import gzip
 import re
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
@@ -21,11 +23,13 @@ from temporalio.worker import Worker
 from runtime.connection import connect
 from runtime.errors import LocalError, SettingsError
 from runtime.local.devserver import DevServer
+from runtime.local.received import Received
 from runtime.local.receiver import Receiver
 from runtime.process.ports import HOST
 from runtime.process.slots import ActivityWorker
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry, provider_of, temporal_runtime, wanted
+from runtime.version import version
 
 ROOT = Path(__file__).parents[3]
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
@@ -79,7 +83,7 @@ def test_the_service_has_a_name(environ: dict[str, str], name: str, monkeypatch:
         monkeypatch.setenv(variable, value)
     resource = provider_of(SimpleSpanProcessor(InMemorySpanExporter())).resource
     assert resource.attributes["service.name"] == name
-    assert resource.attributes["service.version"]
+    assert resource.attributes["service.version"] == version()
 
 
 class Stuck(SpanExporter):
@@ -132,6 +136,56 @@ async def test_a_process_sends_its_traces_by_otlp_and_leaves():
     named = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
     assert named["service.name"] == "scenario-runner"
     assert [span.name for scope in resource.scope_spans for span in scope.spans] == ["journey"]
+
+
+async def test_a_process_sends_its_metrics_by_otlp_those_of_the_sdk_among_them(server: DevServer):
+    """By one endpoint, to the same address, with the same headers; those of the last moments too."""
+    code = (
+        "import asyncio\n"
+        "from runtime.connection import connect\n"
+        "from runtime.process.exit import leave\n"
+        "from runtime.telemetry import telemetry\n"
+        "from runtime.telemetry.metrics import LOG_DROPPED\n"
+        "telemetry._PERIOD = 0.1\n"
+        "started = telemetry.Telemetry.start()\n"
+        "LOG_DROPPED.add()\n"
+        "async def run():\n"
+        f"    await connect('{server.address}', runtime=telemetry.temporal_runtime()[0])\n"
+        "    await asyncio.to_thread(input)\n"
+        "asyncio.run(run())\n"
+        "leave(0, started)\n"
+    )
+    environ = {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_HEADERS": "x-key=a%20b", "PATH": ""}
+    seen: dict[str, dict[str, str]] = {}
+    async with Receiver() as collector:
+        environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code), cwd=ROOT, env=environ, stdin=subprocess.PIPE
+        )
+        async with asyncio.timeout(60):
+            while "temporal_request" not in seen:
+                await asyncio.sleep(0.05)
+                seen = sent_to(collector)
+            await process.communicate(b"\n")
+        seen = sent_to(collector)
+    assert process.returncode == 0
+    assert {"scenario.log.dropped", "temporal_request", "temporal_request_latency"} <= seen.keys()
+    assert all(headers["x-key"] == "a b" for headers in seen.values())
+
+
+def sent_to(collector: Receiver) -> dict[str, dict[str, str]]:
+    """The metrics that a collector got, and with which headers."""
+    return {
+        metric.name: dict(request.headers)
+        for request in collector.requests("/v1/metrics")
+        for resource in ExportMetricsServiceRequest.FromString(inflated(request)).resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+
+
+def inflated(request: Received) -> bytes:
+    return gzip.decompress(request.body) if request.body[:2] == b"\x1f\x8b" else request.body
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
