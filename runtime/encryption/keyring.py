@@ -126,13 +126,8 @@ class Keyring:
             SettingsError: Its key cannot be unwrapped.
             StoreError: The store cannot be asked.
         """
-        remembered = contact or ""
-        if (known := self._remembered(self._of, remembered)) is not None:
-            return known
-        key = await self._made(_SHARED if contact is None else await self.name_of(contact))
-        self._remember(self._of, remembered, key)
-        self._remember(self._by_id, key.id, key)
-        return key
+        name = _SHARED if contact is None else await self.name_of(contact)
+        return self._remembered(self._of, name) or self._opened(await self._kept(name))
 
     async def key(self, identifier: str) -> DataKey:
         """The key of an id.
@@ -148,9 +143,7 @@ class Keyring:
         row = await self._store.contact_key(identifier)
         if row is None:
             raise UnknownKey("something was encrypted with another store than SCENARIO_STORE: set the one it was")
-        key = self._opened(row)
-        self._remember(self._by_id, identifier, key)
-        return key
+        return self._opened(row)
 
     async def is_erased(self, contact: str) -> bool:
         """Whether a contact was erased: asked of the store."""
@@ -171,7 +164,7 @@ class Keyring:
         now = datetime.now(UTC)
         row = WrappedKey(_identifier(), await self.name_of(contact), "", now, now)
         await self._store.destroy_contact_key(row)
-        self._of.pop(contact, None)
+        self._of.pop(row.contact, None)
         self._by_id.clear()
 
     async def seal(self, contact: str, text: str) -> str | None:
@@ -202,9 +195,6 @@ class Keyring:
             self._index = self._unwrapped(row)
         return hmac.digest(self._index, contact.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
 
-    async def _made(self, name: str) -> DataKey:
-        return self._opened(await self._kept(name))
-
     async def _kept(self, name: str) -> WrappedKey:
         row = await self._store.contact_key_of(name)
         if row is None:
@@ -215,7 +205,11 @@ class Keyring:
     def _opened(self, row: WrappedKey) -> DataKey:
         if row.destroyed_at is not None:
             raise Erased
-        return DataKey(row.key_id, AESGCM(self._unwrapped(row)))
+        key = DataKey(row.key_id, AESGCM(self._unwrapped(row)))
+        # Whatever it was asked for by: what has been read for a journey is written for it next.
+        self._remember(self._of, row.contact, key)
+        self._remember(self._by_id, row.key_id, key)
+        return key
 
     def _wrapped(self, key: bytes, name: str) -> str:
         if self._wrapping is not None:
