@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any, Final, NoReturn
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from activities import redaction
 from activities.admission import AdmissionActivities
@@ -38,8 +38,10 @@ from activities.interface import EMAIL, JOURNEYS, QUEUES, SMS, WEBHOOK
 from activities.last_attempt import Recollections
 from activities.policies_file import PoliciesFile
 from activities.policy_gate import PolicyGate
+from activities.pruning import Prunings
 from activities.releases import Releases
 from activities.renewal import Renewals
+from activities.retention_schedule import keep_schedule
 from activities.retry_options import Retunings
 from activities.sms.activity import Texts
 from activities.step_version import Amendments
@@ -59,18 +61,24 @@ from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
 from runtime.process.health import health_pages
+from runtime.process.polls import EVERY, Polls
 from runtime.process.ports import HOST
 from runtime.process.slots import ActivityWorker
+from runtime.process.versioning import deployment_of
+from runtime.process.watch import Watch, watching
 from runtime.process.workers import Workers, running
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
-from runtime.store.watch import Watch, watching
-from runtime.telemetry import logs
-from runtime.telemetry.telemetry import PATIENCE, Telemetry, temporal_runtime
+from runtime.telemetry import logs, metrics
+from runtime.telemetry.exposition import Exposition
+from runtime.telemetry.polling import telling
+from runtime.telemetry.telemetry import PATIENCE, Telemetry
+from runtime.version import version
 from workflows.enter import Enter
 from workflows.journey import Journey
 from workflows.platform import TellPlatform
+from workflows.prune import Prune
 from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
@@ -116,8 +124,13 @@ def warn_of_short(secrets: Secrets) -> None:
             )
 
 
-def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -> list[Worker]:
-    """One worker for each task queue.
+def workers(
+    client: Client,
+    given: Services,
+    queues: Collection[str] = QUEUES,
+    deployment: WorkerDeploymentConfig | None = None,
+) -> list[Worker]:
+    """One worker for each task queue, all of the same version where they are versioned.
 
     A channel never shares the workflows' queue: eager dispatch there would go past the server's rate limits.
     """
@@ -127,6 +140,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
     renewals = Renewals(given.content, given.store)
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
+    metrics.BREAKER_STATE.reads(limiter.breakers)
     ways, callbacks = given.channels, given.channels.callbacks
     tell = Telling(client, ways.seal, lambda: given.destinations.book) if ways.seal else untold
     gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes, tell)
@@ -154,7 +168,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                 Worker(
                     client,
                     task_queue=queue,
-                    workflows=[Journey, Enter, TellPlatform, UnknownWorkflow],
+                    workflows=[Journey, Enter, TellPlatform, Prune, UnknownWorkflow],
                     activities=[
                         admissions.admit,
                         admissions.identify,
@@ -169,6 +183,7 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                         retunings.retune,
                         recollections.recall,
                         Releases(given.store).release,
+                        Prunings(given.store).prune,
                     ],
                     no_remote_activities=True,
                     workflow_runner=sandbox(strict=False),
@@ -176,12 +191,21 @@ def workers(client: Client, given: Services, queues: Collection[str] = QUEUES) -
                     nonsticky_to_sticky_poll_ratio=0.5,
                     sticky_queue_schedule_to_start_timeout=_STICKY,
                     graceful_shutdown_timeout=DRAIN,
+                    deployment_config=deployment,
                 )
             )
         else:
             send, at_once, grace = senders[queue]
             made.append(
-                ActivityWorker(client, task_queue=queue, activities=send, concurrent=at_once, polls=_ASKED, grace=grace)
+                ActivityWorker(
+                    client,
+                    task_queue=queue,
+                    activities=send,
+                    concurrent=at_once,
+                    polls=_ASKED,
+                    grace=grace,
+                    deployment=deployment,
+                )
             )
     return made
 
@@ -192,9 +216,8 @@ async def serve(
     deadline: Deadline,
     *,
     health_port: int | None = None,
-    metrics_port: int | None = None,
     health_host: str = HOST,
-    metrics_host: str = HOST,
+    telemetry: Telemetry | None = None,
 ) -> None:
     """Runs the worker until the process is asked to stop.
 
@@ -203,21 +226,22 @@ async def serve(
         queues: Those to serve.
         deadline: Counts from when the process is asked to stop.
         health_port: Of the health pages, if there are to be any.
-        metrics_port: Of the SDK's metrics, if they are to be served.
         health_host: The address that the health pages listen on.
-        metrics_host: The address that the metrics listen on.
+        telemetry: What is measured, and how that is served.
 
     Raises:
         SetupError: A setting is wrong, there is no server, or a queue cannot be polled any more.
         StoreError: The store cannot be opened.
     """
+    telemetry = telemetry or Telemetry(None)
     # What is wrong with these is said before a server is waited for.
     destinations, channels = DestinationsFile(settings.destinations), channels_of(settings, INBOX)
-    policies = PoliciesFile(settings.policies)
+    policies, deployment = PoliciesFile(settings.policies), deployment_of()
     stop = asyncio.Event()
     ready = asyncio.Event()
     crew: Workers | None = None
     watch: Watch | None = None
+    polls: Watch | None = None
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
 
@@ -236,15 +260,16 @@ async def serve(
     async def has_store() -> bool:
         return watch is not None and watch.trouble is None
 
+    async def has_temporal() -> bool:
+        return polls is not None and polls.trouble is None
+
     async with AsyncExitStack() as stack:
         # `asyncio.run` would wait for threads that wait for somebody, such as a name server. `leave` ends them.
         stack.callback(lambda: loop.set_default_executor(ThreadPoolExecutor(1)))
         if health_port is not None:
-            await stack.enter_async_context(
-                health_pages(health_port, {"worker": is_ready, "store": has_store}, host=health_host)
-            )
-        metrics = temporal_runtime(metrics_port, host=metrics_host)
-        client = await connect(role="worker", patience=WAIT, runtime=metrics)
+            checks = {"worker": is_ready, "store": has_store, "temporal": has_temporal}
+            await stack.enter_async_context(health_pages(health_port, checks, host=health_host))
+        client = await connect(role="worker", patience=WAIT, runtime=await telemetry.runtime(stack))
         await search_attributes.ensure(client)
         store = await stack.enter_async_context(Store.open(settings.store.get_secret_value(), patience=WAIT))
         keys = keyring_of(settings, store)
@@ -265,14 +290,21 @@ async def serve(
         if WEBHOOK.queue in queues:
             warn_of_short(opened.secrets)
         watch = await stack.enter_async_context(watching(opened.store))
-        made = workers(client, opened, queues)
+        if JOURNEYS in queues:
+            await keep_schedule(client, settings.retention)
+        made = workers(client, opened, queues, deployment)
         drain = DRAIN
         if WEBHOOK.queue in queues:
             drain = drain_of(opened.destinations.book)
             await stack.enter_async_context(pacing(client, opened.destinations))
+        if telemetry.meters is not None:
+            await stack.enter_async_context(telling(client, store, {queue: queue == JOURNEYS for queue in QUEUES}))
         deadline.seconds = (drain + ENDING).total_seconds()
         crew = await stack.enter_async_context(running(made, deadline=deadline, keep=CLOSING))
         await crew.polling()
+        polls = await stack.enter_async_context(
+            watching(Polls(client, made, JOURNEYS), "Temporal's namespace", every=EVERY)
+        )
         ready.set()
         logger.info("ready, polling %s; %s", ", ".join(queues), channels.sentence)
         if drain > DRAIN:
@@ -302,8 +334,9 @@ def _address(text: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The command line of the worker. Ends the process."""
     parser = argparse.ArgumentParser(prog="worker.py", description="Runs journeys and sends their messages.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     parser.add_argument("--queues", default=",".join(QUEUES), help="task queues to serve, separated by commas")
-    for what, pages in (("health", "/healthz and /readyz"), ("metrics", "the SDK's metrics for Prometheus")):
+    for what, pages in (("health", "/healthz and /readyz"), ("metrics", "metrics for Prometheus, at /metrics,")):
         parser.add_argument(f"--{what}-port", type=int, help=f"serve {pages} on this port")
         parser.add_argument(
             f"--{what}-host",
@@ -322,9 +355,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     deadline = Deadline((DRAIN + ENDING).total_seconds())
     status = 0
     try:
-        telemetry = Telemetry.start()
-        listening = {name: value for name, value in vars(given).items() if name != "queues"}
-        asyncio.run(serve(Settings(), queues, deadline, **listening))
+        page = None if given.metrics_port is None else Exposition(given.metrics_port, given.metrics_host)
+        telemetry = Telemetry.start(exposition=page)
+        health = {"health_port": given.health_port, "health_host": given.health_host}
+        asyncio.run(serve(Settings(), queues, deadline, **health, telemetry=telemetry))
     except WorkerFailed:
         status = 1  # it has been said when it happened
     except (SetupError, StoreError) as error:

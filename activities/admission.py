@@ -18,6 +18,7 @@ from activities.goal import count
 from activities.interface import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
 from runtime.store.erasure import ERASED
+from runtime.telemetry.metrics import ADMISSION, OTHER
 from scenario.entry.admission import (
     Mistaken,
     Refused,
@@ -53,14 +54,20 @@ class AdmissionActivities:
     ) -> None:
         self._content, self._store, self._zone, self._holdout = content, store, zone, holdout
         self._lots: dict[tuple[str, int], Mapping[str, Lot]] = {}
+        self._names: set[str] = set()  # of scenarios that there are: an entry may name any
 
     @activity.defn(name=ADMIT.name)
     async def admit(self, admission: Admission) -> Admitted:
         """Lets a contact in, or says why not. Asked again by the same journey, it answers the same."""
+        name = str(admission.entry.get("scenario")).partition("@")[0]
         try:
-            return await self._admit(admission)
+            admitted = await self._admit(admission)
         except (Refused, EntryError) as error:
+            word = error.word if isinstance(error, Refused) else "mistaken"
+            ADMISSION.add(name if name in self._names else OTHER, "refused", word)
             return Admitted(refused=str(error))
+        ADMISSION.add(name, "admitted", admitted.outcome or None)
+        return admitted
 
     @activity.defn(name=IDENTIFY.name)
     async def identify(self, asked: Identification) -> Identified:
@@ -108,7 +115,7 @@ class AdmissionActivities:
             raise Refused(f"the entry is larger than {LARGEST // 1024} KB: leave out what no template names")
         entry = parse_entry(admission.entry)
         if await self._store.is_erased(entry.contact_id):
-            raise Refused(ERASED)
+            raise Refused(ERASED, "erased")
         opened = await open_for(entry, self._content, self._store)
         lots = self._lots_of(opened)
         check_trigger(entry, opened.scenario)
@@ -136,9 +143,9 @@ class AdmissionActivities:
             )
         )
         if isinstance(answer, stored.Closure):
-            raise Refused(_closed(answer, opened))
+            raise Refused(_closed(answer, opened), "closed")
         if isinstance(answer, stored.AlreadyIn):
-            raise Refused(_already_in(answer, opened))
+            raise Refused(_already_in(answer, opened), answer.why)
         if answer.outcome:  # what was drawn first holds, be the holdout another one by now
             return Admitted(version=answer.version, key=key, outcome=answer.outcome, reason=answer.reason or "")
         if answer.version != opened.version:  # this journey asked before, and was admitted by that version
@@ -155,6 +162,7 @@ class AdmissionActivities:
             Refused: It is more than a journey can carry.
             ScenarioError: A newer version of this program has made it. The journey waits for a worker that can read it.
         """
+        self._names.add(opened.name)
         key = (opened.name, opened.version)
         if key in self._lots:
             return self._lots[key]

@@ -22,6 +22,7 @@ from typing import Final
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities import measuring
 from activities.attempt_log import Log, record
 from activities.backoff import deadline
 from activities.content import UnknownVersion
@@ -102,7 +103,9 @@ async def attempt_of(
         if error is not None and (attempt.marked or attempt.stale) and not uncertain:
             # In place of the mark that is there: this time nothing is uncertain.
             attempt.mark(SETTLED)
-        record(log, attempt, channel, info, round((time.perf_counter() - attempt.started) * 1000), error)
+        outcome = record(log, attempt, channel, info, round((time.perf_counter() - attempt.started) * 1000), error)
+        if outcome is not None:
+            measuring.ended(attempt, channel, info, outcome)
         await _tell_gate(attempt, error)
 
 

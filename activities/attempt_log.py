@@ -47,7 +47,7 @@ def record(
     info: activity.Info,
     milliseconds: int,
     error: BaseException | None,
-) -> None:
+) -> str | None:
     """Writes an attempt down, unless it is none: one that was turned away.
 
     Args:
@@ -57,11 +57,14 @@ def record(
         info: Of the activity.
         milliseconds: How long it took.
         error: With what it ended, if it did not succeed.
+
+    Returns:
+        The log's word for how it ended; None where it is none.
     """
     delivery = attempt.delivery
     if attempt.turned and isinstance(error, ApplicationError):
         _logger.debug("%s to %s is turned away: %s", delivery.id, attempt.destination, error.message)
-        return
+        return None
     outcome, failure = _outcome(attempt, error)
     context = trace.get_current_span().get_span_context()
     row = Attempt(
@@ -93,6 +96,7 @@ def record(
         log.put(row)
     except Exception:  # whatever is wrong with the log: the message is out
         _logger.exception("attempt %d of %s is not in the log of deliveries", row.attempt, row.delivery_id)
+    return outcome
 
 
 def _outcome(attempt: Ended, error: BaseException | None) -> tuple[str, Failure | None]:

@@ -196,6 +196,8 @@ class Delivery:
         room: Seconds from the deadline to Temporal's own end of all attempts, for the one that is under way then.
         zone: The contact's, as `scenario.time.timing.read_zone` reads it; empty for UTC.
         at_once: Whether an operator wants it to leave whatever the hour, and whatever caps say.
+        entered: Seconds since 1970 at which the journey started, where this is its first message and no wait came
+            before it, to measure how soon that leaves; else 0.
     """
 
     id: str
@@ -211,6 +213,7 @@ class Delivery:
     room: float = 0.0
     zone: str = ""
     at_once: bool = False
+    entered: float = 0.0
 
     @property
     def name(self) -> str:

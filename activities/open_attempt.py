@@ -14,6 +14,7 @@ from temporalio.client import AsyncActivityCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities import measuring
 from activities.backoff import deadline, instead, left, next_try
 from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED
@@ -145,6 +146,7 @@ class OpenAttempt:
                 gone = error.status is RPCStatusCode.NOT_FOUND  # the step is over already
                 raise self._unsent("called_off" if gone else "not_noted") from None
         self.began = self.in_flight = True
+        measuring.leaves(self.delivery, self.channel, activity.info())
 
     def _unsent(self, word: Literal["called_off", "not_noted", "no_time"]) -> ApplicationError:
         return self.uncounted(f"{_UNSENT[word]}: nothing was sent", word)
@@ -181,6 +183,7 @@ class OpenAttempt:
     def kept_back(self, until: NotYet) -> ApplicationError:
         """The exception to raise where nothing may be sent yet: no attempt has been made, and none is counted."""
         self.turned = True
+        measuring.kept_back(self.channel, until)
         if until.planned and self.number == 1:
             due = (self.now + until.delay).isoformat(timespec="seconds")
             return self.failure(FailureKind.NOT_BEFORE, until.since, error=until.word, next_try_at=due)
@@ -250,10 +253,13 @@ class OpenAttempt:
         self.against = verdict.against
         waited, once = datetime.now(UTC) - info.scheduled_time, self.delivery.on_unknown != "retry"
         end = end_after(verdict, sentence, number=self.number, allowed=self.allowed, waited=waited, once=once)
+        delay = instead(info, self.number, asked, self.delivery.room) if end is None else None
+        if delay is not None and asked is not None:
+            measuring.asked_to_wait(self.channel, delay)
         return self.failure(
             FailureKind.RETRY if end is None else _ENDS[end.cause],
             sentence if end is None else end.reason,
-            instead(info, self.number, asked, self.delivery.room) if end is None else None,
+            delay,
             status=status,
             error=verdict.reason or None,
             unknown=verdict.unknown,

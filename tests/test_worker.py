@@ -22,13 +22,15 @@ from activities.sms.local import LocalSms
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.rate_sync import pacing
-from runtime.errors import LocalError, SettingsError, WorkerFailed
+from runtime.errors import ConnectionFailed, LocalError, SettingsError, WorkerFailed
 from runtime.process.deadline import Deadline
 from runtime.process.health import health_pages
+from runtime.process.watch import watching
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, StoreUnavailable
-from runtime.store.watch import watching
+from runtime.telemetry.exposition import Exposition
+from runtime.telemetry.telemetry import Telemetry
 from tests.runtime.hand import Hand
 from worker import DRAIN, ENDING, drain_of, main, serve, services, warn_of_short, workers
 
@@ -164,6 +166,20 @@ def test_secrets_that_cannot_be_read_are_left_to_deliveries(caplog: pytest.LogCa
     assert caplog.records == []
 
 
+class Calm:
+    """A server that has nothing to say, until it has."""
+
+    name = "default"
+    trouble: str | None = None
+
+    def __init__(self, *_: object) -> None:
+        Calm.trouble = None
+
+    async def check(self) -> None:
+        if self.trouble is not None:
+            raise ConnectionFailed(self.trouble)
+
+
 @pytest.fixture
 def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
     """Workers in the place of the real ones, and no server; their health pages are looked at from inside."""
@@ -176,7 +192,8 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
         return made
 
     monkeypatch.setattr("worker.connect", nothing)
-    monkeypatch.setattr("worker.temporal_runtime", all_hands)
+    monkeypatch.setattr("worker.Polls", Calm)
+    monkeypatch.setattr("worker.Telemetry.runtime", nothing)
     monkeypatch.setattr("worker.search_attributes.ensure", nothing)
     monkeypatch.setattr("worker.workers", all_hands)
     return made
@@ -252,6 +269,31 @@ async def test_it_is_not_ready_without_its_store_and_says_which(
     await serving
 
 
+async def test_it_is_not_ready_while_temporal_has_no_place_for_it_and_goes_on(
+    settings: Settings,
+    hands: list[Hand],
+    ready: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr("worker.EVERY", 0.01)
+    caplog.set_level("INFO", "runtime.process.watch")
+    hands[0].polls.set()
+    serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1), health_port=0))
+    await until(lambda: ready("temporal") if hands[1].started.is_set() else asyncio.sleep(0, False), True)
+    Calm.trouble = "The Temporal server has no namespace default any more."
+    await until(lambda: ready("temporal"), False)
+    Calm.trouble = None
+    await until(lambda: ready("temporal"), True)
+    said = [record.message for record in caplog.records if record.name == "runtime.process.watch"]
+    assert said == [
+        "The Temporal server has no namespace default any more.",
+        "Temporal's namespace default can be used again.",
+    ]
+    signal.raise_signal(signal.SIGTERM)
+    await serving
+
+
 @pytest.mark.usefixtures("hands")
 async def test_a_store_that_is_away_at_the_start_is_waited_for_as_the_server_is(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -273,13 +315,30 @@ async def test_a_store_that_is_away_at_the_start_is_waited_for_as_the_server_is(
     assert "s3cr3t" not in caplog.text
 
 
-async def test_a_stop_ends_it_in_peace(settings: Settings, hands: list[Hand], ready: Callable[[], Any]):
+@pytest.mark.parametrize(("queues", "schedules"), [(("email", "sms"), []), (("journeys", "sms"), ["entries=2y"])])
+async def test_a_stop_ends_it_in_peace(
+    settings: Settings,
+    hands: list[Hand],
+    ready: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    queues: tuple[str, ...],
+    schedules: list[str],
+):
+    """Meanwhile, one that serves journeys keeps the schedule that prunes the store."""
+    kept: list[str | None] = []
+
+    async def keep(_client: Any, retention: str | None) -> None:
+        kept.append(retention)
+
+    monkeypatch.setattr("worker.keep_schedule", keep)
+    settings = settings.model_copy(update={"retention": "entries=2y"})
     hands[0].polls.set()
-    serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1), health_port=0))
+    serving = asyncio.create_task(serve(settings, queues, Deadline(1), health_port=0))
     await until(lambda: ready() if hands[1].started.is_set() else asyncio.sleep(0, False), True)
     signal.raise_signal(signal.SIGTERM)
     await serving
     assert all(hand.ended.is_set() for hand in hands)
+    assert kept == schedules
 
 
 def test_a_thread_that_waits_for_somebody_keeps_nobody_from_ending(settings: Settings, hands: list[Hand]):
@@ -310,7 +369,11 @@ def asked_to_serve(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def left(status: int, *_: Any, **_named: Any) -> NoReturn:
         raise SystemExit(status)
 
+    def exposed(port: int, host: str) -> None:
+        asked.update(metrics_port=port, metrics_host=host)
+
     monkeypatch.setattr("worker.serve", note)
+    monkeypatch.setattr("worker.Exposition", exposed)
     monkeypatch.setattr("worker.leave", left)
     monkeypatch.setattr("worker.logs.configure", lambda: None)
     return asked
@@ -320,7 +383,7 @@ def asked_to_serve(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     ("arguments", "hosts"),
     [
         ("--health-port 8081 --metrics-port 9090", ("127.0.0.1", "127.0.0.1")),
-        ("--health-host 0.0.0.0 --metrics-host ::1", ("0.0.0.0", "::1")),
+        ("--health-host 0.0.0.0 --metrics-port 9090 --metrics-host ::1", ("0.0.0.0", "::1")),
     ],
 )
 def test_health_and_metrics_are_for_this_machine_unless_it_is_told_otherwise(
@@ -338,22 +401,15 @@ async def test_they_listen_where_it_is_told(settings: Settings, monkeypatch: pyt
         asked.append((port, host))
         return health_pages(0, checks)
 
-    def runtime(port: int, *, host: str) -> NoReturn:
+    def listen(port: int, host: str, **_named: Any) -> NoReturn:
         asked.append((port, host))
         raise LocalError("enough")
 
     monkeypatch.setattr("worker.health_pages", pages)
-    monkeypatch.setattr("worker.temporal_runtime", runtime)
+    monkeypatch.setattr("runtime.telemetry.exposition.HttpServer", listen)
+    telemetry = Telemetry(None, exposition=Exposition(2, "::1"))
     with pytest.raises(LocalError):
-        await serve(
-            settings,
-            ["email"],
-            Deadline(1),
-            health_port=1,
-            health_host="0.0.0.0",
-            metrics_port=2,
-            metrics_host="::1",
-        )
+        await serve(settings, ["email"], Deadline(1), health_port=1, health_host="0.0.0.0", telemetry=telemetry)
     assert asked == [(1, "0.0.0.0"), (2, "::1")]
 
 

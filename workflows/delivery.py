@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,6 +50,8 @@ GRACE: Final = timedelta(seconds=3)
 _BY_HAND: Final = "CLI"
 """Whose failures those are that an operator gives (`temporal activity fail`)."""
 _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
+_IMMEDIATE: Final = frozenset({"acts", "divides"})
+"""Roles of steps that keep nothing waiting."""
 _NO_DATA: Final = b'"data":{}'
 _MARKS: Final = "marks"
 """Journeys that began to look at marks: see `_may_have_left`."""
@@ -108,6 +110,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         step = step.as_asked(asked.retry, asked.timeout)
     step = replace(step, retry=step.retry.changed_by(journey.state.retuned))
     state, identifier = journey.state, journey.delivery
+    entered = _entered(journey)
     channel = CHANNELS[step.kind]
     # As it was at first, also where the contact has moved to another zone since: what is sent again is the same.
     state.now = state.now or await _first_now(journey, identifier) or journey.local(journey.began)
@@ -128,6 +131,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         room=room.total_seconds(),
         zone="" if str(journey.zone) == "UTC" else str(journey.zone),
         at_once=state.at_once,
+        entered=entered,
     )
     journey.under_way = step
     try:
@@ -146,6 +150,15 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     finally:
         journey.under_way = None
     return sent_in(channel.send, answer, step.to or step.kind)
+
+
+def _entered(journey: StepHost) -> float:
+    """When the journey started, in seconds since 1970; 0 unless this is its first message, without a wait before it."""
+    state, steps = journey.state, journey.plan.steps
+    before = {steps[one.id].role if one.id in steps else "" for one in state.steps}
+    if state.now or state.reset or state.operations or not before <= _IMMEDIATE:
+        return 0.0
+    return round(datetime.fromisoformat(state.entered_at).timestamp(), 3)
 
 
 async def _first_now(journey: StepHost, identifier: str) -> str:

@@ -39,8 +39,7 @@ class Migrating(UpdateHandlers, SignalHandlers):
         super().__init__()
         self._over: Next | None = None
 
-    @workflow.update(name="migrate", description="Lets the journey go on in another version of its scenario.")
-    async def migrate(self, argument: Any = None, *_: Any) -> dict[str, Any]:
+    async def migrate(self, argument: Any) -> dict[str, Any]:
         """Takes another version, as soon as nothing of the present step is under way."""
         version, names, restarts = read_version(argument), read_names(argument), read_waits(argument)
         for _try in range(_TRIES):
@@ -73,8 +72,7 @@ class Migrating(UpdateHandlers, SignalHandlers):
         )
         return self.report()
 
-    @migrate.validator
-    def check_migrate(self, argument: Any = None, *_: Any) -> None:
+    def check_migrate(self, argument: Any) -> None:
         """A journey takes one version at a time; with a step, only one that is at it."""
         self.started(argument)
         self.there(argument)

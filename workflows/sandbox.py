@@ -15,6 +15,7 @@ PURE: Final = (
     "activities.interface",
     "activities.moving",
     "activities.platform",
+    "activities.retention",
     "runtime.search_attributes",
 )
 """Modules that pass through: pure, and named one by one. They are loaded once instead of for every journey."""
@@ -22,7 +23,9 @@ PURE: Final = (
 PROVEN: Final = tuple(
     f"workflows.{name}"
     for name in (
+        "course",
         "delivery",
+        "handlers",
         "host",
         "limits",
         "local_activities",

@@ -47,8 +47,7 @@ class SignalHandlers(StepHost):
         self._signals = 0
         self.patches: list[dict[str, Any]] = []
 
-    @workflow.signal(name="event", description='Something happened: {"name", "properties", optionally "id" and "at"}.')
-    def event(self, message: Any = None, *_: Any) -> None:
+    def event(self, message: Any) -> None:
         """Takes an event; one that cannot be read is ignored and logged, since nobody could be told."""
         self._count()
         data = cast("dict[str, Any]", message) if isinstance(message, dict) else {}
@@ -142,8 +141,7 @@ class SignalHandlers(StepHost):
         """Events that may reach the goal, and of which the store does not know yet."""
         return [*self.state.goals, *(event for event in self._arrived if self._may_reach(event))]
 
-    @workflow.signal(name="contact_changed", description="Fields of the contact that have changed.")
-    def contact_changed(self, patch: Any = None, *_: Any) -> None:
+    def contact_changed(self, patch: Any) -> None:
         """Takes over changed fields of the contact; waits are worked out again."""
         self._count()
         if not isinstance(patch, dict):

@@ -30,8 +30,7 @@ class UpdateHandlers(StepHost):
     Every update takes ``{"operator": …, "reason": …}`` and answers with the journey's progress.
     """
 
-    @workflow.update(name="retry_step", description="Tries the held step again, under the same delivery id.")
-    async def retry_step(self, argument: Any = None, *_: Any) -> dict[str, Any]:
+    async def retry_step(self, argument: Any) -> dict[str, Any]:
         """Tries the step again at which the journey is held, from now on as another version has it if one is named.
 
         With ``"now": true`` it leaves whatever the hour, and whatever caps say; it need not be held then, but may be
@@ -52,8 +51,7 @@ class UpdateHandlers(StepHost):
         self.retrying = held is not None
         return self.report()
 
-    @retry_step.validator
-    def check_retry_step(self, argument: Any = None, *_: Any) -> None:
+    def check_retry_step(self, argument: Any) -> None:
         """Only a held step can be tried again, or one that is kept back made to leave now."""
         state = self.started(argument)
         now = argument.get("now", False)
@@ -78,8 +76,7 @@ class UpdateHandlers(StepHost):
             raise refusal(amended.error)
         return amended
 
-    @workflow.update(name="retune", description="Changes the retry policy of the delivery under way, at once.")
-    async def retune(self, argument: Any = None, *_: Any) -> dict[str, Any]:
+    async def retune(self, argument: Any) -> dict[str, Any]:
         """Changes the retry policy of the delivery under way; it stays so until the step is over."""
         state, step = self.state, self._tunable(argument)
         name = state.at
@@ -98,8 +95,7 @@ class UpdateHandlers(StepHost):
         self.note_operation("retune", argument, step=name, details={"retry": argument["retry"]})
         return self.report()
 
-    @retune.validator
-    def check_retune(self, argument: Any = None, *_: Any) -> None:
+    def check_retune(self, argument: Any) -> None:
         """Only a delivery under way has a policy to change."""
         self.started(argument)
         step = self._tunable(argument)
@@ -124,65 +120,52 @@ class UpdateHandlers(StepHost):
             raise refusal(f"the delivery under way goes to '{goes}'")
         return self.under_way
 
-    @workflow.update(name="skip_step", description="Gives up the step at which the journey stands, and goes on.")
-    def skip_step(self, argument: Any = None, *_: Any) -> dict[str, Any]:
+    def skip_step(self, argument: Any) -> dict[str, Any]:
         """Leaves the present step behind: a held one, a wait, or a delivery between two attempts."""
         operation = self.note_operation("skip_step", argument)
         self.skipping = f"skipped by {operation.operator}: {operation.reason}"
         return self.report()
 
-    @skip_step.validator
-    def check_skip_step(self, argument: Any = None, *_: Any) -> None:
+    def check_skip_step(self, argument: Any) -> None:
         """One step is skipped at a time; an operation that names its step skips no other."""
         self.started(argument)
         if self.skipping is not None:
             raise refusal("the step is being skipped already")
         self.there(argument)
 
-    @workflow.update(name="leave", description="Ends the journey.")
-    def leave_journey(self, argument: Any = None, *_: Any) -> dict[str, Any]:
+    def leave_journey(self, argument: Any) -> dict[str, Any]:
         """Ends the journey at once."""
         operation = self.note_operation("leave", argument)
         self.leave(f"left by {operation.operator}: {operation.reason}")
         return self.report()
 
-    @leave_journey.validator
-    def check_leave(self, argument: Any = None, *_: Any) -> None:
+    def check_leave(self, argument: Any) -> None:
         """Any journey can be ended; with a step, only one that is at it."""
         self.started(argument)
         self.there(argument)
 
-    @workflow.update(name="pause", description="Starts no further step until resumed. A delivery under way goes on.")
-    def pause(self, argument: Any = None, *_: Any) -> dict[str, Any]:
+    def pause(self, argument: Any) -> dict[str, Any]:
         """Stops the journey before its next step."""
         self.state.paused = self.note_operation("pause", argument)
         self.show(always=True)
         return self.report()
 
-    @pause.validator
-    def check_pause(self, argument: Any = None, *_: Any) -> None:
+    def check_pause(self, argument: Any) -> None:
         """A journey is paused once."""
         if self.started(argument).paused:
             raise refusal("the journey is paused already")
 
-    @workflow.update(name="resume", description="Lets a paused journey go on.")
-    def resume(self, argument: Any = None, *_: Any) -> dict[str, Any]:
+    def resume(self, argument: Any) -> dict[str, Any]:
         """Lets a paused journey go on."""
         self.note_operation("resume", argument)
         self.state.paused = None
         self.show(always=True)
         return self.report()
 
-    @resume.validator
-    def check_resume(self, argument: Any = None, *_: Any) -> None:
+    def check_resume(self, argument: Any) -> None:
         """Only a paused journey can be resumed."""
         if not self.started(argument).paused:
             raise refusal("the journey is not paused")
-
-    @workflow.query(name="progress", description="Where the journey is, what it did, and why it waits.")
-    def progress(self) -> dict[str, Any]:
-        """Where the journey is; see `docs/journeys.md` for the fields."""
-        return self.report()
 
     def report(self) -> dict[str, Any]:
         """The journey's progress as plain JSON."""

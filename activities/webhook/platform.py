@@ -19,6 +19,7 @@ from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Route, Routes
+from activities.webhook.span import timed
 from activities.webhook.throttle import health
 from activities.webhook.throttle.limiter import Limiter
 from runtime.seal import Seal
@@ -148,7 +149,7 @@ class Platforms:
             raise _failure(f"{permit.since}: {permit.then}", delay=permit.delay)
         with permit as passed:
             try:
-                response = await self._transport.send(request)
+                response = await timed(self._transport, route.destination, request)
             except AttemptError as error:
                 passed.leave(error.pulse)
                 raise _failure(f"{route.destination}: {error}") from None

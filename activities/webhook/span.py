@@ -6,6 +6,7 @@ hold what is nobody's business.
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from opentelemetry import trace
@@ -17,6 +18,7 @@ from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport
 from activities.webhook.rendering import Rendered
 from activities.webhook.route import Route
+from runtime.telemetry.metrics import HTTP_CLIENT
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer(__name__)
@@ -52,7 +54,9 @@ async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendere
         _TRACE_CONTEXT.inject(headers)  # never baggage: it may hold what is nobody's business
         headers.pop("tracestate", None)  # nor what tracing systems say to each other (W3C Trace Context §3.3 allows it)
         try:
-            response = await transport.send(
+            response = await timed(
+                transport,
+                route.destination,
                 Request(
                     method=rendered.method,
                     url=route.url,
@@ -61,7 +65,7 @@ async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendere
                     timeout=attempt.within,
                     access=route.access,
                     tls=route.tls,
-                )
+                ),
             )
         except AttemptError as error:
             span.set_attribute("error.type", error.word)
@@ -72,3 +76,23 @@ async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendere
             span.set_attribute("error.type", str(response.status))
             span.set_status(trace.StatusCode.ERROR)
         return response
+
+
+async def timed(transport: Transport, destination: str, request: Request) -> Response:
+    """Sends a request, once, and measures how long that takes.
+
+    Raises:
+        AttemptError: There is no response.
+    """
+    began = time.perf_counter()
+    status = error = None
+    try:
+        response = await transport.send(request)
+        status, error = response.status, str(response.status) if response.status >= _CLIENT_ERROR else None
+    except AttemptError as failed:
+        error = failed.word
+        raise
+    finally:
+        if status or error:  # one that was cut off says nothing of the receiver
+            HTTP_CLIENT.record(time.perf_counter() - began, destination, request.method, status, error)
+    return response

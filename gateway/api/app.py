@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
@@ -33,6 +32,7 @@ from gateway.api.idempotency import HEADER, REPLAYED, Idempotency
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
+from runtime.version import version
 
 PREFIX: Final = "/v1"
 DESCRIPTION: Final = f"{PREFIX}/openapi.json"
@@ -74,7 +74,7 @@ def application(
     """
     app = FastAPI(
         title="Scenario Runner",
-        version=version("scenario-runner"),
+        version=version(),
         description="Lets contacts into scenarios, tells events, looks at journeys and operates them. See docs/api.md.",
         openapi_url=DESCRIPTION,
         docs_url=None,  # its pages load scripts from elsewhere

@@ -20,6 +20,7 @@ from gateway.cli import (
     operate,
     policies,
     preview,
+    prune,
     receiver,
     results,
     retune,
@@ -28,6 +29,7 @@ from gateway.cli import (
     serve,
     show,
     stats,
+    store,
     suppress,
     test,
     versions,
@@ -35,6 +37,7 @@ from gateway.cli import (
 )
 from gateway.cli.map import draw
 from gateway.terminal import say
+from runtime.version import version
 
 app: Final = typer.Typer(
     name="scenario",
@@ -88,14 +91,17 @@ _GROUPS: Final = {
         "open": versions.reopen,
         "suppress": suppress.suppress,
         "erase": erase.erase,
+        "prune": prune.prune,
     },
 }
 
 _KEYS: Final = typer.Typer(help="Make keys of the HTTP API and the pages, list them, revoke them.")
 _ENCRYPTION: Final = typer.Typer(help="Change the keys that contacts' keys are wrapped by.")
+_STORE: Final = typer.Typer(help="Bring the store's tables up to date.")
 _SUBCOMMANDS: Final = {
     "keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke}),
     "encryption": (_ENCRYPTION, "Operate", {"rotate": encryption.rotate}),
+    "store": (_STORE, "Operate", {"upgrade": store.upgrade}),
 }
 """Commands of commands: their group in the help, and what they have."""
 
@@ -119,17 +125,15 @@ for _name, (_made, _group, _commands) in _SUBCOMMANDS.items():
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        say(f"scenario {version('scenario-runner')}")
+        say(f"scenario {version()}")
         raise typer.Exit
 
 
 @app.callback()
 def options(
-    version: Annotated[
+    wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and exit")
     ] = False,
 ) -> None:
     """Run marketing scenarios as durable journeys: waits, e-mails, SMS and webhooks."""
-    del version  # its callback has done everything
+    del wanted  # its callback has done everything

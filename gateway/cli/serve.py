@@ -17,6 +17,10 @@ PortOption = Annotated[int, typer.Option("--port", help="the port to listen on; 
 ApiOption = Annotated[bool, typer.Option("--api", help="the HTTP API for engines")]
 PagesOption = Annotated[bool, typer.Option("--pages", help="the pages for people")]
 CodecOption = Annotated[bool, typer.Option("--codec", help="the codec server for Temporal's UI and command line")]
+MetricsPortOption = Annotated[
+    int | None, typer.Option("--metrics-port", help="serve metrics for Prometheus on this port, at /metrics")
+]
+MetricsHostOption = Annotated[str, typer.Option("--metrics-host", help="the address that metrics listen on")]
 CallbacksOption = Annotated[bool, typer.Option("--callbacks", help="what is open to the world; alone by default")]
 
 
@@ -27,6 +31,8 @@ def serve(
     pages: PagesOption = False,
     callbacks: CallbacksOption = False,
     codec: CodecOption = False,
+    metrics_port: MetricsPortOption = None,
+    metrics_host: MetricsHostOption = "127.0.0.1",
 ) -> None:
     """Serve the ways in over HTTP, on one port, until asked to stop: those that are named, else callbacks.
 
@@ -43,7 +49,8 @@ def serve(
     """
     from gateway.serving import Parts
 
-    _run(host, port, Parts(api=api, pages=pages, callbacks=callbacks or not (api or pages or codec), codec=codec))
+    wanted = Parts(api=api, pages=pages, callbacks=callbacks or not (api or pages or codec), codec=codec)
+    _run(host, port, wanted, metrics_port, metrics_host)
 
 
 def codec(host: HostOption = "127.0.0.1", port: PortOption = 8081) -> None:
@@ -57,17 +64,19 @@ def codec(host: HostOption = "127.0.0.1", port: PortOption = 8081) -> None:
     _run(host, port, Parts(codec=True))
 
 
-def _run(host: str, port: int, wanted: Parts) -> None:
+def _run(host: str, port: int, wanted: Parts, metrics_port: int | None = None, metrics_host: str = "") -> None:
     from gateway.serving import serve as run
     from runtime.settings import Settings
     from runtime.telemetry import logs
+    from runtime.telemetry.exposition import Exposition
     from runtime.telemetry.telemetry import Telemetry
 
     settings = Settings()
     logs.configure()
-    telemetry = Telemetry.start()
+    exposition = None if metrics_port is None else Exposition(metrics_port, metrics_host)
+    telemetry = Telemetry.start(exposition=exposition)
     try:
-        asyncio.run(run(settings, host, port, wanted))
+        asyncio.run(run(settings, host, port, wanted, telemetry))
     except asyncio.CancelledError:  # asked to stop before it was ready
         return
     finally:

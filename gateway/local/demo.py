@@ -25,7 +25,9 @@ from gateway.publishing import CASES
 from runtime.errors import LocalError
 from scenario.time.timing import zone_of
 
-EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples"
+_PACKAGED: Final = Path(__file__).with_name("examples")
+EXAMPLES: Final = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parents[2] / "examples"
+"""Beside this module where it was installed, else at the root of the source tree."""
 FAILING: Final = {"/hooks.example.com/wax/9f31": (503, 503)}
 """The WhatsApp provider has a bad moment, so that retries are seen."""
 _STATE: Final = Path(".scenario/demo")
@@ -68,7 +70,7 @@ async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state
         The exit status: 0, or 1 where a journey did not do what it should; by Ctrl-C afterwards it does not change.
     """
     if not (examples / "entries").is_dir():
-        raise LocalError(f"the examples are not at {examples}: run the demo from a copy of the source tree")
+        raise LocalError(f"the examples are not at {examples}: an installed wheel and the source tree have them")
     await asyncio.to_thread(shutil.rmtree, state, ignore_errors=True)
     say = partial(console.print, markup=True, highlight=False)
     say("Starting Temporal, an inbox, a receiver and a worker on this machine …")

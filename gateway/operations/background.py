@@ -62,9 +62,13 @@ class OperationActivities:
                 return
             try:
                 request = await self._find(operation, request)
-            except NotAnswered:
+            except (NotAnswered, RPCError) as error:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                trouble = f"no worker answers ({now}), and journeys have to be asked: check that one is running"
+                trouble = (
+                    f"Temporal's search does not answer ({error.status.name}, {now}): it is asked again"
+                    if isinstance(error, RPCError)
+                    else f"no worker answers ({now}), and journeys have to be asked: check that one is running"
+                )
                 await self._store.trouble_of(operation, trouble)
                 raise
             await self._store.surveyed(operation, request.as_json(), datetime.now(UTC))

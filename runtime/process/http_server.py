@@ -19,6 +19,7 @@ from runtime.process.ports import HOST, refusal
 
 DRAIN: Final = 15
 """Seconds that requests under way may take when the server stops: more than any of them is given to be answered."""
+_HIGHEST: Final = 65_535
 
 
 class _Server(uvicorn.Server):
@@ -108,13 +109,13 @@ class HttpServer:
 
 
 def _listen(host: str, port: int, purpose: str) -> socket.socket:
+    if not 0 <= port <= _HIGHEST:  # else a socket would be left open
+        raise LocalError(f"{port} is not a port: choose one from 1024 to 65535 for {purpose}")
     try:
         (family, *_), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listening = socket.create_server((host, port), family=family, backlog=512)
     except socket.gaierror:
         raise LocalError(f"{host} is not an address to listen on: choose 127.0.0.1, or 0.0.0.0 for all") from None
-    except OverflowError:
-        raise LocalError(f"{port} is not a port: choose one from 1024 to 65535 for {purpose}") from None
     except OSError as error:
         raise refusal(error, port, purpose) from None
     listening.setblocking(False)

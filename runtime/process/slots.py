@@ -23,6 +23,7 @@ from temporalio.worker import (
     SlotReleaseContext,
     SlotReserveContext,
     Worker,
+    WorkerDeploymentConfig,
     WorkerTuner,
 )
 
@@ -53,6 +54,11 @@ class Slots(CustomSlotSupplier):
         self._answered = asyncio.Event()
         self._answered.set()
         self._latest = -_QUIET
+
+    @property
+    def full(self) -> bool:
+        """Whether as many are under way as may be."""
+        return not self._free
 
     async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:  # noqa: D102
         self._loop = asyncio.get_running_loop()
@@ -122,6 +128,7 @@ class ActivityWorker(Worker):
         concurrent: So many at once.
         polls: So many requests for tasks at once.
         grace: What those under way may take when it stops, the time for what was asked for included.
+        deployment: The version that it is, where it is versioned.
     """
 
     def __init__(
@@ -133,6 +140,7 @@ class ActivityWorker(Worker):
         concurrent: int,
         polls: int,
         grace: timedelta,
+        deployment: WorkerDeploymentConfig | None = None,
     ) -> None:
         self._slots = Slots(concurrent)
         super().__init__(  # pyright: ignore[reportUnknownMemberType]
@@ -147,7 +155,13 @@ class ActivityWorker(Worker):
             ),
             max_concurrent_activity_task_polls=polls,
             graceful_shutdown_timeout=grace - timedelta(seconds=LONGEST),
+            deployment_config=deployment,
         )
+
+    @property
+    def full(self) -> bool:
+        """Whether it takes no more just now, and so does not poll."""
+        return self._slots.full
 
     async def shutdown(self) -> None:
         """Stops once it has taken what it had asked for; attempts under way have the rest of the grace."""

@@ -115,10 +115,6 @@ class Claims(Queries):
         rows = await self._database.read(_OF_CONTACT, {"contact_id": contact_id, "since": since})
         return sorted(map(_claim, rows), key=lambda claim: (claim.claimed_at, claim.delivery_id))
 
-    async def prune_claims(self, before: datetime) -> None:
-        """Forget the places that were taken before. Caps look back 31 days at most."""
-        await self._database.write(_PRUNE, {"before": before})
-
 
 def _claim(row: RowMapping) -> Claim:
     return replace(Claim(**row), kept=bool(row["kept"]))
@@ -132,7 +128,6 @@ _EARLIER = _OF_CONTACT.union_all(
 )
 _KEEP = update(claims).where(_table.delivery_id == bindparam("of_delivery")).values(kept=1)
 _RELEASE = delete(claims).where(_table.delivery_id == bindparam("delivery_id"), _table.kept == 0)
-_PRUNE = delete(claims).where(_table.claimed_at < bindparam("before"))
 
 
 @lru_cache(maxsize=256)

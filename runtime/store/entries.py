@@ -24,6 +24,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -38,6 +39,9 @@ from runtime.store.schema import closed, entries
 
 LOST = "lost"
 """The outcome of a journey that ended without taking leave: it was terminated, or its departure was not recorded."""
+
+FINISHED: Final = "finished"
+"""The outcome of most journeys."""
 
 TOGETHER: Final = 500
 """Journeys that one statement is about at most."""
@@ -212,6 +216,8 @@ class Entries(Queries):
             # A contact has few journeys, and a scenario many: with a contact, no index by scenario must be taken.
             name = _table.scenario if contact_id is None else _table.scenario.concat("")
             statement = statement.where(name == scenario)
+        if outcome is not None and outcome != FINISHED:
+            statement = statement.where(_table.outcome != literal_column(f"'{FINISHED}'"))  # by the index of those
         if running is not None:
             statement = statement.where(_table.ended_at.is_(None) if running else _table.ended_at.is_not(None))
         if since is not None:

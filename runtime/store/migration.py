@@ -44,11 +44,12 @@ async def ensure_current(database: Database) -> None:
         _refuse_newer(current, database.name)
         if current is None:
             raise StoreOutdated(
-                f"The store {database.name} has no tables yet: start a worker, or publish a scenario, to make them."
+                f"The store {database.name} has no tables yet: start a worker, or run `scenario store upgrade`, "
+                "to make them."
             )
         raise StoreOutdated(
             f"The store {database.name} has the tables of an earlier release: "
-            "start a worker of this release, or publish a scenario with it, to bring them up to date."
+            "start a worker of this release, or run its `scenario store upgrade`, to bring them up to date."
         )
 
 

@@ -49,6 +49,7 @@ closed = Table(
 
 _UNDER_WAY = text("ended_at IS NULL")
 _GOAL_OPEN = text("goal_until IS NOT NULL AND reached_at IS NULL")
+_NOT_FINISHED = text("outcome <> 'finished'")
 
 entries = Table(
     "entries",
@@ -85,6 +86,16 @@ entries = Table(
     Index(None, "scenario", "admitted_at"),
     # Of millions that are over, few are under way.
     Index("ix_entries_under_way", "admitted_at", sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY),
+    # The version last: one scenario's are in their order, and its versions are told apart without the table.
+    Index(
+        "ix_entries_running",
+        *("scenario", "admitted_at", "version"),
+        sqlite_where=_UNDER_WAY,
+        postgresql_where=_UNDER_WAY,
+    ),
+    Index(None, "scenario", "version", "admitted_at"),
+    # Most journeys are finished in the end.
+    Index(None, "outcome", "admitted_at", sqlite_where=_NOT_FINISHED, postgresql_where=_NOT_FINISHED),
     # Asked with every event that is told.
     Index("ix_entries_goal_open", "contact_id", sqlite_where=_GOAL_OPEN, postgresql_where=_GOAL_OPEN),
 )
@@ -92,6 +103,8 @@ entries = Table(
 
 _TO_COME = text("next_try_at IS NOT NULL")
 _WENT_WRONG = text("outcome <> 'delivered'")
+_ANSWERED = text("response IS NOT NULL")
+_IN_ERROR = text("error IS NOT NULL")
 
 deliveries = Table(
     "deliveries",
@@ -125,6 +138,9 @@ deliveries = Table(
     # Partial, so that it holds only what is of use: most deliveries succeed at once.
     Index(None, "destination", "next_try_at", sqlite_where=_TO_COME, postgresql_where=_TO_COME),
     Index(None, "outcome", "started_at", sqlite_where=_WENT_WRONG, postgresql_where=_WENT_WRONG),
+    Index(None, "error", "started_at", sqlite_where=_IN_ERROR, postgresql_where=_IN_ERROR),
+    # Responses are forgotten sooner than attempts.
+    Index("ix_deliveries_answered", "started_at", sqlite_where=_ANSWERED, postgresql_where=_ANSWERED),
 )
 """One row an attempt of a delivery."""
 
@@ -141,6 +157,7 @@ claims = Table(
     Column("kept", Integer, nullable=False),
     PrimaryKeyConstraint("delivery_id"),
     Index(None, "contact_id", "claimed_at"),
+    Index(None, "claimed_at"),
 )
 """Places under caps: one row a delivery, reserved before it is sent."""
 
@@ -169,6 +186,7 @@ soft_bounces = Table(
     Column("delivery_id", Words, nullable=False),
     Column("bounced_at", Instant, nullable=False),
     PrimaryKeyConstraint("channel", "address", "delivery_id"),
+    Index(None, "bounced_at"),
 )
 """Passing troubles with an address: too many within days suppress it."""
 

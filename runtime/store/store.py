@@ -22,13 +22,14 @@ from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
 from runtime.store.erasure import Erasure
-from runtime.store.errors import StoreAddressError, StoreUnavailable
+from runtime.store.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.goals import Goals
 from runtime.store.leases import Leases
 from runtime.store.migration import ensure_current, upgrade
 from runtime.store.operations import StoredOperations
 from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
+from runtime.store.retention import Retention
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
 from runtime.store.versions import Versions
@@ -57,6 +58,7 @@ class Store(
     ContactKeys,
     Erasure,
     Leases,
+    Retention,
 ):
     """All that is remembered beyond Temporal, in SQLite or PostgreSQL.
 
@@ -79,7 +81,8 @@ class Store(
                 and makes no difference.
             migrate: Make or upgrade the file and the tables where that is needed; otherwise only check that they are
                 there and current.
-            patience: Seconds to wait for a database that cannot be reached; 0 tries once.
+            patience: Seconds to wait for a database that cannot be reached and, with ``migrate=False``, for another
+                process to bring its tables up to date; 0 tries once.
 
         Raises:
             StoreAddressError: The URL is not one of a database that can be used.
@@ -119,7 +122,7 @@ async def _open(url: str, *, migrate: bool, patience: float) -> Database:
         database = connect(url, make=migrate)
         try:
             await (upgrade if migrate else ensure_current)(database)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, StoreOutdated) as error:
             await database.close()
             if (left := end - clock()) <= 0:
                 raise

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 from runtime.store.deliveries import Attempt
 from runtime.store.errors import StoreUnavailable
+from runtime.telemetry.metrics import LOG_DROPPED
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class AttemptWriter:
         Args:
             store: What is written to. It must outlive the writer.
         """
+        LOG_DROPPED.add(number=0)  # so that it is there, for alerts to see it grow
         self._store = store
         self._waiting: deque[Attempt] = deque()
         self._dropped = 0
@@ -72,6 +74,7 @@ class AttemptWriter:
             if not self._dropped:
                 log.error("The store is behind: %d delivery attempts wait, further ones are dropped.", self.room)
             self._dropped += 1
+            LOG_DROPPED.add()
             return
         self._waiting.append(attempt)
         self._some.set()
@@ -94,6 +97,7 @@ class AttemptWriter:
                     await self._task
         if self._waiting:
             log.error("%d delivery attempts could not be written down before the end.", len(self._waiting))
+            LOG_DROPPED.add(number=len(self._waiting))
             self._waiting.clear()
 
     async def __aenter__(self) -> Self:
@@ -140,6 +144,7 @@ class AttemptWriter:
                 for attempt in batch:
                     await self._write([attempt])
             else:
+                LOG_DROPPED.add()
                 log.exception("Attempt %d of %s was not written down.", batch[0].attempt, batch[0].delivery_id)
 
 

@@ -23,7 +23,15 @@ _SCHEDULED: Final = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re
 
 
 class Refused(ScenarioError):
-    """The contact is not admitted; the text says why, without any of its data."""
+    """The contact is not admitted; the text says why, without any of its data.
+
+    Attributes:
+        word: Why, in one word.
+    """
+
+    def __init__(self, text: str, word: str = "other") -> None:
+        self.word = word
+        super().__init__(text)
 
 
 class Mistaken(Refused):
@@ -36,7 +44,7 @@ class Mistaken(Refused):
 
     def __init__(self, text: str, *, at: Sequence[str], meant: str | None = None) -> None:
         self.at, self.meant = tuple(at), meant
-        super().__init__(text)
+        super().__init__(text, "mistaken")
 
 
 def entry_data(entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime) -> dict[str, Any]:
@@ -74,16 +82,16 @@ def check_rules(scenario: Scenario, data: dict[str, Any]) -> None:
             channels for whose marketing the scenario asks for consent.
     """
     if scenario.purpose == MARKETING and (lacking := nowhere(scenario.subscription or {}, data["contact"])):
-        raise Refused(f"no consent to {scenario.scenario}: {lacking}")
+        raise Refused(f"no consent to {scenario.scenario}: {lacking}", "consent")
     condition = scenario.entry.condition
     if condition is None:
         return
     try:
         fulfilled = liquid.evaluate_condition(condition, data)
     except TemplateError as error:
-        raise Refused(f"the entry rule of {scenario.scenario} cannot be evaluated: {error}") from None
+        raise Refused(f"the entry rule of {scenario.scenario} cannot be evaluated: {error}", "condition") from None
     if not fulfilled:
-        raise Refused(f"the entry rule of {scenario.scenario} does not hold: {condition}")
+        raise Refused(f"the entry rule of {scenario.scenario} does not hold: {condition}", "condition")
 
 
 class Withheld(NamedTuple):

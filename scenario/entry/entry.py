@@ -126,6 +126,8 @@ def is_too_large(data: object, limit: int) -> bool:
 
 LONGEST_WORKFLOW_ID: Final = 250
 """Bytes of a workflow id."""
+_SLASH: Final = "%2F"
+"""How a ``/`` in a contact's id is written in that of a journey."""
 
 
 def journey_root(workflow_id: str | None, scenario: str, version: int, entered_at: str | None) -> dict[str, Any]:
@@ -143,7 +145,7 @@ def journey_root(workflow_id: str | None, scenario: str, version: int, entered_a
 
 def journeys_of(scenario: str, contact: str) -> str:
     """The workflow id of a contact's journey in a scenario; where there are keys, what stands before ``/<key>``."""
-    return f"{scenario}/{contact.replace('/', '%2F')}"
+    return f"{scenario}/{contact.replace('/', _SLASH)}"
 
 
 def journey_id(entry: Entry, key: str | None) -> str:
@@ -152,8 +154,14 @@ def journey_id(entry: Entry, key: str | None) -> str:
     A ``/`` in a contact's id is written ``%2F``: it must not pass for the one before a key.
 
     Raises:
-        EntryError: It is too long for Temporal's SQL stores, which keep workflow ids in VARCHAR(255).
+        EntryError: It is too long for Temporal's SQL stores, which keep workflow ids in VARCHAR(255); or the contact's
+            id has ``%2F`` in it, so that two contacts would have one journey, and one key that encrypts what is theirs.
     """
+    if _SLASH in entry.contact_id:
+        raise EntryError(
+            f"the contact's id has '{_SLASH}' in it, which stands for '/' in ids of journeys: give it without",
+            at=["contact", "id"],
+        )
     identifier = "/".join(filter(None, (journeys_of(entry.name, entry.contact_id), key)))
     if len(identifier.encode()) > LONGEST_WORKFLOW_ID:
         raise EntryError(f"scenario, contact id and key together are longer than {LONGEST_WORKFLOW_ID} bytes")

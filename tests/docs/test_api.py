@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from gateway.api.problem import TITLES
 from tests.gateway.api.routes import described
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
-ROUTES = [(method.upper(), path) for path, methods in described()["paths"].items() for method in methods]
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_the_page_names_each_route(method: str, path: str) -> None:
+def test_the_page_names_each_route() -> None:
+    routes = [f"{method.upper()} {path}" for path, methods in described()["paths"].items() for method in methods]
     # A parameter may be called otherwise on the page.
     named = {re.sub(r"\{.*?\}", "{}", name) for name in re.findall(r"`([A-Z]+ /v1/[^`]*)`", PAGE)}
-    assert re.sub(r"\{.*?\}", "{}", f"{method} {path}") in named
+    assert len(routes) > 20
+    assert [route for route in routes if re.sub(r"\{.*?\}", "{}", route) not in named] == []
 
 
 def test_the_page_names_each_problem() -> None:

@@ -36,6 +36,7 @@ from gateway.api.authentication import Keys
 from runtime.api_key import SCOPES, ApiKey, make_token
 from runtime.local.devserver import DevServer
 from runtime.process.http_server import HttpServer
+from runtime.process.ports import free_port
 from tests.e2e.conftest import ROOT, Stand, Stands, environment, publish
 
 pytestmark = pytest.mark.encrypted
@@ -130,7 +131,8 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
     stand: Stands, server: DevServer, tmp_path: Path
 ) -> None:
     # The process takes some seconds to start: meanwhile there is something else to do.
-    async with served(stand, tmp_path) as api, api.http() as http, gateway(server, tmp_path) as process:
+    metrics = free_port()
+    async with served(stand, tmp_path) as api, api.http() as http, gateway(server, tmp_path, metrics) as process:
         # Fifty at once under one key; without one; and told of what happened.
         for contact, more in ((1, {"idempotency-key": "one"}), (2, {})):
             asked = [http.post("/v1/entries", json=entry("long", contact), headers=more) for _ in range(50)]
@@ -157,6 +159,10 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
             return await way.post("/v1/entries/batch", content=batch, headers=headers)
 
         async with api.http(await address(process)) as other, asyncio.timeout(120):
+            await other.get("/v1/openapi.json")
+            page = (await other.get(f"http://127.0.0.1:{metrics}/metrics")).text
+            assert 'http_server_request_duration_seconds_count{http_request_method="GET"' in page
+            assert 'temporal_request_total{namespace="default",operation="DescribeNamespace"' in page
             broken = asyncio.create_task(send(other))
             while not await api.journeys("short"):
                 await asyncio.sleep(0.01)
@@ -180,9 +186,10 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
 
 
 @asynccontextmanager
-async def gateway(server: DevServer, folder: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
-    """A process that serves the API."""
+async def gateway(server: DevServer, folder: Path, metrics: int) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """A process that serves the API, and its metrics on that port."""
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--api", "--port", "0"]
+    command += ["--metrics-port", str(metrics)]
     variables = environment(
         TEMPORAL_ADDRESS=server.address, SCENARIO_STORE=f"sqlite:///{folder / 'store.db'}", PYTHONPATH=str(ROOT)
     )

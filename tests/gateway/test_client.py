@@ -386,7 +386,7 @@ async def test_the_store_is_made_by_a_client_only_where_that_is_asked_for(
 
     file.parent.mkdir()
     file.touch()
-    with pytest.raises(StoreOutdated, match="has no tables yet: start a worker, or publish a scenario"):
+    with pytest.raises(StoreOutdated, match="has no tables yet: start a worker, or run `scenario store upgrade`"):
         await ScenarioClient.open(settings).__aenter__()
 
     async with ScenarioClient.open(settings, migrate=True) as client:

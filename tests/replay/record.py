@@ -616,6 +616,12 @@ async def operations(recorder: Recorder) -> None:
             await recorder.save(name, handle)
 
 
+async def pruned(recorder: Recorder) -> None:
+    """What is old is deleted, in moments of one batch each."""
+    with patch("activities.pruning.SECONDS", 0.0):
+        await recorder.save("pruned", await recorder.raw("Prune", {"ages": "deliveries=180d,entries=2y"}))
+
+
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
@@ -656,6 +662,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "migrated-1": migrated,
     "followed": followed,
     "operation": operations,
+    "pruned": pruned,
 }
 """By the name of the (first) history that each writes."""
 

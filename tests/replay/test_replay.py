@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,19 +27,21 @@ from tests.replay.record import FOLDER, RECORDINGS
 from workflows.enter import Enter
 from workflows.journey import Journey
 from workflows.operation import Operation
+from workflows.prune import Prune
 from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
 HISTORIES = sorted(FOLDER.glob("*.json"))
 
 
+@cache
 def read(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(f"recorded/{path.stem}", path.read_text("utf-8"))
 
 
 def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> Replayer:
     return Replayer(
-        workflows=[journey, Enter, Operation, UnknownWorkflow],
+        workflows=[journey, Enter, Operation, Prune, UnknownWorkflow],
         workflow_runner=runner or sandbox(),
         data_converter=pydantic_data_converter,
     )
@@ -47,7 +50,7 @@ def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> R
 def as_workers_do() -> Replayer:
     """With all that a worker brings along: its converter, its sandbox, its tracing."""
     return Replayer(
-        workflows=[Journey, Enter, Operation, UnknownWorkflow],
+        workflows=[Journey, Enter, Operation, Prune, UnknownWorkflow],
         workflow_runner=sandbox(strict=False),
         data_converter=CONVERTER,
         interceptors=[JourneyTracing(TracerProvider(id_generator=JourneyIds()))],
@@ -97,7 +100,8 @@ def test_every_recording_and_every_step_kind_has_a_history() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["admit", "identify", "depart", "decide", "clear", "amend", "retune", "recall", "renew", "adopt", "count"]
+    "name",
+    ["admit", "identify", "depart", "decide", "clear", "amend", "retune", "recall", "renew", "adopt", "count", "prune"],
 )
 def test_every_local_activity_is_recorded(name: str) -> None:
     assert name in {

@@ -7,7 +7,7 @@ from pathlib import Path
 import workflows
 from workflows.sandbox import PROVEN
 
-APART = {"operation", "platform", "__init__", "journey", "enter", "unknown_workflow", "sandbox"}
+APART = {"operation", "platform", "prune", "__init__", "journey", "enter", "unknown_workflow", "sandbox"}
 
 
 def test_all_workflow_code_but_the_workflows_themselves_passes_so_that_no_class_exists_twice() -> None:

@@ -44,6 +44,36 @@ async def test_a_journey_performs_its_steps_in_order_and_reports_them(stage: Sta
     assert [attempt.channel for attempt in stage.channels.attempts] == ["email", "webhook", "sms"]
 
 
+AT_ONCE = """
+scenario: at-once
+trigger: order
+steps:
+  - if: order.total_price > 20
+    then:
+      - email: first
+        subject: Hi
+        text: Hi
+  - sms: second
+    text: Hi
+"""
+LATER = """
+scenario: later
+trigger: order
+steps:
+  - wait: 1s
+  - sms: only
+    text: Hi
+"""
+
+
+async def test_only_a_first_message_that_nothing_waits_for_knows_since_when_the_journey_runs(stage: Stage) -> None:
+    for text in (AT_ONCE, LATER):
+        await stage.run((await stage.publish(text)).partition("@")[0], ORDER, contact={"id": 7})
+    first, *others = stage.channels.attempts
+    assert -1 < first.at.timestamp() - first.delivery.entered < 60
+    assert [(other.delivery.step, other.delivery.entered) for other in others] == [("second", 0.0), ("only", 0.0)]
+
+
 async def test_a_step_is_handed_only_the_fields_that_its_templates_name(stage: Stage) -> None:
     await stage.publish(FOUR)
     contact = {"id": 7, "firstname": "Zoé", "lastname": "O'Brien", "custom_fields": [{"name": "nick", "value": "Z"}]}

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -24,6 +24,8 @@ from runtime.data_converter import CONVERTER
 from scenario.errors import ScenarioError
 from scenario.time import timing
 from tests.workflows.conftest import Stage
+from workflows.course import Course
+from workflows.handlers import Handlers
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
 
@@ -134,19 +136,26 @@ async def test_a_recorded_journey_replays_where_its_zone_has_been_moved(
     await replay(WorkflowHistory.from_json(f"recorded/{name}", (HISTORIES / f"{name}.json").read_text("utf-8")))
 
 
-@workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
-class Watched(Journey):
-    """A journey whose waits can be seen from outside."""
+seen: list[str] = []
 
-    ends: ClassVar[list[str]] = []
+
+class Watched(Course):
+    """The course of a journey whose waits can be seen from outside."""
+
+    async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
+        seen.append(what.removeprefix("wait-1: wait until "))
+        return await super().wait(until, what, wake)
+
+
+@workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
+class WatchedJourney(Handlers):
+    @workflow.init
+    def __init__(self, argument: Any = None, *_: Any) -> None:
+        self.course = Watched(argument)
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
-        return await super().run(argument)
-
-    async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
-        self.ends.append(what.removeprefix("wait-1: wait until "))
-        return await super().wait(until, what, wake)
+        return await self.course.run(argument)
 
 
 @pytest.mark.parametrize(
@@ -161,14 +170,14 @@ class Watched(Journey):
     ],
 )
 async def test_a_journey_waits_by_the_zone_in_which_it_began_to(name: str, zone: str, ends: str) -> None:
-    Watched.ends.clear()
+    seen.clear()
     history = WorkflowHistory.from_json(f"recorded/{name}", (HISTORIES / f"{name}.json").read_text("utf-8"))
     (entry,) = history.events[0].workflow_execution_started_event_attributes.input.payloads
     entry.data = entry.data.replace(b'"+05:30"', json.dumps(zone).encode())
     await Replayer(
-        workflows=[Watched], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER
+        workflows=[WatchedJourney], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER
     ).replay_workflow(history)
-    assert Watched.ends == [ends] * 2
+    assert seen == [ends] * 2
 
 
 async def test_the_end_of_a_wait_that_was_worked_out_goes_along_in_continue_as_new(

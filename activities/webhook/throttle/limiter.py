@@ -48,6 +48,8 @@ _WAITS: Final = {
     "breaker_open": ("has failed too often and gets no requests for a while", "this delivery waits"),
 }
 
+_OPENNESS: Final = {BreakerState.CLOSED: 0.0, BreakerState.HALF_OPEN: 1.0, BreakerState.OPEN: 2.0}
+
 
 class Permit:
     """Leave to send one request; a context manager.
@@ -131,6 +133,11 @@ class Limiter:
         given = Permit(leave, ticket)
         place.inside[given] = now
         return given
+
+    def breakers(self) -> list[tuple[tuple[str], float]]:
+        """How far each destination's breaker is open: 0 closed, 1 half open, 2 open. May be asked by any thread."""
+        places = list(self._places.items())
+        return [((label,), _OPENNESS[breaker.state]) for label, place in places if (breaker := place.breaker)]
 
     def __len__(self) -> int:
         """How many destinations it remembers."""

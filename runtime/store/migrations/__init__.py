@@ -7,5 +7,5 @@ It runs in a transaction. For what PostgreSQL does outside of one only it may co
 and can be repeated (see ``v0003_many.py``): the lock against other processes holds on.
 """
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest revision. Known here so that a current database is recognised without loading Alembic."""

@@ -1,4 +1,4 @@
-"""Every page in a real browser: nothing fails, by mouse, by keyboard, and without its script; and Temporal's UI."""
+"""Every page in a real browser: it works by mouse, by keyboard, and without its script; and Temporal's UI."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -13,12 +14,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from gateway.api.app import application, bounded
+from gateway.api import app as api_app
 from gateway.api.authentication import Keys
 from gateway.client import Heard
 from gateway.entries import Entered
 from runtime.api_key import SCOPES, ApiKey, Scope, make_token
 from runtime.store import Store
+from tests.gateway.api.routes import application
 
 
 @dataclass
@@ -116,19 +118,20 @@ Opening = Callable[..., Awaitable[Api]]
 @pytest.fixture
 async def opening(store: Store) -> AsyncIterator[Opening]:
     """Opens the API with these options."""
-    opened: list[httpx.AsyncClient] = []
+    async with AsyncExitStack() as opened:
 
-    async def make(*, rate: float = 10_000, origins: Sequence[str] = ()) -> Api:
-        client, keys = Client(store), Keys(store, rate=rate)
-        app = application(cast("Any", client), keys, origins=origins)
-        http = httpx.AsyncClient(transport=httpx.ASGITransport(bounded(app)), base_url="http://test")
-        opened.append(http)
-        made = Api(client, keys, app, http, "")
-        return made.holding(await made.key())
+        async def make(*, rate: float = 10_000, origins: Sequence[str] = ()) -> Api:
+            client, keys = Client(store), Keys(store, rate=rate)
+            if origins:
+                app = api_app.application(cast("Any", client), keys, origins=origins)
+            else:
+                app = opened.enter_context(application(client, keys))
+            transport = httpx.ASGITransport(api_app.bounded(app))
+            http = await opened.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))
+            made = Api(client, keys, app, http, "")
+            return made.holding(await made.key())
 
-    yield make
-    for http in opened:
-        await http.aclose()
+        yield make
 
 
 @pytest.fixture

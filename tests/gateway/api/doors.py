@@ -17,6 +17,7 @@ from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 from runtime.api_key import SCOPES, ApiKey, Scope, make_token
 from runtime.store import Store
+from tests.gateway.api.routes import application
 
 AUTHORS = Authoring(Setup(zone="Europe/Paris"))
 """One for all tests of a process: each starts processes of its own."""
@@ -56,11 +57,11 @@ async def _key(store: Store, scopes: Sequence[Scope], scenarios: Sequence[str] |
 async def opened(store: Store, temporal: object = None) -> AsyncGenerator[Door]:
     """The API, asked by who may do all."""
     client = ScenarioClient(cast("Any", temporal), store, "Europe/Paris")
-    application = app.bounded(app.application(client, Keys(store), AUTHORS))
     token = await _key(store, SCOPES)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(application),
-        base_url="http://test",
-        headers={"authorization": f"Bearer {token}"},
-    ) as http:
-        yield Door(http, store)
+    with application(client, Keys(store), AUTHORS) as made:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app.bounded(made)),
+            base_url="http://test",
+            headers={"authorization": f"Bearer {token}"},
+        ) as http:
+            yield Door(http, store)

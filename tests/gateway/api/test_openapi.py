@@ -12,6 +12,7 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR  # the specification's own schema
 
+from runtime.version import version
 from tests.gateway.api.conftest import Api
 
 Operation = tuple[str, str, dict[str, Any]]
@@ -26,6 +27,10 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield path, method, operation
+
+
+async def test_it_is_of_this_version(document: dict[str, Any]) -> None:
+    assert document["info"]["version"] == version()
 
 
 def schemas(value: Any) -> Iterator[dict[str, Any]]:

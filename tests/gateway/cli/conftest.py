@@ -7,10 +7,12 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from gateway.cli import program, session
 from gateway.client import Heard
@@ -28,6 +30,8 @@ from gateway.why.why import Why
 from tests.fakes import Ran
 
 Run = Callable[..., Ran]
+_command = cache(typer.main.get_command)
+"""The commands of the program, of which all are made for each run: longer than most of them take."""
 
 
 @pytest.fixture
@@ -36,6 +40,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     for name in ("SCENARIO_STORE", "SCENARIO_DEBUG", "TEMPORAL_ADDRESS", "OTEL_EXPORTER_OTLP_ENDPOINT", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("typer.main.get_command", _command)
 
     def run(*arguments: object) -> Ran:
         status = program.run([str(argument) for argument in arguments])

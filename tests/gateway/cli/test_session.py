@@ -58,8 +58,8 @@ def test_a_store_without_tables_is_named(run: Run, tmp_path: Path) -> None:
     ran = run("deliveries")
     assert ran.status == 1
     assert ran.err == (
-        "scenario: the store .scenario/store.db has no tables yet: start a worker, or publish a scenario, "
-        "to make them\n"
+        "scenario: the store .scenario/store.db has no tables yet: start a worker, or run "
+        "`scenario store upgrade`, to make them\n"
     )
 
 

@@ -41,7 +41,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 def replies(
     drafts: Drafts, schema: dict[str, Any] | None, behind: str = "", seed: int = 0, count: int = 200
 ) -> list[dict[str, Any]]:
-    return [made_by(drafts, schema, behind, seed).made(number) for number in range(1, count + 1)]
+    made = made_by(drafts, schema, behind, seed)
+    return [made.made(number) for number in range(1, count + 1)]
 
 
 def made_by(drafts: Drafts, schema: dict[str, Any] | None, behind: str = "", seed: int = 0) -> Replies:

@@ -14,7 +14,8 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import psycopg
 import pytest
 
 from runtime.store import Store
+from runtime.store.migration import upgrade
 
 INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
 
@@ -66,6 +68,7 @@ class Server:
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._command = [str(self._programs / "postgres"), "-D", data, *options]
+        self._made: list[str] = []  # schemas with tables, and without rows
         self.begin()
 
     def begin(self) -> None:
@@ -93,6 +96,25 @@ class Server:
         name = f"t{uuid.uuid4().hex}"
         with self.connect() as connection:
             connection.execute(f"CREATE SCHEMA {name}".encode())
+        return self._url(name)
+
+    @contextmanager
+    def made(self) -> Generator[str]:
+        """The URL of a place that may have its tables already, but no row. Others get it later."""
+        name = self._made.pop() if self._made else f"t{uuid.uuid4().hex}"
+        with self.connect() as connection:
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}".encode())
+        yield self._url(name)
+        with self.connect() as connection:
+            tables = connection.execute(
+                "SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables "
+                "WHERE schemaname = %s AND tablename <> 'scenario_store_version'",
+                (name,),
+            ).fetchall()
+            connection.execute(f"TRUNCATE {', '.join(table for (table,) in tables)} RESTART IDENTITY".encode())
+        self._made.append(name)
+
+    def _url(self, name: str) -> str:
         host, options = quote(str(self.folder), safe=""), quote(f"-csearch_path={name}", safe="")
         return f"postgresql://postgres@/postgres?host={host}&options={options}"
 
@@ -177,11 +199,22 @@ def postgresql_url(postgresql: Server) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database; in tests that ask for `store`, one that may have its tables already."""
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/new/store.db"
-    return request.getfixturevalue("postgresql_url")
+        yield f"sqlite+aiosqlite:///{tmp_path}/new/store.db"
+    elif "store" not in request.fixturenames:
+        yield request.getfixturevalue("postgresql_url")
+    else:
+        server: Server = request.getfixturevalue("postgresql")
+        with server.made() as made:
+            yield made
+
+
+@pytest.fixture
+def _migrating(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The migrations are run, instead of copying what they made."""
+    monkeypatch.setattr("runtime.store.store.upgrade", upgrade)
 
 
 @pytest.fixture

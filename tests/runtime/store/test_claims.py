@@ -95,13 +95,6 @@ async def test_where_no_cap_applies_the_store_is_not_asked() -> None:
     assert await claims.claim(claim("msg_1"), [cap(1, "7d", "email", "wax")], UTC) is None
 
 
-async def test_old_places_are_forgotten(store: Store) -> None:
-    for number in range(3):
-        await store.claim(claim(f"msg_{number}", claimed_at=NOW + number * DAY), [cap(9, "7d")], UTC)
-    await store.prune_claims(NOW + DAY)
-    assert await ids(store) == ["msg_1", "msg_2"]
-
-
 async def test_what_no_database_can_keep_counts_all_the_same(store: Store) -> None:
     odd = claim("msg\x00", "\ud800é", claimed_at=NOW.astimezone(PARIS))
     assert [await store.claim(odd, [cap(1, "day")], UTC) for _ in range(2)] == [None, None]

@@ -17,6 +17,7 @@ from runtime.store.schema import metadata
 from runtime.store.store import connect
 from tests.runtime.store.conftest import Server, migrate
 
+pytestmark = pytest.mark.usefixtures("_migrating")
 ROOT = Path(__file__).parents[3]
 MIGRATE = """
 import asyncio, sys
@@ -153,7 +154,9 @@ async def test_tables_are_not_made_where_the_caller_says_no(url: str) -> None:
         with pytest.raises(StoreMissing, match=r"^There is no store at "):
             await migrate(url, migrate=False)
     assert await on(url, tables) == set()  # SQLite makes a file for it
-    with pytest.raises(StoreOutdated, match="has no tables yet: start a worker, or publish a scenario, to make them"):
+    with pytest.raises(
+        StoreOutdated, match="has no tables yet: start a worker, or run `scenario store upgrade`, to make"
+    ):
         await migrate(url, migrate=False)
     assert await on(url, tables) == set()
     await migrate(url)
@@ -170,6 +173,26 @@ async def test_tables_of_an_earlier_release_are_not_brought_up_to_date_where_the
     await on(url, downgrade)
     with pytest.raises(StoreOutdated, match="has the tables of an earlier release: start a worker of this release"):
         await migrate(url, migrate=False)
+
+
+async def test_tables_are_waited_for_where_the_caller_says_no_and_has_patience(
+    url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate(url)
+
+    def downgrade(connection: Connection) -> None:
+        connection.execute(text("UPDATE scenario_store_version SET version_num = '0001'"))
+
+    def upgraded(connection: Connection) -> None:
+        connection.execute(text(f"UPDATE scenario_store_version SET version_num = '{HEAD}'"))
+
+    await on(url, downgrade)
+    monkeypatch.setattr("runtime.store.store.PAUSE", 0.01)
+    waiting = asyncio.create_task(migrate(url, migrate=False, patience=60))
+    while "tables of an earlier release" not in caplog.text:
+        await asyncio.sleep(0.01)
+    await on(url, upgraded)
+    await waiting
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

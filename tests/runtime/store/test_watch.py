@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
+from runtime.process.watch import Watch, watching
 from runtime.store import Store, StoreError, StoreUnavailable
 from runtime.store.sqlite import SQLite
-from runtime.store.watch import Watch, watching
 from tests.runtime.store.conftest import Server, migrate
 
 SECRET = "s3cr3t-pa55"

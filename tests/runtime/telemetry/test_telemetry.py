@@ -1,6 +1,7 @@
 """Traces are sent where OpenTelemetry's variables say, and hold nobody up; metrics are there for who comes for them."""
 
 import asyncio
+import gzip
 import re
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
@@ -21,31 +23,35 @@ from temporalio.worker import Worker
 from runtime.connection import connect
 from runtime.errors import LocalError, SettingsError
 from runtime.local.devserver import DevServer
+from runtime.local.received import Received
 from runtime.local.receiver import Receiver
-from runtime.process.ports import HOST, free_port
+from runtime.process.ports import HOST
 from runtime.process.slots import ActivityWorker
+from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry, provider_of, temporal_runtime, wanted
+from runtime.version import version
 
 ROOT = Path(__file__).parents[3]
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 
 
 @pytest.mark.parametrize(
-    ("environ", "answer"),
+    ("environ", "traces", "metrics"),
     [
-        ({}, False),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, False),
-        (ENDPOINT, True),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, True),
-        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:4318/v1/metrics"}, False),
-        (ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"}, False),
-        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"}, False),
-        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "console, otlp"}, True),
-        (ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True),
+        ({}, False, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, False, False),
+        (ENDPOINT, True, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, True, False),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:4318/v1/metrics"}, False, True),
+        (ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"}, False, False),
+        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"}, False, True),
+        (ENDPOINT | {"OTEL_METRICS_EXPORTER": "prometheus"}, True, False),
+        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "console, otlp"}, True, True),
+        (ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True, True),
     ],
 )
-def test_the_environment_says_whether_to_trace(environ: dict[str, str], answer: bool):
-    assert wanted(environ) is answer
+def test_the_environment_says_what_is_sent(environ: dict[str, str], traces: bool, metrics: bool):
+    assert (wanted(environ), wanted(environ, "metrics")) == (traces, metrics)
 
 
 def test_another_protocol_is_refused():
@@ -77,7 +83,7 @@ def test_the_service_has_a_name(environ: dict[str, str], name: str, monkeypatch:
         monkeypatch.setenv(variable, value)
     resource = provider_of(SimpleSpanProcessor(InMemorySpanExporter())).resource
     assert resource.attributes["service.name"] == name
-    assert resource.attributes["service.version"]
+    assert resource.attributes["service.version"] == version()
 
 
 class Stuck(SpanExporter):
@@ -132,6 +138,56 @@ async def test_a_process_sends_its_traces_by_otlp_and_leaves():
     assert [span.name for scope in resource.scope_spans for span in scope.spans] == ["journey"]
 
 
+async def test_a_process_sends_its_metrics_by_otlp_those_of_the_sdk_among_them(server: DevServer):
+    """By one endpoint, to the same address, with the same headers; those of the last moments too."""
+    code = (
+        "import asyncio\n"
+        "from runtime.connection import connect\n"
+        "from runtime.process.exit import leave\n"
+        "from runtime.telemetry import telemetry\n"
+        "from runtime.telemetry.metrics import LOG_DROPPED\n"
+        "telemetry._PERIOD = 0.1\n"
+        "started = telemetry.Telemetry.start()\n"
+        "LOG_DROPPED.add()\n"
+        "async def run():\n"
+        f"    await connect('{server.address}', runtime=telemetry.temporal_runtime()[0])\n"
+        "    await asyncio.to_thread(input)\n"
+        "asyncio.run(run())\n"
+        "leave(0, started)\n"
+    )
+    environ = {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_HEADERS": "x-key=a%20b", "PATH": ""}
+    seen: dict[str, dict[str, str]] = {}
+    async with Receiver() as collector:
+        environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code), cwd=ROOT, env=environ, stdin=subprocess.PIPE
+        )
+        async with asyncio.timeout(60):
+            while "temporal_request" not in seen:
+                await asyncio.sleep(0.05)
+                seen = sent_to(collector)
+            await process.communicate(b"\n")
+        seen = sent_to(collector)
+    assert process.returncode == 0
+    assert {"scenario.log.dropped", "temporal_request", "temporal_request_latency"} <= seen.keys()
+    assert all(headers["x-key"] == "a b" for headers in seen.values())
+
+
+def sent_to(collector: Receiver) -> dict[str, dict[str, str]]:
+    """The metrics that a collector got, and with which headers."""
+    return {
+        metric.name: dict(request.headers)
+        for request in collector.requests("/v1/metrics")
+        for resource in ExportMetricsServiceRequest.FromString(inflated(request)).resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+
+
+def inflated(request: Received) -> bytes:
+    return gzip.decompress(request.body) if request.body[:2] == b"\x1f\x8b" else request.body
+
+
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
 async def test_a_process_leaves_with_its_status_although_nobody_reads_it(closed: str):
     code = (
@@ -154,8 +210,8 @@ async def greet(address: str) -> str:
 
 
 async def test_metrics_say_how_long_work_waits_and_nothing_of_whom_it_is_about(server: DevServer):
-    port = free_port()
-    client = await connect(server.address, interceptors=[], runtime=temporal_runtime(port, host=HOST))
+    runtime, port = temporal_runtime(exposed=True)
+    client = await connect(server.address, interceptors=[], runtime=runtime)
     queue, identifier = "metrics", "greeting/3028687"
     async with (
         Worker(client, task_queue=queue, workflows=[Greeting]),
@@ -184,11 +240,12 @@ async def test_metrics_say_how_long_work_waits_and_nothing_of_whom_it_is_about(s
         (70_000, "70000 is not a port: choose one from 1024 to 65535 for the metrics"),
     ],
 )
-def test_a_port_for_metrics_that_cannot_be_had_is_one_sentence(port: int, sentence: str):
+async def test_a_port_for_metrics_that_cannot_be_had_is_one_sentence(port: int, sentence: str):
     with socket.create_server((HOST, 0)) as other:
         taken = port or other.getsockname()[1]
         with pytest.raises(LocalError) as caught:
-            temporal_runtime(taken, host=HOST)
+            async with Exposition(taken).served(None):
+                pass
     assert str(caught.value) == sentence.format(port=taken)
 
 

@@ -201,6 +201,14 @@ def test_a_journey_has_one_id_for_a_contact_and_a_key(contact: dict[str, Any], k
         assert journey_id(parse_entry(entry(contact) | {"scenario": scenario}), key) == workflow
 
 
+def test_a_contact_whose_journeys_would_pass_for_anothers_is_refused():
+    for contact in ("a%2Fb", "%2F"):
+        with pytest.raises(EntryError, match=r"^the contact's id has '%2F' in it") as raised:
+            journey_id(parse_entry(entry({"id": contact})), None)
+        assert raised.value.at == ("contact", "id")
+    assert journey_id(parse_entry(entry({"id": "a%2fb%"})), None).endswith("/a%2fb%")
+
+
 def test_a_workflow_id_that_temporal_could_not_keep_is_refused():
     longest = parse_entry(entry({"id": "é" * 50}, key="é" * 50))
     assert len(journey_id(longest, longest.key).encode()) <= LONGEST_WORKFLOW_ID

@@ -1,0 +1,67 @@
+"""What is measured of attempts, in the words of the log of deliveries."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from temporalio import activity
+
+from activities.attempt_log import Ended
+from activities.interface import Channel, Delivery
+from activities.permission import NotYet
+from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, WAIT
+
+_WHY: Final = {"busy": "concurrency", "breaker_open": "breaker", "capped": "cap", "login_left_alone": "login"}
+"""Words of the log of deliveries → those of `scenario.delivery.wait`; others are the same."""
+_TEMPLATE: Final = "template"
+_AT_ONCE: Final = timedelta(minutes=1)
+"""Journeys tell the server of a delivery sooner than that, unless a policy, a hold or a pause was in between."""
+
+
+def ended(attempt: Ended, channel: Channel, info: activity.Info, outcome: str) -> None:
+    """Counts an attempt at its end.
+
+    Args:
+        attempt: The attempt.
+        channel: By what.
+        info: Of the activity.
+        outcome: In the log's word.
+    """
+    ATTEMPTS.add(channel.name, attempt.destination, outcome, "first" if attempt.number == 1 else "retry")
+    if outcome == "delivered":
+        due, back = _due(attempt.delivery, info)
+        DURATION.record(_since(due, info), channel.name, attempt.destination, "yes" if back else "no")
+    elif outcome == "skipped":
+        SKIPPED.add(channel.name, attempt.skip_word or _TEMPLATE)
+
+
+def leaves(delivery: Delivery, channel: Channel, info: activity.Info) -> None:
+    """Measures how soon a journey's first message leaves, where it is one."""
+    if delivery.entered and info.attempt == 1:
+        START_TO_FIRST_SEND.record(_since(datetime.fromtimestamp(delivery.entered, UTC), info), channel.name)
+
+
+def kept_back(channel: Channel, until: NotYet) -> None:
+    """Measures for how long a message is kept back that may not leave yet."""
+    WAIT.record(until.delay.total_seconds(), channel.name, _WHY.get(until.word, until.word))
+
+
+def asked_to_wait(channel: Channel, delay: timedelta) -> None:
+    """Measures for how long the receiver asked to be left alone."""
+    WAIT.record(delay.total_seconds(), channel.name, "retry_after")
+
+
+def _due(delivery: Delivery, info: activity.Info) -> tuple[datetime, bool]:
+    """When the message was due: when its step began; and whether the journey kept it back then.
+
+    That is known to the second. Where the server was told of the delivery within it, that is when, more exactly.
+    """
+    began, told = datetime.fromisoformat(delivery.now), info.scheduled_time
+    late = told - began
+    return (told if timedelta(0) <= late < timedelta(seconds=1) else began), late >= _AT_ONCE
+
+
+def _since(moment: datetime, info: activity.Info) -> float:
+    # Of a server which skips time, or is ahead of this machine, the time is what it says.
+    return (max(datetime.now(UTC), info.started_time) - moment).total_seconds()

@@ -1,0 +1,100 @@
+"""The Temporal Schedule that has the store pruned once a day: kept as the setting says by whichever worker starts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Final
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleCalendarSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleRange,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.interface import JOURNEYS
+from activities.retention import WORKFLOW, Pruning
+from runtime.retention import format_ages, parse_ages
+
+logger = logging.getLogger(__name__)
+
+SCHEDULE: Final = "scenario-retention"
+"""The schedule's id, and the beginning of its workflows' ids."""
+_HOUR: Final = 2  # UTC; with the jitter it begins between 2 and 5, another minute in each namespace
+_JITTER: Final = timedelta(hours=3)
+_MISSED: Final = timedelta(hours=12)  # what came due while the server was down is made up for within this
+_PATIENCE: Final = 10.0
+
+
+async def keep_schedule(client: Client, retention: str | None) -> None:
+    """Makes the schedule what the setting says, and deletes it where there is none.
+
+    Several workers may do so at once. One that may not, or whose server has no schedules, says so in the log, and goes
+    on: journeys do not depend on it. A schedule that somebody has paused stays paused.
+
+    Args:
+        client: Of the namespace that workers poll.
+        retention: The setting SCENARIO_RETENTION.
+    """
+    trouble = ""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await (_keep(client, format_ages(parse_ages(retention))) if retention else _delete(client))
+    except RPCError as error:
+        trouble = f"the Temporal server refused it ({error.status.name})"
+    except TimeoutError:
+        trouble = f"the Temporal server did not answer within {_PATIENCE:g} s"
+    if trouble and retention:  # where none is wanted, there is none, as a rule
+        logger.warning("the schedule %s is not kept: %s; have 'scenario prune' run by other means", SCHEDULE, trouble)
+
+
+async def _keep(client: Client, ages: str) -> None:
+    wanted = _schedule(ages)
+
+    def changed(found: ScheduleUpdateInput) -> ScheduleUpdate | None:
+        there = found.description.schedule
+        if [one.comment for one in there.spec.calendars] == [ages]:
+            return None
+        wanted.state = there.state
+        return ScheduleUpdate(wanted)
+
+    try:
+        await client.create_schedule(SCHEDULE, wanted)
+    except ScheduleAlreadyRunningError:
+        await client.get_schedule_handle(SCHEDULE).update(changed)
+
+
+def _schedule(ages: str) -> Schedule:
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            WORKFLOW,
+            Pruning(ages=ages),
+            id=SCHEDULE,
+            task_queue=JOURNEYS,
+            static_summary=f"delete what is older: {ages}",
+        ),
+        # The comment is what a worker compares: what the workflow is given may be encrypted.
+        spec=ScheduleSpec(
+            calendars=[ScheduleCalendarSpec(hour=[ScheduleRange(_HOUR)], comment=ages)],
+            jitter=_JITTER,
+        ),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_MISSED),
+    )
+
+
+async def _delete(client: Client) -> None:
+    try:
+        await client.get_schedule_handle(SCHEDULE).delete()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise

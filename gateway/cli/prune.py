@@ -1,0 +1,116 @@
+"""The command that deletes what is old: prune."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli import session
+from gateway.cli.options import Format, FormatOption, grouped
+from gateway.cli.progress import progress
+from gateway.terminal import dump, note, say
+
+if TYPE_CHECKING:
+    from runtime.retention import Ages
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Given:
+    """How old what is deleted is at least."""
+
+    deliveries: Annotated[
+        str | None, typer.Option("--deliveries", metavar="AGE", help="attempts, by when they began")
+    ] = None
+    responses: Annotated[
+        str | None, typer.Option("--responses", metavar="AGE", help="what receivers answered; the attempts stay")
+    ] = None
+    entries: Annotated[
+        str | None, typer.Option("--entries", metavar="AGE", help="journeys, by when they were over")
+    ] = None
+    claims: Annotated[str | None, typer.Option("--claims", metavar="AGE", help="places under caps; 92d without it")] = (
+        None
+    )
+    passages: Annotated[str | None, typer.Option("--passages", metavar="AGE", help="people per step and hour")] = None
+    operations: Annotated[
+        str | None, typer.Option("--operations", metavar="AGE", help="operations on many journeys that are over")
+    ] = None
+
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="tell how much there is, and delete nothing")]
+
+
+@grouped
+def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = Format.TEXT) -> None:
+    """Delete from the store what is old, in small batches: journeys go on meanwhile.
+
+    An AGE is 30d, 26w or 2y. Without any, those of SCENARIO_RETENTION. What has an end of its own goes in any case:
+    places under caps after 92 days, soft bounces after 30, answers to requests with an Idempotency-Key after one.
+    Journeys under way stay, and those that 'again:' of a published version needs. Ctrl-C stops it between two batches;
+    run it again to go on.
+    """
+    from runtime.pruning import VACUUM, Pruning
+
+    ages = _ages(given)
+    rows = Counter[str]()
+    is_over = False
+
+    async def work() -> tuple[str, ...]:
+        async with session.stored(migrate=False) as store:
+            pruning, now = Pruning(store), datetime.now(UTC)
+            if dry_run:
+                agenda = await pruning.agenda(ages, now)
+                for job in agenda.jobs:
+                    rows[job.table] += await store.old(job)
+                return agenda.kept
+            with progress("deleting", None, lambda: f"{rows.total():,} rows"):
+                return (await pruning.run(ages, now, told=told)).kept
+
+    def told(table: str, deleted: int) -> None:
+        rows[table] += deleted
+
+    kept: tuple[str, ...] = ()
+    try:
+        kept = asyncio.run(work())
+        is_over = True
+    finally:
+        if not (is_over or rows):
+            pass  # it never began, and why is said elsewhere
+        elif form is Format.JSON:
+            dump({"rows": rows, "dry_run": dry_run, "finished": is_over, "kept": kept, "vacuum": VACUUM})
+        else:
+            _tell(rows, kept, dry_run=dry_run, is_over=is_over)
+
+
+def _tell(rows: Counter[str], kept: tuple[str, ...], *, dry_run: bool, is_over: bool) -> None:
+    from runtime.pruning import VACUUM
+
+    what = ", ".join(f"{n:,} {table.replace('_', ' ')}" for table, n in rows.items() if n)
+    if not what:
+        say("nothing is old enough")
+    else:
+        say(f"{what}: nothing was deleted" if dry_run else f"deleted {what}")
+    for sentence in kept:
+        note(f"scenario: {sentence}")
+    if not is_over:
+        note("scenario: stopped: run it again to go on")
+    elif what and not dry_run:
+        note(f"scenario: {VACUUM}")
+
+
+def _ages(given: _Given) -> Ages:
+    from runtime.retention import RetentionError, parse_age, parse_ages
+    from runtime.settings import Settings
+
+    said = {field.name: text for field in fields(given) if (text := getattr(given, field.name)) is not None}
+    if not said:
+        configured = Settings().retention
+        return parse_ages(configured) if configured else {}
+    try:
+        return {what: parse_age(what, text) for what, text in said.items()}
+    except RetentionError as error:
+        raise typer.BadParameter(str(error)) from None

@@ -1,0 +1,85 @@
+"""Notices within seconds that the process lacks something, before somebody asks why journeys stand still."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+from runtime.errors import SetupError
+from runtime.store.errors import StoreError
+
+logger = logging.getLogger(__name__)
+
+EVERY: Final = 3.0
+"""Seconds between two looks."""
+PATIENCE: Final = 5.0
+"""Seconds that a look may take."""
+
+
+class Looked(Protocol):
+    """What is watched: the store, or what Temporal says of this worker."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    async def check(self) -> None: ...  # noqa: D102
+
+
+class Watch:
+    """What is known of something that a process needs.
+
+    Args:
+        looked: What is looked at. Its check raises a `StoreError` or a `SetupError` where it cannot be used.
+        what: It, at the start of a sentence, before its name.
+        patience: Seconds that a look may take.
+    """
+
+    def __init__(self, looked: Looked, what: str = "The store", *, patience: float = PATIENCE) -> None:
+        self._looked, self._what, self._patience = looked, what, patience
+        self.trouble: str | None = None
+        """Why it could not be used at the last look, or None."""
+
+    async def look(self) -> None:
+        """Looks, and logs what has changed since the last look."""
+        trouble, unforeseen = None, None
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._looked.check()
+        except TimeoutError:
+            trouble = f"{self._what} {self._looked.name} does not answer: check that it is running."
+        except (StoreError, SetupError) as error:
+            trouble = str(error)
+        except Exception as error:  # whatever it is: who does not look any more takes it for well
+            trouble = f"{self._what} {self._looked.name} cannot be looked at ({type(error).__name__})."
+            unforeseen = error
+        if trouble not in (None, self.trouble):
+            logger.error("%s", trouble, exc_info=unforeseen)
+        elif trouble is None and self.trouble is not None:
+            logger.info("%s %s can be used again.", self._what, self._looked.name)
+        self.trouble = trouble
+
+
+@asynccontextmanager
+async def watching(looked: Looked, what: str = "The store", *, every: float = EVERY) -> AsyncGenerator[Watch]:
+    """Looks at something again and again.
+
+    Args:
+        looked: What is looked at.
+        what: It, at the start of a sentence.
+        every: Seconds between two looks.
+    """
+    watch = Watch(looked, what)
+
+    async def run() -> None:
+        while True:
+            await watch.look()
+            await asyncio.sleep(every)
+
+    task = asyncio.create_task(run(), name=f"watch {looked.name}")
+    try:
+        yield watch
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

@@ -1,0 +1,87 @@
+"""How long the store keeps what: ages, as the setting SCENARIO_RETENTION and the command line say them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from scenario.errors import DurationError
+from scenario.time.duration import LONGEST, format_duration, parse_duration
+
+Ages = Mapping[str, timedelta]
+"""By what is kept, for how long. What is not named is kept for ever, unless it has an end of its own (`NATURAL`)."""
+
+LEAST: Final[Ages] = {
+    "deliveries": timedelta(days=1),
+    "responses": timedelta(days=1),
+    "entries": timedelta(days=1),
+    "claims": timedelta(days=32),
+    "passages": timedelta(days=2),
+    "operations": timedelta(days=1),
+}
+"""What ages can be said of, and the least of each: caps look back 31 days by a contact's calendar, statistics a day."""
+
+NATURAL: Final[Ages] = {
+    "claims": timedelta(days=92),
+    "soft_bounces": timedelta(days=30),
+    "answers": timedelta(hours=24),
+}
+"""What is of no use after a while, and how long it is kept where nothing else is said.
+
+Claims: no cap looks further back than 31 days; a delivery that is tried for longer than this takes its place anew. Soft
+bounces count within a week (`scenario.policies.suppression.SOFT_SPAN`). Answers to requests with an ``Idempotency-Key``
+are kept for a day (`runtime.store.api_answers.KEPT`).
+"""
+
+_YEARS: Final = re.compile(r"(\d{1,2})y", re.ASCII)
+_YEAR: Final = timedelta(days=365)
+
+
+class RetentionError(ValueError):
+    """An age that cannot be used, in one sentence."""
+
+
+def parse_age(what: str, text: str) -> timedelta:
+    """How long something is kept: a duration as scenarios have them, or years of 365 days (``2y``).
+
+    Args:
+        what: One of `LEAST`.
+        text: The age.
+
+    Raises:
+        RetentionError: It is none, or too short for what it is of.
+    """
+    years = _YEARS.fullmatch(text.strip())
+    try:
+        age = int(years[1]) * _YEAR if years else parse_duration(text)
+    except DurationError:
+        age = timedelta(0)
+    if not timedelta(0) < age <= LONGEST:
+        raise RetentionError(f"'{text[:40]}' is not an age of {what}: write 30d, 26w or 2y")
+    if age < LEAST[what]:
+        raise RetentionError(f"{what} are needed for {format_duration(LEAST[what])}: keep them for longer than {text}")
+    return age
+
+
+def parse_ages(text: str) -> dict[str, timedelta]:
+    """The ages of a text such as ``deliveries=180d,responses=30d,entries=2y``.
+
+    Raises:
+        RetentionError: It is none.
+    """
+    ages: dict[str, timedelta] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        what, _, age = (word.strip() for word in part.partition("="))
+        if what not in LEAST or what in ages:
+            raise RetentionError(f"'{part[:40]}' is not one of {', '.join(LEAST)}, each once, with its age: entries=2y")
+        ages[what] = parse_age(what, age)
+    if not ages:
+        raise RetentionError("say how long what is kept: deliveries=180d,responses=30d,entries=2y")
+    return ages
+
+
+def format_ages(ages: Ages) -> str:
+    """Writes ages as `parse_ages` reads them, always in one order."""
+    return ",".join(f"{what}={format_duration(ages[what])}" for what in LEAST if what in ages)

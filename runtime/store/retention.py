@@ -1,0 +1,287 @@
+"""Deletes old rows in small batches: each is one statement, for a bounded number of rows by an index, the oldest first.
+
+A row that somebody writes to just now is left for the next time, so that nobody waits for anybody; of two who delete at
+once, each takes rows that the other does not. So it may be stopped at any time, repeated, and done in several places.
+
+What `again:` needs of journeys that are over: `never` needs all of a scenario's entries for ever, `after 30d` those of
+the last 30 days; who is under way, or may still reach a goal, is never deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Executable,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from runtime.retention import NATURAL, Ages
+from runtime.store.database import Queries
+from runtime.store.schema import (
+    api_answers,
+    claims,
+    deliveries,
+    entries,
+    operation_items,
+    operations,
+    passages,
+    soft_bounces,
+    versions,
+)
+from scenario.errors import DurationError
+from scenario.time.duration import format_duration, parse_duration
+
+BATCH: Final = 250
+"""Rows of a batch: some milliseconds' work, which is how long others wait for it in SQLite."""
+BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Rows of one kind that are old enough.
+
+    Attributes:
+        name: What they are, and the scenario where it is about one: ``entries/welcome``. Jobs have an order, and none
+            has the name of another.
+        table: What they are counted as.
+        before: Those from before this are to go.
+        scenario: Whose journeys.
+    """
+
+    name: str
+    table: str
+    before: datetime
+    scenario: str = ""
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """What there is to delete.
+
+    Attributes:
+        jobs: In their order; there are always some.
+        kept: What is kept for longer than it was asked for, and why: sentences.
+    """
+
+    jobs: tuple[Job, ...]
+    kept: tuple[str, ...] = ()
+
+    def since(self, place: str) -> tuple[Job, ...]:
+        """The jobs from one on; all, where there is none of that name."""
+        names = [job.name for job in self.jobs]
+        return self.jobs[names.index(place) :] if place in names else self.jobs
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a batch deleted.
+
+    Attributes:
+        rows: How many rows.
+        until: Of when the newest of them was: the next batch begins there.
+        is_last: Whether there are no more of them.
+    """
+
+    rows: int
+    until: datetime
+    is_last: bool
+
+
+class Retention(Queries):
+    """Deletes what is old."""
+
+    def agenda(self, ages: Ages, now: datetime, again: Mapping[str, tuple[int, frozenset[str]]]) -> Agenda:
+        """What there is to delete.
+
+        Args:
+            ages: How long what is kept. What has an end of its own is deleted in any case.
+            now: When.
+            again: What scenarios say as `again:`, see `learn_again`: of others, no entries are deleted.
+        """
+        given = {**NATURAL, **ages}
+        jobs: list[Job] = []
+        kept: list[str] = []
+        for table in _KINDS:
+            age = given.get(_AGE_OF.get(table, table))
+            if age is None:
+                continue
+            if table != "entries":
+                jobs.append(Job(table, table, now - age))
+                continue
+            for scenario, (_, words) in sorted(again.items()):
+                needed = max((_needed(word) for word in words), default=timedelta(0))
+                if needed == timedelta.max:
+                    kept.append(f"{scenario} keeps all its entries: a version of it says 'again: never'")
+                    continue
+                if needed > age:
+                    kept.append(
+                        f"{scenario} keeps its entries for {format_duration(needed)}, as 'again:' of a version needs"
+                    )
+                jobs.append(Job(f"entries/{scenario}", "entries", now - max(age, needed), scenario))
+        return Agenda(tuple(jobs), tuple(kept))
+
+    async def learn_again(self, known: dict[str, tuple[int, frozenset[str]]]) -> None:
+        """Finds what scenarios' versions say as `again:`.
+
+        Args:
+            known: By scenario, its newest version that was looked at, and what all of them say. It is filled in as it
+                is found: versions never change, and only newer ones are looked at.
+        """
+        for row in await self._database.read(_NEWEST):
+            name, newest = row["scenario"], row["newest"]
+            seen, words = known.get(name, (0, frozenset[str]()))
+            for version in range(seen + 1, newest + 1):  # one at a time: some are large
+                documents = await self._database.read(_DOCUMENT, {"name": name, "number": version})
+                words |= {_again(one["document"]) for one in documents}
+                known[name] = (version, words)
+
+    async def delete_some(self, job: Job, since: datetime = BEGINNING, most: int = BATCH) -> Batch:
+        """Deletes some of a job's rows, the oldest first.
+
+        Args:
+            job: Which.
+            since: Where the last batch ended: what lies before is not looked at again.
+            most: So many rows at most.
+        """
+        kind = _KINDS[job.table]
+        given: dict[str, Any] = {"since": since, "until": job.before, "most": most}
+        given |= {"whose": job.scenario} if job.scenario else {}
+        rows = await self._database.write(_deleting(job.table, self._database.one_writer), given)
+        if kind.at is None:
+            return Batch(len(rows), since, not rows)
+        return Batch(len(rows), max((row["at"] for row in rows), default=since), len(rows) < most)
+
+    async def old(self, job: Job) -> int:
+        """How many rows a job is about, as it stands."""
+        given = {"since": BEGINNING, "until": job.before} | ({"whose": job.scenario} if job.scenario else {})
+        kind = _KINDS[job.table]
+        wanted = kind.wanted if job.table != "operation_items" else [operation_items.c.operation.in_(_over)]
+        statement = select(func.count().label("n")).select_from(kind.table).where(*wanted)
+        return (await self._database.read(statement, given))[0]["n"]
+
+
+def _again(document: Mapping[str, Any]) -> str:
+    rules: Mapping[str, Any] = document.get("entry") or {}
+    return str(rules.get("again", "when_finished"))
+
+
+def _needed(again: str) -> timedelta:
+    """How long after its admission an entry counts."""
+    match again:
+        case "never":
+            return timedelta.max
+        case "when_finished" | "always":
+            return timedelta(0)
+        case _:
+            try:
+                return parse_duration(again.removeprefix("after "))
+            except DurationError:  # a word of a later release
+                return timedelta.max
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Rows of a kind.
+
+    Attributes:
+        table: Their table.
+        at: The time by whose index they are found; None: they have none of their own.
+        also: What else must hold of them.
+        instead: What their columns become, where the rows stay.
+    """
+
+    table: Table
+    at: Column[datetime] | None
+    also: Sequence[ColumnElement[bool]] = ()
+    instead: Mapping[str, None] = field(default_factory=dict[str, None])
+
+    @property
+    def wanted(self) -> Sequence[ColumnElement[bool]]:
+        """Which of them are old enough."""
+        return [*self.also, *([self.at >= _since, self.at < _until] if self.at is not None else [])]
+
+    def deleting(self, one_writer: bool) -> Executable:
+        """Deletes some. The rows are named by where they lie: nothing is left for a database to look for.
+
+        Those that somebody writes to, or deletes, too, are passed over, and not waited for. On SQLite none are.
+        """
+        place: ColumnElement[Any] = literal_column(f"{self.table.name}.{'rowid' if one_writer else 'ctid'}")
+        some: Select[Any] = (
+            select(place).select_from(self.table).where(*self.wanted).limit(bindparam("most")).correlate(None)
+        )
+        some = some.with_for_update(skip_locked=True, of=self.table)
+        if self.at is not None:
+            some = some.order_by(self.at)
+        named = place.in_(some) if one_writer else place == func.any(func.array(some.scalar_subquery()))
+        changes = update(self.table).values(self.instead) if self.instead else delete(self.table)
+        told: ColumnElement[Any] = literal_column("1") if self.at is None else self.at
+        return changes.where(named).returning(told.label("at"))
+
+
+_instant = deliveries.c.started_at.type
+_since, _until = bindparam("since", type_=_instant), bindparam("until", type_=_instant)
+_has_items = (
+    select(operation_items.c.operation)
+    .where(operation_items.c.operation == operations.c.id)
+    .limit(1)
+    .correlate(operations)
+    .scalar_subquery()
+)
+_oldest = (
+    select(operations.c.id)
+    .where(operations.c.created_at < _until, operations.c.ended_at < _until, _has_items.is_not(None))
+    .order_by(operations.c.created_at)
+    .limit(1)
+    .scalar_subquery()
+)
+_KINDS: Final[Mapping[str, _Kind]] = {
+    "deliveries": _Kind(deliveries, deliveries.c.started_at),
+    "responses": _Kind(deliveries, deliveries.c.started_at, [deliveries.c.response.is_not(None)], {"response": None}),
+    # By when they were admitted, for which there is an index: none ended before.
+    "entries": _Kind(
+        entries,
+        entries.c.admitted_at,
+        [
+            entries.c.scenario == bindparam("whose"),
+            entries.c.ended_at < _until,
+            or_(entries.c.goal_until.is_(None), entries.c.goal_until < _until),
+        ],
+    ),
+    "claims": _Kind(claims, claims.c.claimed_at),
+    "soft_bounces": _Kind(soft_bounces, soft_bounces.c.bounced_at),
+    "passages": _Kind(passages, passages.c.hour),
+    # Of one operation after the other.
+    "operation_items": _Kind(operation_items, None, [operation_items.c.operation == _oldest]),
+    "operations": _Kind(operations, operations.c.created_at, [operations.c.ended_at < _until, _has_items.is_(None)]),
+    "answers": _Kind(api_answers, api_answers.c.begun_at),
+}
+
+
+@cache
+def _deleting(table: str, one_writer: bool) -> Executable:
+    return _KINDS[table].deleting(one_writer)
+
+
+_AGE_OF: Final = {"operation_items": "operations"}
+TABLES: Final = tuple(_KINDS)
+"""What is deleted, and counted apart."""
+_over = select(operations.c.id).where(operations.c.created_at < _until, operations.c.ended_at < _until)
+_NEWEST = select(versions.c.scenario, func.max(versions.c.version).label("newest")).group_by(versions.c.scenario)
+_DOCUMENT = select(versions.c.document).where(
+    versions.c.scenario == bindparam("name"), versions.c.version == bindparam("number")
+)

@@ -1,0 +1,245 @@
+"""The metrics of journeys and deliveries: every instrument, its name, its labels and what it says, in one place.
+
+    ATTEMPTS.add("webhook", "wax", "delivered", "first")
+    DURATION.record(0.31, "webhook", "wax")
+
+Where nobody asked for metrics (`runtime.telemetry.telemetry.Telemetry`), there is no meter and these do nothing. Values
+of labels are given in the order in which they are declared, so that no place can add a label of its own; they are words
+and names, never ids, addresses or anything of a contact. Of names that people choose, only so many are told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+
+SCOPE: Final = "scenario"
+"""The instrumentation scope of all of them."""
+MOST_NAMES: Final = 1_000
+"""So many scenarios, and so many destinations, are told apart."""
+OTHER: Final = "other"
+"""What all further ones are called."""
+
+Labels = tuple[str | int | None, ...]
+Rows = Iterable[tuple[Labels, float]]
+"""What a gauge reads: values of its labels, and a number."""
+
+_NAMED: Final = {"scenario": "scenario", "destination": "destination", "server.address": "destination"}
+_known: dict[str, set[str]] = {what: set() for what in _NAMED.values()}
+_meter = metrics.get_meter(SCOPE)
+
+
+@dataclass(eq=False)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: In OpenTelemetry's form. Prometheus' is made from it and the unit.
+        unit: As UCUM spells it; ``{…}`` is only for people.
+        labels: Their names, in the order in which values are given.
+        meaning: For the documentation.
+    """
+
+    name: str
+    unit: str
+    labels: tuple[str, ...]
+    meaning: str
+
+    def attributes(self, values: Sequence[str | int | None]) -> dict[str, str | int]:
+        """Values of the labels under their names; those that are None are left out."""
+        named: dict[str, str | int] = {}
+        for label, value in zip(self.labels, values, strict=True):
+            if value is not None:
+                named[label] = _bounded(_NAMED[label], str(value)) if label in _NAMED else value
+        return named
+
+
+@dataclass(eq=False)
+class Counter(Metric):
+    """A number that only grows."""
+
+    def __post_init__(self) -> None:
+        """Makes the instrument."""
+        self._add = _meter.create_counter(self.name, self.unit, self.meaning).add
+
+    def add(self, *values: str | int | None, number: int = 1) -> None:
+        """Counts."""
+        self._add(number, self.attributes(values))
+
+
+@dataclass(eq=False)
+class Histogram(Metric):
+    """Durations, counted by how long they were.
+
+    Attributes:
+        buckets: Their upper bounds, in seconds.
+    """
+
+    buckets: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Makes the instrument."""
+        self._record = _meter.create_histogram(
+            self.name, self.unit, self.meaning, explicit_bucket_boundaries_advisory=self.buckets
+        ).record
+
+    def record(self, seconds: float, *values: str | int | None) -> None:
+        """Counts one; less than nothing, between clocks that differ, is nothing."""
+        self._record(max(seconds, 0.0), self.attributes(values))
+
+
+@dataclass(eq=False)
+class Gauge(Metric):
+    """Numbers that are read when somebody asks. What is not read then is not there."""
+
+    def __post_init__(self) -> None:
+        """Makes the instrument."""
+        _meter.create_observable_gauge(self.name, [self._observe], self.unit, self.meaning)
+
+    def reads(self, source: Callable[[], Rows] | None) -> None:
+        """Says what is read from now on, from any thread; None: nothing. There is one source at a time."""
+        if source is None:
+            _sources.pop(self.name, None)
+        else:
+            _sources[self.name] = source
+
+    def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
+        source, found = _sources.get(self.name), dict[tuple[tuple[str, str | int], ...], float]()
+        for values, number in () if source is None else source():
+            labels = tuple(self.attributes(values).items())
+            found[labels] = found.get(labels, 0.0) + number  # several may be one of the others
+        return [Observation(number, dict(labels)) for labels, number in found.items()]
+
+
+_sources: dict[str, Callable[[], Rows]] = {}
+
+
+def _bounded(what: str, name: str) -> str:
+    known = _known[what]
+    if name in known:
+        return name
+    if len(known) >= MOST_NAMES:
+        return OTHER
+    known.add(name)
+    return name
+
+
+_HTTP: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""As OpenTelemetry's conventions for HTTP have them."""
+_LONG: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 259_200.0)
+_SHORT: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+ATTEMPTS: Final = Counter(
+    "scenario.delivery.attempts",
+    "{attempt}",
+    ("channel", "destination", "outcome", "attempt"),
+    "attempts to deliver, by how they ended: `delivered`, `retry`, `failed`, `unknown`, `skipped`, `cancelled`; "
+    "`attempt` is `first` or `retry`. What a policy, a limit or a breaker turned away is no attempt",
+)
+DURATION: Final = Histogram(
+    "scenario.delivery.duration",
+    "s",
+    ("channel", "destination", "kept_back"),
+    "from when a message was due until its receiver had it, with all that it waited for; `kept_back` is `yes` or `no`: "
+    "whether quiet hours, a cap, a hold or a pause are in it",
+    buckets=_LONG,
+)
+SKIPPED: Final = Counter(
+    "scenario.delivery.skipped",
+    "{delivery}",
+    ("channel", "reason"),
+    "messages that were not sent, and why: `capped`, `expired`, `no_consent`, `suppressed`, or `template` where the "
+    "template said that there is nothing to send",
+)
+WAIT: Final = Histogram(
+    "scenario.delivery.wait",
+    "s",
+    ("channel", "why"),
+    "how long a message that may not leave yet is kept back, as it is planned each time: `quiet` hours and windows, "
+    "`cap`, `concurrency`, `breaker`, `login` (the mail server refused ours), `retry_after` (the receiver asked for "
+    "it)",
+    buckets=_LONG,
+)
+HTTP_CLIENT: Final = Histogram(
+    "http.client.request.duration",
+    "s",
+    ("server.address", "http.request.method", "http.response.status_code", "error.type"),
+    "requests to receivers of webhooks and to platforms, by destination or host. `error.type` is the status from 400 "
+    "on, or the class of what went wrong where there was no answer",
+    buckets=_HTTP,
+)
+ADMISSION: Final = Counter(
+    "scenario.admission",
+    "{entry}",
+    ("scenario", "outcome", "reason"),
+    "entries, by whether they were `admitted` or `refused`. Reasons are `control` and `holdout` of those that get "
+    "nothing; of a refusal `under_way`, `entered_before`, `too_soon`, `closed`, `condition`, `consent`, `mistaken`, "
+    "`erased`, `other`",
+)
+START_TO_FIRST_SEND: Final = Histogram(
+    "scenario.start_to_first_send",
+    "s",
+    ("channel",),
+    "from a journey's start until its first message was about to leave, where no wait comes before it and nothing "
+    "kept it back",
+    buckets=_SHORT,
+)
+BREAKER_STATE: Final = Gauge(
+    "scenario.breaker.state",
+    "",
+    ("destination",),
+    "of each destination that this process has sent to in the last hour: 0 closed, 1 half open, 2 open (it is left "
+    "alone)",
+)
+LOG_DROPPED: Final = Counter(
+    "scenario.log.dropped",
+    "{row}",
+    (),
+    "rows of the log of deliveries that were lost, since the store was away for too long",
+)
+RETENTION_DELETED: Final = Counter(
+    "scenario.retention.deleted",
+    "{row}",
+    ("table",),
+    "rows that the day's pruning deleted from the store, by table; `responses` were emptied. Those of `scenario prune` "
+    "do not count",
+)
+JOURNEYS: Final = Gauge(
+    "scenario.journeys",
+    "{journey}",
+    ("scenario", "state"),
+    "journeys under way that are `held`, `paused`, or `running`, which is all others, those that wait among them",
+)
+HELD: Final = Gauge(
+    "scenario.held",
+    "{journey}",
+    ("destination", "reason"),
+    "held journeys, by what could not be delivered to, if it was that, and why: `permanent`, `exhausted`, `unknown`, "
+    "`unconfigured`, `template`, `capped`",
+)
+HELD_OLDEST_AGE: Final = Gauge(
+    "scenario.held.oldest_age", "s", (), "how long the journey that is held longest is; 0 where none is"
+)
+BACKLOG: Final = Gauge(
+    "scenario.backlog", "{task}", ("queue",), "tasks that wait at the server for a worker, by task queue"
+)
+BACKLOG_AGE: Final = Gauge("scenario.backlog.age", "s", ("queue",), "how long the oldest of them waits")
+POLLERS: Final = Gauge(
+    "scenario.pollers", "{worker}", ("queue",), "workers that asked for tasks within the last two minutes"
+)
+PROBLEMS: Final = Gauge(
+    "scenario.problems", "{journey}", (), "journeys that stand still, since their workflow tasks fail over and over"
+)
+POLL_AGE: Final = Gauge("scenario.poll.age", "s", (), "how old the figures of those that one worker tells for all are")
+
+OF_ALL: Final = (JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS, PROBLEMS, POLL_AGE)
+"""What one worker tells for all: see `runtime.telemetry.polling`."""
+OF_EACH: Final[tuple[Metric, ...]] = (
+    *(ATTEMPTS, DURATION, SKIPPED, WAIT, HTTP_CLIENT, ADMISSION, START_TO_FIRST_SEND, BREAKER_STATE, LOG_DROPPED),
+    RETENTION_DELETED,
+)
+"""What each process tells of itself."""

@@ -1,0 +1,297 @@
+"""What the server and the store know of all journeys and queues, told by one worker for all of them.
+
+The workers elect it by a lease. Every half a minute it asks a handful of things, whatever the number of scenarios and
+of journeys, and more seldom where that takes more than a twentieth of the time. Temporal's search cannot group by an
+attribute, so journeys are counted by scenario in the store; of those that are held or paused, which search alone
+knows, some are looked at, and where there are more, the groups that those belong to are counted.
+
+What cannot be found out is not told: figures go, rather than stay as they were, when asking fails or another worker
+has the lease. `scenario.poll.age` says how long that lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple, Protocol
+from uuid import uuid4
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client, WorkflowExecution
+from temporalio.common import SearchAttributeKey
+from temporalio.service import RPCError, RPCStatusCode
+
+from runtime.search_attributes import DESTINATION, HELD_REASON, JOURNEY_STATE, LAST_HELD, SCENARIO_NAME
+from runtime.store.errors import StoreError
+from runtime.telemetry import metrics
+from runtime.telemetry.metrics import OTHER, Gauge, Labels
+
+EVERY: Final = 30.0
+"""Seconds between two rounds."""
+SHARE: Final = 20
+"""A round is followed by a pause of so many times what it took."""
+SELDOM: Final = 300.0
+"""Seconds between two rounds at most: figures that are older say little."""
+LEASE: Final = 60.0
+"""Seconds for which the lease is taken beyond the next round: more than the clocks of two machines differ."""
+LOOKED_AT: Final = 1_000
+"""Held journeys that are looked at, and paused ones: as many as a server gives at a time."""
+GROUPS: Final = 20
+"""Groups that are counted where there are more journeys than that; what is in none of them is in ``other``."""
+WHAT: Final = "metrics"
+"""The lease's name."""
+_RECENT: Final = timedelta(minutes=2)  # since when a worker counts that asked for tasks; it asks every minute at least
+_PATIENCE: Final = timedelta(seconds=5)
+_STORE: Final = 10.0
+_GIVE_UP: Final = 1.0
+_AGES: Final = (90, 30, 7, 1)  # days
+_UNDER_WAY: Final = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running'"
+# What a server says that has no search, or does not know an attribute of newer ones.
+_UNABLE: Final = (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED)
+
+Figures = dict[Gauge, list[tuple[Labels, float]]]
+
+logger = logging.getLogger(__name__)
+
+
+class Known(Protocol):
+    """What is asked of the store."""
+
+    async def lease(self, what: str, holder: str, *, now: datetime, until: datetime) -> bool: ...  # noqa: D102
+    async def give_up(self, what: str, holder: str) -> None: ...  # noqa: D102
+    async def counts(self) -> dict[tuple[str, int], int]: ...  # noqa: D102
+
+
+class _Looked(NamedTuple):
+    """Journeys in a state: how many there are, and some of them."""
+
+    total: int
+    some: Sequence[WorkflowExecution]
+
+
+class Poller:
+    """One worker's part in it.
+
+    Args:
+        client: Of the server.
+        store: Knows the lease, and the journeys.
+        queues: The task queues; whether each is one of workflows.
+        clock: Seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        store: Known,
+        queues: Mapping[str, bool],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client, self._store, self._queues, self._clock = client, store, queues, clock
+        self._holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
+        self._figures: Figures | None = None
+        self._since = 0.0
+        self._troubles: dict[str, str] = {}
+        self._parts = {"queues": self._queued, "journeys": self._journeys, "problems": self._problems}
+
+    @property
+    def figures(self) -> Figures:
+        """What is told at the moment; nothing where another worker tells it."""
+        if self._figures is None:
+            return {}
+        return {**self._figures, metrics.POLL_AGE: [((), self._clock() - self._since)]}
+
+    async def round(self, pause: float) -> None:
+        """Asks everything once, if this worker is the one to do so.
+
+        Args:
+            pause: Seconds until the next round at the earliest.
+        """
+        now = datetime.now(UTC)
+        until = now + timedelta(seconds=pause + LEASE)
+        try:
+            async with asyncio.timeout(_STORE):
+                elected = await self._store.lease(WHAT, self._holder, now=now, until=until)
+        except (StoreError, TimeoutError) as error:
+            elected = False
+            self._tell("lease", error)
+        else:
+            self._troubles.pop("lease", None)
+        if not elected:
+            self._figures = None
+            return
+        if self._figures is None:
+            self._figures, self._since = {}, self._clock()
+        found: Figures = {}
+        began, whole = self._clock(), True
+        for name, part in self._parts.items():
+            try:
+                async with asyncio.timeout(EVERY):
+                    found |= await part()
+            except Exception as error:  # whatever it is: the next round may go well
+                self._tell(name, error)
+                whole = whole and isinstance(error, RPCError) and error.status in _UNABLE
+            else:
+                self._troubles.pop(name, None)
+        self._figures = found
+        if whole:
+            self._since = began
+
+    async def run(self) -> None:
+        """Asks again and again."""
+        pause = EVERY
+        while True:
+            began = self._clock()
+            await self.round(pause)
+            pause = min(max(EVERY, SHARE * (self._clock() - began)), SELDOM)
+            await asyncio.sleep(pause)
+
+    async def close(self) -> None:
+        """Lets another worker tell it."""
+        if self._figures is not None:
+            self._figures = None
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(_GIVE_UP):
+                    await self._store.give_up(WHAT, self._holder)
+
+    def _tell(self, what: str, error: Exception) -> None:
+        said = error.status.name if isinstance(error, RPCError) else type(error).__name__
+        if self._troubles.get(what) != said:
+            logger.warning("the metrics of all workers together lack the %s (%s): trying again", what, said)
+        self._troubles[what] = said
+
+    async def _queued(self) -> Figures:
+        found: Figures = {metrics.BACKLOG: [], metrics.BACKLOG_AGE: [], metrics.POLLERS: []}
+        recent = datetime.now(UTC) - _RECENT
+        for queue, steers in self._queues.items():
+            kind = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW if steers else TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+            answer = await self._client.workflow_service.describe_task_queue(
+                DescribeTaskQueueRequest(
+                    namespace=self._client.namespace,
+                    task_queue=TaskQueue(name=queue),
+                    task_queue_type=kind,
+                    report_stats=True,
+                ),
+                timeout=_PATIENCE,
+            )
+            seen = [one for one in answer.pollers if one.last_access_time.ToDatetime(UTC) > recent]
+            found[metrics.POLLERS].append(((queue,), len({one.identity for one in seen})))
+            if answer.HasField("stats"):
+                age = answer.stats.approximate_backlog_age.ToTimedelta().total_seconds()
+                found[metrics.BACKLOG].append(((queue,), answer.stats.approximate_backlog_count))
+                found[metrics.BACKLOG_AGE].append(((queue,), age))
+        return found
+
+    async def _problems(self) -> Figures:
+        return {metrics.PROBLEMS: [((), await self._count("TemporalReportedProblems IS NOT NULL"))]}
+
+    async def _journeys(self) -> Figures:
+        async with asyncio.timeout(_STORE):
+            counted = await self._store.counts()
+        running: Counter[str] = Counter()
+        for (scenario, _), number in counted.items():
+            running[scenario] += number
+        held, paused = await self._look("held"), await self._look("paused")
+        found: Figures = {metrics.JOURNEYS: []}
+        for state, looked in (("held", held), ("paused", paused)):
+            for (scenario,), number in (await self._grouped(state, looked, SCENARIO_NAME)).items():
+                found[metrics.JOURNEYS].append(((scenario, state), number))
+                running[scenario] -= number
+        found[metrics.JOURNEYS] += [((scenario, "running"), max(number, 0)) for scenario, number in running.items()]
+        found[metrics.HELD] = list((await self._grouped("held", held, DESTINATION, HELD_REASON)).items())
+        found[metrics.HELD_OLDEST_AGE] = [((), await self._oldest(held))]
+        return found
+
+    async def _look(self, state: str) -> _Looked:
+        """Some of the journeys in a state: those that came in last."""
+        query = _in(state)
+        total = await self._count(query)
+        return _Looked(total, await self._some(query) if total else [])
+
+    async def _grouped(self, state: str, looked: _Looked, *by: SearchAttributeKey[str]) -> dict[tuple[str, ...], int]:
+        """How many journeys in a state have the same values of some attributes."""
+        groups = Counter(tuple(one.typed_search_attributes.get(key) or "" for key in by) for one in looked.some)
+        if looked.total <= LOOKED_AT:
+            return dict(groups)
+        found = {
+            group: await self._count(f"{_in(state)} AND {_having(by, group)}")
+            for group, _ in groups.most_common(GROUPS)
+        }
+        if (others := looked.total - sum(found.values())) > 0:
+            rest = (OTHER,) * len(by)
+            found[rest] = found.get(rest, 0) + others
+        return found
+
+    async def _oldest(self, held: _Looked) -> float:
+        """Seconds since the first of the held journeys was; where there are many, since the first of the oldest."""
+        some = list(held.some)
+        if held.total > LOOKED_AT:
+            for days in _AGES:  # nobody was held before it came in
+                since = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
+                if old := await self._some(f"{_in('held')} AND StartTime < '{since}'"):
+                    some += old
+                    break
+        noted: list[Any] = [(await one.memo()).get(LAST_HELD) or {} for one in some]
+        moments = [datetime.fromisoformat(one["at"]) for one in noted if one.get("at")]
+        return (datetime.now(UTC) - min(moments)).total_seconds() if moments else 0.0
+
+    async def _count(self, query: str) -> int:
+        return (await self._client.count_workflows(f"{_UNDER_WAY} AND {query}", rpc_timeout=_PATIENCE)).count
+
+    async def _some(self, query: str) -> Sequence[WorkflowExecution]:
+        listed = self._client.list_workflows(
+            f"{_UNDER_WAY} AND {query}", page_size=LOOKED_AT, limit=LOOKED_AT, rpc_timeout=_PATIENCE
+        )
+        await listed.fetch_next_page()
+        return listed.current_page or []
+
+
+def _in(state: str) -> str:
+    return f"{JOURNEY_STATE.name} = '{state}'"
+
+
+def _having(keys: Sequence[SearchAttributeKey[str]], values: Sequence[str]) -> str:
+    """What have these values, as search takes it; the empty one is that of what has none."""
+    said = zip((key.name for key in keys), values, strict=True)
+    return " AND ".join(f"{name} = {_quoted(value)}" if value else f"{name} IS NULL" for name, value in said)
+
+
+def _quoted(text: str) -> str:
+    """A text as search takes it."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+@asynccontextmanager
+async def telling(client: Client, store: Known, queues: Mapping[str, bool]) -> AsyncGenerator[Poller]:
+    """Takes part in the election, and tells what is known where this worker is elected.
+
+    Args:
+        client: Of the server.
+        store: Knows the lease, and the journeys.
+        queues: The task queues; whether each is one of workflows.
+    """
+    poller = Poller(client, store, queues)
+
+    def reading(gauge: Gauge) -> Callable[[], list[tuple[Labels, float]]]:
+        return lambda: poller.figures.get(gauge, [])
+
+    for gauge in metrics.OF_ALL:
+        gauge.reads(reading(gauge))
+    task = asyncio.create_task(poller.run(), name="metrics-of-all")
+    try:
+        yield poller
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        for gauge in metrics.OF_ALL:
+            gauge.reads(None)
+        await poller.close()

@@ -1,0 +1,170 @@
+"""The alert rules: right, tried both ways, about metrics that there are, with runbooks whose commands there are."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import typer
+import yaml
+
+from gateway.cli.app import app
+from runtime.errors import NotInstalled
+from runtime.local.devserver import find_program
+from runtime.telemetry import metrics
+from tests.deploy.expressions import ALERTS, DEPLOY, GROUPS, RECORDS, RULES, grouped, panels, selectors
+from tests.docs.test_names import anchors
+from tests.documents import COMMAND, DOCS, page
+
+FOLDER: Final = RULES.parent
+TESTS: Final = sorted(FOLDER.glob("*_test.yaml"))
+TRIED: Final[list[dict[str, Any]]] = [yaml.safe_load(path.read_text("utf-8")) for path in TESTS]
+RUNBOOKS: Final = (DOCS / "slo.md").read_text("utf-8")
+EXPRESSIONS: Final = [*RECORDS.values(), *(alert["expr"] for alert in ALERTS.values()), *(text for _, text in panels())]
+OF_OTHERS: Final = {
+    *("up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory_bytes"),
+    *(f"http_server_request_duration_seconds_{part}" for part in ("bucket", "count")),
+}
+"""What Prometheus, its client and FastAPI tell; that they do is seen by `python -m tests.bench.dashboard`."""
+OF_THE_SCRAPE: Final = {"le", "job", "instance"}
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("the program 'promtool' is not installed: it comes with Debian's package prometheus")
+    return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+def test_the_rules_can_be_read() -> None:
+    done = promtool("check", "rules", "--lint-fatal", RULES)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_configuration_for_compose_can_be_read() -> None:
+    done = promtool("check", "config", "--lint-fatal", FOLDER / "prometheus.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_the_alerts_fire_where_they_have_to_and_only_there(path: Path) -> None:
+    done = promtool("test", "rules", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_files_are_tidy() -> None:
+    linter = [sys.executable, "-m", "yamllint", "--strict", "--config-file", str(DEPLOY / "yamllint.yaml"), str(FOLDER)]
+    done = subprocess.run(linter, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_is_tried_with_what_makes_it_fire_and_with_what_does_not(name: str) -> None:
+    cases = [case for one in TRIED for test in one["tests"] for case in test["alert_rule_test"]]
+    mine = [case["exp_alerts"] for case in cases if case["alertname"] == name]
+    fired = [alert for alerts in mine for alert in alerts]
+    assert fired
+    assert [] in mine
+    assert all(set(alert["exp_annotations"]) == {"summary", "description", "runbook_url"} for alert in fired)
+
+
+def test_what_is_tried_is_evaluated_in_an_order() -> None:
+    for one in TRIED:
+        assert one["group_eval_order"] == [group["name"] for group in GROUPS]
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_says_how_bad_it_is_and_what_to_do(name: str) -> None:
+    alert = ALERTS[name]
+    assert alert["labels"]["service"] == "scenario-runner"
+    assert alert["labels"]["severity"] in {"critical", "warning"}
+    assert alert["annotations"]["runbook_url"] == f"slo.md#{name.lower()}"
+    assert name.lower() in anchors(DOCS / "slo.md")
+
+
+def test_the_page_lists_the_alerts() -> None:
+    assert page("slo.md") == RUNBOOKS, f"docs/slo.md is out of date: run `{COMMAND}`"
+
+
+def test_no_runbook_is_about_an_alert_that_is_gone() -> None:
+    after = RUNBOOKS.partition("## What to do")[2]
+    assert re.findall(r"^### (\w+)$", after, re.MULTILINE) == list(ALERTS)
+
+
+@pytest.mark.parametrize("line", re.findall(r"^    scenario (.+)$", RUNBOOKS, re.MULTILINE))
+def test_a_runbooks_command_is_one_of_ours(line: str) -> None:
+    name, *arguments = re.findall(r'"[^"]*"|\S+', line)
+    commands: Any = typer.main.get_command(app)
+    commands.commands[name].make_context(name, arguments)  # raises what is wrong
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"^    temporal (.+?)$", RUNBOOKS, re.MULTILINE))))
+def test_a_runbooks_command_of_temporal_is_one_of_its(line: str) -> None:
+    try:
+        program = find_program()
+    except NotInstalled as missing:
+        pytest.skip(str(missing))
+    words = re.findall(r'"[^"]*"|\S+', line)
+    first = next(number for number, word in enumerate(words) if word.startswith("--"))
+    told = subprocess.run([program, *words[:first], "--help"], capture_output=True, text=True, timeout=60).stdout
+    assert f"temporal {' '.join(words[:first])}" in told
+    assert [word for word in words if word.startswith("--") and f" {word} " not in told] == []
+
+
+def exported() -> dict[str, set[str]]:
+    """Names of our metrics as Prometheus has them, with their labels."""
+    found: dict[str, set[str]] = {}
+    for metric in (*metrics.OF_EACH, *metrics.OF_ALL):
+        name = metric.name.replace(".", "_") + ("_seconds" if metric.unit == "s" else "")
+        labels = {label.replace(".", "_") for label in metric.labels}
+        if isinstance(metric, metrics.Histogram):
+            found |= {f"{name}_{part}": labels for part in ("bucket", "count", "sum")}
+        else:
+            found[f"{name}_total" if isinstance(metric, metrics.Counter) else name] = labels
+    return found
+
+
+def test_every_metric_that_is_asked_for_is_exported() -> None:
+    # The SDK lists its metrics nowhere, but its compiled part holds their names.
+    compiled = importlib.util.find_spec("temporalio.bridge.temporal_sdk_bridge")
+    assert compiled is not None
+    assert compiled.origin is not None
+    ours, native = exported(), Path(compiled.origin).read_bytes()
+    for expression in EXPRESSIONS:
+        for selector in selectors(expression):
+            name = selector.metric
+            if name in OF_OTHERS or name in RECORDS:
+                continue
+            if name.startswith("temporal_"):
+                word = re.sub(r"^temporal_|_seconds_(bucket|count|sum)$|_total$", "", name)
+                assert word.encode() in native, name
+            else:
+                assert name in ours, name
+                assert selector.labels - OF_THE_SCRAPE <= ours[name], selector.text
+
+
+def test_the_job_that_rules_ask_for_is_the_one_that_is_scraped() -> None:
+    jobs = {job["job_name"] for job in yaml.safe_load((FOLDER / "prometheus.yml").read_text("utf-8"))["scrape_configs"]}
+    asked = {job for text in EXPRESSIONS for job in re.findall(r'job="([^"]+)"', text)}
+    assert asked == {"scenario-worker"}
+    assert asked <= jobs
+
+
+@pytest.mark.parametrize(
+    ("expression", "asked", "groups"),
+    [
+        ('sum by (le, a) (rate(x_total{b="1", c=~"2|y"}[5m])) > 0.2', "x_total(b,c)", "a le"),
+        ('q:x > q:x offset 1d and on (e) up{job="w"} == 1', "q:x() q:x() up(job)", "e"),
+        ("absent(x) or vector(0)", "x()", ""),
+    ],
+)
+def test_what_an_expression_asks_for_is_found(expression: str, asked: str, groups: str) -> None:
+    found = [f"{selector.metric}({','.join(sorted(selector.labels))})" for selector in selectors(expression)]
+    assert " ".join(found) == asked
+    assert " ".join(sorted(grouped(expression))) == groups

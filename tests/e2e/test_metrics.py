@@ -1,0 +1,188 @@
+"""The page of metrics of a real worker: ours and those of Temporal's SDK, as Prometheus reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from activities.interface import QUEUES
+from gateway.client import ScenarioClient
+from runtime.connection import connect
+from runtime.local.devserver import DevServer
+from runtime.local.inbox import Inbox
+from runtime.local.receiver import Receiver
+from runtime.process.ports import HOST, free_port
+from runtime.store import Store
+from runtime.telemetry import metrics, polling
+from tests.e2e.conftest import ROOT, SENDER, Stands, environment, publish
+
+MARKS = ("zoe.obrien@example.org", "Zo3-P4YL0AD", "3028687", "CGX0094", "hidden-in-a-path")
+MEASURED = """
+scenario: measured
+trigger: order
+entry: {key: "{{ order.external_id }}", if: order.total_price > 20}
+steps:
+  - webhook: whatsapp
+    url: https://hooks.example.com/hidden-in-a-path/busy
+    body: {order: "{{ order.external_id }}", name: "{{ contact.firstname }}"}
+    retry: {initial_interval: 1s}
+  - email: thanks
+    subject: Thanks
+    text: Hello {{ contact.firstname }}
+  - email: nothing
+    subject: Nothing
+    text: "{% abort 'nothing to say' %}"
+  - webhook: broken
+    url: https://hooks.example.com/hidden-in-a-path/broken
+    body: {order: "{{ order.external_id }}"}
+"""
+NOT_SEEN = {"scenario.delivery.wait", "scenario.retention.deleted"}
+"""What there is nothing to tell of: nobody waited, nothing was pruned."""
+NOT_SURE = {"scenario.journeys", "scenario.held"}
+"""What there may be something to tell of, by the time at which the poller looked. See its own test."""
+# What may be a label's value: words and names. No id of ours or of Temporal's looks like that.
+WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*|[1-5]\d\d|\d+(\.\d+)?|\+Inf|")
+
+Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def read(text: str) -> Series:
+    """What Prometheus would keep of a page."""
+    found: Series = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            assert key not in found, "a series that is there twice"
+            found[key] = sample.value
+    return found
+
+
+def value(series: Series, name: str, **labels: str) -> float:
+    """The sum of the series of a name that have these labels."""
+    return sum(
+        one for (known, having), one in series.items() if known == name and labels.items() <= dict(having).items()
+    )
+
+
+def order(price: float) -> dict[str, Any]:
+    contact = {"id": "3028687", "firstname": "Zo3-P4YL0AD", "email": "zoe.obrien@example.org"}
+    given = {"external_id": f"CGX0094-{price}", "total_price": price}
+    return {"scenario": "measured", "contact": contact, "trigger": {"type": "order", "order": given}}
+
+
+@asynccontextmanager
+async def worker(server: DevServer, store: str, receiver: str, inbox: Inbox, port: int) -> AsyncGenerator[None]:
+    """A worker in a process of its own."""
+    environ = environment(
+        TEMPORAL_ADDRESS=server.address,
+        SCENARIO_STORE=store,
+        SCENARIO_SMTP=inbox.url,
+        SCENARIO_MAIL_FROM=SENDER,
+        TEST_RECEIVER=receiver,
+    )
+    command = (sys.executable, "-m", "tests.e2e.process", "--metrics-port", str(port))
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environ)
+    try:
+        yield
+    finally:
+        process.terminate()
+        assert await process.wait() == 0
+
+
+async def test_a_worker_tells_what_it_does_and_nothing_of_whom_it_is_about(
+    server: DevServer, inbox: Inbox, tmp_path: Path
+) -> None:
+    url, port = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}", free_port()
+    temporal = await connect(server.address, interceptors=[])
+    fail = {"/hooks.example.com/hidden-in-a-path/busy": [503], "/hooks.example.com/hidden-in-a-path/broken": [422] * 9}
+    async with (
+        Store.open(url) as store,
+        Receiver(fail=fail) as receiver,
+        worker(server, url, receiver.url, inbox, port),
+        httpx.AsyncClient() as http,
+    ):
+        client = ScenarioClient(temporal, store)
+        await publish(client, tmp_path, MEASURED)
+        await client.enter(order(25.5), settle=60)
+        refused = await client.enter(order(3.5), settle=0)
+        assert (await refused.result())["outcome"] == "refused"
+        async with asyncio.timeout(90):
+            while True:
+                page = await http.get(f"http://127.0.0.1:{port}/metrics")
+                series = read(page.text)
+                if value(series, "scenario_delivery_attempts_total", outcome="failed"):
+                    break
+                await asyncio.sleep(0.2)
+    assert page.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+    ours = {name for name, _ in series if not name.startswith(("temporal_", "process_"))}
+    for metric in (*metrics.OF_EACH, *metrics.OF_ALL):
+        seen = any(re.match(f"{metric.name.replace('.', '_')}(_|$)", name) for name in ours)
+        assert seen is (metric.name not in NOT_SEEN) or metric.name in NOT_SURE, metric.name
+    webhook = {"channel": "webhook", "destination": "hooks.example.com"}
+    attempts = "scenario_delivery_attempts_total"
+    for outcome, attempt, number in (("retry", "first", 1), ("delivered", "retry", 1), ("failed", "first", 1)):
+        assert value(series, attempts, outcome=outcome, attempt=attempt, **webhook) == number
+    assert value(series, attempts, channel="email", outcome="skipped") == 1
+    assert value(series, "scenario_delivery_duration_seconds_count", **webhook) == 1
+    assert 1 < value(series, "scenario_delivery_duration_seconds_sum", **webhook) < 60  # it was tried again after 1 s
+    assert value(series, "scenario_delivery_skipped_total", channel="email", reason="template") == 1
+    assert value(series, "scenario_admission_total", scenario="measured", outcome="admitted", reason="") == 1
+    assert value(series, "scenario_admission_total", outcome="refused", reason="condition") == 1
+    assert value(series, "scenario_start_to_first_send_seconds_count", channel="webhook") == 1
+    assert value(series, "http_client_request_duration_seconds_count", error_type="503") == 1
+    assert value(series, "http_client_request_duration_seconds_count", http_response_status_code="200") == 1
+    assert value(series, "scenario_breaker_state", destination="hooks.example.com") == 0
+    assert value(series, "scenario_log_dropped_total") == 0
+    assert {dict(labels)["queue"] for name, labels in series if name == "scenario_backlog"} == set(QUEUES)
+    assert value(series, "temporal_activity_task_received_total", task_queue="webhooks") >= 3
+    waited = "temporal_workflow_task_schedule_to_start_latency_seconds_bucket"
+    assert any(name == waited and dict(labels)["le"] == "0.2" for name, labels in series)
+    assert value(series, "process_resident_memory_bytes") > 0
+
+    assert not [mark for mark in MARKS if mark in page.text]
+    assert [said for _, labels in series for _, said in labels if not WORDS.fullmatch(said) and said != HOST] == []
+
+
+HELD = """
+scenario: NAME
+trigger: segment
+steps:
+  - webhook: broken
+    url: https://hooks.example.com/broken
+    body: {contact: "{{ contact.id }}"}
+"""
+
+
+@pytest.mark.parametrize("looked_at", [1000, 1])
+async def test_what_is_held_is_found_by_search(
+    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    """All of them, or where there are many, by the groups that some are in."""
+    monkeypatch.setattr(polling, "LOOKED_AT", looked_at)
+    name = f"stuck-{looked_at}"
+    async with stand(fail={"/hooks.example.com/broken": [422] * 9}) as place:
+        await publish(place.client, tmp_path, HELD.replace("NAME", name))
+        for contact in range(2):
+            await place.client.enter({"scenario": name, "contact": {"id": contact}, "trigger": {"type": "segment"}})
+        poller = polling.Poller(place.client.temporal, place.client.store, {"journeys": True})
+        mine = {(name, "held"): 2.0, (name, "running"): 0.0}
+        async with asyncio.timeout(60):
+            while mine.items() - dict(poller.figures.get(metrics.JOURNEYS, ())).items():
+                await poller.round(30)
+                await asyncio.sleep(0.1)
+        held = dict(poller.figures[metrics.HELD])
+        assert held["hooks.example.com", "permanent"] >= 2
+        [(_, oldest)] = poller.figures[metrics.HELD_OLDEST_AGE]
+        assert oldest > 0
+        for contact in range(2):
+            await place.client.temporal.get_workflow_handle(f"{name}/{contact}").terminate()

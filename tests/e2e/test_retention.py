@@ -1,0 +1,71 @@
+"""The schedule that prunes the store, on a real server: made, changed, removed; and what it starts does delete."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from temporalio.client import Client, ScheduleActionStartWorkflow, ScheduleDescription, ScheduleOverlapPolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.retention_schedule import SCHEDULE, keep_schedule
+from runtime.store import Attempt
+from tests.e2e.conftest import Stands
+
+DAY = timedelta(days=1)
+
+
+async def described(client: Client) -> ScheduleDescription:
+    return await client.get_schedule_handle(SCHEDULE).describe()
+
+
+async def started(client: Client) -> str:
+    """Has the schedule start its workflow; gives its id."""
+    handle = client.get_schedule_handle(SCHEDULE)
+    await handle.trigger()
+    async with asyncio.timeout(60):
+        while not (actions := (await handle.describe()).info.recent_actions):
+            await asyncio.sleep(0.1)
+    return actions[-1].action.workflow_id  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
+
+
+async def test_the_schedule_is_kept_as_the_setting_says_and_prunes(stand: Stands) -> None:
+    async with stand() as place:
+        client, store, now = place.client.temporal, place.client.store, datetime.now(UTC)
+        await store.record(
+            [
+                Attempt(
+                    *(f"msg_{days}", 1, "sale/7", "run", "sale", 1, "hook", "webhook", "wax", "7"),
+                    *(now - days * DAY, 12, "delivered"),
+                )
+                for days in (200, 100)
+            ]
+        )
+        # Two workers that start at once.
+        await asyncio.gather(*(keep_schedule(client, "deliveries=180d,entries=2y") for _ in range(2)))
+        found = (await described(client)).schedule
+        assert found.policy.overlap is ScheduleOverlapPolicy.SKIP
+        assert (found.spec.calendars[0].comment, found.spec.jitter) == ("deliveries=180d,entries=730d", 3 * DAY / 24)
+        assert isinstance(found.action, ScheduleActionStartWorkflow)
+        assert (found.action.workflow, found.action.task_queue) == ("Prune", "journeys")
+
+        run = client.get_workflow_handle(await started(client), result_type=dict)
+        assert run.id.startswith("scenario-retention-")
+        assert (await run.result())["deleted"] == {"deliveries": 1}
+        assert await (await run.describe()).static_summary() == "delete what is older: deliveries=180d,entries=730d"
+        assert [item.delivery_id for item in await store.deliveries()] == ["msg_100"]
+
+        await client.get_schedule_handle(SCHEDULE).pause(note="a migration is under way")
+        await keep_schedule(client, "deliveries=90d")
+        changed = await described(client)
+        assert changed.schedule.spec.calendars[0].comment == "deliveries=90d"
+        assert (changed.schedule.state.paused, changed.schedule.state.note) == (True, "a migration is under way")
+        await keep_schedule(client, "deliveries=90d")
+        assert (await described(client)).info.last_updated_at == changed.info.last_updated_at  # left alone
+
+        for _ in range(2):
+            await keep_schedule(client, None)
+        with pytest.raises(RPCError) as caught:
+            await described(client)
+        assert caught.value.status is RPCStatusCode.NOT_FOUND

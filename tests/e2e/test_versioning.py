@@ -1,0 +1,151 @@
+"""Versioned workers: journeys and their deliveries go on through a change of the current version.
+
+And what Temporal says of them, as long as their namespace is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from pydantic import SecretStr
+from temporalio.api.enums.v1 import VersioningBehavior
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
+
+from activities.interface import JOURNEYS, QUEUES
+from activities.webhook.route import Diverted
+from gateway.client import ScenarioClient
+from runtime import search_attributes
+from runtime.connection import connect
+from runtime.errors import ConnectionFailed
+from runtime.local.devserver import DevServer
+from runtime.process.polls import Polls
+from runtime.process.versioning import BUILD, DEPLOYMENT, deployment_of
+from runtime.settings import Settings
+from runtime.store import Store
+from tests.e2e.conftest import Gate, outcomes, publish
+from worker import running, services, workers
+
+NAMESPACE = "versioned"
+NAME = "scenario-runner"
+STEPS = """
+scenario: versioned
+trigger: segment
+steps:
+  - webhook: before
+    url: https://hooks.example.com/before
+    body: {contact: "{{ contact.id }}"}
+  - wait_for: go
+    for: 1h
+    then:
+      - webhook: after
+        url: https://hooks.example.com/after
+        body: {contact: "{{ contact.id }}"}
+"""
+
+Versions = Callable[..., AbstractAsyncContextManager[Polls]]
+
+
+@pytest.fixture
+async def temporal(server: DevServer) -> Client:
+    """A namespace of its own: a current version would keep work from the workers of other tests."""
+    default = await connect(server.address, interceptors=[])
+    retention = Duration()
+    retention.FromTimedelta(timedelta(days=1))
+    await default.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=NAMESPACE, workflow_execution_retention_period=retention)
+    )
+    client = await connect(server.address, namespace=NAMESPACE, interceptors=[])
+    await search_attributes.ensure(client)
+    return client
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"))
+
+
+@pytest.fixture
+async def client(temporal: Client, settings: Settings) -> AsyncIterator[ScenarioClient]:
+    async with Store.open(settings.store.get_secret_value()) as store:
+        yield ScenarioClient(temporal, store)
+
+
+@pytest.fixture
+def version(temporal: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Versions:
+    """Runs workers of one version, of all queues."""
+    monkeypatch.setattr("runtime.process.slots.LONGEST", 0.0)
+
+    @asynccontextmanager
+    async def serving(build: str | None, gate: Gate) -> AsyncGenerator[Polls]:
+        deployment = deployment_of({DEPLOYMENT: NAME, BUILD: build} if build else {})
+        async with (
+            services(settings, routes=Diverted(gate.url)) as opened,
+            running(made := workers(temporal, opened, QUEUES, deployment)) as crew,
+        ):
+            await crew.polling()
+            yield Polls(temporal, made, JOURNEYS)
+
+    return serving
+
+
+async def run(program: Path, server: DevServer, words: str) -> int:
+    command = [str(program), *words.split(), "--namespace", NAMESPACE, "--address", server.address, "--yes"]
+    return (await asyncio.to_thread(subprocess.run, command, capture_output=True)).returncode
+
+
+async def make_current(server: DevServer, program: Path, build: str) -> None:
+    """As docs/deploying.md has it."""
+    words = f"worker deployment set-current-version --deployment-name {NAME} --build-id {build}"
+    async with asyncio.timeout(60):
+        while await run(program, server, words):  # the version is not known yet
+            await asyncio.sleep(0.2)
+
+
+async def test_journeys_and_deliveries_go_on_with_the_version_that_is_current(
+    server: DevServer, temporal_program: Path, client: ScenarioClient, version: Versions, tmp_path: Path
+) -> None:
+    await publish(client, tmp_path, STEPS)
+    async with Gate(hold=1) as gate:
+        async with version("v1", gate):
+            await make_current(server, temporal_program, "v1")
+            journey = await client.enter(
+                {"scenario": "versioned", "contact": {"id": 1}, "trigger": {"type": "segment"}}, settle=20
+            )
+            await gate.called(1)
+            async with version("v2", gate):
+                await make_current(server, temporal_program, "v2")
+                gate.opened.set()
+        async with version("v2", gate) as polls, asyncio.timeout(60):
+            await client.event("1", "go")
+            result = await journey.result()
+            described = await journey.handle.describe()
+            for _ in range(2 * len(QUEUES)):
+                await polls.check()
+            assert await run(temporal_program, server, "operator namespace delete") == 0
+            said = await trouble(polls)
+    assert [step for step in outcomes(result) if "wait" not in step[0]] == [
+        ("before", "delivered"),
+        ("after", "delivered"),
+    ]
+    info = described.raw_description.workflow_execution_info.versioning_info
+    assert info.behavior == VersioningBehavior.VERSIONING_BEHAVIOR_AUTO_UPGRADE
+    assert info.deployment_version.build_id == "v2"
+    assert said == (f"The Temporal server has no namespace {NAMESPACE} any more: create it again, or stop this worker.")
+
+
+async def trouble(polls: Polls) -> str:
+    """What is wrong, once something is: servers learn of a namespace that is gone some seconds later."""
+    while True:
+        try:
+            await polls.check()
+        except ConnectionFailed as error:
+            return str(error)
+        await asyncio.sleep(0.1)

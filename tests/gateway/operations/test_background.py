@@ -1,0 +1,55 @@
+"""What the progress of an operation says while its journeys cannot be looked for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import ActivityEnvironment
+
+from gateway.client import ScenarioClient
+from gateway.errors import NotAnswered
+from gateway.operations.background import OperationActivities
+from runtime.store import Store, StoredOperation
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RPCError("lost", RPCStatusCode.UNAVAILABLE, b""), "Temporal's search does not answer (UNAVAILABLE, "),
+        (NotAnswered("a/1", "no worker answered"), "no worker answers ("),
+    ],
+)
+async def test_why_no_journeys_are_found_is_told_until_they_are(
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    client = ScenarioClient(cast("Client", None), store)
+    request = {"which": {"destination": "wax"}, "rate": 10.0, "dry_run": False}
+    asked = StoredOperation(
+        id="one", verb="pause", request=request, operator="ann", reason="x", created_at=datetime.now(UTC)
+    )
+    await store.add_operation(asked)
+    failing = True
+
+    async def pages(*_: Any, **__: Any) -> AsyncIterator[list[Any]]:
+        if failing:
+            raise error
+        yield []
+
+    monkeypatch.setattr(client, "select_by_page", pages)
+    survey = OperationActivities(client).survey
+    with pytest.raises(type(error)):
+        await ActivityEnvironment().run(survey, "one")
+    seen = await store.stored_operation("one")
+    assert seen is not None
+    assert seen.surveyed_at is None
+    assert (seen.trouble or "").startswith(said)
+    failing = False
+    await ActivityEnvironment().run(survey, "one")
+    seen = await store.stored_operation("one")
+    assert seen is not None
+    assert (seen.surveyed_at is not None, seen.trouble) == (True, None)

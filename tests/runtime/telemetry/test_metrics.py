@@ -1,0 +1,79 @@
+"""The instruments: what they are called, and what their labels may say."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.telemetry import metrics
+from runtime.telemetry.exposition import Exposition
+from runtime.telemetry.metrics import Counter, Gauge, Histogram
+from tests.documents import COMMAND, DOCS, page
+from tests.measured import Measured, now, provider_with
+
+
+def test_the_documentation_lists_them_all():
+    assert (DOCS / "metrics.md").read_text("utf-8") == page("metrics.md"), f"run {COMMAND}"
+
+
+def test_prometheus_names_them_as_documented():
+    """As its exporter names them, which takes the unit into the name."""
+    exposition, documented = Exposition(0), (DOCS / "metrics.md").read_text("utf-8")
+    meter = provider_with(exposition.reader).get_meter("test")
+    for one in (*metrics.OF_EACH, *metrics.OF_ALL):
+        match one:
+            case Counter():
+                meter.create_counter(one.name, one.unit).add(1)
+            case Histogram():
+                meter.create_histogram(one.name, one.unit).record(1)
+            case _:
+                meter.create_gauge(one.name, one.unit).set(1)
+    lines = exposition.text(None).decode().splitlines()
+    named = {line.split()[2] for line in lines if line.startswith("# TYPE") and "process_" not in line}
+    assert len(named) == len(metrics.OF_EACH) + len(metrics.OF_ALL)
+    assert [name for name in named if f"`{name}`" not in documented] == []
+
+
+def test_a_value_for_a_label_that_there_is_not_is_a_mistake():
+    with pytest.raises(ValueError, match="longer"):
+        metrics.ATTEMPTS.add("webhook", "wax", "delivered", "first", "msg_1")
+
+
+def test_only_so_many_names_are_told_apart(monkeypatch: pytest.MonkeyPatch):
+    measured = Measured(metrics.DURATION)
+    monkeypatch.setattr(metrics, "MOST_NAMES", 2)
+    monkeypatch.setattr(metrics, "_known", {"destination": set[str](), "scenario": set[str]()})
+    for destination in ("wax", "shop", "push", "wax", "mail"):
+        metrics.DURATION.record(1.0, "webhook", destination, "no")
+    assert {name: count for (_, name, _), (count, _) in measured.of(metrics.DURATION).items()} == {
+        "wax": 2, "shop": 1, "other": 2,
+    }  # fmt: skip
+    metrics.ADMISSION.add("wax", "admitted", None)  # scenarios have their own
+
+
+def test_what_no_clock_agrees_on_took_no_time():
+    measured = Measured(metrics.DURATION)
+    metrics.DURATION.record(-3.0, "sms", "clocks", "no")
+    assert measured.of(metrics.DURATION) == {("sms", "clocks", "no"): (1, 0.0)}
+
+
+def test_a_gauge_that_reads_nothing_any_more_is_gone():
+    metrics.POLLERS.reads(lambda: [(("sms",), 2.0)])
+    assert now(metrics.POLLERS) == {("sms",): (2.0, 2.0)}
+    metrics.POLLERS.reads(None)
+    assert now(metrics.POLLERS) == {}
+
+
+def test_each_has_a_name_of_its_own():
+    every = (*metrics.OF_EACH, *metrics.OF_ALL)
+    assert len({one.name for one in every}) == len(every)
+    assert all(isinstance(one, Gauge) for one in metrics.OF_ALL)
+
+
+async def test_the_page_is_ours_alone_where_the_sdk_s_cannot_be_had(caplog: pytest.LogCaptureFixture):
+    exposition = Exposition(0)
+    provider_with(exposition.reader)
+    for _ in range(2):
+        assert b"process_cpu_seconds_total" in exposition.text(1)
+    assert [record.message for record in caplog.records] == [
+        "the metrics of Temporal's SDK cannot be read (ConnectionRefusedError)"
+    ]

@@ -1,0 +1,236 @@
+"""What one worker tells for all: who does, what it asks, and what is told when it cannot be known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
+from temporalio.client import Client
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.service import RPCError, RPCStatusCode
+
+from runtime.search_attributes import DESTINATION, HELD_REASON, LAST_HELD, SCENARIO_NAME
+from runtime.store import AdmissionRequest, Store
+from runtime.telemetry import metrics, polling
+from runtime.telemetry.polling import Poller, telling
+from tests.measured import now
+
+QUEUES = {"journeys": True, "webhooks": False}
+
+
+@dataclass
+class Journey:
+    """A held or paused one, as search knows it."""
+
+    scenario: str
+    destination: str = ""
+    reason: str = ""
+    hours: float = 1.0
+
+    @property
+    def typed_search_attributes(self) -> TypedSearchAttributes:
+        said = ((SCENARIO_NAME, self.scenario), (DESTINATION, self.destination), (HELD_REASON, self.reason))
+        return TypedSearchAttributes([SearchAttributePair(key, value) for key, value in said if value])
+
+    async def memo(self) -> Mapping[str, Any]:
+        return {LAST_HELD: {"at": (datetime.now(UTC) - timedelta(hours=self.hours)).isoformat()}}
+
+
+@dataclass
+class Server:
+    """What the poller asks of Temporal.
+
+    Attributes:
+        held: Those that are.
+        paused: Those that are.
+        counts: What is answered to a query that holds one of these texts.
+        trouble: What it fails with instead, by a text of the query or the call's name.
+        calls: How often it was asked.
+    """
+
+    held: Sequence[Journey] = ()
+    paused: Sequence[Journey] = ()
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    trouble: dict[str, RPCStatusCode] = field(default_factory=dict[str, RPCStatusCode])
+    calls: int = 0
+    namespace: str = "default"
+
+    @property
+    def workflow_service(self) -> Any:
+        return self
+
+    def _asked(self, what: str) -> None:
+        self.calls += 1
+        for part, status in self.trouble.items():
+            if part in what:
+                raise RPCError("no", status, b"")
+
+    async def describe_task_queue(self, request: DescribeTaskQueueRequest, **_: Any) -> Any:
+        del request
+        self._asked("describe_task_queue")
+        answer = DescribeTaskQueueResponse()
+        answer.stats.approximate_backlog_count = 7
+        answer.stats.approximate_backlog_age.FromTimedelta(timedelta(seconds=3))
+        for identity, age in (("a", 1), ("a", 60), ("b", 60), ("gone", 240)):
+            poller = answer.pollers.add(identity=identity)
+            poller.last_access_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=age))
+        return answer
+
+    async def count_workflows(self, query: str, rpc_timeout: timedelta) -> Any:
+        self._asked(query)
+        found = next((number for part, number in self.counts.items() if query.endswith(part)), None)
+        some = self.held if "'held'" in query else self.paused if "'paused'" in query else ()
+        return SimpleNamespace(count=len(some) if found is None else found)
+
+    def list_workflows(self, query: str, **_: Any) -> Any:
+        self._asked(query)
+
+        async def nothing() -> None:
+            return None
+
+        some = self.held if "'held'" in query else self.paused
+        return SimpleNamespace(fetch_next_page=nothing, current_page=some if "StartTime" not in query else some[-1:])
+
+
+@dataclass
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def poller(store: Store) -> Callable[[Server], Poller]:
+    return lambda server: Poller(cast("Client", server), store, QUEUES, clock=Clock())
+
+
+async def admit(store: Store, scenario: str, number: int) -> None:
+    for contact in range(number):
+        asked = AdmissionRequest(
+            scenario=scenario,
+            version=1,
+            contact_id=str(contact),
+            key=None,
+            workflow_id=f"{scenario}/{contact}",
+            run_id="r",
+            again="always",
+            now=datetime.now(UTC),
+            trigger="segment",
+        )
+        await store.admit(asked)
+
+
+async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callable[[Server], Poller]):
+    await admit(store, "welcome", 5)
+    await admit(store, "birthday", 2)
+    held = [Journey("welcome", "wax", "exhausted", 5), Journey("welcome", "wax", "exhausted"), Journey("welcome")]
+    server = Server(held=held, paused=[Journey("birthday")], counts={"TemporalReportedProblems IS NOT NULL": 4})
+    one = poller(server)
+    await one.round(30)
+    told = {gauge.name: dict(rows) for gauge, rows in one.figures.items()}
+    assert told.pop("scenario.held.oldest_age")[()] == pytest.approx(5 * 3600, abs=60)
+    assert told == {
+        "scenario.backlog": {("journeys",): 7, ("webhooks",): 7},
+        "scenario.backlog.age": {("journeys",): 3, ("webhooks",): 3},
+        "scenario.pollers": {("journeys",): 2, ("webhooks",): 2},
+        "scenario.problems": {(): 4},
+        "scenario.held": {("wax", "exhausted"): 2, ("", ""): 1},
+        "scenario.journeys": {
+            ("welcome", "running"): 2, ("birthday", "running"): 1, ("welcome", "held"): 3, ("birthday", "paused"): 1,
+        },
+        "scenario.poll.age": {(): 0},
+    }  # fmt: skip
+    assert server.calls <= 12
+
+
+async def test_of_many_that_are_held_the_groups_are_counted(
+    poller: Callable[[Server], Poller], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(polling, "LOOKED_AT", 3)
+    monkeypatch.setattr(polling, "GROUPS", 2)
+    held = [Journey("welcome", "wax", "exhausted"), Journey("welcome", "wax", "exhausted"), Journey("a'b", hours=99)]
+    counts = {
+        "JourneyState = 'held'": 1000,
+        "Destination = 'wax' AND HeldReason = 'exhausted'": 900,
+        "Destination IS NULL AND HeldReason IS NULL": 30,
+        "ScenarioName = 'welcome'": 940,
+        r"ScenarioName = 'a\'b'": 20,
+    }
+    one = poller(Server(held=held, counts=counts))
+    await one.round(30)
+    assert dict(one.figures[metrics.HELD]) == {("wax", "exhausted"): 900, ("", ""): 30, ("other", "other"): 70}
+    assert dict(one.figures[metrics.JOURNEYS]) == {
+        ("welcome", "held"): 940, ("a'b", "held"): 20, ("other", "held"): 40,
+        ("welcome", "running"): 0, ("a'b", "running"): 0, ("other", "running"): 0,
+    }  # fmt: skip
+    [(_, oldest)] = one.figures[metrics.HELD_OLDEST_AGE]
+    assert oldest == pytest.approx(99 * 3600, abs=60)
+
+
+async def test_one_of_two_tells_it_and_the_other_one_goes_on_when_that_stops(poller: Callable[[Server], Poller]):
+    first, second = poller(Server()), poller(Server())
+    await asyncio.gather(first.round(30), second.round(30))
+    assert sorted(bool(one.figures) for one in (first, second)) == [False, True]
+    if second.figures:
+        first, second = second, first
+    await first.close()
+    assert first.figures == {}
+    await second.round(30)
+    assert second.figures
+    await first.round(30)  # it comes too late
+    assert first.figures == {}
+
+
+async def test_what_cannot_be_found_out_is_gone_not_old_and_logged_once(
+    poller: Callable[[Server], Poller], caplog: pytest.LogCaptureFixture
+):
+    server = Server()
+    one = poller(server)
+    clock = cast("Clock", one._clock)  # pyright: ignore[reportPrivateUsage]
+    await one.round(30)
+    assert metrics.BACKLOG in one.figures
+    server.trouble = {"describe_task_queue": RPCStatusCode.UNAVAILABLE}
+    for _ in range(2):
+        clock.now += 30
+        await one.round(30)
+    assert metrics.BACKLOG not in one.figures
+    assert metrics.PROBLEMS in one.figures
+    assert one.figures[metrics.POLL_AGE] == [((), 60)]
+    assert [record.message for record in caplog.records] == [
+        "the metrics of all workers together lack the queues (UNAVAILABLE): trying again"
+    ]
+    server.trouble.clear()
+    await one.round(30)
+    assert one.figures[metrics.POLL_AGE] == [((), 0)]
+
+
+async def test_what_a_server_does_not_know_makes_the_rest_no_older(poller: Callable[[Server], Poller]):
+    one = poller(Server(trouble={"TemporalReportedProblems": RPCStatusCode.INVALID_ARGUMENT}))
+    cast("Clock", one._clock).now += 30  # pyright: ignore[reportPrivateUsage]
+    await one.round(30)
+    assert metrics.PROBLEMS not in one.figures
+    assert one.figures[metrics.POLL_AGE] == [((), 0)]
+
+
+async def test_gauges_are_there_while_it_is_told_and_gone_with_the_worker(store: Store):
+    async with telling(cast("Client", Server()), store, QUEUES) as one:
+        async with asyncio.timeout(30):
+            while metrics.PROBLEMS not in one.figures:
+                await asyncio.sleep(0.01)
+        assert now(metrics.BACKLOG) == {("journeys",): (7, 7), ("webhooks",): (7, 7)}
+    assert now(metrics.BACKLOG) == {}
+    assert await store.lease("metrics", "another", now=datetime.now(UTC), until=datetime.now(UTC))

@@ -1,0 +1,63 @@
+"""Ages, as the setting and the command line say them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from runtime.errors import SettingsError
+from runtime.retention import NATURAL, RetentionError, format_ages, parse_ages
+from runtime.settings import Settings
+from runtime.store.api_answers import KEPT
+from scenario.policies.caps import LONGEST
+from scenario.policies.suppression import SOFT_SPAN
+
+DAY = timedelta(days=1)
+
+
+def test_ages_are_durations_and_years() -> None:
+    ages = parse_ages("entries=2y, deliveries=180d,responses=26w,")
+    assert ages == {"entries": 730 * DAY, "deliveries": 180 * DAY, "responses": 182 * DAY}
+    assert format_ages(ages) == "deliveries=180d,responses=182d,entries=730d"
+    assert parse_ages(format_ages(ages)) == ages
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "say how long what is kept: deliveries=180d,responses=30d,entries=2y"),
+        (
+            "suppressions=1y",
+            "'suppressions=1y' is not one of deliveries, responses, entries, claims, passages, "
+            "operations, each once, with its age: entries=2y",
+        ),
+        (
+            "entries=1y,entries=2y",
+            "'entries=2y' is not one of deliveries, responses, entries, claims, passages, "
+            "operations, each once, with its age: entries=2y",
+        ),
+        ("entries", "'' is not an age of entries: write 30d, 26w or 2y"),
+        ("entries=-3d", "'-3d' is not an age of entries: write 30d, 26w or 2y"),
+        ("entries=11y", "'11y' is not an age of entries: write 30d, 26w or 2y"),
+        ("claims=31d", "claims are needed for 32d: keep them for longer than 31d"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, sentence: str) -> None:
+    with pytest.raises(RetentionError) as caught:
+        parse_ages(text)
+    assert str(caught.value) == sentence
+
+
+def test_the_setting_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENARIO_RETENTION", "entries=2y")
+    assert Settings().retention == "entries=2y"
+    monkeypatch.setenv("SCENARIO_RETENTION", "claims=3d")
+    with pytest.raises(SettingsError, match=r"^SCENARIO_RETENTION must be ages such as .*claims \(32d at least\)"):
+        Settings()
+
+
+def test_nothing_is_forgotten_while_it_counts() -> None:
+    assert NATURAL["claims"] > LONGEST
+    assert NATURAL["soft_bounces"] > 2 * SOFT_SPAN
+    assert NATURAL["answers"] >= KEPT

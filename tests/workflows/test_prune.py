@@ -1,0 +1,124 @@
+"""The store is pruned by a workflow: in moments, with others between them, from wherever it was."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.interface import JOURNEYS
+from activities.pruning import Prunings
+from activities.retention import PRUNE, WORKFLOW, Pruned, Pruning
+from runtime.store import Store
+from runtime.telemetry.metrics import RETENTION_DELETED
+from tests.measured import Measured
+from workflows.prune import Prune
+from workflows.sandbox import sandbox
+
+
+class Script:
+    """Deletes what the test says."""
+
+    def __init__(self) -> None:
+        self.asked: list[Pruning] = []
+        self.answers: list[Pruned | Exception] = []
+
+    @activity.defn(name=PRUNE.name)
+    async def prune(self, asked: Pruning) -> Pruned:
+        self.asked.append(asked)
+        answer = self.answers.pop(0) if self.answers else Pruned()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+async def client(environment: WorkflowEnvironment, script: Script) -> AsyncIterator[Client]:
+    async with Worker(
+        environment.client,
+        task_queue=JOURNEYS,
+        workflows=[Prune],
+        activities=[script.prune],
+        no_remote_activities=True,
+        workflow_runner=sandbox(),
+    ):
+        yield environment.client
+
+
+async def run(client: Client, argument: Any) -> dict[str, Any]:
+    handle = await client.start_workflow(WORKFLOW, argument, id="scenario-retention", task_queue=JOURNEYS)
+    return await handle.result()
+
+
+async def test_it_goes_on_where_it_was_until_all_is_done(client: Client, script: Script) -> None:
+    at = "2026-01-01T00:00:00+00:00"
+    script.answers = [
+        Pruned(job="deliveries", since=at, deleted={"responses": 7, "deliveries": 2}),
+        OSError("the store is away"),
+        Pruned(job="entries/welcome", since=at, deleted={"deliveries": 3}),
+        Pruned(deleted={"entries": 1}, kept=("once keeps all its entries",)),
+    ]
+    done = await run(client, {"ages": "deliveries=180d"})
+    assert done == {
+        "deleted": {"responses": 7, "deliveries": 5, "entries": 1},
+        "kept": ["once keeps all its entries"],
+    }
+    assert [(one.job, one.since) for one in script.asked] == [
+        ("", ""),
+        ("deliveries", at),
+        ("deliveries", at),
+        ("entries/welcome", at),
+    ]
+    assert len({(one.ages, one.now) for one in script.asked}) == 1  # what is old does not change meanwhile
+
+
+@pytest.mark.usefixtures("_always_suggested")
+async def test_a_long_one_continues_as_new(client: Client, script: Script) -> None:
+    script.answers = [Pruned(job="claims", since=str(n), deleted={"claims": 1}) for n in range(5)]
+    done = await run(client, Pruning(ages="claims=60d"))
+    assert done["deleted"] == {"claims": 5}
+    assert [one.since for one in script.asked] == ["", *map(str, range(5))]
+    newest = await client.get_workflow_handle("scenario-retention").describe()
+    assert newest.raw_description.workflow_execution_info.first_run_id != newest.run_id
+
+
+@pytest.mark.parametrize("argument", [None, "deliveries=180d", [1], {"deliveries": "180d"}])
+async def test_an_argument_that_is_none_fails_at_once(client: Client, argument: Any) -> None:
+    with pytest.raises(WorkflowFailureError) as caught:
+        await run(client, argument)
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.type == "NotAges"
+
+
+async def test_ages_that_are_none_are_not_tried_again(store: Store) -> None:
+    with pytest.raises(ApplicationError, match="'x' is not one of deliveries") as caught:
+        await Prunings(store).prune(Pruning(ages="x", now="2026-11-27T00:00:00+00:00"))
+    assert caught.value.non_retryable
+
+
+async def test_the_store_is_asked(store: Store) -> None:
+    bounced = datetime(2026, 10, 1, tzinfo=UTC)
+    await store.soft("email", ["a hash"], "msg_1", bounced)
+    asked = Pruning(ages="claims=60d", now=(bounced + timedelta(days=31)).isoformat())
+    measured = Measured(RETENTION_DELETED)
+    assert await Prunings(store).prune(asked) == Pruned(deleted={"soft_bounces": 1})
+    assert measured.of(RETENTION_DELETED) == {("soft_bounces",): (1, 1)}

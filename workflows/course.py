@@ -1,0 +1,304 @@
+"""The course of a journey: one contact's run through one version of a scenario.
+
+It is a loop over "where am I": perform the step at this position, go to the next. Around that loop stand the ways in
+which the outside reaches a journey: signals (in `workflows.signals`), operators' updates and the query `progress` (in
+`workflows.updates`). How it goes on in another version is in `workflows.migrating`; what the steps themselves use is in
+`workflows.host`. What Temporal sees of it is in `workflows.journey`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC
+from typing import Any, Final, cast
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError
+
+from workflows.limits import LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts
+from workflows.local_activities import answer_to
+from workflows.migrating import Migrating
+from workflows.sending import Sending
+from workflows.state import KEPT_STEPS, State
+
+with workflow.unsafe.imports_passed_through():
+    from activities.counting import COUNT, Passages
+    from activities.interface import ADMIT, CHANNELS, DEPART, Admission, Departure
+    from scenario.entry.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
+    from scenario.plan.plan import load_plan
+    from scenario.steps.base import Row
+    from scenario.steps.delivery import Send
+    from scenario.steps.host import ContinueAsNew, Leave, Next, Outcome
+    from scenario.time.timing import zone_of
+
+_TRIES: Final = 3
+
+
+class Course(Migrating, Sending):
+    """One contact through one scenario.
+
+    Args:
+        argument: The workflow's: an entry, or what the run before handed on.
+
+    Raises:
+        ScenarioError: It cannot be read.
+    """
+
+    def __init__(self, argument: Any) -> None:
+        super().__init__()
+        self._carried = _carried(argument)
+        if self._carried and is_entry(self._carried["entry"]):
+            self.state = State.load(self._carried["state"])
+            self._open(self._carried["entry"])
+
+    async def run(self, argument: Any) -> dict[str, Any]:
+        """Runs the journey from its entry, or from where continue-as-new left it.
+
+        Returns:
+            ``{"outcome", "reason", "version", "steps"}``.
+
+        Raises:
+            ApplicationError: The argument is not an entry at all.
+        """
+        data: Any = self._carried["entry"] if self._carried else argument
+        if not is_entry(data):
+            raise ApplicationError(
+                "The argument of a Journey must be one JSON object with 'scenario', 'contact' and 'trigger'",
+                type="NotAnEntry",
+                non_retryable=True,
+            )
+        if not self._carried:
+            if over := await self._admit(data):
+                return over
+            self._open(data)
+        intake = asyncio.create_task(self.take_in())
+        counting = asyncio.create_task(self.count_goals()) if self.plan.goal else None
+        if counting is not None:  # what it fails with is no journey's end: its departure counts what is left
+            counting.add_done_callback(_heard)
+        journey = asyncio.current_task()
+
+        def end_with_it(ended: asyncio.Task[None]) -> None:
+            if journey is not None and _error_of(ended):
+                journey.cancel()
+
+        intake.add_done_callback(end_with_it)
+        try:
+            outcome, reason = await self._follow(data)
+        except asyncio.CancelledError:
+            if error := _error_of(intake):
+                raise error from None
+            await self._depart("exited", "cancelled")
+            raise
+        finally:
+            # What it asks at the moment ends in an error then, which is expected and not the journey's.
+            intake.remove_done_callback(end_with_it)
+            intake.add_done_callback(_heard)
+            intake.cancel()
+            if counting is not None:
+                counting.cancel()
+        await self._depart(outcome, reason)
+        return {
+            "outcome": outcome,
+            "reason": reason,
+            "version": self.version,
+            "steps": [record.as_dict() for record in self.state.steps],
+        }
+
+    # ---- the course of a journey
+
+    async def _admit(self, data: dict[str, Any]) -> dict[str, Any] | None:
+        """Asks to come in. Returns the result where the journey is over at once: refused, or let in to get nothing."""
+        if is_too_deep(data):  # not even the admission could be asked
+            return _over("refused", "the entry is nested too deeply")
+        # Asked for only where it matters, as with large events.
+        if has_too_many_parts(data) and workflow.patched("many-parts"):
+            return _over("refused", TOO_MANY_PARTS)
+        info = workflow.info()
+        root = info.first_execution_run_id
+        started = info.start_time.astimezone(UTC).isoformat()
+        admission = Admission(entry=data, workflow_id=info.workflow_id, run_id=root, now=started)
+        admitted = await answer_to(ADMIT, admission)
+        if admitted.refused:
+            return _over("refused", admitted.refused)
+        if admitted.outcome:
+            return _over(admitted.outcome, admitted.reason, f"{parse_entry(data).name}@{admitted.version}")
+        self.state = State(
+            version=admitted.version, plan=admitted.plan, zone=admitted.zone, entered_at=started, root=root
+        )
+        self.state.at = load_plan(admitted.plan).start
+        return None
+
+    def _open(self, data: dict[str, Any]) -> None:
+        """Reads what was carried here: entry, plan, and the contact with its changes."""
+        info = workflow.info()
+        self.state.reset = self.state.reset or info.original_execution_run_id != info.run_id
+        self.entry = parse_entry(data)
+        self.plan = load_plan(self.state.plan)
+        self._data = clean(self.entry, zone_of(self.state.zone))
+        self.name_version()
+        patch, self.state.patch = self.state.patch, {}
+        self.refresh(patch, carried=True)
+
+    async def _follow(self, data: dict[str, Any]) -> tuple[str, str]:
+        """Performs step after step. Returns how it ended and why."""
+        while self.state.at is not None:
+            while self.moving is not None:
+                await self.move(self.moving)
+            step = self.plan.steps[self.state.at]
+            course = await self._pause() or await self._interruptible(step)
+            match course:
+                case Next():
+                    following = await self.advance(course)
+                    if following is not None and self.must_continue:
+                        await self._continue_as_new(data)
+                case Leave():
+                    return "exited", course.reason
+                case ContinueAsNew():
+                    await self._continue_as_new(data)
+        self.show()
+        return "finished", ""
+
+    async def _interruptible(self, step: Row) -> Outcome:
+        """Performs a step, unless or until the contact leaves or an operator skips it."""
+        # An event that has just come may end the journey: nothing is sent before that is known.
+        await workflow.wait_condition(lambda: self.taken_in)
+        if not self.interrupted:
+            if self.state.since is None:
+                self.state.since = workflow.now().isoformat()
+                self.state.mark = self.state.counted
+            self.show()
+            work = asyncio.create_task(step.perform(self))
+            try:
+                await workflow.wait_condition(
+                    lambda: work.done() or self._leaving is not None or self.skipping is not None
+                )
+            finally:
+                if not work.done():
+                    work.add_done_callback(_heard)
+                    work.cancel()
+            if work.done() and not work.cancelled():
+                return self._ended(work.result())
+            await workflow.wait([work])
+            # A cancelled activity ends in an error, which is expected here. What ended by itself in the same moment
+            # has its outcome on record, and is not left or skipped as well.
+            if not work.cancelled() and work.exception() is None:
+                return self._leaving or self._ended(work.result())
+        if self._leaving is not None:
+            self.record("left", self._leaving.reason)
+            return self._leaving
+        reason, self.skipping = self.skipping, None
+        self.rounds = None
+        if isinstance(step, Send):
+            await self.release()
+        self.record("skipped", reason)
+        return Next(step.skipped_to)
+
+    def _ended(self, outcome: Outcome) -> Outcome:
+        """What a step has come to; where that is an end, an update to skip it came too late, and skips no other."""
+        if self.moving is None or not isinstance(outcome, ContinueAsNew):
+            self.skipping = None
+        return outcome
+
+    async def _pause(self) -> Outcome | None:
+        """Stays here while an operator has paused the journey."""
+        if self.state.paused:
+            self.show(always=True)
+            await workflow.wait_condition(
+                lambda: not self.state.paused or self._leaving is not None or (self.must_continue and self._undecided)
+            )
+            if self.state.paused and self._leaving is None:
+                return ContinueAsNew()
+        return None
+
+    async def _continue_as_new(self, data: dict[str, Any]) -> None:
+        """Starts the next run, unless somebody has just decided something: that is acted upon first."""
+        if self.moving is None and self._undecided:
+            await self._count_passed()
+        if self.moving is None:
+            await workflow.wait_condition(lambda: self.taken_in and workflow.all_handlers_finished())
+        if self.moving is None and self._undecided:
+            carried = {"entry": data, "state": self.state.dump()}
+            if not is_too_large(carried, LARGEST_CARRIED):
+                workflow.continue_as_new(carried)
+            # The command would be refused, and the workflow task fail over and over.
+            workflow.logger.warning("what the journey has to remember is too large for another run: this one goes on")
+            self.stays = True
+
+    async def _count_passed(self) -> None:
+        """Has what was passed counted, so that the next run need not carry it along.
+
+        Where the store does not answer, it does all the same, and the journey goes on.
+        """
+        # Asked for only where it matters: journeys under way have gone on without.
+        if not self.state.passed or not workflow.patched("passages"):
+            return
+        journey, passed = workflow.info().workflow_id, [*self.state.passed]
+        told = Passages(workflow_id=journey, run_id=self.state.root, first=self.state.told, passed=passed)
+        try:
+            await answer_to(COUNT, told, about=str(len(passed)), tries=_TRIES)
+        except FailureError as error:  # of a local activity it comes unwrapped
+            if isinstance(error, CancelledError) or isinstance(error.cause, CancelledError):
+                raise asyncio.CancelledError from error
+            self.state.count(max(len(passed) - KEPT_STEPS, 0))
+        else:
+            self.state.count(len(passed))
+
+    @property
+    def _undecided(self) -> bool:
+        """Whether nothing was decided that this run has yet to act upon: updates do not go along to the next."""
+        return not self.interrupted and not self.retrying
+
+    async def _depart(self, outcome: str, reason: str) -> None:
+        departure = Departure(
+            workflow_id=workflow.info().workflow_id,
+            run_id=self.state.root,
+            outcome=outcome,
+            reason=reason or self._failed(),
+            now=workflow.now().isoformat(),
+            delivery=self.begun,
+            events=self.uncounted or None,
+            passed=self.state.passed or None,
+            first=self.state.told,
+        )
+        await answer_to(DEPART, departure, about=outcome)
+        if not workflow.all_handlers_finished():  # an update that came too late is refused, not left without an answer
+            await workflow.wait_condition(workflow.all_handlers_finished)
+
+    def _failed(self) -> str:
+        """How many of its deliveries failed, for the store alone: lists are not to call that well done."""
+        made = [record.outcome for record in self.state.steps if record.kind in CHANNELS]
+        failed = sum(outcome in ("failed", "unknown") for outcome in made)
+        return f"{failed} of {len(made)} deliveries failed" if failed else ""
+
+
+def _over(outcome: str, reason: str, version: str | None = None) -> dict[str, Any]:
+    """The result of a journey that is over before its first step."""
+    return {"outcome": outcome, "reason": reason, "version": version, "steps": []}
+
+
+def _carried(argument: Any) -> dict[str, Any] | None:
+    """What the run before handed on, or None where this run begins a journey, or fails to.
+
+    A run that follows another was not always handed something: a cron schedule or a workflow's retry policy begins one
+    too, with the argument of the first, which may only look like what is handed on. So with a cron schedule or a retry
+    policy this worker must be able to read it: otherwise, even where a newer worker wrote it, the run fails, since its
+    argument is not an entry. Without these, it waits for a newer worker.
+    """
+    info = workflow.info()
+    if not info.continued_run_id or not isinstance(argument, dict):
+        return None
+    data = cast("dict[str, Any]", argument)
+    is_known = State.is_readable if info.cron_schedule or info.retry_policy else State.is_dumped
+    carries = data.keys() == {"entry", "state"} and is_known(data["state"])
+    return data if carries else None
+
+
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """What a task failed with, if it has."""
+    return task.exception() if task.done() and not task.cancelled() else None
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Takes notice of how a task ended that was cancelled: nobody else asks, and asyncio complains."""
+    if not task.cancelled():
+        task.exception()
