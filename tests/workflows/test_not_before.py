@@ -69,7 +69,8 @@ async def test_it_leaves_later_under_the_same_id_and_with_the_same_data(stage: S
     result = await stage.result(handle)
     assert [(step["id"], step["outcome"]) for step in result["steps"]] == [("hi", "delivered"), ("after", "delivered")]
     first, second, third = stage.channels.of("hi")
-    assert first.delivery == second.delivery == third.delivery
+    # What is measured is how soon a first message leaves where nothing holds it up.
+    assert replace(first.delivery, entered=0.0) == second.delivery == third.delivery
     assert [attempt.number for attempt in (first, second, third)] == [1, 1, 1], "nothing was tried in between"
     for before, after in ((first, second), (second, third)):
         assert timedelta(hours=9) - timedelta(seconds=1) <= after.at - before.at < timedelta(hours=9, minutes=1)
@@ -123,7 +124,7 @@ async def test_it_waits_on_in_a_new_run(stage: Stage) -> None:
     handle = await started(stage, kept_back(stage, by=timedelta(days=3)))
     result = await stage.result(handle)
     first, second = stage.channels.of("hi")
-    assert first.delivery == second.delivery
+    assert replace(first.delivery, entered=0.0) == second.delivery
     assert timedelta(days=3) - timedelta(seconds=1) <= second.at - first.at < timedelta(days=3, minutes=1)
     assert await runs(stage, handle) > 1
     assert [step["outcome"] for step in result["steps"]] == ["delivered", "delivered"]
@@ -204,7 +205,7 @@ async def test_an_operator_sends_at_once_what_is_kept_back(stage: Stage) -> None
     assert progress["operations"][-1]["details"] == {"now": True}
     first, second = stage.channels.of("hi")
     assert [first.delivery.at_once, second.delivery.at_once] == [False, True]
-    assert second.delivery == replace(first.delivery, at_once=True)
+    assert second.delivery == replace(first.delivery, at_once=True, entered=0.0)
     assert not stage.channels.of("after")[0].delivery.at_once, "which was for that step alone"
     assert [step["outcome"] for step in result["steps"]] == ["delivered", "delivered"]
 
