@@ -43,7 +43,7 @@ class Prunings:
         place = Place(asked.job, datetime.fromisoformat(asked.since)) if asked.job else Place()
         done = await self._pruning.run(ages, datetime.fromisoformat(asked.now), place, seconds=SECONDS, told=_count)
         where = {"job": done.place.job, "since": done.place.since.isoformat()} if done.place else {}
-        return Pruned(**where, deleted=done.deleted, kept=done.kept)
+        return Pruned(**where, deleted=done.deleted, kept=done.kept, pause=done.pause)
 
 
 def _count(table: str, rows: int) -> None:

@@ -45,12 +45,14 @@ class Pruned:
         since: How far that job is, ISO 8601 in UTC.
         deleted: How many rows, by what they are.
         kept: What is kept for longer than it was asked for, and why: sentences.
+        pause: Seconds in which others get on, before it does.
     """
 
     job: str = ""
     since: str = ""
     deleted: Mapping[str, int] = field(default_factory=dict[str, int])
     kept: tuple[str, ...] = ()
+    pause: float = 0.0
 
 
 PRUNE: Final = ActivityType("prune", Pruning, Pruned)

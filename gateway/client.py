@@ -43,7 +43,7 @@ from gateway.why.why import Why, why
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.keyring import Erased, Keyring
-from runtime.encryption.opening import keyring_of
+from runtime.encryption.opening import check_keys, keyring_of
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 
@@ -114,7 +114,9 @@ class ScenarioClient(ManyOperations, Telling):
         settings = settings or Settings()
         temporal = await connect(role="scenario", patience=patience)
         async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
-            temporal = encrypting(temporal, keyring_of(settings, store))
+            keys = keyring_of(settings, store)
+            await check_keys(keys, store)
+            temporal = encrypting(temporal, keys)
             client = cls(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
             try:
                 yield client

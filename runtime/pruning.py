@@ -60,11 +60,13 @@ class Done:
 
     Attributes:
         place: Where to go on; None where all is done.
+        pause: Seconds in which others get on, before it does.
         deleted: How many rows, by what they are.
         kept: What is kept for longer than it was asked for, and why: sentences.
     """
 
     place: Place | None = None
+    pause: float = 0.0
     deleted: Counter[str] = field(default_factory=Counter[str])
     kept: tuple[str, ...] = ()
 
@@ -106,7 +108,7 @@ class Pruning:
             ages: How long what is kept.
             now: By which time.
             place: Where to begin.
-            seconds: After which it stops, after one batch at least; None: when all is done.
+            seconds: Before which it stops, its pauses included, after one batch at least; None: when all is done.
             told: Is told of each batch: what its rows are, and how many were deleted.
 
         Raises:
@@ -128,9 +130,9 @@ class Pruning:
             if jobs:
                 here = Place(jobs[0].name, BEGINNING if batch.is_last else batch.until)
                 ended = monotonic()
-                if seconds is not None and ended - begun >= seconds:
-                    done.place = here
+                pause = max((ended - started) * PAUSE, LEAST_PAUSE) if batch.rows else 0.0
+                if seconds is not None and ended - begun + pause >= seconds:
+                    done.place, done.pause = here, pause
                     break
-                if batch.rows:
-                    await asyncio.sleep(max((ended - started) * PAUSE, LEAST_PAUSE))
+                await asyncio.sleep(pause)
         return done

@@ -6,15 +6,15 @@ Workflow code imports this module: importing it does nothing and pulls in no cli
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from temporalio.common import SearchAttributeKey
 
 from runtime.errors import AttributesMissing, ConnectionFailed
 
 if TYPE_CHECKING:
-    from temporalio.client import Client
+    from temporalio.client import Client, WorkflowExecution
     from temporalio.service import RPCError
 
 SCENARIO_NAME: Final = SearchAttributeKey.for_keyword("ScenarioName")
@@ -45,6 +45,14 @@ ALL: Final = (SCENARIO_NAME, CONTACT_ID, SCENARIO_VERSION, STEP_ID, JOURNEY_STAT
 """Every one. All are Keywords: SQL visibility stores have room for ten of these and for three of most other types."""
 
 _POLL = 0.1  # seconds between two looks
+
+
+async def noted_hold(execution: WorkflowExecution) -> Mapping[str, Any] | None:
+    """Why a journey was held the last time, as it noted in its memo; None where it never was, or nobody can read it."""
+    try:
+        return (await execution.memo()).get(LAST_HELD)
+    except Exception:  # of whatever codec: of an erased contact, say. One journey must not hide the others
+        return None
 
 
 def command(namespace: str, names: Sequence[str] = tuple(key.name for key in ALL)) -> str:

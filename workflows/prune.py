@@ -51,7 +51,7 @@ class Prune:
             asked = replace(asked, job=some.job, since=some.since, deleted=deleted)
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(asked)
-            await workflow.sleep(PAUSE, summary=f"others get on; then {some.job}")
+            await workflow.sleep(max(PAUSE, timedelta(seconds=some.pause)), summary=f"others get on; then {some.job}")
 
 
 def _details(deleted: Mapping[str, int], job: str) -> str:

@@ -35,7 +35,7 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
     from gateway.client import ScenarioClient
     from runtime.connection import connect
     from runtime.encryption.codec import encrypting
-    from runtime.encryption.opening import keyring_of
+    from runtime.encryption.opening import check_keys, keyring_of
     from runtime.settings import Settings
     from runtime.telemetry.telemetry import Telemetry
 
@@ -45,7 +45,9 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
     try:
         temporal = await connect(role="scenario", patience=PATIENCE)
         async with stored(migrate=False) as store:
-            temporal = encrypting(temporal, keyring_of(settings, store))
+            keys = keyring_of(settings, store)
+            await check_keys(keys, store)
+            temporal = encrypting(temporal, keys)
             try:
                 yield ScenarioClient(temporal, store, settings.platform_timezone, policies=settings.policies)
             except RPCError as error:

@@ -17,10 +17,10 @@ from gateway.journeys.pending_activities import describe, pending
 from runtime.search_attributes import (
     CONTACT_ID,
     JOURNEY_STATE,
-    LAST_HELD,
     SCENARIO_NAME,
     SCENARIO_VERSION,
     STEP_ID,
+    noted_hold,
 )
 from runtime.store import Store, StoredEntry
 from scenario.policies.draw import WITHHELD
@@ -215,14 +215,6 @@ async def _state_of(execution: WorkflowExecution) -> SearchedState:
     state = known.get(JOURNEY_STATE) or "running"
     held = await noted_hold(execution) if state == "held" else None
     return SearchedState(state, known.get(STEP_ID) or None, held)
-
-
-async def noted_hold(execution: WorkflowExecution) -> Mapping[str, Any] | None:
-    """Why a journey was held the last time, as it noted in its memo; None where it never was, or nobody can read it."""
-    try:
-        return (await execution.memo()).get(LAST_HELD)
-    except Exception:  # of whatever codec: of an erased contact, say. One journey must not hide the others
-        return None
 
 
 def listed(entry: StoredEntry, seen: Mapping[str, SearchedState]) -> ListedJourney:

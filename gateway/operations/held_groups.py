@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from temporalio.client import Client, WorkflowExecution
 
-from gateway.journeys.listing import UNDER_WAY, noted_hold, quoted
+from gateway.journeys.listing import UNDER_WAY, quoted
 from gateway.operations.search import Which
 from runtime.search_attributes import (
     DESTINATION,
@@ -23,6 +23,7 @@ from runtime.search_attributes import (
     JOURNEY_STATE,
     SCENARIO_NAME,
     STEP_ID,
+    noted_hold,
 )
 
 LOOKED_AT: Final = 100

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from temporalio.client import Client, WorkflowExecution
 
 from gateway.errors import NotAnswered
-from gateway.journeys.listing import ListedJourney, listed, noted_hold, query_of, states, with_hold
+from gateway.journeys.listing import ListedJourney, listed, query_of, states, with_hold
 from gateway.journeys.view import pause_in, progress_of
 from runtime.search_attributes import (
     CONTACT_ID,
@@ -25,6 +25,7 @@ from runtime.search_attributes import (
     SCENARIO_NAME,
     SCENARIO_VERSION,
     STEP_ID,
+    noted_hold,
 )
 from runtime.store import Store, StoredEntry
 from scenario.plan.plan import load_plan

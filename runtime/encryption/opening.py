@@ -20,7 +20,9 @@ def keyring_of(settings: Settings, store: Store) -> Keyring:
 
 
 async def check_keys(keys: Keyring, store: Store) -> None:
-    """Makes sure that a process that cannot decrypt has nothing to decrypt: it would fail journeys for good.
+    """Makes sure that a process that cannot decrypt has nothing to decrypt.
+
+    A worker would fail journeys for good, and whoever lets contacts in would send in clear what is to be encrypted.
 
     Raises:
         SettingsError: The store has keys of contacts.

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import uuid4
 
 from temporalio.api.enums.v1 import TaskQueueType
@@ -30,7 +30,7 @@ from temporalio.client import Client, WorkflowExecution
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
-from runtime.search_attributes import DESTINATION, HELD_REASON, JOURNEY_STATE, LAST_HELD, SCENARIO_NAME
+from runtime.search_attributes import DESTINATION, HELD_REASON, JOURNEY_STATE, SCENARIO_NAME, noted_hold
 from runtime.store.errors import StoreError
 from runtime.telemetry import metrics
 from runtime.telemetry.metrics import OTHER, Gauge, Labels
@@ -240,7 +240,7 @@ class Poller:
                 if old := await self._some(f"{_in('held')} AND StartTime < '{since}'"):
                     some += old
                     break
-        noted: list[Any] = [(await one.memo()).get(LAST_HELD) or {} for one in some]
+        noted = [await noted_hold(one) or {} for one in some]
         moments = [datetime.fromisoformat(one["at"]) for one in noted if one.get("at")]
         return (datetime.now(UTC) - min(moments)).total_seconds() if moments else 0.0
 

@@ -28,6 +28,9 @@ from gateway.errors import (
 )
 from gateway.journeys import as_json
 from gateway.operations import one as module
+from runtime.encryption.keyring import Keyring
+from runtime.encryption.wrapping import Wrapping
+from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import AdmissionRequest, Store, StoreMissing, StoreOutdated
 from tests.workflows.conftest import Stage, failing
@@ -395,6 +398,20 @@ async def test_the_store_is_made_by_a_client_only_where_that_is_asked_for(
         assert await client.journeys() == []
         with pytest.raises(NotEntered, match="there is no scenario 'waits': publish it with 'scenario publish'"):
             await client.enter(entry())
+
+
+async def test_a_client_without_the_keys_sends_nothing_in_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(**_: Any) -> Client:
+        return cast("Client", None)
+
+    monkeypatch.setattr("gateway.client.connect", connect)
+    settings = Settings.model_validate({"store": f"sqlite:///{tmp_path}/store.db"})
+    async with Store.open(settings.store.get_secret_value()) as store:
+        await Keyring(store, Wrapping([b"k" * 32])).seal("7", "hello")
+    with pytest.raises(SettingsError, match="set SCENARIO_ENCRYPTION_KEYS here, too"):
+        await ScenarioClient.open(settings).__aenter__()
 
 
 async def test_a_client_checks_what_it_publishes_against_the_workers_destinations(

@@ -91,6 +91,14 @@ async def test_it_goes_on_where_it_was_until_all_is_done(client: Client, script:
     assert len({(one.ages, one.now) for one in script.asked}) == 1  # what is old does not change meanwhile
 
 
+async def test_others_get_on_for_as_long_as_the_activity_says(client: Client, script: Script) -> None:
+    script.answers = [Pruned(job="claims", pause=45), Pruned(job="claims", pause=0.1)]
+    await run(client, {"ages": "claims=60d"})
+    events = (await client.get_workflow_handle("scenario-retention").fetch_history()).events
+    timers = [one.timer_started_event_attributes for one in events if one.HasField("timer_started_event_attributes")]
+    assert [timer.start_to_fire_timeout.seconds for timer in timers] == [45, 1]
+
+
 @pytest.mark.usefixtures("_always_suggested")
 async def test_a_long_one_continues_as_new(client: Client, script: Script) -> None:
     script.answers = [Pruned(job="claims", since=str(n), deleted={"claims": 1}) for n in range(5)]

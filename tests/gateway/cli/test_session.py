@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.cli import session
+from runtime.encryption.keyring import Keyring
+from runtime.encryption.wrapping import Wrapping
 from runtime.process.ports import free_port
+from runtime.store import Store
 from tests.gateway.cli.conftest import Run
 
 COMMANDS = [
@@ -60,6 +64,27 @@ def test_a_store_without_tables_is_named(run: Run, tmp_path: Path) -> None:
     assert ran.err == (
         "scenario: the store .scenario/store.db has no tables yet: start a worker, or run "
         "`scenario store upgrade`, to make them\n"
+    )
+
+
+def test_a_command_without_the_keys_sends_nothing_in_clear(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(**_: object) -> None:
+        return None
+
+    async def seal() -> None:
+        async with Store.open(url) as store:
+            await Keyring(store, Wrapping([b"k" * 32])).seal("7", "hello")
+
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    asyncio.run(seal())
+    monkeypatch.setenv("SCENARIO_STORE", url)
+    monkeypatch.setattr("runtime.connection.connect", connect)
+    ran = run("event", "7", "ordered")
+    assert (ran.status, ran.err) == (
+        1,
+        "scenario: the store has keys of contacts, so journeys are encrypted: set SCENARIO_ENCRYPTION_KEYS here, too\n",
     )
 
 

@@ -153,6 +153,17 @@ async def test_versions_that_come_later_are_seen(store: Store) -> None:
     assert (await pruning.run(AGES, NOW)).kept != ()
 
 
+async def test_a_pause_that_is_too_long_for_who_asked_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.0, 0.5])  # begun; of the one batch, its start and end
+    monkeypatch.setattr("runtime.pruning.monotonic", lambda: next(clock))
+    await store.soft("email", ["a hash"], "msg_1", ago(31))
+    soft_bounces = Place("soft_bounces")
+    done = await Pruning(store).run({}, NOW, soft_bounces, seconds=4.0)
+    assert (done.deleted, done.pause) == ({"soft_bounces": 1}, 4.5)
+    assert done.place is not None
+    assert done.place.job != "soft_bounces"
+
+
 async def test_who_may_still_reach_a_goal_stays(store: Store) -> None:
     await publish(store, "welcome", "always")
     run = await enter(store, "welcome", "7", 20, goal_until=ago(-1))

@@ -16,6 +16,7 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
+from runtime.encryption.keyring import Erased
 from runtime.search_attributes import DESTINATION, HELD_REASON, LAST_HELD, SCENARIO_NAME
 from runtime.store import AdmissionRequest, Store
 from runtime.telemetry import metrics, polling
@@ -155,6 +156,18 @@ async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callabl
         "scenario.poll.age": {(): 0},
     }  # fmt: skip
     assert server.calls <= 12
+
+
+async def test_a_hold_that_nobody_can_read_hides_no_other(poller: Callable[[Server], Poller]):
+    class Unreadable(Journey):
+        async def memo(self) -> Mapping[str, Any]:
+            raise Erased
+
+    one = poller(Server(held=[Unreadable("welcome", "wax", "exhausted"), Journey("welcome", "wax", "exhausted", 5)]))
+    await one.round(30)
+    assert dict(one.figures[metrics.HELD]) == {("wax", "exhausted"): 2}
+    [(_, oldest)] = one.figures[metrics.HELD_OLDEST_AGE]
+    assert oldest == pytest.approx(5 * 3600, abs=60)
 
 
 async def test_of_many_that_are_held_the_groups_are_counted(
