@@ -26,9 +26,11 @@ from runtime.encryption.wrapping import NONCE, Wrapping, plain, read_plain
 from runtime.errors import SetupError
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.erasure import ERASED
+from runtime.store.errors import StoreUnavailable
 
 REMEMBERED: Final = 60.0
-"""Seconds after which a process has forgotten a key that was destroyed elsewhere."""
+"""Seconds after which a process has forgotten a key that was destroyed elsewhere, unless the store is away: then nobody
+can destroy one either, and those that are known go on to serve."""
 _KEPT: Final = 20_000  # keys
 _SHARED: Final = "shared"
 _INDEX: Final = "index"
@@ -126,13 +128,15 @@ class Keyring:
             SettingsError: Its key cannot be unwrapped.
             StoreError: The store cannot be asked.
         """
-        remembered = contact or ""
-        if (known := self._remembered(self._of, remembered)) is not None:
+        name = _SHARED if contact is None else await self.name_of(contact)
+        if (known := self._remembered(self._of, name)) is not None:
             return known
-        key = await self._made(_SHARED if contact is None else await self.name_of(contact))
-        self._remember(self._of, remembered, key)
-        self._remember(self._by_id, key.id, key)
-        return key
+        try:
+            return self._opened(await self._kept(name))
+        except StoreUnavailable:
+            if name in self._of:
+                return self._of[name][1]
+            raise
 
     async def key(self, identifier: str) -> DataKey:
         """The key of an id.
@@ -145,12 +149,15 @@ class Keyring:
         """
         if (known := self._remembered(self._by_id, identifier)) is not None:
             return known
-        row = await self._store.contact_key(identifier)
+        try:
+            row = await self._store.contact_key(identifier)
+        except StoreUnavailable:
+            if identifier in self._by_id:
+                return self._by_id[identifier][1]
+            raise
         if row is None:
             raise UnknownKey("something was encrypted with another store than SCENARIO_STORE: set the one it was")
-        key = self._opened(row)
-        self._remember(self._by_id, identifier, key)
-        return key
+        return self._opened(row)
 
     async def is_erased(self, contact: str) -> bool:
         """Whether a contact was erased: asked of the store."""
@@ -170,7 +177,7 @@ class Keyring:
         now = datetime.now(UTC)
         row = WrappedKey(_identifier(), await self.name_of(contact), "", now, now)
         await self._store.destroy_contact_key(row)
-        self._of.pop(contact, None)
+        self._of.pop(row.contact, None)
         self._by_id.clear()
 
     async def seal(self, contact: str, text: str) -> str | None:
@@ -201,9 +208,6 @@ class Keyring:
             self._index = self._unwrapped(row)
         return hmac.digest(self._index, contact.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
 
-    async def _made(self, name: str) -> DataKey:
-        return self._opened(await self._kept(name))
-
     async def _kept(self, name: str) -> WrappedKey:
         row = await self._store.contact_key_of(name)
         if row is None:
@@ -213,8 +217,14 @@ class Keyring:
 
     def _opened(self, row: WrappedKey) -> DataKey:
         if row.destroyed_at is not None:
+            if (known := self._of.pop(row.contact, None)) is not None:
+                self._by_id.pop(known[1].id, None)
             raise Erased
-        return DataKey(row.key_id, AESGCM(self._unwrapped(row)))
+        key = DataKey(row.key_id, AESGCM(self._unwrapped(row)))
+        # By both: what was decrypted for a contact is answered with something encrypted for it.
+        self._remember(self._of, row.contact, key)
+        self._remember(self._by_id, row.key_id, key)
+        return key
 
     def _wrapped(self, key: bytes, name: str) -> str:
         if self._wrapping is not None:

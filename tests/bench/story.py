@@ -54,6 +54,7 @@ async def settled(prometheus: Prometheus, patience: float = 300.0) -> bool:
 async def tell(prometheus: Prometheus, place: Place) -> None:
     """Tells it, as tables, and what of it is not so."""
     place.expect(await settled(prometheus), "the figures do not come back to what they were")
+    await asyncio.sleep(2 * STEP)  # so that the last look is after that
     # Until then the last worker is scraped: its counters are whole.
     counted = await counters(prometheus, place)
     say("\n| counted | by the metrics | by others |\n|---|---|---|")
