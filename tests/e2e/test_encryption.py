@@ -18,13 +18,13 @@ from gateway.errors import BadInput, NotEntered, UnknownJourney
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
-from runtime.encryption.keyring import Keyring
+from runtime.encryption.keyring import DataKey, Keyring
 from runtime.encryption.wrapping import Wrapping
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.settings import Settings
-from runtime.store import Store
+from runtime.store import Store, StoreUnavailable
 from tests.e2e.conftest import SENDER, outcomes, publish
 from worker import running, services, workers
 
@@ -168,3 +168,36 @@ async def test_an_erased_contact_cannot_be_read_from_copies_and_others_go_on(pla
 
     await place.client.event("e2", "order.delivered", {"note": MARK})
     assert outcomes(await other.result())[-1] == ("wait_for-4", "event")
+
+
+async def test_attempts_whose_keys_cannot_be_looked_up_use_up_none_of_the_last(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store is away, an attempt cannot even read what it is to send: Temporal counts it all the same."""
+    key, away = Keyring.key, False
+
+    async def unless_away(ring: Keyring, identifier: str) -> DataKey:
+        if away and ring is not place.keys:
+            raise StoreUnavailable("nothing listens there")
+        return await key(ring, identifier)
+
+    async def has_made(attempts: int) -> None:
+        async with asyncio.timeout(60):
+            while True:
+                pending = (await entered.handle.describe()).raw_description.pending_activities
+                if pending and pending[0].attempt > attempts and pending[0].HasField("last_failure"):
+                    return
+                await asyncio.sleep(0.05)
+
+    retry = "retry: {initial_interval: 1s, backoff_coefficient: 1, maximum_attempts: 2}"
+    await publish(place.client, tmp_path, STEPS.replace("retry: {initial_interval: 1s}", retry))
+    monkeypatch.setattr(Keyring, "key", unless_away)
+    entered = await place.client.enter(entry_of("7"))
+    await has_made(1)  # one that the receiver answers 503
+    away = True
+    await has_made(3)
+    away = False
+    async with asyncio.timeout(60):
+        while (state := (await place.client.show(entered.id)).state) not in ("waiting", "held"):
+            await asyncio.sleep(0.05)
+    assert state == "waiting"
