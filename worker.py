@@ -56,7 +56,7 @@ from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
-from runtime.encryption.opening import keyring_of
+from runtime.encryption.opening import check_keys, keyring_of
 from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
@@ -273,6 +273,7 @@ async def serve(
         await search_attributes.ensure(client)
         store = await stack.enter_async_context(Store.open(settings.store.get_secret_value(), patience=WAIT))
         keys = keyring_of(settings, store)
+        await check_keys(keys, store)
         client = encrypting(client, keys, worker=True)
         opened = await stack.enter_async_context(
             services(

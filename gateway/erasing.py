@@ -3,7 +3,8 @@
 In this order, since each step makes the next one safe:
 
 1. its key is destroyed, and stands there as destroyed: entries, events and changes are refused from now on, and what
-   was encrypted cannot be read, be it in Temporal, in the store, or in a copy of either that was made before;
+   was encrypted cannot be read, be it in Temporal, in the store, or in a copy of Temporal's database. A copy of the
+   store that was made before holds the key, wrapped: it is as good as the key that wrapped it, until that is destroyed;
 2. its journeys are terminated: one that went on could not read itself;
 3. their histories are deleted, which Temporal does within some minutes;
 4. the store's rows of it are deleted, or lead to nobody where others are counted by them.
@@ -35,7 +36,9 @@ KEPT: Final = (
     "suppressions: hashes of addresses, which keep them from being written to",
     "the contact's name as an HMAC, which keeps it from being taken in again",
     "answers to requests with an Idempotency-Key, which hold ids alone: for 24 hours",
-    "free pages of the databases, until they are vacuumed; and copies of them: what was encrypted cannot be read there",
+    "copies of the store that were made before, and its free pages: they hold the contact's key, wrapped, until the "
+    "key of SCENARIO_ENCRYPTION_KEYS that wrapped it is destroyed, after 'scenario encryption rotate'",
+    "free pages of Temporal's database and copies of it: what was encrypted cannot be read there",
 )
 """What is left, and why."""
 
@@ -50,7 +53,7 @@ class Erasing:
         operator: Who did it.
         reason: Why.
         dry_run: Whether nothing was done.
-        encrypted: Whether what was kept of it was encrypted, so that copies made before cannot be read either.
+        encrypted: Whether what was kept of it was encrypted, so that copies made before are as good as their keys.
         before: Whether it had been erased before.
         ended: Journeys under way that were ended.
         histories: Runs whose histories are deleted.

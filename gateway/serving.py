@@ -43,7 +43,7 @@ from gateway.pages.sign_in import Door
 from runtime.callback import Callbacks
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
-from runtime.encryption.opening import keyring_of
+from runtime.encryption.opening import check_keys, keyring_of
 from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
 from runtime.process.http_guard import ALIVE
@@ -168,6 +168,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)
             keyring = keyring_of(settings, store)
+            await check_keys(keyring, store)
             temporal = encrypting(temporal, keyring)
             if wanted.codec:
                 parts[f"{codec.PREFIX}/"] = codec.application(keyring, Keys(store), origins_in(settings.codec_origins))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 _COMPILED = Path(__file__).resolve().parents[1] / ".pytest_cache" / "compiled"
+
+_HUNG = 330.0
+"""Seconds after which a process is ended that does not get to the end of a test, or of itself."""
+_stderr = pytest.StashKey[int]()
 
 # Some images set PYTHONDONTWRITEBYTECODE. Then each worker of the tests, each command and each workflow sandbox would
 # compile all it imports again, which takes longer than most tests. Compiled modules are kept here, out of the sources.
@@ -31,10 +36,19 @@ def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + 2
 
 
-def pytest_collection_finish() -> None:
-    """Spares what was collected from the garbage collector, which would go through all of it again and again."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spares what is collected from the garbage collector, which would go through all of it again and again.
+
+    It takes a quarter of the time of collecting, in each process.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,6 +65,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 stages.setdefault(item.path, place) if some is slow and "pages" in item.path.parts else place
             )
     items.sort(key=lambda item: places[id(item)])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keeps the way to the real standard error: tests have another."""
+    config.stash[_stderr] = os.dup(2)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Ends the process, with its stacks, where a fixture does not end: the run goes on, and says which test it was.
+
+    A test's time-out interrupts it once. What then waits again, or waits in a thread, would wait for ever.
+    """
+    faulthandler.dump_traceback_later(_HUNG, exit=True, file=item.config.stash[_stderr])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Ends a process of the tests that does not come to its end by itself, as when a thread goes on."""
+    if hasattr(session.config, "workerinput"):
+        faulthandler.dump_traceback_later(_HUNG, exit=True, file=session.config.stash[_stderr])
 
 
 @pytest.fixture(scope="session", autouse=True)

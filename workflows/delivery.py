@@ -158,7 +158,7 @@ def _entered(journey: StepHost) -> float:
     before = {steps[one.id].role if one.id in steps else "" for one in state.steps}
     if state.now or state.reset or state.operations or not before <= _IMMEDIATE:
         return 0.0
-    return datetime.fromisoformat(state.entered_at).timestamp()
+    return round(datetime.fromisoformat(state.entered_at).timestamp(), 3)
 
 
 async def _first_now(journey: StepHost, identifier: str) -> str:

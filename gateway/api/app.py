@@ -29,6 +29,7 @@ from gateway.api.body import StrictJson
 from gateway.api.bounds import Bounds
 from gateway.api.failsafe import Failsafe
 from gateway.api.idempotency import HEADER, REPLAYED, Idempotency
+from gateway.api.traced import Traced
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
@@ -82,6 +83,8 @@ def application(
         redirect_slashes=False,
         responses=problem.problems(*problem.EVERYWHERE),
         generate_unique_id_function=openapi.operation_id,
+        # Metrics by route alone: its spans would hold the ids in a path and query, its logs what was wrong in a body.
+        telemetry={"tracing": False, "operation_spans": False, "logs": False, "auto_configure": False},
     )
     app.state.client, app.state.keys, app.state.authoring = client, keys, authors or Authoring(Setup())
     problem.install(app)
@@ -90,6 +93,7 @@ def application(
     app.add_middleware(StrictJson, BATCHES)
     app.add_middleware(Authentication, keys, {DESCRIPTION})
     app.add_middleware(Failsafe)
+    app.add_middleware(Traced)
     if origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=origins, allow_methods=METHODS, allow_headers=SENT, expose_headers=TOLD

@@ -40,7 +40,7 @@ class Erased(BaseModel):
         operator: Who.
         reason: Why.
         dry_run: Whether nothing was done.
-        encrypted: Whether copies that were made before cannot be read either.
+        encrypted: Whether copies of the databases that were made before are as good as the keys alone.
         before: Whether it had been erased before.
         ended: Journeys under way that were ended.
         histories: Runs whose histories are deleted, within some minutes.

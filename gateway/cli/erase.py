@@ -38,5 +38,10 @@ def erase(
         say(f"there are {what}; and in the store {kept}: nothing was done")
         return
     say(f"erased{' again' if done.before else ''}: {what}; and in the store {kept}")
-    if not done.encrypted:
+    if done.encrypted:
+        note(
+            "scenario: copies of the store that were made before hold the contact's key, wrapped: to make it useless, "
+            "put a new key in front of SCENARIO_ENCRYPTION_KEYS, run 'scenario encryption rotate', and destroy the old"
+        )
+    else:
         note("scenario: nothing was encrypted: copies of the databases that were made before can still be read")

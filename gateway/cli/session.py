@@ -41,7 +41,7 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
 
     quieten()
     settings = Settings()
-    telemetry = Telemetry.start()
+    telemetry = Telemetry.start(measures=False)
     try:
         temporal = await connect(role="scenario", patience=PATIENCE)
         async with stored(migrate=False) as store:

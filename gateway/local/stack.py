@@ -32,7 +32,7 @@ from gateway.operations.background import running_operations
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
-from runtime.encryption.opening import keyring_of
+from runtime.encryption.opening import check_keys, keyring_of
 from runtime.errors import LocalError
 from runtime.local.answers import NAME
 from runtime.local.devserver import DevServer
@@ -113,6 +113,7 @@ async def local(
         receiver = await stack.enter_async_context(Receiver(folder=state / "received", fail=fail, told=state / NAME))
         opened_store = await stack.enter_async_context(Store.open(store.get_secret_value()))
         keys = keyring_of(environment, opened_store)
+        await check_keys(keys, opened_store)
         connected = await connect(server.address, role="local")
         temporal, working = encrypting(connected, keys), encrypting(connected, keys, worker=True)
         await search_attributes.ensure(temporal)

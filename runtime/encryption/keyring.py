@@ -170,9 +170,10 @@ class Keyring:
         return row is not None and row.destroyed_at is None
 
     async def destroy(self, contact: str) -> None:
-        """Destroys a contact's key, for good: whatever it has encrypted cannot be read any more, here or in a copy.
+        """Destroys a contact's key, for good: whatever it has encrypted cannot be read any more.
 
-        Other processes may remember it for `REMEMBERED` seconds.
+        A copy of the store from before has it still, wrapped: see `runtime.encryption.rotation`. Other processes may
+        remember it for `REMEMBERED` seconds.
         """
         now = datetime.now(UTC)
         row = WrappedKey(_identifier(), await self.name_of(contact), "", now, now)
@@ -221,7 +222,7 @@ class Keyring:
                 self._by_id.pop(known[1].id, None)
             raise Erased
         key = DataKey(row.key_id, AESGCM(self._unwrapped(row)))
-        # By both: what was decrypted for a contact is answered with something encrypted for it.
+        # Whatever it was asked for by: what has been read for a journey is written for it next.
         self._remember(self._of, row.contact, key)
         self._remember(self._by_id, row.key_id, key)
         return key

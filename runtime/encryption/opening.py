@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from runtime.encryption.keyring import Keyring
-from runtime.encryption.wrapping import Wrapping
+from runtime.encryption.wrapping import Wrapping, read_plain
+from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import Store
 
@@ -16,3 +17,17 @@ def keyring_of(settings: Settings, store: Store) -> Keyring:
     """
     keys = store.sealing = Keyring(store, Wrapping.configured(settings))
     return keys
+
+
+async def check_keys(keys: Keyring, store: Store) -> None:
+    """Makes sure that a process that cannot decrypt has nothing to decrypt: it would fail journeys for good.
+
+    Raises:
+        SettingsError: The store has keys of contacts.
+        StoreError: It cannot be asked.
+    """
+    # One of two may be what contacts are known by, which is in clear where nothing was encrypted.
+    if not keys.encrypts and any(read_plain(key.wrapped) is None for key in await store.wrapped_keys(limit=2)):
+        raise SettingsError(
+            "the store has keys of contacts, so journeys are encrypted: set SCENARIO_ENCRYPTION_KEYS here, too"
+        )

@@ -1,4 +1,8 @@
-"""Wraps contacts' keys anew, by the settings' newest key."""
+"""Wraps contacts' keys anew, by the settings' newest key.
+
+Whoever then destroys the older one makes unreadable what was erased before, in copies of the store, too: the keys in
+those are wrapped by it.
+"""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ class ContactKeys(Queries):
 
     async def add_contact_key(self, key: WrappedKey) -> WrappedKey:
         """Keep a new key. Returns the one that is kept: another's, where another process was quicker."""
-        await self._database.write(_add(self._database.insert), {name: getattr(key, name) for name in _NAMES})
-        return await self.contact_key_of(key.contact) or key
+        added = await self._database.write(_add(self._database.insert), {name: getattr(key, name) for name in _NAMES})
+        return key if added else await self.contact_key_of(key.contact) or key
 
     async def contact_key_of(self, contact: str) -> WrappedKey | None:
         """A contact's key, also where it is destroyed."""
@@ -90,7 +90,8 @@ _REWRAP = (
 
 @cache
 def _add(insert: Inserting) -> Executable:
-    return insert(contact_keys).values({name: bindparam(name) for name in _NAMES}).on_conflict_do_nothing()
+    row = insert(contact_keys).values({name: bindparam(name) for name in _NAMES})
+    return row.on_conflict_do_nothing().returning(_table.key_id)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import logging
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -53,6 +54,7 @@ class Exposition:
             registry=self._registry,
             cardinality_limits={Counter: MOST_SERIES, Histogram: MOST_SERIES},
         )
+        self._turn = threading.Lock()
         self._failed = False
 
     @asynccontextmanager
@@ -75,8 +77,10 @@ class Exposition:
             yield server
 
     def text(self, native: int | None) -> bytes:
-        """The whole page."""
-        return generate_latest(self._registry) + (self._of_the_sdk(native) if native else b"")
+        """The whole page. May be asked for by several at once."""
+        with self._turn:  # the reader would give one of them what is another's
+            ours = generate_latest(self._registry)
+        return ours + (self._of_the_sdk(native) if native else b"")
 
     def _of_the_sdk(self, port: int) -> bytes:
         """The SDK's page; nothing where it cannot be had, which is logged once."""

@@ -11,7 +11,7 @@ and names, never ids, addresses or anything of a contact. Of names that people c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry import metrics
@@ -33,7 +33,7 @@ _known: dict[str, set[str]] = {what: set() for what in _NAMED.values()}
 _meter = metrics.get_meter(SCOPE)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Metric:
     """One metric.
 
@@ -58,22 +58,20 @@ class Metric:
         return named
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Counter(Metric):
     """A number that only grows."""
 
     def __post_init__(self) -> None:
         """Makes the instrument."""
-        object.__setattr__(self, "_add", _meter.create_counter(self.name, self.unit, self.meaning).add)
-
-    _add: Callable[..., None] = field(init=False, repr=False)
+        self._add = _meter.create_counter(self.name, self.unit, self.meaning).add
 
     def add(self, *values: str | int | None, number: int = 1) -> None:
         """Counts."""
         self._add(number, self.attributes(values))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Histogram(Metric):
     """Durations, counted by how long they were.
 
@@ -82,21 +80,19 @@ class Histogram(Metric):
     """
 
     buckets: tuple[float, ...] = ()
-    _record: Callable[..., None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Makes the instrument."""
-        made = _meter.create_histogram(
+        self._record = _meter.create_histogram(
             self.name, self.unit, self.meaning, explicit_bucket_boundaries_advisory=self.buckets
-        )
-        object.__setattr__(self, "_record", made.record)
+        ).record
 
     def record(self, seconds: float, *values: str | int | None) -> None:
         """Counts one; less than nothing, between clocks that differ, is nothing."""
         self._record(max(seconds, 0.0), self.attributes(values))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Gauge(Metric):
     """Numbers that are read when somebody asks. What is not read then is not there."""
 

@@ -1,7 +1,7 @@
 """What the server and the store know of all journeys and queues, told by one worker for all of them.
 
 The workers elect it by a lease. Every half a minute it asks a handful of things, whatever the number of scenarios and
-of journeys, and no more often than that the asking takes a twentieth of the time. Temporal's search cannot group by an
+of journeys, and more seldom where that takes more than a twentieth of the time. Temporal's search cannot group by an
 attribute, so journeys are counted by scenario in the store; of those that are held or paused, which search alone
 knows, some are looked at, and where there are more, the groups that those belong to are counted.
 
@@ -39,6 +39,8 @@ EVERY: Final = 30.0
 """Seconds between two rounds."""
 SHARE: Final = 20
 """A round is followed by a pause of so many times what it took."""
+SELDOM: Final = 300.0
+"""Seconds between two rounds at most: figures that are older say little."""
 LEASE: Final = 60.0
 """Seconds for which the lease is taken beyond the next round: more than the clocks of two machines differ."""
 LOOKED_AT: Final = 1_000
@@ -150,7 +152,7 @@ class Poller:
         while True:
             began = self._clock()
             await self.round(pause)
-            pause = max(EVERY, SHARE * (self._clock() - began))
+            pause = min(max(EVERY, SHARE * (self._clock() - began)), SELDOM)
             await asyncio.sleep(pause)
 
     async def close(self) -> None:

@@ -87,13 +87,20 @@ class Telemetry:
         self.provider, self.meters, self.exposition = provider, meters, exposition
 
     @classmethod
-    def start(cls, environ: Mapping[str, str] | None = None, *, exposition: Exposition | None = None) -> Telemetry:
+    def start(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        exposition: Exposition | None = None,
+        measures: bool = True,
+    ) -> Telemetry:
         """Makes the global providers, if the environment asks for them. Once a process, before it works.
 
         Args:
             environ: Variables that decide what is exported; the process's own by default. The exporters themselves
                 read the process's own.
             exposition: The page of metrics, if there is to be one.
+            measures: Whether the process stays long enough for anything to add up.
 
         Raises:
             SettingsError: OTEL_EXPORTER_OTLP_PROTOCOL asks for a protocol other than http/protobuf.
@@ -107,7 +114,7 @@ class Telemetry:
 
             provider = provider_of(BatchSpanProcessor(OTLPSpanExporter()))
             trace.set_tracer_provider(provider)
-        if wanted(given, "metrics"):
+        if measures and wanted(given, "metrics"):
             from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
             from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 

@@ -26,6 +26,8 @@ import httpx
 import yaml
 from aiohttp import web
 
+from activities.interface import JOURNEYS
+from activities.retention import WORKFLOW, Pruning
 from gateway.client import ScenarioClient
 from gateway.terminal import say
 from runtime import search_attributes
@@ -34,14 +36,13 @@ from runtime.errors import LocalError
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.process.ports import free_port
-from runtime.store import Store
+from runtime.store import Attempt, Store
 from tests.deploy.expressions import ALERTS, GROUPS, RECORDS, grouped, panels, selectors
 from tests.e2e.conftest import ROOT, environment
 
 EMPTY: Final[Mapping[str, str]] = {
     "temporal_workflow_task_execution_failed_total": "no workflow task fails in health",
-    "scenario_retention_deleted_total": "nothing is old enough to be deleted",
-    'temporal_workflow_completed_total{workflow_type="Prune"}': "it runs once a day",
+    'scenario_delivery_attempts_total{channel="sms", outcome="unknown"}': "the stand-in for SMS always answers",
 }
 """What may find nothing, by what it asks for, and why."""
 
@@ -75,6 +76,23 @@ SCENARIOS: Final[Mapping[str, Any]] = {
     "sends-later": [{"sms": "night", "text": "hello", "window": {"from": "FROM", "to": "TO"}}],
     "refuses": [{"wait": "1h"}],
 }
+
+OLD: Final = Attempt(
+    delivery_id="msg_old",
+    attempt=1,
+    workflow_id="old/1",
+    run_id="1",
+    scenario="old",
+    version=1,
+    step="text",
+    channel="sms",
+    destination="local",
+    contact_id="1",
+    started_at=datetime(2020, 1, 1, tzinfo=UTC),
+    milliseconds=1,
+    outcome="delivered",
+)
+"""What is old enough to be deleted."""
 
 
 class Receiver:
@@ -298,18 +316,25 @@ async def measure(contacts: int, patience: float) -> int:
             )
         )
         serving = ("serve", "--api", "--port", f"{api}", "--metrics-port", f"{gateway}")
-        code = "from gateway.cli import main; main()"
-        await stack.enter_async_context(process(folder / "gateway.log", sys.executable, "-c", code, *serving, **run))
+        cli = (sys.executable, "-c", "from gateway.cli import main; main()")
+        await stack.enter_async_context(process(folder / "gateway.log", *cli, *serving, **run))
+        async with process(folder / "key", *cli, "keys", "create", "--scope", "read", **run) as making:
+            await making.wait()
+        key = (folder / "key").read_text("utf-8").split()[0]
         prometheus = await stack.enter_async_context(
             scraping(folder, {"scenario-worker": [worker], "scenario-gateway": [gateway]})
         )
         left, rounds = wanted(), 0
         whole = len(left)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api}") as asking:
+        headers = {"authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api}", headers=headers) as asking:
+            await store.record([OLD])
+            pruning: dict[str, Any] = {"id": "pruning", "task_queue": JOURNEYS}
+            await temporal.start_workflow(WORKFLOW, Pruning(ages="deliveries=180d"), **pruning)
             while left and time.monotonic() - began < patience:
                 await enter_all(client, range(rounds * contacts, (rounds + 1) * contacts))
                 with suppress(httpx.HTTPError):  # it is not up yet
-                    await asking.get("/v1/scenarios")  # refused, without a key, and measured all the same
+                    await asking.get("/v1/scenarios")
                 left = await lacking(prometheus, left)
                 rounds += 1
                 if all(excused(text) for text in left.values()) and rounds > 3:

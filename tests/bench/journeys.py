@@ -4,12 +4,14 @@ Run by hand, from the project's folder: ``python -m tests.bench.journeys``. Jour
 one dev server and one worker process, in one run: so their ratios hold on a busy machine, and the processor time too,
 while the rates are of this machine at that moment. ``--parked 20000`` fills the worker for as long as that takes.
 ``--measured 1000`` compares a worker that serves metrics, which are scraped, with one that does not, on a server each.
+``--encrypted 300`` lets journeys take turns with such that are encrypted, in two places of the same kind.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import logging
 import os
@@ -33,6 +35,10 @@ from activities.webhook.route import Diverted
 from gateway.publishing import publish
 from runtime import search_attributes
 from runtime.connection import connect
+from runtime.encryption.codec import encrypting
+from runtime.encryption.keyring import Keyring
+from runtime.encryption.opening import keyring_of
+from runtime.encryption.wrapping import Wrapping
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
@@ -48,8 +54,8 @@ from worker import running, services, workers
 
 CONCURRENT: Final = 40
 ROUNDS: Final = 5
-SCRAPED: Final = 5.0
-"""Seconds between two looks of a Prometheus that is in a hurry."""
+SCRAPED: Final = 15.0
+"""Seconds between two looks of Prometheus; its default is a minute."""
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 _WEBHOOK = """\
@@ -212,8 +218,9 @@ async def work(address: str, state: Path, receiver: str, smtp: str, metrics: int
             await stack.enter_async_context(
                 telling(client, opened.store, {queue: queue == JOURNEYS for queue in QUEUES})
             )
+        sealed = encrypting(client, keyring_of(settings, opened.store), worker=True)
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=receiver))
-        ours = workers(client, opened)
+        ours = workers(sealed, opened)
         theirs = [
             Worker(
                 client,
@@ -246,9 +253,14 @@ class Place:
 
 @asynccontextmanager
 async def place(
-    scenarios: Mapping[str, str] = SCENARIOS, fail: Mapping[str, Sequence[int]] | None = None, *, metrics: int = 0
+    scenarios: Mapping[str, str] = SCENARIOS,
+    fail: Mapping[str, Sequence[int]] | None = None,
+    *,
+    metrics: int = 0,
+    encrypted: bool = False,
 ) -> AsyncGenerator[Place]:
     """Starts server, receiver, inbox and worker, and ends them. For `fail` see `Receiver`, for `metrics` `work`."""
+    keys = {"SCENARIO_ENCRYPTION_KEYS": base64.b64encode(b"k" * 32).decode()} if encrypted else {}
     async with AsyncExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = await stack.enter_async_context(DevServer(state))
@@ -261,13 +273,17 @@ async def place(
                 path = state / f"{name}.yaml"
                 path.write_text(text)
                 await publish(path, store)
+        if encrypted:
+            opened = await stack.enter_async_context(Store.open(f"sqlite+aiosqlite:///{state / 'store.db'}"))
+            client = encrypting(client, Keyring(opened, Wrapping([b"k" * 32])))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.bench.journeys", "--work"),
             *(server.address, str(state), receiver.url, inbox.url, str(metrics)),
             stdout=asyncio.subprocess.PIPE,
             # With compiled modules, as an installed package has them: the workflows' sandbox loads some for each run.
             env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-            | {"PYTHONPYCACHEPREFIX": str(state / "compiled")},
+            | {"PYTHONPYCACHEPREFIX": str(state / "compiled")}
+            | keys,
         )
         try:
             if process.stdout is None or await process.stdout.readline() != b"ready\n":
@@ -319,6 +335,19 @@ async def race(at: Place, runners: dict[str, Start], count: int, rounds: int) ->
         names = list(runners)
         for name in (*names[number % len(names) :], *names[: number % len(names)]):
             await turn(at, tallies[name], runners[name], range(number * each, (number + 1) * each))
+    return list(tallies.values())
+
+
+async def compare(places: dict[str, Place], start: Start, count: int) -> list[Tally]:
+    """Lets the same journeys run in several places, in turns, each for a contact who is new."""
+    tallies = {name: Tally(name) for name in places}
+    for name, at in places.items():
+        await turn(at, Tally(name), start, range(900_000, 900_020))
+    each = max(1, count // ROUNDS)
+    for number in range(ROUNDS):
+        names = list(places) if number % 2 else list(reversed(places))
+        for name in names:
+            await turn(places[name], tallies[name], start, range(number * each, (number + 1) * each))
     return list(tallies.values())
 
 
@@ -374,15 +403,14 @@ async def measured(count: int, rounds: int) -> None:
     """Compares a worker whose metrics are scraped with one that has none."""
     port = free_port()
 
-    async def scrape() -> None:
+    async def scrape(times: int, pause: float) -> None:
         async with httpx.AsyncClient() as http:
-            while True:
-                page = await http.get(f"http://127.0.0.1:{port}/metrics")
-                page.raise_for_status()
-                await asyncio.sleep(SCRAPED)
+            for _ in range(times):
+                (await http.get(f"http://127.0.0.1:{port}/metrics")).raise_for_status()
+                await asyncio.sleep(pause)
 
     async with place() as off, place(metrics=port) as on:
-        scraping = asyncio.create_task(scrape())
+        scraping = asyncio.create_task(scrape(sys.maxsize, SCRAPED))
         each, start = count // rounds, journey("one")
         tallies = {name: Tally(name) for name in ("without metrics", "with metrics")}
         places = dict(zip(tallies, (off, on), strict=True))
@@ -392,11 +420,15 @@ async def measured(count: int, rounds: int) -> None:
             for name in list(tallies)[:: -1 if number % 2 else 1]:
                 await turn(places[name], tallies[name], start, range(number * each, (number + 1) * each))
         scraping.cancel()
+        before = cpu(on.worker)
+        await scrape(100, 0.0)
+        page = cpu(on.worker) - before
     say(f"\n{'':24}{'per s':>8}{'worker ms':>11}")
     for tally in tallies.values():
         say(f"{tally.name:24}{tally.rate:8.1f}{tally.per(tally.worker):11.2f}")
     without, having = (tally.per(tally.worker) for tally in tallies.values())
     say(f"{'  with : without':24}{'':8}{having / without:11.3f}")
+    say(f"{'a page of metrics':24}{'':8}{10 * page:11.2f}")
 
 
 async def parked(client: Client, count: int) -> None:
@@ -429,6 +461,11 @@ async def measure(options: argparse.Namespace) -> None:
                     await events(tally)
     if options.measured:
         await measured(options.measured, 2 * ROUNDS)
+    if options.encrypted:
+        async with place() as clear, place(encrypted=True) as sealed:
+            for name in ("one", "six"):
+                tallies = await compare({"encrypted": sealed, "clear": clear}, journey(name), options.encrypted)
+                await table(f"{name}: a journey encrypted, and in clear", tallies)
     if options.parked:
         async with place() as at:
             await park(at, options.parked)
@@ -441,6 +478,7 @@ def main() -> None:
     parser.add_argument("--six", type=int, default=20, help="workflows of each kind with six steps; 0 for none")
     parser.add_argument("--events", action="store_true", help="show what each event of a six-step history weighs")
     parser.add_argument("--parked", type=int, default=2000, help="journeys to park; 0 for none")
+    parser.add_argument("--encrypted", type=int, default=0, help="journeys to run encrypted, and as many in clear")
     parser.add_argument("--measured", type=int, default=0, help="journeys with metrics, and without; 0 for none")
     parser.add_argument("--work", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -342,6 +342,9 @@ def test_commands_are_ones_that_the_image_has(everything: tuple[Object, ...], mo
     async def serve(_settings: object, queues: list[str], *_: object, **_named: object) -> None:
         assert set(queues) <= set(QUEUES)
 
+    def exposing(port: int, host: str) -> tuple[int, str]:
+        return port, host
+
     def start(*, exposition: Any) -> None:
         asked.append(exposition)
 
@@ -350,7 +353,7 @@ def test_commands_are_ones_that_the_image_has(everything: tuple[Object, ...], mo
 
     monkeypatch.setattr(worker, "serve", serve)
     monkeypatch.setattr(worker, "leave", left)
-    monkeypatch.setattr(worker, "Exposition", lambda *listening: listening)
+    monkeypatch.setattr(worker, "Exposition", exposing)
     monkeypatch.setattr(worker.Telemetry, "start", start)
     monkeypatch.setattr(worker.logs, "configure", lambda: None)
     commands = typer.main.get_command(app)
@@ -543,6 +546,13 @@ def test_the_operator_has_the_rules_of_prometheus() -> None:
 def unfolded(rules: Any) -> Any:
     """Without what kustomize makes of line breaks, which say nothing in an expression."""
     return re.sub(r"(?:\\n|\s)+", " ", json.dumps(rules, sort_keys=True))
+
+
+def test_a_server_to_try_with_is_set_as_others_are() -> None:
+    command: list[str] = only(workloads(rendered("local"))["temporal"])["command"]
+    given = [word.partition("=")[2] for word in command if word.startswith("--dynamic-config-value=")]
+    wanted = yaml.safe_load((ROOT / "deploy/temporal.yaml").read_text(encoding="utf-8"))
+    assert given == [f"{key}={json.dumps(value['value'])}" for key, [value] in wanted.items()]
 
 
 def test_the_files_are_tidy() -> None:

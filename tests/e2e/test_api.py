@@ -19,6 +19,7 @@ from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import httpx
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
@@ -37,6 +38,8 @@ from runtime.local.devserver import DevServer
 from runtime.process.http_server import HttpServer
 from runtime.process.ports import free_port
 from tests.e2e.conftest import ROOT, Stand, Stands, environment, publish
+
+pytestmark = pytest.mark.encrypted
 
 SHORT = """
 scenario: short

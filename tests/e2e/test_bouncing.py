@@ -30,6 +30,8 @@ from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import publish, sealing
 from worker import running, services, workers
 
+pytestmark = pytest.mark.encrypted
+
 KEY = bytes(range(32))
 ADA = "ada@example.com"
 SCENARIO = """

@@ -40,6 +40,8 @@ from tests.e2e.conftest import ROOT, environment, outcomes, publish, sealing
 from tests.e2e.decoding import decoded
 from worker import running, services, workers
 
+pytestmark = pytest.mark.encrypted
+
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 DELIVERY = "msg_00112233445566778899aabbccddeeff"
 SCENARIO = """

@@ -25,6 +25,8 @@ from tests.e2e.conftest import Gate, Stand, Stands, environment, outcomes, publi
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
 
+pytestmark = pytest.mark.encrypted
+
 SCENARIO = """
 scenario: NAME
 trigger: segment

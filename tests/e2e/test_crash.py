@@ -24,6 +24,8 @@ from runtime.store import Store
 from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import ROOT, SENDER, Gate, environment, forget_the_dead, outcomes, publish, sealing
 
+pytestmark = pytest.mark.encrypted
+
 Process = asyncio.subprocess.Process
 Workers = Callable[..., AbstractAsyncContextManager[Process]]
 

@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowExecutionStatus
 
+from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
+from gateway.callbacks.deliver import Told, tell
 from gateway.client import Entered, ScenarioClient
 from gateway.errors import BadInput, NotEntered, UnknownJourney
 from runtime import search_attributes
+from runtime.callback import Claim
 from runtime.connection import connect
-from runtime.encryption.codec import encrypting
-from runtime.encryption.keyring import DataKey, Keyring
+from runtime.encryption.codec import Encryption, encrypting
+from runtime.encryption.keyring import DataKey, Erased, Keyring
+from runtime.encryption.rotation import rotate
 from runtime.encryption.wrapping import Wrapping
+from runtime.errors import SettingsError
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
-from tests.e2e.conftest import SENDER, outcomes, publish
+from runtime.store.erasure import ERASED
+from tests.e2e.apis import api
+from tests.e2e.conftest import KEYS, SENDER, outcomes, publish
+from tests.e2e.planted import command
 from worker import running, services, workers
 
 MARK = "Zo3-S34L3D"
+OLD, NEW = b"k" * 32, b"n" * 32
+"""Keys that wrap contacts' keys."""
 
 STEPS = """
 scenario: sealed
@@ -57,6 +72,15 @@ steps:
 def content(folder: Path) -> bytes:
     """What the store's files hold."""
     return b"".join(path.read_bytes() for path in folder.glob("store.db*"))
+
+
+def copy(folder: Path) -> str:
+    """A copy of the store, as a backup has it."""
+    with sqlite3.connect(folder / "store.db") as store, sqlite3.connect(folder / "copy.db") as other:
+        store.backup(other)
+    store.close()
+    other.close()
+    return f"sqlite+aiosqlite:///{folder / 'copy.db'}"
 
 
 def entry_of(contact: str) -> dict[str, Any]:
@@ -100,8 +124,8 @@ async def place(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterato
         Store.open(url) as another,
         Receiver(fail={"/hooks.example.com/call": [503]}) as receiver,
     ):
-        working = store.sealing = Keyring(store, Wrapping([b"k" * 32]))
-        keys = another.sealing = Keyring(another, Wrapping([b"k" * 32]))
+        working = store.sealing = Keyring(store, Wrapping([OLD]))
+        keys = another.sealing = Keyring(another, Wrapping([OLD]))
         connected = await connect(server.address)
         temporal = encrypting(connected, working, worker=True)
         await search_attributes.ensure(temporal)
@@ -140,6 +164,7 @@ async def test_an_erased_contact_cannot_be_read_from_copies_and_others_go_on(pla
     erased, other = await place.waiting("e1"), await place.waiting("e2")
     before = await erased.handle.fetch_history()
     known = (await place.store.deliveries(erased.id))[-1].delivery_id
+    copied = await asyncio.to_thread(copy, tmp_path)
 
     looked = await place.client.erase("e1", operator="ann", reason="she asked", dry_run=True)
     assert (looked.ended, looked.rows.entries, looked.before) == (1, 1, False)
@@ -168,6 +193,70 @@ async def test_an_erased_contact_cannot_be_read_from_copies_and_others_go_on(pla
 
     await place.client.event("e2", "order.delivered", {"note": MARK})
     assert outcomes(await other.result())[-1] == ("wait_for-4", "event")
+
+    # A copy of the store holds the key: once all others are wrapped anew, who destroys the old key has destroyed it.
+    input_of = before.events[0].workflow_execution_started_event_attributes.input.payloads
+    await rotate(place.store, Wrapping([NEW, OLD]))
+    async with Store.open(copied) as copy_of_before:
+        assert MARK.encode() in (await Encryption(Keyring(copy_of_before, Wrapping([OLD]))).decode(input_of))[0].data
+        with pytest.raises(SettingsError, match="lacks a key"):
+            await Encryption(Keyring(copy_of_before, Wrapping([NEW]))).decode(input_of)
+    with pytest.raises(Erased):
+        await Encryption(Keyring(place.store, Wrapping([NEW, OLD]))).decode(input_of)
+    [kept] = (await other.handle.fetch_history()).events[0].workflow_execution_started_event_attributes.input.payloads
+    [read] = await Encryption(Keyring(place.store, Wrapping([NEW]))).decode([kept])
+    assert MARK.encode() in read.data
+
+
+async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(
+    place: Place, server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journey = await place.waiting("g1")
+    callback = Claim(journey.id, journey.run_id, "msg_1", datetime.now(UTC))
+    await place.client.erase("g1", operator="ann", reason="he asked")
+
+    async with api(place.client) as served, httpx.AsyncClient(base_url=served.url, trust_env=False) as http:
+        http.headers["authorization"] = f"Bearer {served.key}"
+        told = {"contact": "g1", "name": "order.delivered", "properties": {"note": MARK}}
+        answers = [
+            await http.post("/v1/entries", json=entry_of("g1"), headers={"prefer": "wait=5"}),
+            await http.post("/v1/events", json=told),
+            await http.patch("/v1/contacts/g1", json={"firstname": MARK}),
+            await http.post("/v1/events", json={**told, "contact": None, "journey": journey.id}),
+            await http.post(f"/v1/journeys/{journey.id}/pause", json={"reason": "wait"}),
+        ]
+    assert [answer.status_code for answer in answers] == [200, 422, 422, 404, 409], [one.text for one in answers]
+    assert all(ERASED in answer.text for answer in answers if answer.status_code != 404)
+
+    monkeypatch.setenv("TEMPORAL_ADDRESS", server.address)
+    monkeypatch.setenv("SCENARIO_STORE", f"sqlite+aiosqlite:///{tmp_path / 'store.db'}")
+    monkeypatch.setenv("SCENARIO_ENCRYPTION_KEYS", KEYS)
+    (tmp_path / "entry.json").write_text(json.dumps(entry_of("g1")))
+    for line in (("enter", str(tmp_path / "entry.json")), ("event", "g1", "order.delivered"), ("change", "g1", "{}")):
+        status, said = await asyncio.to_thread(command, *line)
+        assert (status, ERASED in said.decode()) == (1, True), said.decode()
+    assert not await tell(place.client.temporal, callback, Told(name="order.delivered"))
+
+    # An engine that knows Temporal alone, and a signal with it: refused, and not tried again and again.
+    clear = await connect(server.address)
+    for number in range(2):
+        signal: dict[str, Any] = {"start_signal": "event", "start_signal_args": [{"name": "order.delivered"}]}
+        started = await clear.start_workflow(
+            "Journey", entry_of("g1"), id="sealed/g1", task_queue=JOURNEYS, **(signal if number else {})
+        )
+        async with asyncio.timeout(60):
+            while (await started.describe()).status is WorkflowExecutionStatus.RUNNING:
+                await asyncio.sleep(0.05)
+        history = await started.fetch_history()
+        assert EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED not in {event.event_type for event in history.events}
+        ours = place.client.temporal.get_workflow_handle("sealed/g1", run_id=started.first_execution_run_id)
+        with pytest.raises(Erased):
+            await ours.result()
+        with pytest.raises(UnknownJourney, match="the contact was erased"):
+            await place.client.show("sealed/g1")
+    async with asyncio.timeout(60):  # search lags behind
+        while (await place.client.erase("g1", operator="ann", reason="once more")).histories == 0:
+            await asyncio.sleep(0.1)
 
 
 async def test_attempts_whose_keys_cannot_be_looked_up_use_up_none_of_the_last(

@@ -24,6 +24,8 @@ from runtime.api_key import ApiKey, make_token
 from runtime.store import Store, StoreUnavailable
 from tests.e2e.conftest import Stand, Stands, publish
 
+pytestmark = pytest.mark.encrypted
+
 NAME = "many-at-once"
 SCENARIO = f"""
 scenario: {NAME}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from opentelemetry import baggage, context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode
@@ -17,6 +18,8 @@ from workflows.enter import Enter
 from workflows.journey import Journey
 from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
+
+pytestmark = pytest.mark.encrypted
 
 EMAIL = "zoe@example.com"
 TRACED = """

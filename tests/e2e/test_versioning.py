@@ -1,4 +1,7 @@
-"""Versioned workers: journeys and their deliveries go on through a change of the current version."""
+"""Versioned workers: journeys and their deliveries go on through a change of the current version.
+
+And what Temporal says of them, as long as their namespace is there.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,14 @@ from temporalio.api.enums.v1 import VersioningBehavior
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
-from activities.interface import QUEUES
+from activities.interface import JOURNEYS, QUEUES
 from activities.webhook.route import Diverted
 from gateway.client import ScenarioClient
 from runtime import search_attributes
 from runtime.connection import connect
+from runtime.errors import ConnectionFailed
 from runtime.local.devserver import DevServer
+from runtime.process.polls import Polls
 from runtime.process.versioning import BUILD, DEPLOYMENT, deployment_of
 from runtime.settings import Settings
 from runtime.store import Store
@@ -45,7 +50,7 @@ steps:
         body: {contact: "{{ contact.id }}"}
 """
 
-Versions = Callable[..., AbstractAsyncContextManager[None]]
+Versions = Callable[..., AbstractAsyncContextManager[Polls]]
 
 
 @pytest.fixture
@@ -79,24 +84,28 @@ def version(temporal: Client, settings: Settings, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("runtime.process.slots.LONGEST", 0.0)
 
     @asynccontextmanager
-    async def run(build: str | None, gate: Gate) -> AsyncGenerator[None]:
+    async def serving(build: str | None, gate: Gate) -> AsyncGenerator[Polls]:
         deployment = deployment_of({DEPLOYMENT: NAME, BUILD: build} if build else {})
         async with (
             services(settings, routes=Diverted(gate.url)) as opened,
-            running(workers(temporal, opened, QUEUES, deployment)) as crew,
+            running(made := workers(temporal, opened, QUEUES, deployment)) as crew,
         ):
             await crew.polling()
-            yield
+            yield Polls(temporal, made, JOURNEYS)
 
-    return run
+    return serving
+
+
+async def run(program: Path, server: DevServer, words: str) -> int:
+    command = [str(program), *words.split(), "--namespace", NAMESPACE, "--address", server.address, "--yes"]
+    return (await asyncio.to_thread(subprocess.run, command, capture_output=True)).returncode
 
 
 async def make_current(server: DevServer, program: Path, build: str) -> None:
     """As docs/deploying.md has it."""
-    words = f"worker deployment set-current-version --deployment-name {NAME} --build-id {build} --yes"
-    command = [str(program), *words.split(), "--namespace", NAMESPACE, "--address", server.address]
+    words = f"worker deployment set-current-version --deployment-name {NAME} --build-id {build}"
     async with asyncio.timeout(60):
-        while (await asyncio.to_thread(subprocess.run, command, capture_output=True)).returncode:  # not known yet
+        while await run(program, server, words):  # the version is not known yet
             await asyncio.sleep(0.2)
 
 
@@ -114,14 +123,29 @@ async def test_journeys_and_deliveries_go_on_with_the_version_that_is_current(
             async with version("v2", gate):
                 await make_current(server, temporal_program, "v2")
                 gate.opened.set()
-        async with version("v2", gate), asyncio.timeout(60):
+        async with version("v2", gate) as polls, asyncio.timeout(60):
             await client.event("1", "go")
             result = await journey.result()
+            described = await journey.handle.describe()
+            for _ in range(2 * len(QUEUES)):
+                await polls.check()
+            assert await run(temporal_program, server, "operator namespace delete") == 0
+            said = await trouble(polls)
     assert [step for step in outcomes(result) if "wait" not in step[0]] == [
         ("before", "delivered"),
         ("after", "delivered"),
     ]
-    described = await journey.handle.describe()
     info = described.raw_description.workflow_execution_info.versioning_info
     assert info.behavior == VersioningBehavior.VERSIONING_BEHAVIOR_AUTO_UPGRADE
     assert info.deployment_version.build_id == "v2"
+    assert said == (f"The Temporal server has no namespace {NAMESPACE} any more: create it again, or stop this worker.")
+
+
+async def trouble(polls: Polls) -> str:
+    """What is wrong, once something is: servers learn of a namespace that is gone some seconds later."""
+    while True:
+        try:
+            await polls.check()
+        except ConnectionFailed as error:
+            return str(error)
+        await asyncio.sleep(0.1)

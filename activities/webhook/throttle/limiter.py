@@ -137,7 +137,7 @@ class Limiter:
     def breakers(self) -> list[tuple[tuple[str], float]]:
         """How far each destination's breaker is open: 0 closed, 1 half open, 2 open. May be asked by any thread."""
         places = list(self._places.items())
-        return [((label,), _OPENNESS[place.breaker.state]) for label, place in places if place.breaker is not None]
+        return [((label,), _OPENNESS[breaker.state]) for label, place in places if (breaker := place.breaker)]
 
     def __len__(self) -> int:
         """How many destinations it remembers."""

@@ -8,6 +8,7 @@ import pytest
 
 from runtime.encryption import rotation
 from runtime.encryption.keyring import Keyring
+from runtime.encryption.opening import check_keys
 from runtime.encryption.rotation import rotate
 from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
@@ -36,8 +37,12 @@ async def test_contacts_that_were_erased_before_anything_was_encrypted_stay_so(t
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         bare = Keyring(store, None)
         await bare.destroy("1")
+        await check_keys(bare, store)
         assert (await bare.is_erased("1"), await bare.is_erased("2")) == (True, False)
         assert await bare.seal("2", "in clear") == "in clear"
         assert await rotate(store, Wrapping([NEW])) == (1, 0)
         later = Keyring(store, Wrapping([NEW]))
+        await check_keys(later, store)
+        with pytest.raises(SettingsError, match="the store has keys of contacts"):
+            await check_keys(bare, store)
         assert (await later.is_erased("1"), await later.is_erased("2")) == (True, False)

@@ -144,15 +144,8 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
 """What the program asks of tables that grow, and the index by which SQLite answers."""
 
 
-@pytest.mark.parametrize(("ask", "index"), QUESTIONS)
-async def test_a_question_is_answered_from_an_index(
-    ask: Callable[[Store], Awaitable[object]], index: str, file: Store, statements: list[Statement], tmp_path: Path
-) -> None:
-    await file.admit(ASKING)  # so that the next admission takes the long way
-    await file.claim(CLAIM, CAPS, UTC)  # and the next claim
-    statements.clear()
-    await ask(file)
-    sent = list(statements)
+async def test_a_question_is_answered_from_an_index(file: Store, statements: list[Statement], tmp_path: Path) -> None:
+    """All of them in one store, whose making takes longer than they do."""
 
     def plans(connection: Connection) -> list[str]:
         return [
@@ -161,11 +154,19 @@ async def test_a_question_is_answered_from_an_index(
             for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters)
         ]
 
-    database = connect(f"sqlite:///{tmp_path}/store.db")
-    found = await database.inspect(plans)
+    database, wrong = connect(f"sqlite:///{tmp_path}/store.db"), list[str]()
+    for ask, index in QUESTIONS:
+        await file.admit(ASKING)  # so that the next admission takes the long way
+        await file.claim(CLAIM, CAPS, UTC)  # and the next claim
+        statements.clear()
+        await ask(file)
+        sent = list(statements)
+        found = await database.inspect(plans)
+        whole = [step for step in found for name in metadata.tables if step.startswith(f"SCAN {name}")]
+        if whole or not any(index in step for step in found):
+            wrong.append(f"by {index}: {found}")
     await database.close()
-    assert [step for step in found for name in metadata.tables if step.startswith(f"SCAN {name}")] == []
-    assert any(index in step for step in found), found
+    assert wrong == [], "\n".join(wrong)
 
 
 async def test_a_first_entry_and_its_end_cost_one_statement_each(file: Store, statements: list[Statement]) -> None:
@@ -204,17 +205,17 @@ LARGE = (
 )
 CROWD = """
 INSERT INTO entries SELECT 'c/' || n, 'r' || n, CASE n % 1000 WHEN 0 THEN 'rare' ELSE 'c' || n % 50 END, 1, n, '', 1,
-    'order', {past}, CASE n % 500 WHEN 7 THEN NULL ELSE {past} END, 'finished' FROM generate_series(1, 20000) n;
+    'order', {past}, CASE n % 500 WHEN 7 THEN NULL ELSE {past} END, 'finished' FROM generate_series(1, 8000) n;
 INSERT INTO deliveries SELECT 'm' || n, 1, {past}, 'c/' || n, 'r' || n, 'c' || n % 50, 1, 'hook', 'webhook',
     'd' || n % 50, n, 12, CASE n % 1000 WHEN 0 THEN 'unknown' ELSE 'delivered' END, 200,
-    CASE n % 1000 WHEN 0 THEN 'timeout' END, NULL, CASE n % 4 WHEN 0 THEN 'thanks' END FROM generate_series(1, 20000) n;
-INSERT INTO claims SELECT 'm' || n, n, 'sms', '', 'c', {past}, 1 FROM generate_series(1, 20000) n;
-INSERT INTO passages SELECT 'c' || n % 50, 1, 'mail', 'delivered', {past}, 7 FROM generate_series(1, 20000) n;
+    CASE n % 1000 WHEN 0 THEN 'timeout' END, NULL, CASE n % 4 WHEN 0 THEN 'thanks' END FROM generate_series(1, 8000) n;
+INSERT INTO claims SELECT 'm' || n, n, 'sms', '', 'c', {past}, 1 FROM generate_series(1, 8000) n;
+INSERT INTO passages SELECT 'c' || n % 50, 1, 'mail', 'delivered', {past}, 7 FROM generate_series(1, 8000) n;
 INSERT INTO operations SELECT n, 'skip', '{{}}', 'ann', 'why', {past}, {past}, {past} FROM generate_series(1, 2000) n;
-INSERT INTO operation_items SELECT n % 2000, n, 'c/' || n FROM generate_series(1, 20000) n;
-INSERT INTO soft_bounces SELECT 'email', n, 'm' || n, {past} FROM generate_series(1, 20000) n;
-INSERT INTO suppressions SELECT 'email', n, '', 'unsub', {past}, '' FROM generate_series(1, 20000) n;
-INSERT INTO contact_keys SELECT n, 'c' || n, 'wrapped', {past} FROM generate_series(1, 20000) n;
+INSERT INTO operation_items SELECT n % 2000, n, 'c/' || n FROM generate_series(1, 8000) n;
+INSERT INTO soft_bounces SELECT 'email', n, 'm' || n, {past} FROM generate_series(1, 8000) n;
+INSERT INTO suppressions SELECT 'email', n, '', 'unsub', {past}, '' FROM generate_series(1, 8000) n;
+INSERT INTO contact_keys SELECT n, 'c' || n, 'wrapped', {past} FROM generate_series(1, 8000) n;
 ANALYZE;
 """.format(past="timestamptz '2026-03-28 00:00Z' - n * interval '1 h'")
 

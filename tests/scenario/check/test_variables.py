@@ -230,9 +230,10 @@ FILTERED = ("event.x | number", "event.x | number > 1", "event.x | number == 1",
 JOINED = [f"{left} {word} {right}" for left in ASKED for right in ASKED for word in ("and", "or")]
 
 
-@pytest.mark.parametrize("condition", [*ASKED, *FILTERED, *JOINED])
-def test_the_answer_without_an_event_never_tells_that_there_is_one(condition: str):
-    assert liquid.evaluate_condition(condition, {}) not in liquid.told_by(condition, "event")
+def test_the_answer_without_an_event_never_tells_that_there_is_one():
+    conditions = [*ASKED, *FILTERED, *JOINED]
+    told = [one for one in conditions if liquid.evaluate_condition(one, {}) in liquid.told_by(one, "event")]
+    assert told == []
 
 
 WAX = "- webhook: wax\n  to: wax\n  save: {as: wax}\n"
