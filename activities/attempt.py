@@ -20,7 +20,10 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio import activity
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 
 from activities import measuring
 from activities.attempt_log import Log, record
@@ -37,6 +40,8 @@ from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 
 _logger = logging.getLogger(__name__)
 _SOON: Final = timedelta(seconds=1)
+_PATIENCE: Final = timedelta(seconds=2)
+"""What the server may take to tell of the attempt before: `workflows.delivery.GRACE` has room for it."""
 _AGAIN: Final = (FailureKind.RETRY, FailureKind.NOT_BEFORE)
 """Failures after which it is tried again, by Temporal or by the journey."""
 
@@ -83,7 +88,7 @@ async def attempt_of(
     )
     error: BaseException | None = None
     try:
-        _refuse(attempt, info)
+        await _refuse(attempt, info)
         yield attempt
     except Aborted as aborted:
         attempt.skipped(aborted.reason)
@@ -172,7 +177,7 @@ def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) ->
             return raised
 
 
-def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
+async def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
     """Raises the failure of an attempt that is not to be made."""
     once, allowed, end = attempt.delivery.on_unknown != "retry", attempt.allowed, deadline(info, attempt.delivery.room)
     if once and list(info.heartbeat_details[:1]) == [SENDING]:
@@ -189,8 +194,29 @@ def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
         raise attempt.failure(FailureKind.PERMANENT, reason, error="deadline", exhausted=True)
     # Where nothing may be sent twice, an attempt that was lost has left no mark: it sent nothing, and does not count.
     if allowed and attempt.number > allowed and not once:
+        if not await _was_lost(info):
+            attempt.number = allowed
+            return
         reason = f"A worker was lost during the last of {attempts(allowed)}: the message may have been delivered"
         raise attempt.failure(FailureKind.PERMANENT, reason, error="worker_lost", unknown=True, exhausted=True)
+
+
+async def _was_lost(info: activity.Info) -> bool:
+    """Whether a worker was lost with the attempt before, as far as Temporal tells: then it timed out.
+
+    Else it came to nothing before it could begin, and could not even say that it does not count: while the store is
+    away, what is encrypted cannot be read.
+    """
+    asked = DescribeWorkflowExecutionRequest(
+        namespace=info.namespace,
+        execution=WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or ""),
+    )
+    try:
+        found = await activity.client().workflow_service.describe_workflow_execution(asked, timeout=_PATIENCE)
+    except RPCError:
+        return True
+    mine = [one for one in found.pending_activities if one.activity_id == info.activity_id]
+    return all(one.last_failure.HasField("timeout_failure_info") for one in mine)
 
 
 def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:

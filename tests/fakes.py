@@ -9,7 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, cast
 
+from temporalio import activity
+from temporalio.api.failure.v1 import Failure, TimeoutFailureInfo
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.testing import ActivityEnvironment
 
 from runtime.store import Attempt
@@ -96,12 +101,14 @@ class Marks(list[tuple[Any, ...]]):
     Attributes:
         noted: Those of them that were on the server before the attempt went on.
         refusal: What the server says instead of noting one.
+        before: How the attempt before failed, as the server has it.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.noted: list[tuple[Any, ...]] = []
         self.refusal: Exception | None = None
+        self.before: Failure | RPCError = Failure(timeout_failure_info=TimeoutFailureInfo())
 
     def environment(self) -> ActivityEnvironment:
         """For one attempt."""
@@ -120,6 +127,21 @@ class _Client:
     def get_async_activity_handle(self, *, task_token: bytes) -> _Client:
         assert task_token
         return self
+
+    @property
+    def workflow_service(self) -> _Client:
+        return self
+
+    async def describe_workflow_execution(
+        self, asked: DescribeWorkflowExecutionRequest, **bounds: timedelta
+    ) -> DescribeWorkflowExecutionResponse:
+        assert asked.execution.workflow_id
+        assert bounds.keys() == {"timeout"}
+        if isinstance(self.marks.before, RPCError):
+            raise self.marks.before
+        mine = PendingActivityInfo(activity_id=activity.info().activity_id, last_failure=self.marks.before)
+        others = PendingActivityInfo(activity_id="another", last_failure=Failure())
+        return DescribeWorkflowExecutionResponse(pending_activities=[others, mine])
 
     async def heartbeat(self, *details: Any, rpc_timeout: timedelta) -> None:
         assert rpc_timeout

@@ -26,9 +26,11 @@ from runtime.encryption.wrapping import NONCE, Wrapping, plain, read_plain
 from runtime.errors import SetupError
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.erasure import ERASED
+from runtime.store.errors import StoreUnavailable
 
 REMEMBERED: Final = 60.0
-"""Seconds after which a process has forgotten a key that was destroyed elsewhere."""
+"""Seconds after which a process has forgotten a key that was destroyed elsewhere, unless the store is away: then nobody
+can destroy one either, and those that are known go on to serve."""
 _KEPT: Final = 20_000  # keys
 _SHARED: Final = "shared"
 _INDEX: Final = "index"
@@ -127,7 +129,14 @@ class Keyring:
             StoreError: The store cannot be asked.
         """
         name = _SHARED if contact is None else await self.name_of(contact)
-        return self._remembered(self._of, name) or self._opened(await self._kept(name))
+        if (known := self._remembered(self._of, name)) is not None:
+            return known
+        try:
+            return self._opened(await self._kept(name))
+        except StoreUnavailable:
+            if name in self._of:
+                return self._of[name][1]
+            raise
 
     async def key(self, identifier: str) -> DataKey:
         """The key of an id.
@@ -140,7 +149,12 @@ class Keyring:
         """
         if (known := self._remembered(self._by_id, identifier)) is not None:
             return known
-        row = await self._store.contact_key(identifier)
+        try:
+            row = await self._store.contact_key(identifier)
+        except StoreUnavailable:
+            if identifier in self._by_id:
+                return self._by_id[identifier][1]
+            raise
         if row is None:
             raise UnknownKey("something was encrypted with another store than SCENARIO_STORE: set the one it was")
         return self._opened(row)
@@ -204,6 +218,8 @@ class Keyring:
 
     def _opened(self, row: WrappedKey) -> DataKey:
         if row.destroyed_at is not None:
+            if (known := self._of.pop(row.contact, None)) is not None:
+                self._by_id.pop(known[1].id, None)
             raise Erased
         key = DataKey(row.key_id, AESGCM(self._unwrapped(row)))
         # Whatever it was asked for by: what has been read for a journey is written for it next.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from temporalio.activity import ActivityCancellationDetails
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure, TimeoutFailureInfo
 from temporalio.client import AsyncActivityCancelledError
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
@@ -314,6 +315,33 @@ async def test_attempts_are_as_many_as_the_step_allows(
     assert failure is not None
     assert (failure.kind, failure.exhausted) == (kind, kind is FailureKind.PERMANENT)
     assert failure.reason == f"It did not work{ending}"
+
+
+GONE_WRONG = Failure(application_failure_info=ApplicationFailureInfo())
+TIMED_OUT = Failure(timeout_failure_info=TimeoutFailureInfo())
+
+
+@pytest.mark.parametrize(
+    ("before", "sent"),
+    [
+        (GONE_WRONG, True),  # the store was away, and with it the keys by which its argument is read
+        (TIMED_OUT, False),
+        (RPCError("away", RPCStatusCode.UNAVAILABLE, b""), False),
+    ],
+)
+async def test_attempts_that_could_not_even_begin_leave_one_to_be_made(
+    environment: ActivityEnvironment, marks: Marks, before: Failure | RPCError, sent: bool
+) -> None:
+    marks.before = before
+    environment.info = replace(environment.info, attempt=7, scheduled_time=datetime.now(UTC))
+    done, error, row = await run(environment, replace(RETRY, attempts=3), lambda attempt: attempt.delivered())
+    if sent:
+        assert (done, error, row.attempt) == (Sent(attempt=3), None, 3)
+        return
+    assert isinstance(error, ApplicationError)
+    failure = failure_of(error)
+    assert failure is not None
+    assert (failure.error, failure.exhausted, failure.unknown) == ("worker_lost", True, True)
 
 
 @pytest.mark.parametrize("before", [0, 1, 2])

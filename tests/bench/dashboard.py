@@ -200,15 +200,56 @@ class Prometheus:
         Raises:
             LocalError: It cannot be evaluated.
         """
-        answer = (await self._client.get("/api/v1/query", params={"query": expression})).json()
+        return [one["metric"] for one in await self._asked("query", query=expression) if one["value"][1] != "NaN"]
+
+    async def number(self, expression: str) -> float:
+        """The one number that an expression finds; 0 where it finds nothing.
+
+        Raises:
+            LocalError: It cannot be evaluated.
+        """
+        return next(iter((await self.numbers(expression)).values()), 0.0)
+
+    async def numbers(self, expression: str) -> dict[str, float]:
+        """What an expression finds: values of its labels → number.
+
+        Raises:
+            LocalError: It cannot be evaluated.
+        """
+        found = await self._asked("query", query=expression)
+        return {_named(one["metric"]): float(one["value"][1]) for one in found}
+
+    async def courses(self, expression: str, began: float, ended: float, step: int) -> dict[str, list[float]]:
+        """How what an expression finds went: values of its labels → a number every so many seconds.
+
+        Args:
+            expression: In Prometheus' language.
+            began: Seconds since 1970.
+            ended: The same.
+            step: Seconds.
+
+        Raises:
+            LocalError: It cannot be evaluated.
+        """
+        asked = {"query": expression, "start": f"{began}", "end": f"{ended}", "step": f"{step}"}
+        found = await self._asked("query_range", **asked)
+        return {_named(one["metric"]): [float(value) for _, value in one["values"]] for one in found}
+
+    async def _asked(self, how: str, **asked: str) -> list[dict[str, Any]]:
+        answer = (await self._client.get(f"/api/v1/{how}", params=asked)).json()
         if answer["status"] != "success":
-            raise LocalError(f"{expression}: {answer['error']}")
-        return [found["metric"] for found in answer["data"]["result"] if found["value"][1] != "NaN"]
+            raise LocalError(f"{asked['query']}: {answer['error']}")
+        return answer["data"]["result"]
 
     async def rules(self) -> list[dict[str, Any]]:
         """What it says of the rules."""
         answer = (await self._client.get("/api/v1/rules")).json()
         return [rule for group in answer["data"]["groups"] for rule in group["rules"]]
+
+
+def _named(labels: Mapping[str, str]) -> str:
+    """The values of labels, the metric's name excepted."""
+    return " ".join(value for name, value in labels.items() if name != "__name__")
 
 
 def wanted() -> dict[str, str]:
@@ -239,8 +280,6 @@ async def lacking(prometheus: Prometheus, left: Mapping[str, str]) -> dict[str, 
 
 async def measure(contacts: int, patience: float) -> int:
     """Runs it, and tells what found nothing."""
-    program = shutil.which("prometheus")
-    assert program is not None, "no Prometheus: install Debian's package"
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         receiver = await stack.enter_async_context(Receiver().open())
@@ -259,7 +298,7 @@ async def measure(contacts: int, patience: float) -> int:
             SCENARIO_DESTINATIONS=str(book),
             SCENARIO_POLICIES=str(policies),
         )
-        worker, gateway, api, port = (free_port() for _ in range(4))
+        worker, gateway, api = (free_port() for _ in range(3))
         store = await stack.enter_async_context(Store.open(url, migrate=True))
         temporal = await connect(server.address, interceptors=[])
         await search_attributes.ensure(temporal)
@@ -282,16 +321,9 @@ async def measure(contacts: int, patience: float) -> int:
         async with process(folder / "key", *cli, "keys", "create", "--scope", "read", **run) as making:
             await making.wait()
         key = (folder / "key").read_text("utf-8").split()[0]
-        configure(folder, worker, gateway)
-        await stack.enter_async_context(
-            process(
-                folder / "prometheus.log",
-                *(program, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}"),
-                *(f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"),
-            )
+        prometheus = await stack.enter_async_context(
+            scraping(folder, {"scenario-worker": [worker], "scenario-gateway": [gateway]})
         )
-        prometheus = Prometheus(f"http://127.0.0.1:{port}")
-        await prometheus.ready()
         left, rounds = wanted(), 0
         whole = len(left)
         headers = {"authorization": f"Bearer {key}"}
@@ -324,19 +356,39 @@ async def measure(contacts: int, patience: float) -> int:
     return 1 if bad or ill else 0
 
 
-def configure(folder: Path, worker: int, gateway: int) -> None:
-    """Prometheus' files: a scrape and an evaluation a second."""
+@asynccontextmanager
+async def scraping(
+    folder: Path, jobs: Mapping[str, Sequence[int]], *, scrape: str = "1s", evaluate: str = "1s"
+) -> AsyncGenerator[Prometheus]:
+    """A Prometheus with our rules.
+
+    Args:
+        folder: For its files.
+        jobs: The ports of this machine that it scrapes.
+        scrape: How often it does.
+        evaluate: How often it evaluates each rule.
+    """
+    program, port = shutil.which("prometheus"), free_port()
+    assert program is not None, "no Prometheus: install Debian's package"
     rules = [{"name": group["name"], "rules": group["rules"]} for group in GROUPS]
     (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": rules}), "utf-8")
-    jobs = {"scenario-worker": worker, "scenario-gateway": gateway}
     config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": scrape, "evaluation_interval": evaluate},
         "rule_files": ["rules.yaml"],
         "scrape_configs": [
-            {"job_name": name, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for name, port in jobs.items()
+            {"job_name": name, "static_configs": [{"targets": [f"127.0.0.1:{each}" for each in ports]}]}
+            for name, ports in jobs.items()
         ],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config), "utf-8")
+    async with process(
+        folder / "prometheus.log",
+        *(program, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}"),
+        *(f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"),
+    ):
+        prometheus = Prometheus(f"http://127.0.0.1:{port}")
+        await prometheus.ready()
+        yield prometheus
 
 
 if __name__ == "__main__":

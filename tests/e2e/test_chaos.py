@@ -7,7 +7,7 @@ import itertools
 import json
 import signal
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -66,6 +66,7 @@ class Unsteady:
     port: int = field(default_factory=free_port)
     calls: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict[str, list[bytes]](list))
     taken: set[str] = field(default_factory=set[str])
+    answers: Counter[str] = field(default_factory=Counter[str])
     more: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: itertools.count[int] = field(default_factory=itertools.count)
     runner: web.AppRunner | None = None
@@ -92,11 +93,16 @@ class Unsteady:
 
     async def _receive(self, request: web.Request) -> web.Response:
         identifier, number = request.headers["webhook-id"], next(self.numbers)
-        self.calls[identifier].append(await request.read())
+        body = await request.read()
+        self.calls[identifier].append(body)
         if number % 13 == 5:
-            return web.Response(status=503)
+            self.answers["503"] += 1
+            return web.Response(status=503, body=body)
+        answer = "200"
         if number % 17 == 7 and request.transport is not None:
             request.transport.abort()  # it was read, and nobody will know
+            answer = "none"
+        self.answers[answer] += 1
         self.taken.add(identifier)
         self.more.set()
         return web.Response()

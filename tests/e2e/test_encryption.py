@@ -26,7 +26,7 @@ from runtime import search_attributes
 from runtime.callback import Claim
 from runtime.connection import connect
 from runtime.encryption.codec import Encryption, encrypting
-from runtime.encryption.keyring import Erased, Keyring
+from runtime.encryption.keyring import DataKey, Erased, Keyring
 from runtime.encryption.rotation import rotate
 from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
@@ -34,7 +34,7 @@ from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.settings import Settings
-from runtime.store import Store
+from runtime.store import Store, StoreUnavailable
 from runtime.store.erasure import ERASED
 from tests.e2e.apis import api
 from tests.e2e.conftest import KEYS, SENDER, outcomes, publish
@@ -257,3 +257,36 @@ async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(
     async with asyncio.timeout(60):  # search lags behind
         while (await place.client.erase("g1", operator="ann", reason="once more")).histories == 0:
             await asyncio.sleep(0.1)
+
+
+async def test_attempts_whose_keys_cannot_be_looked_up_use_up_none_of_the_last(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store is away, an attempt cannot even read what it is to send: Temporal counts it all the same."""
+    key, away = Keyring.key, False
+
+    async def unless_away(ring: Keyring, identifier: str) -> DataKey:
+        if away and ring is not place.keys:
+            raise StoreUnavailable("nothing listens there")
+        return await key(ring, identifier)
+
+    async def has_made(attempts: int) -> None:
+        async with asyncio.timeout(60):
+            while True:
+                pending = (await entered.handle.describe()).raw_description.pending_activities
+                if pending and pending[0].attempt > attempts and pending[0].HasField("last_failure"):
+                    return
+                await asyncio.sleep(0.05)
+
+    retry = "retry: {initial_interval: 1s, backoff_coefficient: 1, maximum_attempts: 2}"
+    await publish(place.client, tmp_path, STEPS.replace("retry: {initial_interval: 1s}", retry))
+    monkeypatch.setattr(Keyring, "key", unless_away)
+    entered = await place.client.enter(entry_of("7"))
+    await has_made(1)  # one that the receiver answers 503
+    away = True
+    await has_made(3)
+    away = False
+    async with asyncio.timeout(60):
+        while (state := (await place.client.show(entered.id)).state) not in ("waiting", "held"):
+            await asyncio.sleep(0.05)
+    assert state == "waiting"

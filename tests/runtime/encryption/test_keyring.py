@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from runtime.encryption.keyring import REMEMBERED, Erased, Keyring, UnknownKey
 from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
 from runtime.settings import Settings
-from runtime.store import Store
+from runtime.store import Store, StoreUnavailable
 
 
 def content(folder: Path) -> bytes:
@@ -91,6 +92,59 @@ async def test_another_process_forgets_a_destroyed_key_within_a_minute(store: St
     now = REMEMBERED
     with pytest.raises(Erased):
         await other.key_of("1")
+
+
+class Away:
+    """A store that can be away, and counts what it is asked."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.away, self.asked = store, False, 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked += 1
+        if self.away:
+            raise StoreUnavailable("nothing listens there")
+        return getattr(self._store, name)
+
+
+async def test_what_was_decrypted_by_its_keys_id_is_answered_without_asking_the_store_again(store: Store) -> None:
+    identifier = (await Keyring(store, Wrapping([OLD])).key_of("1")).id
+    asked: Any = Away(store)
+    ring = Keyring(asked, Wrapping([OLD]))
+    await ring.name_of("")
+    before = asked.asked
+    assert await ring.key(identifier) is await ring.key_of("1")
+    assert asked.asked == before + 1
+
+
+async def test_keys_that_are_known_serve_while_the_store_is_away(store: Store) -> None:
+    now = 0.0
+    away: Any = Away(store)
+    ring = Keyring(away, Wrapping([OLD]), clock=lambda: now)
+    known, nobodys = await ring.key_of("1"), await ring.key_of(None)
+    now, away.away = 10 * REMEMBERED, True
+    assert [await ring.key_of("1"), await ring.key(known.id), await ring.key_of(None)] == [known, known, nobodys]
+    for unknown in (ring.key_of("2"), ring.key("another")):
+        with pytest.raises(StoreUnavailable):
+            await unknown
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+async def test_a_key_that_is_known_to_be_destroyed_does_not_serve_while_the_store_is_away(
+    store: Store, keys: Keyring, by_id: bool
+) -> None:
+    now = 0.0
+    away: Any = Away(store)
+    ring = Keyring(away, Wrapping([OLD]), clock=lambda: now)
+    known = await ring.key_of("1")
+    await keys.destroy("1")
+    now = REMEMBERED
+    with pytest.raises(Erased):
+        await (ring.key(known.id) if by_id else ring.key_of("1"))
+    away.away = True
+    for gone in (ring.key(known.id), ring.key_of("1")):
+        with pytest.raises(StoreUnavailable):
+            await gone
 
 
 async def test_a_new_key_of_the_settings_reads_what_the_one_before_wrapped(store: Store, keys: Keyring) -> None:
