@@ -105,7 +105,7 @@ def test_it_may_close_while_another_thread_looks():
     looks = False
 
     def clock() -> float:
-        if looks:  # between two things that whoever looks does
+        if looks and ticket:  # between two things that whoever looks does
             breaker.give_back(ticket, Pulse.ALIVE)
         return float(next(turn)) if not looks else 1e6
 
