@@ -79,10 +79,11 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """As of now."""
-        if self._until is None:
+        """As of now. May be asked by any thread."""
+        until = self._until
+        if until is None:
             return BreakerState.CLOSED
-        return BreakerState.OPEN if self._clock() < self._until else BreakerState.HALF_OPEN
+        return BreakerState.OPEN if self._clock() < until else BreakerState.HALF_OPEN
 
     @property
     def reopens(self) -> float:

@@ -100,6 +100,26 @@ def test_the_window_slides(breaker: CircuitBreaker, clock: Clock):
     assert abs(bad - total / 2) <= 1
 
 
+def test_it_may_close_while_another_thread_looks():
+    turn = iter(range(100))
+    looks = False
+
+    def clock() -> float:
+        if looks and ticket:  # between two things that whoever looks does
+            breaker.give_back(ticket, Pulse.ALIVE)
+        return float(next(turn)) if not looks else 1e6
+
+    breaker = CircuitBreaker(BreakerLimits(pause=1), clock)
+    broken(breaker)
+    ticket = breaker.admit()
+    while ticket is None:
+        ticket = breaker.admit()
+    looks = True
+    assert breaker.state is BreakerState.HALF_OPEN
+    looks = False
+    assert breaker.state is BreakerState.CLOSED
+
+
 def test_while_it_is_open_nothing_goes(breaker: CircuitBreaker, clock: Clock):
     broken(breaker)
     for second in range(30):
