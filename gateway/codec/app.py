@@ -95,7 +95,7 @@ async def _payloads(request: Request) -> Sequence[Payload]:
     body = await request.body()
     try:
         return Parse(body, Payloads()).payloads
-    except (ParseError, RecursionError):
+    except (ParseError, RecursionError, UnicodeDecodeError):
         raise Problem("malformed", 'the body must be {"payloads": […]}, as Temporal sends it') from None
 
 
