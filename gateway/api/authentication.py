@@ -26,7 +26,7 @@ from runtime.store import Store
 RATE: Final = 200.0
 """Requests a second that a key may make, where it says nothing else."""
 REMEMBERED: Final = 5.0
-"""Seconds after which a revoked key is no good at the latest."""
+"""For so many seconds at most, a revoked key is still accepted."""
 _KEPT: Final = 1000
 _WINDOW: Final = 2.0  # seconds over which requests are counted: a short burst is no offence
 _CHALLENGE: Final = {"www-authenticate": "Bearer"}

@@ -164,7 +164,7 @@ def _texts(text: str, media: str) -> Sequence[str]:
     """The text of each item.
 
     Raises:
-        Problem: It is no batch.
+        Problem: It is not a batch.
     """
     match media:
         case "application/json":

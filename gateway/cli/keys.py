@@ -23,7 +23,7 @@ _SCENARIO: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 def _scope(text: str) -> str:
     if text not in SCOPES:
-        raise typer.BadParameter(f"'{text}' is no scope: it is one of {', '.join(SCOPES)}")
+        raise typer.BadParameter(f"'{text}' is not a scope: write one of {', '.join(SCOPES)}")
     return text
 
 

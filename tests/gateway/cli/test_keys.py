@@ -120,7 +120,10 @@ def test_nothing_is_there_yet(run: Run) -> None:
     ("arguments", "said"),
     [
         ([], "missing option '--scope'"),
-        (["--scope", "write"], "invalid value for '--scope': 'write' is no scope: it is one of enter, events, read,"),
+        (
+            ["--scope", "write"],
+            "invalid value for '--scope': 'write' is not a scope: write one of enter, events, read,",
+        ),
         (["--scope", "read", "--scenario", "sale@2"], "invalid value for '--scenario': name a scenario without its"),
         (["--scope", "read", "--expires", "soon"], "invalid value for '--expires': 'soon' is neither a date nor a"),
         (["--scope", "read", "--expires", "2020-01-01"], "invalid value for '--expires': '2020-01-01' is over already"),
