@@ -16,14 +16,14 @@ keys.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistoryEventFilterType
 from temporalio.client import WorkflowExecution as Found
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -102,11 +102,11 @@ async def erase(
         RPCError: Temporal cannot be reached; repeat it.
     """
     before = await keyring.is_erased(contact)
-    workflows = set(await store.workflows_of(contact))
+    journeys = await store.journeys_of(contact)
     if not dry_run:
         await keyring.destroy(contact)
     ended = histories = 0
-    async for run in _runs(temporal, contact, workflows):
+    async for run in _runs(temporal, contact, journeys):
         under_way = run.close_time is None
         ended += under_way
         histories += 1
@@ -136,15 +136,47 @@ async def erase(
     )
 
 
-async def _runs(temporal: Client, contact: str, workflows: set[str]) -> AsyncIterator[Found]:
-    """All runs of a contact's journeys, by search and by what the store knows: search lags behind."""
+async def _runs(temporal: Client, contact: str, journeys: Sequence[tuple[str, str]]) -> AsyncIterator[Found]:
+    """All runs of a contact's journeys: those that the store leads to, and those that search finds.
+
+    Search lags behind, and not every server's finds a value with a quotation mark or a backslash in it. The store does
+    not know of entries that were refused.
+    """
     seen: set[str] = set()
-    queries = [f"ContactId = {quoted(contact)}", *(f"WorkflowId = {quoted(name)}" for name in sorted(workflows))]
+    names = sorted({name for name, _ in journeys})
+    for name, first in [*journeys, *((name, None) for name in names)]:  # None: the newest, after a reset too
+        run_id = first
+        while run_id not in seen:
+            run, run_id = await _described(temporal, name, run_id)
+            if run is not None and run.run_id not in seen:
+                seen.add(run.run_id)
+                yield run
+            if run_id is None:
+                break
+    queries = [f"ContactId = {quoted(contact)}", *(f"WorkflowId = {quoted(name)}" for name in names)]
     for query in queries:
         async for run in temporal.list_workflows(query):
             if run.run_id not in seen:
                 seen.add(run.run_id)
                 yield run
+
+
+async def _described(temporal: Client, name: str, run_id: str | None) -> tuple[Found | None, str | None]:
+    """A run, if it is there, and the id of the run that it has continued as."""
+    handle = temporal.get_workflow_handle(name, run_id=run_id)
+    try:
+        run = await handle.describe()
+        if run.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW:
+            return run, None
+        closing = temporal.get_workflow_handle(name, run_id=run.run_id).fetch_history_events(
+            event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
+        )
+        events = [event async for event in closing]
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return None, None
+    return run, events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
 
 
 async def _terminate(temporal: Client, run: Found) -> None:

@@ -66,9 +66,10 @@ class Erasure(Queries):
             await self._database.write(_ENTRY, {"name": given["name"], "key": row["run_id"]} | place)
         return found
 
-    async def workflows_of(self, contact: str) -> Sequence[str]:
-        """The ids of all of a contact's journeys."""
-        return [row["workflow_id"] for row in await self._database.read(_WORKFLOWS, {"whose": contact})]
+    async def journeys_of(self, contact: str) -> Sequence[tuple[str, str]]:
+        """All of a contact's journeys: the ids of workflow and first run."""
+        rows = await self._database.read(_ROWS, {"whose": contact})
+        return [(row["workflow_id"], row["run_id"]) for row in rows]
 
 
 def _journeys(contact: str) -> str:
@@ -110,7 +111,6 @@ _DELIVERIES = (
 )
 _ITEMS = update(operation_items).where(_HIS).values(workflow_id=bindparam("name"))
 _ROWS = select(entries.c.workflow_id, entries.c.run_id).where(entries.c.contact_id == bindparam("whose"))
-_WORKFLOWS = select(entries.c.workflow_id).where(entries.c.contact_id == bindparam("whose")).distinct()
 _ENTRY = (
     update(entries)
     .where(entries.c.workflow_id == bindparam("workflow"), entries.c.run_id == bindparam("run"))

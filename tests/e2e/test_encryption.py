@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from pydantic import SecretStr
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError
 
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
@@ -206,6 +208,17 @@ async def test_an_erased_contact_cannot_be_read_from_copies_and_others_go_on(pla
     [kept] = (await other.handle.fetch_history()).events[0].workflow_execution_started_event_attributes.input.payloads
     [read] = await Encryption(Keyring(place.store, Wrapping([NEW]))).decode([kept])
     assert MARK.encode() in read.data
+
+
+@pytest.mark.parametrize("contact", ['a"b', "a\\b"])
+async def test_a_contact_that_search_does_not_find_is_erased_all_the_same(place: Place, contact: str) -> None:
+    entered = await place.waiting(contact)
+    looked = await place.client.erase(contact, operator="ann", reason="she asked", dry_run=True)
+    assert (looked.ended, looked.histories) == (1, 1)
+    report = await place.client.erase(contact, operator="ann", reason="she asked")
+    assert (report.ended, report.histories, report.rows.entries) == (1, 1, 1)
+    with suppress(RPCError):  # deleted already
+        assert (await entered.handle.describe()).status is WorkflowExecutionStatus.TERMINATED
 
 
 async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(

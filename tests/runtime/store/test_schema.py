@@ -125,7 +125,7 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.contact_key("id"), "(key_id=?)"),
     (lambda store: store.wrapped_keys(), "(key_id>?)"),
     (lambda store: store.stored_operations(is_open=True, after=OPERATION), "ix_operations_open"),
-    (lambda store: store.workflows_of("7"), "(contact_id=?)"),
+    (lambda store: store.journeys_of("7"), "(contact_id=?)"),
     *(
         (methodcaller("delete_some", Job(table, table, NOW, "a")), index)
         for table, index in {
