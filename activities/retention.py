@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -60,8 +61,11 @@ _READER: Final = TypeAdapter(Pruning)
 
 
 def pruning_in(argument: object) -> Pruning | None:
-    """What a workflow is given; None where it is something else."""
+    """What a workflow is given; None where it is something else, or its times are none."""
     try:
-        return _READER.validate_python(argument)
-    except ValidationError:
+        asked = _READER.validate_python(argument)
+        times = [datetime.fromisoformat(text) for text in (asked.now, asked.since) if text]
+    except (ValidationError, ValueError):
         return None
+    is_placed = bool(asked.job) == bool(asked.since)
+    return asked if is_placed and all(time.tzinfo is not None for time in times) else None

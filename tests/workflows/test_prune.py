@@ -101,15 +101,25 @@ async def test_others_get_on_for_as_long_as_the_activity_says(client: Client, sc
 
 @pytest.mark.usefixtures("_always_suggested")
 async def test_a_long_one_continues_as_new(client: Client, script: Script) -> None:
-    script.answers = [Pruned(job="claims", since=str(n), deleted={"claims": 1}) for n in range(5)]
+    times = [f"2026-01-0{n}T00:00:00+00:00" for n in range(1, 6)]
+    script.answers = [Pruned(job="claims", since=time, deleted={"claims": 1}) for time in times]
     done = await run(client, Pruning(ages="claims=60d"))
     assert done["deleted"] == {"claims": 5}
-    assert [one.since for one in script.asked] == ["", *map(str, range(5))]
+    assert [one.since for one in script.asked] == ["", *times]
     newest = await client.get_workflow_handle("scenario-retention").describe()
     assert newest.raw_description.workflow_execution_info.first_run_id != newest.run_id
 
 
-@pytest.mark.parametrize("argument", [None, "deliveries=180d", [1], {"deliveries": "180d"}])
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *(None, "deliveries=180d", [1], {"deliveries": "180d"}),
+        {"ages": "claims=60d", "now": "nonsense"},
+        {"ages": "claims=60d", "now": "2026-01-01T00:00:00"},
+        {"ages": "claims=60d", "job": "claims"},
+        {"ages": "claims=60d", "job": "claims", "since": "x"},
+    ],
+)
 async def test_an_argument_that_is_none_fails_at_once(client: Client, argument: Any) -> None:
     with pytest.raises(WorkflowFailureError) as caught:
         await run(client, argument)
