@@ -51,17 +51,16 @@ def parse_age(what: str, text: str) -> timedelta:
         text: The age.
 
     Raises:
-        RetentionError: It is none, or too short for what it is of.
+        RetentionError: It is none, or too short or too long for what it is of.
     """
     years = _YEARS.fullmatch(text.strip())
     try:
         age = int(years[1]) * _YEAR if years else parse_duration(text)
     except DurationError:
         age = timedelta(0)
-    if not timedelta(0) < age <= LONGEST:
-        raise RetentionError(f"'{text[:40]}' is not an age of {what}: write 30d, 26w or 2y")
-    if age < LEAST[what]:
-        raise RetentionError(f"{what} are needed for {format_duration(LEAST[what])}: keep them for longer than {text}")
+    if not LEAST[what] <= age <= LONGEST:
+        least = format_duration(LEAST[what])
+        raise RetentionError(f"'{text[:40]}' is not an age of {what}: from {least} to 10y, such as 90d, 26w or 2y")
     return age
 
 

@@ -136,8 +136,8 @@ _WANTED: Final = {
     "codec_origins": "must be origins such as https://temporal.example.com, separated by commas, without paths",
     "api_origins": "must be origins such as https://shop.example.com, separated by commas, without paths",
     "temporal_ui": "must be an address such as https://temporal.example.com, without user, query or fragment",
-    "retention": "must be ages such as deliveries=180d,responses=30d,entries=2y, separated by commas: of deliveries, "
-    "responses, entries, claims (32d at least), passages (2d) and operations",
+    "retention": "must be ages from 1d to 10y such as deliveries=180d,responses=30d,entries=2y, separated by commas: "
+    "of deliveries, responses, entries, claims (32d at least), passages (2d) and operations, each once",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
 }
 

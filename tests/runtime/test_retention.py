@@ -37,10 +37,10 @@ def test_ages_are_durations_and_years() -> None:
             "'entries=2y' is not one of deliveries, responses, entries, claims, passages, "
             "operations, each once, with its age: entries=2y",
         ),
-        ("entries", "'' is not an age of entries: write 30d, 26w or 2y"),
-        ("entries=-3d", "'-3d' is not an age of entries: write 30d, 26w or 2y"),
-        ("entries=11y", "'11y' is not an age of entries: write 30d, 26w or 2y"),
-        ("claims=31d", "claims are needed for 32d: keep them for longer than 31d"),
+        ("entries", "'' is not an age of entries: from 1d to 10y, such as 90d, 26w or 2y"),
+        ("entries=-3d", "'-3d' is not an age of entries: from 1d to 10y, such as 90d, 26w or 2y"),
+        ("entries=11y", "'11y' is not an age of entries: from 1d to 10y, such as 90d, 26w or 2y"),
+        ("claims=31d", "'31d' is not an age of claims: from 32d to 10y, such as 90d, 26w or 2y"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, sentence: str) -> None:
@@ -53,7 +53,7 @@ def test_the_setting_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCENARIO_RETENTION", "entries=2y")
     assert Settings().retention == "entries=2y"
     monkeypatch.setenv("SCENARIO_RETENTION", "claims=3d")
-    with pytest.raises(SettingsError, match=r"^SCENARIO_RETENTION must be ages such as .*claims \(32d at least\)"):
+    with pytest.raises(SettingsError, match=r"^SCENARIO_RETENTION must be ages from 1d .*claims \(32d at least\)"):
         Settings()
 
 

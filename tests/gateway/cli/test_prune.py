@@ -94,8 +94,8 @@ def test_without_ages_it_takes_those_of_the_setting(run: Run, url: str, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--deliveries", "soon"), "'soon' is not an age of deliveries: write 30d, 26w or 2y"),
-        (("--claims", "3d"), "claims are needed for 32d: keep them for longer than 3d"),
+        (("--deliveries", "99y"), "'99y' is not an age of deliveries: from 1d to 10y, such as 90d, 26w or 2y"),
+        (("--claims", "3d"), "'3d' is not an age of claims: from 32d to 10y, such as 90d, 26w or 2y"),
     ],
 )
 def test_an_age_that_is_none_is_said(run: Run, arguments: tuple[str, ...], sentence: str) -> None:
