@@ -34,13 +34,14 @@ _HOUR: Final = 2  # UTC; with the jitter it begins between 2 and 5, another minu
 _JITTER: Final = timedelta(hours=3)
 _MISSED: Final = timedelta(hours=12)  # what came due while the server was down is made up for within this
 _PATIENCE: Final = 10.0
+_SEALED: Final = {"args", "memo", "headers", "static_summary", "static_details", "_from_raw"}
 
 
 async def keep_schedule(client: Client, retention: str | None) -> None:
     """Makes the schedule what the setting says, and deletes it where there is none.
 
     Several workers may do so at once. One that may not, or whose server has no schedules, says so in the log, and goes
-    on: journeys do not depend on it. A schedule that somebody has paused stays paused.
+    on: journeys do not depend on it. A schedule that somebody has paused stays paused, whatever else is changed of it.
 
     Args:
         client: Of the namespace that workers poll.
@@ -63,8 +64,10 @@ async def _keep(client: Client, ages: str) -> None:
 
     def changed(found: ScheduleUpdateInput) -> ScheduleUpdate | None:
         there = found.description.schedule
-        if [one.comment for one in there.spec.calendars] == [ages]:
+        if _compared(there) == _compared(wanted):
             return None
+        before = ", ".join(str(one.comment) for one in there.spec.calendars)
+        logger.info("the schedule %s is changed for SCENARIO_RETENTION=%s; it was for %s", SCHEDULE, ages, before)
         wanted.state = there.state
         return ScheduleUpdate(wanted)
 
@@ -72,6 +75,15 @@ async def _keep(client: Client, ages: str) -> None:
         await client.create_schedule(SCHEDULE, wanted)
     except ScheduleAlreadyRunningError:
         await client.get_schedule_handle(SCHEDULE).update(changed)
+
+
+def _compared(schedule: Schedule) -> object:
+    """All that is set here; of the action, not what may be encrypted: for that stands the comment, which has the ages.
+
+    Its state, whether it is paused and why, is the operators'.
+    """
+    action = {name: value for name, value in vars(schedule.action).items() if name not in _SEALED}
+    return action, schedule.spec, schedule.policy
 
 
 def _schedule(ages: str) -> Schedule:
@@ -83,9 +95,8 @@ def _schedule(ages: str) -> Schedule:
             task_queue=JOURNEYS,
             static_summary=f"delete what is older: {ages}",
         ),
-        # The comment is what a worker compares: what the workflow is given may be encrypted.
         spec=ScheduleSpec(
-            calendars=[ScheduleCalendarSpec(hour=[ScheduleRange(_HOUR)], comment=ages)],
+            calendars=[ScheduleCalendarSpec(hour=(ScheduleRange(_HOUR),), comment=ages)],
             jitter=_JITTER,
         ),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_MISSED),
@@ -98,3 +109,7 @@ async def _delete(client: Client) -> None:
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
+    else:
+        logger.warning(
+            "the schedule %s is deleted, as SCENARIO_RETENTION is not set: nothing goes day by day", SCHEDULE
+        )

@@ -22,6 +22,7 @@ from activities.attempt_log import Log
 from activities.channels import channels_of
 from activities.dependencies import INBOX
 from activities.email.senders import ANY
+from activities.retention_schedule import keep_schedule
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Diverted
 from activities.webhook.throttle.rate_sync import pacing
@@ -134,6 +135,7 @@ async def local(
         else:
             opened = replace(opened, secrets=StandIns())
         opened = replace(opened, writer=log(opened.writer))
+        await keep_schedule(working, settings.retention)
         await stack.enter_async_context(running(workers(working, opened)))
         client = ScenarioClient(
             *(temporal, opened.store, settings.platform_timezone),

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from temporalio.client import Client, ScheduleActionStartWorkflow, ScheduleDescription, ScheduleOverlapPolicy
+from temporalio.client import (
+    Client,
+    ScheduleActionStartWorkflow,
+    ScheduleDescription,
+    ScheduleOverlapPolicy,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.common import RetryPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.retention_schedule import SCHEDULE, keep_schedule
@@ -30,7 +40,29 @@ async def started(client: Client) -> str:
     return actions[-1].action.workflow_id  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
 
-async def test_the_schedule_is_kept_as_the_setting_says_and_prunes(stand: Stands) -> None:
+def otherwise(part: str, **values: Any) -> Callable[[ScheduleUpdateInput], ScheduleUpdate]:
+    """Sets what another release may have set, or somebody by hand."""
+
+    def change(found: ScheduleUpdateInput) -> ScheduleUpdate:
+        for name, value in values.items():
+            setattr(getattr(found.description.schedule, part), name, value)
+        return ScheduleUpdate(found.description.schedule)
+
+    return change
+
+
+OTHERWISE = (
+    otherwise("action", task_queue="elsewhere"),
+    otherwise("action", retry_policy=RetryPolicy(maximum_attempts=3)),
+    otherwise("spec", jitter=DAY),
+    otherwise("policy", overlap=ScheduleOverlapPolicy.ALLOW_ALL),
+)
+
+
+async def test_the_schedule_is_kept_as_the_setting_says_and_prunes(
+    stand: Stands, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "activities.retention_schedule")
     async with stand() as place:
         client, store, now = place.client.temporal, place.client.store, datetime.now(UTC)
         await store.record(
@@ -56,8 +88,21 @@ async def test_the_schedule_is_kept_as_the_setting_says_and_prunes(stand: Stands
         assert await (await run.describe()).static_summary() == "delete what is older: deliveries=180d,entries=730d"
         assert [item.delivery_id for item in await store.deliveries()] == ["msg_100"]
 
-        await client.get_schedule_handle(SCHEDULE).pause(note="a migration is under way")
+        handle = client.get_schedule_handle(SCHEDULE)
+        await handle.pause(note="a migration is under way")
+        for change in OTHERWISE:
+            await handle.update(change)
+            await keep_schedule(client, "deliveries=180d,entries=2y")
+            again = (await described(client)).schedule
+            assert (again.spec, again.policy) == (found.spec, found.policy)
+            assert isinstance(again.action, ScheduleActionStartWorkflow)
+            assert (again.action.task_queue, again.action.retry_policy) == ("journeys", None)
+        caplog.clear()
         await keep_schedule(client, "deliveries=90d")
+        assert [record.getMessage() for record in caplog.records] == [
+            "the schedule scenario-retention is changed for SCENARIO_RETENTION=deliveries=90d; "
+            "it was for deliveries=180d,entries=730d"
+        ]
         changed = await described(client)
         assert changed.schedule.spec.calendars[0].comment == "deliveries=90d"
         assert (changed.schedule.state.paused, changed.schedule.state.note) == (True, "a migration is under way")

@@ -39,12 +39,12 @@ PORTS = ("--port", "0", "--ui-port", "0", "--gateway-port", "0")
 class Dev:
     """`scenario dev`, and what it has printed."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, **settings: str) -> None:
         self._out, self._seen = folder / "dev.out", 0
         program = [sys.executable, "-c", "from gateway.cli.program import main; main()"]
         command = [*program, "dev", *PORTS, *options]
         with self._out.open("wb") as out:
-            self.process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=out, stderr=out)
+            self.process = subprocess.Popen(command, cwd=folder, env=environment(**settings), stdout=out, stderr=out)
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
@@ -67,7 +67,7 @@ class Dev:
 @pytest.fixture
 def dev(tmp_path: Path) -> Iterator[Dev]:
     """The first terminal."""
-    started = Dev(tmp_path, "--skip-time")
+    started = Dev(tmp_path, "--skip-time", SCENARIO_RETENTION="entries=2y")
     yield started
     started.end(signal.SIGKILL)
 
@@ -131,6 +131,7 @@ def test_what_fails_is_retried_held_mended_and_retuned(
     assert program.run(["dev", "--send", *PORTS]) == 1
     assert "(3), and would send for real: let them by --resume" in capsys.readouterr().err
     sending = Dev(tmp_path, "--send", "--resume")
+    sending.says("the schedule scenario-retention is deleted")  # which the first had made
     sending.says("Messages leave this machine")
     sending.says("E-mail", "SCENARIO_SMTP is not set: those steps are held")
     sending.says("SMS", "SCENARIO_SMS is not set")
