@@ -12,6 +12,7 @@ from activities.retention import PRUNE, Pruned, Pruning
 from runtime import pruning
 from runtime.pruning import Place
 from runtime.retention import RetentionError, parse_ages
+from runtime.store.errors import StoreFault
 from runtime.telemetry.metrics import RETENTION_DELETED
 
 SECONDS: Final = 2.0
@@ -33,15 +34,19 @@ class Prunings:
         """Deletes some.
 
         Raises:
-            ApplicationError: The ages cannot be read.
-            StoreError: The store cannot be written to.
+            ApplicationError: The ages cannot be read, or the database refuses to delete: only people can mend that, and
+                the next day's workflow looks whether they have.
+            StoreError: The store cannot be written to now.
         """
         try:
             ages = parse_ages(asked.ages)
         except RetentionError as error:
             raise ApplicationError(str(error), type="RetentionError", non_retryable=True) from None
         place = Place(asked.job, datetime.fromisoformat(asked.since)) if asked.job else Place()
-        done = await self._pruning.run(ages, datetime.fromisoformat(asked.now), place, seconds=SECONDS, told=_count)
+        try:
+            done = await self._pruning.run(ages, datetime.fromisoformat(asked.now), place, seconds=SECONDS, told=_count)
+        except StoreFault as error:
+            raise ApplicationError(str(error), type="StoreFault", non_retryable=True) from None
         where = {"job": done.place.job, "since": done.place.since.isoformat()} if done.place else {}
         return Pruned(**where, deleted=done.deleted, kept=done.kept, pause=done.pause)
 

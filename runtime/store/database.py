@@ -52,7 +52,7 @@ _LASTING = (
     ("invalid connection option", "its URL has an option that PostgreSQL does not know"),
     ("is not a database", "its file is not an SQLite database"),
     ("malformed", "its file is damaged and must be restored from a backup"),
-    ("permission denied", "its user lacks a permission"),
+    ("permission denied", "its user lacks a permission, which the database's own log names"),
     ("no such table", "its tables are missing"),
     ("relation", "its tables are missing or not those of this release"),
 )

@@ -17,7 +17,7 @@ from temporalio.worker import Worker
 from activities.interface import JOURNEYS
 from activities.pruning import Prunings
 from activities.retention import PRUNE, WORKFLOW, Pruned, Pruning
-from runtime.store import Store
+from runtime.store import Store, StoreFault
 from runtime.telemetry.metrics import RETENTION_DELETED
 from tests.measured import Measured
 from workflows.prune import Prune
@@ -130,6 +130,18 @@ async def test_an_argument_that_is_none_fails_at_once(client: Client, argument: 
 async def test_ages_that_are_none_are_not_tried_again(store: Store) -> None:
     with pytest.raises(ApplicationError, match="'x' is not one of deliveries") as caught:
         await Prunings(store).prune(Pruning(ages="x", now="2026-11-27T00:00:00+00:00"))
+    assert caught.value.non_retryable
+
+
+async def test_what_the_database_refuses_is_not_tried_again_this_day(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any) -> None:
+        raise StoreFault("its user lacks a permission")
+
+    monkeypatch.setattr(store, "delete_some", refuse)
+    with pytest.raises(ApplicationError, match="its user lacks a permission") as caught:
+        await Prunings(store).prune(Pruning(ages="claims=60d", now="2026-11-27T00:00:00+00:00"))
     assert caught.value.non_retryable
 
 
