@@ -80,7 +80,8 @@ async def _keep(client: Client, ages: str) -> None:
 def _compared(schedule: Schedule) -> object:
     """All that is set here; of the action, not what may be encrypted: for that stands the comment, which has the ages.
 
-    Its state, whether it is paused and why, is the operators'.
+    Whoever gives the workflow more than the ages has the comment say so. Whether it is paused, and why, is the
+    operators'.
     """
     action = {name: value for name, value in vars(schedule.action).items() if name not in _SEALED}
     return action, schedule.spec, schedule.policy
