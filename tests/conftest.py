@@ -40,14 +40,14 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection() -> Generator[None, object, object]:
     """Spares what is collected from the garbage collector, which would go through all of it again and again.
 
-    It takes a quarter of the time of collecting, in each process.
+    It takes a quarter of the time of collecting, in each process; of the tests it takes less where it comes less often.
     """
     gc.disable()
     try:
         return (yield)
     finally:
-        gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
 

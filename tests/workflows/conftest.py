@@ -288,7 +288,7 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
                 *(GoalActivities(content, store).goal, Amendments(content).amend, renewals.renew, renewals.adopt),
                 *(Recollections(store).recall, Releases(store).release, desk.clear, desk.retune),
             ],
-            workflow_runner=sandbox(),
+            workflow_runner=sandbox(strict=False),  # strictly, replays of all histories run it, and the tests beside
         )
         senders = [
             Worker(client, task_queue=channel.queue, activities=[method])
