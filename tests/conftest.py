@@ -13,6 +13,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
+from hypothesis.internal.conjecture import providers
 
 _COMPILED = Path(__file__).resolve().parents[1] / ".pytest_cache" / "compiled"
 
@@ -68,8 +70,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keeps the way to the real standard error: tests have another."""
+    """Keeps the way to the real standard error: tests have another. Lets Hypothesis try the same in each run.
+
+    What fails is not made smaller, which may take five minutes: ``--hypothesis-profile=default`` does so.
+    """
     config.stash[_stderr] = os.dup(2)
+    settings.register_profile(
+        "suite", derandomize=True, database=None, deadline=None, phases=[Phase.explicit, Phase.generate, Phase.target]
+    )
+    settings.load_profile("suite")
+    # It tries constants of our modules, too, of those that are loaded: by the tests before. No setting says otherwise.
+    providers._get_local_constants = lambda: providers._local_constants  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

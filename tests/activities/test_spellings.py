@@ -172,7 +172,7 @@ def digits(text: str) -> str:
     return re.sub(r"(?<=[0-9])[^0-9A-Za-z\n]{1,2}(?=[0-9])", "", text)
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=400)
+@settings(max_examples=400)
 @given(secrets, layers, st.sampled_from(CASES), st.randoms(use_true_random=False))
 @example("pl4nted+Secret", ["json"], str, random.Random(1))
 @example("pl4nted+Secret", ["url", "url"], str, random.Random(1))
@@ -189,14 +189,15 @@ def test_a_secret_is_masked_in_every_spelling(
 
     for kept in (shown, *saved):
         assert secret.lower() not in read(kept, spellings).lower().replace("\u00a0", " ")
-    assert shown.startswith(BEFORE)
-    assert MASK in shown
-    assert len(f"{BEFORE}{planted}{AFTER}") > 2048 or shown.endswith(AFTER)
+    if shown != MASK:  # nothing is shown of what has too many readings
+        assert shown.startswith(BEFORE)
+        assert MASK in shown
+        assert len(f"{BEFORE}{planted}{AFTER}") > 2048 or shown.endswith(AFTER)
     assert (saved[0], saved[2]) == (BEFORE, AFTER)
     assert MASK in saved[1]
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.sampled_from(
         [
@@ -226,13 +227,14 @@ def test_addresses_and_numbers_are_masked_in_every_spelling(
     assert personal.lower() not in said.lower()
     if personal[-1].isdigit() and not is_token:
         assert re.sub("[^0-9]", "", personal) not in digits(said)
-    assert shown.startswith(BEFORE)
-    assert len(f"{BEFORE}{planted}{AFTER}") > 2048 or shown.endswith(AFTER)
+    if shown != MASK:  # nothing is shown of what has too many readings
+        assert shown.startswith(BEFORE)
+        assert len(f"{BEFORE}{planted}{AFTER}") > 2048 or shown.endswith(AFTER)
     if is_token:
         assert TOKEN not in read(masked([planted], known(()))[0], spellings)
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.sampled_from(["s3cret-word/a+b", "zoe's s3cret", "0123456789abcdef"]),
     st.lists(st.sampled_from(sorted(LAYERS)), max_size=2),
@@ -335,7 +337,7 @@ def test_text_in_which_nothing_was_planted_stays_as_it_is(text: str):
     assert masked([text, "", text], hidden) == [text, "", text]
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.text(max_size=40), max_size=8))
 def test_texts_that_are_masked_together_stay_apart(texts: list[str]):
     texts = [text.encode(errors="replace").decode() for text in texts]
@@ -386,7 +388,7 @@ CONTACT: Final = json.dumps(
 )
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.sampled_from(NESTED), min_size=1, max_size=4),
     st.integers(0, 3600),

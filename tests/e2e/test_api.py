@@ -21,7 +21,7 @@ from warnings import catch_warnings, simplefilter
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -237,10 +237,6 @@ def ask_all(api: Served) -> None:
 
                 @settings(
                     max_examples=EXAMPLES,
-                    derandomize=True,
-                    database=None,
-                    deadline=None,
-                    phases=[Phase.explicit, Phase.generate],
                     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
                 )
                 @given(case=operation.as_strategy(mode))

@@ -101,7 +101,7 @@ def test_the_map_of_200_steps_is_clear_and_no_wider_than_a_screen(seed: int) -> 
 
 
 @given(STEPS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_map_of_any_plan_is_clear(steps: list[dict[str, Any]]) -> None:
     names = names_in(steps)
     if len(set(names)) < len(names):

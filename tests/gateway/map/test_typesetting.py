@@ -10,7 +10,7 @@ from gateway.map.typesetting import clipped, width_of, wrapped
 
 
 @given(st.text(max_size=200), st.integers(30, 300), st.integers(1, 4), st.booleans())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_lines_are_no_wider_than_they_may_be(text: str, width: int, lines: int, bold: bool) -> None:
     made = wrapped(text, width, 13, lines, bold=bold)
     assert len(made) <= lines

@@ -381,7 +381,7 @@ JARGON = re.compile(
 
 
 @given(st.fixed_dictionaries({"steps": STEPS}, optional=dict.fromkeys((*KEYS[:2], *KEYS[3:5]), VALUES)))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_whatever_is_written_there_is_an_answer_in_plain_words(data: dict[str, Any]):
     checked = check(json.dumps(data))
 
@@ -395,7 +395,7 @@ def test_whatever_is_written_there_is_an_answer_in_plain_words(data: dict[str, A
     st.sampled_from(("", "\t", ":", "- ", "'", '"', "{", "}", "\n", "#", "&", "*", "x", "| ", "{% ")),
     st.integers(0, 3),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_slip_of_the_pen_never_breaks_the_check(at: int, put: str, instead_of: int):
     checked = check(RIGHT[:at] + put + RIGHT[at + instead_of :], read=lambda _: "<p>")
 

@@ -34,7 +34,7 @@ def contact(a: bool, b: bool, c: bool, d: bool) -> dict[str, Any]:
 
 
 @given(conditions)
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=150)
 def test_a_condition_means_what_it_meant(made: tuple[str, str]) -> None:
     old, python = made
     converted = convert(f"{{SPLIO IF {old}}}yes{{SPLIO ELSE}}no{{SPLIO ENDIF}}")

@@ -35,7 +35,7 @@ MOST, FEW = (int(os.environ.get("LIQUID_EXAMPLES", number)) for number in (300, 
 """Examples of a property."""
 
 # Hypothesis takes the seed of a share from its name, `test_…[7]`.
-settings_ = settings(max_examples=SHARE, deadline=None, derandomize=True, database=None)
+settings_ = settings(max_examples=SHARE)
 
 
 def tried(examples: int) -> pytest.MarkDecorator:

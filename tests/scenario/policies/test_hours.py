@@ -326,7 +326,7 @@ def hours(draw: st.DrawFn) -> dict[str, Any]:
     return written
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     quiet=st.none() | hours(),
     window=st.none() | hours(),

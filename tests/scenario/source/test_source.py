@@ -273,7 +273,7 @@ def texts_in_yaml(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @given(texts_in_yaml())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_character_is_found_where_it_was_written(case: tuple[str, str]):
     text, written = case
     document = f"before: 1\nkey: {written}\nafter: 2\n"

@@ -208,7 +208,7 @@ _ACTIONS = st.one_of(
 _LIMITS = [Limits(1, QUICK), Limits(3, QUICK), Limits(5, None)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(actions=st.lists(_ACTIONS, max_size=80))
 def test_never_more_than_the_limit_inside_and_never_two_probes(actions: list[tuple[str, float | str, object]]):
     clock = Clock()
