@@ -80,7 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     settings.load_profile("suite")
     # It tries constants of our modules, too, of those that are loaded: by the tests before. No setting says otherwise.
-    providers._get_local_constants = lambda: providers._local_constants  # pyright: ignore[reportPrivateUsage]
+    providers._get_local_constants = providers.Constants  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
