@@ -19,7 +19,7 @@ STEP: Final = 5
 LAST: Final = "last_over_time({}[3h])"
 """Each process has a series of its own, and counts from 0: the last of all together are what was counted."""
 UNDER_WAY: Final = 'sum(scenario_journeys{scenario="chaos"}) or 0 * max(scenario_poll_age_seconds)'
-"""A scenario without journeys has no series."""
+"""A scenario without journeys has no series where another worker was elected meanwhile."""
 GAUGES: Final = {
     "journeys under way": UNDER_WAY,
     "held journeys": "sum(scenario_held) or vector(0)",
