@@ -241,6 +241,10 @@ class Prometheus:
             raise LocalError(f"{asked['query']}: {answer['error']}")
         return answer["data"]["result"]
 
+    async def series(self, matching: str) -> list[dict[str, str]]:
+        """The labels of all series that there have been."""
+        return (await self._client.get("/api/v1/series", params={"match[]": matching})).json()["data"]
+
     async def rules(self) -> list[dict[str, Any]]:
         """What it says of the rules."""
         answer = (await self._client.get("/api/v1/rules")).json()
