@@ -72,7 +72,6 @@ class Exposition:
         Raises:
             LocalError: The port cannot be listened on.
         """
-
         making = asyncio.Lock()
 
         async def page(_request: Request) -> Response:
