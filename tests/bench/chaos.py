@@ -71,7 +71,7 @@ PLANTED: Final = "Planted"
 KILLED: Final = "worker killed"
 DATABASE_WAS: Final = "PostgreSQL"
 """Words for what happened."""
-UNWRITTEN: Final = 3.0
+UNWRITTEN: Final = 2.0
 """Seconds for which a worker may keep rows of the log to itself: some tenths, and what a busy machine adds."""
 
 SCENARIO: Final = chaos.CHAOS.replace("step:", 'name: "{{ contact.firstname }}", step:')

@@ -20,8 +20,8 @@ STEP: Final = 5
 """Seconds between two looks at what was."""
 LAST: Final = "last_over_time({}[3h])"
 """Each process has a series of its own, and counts from 0: the last of all together are what was counted."""
-UNSCRAPED: Final = 6.0
-"""Seconds between two scrapes at most: every 2 s one is tried, of a busy worker."""
+UNSCRAPED: Final = 4.0
+"""Seconds between two scrapes at most: one is tried every 2 s, and may fail where the worker is busy."""
 UNDER_WAY: Final = 'sum(scenario_journeys{scenario="chaos"}) or 0 * max(scenario_poll_age_seconds)'
 """A scenario without journeys has no series where another worker was elected meanwhile."""
 GAUGES: Final = {
