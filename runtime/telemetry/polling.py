@@ -125,6 +125,7 @@ class Poller:
         """
         began, whole = self._clock(), True
         if not await self._elected(pause):
+            self._figures = None
             return EVERY
         if self._figures is None:
             self._figures, self._since = {}, self._clock()
@@ -148,7 +149,7 @@ class Poller:
             self._since = began
         pause = min(max(EVERY, SHARE * (self._clock() - began)), SELDOM)
         if pause > EVERY:  # the lease may be over sooner
-            await self._elected(pause)
+            await self._elected(pause)  # where not, figures go when it is over
         return pause
 
     async def run(self) -> None:
@@ -159,7 +160,7 @@ class Poller:
             await asyncio.sleep(pause)
 
     async def _elected(self, pause: float) -> bool:
-        """Takes the lease beyond a pause, or keeps it for longer. Without it, nothing is told."""
+        """Takes the lease beyond a pause, or keeps it for longer."""
         now, until = datetime.now(UTC), self._clock() + pause + LEASE
         try:
             async with asyncio.timeout(_STORE):
@@ -173,8 +174,6 @@ class Poller:
             self._troubles.pop("lease", None)
         if elected:
             self._until = until
-        else:
-            self._figures = None
         return elected
 
     async def close(self) -> None:
