@@ -18,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from runtime.encryption.keyring import Erased
 from runtime.search_attributes import DESTINATION, HELD_REASON, LAST_HELD, SCENARIO_NAME
-from runtime.store import AdmissionRequest, Store
+from runtime.store import AdmissionRequest, Store, StoreUnavailable
 from runtime.telemetry import metrics, polling
 from runtime.telemetry.polling import Poller, telling
 from tests.measured import now
@@ -219,7 +219,7 @@ async def test_who_does_not_know_whether_it_has_the_lease_any_more_tells_nothing
 
 
 async def test_where_the_answers_take_long_the_lease_lasts_until_the_next_round(
-    store: Store, poller: Callable[[Server], Poller]
+    store: Store, poller: Callable[[Server], Poller], monkeypatch: pytest.MonkeyPatch
 ):
     class Slow(Server):
         async def describe_task_queue(self, request: DescribeTaskQueueRequest, **given: Any) -> Any:
@@ -231,6 +231,19 @@ async def test_where_the_answers_take_long_the_lease_lasts_until_the_next_round(
     assert pause == polling.SHARE * 5 * len(QUEUES)
     moment = datetime.now(UTC) + timedelta(seconds=pause)
     assert not await store.lease("metrics", "another", now=moment, until=moment)
+
+    leases = iter([True])
+
+    async def lease(*_: Any, **__: Any) -> bool:
+        if next(leases, False):
+            return True
+        raise StoreUnavailable("The store is away.")
+
+    monkeypatch.setattr(store, "lease", lease)
+    await one.round(30)
+    assert one.figures  # it has the lease that it began with
+    cast("Clock", one._clock).now += 90  # pyright: ignore[reportPrivateUsage]
+    assert one.figures == {}
 
 
 async def test_where_there_are_none_any_more_0_is_told(poller: Callable[[Server], Poller]):
