@@ -61,13 +61,11 @@ class AdmissionActivities:
         """Lets a contact in, or says why not. Asked again by the same journey, it answers the same."""
         name = str(admission.entry.get("scenario")).partition("@")[0]
         try:
-            admitted = await self._admit(admission)
+            return await self._admit(admission)
         except (Refused, EntryError) as error:
             word = error.word if isinstance(error, Refused) else "mistaken"
             ADMISSION.add(name if name in self._names else OTHER, "refused", word)
             return Admitted(refused=str(error))
-        ADMISSION.add(name, "admitted", admitted.outcome or None)
-        return admitted
 
     @activity.defn(name=IDENTIFY.name)
     async def identify(self, asked: Identification) -> Identified:
@@ -146,6 +144,8 @@ class AdmissionActivities:
             raise Refused(_closed(answer, opened), "closed")
         if isinstance(answer, stored.AlreadyIn):
             raise Refused(_already_in(answer, opened), answer.why)
+        if not answer.again:
+            ADMISSION.add(opened.name, "admitted", answer.outcome)
         if answer.outcome:  # what was drawn first holds, be the holdout another one by now
             return Admitted(version=answer.version, key=key, outcome=answer.outcome, reason=answer.reason or "")
         if answer.version != opened.version:  # this journey asked before, and was admitted by that version

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any, Final, Literal, cast
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ import httpx
 from activities.redaction import readable
 from activities.sms.errors import OURS, BusyError, ProviderError, UnansweredError, error_of
 from activities.sms.provider import Receipt, TextMessage
+from runtime.telemetry.metrics import HTTP_CLIENT
 from scenario.policies.bounces import BOUNCE, STOP, Against
 
 _ORIGIN: Final = "https://api.twilio.com"
@@ -67,6 +69,7 @@ class Twilio:
             left = left or event.endswith("send_request_headers.started")
 
         form = {"To": message.to, "Body": message.body, **self._from}
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(message.within):
                 response = await self._client.post(
@@ -77,16 +80,20 @@ class Twilio:
                     # handshake that is cancelled leaves its socket to the garbage collector (httpcore 1.0).
                     timeout=httpx.Timeout(None, connect=min(_CONNECT_SECONDS, message.within / 3)),
                 )
-        except _NOT_LEFT as error:
-            raise BusyError("Twilio cannot be reached", error=_word(error)) from None
         except (TimeoutError, httpx.TransportError) as error:
-            if not left:
-                raise BusyError("Twilio cannot be reached", error=_word(error)) from None
+            word = _word(error)
+            HTTP_CLIENT.record(time.perf_counter() - began, self.name, "POST", None, word)
+            if not left or isinstance(error, _NOT_LEFT):
+                raise BusyError("Twilio cannot be reached", error=word) from None
             raise UnansweredError(
-                "The request left and Twilio did not answer: the message may have been sent", error=_word(error)
+                "The request left and Twilio did not answer: the message may have been sent", error=word
             ) from None
+        status = response.status_code
+        HTTP_CLIENT.record(
+            time.perf_counter() - began, self.name, "POST", status, str(status) if response.is_error else None
+        )
         if response.is_success:
-            return Receipt(response.status_code, str(_content(response).get("sid", "")))
+            return Receipt(status, str(_content(response).get("sid", "")))
         raise _failure(response, self._token)
 
     async def close(self) -> None:

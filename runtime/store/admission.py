@@ -112,6 +112,7 @@ class LetIn:
         admitted_at: When it was first let in.
         outcome: How it ended at once, where it was let in to get nothing; else None.
         reason: Why.
+        again: Whether it asks again, and was in already.
     """
 
     version: int
@@ -119,6 +120,7 @@ class LetIn:
     admitted_at: datetime
     outcome: str | None = None
     reason: str | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> Admissio
     for entry in earlier:
         if (entry.workflow_id, entry.run_id) == (asking.workflow_id, asking.run_id):
             over = (entry.outcome, entry.reason) if entry.outcome in WITHHELD else (None, None)
-            return AdmissionDecision(LetIn(entry.version, entry.nth, entry.admitted_at, *over))
+            return AdmissionDecision(LetIn(entry.version, entry.nth, entry.admitted_at, *over, again=True))
     running = [entry for entry in earlier if entry.ended_at is None]
     # Temporal has at most one open run of a workflow id, and ours is open: that other one was terminated, or its
     # departure did not get through.

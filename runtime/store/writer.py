@@ -30,7 +30,8 @@ class AttemptWriter:
 
     A store that fails never disturbs a sender: what could not be written is tried again, and when too much waits,
     what comes then is dropped and counted in the log. A process that is killed loses what it took within ``every``
-    seconds. The log of attempts is for people; nothing that a journey decides is lost with it.
+    seconds; while the store is away, and for ``retry`` seconds after that, all that waits. The log of attempts is for
+    people; nothing that a journey decides is lost with it.
 
     Used from one event loop's thread.
 
@@ -43,15 +44,13 @@ class AttemptWriter:
         batch: Attempts that are written together at most.
         every: Seconds that the first of a batch waits for others, unless the batch is full sooner.
         room: Attempts that may wait.
-        retry: Seconds before a failed store is tried again; doubled with each failure, up to ``retry_at_most``.
-        retry_at_most: See ``retry``.
+        retry: Seconds before a failed store is tried again. It does not grow: what waits is lost with the process.
     """
 
     batch = 100
     every = 0.2
     room = 10_000
     retry = 0.5
-    retry_at_most = 30.0
 
     def __init__(self, store: Recorder) -> None:
         """Prepare; the task starts with the first attempt.
@@ -107,7 +106,7 @@ class AttemptWriter:
         await self.close()
 
     async def _run(self) -> None:
-        pause = self.retry
+        failures = 0
         while self._waiting or not self._closing.is_set():
             await self._some.wait()
             await _within(self.every, self._full)
@@ -115,12 +114,13 @@ class AttemptWriter:
             try:
                 await self._write(batch)
             except StoreUnavailable as error:
-                log.warning("%d delivery attempts wait to be written down: %s", len(self._waiting), error)
+                failures += 1
+                if failures.bit_count() == 1:  # of 1, 2, 4, 8…: it may be away for hours
+                    log.warning("%d delivery attempts wait to be written down: %s", len(self._waiting), error)
                 # Once closing, hurry: close() says how long.
-                await (asyncio.sleep(self.every) if self._closing.is_set() else _within(pause, self._closing))
-                pause = min(pause * 2, self.retry_at_most)
+                await (asyncio.sleep(self.every) if self._closing.is_set() else _within(self.retry, self._closing))
                 continue
-            pause = self.retry
+            failures = 0
             for _ in batch:
                 self._waiting.popleft()
             if self._dropped:

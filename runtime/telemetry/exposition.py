@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import http.client
 import logging
+import math
 import threading
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -26,6 +28,8 @@ FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 MOST_SERIES: Final = 20_000
 """Of one metric: more than the names that are told apart, with all that can be said of each, come to."""
 
+_FRESH: Final = 1.0
+"""Seconds for which a page is given to whoever asks: however many scrape, they take a worker no more time."""
 _PATIENCE: Final = 5.0
 _REQUESTS: Final = 8
 _DRAIN: Final = 1
@@ -56,6 +60,7 @@ class Exposition:
         )
         self._turn = threading.Lock()
         self._failed = False
+        self._page, self._made = b"", -math.inf
 
     @asynccontextmanager
     async def served(self, native: int | None) -> AsyncGenerator[HttpServer]:
@@ -67,10 +72,15 @@ class Exposition:
         Raises:
             LocalError: The port cannot be listened on.
         """
+        making = asyncio.Lock()
 
         async def page(_request: Request) -> Response:
-            # In a thread: with a thousand destinations it takes longer than journeys should stand still.
-            return Response(await asyncio.to_thread(self.text, native), media_type=FORMAT)
+            async with making:  # threads are few, and names are looked up in them
+                if time.monotonic() >= self._made + _FRESH:
+                    # In a thread: with a thousand destinations it takes longer than journeys should stand still.
+                    self._page = await asyncio.to_thread(self.text, native)
+                    self._made = time.monotonic()
+            return Response(self._page, media_type=FORMAT)
 
         async with HttpServer(self._port, self._host, purpose="the metrics") as server:
             server.start(Starlette(routes=[Route("/metrics", page)]), requests=_REQUESTS, drain=_DRAIN)

@@ -51,13 +51,14 @@ _USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asc
 _REPEATING: Final = (("temporalio.core", "gRPC call "), ("gateway.api.problem", ""))  # loggers, and how lines begin
 _NUMBER: Final = re.compile(r"\d+")
 _MOST: Final = 100  # different lines that are remembered
-# Loggers that write addresses, URLs, peers or, at DEBUG, what activities return, which may be a receiver's answer; and
-# Alembic, whose lines at every start say nothing of the store.
+# Loggers that write addresses, URLs, peers, headers with a key in them or, at DEBUG, what activities return, which may
+# be a receiver's answer; and Alembic, whose lines at every start say nothing of the store.
 _QUIET: Final = {
     "alembic": logging.WARNING,
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
     "mail.log": logging.CRITICAL,
+    "opentelemetry.util.re": logging.CRITICAL,
     "temporalio.worker": logging.INFO,
 }
 

@@ -168,8 +168,8 @@ HTTP_CLIENT: Final = Histogram(
     "http.client.request.duration",
     "s",
     ("server.address", "http.request.method", "http.response.status_code", "error.type"),
-    "requests to receivers of webhooks and to platforms, by destination or host. `error.type` is the status from 400 "
-    "on, or the class of what went wrong where there was no answer",
+    "requests to receivers of webhooks, to platforms and to Twilio, by destination, host or `twilio`. `error.type` is "
+    "the status from 400 on, or the class of what went wrong where there was no answer",
     buckets=_HTTP,
 )
 ADMISSION: Final = Counter(

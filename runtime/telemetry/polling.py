@@ -6,7 +6,8 @@ attribute, so journeys are counted by scenario in the store; of those that are h
 knows, some are looked at, and where there are more, the groups that those belong to are counted.
 
 What cannot be found out is not told: figures go, rather than stay as they were, when asking fails or another worker
-has the lease. `scenario.poll.age` says how long that lasts.
+may have the lease. `scenario.poll.age` says how long that lasts. Of journeys in a state, and of held ones, there are
+none any more where there were some: who has told of these tells of 0.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ LOOKED_AT: Final = 1_000
 """Held journeys that are looked at, and paused ones: as many as a server gives at a time."""
 GROUPS: Final = 20
 """Groups that are counted where there are more journeys than that; what is in none of them is in ``other``."""
+REMEMBERED: Final = 3_000
+"""Groups of journeys that are told as 0 at most: more than the scenarios that are told apart come to."""
 WHAT: Final = "metrics"
 """The lease's name."""
 _RECENT: Final = timedelta(minutes=2)  # since when a worker counts that asked for tasks; it asks every minute at least
@@ -99,40 +102,34 @@ class Poller:
         self._client, self._store, self._queues, self._clock = client, store, queues, clock
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
         self._figures: Figures | None = None
-        self._since = 0.0
+        self._since = self._until = 0.0
+        self._told: dict[Gauge, dict[Labels, None]] = {metrics.JOURNEYS: {}, metrics.HELD: {}}
         self._troubles: dict[str, str] = {}
         self._parts = {"queues": self._queued, "journeys": self._journeys, "problems": self._problems}
 
     @property
     def figures(self) -> Figures:
-        """What is told at the moment; nothing where another worker tells it."""
-        if self._figures is None:
+        """What is told at the moment; nothing where another worker tells it, or may do so since the lease is over."""
+        if self._figures is None or self._clock() >= self._until:
             return {}
         return {**self._figures, metrics.POLL_AGE: [((), self._clock() - self._since)]}
 
-    async def round(self, pause: float) -> None:
+    async def round(self, pause: float) -> float:
         """Asks everything once, if this worker is the one to do so.
 
         Args:
-            pause: Seconds until the next round at the earliest.
+            pause: Seconds until the next round, where this one takes no longer than usual.
+
+        Returns:
+            Seconds until the next round.
         """
-        now = datetime.now(UTC)
-        until = now + timedelta(seconds=pause + LEASE)
-        try:
-            async with asyncio.timeout(_STORE):
-                elected = await self._store.lease(WHAT, self._holder, now=now, until=until)
-        except (StoreError, TimeoutError) as error:
-            elected = False
-            self._tell("lease", error)
-        else:
-            self._troubles.pop("lease", None)
-        if not elected:
+        began, whole = self._clock(), True
+        if not await self._elected(pause):
             self._figures = None
-            return
+            return EVERY
         if self._figures is None:
             self._figures, self._since = {}, self._clock()
         found: Figures = {}
-        began, whole = self._clock(), True
         for name, part in self._parts.items():
             try:
                 async with asyncio.timeout(EVERY):
@@ -142,18 +139,42 @@ class Poller:
                 whole = whole and isinstance(error, RPCError) and error.status in _UNABLE
             else:
                 self._troubles.pop(name, None)
+        for gauge in self._told.keys() & found.keys():
+            there = dict(found[gauge])
+            told = list(self._told[gauge] | dict.fromkeys(there))[-REMEMBERED:]
+            found[gauge] += [(labels, 0) for labels in told if labels not in there]
+            self._told[gauge] = dict.fromkeys(told)
         self._figures = found
         if whole:
             self._since = began
+        pause = min(max(EVERY, SHARE * (self._clock() - began)), SELDOM)
+        if pause > EVERY:  # the lease may be over sooner
+            await self._elected(pause)  # where not, figures go when it is over
+        return pause
 
     async def run(self) -> None:
         """Asks again and again."""
         pause = EVERY
         while True:
-            began = self._clock()
-            await self.round(pause)
-            pause = min(max(EVERY, SHARE * (self._clock() - began)), SELDOM)
+            pause = await self.round(pause)
             await asyncio.sleep(pause)
+
+    async def _elected(self, pause: float) -> bool:
+        """Takes the lease beyond a pause, or keeps it for longer."""
+        now, until = datetime.now(UTC), self._clock() + pause + LEASE
+        try:
+            async with asyncio.timeout(_STORE):
+                elected = await self._store.lease(
+                    WHAT, self._holder, now=now, until=now + timedelta(seconds=pause + LEASE)
+                )
+        except (StoreError, TimeoutError) as error:
+            elected = False
+            self._tell("lease", error)
+        else:
+            self._troubles.pop("lease", None)
+        if elected:
+            self._until = until
+        return elected
 
     async def close(self) -> None:
         """Lets another worker tell it."""

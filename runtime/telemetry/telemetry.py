@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
 
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
@@ -103,9 +104,18 @@ class Telemetry:
             measures: Whether the process stays long enough for anything to add up.
 
         Raises:
-            SettingsError: OTEL_EXPORTER_OTLP_PROTOCOL asks for a protocol other than http/protobuf.
+            SettingsError: OTEL_EXPORTER_OTLP_PROTOCOL asks for a protocol other than http/protobuf, or another variable
+                of OpenTelemetry's cannot be used.
         """
         given = os.environ if environ is None else environ
+        try:
+            return cls._started(given, exposition, measures)
+        except ValueError as error:  # of OpenTelemetry's SDK, such as for an interval of 0
+            said = " ".join(str(error).split())
+            raise SettingsError(f"a variable OTEL_* cannot be used, OpenTelemetry's SDK says: {said}") from None
+
+    @classmethod
+    def _started(cls, given: Mapping[str, str], exposition: Exposition | None, measures: bool) -> Telemetry:
         readers: list[MetricReader] = [] if exposition is None else [exposition.reader]
         provider = meters = None
         # Here, so that a process that does not export does not load it.
@@ -131,6 +141,7 @@ class Telemetry:
 
         Raises:
             LocalError: The page's port cannot be listened on.
+            SettingsError: As for `temporal_runtime`.
         """
         made, native = temporal_runtime(exposed=self.exposition is not None)
         if self.exposition is not None:
@@ -159,7 +170,7 @@ class Telemetry:
         ending.start()
         ending.join(patience)
         if ending.is_alive():
-            _logger.warning("the traces of the last moments are lost: the collector did not take them in time")
+            _logger.warning("traces and metrics of the last moments are lost: the collector did not take them in time")
         return not ending.is_alive()
 
 
@@ -167,17 +178,31 @@ def wanted(environ: Mapping[str, str], signal: Signal = "traces") -> bool:
     """Whether the environment asks for traces, or for metrics, by OTLP.
 
     Raises:
-        SettingsError: It asks for them by another protocol than http/protobuf.
+        SettingsError: It asks for them by another protocol than http/protobuf, or with a URL or headers that are none.
     """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     exporters = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip() or "otlp"
-    if "otlp" not in {name.strip() for name in exporters.split(",")} or not _otlp(environ, signal, "ENDPOINT")[1]:
+    where, url = _otlp(environ, signal, "ENDPOINT")
+    if "otlp" not in {name.strip() for name in exporters.split(",")} or not url:
         return False
+    if not _is_url(url):
+        raise SettingsError(f"{where} must be a URL such as http://collector:4318")
+    name, headers = _otlp(environ, signal, "HEADERS")
+    if not all(parse_env_headers(one, liberal=True) for one in headers.split(",") if one.strip()):
+        raise SettingsError(f"{name} must be headers as key=value, separated by commas")
     name, protocol = _otlp(environ, signal, "PROTOCOL")
     if protocol not in ("", "http/protobuf"):
         raise SettingsError(f"{name} must be http/protobuf, the one protocol that {signal} are sent by")
     return True
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
 
 
 def _otlp(environ: Mapping[str, str], signal: Signal, what: str) -> tuple[str, str]:
@@ -227,10 +252,16 @@ def temporal_runtime(*, exposed: bool = False, environ: Mapping[str, str] | None
 
     Raises:
         LocalError: There is no port that can be listened on.
-        SettingsError: As for `wanted`.
+        SettingsError: As for `wanted`; or what the SDK is to send its metrics with cannot be used.
     """
     if not exposed:
-        return Runtime(telemetry=TelemetryConfig(logging=_logging(), metrics=_pushed(environ))), None
+        try:
+            return Runtime(telemetry=TelemetryConfig(logging=_logging(), metrics=_pushed(environ))), None
+        except ValueError:  # its text may quote a URL or a header
+            raise SettingsError(
+                "metrics cannot be sent with these variables OTEL_EXPORTER_OTLP_*: look at "
+                "OTEL_EXPORTER_OTLP_COMPRESSION, which is gzip or not set"
+            ) from None
     for _ in range(_TRIES):
         port = free_port()
         serving = PrometheusConfig(

@@ -1,4 +1,4 @@
-"""Plans that no journey could take up."""
+"""Plans that no journey could take up, and what is counted of who asks twice."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.interface import Admission, Admitted
 from runtime.store import Closure, Store
+from runtime.telemetry.metrics import ADMISSION
 from scenario.check.check import check
 from scenario.errors import ScenarioError
 from scenario.model.document import digest, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import LARGEST_PLAN, dump_plan
+from tests.measured import Measured
 
 SCENARIO = """
 scenario: welcome
@@ -40,11 +42,16 @@ async def admit(folder: Path, row: Mapping[str, Any], closure: Closure | None = 
             await store.close_scenario(closure)
         entry = {"scenario": "welcome", "contact": {"id": 1}, "trigger": {"type": "segment"}}
         admission = Admission(entry=entry, workflow_id="welcome/1", run_id="r", now="2027-01-01T00:00:00+00:00")
-        return await AdmissionActivities(Content(store), store, "Europe/Paris").admit(admission)
+        activities = AdmissionActivities(Content(store), store, "Europe/Paris")
+        admitted = await activities.admit(admission)
+        assert await activities.admit(admission) == admitted  # as where the server never heard of the first answer
+        return admitted
 
 
 async def test_a_plan_with_what_only_a_newer_program_knows_is_passed_over_key_by_key(tmp_path: Path) -> None:
+    measured = Measured(ADMISSION)
     assert (await admit(tmp_path, {"a_key_of_a_later_version": 1})).refused == ""
+    assert measured.of(ADMISSION) == {("welcome", "admitted", None): (1, 1)}  # once, though it is asked twice
 
 
 async def test_a_plan_that_this_program_cannot_read_keeps_the_contact_waiting_for_a_worker_that_can(

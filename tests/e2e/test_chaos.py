@@ -7,6 +7,7 @@ import itertools
 import json
 import signal
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -67,6 +68,7 @@ class Unsteady:
     calls: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict[str, list[bytes]](list))
     taken: set[str] = field(default_factory=set[str])
     answers: Counter[str] = field(default_factory=Counter[str])
+    times: list[float] = field(default_factory=list[float])
     more: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: itertools.count[int] = field(default_factory=itertools.count)
     runner: web.AppRunner | None = None
@@ -103,6 +105,8 @@ class Unsteady:
             request.transport.abort()  # it was read, and nobody will know
             answer = "none"
         self.answers[answer] += 1
+        if answer == "200":
+            self.times.append(time.time())
         self.taken.add(identifier)
         self.more.set()
         return web.Response()

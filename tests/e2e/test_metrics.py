@@ -23,7 +23,7 @@ from runtime.local.receiver import Receiver
 from runtime.process.ports import HOST, free_port
 from runtime.store import Store
 from runtime.telemetry import metrics, polling
-from tests.e2e.conftest import ROOT, SENDER, Stands, environment, publish
+from tests.e2e.conftest import ROOT, SENDER, Stands, environment, publish, sealing
 
 MARKS = ("zoe.obrien@example.org", "Zo3-P4YL0AD", "3028687", "CGX0094", "hidden-in-a-path")
 MEASURED = """
@@ -110,7 +110,7 @@ async def test_a_worker_tells_what_it_does_and_nothing_of_whom_it_is_about(
         worker(server, url, receiver.url, inbox, port),
         httpx.AsyncClient() as http,
     ):
-        client = ScenarioClient(temporal, store)
+        client = ScenarioClient(sealing(temporal, store), store)
         await publish(client, tmp_path, MEASURED)
         await client.enter(order(25.5), settle=60)
         refused = await client.enter(order(3.5), settle=0)

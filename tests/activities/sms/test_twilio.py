@@ -9,7 +9,9 @@ import pytest
 from activities.sms.errors import BusyError, ProviderError, RefusedError, UnansweredError
 from activities.sms.provider import Receipt, TextMessage
 from activities.sms.twilio import Twilio
+from runtime.telemetry.metrics import HTTP_CLIENT
 from scenario.policies.bounces import Against
+from tests.measured import Measured
 
 MESSAGE = TextMessage(id="msg_1", to="+33612345678", body="Merci Zoé & à bientôt 100 % 🎁", within=60)
 
@@ -62,9 +64,10 @@ async def test_a_message_that_was_taken_is_taken_whatever_the_answer_holds(api: 
 async def test_an_answer_decides(
     api: Any, twilio: Twilio, status: int, content: dict[str, Any], kind: type[ProviderError], error: str | None
 ):
-    api.answer = (status, content)
+    api.answer, measured = (status, content), Measured(HTTP_CLIENT)
     failure = await failing(twilio)
     assert (type(failure), failure.status, failure.error) == (kind, status, error)
+    assert list(measured.of(HTTP_CLIENT)) == [("twilio", "POST", status, str(status) if status >= 400 else None)]
     assert str(failure).startswith(f"Twilio answered {status}")
     assert len(api.requests) == 1
 
@@ -81,9 +84,10 @@ async def test_an_answer_decides(
 async def test_a_request_that_left_without_an_answer_may_have_been_acted_upon(
     api: Any, twilio: Twilio, answer: Any, error: str
 ):
-    api.answer = answer
+    api.answer, measured = answer, Measured(HTTP_CLIENT)
     failure = await failing(twilio, within=1 if error == "timeout" else 60)
     assert (type(failure), failure.sent, failure.error) == (UnansweredError, None, error)
+    assert list(measured.of(HTTP_CLIENT)) == [("twilio", "POST", None, error)]
     assert len(api.requests) == 1
 
 

@@ -62,8 +62,8 @@ def kept_out(why: str, by: StoredEntry, until: datetime | None = None) -> Alread
         ("always", [ELSEWHERE, STUCK], AdmissionDecision(kept_out("under_way", ELSEWHERE), (STUCK,))),
         (MONTH, [LONG_AGO, ELSEWHERE], AdmissionDecision(kept_out("under_way", ELSEWHERE))),
         # the run is in already, whatever came after it
-        ("never", [IN_ALREADY], AdmissionDecision(LetIn(1, 4, IN_ALREADY.admitted_at))),
-        ("when_finished", [ELSEWHERE, IN_ALREADY], AdmissionDecision(LetIn(1, 4, IN_ALREADY.admitted_at))),
+        ("never", [IN_ALREADY], AdmissionDecision(LetIn(1, 4, IN_ALREADY.admitted_at, again=True))),
+        ("when_finished", [ELSEWHERE, IN_ALREADY], AdmissionDecision(LetIn(1, 4, IN_ALREADY.admitted_at, again=True))),
     ],
 )
 def test_the_rule_of_again(again: Again, earlier: list[StoredEntry], expected: AdmissionDecision) -> None:

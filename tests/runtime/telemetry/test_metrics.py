@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.telemetry import metrics
 from runtime.telemetry.exposition import Exposition
@@ -50,6 +54,15 @@ def test_only_so_many_names_are_told_apart(monkeypatch: pytest.MonkeyPatch):
     metrics.ADMISSION.add("wax", "admitted", None)  # scenarios have their own
 
 
+def test_names_that_would_break_the_page_stay_names():
+    exposition, names = Exposition(0), ['wax"} 1\n', "back\\slash\n# EOF", "{{ é }}"]
+    counted = provider_with(exposition.reader).get_meter("test").create_counter("tried")
+    for name in names:
+        counted.add(1, metrics.ATTEMPTS.attributes(("webhook", name, "delivered", "first")))
+    [family] = [one for one in text_string_to_metric_families(exposition.text(None).decode()) if one.name == "tried"]
+    assert [(sample.labels["destination"], sample.value) for sample in family.samples] == [(name, 1) for name in names]
+
+
 def test_what_no_clock_agrees_on_took_no_time():
     measured = Measured(metrics.DURATION)
     metrics.DURATION.record(-3.0, "sms", "clocks", "no")
@@ -77,3 +90,18 @@ async def test_the_page_is_ours_alone_where_the_sdk_s_cannot_be_had(caplog: pyte
     assert [record.message for record in caplog.records] == [
         "the metrics of Temporal's SDK cannot be read (ConnectionRefusedError)"
     ]
+
+
+async def test_however_many_ask_the_page_is_made_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("runtime.telemetry.exposition._FRESH", 60.0)
+    exposition, made = Exposition(0), list[int | None]()
+
+    def text(native: int | None) -> bytes:
+        made.append(native)
+        return b"the page"
+
+    monkeypatch.setattr(exposition, "text", text)
+    async with exposition.served(None) as server, httpx.AsyncClient(base_url=server.url) as client:
+        pages = await asyncio.gather(*(client.get("/metrics") for _ in range(8)))
+    assert [page.text for page in pages] == ["the page"] * 8
+    assert made == [None]

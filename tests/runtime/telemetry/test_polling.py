@@ -18,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from runtime.encryption.keyring import Erased
 from runtime.search_attributes import DESTINATION, HELD_REASON, LAST_HELD, SCENARIO_NAME
-from runtime.store import AdmissionRequest, Store
+from runtime.store import AdmissionRequest, Store, StoreUnavailable
 from runtime.telemetry import metrics, polling
 from runtime.telemetry.polling import Poller, telling
 from tests.measured import now
@@ -206,6 +206,68 @@ async def test_one_of_two_tells_it_and_the_other_one_goes_on_when_that_stops(pol
     assert second.figures
     await first.round(30)  # it comes too late
     assert first.figures == {}
+
+
+async def test_who_does_not_know_whether_it_has_the_lease_any_more_tells_nothing(poller: Callable[[Server], Poller]):
+    one = poller(Server())
+    await one.round(30)
+    clock = cast("Clock", one._clock)  # pyright: ignore[reportPrivateUsage]
+    clock.now += 89
+    assert one.figures
+    clock.now += 1  # the next round hangs
+    assert one.figures == {}
+
+
+async def test_where_the_answers_take_long_the_lease_lasts_until_the_next_round(
+    store: Store, poller: Callable[[Server], Poller], monkeypatch: pytest.MonkeyPatch
+):
+    class Slow(Server):
+        async def describe_task_queue(self, request: DescribeTaskQueueRequest, **given: Any) -> Any:
+            cast("Clock", one._clock).now += 5  # pyright: ignore[reportPrivateUsage]
+            return await super().describe_task_queue(request, **given)
+
+    one = poller(Slow())
+    pause = await one.round(30)
+    assert pause == polling.SHARE * 5 * len(QUEUES)
+    moment = datetime.now(UTC) + timedelta(seconds=pause)
+    assert not await store.lease("metrics", "another", now=moment, until=moment)
+
+    leases = iter([True])
+
+    async def lease(*_: Any, **__: Any) -> bool:
+        if next(leases, False):
+            return True
+        raise StoreUnavailable("The store is away.")
+
+    monkeypatch.setattr(store, "lease", lease)
+    await one.round(30)
+    assert one.figures  # it has the lease that it began with
+    cast("Clock", one._clock).now += 90  # pyright: ignore[reportPrivateUsage]
+    assert one.figures == {}
+
+
+async def test_where_there_are_none_any_more_0_is_told(poller: Callable[[Server], Poller]):
+    server = Server(held=[Journey("welcome", "wax", "exhausted")], paused=[Journey("birthday")])
+    one = poller(server)
+    await one.round(30)
+    server.held, server.paused = [Journey("welcome", "shop", "unknown")], []
+    await one.round(30)
+    assert dict(one.figures[metrics.HELD]) == {("wax", "exhausted"): 0, ("shop", "unknown"): 1}
+    assert dict(one.figures[metrics.JOURNEYS]) == {
+        ("welcome", "held"): 1, ("birthday", "paused"): 0, ("welcome", "running"): 0, ("birthday", "running"): 0,
+    }  # fmt: skip
+
+
+async def test_not_all_that_there_ever_were_are_told(
+    poller: Callable[[Server], Poller], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(polling, "REMEMBERED", 2)
+    server = Server()
+    one = poller(server)
+    for destination in ("a", "b", "c", "d"):
+        server.held = [Journey("welcome", destination, "exhausted")]
+        await one.round(30)
+    assert dict(one.figures[metrics.HELD]) == {("c", "exhausted"): 0, ("d", "exhausted"): 1}
 
 
 async def test_what_cannot_be_found_out_is_gone_not_old_and_logged_once(

@@ -54,12 +54,30 @@ def test_the_environment_says_what_is_sent(environ: dict[str, str], traces: bool
     assert (wanted(environ), wanted(environ, "metrics")) == (traces, metrics)
 
 
-def test_another_protocol_is_refused():
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "must be http/protobuf, the one protocol that metrics are sent by"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "must be a URL such as http://collector:4318"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://[", "must be a URL such as http://collector:4318"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=b, Bearer s3cr3t", "must be headers as key=value, separated by commas"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0", "interval value 0.0 is invalid and needs to be larger than zero."),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(name: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, value)  # the exporters read the process's own
     with pytest.raises(SettingsError) as caught:
-        Telemetry.start(ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
-    assert str(caught.value) == (
-        "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, the one protocol that traces are sent by"
+        Telemetry.start(ENDPOINT | {"OTEL_TRACES_EXPORTER": "none", name: value})
+    assert str(caught.value) in (
+        f"{name} {sentence}",
+        f"a variable OTEL_* cannot be used, OpenTelemetry's SDK says: {sentence}",
     )
+
+
+def test_what_the_sdk_cannot_send_with_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "zip")
+    with pytest.raises(SettingsError, match="look at OTEL_EXPORTER_OTLP_COMPRESSION, which is gzip or not set"):
+        temporal_runtime(environ=ENDPOINT)
 
 
 def test_without_an_endpoint_there_is_no_provider():
