@@ -185,12 +185,29 @@ def test_the_settings_give_keys_or_a_file_with_them(tmp_path: Path) -> None:
     assert Wrapping.configured(Settings()) is None
     texts = [base64.b64encode(key).decode() for key in (NEW, OLD)]
     path = tmp_path / "keys"
-    path.write_text("\n".join(texts) + "\n")
+    # As editors write it: with a byte order mark, comments, blank lines and other line ends.
+    path.write_bytes(f"\ufeff# la clé de novembre\r\n{texts[0]} # in use\r\n\r\n{texts[1]},\r\n".encode())
     by_file = Wrapping.configured(Settings(encryption_keys_file=path))
     by_value = Wrapping.configured(Settings(encryption_keys=",".join(texts)))
     assert by_file is not None
     assert repr(by_file) == repr(by_value)
     assert texts[0] not in repr(by_file)
-    path.write_text("secret-but-short")
-    with pytest.raises(SettingsError, match="SCENARIO_ENCRYPTION_KEYS must be keys in base64"):
+    with pytest.raises(SettingsError, match="SCENARIO_ENCRYPTION_KEYS_FILE lacks a key"):
+        by_file.open(Wrapping([b"l" * 32]).close(b"", ""), "")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"# one\n\nsecret-but-short", ", line 3: must be a key in base64, of at least 32 random bytes"),
+        (b"# none yet\n", " names a file without a key"),
+        ("secret".encode("utf-16"), " must name a text file in UTF-8"),
+    ],
+)
+def test_a_file_that_holds_no_keys_is_said(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
         Wrapping.configured(Settings(encryption_keys_file=path))
+    assert str(caught.value).startswith(f"SCENARIO_ENCRYPTION_KEYS_FILE{said}")
+    assert "secret" not in str(caught.value)
