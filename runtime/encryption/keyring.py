@@ -161,12 +161,12 @@ class Keyring:
 
     async def is_erased(self, contact: str) -> bool:
         """Whether a contact was erased: asked of the store."""
-        row = await self._store.contact_key_of(await self.name_of(contact))
+        row = await self._row_of(contact)
         return row is not None and row.destroyed_at is not None
 
     async def has(self, contact: str) -> bool:
         """Whether a contact has a key, which is not destroyed."""
-        row = await self._store.contact_key_of(await self.name_of(contact))
+        row = await self._row_of(contact)
         return row is not None and row.destroyed_at is None
 
     async def destroy(self, contact: str) -> None:
@@ -208,6 +208,12 @@ class Keyring:
             row = await self._kept(_INDEX)
             self._index = self._unwrapped(row)
         return hmac.digest(self._index, contact.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
+
+    async def _row_of(self, contact: str) -> WrappedKey | None:
+        # Who only asks writes nothing: before anybody is known, there is nothing yet that contacts are known by.
+        if not self._index and await self._store.contact_key_of(_INDEX) is None:
+            return None
+        return await self._store.contact_key_of(await self.name_of(contact))
 
     async def _kept(self, name: str) -> WrappedKey:
         row = await self._store.contact_key_of(name)
