@@ -114,6 +114,7 @@ class Keyring:
         self._by_id: OrderedDict[str, tuple[float, DataKey]] = OrderedDict()
         self._of: OrderedDict[str, tuple[float, DataKey]] = OrderedDict()
         self._index: bytes = b""
+        self._index_id = ""
 
     @property
     def encrypts(self) -> bool:
@@ -206,8 +207,21 @@ class Keyring:
         """What a contact is known by where its id must not stand: an HMAC, in hex."""
         if not self._index:
             row = await self._kept(_INDEX)
-            self._index = self._unwrapped(row)
+            self._index, self._index_id = self.unwrapped(row), row.key_id
         return hmac.digest(self._index, contact.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
+
+    def unwrapped(self, row: WrappedKey) -> bytes:
+        """The key that a row has.
+
+        Raises:
+            UnknownKey: Nothing is encrypted here, and it is wrapped.
+            SettingsError: It cannot be unwrapped.
+        """
+        if (key := read_plain(row.wrapped)) is not None:
+            return key
+        if self._wrapping is None:
+            raise UnknownKey("something is encrypted: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
+        return self._wrapping.open(row.wrapped, row.contact)
 
     async def _row_of(self, contact: str) -> WrappedKey | None:
         # Who only asks writes nothing: before anybody is known, there is nothing yet that contacts are known by.
@@ -218,16 +232,31 @@ class Keyring:
     async def _kept(self, name: str) -> WrappedKey:
         row = await self._store.contact_key_of(name)
         if row is None:
+            await self._check_store(name)
             wrapped = self._wrapped(secrets.token_bytes(32), name)
             row = await self._store.add_contact_key(WrappedKey(_identifier(), name, wrapped, datetime.now(UTC)))
         return row
+
+    async def _check_store(self, name: str) -> None:
+        """Makes sure that a key is to be made in the store that it was: with another one, whatever it encrypts is lost.
+
+        Raises:
+            UnknownKey: It is another, or a copy from before.
+        """
+        if self._index:
+            row = await self._store.contact_key_of(_INDEX)
+            if row is None or row.key_id != self._index_id or name in self._of:
+                raise UnknownKey(
+                    "SCENARIO_STORE leads to another store than when this process started: lead it back, or restart "
+                    "this process"
+                )
 
     def _opened(self, row: WrappedKey) -> DataKey:
         if row.destroyed_at is not None:
             if (known := self._of.pop(row.contact, None)) is not None:
                 self._by_id.pop(known[1].id, None)
             raise Erased
-        key = DataKey(row.key_id, AESGCM(self._unwrapped(row)))
+        key = DataKey(row.key_id, AESGCM(self.unwrapped(row)))
         # Whatever it was asked for by: what has been read for a journey is written for it next.
         self._remember(self._of, row.contact, key)
         self._remember(self._by_id, row.key_id, key)
@@ -239,13 +268,6 @@ class Keyring:
         if name != _INDEX:
             raise UnknownKey("something is to be encrypted: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
         return plain(key)
-
-    def _unwrapped(self, row: WrappedKey) -> bytes:
-        if (key := read_plain(row.wrapped)) is not None:
-            return key
-        if self._wrapping is None:
-            raise UnknownKey("something is encrypted: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
-        return self._wrapping.open(row.wrapped, row.contact)
 
     def _remembered(self, known: OrderedDict[str, tuple[float, DataKey]], name: str) -> DataKey | None:
         found = known.get(name)

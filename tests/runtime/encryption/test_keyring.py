@@ -95,16 +95,37 @@ async def test_another_process_forgets_a_destroyed_key_within_a_minute(store: St
 
 
 class Away:
-    """A store that can be away, and counts what it is asked."""
+    """A store that can be away or another, and counts what it is asked."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self.away, self.asked = store, False, 0
+        self.store, self.away, self.asked = store, False, 0
 
     def __getattr__(self, name: str) -> Any:
         self.asked += 1
         if self.away:
             raise StoreUnavailable("nothing listens there")
-        return getattr(self._store, name)
+        return getattr(self.store, name)
+
+
+async def test_no_key_is_made_in_another_store_than_it_was(store: Store) -> None:
+    """Where a name in the network leads to another database: journeys go on in memory, for some time."""
+    now, away = 0.0, Away(store)
+    leads: Any = away
+    ring = Keyring(leads, Wrapping([OLD]), clock=lambda: now)
+    await ring.key_of("1")
+    async with Store.open("sqlite:///:memory:") as other:
+        away.store, now = other, REMEMBERED
+        for contact in ("1", "2"):
+            with pytest.raises(UnknownKey, match="leads to another store"):
+                await ring.key_of(contact)
+        assert await other.wrapped_keys() == []
+        await Keyring(other, Wrapping([OLD])).key_of("1")
+        with pytest.raises(UnknownKey, match="leads to another store"):
+            await ring.key_of("2")
+    away.store = store
+    again = Keyring(store, Wrapping([OLD]))
+    for contact in ("1", "2"):
+        assert (await ring.key_of(contact)).id == (await again.key_of(contact)).id
 
 
 async def test_what_was_decrypted_by_its_keys_id_is_answered_without_asking_the_store_again(store: Store) -> None:

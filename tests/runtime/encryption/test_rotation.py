@@ -26,6 +26,8 @@ async def test_the_old_key_is_needed_no_more(tmp_path: Path, monkeypatch: pytest
         await old.destroy("6")
         with pytest.raises(SettingsError, match="lacks a key"):
             await rotate(store, Wrapping([NEW]))
+        with pytest.raises(SettingsError, match="lacks a key"):
+            await check_keys(Keyring(store, Wrapping([NEW])), store)
         both = Wrapping([NEW, OLD])
         assert await rotate(store, both) == (7, 0)  # six contacts, and what contacts are known by
         assert await rotate(store, both) == (0, 7)
