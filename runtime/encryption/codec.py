@@ -25,6 +25,7 @@ from temporalio.converter import (
     WithSerializationContext,
     WorkflowSerializationContext,
 )
+from temporalio.exceptions import ApplicationError
 from typing_extensions import override
 
 from runtime.data_converter import CONVERTER, ENCODING, KEY_ID, BriefFailures, is_ours
@@ -32,6 +33,7 @@ from runtime.encryption.keyring import DataKey, Erased, Keyring, UnknownKey
 from runtime.errors import SetupError
 from runtime.store.errors import StoreError
 
+_PLAIN: Final = (SetupError, StoreError, Erased)
 _GONE: Final = "gone-"  # ids of keys that workers alone know
 
 
@@ -135,11 +137,16 @@ class EncodedFailures(BriefFailures):
 
     @override
     def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
-        if not isinstance(exception, (SetupError, StoreError, Erased)):
+        cause = exception.__cause__
+        # The SDK's own words around it: "Failed decoding arguments".
+        bare = isinstance(exception, ApplicationError) and not exception.type
+        around = bare or isinstance(exception, RuntimeError)
+        why = cause if around and isinstance(cause, _PLAIN) else exception
+        if isinstance(why, _PLAIN):
+            failure.message = str(why)
+            failure.application_failure_info.type = type(why).__name__
+        else:
             super().to_failure(exception, payload_converter, failure)
-            return
-        failure.message = str(exception)
-        failure.application_failure_info.type = type(exception).__name__
 
 
 def contact_of(workflow: str) -> str | None:

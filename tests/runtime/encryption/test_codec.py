@@ -99,13 +99,18 @@ async def test_what_nobody_can_decrypt_stops_no_journey_of_a_contact_who_is_know
                 await codec.decode([payload])
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("nothing listens there"), UnknownKey("set it"), Erased()])
-async def test_why_nothing_can_be_decrypted_is_said_without_a_key(keys: Keyring, error: Exception) -> None:
+@pytest.mark.parametrize("why", [StoreUnavailable("nothing listens there"), UnknownKey("set it"), Erased()])
+@pytest.mark.parametrize("sdks", [None, RuntimeError("Failed decoding"), ApplicationError("Failed decoding arguments")])
+async def test_why_nothing_can_be_decrypted_is_said_without_a_key(
+    keys: Keyring, why: Exception, sdks: Exception | None
+) -> None:
     failure = Failure()
-    error.__cause__ = ValueError("with anything in it")
-    await encrypted(keys, worker=True).with_context(JOURNEY).encode_failure(error, failure)
-    info = ApplicationFailureInfo(type=type(error).__name__)
-    assert failure == Failure(message=str(error), application_failure_info=info)
+    why.__cause__ = ValueError("with anything in it")
+    if sdks is not None:
+        sdks.__cause__ = why
+    await encrypted(keys, worker=True).with_context(JOURNEY).encode_failure(sdks or why, failure)
+    info = ApplicationFailureInfo(type=type(why).__name__)
+    assert failure == Failure(message=str(why), application_failure_info=info)
     assert not await keys.has("3028687")
 
 
