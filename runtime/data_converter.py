@@ -77,8 +77,8 @@ class JsonPayloads(CompositePayloadConverter):
         except Exception:
             if any(map(is_ours, payloads)):
                 raise SettingsError(
-                    "something is encrypted, and its key is not here: set SCENARIO_ENCRYPTION_KEYS and SCENARIO_STORE "
-                    "here as for the other workers"
+                    "something is encrypted, and its key is not here: set SCENARIO_STORE and SCENARIO_ENCRYPTION_KEYS "
+                    "alike for all processes"
                 ) from None
             if type_hints is None:
                 raise ApplicationError(

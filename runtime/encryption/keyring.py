@@ -178,6 +178,7 @@ class Keyring:
         """
         now = datetime.now(UTC)
         row = WrappedKey(_identifier(), await self.name_of(contact), "", now, now)
+        await self._check_store(known=False)
         await self._store.destroy_contact_key(row)
         self._of.pop(row.contact, None)
         self._by_id.clear()
@@ -232,24 +233,26 @@ class Keyring:
     async def _kept(self, name: str) -> WrappedKey:
         row = await self._store.contact_key_of(name)
         if row is None:
-            await self._check_store(name)
+            await self._check_store(known=name in self._of)
             wrapped = self._wrapped(secrets.token_bytes(32), name)
             row = await self._store.add_contact_key(WrappedKey(_identifier(), name, wrapped, datetime.now(UTC)))
         return row
 
-    async def _check_store(self, name: str) -> None:
-        """Makes sure that a key is to be made in the store that it was: with another one, whatever it encrypts is lost.
+    async def _check_store(self, *, known: bool) -> None:
+        """Makes sure that the store is the one it was: what another's keys encrypt is lost with that one.
+
+        Args:
+            known: Whether a key was there before that is not there now, as in an older copy.
 
         Raises:
-            UnknownKey: It is another, or a copy from before.
+            UnknownKey: It is another.
         """
-        if self._index:
-            row = await self._store.contact_key_of(_INDEX)
-            if row is None or row.key_id != self._index_id or name in self._of:
-                raise UnknownKey(
-                    "SCENARIO_STORE leads to another store than when this process started: lead it back, or restart "
-                    "this process"
-                )
+        index = await self._store.contact_key_of(_INDEX)
+        if known or (self._index_id and (index is None or index.key_id != self._index_id)):
+            raise UnknownKey(
+                "SCENARIO_STORE leads to another store than when this process started: lead it back, or restart this "
+                "process"
+            )
 
     def _opened(self, row: WrappedKey) -> DataKey:
         if row.destroyed_at is not None:

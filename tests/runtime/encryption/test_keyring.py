@@ -118,10 +118,18 @@ async def test_no_key_is_made_in_another_store_than_it_was(store: Store) -> None
         for contact in ("1", "2"):
             with pytest.raises(UnknownKey, match="leads to another store"):
                 await ring.key_of(contact)
+        with pytest.raises(UnknownKey, match="leads to another store"):
+            await ring.destroy("1")
         assert await other.wrapped_keys() == []
         await Keyring(other, Wrapping([OLD])).key_of("1")
         with pytest.raises(UnknownKey, match="leads to another store"):
             await ring.key_of("2")
+    async with Store.open("sqlite:///:memory:") as copy_of_before:
+        [index] = [row for row in await store.wrapped_keys() if row.contact == "index"]
+        await copy_of_before.add_contact_key(index)
+        away.store = copy_of_before
+        with pytest.raises(UnknownKey, match="leads to another store"):
+            await ring.key_of("1")
     away.store = store
     again = Keyring(store, Wrapping([OLD]))
     for contact in ("1", "2"):
