@@ -114,16 +114,16 @@ async def erase(
             if under_way:
                 await _terminate(temporal, run)
             await _delete(temporal, run)
-    name = await keyring.name_of(contact)
-    if dry_run:
+    name = ""
+    if dry_run:  # it writes nothing: where nobody is known yet, not even what contacts are known by
         rows = await store.traces(contact)
     else:
-        now = datetime.now(UTC)
+        name, now = await keyring.name_of(contact), datetime.now(UTC)
         for entry in await store.running(contact):
             await store.depart(entry.workflow_id, entry.run_id, "lost", None, now)
         rows = await store.erase(contact, name)
     return Erasing(
-        "" if dry_run else name,
+        name,
         datetime.now(UTC),
         operator,
         reason,

@@ -7,6 +7,7 @@ What a journey is handed never fails its workflow task for being unreadable.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,7 +22,14 @@ from temporalio.converter import CompositePayloadConverter, DefaultFailureConver
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from typing_extensions import override
 
+from runtime.errors import SettingsError
 from scenario.entry.plain_json import unread
+
+ENCODING: Final = b"binary/encrypted"
+"""What the metadata `encoding` says of an encrypted payload, as in Temporal's samples."""
+KEY_ID: Final = "encryption-key-id"
+"""The metadata that name its key."""
+_OUR_KEYS: Final = re.compile(rb"[0-9a-f]{32}")  # their ids; Temporal's samples have words
 
 
 class _Json(PydanticJSONPlainPayloadConverter):
@@ -49,6 +57,9 @@ class JsonPayloads(CompositePayloadConverter):
 
     The SDK would fail the workflow *task* instead, and try it again forever. It tells the two apart by the kind of
     exception. What activities answer, journeys take as it comes (`workflows.local_activities`): reading it cannot fail.
+
+    What is encrypted as we do it has come to a worker without its key, or with another store: the task does fail then,
+    and the journey waits for a worker that can read it. A signal that nobody can read is passed over, as before.
     """
 
     def __init__(self) -> None:
@@ -59,15 +70,26 @@ class JsonPayloads(CompositePayloadConverter):
 
         Raises:
             ApplicationError: They came from outside and are not JSON.
+            SettingsError: They are encrypted, as we do it.
         """
         try:
             return super().from_payloads(payloads, type_hints)
         except Exception:
+            if any(map(is_ours, payloads)):
+                raise SettingsError(
+                    "something is encrypted, and its key is not here: set SCENARIO_STORE and SCENARIO_ENCRYPTION_KEYS "
+                    "alike for all processes"
+                ) from None
             if type_hints is None:
                 raise ApplicationError(
                     f"The argument cannot be read: {_cause(payloads)}", type="NotJson", non_retryable=True
                 ) from None
             raise
+
+
+def is_ours(payload: Payload) -> bool:
+    """Whether a payload is encrypted as we do it (`runtime.encryption.codec`), by its metadata."""
+    return payload.metadata.get("encoding") == ENCODING and bool(_OUR_KEYS.fullmatch(payload.metadata.get(KEY_ID, b"")))
 
 
 def _cause(payloads: Sequence[Payload]) -> str:
@@ -90,7 +112,7 @@ class BriefFailures(DefaultFailureConverter):
         """Details may be anybody's (`temporal activity fail --detail`), and are not an argument."""
         try:
             return super().from_failure(failure, payload_converter)
-        except ApplicationError:  # of `JsonPayloads`
+        except (ApplicationError, SettingsError):  # of `JsonPayloads`
             bare = Failure()
             bare.CopyFrom(failure)
             match bare.WhichOneof("failure_info"):
@@ -107,13 +129,6 @@ class BriefFailures(DefaultFailureConverter):
         super().to_failure(exception, payload_converter, failure)
         if isinstance(exception, ApplicationError) and exception.category is ApplicationErrorCategory.BENIGN:
             failure.stack_trace = ""
-
-
-class EncodedFailures(BriefFailures):
-    """The same, with messages and stack traces where a codec reaches them."""
-
-    def __init__(self) -> None:
-        super().__init__(encode_common_attributes=True)
 
 
 CONVERTER: Final = dataclasses.replace(

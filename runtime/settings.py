@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         inbound_key: What a mail server shows that hands bounces in: 32 random bytes or more, as base64.
         encryption_keys: What contacts' keys are wrapped by, see `runtime.encryption`: keys in base64, separated by
             commas, the newest first. None: what Temporal and the store hold is in clear.
-        encryption_keys_file: A file that says the same, where it is not to stand in the environment.
+        encryption_keys_file: A text file with them, one on a line, where they are not to stand in the environment.
         temporal_ui: Where people reach Temporal's UI, for pages to link to. None: they link to nothing there.
         codec_origins: Of Temporal's UI, whose scripts may have payloads decoded, separated by commas.
         api_origins: Origins of pages elsewhere whose scripts may use the API, separated by commas. None: no others.

@@ -14,24 +14,26 @@ from typing import Final, Self
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
+from temporalio.api.failure.v1 import Failure
 from temporalio.client import Client, HeaderCodecBehavior
 from temporalio.converter import (
     ActivitySerializationContext,
     DataConverter,
     PayloadCodec,
+    PayloadConverter,
     SerializationContext,
     WithSerializationContext,
     WorkflowSerializationContext,
 )
+from temporalio.exceptions import ApplicationError
 from typing_extensions import override
 
-from runtime.data_converter import CONVERTER, EncodedFailures
+from runtime.data_converter import CONVERTER, ENCODING, KEY_ID, BriefFailures, is_ours
 from runtime.encryption.keyring import DataKey, Erased, Keyring, UnknownKey
+from runtime.errors import SetupError
+from runtime.store.errors import StoreError
 
-ENCODING: Final = b"binary/encrypted"
-"""What the metadata `encoding` says of an encrypted payload, as in Temporal's samples."""
-KEY_ID: Final = "encryption-key-id"
-"""The metadata that name its key."""
+_PLAIN: Final = (SetupError, StoreError, Erased)
 _GONE: Final = "gone-"  # ids of keys that workers alone know
 
 
@@ -43,10 +45,13 @@ class Encryption(PayloadCodec, WithSerializationContext):
         gone: What a worker encrypts by for a contact that was erased, instead of refusing: nobody can read it, the
             worker's own process excepted. A workflow task that cannot be encoded would be tried again and again.
         contact: Whose payloads it encrypts.
+        answers: Whether they are what an activity is given and answers.
     """
 
-    def __init__(self, keys: Keyring, *, gone: DataKey | None = None, contact: str | None = None) -> None:
-        self._keys, self._gone, self._contact = keys, gone, contact
+    def __init__(
+        self, keys: Keyring, *, gone: DataKey | None = None, contact: str | None = None, answers: bool = False
+    ) -> None:
+        self._keys, self._gone, self._contact, self._answers = keys, gone, contact, answers
 
     @classmethod
     def of_a_worker(cls, keys: Keyring) -> Self:
@@ -60,7 +65,8 @@ class Encryption(PayloadCodec, WithSerializationContext):
                 WorkflowSerializationContext(workflow_id=workflow)
                 | ActivitySerializationContext(workflow_id=str(workflow))
             ):
-                return Encryption(self._keys, gone=self._gone, contact=contact_of(workflow))
+                answers = isinstance(context, ActivitySerializationContext)
+                return Encryption(self._keys, gone=self._gone, contact=contact_of(workflow), answers=answers)
             case _:
                 return self
 
@@ -86,7 +92,8 @@ class Encryption(PayloadCodec, WithSerializationContext):
         """Decrypts those that are encrypted.
 
         Where its contact has a key here, a worker passes on to a journey what cannot be decrypted, as it does with all
-        else that is no JSON: whoever can send a journey signals must not be able to stop it.
+        else that is no JSON: whoever can send a journey signals must not be able to stop it. What an activity has
+        answered is not passed on: the journey would go another way than it did.
 
         Raises:
             Erased: The contact was erased.
@@ -99,7 +106,9 @@ class Encryption(PayloadCodec, WithSerializationContext):
         try:
             return await self._decoded(payload)
         except (UnknownKey, Erased):
-            if self._gone is None or self._contact is None or not await self._keys.has(self._contact):
+            if self._gone is None or self._contact is None or (self._answers and is_ours(payload)):
+                raise
+            if not await self._keys.has(self._contact):
                 raise
             return payload
 
@@ -114,6 +123,30 @@ class Encryption(PayloadCodec, WithSerializationContext):
         else:
             key = await self._keys.key(identifier)
         return Payload.FromString(key.decrypt(payload.data))
+
+
+class EncodedFailures(BriefFailures):
+    """Failures with messages and stack traces where a codec reaches them.
+
+    Why something cannot be encrypted is said in clear: our own sentences quote nothing, and this one could not be
+    encrypted either.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(encode_common_attributes=True)
+
+    @override
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        cause = exception.__cause__
+        # The SDK's own words around it: "Failed decoding arguments".
+        bare = isinstance(exception, ApplicationError) and not exception.type
+        around = bare or isinstance(exception, RuntimeError)
+        why = cause if around and isinstance(cause, _PLAIN) else exception
+        if isinstance(why, _PLAIN):
+            failure.message = str(why)
+            failure.application_failure_info.type = type(why).__name__
+        else:
+            super().to_failure(exception, payload_converter, failure)
 
 
 def contact_of(workflow: str) -> str | None:

@@ -114,6 +114,7 @@ class Keyring:
         self._by_id: OrderedDict[str, tuple[float, DataKey]] = OrderedDict()
         self._of: OrderedDict[str, tuple[float, DataKey]] = OrderedDict()
         self._index: bytes = b""
+        self._index_id = ""
 
     @property
     def encrypts(self) -> bool:
@@ -161,12 +162,12 @@ class Keyring:
 
     async def is_erased(self, contact: str) -> bool:
         """Whether a contact was erased: asked of the store."""
-        row = await self._store.contact_key_of(await self.name_of(contact))
+        row = await self._row_of(contact)
         return row is not None and row.destroyed_at is not None
 
     async def has(self, contact: str) -> bool:
         """Whether a contact has a key, which is not destroyed."""
-        row = await self._store.contact_key_of(await self.name_of(contact))
+        row = await self._row_of(contact)
         return row is not None and row.destroyed_at is None
 
     async def destroy(self, contact: str) -> None:
@@ -177,6 +178,7 @@ class Keyring:
         """
         now = datetime.now(UTC)
         row = WrappedKey(_identifier(), await self.name_of(contact), "", now, now)
+        await self._check_store(known=False)
         await self._store.destroy_contact_key(row)
         self._of.pop(row.contact, None)
         self._by_id.clear()
@@ -206,22 +208,58 @@ class Keyring:
         """What a contact is known by where its id must not stand: an HMAC, in hex."""
         if not self._index:
             row = await self._kept(_INDEX)
-            self._index = self._unwrapped(row)
+            self._index, self._index_id = self.unwrapped(row), row.key_id
         return hmac.digest(self._index, contact.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
+
+    def unwrapped(self, row: WrappedKey) -> bytes:
+        """The key that a row has.
+
+        Raises:
+            UnknownKey: Nothing is encrypted here, and it is wrapped.
+            SettingsError: It cannot be unwrapped.
+        """
+        if (key := read_plain(row.wrapped)) is not None:
+            return key
+        if self._wrapping is None:
+            raise UnknownKey("something is encrypted: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
+        return self._wrapping.open(row.wrapped, row.contact)
+
+    async def _row_of(self, contact: str) -> WrappedKey | None:
+        # Who only asks writes nothing: before anybody is known, there is nothing yet that contacts are known by.
+        if not self._index and await self._store.contact_key_of(_INDEX) is None:
+            return None
+        return await self._store.contact_key_of(await self.name_of(contact))
 
     async def _kept(self, name: str) -> WrappedKey:
         row = await self._store.contact_key_of(name)
         if row is None:
+            await self._check_store(known=name in self._of)
             wrapped = self._wrapped(secrets.token_bytes(32), name)
             row = await self._store.add_contact_key(WrappedKey(_identifier(), name, wrapped, datetime.now(UTC)))
         return row
+
+    async def _check_store(self, *, known: bool) -> None:
+        """Makes sure that the store is the one it was: what another's keys encrypt is lost with that one.
+
+        Args:
+            known: Whether a key was there before that is not there now, as in an older copy.
+
+        Raises:
+            UnknownKey: It is another.
+        """
+        index = await self._store.contact_key_of(_INDEX)
+        if known or (self._index_id and (index is None or index.key_id != self._index_id)):
+            raise UnknownKey(
+                "SCENARIO_STORE leads to another store than when this process started: lead it back, or restart this "
+                "process"
+            )
 
     def _opened(self, row: WrappedKey) -> DataKey:
         if row.destroyed_at is not None:
             if (known := self._of.pop(row.contact, None)) is not None:
                 self._by_id.pop(known[1].id, None)
             raise Erased
-        key = DataKey(row.key_id, AESGCM(self._unwrapped(row)))
+        key = DataKey(row.key_id, AESGCM(self.unwrapped(row)))
         # Whatever it was asked for by: what has been read for a journey is written for it next.
         self._remember(self._of, row.contact, key)
         self._remember(self._by_id, row.key_id, key)
@@ -233,13 +271,6 @@ class Keyring:
         if name != _INDEX:
             raise UnknownKey("something is to be encrypted: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
         return plain(key)
-
-    def _unwrapped(self, row: WrappedKey) -> bytes:
-        if (key := read_plain(row.wrapped)) is not None:
-            return key
-        if self._wrapping is None:
-            raise UnknownKey("something is encrypted: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
-        return self._wrapping.open(row.wrapped, row.contact)
 
     def _remembered(self, known: OrderedDict[str, tuple[float, DataKey]], name: str) -> DataKey | None:
         found = known.get(name)

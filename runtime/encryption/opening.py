@@ -20,16 +20,21 @@ def keyring_of(settings: Settings, store: Store) -> Keyring:
 
 
 async def check_keys(keys: Keyring, store: Store) -> None:
-    """Makes sure that a process that cannot decrypt has nothing to decrypt.
+    """Makes sure that a process can decrypt what there is to decrypt, as far as a few keys of the store tell.
 
-    A worker would fail journeys for good, and whoever lets contacts in would send in clear what is to be encrypted.
+    A worker without keys could read no journey, and whoever lets contacts in would send in clear what is to be
+    encrypted. With the wrong keys, each journey would say so, and the process would look well.
 
     Raises:
-        SettingsError: The store has keys of contacts.
+        SettingsError: The store has keys of contacts, and they cannot be unwrapped.
         StoreError: It cannot be asked.
     """
     # One of two may be what contacts are known by, which is in clear where nothing was encrypted.
-    if not keys.encrypts and any(read_plain(key.wrapped) is None for key in await store.wrapped_keys(limit=2)):
+    some = await store.wrapped_keys(limit=2)
+    if not keys.encrypts and any(read_plain(key.wrapped) is None for key in some):
         raise SettingsError(
             "the store has keys of contacts, so journeys are encrypted: set SCENARIO_ENCRYPTION_KEYS here, too"
         )
+    for key in some:
+        keys.unwrapped(key)
+    await keys.is_erased("")  # unwraps what contacts are known by

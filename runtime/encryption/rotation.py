@@ -7,7 +7,7 @@ those are wrapped by it.
 from __future__ import annotations
 
 from runtime.encryption.wrapping import Wrapping, read_plain
-from runtime.store.contact_keys import ContactKeys
+from runtime.store.contact_keys import ContactKeys, WrappedKey
 
 _TOGETHER = 500
 
@@ -25,13 +25,18 @@ async def rotate(store: ContactKeys, wrapping: Wrapping) -> tuple[int, int]:
     """
     done = before = 0
     last = ""
+    clear: list[tuple[WrappedKey, bytes]] = []
     while keys := await store.wrapped_keys(last, _TOGETHER):
         for key in keys:
             if wrapping.is_current(key.wrapped):
                 before += 1
-                continue
-            bare = read_plain(key.wrapped) or wrapping.open(key.wrapped, key.contact)
-            wrapped = wrapping.close(bare, key.contact)
-            done += await store.rewrap(key.key_id, key.wrapped, wrapped)
+            elif (bare := read_plain(key.wrapped)) is not None:
+                clear.append((key, bare))  # what contacts are known by, if anything
+            else:
+                wrapped = wrapping.close(wrapping.open(key.wrapped, key.contact), key.contact)
+                done += await store.rewrap(key.key_id, key.wrapped, wrapped)
         last = keys[-1].key_id
+    # Last: whoever has the wrong keys has been told so by now, and could wrap this one all the same.
+    for key, bare in clear:
+        done += await store.rewrap(key.key_id, key.wrapped, wrapping.close(bare, key.contact))
     return done, before

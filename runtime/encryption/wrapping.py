@@ -12,6 +12,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
 from runtime.errors import SettingsError
-from runtime.settings import Settings, keys_in
+from runtime.settings import LEAST_KEY, Settings, keys_in
 from runtime.suppression import derived
 
 NONCE: Final = 12
@@ -43,9 +44,11 @@ class Wrapping:
 
     Args:
         keys: The key in use, then those that were.
+        setting: Where they stand, for messages.
     """
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
+    def __init__(self, keys: Sequence[bytes], setting: str = "SCENARIO_ENCRYPTION_KEYS") -> None:
+        self._setting = setting
         derivatives = [derived(key, _LABEL) for key in keys]
         self._ciphers = {hashlib.sha256(key).hexdigest()[:8]: AESGCM(key) for key in derivatives}
         self._newest = next(iter(self._ciphers))
@@ -57,14 +60,10 @@ class Wrapping:
         Raises:
             SettingsError: The file that it names cannot be read, or holds something else.
         """
-        value = settings.encryption_keys
-        if value is None and settings.encryption_keys_file is not None:
-            try:
-                text = settings.encryption_keys_file.read_text("ascii")
-            except (OSError, UnicodeDecodeError):
-                raise SettingsError("SCENARIO_ENCRYPTION_KEYS_FILE cannot be read: check its permissions") from None
-            value = Settings(encryption_keys=SecretStr(",".join(text.split()))).encryption_keys
-        return cls(keys_in(value)) if value is not None else None
+        if settings.encryption_keys is not None:
+            return cls(keys_in(settings.encryption_keys))
+        path, setting = settings.encryption_keys_file, "SCENARIO_ENCRYPTION_KEYS_FILE"
+        return cls(_keys_of(path, setting), setting) if path is not None else None
 
     def __repr__(self) -> str:
         return f"Wrapping({', '.join(self._ciphers)})"
@@ -91,8 +90,7 @@ class Wrapping:
         if found is None or cipher is None:
             which = f" ({found[1]})" if found else ""
             raise SettingsError(
-                f"SCENARIO_ENCRYPTION_KEYS lacks a key{which} under which keys of contacts were kept: add it, behind "
-                "the others"
+                f"{self._setting} lacks a key{which} under which keys of contacts were kept: add it, behind the others"
             )
         sealed = base64.urlsafe_b64decode(found[2])
         try:
@@ -104,3 +102,25 @@ class Wrapping:
         """Whether a text is wrapped by the key in use."""
         found = _FORM.fullmatch(text)
         return found is not None and found[1] == self._newest
+
+
+def _keys_of(path: Path, setting: str) -> list[bytes]:
+    """The keys in a file: on a line one or, with commas, several; what stands behind a # is a comment."""
+    try:
+        text = path.read_text("utf-8-sig")  # some editors write a byte order mark
+    except OSError:
+        raise SettingsError(f"{setting} cannot be read: check its permissions") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{setting} must name a text file in UTF-8: this one is something else") from None
+    keys: list[bytes] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        for word in re.findall(r"[^\s,]+", line.partition("#")[0]):
+            keys += keys_in(SecretStr(word))
+            if len(keys[-1]) < LEAST_KEY:
+                raise SettingsError(
+                    f"{setting}, line {number}: must be a key in base64, of at least {LEAST_KEY} random bytes, as "
+                    "`openssl rand -base64 32` writes it"
+                )
+    if not keys:
+        raise SettingsError(f"{setting} names a file without a key: write one that `openssl rand -base64 32` makes")
+    return keys

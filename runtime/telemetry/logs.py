@@ -21,11 +21,14 @@ from temporalio import activity, workflow
 from temporalio.exceptions import ApplicationError
 
 from runtime.errors import SetupError
-from runtime.store.errors import StoreError
+from runtime.store.errors import StoreError, StoreUnavailable
 from scenario.errors import ScenarioError
 
 OURS: Final = (ScenarioError, SetupError, StoreError, ApplicationError)
 """Exceptions whose messages are written in this project, for people, without data."""
+
+EXPECTED: Final = (SetupError, StoreUnavailable)
+"""Of those, what says all there is to say: where in the code it was noticed, for each journey anew, helps nobody."""
 
 SELDOM: Final = 60.0
 """Seconds in which one line is enough of what comes with every request while a server is out of reach."""
@@ -184,8 +187,11 @@ def _error(error: BaseException) -> dict[str, Any]:
         own = seen.message if isinstance(seen, ApplicationError) else str(seen)
         chain.append(f"{name}: {' '.join(own.split())}" if isinstance(seen, OURS) else name)
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-    stack = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    return {"error": " < ".join(chain), "stack": stack[-FRAMES:]}
+    found: dict[str, Any] = {"error": " < ".join(chain)}
+    if not any(isinstance(one, EXPECTED) for one in (error, error.__cause__)):
+        frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+        found["stack"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return found
 
 
 def _time(record: logging.LogRecord) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from temporalio.api.history.v1 import HistoryEvent
@@ -11,6 +12,8 @@ from temporalio.client import WorkflowExecutionStatus as Status
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway import erasing
+from runtime.encryption.keyring import Keyring
+from runtime.store import Store
 
 RUNS = {"r1": "r2", "r2": "r3", "r3": ""}
 
@@ -58,3 +61,16 @@ async def test_a_journeys_later_runs_are_followed_from_its_first() -> None:
 async def test_where_the_first_is_gone_the_newest_is_found_and_none_twice() -> None:
     assert await runs_of("r0") == ["r3"]
     assert await runs_of("r0", "r2", "r1") == ["r2", "r3", "r1"]
+
+
+async def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    temporal: Any = Temporal()
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        keys = Keyring(store, None)
+        for dry_run in (True, False, True):
+            was_there = bool(await store.wrapped_keys())
+            done = await erasing.erase(temporal, store, keys, "7", operator="ann", reason="she asked", dry_run=dry_run)
+            assert bool(done.contact) is not dry_run
+            # What contacts are known by: the program that erases makes it, and nobody who merely looks.
+            assert bool(await store.wrapped_keys()) is (was_there or not dry_run)
+        assert done.before

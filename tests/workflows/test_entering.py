@@ -1,10 +1,13 @@
 """Who comes in, who does not, and how it is said."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from temporalio.api.common.v1 import Payload
-from temporalio.client import WorkflowFailureError
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
@@ -167,6 +170,21 @@ async def test_an_argument_that_cannot_be_decoded_fails_the_workflow_readably(
         await handle.result()
     assert isinstance(caught.value.cause, ApplicationError)
     assert caught.value.cause.message == f"The argument cannot be read: {cause}"
+
+
+async def test_an_entry_that_another_worker_can_decrypt_waits_for_it(stage: Stage) -> None:
+    sealed = Payload(metadata={"encoding": b"binary/encrypted", "encryption-key-id": b"0" * 32}, data=b"what")
+    handle = await stage.client.start_workflow("Journey", RawValue(sealed), id="x", task_queue="journeys")
+    failed: list[HistoryEvent] = []
+    async with asyncio.timeout(30):
+        while not failed:
+            await asyncio.sleep(0.05)
+            events = (await handle.fetch_history()).events
+            failed = [event for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED]
+    failure = failed[0].workflow_task_failed_event_attributes.failure
+    assert "set SCENARIO_STORE and SCENARIO_ENCRYPTION_KEYS alike" in failure.cause.message
+    assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+    await handle.terminate()
 
 
 async def test_a_signal_that_cannot_be_decoded_harms_nothing(stage: Stage) -> None:

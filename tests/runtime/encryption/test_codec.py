@@ -7,16 +7,28 @@ from pathlib import Path
 
 import pytest
 from temporalio.api.common.v1 import Payload
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.converter import ActivitySerializationContext, WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError
 
-from runtime.encryption.codec import ENCODING, KEY_ID, Encryption, contact_of, encrypted
+from runtime.data_converter import ENCODING, KEY_ID
+from runtime.encryption.codec import Encryption, contact_of, encrypted
 from runtime.encryption.keyring import Erased, Keyring, UnknownKey
 from runtime.encryption.wrapping import Wrapping
-from runtime.store import Store
+from runtime.store import Store, StoreUnavailable
 
 CLEAR = Payload(metadata={"encoding": b"json/plain"}, data=b'{"name": "Zo\xc3\xa9"}')
 JOURNEY = WorkflowSerializationContext(namespace="default", workflow_id="post-purchase/3028687/CGX0094")
+
+ACTIVITY = ActivitySerializationContext(
+    namespace="default",
+    activity_id="whatsapp",
+    activity_type="send_webhook",
+    activity_task_queue="webhooks",
+    workflow_id=JOURNEY.workflow_id,
+    workflow_type="Journey",
+    is_local=False,
+)
 
 
 @pytest.fixture
@@ -49,16 +61,7 @@ async def test_what_is_encrypted_names_its_key_and_is_decoded_without_a_workflow
 
 
 async def test_an_activity_of_a_journey_uses_its_contacts_key(keys: Keyring) -> None:
-    context = ActivitySerializationContext(
-        namespace="default",
-        activity_id="whatsapp",
-        activity_type="send_webhook",
-        activity_task_queue="webhooks",
-        workflow_id=JOURNEY.workflow_id,
-        workflow_type="Journey",
-        is_local=False,
-    )
-    (sealed,) = await Encryption(keys).with_context(context).encode([CLEAR])
+    (sealed,) = await Encryption(keys).with_context(ACTIVITY).encode([CLEAR])
     assert sealed.metadata[KEY_ID].decode() == (await keys.key_of("3028687")).id
 
 
@@ -86,6 +89,8 @@ async def test_what_nobody_can_decrypt_stops_no_journey_of_a_contact_who_is_know
     ]
     worker = Encryption.of_a_worker(keys)
     assert await worker.with_context(JOURNEY).decode([sealed, *foreign]) == [CLEAR, *foreign]
+    with pytest.raises(UnknownKey):  # an answer that another store's worker has encrypted
+        await worker.with_context(ACTIVITY).decode([foreign[2]])
     elsewhere = WorkflowSerializationContext(namespace="default", workflow_id="post-purchase/of-another-store")
     erased = WorkflowSerializationContext(namespace="default", workflow_id="post-purchase/4")
     for codec in (worker, worker.with_context(elsewhere), worker.with_context(erased), Encryption(keys)):
@@ -94,9 +99,22 @@ async def test_what_nobody_can_decrypt_stops_no_journey_of_a_contact_who_is_know
                 await codec.decode([payload])
 
 
-async def test_failures_are_encrypted_and_read_again(keys: Keyring) -> None:
-    from temporalio.api.failure.v1 import Failure
+@pytest.mark.parametrize("why", [StoreUnavailable("nothing listens there"), UnknownKey("set it"), Erased()])
+@pytest.mark.parametrize("sdks", [None, RuntimeError("Failed decoding"), ApplicationError("Failed decoding arguments")])
+async def test_why_nothing_can_be_decrypted_is_said_without_a_key(
+    keys: Keyring, why: Exception, sdks: Exception | None
+) -> None:
+    failure = Failure()
+    why.__cause__ = ValueError("with anything in it")
+    if sdks is not None:
+        sdks.__cause__ = why
+    await encrypted(keys, worker=True).with_context(JOURNEY).encode_failure(sdks or why, failure)
+    info = ApplicationFailureInfo(type=type(why).__name__)
+    assert failure == Failure(message=str(why), application_failure_info=info)
+    assert not await keys.has("3028687")
 
+
+async def test_failures_are_encrypted_and_read_again(keys: Keyring) -> None:
     converter = encrypted(keys).with_context(JOURNEY)
     failure = Failure()
     await converter.encode_failure(ApplicationError("whatsapp answered 503", "body", type="Http"), failure)

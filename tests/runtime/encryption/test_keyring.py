@@ -95,16 +95,45 @@ async def test_another_process_forgets_a_destroyed_key_within_a_minute(store: St
 
 
 class Away:
-    """A store that can be away, and counts what it is asked."""
+    """A store that can be away or another, and counts what it is asked."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self.away, self.asked = store, False, 0
+        self.store, self.away, self.asked = store, False, 0
 
     def __getattr__(self, name: str) -> Any:
         self.asked += 1
         if self.away:
             raise StoreUnavailable("nothing listens there")
-        return getattr(self._store, name)
+        return getattr(self.store, name)
+
+
+async def test_no_key_is_made_in_another_store_than_it_was(store: Store) -> None:
+    """Where a name in the network leads to another database: journeys go on in memory, for some time."""
+    now, away = 0.0, Away(store)
+    leads: Any = away
+    ring = Keyring(leads, Wrapping([OLD]), clock=lambda: now)
+    await ring.key_of("1")
+    async with Store.open("sqlite:///:memory:") as other:
+        away.store, now = other, REMEMBERED
+        for contact in ("1", "2"):
+            with pytest.raises(UnknownKey, match="leads to another store"):
+                await ring.key_of(contact)
+        with pytest.raises(UnknownKey, match="leads to another store"):
+            await ring.destroy("1")
+        assert await other.wrapped_keys() == []
+        await Keyring(other, Wrapping([OLD])).key_of("1")
+        with pytest.raises(UnknownKey, match="leads to another store"):
+            await ring.key_of("2")
+    async with Store.open("sqlite:///:memory:") as copy_of_before:
+        [index] = [row for row in await store.wrapped_keys() if row.contact == "index"]
+        await copy_of_before.add_contact_key(index)
+        away.store = copy_of_before
+        with pytest.raises(UnknownKey, match="leads to another store"):
+            await ring.key_of("1")
+    away.store = store
+    again = Keyring(store, Wrapping([OLD]))
+    for contact in ("1", "2"):
+        assert (await ring.key_of(contact)).id == (await again.key_of(contact)).id
 
 
 async def test_what_was_decrypted_by_its_keys_id_is_answered_without_asking_the_store_again(store: Store) -> None:
@@ -185,12 +214,29 @@ def test_the_settings_give_keys_or_a_file_with_them(tmp_path: Path) -> None:
     assert Wrapping.configured(Settings()) is None
     texts = [base64.b64encode(key).decode() for key in (NEW, OLD)]
     path = tmp_path / "keys"
-    path.write_text("\n".join(texts) + "\n")
+    # As editors write it: with a byte order mark, comments, blank lines and other line ends.
+    path.write_bytes(f"\ufeff# la clé de novembre\r\n{texts[0]} # in use\r\n\r\n{texts[1]},\r\n".encode())
     by_file = Wrapping.configured(Settings(encryption_keys_file=path))
     by_value = Wrapping.configured(Settings(encryption_keys=",".join(texts)))
     assert by_file is not None
     assert repr(by_file) == repr(by_value)
     assert texts[0] not in repr(by_file)
-    path.write_text("secret-but-short")
-    with pytest.raises(SettingsError, match="SCENARIO_ENCRYPTION_KEYS must be keys in base64"):
+    with pytest.raises(SettingsError, match="SCENARIO_ENCRYPTION_KEYS_FILE lacks a key"):
+        by_file.open(Wrapping([b"l" * 32]).close(b"", ""), "")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"# one\n\nsecret-but-short", ", line 3: must be a key in base64, of at least 32 random bytes"),
+        (b"# none yet\n", " names a file without a key"),
+        ("secret".encode("utf-16"), " must name a text file in UTF-8"),
+    ],
+)
+def test_a_file_that_holds_no_keys_is_said(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
         Wrapping.configured(Settings(encryption_keys_file=path))
+    assert str(caught.value).startswith(f"SCENARIO_ENCRYPTION_KEYS_FILE{said}")
+    assert "secret" not in str(caught.value)

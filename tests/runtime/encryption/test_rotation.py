@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 
-from runtime.encryption import rotation
+from runtime.encryption import keyring, rotation
 from runtime.encryption.keyring import Keyring
 from runtime.encryption.opening import check_keys
 from runtime.encryption.rotation import rotate
@@ -25,6 +26,8 @@ async def test_the_old_key_is_needed_no_more(tmp_path: Path, monkeypatch: pytest
         await old.destroy("6")
         with pytest.raises(SettingsError, match="lacks a key"):
             await rotate(store, Wrapping([NEW]))
+        with pytest.raises(SettingsError, match="lacks a key"):
+            await check_keys(Keyring(store, Wrapping([NEW])), store)
         both = Wrapping([NEW, OLD])
         assert await rotate(store, both) == (7, 0)  # six contacts, and what contacts are known by
         assert await rotate(store, both) == (0, 7)
@@ -46,3 +49,16 @@ async def test_contacts_that_were_erased_before_anything_was_encrypted_stay_so(t
         with pytest.raises(SettingsError, match="the store has keys of contacts"):
             await check_keys(bare, store)
         assert (await later.is_erased("1"), await later.is_erased("2")) == (True, False)
+
+
+async def test_who_has_the_wrong_keys_wraps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = itertools.count()
+    monkeypatch.setattr(keyring, "_identifier", lambda: f"{next(numbers):032x}")  # what contacts are known by is first
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        await Keyring(store, None).destroy("1")
+        ring = Keyring(store, Wrapping([OLD]))
+        await ring.key_of("2")
+        before = await store.wrapped_keys()
+        with pytest.raises(SettingsError, match="lacks a key"):
+            await rotate(store, Wrapping([NEW]))
+        assert await store.wrapped_keys() == before
