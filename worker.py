@@ -272,6 +272,7 @@ async def serve(
         client = await connect(role="worker", patience=WAIT, runtime=await telemetry.runtime(stack))
         await search_attributes.ensure(client)
         store = await stack.enter_async_context(Store.open(settings.store.get_secret_value(), patience=WAIT))
+        await store.check(writing=True)  # one that can only be read would do until the first journey
         keys = keyring_of(settings, store)
         await check_keys(keys, store)
         client = encrypting(client, keys, worker=True)
@@ -289,10 +290,11 @@ async def serve(
             logger.warning("payloads are in clear for whoever reads Temporal: SCENARIO_ENCRYPTION_KEYS encrypts them")
         if WEBHOOK.queue in queues:
             warn_of_short(opened.secrets)
-        watch = await stack.enter_async_context(watching(opened.store))
         if JOURNEYS in queues:
             await keep_schedule(client, settings.retention)
         made = workers(client, opened, queues, deployment)
+        # Not before: nothing else gets on while these are made, which takes seconds of a busy machine; a look neither.
+        watch = await stack.enter_async_context(watching(opened.store))
         drain = DRAIN
         if WEBHOOK.queue in queues:
             drain = drain_of(opened.destinations.book)

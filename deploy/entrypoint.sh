@@ -9,11 +9,16 @@ for name in SCENARIO_STORE SCENARIO_SMTP SCENARIO_SMS SCENARIO_CALLBACK_KEY SCEN
     OTEL_EXPORTER_OTLP_HEADERS; do
     eval "file=\${${name}_FILE:-}"
     [ -n "$file" ] || continue
-    if ! [ -r "$file" ]; then
+    # A folder is what engines mount where the file is not there; an empty value would count as not set.
+    if [ -d "$file" ] || ! [ -r "$file" ]; then
         echo "entrypoint: the file that ${name}_FILE names cannot be read: mount it, readable for user $(id -u)" >&2
         exit 1
     fi
     value=$(cat "$file")
+    if [ -z "$value" ]; then
+        echo "entrypoint: the file that ${name}_FILE names is empty: write the setting into it" >&2
+        exit 1
+    fi
     export "$name=$value"
     unset "${name}_FILE"
 done

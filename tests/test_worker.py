@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import pytest
 from pydantic import SecretStr
 
+import worker
 from activities.email.smtp import CONNECTIONS
 from activities.interface import QUEUES
 from activities.sms.local import LocalSms
@@ -267,6 +268,41 @@ async def test_it_is_not_ready_without_its_store_and_says_which(
     await until(lambda: ready("store"), True)
     signal.raise_signal(signal.SIGTERM)
     await serving
+
+
+@pytest.mark.usefixtures("hands")
+async def test_it_looks_at_its_store_when_making_workers_keeps_it_busy_no_more(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """A look that waited for that would say that the store does not answer."""
+    done: list[str] = []
+
+    def noted(name: str, real: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        done.append(name)
+        return real(*given, **named)
+
+    for name in ("workers", "watching"):
+        monkeypatch.setattr(worker, name, partial(noted, name, getattr(worker, name)))
+    serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1)))
+    while "watching" not in done:
+        await asyncio.sleep(0)
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert done == ["workers", "watching"]
+
+
+@pytest.mark.usefixtures("hands")
+async def test_a_store_that_can_only_be_read_ends_it_before_it_is_ready(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    async def refuse(*_: object) -> NoReturn:
+        raise StoreUnavailable("its file is read-only")
+
+    monkeypatch.setattr("runtime.store.sqlite.SQLite.try_writing", refuse)
+    with pytest.raises(StoreUnavailable, match="its file is read-only"):
+        async with asyncio.timeout(20):
+            await serve(settings, ["email", "sms"], Deadline(1))
 
 
 async def test_it_is_not_ready_while_temporal_has_no_place_for_it_and_goes_on(

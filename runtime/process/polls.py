@@ -1,6 +1,7 @@
 """What Temporal says of this process: whether its namespace is there and open to it, and whether it polls its queues.
 
-The SDK polls on for ever where the server is away or the namespace was deleted, says nothing, and looks well.
+The SDK polls on for ever where the server is away, and for up to a minute where the namespace was deleted; it says
+nothing of it, and looks well.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from runtime import search_attributes
 from runtime.errors import ConnectionFailed
 
 EVERY: Final = 5.0
@@ -61,6 +63,7 @@ class Polls:
         self._turns = itertools.cycle(workers)
         self._seen = clock()
         self._let_in = False
+        self._gone = False
         self._missed: Counter[str] = Counter()
 
     @property
@@ -71,8 +74,11 @@ class Polls:
     async def check(self) -> None:
         """Makes sure of the namespace, and that the server knows of a poll of the queue whose turn it is.
 
+        A namespace that was deleted and created again knows none of the search attributes: they are registered anew.
+
         Raises:
             ConnectionFailed: It is not so.
+            AttributesMissing: They cannot be registered.
         """
         worker = next(self._turns)
         queue = worker.task_queue
@@ -82,6 +88,9 @@ class Polls:
             self._judge(error.status)
             return
         self._seen, self._let_in = self._clock(), True
+        if self._gone:
+            await search_attributes.ensure(self._client)
+            self._gone = False
         polled = self._client.identity in known or getattr(worker, "full", False)
         self._missed[queue] = 0 if polled else self._missed[queue] + 1
         # Once says nothing: the server may have been restarted just now.
@@ -108,6 +117,7 @@ class Polls:
     def _judge(self, status: RPCStatusCode) -> None:
         space = self._client.namespace
         if status is RPCStatusCode.NOT_FOUND:
+            self._gone = True
             raise ConnectionFailed(
                 f"The Temporal server has no namespace {space} any more: create it again, or stop this worker."
             )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable, RowMapping, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -46,7 +47,7 @@ _PASSING = (
     ("no space left", _FULL),
     ("disk i/o error", "its disk cannot be read or written"),
 )
-_READ_ONLY = "25006"  # PostgreSQL's code while another server takes over; psycopg has it among the lasting ones
+_READ_ONLY = ("25006", "SQLITE_READONLY")  # psycopg has its own among the lasting ones
 _LOOK = text("SELECT version_num FROM scenario_store_version")
 _LASTING = (
     ("invalid connection option", "its URL has an option that PostgreSQL does not know"),
@@ -142,10 +143,20 @@ def transacted(connection: Connection, begin: str, work: Callable[[Connection], 
     try:
         done = work(connection)
     except BaseException:
-        connection.exec_driver_sql("ROLLBACK")
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK")
         raise
     connection.exec_driver_sql("COMMIT")
     return done
+
+
+def give_up(context: ExceptionContext) -> None:
+    """Give up all connections where one takes no writes; a listener of the event ``handle_error``.
+
+    They would stay as they are, while new ones come to the server that has taken over, or to a file that was mended.
+    """
+    if (_code(context.original_exception) or "").startswith(_READ_ONLY):
+        context.is_disconnect = True
 
 
 @contextmanager
@@ -171,19 +182,21 @@ def readable(name: str) -> Generator[None]:
 def translated(error: SQLAlchemyError, name: str) -> StoreUnavailable | StoreFault:
     """The store's error for one of SQLAlchemy's."""
     driver = error.orig if isinstance(error, DBAPIError) else None
-    code = getattr(driver, "sqlstate", None) or getattr(driver, "sqlite_errorname", None)
+    code = _code(driver)
     sign = " ".join(filter(None, (type(driver or error).__name__, code)))
     said = str(driver or "").lower()
-    passing = (
-        isinstance(error, OperationalError | InterfaceError | PoolTimeout)
-        or (isinstance(error, DBAPIError) and error.connection_invalidated)
-        or code == _READ_ONLY
+    passing = isinstance(error, OperationalError | InterfaceError | PoolTimeout) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
     )
     if passing and (cause := _meaning(said, _PASSING) or (None if _meaning(said, _LASTING) else sign)):
         advice = "make room on it" if cause == _FULL else "check that it is running and that SCENARIO_STORE is right"
         return StoreUnavailable(f"The store {name} cannot be used now ({cause}): {advice}.")
     cause = _meaning(said, _LASTING) or "the database's own log may say why"
     return StoreFault(f"The store {name} refused a statement ({sign}): {cause}.")
+
+
+def _code(error: BaseException | None) -> str | None:
+    return getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
 
 
 def _meaning(said: str, table: Sequence[tuple[str, str]]) -> str | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from sqlalchemy import URL, Connection, Executable, RowMapping, text
+from sqlalchemy import URL, Connection, Executable, RowMapping, event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from typing_extensions import override
 
-from runtime.store.database import Database, Parameters, T, readable, transacted
+from runtime.store.database import Database, Parameters, T, give_up, readable, transacted
 
 POOL_SIZE = 10
 """Connections of one process at most, made as they are needed and kept. Who finds none free waits for one."""
@@ -57,6 +57,7 @@ class PostgreSQL(Database):
             skip_autocommit_rollback=True,
             hide_parameters=True,
         )
+        event.listen(self._engine.sync_engine, "handle_error", give_up)
 
     @override
     async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
@@ -101,7 +102,8 @@ class PostgreSQL(Database):
             try:
                 return await connection.run_sync(transacted, "BEGIN", work)
             finally:
-                await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATING})")
+                if not connection.invalidated:
+                    await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATING})")
 
         with self._writing():
             return await self._connected(locked)
@@ -122,7 +124,7 @@ class PostgreSQL(Database):
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
-            # The server was restarted while the connection lay in the pool, which is now emptied. What the store
+            # The server was restarted or replaced while the connection lay in the pool, now emptied. What the store
             # does may be done twice, so a new connection gets one try; cheaper than a ping before each statement.
             async with self._engine.connect() as connection:
                 return await work(connection)

@@ -24,7 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 from typing_extensions import override
 
 from runtime.local.folder import make_private
-from runtime.store.database import Database, Parameters, T, readable, transacted
+from runtime.store.database import Database, Parameters, T, give_up, readable, transacted
 from runtime.store.errors import StoreAddressError, StoreMissing, StoreUnavailable
 
 P = ParamSpec("P")
@@ -81,6 +81,7 @@ class SQLite(Database):
         self._file: tuple[int, int] | None = None
         self._in_vain: tuple[float, str] | None = None  # until when a write waited for another process, and its error
         event.listen(self._engine, "connect", self._prepare)
+        event.listen(self._engine, "handle_error", give_up)
         self._writer = ThreadPoolExecutor(1, "store-write")
         # Threads that share the one connection of a database in memory would disturb each other.
         self._reader = self._writer if memory else ThreadPoolExecutor(READERS, "store-read")

@@ -142,11 +142,16 @@ def test_the_command_takes_the_place_of_the_script() -> None:
     assert first == second
 
 
-def test_a_file_that_is_not_there_is_named_by_its_variable() -> None:
-    done = run(ENTRYPOINT, "echo", "started", SCENARIO_SMTP_FILE="/nowhere/smtp-of-somebody")
+@pytest.mark.parametrize(
+    ("named", "says"), [("nowhere", "cannot be read"), ("folder", "cannot be read"), ("empty", "is empty")]
+)
+def test_a_file_that_says_nothing_is_named_by_its_variable(tmp_path: Path, named: str, says: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty").write_text("\n", encoding="utf-8")
+    done = run(ENTRYPOINT, "echo", "started", SCENARIO_SMTP_FILE=str(tmp_path / named))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "SCENARIO_SMTP_FILE" in done.stderr
-    assert "somebody" not in done.stderr
+    assert done.stderr.startswith(f"entrypoint: the file that SCENARIO_SMTP_FILE names {says}: ")
+    assert str(tmp_path) not in done.stderr
 
 
 def test_every_setting_that_may_hold_a_password_can_be_a_file() -> None:

@@ -106,12 +106,22 @@ async def test_a_worker_that_is_full_does_not_poll_and_is_well(place: Place):
         (RPCStatusCode.UNAVAILABLE, None),
     ],
 )
-async def test_what_the_server_says_is_believed_at_once(place: Place, status: RPCStatusCode, sentence: str | None):
+async def test_what_the_server_says_is_believed_at_once(
+    place: Place, status: RPCStatusCode, sentence: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    registered: list[object] = []
+
+    async def register(client: object) -> None:
+        registered.append(client)
+
+    monkeypatch.setattr("runtime.search_attributes.ensure", register)
     await place.polls.check()
     place.temporal.says = status
     assert await place.trouble() == sentence
     place.temporal.says = [ME]
-    assert await place.trouble() is None
+    assert [await place.trouble() for _ in range(2)] == [None, None]
+    created_again = status is RPCStatusCode.NOT_FOUND
+    assert registered == [place.temporal] * created_again, "a namespace that is new knows none of the attributes"
 
 
 async def test_a_server_may_be_away_for_as_long_as_its_replacement_takes(place: Place):

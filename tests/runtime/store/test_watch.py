@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from runtime.process.watch import Watch, watching
 from runtime.store import Store, StoreError, StoreUnavailable
+from runtime.store.database import Database
 from runtime.store.sqlite import SQLite
 from tests.runtime.store.conftest import Server, migrate
 
@@ -110,6 +113,25 @@ async def test_looking_leaves_nothing_behind(url: str) -> None:
             await store.check(writing=True)
             await store.check()
         assert await store.publish("welcome", {}, {}, "digest") == 1
+
+
+async def test_a_connection_that_takes_no_writes_is_not_kept(url: str) -> None:
+    """Else a process would stay with a server that another one has taken over from, or a file that was read-only."""
+    closed = "PRAGMA query_only = ON" if url.startswith("sqlite") else "SET default_transaction_read_only = on"
+    async with Store.open(url) as store:
+        database = store._database  # pyright: ignore[reportPrivateUsage]
+        for use in (partial(store.publish, "welcome", {}, {}, "digest"), partial(write_alone, database)):
+            await database.write(text(closed))
+            with suppress(StoreUnavailable):
+                await use()
+            await use()
+        await store.check()
+
+
+async def write_alone(database: Database) -> None:
+    await database.alone(
+        lambda connection: connection.exec_driver_sql("UPDATE scenario_store_version SET version_num = version_num")
+    )
 
 
 @pytest.fixture
