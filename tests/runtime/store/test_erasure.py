@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from runtime.encryption.keyring import Keyring
 from runtime.store import AdmissionRequest, Attempt, Claim, OperationItem, Store, StoredOperation
 from runtime.store.erasure import Traces
 
@@ -95,3 +96,15 @@ async def test_operations_that_went_to_it_lead_to_nobody_and_to_others_as_before
     assert (items[0].outcome, items[0].reason) == ("refused", None)
     requests = [operation.request["which"] for operation in await store.stored_operations()]
     assert sorted(one["contact"] for one in requests) == ["c", "erased:0123"]
+
+
+async def test_an_attempt_that_was_on_its_way_leads_to_nobody_either(store: Store) -> None:
+    keys = store.sealing = Keyring(store, None)
+    await keys.destroy("7")
+    made = [replace(ATTEMPT, delivery_id=f"msg_{who}", workflow_id=f"sale/{who}", contact_id=who) for who in ("7", "8")]
+    await store.record(made)
+    late, other = await store.deliveries(limit=2)
+    assert other == made[1]
+    assert late.contact_id == f"erased:{await keys.name_of('7')}"
+    assert late.workflow_id == f"sale/{late.contact_id}"
+    assert (late.response, late.next_try_at, late.outcome) == (None, None, "retry")
