@@ -39,7 +39,7 @@ from scenario.entry.entry import journeys_of
 from scenario.entry.values import as_id
 
 KEPT: Final = (
-    "suppressions: hashes of addresses, which keep them from being written to",
+    "suppressions, and for 30 days passing bounces: hashes of addresses, which keep them from being written to",
     "the contact's name as an HMAC, which keeps it from being taken in again",
     "answers to requests with an Idempotency-Key, which hold ids alone: for 24 hours",
     "copies of the store that were made before, and its free pages: they hold the contact's key, wrapped, until the "
@@ -158,6 +158,8 @@ def _known(contact: str) -> str:
         raise BadInput(str(error)) from None
     if known is None:
         raise BadInput("the contact's id is empty: say who is to be erased")
+    if "%2F" in known:
+        raise BadInput("the contact's id has '%2F' in it, which stands for '/' in ids of journeys: give it with '/'")
     return known
 
 

@@ -96,7 +96,7 @@ async def test_search_is_asked_for_journeys_alone_and_for_what_it_can_find() -> 
     ]
 
 
-@pytest.mark.parametrize("contact", [" ", "\udcff", "a\nb"])
+@pytest.mark.parametrize("contact", [" ", "\udcff", "a\nb", "a%2Fb"])
 async def test_what_cannot_be_an_id_is_refused_before_anything_is_done(contact: str) -> None:
     nothing: Any = None
     with pytest.raises(BadInput, match="id"):
