@@ -179,7 +179,8 @@ async def _runs(temporal: Client, store: Store, contact: str, journeys: list[tup
     searched = False
     while (new := [one for one in await store.journeys_of(contact) if one not in journeys]) or not searched:
         journeys += new
-        for name, first in [*new, *((name, None) for name, _ in new)]:  # None: the newest, after a reset too
+        newest = [(name, None) for name in dict.fromkeys(name for name, _ in new)]  # after a reset too
+        for name, first in [*new, *newest]:
             run_id = first
             while run_id not in seen:
                 run, run_id = await _described(temporal, name, run_id)
