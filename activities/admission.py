@@ -72,6 +72,8 @@ class AdmissionActivities:
         """Tells which journey an entry starts, to whoever starts it."""
         try:
             entry = parse_entry(asked.entry)
+            if await self._store.is_erased(entry.contact_id):  # another worker could not read what is begun for it
+                return Identified(refused=ERASED)
             opened = await open_for(entry, self._content, self._store)
             now = datetime.fromisoformat(asked.now)
             identifier, summary = identity(entry, opened.scenario, opened.version, self._zone, now)

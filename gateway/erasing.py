@@ -16,7 +16,8 @@ keys.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -27,20 +28,30 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistoryEv
 from temporalio.client import WorkflowExecution as Found
 from temporalio.service import RPCError, RPCStatusCode
 
+from gateway.errors import BadInput
 from gateway.journeys.listing import quoted
+from runtime.encryption.codec import contact_of
 from runtime.encryption.keyring import Keyring
+from runtime.search_attributes import CONTACT_ID
 from runtime.store import Store
 from runtime.store.erasure import Traces
+from scenario.entry.entry import journeys_of
+from scenario.entry.values import as_id
 
 KEPT: Final = (
-    "suppressions: hashes of addresses, which keep them from being written to",
+    "suppressions, and for 30 days passing bounces: hashes of addresses, which keep them from being written to",
     "the contact's name as an HMAC, which keeps it from being taken in again",
     "answers to requests with an Idempotency-Key, which hold ids alone: for 24 hours",
     "copies of the store that were made before, and its free pages: they hold the contact's key, wrapped, until the "
     "key of SCENARIO_ENCRYPTION_KEYS that wrapped it is destroyed, after 'scenario encryption rotate'",
     "free pages of Temporal's database and copies of it: what was encrypted cannot be read there",
+    "histories of workflows that are no journeys: operations, with ids of journeys; what the platform is told of "
+    "suppressions, with addresses sealed; entries of schedules: until the retention of Temporal's namespace is over",
+    "logs and traces, which hold ids: for as long as they are kept",
 )
 """What is left, and why."""
+_UNFOUND: Final = re.compile(r'["\\]')
+_CHUNK: Final = 20  # scenarios in one query
 
 
 @dataclass(frozen=True)
@@ -98,15 +109,17 @@ async def erase(
         dry_run: Only tell what there is.
 
     Raises:
+        BadInput: That is no id that a contact can have.
         StoreError: The store cannot be used; repeat it.
         RPCError: Temporal cannot be reached; repeat it.
     """
+    contact = _known(contact)
     before = await keyring.is_erased(contact)
-    journeys = await store.journeys_of(contact)
     if not dry_run:
         await keyring.destroy(contact)
+    journeys: list[tuple[str, str]] = []
     ended = histories = 0
-    async for run in _runs(temporal, contact, journeys):
+    async for run in _runs(temporal, store, contact, journeys):
         under_way = run.close_time is None
         ended += under_way
         histories += 1
@@ -120,8 +133,9 @@ async def erase(
     else:
         name, now = await keyring.name_of(contact), datetime.now(UTC)
         for entry in await store.running(contact):
-            await store.depart(entry.workflow_id, entry.run_id, "lost", None, now)
-        rows = await store.erase(contact, name)
+            if (entry.workflow_id, entry.run_id) in journeys:
+                await store.depart(entry.workflow_id, entry.run_id, "lost", None, now)
+        rows = await store.erase(contact, name, journeys)
     return Erasing(
         name,
         datetime.now(UTC),
@@ -136,29 +150,70 @@ async def erase(
     )
 
 
-async def _runs(temporal: Client, contact: str, journeys: Sequence[tuple[str, str]]) -> AsyncIterator[Found]:
+def _known(contact: str) -> str:
+    """An id as an entry's is read, so that who is named here is who came in by it."""
+    try:
+        known = as_id(contact)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    if known is None:
+        raise BadInput("the contact's id is empty: say who is to be erased")
+    if "%2F" in known:
+        raise BadInput("the contact's id has '%2F' in it, which stands for '/' in ids of journeys: give it with '/'")
+    return known
+
+
+async def _runs(temporal: Client, store: Store, contact: str, journeys: list[tuple[str, str]]) -> AsyncIterator[Found]:
     """All runs of a contact's journeys: those that the store leads to, and those that search finds.
 
-    Search lags behind, and not every server's finds a value with a quotation mark or a backslash in it. The store does
-    not know of entries that were refused.
+    Search lags behind; the store does not know of entries that were refused, and may learn of one that was just being
+    admitted.
+
+    Args:
+        temporal: Where they are.
+        store: Knows journeys.
+        contact: The contact's id.
+        journeys: Gets those that the store knows.
     """
     seen: set[str] = set()
-    names = sorted({name for name, _ in journeys})
-    for name, first in [*journeys, *((name, None) for name in names)]:  # None: the newest, after a reset too
-        run_id = first
-        while run_id not in seen:
-            run, run_id = await _described(temporal, name, run_id)
-            if run is not None and run.run_id not in seen:
-                seen.add(run.run_id)
-                yield run
-            if run_id is None:
-                break
-    queries = [f"ContactId = {quoted(contact)}", *(f"WorkflowId = {quoted(name)}" for name in names)]
-    for query in queries:
-        async for run in temporal.list_workflows(query):
-            if run.run_id not in seen:
-                seen.add(run.run_id)
-                yield run
+    searched = False
+    while (new := [one for one in await store.journeys_of(contact) if one not in journeys]) or not searched:
+        journeys += new
+        newest = [(name, None) for name in dict.fromkeys(name for name, _ in new)]  # after a reset too
+        for name, first in [*new, *newest]:
+            run_id = first
+            while run_id not in seen:
+                run, run_id = await _described(temporal, name, run_id)
+                if run is not None and run.run_id not in seen:
+                    seen.add(run.run_id)
+                    yield run
+                if run_id is None:
+                    break
+        for query in () if searched else _queries(contact, [one.scenario for one in await store.scenarios()]):
+            async for run in temporal.list_workflows(query):
+                known = run.typed_search_attributes.get(CONTACT_ID)
+                if contact in (known, contact_of(run.id)) and run.run_id not in seen:
+                    seen.add(run.run_id)
+                    yield run
+        searched = True
+
+
+def _queries(contact: str, scenarios: Sequence[str]) -> Iterator[str]:
+    """What finds a contact's runs, and others': by the search attribute, or by the id where an engine set none.
+
+    Not every server's search finds a value with a quotation mark or a backslash in it: then all that begin as it does
+    are found.
+    """
+    begins = _UNFOUND.split(contact, maxsplit=1)[0]
+    is_whole = begins == contact
+    ids = [journeys_of(name, begins) for name in scenarios]
+    clauses = [f"{CONTACT_ID.name} {'=' if is_whole else 'STARTS_WITH'} {quoted(begins)}"]
+    for some in (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)):
+        begun = [f"WorkflowId STARTS_WITH {quoted(f'{one}/' if is_whole else one)}" for one in some]
+        exact = [f"WorkflowId IN ({', '.join(map(quoted, some))})"] if is_whole else []
+        clauses.append(" OR ".join(exact + begun))
+    for clause in clauses:
+        yield f"WorkflowType = 'Journey' AND ({clause})"
 
 
 async def _described(temporal: Client, name: str, run_id: str | None) -> tuple[Found | None, str | None]:

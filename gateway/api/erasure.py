@@ -9,7 +9,7 @@ from pydantic import BaseModel, StringConstraints
 
 from gateway.api.app_state import Client
 from gateway.api.authentication import Erasing
-from gateway.api.events import Id
+from gateway.api.events import PathId
 from gateway.api.problem import Problem
 
 router = APIRouter()
@@ -23,12 +23,14 @@ class Rows(BaseModel):
         deliveries: Attempts, the same.
         claims: Places under caps, deleted.
         operation_items: Journeys that operations went to, which lead to nobody now.
+        operations: Operations that were asked for by the contact's id, which is not there any more.
     """
 
     entries: int
     deliveries: int
     claims: int
     operation_items: int
+    operations: int
 
 
 class Erased(BaseModel):
@@ -63,7 +65,7 @@ class Erased(BaseModel):
 
 @router.delete("/contacts/{contact:path}", operation_id="eraseContact", tags=["contacts"])
 async def erase_contact(
-    contact: Id,
+    contact: PathId,
     client: Client,
     caller: Erasing,
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500), Query(description="For the report.")],

@@ -29,7 +29,16 @@ from scenario.model.scalars import EventName
 
 router = APIRouter()
 
+
+def _there(contact: str | None) -> str:
+    if contact is None:
+        raise ValueError("an id cannot be blank")
+    return contact
+
+
 Id = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(as_id)]
+PathId = Annotated[Id, AfterValidator(_there)]
+"""The same, as a path names it."""
 
 
 class Event(BaseModel):
@@ -148,7 +157,7 @@ async def tell_events(request: Request, client: Client, caller: Telling, request
 
 @router.patch("/contacts/{contact:path}", operation_id="changeContact", tags=["contacts"])
 async def change_contact(
-    contact: Id,
+    contact: PathId,
     changes: Annotated[dict[str, Any], Body(examples=[{"language": "fr", "timezone": "Europe/Paris"}])],
     client: Client,
     caller: Telling,

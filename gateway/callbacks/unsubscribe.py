@@ -29,6 +29,7 @@ from temporalio.service import RPCError
 from activities.suppressing import Suppressing
 from gateway.callbacks import page
 from gateway.callbacks.rate_limit import RateLimit
+from gateway.errors import BadInput
 from runtime.store import StoreError
 from runtime.unsubscribing import PATH, Subscriber, Unsubscribing
 from scenario.errors import BadRecipient
@@ -140,6 +141,9 @@ class Unsubscriptions:
         for pause in self._pauses:
             try:
                 await telling()
+            except BadInput as error:  # the contact was erased: what it says is kept all the same
+                logger.info("%s: %s", failing, error)
+                return
             except (RPCError, StoreError) as error:
                 what = error.status.name if isinstance(error, RPCError) else str(error)
                 logger.warning("%s: %s", failing, what)

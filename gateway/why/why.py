@@ -14,6 +14,7 @@ from gateway.why.answer import answer
 from gateway.why.caps import CapPlaces, places
 from gateway.why.story import EntryStory, refused, told
 from runtime.store import Store
+from runtime.store.erasure import ERASED
 from scenario.plan.plan import Plan, load_plan
 from scenario.policies import caps
 from scenario.policies.policies import Policies
@@ -94,6 +95,8 @@ def _require(stories: Sequence[EntryStory], step: str) -> None:
 
 
 async def _nobody(store: Store, contact: str, scenario: str | None, since: datetime | None) -> str:
+    if await store.is_erased(contact):
+        return ERASED
     if not (scenario or since) or not await store.knows(contact):
         where = f" in {scenario}" if scenario else ""
         return (

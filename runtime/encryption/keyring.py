@@ -13,7 +13,7 @@ import hmac
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -58,6 +58,10 @@ class KeyStore(Protocol):
 
     async def contact_key_of(self, contact: str) -> WrappedKey | None:
         """A contact's key."""
+        ...
+
+    async def destroyed(self, contacts: Collection[str]) -> list[str]:
+        """Those of these contacts whose keys are destroyed."""
         ...
 
     async def contact_key(self, key_id: str) -> WrappedKey | None:
@@ -164,6 +168,11 @@ class Keyring:
         """Whether a contact was erased: asked of the store."""
         row = await self._row_of(contact)
         return row is not None and row.destroyed_at is not None
+
+    async def erased(self, contacts: Collection[str]) -> dict[str, str]:
+        """Those of these contacts that were erased, and what each is known by: asked of the store."""
+        names = {await self.name_of(contact): contact for contact in contacts}
+        return {names[name]: name for name in await self._store.destroyed(names)}
 
     async def has(self, contact: str) -> bool:
         """Whether a contact has a key, which is not destroyed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -48,6 +48,10 @@ class ContactKeys(Queries):
         rows = await self._database.read(_OF, {"whose": contact})
         return WrappedKey(**rows[0]) if rows else None
 
+    async def destroyed(self, contacts: Collection[str]) -> list[str]:
+        """Those of these contacts whose keys are destroyed."""
+        return [row["contact"] for row in await self._database.read(_DESTROYED, {"of": list(contacts)})]
+
     async def contact_key(self, key_id: str) -> WrappedKey | None:
         """The key of an id, also where it is destroyed."""
         rows = await self._database.read(_ONE, {"identifier": key_id})
@@ -73,6 +77,9 @@ class ContactKeys(Queries):
 
 
 _OF = select(contact_keys).where(_table.contact == bindparam("whose"))
+_DESTROYED = select(_table.contact).where(
+    _table.contact.in_(bindparam("of", expanding=True)), _table.destroyed_at.is_not(None)
+)
 _ONE = select(contact_keys).where(_table.key_id == bindparam("identifier"))
 _SOME = (
     select(contact_keys)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cache
@@ -84,6 +84,10 @@ class Sealing(Protocol):
         """Whether a contact was erased."""
         ...
 
+    async def erased(self, contacts: Collection[str]) -> Mapping[str, str]:
+        """Those of these contacts that were erased, and what each is known by."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
@@ -144,13 +148,16 @@ class Deliveries(Attempts):
     async def record(self, attempts: Sequence[Attempt]) -> None:
         """Write attempts down. One that is there already (same delivery, number and start) is left as it is.
 
-        Where it fails, some may have been written; all may be given again.
+        Where it fails, some may have been written; all may be given again. One that was on its way when its contact was
+        erased leads to nobody, as those before.
 
         Args:
             attempts: In any order.
         """
         if attempts:
-            rows = [await self.closed(attempt) for attempt in attempts]
+            known = {attempt.contact_id for attempt in attempts}
+            gone: Mapping[str, str] = await self.sealing.erased(known) if self.sealing is not None else {}
+            rows = [await self.closed(_without(gone.get(attempt.contact_id), attempt)) for attempt in attempts]
             await self._database.write_many(_add(self._database.insert), rows)
 
     async def deliveries(
@@ -274,6 +281,15 @@ class Deliveries(Attempts):
         """
         rows = await self._database.read(_TRYING_AGAIN, {"scenario": scenario, "since": since})
         return {(row["version"], row["step"]): row["n"] for row in rows}
+
+
+def _without(name: str | None, attempt: Attempt) -> Attempt:
+    """An attempt as `runtime.store.erasure` leaves it; with None for the contact's new name as it is."""
+    if name is None:
+        return attempt
+    whose = f"erased:{name}"
+    place = {"contact_id": whose, "workflow_id": f"{attempt.scenario}/{whose}"}
+    return replace(attempt, **place, response=None, trace_id=None, next_try_at=None)
 
 
 _WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")

@@ -2,17 +2,22 @@
 
 Rows that others are counted by stay, under a name that leads to nobody: `again: never` holds by it, and statistics keep
 their numbers. Each statement stands alone and may be repeated.
+
+The journeys of all operations are looked through: a million take some tenths of a second, while an index would cost
+every operation more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import bindparam, delete, func, literal, or_, select, update
+from sqlalchemy import RowMapping, Text, bindparam, delete, func, literal, select, type_coerce, update
 
 from runtime.store.database import Queries
-from runtime.store.schema import claims, deliveries, entries, operation_items
+from runtime.store.schema import claims, deliveries, entries, operation_items, operations
 
 ERASED = "the contact was erased: nothing is kept of it, and nothing is taken for it"
 """What is said to who asks for it all the same."""
@@ -28,12 +33,14 @@ class Traces:
         deliveries: Attempts.
         claims: Places under caps.
         operation_items: Journeys that operations went to.
+        operations: Operations that were asked for by the contact's id.
     """
 
     entries: int
     deliveries: int
     claims: int
     operation_items: int
+    operations: int = 0
 
 
 class Erasure(Queries):
@@ -41,29 +48,37 @@ class Erasure(Queries):
 
     async def traces(self, contact: str) -> Traces:
         """How much there is of a contact."""
-        rows = await self._database.read(_COUNT, {"whose": contact, "begins": _journeys(contact)})
-        return Traces(**rows[0])
+        rows = await self._database.read(_COUNT, {"whose": contact})
+        items, asked = await self._items(contact), await self._asked(contact)
+        return Traces(**rows[0], operation_items=len(items), operations=len(asked))
 
-    async def erase(self, contact: str, name: str) -> Traces:
-        """Let no row lead to a contact. No journey of it may be under way.
+    async def erase(self, contact: str, name: str, journeys: Sequence[tuple[str, str]]) -> Traces:
+        """Let no row lead to a contact. None of its journeys may be under way.
 
         Args:
             contact: The contact's id.
             name: What its rows have in its place: the same for the same contact, and nothing that gives it away.
+            journeys: As `journeys_of` gave them: one that was admitted since has not been ended.
 
         Returns:
-            How many rows were changed.
+            How many rows there were.
         """
         found = await self.traces(contact)
         await self._database.write(_CLAIMS, {"whose": contact})
         given = {"whose": contact, "name": f"erased:{name}"}
         while await self._database.write(_DELIVERIES, given | {"most": _TOGETHER}):
             pass
-        await self._database.write(_ITEMS, given | {"begins": _journeys(contact)})
-        for row in await self._database.read(_ROWS, {"whose": contact}):
-            place = {"workflow": row["workflow_id"], "run": row["run_id"]}
+        for item in await self._items(contact):
+            # An operation may have gone to several journeys, and has each once.
+            another = f"{given['name']}:{secrets.token_hex(8)}"
+            await self._database.write(_ITEM, {"of": item["operation"], "was": item["workflow_id"], "name": another})
+        for identifier, request in (await self._asked(contact)).items():
+            known = {**request, "which": {**request["which"], "contact": given["name"]}}
+            await self._database.write(_REQUEST, {"of": identifier, "known": known})
+        for workflow, run in journeys:
             # The run's id makes it another's than those of a journey that was erased before.
-            await self._database.write(_ENTRY, {"name": given["name"], "key": row["run_id"]} | place)
+            place = {"workflow": workflow, "run": run}
+            await self._database.write(_ENTRY, {"name": given["name"], "key": run} | place)
         return found
 
     async def journeys_of(self, contact: str) -> Sequence[tuple[str, str]]:
@@ -71,24 +86,25 @@ class Erasure(Queries):
         rows = await self._database.read(_ROWS, {"whose": contact})
         return [(row["workflow_id"], row["run_id"]) for row in rows]
 
+    async def _items(self, contact: str) -> list[RowMapping]:
+        """The items of a contact's journeys."""
+        part = escaped = contact.replace("/", "%2F")
+        for character in ("\\", "%", "_"):
+            escaped = escaped.replace(character, f"\\{character}")
+        rows = await self._database.read(_ITEMS, {"within": f"%/{escaped}/%"})
+        # Another's key may be as the contact's id, and SQLite takes capitals for small letters.
+        return [row for row in rows if row["workflow_id"].split("/")[1] == part]
 
-def _journeys(contact: str) -> str:
-    """What stands in the id of each of a contact's journeys, as LIKE has it."""
-    escaped = contact.replace("/", "%2F")
-    for character in ("\\", "%", "_"):
-        escaped = escaped.replace(character, f"\\{character}")
-    return f"%/{escaped}"
+    async def _asked(self, contact: str) -> dict[str, Mapping[str, Any]]:
+        """What operations were asked for that name a contact, by their ids."""
+        rows = await self._database.read(_BY_CONTACT)
+        return {row["id"]: row["request"] for row in rows if row["request"].get("which", {}).get("contact") == contact}
 
 
-_item = operation_items.c.workflow_id
-_HIS = or_(
-    _item.like(bindparam("begins"), escape="\\"), _item.like(func.concat(bindparam("begins"), "/%"), escape="\\")
-)
 _COUNT = select(
     select(func.count()).where(entries.c.contact_id == bindparam("whose")).scalar_subquery().label("entries"),
     select(func.count()).where(deliveries.c.contact_id == bindparam("whose")).scalar_subquery().label("deliveries"),
     select(func.count()).where(claims.c.contact_id == bindparam("whose")).scalar_subquery().label("claims"),
-    select(func.count()).select_from(operation_items).where(_HIS).scalar_subquery().label("operation_items"),
 )
 _CLAIMS = delete(claims).where(claims.c.contact_id == bindparam("whose"))
 _SOME = (
@@ -109,7 +125,18 @@ _DELIVERIES = (
     )
     .returning(deliveries.c.delivery_id)
 )
-_ITEMS = update(operation_items).where(_HIS).values(workflow_id=bindparam("name"))
+_item = operation_items.c
+_ITEMS = select(_item.operation, _item.workflow_id).where(
+    _item.workflow_id.concat("/").like(bindparam("within"), escape="\\")
+)
+_ITEM = (
+    update(operation_items)
+    .where(_item.operation == bindparam("of"), _item.workflow_id == bindparam("was"))
+    .values(workflow_id=bindparam("name"), reason=None)  # a reason may name the journey
+)
+_asked = operations.c
+_BY_CONTACT = select(_asked.id, _asked.request).where(type_coerce(_asked.request, Text).like('%"contact":%'))
+_REQUEST = update(operations).where(_asked.id == bindparam("of")).values(request=bindparam("known"))
 _ROWS = select(entries.c.workflow_id, entries.c.run_id).where(entries.c.contact_id == bindparam("whose"))
 _ENTRY = (
     update(entries)

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from activities.admission import AdmissionActivities
+from activities.caller import Identification
 from activities.content import Content
 from activities.interface import Admission, Admitted
+from runtime.encryption.keyring import Keyring
 from runtime.store import Closure, Store
+from runtime.store.erasure import ERASED
 from runtime.telemetry.metrics import ADMISSION
 from scenario.check.check import check
 from scenario.errors import ScenarioError
@@ -71,3 +74,13 @@ async def test_a_closed_scenario_says_since_when_and_why(tmp_path: Path, reason:
     closure = Closure("welcome", datetime(2026, 3, 31, 8, 0, tzinfo=UTC), "ann", reason)
     admitted = await admit(tmp_path, {}, closure)
     assert admitted.refused == f"welcome is closed since Tue 2026-03-31 08:00 UTC: nobody is admitted{said}"
+
+
+async def test_no_journey_is_begun_for_an_erased_contact(tmp_path: Path) -> None:
+    """Not even to be refused: what one worker encrypts for it, another cannot read, and would try for ever."""
+    entry = {"scenario": "welcome", "contact": {"id": 1}, "trigger": {"type": "segment"}}
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        keys = store.sealing = Keyring(store, None)
+        await keys.destroy("1")
+        asked = Identification(entry=entry, now="2027-01-01T00:00:00+00:00")
+        assert (await AdmissionActivities(Content(store), store, "UTC").identify(asked)).refused == ERASED

@@ -1,17 +1,20 @@
-"""All runs of a journey that has continued as new are found, also where search finds none of them."""
+"""All runs of a contact's journeys are found: by the store, and by what search can be asked."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus as Status
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway import erasing
+from gateway.errors import BadInput
 from runtime.encryption.keyring import Keyring
 from runtime.store import Store
 
@@ -40,31 +43,71 @@ class Handle:
         yield event
 
 
-class Temporal:
+@dataclass
+class Server:
+    """Temporal, and the store, which learns of one journey after the other."""
+
+    firsts: list[tuple[str, ...]]
+    queries: list[str] = field(default_factory=list[str])
+
     def get_workflow_handle(self, _name: str, *, run_id: str | None) -> Handle:
         return Handle(run_id or "r3")
 
-    async def list_workflows(self, _query: str) -> AsyncIterator[Run]:
+    async def list_workflows(self, query: str) -> AsyncIterator[Run]:
+        self.queries.append(query)
         for run in ():
             yield run
 
+    async def journeys_of(self, contact: str) -> list[tuple[str, str]]:
+        known = self.firsts.pop(0) if len(self.firsts) > 1 else self.firsts[0]
+        return [(f"welcome/{contact}", first) for first in known]
 
-async def runs_of(*firsts: str) -> list[str]:
-    found = erasing._runs(cast("Any", Temporal()), 'a"b', [('welcome/a"b', first) for first in firsts])  # pyright: ignore[reportPrivateUsage]
-    return [run.run_id async for run in found]
+    async def scenarios(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(scenario=name) for name in ("sale", "welcome")]
+
+
+async def runs_of(*firsts: tuple[str, ...], contact: str = "7") -> tuple[list[str], list[str]]:
+    server = Server(list(firsts))
+    found = erasing._runs(cast("Any", server), cast("Any", server), contact, [])  # pyright: ignore[reportPrivateUsage]
+    return [run.run_id async for run in found], server.queries
 
 
 async def test_a_journeys_later_runs_are_followed_from_its_first() -> None:
-    assert await runs_of("r1") == ["r1", "r2", "r3"]
+    assert (await runs_of(("r1",)))[0] == ["r1", "r2", "r3"]
 
 
 async def test_where_the_first_is_gone_the_newest_is_found_and_none_twice() -> None:
-    assert await runs_of("r0") == ["r3"]
-    assert await runs_of("r0", "r2", "r1") == ["r2", "r3", "r1"]
+    assert (await runs_of(("r0",)))[0] == ["r3"]
+    assert (await runs_of(("r0", "r2", "r1")))[0] == ["r2", "r3", "r1"]
+
+
+async def test_a_journey_that_was_just_being_admitted_is_found_too() -> None:
+    assert (await runs_of((), ("r2",), ("r2", "r1")))[0] == ["r2", "r3", "r1"]
+
+
+async def test_search_is_asked_for_journeys_alone_and_for_what_it_can_find() -> None:
+    (_, exact), (_, begun) = await runs_of((), contact="7"), await runs_of((), contact='7"8')
+    only = "WorkflowType = 'Journey' AND "
+    assert exact == [
+        f"{only}(ContactId = '7')",
+        f"{only}(WorkflowId IN ('sale/7', 'welcome/7') OR WorkflowId STARTS_WITH 'sale/7/'"
+        " OR WorkflowId STARTS_WITH 'welcome/7/')",
+    ]
+    assert begun == [
+        f"{only}(ContactId STARTS_WITH '7')",
+        f"{only}(WorkflowId STARTS_WITH 'sale/7' OR WorkflowId STARTS_WITH 'welcome/7')",
+    ]
+
+
+@pytest.mark.parametrize("contact", [" ", "\udcff", "a\nb", "a%2Fb"])
+async def test_what_cannot_be_an_id_is_refused_before_anything_is_done(contact: str) -> None:
+    nothing: Any = None
+    with pytest.raises(BadInput, match="id"):
+        await erasing.erase(nothing, nothing, nothing, contact, operator="ann", reason="4711")
 
 
 async def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
-    temporal: Any = Temporal()
+    temporal: Any = Server([()])
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         keys = Keyring(store, None)
         for dry_run in (True, False, True):

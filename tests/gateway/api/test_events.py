@@ -34,6 +34,15 @@ async def test_a_contacts_id_may_be_a_number(api: Api) -> None:
     assert api.client.asked[0][0] == "7"
 
 
+async def test_a_path_names_a_contact(api: Api) -> None:
+    answers = [
+        await api.call("PATCH", "/contacts/%20", json={}),
+        await api.call("DELETE", "/contacts/%20", params={"reason": "4711"}),
+    ]
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert "an id cannot be blank" in answers[1].text
+
+
 async def test_one_journey_is_told(api: Api) -> None:
     event = {"journey": "welcome/7/CGX0094", "name": "order.delivered"}
     assert (await api.post("/events", event)).json() == {"told": 1, "goals": 0}

@@ -19,9 +19,11 @@ from activities.suppressing import Suppressing
 from gateway.callbacks.app import Receiving
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.callbacks.unsubscribe import MAX_BODY, Unsubscriptions
+from gateway.errors import BadInput
 from runtime.callback import Callbacks
 from runtime.process.http_server import HttpServer
 from runtime.store import StoreUnavailable
+from runtime.store.erasure import ERASED
 from runtime.suppression import AddressHashes
 from runtime.unsubscribing import Subscriber, Unsubscribing
 from scenario.policies.suppression import Suppression
@@ -244,6 +246,19 @@ async def test_who_has_unsubscribed_is_so_although_no_journey_can_be_told(
             await asyncio.sleep(0.01)
     assert "the journeys of contact 3028687 were not told of contact.unsubscribed: UNAVAILABLE" in caplog.text
     assert world.told == []
+
+
+async def test_an_erased_contact_unsubscribes_as_anybody(
+    http: httpx.AsyncClient, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    world.deaf = [BadInput(ERASED)]
+    assert (await http.post(PATH, data=ONE_CLICK)).status_code == 200
+    async with asyncio.timeout(10):
+        while "were not told of contact.unsubscribed: the contact was erased" not in caplog.text:
+            await asyncio.sleep(0.01)
+    assert (len(world.rows), len(world.platform), world.told) == (1, 1, [])
+    assert "Traceback" not in caplog.text
 
 
 async def test_bodies_are_bounded(serve: Callable[..., Any], world: World) -> None:

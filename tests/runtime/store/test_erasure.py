@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from runtime.store import AdmissionRequest, Attempt, Claim, Store
+from runtime.encryption.keyring import Keyring
+from runtime.store import AdmissionRequest, Attempt, Claim, OperationItem, Store, StoredOperation
 from runtime.store.erasure import Traces
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
@@ -39,10 +40,14 @@ async def filled(store: Store, again: str = "") -> None:
         await store.claim(Claim(f"msg_{contact}", contact, "sms", "", "sale", NOW), [], UTC)
 
 
+async def erase(store: Store, contact: str) -> Traces:
+    return await store.erase(contact, "0123", await store.journeys_of(contact))
+
+
 async def test_its_rows_lead_to_nobody_and_others_stay(store: Store) -> None:
     await filled(store)
     assert await store.traces("a/b") == Traces(entries=2, deliveries=1, claims=0, operation_items=0)
-    assert await store.erase("a/b", "0123") == Traces(entries=2, deliveries=1, claims=0, operation_items=0)
+    assert await erase(store, "a/b") == Traces(entries=2, deliveries=1, claims=0, operation_items=0)
     assert await store.traces("a/b") == Traces(0, 0, 0, 0)
     assert not await store.knows("a/b")
     (kept,) = await store.deliveries(delivery_id="msg_a/b")
@@ -56,8 +61,50 @@ async def test_its_rows_lead_to_nobody_and_others_stay(store: Store) -> None:
 
 async def test_it_may_be_repeated_also_where_something_came_in_between(store: Store) -> None:
     await filled(store)
-    await store.erase("7", "0123")
-    await store.erase("7", "0123")
+    await erase(store, "7")
+    await erase(store, "7")
     await filled(store, "again")
-    assert (await store.erase("7", "0123")).entries == 2
+    assert (await erase(store, "7")).entries == 2
     assert len(await store.entries(contact_id="erased:0123", limit=9)) == 4
+
+
+async def test_one_that_was_admitted_meanwhile_keeps_its_row_until_it_has_been_ended(store: Store) -> None:
+    await filled(store)
+    known = list(await store.journeys_of("7"))
+    await store.erase("7", "0123", known[:1])
+    assert list(await store.journeys_of("7")) == known[1:]
+
+
+async def test_operations_that_went_to_it_lead_to_nobody_and_to_others_as_before(store: Store) -> None:
+    others = ["sale/x/ab/c", "sale/AB", "sale/abc", "sale/c/ab"]
+    for number, contact in enumerate(("ab", "c")):
+        asked = {"which": {"contact": contact, "scenario": "sale"}, "rate": 10}
+        await store.add_operation(
+            StoredOperation(
+                id=f"op{number}", verb="leave", request=asked, operator="ann", reason="4711", created_at=NOW
+            )
+        )
+        found = ["sale/ab", "welcome/ab", "sale/ab/k/1", *others]  # one contact, in several journeys
+        await store.add_items("op0", [OperationItem(number=n, workflow_id=one) for n, one in enumerate(found)])
+    await store.answered("op0", "sale/ab", "refused", "there is no journey sale/ab", NOW)
+
+    assert await erase(store, "ab") == Traces(0, 0, 0, operation_items=3, operations=1)
+    assert await store.traces("ab") == Traces(0, 0, 0, 0)
+    items = await store.items("op0")
+    assert [item.workflow_id for item in items[3:]] == others
+    assert {item.workflow_id[:12] for item in items[:3]} == {"erased:0123:"}
+    assert (items[0].outcome, items[0].reason) == ("refused", None)
+    requests = [operation.request["which"] for operation in await store.stored_operations()]
+    assert sorted(one["contact"] for one in requests) == ["c", "erased:0123"]
+
+
+async def test_an_attempt_that_was_on_its_way_leads_to_nobody_either(store: Store) -> None:
+    keys = store.sealing = Keyring(store, None)
+    await keys.destroy("7")
+    made = [replace(ATTEMPT, delivery_id=f"msg_{who}", workflow_id=f"sale/{who}", contact_id=who) for who in ("7", "8")]
+    await store.record(made)
+    late, other = await store.deliveries(limit=2)
+    assert other == made[1]
+    assert late.contact_id == f"erased:{await keys.name_of('7')}"
+    assert late.workflow_id == f"sale/{late.contact_id}"
+    assert (late.response, late.next_try_at, late.outcome) == (None, None, "retry")

@@ -122,6 +122,7 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.soft("email", ["hash"], "msg_1", NOW), "(channel=? AND address=?)"),
     (lambda store: store.prune_answers(NOW), "(begun_at<?)"),
     (lambda store: store.contact_key_of("hmac"), "(contact=?)"),
+    (lambda store: store.destroyed(["hmac", "another"]), "(contact=?)"),
     (lambda store: store.contact_key("id"), "(key_id=?)"),
     (lambda store: store.wrapped_keys(), "(key_id>?)"),
     (lambda store: store.stored_operations(is_open=True, after=OPERATION), "ix_operations_open"),
