@@ -10,7 +10,7 @@ from pydantic import BaseModel, StringConstraints
 from gateway.api.app_state import Client
 from gateway.api.authentication import Erasing
 from gateway.api.events import PathId
-from gateway.api.problem import Problem
+from gateway.api.problem import Problem, problems
 
 router = APIRouter()
 
@@ -63,7 +63,9 @@ class Erased(BaseModel):
     kept: list[str]
 
 
-@router.delete("/contacts/{contact:path}", operation_id="eraseContact", tags=["contacts"])
+@router.delete(
+    "/contacts/{contact:path}", operation_id="eraseContact", responses=problems("not-found"), tags=["contacts"]
+)
 async def erase_contact(
     contact: PathId,
     client: Client,

@@ -155,7 +155,9 @@ async def tell_events(request: Request, client: Client, caller: Telling, request
     return EventsAnswer(accepted=accepted, results=[EventResult(**result) for result in results])
 
 
-@router.patch("/contacts/{contact:path}", operation_id="changeContact", tags=["contacts"])
+@router.patch(
+    "/contacts/{contact:path}", operation_id="changeContact", responses=problems("not-found"), tags=["contacts"]
+)
 async def change_contact(
     contact: PathId,
     changes: Annotated[dict[str, Any], Body(examples=[{"language": "fr", "timezone": "Europe/Paris"}])],
