@@ -192,7 +192,7 @@ async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opene
     if (version := newest.get(entry.name)) is not None:
         raise Mistaken(f"{entry.name} has no version {entry.version}: the newest is {version}", at=["scenario"])
     close = next(iter(get_close_matches(entry.name, newest, 1)), None)
-    hint = f"did you mean '{close}'?" if close else "publish it with 'scenario publish'"
+    hint = f"did you mean '{close}'?" if close else "publish it first"
     raise Mistaken(f"there is no scenario '{entry.name}': {hint}", at=["scenario"], meant=close)
 
 

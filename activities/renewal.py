@@ -39,7 +39,7 @@ class Renewals:
                 return Renewed()
             old = await self._content.open(renewal.scenario, renewal.version)
         except UnknownVersion as error:
-            return Renewed(error=f"{error}: 'scenario publish' does that")
+            return Renewed(error=f"{error}: publish it first")
         name = f"{opened.name}@{opened.version}"
         if opened.version == renewal.version:
             return Renewed(error=f"the journey follows {name} already")

@@ -29,7 +29,7 @@ class Amendments:
         try:
             opened = await self._content.open(amendment.scenario, amendment.version)
         except UnknownVersion as error:
-            return Amended(error=f"{error}: 'scenario publish' does that")
+            return Amended(error=f"{error}: publish it first")
         name = f"{opened.name}@{opened.version}"
         steps = cast("Mapping[str, dict[str, Any]]", opened.plan["steps"])
         row = steps.get(amendment.step)

@@ -1,4 +1,4 @@
-"""``DELETE /v1/contacts/{id}``: erases a contact."""
+"""``DELETE /v1/contacts/{contact}``: erases a contact."""
 
 from __future__ import annotations
 

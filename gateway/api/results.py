@@ -70,8 +70,8 @@ async def show_results(
 ) -> ResultsBody:
     """How many reached a scenario's goal: by the branches of each split, and against those who got nothing."""
     caller.check(name)
-    await require(client, name)
+    newest = await require(client, name)
     if version is not None and await client.store.version(name, version) is None:
-        raise Problem("not-found", f"{name} has no version {version}")
+        raise Problem("not-found", f"{name} has no version {version}: the newest is {newest}")
     found = await made.results(client.store, name, datetime.now(UTC), version=version, since=since)
     return ResultsBody.model_validate(made.as_json(found))

@@ -227,14 +227,16 @@ async def open_scenario(name: Name, client: Client, caller: Operating) -> Closed
     return ClosedBody(scenario=name, changed=changed, closed=_closure(await client.store.closure(name)))
 
 
-async def require(client: ScenarioClient, name: str) -> None:
-    """Makes sure that there is a scenario.
+async def require(client: ScenarioClient, name: str) -> int:
+    """Makes sure that there is a scenario. Returns the number of its newest version.
 
     Raises:
         Problem: There is none of that name.
     """
-    if await client.store.newest(name) is None:
+    newest = await client.store.newest(name)
+    if newest is None:
         raise Problem("not-found", f"there is no scenario '{name}': GET /v1/scenarios lists those that are published")
+    return newest
 
 
 def _order(item: ListedVersion) -> tuple[str, int]:

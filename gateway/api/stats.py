@@ -85,7 +85,7 @@ async def show_stats(
     Without `version`: the newest, and those that journeys follow or passed a step of in the last day.
     """
     caller.check(name)
-    await require(client, name)
+    newest = await require(client, name)
     if version is not None and await client.store.version(name, version) is None:
-        raise Problem("not-found", f"{name} has no version {version}")
+        raise Problem("not-found", f"{name} has no version {version}: the newest is {newest}")
     return StatsBody.model_validate(await client.stats(name, version))

@@ -1,4 +1,4 @@
-"""``/v1/contacts/{id}/why``: why a contact did, or did not, get something."""
+"""``/v1/contacts/{contact}/why``: why a contact did, or did not, get something."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ class WhyBody(BaseModel):
     zone: str = Field(description="On whose clock places under caps are told")
 
 
-@router.get("/contacts/{id:path}/why", responses=problems("not-found"))
+@router.get("/contacts/{contact:path}/why", responses=problems("not-found"))
 async def explain_contact(
-    identifier: Annotated[str, Path(alias="id", max_length=300, description="The contact's id")],
+    contact: Annotated[str, Path(max_length=300, description="The contact's id")],
     client: Client,
     caller: Reading,
     scenario: Annotated[
@@ -83,7 +83,7 @@ async def explain_contact(
 ) -> WhyBody:
     """Why a contact did, or did not, get something: let in or refused, and all that happened since."""
     caller.check(scenario)
-    found = await client.why(identifier, scenario, step=step, since=since, limit=limit)
+    found = await client.why(contact, scenario, step=step, since=since, limit=limit)
     told = as_json(found)
     if caller.key.scenarios is not None:
         told["caps"] = None  # what takes places under them are deliveries of all scenarios

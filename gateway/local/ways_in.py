@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from activities.dependencies import Services
 from activities.webhook.destinations.watch import DestinationsFile
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
@@ -27,7 +28,6 @@ from runtime.local.folder import write_private
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from runtime.store import Store
-from worker import Services
 
 KEY: Final = "api.key"
 """The file in the folder of the state that holds the key."""

@@ -135,8 +135,7 @@ class ManyOperations(Operations):
                 names=more.get("map") or {},
             )
         elif scenario is not None and await self.store.newest(scenario) is None:
-            text = f"there is no '{scenario}': 'scenario versions' lists those that are published"
-            raise BadOperation(text, "which", "scenario")
+            raise BadOperation(f"there is no scenario '{scenario}': check its name", "which", "scenario")
         return stored
 
     async def operation(self, identifier: str) -> OperationView:

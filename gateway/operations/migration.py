@@ -212,8 +212,10 @@ async def _versions(
 async def _version(store: Store, scenario: str, number: int | None) -> _Known:
     published = await store.version(scenario, number)
     if published is None:
-        what = f"{scenario} has no version {number}" if await store.newest(scenario) else f"there is no '{scenario}'"
-        raise BadInput(f"{what}: 'scenario versions' lists those that are published")
+        newest = await store.newest(scenario)
+        if newest is None:
+            raise BadInput(f"there is no scenario '{scenario}': check its name")
+        raise BadInput(f"{scenario} has no version {number}: the newest is {newest}")
     try:
         return _Known(published, load_plan(published.plan))
     except ValidationError:

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from gateway.api.problem import Problem
 from gateway.client import ScenarioClient
 from gateway.operations.held_groups import HeldAt, HeldGroups, count_held, held_groups, look_at
-from gateway.operations.one import Verb
+from gateway.operations.verbs import VERBS, Verb
 from gateway.pages.fields import most_in, rate_in
 from gateway.pages.links import link
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
@@ -24,8 +24,8 @@ TRIAL: Final = 3
 SHOWN: Final = 10
 """Journeys that are shown of those that an operation would go to."""
 
-VERBS: Final[Mapping[str, Verb]] = {"retry": "retry_step", "skip": "skip_step", "leave": "leave"}
-"""What can be done with held journeys, by the word for it in addresses and forms."""
+OFFERED: Final[Mapping[str, Verb]] = {word: VERBS[word] for word in ("retry", "skip", "leave")}
+"""What can be done with held journeys here, by the word for it in addresses and forms."""
 REASONS: Final[Mapping[str | None, str]] = {
     "permanent": "the receiver refused it for good",
     "exhausted": "attempts or time ran out",
@@ -107,7 +107,7 @@ async def _operate(page: Page, form: Form) -> Response:
         raise Problem("invalid", "tick that they are to end: that cannot be taken back")
     newest = verb == "retry" and form.get("version") == "newest"
     begun = await page.client.operate(
-        VERBS[verb],
+        OFFERED[verb],
         at.which,
         operator=page.caller.name,
         reason=reason_in(form),
@@ -121,7 +121,7 @@ async def _operate(page: Page, form: Form) -> Response:
 
 def _verb_in(given: Mapping[str, Any]) -> str:
     verb = given.get("operation", "")
-    if verb not in VERBS:
+    if verb not in OFFERED:
         raise Problem("not-found", "there is no such operation on held journeys")
     return verb
 

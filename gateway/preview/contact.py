@@ -207,7 +207,7 @@ def _unanswered(draft: Draft, given: Given) -> list[str]:
     named = [field for row in rows if isinstance(row, Send) for field in row.fields]
     named += [row.asked or "" for row in rows]
     empty = [
-        f"responses.{name} is empty here: give it with --response {name}=JSON"
+        f"responses.{name} is empty here: give a response called '{name}'"
         for name in sorted(saved - set(given.responses))
         if any(f"responses.{name}" in text for text in named)
     ]

@@ -89,7 +89,7 @@ GONE = version(3, "{wait: 2d}")
     ("third", "more", "why"),
     [
         (GONE, {"to": 1}, "the journey follows welcome@1 already"),
-        (GONE, {"to": 9}, "welcome@9 is not published: 'scenario publish' does that"),
+        (GONE, {"to": 9}, "welcome@9 is not published: publish it first"),
         (GONE, {"follows": True}, "welcome@3: there is no step 'a' any more: map it"),
         (GONE, {"names": {"x": "y"}}, "welcome@3: there is no step 'y', to which 'x' is mapped"),
         (NEWER, {}, "welcome@3 is not for this version of the workers: update them"),

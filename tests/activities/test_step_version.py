@@ -57,8 +57,8 @@ class Versions:
     [
         ("welcome", 1, "first", "sms", Amended(version=1, step={"kind": "sms", "timeout": 5.0})),
         ("welcome", None, "first", "sms", Amended(version=2, step={"kind": "sms", "timeout": 9.0})),
-        ("welcome", 3, "first", "sms", Amended(error="welcome@3 is not published: 'scenario publish' does that")),
-        ("farewell", None, "first", "sms", Amended(error="farewell is not published: 'scenario publish' does that")),
+        ("welcome", 3, "first", "sms", Amended(error="welcome@3 is not published: publish it first")),
+        ("farewell", None, "first", "sms", Amended(error="farewell is not published: publish it first")),
         (
             "welcome",
             1,

@@ -111,7 +111,7 @@ REFUSALS = {
     "a misspelt scenario": ({"scenario": "wait"}, "there is no scenario 'wait': did you mean 'waits'?"),
     "an unknown scenario": (
         {"scenario": "reward"},
-        "there is no scenario 'reward': publish it with 'scenario publish'",
+        "there is no scenario 'reward': publish it first",
     ),
     "an unknown version": ({"scenario": "waits@9"}, "waits has no version 9: the newest is 1"),
     "a contact without id": ({"contact": {"firstname": "Zoé"}}, "the contact has no id: give 'contact.id'"),
@@ -240,9 +240,9 @@ async def test_a_journey_that_temporal_has_forgotten_is_shown_from_the_store(
 async def test_nobody_knows_a_journey_that_is_not_there(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
     await client.enter(entry())
-    with pytest.raises(UnknownJourney, match=r"^there is no journey 'nope': 'scenario list' shows those there are$"):
+    with pytest.raises(UnknownJourney, match=r"^there is no journey 'nope': list the journeys to find its id$"):
         await client.show("nope")
-    with pytest.raises(UnknownJourney, match=r"but a contact of this id: see 'scenario list --contact 7'$"):
+    with pytest.raises(UnknownJourney, match=r"but a contact of this id: list the journeys of this contact$"):
         await client.show("7")
     with pytest.raises(UnknownJourney):
         await client.pause("nope", operator="ann", reason="x")
@@ -396,7 +396,7 @@ async def test_the_store_is_made_by_a_client_only_where_that_is_asked_for(
         assert await client.event("7", "go") is None
     async with ScenarioClient.open(settings) as client:
         assert await client.journeys() == []
-        with pytest.raises(NotEntered, match="there is no scenario 'waits': publish it with 'scenario publish'"):
+        with pytest.raises(NotEntered, match="there is no scenario 'waits': publish it first"):
             await client.enter(entry())
 
 

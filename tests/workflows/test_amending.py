@@ -104,7 +104,7 @@ async def _attempts(stage: Stage, number: int) -> None:
 @pytest.mark.parametrize(
     ("text", "version", "sentence"),
     [
-        (None, 9, "mended@9 is not published: 'scenario publish' does that"),
+        (None, 9, "mended@9 is not published: publish it first"),
         (OTHER, 2, "'hook' is of kind sms in mended@2, not webhook"),
         (OTHER.replace("sms: hook", "sms: new"), 2, "mended@2 has no step 'hook': name a version that has it"),
         (None, 0, "'version' must be the number of a version, such as 4, or 'newest'"),

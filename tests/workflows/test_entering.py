@@ -85,7 +85,7 @@ async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(
         ({"scenario": "gat", "contact": {"id": 1}, "trigger": order()},
          "there is no scenario 'gat': did you mean 'gate'?"),
         ({"scenario": "nothing", "contact": {"id": 1}, "trigger": order()},
-         "there is no scenario 'nothing': publish it with 'scenario publish'"),
+         "there is no scenario 'nothing': publish it first"),
         ({"scenario": "gate@9", "contact": {"id": 1}, "trigger": order()}, "gate has no version 9: the newest is 1"),
         ({"scenario": "gate", "contact": {}, "trigger": order()}, "the contact has no id: give 'contact.id'"),
         ({"scenario": "gate", "trigger": order()}, "the entry needs 'contact'"),

@@ -389,7 +389,7 @@ async def test_an_update_that_makes_no_sense_is_refused_before_anything_is_writt
         ({"waits": "stop"}, "'waits' must be 'keep' or 'restart'"),
         ({"step": "a"}, "the journey is not at step 'a', but at 'wait-1'"),
         ({"reason": ""}, "'reason' is missing: say who does this and why, each in at most 500 characters"),
-        ({"version": 7}, "moving@7 is not published: 'scenario publish' does that"),
+        ({"version": 7}, "moving@7 is not published: publish it first"),
         ({"version": 1}, "the journey follows moving@1 already"),
     )
     for more, why in cases:

@@ -207,7 +207,7 @@ async def test_temporals_own_cancel_is_a_stop(client: Client, gateway: Gateway) 
 
 
 async def test_what_cannot_be_done_ends_it_with_the_reason(client: Client, gateway: Gateway) -> None:
-    gateway.broken = "there is no 'a': 'scenario versions' lists those that are published"
+    gateway.broken = "there is no scenario 'a': check its name"
     assert await (await begin(client)).result() == "failed"
     assert gateway.closings == [Closing(operation="op1", outcome="failed", trouble=gateway.broken)]
 

@@ -63,7 +63,7 @@ HARMLESS = {"POST /check"}
 NAMES = {
     "hello/7/retry": "{id}/{operation}",
     "journeys/hello/7": "journeys/{id}",
-    "contacts/7/why": "contacts/{id}/why",
+    "contacts/7/why": "contacts/{contact}/why",
     "contacts/7": "contacts/{contact}",
     "hellos": "{id}",
     "everybodys": "{id}",

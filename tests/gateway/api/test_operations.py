@@ -101,7 +101,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"which": {"contact": "\0"}}, "/which/contact", "'contact' holds the character U+0000"),
     ({"which": {"since": "9999-12-31T23:59:59-14:00"}}, "/which/since", "in UTC, this is before the year 1"),
     ({"which": {"version": 1}}, "/which/version", "a version goes with a scenario: name it"),
-    ({"which": {"scenario": "x"}}, "/which/scenario", "there is no 'x': 'scenario versions' lists those that are"),
+    ({"which": {"scenario": "x"}}, "/which/scenario", "there is no scenario 'x': check its name"),
     ({"everybody": True}, "/everybody", "'everybody' is for leave: leave it out"),
     ({"waits": "keep"}, "/waits", "retry knows no 'waits': it takes version, now"),
     ({"reason": " "}, "/reason", "say the reason in 1 to 500 characters"),

@@ -69,7 +69,9 @@ async def test_what_is_not_there_and_what_a_key_is_not_for(door: Door, store: St
     await publish(store)
     missing = await door.call("GET", "/stats/sail", status=404)
     assert "there is no scenario 'sail'" in missing["detail"]
-    assert (await door.call("GET", "/stats/sale?version=2", status=404))["detail"] == "sale has no version 2"
+    assert (await door.call("GET", "/stats/sale?version=2", status=404))["detail"] == (
+        "sale has no version 2: the newest is 1"
+    )
     assert (await door.call("GET", "/stats/sale?version=0", status=422))["errors"][0]["pointer"] == "query:version"
     await (await door.limited("other")).call("GET", "/stats/sale", status=403)
     await (await door.limited(scopes=["enter"])).call("GET", "/stats/sale", status=403)

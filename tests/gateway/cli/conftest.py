@@ -130,7 +130,7 @@ class Client:
 
     async def show(self, journey: str) -> JourneyView:
         if journey not in self.views:
-            raise UnknownJourney(f"there is no journey '{journey}': 'scenario list' shows those there are")
+            raise UnknownJourney(f"there is no journey '{journey}': list the journeys to find its id")
         return self.views[journey]
 
     async def why(self, contact: str, scenario: str | None, **wanted: Any) -> Why:

@@ -65,12 +65,12 @@ def test_a_refusal_and_a_failure_are_status_1(run: Run, client: Client, tmp_path
     path = write(tmp_path / "e.json", entry(7))
 
     def refuse(_: Mapping[str, Any]) -> EnteredJourney:
-        raise NotEntered("there is no scenario 'a': publish it with 'scenario publish'")
+        raise NotEntered("there is no scenario 'a': publish it first")
 
     client.door = refuse
     ran = run("enter", path)
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err == "scenario: there is no scenario 'a': publish it with 'scenario publish'\n"
+    assert ran.err == "scenario: there is no scenario 'a': publish it first\n"
     client.door = lambda _: EnteredJourney("a/7", outcome=JourneyFailed("the journey a/7 was terminated"))
     ran = run("enter", path, "--wait")
     assert (ran.status, ran.out, ran.err) == (1, "a/7\n", "scenario: the journey a/7 was terminated\n")

@@ -56,7 +56,7 @@ destinations:
   wax: {url: "URL/in", allow_private: true, allow_http: true, ports: [PORT], signing: [{key: SIGN}], secrets: [TOKEN]}
 """
 
-NOTE = "responses.hook is empty here: give it with --response hook=JSON\n"
+NOTE = "responses.hook is empty here: give a response called 'hook'\n"
 
 Send = Callable[..., Coroutine[Any, Any, Ran]]
 

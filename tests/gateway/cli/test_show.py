@@ -258,7 +258,7 @@ def test_show_of_nothing_is_status_1(run: Run, client: Client) -> None:
     for form in ("text", "json"):
         ran = run("show", "nope", "--format", form)
         assert (ran.status, ran.out) == (1, "")
-        assert ran.err == "scenario: there is no journey 'nope': 'scenario list' shows those there are\n"
+        assert ran.err == "scenario: there is no journey 'nope': list the journeys to find its id\n"
 
 
 def test_what_comes_from_outside_cannot_move_the_cursor(run: Run, client: Client) -> None:

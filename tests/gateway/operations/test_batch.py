@@ -30,7 +30,7 @@ async def accept(_: JourneyTarget) -> None:
 async def test_every_journey_gets_the_operation_and_each_answer_is_counted() -> None:
     answers: dict[str, Exception] = {
         "a/1": NotAccepted("a/1", "nothing to retry: the journey is not held"),
-        "a/3": UnknownJourney("there is no journey 'a/3': 'scenario list' shows those there are"),
+        "a/3": UnknownJourney("there is no journey 'a/3': list the journeys to find its id"),
     }
     done: list[str] = []
 
@@ -208,5 +208,5 @@ async def test_what_cannot_be_the_id_of_a_journey_is_nobodys(store: Store) -> No
     operating.temporal = cast(
         "Client", SimpleNamespace(namespace="default", get_workflow_handle=handle, workflow_service=service)
     )
-    with pytest.raises(UnknownJourney, match=r"^there is no journey '': 'scenario list' shows those there are$"):
+    with pytest.raises(UnknownJourney, match=r"^there is no journey '': list the journeys to find its id$"):
         await operating.leave("", operator="ann", reason="x")

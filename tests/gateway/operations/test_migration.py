@@ -92,9 +92,9 @@ async def test_only_those_that_are_meant_are_counted(two: Store, wanted: dict[st
 @pytest.mark.parametrize(
     ("scenario", "wanted", "why"),
     [
-        ("b", {}, "there is no 'b': 'scenario versions' lists those that are published"),
-        ("a", {"to": 9}, "a has no version 9: 'scenario versions' lists those that are published"),
-        ("a", {"version": 9}, "a has no version 9: 'scenario versions' lists those that are published"),
+        ("b", {}, "there is no scenario 'b': check its name"),
+        ("a", {"to": 9}, "a has no version 9: the newest is 3"),
+        ("a", {"version": 9}, "a has no version 9: the newest is 3"),
         ("a", {"version": 3}, "a@3 is the version to go on in: name another one to come from, or none"),
         ("a", {"names": {"early": "rests"}}, "there is no step 'rests' in a@3: did you mean 'rest'?"),
         (

@@ -119,7 +119,7 @@ class Looking(ScenarioClient):
     async def show(self, journey: str, run_id: str | None = None) -> JourneyView:
         del run_id
         if journey not in self.views:
-            raise UnknownJourney(f"there is no journey '{journey}': 'scenario list' shows those there are")
+            raise UnknownJourney(f"there is no journey '{journey}': list the journeys to find its id")
         return self.views[journey]
 
     async def why(self, contact: str, scenario: str | None = None, *, limit: int = 20, **_: Any) -> Why:

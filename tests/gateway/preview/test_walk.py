@@ -319,7 +319,7 @@ def test_a_response_is_there_behind_the_step_that_saves_it(follow: Follow, tmp_p
 """
     unknown = follow(text)
     assert outcomes(told(unknown, tmp_path))["if-2"] == "else"
-    assert unknown.notes == ("responses.answer is empty here: give it with --response answer=JSON",)
+    assert unknown.notes == ("responses.answer is empty here: give a response called 'answer'",)
     known = follow(text, given=Given(at=AT, responses={"answer": {"id": "7"}}))
     assert told(known, tmp_path)["seven"]["message"]["text"] == "7"
     assert known.notes == ()
