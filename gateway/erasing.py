@@ -118,15 +118,16 @@ async def erase(
     if not dry_run:
         await keyring.destroy(contact)
     journeys: list[tuple[str, str]] = []
-    ended = histories = 0
+    found: list[Found] = []
+    ended = 0
     async for run in _runs(temporal, store, contact, journeys):
-        under_way = run.close_time is None
-        ended += under_way
-        histories += 1
-        if not dry_run:
-            if under_way:
-                await _terminate(temporal, run)
-            await _delete(temporal, run)
+        found.append(run)
+        if run.close_time is None:
+            ended += dry_run or await _terminate(temporal, run)
+    # Once all have ended: a server deletes a run only when all is done that it was asked for before, and looks once a
+    # minute whether it is.
+    for run in () if dry_run else found:
+        await _delete(temporal, run)
     name = ""
     if dry_run:  # it writes nothing: where nobody is known yet, not even what contacts are known by
         rows = await store.traces(contact)
@@ -145,7 +146,7 @@ async def erase(
         keyring.encrypts,
         before,
         ended,
-        histories,
+        len(found),
         rows,
     )
 
@@ -234,12 +235,15 @@ async def _described(temporal: Client, name: str, run_id: str | None) -> tuple[F
     return run, events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
 
 
-async def _terminate(temporal: Client, run: Found) -> None:
+async def _terminate(temporal: Client, run: Found) -> bool:
+    """Ends a run; False where it was over meanwhile: it has continued as another, say."""
     try:
         await temporal.get_workflow_handle(run.id, run_id=run.run_id).terminate(reason="the contact was erased")
     except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:  # it was over meanwhile
+        if error.status is not RPCStatusCode.NOT_FOUND:
             raise
+        return False
+    return True
 
 
 async def _delete(temporal: Client, run: Found) -> None:

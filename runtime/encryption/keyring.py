@@ -211,6 +211,10 @@ class Keyring:
             key = await self.key(found[1])
         except Erased:
             return None
+        except UnknownKey:
+            if await self._store.contact_key(found[1]) is None:
+                return text  # it only looks like one: receivers answer anything
+            raise
         return key.decrypt(base64.urlsafe_b64decode(found[2])).decode()
 
     async def name_of(self, contact: str) -> str:

@@ -92,10 +92,10 @@ class Wrapping:
             raise SettingsError(
                 f"{self._setting} lacks a key{which} under which keys of contacts were kept: add it, behind the others"
             )
-        sealed = base64.urlsafe_b64decode(found[2])
         try:
+            sealed = base64.urlsafe_b64decode(found[2])
             return cipher.decrypt(sealed[:NONCE], sealed[NONCE:], name.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise SettingsError("a contact's key in the store is damaged: restore it from a backup") from None
 
     def is_current(self, text: str) -> bool:

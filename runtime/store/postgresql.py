@@ -7,11 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy import URL, Connection, Executable, RowMapping, event, text
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 from typing_extensions import override
 
 from runtime.store.database import Database, Parameters, T, give_up, readable, transacted
+from runtime.store.errors import StoreAddressError
 
 POOL_SIZE = 10
 """Connections of one process at most, made as they are needed and kept. Who finds none free waits for one."""
@@ -26,6 +29,8 @@ CONNECTING = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
+    # Else psycopg hands out bytes where the database's own is SQL_ASCII, and nobody gets as far as to say so.
+    "client_encoding": "utf8",
 }
 """libpq's parameters (seconds; the last one milliseconds), unless the URL's query has its own."""
 
@@ -58,6 +63,7 @@ class PostgreSQL(Database):
             hide_parameters=True,
         )
         event.listen(self._engine.sync_engine, "handle_error", give_up)
+        event.listen(self._engine.sync_engine, "connect", self._look)
 
     @override
     async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
@@ -115,6 +121,16 @@ class PostgreSQL(Database):
     @override
     async def close(self) -> None:
         await self._engine.dispose()
+
+    def _look(self, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        """What is written needs all of Unicode. A pooler in between may not say what there is."""
+        encoding = connection.driver_connection.info.parameter_status("server_encoding")
+        if encoding not in (None, "UTF8"):
+            connection.close()
+            raise StoreAddressError(
+                f"The database {self.name} keeps text as {encoding}, which cannot hold what people write: make one "
+                "with ENCODING 'UTF8' for SCENARIO_STORE."
+            )
 
     async def _connected(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         with readable(self.name):

@@ -194,17 +194,24 @@ async def test_what_is_damaged_or_from_elsewhere_is_said(store: Store, keys: Key
         await keys.key("0" * 32)
     row = await store.contact_key(key.id)
     assert row is not None
-    await store.rewrap(key.id, row.wrapped, row.wrapped[:-8] + "AAAAAAA=")
-    with pytest.raises(SettingsError, match="damaged: restore it from a backup"):
-        await Keyring(store, Wrapping([OLD])).key(key.id)
+    before = row.wrapped
+    for damaged in (before[:-8] + "AAAAAAA=", before[:-9]):
+        await store.rewrap(key.id, before, damaged)
+        with pytest.raises(SettingsError, match="damaged: restore it from a backup"):
+            await Keyring(store, Wrapping([OLD])).key(key.id)
+        before = damaged
 
 
-async def test_a_text_is_sealed_for_the_store_and_opened(keys: Keyring) -> None:
+async def test_a_text_is_sealed_for_the_store_and_opened(store: Store, keys: Keyring) -> None:
     sealed = await keys.seal("1", "Zoé said yes")
     assert sealed is not None
     assert "Zoé" not in sealed
     assert await keys.unseal(sealed) == "Zoé said yes"
-    assert await keys.unseal("in clear") == "in clear"
+    looks_sealed = f"e1.{'0' * 32}.AAAA"  # what a receiver has answered, before anything was encrypted
+    for text in ("in clear", looks_sealed):
+        assert [await ring.unseal(text) for ring in (keys, Keyring(store, None))] == [text, text]
+    with pytest.raises(UnknownKey, match="set SCENARIO_ENCRYPTION_KEYS here"):
+        await Keyring(store, None).unseal(sealed)
     await keys.destroy("1")
     assert await keys.unseal(sealed) is None
     assert await keys.seal("1", "more") is None
