@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ MISUSED: Final = 2
 BUG: Final = 70
 """Something that nobody expected; EX_SOFTWARE of ``sysexits.h``."""
 INTERRUPTED: Final = 130
-"""Ctrl-C: 128 + SIGINT, as shells have it."""
+"""Ctrl-C, or in a container SIGTERM: 128 + SIGINT, as shells have it."""
 UNHEARD: Final = 141
 """The reader of the output is gone (``scenario list | head -1``): 128 + SIGPIPE, as shells have it."""
 
@@ -38,6 +39,8 @@ DEBUG: Final = "SCENARIO_DEBUG"
 
 def main() -> NoReturn:
     """The entry point of the installed command."""
+    if os.getpid() == 1:  # in a container: the kernel ends this one by no signal that it does not handle itself
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what cannot show a letter still shows the rest

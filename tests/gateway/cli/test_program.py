@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,27 @@ def test_the_traceback_is_there_for_the_asking(run: Run, monkeypatch: pytest.Mon
     ran = run("list")
     assert ran.status == program.BUG
     assert ran.err.startswith("Traceback (most recent call last):")
+
+
+@pytest.mark.parametrize("pid", [1, 2])
+def test_the_first_process_of_a_container_ends_by_sigterm_too(monkeypatch: pytest.MonkeyPatch, pid: int) -> None:
+    """The kernel would have it go on, until it is killed."""
+    before = signal.getsignal(signal.SIGTERM)
+    met: list[object] = []
+
+    def run(_arguments: object) -> int:
+        met.append(signal.getsignal(signal.SIGTERM))
+        return 0
+
+    monkeypatch.setattr(program, "run", run)
+    monkeypatch.setattr("os.getpid", lambda: pid)
+    monkeypatch.setattr("runtime.process.exit.leave", sys.exit)
+    try:
+        with pytest.raises(SystemExit):
+            program.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert met == [signal.default_int_handler if pid == 1 else before]
 
 
 def test_ctrl_c_ends_quietly_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
