@@ -110,9 +110,10 @@ class Poller:
     @property
     def figures(self) -> Figures:
         """What is told at the moment; nothing where another worker tells it, or may do so since the lease is over."""
-        if self._figures is None or self._clock() >= self._until:
+        figures = self._figures  # at once: a scrape reads them in a thread of its own
+        if figures is None or self._clock() >= self._until:
             return {}
-        return {**self._figures, metrics.POLL_AGE: [((), self._clock() - self._since)]}
+        return {**figures, metrics.POLL_AGE: [((), self._clock() - self._since)]}
 
     async def round(self, pause: float) -> float:
         """Asks everything once, if this worker is the one to do so.

@@ -218,6 +218,19 @@ async def test_who_does_not_know_whether_it_has_the_lease_any_more_tells_nothing
     assert one.figures == {}
 
 
+async def test_figures_that_go_while_they_are_read_are_whole(
+    poller: Callable[[Server], Poller], monkeypatch: pytest.MonkeyPatch
+):
+    def goes(clock: Clock) -> float:
+        one._figures = None  # pyright: ignore[reportPrivateUsage]
+        return clock.now
+
+    one = poller(Server())
+    await one.round(30)
+    monkeypatch.setattr(Clock, "__call__", goes)
+    assert one.figures
+
+
 async def test_where_the_answers_take_long_the_lease_lasts_until_the_next_round(
     store: Store, poller: Callable[[Server], Poller], monkeypatch: pytest.MonkeyPatch
 ):
