@@ -171,6 +171,8 @@ class Keyring:
 
     async def erased(self, contacts: Collection[str]) -> dict[str, str]:
         """Those of these contacts that were erased, and what each is known by: asked of the store."""
+        if not await self._knows_any():
+            return {}
         names = {await self.name_of(contact): contact for contact in contacts}
         return {names[name]: name for name in await self._store.destroyed(names)}
 
@@ -238,10 +240,11 @@ class Keyring:
         return self._wrapping.open(row.wrapped, row.contact)
 
     async def _row_of(self, contact: str) -> WrappedKey | None:
+        return await self._store.contact_key_of(await self.name_of(contact)) if await self._knows_any() else None
+
+    async def _knows_any(self) -> bool:
         # Who only asks writes nothing: before anybody is known, there is nothing yet that contacts are known by.
-        if not self._index and await self._store.contact_key_of(_INDEX) is None:
-            return None
-        return await self._store.contact_key_of(await self.name_of(contact))
+        return bool(self._index) or await self._store.contact_key_of(_INDEX) is not None
 
     async def _kept(self, name: str) -> WrappedKey:
         row = await self._store.contact_key_of(name)
