@@ -292,7 +292,7 @@ async def serve(
         if JOURNEYS in queues:
             await keep_schedule(client, settings.retention)
         made = workers(client, opened, queues, deployment)
-        # Not before: nothing else gets on while these are made, which takes seconds of a busy machine; a look neither.
+        # Not before: while these are made nothing else gets on, and on a busy machine a look would seem too slow.
         watch = await stack.enter_async_context(watching(opened.store))
         drain = DRAIN
         if WEBHOOK.queue in queues:

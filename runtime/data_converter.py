@@ -1,7 +1,7 @@
 """How values and errors become payloads.
 
 Plain JSON by pydantic, one clear failure for an argument that is none, no stack traces of what is expected to happen.
-What a journey is handed never fails its workflow task for being unreadable.
+What a journey is handed never fails its workflow task for being unreadable, unless another worker could decrypt it.
 """
 
 from __future__ import annotations
