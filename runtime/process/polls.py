@@ -89,7 +89,8 @@ class Polls:
             return
         self._seen, self._let_in = self._clock(), True
         if self._gone:
-            await search_attributes.ensure(self._client)
+            # Less than a look may take, which would say that the server does not answer.
+            await search_attributes.ensure(self._client, patience=_CALL.total_seconds())
             self._gone = False
         polled = self._client.identity in known or getattr(worker, "full", False)
         self._missed[queue] = 0 if polled else self._missed[queue] + 1

@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from runtime.errors import ConnectionFailed
 from runtime.process.polls import AWAY, Polls
+from runtime.process.watch import PATIENCE
 
 ME = "worker 7@host"
 STOPPED = "The Temporal server of the namespace scenarios does not answer (UNAVAILABLE): check that it is running."
@@ -111,7 +112,8 @@ async def test_what_the_server_says_is_believed_at_once(
 ):
     registered: list[object] = []
 
-    async def register(client: object) -> None:
+    async def register(client: object, *, patience: float) -> None:
+        assert patience < PATIENCE
         registered.append(client)
 
     monkeypatch.setattr("runtime.search_attributes.ensure", register)
