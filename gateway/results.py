@@ -152,16 +152,15 @@ async def results(
     Raises:
         BadInput: There is no scenario, or no version, of that name.
     """
-    await publications.require(store, scenario)
+    newest = await publications.require(store, scenario)
     found = await store.tally(scenario, now, version=version, since=since)
-    newest = version or await store.newest(scenario)
     content = Content(store)
     versions: dict[int, _Version] = {}
-    for number in sorted({tally.version for tally in found}.union([newest] if newest and not found else ())):
+    for number in sorted({tally.version for tally in found}.union(() if found else [version or newest])):
         try:
             opened = await content.open(scenario, number)
         except UnknownVersion:
-            raise BadInput(f"{scenario} has no version {number}: 'scenario versions {scenario}' lists them") from None
+            raise BadInput(f"{scenario} has no version {number}: the newest is {newest}") from None
         lots = load_plan(opened.plan).lots
         tallies = [tally for tally in found if tally.version == number]
         versions[number] = _Version(opened.scenario.goal, lots, opened.scenario.control or 0, tallies)

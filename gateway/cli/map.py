@@ -113,9 +113,9 @@ async def _published(store: Store, name: str, number: int | None) -> Published:
     from gateway import publications
     from gateway.errors import BadInput
 
-    await publications.require(store, name)
+    newest = await publications.require(store, name)
     if (found := await store.version(name, number)) is None:
-        raise BadInput(f"{name} has no version {number}: 'scenario versions {name}' lists them")
+        raise BadInput(f"{name} has no version {number}: the newest is {newest}")
     return found
 
 

@@ -77,8 +77,8 @@ def test_what_is_different_from_an_earlier_version_is_marked(published: Run, tmp
     [
         (["none.yaml"], "none.yaml cannot be read: no such file or directory"),
         (["sael"], "there is no scenario 'sael': did you mean 'sale'?"),
-        (["sale@7"], "sale has no version 7: 'scenario versions sale' lists them"),
-        (["sale", "--since", "7"], "sale has no version 7: 'scenario versions sale' lists them"),
+        (["sale@7"], "sale has no version 7: the newest is 2"),
+        (["sale", "--since", "7"], "sale has no version 7: the newest is 2"),
         (["sale@x"], "'sale@x' is neither a file nor a version: write post-purchase.yaml or post-purchase@3"),
         (["newer"], "newer@1 is not for this version of the program: update it"),
     ],
