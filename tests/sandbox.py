@@ -1,7 +1,8 @@
 """Temporal's sandbox, in which tests run workflow code: what is not deterministic fails there.
 
-Workers run without it. What passes through it is not watched, and what does not is loaded again for every journey: with
-all workflow code passing it took a fifth of a worker's time, and told of little but `open` (`docs/benchmarks.md`).
+Workers run without it. What passes through it is not watched (`tests/test_architecture.py` reads that), and what does
+not is loaded again for every journey: with all workflow code passing it took a fifth of a worker's time, and told of
+little but `open` (`docs/benchmarks.md`).
 """
 
 from __future__ import annotations

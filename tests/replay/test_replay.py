@@ -48,7 +48,7 @@ def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> R
 
 
 def as_workers_do() -> Replayer:
-    """With all that a worker brings along: its converter, its sandbox, its tracing."""
+    """With all that a worker brings along: its converter and its tracing, and no sandbox."""
     return Replayer(
         workflows=[Journey, Enter, Operation, Prune, UnknownWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
