@@ -189,6 +189,9 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
     async def nothing(*_given: Any, **_named: Any) -> None:
         return None
 
+    def unchanged(client: Any, *_given: Any, **_named: Any) -> Any:
+        return client
+
     def all_hands(*_given: Any, **_named: Any) -> list[Hand]:
         return made
 
@@ -196,6 +199,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
     monkeypatch.setattr("worker.Polls", Calm)
     monkeypatch.setattr("worker.Telemetry.runtime", nothing)
     monkeypatch.setattr("worker.search_attributes.ensure", nothing)
+    monkeypatch.setattr("worker.encrypting", unchanged)
     monkeypatch.setattr("worker.workers", all_hands)
     return made
 

@@ -72,12 +72,14 @@ class Encryption(PayloadCodec, WithSerializationContext):
 
     @override
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Encrypts payloads.
+        """Encrypts payloads, if anything is encrypted.
 
         Raises:
             Erased: The contact was erased.
             StoreError: Its key cannot be looked up now.
         """
+        if not self._keys.encrypts:
+            return list(payloads)
         try:
             key = await self._keys.key_of(self._contact)
         except Erased:
@@ -91,26 +93,35 @@ class Encryption(PayloadCodec, WithSerializationContext):
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Decrypts those that are encrypted.
 
-        Where its contact has a key here, a worker passes on to a journey what cannot be decrypted, as it does with all
-        else that is no JSON: whoever can send a journey signals must not be able to stop it. What an activity has
-        answered is not passed on: the journey would go another way than it did.
+        A worker passes some on to a journey as they are, see `_is_passed_on`.
 
         Raises:
             Erased: The contact was erased.
-            UnknownKey: They were encrypted elsewhere.
+            UnknownKey: They were encrypted elsewhere, or nothing is encrypted here.
             StoreError: The key cannot be looked up now.
         """
-        return [await self._passed(payload) for payload in payloads]
+        return [await self._read(payload) for payload in payloads]
 
-    async def _passed(self, payload: Payload) -> Payload:
+    async def _read(self, payload: Payload) -> Payload:
         try:
             return await self._decoded(payload)
         except (UnknownKey, Erased):
-            if self._gone is None or self._contact is None or (self._answers and is_ours(payload)):
-                raise
-            if not await self._keys.has(self._contact):
-                raise
-            return payload
+            if await self._is_passed_on(payload):
+                return payload
+            raise
+
+    async def _is_passed_on(self, payload: Payload) -> bool:
+        """Whether a worker takes what it cannot decrypt for something that nobody can, as all else that is no JSON.
+
+        Whoever can send a journey signals must not be able to stop it. But what another worker can read, it must not
+        pass over: the journey would go another way there. That is what an activity has answered; what came for a
+        contact who has no key here; and where nothing is encrypted here, what the store has a key for.
+        """
+        if self._gone is None or (self._answers and is_ours(payload)):
+            return False
+        if self._keys.encrypts:
+            return self._contact is not None and await self._keys.has(self._contact)
+        return not is_ours(payload) or not await self._keys.holds(payload.metadata[KEY_ID].decode())
 
     async def _decoded(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != ENCODING:
@@ -120,6 +131,8 @@ class Encryption(PayloadCodec, WithSerializationContext):
             key = self._gone
         elif identifier.startswith(_GONE):  # another worker's
             raise Erased
+        elif not is_ours(payload):
+            raise UnknownKey("something was encrypted elsewhere: send it through our own client, or in clear")
         else:
             key = await self._keys.key(identifier)
         return Payload.FromString(key.decrypt(payload.data))
@@ -157,25 +170,29 @@ def contact_of(workflow: str) -> str | None:
 
 
 def encrypted(keys: Keyring, *, worker: bool = False) -> DataConverter:
-    """The data converter where something is to be encrypted.
+    """The data converter where something is to be encrypted, or has been.
 
     Args:
         keys: The keys of contacts.
         worker: Whether it is a worker's, see `Encryption`.
     """
     codec = Encryption.of_a_worker(keys) if worker else Encryption(keys)
-    return replace(CONVERTER, payload_codec=codec, failure_converter_class=EncodedFailures)
+    failures = EncodedFailures if keys.encrypts else CONVERTER.failure_converter_class
+    return replace(CONVERTER, payload_codec=codec, failure_converter_class=failures)
 
 
 def encrypting(client: Client, keys: Keyring, *, worker: bool = False) -> Client:
     """A client over the same connection that encrypts, or the same where nothing is to be encrypted.
+
+    A worker that encrypts nothing has a codec, too: others may have begun to encrypt, and what it cannot read it must
+    not pass over.
 
     Args:
         client: That of a process.
         keys: The keys of contacts.
         worker: Whether it is a worker's, see `Encryption`.
     """
-    if not keys.encrypts:
+    if not keys.encrypts and not worker:
         return client
     config = client.config()
     config["data_converter"] = encrypted(keys, worker=worker)

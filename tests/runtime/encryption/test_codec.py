@@ -32,9 +32,14 @@ ACTIVITY = ActivitySerializationContext(
 
 
 @pytest.fixture
-async def keys(tmp_path: Path) -> AsyncIterator[Keyring]:
-    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        yield Keyring(store, Wrapping([b"k" * 32]))
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def keys(store: Store) -> Keyring:
+    return Keyring(store, Wrapping([b"k" * 32]))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +87,7 @@ async def test_what_nobody_can_decrypt_stops_no_journey_of_a_contact_who_is_know
     await keys.destroy("4")
     foreign = [
         Payload(metadata={"encoding": ENCODING}, data=b"what"),
-        Payload(metadata={"encoding": ENCODING, KEY_ID: b"\xff"}, data=b"what"),
+        Payload(metadata={"encoding": ENCODING, KEY_ID: b"\xff\x00"}, data=b"what"),
         Payload(metadata={"encoding": ENCODING, KEY_ID: b"0" * 32}, data=sealed.data),
         Payload(metadata={"encoding": ENCODING, KEY_ID: b"gone-00"}, data=sealed.data),
         Payload(metadata=sealed.metadata, data=sealed.data[:-1]),
@@ -112,6 +117,32 @@ async def test_why_nothing_can_be_decrypted_is_said_without_a_key(
     info = ApplicationFailureInfo(type=type(why).__name__)
     assert failure == Failure(message=str(why), application_failure_info=info)
     assert not await keys.has("3028687")
+
+
+async def test_a_worker_that_encrypts_nothing_passes_over_nothing_that_others_can_read(
+    keys: Keyring, store: Store
+) -> None:
+    """Encryption is turned on, and workers from before are still there: they must not go on without an event."""
+    (sealed,) = await Encryption(keys).with_context(JOURNEY).encode([CLEAR])
+    bare = Keyring(store, None)
+    worker = Encryption.of_a_worker(bare)
+    foreign = [
+        Payload(metadata={"encoding": ENCODING, KEY_ID: b"0" * 32}, data=b"what"),
+        Payload(metadata={"encoding": ENCODING, KEY_ID: b"\x00"}, data=b"what"),
+    ]
+    for context in (JOURNEY, ACTIVITY):
+        assert await worker.with_context(context).encode([CLEAR]) == [CLEAR]
+        assert await worker.with_context(context).decode([CLEAR]) == [CLEAR]
+        with pytest.raises(UnknownKey, match="set SCENARIO_ENCRYPTION_KEYS here"):
+            await worker.with_context(context).decode([sealed])
+    assert await worker.with_context(JOURNEY).decode(foreign) == foreign  # nobody stops a journey with a signal
+    await keys.destroy("3028687")
+    with pytest.raises(Erased):
+        await worker.with_context(JOURNEY).decode([sealed])
+    converter = encrypted(bare, worker=True)
+    failure = Failure()
+    await converter.encode_failure(ApplicationError("whatsapp answered 503"), failure)
+    assert failure.message == "whatsapp answered 503"
 
 
 async def test_failures_are_encrypted_and_read_again(keys: Keyring) -> None:
