@@ -1,4 +1,8 @@
-"""How signals, updates and the query reach a journey's course."""
+"""How signals, updates and the query reach a journey's course.
+
+Here they are declared once in a process. What a workflow's own class and module declare, the sandbox declares again for
+every journey and every replay, see `workflows.journey`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """The workflow of a journey: what Temporal starts. All that it does is in `workflows.course`.
 
-A sandbox declares this class anew for every journey and for every replay. So it has what it must have.
+The sandbox declares this class anew for every journey and for every replay, and the SDK then looks at each member of it
+and of its bases: of a class with all that a journey does, that was an eighth of a worker's processor time
+(`docs/benchmarks.md`). So this one has what it must have.
 """
 
 from __future__ import annotations

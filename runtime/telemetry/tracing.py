@@ -75,7 +75,7 @@ class JourneyTracing(TracingInterceptor):
     def workflow_interceptor_class(
         self, input: WorkflowInterceptorClassInput
     ) -> type[TracingWorkflowInboundInterceptor]:
-        """The workflow side, and what it may call outside the sandbox that tests run workflows in."""
+        """The workflow side, and what it may call outside the workflow's sandbox."""
         super().workflow_interceptor_class(input)
         externs = cast("_Externs", input.unsafe_extern_functions)  # pyright: ignore[reportUnknownMemberType]
         externs.update({_RUN_CONTEXT: self._run_context, _RUN_SPAN: self._run_span})
@@ -167,7 +167,7 @@ class JourneyTracing(TracingInterceptor):
 
 
 class JourneyInbound(TracingWorkflowInboundInterceptor):
-    """The workflow side. Tests run it within the sandbox; it is made again for every workflow."""
+    """The workflow side. Runs within the sandbox, and is made again for every workflow."""
 
     def __init__(self, next: WorkflowInboundInterceptor) -> None:
         super().__init__(next)

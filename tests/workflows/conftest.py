@@ -17,7 +17,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 
 from activities.admission import AdmissionActivities
 from activities.content import Content
@@ -53,6 +53,7 @@ from scenario.plan.plan import dump_plan
 from tests.servers import time_skipping_server
 from workflows.enter import Enter
 from workflows.journey import Journey
+from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
 Script = Callable[[Delivery, int], Awaitable[Sent] | Sent]
@@ -287,7 +288,7 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
                 *(GoalActivities(content, store).goal, Amendments(content).amend, renewals.renew, renewals.adopt),
                 *(Recollections(store).recall, Releases(store).release, desk.clear, desk.retune),
             ],
-            workflow_runner=UnsandboxedWorkflowRunner(),
+            workflow_runner=sandbox(strict=False),  # strictly, replays of all histories run it, and the tests beside
         )
         senders = [
             Worker(client, task_queue=channel.queue, activities=[method])
