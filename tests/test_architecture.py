@@ -37,8 +37,8 @@ ALLOWED = {
 # The language does no I/O and knows nothing of Temporal.
 OUTSIDE_SCENARIO = ("temporalio", "httpx", "aiohttp", "aiosmtplib", "sqlalchemy", "opentelemetry", "asyncio", "socket")
 
-# What a replay would have answered otherwise. `scenario` passes through Temporal's sandbox unwatched; in workers, most of
-# `workflows` does, too.
+# What a replay would have answered otherwise. `scenario` passes through Temporal's sandbox unwatched, and in
+# workers most of `workflows` does.
 CHANCE = ("os", "random", "secrets", "subprocess", "time", "uuid")
 CLOCKS = {"datetime.now", "datetime.today", "datetime.utcnow", "date.today"}
 
