@@ -251,9 +251,10 @@ class Keyring:
         return bool(self._index) or await self._store.contact_key_of(_INDEX) is not None
 
     async def _kept(self, name: str) -> WrappedKey:
+        known = name in self._of  # before the store answers: it may be made meanwhile
         row = await self._store.contact_key_of(name)
         if row is None:
-            await self._check_store(known=name in self._of)
+            await self._check_store(known=known)
             wrapped = self._wrapped(secrets.token_bytes(32), name)
             row = await self._store.add_contact_key(WrappedKey(_identifier(), name, wrapped, datetime.now(UTC)))
         return row

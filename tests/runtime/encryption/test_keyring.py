@@ -6,7 +6,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
+from runtime.store.contact_keys import WrappedKey
 
 
 def content(folder: Path) -> bytes:
@@ -105,6 +106,26 @@ class Away:
         if self.away:
             raise StoreUnavailable("nothing listens there")
         return getattr(self.store, name)
+
+
+async def test_who_looked_before_the_key_was_made_gets_it_too(store: Store) -> None:
+    made = asyncio.Event()
+
+    class Slow(Away):
+        async def contact_key_of(self, name: str) -> WrappedKey | None:
+            row = await self.store.contact_key_of(name)
+            if row is None and name != "index" and not looked.is_set():
+                looked.set()
+                await made.wait()
+            return row
+
+    looked, slow = asyncio.Event(), cast("Any", Slow(store))
+    ring = Keyring(slow, Wrapping([OLD]))
+    first = asyncio.create_task(ring.key_of("1"))
+    await looked.wait()
+    key = await ring.key_of("1")
+    made.set()
+    assert (await first).id == key.id
 
 
 async def test_no_key_is_made_in_another_store_than_it_was(store: Store) -> None:
