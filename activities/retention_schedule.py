@@ -20,6 +20,7 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
+from temporalio.converter import PayloadConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import JOURNEYS
@@ -34,7 +35,7 @@ _HOUR: Final = 2  # UTC; with the jitter it begins between 2 and 5, another minu
 _JITTER: Final = timedelta(hours=3)
 _MISSED: Final = timedelta(hours=12)  # what came due while the server was down is made up for within this
 _PATIENCE: Final = 10.0
-_SEALED: Final = {"args", "memo", "headers", "static_summary", "static_details", "_from_raw"}
+_SEALED: Final = {"args", "memo", "headers", "static_details", "_from_raw"}
 
 
 async def keep_schedule(client: Client, retention: str | None) -> None:
@@ -88,14 +89,11 @@ def _compared(schedule: Schedule) -> object:
 
 
 def _schedule(ages: str) -> Schedule:
+    action = ScheduleActionStartWorkflow(WORKFLOW, Pruning(ages=ages), id=SCHEDULE, task_queue=JOURNEYS)
+    # In clear, whatever is encrypted: `temporal schedule describe` fails at a summary that it cannot read.
+    action.static_summary = PayloadConverter.default.to_payload(f"delete what is older: {ages}")
     return Schedule(
-        action=ScheduleActionStartWorkflow(
-            WORKFLOW,
-            Pruning(ages=ages),
-            id=SCHEDULE,
-            task_queue=JOURNEYS,
-            static_summary=f"delete what is older: {ages}",
-        ),
+        action=action,
         spec=ScheduleSpec(
             calendars=[ScheduleCalendarSpec(hour=(ScheduleRange(_HOUR),), comment=ages)],
             jitter=_JITTER,

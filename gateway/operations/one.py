@@ -305,6 +305,9 @@ class Operations:
                 "it may carry out the operation later",
             ) from None
         except RPCError as error:
+            if error.status is RPCStatusCode.FAILED_PRECONDITION and "failed state" in error.message:
+                why = "it cannot be asked, since its workflow tasks fail: the workers' log says why"
+                raise NotAccepted(journey, why) from None
             # What cannot be an id is nobody's either.
             if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
                 raise

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import Payload
 from temporalio.client import (
     Client,
     ScheduleActionStartWorkflow,
@@ -52,6 +53,7 @@ def otherwise(part: str, **values: Any) -> Callable[[ScheduleUpdateInput], Sched
 
 
 OTHERWISE = (
+    otherwise("action", static_summary="encrypted, by an earlier release"),
     otherwise("action", task_queue="elsewhere"),
     otherwise("action", retry_policy=RetryPolicy(maximum_attempts=3)),
     otherwise("spec", jitter=DAY),
@@ -59,6 +61,7 @@ OTHERWISE = (
 )
 
 
+@pytest.mark.encrypted
 async def test_the_schedule_is_kept_as_the_setting_says_and_prunes(
     stand: Stands, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -97,6 +100,9 @@ async def test_the_schedule_is_kept_as_the_setting_says_and_prunes(
             assert (again.spec, again.policy) == (found.spec, found.policy)
             assert isinstance(again.action, ScheduleActionStartWorkflow)
             assert (again.action.task_queue, again.action.retry_policy) == ("journeys", None)
+            # What cannot be read without the keys would end `temporal schedule describe` with an error.
+            assert isinstance(again.action.static_summary, Payload)
+            assert b"delete what is older" in again.action.static_summary.data
         caplog.clear()
         await keep_schedule(client, "deliveries=90d")
         assert [record.getMessage() for record in caplog.records] == [

@@ -164,10 +164,10 @@ class Silent:
             raise WorkflowUpdateRPCTimeoutOrCancelledError from error
 
 
-def of(journey: Silent) -> Operations:
+def of(journey: object) -> Operations:
     """A client that knows but this one."""
 
-    def handle(_: str) -> Silent:
+    def handle(_: str) -> object:
         return journey
 
     operating = Operations()
@@ -192,6 +192,17 @@ async def test_an_operation_that_nobody_answers_in_time_is_refused(monkeypatch: 
     tally = await of(Silent()).batch("retry_step", operator="ann", reason="x").run(targets(1))
     assert [item.why for item in tally.refused] == [
         "no worker answered within 0.01 s: check that one is running; it may carry out the operation later"
+    ]
+
+
+async def test_a_journey_whose_workflow_tasks_fail_cannot_be_asked() -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        text = "Unable to perform workflow execution update due to Workflow Task in failed state."
+        raise RPCError(text, RPCStatusCode.FAILED_PRECONDITION, b"")
+
+    tally = await of(SimpleNamespace(execute_update=refuse)).batch("leave", operator="ann", reason="x").run(targets(1))
+    assert [item.why for item in tally.refused] == [
+        "it cannot be asked, since its workflow tasks fail: the workers' log says why"
     ]
 
 
