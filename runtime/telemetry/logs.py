@@ -52,7 +52,7 @@ _CONTEXT: Final = {
 _TEMPORAL: Final = frozenset({"temporal_workflow", "temporal_activity", "temporal_log"})
 _USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _REPEATING: Final = (("temporalio.core", "gRPC call "), ("gateway.api.problem", ""))  # loggers, and how lines begin
-_NUMBER: Final = re.compile(r"\d+")
+_NUMBER: Final = re.compile(r"[0-9a-f-]*\d[0-9a-f-]*")  # runs' ids, too
 _MOST: Final = 100  # different lines that are remembered
 # Loggers that write addresses, URLs, peers, headers with a key in them or, at DEBUG, what activities return, which may
 # be a receiver's answer; and Alembic, whose lines at every start say nothing of the store.
@@ -92,6 +92,7 @@ class Seldom(logging.Filter):
     """Lets a line through that says the same as one before it only after a while, with the number of those between.
 
     That is for the loggers which say with each call that a server is out of reach: Temporal's native part five times.
+    And for what the store's absence fails: with encryption, that is every task of every journey, time and again.
 
     Args:
         clock: Seconds that only go forward.
@@ -105,7 +106,9 @@ class Seldom(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written."""
         said = record.getMessage()
-        if not any(record.name == name and said.startswith(begins) for name, begins in _REPEATING):
+        error = record.exc_info[1] if record.exc_info else None
+        away = error is not None and any(isinstance(one, StoreUnavailable) for one in (error, error.__cause__))
+        if not away and not any(record.name == name and said.startswith(begins) for name, begins in _REPEATING):
             return True
         same = _NUMBER.sub("#", said)
         told, more = self._told.get(same, (-SELDOM, 0))

@@ -17,7 +17,7 @@ from temporalio import activity, workflow
 from temporalio.exceptions import ApplicationError
 
 from runtime.errors import SetupError
-from runtime.store import Store
+from runtime.store import Store, StoreUnavailable
 from runtime.telemetry import logs
 
 EMAIL = "ann@example.com"
@@ -218,3 +218,21 @@ def test_what_comes_with_each_call_is_said_once_in_a_while():
     again = "gRPC call start retried 5 times (and 3 times since the last such line)"
     assert said(core, "gRPC call start retried 5 times") == again
     assert said(other, "Temporal refused a call: B") == "Temporal refused a call: B"
+
+
+def test_what_the_absence_of_the_store_fails_is_said_once_in_a_while_for_all_journeys():
+    seldom = logs.Seldom(lambda: 0.0)
+
+    def said(error: Exception, run: str) -> bool:
+        text = f"Failed handling activation on workflow with run ID {run}"
+        record = logging.LogRecord(
+            "temporalio.worker._workflow", logging.ERROR, __file__, 1, text, None, (type(error), error, None)
+        )
+        return seldom.filter(record)
+
+    runs = ("01a21cf3-0b97-701c-a355-0c639833b824", "01a21cf3-0b96-7251-a61a-bdb75f77fc51")
+    decoding = ApplicationError("Failed decoding arguments")
+    decoding.__cause__ = StoreUnavailable("The store is away.")
+    assert [said(StoreUnavailable("The store is away."), run) for run in runs] == [True, False]
+    assert not said(decoding, runs[0])
+    assert all(said(KeyError(), run) for run in runs)
