@@ -60,6 +60,8 @@ class Encryption(PayloadCodec, WithSerializationContext):
 
     @override
     def with_context(self, context: SerializationContext) -> Encryption:
+        if not self._keys.encrypts:
+            return self  # for another, the SDK would make all its converters anew, for every payload
         match context:
             case (
                 WorkflowSerializationContext(workflow_id=workflow)
