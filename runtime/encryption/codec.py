@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Final, Self
+from copy import copy
+from typing import Final, Self, cast
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
@@ -60,8 +60,6 @@ class Encryption(PayloadCodec, WithSerializationContext):
 
     @override
     def with_context(self, context: SerializationContext) -> Encryption:
-        if not self._keys.encrypts:
-            return self  # for another, the SDK would make all its converters anew, for every payload
         match context:
             case (
                 WorkflowSerializationContext(workflow_id=workflow)
@@ -180,7 +178,18 @@ def encrypted(keys: Keyring, *, worker: bool = False) -> DataConverter:
     """
     codec = Encryption.of_a_worker(keys) if worker else Encryption(keys)
     failures = EncodedFailures if keys.encrypts else CONVERTER.failure_converter_class
-    return replace(CONVERTER, payload_codec=codec, failure_converter_class=failures)
+    return _Converter(CONVERTER.payload_converter_class, codec, failures)
+
+
+class _Converter(DataConverter):
+    """One that is copied for a context. The SDK's makes all that it has anew, and is asked for every payload."""
+
+    @override
+    def with_context(self, context: SerializationContext) -> Self:
+        codec = cast("Encryption", self.payload_codec)
+        known = copy(self)
+        object.__setattr__(known, "payload_codec", codec.with_context(context))
+        return known
 
 
 def encrypting(client: Client, keys: Keyring, *, worker: bool = False) -> Client:
