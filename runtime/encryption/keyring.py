@@ -268,8 +268,9 @@ class Keyring:
         Raises:
             UnknownKey: It is another.
         """
+        before = self._index_id  # as above
         index = await self._store.contact_key_of(_INDEX)
-        if known or (self._index_id and (index is None or index.key_id != self._index_id)):
+        if known or (before and (index is None or index.key_id != before)):
             raise UnknownKey(
                 "SCENARIO_STORE leads to another store than when this process started: lead it back, or restart this "
                 "process"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar
 
 import pytest
 
@@ -108,24 +109,35 @@ class Away:
         return getattr(self.store, name)
 
 
-async def test_who_looked_before_the_key_was_made_gets_it_too(store: Store) -> None:
-    made = asyncio.Event()
+Row = TypeVar("Row")
 
-    class Slow(Away):
-        async def contact_key_of(self, name: str) -> WrappedKey | None:
-            row = await self.store.contact_key_of(name)
-            if row is None and name != "index" and not looked.is_set():
-                looked.set()
-                await made.wait()
-            return row
 
-    looked, slow = asyncio.Event(), cast("Any", Slow(store))
-    ring = Keyring(slow, Wrapping([OLD]))
-    first = asyncio.create_task(ring.key_of("1"))
-    await looked.wait()
-    key = await ring.key_of("1")
-    made.set()
-    assert (await first).id == key.id
+class Late:
+    """A store that answers some turns of the loop after it has looked."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.rows: dict[str, WrappedKey] = {}
+        self.chance = chance
+
+    async def contact_key_of(self, contact: str) -> WrappedKey | None:
+        return await self._answer(self.rows.get(contact))
+
+    async def add_contact_key(self, key: WrappedKey) -> WrappedKey:
+        return await self._answer(self.rows.setdefault(key.contact, key))
+
+    async def _answer(self, row: Row) -> Row:
+        for _ in range(self.chance.randrange(6)):
+            await asyncio.sleep(0)
+        return row
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_who_asks_while_others_make_the_first_keys_gets_the_same(seed: int) -> None:
+    late: Any = Late(random.Random(seed))
+    ring = Keyring(late, Wrapping([OLD]))
+    made = await asyncio.gather(*(ring.key_of(contact) for contact in ("1", "2", None) * 7))
+    assert len({key.id for key in made}) == 3
+    assert len(late.rows) == 4
 
 
 async def test_no_key_is_made_in_another_store_than_it_was(store: Store) -> None:
