@@ -109,7 +109,7 @@ async def erase(
         dry_run: Only tell what there is.
 
     Raises:
-        BadInput: That is no id that a contact can have.
+        BadInput: A contact cannot have such an id.
         StoreError: The store cannot be used; repeat it.
         RPCError: Temporal cannot be reached; repeat it.
     """

@@ -28,7 +28,7 @@ RATE: Final = 200.0
 REMEMBERED: Final = 5.0
 """For so many seconds at most, a revoked key is still accepted."""
 _KEPT: Final = 1000
-_WINDOW: Final = 2.0  # seconds over which requests are counted: a short burst is no offence
+_WINDOW: Final = 2.0  # seconds over which requests are counted, so that a short burst is allowed
 _CHALLENGE: Final = {"www-authenticate": "Bearer"}
 _NOBODY: Final = digest_of("")
 

@@ -1,7 +1,7 @@
 """Where a list goes on: an opaque text that a page of it ends with, and that the request for the next one gives back.
 
-It is base64url of a JSON object. Callers must not read it; what is in it is no secret, and is checked when it comes
-back, for anybody can make one.
+It is base64url of a JSON object, which callers must not rely on. It holds no secret. It is checked when it comes back,
+as anybody can make one.
 """
 
 from __future__ import annotations

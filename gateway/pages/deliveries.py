@@ -23,7 +23,7 @@ OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancel
 """How attempts end."""
 _FIELDS: Final = ("journey", "contact", "scenario", "version", "step", "destination", "outcome", "since")
 _PLACE: Final = ("after_at", "after_attempt", "after_delivery")
-_NO_PLACE: Final = "this is no page of this list: begin with its first one"
+_NO_PLACE: Final = "the page asked for is not of this list: go to its first page"
 _INDEXED: Final = ("journey", "contact", "destination", "outcome")
 
 

@@ -80,7 +80,7 @@ def _token(place: _Place) -> bytes | None:
     try:
         return b64decode(place["token"]) if "token" in place else None
     except ValueError:
-        raise Problem("invalid", "this is no place of this list: begin anew without 'after'") from None
+        raise Problem("invalid", "'after' is no place in this list: leave it out") from None
 
 
 def _number(text: str | None) -> int | None:

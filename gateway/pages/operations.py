@@ -86,7 +86,7 @@ def _place(page: Page) -> tuple[int, str] | None:
     if after is None:
         return None
     if not (number.isascii() and number.isdigit() and len(number) < 10):
-        raise Problem("invalid", "this is no page of this list: begin with its first one")
+        raise Problem("invalid", "the page asked for is not of this list: go to its first page")
     return int(number), after
 
 

@@ -38,11 +38,11 @@ class Session:
 
     @property
     def token(self) -> str:
-        """What forms of this session carry, and those of no other site can."""
+        """What every form of this session carries; a form on another site cannot know it."""
         return _sign(self.key, f"form.{self.value}")
 
     def owns(self, token: str) -> bool:
-        """Whether a form is of this session, in a time that tells nothing."""
+        """Whether a token is this session's, compared in constant time."""
         return hmac.compare_digest(token.encode(), self.token.encode())
 
 

@@ -83,7 +83,7 @@ def holidays_of(place: str, year: int) -> Mapping[date, str]:
     code, _, part = place.partition("-")
     try:
         return dict(country_holidays(code, subdiv=part or None, years=year, language="en_US"))
-    except NotImplementedError:  # a check has said so
+    except NotImplementedError:  # an unknown country or part: the check of the policies has reported it
         return {}
 
 
