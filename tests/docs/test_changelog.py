@@ -16,9 +16,3 @@ def test_it_names_every_marker_of_changed_workflow_code() -> None:
     markers = {marker for source in sources for marker in re.findall(r"\bpatched\(\"([^\"]+)\"\)", source)}
     assert "released" in markers
     assert {marker for marker in markers if f"`{marker}`" not in CHANGELOG} == set()
-
-
-def test_it_names_the_newest_revision_of_the_store() -> None:
-    revisions = (ROOT / "runtime" / "store" / "migrations").rglob("v[0-9]*_*.py")
-    newest = max(path.name[1:5] for path in revisions)
-    assert f"revision {newest}" in CHANGELOG, f"say what {newest} means for operators"

@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from runtime.store import Store, StoreMissing, StoreOutdated, StoreTooNew, migration, migrations
-from runtime.store.migrations import HEAD, v0001_store, v0002_next_try
+from runtime.store.migrations import HEAD
 from runtime.store.schema import metadata
 from runtime.store.store import connect
-from tests.runtime.store.conftest import Server, migrate
+from tests.runtime.store.conftest import migrate
 
 pytestmark = pytest.mark.usefixtures("_migrating")
 ROOT = Path(__file__).parents[3]
@@ -55,75 +54,6 @@ async def test_migrations_make_what_the_schema_says(url: str) -> None:
         return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
 
     assert await on(url, differences) == []
-
-
-async def test_a_database_of_the_first_release_is_brought_up_to_date_and_keeps_what_it_holds(url: str) -> None:
-    def first(connection: Connection) -> None:
-        v0001_store.upgrade(Operations(MigrationContext.configure(connection)))
-        connection.execute(text("CREATE TABLE scenario_store_version (version_num TEXT)"))
-        connection.execute(text("INSERT INTO scenario_store_version VALUES ('0001')"))
-        row = "'welcome', 1, 'digest', '{}', '{}', '2026-03-29 01:30:00.000000', 'ann'"
-        connection.execute(text(f"INSERT INTO scenario_versions VALUES ({row})"))
-
-    await on(url, first)
-    await migrate(url)
-    async with Store.open(url, migrate=False) as store:
-        assert await store.newest("welcome") == 1
-
-    def indexes(connection: Connection) -> set[str | None]:
-        return {index["name"] for index in inspect(connection).get_indexes("deliveries")}
-
-    assert "ix_deliveries_destination_next_try_at" in await on(url, indexes)
-
-
-def second(connection: Connection) -> None:
-    """The tables of the second release."""
-    operations = Operations(MigrationContext.configure(connection))
-    v0001_store.upgrade(operations)
-    v0002_next_try.upgrade(operations)
-    connection.execute(text("CREATE TABLE scenario_store_version (version_num TEXT)"))
-    connection.execute(text("INSERT INTO scenario_store_version VALUES ('0002')"))
-
-
-def row(number: int) -> str:
-    return f"INSERT INTO entries VALUES ('w', 'r{number}', 'a', 1, '7', '', {number}, 'order', now())"
-
-
-async def test_journeys_come_in_while_an_index_is_made(postgresql: Server, postgresql_url: str) -> None:
-    """The index waits for those who are writing, and nobody waits for the index."""
-    await on(postgresql_url, second)
-    schema = postgresql_url.rpartition("%3D")[2]
-    with postgresql.connect() as writing, postgresql.connect() as another, postgresql.connect() as looking:
-        for connection in (writing, another):
-            connection.execute(f"SET search_path = {schema}".encode())
-        writing.execute(b"BEGIN")
-        writing.execute(row(1).encode())
-        migrating = asyncio.create_task(migrate(postgresql_url))
-        waits = b"SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"
-        while not migrating.done() and not looking.execute(waits).fetchall():
-            await asyncio.sleep(0.01)
-        assert not migrating.done()
-        another.execute(b"SET lock_timeout = '10s'")
-        another.execute(row(2).encode())
-        assert not migrating.done()
-        writing.execute(b"COMMIT")
-        await migrating
-    async with Store.open(postgresql_url, migrate=False) as store:
-        assert len(await store.entries(running=True)) == 2
-
-
-async def test_an_index_whose_making_was_broken_off_is_made_again(postgresql_url: str) -> None:
-    def broken_off(connection: Connection) -> None:
-        second(connection)
-        connection.execute(text("CREATE INDEX ix_entries_under_way ON entries (key)"))
-
-    def columns(connection: Connection) -> list[list[str | None]]:
-        indexes = inspect(connection).get_indexes("entries")
-        return [index["column_names"] for index in indexes if index["name"] == "ix_entries_under_way"]
-
-    await on(postgresql_url, broken_off)
-    await migrate(postgresql_url)
-    assert await on(postgresql_url, columns) == [["admitted_at"]]
 
 
 async def test_a_current_database_is_left_alone_and_keeps_what_it_holds(
@@ -168,7 +98,7 @@ async def test_tables_of_an_earlier_release_are_not_brought_up_to_date_where_the
     await migrate(url)
 
     def downgrade(connection: Connection) -> None:
-        connection.execute(text("UPDATE scenario_store_version SET version_num = '0001'"))
+        connection.execute(text("UPDATE scenario_store_version SET version_num = '0000'"))
 
     await on(url, downgrade)
     with pytest.raises(StoreOutdated, match="has the tables of an earlier release: start a worker of this release"):
@@ -181,7 +111,7 @@ async def test_tables_are_waited_for_where_the_caller_says_no_and_has_patience(
     await migrate(url)
 
     def downgrade(connection: Connection) -> None:
-        connection.execute(text("UPDATE scenario_store_version SET version_num = '0001'"))
+        connection.execute(text("UPDATE scenario_store_version SET version_num = '0000'"))
 
     def upgraded(connection: Connection) -> None:
         connection.execute(text(f"UPDATE scenario_store_version SET version_num = '{HEAD}'"))
