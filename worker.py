@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any, Final, NoReturn
 
 from temporalio.client import Client
-from temporalio.worker import Worker, WorkerDeploymentConfig
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from activities import redaction
 from activities.admission import AdmissionActivities
@@ -79,7 +79,6 @@ from workflows.enter import Enter
 from workflows.journey import Journey
 from workflows.platform import TellPlatform
 from workflows.prune import Prune
-from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
 logger = logging.getLogger("worker")
@@ -186,7 +185,7 @@ def workers(
                         Prunings(given.store).prune,
                     ],
                     no_remote_activities=True,
-                    workflow_runner=sandbox(strict=False),
+                    workflow_runner=UnsandboxedWorkflowRunner(),
                     max_concurrent_workflow_task_polls=_POLLERS,
                     nonsticky_to_sticky_poll_ratio=0.5,
                     sticky_queue_schedule_to_start_timeout=_STICKY,

@@ -37,11 +37,6 @@ ALLOWED = {
 # The language does no I/O and knows nothing of Temporal.
 OUTSIDE_SCENARIO = ("temporalio", "httpx", "aiohttp", "aiosmtplib", "sqlalchemy", "opentelemetry", "asyncio", "socket")
 
-# What a replay would have answered otherwise. `scenario` passes through Temporal's sandbox unwatched, and in
-# workers most of `workflows` does.
-CHANCE = ("os", "random", "secrets", "subprocess", "time", "uuid")
-CLOCKS = {"datetime.now", "datetime.today", "datetime.utcnow", "date.today"}
-
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "shared", "misc"}
 
 # A module is one thing, whatever its length; past this it hardly is.
@@ -104,16 +99,6 @@ def breaches(package: str, code: ast.AST) -> list[str]:
     return wrong
 
 
-def unsteady(code: ast.AST) -> list[str]:
-    """What would be another one in a replay: chance, the process's own, and its clocks."""
-    asked = (
-        ast.unparse(node)
-        for node in ast.walk(code)
-        if isinstance(node, ast.Attribute) and node.attr in {"now", "today", "utcnow"}
-    )
-    return [*(one for one in imports(code) if inside(one, CHANCE)), *(one for one in asked if one in CLOCKS)]
-
-
 def at_import(code: ast.AST) -> Iterator[ast.AST]:
     """What is run when the module is imported: all but the bodies of functions."""
     for node in ast.iter_child_nodes(code):
@@ -157,12 +142,6 @@ def test_a_forbidden_import_is_found(package: str, source: str, forbidden: list[
 def test_every_package_has_its_arrows() -> None:
     assert set(ALLOWED) == {*PACKAGES, "worker"}
     assert {path.parent.name for path in ROOT.glob("*/__init__.py")} <= OURS
-
-
-def test_what_journeys_run_is_the_same_in_a_replay() -> None:
-    wrong = {name(path): found for path in modules("scenario", "workflows") if (found := unsteady(tree(path)))}
-    assert wrong == {"scenario/liquid/engine/limits.py": ["time"]}  # rendering, which is activities', may take so long
-    assert unsteady(ast.parse("from uuid import uuid4\nat = datetime.now(UTC)")) == ["uuid.uuid4", "datetime.now"]
 
 
 def dotted(path: Path) -> str:

@@ -15,21 +15,19 @@ from typing import Any, Final, cast
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 
+from activities.counting import COUNT, Passages
+from activities.interface import ADMIT, CHANNELS, DEPART, Admission, Departure
+from scenario.entry.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
+from scenario.plan.plan import load_plan
+from scenario.steps.base import Row
+from scenario.steps.delivery import Send
+from scenario.steps.host import ContinueAsNew, Leave, Next, Outcome
+from scenario.time.timing import zone_of
 from workflows.limits import LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts
 from workflows.local_activities import answer_to
 from workflows.migrating import Migrating
 from workflows.sending import Sending
 from workflows.state import KEPT_STEPS, State
-
-with workflow.unsafe.imports_passed_through():
-    from activities.counting import COUNT, Passages
-    from activities.interface import ADMIT, CHANNELS, DEPART, Admission, Departure
-    from scenario.entry.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
-    from scenario.plan.plan import load_plan
-    from scenario.steps.base import Row
-    from scenario.steps.delivery import Send
-    from scenario.steps.host import ContinueAsNew, Leave, Next, Outcome
-    from scenario.time.timing import zone_of
 
 _TRIES: Final = 3
 

@@ -22,25 +22,23 @@ from temporalio.exceptions import (
 )
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
+from activities.failures import SENDING, UNCOUNTED, Failure, FailureKind, failure_of
+from activities.interface import (
+    CHANNELS,
+    RECALL,
+    Clearance,
+    Delivery,
+    Recalled,
+    Recollection,
+    Sent,
+    fairness_key,
+)
+from scenario.plan.context import pick
+from scenario.steps.delivery import CAPPED, Send
 from workflows.local_activities import answer_to
 from workflows.results import sent_in
 from workflows.state import LONGEST_REASON
 from workflows.visibility import summary
-
-with workflow.unsafe.imports_passed_through():
-    from activities.failures import SENDING, UNCOUNTED, Failure, FailureKind, failure_of
-    from activities.interface import (
-        CHANNELS,
-        RECALL,
-        Clearance,
-        Delivery,
-        Recalled,
-        Recollection,
-        Sent,
-        fairness_key,
-    )
-    from scenario.plan.context import pick
-    from scenario.steps.delivery import CAPPED, Send
 
 if TYPE_CHECKING:
     from workflows.host import StepHost

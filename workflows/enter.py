@@ -10,14 +10,12 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHandle, ParentClosePolicy
 
+from activities.caller import IDENTIFY, Identification, Identified
+from activities.interface import JOURNEYS
+from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
+from scenario.entry.entry import is_entry, is_too_deep, parse_entry
 from workflows.limits import TOO_MANY_PARTS, has_too_many_parts
 from workflows.local_activities import answer_to
-
-with workflow.unsafe.imports_passed_through():
-    from activities.caller import IDENTIFY, Identification, Identified
-    from activities.interface import JOURNEYS
-    from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
-    from scenario.entry.entry import is_entry, is_too_deep, parse_entry
 
 _SETTLE: Final = timedelta(seconds=5)
 """How long a refusal of the journey is waited for. Where no worker says so in time, the journey's own result does."""

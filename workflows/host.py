@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from temporalio import workflow
 
+from activities.interface import CLEAR, DECIDE, Answer, Clearance, Cleared, Question
+from scenario.entry.entry import Entry
+from scenario.plan.plan import Plan
+from scenario.steps.base import Row
+from scenario.steps.delivery import Send, delivery_id
+from scenario.steps.host import MOST_KEPT, ContinueAsNew, Failed, Leave, NotBefore, Outcome, Rounds
+from scenario.steps.registry import read_row
+from scenario.steps.switch import output_of
+from scenario.time.timing import zone_of
 from workflows import visibility
 from workflows.local_activities import answer_to
 from workflows.records import Migration
 from workflows.state import LONGEST_REASON, Event, Held, State, StepRecord
-
-with workflow.unsafe.imports_passed_through():
-    from activities.interface import CLEAR, DECIDE, Answer, Clearance, Cleared, Question
-    from scenario.entry.entry import Entry
-    from scenario.plan.plan import Plan
-    from scenario.steps.base import Row
-    from scenario.steps.delivery import Send, delivery_id
-    from scenario.steps.host import MOST_KEPT, ContinueAsNew, Failed, Leave, NotBefore, Outcome, Rounds
-    from scenario.steps.registry import read_row
-    from scenario.steps.switch import output_of
-    from scenario.time.timing import zone_of
 
 if TYPE_CHECKING:
     from datetime import tzinfo

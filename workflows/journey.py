@@ -11,11 +11,9 @@ from typing import Any
 
 from temporalio import workflow
 
+from scenario.errors import ScenarioError
 from workflows.course import Course
 from workflows.handlers import Handlers
-
-with workflow.unsafe.imports_passed_through():
-    from scenario.errors import ScenarioError
 
 
 @workflow.defn(name="Journey", failure_exception_types=[ScenarioError])

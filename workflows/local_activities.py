@@ -9,8 +9,7 @@ from typing import Any, Final, TypeVar, cast
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy
 
-with workflow.unsafe.imports_passed_through():
-    from activities.call import ActivityType
+from activities.call import ActivityType
 
 Result = TypeVar("Result")
 

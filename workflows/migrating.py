@@ -9,20 +9,18 @@ from typing import Any, Final
 from temporalio import workflow
 from temporalio.exceptions import CancelledError, FailureError
 
+from activities.moving import ADOPT, RENEW, Adoption, Renewal, Renewed
+from scenario.entry.entry import journey_root
+from scenario.plan.migration import Place
+from scenario.plan.plan import load_plan
+from scenario.steps.delivery import Send
+from scenario.steps.host import Next
 from workflows import visibility
 from workflows.local_activities import answer_to
 from workflows.records import Migration, Override
 from workflows.signals import SignalHandlers
 from workflows.update_arguments import read_names, read_version, read_waits, refusal
 from workflows.updates import UpdateHandlers, ask_for_operation
-
-with workflow.unsafe.imports_passed_through():
-    from activities.moving import ADOPT, RENEW, Adoption, Renewal, Renewed
-    from scenario.entry.entry import journey_root
-    from scenario.plan.migration import Place
-    from scenario.plan.plan import load_plan
-    from scenario.steps.delivery import Send
-    from scenario.steps.host import Next
 
 _TRIES: Final = 3
 _SENT: Final = ("delivered", "unknown")

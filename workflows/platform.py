@@ -9,9 +9,8 @@ from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ApplicationError
 
-with workflow.unsafe.imports_passed_through():
-    from activities.interface import fairness_key
-    from activities.platform import TELL, WORKFLOW, Answered, news_in
+from activities.interface import fairness_key
+from activities.platform import TELL, WORKFLOW, Answered, news_in
 
 ATTEMPT: Final = timedelta(seconds=30)
 DEADLINE: Final = timedelta(days=7)

@@ -15,10 +15,8 @@ from typing import Any, Final
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from activities.retention import PRUNE, WORKFLOW, pruning_in
 from workflows.local_activities import answer_to
-
-with workflow.unsafe.imports_passed_through():
-    from activities.retention import PRUNE, WORKFLOW, pruning_in
 
 PAUSE: Final = timedelta(seconds=1)
 

@@ -6,17 +6,14 @@ import json
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from temporalio import workflow
 from temporalio.common import RawValue
 
+from activities.call import ActivityType, plain
+from activities.failures import Failure, FailureKind
+from activities.interface import Sent
+from scenario.entry.entry import is_too_deep
 from workflows.limits import size_of
 from workflows.state import KEPT_RESPONSES, LONGEST_REASON
-
-with workflow.unsafe.imports_passed_through():
-    from activities.call import ActivityType, plain
-    from activities.failures import Failure, FailureKind
-    from activities.interface import Sent
-    from scenario.entry.entry import is_too_deep
 
 BY_HAND: Final = "completed by hand"
 _UNREADABLE: Final = "its result cannot be read: whether it was delivered is not known"

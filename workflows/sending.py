@@ -9,17 +9,15 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, CancelledError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
+from activities.failures import Failure, FailureKind
+from activities.interface import RELEASE, Release, Sent
+from scenario.plan.context import pick
+from scenario.steps.delivery import Send
+from scenario.steps.host import Delivered, Failed, NotBefore
 from workflows.delivery import Handed, cause_of, deliver, earlier_digest, failure_in, remembered, unsent
 from workflows.host import StepHost
 from workflows.limits import LARGEST_DELIVERY
 from workflows.local_activities import answer_to
-
-with workflow.unsafe.imports_passed_through():
-    from activities.failures import Failure, FailureKind
-    from activities.interface import RELEASE, Release, Sent
-    from scenario.plan.context import pick
-    from scenario.steps.delivery import Send
-    from scenario.steps.host import Delivered, Failed, NotBefore
 
 
 class Sending(StepHost):

@@ -7,17 +7,14 @@ from typing import Any, Final, cast
 
 from temporalio import workflow
 
+from activities.interface import GOAL, Happened
+from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
+from scenario.errors import EntryError
+from scenario.time.timing import unplaced, zone_by_name, zone_of
 from workflows.host import StepHost
 from workflows.limits import MOST_PARTS, MOST_SIGNALS, has_too_many_parts, size_of
 from workflows.local_activities import answer_to
 from workflows.state import Event
-
-with workflow.unsafe.imports_passed_through():
-    from activities.interface import GOAL, Happened
-    from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
-    from scenario.errors import EntryError
-    from scenario.time.timing import unplaced, zone_by_name, zone_of
-
 
 _LARGE: Final = "large-changes"
 _PLACE: Final = "contact.timezone"

@@ -11,17 +11,13 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal, cast
 
-from temporalio import workflow
-
+from activities.counting import Passage
+from scenario.entry.plain_json import has_form
+from scenario.plan.plan import load_plan
+from scenario.steps.host import Event, Rounds
+from scenario.steps.registry import read_row
 from workflows.limits import size_of
 from workflows.records import Held, Operation, Override, PassedOver, StepRecord, made
-
-with workflow.unsafe.imports_passed_through():
-    from activities.counting import Passage
-    from scenario.entry.plain_json import has_form
-    from scenario.plan.plan import load_plan
-    from scenario.steps.host import Event, Rounds
-    from scenario.steps.registry import read_row
 
 JourneyState = Literal["running", "waiting", "held", "paused"]
 

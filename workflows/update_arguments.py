@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-with workflow.unsafe.imports_passed_through():
-    from scenario.errors import DurationError
-    from scenario.plan.retry import BOUNDS, STEEPEST, STORED, fit
-    from scenario.time.duration import parse_duration
+from scenario.errors import DurationError
+from scenario.plan.retry import BOUNDS, STEEPEST, STORED, fit
+from scenario.time.duration import parse_duration
 
 _NUMBERS: Final = {
     "backoff_coefficient": f"must be a number from 1 to {STEEPEST}",

@@ -8,16 +8,14 @@ from typing import Any, Final, cast
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
+from activities.call import ActivityType
+from activities.interface import AMEND, RETUNE, Amended, Amendment, Retuning
+from scenario.plan.retry import UNLIMITED
+from scenario.steps.delivery import Send
 from workflows.host import StepHost
 from workflows.local_activities import Result, answer_to
 from workflows.state import Held, Operation, Override, State
 from workflows.update_arguments import read_retry, read_version, refusal
-
-with workflow.unsafe.imports_passed_through():
-    from activities.call import ActivityType
-    from activities.interface import AMEND, RETUNE, Amended, Amendment, Retuning
-    from scenario.plan.retry import UNLIMITED
-    from scenario.steps.delivery import Send
 
 _LONGEST: Final = 500
 _STEP: Final = 300

@@ -10,24 +10,22 @@ from typing import Any, Final, cast
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
+from runtime.search_attributes import (
+    CONTACT_ID,
+    DESTINATION,
+    HELD_REASON,
+    JOURNEY_STATE,
+    LAST_HELD,
+    SCENARIO_NAME,
+    SCENARIO_VERSION,
+    STEP_ID,
+)
+from scenario.entry.entry import Entry
+from scenario.plan.plan import Plan
+from scenario.steps.delivery import Send
+from scenario.time.timing import zone_of
 from workflows.records import MARKS
 from workflows.state import Held, State
-
-with workflow.unsafe.imports_passed_through():
-    from runtime.search_attributes import (
-        CONTACT_ID,
-        DESTINATION,
-        HELD_REASON,
-        JOURNEY_STATE,
-        LAST_HELD,
-        SCENARIO_NAME,
-        SCENARIO_VERSION,
-        STEP_ID,
-    )
-    from scenario.entry.entry import Entry
-    from scenario.plan.plan import Plan
-    from scenario.steps.delivery import Send
-    from scenario.time.timing import zone_of
 
 LONGEST: Final = 250
 """Bytes of a search attribute's value or a summary at most; the server takes 2048 and 400, but nobody reads those."""

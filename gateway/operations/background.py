@@ -16,7 +16,7 @@ from typing import Final
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from gateway.errors import BadInput, NotAnswered
 from gateway.operations.asking import Asking
@@ -29,7 +29,6 @@ from runtime.process.workers import Workers, running
 from runtime.store import OperationItem, Store, StoredOperation, StoreError
 from runtime.store.operations import NOT_ASKED, UNANSWERED
 from workflows.operation import CLOSE, OPERATE, QUEUE, SURVEY, Chunk, ChunkDone, Closing, Operation
-from workflows.sandbox import sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +193,7 @@ def operations_worker(client: ManyOperations) -> Worker:
         task_queue=QUEUE,
         workflows=[Operation],
         activities=[activities.survey, activities.operate, activities.close],
-        workflow_runner=sandbox(strict=False),
+        workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=_AT_ONCE,
         max_concurrent_workflow_task_polls=2,
         max_concurrent_activity_task_polls=2,

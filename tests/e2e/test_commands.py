@@ -17,13 +17,12 @@ from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType, PendingActivityState
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.interface import DEPART, Departure
 from runtime.local.devserver import DevServer
 from tests.e2e.conftest import Gate, Stand, Stands, environment, outcomes, publish
 from workflows.journey import Journey
-from workflows.sandbox import sandbox
 
 pytestmark = pytest.mark.encrypted
 
@@ -309,7 +308,7 @@ async def test_a_new_run_obeys_from_its_first_moment(
             task_queue="later",
             workflows=[Journey],
             activities=[depart],
-            workflow_runner=sandbox(strict=False),
+            workflow_runner=UnsandboxedWorkflowRunner(),
         ):
             answers = [json.loads(answer) for answer in await asyncio.gather(*given)]
         assert [[done["name"] for done in answer["result"]["operations"]] for answer in answers] == [

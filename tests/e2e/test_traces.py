@@ -14,9 +14,9 @@ from temporalio.worker import Replayer
 
 from runtime.telemetry.tracing import JourneyTracing
 from tests.e2e.conftest import Stands, outcomes, publish
+from tests.sandbox import sandbox
 from workflows.enter import Enter
 from workflows.journey import Journey
-from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
 pytestmark = pytest.mark.encrypted

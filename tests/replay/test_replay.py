@@ -24,11 +24,11 @@ from runtime.telemetry.tracing import JourneyTracing
 from scenario.errors import ScenarioError
 from scenario.steps.registry import KINDS
 from tests.replay.record import FOLDER, RECORDINGS
+from tests.sandbox import sandbox
 from workflows.enter import Enter
 from workflows.journey import Journey
 from workflows.operation import Operation
 from workflows.prune import Prune
-from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
 HISTORIES = sorted(FOLDER.glob("*.json"))
@@ -51,7 +51,7 @@ def as_workers_do() -> Replayer:
     """With all that a worker brings along: its converter, its sandbox, its tracing."""
     return Replayer(
         workflows=[Journey, Enter, Operation, Prune, UnknownWorkflow],
-        workflow_runner=sandbox(strict=False),
+        workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=CONVERTER,
         interceptors=[JourneyTracing(TracerProvider(id_generator=JourneyIds()))],
     )

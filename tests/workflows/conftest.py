@@ -50,10 +50,10 @@ from scenario.entry.entry import parse_entry
 from scenario.model.document import digest, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
+from tests.sandbox import sandbox
 from tests.servers import time_skipping_server
 from workflows.enter import Enter
 from workflows.journey import Journey
-from workflows.sandbox import sandbox
 from workflows.unknown_workflow import UnknownWorkflow
 
 Script = Callable[[Delivery, int], Awaitable[Sent] | Sent]
@@ -288,7 +288,7 @@ async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterat
                 *(GoalActivities(content, store).goal, Amendments(content).amend, renewals.renew, renewals.adopt),
                 *(Recollections(store).recall, Releases(store).release, desk.clear, desk.retune),
             ],
-            workflow_runner=sandbox(strict=False),  # strictly, replays of all histories run it, and the tests beside
+            workflow_runner=sandbox(),
         )
         senders = [
             Worker(client, task_queue=channel.queue, activities=[method])

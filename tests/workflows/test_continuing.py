@@ -11,10 +11,10 @@ from activities.counting import Passage
 from activities.failures import FailureKind
 from activities.interface import Sent
 from runtime.data_converter import CONVERTER
+from tests.sandbox import sandbox
 from tests.workflows.conftest import Stage, failing
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
-from workflows.sandbox import sandbox
 from workflows.state import Event, Held, Operation, Override, PassedOver, State, StepRecord
 
 LONG = """

@@ -14,9 +14,9 @@ from activities.content import Content
 from activities.decision import decide
 from activities.interface import JOURNEYS, SMS, Delivery, Sent
 from runtime.store import Store
+from tests.sandbox import sandbox
 from tests.workflows.conftest import Channels, Desk, Stage
 from workflows.journey import Journey
-from workflows.sandbox import sandbox
 
 ENDS = """
 scenario: ends

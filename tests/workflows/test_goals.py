@@ -17,9 +17,9 @@ from activities.decision import decide
 from activities.interface import GOAL, JOURNEYS, Happened, Reached
 from runtime.data_converter import CONVERTER
 from runtime.store import StoredEntry
+from tests.sandbox import sandbox
 from tests.workflows.conftest import Stage
 from workflows.journey import Journey
-from workflows.sandbox import sandbox
 from workflows.state import KEPT_EVENT_BYTES, Event, State
 
 GOALS = """

@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from tests.sandbox import sandbox
 from workflows.operation import (
     CLOSE,
     OPERATE,
@@ -29,7 +30,6 @@ from workflows.operation import (
     OperationState,
     most_of,
 )
-from workflows.sandbox import sandbox
 
 Script = Callable[[int, Chunk], ChunkDone]
 STATE = OperationState(operation="op1", rate=10)

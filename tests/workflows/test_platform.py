@@ -20,8 +20,8 @@ from activities.platform import TELL, WORKFLOW, Answered, News
 from activities.telling import Telling, address_seal
 from activities.webhook.destinations.destinations import Destination, Destinations, Suppressions
 from scenario.policies.suppression import Suppression
+from tests.sandbox import sandbox
 from workflows.platform import TellPlatform
-from workflows.sandbox import sandbox
 
 SEAL = address_seal([b"k" * 32])
 ADDRESS = "zoe@example.com"

@@ -20,8 +20,8 @@ from activities.retention import PRUNE, WORKFLOW, Pruned, Pruning
 from runtime.store import Store, StoreFault
 from runtime.telemetry.metrics import RETENTION_DELETED
 from tests.measured import Measured
+from tests.sandbox import sandbox
 from workflows.prune import Prune
-from workflows.sandbox import sandbox
 
 
 class Script:

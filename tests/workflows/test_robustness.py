@@ -22,10 +22,10 @@ from activities.failures import FailureKind
 from activities.interface import JOURNEYS, WEBHOOK, Delivery, Sent
 from activities.releases import Releases
 from runtime.store import Store
+from tests.sandbox import sandbox
 from tests.workflows.conftest import Channels, Desk, Stage, failing
 from workflows.journey import Journey
 from workflows.local_activities import PATIENCE
-from workflows.sandbox import sandbox
 
 WHO = {"operator": "ann", "reason": "incident 42"}
 HOOK = """

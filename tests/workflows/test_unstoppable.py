@@ -16,9 +16,9 @@ from temporalio.worker import Replayer
 from runtime.data_converter import CONVERTER
 from scenario.errors import EntryError
 from scenario.steps import host
+from tests.sandbox import sandbox
 from tests.workflows.conftest import Stage
 from workflows.journey import Journey
-from workflows.sandbox import sandbox
 from workflows.state import State
 
 SENDS = """

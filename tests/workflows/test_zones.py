@@ -23,11 +23,11 @@ from activities.interface import DECIDE, Answer, Question
 from runtime.data_converter import CONVERTER
 from scenario.errors import ScenarioError
 from scenario.time import timing
+from tests.sandbox import sandbox
 from tests.workflows.conftest import Stage
 from workflows.course import Course
 from workflows.handlers import Handlers
 from workflows.journey import Journey
-from workflows.sandbox import sandbox
 
 WAITS = """
 scenario: waits
