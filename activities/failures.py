@@ -56,7 +56,7 @@ class Failure:
         excerpt: The first 2 KB of the reply, redacted.
         exhausted: Whether it is for good only because attempts or time have run out: a later try may well succeed.
         turned_away: Whether no attempt was made, since nothing could be sent yet.
-        why: Why it was none, which is how `reason` begins; it ends in what happens next. Older workers say nothing.
+        why: Why it was none, which is how `reason` begins; it ends in what happens next.
         next_try_at: When the next attempt was due as the policy was then, ISO 8601 in UTC. Empty where none was.
     """
 

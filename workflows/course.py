@@ -108,8 +108,7 @@ class Course(Migrating, Sending):
         """Asks to come in. Returns the result where the journey is over at once: refused, or let in to get nothing."""
         if is_too_deep(data):  # not even the admission could be asked
             return _over("refused", "the entry is nested too deeply")
-        # Asked for only where it matters, as with large events.
-        if has_too_many_parts(data) and workflow.patched("many-parts"):
+        if has_too_many_parts(data):
             return _over("refused", TOO_MANY_PARTS)
         info = workflow.info()
         root = info.first_execution_run_id
@@ -227,8 +226,7 @@ class Course(Migrating, Sending):
 
         Where the store does not answer, it does all the same, and the journey goes on.
         """
-        # Asked for only where it matters: journeys under way have gone on without.
-        if not self.state.passed or not workflow.patched("passages"):
+        if not self.state.passed:
             return
         journey, passed = workflow.info().workflow_id, [*self.state.passed]
         told = Passages(workflow_id=journey, run_id=self.state.root, first=self.state.told, passed=passed)
@@ -277,10 +275,9 @@ def _over(outcome: str, reason: str, version: str | None = None) -> dict[str, An
 def _carried(argument: Any) -> dict[str, Any] | None:
     """What the run before handed on, or None where this run begins a journey, or fails to.
 
-    A run that follows another was not always handed something: a cron schedule or a workflow's retry policy begins one
-    too, with the argument of the first, which may only look like what is handed on. So with a cron schedule or a retry
-    policy this worker must be able to read it: otherwise, even where a newer worker wrote it, the run fails, since its
-    argument is not an entry. Without these, it waits for a newer worker.
+    A cron schedule or a workflow's retry policy also starts a run that follows another, but with the argument of the
+    first run. There a state counts only if this worker can read all of it. Elsewhere a state that a newer worker wrote
+    fails the workflow task, which then waits for such a worker.
     """
     info = workflow.info()
     if not info.continued_run_id or not isinstance(argument, dict):

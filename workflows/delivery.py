@@ -51,10 +51,6 @@ _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
 _IMMEDIATE: Final = frozenset({"acts", "divides"})
 """Roles of steps that keep nothing waiting."""
 _NO_DATA: Final = b'"data":{}'
-_MARKS: Final = "marks"
-"""Journeys that began to look at marks: see `_may_have_left`."""
-_UNSENT: Final = "unsent"
-"""Journeys that make a last attempt once more that says that it sent nothing: see `unsent`."""
 
 
 @dataclass(frozen=True)
@@ -166,12 +162,10 @@ async def _first_now(journey: StepHost, identifier: str) -> str:
     has made asks, and those that continue it, and each delivery for itself, since what lies before the point is
     replayed without.
     """
-    if not journey.state.reset or not workflow.patched(f"first-now-{identifier}"):
+    if not journey.state.reset:
         return ""
     recalled = await _recalled(identifier)
-    # Asked for only where it matters: a journey that went on here has sent.
-    if journey.interrupted and workflow.patched("first-now-interrupted"):
-        journey.stop_if_interrupted()
+    journey.stop_if_interrupted()
     return recalled.now if recalled else ""
 
 
@@ -187,12 +181,6 @@ async def _recalled(identifier: str) -> Recalled | None:
         if isinstance(error, CancelledError) or isinstance(error.cause, CancelledError):
             raise
         return None
-
-
-def earlier_digest(data: Mapping[str, Any]) -> str:
-    """`Handed.digest`, as runs before it handed it on: of all that a step's fields hold, with the keys in order."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def retry_policy(step: Send, identifier: str) -> RetryPolicy:
@@ -257,44 +245,40 @@ def _told(error: ActivityError) -> BaseException | None:
 def _overtaken(found: Failure, state: RetryState | None) -> Failure:
     """The failure of an attempt that was not the last one: no word came of any later one."""
     if found.turned_away:  # it does not wait for its turn any more, as it said
-        why = found.why or found.reason.partition(": ")[0]  # which has to do for what older workers told
         if state is RetryState.MAXIMUM_ATTEMPTS_REACHED:  # where Temporal counts, it counts those that waited
-            return replace(found, reason=f"no attempt is left: {why}")
-        return replace(found, reason=f"the deadline passed meanwhile: {why}" if found.error != "deadline" else why)
+            return replace(found, reason=f"no attempt is left: {found.why}")
+        meanwhile = "" if found.error == "deadline" else "the deadline passed meanwhile: "
+        return replace(found, reason=f"{meanwhile}{found.why}")
     if not found.next_try_at:
         return found
     return replace(found, reason=f"{found.reason}, and no later attempt came to an end", next_try_at="")
 
 
 def _may_have_left(error: ActivityError, step: Send) -> bool:
-    """Whether an attempt whose end Temporal was not told may have sent what must not be sent twice.
+    """Return True if an attempt that timed out may have sent what must not be sent twice.
 
-    It left a mark before it sent anything. Journeys that met this before marks were looked at took it for sent where no
-    attempt before had failed, and for not sent otherwise: they go on as they did.
+    Such an attempt leaves a mark before it sends anything.
     """
     if not isinstance(error.cause, ActivityTimeout) or step.on_unknown == "retry":
         return False
-    left = list(error.cause.last_heartbeat_details[:1]) == [SENDING]
-    taken = _told(error) is error.cause
-    return left if left == taken or workflow.patched(_MARKS) else taken
+    return list(error.cause.last_heartbeat_details[:1]) == [SENDING]
 
 
 def unsent(error: ActivityError, step: Send) -> Send | None:
     """The step as it is to be scheduled once more, where the last attempt came to an end before it sent anything.
 
     It says so, or was lost with its worker. Temporal tries again by itself, unless that was the last attempt that the
-    step allows: it does not count. Neither do deliveries count that were scheduled when every lost attempt of such a
-    step was final.
+    step allows: it does not count.
     """
     cause, last = error.cause, error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
     once = replace(step, retry=replace(step.retry, maximum_attempts=1))
     if isinstance(cause, ApplicationError):
         told = failure_of(cause) if last else None
         uncounted = told and told.kind is FailureKind.RETRY and told.error in UNCOUNTED and not told.unknown
-        return once if uncounted and workflow.patched(_UNSENT) else None
+        return once if uncounted else None
     if not isinstance(cause, ActivityTimeout) or cause.type is not TimeoutType.START_TO_CLOSE:
         return None
-    if step.on_unknown == "retry" or _may_have_left(error, step) or not workflow.patched(_MARKS):
+    if step.on_unknown == "retry" or _may_have_left(error, step):
         return None
     return once if last else step
 

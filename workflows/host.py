@@ -125,8 +125,7 @@ class StepHost:
 
     def missed(self, seen: int) -> bool:
         """Whether more than `seen` events have been kept by now, which the step has to look at before it waits."""
-        # Asked for only where it matters: journeys under way have waited without looking at them.
-        return self.state.counted > seen and workflow.patched("missed-events")
+        return self.state.counted > seen
 
     @property
     def began(self) -> datetime:
@@ -293,8 +292,7 @@ class StepHost:
         self.retrying = False
         told = {"step": self.step, "kind": failed.kind, "status": failed.status, "cause": failed.cause}
         workflow.logger.warning("held", extra=told)
-        if workflow.patched("last-held"):
-            visibility.remember(self.state.held)
+        visibility.remember(self.state.held)
         self.show()
 
     async def decided(self) -> Outcome | None:

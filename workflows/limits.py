@@ -1,8 +1,4 @@
-"""The limits of what a journey takes in and hands on: beyond them a workflow task would fail over and over.
-
-A bound that is asked for behind `workflow.patched` may be lowered, and never raised: histories hold that something was
-too much.
-"""
+"""The limits of what a journey takes in and hands on: beyond them a workflow task would fail over and over."""
 
 from __future__ import annotations
 

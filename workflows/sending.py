@@ -11,10 +11,9 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from activities.failures import Failure, FailureKind
 from activities.interface import RELEASE, Release, Sent
-from scenario.plan.context import pick
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed, NotBefore
-from workflows.delivery import Handed, cause_of, deliver, earlier_digest, failure_in, remembered, unsent
+from workflows.delivery import Handed, cause_of, deliver, failure_in, remembered, unsent
 from workflows.host import StepHost
 from workflows.limits import LARGEST_DELIVERY
 from workflows.local_activities import answer_to
@@ -55,16 +54,14 @@ class Sending(StepHost):
 
     async def release(self) -> None:
         """Gives back the place under caps that the present step's delivery may have, which is not tried any more."""
-        # Asked for only where it matters: what an attempt itself knows to be over it has given back itself.
-        if not self.begun or not workflow.patched("released"):
+        if not self.begun:
             return
         with suppress(FailureError):  # it stays taken then, which does no harm
             await answer_to(RELEASE, Release(delivery=self.begun), tries=3)
 
     async def _delivered(self, name: str, row: Send, handed: Handed) -> Sent | Failure:
         """Delivers. Returns the failure where that failed for good."""
-        # As with large events: asked for only where it matters.
-        if len(handed.json) > LARGEST_DELIVERY and workflow.patched("large-deliveries"):
+        if len(handed.json) > LARGEST_DELIVERY:
             most = LARGEST_DELIVERY // 1_000_000
             reason = f"cannot be rendered: the data that its templates name are larger than {most} MB"
             return Failure(kind=FailureKind.TEMPLATE, reason=reason, destination="", attempt=1)
@@ -91,11 +88,8 @@ class Sending(StepHost):
         if state.anew is not None:
             reasons.append(f"rendered again from {self.followed}")
             handed = Handed.of(self.data(), step) if isinstance(step, Send) else handed
-        now = handed.digest
-        state.digest = state.digest or now
-        if len(state.digest) != len(now):  # an earlier run's
-            now = earlier_digest(pick(self.data(), step.fields if isinstance(step, Send) else ()))
-        if state.digest != now:
+        state.digest = state.digest or handed.digest
+        if state.digest != handed.digest:
             reasons.append("rendered again: the contact has changed")
         return reasons
 

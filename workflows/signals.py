@@ -10,13 +10,12 @@ from temporalio import workflow
 from activities.interface import GOAL, Happened
 from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
 from scenario.errors import EntryError
-from scenario.time.timing import unplaced, zone_by_name, zone_of
+from scenario.time.timing import unplaced, zone_of
 from workflows.host import StepHost
 from workflows.limits import MOST_PARTS, MOST_SIGNALS, has_too_many_parts, size_of
 from workflows.local_activities import answer_to
 from workflows.state import Event
 
-_LARGE: Final = "large-changes"
 _PLACE: Final = "contact.timezone"
 
 
@@ -53,8 +52,7 @@ class SignalHandlers(StepHost):
         if not isinstance(name, str) or not isinstance(properties, dict) or is_too_deep(data):
             self.pass_over("event", 'it must be {"name": text, "properties": object}, not nested too deeply')
             return
-        # Asked for only where it matters, so that journeys under way which took such an event can be replayed.
-        if is_too_large(data, LARGEST_EVENT) and workflow.patched("large-events"):
+        if is_too_large(data, LARGEST_EVENT):
             self.pass_over("event", f"it is larger than {LARGEST_EVENT // 1024} KB")
             return
         at = _happened(data.get("at"), workflow.now()).isoformat()
@@ -63,8 +61,7 @@ class SignalHandlers(StepHost):
 
     def _count(self) -> None:
         self._signals += 1
-        # As with large events: journeys under way have gone on in their run.
-        if self._signals == MOST_SIGNALS and workflow.patched("many-signals"):
+        if self._signals == MOST_SIGNALS:
             self.full = True
 
     @property
@@ -148,8 +145,7 @@ class SignalHandlers(StepHost):
         if is_too_deep(changes):
             self.pass_over("contact_changed", "it is nested too deeply")
             return
-        # As with events: asked for only where it matters.
-        if (is_too_large(changes, LARGEST) or has_too_many_parts(changes)) and workflow.patched(_LARGE):
+        if is_too_large(changes, LARGEST) or has_too_many_parts(changes):
             most = f"{LARGEST // 1024} KB, or of more than {MOST_PARTS:,} objects and lists"
             self.pass_over("contact_changed", f"it is larger than {most}")
             return
@@ -184,7 +180,7 @@ class SignalHandlers(StepHost):
             except EntryError as error:
                 self.pass_over("contact_changed", str(error))
                 return False
-            if not carried and self._outgrows(contact) and workflow.patched(_LARGE):
+            if not carried and self._outgrows(contact):
                 self.pass_over("contact_changed", f"the contact would be larger than {LARGEST // 1024} KB")
                 return False
             self._data["contact"], self.state.patch = contact, kept
@@ -194,10 +190,7 @@ class SignalHandlers(StepHost):
     def _locate(self, *, anew: bool) -> None:
         """Works out the contact's zone. Where its own cannot be used, that is noted: once, and for each new one."""
         own = self._data["contact"].get("timezone")
-        self._zone, before = zone_of(own, self.plan.zone), zone_by_name(own, self.plan.zone)
-        # Asked for only where it matters: a journey that has waited by another zone goes on so.
-        if str(self._zone) != str(before) and not workflow.patched("offset-zones"):
-            self._zone = before
+        self._zone = zone_of(own, self.plan.zone)
         reason = unplaced(own, self.plan.zone)
         if reason and (anew or all(one.what != _PLACE for one in self.state.passed_over)):
             self.pass_over(_PLACE, reason)

@@ -132,13 +132,10 @@ class State:
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> State:
-        """Reads what `dump` wrote, be it an older or a newer version of this code."""
+        """Return the state that `dump` wrote."""
         state = made(cls, data)
         state.steps = [made(StepRecord, item) for item in data.get("steps", ())]
-        if "passed" in data:
-            state.passed = [made(Passage, item) for item in data["passed"]]
-        else:  # an older version of this code carried none along; of those that are counted already, the store knows
-            state.passed, state.told = [state.passage(done) for done in state.steps], state.forgotten
+        state.passed = [made(Passage, item) for item in data["passed"]]
         state.events = [made(Event, item) for item in data.get("events", ())]
         state.goals = [made(Event, item) for item in data.get("goals", ())]
         state.operations = [made(Operation, item) for item in data.get("operations", ())]
@@ -152,14 +149,14 @@ class State:
 
     @classmethod
     def is_dumped(cls, data: object) -> bool:
-        """Whether this is something that `dump` wrote: an object with all that every version of this code wrote."""
+        """Return True if `dump` wrote this, in whichever version: it has every required field."""
         if not isinstance(data, dict):
             return False
         return all(name in data for name in ("version", "plan", "zone", "entered_at", "root"))
 
     @classmethod
     def is_readable(cls, data: object) -> bool:
-        """Whether a journey can go on from this, whoever wrote it."""
+        """Return True if a journey can continue from this."""
         if not has_form(data, cls):
             return False
         state = cls.load(cast("dict[str, Any]", data))

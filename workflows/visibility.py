@@ -120,7 +120,7 @@ class SearchAttributes:
             }
         )
         if changes:
-            # These only ever go along: a write of their own would be a command that older histories do not have.
+            # These change only together with the ones above: no write of their own.
             changes += self._changes(
                 {
                     DESTINATION: (held and cut(held.destination, LONGEST)) or None,

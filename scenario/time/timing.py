@@ -69,21 +69,6 @@ def zone_of(*names: object) -> tzinfo:
     return next(filter(None, map(read_zone, names)), ZoneInfo("UTC"))
 
 
-@lru_cache(maxsize=1024)
-def zone_by_name(*names: object) -> ZoneInfo:
-    """The first of the names that is one of the IANA's as it stands, or the machine's own; UTC where none is.
-
-    So zones were read before offsets were, and journeys under way that began so go on by it: never change this.
-    """
-    for name in names:
-        if isinstance(name, str) and name:
-            try:
-                return ZoneInfo(name)
-            except (ValueError, OSError, KeyError):
-                continue
-    return ZoneInfo("UTC")
-
-
 def unplaced(own: object, scenario: str) -> str:
     """Why a contact's own zone is not used, and what is; empty where it is used, or where the contact has none.
 

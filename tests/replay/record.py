@@ -2,8 +2,9 @@
 
     python -m tests.replay.record [NAME…]
 
-A recorded history stands for journeys that are under way somewhere: it is never made anew, so a file that is there
-is left alone. A change that cannot replay one needs `workflow.patched`; a new step kind needs a history of its own.
+A file that exists is left alone. Until 0.1.0, a deliberate change to workflow code deletes the histories that no
+longer replay, and records them anew. From then on each stands for running journeys: a change that cannot replay one
+needs `workflow.patched`. A new step kind needs a history of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from activities.open_attempt import OpenAttempt
 from activities.permission import Held, NotYet, Permission
 from gateway.client import Which
 from gateway.local.stack import LocalStack, local
-from gateway.operations.background import running_operations
 from runtime.local.devserver import DYNAMIC_CONFIG
 from workflows.limits import MOST_PARTS
 
@@ -602,18 +602,17 @@ async def operations(recorder: Recorder) -> None:
         while len(await client.held(scenario="operation")) < 3:
             await asyncio.sleep(0.1)
     which = Which(scenario="operation")
-    async with running_operations(client):
-        for name in ("operation-looks", "operation", "operation-stopped"):
-            verb, rate = ("pause", 0.1) if name == "operation-stopped" else ("skip_step", 10.0)
-            looks = name == "operation-looks"
-            begun = await client.operate(verb, which, operator="ann", reason="incident 42", rate=rate, dry_run=looks)
-            handle = client.temporal.get_workflow_handle(f"operation/{begun.id}")
-            if name == "operation-stopped":
-                async with asyncio.timeout(60):
-                    while (await client.operation(begun.id)).state != "running":
-                        await asyncio.sleep(0.1)
-                await client.stop_operation(begun.id, operator="bob", reason="wrong one")
-            await recorder.save(name, handle)
+    for name in ("operation-looks", "operation", "operation-stopped"):
+        verb, rate = ("pause", 0.1) if name == "operation-stopped" else ("skip_step", 10.0)
+        looks = name == "operation-looks"
+        begun = await client.operate(verb, which, operator="ann", reason="incident 42", rate=rate, dry_run=looks)
+        handle = client.temporal.get_workflow_handle(f"operation/{begun.id}")
+        if name == "operation-stopped":
+            async with asyncio.timeout(60):
+                while (await client.operation(begun.id)).state != "running":
+                    await asyncio.sleep(0.1)
+            await client.stop_operation(begun.id, operator="bob", reason="wrong one")
+        await recorder.save(name, handle)
 
 
 async def pruned(recorder: Recorder) -> None:

@@ -112,16 +112,6 @@ def test_every_local_activity_is_recorded(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("patch", ["large-changes", "many-parts", "missed-events", "offset-zones", "passages"])
-def test_every_patch_that_takes_little_to_be_asked_for_is_recorded(patch: str) -> None:
-    assert patch in {
-        json.loads(event.marker_recorded_event_attributes.details["patch-data"].payloads[0].data)["id"]
-        for path in HISTORIES
-        for event in read(path).events
-        if event.marker_recorded_event_attributes.marker_name == "core_patch"
-    }
-
-
 def test_every_way_in_which_a_journey_is_reached_is_recorded() -> None:
     found = {event.event_type for path in HISTORIES for event in read(path).events}
     assert found >= {

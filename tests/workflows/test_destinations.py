@@ -213,9 +213,12 @@ async def test_what_was_answered_before_a_delivery_waited_for_its_turn_to_the_en
     async def left_alone(delivery: Delivery, attempt: int) -> Sent:
         if attempt == 1 and known is not None:
             await stage.store.record([_row(delivery, **known)])
-        # Without `why`, as older workers tell it.
-        reason = "wax has failed too often and gets no requests for a while: this delivery waits"
-        raise Failure(kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=1, turned_away=True).as_error()
+        why = "wax has failed too often and gets no requests for a while"
+        reason = f"{why}: this delivery waits"
+        failure = Failure(
+            kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=1, turned_away=True, why=why
+        )
+        raise failure.as_error()
 
     stage.channels.scripts["hook"] = left_alone
     handle = await stage.start("wax")
@@ -238,7 +241,12 @@ async def test_a_log_that_cannot_be_read_does_not_keep_a_journey_from_being_held
 
     def busy(delivery: Delivery, attempt: int) -> Sent:
         raise Failure(
-            kind=FailureKind.RETRY, reason="wax is busy", destination="wax", attempt=2, turned_away=True
+            kind=FailureKind.RETRY,
+            reason="wax is busy: it waits",
+            destination="wax",
+            attempt=2,
+            turned_away=True,
+            why="wax is busy",
         ).as_error()
 
     stage.channels.scripts["hook"] = busy

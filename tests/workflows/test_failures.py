@@ -49,18 +49,6 @@ def over(
     return error
 
 
-@pytest.fixture
-def patched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the journey is one that looks at marks."""
-
-    def answer(name: str) -> bool:
-        assert name in ("marks", "unsent")
-        return getattr(request, "param", True)
-
-    monkeypatch.setattr("temporalio.workflow.patched", answer)
-
-
-@pytest.mark.usefixtures("patched")
 @pytest.mark.parametrize(
     ("error", "cause", "reason"),
     [
@@ -79,7 +67,6 @@ def test_what_must_not_be_sent_twice_is_unknown_by_its_mark_and_by_nothing_else(
     assert (cause_of(failure), failure.reason) == (cause, reason)
 
 
-@pytest.mark.usefixtures("patched")
 def test_an_earlier_failure_is_not_told_as_the_last_one() -> None:
     told = replace(BUSY, reason="wax answered 503", next_try_at=DUE)
     failure = failure_in(over(DEADLINE, told=told), Send(kind="webhook", to="wax", on_unknown="retry"))
@@ -87,18 +74,6 @@ def test_an_earlier_failure_is_not_told_as_the_last_one() -> None:
     assert (failure.attempt, failure.status, cause_of(failure)) == (2, 503, "exhausted")
 
 
-@pytest.mark.parametrize("patched", [False], indirect=True)
-@pytest.mark.usefixtures("patched")
-@pytest.mark.parametrize(
-    ("error", "cause"),
-    [(over(LOST), "unknown"), (over(DEADLINE), "unknown"), (over(LOST, ["sending"], BUSY), "exhausted")],
-)
-def test_a_journey_that_went_on_without_looking_at_marks_goes_on_so(error: ActivityError, cause: str) -> None:
-    assert cause_of(failure_in(error, SMS)) == cause
-    assert unsent(error, SMS) is None
-
-
-@pytest.mark.usefixtures("patched")
 @pytest.mark.parametrize(
     ("error", "unknown", "attempts"),
     [
@@ -125,7 +100,6 @@ STOPPED = Failure(
 )
 
 
-@pytest.mark.usefixtures("patched")
 @pytest.mark.parametrize(
     ("error", "attempts"),
     [
@@ -145,12 +119,6 @@ def test_a_last_attempt_that_says_that_it_sent_nothing_is_made_once_more(
 ) -> None:
     again = unsent(error, Send(kind="sms", on_unknown=unknown, retry=RetryPolicy(maximum_attempts=3)))
     assert (again and again.retry.maximum_attempts) == attempts
-
-
-@pytest.mark.parametrize("patched", [False], indirect=True)
-@pytest.mark.usefixtures("patched")
-def test_a_journey_that_was_held_for_it_stays_so() -> None:
-    assert unsent(ended(STOPPED), SMS) is None
 
 
 async def test_an_sms_that_a_stopping_worker_did_not_send_is_sent_though_it_may_be_tried_once_alone(
@@ -181,7 +149,7 @@ async def test_an_sms_that_a_stopping_worker_did_not_send_is_sent_though_it_may_
 )
 def test_one_that_still_waited_for_its_turn_says_what_was_over(state: RetryState, reason: str) -> None:
     told = "The mail server m has refused the login: check user and password in SCENARIO_SMTP"
-    alone = replace(STOPPED, reason=told, error="login_left_alone", turned_away=True)
+    alone = replace(STOPPED, reason=told, error="login_left_alone", turned_away=True, why=told.partition(": ")[0])
     failure = failure_in(ended(alone, state), Send(kind="email", on_unknown="retry"))
     assert (failure.reason, cause_of(failure)) == (reason, "exhausted")
 
