@@ -10,9 +10,11 @@ import shutil
 import sys
 import uuid
 from collections.abc import Generator, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+import time_machine
 from hypothesis import Phase, settings
 from hypothesis.internal.conjecture import providers
 
@@ -28,6 +30,11 @@ if sys.dont_write_bytecode:
     sys.dont_write_bytecode = False
     sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(_COMPILED)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that runs tests on another day."""
+    parser.addoption("--today", help="Run the tests as if it were this time, ISO 8601 with an offset")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -75,6 +82,8 @@ def pytest_configure(config: pytest.Config) -> None:
     What fails is not made smaller, which may take five minutes: ``--hypothesis-profile=default`` does so.
     """
     config.stash[_stderr] = os.dup(2)
+    if today := config.getoption("today"):
+        time_machine.travel(datetime.fromisoformat(today)).start()
     settings.register_profile(
         "suite", derandomize=True, database=None, deadline=None, phases=[Phase.explicit, Phase.generate, Phase.target]
     )
