@@ -66,9 +66,16 @@ class Course(Migrating, Sending):
                 non_retryable=True,
             )
         if not self._carried:
-            if over := await self._admit(data):
+            over = await self._admit(data)
+            if over is None:
+                self._open(data)
+            else:
+                self.ended = over["outcome"]
+            # Updates that came before admission take effect first: a paused journey starts no step.
+            if self.early:
+                await workflow.wait_condition(lambda: not self.early)
+            if over is not None:
                 return over
-            self._open(data)
         intake = asyncio.create_task(self.take_in())
         counting = asyncio.create_task(self.count_goals()) if self.plan.goal else None
         if counting is not None:  # what it fails with is no journey's end: its departure counts what is left
@@ -118,6 +125,16 @@ class Course(Migrating, Sending):
         if admitted.refused:
             return _over("refused", admitted.refused)
         if admitted.outcome:
+            if self._arrived:  # its goal is measured all the same
+                departure = Departure(
+                    workflow_id=info.workflow_id,
+                    run_id=root,
+                    outcome=admitted.outcome,
+                    reason=admitted.reason,
+                    now=started,
+                    events=self._arrived,
+                )
+                await answer_to(DEPART, departure, about=admitted.outcome)
             return _over(admitted.outcome, admitted.reason, f"{parse_entry(data).name}@{admitted.version}")
         self.state = State(
             version=admitted.version, plan=admitted.plan, zone=admitted.zone, entered_at=started, root=root

@@ -23,16 +23,25 @@ def _update(
     name: str,
     description: str,
 ) -> Any:
-    """An update that the course deals with, and which is refused where that refuses it."""
+    """An update that the course deals with, and which is refused where that refuses it.
+
+    One that comes before admission waits for it, and is checked then.
+    """
 
     @workflow.update(name=name, description=description)
     async def handle(self: Any, argument: Any = None, *_: Any) -> dict[str, Any]:
+        if self.course.is_entering:
+            await self.course.admission()
+            check(self.course, argument)
         answer = do(self.course, argument)
         return await answer if isawaitable(answer) else answer
 
     @handle.validator
     def validate(self: Any, argument: Any = None, *_: Any) -> None:  # pyright: ignore[reportUnusedFunction]
-        check(self.course, argument)
+        if self.course.is_entering:
+            self.course.check_record(argument)
+        else:
+            check(self.course, argument)
 
     return handle
 

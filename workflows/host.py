@@ -35,6 +35,8 @@ class StepHost:
         state: What the journey remembers.
         plan: What it follows.
         version: Name and version of it, ``post-purchase@3``; empty before admission.
+        ended: The outcome of a journey that ends at its admission; else empty.
+        early: How many updates wait for admission.
         changes: Counts the changes of the contact.
         retrying: An operator wants the held step to be tried again.
         skipping: An operator wants the present step to be skipped, for this reason.
@@ -50,6 +52,8 @@ class StepHost:
     version: str = ""
 
     def __init__(self) -> None:
+        self.ended = ""
+        self.early: int = 0
         self.changes = 0
         self.retrying = False
         self.skipping: str | None = None

@@ -212,15 +212,34 @@ class UpdateHandlers(StepHost):
             if name in steps
         ]
 
-    def started(self, argument: Any) -> State:
-        """What every update needs: who, why, and a journey that is under way."""
+    @property
+    def is_entering(self) -> bool:
+        """Whether it is yet to be decided if the contact is admitted."""
+        return not self.version and not self.ended
+
+    async def admission(self) -> None:
+        """Wait until the contact is admitted or refused."""
+        self.early += 1
+        await workflow.wait_condition(lambda: not self.is_entering)
+        self.early -= 1
+
+    def check_record(self, argument: Any) -> None:
+        """Refuse an update without an operator and a reason.
+
+        Raises:
+            ApplicationError: One of them is missing or too long.
+        """
         data = cast("dict[str, Any]", argument) if isinstance(argument, dict) else {}
         for key in ("operator", "reason"):
             value = data.get(key)
             if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST:
                 raise refusal(f"'{key}' is missing: say who does this and why, each in at most {_LONGEST} characters")
-        if getattr(self, "state", None) is None or not self.version:
-            raise refusal("the journey has not begun yet: try again in a moment")
+
+    def started(self, argument: Any) -> State:
+        """What every update needs: who, why, and a journey that is under way."""
+        self.check_record(argument)
+        if self.ended:
+            raise refusal(f"the journey is over ({self.ended})")
         if self.leaving or self.state.at is None:
             raise refusal("the journey is over")
         return self.state

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -159,6 +160,34 @@ class Stage:
     def client(self) -> Client:
         return self.environment.client
 
+    @asynccontextmanager
+    async def working(self) -> AsyncGenerator[None]:
+        """Run workers for all queues."""
+        store, client, channels, desk = self.store, self.client, self.channels, self.desk
+        content = Content(store)
+        admissions, renewals = AdmissionActivities(content, store, "Europe/Paris"), Renewals(content, store)
+        journeys = Worker(
+            client,
+            task_queue=JOURNEYS,
+            workflows=[Journey, Enter, UnknownWorkflow],
+            activities=[
+                *(admissions.admit, admissions.identify, admissions.depart, admissions.count, decide),
+                *(GoalActivities(content, store).goal, Amendments(content).amend, renewals.renew, renewals.adopt),
+                *(Recollections(store).recall, Releases(store).release, desk.clear, desk.retune),
+            ],
+            workflow_runner=sandbox(),
+        )
+        senders = [
+            Worker(client, task_queue=channel.queue, activities=[method])
+            for channel, method in (
+                (EMAIL, channels.send_email),
+                (SMS, channels.send_sms),
+                (WEBHOOK, channels.send_webhook),
+            )
+        ]
+        async with journeys, senders[0], senders[1], senders[2]:
+            yield
+
     async def publish(self, text: str, journeys: Literal["pin", "follow"] = "pin") -> str:
         """Publishes a scenario given as YAML; gives ``name@version``."""
         checked = check(text, file="test.yaml")
@@ -272,31 +301,14 @@ async def environment() -> AsyncIterator[WorkflowEnvironment]:
 
 
 @pytest.fixture
-async def stage(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Stage]:
-    """Workers for all queues, on that server."""
-    channels = Channels(environment)
+async def deserted(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A stage on that server whose workers are yet to start."""
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        content, desk = Content(store), Desk()
-        admissions, renewals = AdmissionActivities(content, store, "Europe/Paris"), Renewals(content, store)
-        client = environment.client
-        journeys = Worker(
-            client,
-            task_queue=JOURNEYS,
-            workflows=[Journey, Enter, UnknownWorkflow],
-            activities=[
-                *(admissions.admit, admissions.identify, admissions.depart, admissions.count, decide),
-                *(GoalActivities(content, store).goal, Amendments(content).amend, renewals.renew, renewals.adopt),
-                *(Recollections(store).recall, Releases(store).release, desk.clear, desk.retune),
-            ],
-            workflow_runner=sandbox(),
-        )
-        senders = [
-            Worker(client, task_queue=channel.queue, activities=[method])
-            for channel, method in (
-                (EMAIL, channels.send_email),
-                (SMS, channels.send_sms),
-                (WEBHOOK, channels.send_webhook),
-            )
-        ]
-        async with journeys, senders[0], senders[1], senders[2]:
-            yield Stage(environment, store, channels, desk)
+        yield Stage(environment, store, Channels(environment), Desk())
+
+
+@pytest.fixture
+async def stage(deserted: Stage) -> AsyncIterator[Stage]:
+    """A stage with workers for all queues."""
+    async with deserted.working():
+        yield deserted
