@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -17,7 +18,6 @@ from scenario.policies.consent import nowhere
 from scenario.policies.draw import CONTROL, HOLDOUT, Holdout, Lot, apart
 from scenario.policies.purpose import MARKETING
 
-_KEY: Final = 300
 _SUMMARY: Final = 200
 _SCHEDULED: Final = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re.ASCII)
 
@@ -142,15 +142,13 @@ def branches(lots: Mapping[str, Lot], workflow_id: str, data: Mapping[str, Any])
         data: From `entry_data`.
     """
     journey = {**data["journey"], "id": workflow_id, "key": journey_root(workflow_id, "", 0, None)["key"]}
-    known = {**{root: value for root, value in data.items() if root not in _LATER}, "journey": journey}
+    known = {**data, "journey": journey}
     found: dict[str, str] = {}
     for name, lot in lots.items():
         unit = lot.unit(known)
-        if unit is None:
-            try:
+        if unit is None and not any(path[0] in _LATER for path in liquid.fields(lot.by)):
+            with suppress(TemplateError):
                 unit = liquid.render_line(lot.by, known)
-            except TemplateError:
-                continue
         if unit:
             found[name] = lot.draw(unit).name
     return found
@@ -165,11 +163,11 @@ def key_of(entry: Entry, scenario: Scenario, data: dict[str, Any]) -> str | None
     if entry.key is not None or scenario.entry.key is None:
         return entry.key
     try:
-        key = liquid.render_line(scenario.entry.key, data).strip()
+        key = liquid.render_line(scenario.entry.key, data)
     except TemplateError as error:
         raise Refused(f"the key of {scenario.scenario} cannot be rendered: {error}") from None
-    if not key or len(key) > _KEY:
-        raise Refused(f"the key of {scenario.scenario} is empty or too long for this entry")
+    if not key:
+        raise Refused(f"the key of {scenario.scenario} is empty for this entry")
     return key
 
 

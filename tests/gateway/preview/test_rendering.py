@@ -115,7 +115,7 @@ def test_an_entry_that_cannot_be_read_is_no_preview(drafted: Drafts) -> None:
     [
         ("if: order.total_price > 20", {"total_price": 5}, "the entry rule of a does not hold: order.total_price > 20"),
         ("if: order.total_price > 20", {"total_price": 50}, None),
-        ('key: "{{ order.currency }}"', {}, "the key of a is empty or too long for this entry"),
+        ('key: "{{ order.currency }}"', {}, "the key of a is empty for this entry"),
     ],
 )
 def test_a_contact_that_would_be_refused_is_shown_all_the_same(
