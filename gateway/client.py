@@ -40,6 +40,7 @@ from gateway.stats.recent import Recent
 from gateway.stats.stats import Stats
 from gateway.telling import Heard, Telling
 from gateway.why.why import Why, why
+from runtime.bounded_calls import bounded
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.keyring import Erased, Keyring
@@ -116,7 +117,7 @@ class ScenarioClient(ManyOperations, Telling):
         async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
             keys = keyring_of(settings, store)
             await check_keys(keys, store)
-            temporal = encrypting(temporal, keys)
+            temporal = bounded(encrypting(temporal, keys))
             client = cls(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
             try:
                 yield client

@@ -26,7 +26,7 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistoryEventFilterType
 from temporalio.client import WorkflowExecution as Found
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from gateway.errors import BadInput
 from gateway.journeys.listing import quoted
@@ -35,6 +35,7 @@ from runtime.encryption.keyring import Keyring
 from runtime.search_attributes import CONTACT_ID
 from runtime.store import Store
 from runtime.store.erasure import Traces
+from runtime.temporal_faults import is_unknown_workflow
 from scenario.entry.entry import journeys_of
 from scenario.entry.values import as_id
 
@@ -229,7 +230,7 @@ async def _described(temporal: Client, name: str, run_id: str | None) -> tuple[F
         )
         events = [event async for event in closing]
     except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
+        if not is_unknown_workflow(error):
             raise
         return None, None
     return run, events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
@@ -240,7 +241,7 @@ async def _terminate(temporal: Client, run: Found) -> bool:
     try:
         await temporal.get_workflow_handle(run.id, run_id=run.run_id).terminate(reason="the contact was erased")
     except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
+        if not is_unknown_workflow(error):
             raise
         return False
     return True
@@ -253,5 +254,5 @@ async def _delete(temporal: Client, run: Found) -> None:
             DeleteWorkflowExecutionRequest(namespace=temporal.namespace, workflow_execution=execution)
         )
     except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:  # it is deleted already
+        if not is_unknown_workflow(error):  # it is deleted already
             raise

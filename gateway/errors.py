@@ -9,7 +9,8 @@ Refusal
 │   ├── MistakenEntry  since the entry itself is wrong
 │   └── UnderWay       since its journey is under way
 ├── NotAccepted     an operation that makes no sense
-│   └── NotAnswered an operation that no worker took
+│   ├── NotAnswered an operation that no worker took
+│   └── JourneyStuck an operation on a journey whose workflow tasks fail
 ├── UnknownJourney  a journey that nobody knows
 ├── UnknownContact  a contact that nobody knows
 ├── UnknownOperation an operation on many journeys that nobody knows
@@ -124,6 +125,10 @@ class NotAccepted(Refusal):
 
 class NotAnswered(NotAccepted):
     """No worker took an operation in time. One that comes later may still carry it out."""
+
+
+class JourneyStuck(NotAccepted):
+    """A journey cannot be asked: its workflow tasks fail until an operator mends the cause."""
 
 
 class UnknownJourney(Refusal):

@@ -40,6 +40,7 @@ from gateway.operations.background import running_operations
 from gateway.outbox import Outbox
 from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
+from runtime.bounded_calls import bounded
 from runtime.callback import Callbacks
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
@@ -163,7 +164,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) or Wrapping.configured(settings)
         store = crew = None
         runtime = await (telemetry or Telemetry(None)).runtime(stack)
-        temporal = await connect(role="gateway", patience=60.0, runtime=runtime)
+        temporal = bounded(await connect(role="gateway", patience=60.0, runtime=runtime))
         if needs_store:
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)

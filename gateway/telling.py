@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from activities.content import Content
 from activities.goal import count
@@ -19,6 +19,7 @@ from gateway.errors import BadInput, UnknownJourney
 from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoredEntry
 from runtime.store.erasure import ERASED
+from runtime.temporal_faults import is_unknown_workflow
 from scenario.steps.host import Event
 
 
@@ -163,7 +164,7 @@ class Telling:
         except Erased:  # a moment ago
             raise BadInput(ERASED) from None
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            if not is_unknown_workflow(error):
                 raise
             # It ended without a departure: it was terminated, say.
             await self.store.depart(entry.workflow_id, entry.run_id, "lost", "its workflow is gone", datetime.now(UTC))

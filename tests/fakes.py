@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Mapping
@@ -9,13 +10,16 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, cast
 
+from google.protobuf.message import Message
 from temporalio import activity
+from temporalio.api.common.v1 import GrpcStatus
 from temporalio.api.failure.v1 import Failure, TimeoutFailureInfo
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import ConnectConfig, RPCError, RPCStatusCode, ServiceClient
 from temporalio.testing import ActivityEnvironment
+from typing_extensions import override
 
 from runtime.store import Attempt
 
@@ -58,6 +62,39 @@ class Version:
     scenario: str = "post-purchase"
     version: int = 3
     plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class RefusingService(ServiceClient):
+    """A Temporal server that refuses each call with one error, or answers none."""
+
+    def __init__(self) -> None:
+        super().__init__(ConnectConfig(target_host="here:1"))
+        self._error: RPCError | None = None
+
+    def refuse(self, status: RPCStatusCode, message: str = "a contact's data", detail: Message | None = None) -> None:
+        """Refuse all calls from now on."""
+        told = GrpcStatus(code=status)
+        if detail is not None:
+            told.details.add().Pack(detail)
+        self._error = RPCError(message, status, told.SerializeToString())
+
+    @property
+    @override
+    def worker_service_client(self) -> Any:
+        return self
+
+    @override
+    def update_rpc_metadata(self, metadata: Mapping[str, str | bytes]) -> None: ...
+
+    @override
+    def update_api_key(self, api_key: str | None) -> None: ...
+
+    @override
+    async def _rpc_call(self, *call: Any, **options: Any) -> Any:
+        if self._error is None:
+            await asyncio.Event().wait()
+        else:
+            raise self._error
 
 
 class Shelf:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -200,6 +199,9 @@ class Operated(BaseModel):
     progress: dict[str, Any]
 
 
+_Found = tuple[list[ListedJourney], bytes | None]
+
+
 class _Place(TypedDict):
     journey: str
     run: str
@@ -268,10 +270,11 @@ async def _under_way(
     client: ScenarioClient, which: dict[str, Any], state: str | None, limit: int, cursor: str | None
 ) -> Listed:
     since = which.pop("since")
-    with _going_on(cursor):
-        found, following = await listing.searched(
-            client.temporal, client.store, **which, state=state, size=limit, after=_token(cursor)
-        )
+
+    async def search(after: bytes | None) -> _Found:
+        return await listing.searched(client.temporal, client.store, **which, state=state, size=limit, after=after)
+
+    found, following = await _search_from(cursor, search)
     fitting = [item for item in found if state in (None, item.state)]
     if since is not None:
         fitting = [item for item in fitting if item.entered_at is not None and item.entered_at >= since]
@@ -279,19 +282,27 @@ async def _under_way(
 
 
 async def _held(client: ScenarioClient, which: Which, limit: int, cursor: str | None) -> Listed:
-    with _going_on(cursor):
-        return _page(*await held_page(client.temporal, client.store, which, size=limit, after=_token(cursor)))
+    async def search(after: bytes | None) -> _Found:
+        return await held_page(client.temporal, client.store, which, size=limit, after=after)
+
+    return _page(*await _search_from(cursor, search))
 
 
-@contextmanager
-def _going_on(cursor: str | None) -> Generator[None]:
-    """Around a search that goes on at a cursor: the server says UNKNOWN of one that is none of its own."""
+async def _search_from(cursor: str | None, search: Callable[[bytes | None], Awaitable[_Found]]) -> _Found:
+    """Search from a cursor. It is wrong if the same search succeeds without it; else the fault is Temporal's.
+
+    Raises:
+        Problem: The cursor is not one that the server gave.
+        RPCError: Temporal cannot search.
+    """
+    after = _token(cursor)
     try:
-        yield
+        return await search(after)
     except RPCError as error:
-        if cursor is not None and error.status is RPCStatusCode.UNKNOWN:
-            raise no_cursor() from None
-        raise
+        if after is None or error.status not in (RPCStatusCode.UNKNOWN, RPCStatusCode.INVALID_ARGUMENT):
+            raise
+    await search(None)
+    raise no_cursor()
 
 
 def _token(cursor: str | None) -> bytes | None:

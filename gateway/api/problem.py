@@ -17,13 +17,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from gateway.errors import (
     BadInput,
     BadOperation,
     Busy,
     JourneyFailed,
+    JourneyStuck,
     MistakenEntry,
     NotAccepted,
     NotAnswered,
@@ -36,10 +37,15 @@ from gateway.errors import (
 )
 from runtime.errors import SetupError
 from runtime.store import StoreError
+from runtime.temporal_faults import fault_of
 
 logger = logging.getLogger(__name__)
 
 MEDIA: Final = "application/problem+json"
+SEND_AGAIN: Final = (
+    "send the same request again after Retry-After, with the same Idempotency-Key if it changes anything"
+)
+"""What a caller can do about a fault that is not theirs."""
 AGAIN: Final = 5
 """Seconds after which it is worth trying again, where nothing more is known."""
 
@@ -169,9 +175,7 @@ def problem_of(error: Exception) -> Problem:
             return Problem("conflict", str(error), journey=error.journey)
         case UnknownJourney() | UnknownContact() | UnknownOperation():
             return Problem("not-found", str(error))
-        case Busy():
-            return again("no-answer", str(error))
-        case NotAnswered():
+        case Busy() | NotAnswered() | JourneyStuck():
             return again("no-answer", str(error))
         case NotAccepted() | NotEntered() | JourneyFailed():
             return Problem("not-accepted", str(error))
@@ -179,21 +183,14 @@ def problem_of(error: Exception) -> Problem:
             return Problem("invalid", str(error))
         case StoreError() | SetupError():
             logger.warning("a request failed: %s", error)
-            return again("unavailable", "the store or a setting is in trouble: see the log of this server")
-        case RPCError():
-            return _of_temporal(error)
+            return again("unavailable", f"this service cannot use its store or a setting now: {SEND_AGAIN}")
+        case RPCError():  # logged where the call was made
+            seconds = fault_of(error, namespace="").retry_after
+            return again("unavailable", f"this service cannot use Temporal now: {SEND_AGAIN}", seconds)
         case HTTPException():
             return _of_http(error)
         case _:
             return Problem("failed", "something went wrong here, and is in the log of this server")
-
-
-def _of_temporal(error: RPCError) -> Problem:
-    # Its own text is not passed on: it may quote what was sent.
-    logger.warning("Temporal refused a call: %s", error.status.name)
-    if error.status is RPCStatusCode.INVALID_ARGUMENT:
-        return Problem("invalid", "Temporal does not take an id or a value of this request: it may be too long")
-    return again("unavailable", f"the Temporal server cannot do it now ({error.status.name}): try again")
 
 
 _OF_HTTP: Final = {

@@ -12,10 +12,11 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from gateway.errors import BadInput
 from runtime.callback import Claim
+from runtime.temporal_faults import is_unknown_workflow
 from scenario.entry.entry import LARGEST_EVENT, is_too_deep, is_too_large
 from scenario.entry.plain_json import unread, unsent
 from scenario.model.scalars import EventName
@@ -158,7 +159,7 @@ async def tell(temporal: Client, claim: Claim, event: Told, identifier: str | No
             handle = temporal.get_workflow_handle(claim.workflow_id, run_id=run)
             await handle.signal("event", message, rpc_timeout=_CALL)
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            if not is_unknown_workflow(error):
                 raise
             continue  # that run has just ended: the journey may go on in another
         return True
@@ -181,7 +182,7 @@ async def _run(temporal: Client, claim: Claim) -> str | None:
             timeout=_CALL,
         )
     except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
+        if not is_unknown_workflow(error):
             raise
         return None
     info = described.workflow_execution_info

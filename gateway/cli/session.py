@@ -33,6 +33,7 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
     from temporalio.service import RPCError
 
     from gateway.client import ScenarioClient
+    from runtime.bounded_calls import bounded
     from runtime.connection import connect
     from runtime.encryption.codec import encrypting
     from runtime.encryption.opening import check_keys, keyring_of
@@ -47,7 +48,7 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
         async with stored(migrate=False) as store:
             keys = keyring_of(settings, store)
             await check_keys(keys, store)
-            temporal = encrypting(temporal, keys)
+            temporal = bounded(encrypting(temporal, keys))
             try:
                 yield ScenarioClient(temporal, store, settings.platform_timezone, policies=settings.policies)
             except RPCError as error:
@@ -104,26 +105,8 @@ def quieten() -> None:
 
 def worded(error: RPCError, namespace: str) -> SetupError:
     """An error of Temporal's as one of ours. Its own text is not passed on: it may quote what was sent."""
-    from temporalio.service import RPCStatusCode
-
-    from runtime import search_attributes
     from runtime.errors import AttributesMissing, ConnectionFailed
+    from runtime.temporal_faults import fault_of
 
-    match error.status:
-        case RPCStatusCode.UNAVAILABLE | RPCStatusCode.DEADLINE_EXCEEDED | RPCStatusCode.CANCELLED:
-            return ConnectionFailed("the Temporal server went away: check that it is running, and try again")
-        case RPCStatusCode.PERMISSION_DENIED | RPCStatusCode.UNAUTHENTICATED:
-            return ConnectionFailed(
-                "the Temporal server does not let you do this: check TEMPORAL_API_KEY or the client certificate"
-            )
-        case RPCStatusCode.RESOURCE_EXHAUSTED:
-            return ConnectionFailed("the Temporal server has too much to do: try again in a moment")
-        case RPCStatusCode.INVALID_ARGUMENT if "search attribute" in error.message.lower():
-            return AttributesMissing(
-                f"namespace {namespace} lacks the search attributes of journeys: start a worker, or register them with "
-                f"`{search_attributes.command(namespace)}`"
-            )
-        case _:
-            return ConnectionFailed(
-                f"the Temporal server refused the call ({error.status.name}): run with SCENARIO_DEBUG=1 for more"
-            )
+    fault = fault_of(error, namespace)
+    return (AttributesMissing if fault.lacks_attributes else ConnectionFailed)(fault.advice)

@@ -13,9 +13,10 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from activities.failures import Failure, failure_of
+from runtime.temporal_faults import is_unknown_workflow
 from scenario.plan.retry import RetryPolicy
 
 
@@ -62,8 +63,7 @@ async def describe(
             DescribeWorkflowExecutionRequest(namespace=temporal.namespace, execution=execution), retry=True
         )
     except RPCError as error:
-        # An id or a run id of a shape that the server does not take is nobody's either.
-        if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+        if not is_unknown_workflow(error):
             raise
         return None
 

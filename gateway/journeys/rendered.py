@@ -10,13 +10,14 @@ from typing import Any
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from activities.interface import CHANNELS, Delivery
 from gateway.errors import BadInput
 from gateway.journeys.view import JourneyView
 from gateway.preview.rendering import Nothing, Problem, Result, Workshop
 from runtime.store import Store
+from runtime.temporal_faults import is_unknown_workflow
 from scenario.model.document import load
 from scenario.plan.compile import named_steps
 from scenario.source.findings import listed, near
@@ -134,7 +135,7 @@ async def _events(temporal: Client, view: JourneyView) -> AsyncIterator[HistoryE
                         yield event
                     following = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
             except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
+                if not is_unknown_workflow(error):
                     raise
             run = following
 

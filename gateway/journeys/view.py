@@ -18,14 +18,16 @@ from temporalio.client import (
     WorkflowQueryFailedError,
 )
 from temporalio.converter import decode_typed_search_attributes
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from gateway.entries import why_failed
 from gateway.errors import UnknownJourney
+from gateway.journeys.identifier import check_identifier
 from gateway.journeys.pending_activities import Pending, describe, pending
 from runtime.encryption.keyring import Erased, UnknownKey
 from runtime.search_attributes import JOURNEY_STATE, LAST_HELD, STEP_ID
 from runtime.store import Attempt, Store, StoredEntry
+from runtime.temporal_faults import NO_WORKER, is_unknown_workflow
 from scenario.plan.plan import Plan, load_plan
 from scenario.policies.draw import WITHHELD
 
@@ -79,6 +81,7 @@ async def view(temporal: Client, store: Store, journey: str, run_id: str | None)
     Without a run it is the newest that shows something: the running one, else the one that was admitted last. A later
     run that was refused says nothing about the journey that a person asks for.
     """
+    check_identifier(journey, run_id)
     entry = await store.entry(journey, run_id)
     described = await describe(temporal, journey, run_id)
     if described is not None and entry is not None and run_id is None:
@@ -168,9 +171,9 @@ async def progress_of(handle: WorkflowHandle[Any, Any]) -> dict[str, Any] | None
         async with asyncio.timeout(QUERY.total_seconds() + 1):
             return await handle.query("progress", result_type=dict, rpc_timeout=QUERY)
     except RPCError as error:
-        if error.status is RPCStatusCode.UNAVAILABLE:
-            raise
-        return None
+        if error.status in NO_WORKER or is_unknown_workflow(error):
+            return None
+        raise
     except (WorkflowQueryFailedError, TimeoutError):  # its code cannot answer: a replay that fails, say
         return None
 
@@ -204,7 +207,7 @@ async def _last_run(temporal: Client, journey: str, run_id: str) -> str:
             ):
                 following = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            if not is_unknown_workflow(error):
                 raise
         if not following:
             return run_id

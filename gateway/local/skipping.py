@@ -19,7 +19,9 @@ from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequest
 from temporalio.client import Client
 from temporalio.exceptions import TemporalError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
+
+from runtime.temporal_faults import is_unknown_workflow
 
 LONG: Final = timedelta(seconds=10)
 """A wait that is shorter takes its time."""
@@ -52,7 +54,7 @@ async def skip_time(temporal: Client, journey: str, span: timedelta | None = Non
     try:
         await temporal.workflow_service.update_workflow_execution_options(request)
     except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
+        if not is_unknown_workflow(error):
             raise
 
 

@@ -15,18 +15,6 @@ from runtime.store import Store
 
 _ENDING: Final = 3.0
 """Seconds that journeys have to answer which were asked when the operation, or its gateway, was stopped."""
-# What the server says to a single journey's request, and to all others like it as long as that lasts.
-_PASSING: Final = frozenset(
-    {
-        RPCStatusCode.UNAVAILABLE,
-        RPCStatusCode.RESOURCE_EXHAUSTED,
-        RPCStatusCode.DEADLINE_EXCEEDED,
-        RPCStatusCode.CANCELLED,
-        RPCStatusCode.ABORTED,
-        RPCStatusCode.UNKNOWN,
-        RPCStatusCode.INTERNAL,
-    }
-)
 
 
 class Asking:
@@ -75,11 +63,11 @@ class Asking:
             raise
         except RPCError as error:
             why = f"the server did not take it ({error.status.name})"
-            if error.status in _PASSING:
-                await self._note(target, None, why)
-                raise NotAnswered(target.id, why) from None
-            await self._note(target, "refused", why)
-            raise NotAccepted(target.id, why) from None
+            if error.status is RPCStatusCode.FAILED_PRECONDITION:  # of this journey: it takes no more updates, say
+                await self._note(target, "refused", why)
+                raise NotAccepted(target.id, why) from None
+            await self._note(target, None, why)
+            raise NotAnswered(target.id, why) from None
         await self._note(target, "accepted", None)
 
     async def _note(self, target: JourneyTarget, outcome: str | None, reason: str | None) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from gateway.errors import NotAccepted, UnknownOperation
 from gateway.operations.batch import RATE
@@ -26,6 +26,7 @@ from gateway.operations.request import BadOperation, RequestedOperation, check_r
 from gateway.operations.search import Which
 from gateway.operations.verbs import Verb
 from runtime.store import OperationItem, StoredOperation
+from runtime.temporal_faults import is_unknown_workflow
 from workflows.operation import QUEUE, STOP, WORKFLOW, OperationState
 
 logger = logging.getLogger(__name__)
@@ -197,7 +198,7 @@ class ManyOperations(Operations):
             try:
                 await handle.signal(STOP, {"operator": operator, "reason": reason})
             except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
+                if not is_unknown_workflow(error):
                     raise
                 await self._settled(stored)
                 stored = await self._stored(identifier)
@@ -216,7 +217,7 @@ class ManyOperations(Operations):
         try:
             described = await self.temporal.get_workflow_handle(_workflow(stored.id)).describe()
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            if not is_unknown_workflow(error):
                 raise
             if datetime.now(UTC) - stored.created_at < _STARTING:
                 return False

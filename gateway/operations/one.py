@@ -11,8 +11,9 @@ from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateR
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.errors import NotAccepted, NotAnswered
+from gateway.errors import JourneyStuck, NotAccepted, NotAnswered
 from gateway.journeys import view
+from gateway.journeys.identifier import check_identifier
 from gateway.journeys.listing import ListedJourney
 from gateway.operations import retry_policy, search
 from gateway.operations.batch import RATE, Batch, JourneyTarget
@@ -23,9 +24,10 @@ from gateway.operations.search import EVERY, Which
 from gateway.operations.verbs import NOT_HELD, Verb
 from runtime.encryption.keyring import Erased
 from runtime.store import Store
+from runtime.temporal_faults import is_unknown_workflow
 
-ANSWER: Final = 10.0
-"""Seconds that a worker may take to answer an operator."""
+ANSWER: Final = 8.0
+"""Seconds that a worker may take to answer an operator. Engines wait ten seconds for an answer."""
 
 
 class Operations:
@@ -281,6 +283,7 @@ class Operations:
         more: Mapping[str, Any] | None = None,
         update_id: str | None = None,
     ) -> dict[str, Any]:
+        check_identifier(journey)
         handle = self.temporal.get_workflow_handle(journey)
         given = {key: value for key, value in (more or {}).items() if value is not None}
         argument = {"operator": operator, "reason": reason, **given}
@@ -307,15 +310,10 @@ class Operations:
         except RPCError as error:
             if error.status is RPCStatusCode.FAILED_PRECONDITION and "failed state" in error.message:
                 why = "it cannot be asked, since its workflow tasks fail: the workers' log says why"
-                raise NotAccepted(journey, why) from None
-            # What cannot be an id is nobody's either.
-            if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+                raise JourneyStuck(journey, why) from None
+            if not is_unknown_workflow(error):
                 raise
-            refused = error
-        # Says so where there is none.
         seen = await view.view(self.temporal, self.store, journey, None)
-        if refused.status is RPCStatusCode.INVALID_ARGUMENT:
-            raise refused
         raise NotAccepted(journey, f"the journey is over ({(seen.result or {}).get('outcome', seen.status)})")
 
 

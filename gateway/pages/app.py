@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any, Final
@@ -18,7 +19,7 @@ from activities.webhook.destinations.watch import DestinationsFile
 from gateway.api.authentication import Keys
 from gateway.api.bounds import Bounds
 from gateway.api.failsafe import Failsafe
-from gateway.api.problem import TITLES, Problem, problem_of
+from gateway.api.problem import TITLES, Problem, again, problem_of
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
@@ -46,6 +47,9 @@ from gateway.pages.shelf import Shelf
 from gateway.pages.sign_in import Door
 from runtime.errors import SetupError
 from runtime.store import StoreError
+from runtime.temporal_faults import fault_of
+
+logger = logging.getLogger(__name__)
 
 _PAGES: Final = (
     *(assets, sign_in, scenarios, scenario, contact, journeys, journey),
@@ -113,6 +117,12 @@ async def _sign_in_first(request: Request, _error: Exception) -> Response:
 async def _tell(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and not isinstance(error, Problem) and error.status_code in _OF_HTTP:
         error = Problem(*_OF_HTTP[error.status_code], headers=error.headers)
+    elif isinstance(error, RPCError):
+        fault = fault_of(error, request.app.state.client.temporal.namespace)
+        error = again("unavailable", fault.advice, fault.retry_after)
+    elif isinstance(error, StoreError | SetupError):
+        logger.warning("a page failed: %s", error)
+        error = again("unavailable", "the store or a setting cannot be used now: try again in a moment")
     return _page_of(problem_of(error), getattr(request.state, "page", None), _back(request))
 
 

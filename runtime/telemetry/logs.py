@@ -51,7 +51,13 @@ _CONTEXT: Final = {
 }
 _TEMPORAL: Final = frozenset({"temporal_workflow", "temporal_activity", "temporal_log"})
 _USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-_REPEATING: Final = (("temporalio.core", "gRPC call "), ("gateway.api.problem", ""))  # loggers, and how lines begin
+# Loggers, and how lines begin.
+_REPEATING: Final = (
+    ("temporalio.core", "gRPC call "),
+    ("gateway.api.problem", ""),
+    ("gateway.pages.app", ""),
+    ("runtime.bounded_calls", ""),
+)
 _NUMBER: Final = re.compile(r"[0-9a-f-]*\d[0-9a-f-]*")  # runs' ids, too
 _MOST: Final = 100  # different lines that are remembered
 # Loggers that write addresses, URLs, peers, headers with a key in them or, at DEBUG, what activities return, which may

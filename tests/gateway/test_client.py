@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -33,6 +33,7 @@ from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import AdmissionRequest, Store, StoreMissing, StoreOutdated
+from tests.fakes import RefusingService
 from tests.workflows.conftest import Stage, failing
 
 WAITS = """
@@ -377,7 +378,7 @@ async def test_the_store_is_made_by_a_client_only_where_that_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def connect(**_: Any) -> Client:
-        return cast("Client", None)  # none of what follows asks Temporal
+        return Client(RefusingService())  # none of what follows asks Temporal
 
     monkeypatch.setattr("gateway.client.connect", connect)
     file = tmp_path / "made" / "store.db"
@@ -404,7 +405,7 @@ async def test_a_client_without_the_keys_sends_nothing_in_clear(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def connect(**_: Any) -> Client:
-        return cast("Client", None)
+        return Client(RefusingService())
 
     monkeypatch.setattr("gateway.client.connect", connect)
     settings = Settings.model_validate({"store": f"sqlite:///{tmp_path}/store.db"})
@@ -418,7 +419,7 @@ async def test_a_client_checks_what_it_publishes_against_the_workers_destination
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def connect(**_: Any) -> Client:
-        return cast("Client", None)  # none of what follows asks Temporal
+        return Client(RefusingService())  # none of what follows asks Temporal
 
     monkeypatch.setattr("gateway.client.connect", connect)
     scenario, file = tmp_path / "scenario.yaml", tmp_path / "destinations.yaml"

@@ -27,6 +27,7 @@ from runtime.process.http_server import HttpServer
 from runtime.process.workers import Workers, running
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
+from tests.fakes import RefusingService
 
 
 def no_temporal() -> Client:
@@ -143,7 +144,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Queue:
     """A Temporal server that is there, and knows nothing: nor would it be polled."""
 
     async def connect(**_: Any) -> Client:
-        return no_temporal()
+        return Client(RefusingService())
 
     queue = Queue()
 

@@ -39,13 +39,14 @@ async def test_of_very_many_attempts_the_newest_are_seen_and_that_there_are_more
 
 
 async def test_each_journey_of_one_id_is_seen_with_its_own_deliveries(store: Store, temporal: Client) -> None:
-    for nth, run in enumerate(("r1", "r2", "r3")):
+    runs = [f"0000000{nth}-0000-0000-0000-000000000000" for nth in range(3)]
+    for nth, run in enumerate(runs):
         begin = START + timedelta(days=nth)
         await store.admit(AdmissionRequest("a", 3, "7", "K1", "a/7/K1", run, "always", begin, "order"))
         await store.depart("a/7/K1", run, "finished", None, begin + timedelta(hours=1))
         # The last one comes after the end: of a reset.
         moments = (begin, begin + timedelta(hours=2))
         await store.record([attempt("hook", n, run_id=run, started_at=at) for n, at in enumerate(moments, 1)])
-    for run in ("r1", "r2", "r3", None):
+    for run in (*runs, None):
         seen = await view(temporal, store, "a/7/K1", run)
-        assert [item.run_id for item in seen.attempts] == [run or "r3"] * 2
+        assert [item.run_id for item in seen.attempts] == [run or runs[-1]] * 2

@@ -34,6 +34,7 @@ async def test_each_answer_is_on_record_and_silence_is_none(store: Store) -> Non
         "a/3": NotAnswered("a/3", "no worker answered"),
         "a/4": RPCError("busy", RPCStatusCode.RESOURCE_EXHAUSTED, b""),
         "a/5": RPCError("too many updates", RPCStatusCode.FAILED_PRECONDITION, b""),
+        "a/6": RPCError("you may not", RPCStatusCode.PERMISSION_DENIED, b""),
     }
 
     async def send(target: JourneyTarget) -> None:
@@ -41,9 +42,9 @@ async def test_each_answer_is_on_record_and_silence_is_none(store: Store) -> Non
             raise error
 
     asking = Asking(store, "op1", send)
-    tally = await Batch(asking.ask, rate=10_000).run(await prepared(store, 6))
+    tally = await Batch(asking.ask, rate=10_000).run(await prepared(store, 7))
     await asking.end()
-    assert (asking.asked, asking.answered, tally.left) == (6, 4, 0)
+    assert (asking.asked, asking.answered, tally.left) == (7, 4, 0)
     assert {(item.workflow_id, item.outcome, item.reason) for item in await store.items("op1")} == {
         ("a/0", "accepted", None),
         ("a/1", "refused", "the journey is over"),
@@ -51,8 +52,9 @@ async def test_each_answer_is_on_record_and_silence_is_none(store: Store) -> Non
         ("a/3", None, "no worker answered"),
         ("a/4", None, "the server did not take it (RESOURCE_EXHAUSTED)"),
         ("a/5", "refused", "the server did not take it (FAILED_PRECONDITION)"),
+        ("a/6", None, "the server did not take it (PERMISSION_DENIED)"),
     }
-    assert await store.item_counts(["op1"]) == {"op1": {"accepted": 1, "refused": 3, "unanswered": 2}}
+    assert await store.item_counts(["op1"]) == {"op1": {"accepted": 1, "refused": 3, "unanswered": 3}}
 
 
 async def test_who_was_asked_when_it_was_interrupted_may_still_answer(

@@ -1,0 +1,114 @@
+"""Whatever Temporal refuses is answered 503, for every route that asks it: requests are checked before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from google.protobuf.message import Message
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
+from temporalio.client import Client
+from temporalio.service import RPCStatusCode
+
+from gateway.publishing import publish
+from runtime.bounded_calls import bounded
+from runtime.store import AdmissionRequest, Store
+from tests.fakes import RefusingService
+from tests.gateway.api.doors import Door, opened
+
+ENTRY: Final = {"scenario": "hello", "contact": {"id": 8}, "trigger": {"type": "order", "order": {"external_id": "A"}}}
+EVENT: Final = {"contact": "7", "name": "order.delivered"}
+REASON: Final = {"reason": "the receiver is back"}
+ROUTES: Final[dict[str, dict[str, Any]]] = {
+    "POST /entries": {"json": ENTRY},
+    "POST /events": {"json": EVENT},
+    "PATCH /contacts/7": {"json": {"language": "fr"}},
+    "GET /journeys": {},
+    "GET /journeys?state=held": {},
+    "GET /journeys?state=waiting": {},
+    "GET /journeys/hello/7": {},
+    "POST /journeys/hello/7/pause": {"json": REASON},
+    "POST /operations": {"json": {**REASON, "operation": "pause", "which": {"scenario": "hello"}}},
+    "GET /contacts/7/why": {},
+}
+FAULTS: Final[Mapping[str, tuple[RPCStatusCode, Message | None]]] = {
+    status.name: (status, None)
+    for status in RPCStatusCode
+    # UNIMPLEMENTED: a server without search is not asked to search.
+    if status not in (RPCStatusCode.OK, RPCStatusCode.NOT_FOUND, RPCStatusCode.ALREADY_EXISTS)
+} | {"the namespace is missing": (RPCStatusCode.NOT_FOUND, NamespaceNotFoundFailure())}
+SAID: Final = (
+    "this service cannot use Temporal now: send the same request again after Retry-After, with the same "
+    "Idempotency-Key if it changes anything"
+)
+
+
+@pytest.fixture
+def service() -> RefusingService:
+    return RefusingService()
+
+
+@pytest.fixture
+async def door(store: Store, service: RefusingService, tmp_path: Path) -> AsyncIterator[Door]:
+    file = tmp_path / "hello.yaml"
+    file.write_text("scenario: hello\ntrigger: order\nsteps:\n  - sms: hello\n    text: Hello\n", "utf-8")
+    await publish(file, store)
+    now = datetime.now(UTC)
+    await store.admit(AdmissionRequest("hello", 1, "7", None, "hello/7", "run", "never", now))
+    async with opened(store, bounded(Client(service), longest=0.05)) as door:
+        yield door
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_no_fault_of_temporal_is_the_callers(
+    door: Door, service: RefusingService, route: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    method, path = route.split()
+    for name, (status, detail) in FAULTS.items():
+        if status is RPCStatusCode.UNIMPLEMENTED and method == "GET":
+            continue
+        service.refuse(status, detail=detail)
+        answer = await door.http.request(method, f"/v1{path}", **ROUTES[route])
+        assert answer.status_code == 503, f"{name}: {answer.text}"
+        assert int(answer.headers["retry-after"]) > 0, name
+        assert answer.json()["code"] in ("unavailable", "no-answer"), name
+    assert "a contact's data" not in caplog.text
+
+
+async def test_an_item_of_a_batch_is_answered_likewise(door: Door, service: RefusingService) -> None:
+    service.refuse(RPCStatusCode.INVALID_ARGUMENT)
+    for path, item in (("/entries/batch", ENTRY), ("/events/batch", EVENT)):
+        told = await door.call("POST", path, json=[item])
+        assert [(one["status"], one["problem"]["detail"]) for one in told["results"]] == [(503, SAID)]
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if "pause" not in route])
+async def test_a_server_that_never_answers_is_not_waited_for(door: Door, route: str) -> None:
+    method, path = route.split()
+    async with asyncio.timeout(5):
+        problem = await door.call(method, path, status=503, **ROUTES[route])
+    assert problem["detail"] == SAID
+
+
+async def test_an_operation_that_is_not_answered_ends_in_time(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.operations.one.ANSWER", 0.05)
+    problem = await door.call("POST", "/journeys/hello/7/pause", status=503, json=REASON)
+    assert problem["code"] == "no-answer"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/journeys/hello/7?run=1", "/journeys/hello/7%00", f"/journeys/hello/{'é' * 500}"],
+    ids=["a run id that is none", "a control character", "more than 1,000 bytes"],
+)
+async def test_an_id_that_no_workflow_can_have_is_not_asked_for(
+    door: Door, service: RefusingService, path: str
+) -> None:
+    service.refuse(RPCStatusCode.INVALID_ARGUMENT)
+    assert (await door.call("GET", path, status=404))["code"] == "not-found"
+    if "run=" not in path:
+        await door.call("POST", f"{path}/pause", status=404, json=REASON)
