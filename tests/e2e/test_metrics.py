@@ -25,7 +25,7 @@ from runtime.store import Store
 from runtime.telemetry import metrics, polling
 from tests.e2e.conftest import ROOT, SENDER, Stands, environment, publish, sealing
 
-MARKS = ("zoe.obrien@example.org", "Zo3-P4YL0AD", "3028687", "CGX0094", "hidden-in-a-path")
+MARKS = ("zoe.measured@example.org", "Zo3-M34SUR3D", "3028687", "CGX0094", "hidden-in-a-path")
 MEASURED = """
 scenario: measured
 trigger: order
@@ -74,7 +74,7 @@ def value(series: Series, name: str, **labels: str) -> float:
 
 
 def order(price: float) -> dict[str, Any]:
-    contact = {"id": "3028687", "firstname": "Zo3-P4YL0AD", "email": "zoe.obrien@example.org"}
+    contact = {"id": "3028687", "firstname": "Zo3-M34SUR3D", "email": "zoe.measured@example.org"}
     given = {"external_id": f"CGX0094-{price}", "total_price": price}
     return {"scenario": "measured", "contact": contact, "trigger": {"type": "order", "order": given}}
 
