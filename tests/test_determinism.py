@@ -16,11 +16,12 @@ MODULES = (
     *("concurrent", "contextvars", "multiprocessing", "os", "random", "secrets", "selectors", "signal", "socket"),
     *("subprocess", "tempfile", "threading", "time", "uuid"),
 )
-READS = {
-    *("datetime.now", "datetime.today", "datetime.utcnow", "date.today"),
-    *("asyncio.as_completed", "asyncio.timeout", "asyncio.timeout_at", "asyncio.to_thread", "asyncio.wait"),
-    "asyncio.wait_for",  # schedules otherwise in each version of Python
-}
+READS = {"datetime.now", "datetime.today", "datetime.utcnow", "date.today"}
+STEADY = {"asyncio.CancelledError", "asyncio.Task", "asyncio.create_task", "asyncio.current_task"}
+"""The parts of asyncio that schedule alike on Python 3.11, 3.12 and 3.13. Others were rewritten in between: `wait_for`,
+`timeout`, `gather`, `as_completed`, `TaskGroup`."""
+LIMITED = {"wait_condition", "wait", "as_completed"}
+"""Functions of `temporalio.workflow` that with a timeout are `asyncio.wait_for`: `workflows.waiting` replaces them."""
 CALLS = {"hash", "input", "open", "print"}
 SET_TYPES = {"AbstractSet", "Set", "frozenset", "set"}
 SET_METHODS = {"difference", "intersection", "symmetric_difference", "union"}
@@ -29,7 +30,7 @@ INSENSITIVE = {"all", "any", "frozenset", "len", "max", "min", "set", "sorted", 
 
 ALLOWED = {
     "scenario/liquid/engine/limits.py": ["time"],  # the time limit of rendering, which only activities do
-    "runtime/search_attributes.py": ["asyncio.timeout"],  # registers them when a process starts
+    "runtime/search_attributes.py": ["asyncio.timeout", "asyncio.sleep"],  # registers them when a process starts
     "scenario/liquid/engine/cache.py": ["threading"],  # one for all threads, of parsed templates
     "scenario/responses/validation.py": ["threading"],  # what a check of a response may still cost: activities only
 }
@@ -53,11 +54,15 @@ def loaded() -> list[Path]:
 
 def chance(code: ast.AST) -> Iterator[str]:
     """Yield the imports, attributes and calls that answer otherwise in a replay."""
-    yield from (module for module in imports(code) if inside(module, MODULES))
+    yield from (module for module in imports(code) if inside(module, MODULES) or module.startswith("asyncio."))
     for node in ast.walk(code):
         match node:
             case ast.Attribute() if (text := ast.unparse(node)) in READS or text.removeprefix("dt.") in READS:
                 yield text
+            case ast.Attribute(value=ast.Name(id="asyncio")) if (text := ast.unparse(node)) not in STEADY:
+                yield text
+            case ast.Call(func=ast.Attribute(attr=called), keywords=named) if called in LIMITED:
+                yield from (f"{called}(timeout)" for keyword in named if keyword.arg == "timeout")
             case ast.Call(func=ast.Name(id=called)) if called in CALLS:
                 yield called
             case ast.Global(names=names):
@@ -179,6 +184,12 @@ def test_all_of_what_workflow_code_loads_is_read() -> None:
         ("at = dt.datetime.utcnow()", ["dt.datetime.utcnow"]),
         ("at = workflow.now()", []),
         ("await asyncio.wait_for(x, 1)", ["asyncio.wait_for"]),
+        ("async with asyncio.TaskGroup() as group: ...", ["asyncio.TaskGroup"]),
+        ("from asyncio import timeout", ["asyncio.timeout"]),
+        ("task = asyncio.create_task(f())", []),
+        ("await workflow.wait_condition(f, timeout=limit)", ["wait_condition(timeout)"]),
+        ("await workflow.wait_condition(f)", []),
+        ("await workflow.wait(tasks, timeout=1)", ["wait(timeout)"]),
         ("await workflow.wait(tasks)", []),
         ("bucket = hash(contact) % 100", ["hash"]),
         ("def f():\n    global SEEN", ["global SEEN"]),

@@ -16,6 +16,7 @@ from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from scenario.entry.entry import is_entry, is_too_deep, parse_entry
 from workflows.limits import TOO_MANY_PARTS, has_too_many_parts
 from workflows.local_activities import answer_to
+from workflows.waiting import wait
 
 _SETTLE: Final = timedelta(seconds=5)
 """How long a refusal of the journey is waited for. Where no worker says so in time, the journey's own result does."""
@@ -82,11 +83,10 @@ async def _settle(journey: ChildWorkflowHandle[Any, Any]) -> None:
     Raises:
         ApplicationError: It was, or did.
     """
-    try:
-        await workflow.wait_condition(journey.done, timeout=_SETTLE, timeout_summary="a refusal would come by then")
-        result: Any = await journey
-    except TimeoutError:
+    if not await wait(journey.done, _SETTLE, "a refusal would come by then"):
         return
+    try:
+        result: Any = await journey
     except ChildWorkflowError:
         raise _failure(f"the journey {journey.id} failed: see there") from None
     if result["outcome"] == "refused":

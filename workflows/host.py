@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from temporalio import workflow
@@ -22,6 +22,7 @@ from workflows import visibility
 from workflows.local_activities import answer_to
 from workflows.records import Migration
 from workflows.state import LONGEST_REASON, Event, Held, State, StepRecord
+from workflows.waiting import wait
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -66,6 +67,8 @@ class StepHost:
         self._zone: tzinfo = zone_of()
         self._leaving: Leave | None = None
         self._unnoted: list[tuple[str, str, str]] = []
+        self._arrived: list[Event] = []
+        self._dealing = False
 
     @property
     def zone(self) -> tzinfo:
@@ -244,12 +247,12 @@ class StepHost:
         """Waits until a moment (None: forever), or until `wake` or a needed continue-as-new; tells whether it woke."""
         self.stop_if_interrupted()
         self.show()
-        timeout = None if until is None else max(until - workflow.now(), timedelta(0))
-        try:
-            await workflow.wait_condition(lambda: wake() or self.must_continue, timeout=timeout, timeout_summary=what)
-        except TimeoutError:
-            return False
-        return True
+        limit = None if until is None else until - workflow.now()
+        woke = await wait(lambda: wake() or self.must_continue, limit, what)
+        # An event that came before the end of the wait counts, whichever task of the journey resumes first.
+        if not self.taken_in:
+            await workflow.wait_condition(lambda: self.taken_in)
+        return woke
 
     def record(
         self,
@@ -358,6 +361,11 @@ class StepHost:
         """
         if self.interrupted:
             raise asyncio.CancelledError
+
+    @property
+    def taken_in(self) -> bool:
+        """Whether every event that came has been dealt with."""
+        return not self._arrived and not self._dealing
 
     @property
     def leaving(self) -> bool:

@@ -37,8 +37,6 @@ class SignalHandlers(StepHost):
 
     def __init__(self) -> None:
         super().__init__()
-        self._arrived: list[Event] = []
-        self._dealing = False
         self._taking = False
         self._signals = 0
         self.patches: list[dict[str, Any]] = []
@@ -63,11 +61,6 @@ class SignalHandlers(StepHost):
         self._signals += 1
         if self._signals == MOST_SIGNALS:
             self.full = True
-
-    @property
-    def taken_in(self) -> bool:
-        """Whether every event that came has been dealt with."""
-        return not self._arrived and not self._dealing
 
     async def take_in(self) -> None:
         """Deals with events as they come, for as long as the journey runs; an error is the journey's own."""

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import socket
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 from unittest.mock import patch
 
 from temporalio.client import (
@@ -34,7 +32,9 @@ from activities.open_attempt import OpenAttempt
 from activities.permission import Held, NotYet, Permission
 from gateway.client import Which
 from gateway.local.stack import LocalStack, local
-from runtime.local.devserver import DYNAMIC_CONFIG
+from runtime.local.devserver import DYNAMIC_CONFIG, DevServer
+from tests.replay.bursts import BURSTS, file_of, write
+from tests.replay.bursts import record as record_bursts
 from workflows.limits import MOST_PARTS
 
 FOLDER: Final = Path(__file__).with_name("histories")
@@ -90,14 +90,9 @@ Handle = WorkflowHandle[Any, dict[str, Any]]
 class Recorder:
     """Starts journeys and writes their histories."""
 
-    def __init__(self, place: LocalStack, wanted: list[str]) -> None:
+    def __init__(self, place: LocalStack) -> None:
         self.place = place
-        self._wanted = wanted
         self._number = 0
-
-    def lacks(self, name: str) -> bool:
-        """Whether this history is wanted and not there."""
-        return (not self._wanted or name in self._wanted) and not _path(name).exists()
 
     async def start(
         self, name: str, steps: list[str], trigger: dict[str, Any] | None = None, more: str = "", **fields: Any
@@ -158,9 +153,7 @@ class Recorder:
             # Some are to fail, and some have gone on in another run.
             with contextlib.suppress(WorkflowFailureError, WorkflowContinuedAsNewError):
                 await handle.result(follow_runs=False)
-        history = json.loads((await handle.fetch_history()).to_json())
-        text = json.dumps(_anonymous(history), ensure_ascii=False, indent=1)
-        await asyncio.to_thread(_path(name).write_text, text + "\n", "utf-8")
+        write(_path(name), await handle.fetch_history())
 
 
 async def linear(recorder: Recorder) -> None:
@@ -670,26 +663,26 @@ def _path(name: str) -> Path:
     return FOLDER / f"{name}.json"
 
 
-def _anonymous(value: Any) -> Any:
-    """The history without stack traces and without the machine's name, which is in identities and sticky queues."""
-    if isinstance(value, dict):
-        items = cast("dict[str, Any]", value).items()
-        return {name: _anonymous(item) for name, item in items if name != "stackTrace"}
-    if isinstance(value, list):
-        return [_anonymous(item) for item in cast("list[Any]", value)]
-    return value.replace(socket.gethostname(), "recorder") if isinstance(value, str) else value
+def _lacks(name: str, wanted: list[str]) -> bool:
+    """Whether this history is wanted and not there."""
+    return (not wanted or name in wanted) and not _path(name).exists()
 
 
 async def record(wanted: list[str]) -> None:
     """Records what is wanted (everything by default) and not there."""
-    if unheard := set(wanted) - RECORDINGS.keys():
-        raise SystemExit(f"there is no recording {', '.join(sorted(unheard))}: there are {', '.join(RECORDINGS)}")
-    DYNAMIC_CONFIG["limit.historyCount.suggestContinueAsNew"] = SUGGEST
+    known = {*RECORDINGS, *map(file_of, BURSTS)}
+    if unheard := set(wanted) - known:
+        raise SystemExit(f"there is no recording {', '.join(sorted(unheard))}: there are {', '.join(sorted(known))}")
     with tempfile.TemporaryDirectory() as folder:
+        lacked = [name for name in BURSTS if _lacks(file_of(name), wanted)]
+        if lacked:
+            async with DevServer(Path(folder) / "bursts") as server:
+                await record_bursts(server.address, FOLDER, lacked)
+        DYNAMIC_CONFIG["limit.historyCount.suggestContinueAsNew"] = SUGGEST
         async with local(Path(folder), fail=BAD) as place:
-            recorder = Recorder(place, wanted)
+            recorder = Recorder(place)
             for name, make in RECORDINGS.items():
-                if recorder.lacks(name):
+                if _lacks(name, wanted):
                     await make(recorder)
                     sys.stdout.write(f"{name}\n")
                 else:

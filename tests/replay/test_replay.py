@@ -23,6 +23,7 @@ from runtime.telemetry.trace_ids import JourneyIds
 from runtime.telemetry.tracing import JourneyTracing
 from scenario.errors import ScenarioError
 from scenario.steps.registry import KINDS
+from tests.replay.bursts import BURSTS, file_of
 from tests.replay.record import FOLDER, RECORDINGS
 from tests.sandbox import sandbox
 from workflows.enter import Enter
@@ -95,8 +96,40 @@ async def test_no_journey_builds_a_schema(name: str, monkeypatch: pytest.MonkeyP
 
 
 def test_every_recording_and_every_step_kind_has_a_history() -> None:
-    assert {path.stem for path in HISTORIES} >= RECORDINGS.keys()
+    assert {path.stem for path in HISTORIES} >= RECORDINGS.keys() | set(map(file_of, BURSTS))
     assert {kind for path in HISTORIES for kind in kinds_of(read(path))} == kinds_of_plans()
+
+
+def most_in_one_task(history: WorkflowHistory) -> int:
+    """How many messages, timers and results reached a journey in one workflow task, at most."""
+    counts, arrived = [0], 0
+    for event in history.events:
+        match event.event_type:
+            case (
+                EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+                | EventType.EVENT_TYPE_TIMER_FIRED
+                | EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED
+            ):
+                arrived += 1
+            case EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                counts.append(arrived)
+                arrived = 0
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:  # stands behind the task that accepted it
+                counts[-1] += 1
+            case _:
+                pass
+    return max(counts)
+
+
+@pytest.mark.parametrize("name", BURSTS)
+def test_several_messages_reach_a_journey_in_one_task(name: str) -> None:
+    assert most_in_one_task(read(FOLDER / f"{file_of(name)}.json")) > 1
+
+
+@pytest.mark.parametrize("name", ["event-in-time", "several-in-time"])
+def test_an_event_that_came_before_the_end_of_the_wait_counts_though_the_worker_was_away(name: str) -> None:
+    result = read(FOLDER / f"{file_of(name)}.json").events[-1].workflow_execution_completed_event_attributes.result
+    assert json.loads(result.payloads[0].data)["steps"][0]["outcome"] == "event"
 
 
 @pytest.mark.parametrize(
