@@ -240,6 +240,30 @@ CASES = {
           ends: finished
         """,
     ),
+    "an event that came before a repetition does not end it": (
+        "- wait: 1d\n- repeat: {every: 1d, times: 2, until: {event: clicked}}\n  steps: [{sms: hi, text: hello}]",
+        """
+        events: [{after: 1h, name: clicked}]
+        expect:
+          steps:
+            - {sms: hi, at: 2026-03-03 09:00}
+            - {sms: hi, at: 2026-03-04 09:00}
+            - {repeat: repeat-2, outcome: ended, reason: after 2 rounds}
+        """,
+    ),
+    "the next round keeps its hour in the zone that the contact has by then": (
+        # Clocks in Paris go forward in this night: a day there is an hour shorter than in Tokyo.
+        "- repeat: {every: 1d, times: 3, until: contact.custom.stop}\n  steps: [{sms: hi, text: hello}]",
+        """
+        at: 2026-03-28T09:00
+        changes: [{after: 1h, contact: {timezone: Asia/Tokyo}}]
+        expect:
+          steps:
+            - {sms: hi, at: 2026-03-28 17:00}
+            - {sms: hi, at: 2026-03-29 17:00}
+            - {sms: hi, at: 2026-03-30 17:00}
+        """,
+    ),
     "the first of several events": (
         "- wait_for:\n    paid: {then: [{exit: well}]}\n    refused: {then: [{exit: ill}]}\n  for: 7d",
         """

@@ -69,16 +69,6 @@ def test_a_seed_of_its_own_goes_along_where_the_scenario_is_called_otherwise() -
     assert lot.seed == "tone of 2026"
 
 
-def test_another_version_may_mend_what_it_is_drawn_by_and_nothing_else() -> None:
-    row = SplitRow(
-        kind="split", seed="s", shares=(("a", 5000), ("b", 5000)), branches={"a": "x", "b": None}, by="{{ x }}"
-    )
-    other = SplitRow(kind="split", seed="t", shares=(("a", 10000), ("c", 0)), branches={"a": "z"}, by="journey")
-    instead = row.instead(other)
-    assert (instead.by, instead.seed, instead.shares, instead.branches) == ("journey", "s", row.shares, row.branches)
-    assert row.instead(object()) is row
-
-
 def test_a_row_is_read_as_it_was_written() -> None:
     row = plan(NESTED).steps["tone"]
     assert read_row(json.loads(json.dumps(dump_row(row), sort_keys=True))) == row
