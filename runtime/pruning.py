@@ -16,7 +16,8 @@ from runtime.store.retention import BEGINNING, Agenda, Batch, Job
 PAUSE: Final = 9.0
 """How long it pauses after a batch, measured by how long that took: it works for a tenth of the time at most."""
 LEAST_PAUSE: Final = 0.01
-"""Seconds."""
+LONGEST_PAUSE: Final = 30.0
+"""Seconds. A batch that took minutes waited for a lock or a frozen database, which a longer pause does not help."""
 
 VACUUM: Final = (
     "the space of what was deleted is used again, and its bytes remain in the files until VACUUM (SQLite), "
@@ -101,6 +102,7 @@ class Pruning:
         *,
         seconds: float | None = None,
         told: Callable[[str, int], None] = lambda table, rows: None,
+        paused: Callable[[float], None] = lambda seconds: None,
     ) -> Done:
         """Deletes what is old enough.
 
@@ -109,7 +111,8 @@ class Pruning:
             now: By which time.
             place: Where to begin.
             seconds: Before which it stops, its pauses included, after one batch at least; None: when all is done.
-            told: Is told of each batch: what its rows are, and how many were deleted.
+            told: Called after each batch with its table and the number of deleted rows.
+            paused: Called before each pause with its length in seconds.
 
         Raises:
             StoreError: The store cannot be written to. What was deleted is; it may go on where it was.
@@ -130,9 +133,10 @@ class Pruning:
             if jobs:
                 here = Place(jobs[0].name, BEGINNING if batch.is_last else batch.until)
                 ended = monotonic()
-                pause = max((ended - started) * PAUSE, LEAST_PAUSE) if batch.rows else 0.0
+                pause = min(max((ended - started) * PAUSE, LEAST_PAUSE), LONGEST_PAUSE) if batch.rows else 0.0
                 if seconds is not None and ended - begun + pause >= seconds:
                     done.place, done.pause = here, pause
                     break
+                paused(pause)
                 await asyncio.sleep(pause)
         return done

@@ -44,6 +44,7 @@ class WhichBody(BaseModel):
         reason: Held ones: why, in one word.
         step: Held ones: the step's id. Of `migrate`: the step at which they stand.
         since: Held ones: held then or later. Others: let in then or later.
+        operation: Of `resume`: id of an earlier `pause`. Exactly the journeys that it paused go on.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -55,6 +56,7 @@ class WhichBody(BaseModel):
     reason: str | None = Field(None, min_length=1, max_length=50, examples=["exhausted"])
     step: str | None = Field(None, min_length=1, max_length=300)
     since: Moment | None = None
+    operation: str | None = Field(None, min_length=1, max_length=100)
 
 
 class ManyBody(MoreBody):

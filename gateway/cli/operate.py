@@ -17,6 +17,7 @@ from gateway.cli.options import (
     LeavingJourneys,
     NowOption,
     OperatorOptions,
+    PausedJourneys,
     RunningJourneys,
     VersionOption,
     grouped,
@@ -74,7 +75,7 @@ def pause(record: OperatorOptions, journeys: RunningJourneys, sending: BatchOpti
 
 
 @grouped
-def resume(record: OperatorOptions, journeys: RunningJourneys, sending: BatchOptions) -> None:
+def resume(record: OperatorOptions, journeys: PausedJourneys, sending: BatchOptions) -> None:
     """Let a paused journey, or all that fit, go on.
 
     --since: admitted since then.

@@ -167,6 +167,16 @@ class RunningJourneys:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PausedJourneys(RunningJourneys):
+    """The journey that is resumed, or which of those that are paused."""
+
+    operation: Annotated[
+        str | None,
+        typer.Option("--operation", metavar="ID", help="exactly those that this earlier operation paused"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeldJourneys(RunningJourneys):
     """The journey that an operation goes to, or which of those held."""
 

@@ -41,6 +41,9 @@ class _Given:
     ] = None
 
 
+_LONG = 5.0
+"""Seconds; a longer pause is reported."""
+
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="tell how much there is, and delete nothing")]
 
 
@@ -68,10 +71,14 @@ def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = 
                     rows[job.table] += await store.old(job)
                 return agenda.kept
             with progress("deleting", None, lambda: f"{rows.total():,} rows"):
-                return (await pruning.run(ages, now, told=told)).kept
+                return (await pruning.run(ages, now, told=told, paused=paused)).kept
 
     def told(table: str, deleted: int) -> None:
         rows[table] += deleted
+
+    def paused(seconds: float) -> None:
+        if seconds >= _LONG:
+            note(f"scenario: the last batch took long: pausing for {seconds:.0f} s so that others can use the store")
 
     kept: tuple[str, ...] = ()
     try:

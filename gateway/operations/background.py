@@ -59,6 +59,10 @@ class OperationActivities:
             stored, request = await self._asked_for(operation)
             if stored.surveyed_at is not None:
                 return
+            earlier = await self._client.paused_by(request.which)
+            if earlier is not None and earlier.ended_at is None:
+                await self._store.trouble_of(operation, f"it begins when the operation {earlier.id} has ended")
+                raise NotAnswered(earlier.id, "the operation has not ended")
             try:
                 request = await self._find(operation, request)
             except (NotAnswered, RPCError) as error:

@@ -6,9 +6,11 @@ whose program died in between is started by the next one.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ from gateway.operations.one import Operations
 from gateway.operations.progress import OperationView, seen
 from gateway.operations.request import BadOperation, RequestedOperation, check_record
 from gateway.operations.search import Which
+from gateway.operations.standstill import standstill
 from gateway.operations.verbs import Verb
 from runtime.store import OperationItem, StoredOperation
 from runtime.temporal_faults import is_unknown_workflow
@@ -126,6 +129,7 @@ class ManyOperations(Operations):
         """
         request.check()
         scenario, stored = request.which.scenario, request.as_json()
+        await self.paused_by(request.which)
         if request.verb == "migrate" and scenario is not None:
             more = request.more
             stored["more"]["version"] = await check_migration(
@@ -149,6 +153,20 @@ class ManyOperations(Operations):
         if stored.ended_at is None and await self._settled(stored):
             stored = await self._stored(identifier)
         return (await self._seen([stored]))[0]
+
+    async def _with_trouble(self, view: OperationView) -> OperationView:
+        """Say of an operation that has not ended why it does not move."""
+        if view.over or view.trouble:
+            return view
+        try:
+            described = await self.temporal.get_workflow_handle(_workflow(view.id)).describe()
+        except RPCError as error:
+            if is_unknown_workflow(error):
+                return view
+            return replace(view, trouble="Temporal does not answer: it goes on when Temporal does")
+        why = standstill(described.raw_description, datetime.now(UTC))
+        answered = view.total > 0 and not view.left and not view.unanswered
+        return replace(view, trouble=f"all its journeys have answered, but {why}" if why and answered else why)
 
     async def operations(self, *, limit: int = 50, after: str | None = None) -> list[OperationView]:
         """Operations, the newest first.
@@ -260,7 +278,8 @@ class ManyOperations(Operations):
                 self.counted[item.id] = counts[item.id]
         while len(self.counted) > _COUNTED:
             del self.counted[next(iter(self.counted))]
-        return [seen(item, counts[item.id]) for item in stored]
+        views = [seen(item, counts[item.id]) for item in stored]
+        return list(await asyncio.gather(*map(self._with_trouble, views)))
 
 
 def _workflow(identifier: str) -> str:

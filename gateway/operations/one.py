@@ -11,7 +11,7 @@ from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateR
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.errors import JourneyStuck, NotAccepted, NotAnswered
+from gateway.errors import BadOperation, JourneyStuck, NotAccepted, NotAnswered
 from gateway.journeys import view
 from gateway.journeys.identifier import check_identifier
 from gateway.journeys.listing import ListedJourney
@@ -23,7 +23,7 @@ from gateway.operations.retry_policy import Change, Glance, InFlight
 from gateway.operations.search import EVERY, Which
 from gateway.operations.verbs import NOT_HELD, Verb
 from runtime.encryption.keyring import Erased
-from runtime.store import Store
+from runtime.store import Store, StoredOperation
 from runtime.temporal_faults import is_unknown_workflow
 
 ANSWER: Final = 8.0
@@ -199,12 +199,33 @@ class Operations:
             everybody: All that are under way, whatever they are doing.
 
         Raises:
-            NotAnswered: Journeys that an earlier release held have to be asked, and no worker answers.
+            NotAnswered: A journey has to be asked, and no worker answers.
+            BadOperation: The earlier operation that is named did not pause, or has not ended.
         """
+        earlier = await self.paused_by(which)
+        if earlier is not None and earlier.ended_at is None:
+            raise BadOperation(
+                f"the operation {earlier.id} has not ended: wait for it, or stop it", "which", "operation"
+            )
         if everybody or verb in NOT_HELD:
             paused = None if everybody else verb == "resume"
             return await search.running(self.temporal, self.store, which, paused=paused, limit=limit)
         return await search.held(self.temporal, self.store, which, limit=limit, ask=ask, insist=True)
+
+    async def paused_by(self, which: Which) -> StoredOperation | None:
+        """Return the earlier pause whose journeys are meant, or None if none is named.
+
+        Raises:
+            BadOperation: There is no such operation, or it did not pause.
+        """
+        if which.operation is None:
+            return None
+        earlier = await self.store.stored_operation(which.operation)
+        if earlier is None:
+            raise BadOperation(f"there is no operation '{which.operation[:40]}'", "which", "operation")
+        if earlier.verb != "pause":
+            raise BadOperation(f"the operation '{earlier.id}' did not pause journeys", "which", "operation")
+        return earlier
 
     def select_by_page(
         self, verb: Verb, which: Which, *, everybody: bool = False

@@ -99,6 +99,13 @@ class RequestedOperation:
                 raise BadOperation(text, "which", name)
             if name in _OF_HELD and (self.everybody or self.verb in NOT_HELD):
                 raise BadOperation(f"'{name}' is for held journeys: leave it out", "which", name)
+        if "operation" in given:
+            if self.verb != "resume":
+                raise BadOperation(
+                    "'operation' is for resume: it names the pause whose journeys go on", "which", "operation"
+                )
+            for name in given.keys() - {"operation", "scenario"}:
+                raise BadOperation(f"'operation' names the journeys already: leave '{name}' out", "which", name)
         if known is not None and known[0] not in given:
             raise BadOperation(f"{WORDS[self.verb]} needs a {known[0]}", "which", known[0])
 

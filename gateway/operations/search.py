@@ -51,6 +51,7 @@ class Which:
         reason: Held journeys: why, in one word, as the search attribute `HeldReason` has it.
         step: Held journeys: the step's id.
         since: Held journeys: held then or later. Others: let in then or later.
+        operation: Id of an earlier operation: the journeys that accepted it. Only with `scenario`.
     """
 
     scenario: str | None = None
@@ -60,6 +61,7 @@ class Which:
     reason: str | None = None
     step: str | None = None
     since: datetime | None = None
+    operation: str | None = None
 
 
 class _Told(NamedTuple):
@@ -242,24 +244,36 @@ async def running_by_page(
         temporal: Whose search is asked.
         store: Knows who is in.
         which: Only these; `Which.reason` and `Which.step` do not count.
-        paused: Which of the two; None: all. A journey that is held as well is asked whether it is paused.
+        paused: Which of the two; None: all. A journey that is held as well is asked whether it is paused. Of an earlier
+            operation's journeys all are yielded: its record is exact, and search lags.
     """
     turns = asyncio.Semaphore(_ASKED)
 
     async def fits(item: ListedJourney) -> bool:
-        if paused is None:
+        if paused is None or which.operation is not None:
             return True
         if item.state != "held":
             return (item.state == "paused") is paused
         async with turns:
             return await _is_paused(temporal, item.id) is paused
 
-    async for entries in under_way(store, which):
+    entered = under_way(store, which) if which.operation is None else _accepted(store, which.operation, which.scenario)
+    async for entries in entered:
         seen = await states(temporal, [entry.workflow_id for entry in entries])
         # One that search does not know was terminated, and could not tell the store.
-        items = [listed(entry, seen) for entry in entries if entry.workflow_id in seen]
+        known = [entry for entry in entries if which.operation is not None or entry.workflow_id in seen]
+        items = [listed(entry, seen) for entry in known]
         fitting = await asyncio.gather(*(fits(item) for item in items))
         yield [item for item, wanted in zip(items, fitting, strict=True) if wanted]
+
+
+async def _accepted(store: Store, operation: str, scenario: str | None) -> AsyncIterator[list[StoredEntry]]:
+    """Yield the running journeys that accepted an operation, page by page."""
+    after: tuple[int, str] | None = None
+    while items := await store.items(operation, outcome="accepted", after=after, limit=_CHUNK):
+        running = await store.under_way([item.workflow_id for item in items])
+        yield [entry for entry in running.values() if scenario in (None, entry.scenario)]
+        after = items[-1].place
 
 
 async def under_way(store: Store, which: Which, *, size: int = _CHUNK) -> AsyncIterator[list[StoredEntry]]:

@@ -12,6 +12,7 @@ from gateway.errors import UnknownOperation
 from gateway.journeys.listing import states
 from gateway.operations.held_groups import HeldAt
 from gateway.operations.progress import OperationView
+from gateway.operations.search import Which
 from gateway.pages.held import operating
 from gateway.pages.links import link
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
@@ -64,9 +65,21 @@ async def _stop(page: Page, form: Form) -> Response:
     return go_to(f"/operations/{view.id}")
 
 
+async def _ask_to_resume(page: Page) -> Response:
+    view = await _operation(page)
+    return page.render("operation_resume.html", operation=view, at=f"/operations/{view.id}")
+
+
+async def _resume(page: Page, form: Form) -> Response:
+    view = await _operation(page)
+    meant = Which(scenario=view.which.get("scenario"), operation=view.id)
+    begun = await page.client.operate("resume", meant, operator=page.caller.name, reason=reason_in(form))
+    return go_to(f"/operations/{begun.id}")
+
+
 def which(view: OperationView) -> str:
     """Which journeys an operation is about, in a line."""
-    names = {"reason": "held for", "since": "since", "contact": "contact"}
+    names = {"reason": "held for", "operation": "paused by operation"}
     return ", ".join(f"{names.get(name, name)} {value}" for name, value in view.which.items())
 
 
@@ -112,4 +125,6 @@ ROUTES: Final[tuple[BaseRoute, ...]] = (
     shows("/operations/{operation}", _show),
     shows("/operations/{operation}/stop", _ask_to_stop),
     does("/operations/{operation}/stop", _stop),
+    shows("/operations/{operation}/resume", _ask_to_resume),
+    does("/operations/{operation}/resume", _resume),
 )

@@ -82,7 +82,9 @@ class _Handle:
     name: str
 
     async def describe(self) -> Any:
-        return SimpleNamespace(status=WorkflowExecutionStatus.RUNNING)
+        return SimpleNamespace(
+            status=WorkflowExecutionStatus.RUNNING, raw_description=DescribeWorkflowExecutionResponse()
+        )
 
     async def signal(self, name: str, argument: Any) -> None:
         self.search.signals.append((self.name, name, argument))

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
@@ -44,7 +45,9 @@ class Server(Temporal):
             async def describe(self) -> Any:
                 if name not in server.started:
                     raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
-                return SimpleNamespace(status=WorkflowExecutionStatus.RUNNING)
+                return SimpleNamespace(
+                    status=WorkflowExecutionStatus.RUNNING, raw_description=DescribeWorkflowExecutionResponse()
+                )
 
             async def signal(self, _: str, argument: Any) -> None:
                 server.signals.append((name, argument))

@@ -15,6 +15,29 @@ from gateway.client import ScenarioClient
 from gateway.errors import NotAnswered
 from gateway.operations.background import OperationActivities
 from runtime.store import Store, StoredOperation
+from tests.gateway.search import Temporal
+
+
+async def test_what_resumes_the_journeys_of_a_pause_begins_when_that_has_ended(store: Store) -> None:
+    client = ScenarioClient(cast("Client", Temporal([])), store)
+    for name, verb, which in (("first", "pause", {"destination": "wax"}), ("second", "resume", {"operation": "first"})):
+        request = {"which": which, "rate": 10.0, "dry_run": False}
+        await store.add_operation(
+            StoredOperation(
+                id=name, verb=verb, request=request, operator="ann", reason="x", created_at=datetime.now(UTC)
+            )
+        )
+    survey = OperationActivities(client).survey
+    with pytest.raises(NotAnswered):
+        await ActivityEnvironment().run(survey, "second")
+    seen = await store.stored_operation("second")
+    assert seen is not None
+    assert (seen.surveyed_at, seen.trouble) == (None, "it begins when the operation first has ended")
+    await store.end_operation("first", "finished", datetime.now(UTC))
+    await ActivityEnvironment().run(survey, "second")
+    seen = await store.stored_operation("second")
+    assert seen is not None
+    assert (seen.surveyed_at is not None, seen.trouble) == (True, None)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from temporalio.api.workflow.v1 import PendingWorkflowTaskInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.client import ScenarioClient, Which
+from gateway.errors import BadOperation
 from runtime.store import OperationItem, Store, StoredOperation
 
 
@@ -23,13 +26,17 @@ class Temporal:
     known: dict[str, WorkflowExecutionStatus] = field(default_factory=dict[str, WorkflowExecutionStatus])
     started: dict[str, Any] = field(default_factory=dict[str, Any])
     fails: bool = False
+    away: bool = False
     before: Callable[[], Awaitable[None]] | None = None
+    described: DescribeWorkflowExecutionResponse = field(default_factory=DescribeWorkflowExecutionResponse)
 
     def get_workflow_handle(self, name: str) -> Any:
         async def describe() -> Any:
+            if self.away:
+                raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
             if name not in self.known:
                 raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
-            return SimpleNamespace(status=self.known[name])
+            return SimpleNamespace(status=self.known[name], raw_description=self.described)
 
         return SimpleNamespace(describe=describe)
 
@@ -96,6 +103,40 @@ async def test_asked_for_again_one_begins_whose_program_died_before_it_did(store
     await client.operate("pause", Which(destination="wax"), operator="ann", reason="x", identifier="once")
     assert list(temporal.started) == ["operation/once"]
     assert len(await client.operations()) == 1
+
+
+async def test_one_that_does_not_move_says_why(store: Store) -> None:
+    task = PendingWorkflowTaskInfo()
+    task.original_scheduled_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=90))
+    temporal = Temporal({"operation/slow": WorkflowExecutionStatus.RUNNING})
+    client = ScenarioClient(cast("Client", temporal), store)
+    await asked_for(store, "slow", timedelta(minutes=2))
+    assert (await client.operation("slow")).trouble is None
+    temporal.described = DescribeWorkflowExecutionResponse(pending_workflow_task=task)
+    assert (await client.operation("slow")).trouble == (
+        "its next task has waited 90 s for a gateway: check that one runs, and that Temporal is fast"
+    )
+    await store.add_items("slow", [OperationItem(number=1, workflow_id="a/1", outcome="accepted")])
+    (listed,) = await client.operations()
+    assert (listed.trouble or "").startswith("all its journeys have answered, but its next task has waited 90 s")
+    temporal.away = True
+    (listed,) = await client.operations()
+    assert listed.trouble == "Temporal does not answer: it goes on when Temporal does"
+
+
+@pytest.mark.parametrize(
+    ("named", "sentence"),
+    [("none", "there is no operation 'none'"), ("retried", "the operation 'retried' did not pause journeys")],
+)
+async def test_only_what_an_operation_has_paused_can_be_resumed_by_it(store: Store, named: str, sentence: str) -> None:
+    request = {"which": {"destination": "wax"}, "rate": 10.0, "dry_run": False}
+    retried = StoredOperation(
+        id="retried", verb="retry_step", request=request, operator="ann", reason="x", created_at=datetime.now(UTC)
+    )
+    await store.add_operation(retried)
+    client = ScenarioClient(cast("Client", Temporal()), store)
+    with pytest.raises(BadOperation, match=sentence):
+        await client.operate("resume", Which(operation=named), operator="ann", reason="x")
 
 
 async def test_the_journeys_of_one_that_is_over_are_counted_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

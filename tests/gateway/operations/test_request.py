@@ -36,6 +36,7 @@ def stored(request: RequestedOperation, **more: Any) -> StoredOperation:
         replace(RETRY, which=Which(scenario="a", version=3, step="hook", reason="exhausted", since=NOW), limit=3),
         replace(RETRY, more={"version": "newest", "now": True}, dry_run=True, rate=0.5),
         replace(RETRY, verb="leave", which=Which(scenario="a", since=NOW), everybody=True),
+        replace(RETRY, verb="resume", which=Which(scenario="a", operation="op0")),
         replace(RETRY, verb="retune", more={"retry": {"deadline": "3d", "maximum_attempts": 0}}),
         replace(
             RETRY, verb="migrate", which=Which(scenario="a", step="x"), more={"map": {"x": "y"}, "waits": "restart"}
@@ -60,6 +61,12 @@ def test_what_makes_sense_is_kept_as_it_was_asked_for(request_: RequestedOperati
         ({"which": Which(contact="7", since=datetime(2026, 1, 1))}, "which", "'since' needs a time zone"),  # noqa: DTZ001
         ({"which": Which(scenario="a", step="b"), "verb": "leave", "everybody": True}, "which", "'step' is for held"),
         ({"verb": "migrate", "which": Which(scenario="a", contact="7")}, "which", "'contact' does not tell journeys"),
+        ({"which": Which(operation="op0")}, "which", "'operation' is for resume"),
+        (
+            {"verb": "resume", "which": Which(operation="op0", since=NOW)},
+            "which",
+            "'operation' names the journeys already: leave 'since' out",
+        ),
         ({"more": {"version": 0}}, "version", "'version' must be the number of a version"),
         ({"more": {"now": "yes"}}, "now", "'now' must be true or false"),
         ({"verb": "migrate", "which": Which(scenario="a"), "more": {"map": {"a": 1}}}, "map", "'map' must be an"),

@@ -12,7 +12,7 @@ from gateway.operations import search
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.one import targets
 from gateway.operations.search import Which, held, running
-from runtime.store import AdmissionRequest, Store
+from runtime.store import AdmissionRequest, OperationItem, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.steps.delivery import Send
 from scenario.steps.wait import WaitRow
@@ -178,6 +178,19 @@ async def test_those_to_be_paused_or_resumed_are_under_way(
     assert [item.id for item in found] == expected
     limited = await running(client(many), store, Which(**wanted), paused=paused, limit=1)
     assert [item.id for item in limited] == expected[:1]
+
+
+@pytest.mark.parametrize(("scenario", "expected"), [(None, "a/0 a/1 a/5"), ("a", "a/0 a/1 a/5"), ("b", "")])
+async def test_exactly_those_that_accepted_an_earlier_operation_are_found(
+    store: Store, many: Temporal, scenario: str | None, expected: str
+) -> None:
+    """Whatever search says of them: it lags behind."""
+    outcomes = [("a/0", "accepted"), ("a/1", "accepted"), ("a/3", "refused"), ("a/5", "accepted"), ("a/9", "accepted")]
+    await store.add_items(
+        "op1", [OperationItem(number=n, workflow_id=name, outcome=how) for n, (name, how) in enumerate(outcomes)]
+    )
+    found = await running(client(many), store, Which(operation="op1", scenario=scenario), paused=True)
+    assert " ".join(sorted(item.id for item in found)) == expected, "one is over"
 
 
 async def test_no_more_journeys_are_looked_at_than_are_needed(store: Store) -> None:

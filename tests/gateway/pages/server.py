@@ -9,6 +9,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
@@ -71,7 +72,9 @@ class Server:
 
     def get_workflow_handle(self, _name: str, **_: Any) -> Any:
         async def describe() -> Any:
-            return SimpleNamespace(status=WorkflowExecutionStatus.RUNNING)
+            return SimpleNamespace(
+                status=WorkflowExecutionStatus.RUNNING, raw_description=DescribeWorkflowExecutionResponse()
+            )
 
         return SimpleNamespace(describe=describe)
 

@@ -104,6 +104,18 @@ async def test_one_is_stopped_for_a_reason(site: Site, temporal: Search) -> None
     assert "It is over" in (await site.get(address)).text()
 
 
+async def test_exactly_what_was_paused_is_resumed(site: Site) -> None:
+    await begin(site, "op1", item(0, "accepted"), verb="pause", request={"which": {"destination": "wax"}})
+    name = await site.sign_in()
+    assert "Resume these…" not in (await site.get("/operations/op1")).text()
+    await site.store.end_operation("op1", "finished", AT)
+    (address,) = (await site.get("/operations/op1")).values(".actions a", "href")
+    await site.send(address, {"reason": "wax is back"})
+    (begun,) = await site.store.stored_operations(is_open=True)
+    assert (begun.verb, begun.operator, begun.reason) == ("resume", f"key {name}", "wax is back")
+    assert begun.request["which"] == {"operation": "op1"}
+
+
 async def test_who_may_only_look_stops_nothing(site: Site, temporal: Search) -> None:
     await begin(site)
     await site.sign_in("read")

@@ -153,13 +153,19 @@ async def test_versions_that_come_later_are_seen(store: Store) -> None:
     assert (await pruning.run(AGES, NOW)).kept != ()
 
 
-async def test_a_pause_that_is_too_long_for_who_asked_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 0.0, 0.5])  # begun; of the one batch, its start and end
+@pytest.mark.parametrize(
+    ("took", "pause"),
+    [(0.5, 4.5), (103.0, 30.0)],  # a frozen database must not stop pruning for nine times as long
+)
+async def test_a_pause_that_is_too_long_for_who_asked_is_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch, took: float, pause: float
+) -> None:
+    clock = iter([0.0, 0.0, took])  # begun; of the one batch, its start and end
     monkeypatch.setattr("runtime.pruning.monotonic", lambda: next(clock))
     await store.soft("email", ["a hash"], "msg_1", ago(31))
     soft_bounces = Place("soft_bounces")
     done = await Pruning(store).run({}, NOW, soft_bounces, seconds=4.0)
-    assert (done.deleted, done.pause) == ({"soft_bounces": 1}, 4.5)
+    assert (done.deleted, done.pause) == ({"soft_bounces": 1}, pause)
     assert done.place is not None
     assert done.place.job != "soft_bounces"
 
