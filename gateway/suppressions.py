@@ -240,5 +240,5 @@ async def every(store: Store, **wanted: Any) -> AsyncIterator[Suppression]:
 
 def as_row(one: Suppression) -> dict[str, str]:
     """A suppression as it is carried away: the address by its hash alone."""
-    values = (one.channel, one.address, one.source, one.scope, one.suppressed_at.isoformat(), one.evidence)
+    values = (one.channel, one.address_hash, one.source, one.scope, one.suppressed_at.isoformat(), one.evidence)
     return dict(zip(COLUMNS, values, strict=True))

@@ -177,7 +177,7 @@ def _mistake(sentence: str) -> Problem:
 
 def _id_of(taken: Taken) -> UUID:
     # With the time, since the same key is another request when it is forgotten.
-    return uuid5(_SPACE, f"{taken.key_id} {taken.begun_at.isoformat()} {taken.idempotency_key}")
+    return uuid5(_SPACE, f"{taken.key_id} {taken.requested_at.isoformat()} {taken.idempotency_key}")
 
 
 def _request_id(request: Request) -> UUID | None:

@@ -177,7 +177,7 @@ def _list(wanted: _Wanted) -> None:
         return
     rows = Table("since (local)", "channel", "source", "scope", "address", "evidence", prose=("evidence",))
     for one in found:
-        rows.add(local(one.suppressed_at), one.channel, one.source, one.scope, one.address[:_BRIEF], one.evidence)
+        rows.add(local(one.suppressed_at), one.channel, one.source, one.scope, one.address_hash[:_BRIEF], one.evidence)
     rows.show(console())
     if counts:
         told = ", ".join(f"{many:,} {channel} {source}" for (channel, source), many in sorted(counts.items()))

@@ -209,7 +209,7 @@ def _version(
             kind=row.kind,
             what=row.describe(),
             now=None if found is None else found.get(name, Now()),
-            passed={one.outcome: one.n for one in passed if one.step == name},
+            passed={one.outcome: one.total for one in passed if one.step == name},
             passed_lately={one.outcome: one.lately for one in passed if one.step == name and one.lately},
             attempts=_summed(attempted, name, "outcome") if isinstance(row, Send) else None,
             skipped=_summed([one for one in attempted if one.outcome == "skipped"], name, "error"),

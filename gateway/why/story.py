@@ -139,7 +139,7 @@ def told(view: JourneyView, entry: StoredEntry) -> EntryStory:
 
 def _entered(entry: StoredEntry) -> Happening:
     facts = [f"by {entry.trigger}" if entry.trigger else "", f"with the key {entry.key}" if entry.key else ""]
-    facts.append(f"for the {nth(entry.nth)} time" if entry.nth > 1 else "")
+    facts.append(f"for the {nth(entry.ordinal)} time" if entry.ordinal > 1 else "")
     if entry.outcome in WITHHELD:
         facts.append(f"to get nothing: {entry.reason}")
     return Happening(entry.admitted_at, "let in", " ".join(["let in", *filter(None, facts)]))

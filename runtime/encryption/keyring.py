@@ -195,7 +195,7 @@ class Keyring:
         row = WrappedKey(_identifier(), await self.name_of(contact), "", now, now)
         await self._check_store(known=False)
         await self._store.destroy_contact_key(row)
-        self._of.pop(row.contact, None)
+        self._of.pop(row.owner, None)
         self._by_id.clear()
 
     async def seal(self, contact: str, text: str) -> str | None:
@@ -237,11 +237,11 @@ class Keyring:
             UnknownKey: Nothing is encrypted here, and it is wrapped.
             SettingsError: It cannot be unwrapped.
         """
-        if (key := read_plain(row.wrapped)) is not None:
+        if (key := read_plain(row.wrapped_key)) is not None:
             return key
         if self._wrapping is None:
             raise UnknownKey("something is encrypted: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
-        return self._wrapping.open(row.wrapped, row.contact)
+        return self._wrapping.open(row.wrapped_key, row.owner)
 
     async def _row_of(self, contact: str) -> WrappedKey | None:
         return await self._store.contact_key_of(await self.name_of(contact)) if await self._knows_any() else None
@@ -278,12 +278,12 @@ class Keyring:
 
     def _opened(self, row: WrappedKey) -> DataKey:
         if row.destroyed_at is not None:
-            if (known := self._of.pop(row.contact, None)) is not None:
+            if (known := self._of.pop(row.owner, None)) is not None:
                 self._by_id.pop(known[1].id, None)
             raise Erased
         key = DataKey(row.key_id, AESGCM(self.unwrapped(row)))
         # Whatever it was asked for by: what has been read for a journey is written for it next.
-        self._remember(self._of, row.contact, key)
+        self._remember(self._of, row.owner, key)
         self._remember(self._by_id, row.key_id, key)
         return key
 

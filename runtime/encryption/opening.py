@@ -31,7 +31,7 @@ async def check_keys(keys: Keyring, store: Store) -> None:
     """
     # One of two may be what contacts are known by, which is in clear where nothing was encrypted.
     some = await store.wrapped_keys(limit=2)
-    if not keys.encrypts and any(read_plain(key.wrapped) is None for key in some):
+    if not keys.encrypts and any(read_plain(key.wrapped_key) is None for key in some):
         raise SettingsError(
             "the store has keys of contacts, so journeys are encrypted: set SCENARIO_ENCRYPTION_KEYS here, too"
         )

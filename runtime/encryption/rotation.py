@@ -28,15 +28,15 @@ async def rotate(store: ContactKeys, wrapping: Wrapping) -> tuple[int, int]:
     clear: list[tuple[WrappedKey, bytes]] = []
     while keys := await store.wrapped_keys(last, _TOGETHER):
         for key in keys:
-            if wrapping.is_current(key.wrapped):
+            if wrapping.is_current(key.wrapped_key):
                 before += 1
-            elif (bare := read_plain(key.wrapped)) is not None:
+            elif (bare := read_plain(key.wrapped_key)) is not None:
                 clear.append((key, bare))  # what contacts are known by, if anything
             else:
-                wrapped = wrapping.close(wrapping.open(key.wrapped, key.contact), key.contact)
-                done += await store.rewrap(key.key_id, key.wrapped, wrapped)
+                wrapped = wrapping.close(wrapping.open(key.wrapped_key, key.owner), key.owner)
+                done += await store.rewrap(key.key_id, key.wrapped_key, wrapped)
         last = keys[-1].key_id
     # Last: whoever has the wrong keys has been told so by now, and could wrap this one all the same.
     for key, bare in clear:
-        done += await store.rewrap(key.key_id, key.wrapped, wrapping.close(bare, key.contact))
+        done += await store.rewrap(key.key_id, key.wrapped_key, wrapping.close(bare, key.owner))
     return done, before

@@ -63,7 +63,7 @@ class StoredEntry:
         version: The version it follows: that by which it was admitted, until it goes on in another.
         contact_id: Whose journey.
         key: As its entry gave it, or None.
-        nth: The contact's first, second, … entry under this scenario and key.
+        ordinal: The contact's first, second, … entry under this scenario and key.
         trigger: What brought it.
         admitted_at: When it was admitted.
         ended_at: When it was over, or None while it is running.
@@ -74,7 +74,7 @@ class StoredEntry:
         goal_until: Until when the scenario's goal counts for it; None where there is none.
         reached_at: When it reached the goal, if it did.
         goal_value: What that was worth, a decimal number.
-        counted: How many of its passages through steps are counted.
+        counted_passages: How many of its passages through steps are counted.
     """
 
     workflow_id: str
@@ -83,7 +83,7 @@ class StoredEntry:
     version: int
     contact_id: str
     key: str | None
-    nth: int
+    ordinal: int
     trigger: str
     admitted_at: datetime
     ended_at: datetime | None
@@ -94,7 +94,7 @@ class StoredEntry:
     goal_until: datetime | None = None
     reached_at: datetime | None = None
     goal_value: str | None = None
-    counted: int = 0
+    counted_passages: int = 0
 
     @property
     def entered_by(self) -> int:
@@ -108,7 +108,7 @@ class LetIn:
 
     Attributes:
         version: The version it follows: that of its first asking, where it asks again.
-        nth: The contact's first, second, … entry under this scenario and key.
+        ordinal: The contact's first, second, … entry under this scenario and key.
         admitted_at: When it was first let in.
         outcome: How it ended at once, where it was let in to get nothing; else None.
         reason: Why.
@@ -116,7 +116,7 @@ class LetIn:
     """
 
     version: int
-    nth: int
+    ordinal: int
     admitted_at: datetime
     outcome: str | None = None
     reason: str | None = None
@@ -144,9 +144,9 @@ class AlreadyIn:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The run may come in as the contact's nth, if nobody else does so first."""
+    """The run may come in under this ordinal, if no other entry takes it first."""
 
-    nth: int
+    ordinal: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> Admissio
     for entry in earlier:
         if (entry.workflow_id, entry.run_id) == (asking.workflow_id, asking.run_id):
             over = (entry.outcome, entry.reason) if entry.outcome in WITHHELD else (None, None)
-            return AdmissionDecision(LetIn(entry.version, entry.nth, entry.admitted_at, *over, again=True))
+            return AdmissionDecision(LetIn(entry.version, entry.ordinal, entry.admitted_at, *over, again=True))
     running = [entry for entry in earlier if entry.ended_at is None]
     # Temporal has at most one open run of a workflow id, and ours is open: that other one was terminated, or its
     # departure did not get through.
@@ -184,14 +184,14 @@ def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> Admissio
     for entry in running:
         if entry.workflow_id != asking.workflow_id:
             return AdmissionDecision(_because(entry, "under_way"), lost)
-    newest = max(earlier, key=lambda entry: entry.nth, default=None)
+    newest = max(earlier, key=lambda entry: entry.ordinal, default=None)
     if newest is None:
         return AdmissionDecision(Allowed(1))
     if asking.again == "never":
         return AdmissionDecision(_because(newest, "entered_before"), lost)
     if isinstance(asking.again, timedelta) and asking.now < (until := newest.admitted_at + asking.again):
         return AdmissionDecision(_because(newest, "too_soon", until), lost)
-    return AdmissionDecision(Allowed(newest.nth + 1), lost)
+    return AdmissionDecision(Allowed(newest.ordinal + 1), lost)
 
 
 def _because(entry: StoredEntry, why: Why, until: datetime | None = None) -> AlreadyIn:

@@ -2,7 +2,7 @@
 
 One statement takes a request up, so that of several at once one does: it inserts the row, or takes over one that is
 forgotten by now, or whose process was killed. Who was only slow, and comes to its end after another has taken over,
-changes nothing any more: `taken_at` tells the two apart.
+changes nothing any more: `started_at` tells the two apart.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Taken:
     Attributes:
         key_id: The API key's id.
         idempotency_key: Its caller's key of the request.
-        begun_at: When it was first asked: the same where an earlier try was given up.
-        taken_at: When it was taken up now.
+        requested_at: When it was first asked: the same where an earlier try was given up.
+        started_at: When it was taken up now.
     """
 
     key_id: str
     idempotency_key: str
-    begun_at: datetime
-    taken_at: datetime
+    requested_at: datetime
+    started_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class ApiAnswers(Queries):
         one = {"key_id": key_id, "idempotency_key": idempotency_key}
         while True:
             if taken := await self._database.write(_take(self._database.insert), row | bounds):
-                return Taken(key_id, idempotency_key, taken[0]["begun_at"], now)
+                return Taken(key_id, idempotency_key, taken[0]["requested_at"], now)
             if found := await self._database.read(_ONE, one):
                 return Answered(**found[0])
             # It was forgotten in between: try again.
@@ -103,7 +103,7 @@ class ApiAnswers(Queries):
 
 
 def _mine(taken: Taken) -> dict[str, object]:
-    return {"of_key": taken.key_id, "named": taken.idempotency_key, "mine": taken.taken_at}
+    return {"of_key": taken.key_id, "named": taken.idempotency_key, "mine": taken.started_at}
 
 
 _ONE = select(_table.digest, _table.status, _table.headers, _table.body).where(
@@ -112,15 +112,15 @@ _ONE = select(_table.digest, _table.status, _table.headers, _table.body).where(
 _UPDATE = update(api_answers).where(
     _table.key_id == bindparam("of_key"),
     _table.idempotency_key == bindparam("named"),
-    _table.taken_at == bindparam("mine"),
+    _table.started_at == bindparam("mine"),
     _table.status.is_(None),
 )
 _KEEP = _UPDATE.values(status=bindparam("status"), headers=bindparam("headers"), body=bindparam("body"))
-_GIVE_UP = _UPDATE.values(taken_at=_FREE)
+_GIVE_UP = _UPDATE.values(started_at=_FREE)
 _OLD = (
     select(_table.key_id, _table.idempotency_key)
-    .where(_table.begun_at < bindparam("before"))
-    .order_by(_table.begun_at)
+    .where(_table.requested_at < bindparam("before"))
+    .order_by(_table.requested_at)
     .limit(bindparam("most"))
 )
 _PRUNE = (
@@ -131,25 +131,25 @@ _PRUNE = (
 @cache
 def _take(insert: Inserting) -> Executable:
     now, digest = bindparam("now", type_=Instant), bindparam("digest", type_=_table.digest.type)
-    forgotten = _table.begun_at < bindparam("forgotten", type_=Instant)
+    forgotten = _table.requested_at < bindparam("forgotten", type_=Instant)
     killed = and_(
-        _table.status.is_(None), _table.taken_at < bindparam("killed", type_=Instant), _table.digest == digest
+        _table.status.is_(None), _table.started_at < bindparam("killed", type_=Instant), _table.digest == digest
     )
     statement = insert(api_answers).values(
         key_id=bindparam("key_id"),
         idempotency_key=bindparam("idempotency_key"),
         digest=digest,
-        begun_at=now,
-        taken_at=now,
+        requested_at=now,
+        started_at=now,
     )
     anew = {
         "digest": statement.excluded.digest,
-        "begun_at": case((forgotten, statement.excluded.begun_at), else_=_table.begun_at),
-        "taken_at": statement.excluded.taken_at,
+        "requested_at": case((forgotten, statement.excluded.requested_at), else_=_table.requested_at),
+        "started_at": statement.excluded.started_at,
         "status": None,
         "headers": None,
         "body": None,
     }
     return statement.on_conflict_do_update(
         index_elements=[_table.key_id, _table.idempotency_key], set_=anew, where=or_(forgotten, killed)
-    ).returning(_table.begun_at)
+    ).returning(_table.requested_at)

@@ -49,7 +49,7 @@ class Claim:
         destination: Where a webhook goes to, by the destination's name.
         scenario: The scenario's name.
         claimed_at: When it was first asked for.
-        kept: Whether something may have arrived, so that the place is not given back.
+        permanent: Whether something may have arrived, so that the place is not given back.
     """
 
     delivery_id: str
@@ -58,10 +58,10 @@ class Claim:
     destination: str
     scenario: str
     claimed_at: datetime
-    kept: bool = False
+    permanent: bool = False
 
 
-_GIVEN = tuple(field.name for field in fields(Claim) if field.name != "kept")
+_GIVEN = tuple(field.name for field in fields(Claim) if field.name != "permanent")
 
 
 class Claims(Queries):
@@ -117,7 +117,7 @@ class Claims(Queries):
 
 
 def _claim(row: RowMapping) -> Claim:
-    return replace(Claim(**row), kept=bool(row["kept"]))
+    return replace(Claim(**row), permanent=bool(row["permanent"]))
 
 
 _of_contact = (_table.contact_id == bindparam("contact_id"), _table.claimed_at >= bindparam("since"))
@@ -126,8 +126,8 @@ _OF_CONTACT = select(claims).where(*_of_contact)
 _EARLIER = _OF_CONTACT.union_all(
     select(claims).where(_table.delivery_id == bindparam("delivery_id"), _table.claimed_at < bindparam("since"))
 )
-_KEEP = update(claims).where(_table.delivery_id == bindparam("of_delivery")).values(kept=1)
-_RELEASE = delete(claims).where(_table.delivery_id == bindparam("delivery_id"), _table.kept == 0)
+_KEEP = update(claims).where(_table.delivery_id == bindparam("of_delivery")).values(permanent=1)
+_RELEASE = delete(claims).where(_table.delivery_id == bindparam("delivery_id"), _table.permanent == 0)
 
 
 @lru_cache(maxsize=256)
@@ -153,7 +153,7 @@ def _take(insert: Inserting, one_writer: bool, counted: tuple[tuple[tuple[str, .
     row = select(*given.values(), literal_column("0", Integer)).where(*free)
     return (
         insert(claims)
-        .from_select([*given, "kept"], row)
+        .from_select([*given, "permanent"], row)
         .on_conflict_do_nothing()
         .returning(literal_column("1", Integer))
     )

@@ -22,16 +22,16 @@ class WrappedKey:
 
     Attributes:
         key_id: Its id, which what it has encrypted names.
-        contact: Whose it is: an HMAC of the contact's id, or a word for a key that is nobody's.
-        wrapped: The key, wrapped; empty once it is destroyed.
-        made_at: When it was made.
+        owner: Whose it is: an HMAC of the contact's id, or a word for a key that is nobody's.
+        wrapped_key: The key, wrapped; empty once it is destroyed.
+        created_at: When it was made.
         destroyed_at: When it was destroyed: the contact is erased.
     """
 
     key_id: str
-    contact: str
-    wrapped: str
-    made_at: datetime
+    owner: str
+    wrapped_key: str
+    created_at: datetime
     destroyed_at: datetime | None = None
 
 
@@ -41,7 +41,7 @@ class ContactKeys(Queries):
     async def add_contact_key(self, key: WrappedKey) -> WrappedKey:
         """Keep a new key. Returns the one that is kept: another's, where another process was quicker."""
         added = await self._database.write(_add(self._database.insert), {name: getattr(key, name) for name in _NAMES})
-        return key if added else await self.contact_key_of(key.contact) or key
+        return key if added else await self.contact_key_of(key.owner) or key
 
     async def contact_key_of(self, contact: str) -> WrappedKey | None:
         """A contact's key, also where it is destroyed."""
@@ -50,7 +50,7 @@ class ContactKeys(Queries):
 
     async def destroyed(self, contacts: Collection[str]) -> list[str]:
         """Those of these contacts whose keys are destroyed."""
-        return [row["contact"] for row in await self._database.read(_DESTROYED, {"of": list(contacts)})]
+        return [row["owner"] for row in await self._database.read(_DESTROYED, {"of": list(contacts)})]
 
     async def contact_key(self, key_id: str) -> WrappedKey | None:
         """The key of an id, also where it is destroyed."""
@@ -76,9 +76,9 @@ class ContactKeys(Queries):
         return bool(await self._database.write(_REWRAP, row))
 
 
-_OF = select(contact_keys).where(_table.contact == bindparam("whose"))
-_DESTROYED = select(_table.contact).where(
-    _table.contact.in_(bindparam("of", expanding=True)), _table.destroyed_at.is_not(None)
+_OF = select(contact_keys).where(_table.owner == bindparam("whose"))
+_DESTROYED = select(_table.owner).where(
+    _table.owner.in_(bindparam("of", expanding=True)), _table.destroyed_at.is_not(None)
 )
 _ONE = select(contact_keys).where(_table.key_id == bindparam("identifier"))
 _SOME = (
@@ -89,8 +89,8 @@ _SOME = (
 )
 _REWRAP = (
     update(contact_keys)
-    .where(_table.key_id == bindparam("identifier"), _table.wrapped == bindparam("before"))
-    .values(wrapped=bindparam("now"))
+    .where(_table.key_id == bindparam("identifier"), _table.wrapped_key == bindparam("before"))
+    .values(wrapped_key=bindparam("now"))
     .returning(_table.key_id)
 )
 
@@ -104,5 +104,5 @@ def _add(insert: Inserting) -> Executable:
 @cache
 def _destroy(insert: Inserting) -> Executable:
     row = insert(contact_keys).values({name: bindparam(name) for name in _NAMES})
-    gone = {"wrapped": "", "destroyed_at": row.excluded.destroyed_at}
-    return row.on_conflict_do_update(index_elements=["contact"], set_=gone, where=_table.destroyed_at.is_(None))
+    gone = {"wrapped_key": "", "destroyed_at": row.excluded.destroyed_at}
+    return row.on_conflict_do_update(index_elements=["owner"], set_=gone, where=_table.destroyed_at.is_(None))

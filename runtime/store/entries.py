@@ -1,8 +1,8 @@
 """Journeys, running or over: who is admitted, and whose journeys are under way.
 
-Admission is atomic without a transaction or a lock. An entry is the contact's ``nth`` under its scenario and key, and
-(contact, scenario, key, nth) is unique. Whoever asks looks at the entries that are there, decides, and inserts the
-next ``nth``. If another was admitted meanwhile, that number is taken, the insert does nothing, and the one who asked
+Admission is atomic without a transaction or a lock. Entries of a contact under one scenario and key are numbered by
+``ordinal``, and (contact, scenario, key, ordinal) is unique. A caller reads the existing entries, decides, and inserts
+the next number. If another entry was admitted meanwhile, the number is taken, the insert does nothing, and the caller
 looks again. What else may happen in between (a journey ends) could only have turned a refusal into a welcome.
 """
 
@@ -113,10 +113,10 @@ class Entries(Queries):
             if is_closed:
                 return Closure(**is_closed[0])
             match ruling.answer:
-                case Allowed(nth):
-                    if await self._database.write(_add(self._database.insert), {**row, "nth": nth}):
-                        return LetIn(asking.version, nth, asking.now, asking.outcome, asking.reason)
-                    # Someone else has become the nth: look again.
+                case Allowed(ordinal):
+                    if await self._database.write(_add(self._database.insert), {**row, "ordinal": ordinal}):
+                        return LetIn(asking.version, ordinal, asking.now, asking.outcome, asking.reason)
+                    # Another entry took this number: look again.
                 case answer:
                     return answer
 
@@ -178,7 +178,7 @@ class Entries(Queries):
 
     async def entry_after(self, entry: StoredEntry) -> StoredEntry | None:
         """The journey that was admitted next under the same workflow id, or None where none was."""
-        place = {"workflow_id": entry.workflow_id, "admitted": entry.admitted_at, "number": entry.nth}
+        place = {"workflow_id": entry.workflow_id, "admitted": entry.admitted_at, "number": entry.ordinal}
         rows = await self._database.read(_NEXT_RUN, place)
         return _entry(rows[0]) if rows else None
 
@@ -223,7 +223,7 @@ class Entries(Queries):
         if since is not None:
             statement = statement.where(_table.admitted_at >= since)
         if after is not None:
-            place = (after.admitted_at, after.nth, after.workflow_id, after.run_id)
+            place = (after.admitted_at, after.ordinal, after.workflow_id, after.run_id)
             statement = statement.where(tuple_(*_ORDER) < place)
         statement = statement.order_by(*(column.desc() for column in _ORDER)).limit(limit)
         return [_entry(row) for row in await self._database.read(statement)]
@@ -273,7 +273,7 @@ def _together(items: Collection[T]) -> Iterator[list[T]]:
         yield some
 
 
-_ORDER = (_table.admitted_at, _table.nth, _table.workflow_id, _table.run_id)
+_ORDER = (_table.admitted_at, _table.ordinal, _table.workflow_id, _table.run_id)
 _IDENTITY = ("contact_id", "scenario", "key")
 _END = ("outcome", "reason", "ended_at")
 _GIVEN = (*_IDENTITY, "workflow_id", "run_id", "version", "trigger", "admitted_at", "branches", "goal_until", *_END)
@@ -282,9 +282,11 @@ _same = [_table[name] == bindparam(name) for name in _IDENTITY]
 _this = [_table[name] == bindparam(name) for name in ("workflow_id", "run_id")]
 _last = entries.alias()
 _newest = (
-    select(func.max(_last.c.nth)).where(*(_last.c[name] == bindparam(name) for name in _IDENTITY)).scalar_subquery()
+    select(func.max(_last.c.ordinal)).where(*(_last.c[name] == bindparam(name) for name in _IDENTITY)).scalar_subquery()
 )
-_EARLIER = select(entries).where(or_(and_(*_this), and_(*_same, or_(_table.ended_at.is_(None), _table.nth == _newest))))
+_EARLIER = select(entries).where(
+    or_(and_(*_this), and_(*_same, or_(_table.ended_at.is_(None), _table.ordinal == _newest)))
+)
 _DEPART = (
     update(entries)
     .where(
@@ -302,15 +304,15 @@ _ADOPT = (
 _RUNNING = select(entries).where(_table.contact_id == bindparam("contact_id"), _table.ended_at.is_(None))
 _RUNNING_IN = _RUNNING.where(_table.scenario == bindparam("scenario"))
 _ONE = select(entries).where(*_this)
-_LAST_RUN = select(entries).where(_this[0]).order_by(_table.admitted_at.desc(), _table.nth.desc()).limit(1)
+_LAST_RUN = select(entries).where(_this[0]).order_by(_table.admitted_at.desc(), _table.ordinal.desc()).limit(1)
 _NEXT_RUN = (
     select(entries)
     .where(
         _this[0],
-        tuple_(_table.admitted_at, _table.nth)
+        tuple_(_table.admitted_at, _table.ordinal)
         > tuple_(bindparam("admitted", type_=_table.admitted_at.type), bindparam("number")),
     )
-    .order_by(_table.admitted_at, _table.nth)
+    .order_by(_table.admitted_at, _table.ordinal)
     .limit(1)
 )
 _ADMITTED = select(_table.workflow_id, _table.run_id).where(
@@ -319,7 +321,7 @@ _ADMITTED = select(_table.workflow_id, _table.run_id).where(
 _UNDER_WAY = (
     select(entries)
     .where(_table.workflow_id.in_(bindparam("workflow_ids", expanding=True)), _table.ended_at.is_(None))
-    .order_by(_table.admitted_at, _table.nth)
+    .order_by(_table.admitted_at, _table.ordinal)
 )
 _COUNTS = (
     select(_table.scenario, _table.version, func.count().label("journeys"))
@@ -344,9 +346,9 @@ def _add_first(insert: Inserting) -> Executable:
     is_open = ~exists().where(closed.c.scenario == given["scenario"])
     return (
         insert(entries)
-        .from_select([*_GIVEN, "nth"], select(*given.values(), literal(1)).where(nobody, is_open))
+        .from_select([*_GIVEN, "ordinal"], select(*given.values(), literal(1)).where(nobody, is_open))
         .on_conflict_do_nothing()
-        .returning(_table.nth)
+        .returning(_table.ordinal)
     )
 
 
@@ -354,7 +356,7 @@ def _add_first(insert: Inserting) -> Executable:
 def _add(insert: Inserting) -> Executable:
     return (
         insert(entries)
-        .values({name: bindparam(name) for name in (*_GIVEN, "nth")})
+        .values({name: bindparam(name) for name in (*_GIVEN, "ordinal")})
         .on_conflict_do_nothing()
-        .returning(_table.nth)
+        .returning(_table.ordinal)
     )

@@ -71,7 +71,7 @@ class Erasure(Queries):
         for item in await self._items(contact):
             # An operation may have gone to several journeys, and has each once.
             another = f"{given['name']}:{secrets.token_hex(8)}"
-            await self._database.write(_ITEM, {"of": item["operation"], "was": item["workflow_id"], "name": another})
+            await self._database.write(_ITEM, {"of": item["operation_id"], "was": item["workflow_id"], "name": another})
         for identifier, request in (await self._asked(contact)).items():
             known = {**request, "which": {**request["which"], "contact": given["name"]}}
             await self._database.write(_REQUEST, {"of": identifier, "known": known})
@@ -126,12 +126,12 @@ _DELIVERIES = (
     .returning(deliveries.c.delivery_id)
 )
 _item = operation_items.c
-_ITEMS = select(_item.operation, _item.workflow_id).where(
+_ITEMS = select(_item.operation_id, _item.workflow_id).where(
     _item.workflow_id.concat("/").like(bindparam("within"), escape="\\")
 )
 _ITEM = (
     update(operation_items)
-    .where(_item.operation == bindparam("of"), _item.workflow_id == bindparam("was"))
+    .where(_item.operation_id == bindparam("of"), _item.workflow_id == bindparam("was"))
     .values(workflow_id=bindparam("name"), reason=None)  # a reason may name the journey
 )
 _asked = operations.c

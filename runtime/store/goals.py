@@ -88,7 +88,7 @@ class Goals(Queries):
         if since is not None:
             wanted.append(_table.admitted_at >= since)
         turn = func.row_number().over(
-            partition_by=_table.contact_id, order_by=(_table.admitted_at, _table.nth, _table.workflow_id)
+            partition_by=_table.contact_id, order_by=(_table.admitted_at, _table.ordinal, _table.workflow_id)
         )
         one = (
             select(
@@ -141,5 +141,5 @@ _REACH = (
         _table.goal_until >= bindparam("at", type_=_table.goal_until.type),
     )
     .values(reached_at=bindparam("at"), goal_value=bindparam("worth"))
-    .returning(_table.nth)
+    .returning(_table.ordinal)
 )

@@ -130,7 +130,7 @@ class StoredOperations(Queries):
         added = 0
         for start in range(0, len(items), ITEMS_TOGETHER):
             rows = [
-                {"operation": operation, **{name: getattr(item, name) for name in _ITEM}}
+                {"operation_id": operation, **{name: getattr(item, name) for name in _ITEM}}
                 for item in items[start : start + ITEMS_TOGETHER]
             ]
             statement = self._database.insert(operation_items).values(rows).on_conflict_do_nothing()
@@ -186,7 +186,7 @@ class StoredOperations(Queries):
         outcome: str | None = None,
         to_do: bool = False,
     ) -> list[OperationItem]:
-        where = [_items.operation == operation]
+        where = [_items.operation_id == operation]
         if to_do:
             where.append(_items.outcome.is_(None))
         elif outcome is not None:
@@ -251,7 +251,7 @@ class StoredOperations(Queries):
         """
         counts: dict[str, dict[str, int]] = {name: {} for name in identifiers}
         for row in await self._database.read(_COUNTS, {"of": list(identifiers)}) if identifiers else ():
-            counts[row["operation"]][row["state"]] = row["journeys"]
+            counts[row["operation_id"]][row["state"]] = row["journeys"]
         return counts
 
 
@@ -260,7 +260,7 @@ _ITEM = ("number", "workflow_id", "step", "outcome", "reason", "answered_at")
 _ONE = select(operations).where(_table.id == bindparam("of"))
 _OPEN = (_table.id == bindparam("of"), _table.ended_at.is_(None))
 _WITHDRAW = delete(operations).where(*_OPEN, _table.surveyed_at.is_(None)).returning(_table.id)
-_FORGET_ITEMS = delete(operation_items).where(_items.operation == bindparam("of"))
+_FORGET_ITEMS = delete(operation_items).where(_items.operation_id == bindparam("of"))
 _SURVEYED = (
     update(operations)
     .where(*_OPEN, _table.surveyed_at.is_(None))
@@ -280,13 +280,13 @@ _END = (
 )
 _ANSWERED = (
     update(operation_items)
-    .where(_items.operation == bindparam("of"), _items.workflow_id == bindparam("journey"), _items.outcome.is_(None))
+    .where(_items.operation_id == bindparam("of"), _items.workflow_id == bindparam("journey"), _items.outcome.is_(None))
     .values(outcome=bindparam("answer"), reason=bindparam("why"), answered_at=bindparam("at"))
 )
 _LEAVE = (
     update(operation_items)
     .where(
-        _items.operation == bindparam("of"),
+        _items.operation_id == bindparam("of"),
         _items.outcome.is_(None),
         select(operations.c.id).where(*_OPEN).exists(),
     )
@@ -294,9 +294,9 @@ _LEAVE = (
 )
 _state = func.coalesce(_items.outcome, case((_items.reason.is_(None), NOT_ASKED), else_=UNANSWERED)).label("state")
 _COUNTS = (
-    select(_items.operation, _state, func.count().label("journeys"))
-    .where(_items.operation.in_(bindparam("of", expanding=True)))
-    .group_by(_items.operation, _state)
+    select(_items.operation_id, _state, func.count().label("journeys"))
+    .where(_items.operation_id.in_(bindparam("of", expanding=True)))
+    .group_by(_items.operation_id, _state)
 )
 
 

@@ -1,9 +1,9 @@
 """How many people passed which step, by the hour and by how it went: counted when journeys depart or continue as new.
 
-A journey numbers its passages from 0, in their order, and says with each report at which number it begins. ``counted``,
-in its row of ``entries``, says how far the count has come: what is told twice, by a repeated departure, say, or after
-a reset of the journey, is below that and counts once. Both are written in one movement, and only where the other is
-still as it was when that was looked at.
+A journey numbers its passages from 0, in their order, and each report names the number of its first. The column
+``entries.counted_passages`` holds how many are counted: a passage that is reported again, by a repeated departure or
+after a reset of the journey, is below that number and counts once. Both are written together, and only if the number
+has not changed since it was read.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class Passed:
         version: The version.
         step: The step's id.
         outcome: How it went.
-        n: How many, as far back as they are kept.
+        total: How many, as far back as they are kept.
         lately: How many of them since the time that was asked for.
     """
 
     version: int
     step: str
     outcome: str
-    n: int
+    total: int
     lately: int
 
 
@@ -78,16 +78,16 @@ class Passages(Queries):
             rows = await self._database.read(_COUNTED, this)
             if not rows:
                 return
-            known = rows[0]["counted"]
+            known = rows[0]["counted_passages"]
 
     async def _count(self, given: dict[str, Any], left: Sequence[Passage]) -> bool:
         """Count them where the journey's count is still the known one."""
         tallied = Counter((one.version, storable(one.step), storable(one.outcome), _hour(one.at)) for one in left)
         # In one order for all: two who write the same rows then wait for each other, and not both at once.
-        rows = [dict(zip(_KEYS, key, strict=True), n=n) for key, n in sorted(tallied.items())]
+        rows = [dict(zip(_KEYS, key, strict=True), total=total) for key, total in sorted(tallied.items())]
         if self._database.one_writer:
             return await self._database.alone(partial(_count_in_turn, self._database.insert, given, rows))
-        lists = {f"{name}s": [row[name] for row in rows] for name in (*_KEYS, "n")}
+        lists = {f"{name}s": [row[name] for row in rows] for name in (*_KEYS, "total")}
         return bool(await self._database.write(_COUNT, given | lists))
 
     async def passed(self, scenario: str, since: datetime) -> list[Passed]:
@@ -118,33 +118,33 @@ def _count_in_turn(
 _table = passages.c
 _KEYS: Final = ("version", "step", "outcome", "hour")
 _this = (entries.c.workflow_id == bindparam("of_workflow"), entries.c.run_id == bindparam("of_run"))
-_COUNTED = select(entries.c.counted).where(*_this)
+_COUNTED = select(entries.c.counted_passages).where(*_this)
 _TELL = (
     update(entries)
-    .where(*_this, entries.c.counted == bindparam("known"))
-    .values(counted=bindparam("after"))
+    .where(*_this, entries.c.counted_passages == bindparam("known"))
+    .values(counted_passages=bindparam("after"))
     .returning(entries.c.scenario)
 )
 # One statement, so that nobody waits for another's round trip while rows are locked that many write.
 _COUNT = text("""
 WITH told AS (
-    UPDATE entries SET counted = :after
-    WHERE workflow_id = :of_workflow AND run_id = :of_run AND counted = :known
+    UPDATE entries SET counted_passages = :after
+    WHERE workflow_id = :of_workflow AND run_id = :of_run AND counted_passages = :known
     RETURNING scenario
 )
-INSERT INTO passages (scenario, version, step, outcome, hour, n)
+INSERT INTO passages (scenario, version, step, outcome, hour, total)
 SELECT told.scenario, one.*
 FROM told, unnest(
     CAST(:versions AS integer[]), CAST(:steps AS text[]), CAST(:outcomes AS text[]),
-    CAST(:hours AS timestamptz[]), CAST(:ns AS integer[])
-) AS one (version, step, outcome, hour, n)
+    CAST(:hours AS timestamptz[]), CAST(:totals AS integer[])
+) AS one (version, step, outcome, hour, total)
 ORDER BY one.version, one.step, one.outcome, one.hour
-ON CONFLICT (scenario, version, hour, step, outcome) DO UPDATE SET n = passages.n + excluded.n
-RETURNING n
+ON CONFLICT (scenario, version, hour, step, outcome) DO UPDATE SET total = passages.total + excluded.total
+RETURNING total
 """).bindparams(bindparam("of_workflow", type_=Words), bindparam("of_run", type_=Words))
-_lately = func.sum(case((_table.hour >= bindparam("since", type_=Instant), _table.n), else_=0))
+_lately = func.sum(case((_table.hour >= bindparam("since", type_=Instant), _table.total), else_=0))
 _PASSED = (
-    select(_table.version, _table.step, _table.outcome, func.sum(_table.n).label("n"), _lately.label("lately"))
+    select(_table.version, _table.step, _table.outcome, func.sum(_table.total).label("total"), _lately.label("lately"))
     .where(_table.scenario == bindparam("scenario"))
     .group_by(_table.version, _table.step, _table.outcome)
     .order_by(_table.version, _table.step, _table.outcome)
@@ -153,5 +153,7 @@ _PASSED = (
 
 @cache
 def _add(insert: Inserting) -> Executable:
-    row = insert(passages).values({name: bindparam(name) for name in ("scenario", *_KEYS, "n")})
-    return row.on_conflict_do_update(index_elements=passages.primary_key.columns, set_={"n": _table.n + row.excluded.n})
+    row = insert(passages).values({name: bindparam(name) for name in ("scenario", *_KEYS, "total")})
+    return row.on_conflict_do_update(
+        index_elements=passages.primary_key.columns, set_={"total": _table.total + row.excluded.total}
+    )

@@ -170,7 +170,7 @@ class Retention(Queries):
         """How many rows a job is about, as it stands."""
         given = {"since": BEGINNING, "until": job.before} | ({"whose": job.scenario} if job.scenario else {})
         kind = _KINDS[job.table]
-        wanted = kind.wanted if job.table != "operation_items" else [operation_items.c.operation.in_(_over)]
+        wanted = kind.wanted if job.table != "operation_items" else [operation_items.c.operation_id.in_(_over)]
         statement = select(func.count().label("n")).select_from(kind.table).where(*wanted)
         return (await self._database.read(statement, given))[0]["n"]
 
@@ -236,8 +236,8 @@ class _Kind:
 _instant = deliveries.c.started_at.type
 _since, _until = bindparam("since", type_=_instant), bindparam("until", type_=_instant)
 _has_items = (
-    select(operation_items.c.operation)
-    .where(operation_items.c.operation == operations.c.id)
+    select(operation_items.c.operation_id)
+    .where(operation_items.c.operation_id == operations.c.id)
     .limit(1)
     .correlate(operations)
     .scalar_subquery()
@@ -266,9 +266,9 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "soft_bounces": _Kind(soft_bounces, soft_bounces.c.bounced_at),
     "passages": _Kind(passages, passages.c.hour),
     # Of one operation after the other.
-    "operation_items": _Kind(operation_items, None, [operation_items.c.operation == _oldest]),
+    "operation_items": _Kind(operation_items, None, [operation_items.c.operation_id == _oldest]),
     "operations": _Kind(operations, operations.c.created_at, [operations.c.ended_at < _until, _has_items.is_(None)]),
-    "answers": _Kind(api_answers, api_answers.c.begun_at),
+    "answers": _Kind(api_answers, api_answers.c.requested_at),
 }
 
 

@@ -63,7 +63,7 @@ entries = Table(
     Column("key", Words, nullable=False),
     # The contact's first, second, … entry under this scenario and key. See entries.py: this is what makes
     # admission atomic without a lock.
-    Column("nth", Integer, nullable=False),
+    Column("ordinal", Integer, nullable=False),
     Column("trigger", Words, nullable=False),
     Column("admitted_at", Instant, nullable=False),
     Column("ended_at", Instant, nullable=True),
@@ -78,10 +78,10 @@ entries = Table(
     Column("reached_at", Instant, nullable=True),
     Column("goal_value", Words, nullable=True),
     # How many of its passages are counted in `passages`: told again, none counts twice.
-    Column("counted", Integer, nullable=False, server_default="0"),
+    Column("counted_passages", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("workflow_id", "run_id"),
     # The contact first, so that the same index answers "which journeys of this contact are under way?".
-    UniqueConstraint("contact_id", "scenario", "key", "nth"),
+    UniqueConstraint("contact_id", "scenario", "key", "ordinal"),
     Index(None, "admitted_at"),
     Index(None, "scenario", "admitted_at"),
     # Of millions that are over, few are under way.
@@ -154,7 +154,7 @@ claims = Table(
     Column("scenario", Words, nullable=False),
     Column("claimed_at", Instant, nullable=False),
     # 1 where something may have arrived: then nobody gives it back.
-    Column("kept", Integer, nullable=False),
+    Column("permanent", Integer, nullable=False),
     PrimaryKeyConstraint("delivery_id"),
     Index(None, "contact_id", "claimed_at"),
     Index(None, "claimed_at"),
@@ -166,14 +166,14 @@ suppressions = Table(
     metadata,
     Column("channel", Words, nullable=False),
     # An HMAC of it, never the address itself.
-    Column("address", Words, nullable=False),
+    Column("address_hash", Words, nullable=False),
     # The list, by its id or name; "" is all.
     Column("scope", Words, nullable=False),
     Column("source", Words, nullable=False),
     Column("suppressed_at", Instant, nullable=False),
     Column("evidence", Words, nullable=False),
     # The address first of what is asked for: one read before each attempt.
-    PrimaryKeyConstraint("channel", "address", "scope", "source"),
+    PrimaryKeyConstraint("channel", "address_hash", "scope", "source"),
     Index(None, "suppressed_at"),
 )
 """Addresses that must not be written to, and why."""
@@ -182,10 +182,10 @@ soft_bounces = Table(
     "soft_bounces",
     metadata,
     Column("channel", Words, nullable=False),
-    Column("address", Words, nullable=False),
+    Column("address_hash", Words, nullable=False),
     Column("delivery_id", Words, nullable=False),
     Column("bounced_at", Instant, nullable=False),
-    PrimaryKeyConstraint("channel", "address", "delivery_id"),
+    PrimaryKeyConstraint("channel", "address_hash", "delivery_id"),
     Index(None, "bounced_at"),
 )
 """Passing troubles with an address: too many within days suppress it."""
@@ -218,15 +218,15 @@ api_answers = Table(
     # Of the request: the same key for another request is a mistake.
     Column("digest", Words, nullable=False),
     # When it was first asked. It tells what is done for the key now from what is done for it when it is forgotten.
-    Column("begun_at", Instant, nullable=False),
+    Column("requested_at", Instant, nullable=False),
     # When whoever carries it out took it up: they may have been killed, and another does after a while.
-    Column("taken_at", Instant, nullable=False),
+    Column("started_at", Instant, nullable=False),
     # Null while the request is under way.
     Column("status", Integer, nullable=True),
     Column("headers", Json, nullable=True),
     Column("body", Words, nullable=True),
     PrimaryKeyConstraint("key_id", "idempotency_key"),
-    Index(None, "begun_at"),
+    Index(None, "requested_at"),
 )
 """What requests with an Idempotency-Key were answered."""
 
@@ -239,7 +239,7 @@ passages = Table(
     Column("outcome", Words, nullable=False),
     # Its beginning.
     Column("hour", Instant, nullable=False),
-    Column("n", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
     # The hour before the step: what is asked for are the last hours of one scenario.
     PrimaryKeyConstraint("scenario", "version", "hour", "step", "outcome"),
     Index(None, "hour"),
@@ -275,7 +275,7 @@ _NOT_YET = text("outcome IS NULL")
 operation_items = Table(
     "operation_items",
     metadata,
-    Column("operation", Words, nullable=False),
+    Column("operation_id", Words, nullable=False),
     # Gives them an order; two that look for journeys at the same time may use one twice.
     Column("number", Integer, nullable=False),
     Column("workflow_id", Words, nullable=False),
@@ -287,11 +287,11 @@ operation_items = Table(
     Column("reason", Words, nullable=True),
     Column("answered_at", Instant, nullable=True),
     # However often it is looked for, a journey is in an operation once.
-    PrimaryKeyConstraint("operation", "workflow_id"),
-    Index(None, "operation", "number", "workflow_id"),
+    PrimaryKeyConstraint("operation_id", "workflow_id"),
+    Index(None, "operation_id", "number", "workflow_id"),
     Index(
         "ix_operation_items_to_do",
-        *("operation", "number", "workflow_id"),
+        *("operation_id", "number", "workflow_id"),
         sqlite_where=_NOT_YET,
         postgresql_where=_NOT_YET,
     ),
@@ -303,23 +303,23 @@ contact_keys = Table(
     metadata,
     Column("key_id", Words, nullable=False),
     # An HMAC of the contact's id; or a word for a key that is nobody's.
-    Column("contact", Words, nullable=False),
+    Column("owner", Words, nullable=False),
     # The key, wrapped by one of SCENARIO_ENCRYPTION_KEYS; "" once it is destroyed.
-    Column("wrapped", Words, nullable=False),
-    Column("made_at", Instant, nullable=False),
+    Column("wrapped_key", Words, nullable=False),
+    Column("created_at", Instant, nullable=False),
     Column("destroyed_at", Instant, nullable=True),
     PrimaryKeyConstraint("key_id"),
-    UniqueConstraint("contact"),
+    UniqueConstraint("owner"),
 )
 """Contacts' keys. The row of an erased contact stays, lest a new key is made for what comes in late."""
 
 leases = Table(
     "leases",
     metadata,
-    Column("what", Words, nullable=False),
+    Column("name", Words, nullable=False),
     # A process, by a name of its own.
     Column("holder", Words, nullable=False),
-    Column("until", Instant, nullable=False),
-    PrimaryKeyConstraint("what"),
+    Column("expires_at", Instant, nullable=False),
+    PrimaryKeyConstraint("name"),
 )
 """Which process does, for all of them, what one is enough for."""

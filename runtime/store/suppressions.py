@@ -58,12 +58,12 @@ class Suppressions(Queries):
         Returns:
             What stood against it.
         """
-        where = [_table.channel == channel, _table.address.in_(addresses)]
+        where = [_table.channel == channel, _table.address_hash.in_(addresses)]
         where += [_table.source == source] if source is not None else []
         where += [_table.scope == scope] if scope is not None else []
         if source in (SOFT, None):  # else the next one would be the third again
             await self._database.write(
-                delete(soft_bounces).where(_soft.channel == channel, _soft.address.in_(addresses))
+                delete(soft_bounces).where(_soft.channel == channel, _soft.address_hash.in_(addresses))
             )
         gone = await self._database.write(delete(suppressions).where(*where).returning(*suppressions.c))
         return [_suppression(row) for row in gone]
@@ -133,7 +133,7 @@ class Suppressions(Queries):
         Returns:
             Whether this made the address a suppressed one.
         """
-        row = {"channel": channel, "address": addresses[0], "delivery_id": delivery_id, "bounced_at": at}
+        row = {"channel": channel, "address_hash": addresses[0], "delivery_id": delivery_id, "bounced_at": at}
         await self._database.write(_add_soft(self._database.insert), row)
         asked = {"channel": channel, "addresses": list(addresses), "since": at - SOFT_SPAN, "until": at + SOFT_SPAN}
         [count] = await self._database.read(_SOFT, asked)
@@ -144,20 +144,20 @@ class Suppressions(Queries):
 
 
 _NAMES = tuple(field.name for field in fields(Suppression))
-_ORDER = (_table.suppressed_at, _table.channel, _table.address, _table.scope, _table.source)
+_ORDER = (_table.suppressed_at, _table.channel, _table.address_hash, _table.scope, _table.source)
 _OF_CHANNEL = (
     select(suppressions)
     .where(_table.channel == bindparam("channel"))
     .order_by(_table.suppressed_at, _table.source, _table.scope)
 )
-_OF_ADDRESS = _OF_CHANNEL.where(_table.address == bindparam("address"))
-_OF_ADDRESSES = _OF_CHANNEL.where(_table.address.in_(bindparam("addresses", expanding=True)))
+_OF_ADDRESS = _OF_CHANNEL.where(_table.address_hash == bindparam("address"))
+_OF_ADDRESSES = _OF_CHANNEL.where(_table.address_hash.in_(bindparam("addresses", expanding=True)))
 _COUNTS = select(_table.channel, _table.source, func.count().label("suppressions")).group_by(
     _table.channel, _table.source
 )
 _SOFT = select(func.count(_soft.delivery_id.distinct()).label("bounces")).where(
     _soft.channel == bindparam("channel"),
-    _soft.address.in_(bindparam("addresses", expanding=True)),
+    _soft.address_hash.in_(bindparam("addresses", expanding=True)),
     _soft.bounced_at > bindparam("since"),
     _soft.bounced_at < bindparam("until"),
 )

@@ -69,8 +69,8 @@ logger = logging.getLogger(__name__)
 class Known(Protocol):
     """What is asked of the store."""
 
-    async def lease(self, what: str, holder: str, *, now: datetime, until: datetime) -> bool: ...  # noqa: D102
-    async def give_up(self, what: str, holder: str) -> None: ...  # noqa: D102
+    async def lease(self, name: str, holder: str, *, now: datetime, expires_at: datetime) -> bool: ...  # noqa: D102
+    async def give_up(self, name: str, holder: str) -> None: ...  # noqa: D102
     async def counts(self) -> dict[tuple[str, int], int]: ...  # noqa: D102
 
 
@@ -166,7 +166,7 @@ class Poller:
         try:
             async with asyncio.timeout(_STORE):
                 elected = await self._store.lease(
-                    WHAT, self._holder, now=now, until=now + timedelta(seconds=pause + LEASE)
+                    WHAT, self._holder, now=now, expires_at=now + timedelta(seconds=pause + LEASE)
                 )
         except (StoreError, TimeoutError) as error:
             elected = False

@@ -91,7 +91,7 @@ async def look(store: Store, engine: str) -> None:
     """What is counted for those who look, where many are parked and a month has passed."""
     database = store._database  # pyright: ignore[reportPrivateUsage]
     now = datetime.now(UTC)
-    journey = {"scenario": "look", "version": 1, "key": "", "nth": 1, "trigger": "segment", "run_id": "r"}
+    journey = {"scenario": "look", "version": 1, "key": "", "ordinal": 1, "trigger": "segment", "run_id": "r"}
     await database.write_many(
         database.insert(entries),
         [

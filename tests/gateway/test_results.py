@@ -45,7 +45,7 @@ def fill(store: Store, tmp_path: Path) -> Fill:
                 "workflow_id": f"sale/{number}",
                 "run_id": "r",
                 "key": str(number),
-                "nth": 1,
+                "ordinal": 1,
                 "trigger": "segment",
                 "admitted_at": NOW - timedelta(days=20),
                 "goal_until": NOW - timedelta(days=6),

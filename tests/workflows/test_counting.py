@@ -23,7 +23,7 @@ WHO = {"operator": "ann", "reason": "seen"}
 async def passed(stage: Stage, name: str) -> dict[str, int]:
     """How many passed, by version, step and outcome."""
     found = await stage.store.passed(name, datetime(2020, 1, 1, tzinfo=UTC))
-    return {f"@{one.version} {one.step} {one.outcome}": one.n for one in found}
+    return {f"@{one.version} {one.step} {one.outcome}": one.total for one in found}
 
 
 async def test_steps_are_counted_when_the_journey_departs_and_not_before(stage: Stage) -> None:

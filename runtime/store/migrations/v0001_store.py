@@ -63,7 +63,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("contact_id", sa.Text, nullable=False),
         sa.Column("key", sa.Text, nullable=False),
-        sa.Column("nth", sa.Integer, nullable=False),
+        sa.Column("ordinal", sa.Integer, nullable=False),
         sa.Column("trigger", sa.Text, nullable=False),
         sa.Column("admitted_at", _INSTANT, nullable=False),
         sa.Column("ended_at", _INSTANT, nullable=True),
@@ -74,9 +74,11 @@ def upgrade(op: Operations) -> None:
         sa.Column("goal_until", _INSTANT, nullable=True),
         sa.Column("reached_at", _INSTANT, nullable=True),
         sa.Column("goal_value", sa.Text, nullable=True),
-        sa.Column("counted", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("counted_passages", sa.Integer, nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("workflow_id", "run_id", name="pk_entries"),
-        sa.UniqueConstraint("contact_id", "scenario", "key", "nth", name="uq_entries_contact_id_scenario_key_nth"),
+        sa.UniqueConstraint(
+            "contact_id", "scenario", "key", "ordinal", name="uq_entries_contact_id_scenario_key_ordinal"
+        ),
     )
     _index(op, "ix_entries_admitted_at", "entries", ["admitted_at"])
     _index(op, "ix_entries_goal_open", "entries", ["contact_id"], "goal_until IS NOT NULL AND reached_at IS NULL")
@@ -132,7 +134,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("destination", sa.Text, nullable=False),
         sa.Column("scenario", sa.Text, nullable=False),
         sa.Column("claimed_at", _INSTANT, nullable=False),
-        sa.Column("kept", sa.Integer, nullable=False),
+        sa.Column("permanent", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("delivery_id", name="pk_claims"),
     )
     _index(op, "ix_claims_claimed_at", "claims", ["claimed_at"])
@@ -140,21 +142,21 @@ def upgrade(op: Operations) -> None:
     op.create_table(
         "suppressions",
         sa.Column("channel", sa.Text, nullable=False),
-        sa.Column("address", sa.Text, nullable=False),
+        sa.Column("address_hash", sa.Text, nullable=False),
         sa.Column("scope", sa.Text, nullable=False),
         sa.Column("source", sa.Text, nullable=False),
         sa.Column("suppressed_at", _INSTANT, nullable=False),
         sa.Column("evidence", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("channel", "address", "scope", "source", name="pk_suppressions"),
+        sa.PrimaryKeyConstraint("channel", "address_hash", "scope", "source", name="pk_suppressions"),
     )
     _index(op, "ix_suppressions_suppressed_at", "suppressions", ["suppressed_at"])
     op.create_table(
         "soft_bounces",
         sa.Column("channel", sa.Text, nullable=False),
-        sa.Column("address", sa.Text, nullable=False),
+        sa.Column("address_hash", sa.Text, nullable=False),
         sa.Column("delivery_id", sa.Text, nullable=False),
         sa.Column("bounced_at", _INSTANT, nullable=False),
-        sa.PrimaryKeyConstraint("channel", "address", "delivery_id", name="pk_soft_bounces"),
+        sa.PrimaryKeyConstraint("channel", "address_hash", "delivery_id", name="pk_soft_bounces"),
     )
     _index(op, "ix_soft_bounces_bounced_at", "soft_bounces", ["bounced_at"])
     op.create_table(
@@ -176,14 +178,14 @@ def upgrade(op: Operations) -> None:
         sa.Column("key_id", sa.Text, nullable=False),
         sa.Column("idempotency_key", sa.Text, nullable=False),
         sa.Column("digest", sa.Text, nullable=False),
-        sa.Column("begun_at", _INSTANT, nullable=False),
-        sa.Column("taken_at", _INSTANT, nullable=False),
+        sa.Column("requested_at", _INSTANT, nullable=False),
+        sa.Column("started_at", _INSTANT, nullable=False),
         sa.Column("status", sa.Integer, nullable=True),
         sa.Column("headers", sa.Text, nullable=True),
         sa.Column("body", sa.Text, nullable=True),
         sa.PrimaryKeyConstraint("key_id", "idempotency_key", name="pk_api_answers"),
     )
-    _index(op, "ix_api_answers_begun_at", "api_answers", ["begun_at"])
+    _index(op, "ix_api_answers_requested_at", "api_answers", ["requested_at"])
     op.create_table(
         "passages",
         sa.Column("scenario", sa.Text, nullable=False),
@@ -191,7 +193,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("step", sa.Text, nullable=False),
         sa.Column("outcome", sa.Text, nullable=False),
         sa.Column("hour", _INSTANT, nullable=False),
-        sa.Column("n", sa.Integer, nullable=False),
+        sa.Column("total", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("scenario", "version", "hour", "step", "outcome", name="pk_passages"),
     )
     _index(op, "ix_passages_hour", "passages", ["hour"])
@@ -215,35 +217,40 @@ def upgrade(op: Operations) -> None:
     _index(op, "ix_operations_open", "operations", ["created_at"], "ended_at IS NULL")
     op.create_table(
         "operation_items",
-        sa.Column("operation", sa.Text, nullable=False),
+        sa.Column("operation_id", sa.Text, nullable=False),
         sa.Column("number", sa.Integer, nullable=False),
         sa.Column("workflow_id", sa.Text, nullable=False),
         sa.Column("step", sa.Text, nullable=True),
         sa.Column("outcome", sa.Text, nullable=True),
         sa.Column("reason", sa.Text, nullable=True),
         sa.Column("answered_at", _INSTANT, nullable=True),
-        sa.PrimaryKeyConstraint("operation", "workflow_id", name="pk_operation_items"),
+        sa.PrimaryKeyConstraint("operation_id", "workflow_id", name="pk_operation_items"),
     )
     _index(
-        op, "ix_operation_items_operation_number_workflow_id", "operation_items", ["operation", "number", "workflow_id"]
+        op,
+        "ix_operation_items_operation_id_number_workflow_id",
+        "operation_items",
+        ["operation_id", "number", "workflow_id"],
     )
-    _index(op, "ix_operation_items_to_do", "operation_items", ["operation", "number", "workflow_id"], "outcome IS NULL")
+    _index(
+        op, "ix_operation_items_to_do", "operation_items", ["operation_id", "number", "workflow_id"], "outcome IS NULL"
+    )
     op.create_table(
         "contact_keys",
         sa.Column("key_id", sa.Text, nullable=False),
-        sa.Column("contact", sa.Text, nullable=False),
-        sa.Column("wrapped", sa.Text, nullable=False),
-        sa.Column("made_at", _INSTANT, nullable=False),
+        sa.Column("owner", sa.Text, nullable=False),
+        sa.Column("wrapped_key", sa.Text, nullable=False),
+        sa.Column("created_at", _INSTANT, nullable=False),
         sa.Column("destroyed_at", _INSTANT, nullable=True),
         sa.PrimaryKeyConstraint("key_id", name="pk_contact_keys"),
-        sa.UniqueConstraint("contact", name="uq_contact_keys_contact"),
+        sa.UniqueConstraint("owner", name="uq_contact_keys_owner"),
     )
     op.create_table(
         "leases",
-        sa.Column("what", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
         sa.Column("holder", sa.Text, nullable=False),
-        sa.Column("until", _INSTANT, nullable=False),
-        sa.PrimaryKeyConstraint("what", name="pk_leases"),
+        sa.Column("expires_at", _INSTANT, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_leases"),
     )
     if op.get_bind().dialect.name == "postgresql":
         op.execute(_CLAIMS_IN_TURN)

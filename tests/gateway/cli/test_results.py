@@ -79,7 +79,7 @@ def sold(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
                 "workflow_id": f"sale/{number}",
                 "run_id": "r",
                 "key": "",
-                "nth": 1,
+                "ordinal": 1,
                 "trigger": "segment",
                 "admitted_at": now - timedelta(days=20),
                 "goal_until": now + timedelta(days=1 if turn >= entered - still else -6),

@@ -55,7 +55,7 @@ def stored(url: str) -> Any:
                 return await store.suppressions()
 
         found = asyncio.run(work())
-        return sorted((one.channel, one.address, one.source, one.scope, one.evidence) for one in found)
+        return sorted((one.channel, one.address_hash, one.source, one.scope, one.evidence) for one in found)
 
     return look
 

@@ -106,7 +106,7 @@ async def test_what_is_for_good_suppresses(
     answer = await http.post("/inbound/email", content=mail(name))
     assert (answer.status_code, answer.json()) == (202, {"delivery": DELIVERY, "suppressed": source})
     [row] = await store.suppressions()
-    assert (row.channel, (row.address,), row.source, row.scope) == ("email", HASHES.of("email", ADA), source, "")
+    assert (row.channel, (row.address_hash,), row.source, row.scope) == ("email", HASHES.of("email", ADA), source, "")
     assert row.evidence == evidence
     assert platform.told == [(source, ADA)]
     await http.post("/inbound/email", content=mail(name))

@@ -88,9 +88,9 @@ async def test_stop_suppresses_the_number_and_start_takes_it_back(
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/xml; charset=utf-8")
     assert answer.text.endswith("<Response/>"), "nothing is answered to the contact"
     [row] = await store.suppressions()
-    assert (row.channel, (row.address,), row.source, row.scope) == ("sms", HASHES.of("sms", NUMBER), "stop", "")
+    assert (row.channel, (row.address_hash,), row.source, row.scope) == ("sms", HASHES.of("sms", NUMBER), "stop", "")
     assert told == [("stop", NUMBER)]
-    await store.suppress(Suppression("sms", row.address, "custom", row.suppressed_at))
+    await store.suppress(Suppression("sms", row.address_hash, "custom", row.suppressed_at))
     assert (await say(http, Body="Start")).status_code == 200
     assert [one.source for one in await store.suppressions()] == ["custom"], "an operator's word stands"
 

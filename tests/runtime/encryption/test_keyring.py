@@ -74,7 +74,7 @@ async def test_a_destroyed_key_is_gone_and_no_other_is_made(store: Store, keys: 
     assert not await keys.is_erased("2")
     row = await store.contact_key(key.id)
     assert row is not None
-    assert row.wrapped == ""
+    assert row.wrapped_key == ""
 
 
 async def test_a_contact_without_a_key_is_erased_before_one_is_made(keys: Keyring) -> None:
@@ -123,7 +123,7 @@ class Late:
         return await self._answer(self.rows.get(contact))
 
     async def add_contact_key(self, key: WrappedKey) -> WrappedKey:
-        return await self._answer(self.rows.setdefault(key.contact, key))
+        return await self._answer(self.rows.setdefault(key.owner, key))
 
     async def _answer(self, row: Row) -> Row:
         for _ in range(self.chance.randrange(6)):
@@ -158,7 +158,7 @@ async def test_no_key_is_made_in_another_store_than_it_was(store: Store) -> None
         with pytest.raises(UnknownKey, match="leads to another store"):
             await ring.key_of("2")
     async with Store.open("sqlite:///:memory:") as copy_of_before:
-        [index] = [row for row in await store.wrapped_keys() if row.contact == "index"]
+        [index] = [row for row in await store.wrapped_keys() if row.owner == "index"]
         await copy_of_before.add_contact_key(index)
         away.store = copy_of_before
         with pytest.raises(UnknownKey, match="leads to another store"):
@@ -227,7 +227,7 @@ async def test_what_is_damaged_or_from_elsewhere_is_said(store: Store, keys: Key
         await keys.key("0" * 32)
     row = await store.contact_key(key.id)
     assert row is not None
-    before = row.wrapped
+    before = row.wrapped_key
     for damaged in (before[:-8] + "AAAAAAA=", before[:-9]):
         await store.rewrap(key.id, before, damaged)
         with pytest.raises(SettingsError, match="damaged: restore it from a backup"):

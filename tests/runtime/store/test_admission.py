@@ -14,10 +14,12 @@ def asking(again: Again, workflow_id: str = "welcome/7", run_id: str = "new") ->
     return AdmissionRequest("welcome", 3, "7", None, workflow_id, run_id, again, NOW)
 
 
-def entry(nth: int, run_id: str, *, workflow_id: str = "welcome/7", over: bool = True, ago: timedelta) -> StoredEntry:
+def entry(
+    ordinal: int, run_id: str, *, workflow_id: str = "welcome/7", over: bool = True, ago: timedelta
+) -> StoredEntry:
     ended, outcome = (NOW, "finished") if over else (None, None)
     return StoredEntry(
-        workflow_id, run_id, "welcome", 1, "7", None, nth, "order", NOW - ago, ended, outcome, reason=None
+        workflow_id, run_id, "welcome", 1, "7", None, ordinal, "order", NOW - ago, ended, outcome, reason=None
     )
 
 

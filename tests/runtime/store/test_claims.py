@@ -83,7 +83,7 @@ async def test_a_place_is_given_back_unless_something_may_have_arrived(store: St
     assert await store.claim(claim("msg_2"), caps, UTC) is None
     await store.keep("msg_2")
     await store.release("msg_2")
-    assert await store.claims_of("7", NOW) == [claim("msg_2", kept=True)]
+    assert await store.claims_of("7", NOW) == [claim("msg_2", permanent=True)]
     assert await store.claim(claim("msg_1"), caps, UTC) is not None
     await store.keep("msg_1")  # has none
     assert await ids(store) == ["msg_2"]

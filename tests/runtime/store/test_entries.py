@@ -41,7 +41,7 @@ async def test_the_first_entry_of_a_contact_is_let_in_and_on_record(store: Store
         version=1,
         contact_id="7",
         key="A1",
-        nth=1,
+        ordinal=1,
         trigger="order",
         admitted_at=NOW,
         ended_at=None,

@@ -40,12 +40,12 @@ def passages(*steps: str, version: int = 3, at: datetime = NOW) -> list[Passage]
 
 async def seen(store: Store) -> dict[str, int]:
     """By step."""
-    return {one.step: one.n for one in await store.passed("a", NOW)}
+    return {one.step: one.total for one in await store.passed("a", NOW)}
 
 
 async def counted(store: Store, journey: str) -> int:
-    statement = select(entries.c.counted).where(entries.c.workflow_id == journey)
-    return (await store._database.read(statement))[0]["counted"]  # pyright: ignore[reportPrivateUsage]
+    statement = select(entries.c.counted_passages).where(entries.c.workflow_id == journey)
+    return (await store._database.read(statement))[0]["counted_passages"]  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_what_is_told_twice_counts_once(store: Store) -> None:

@@ -110,7 +110,7 @@ async def test_entries_of_journeys_that_are_over_go(store: Store) -> None:
     assert await runs(store) == kept
     found = await store.entry("welcome/7")
     assert found is not None
-    assert found.nth == 2  # numbers go on
+    assert found.ordinal == 2  # numbers go on
 
 
 async def test_again_never_holds_for_ever(store: Store) -> None:
@@ -203,7 +203,7 @@ async def test_people_per_step_go_by_the_hour(store: Store) -> None:
     passed = [Passage(1, "mail", "delivered", ago(days)) for days in (800, 700)]
     await store.count_passages("welcome/7", "7-800", 0, passed)
     assert await prune(store) == {"passages": 1}
-    assert [one.n for one in await store.passed("welcome", ago(1))] == [1]
+    assert [one.total for one in await store.passed("welcome", ago(1))] == [1]
 
 
 async def test_operations_go_with_their_journeys_once_they_are_over(store: Store) -> None:
@@ -226,7 +226,7 @@ async def test_what_must_stay_is_not_touched(store: Store, url: str) -> None:
     await store.suppress(Suppression("email", "a hash", "unsub", ago(3000)))
     await store.destroy_contact_key(WrappedKey("k", "c", "", ago(3000), ago(3000)))
     await store.add_key(ApiKey("k", "digest", ["read"], None, None, "", ago(3000), "ann", ago(2000), ago(2000)))
-    await store.lease("something", "me", now=ago(3000), until=ago(2999))
+    await store.lease("something", "me", now=ago(3000), expires_at=ago(2999))
     before = await rows(url)
     assert sum(before.values()) == 6
     await prune(store, dict.fromkeys(AGES, 2 * DAY))

@@ -33,7 +33,7 @@ async def test_all_that_stands_against_an_address_is_found_by_any_of_its_hashes(
 
 async def test_an_address_may_be_written_to_again(store: Store) -> None:
     custom, vip = Suppression("email", OLD, "custom", NOW), replace(UNSUB, scope="vip")
-    await store.suppress_many([UNSUB, vip, custom, replace(custom, address=OTHER)])
+    await store.suppress_many([UNSUB, vip, custom, replace(custom, address_hash=OTHER)])
     assert await store.unsuppress("email", (HASH, OLD), source="unsub", scope="vip") == [vip]
     assert await store.unsuppress("email", (HASH, OLD), source="bounce") == []
     assert await store.suppressed("email", (HASH, OLD)) == [custom, UNSUB]
@@ -52,9 +52,9 @@ async def test_they_are_listed_by_pages_and_counted(store: Store) -> None:
     pages: list[Suppression] = []
     while page := await store.suppressions(limit=3, after=pages[-1] if pages else None):
         pages += page
-    assert pages == sorted([*given, stop], key=lambda one: (one.suppressed_at, one.address), reverse=True)
+    assert pages == sorted([*given, stop], key=lambda one: (one.suppressed_at, one.address_hash), reverse=True)
     assert await store.suppressions(channel="sms") == [stop]
-    assert [one.address[-1] for one in await store.suppressions(source="unsub", scope="list-1")] == ["1", "3", "5"]
+    assert [one.address_hash[-1] for one in await store.suppressions(source="unsub", scope="list-1")] == ["1", "3", "5"]
     assert len(await store.suppressions(since=NOW - timedelta(hours=1))) == 4
     assert await store.suppression_counts() == {("email", "unsub"): 7, ("sms", "stop"): 1}
 
@@ -77,7 +77,7 @@ async def test_the_third_soft_bounce_within_a_week_suppresses(store: Store) -> N
     assert await store.suppressed("email", (HASH,)) == []
     assert await soft("msg_4", 9, OTHER, HASH), "also where the key has changed since"
     [found] = await store.suppressed("email", (OTHER, HASH))
-    assert (found.source, found.scope, found.address) == ("soft", "", OTHER)
+    assert (found.source, found.scope, found.address_hash) == ("soft", "", OTHER)
     assert found.evidence == "3 soft bounces within 7 days"
     assert not await soft("msg_5", 9.5, OTHER, HASH), "it is suppressed already"
 

@@ -243,7 +243,7 @@ async def test_where_the_answers_take_long_the_lease_lasts_until_the_next_round(
     pause = await one.round(30)
     assert pause == polling.SHARE * 5 * len(QUEUES)
     moment = datetime.now(UTC) + timedelta(seconds=pause)
-    assert not await store.lease("metrics", "another", now=moment, until=moment)
+    assert not await store.lease("metrics", "another", now=moment, expires_at=moment)
 
     leases = iter([True])
 
@@ -321,4 +321,4 @@ async def test_gauges_are_there_while_it_is_told_and_gone_with_the_worker(store:
                 await asyncio.sleep(0.01)
         assert now(metrics.BACKLOG) == {("journeys",): (7, 7), ("webhooks",): (7, 7)}
     assert now(metrics.BACKLOG) == {}
-    assert await store.lease("metrics", "another", now=datetime.now(UTC), until=datetime.now(UTC))
+    assert await store.lease("metrics", "another", now=datetime.now(UTC), expires_at=datetime.now(UTC))
