@@ -125,7 +125,7 @@ class OperationActivities:
             left = counts.get(NOT_ASKED, 0) + counts.get(UNANSWERED, 0)
             await self._note(stored, chunk, asking, left)
             at_the_end = len(items) < chunk.most and not batch.tally.left
-            after = None if at_the_end or not asking.asked else items[asking.asked - 1].place
+            after = None if at_the_end else items[asking.asked - 1].place
             return ChunkDone(asked=asking.asked, answered=asking.answered, after=after, left=left)
 
     async def _note(self, stored: StoredOperation, chunk: Chunk, asking: Asking, left: int) -> None:

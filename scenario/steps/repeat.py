@@ -106,11 +106,11 @@ class RepeatRow(Row):
                         checked = event.number
                         if await satisfies(host, event, row.condition):
                             host.take(event)
-                            return self._over(host, "event")
+                            return self._over(host, rounds, "event")
                 if host.missed(kept):  # while the condition was asked
                     continue
             if rounds.number >= row.times:
-                return self._over(host, "ended")
+                return self._over(host, rounds, "ended")
             if row.until is not None:
                 answer = await host.ask(row.until)
                 if answer.error:
@@ -120,7 +120,7 @@ class RepeatRow(Row):
                     due, host.until = due and host.now(), None  # not when it was to be: the next would follow at once
                     continue
                 if answer.value:
-                    return self._over(host, "until")
+                    return self._over(host, rounds, "until")
             if due is None and host.until is None:
                 began = datetime.fromisoformat(rounds.began)
                 host.until = shift(began, timedelta(seconds=row.every), host.zone)
@@ -141,10 +141,10 @@ class RepeatRow(Row):
             else:
                 due = end  # whatever the clock says by then: a late worker does not move the rounds behind
 
-    def _over(self, host: Host, outcome: str) -> Next:
-        number = host.rounds.number if host.rounds else 0
+    def _over(self, host: Host, rounds: Rounds, outcome: str) -> Next:
         host.rounds = None
-        host.record(outcome, f"after {number} {'round' if number == 1 else 'rounds'}", note=host.override_note)
+        number = f"{rounds.number} {'round' if rounds.number == 1 else 'rounds'}"
+        host.record(outcome, f"after {number}", note=host.override_note)
         return Next(self.next, _END)
 
 

@@ -240,15 +240,49 @@ CASES = {
           ends: finished
         """,
     ),
-    "an event that came before a repetition does not end it": (
-        "- wait: 1d\n- repeat: {every: 1d, times: 2, until: {event: clicked}}\n  steps: [{sms: hi, text: hello}]",
+    "an event ends a repetition after the round in which it comes, and one from before does not": (
+        "- wait: 1d\n"
+        "- repeat: {every: 1d, times: 3, until: {event: clicked, if: event.n > 1}}\n"
+        "  steps: [{sms: hi, text: hello}, {wait: 2h}]\n"
+        "- {sms: after, text: '{{ event.n }}'}",
         """
-        events: [{after: 1h, name: clicked}]
+        events:
+          - {after: 1h, name: clicked, properties: {n: 2}}
+          - {after: 26h, name: clicked, properties: {n: 1}}
+          - {after: 49h, name: clicked, properties: {n: 3}}
         expect:
           steps:
             - {sms: hi, at: 2026-03-03 09:00}
             - {sms: hi, at: 2026-03-04 09:00}
-            - {repeat: repeat-2, outcome: ended, reason: after 2 rounds}
+            - {repeat: repeat-2, outcome: event, at: 2026-03-04 11:00, reason: after 2 rounds}
+            - {sms: after, text: "3"}
+        """,
+    ),
+    "a repetition that is held between two rounds asks again when it is tried again": (
+        "- repeat: {every: 1d, times: 3, until: contact.custom.n > 2}\n  steps: [{sms: hi, text: hello}, {wait: 1h}]",
+        """
+        changes:
+          - {after: 30m, contact: {custom: {n: x}}}
+          - {after: 90m, contact: {custom: {n: 1}}}
+          - {after: 24h30m, contact: {custom: {n: x}}}
+          - {after: 26h, contact: {custom: {n: 3}}}
+        operations: [{after: 2h, retry: repeat-1}, {after: 27h, retry: repeat-1}]
+        expect:
+          steps:
+            - {sms: hi, at: 2026-03-02 09:00}
+            - {sms: hi, at: 2026-03-03 09:00}
+            - {repeat: repeat-1, outcome: until, at: 2026-03-03 12:00, reason: after 2 rounds}
+        """,
+    ),
+    "after a round that takes longer the next one begins at once, and the one after that so much later": (
+        "- repeat: {every: 1d, times: 3}\n  steps: [{sms: hi, text: hello}, {wait: 36h}]",
+        """
+        operations: [{after: 37h, skip: wait-1.round.2}]
+        expect:
+          steps:
+            - {sms: hi, at: 2026-03-02 09:00}
+            - {sms: hi, at: 2026-03-03 21:00}
+            - {sms: hi, at: 2026-03-04 21:00}
         """,
     ),
     "the next round keeps its hour in the zone that the contact has by then": (

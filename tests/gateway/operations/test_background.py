@@ -1,43 +1,104 @@
-"""What the progress of an operation says while its journeys cannot be looked for."""
+"""How an operation finds its journeys and asks them, also when it is interrupted and begins again."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
-from gateway.client import ScenarioClient
-from gateway.errors import NotAnswered
+from gateway.errors import NotAccepted, NotAnswered
+from gateway.journeys.listing import ListedJourney
 from gateway.operations.background import OperationActivities
-from runtime.store import Store, StoredOperation
-from tests.gateway.search import Temporal
+from gateway.operations.batch import JourneyTarget
+from gateway.operations.many import ManyOperations
+from gateway.operations.search import Which
+from runtime.store import Store, StoredOperation, StoreUnavailable
+from tests.gateway.cli.test_show import LISTED
+from workflows.operation import Chunk, ChunkDone, Closing
+
+NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
+Page = list[str] | Exception
 
 
-async def test_what_resumes_the_journeys_of_a_pause_begins_when_that_has_ended(store: Store) -> None:
-    client = ScenarioClient(cast("Client", Temporal([])), store)
-    for name, verb, which in (("first", "pause", {"destination": "wax"}), ("second", "resume", {"operation": "first"})):
-        request = {"which": which, "rate": 10.0, "dry_run": False}
-        await store.add_operation(
-            StoredOperation(
-                id=name, verb=verb, request=request, operator="ann", reason="x", created_at=datetime.now(UTC)
-            )
-        )
-    survey = OperationActivities(client).survey
-    with pytest.raises(NotAnswered):
-        await ActivityEnvironment().run(survey, "second")
-    seen = await store.stored_operation("second")
-    assert seen is not None
-    assert (seen.surveyed_at, seen.trouble) == (None, "it begins when the operation first has ended")
-    await store.end_operation("first", "finished", datetime.now(UTC))
-    await ActivityEnvironment().run(survey, "second")
-    seen = await store.stored_operation("second")
-    assert seen is not None
-    assert (seen.surveyed_at is not None, seen.trouble) == (True, None)
+@dataclass
+class Client:
+    """Finds the journeys that a test names, and answers for them."""
+
+    store: Store
+    found: Sequence[Page] = ()
+    answers: dict[str, Exception] = field(default_factory=dict[str, Exception])
+    asked: list[JourneyTarget] = field(default_factory=list[JourneyTarget])
+    answering: asyncio.Event = field(default_factory=asyncio.Event)
+    told: list[tuple[Any, dict[str, Any]]] = field(default_factory=list[tuple[Any, dict[str, Any]]])
+
+    async def select_by_page(self, *_: Any, **__: Any) -> AsyncIterator[list[ListedJourney]]:
+        for page in self.found:
+            if isinstance(page, Exception):
+                raise page
+            yield [replace(LISTED, id=name, step="hook") for name in page]
+
+    async def paused_by(self, which: Which) -> StoredOperation | None:
+        return None if which.operation is None else await self.store.stored_operation(which.operation)
+
+    async def forecast_migration(self, *_: Any, **__: Any) -> Any:
+        stays = SimpleNamespace(fits=False, step="hook", becomes="which version 4 has not", journeys=["a/0"])
+        goes = SimpleNamespace(fits=True, step="pause", becomes="pause", journeys=["a/1", "a/2"])
+        return SimpleNamespace(standing=[stays, goes])
+
+    def sender(self, verb: str, **more: Any) -> Callable[[JourneyTarget], Awaitable[None]]:
+        self.told.append((verb, more))
+
+        async def send(target: JourneyTarget) -> None:
+            self.asked.append(target)
+            await self.answering.wait()
+            if error := self.answers.get(target.id):
+                raise error
+
+        return send
+
+
+@pytest.fixture
+def client(store: Store) -> Client:
+    made = Client(store)
+    made.answering.set()
+    return made
+
+
+async def begin(client: Client, verb: str = "retry_step", name: str = "one", **request: Any) -> OperationActivities:
+    """Put an operation on record; give the activities that carry it out."""
+    given = {"which": {"destination": "wax"}, "rate": 1000.0, "dry_run": False, **request}
+    await client.store.add_operation(
+        StoredOperation(id=name, verb=verb, request=given, operator="ann", reason="x", created_at=NOW)
+    )
+    return OperationActivities(cast("ManyOperations", client))
+
+
+async def survey(activities: OperationActivities) -> None:
+    await ActivityEnvironment().run(activities.survey, "one")
+
+
+async def operate(activities: OperationActivities, most: int = 100, rate: float = 1000.0, **chunk: Any) -> ChunkDone:
+    given = Chunk(operation="one", most=most, rate=rate, **chunk)
+    return await ActivityEnvironment().run(activities.operate, given)
+
+
+async def stored(client: Client) -> StoredOperation:
+    found = await client.store.stored_operation("one")
+    assert found is not None
+    return found
+
+
+async def journeys(client: Client) -> list[tuple[int, str]]:
+    return [item.place for item in await client.store.items("one")]
 
 
 @pytest.mark.parametrize(
@@ -47,32 +108,167 @@ async def test_what_resumes_the_journeys_of_a_pause_begins_when_that_has_ended(s
         (NotAnswered("a/1", "no worker answered"), "no worker answers ("),
     ],
 )
-async def test_why_no_journeys_are_found_is_told_until_they_are(
-    store: Store, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
-) -> None:
-    client = ScenarioClient(cast("Client", None), store)
-    request = {"which": {"destination": "wax"}, "rate": 10.0, "dry_run": False}
-    asked = StoredOperation(
-        id="one", verb="pause", request=request, operator="ann", reason="x", created_at=datetime.now(UTC)
-    )
-    await store.add_operation(asked)
-    failing = True
-
-    async def pages(*_: Any, **__: Any) -> AsyncIterator[list[Any]]:
-        if failing:
-            raise error
-        yield []
-
-    monkeypatch.setattr(client, "select_by_page", pages)
-    survey = OperationActivities(client).survey
+async def test_why_no_journeys_are_found_is_told_until_they_are(client: Client, error: Exception, said: str) -> None:
+    activities = await begin(client)
+    client.found = [error]
     with pytest.raises(type(error)):
-        await ActivityEnvironment().run(survey, "one")
-    seen = await store.stored_operation("one")
-    assert seen is not None
+        await survey(activities)
+    seen = await stored(client)
     assert seen.surveyed_at is None
     assert (seen.trouble or "").startswith(said)
-    failing = False
-    await ActivityEnvironment().run(survey, "one")
-    seen = await store.stored_operation("one")
-    assert seen is not None
+    client.found = [[]]
+    await survey(activities)
+    seen = await stored(client)
     assert (seen.surveyed_at is not None, seen.trouble) == (True, None)
+
+
+async def test_what_resumes_the_journeys_of_a_pause_begins_when_that_has_ended(client: Client) -> None:
+    await begin(client, "pause", "first")
+    activities = await begin(client, "resume", which={"operation": "first"})
+    with pytest.raises(NotAnswered):
+        await survey(activities)
+    seen = await stored(client)
+    assert (seen.surveyed_at, seen.trouble) == (None, "it begins when the operation first has ended")
+    await client.store.end_operation("first", "finished", NOW)
+    await survey(activities)
+    seen = await stored(client)
+    assert (seen.surveyed_at is not None, seen.trouble) == (True, None)
+
+
+async def test_a_limit_holds_over_a_survey_that_begins_again(client: Client) -> None:
+    activities = await begin(client, limit=3)
+    client.found = [["a/0"], ["a/1"], RPCError("lost", RPCStatusCode.UNAVAILABLE, b"")]
+    with pytest.raises(RPCError):
+        await survey(activities)
+    client.found = [["a/0"], ["a/1", "a/2", "a/3"], AssertionError("no more are looked for")]
+    await survey(activities)
+    assert await journeys(client) == [(0, "a/0"), (1, "a/1"), (2, "a/2")]
+
+
+async def test_what_is_surveyed_is_not_surveyed_again(client: Client) -> None:
+    """A journey that comes to fit later was not meant."""
+    activities = await begin(client)
+    client.found = [["a/0"]]
+    await survey(activities)
+    client.found = [["a/1"]]
+    await survey(activities)
+    assert await journeys(client) == [(0, "a/0")]
+
+
+async def test_a_journey_that_cannot_be_asked_is_refused_as_it_is_found(client: Client) -> None:
+    activities = await begin(client, "migrate", which={"scenario": "a"}, more={"version": 4})
+    await survey(activities)
+    refused, *others = await client.store.items("one")
+    assert (refused.outcome, refused.reason) == ("refused", "it is at hook, which version 4 has not")
+    assert refused.answered_at is not None
+    assert [(item.place, item.outcome, item.answered_at) for item in others] == [
+        ((1, "a/1"), None, None),
+        ((2, "a/2"), None, None),
+    ]
+    assert (await operate(activities)).asked == 2
+
+
+async def test_journeys_are_asked_chunk_by_chunk_each_under_the_operations_own_update_id(client: Client) -> None:
+    activities = await begin(client, more={"now": True})
+    client.found = [["a/0", "a/1", "a/2"]]
+    client.answers = {"a/1": NotAccepted("a/1", "the journey is over")}
+    await survey(activities)
+    first = await operate(activities, most=2)
+    assert first == ChunkDone(asked=2, answered=2, after=(1, "a/1"), left=1)
+    assert await operate(activities, most=2, after=first.after) == ChunkDone(asked=1, answered=1, after=None, left=0)
+    assert await operate(activities) == ChunkDone(asked=0, answered=0, after=None, left=0)
+    assert (await stored(client)).trouble is None
+    assert client.asked == [JourneyTarget(f"a/{number}", "hook") for number in range(3)]
+    # A gateway that begins again asks under the same id, and a journey does what it is asked once.
+    more = {"operator": "ann", "reason": "x", "update_id": "operation/one", "now": True}
+    assert client.told == [("retry_step", more)] * 3
+
+
+async def test_a_chunk_that_ends_with_the_last_journey_leads_to_an_empty_one(client: Client) -> None:
+    activities = await begin(client)
+    client.found = [["a/0"]]
+    client.answers = {"a/0": NotAnswered("a/0", "no worker answered")}
+    await survey(activities)
+    full = await operate(activities, most=1)
+    assert full == ChunkDone(asked=1, answered=0, after=(0, "a/0"), left=1)
+    assert await operate(activities, most=1, after=full.after) == ChunkDone(asked=0, answered=0, after=None, left=1)
+
+
+async def test_silence_ends_a_chunk_and_is_told_until_somebody_answers(client: Client) -> None:
+    activities = await begin(client)
+    client.found = [[f"a/{number}" for number in range(25)]]
+    client.answers = {f"a/{number}": NotAnswered(f"a/{number}", "no worker answered") for number in range(25)}
+    await survey(activities)
+    # It goes on behind those that were asked, though there are fewer than a chunk takes.
+    silent = ChunkDone(asked=20, answered=0, after=(19, "a/19"), left=25)
+    assert await operate(activities) == silent
+    assert re.match(r"no worker answers since 20\d\d-", (await stored(client)).trouble or "")
+    assert await operate(activities, silent_since="2026-11-27T04:00:00+00:00") == silent
+    assert (await stored(client)).trouble == (
+        "no worker answers since 2026-11-27T04:00:00+00:00, and 25 journeys are left: check that one is running; "
+        "the operation goes on until it is stopped"
+    )
+    client.answers.clear()
+    assert await operate(activities, after=silent.after) == ChunkDone(asked=5, answered=5, after=None, left=20)
+    assert (await stored(client)).trouble is None
+
+
+async def test_a_journey_that_was_asked_when_its_gateway_stops_may_still_answer(client: Client) -> None:
+    activities, gateway = await begin(client), ActivityEnvironment()
+    client.found = [["a/0"]]
+    client.answering.clear()
+    await survey(activities)
+    working = asyncio.create_task(gateway.run(activities.operate, Chunk(operation="one", most=1, rate=1000.0)))
+    while not client.asked:
+        await asyncio.sleep(0.001)
+    gateway.cancel()
+    client.answering.set()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert [item.outcome for item in await client.store.items("one")] == ["accepted"]
+
+
+async def test_the_rate_holds_between_two_chunks(client: Client) -> None:
+    activities = await begin(client)
+    client.found = [["a/0", "a/1"]]
+    await survey(activities)
+    clock = asyncio.get_running_loop()
+    first = await operate(activities, most=1, rate=20)
+    begun = clock.time()
+    await operate(activities, most=1, rate=20, after=first.after)
+    assert clock.time() - begun >= 0.05
+
+
+@pytest.mark.parametrize(
+    ("looked", "outcomes"),
+    [(False, {"accepted": 1, "unanswered": 1, "stopped": 1}), (True, {"accepted": 1, "unanswered": 1, "not_asked": 1})],
+)
+async def test_what_has_not_answered_at_the_end_never_will_unless_it_was_only_looked_for(
+    client: Client, looked: bool, outcomes: dict[str, int]
+) -> None:
+    activities = await begin(client)
+    client.found = [["a/0", "a/1", "a/2"]]
+    client.answers = {"a/1": NotAnswered("a/1", "no worker answered")}
+    await survey(activities)
+    await operate(activities, most=2)
+    closing = Closing(operation="one", outcome="stopped", trouble="t", operator="bob", reason="wrong", looked=looked)
+    await ActivityEnvironment().run(activities.close, closing)
+    seen = await stored(client)
+    assert (seen.outcome, seen.trouble, seen.stopped_by, seen.stop_reason) == ("stopped", "t", "bob", "wrong")
+    assert (await client.store.item_counts(["one"]))["one"] == outcomes
+
+
+async def test_what_the_store_does_not_know_and_what_is_our_fault_is_not_tried_again(client: Client) -> None:
+    activities = OperationActivities(cast("ManyOperations", client))
+    with pytest.raises(ApplicationError, match="the store knows nothing of this operation") as caught:
+        await survey(activities)
+    assert (caught.value.type, caught.value.non_retryable) == ("BadInput", True)
+    await begin(client)
+    for error in (StoreUnavailable("away"), OSError("lost")):
+        client.found = [error]
+        with pytest.raises(type(error)):
+            await survey(activities)
+    client.found = [ValueError("x")]
+    with pytest.raises(ApplicationError, match=r"the gateway's program failed \(ValueError\)") as caught:
+        await survey(activities)
+    assert (caught.value.type, caught.value.non_retryable) == ("Fault", True)
