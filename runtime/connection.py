@@ -15,7 +15,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, Interceptor
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
 from runtime.data_converter import CONVERTER
 from runtime.errors import ConnectionFailed, SettingsError
@@ -91,6 +91,8 @@ async def connect(
                 api_key=config.get("api_key"),
                 tls=config.get("tls"),
                 rpc_metadata=config.get("rpc_metadata", {}),
+                # Without TLS the server is near: compression would cost processor time and save nothing.
+                grpc_compression=GrpcCompression.GZIP if config.get("tls") else GrpcCompression.NONE,
                 data_converter=CONVERTER,
                 interceptors=[JourneyTracing()] if interceptors is None else interceptors,
                 identity=f"{role} {os.getpid()}@{socket.gethostname()}",

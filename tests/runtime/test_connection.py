@@ -5,8 +5,11 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
+from temporalio.client import Client
+from temporalio.service import GrpcCompression
 
 from runtime.connection import connect
 from runtime.errors import ConnectionFailed, SettingsError
@@ -64,6 +67,30 @@ async def test_it_is_configured_by_a_profile(server: DevServer, tmp_path: Path):
     file.write_text(f'[profile.staging]\naddress = "{server.address}"\nnamespace = "default"\n')
     client = await connect(environ=environ(TEMPORAL_CONFIG_FILE=str(file), TEMPORAL_PROFILE="staging"))
     assert client.service_client.config.target_host == server.address
+
+
+@pytest.mark.parametrize(
+    ("variables", "compression"),
+    [
+        ({}, GrpcCompression.NONE),
+        ({"TEMPORAL_TLS": "false"}, GrpcCompression.NONE),
+        ({"TEMPORAL_TLS": "true"}, GrpcCompression.GZIP),
+        ({"TEMPORAL_API_KEY": KEY}, GrpcCompression.GZIP),
+    ],
+)
+async def test_calls_are_compressed_only_within_tls(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], compression: GrpcCompression
+):
+    asked: list[GrpcCompression] = []
+
+    async def refuse(*_: Any, grpc_compression: GrpcCompression, **__: Any) -> NoReturn:
+        asked.append(grpc_compression)
+        raise RuntimeError
+
+    monkeypatch.setattr(Client, "connect", refuse)
+    with pytest.raises(ConnectionFailed):
+        await connect(environ=environ(**variables), patience=0)
+    assert asked == [compression]
 
 
 async def test_an_address_leaves_the_configuration_alone(server: DevServer, monkeypatch: pytest.MonkeyPatch):
