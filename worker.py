@@ -63,7 +63,7 @@ from runtime.process.exit import leave
 from runtime.process.health import health_pages
 from runtime.process.polls import EVERY, Polls
 from runtime.process.ports import HOST
-from runtime.process.slots import ActivityWorker
+from runtime.process.slots import ActivityWorker, completes_polls
 from runtime.process.versioning import deployment_of
 from runtime.process.watch import Watch, watching
 from runtime.process.workers import Workers, running
@@ -123,7 +123,7 @@ def warn_of_short(secrets: Secrets) -> None:
             )
 
 
-def workers(
+async def workers(
     client: Client,
     given: Services,
     queues: Collection[str] = QUEUES,
@@ -160,6 +160,7 @@ def workers(
         EMAIL.queue: ([emails.send_email], ways.mailer.connections if ways.mailer else _CONCURRENT, DRAIN),
         SMS.queue: ([texts.send_sms], ways.provider.connections if ways.provider else _CONCURRENT, DRAIN),
     }
+    completed = await completes_polls(client)
     made: list[Worker] = []
     for queue in queues:
         if queue == JOURNEYS:
@@ -203,6 +204,7 @@ def workers(
                     concurrent=at_once,
                     polls=_ASKED,
                     grace=grace,
+                    polls_completed=completed,
                     deployment=deployment,
                 )
             )
@@ -291,7 +293,7 @@ async def serve(
             warn_of_short(opened.secrets)
         if JOURNEYS in queues:
             await keep_schedule(client, settings.retention)
-        made = workers(client, opened, queues, deployment)
+        made = await workers(client, opened, queues, deployment)
         # Not before: while these are made nothing else gets on, and on a busy machine a look would seem too slow.
         watch = await stack.enter_async_context(watching(opened.store))
         drain = DRAIN

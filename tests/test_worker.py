@@ -35,6 +35,11 @@ from runtime.telemetry.telemetry import Telemetry
 from tests.runtime.hand import Hand
 from worker import DRAIN, ENDING, drain_of, main, serve, services, warn_of_short, workers
 
+
+async def completes_polls(_: Any) -> bool:
+    return True
+
+
 TEXT = "default: {rate: 50/s}\ndestinations: {wax: {url: https://wax.example, rate: 10/s}}\n"
 
 
@@ -86,12 +91,13 @@ async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination
 
     monkeypatch.setattr("worker.Worker", steering)
     monkeypatch.setattr("worker.ActivityWorker", sending)
+    monkeypatch.setattr("worker.completes_polls", completes_polls)
     entries = [f"  d{n}: {{url: https://a.example{f', timeout: {t:g}s' if t else ''}}}" for n, t in enumerate(timeouts)]
     assert settings.destinations is not None
     settings.destinations.write_text("\n".join(["destinations:", *entries]) if entries else "destinations: {}")
     client: Any = None
     async with services(settings) as opened:
-        workers(client, opened)
+        await workers(client, opened)
         assert drain_of(opened.destinations.book) == timedelta(seconds=seconds)
     assert given == {name: timedelta(seconds=seconds if name == "webhooks" else 20) for name in QUEUES}
 
@@ -117,9 +123,10 @@ async def test_a_channel_takes_no_more_messages_than_it_has_connections_for(
 
     monkeypatch.setattr("worker.Worker", made)
     monkeypatch.setattr("worker.ActivityWorker", made)
+    monkeypatch.setattr("worker.completes_polls", completes_polls)
     client: Any = None
     async with services(settings.model_copy(update=channels)) as opened:
-        workers(client, opened)
+        await workers(client, opened)
     assert given == at_once | {"journeys": 0}
 
 
@@ -192,7 +199,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
     def unchanged(client: Any, *_given: Any, **_named: Any) -> Any:
         return client
 
-    def all_hands(*_given: Any, **_named: Any) -> list[Hand]:
+    async def all_hands(*_given: Any, **_named: Any) -> list[Hand]:
         return made
 
     monkeypatch.setattr("worker.connect", nothing)

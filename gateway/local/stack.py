@@ -136,7 +136,7 @@ async def local(
             opened = replace(opened, secrets=StandIns())
         opened = replace(opened, writer=log(opened.writer))
         await keep_schedule(working, settings.retention)
-        await stack.enter_async_context(running(workers(working, opened)))
+        await stack.enter_async_context(running(await workers(working, opened)))
         client = ScenarioClient(
             *(temporal, opened.store, settings.platform_timezone),
             *(settings.destinations if send else None, settings.policies),

@@ -36,6 +36,8 @@ DYNAMIC_CONFIG: Final[dict[str, Any]] = {
     "matching.enableFairness": True,
     "matching.numTaskqueueReadPartitions": 1,
     "matching.numTaskqueueWritePartitions": 1,
+    # A worker that stops loses no task that was handed out at that moment: see `runtime.process.slots`.
+    "frontend.enableCancelWorkerPollsOnShutdown": True,
     # `scenario demo` runs waits of days in seconds.
     "frontend.WorkflowTimeSkippingEnabled": True,
     # A workflow task that keeps failing is searchable (TemporalReportedProblems) after seconds instead of minutes.

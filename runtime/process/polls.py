@@ -43,7 +43,7 @@ class Poller(Protocol):
 class Polls:
     """Asks about one queue after the other.
 
-    A server remembers who has polled for five minutes. A worker that is full does not poll, and is not asked about.
+    A server remembers a poll for five minutes. A full worker polls again within that time, since no attempt is longer.
 
     Args:
         client: Of the workers, which poll under its identity.
@@ -92,8 +92,7 @@ class Polls:
             # Less than a look may take, which would say that the server does not answer.
             await search_attributes.ensure(self._client, patience=_CALL.total_seconds())
             self._gone = False
-        polled = self._client.identity in known or getattr(worker, "full", False)
-        self._missed[queue] = 0 if polled else self._missed[queue] + 1
+        self._missed[queue] = 0 if self._client.identity in known else self._missed[queue] + 1
         # Once says nothing: the server may have been restarted just now.
         if missing := [queue for queue, times in self._missed.items() if times > 1]:
             raise ConnectionFailed(

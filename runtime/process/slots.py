@@ -1,8 +1,9 @@
-"""A worker of activities that takes what it has asked for before it stops.
+"""A worker of activities that stops without losing the tasks it has asked for.
 
-A worker asks its queue for the next task before there is one, several times at once. The SDK breaks these requests off
-when it stops. A task that the server hands out in that moment is started for the server and reaches nobody, until its
-time is over. So this worker first asks for no more, and gives the server a moment to answer what was asked.
+A worker polls its queue several times at once. A server with `frontend.enableCancelWorkerPollsOnShutdown` completes
+these polls when the worker stops. With any other the SDK takes them back, and a task handed out at that moment is
+started for the server but reaches nobody until it times out. There the worker first stops polling, and waits briefly
+for the answers.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import (
     CustomSlotSupplier,
     FixedSizeSlotSupplier,
@@ -54,11 +57,6 @@ class Slots(CustomSlotSupplier):
         self._answered = asyncio.Event()
         self._answered.set()
         self._latest = -_QUIET
-
-    @property
-    def full(self) -> bool:
-        """Whether as many are under way as may be."""
-        return not self._free
 
     async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:  # noqa: D102
         self._loop = asyncio.get_running_loop()
@@ -118,17 +116,28 @@ class _Turn(asyncio.Future[None]):
         return True
 
 
+async def completes_polls(client: Client) -> bool:
+    """Return True if the server completes the polls of a worker that stops."""
+    request = DescribeNamespaceRequest(namespace=client.namespace)
+    try:
+        answer = await client.workflow_service.describe_namespace(request, timeout=timedelta(seconds=10))
+    except RPCError:  # it does not let this process ask
+        return False
+    return answer.namespace_info.capabilities.worker_poll_complete_on_shutdown
+
+
 class ActivityWorker(Worker):
     """A worker of activities alone.
 
     Args:
-        client: Of the server.
-        task_queue: Its queue.
-        activities: What it does.
-        concurrent: So many at once.
-        polls: So many requests for tasks at once.
-        grace: What those under way may take when it stops, the time for what was asked for included.
-        deployment: The version that it is, where it is versioned.
+        client: Connected to the server.
+        task_queue: The queue to poll.
+        activities: The activities to run.
+        concurrent: Maximum number of tasks in flight.
+        polls: Maximum number of polls in flight.
+        grace: Time for tasks in flight when it stops, including the time for the answers to its polls.
+        polls_completed: The server's answer to `completes_polls`.
+        deployment: The version of the worker, if it is versioned.
     """
 
     def __init__(
@@ -140,31 +149,27 @@ class ActivityWorker(Worker):
         concurrent: int,
         polls: int,
         grace: timedelta,
+        polls_completed: bool,
         deployment: WorkerDeploymentConfig | None = None,
     ) -> None:
-        self._slots = Slots(concurrent)
+        self._slots = None if polls_completed else Slots(concurrent)
         super().__init__(  # pyright: ignore[reportUnknownMemberType]
             client,
             task_queue=task_queue,
             activities=activities,
             tuner=WorkerTuner.create_composite(
                 workflow_supplier=_NONE,
-                activity_supplier=self._slots,
+                activity_supplier=self._slots or FixedSizeSlotSupplier(concurrent),
                 local_activity_supplier=_NONE,
                 nexus_supplier=_NONE,
             ),
             max_concurrent_activity_task_polls=polls,
-            graceful_shutdown_timeout=grace - timedelta(seconds=LONGEST),
+            graceful_shutdown_timeout=grace if polls_completed else grace - timedelta(seconds=LONGEST),
             deployment_config=deployment,
         )
 
-    @property
-    def full(self) -> bool:
-        """Whether it takes no more just now, and so does not poll."""
-        return self._slots.full
-
     async def shutdown(self) -> None:
-        """Stops once it has taken what it had asked for; attempts under way have the rest of the grace."""
-        if self.is_running:
+        """Stop once the polls are answered. Attempts in flight have the rest of the grace."""
+        if self._slots and self.is_running:
             await self._slots.drain()
         await super().shutdown()

@@ -220,7 +220,7 @@ async def work(address: str, state: Path, receiver: str, smtp: str, metrics: int
             )
         sealed = encrypting(client, keyring_of(settings, opened.store), worker=True)
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=receiver))
-        ours = workers(sealed, opened)
+        ours = await workers(sealed, opened)
         theirs = [
             Worker(
                 client,

@@ -100,7 +100,7 @@ async def work(address: str, url: str, receiver: str) -> None:
         client = await connect(address, role="bench")
         settings = Settings(store=SecretStr(url))
         opened = await stack.enter_async_context(services(settings, routes=Diverted(receiver)))
-        crew = await stack.enter_async_context(running(workers(client, opened)))
+        crew = await stack.enter_async_context(running(await workers(client, opened)))
         say("ready")
         await crew.until(stop)
 

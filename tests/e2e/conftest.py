@@ -197,7 +197,6 @@ def stand(
         )
         temporal = await connect(server.address, interceptors=[JourneyTracing(provider)])
         await search_attributes.ensure(temporal)
-        monkeypatch.setattr("runtime.process.slots.LONGEST", 0.0)  # nothing more comes when a test is over
         async with (
             Receiver(fail=fail) as receiver,
             services(settings, inbox=inbox.folder, routes=Diverted(gate.url if gate else receiver.url)) as opened,
@@ -205,7 +204,7 @@ def stand(
             environ = {f"SCENARIO_SECRET_{name}": value for name, value in (secrets or {}).items()}
             given = replace(opened, secrets=Secrets(settings, environ))
             working, temporal = sealing(temporal, opened.store, worker=True), sealing(temporal, opened.store)
-            async with running(workers(working, given)), decoding(opened.store) as variables:
+            async with running(await workers(working, given)), decoding(opened.store) as variables:
                 codec.update(variables)
                 yield Stand(ScenarioClient(temporal, opened.store), inbox, receiver, spans, provider)
 

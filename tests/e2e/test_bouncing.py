@@ -93,7 +93,7 @@ async def test_it_is_skipped_and_the_platform_told(server: DevServer, stack: Asy
     temporal = await connect(server.address)
     await search_attributes.ensure(temporal)
     opened = await stack.enter_async_context(services(settings))
-    await stack.enter_async_context(running(workers(sealing(temporal, opened.store, worker=True), opened)))
+    await stack.enter_async_context(running(await workers(sealing(temporal, opened.store, worker=True), opened)))
     temporal = sealing(temporal, opened.store)
     client = ScenarioClient(temporal, opened.store)
     await publish(client, tmp_path, SCENARIO)

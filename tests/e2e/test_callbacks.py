@@ -109,7 +109,7 @@ async def dialogue(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIter
         await search_attributes.ensure(temporal)
         async with (
             services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
-            running(workers(sealing(temporal, opened.store, worker=True), opened)),
+            running(await workers(sealing(temporal, opened.store, worker=True), opened)),
             httpx.AsyncClient(trust_env=False) as http,
         ):
             assert opened.channels.callbacks is not None

@@ -98,7 +98,7 @@ async def place(server: DevServer, tmp_path: Path) -> AsyncIterator[Place]:
         async with services(settings) as opened:
             secrets = Secrets(settings, {"SCENARIO_SECRET_TOKEN": TOKEN, "SCENARIO_SECRET_SIGN": KEY})
             working = sealing(temporal, opened.store, worker=True)
-            async with running(workers(working, replace(opened, secrets=secrets))):
+            async with running(await workers(working, replace(opened, secrets=secrets))):
                 yield Place(ScenarioClient(sealing(temporal, opened.store), opened.store), receiver, file)
 
 

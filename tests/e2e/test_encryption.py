@@ -133,7 +133,7 @@ async def place(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterato
         await search_attributes.ensure(temporal)
         async with (
             services(settings, store=store, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
-            running(workers(temporal, opened)),
+            running(await workers(temporal, opened)),
         ):
             client = ScenarioClient(encrypting(connected, keys), another)
             await publish(client, tmp_path, STEPS)

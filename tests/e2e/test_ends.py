@@ -149,8 +149,8 @@ async def ends(stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("worker.Texts", Losing)
     monkeypatch.setattr("tests.e2e.conftest.Receiver", Hooks)
 
-    def directed(client: Any, given: Services) -> Any:
-        return workers(
+    async def directed(client: Any, given: Services) -> Any:
+        return await workers(
             client, replace(given, channels=replace(given.channels, mailer=cast("Mailer", outside), provider=outside))
         )
 

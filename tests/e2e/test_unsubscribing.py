@@ -93,7 +93,7 @@ async def shop(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterator
         await search_attributes.ensure(temporal)
         async with (
             services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
-            running(workers(sealing(temporal, opened.store, worker=True), opened)),
+            running(await workers(sealing(temporal, opened.store, worker=True), opened)),
             httpx.AsyncClient(trust_env=False, follow_redirects=False) as http,
         ):
             ways = opened.channels

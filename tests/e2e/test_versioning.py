@@ -79,16 +79,15 @@ async def client(temporal: Client, settings: Settings) -> AsyncIterator[Scenario
 
 
 @pytest.fixture
-def version(temporal: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Versions:
+def version(temporal: Client, settings: Settings) -> Versions:
     """Runs workers of one version, of all queues."""
-    monkeypatch.setattr("runtime.process.slots.LONGEST", 0.0)
 
     @asynccontextmanager
     async def serving(build: str | None, gate: Gate) -> AsyncGenerator[Polls]:
         deployment = deployment_of({DEPLOYMENT: NAME, BUILD: build} if build else {})
         async with (
             services(settings, routes=Diverted(gate.url)) as opened,
-            running(made := workers(temporal, opened, QUEUES, deployment)) as crew,
+            running(made := await workers(temporal, opened, QUEUES, deployment)) as crew,
         ):
             await crew.polling()
             yield Polls(temporal, made, JOURNEYS)

@@ -43,7 +43,6 @@ class Temporal:
 @dataclass
 class Worker:
     task_queue: str
-    full: bool = False
 
 
 @dataclass
@@ -81,14 +80,6 @@ async def test_a_queue_without_its_poll_is_trouble_the_second_time_and_until_it_
     assert [await place.trouble() for _ in range(4)] == [None, None, sentence, sentence]
     place.temporal.says = ["worker 8@host", ME]
     assert [await place.trouble() for _ in range(3)] == [sentence.replace("journeys", "email"), None, None]
-
-
-async def test_a_worker_that_is_full_does_not_poll_and_is_well(place: Place):
-    place.temporal.says = []
-    place.workers[:] = [Worker("journeys", full=True), Worker("email", full=True)]
-    polls = Polls(cast("Client", place.temporal), place.workers, "journeys")
-    for _ in range(4):
-        await polls.check()
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from temporalio import activity
+from temporalio.api.workflowservice.v1 import DescribeNamespaceResponse
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import SlotPermit, SlotReleaseContext
 
-from runtime.process.slots import Slots
+from runtime.connection import connect
+from runtime.local.devserver import DevServer
+from runtime.process.slots import ActivityWorker, Slots, completes_polls
+from runtime.process.workers import running
 from tests.fakes import Clock
+
+
+@activity.defn
+async def send() -> None: ...
+
 
 ASKING = cast("Any", None)
 TAKEN = cast("Any", None)
@@ -88,3 +102,53 @@ async def test_a_request_can_be_given_up_from_another_thread_as_the_sdk_does_it(
     await asyncio.to_thread(fourth.cancel)
     assert await pending(fourth) == [False]
     assert fourth.cancelled()
+
+
+@dataclass
+class Namespace:
+    """A server that answers one call."""
+
+    answer: RPCStatusCode | DescribeNamespaceResponse
+    namespace: str = "default"
+
+    @property
+    def workflow_service(self) -> Namespace:
+        return self
+
+    async def describe_namespace(self, _: object, **__: object) -> DescribeNamespaceResponse:
+        if isinstance(self.answer, RPCStatusCode):
+            raise RPCError("not you", self.answer, b"")
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [DescribeNamespaceResponse(), RPCStatusCode.PERMISSION_DENIED])
+async def test_a_server_that_says_nothing_of_it_completes_no_polls(answer: RPCStatusCode | DescribeNamespaceResponse):
+    assert not await completes_polls(cast("Client", Namespace(answer)))
+
+
+async def test_the_local_server_completes_polls(server: DevServer):
+    assert await completes_polls(await connect(server.address))
+
+
+@pytest.mark.parametrize("completed", [True, False])
+async def test_a_worker_drains_itself_only_where_the_server_completes_no_polls(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch, completed: bool
+):
+    drained: list[Slots] = []
+
+    async def drain(slots: Slots) -> None:
+        drained.append(slots)
+
+    monkeypatch.setattr(Slots, "drain", drain)
+    worker = ActivityWorker(
+        await connect(server.address),
+        task_queue="drained",
+        activities=[send],
+        concurrent=3,
+        polls=2,
+        grace=timedelta(seconds=4),
+        polls_completed=completed,
+    )
+    async with running([worker]) as crew:
+        await crew.polling()
+    assert len(drained) == (not completed)

@@ -233,7 +233,15 @@ async def test_metrics_say_how_long_work_waits_and_nothing_of_whom_it_is_about(s
     queue, identifier = "metrics", "greeting/3028687"
     async with (
         Worker(client, task_queue=queue, workflows=[Greeting]),
-        ActivityWorker(client, task_queue=queue, activities=[greet], concurrent=3, polls=2, grace=timedelta(seconds=5)),
+        ActivityWorker(
+            client,
+            task_queue=queue,
+            activities=[greet],
+            concurrent=3,
+            polls=2,
+            grace=timedelta(seconds=5),
+            polls_completed=True,
+        ),
     ):
         await client.execute_workflow(Greeting.run, "zoe@example.com", id=identifier, task_queue=queue)
         async with aiohttp.ClientSession() as session, session.get(f"http://{HOST}:{port}/metrics") as page:
