@@ -41,7 +41,6 @@ ALLOWED: Final = {
 READ: Final = {
     "aiohappyeyeballs": "PSF-2.0",
     "aiosignal": "Apache-2.0",
-    "httpx-aiohttp": "BSD-3-Clause",
     "jinja2": "BSD-3-Clause",
     "protobuf": "BSD-3-Clause",
     "python-dateutil": "Apache-2.0 OR BSD-3-Clause",

@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,6 +121,14 @@ class Wide(Diverted):
         return replace(super().find(url), limits=Limits(concurrency=max(IN_FLIGHT)))
 
 
+def attempting() -> ActivityEnvironment:
+    """Stand in for Temporal around an attempt: it may take an hour, and has no deadline."""
+    environment = ActivityEnvironment()
+    hour = timedelta(hours=1)
+    environment.info = replace(environment.info, schedule_to_close_timeout=None, start_to_close_timeout=hour)
+    return environment
+
+
 class Receiver:
     """The other end."""
 
@@ -175,7 +184,7 @@ async def clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
         transport = await stack.enter_async_context(Transport())
         routes, gate = Wide(f"http://127.0.0.1:{port}"), Limiter(slots=4 * max(IN_FLIGHT))
         webhooks = Webhooks(content, transport, dict, Rows(), routes, limiter=gate)
-        environment = ActivityEnvironment()
+        environment = attempting()
 
         async def by_httpx() -> None:
             (await plain.post(url, content=rendered.body, headers=headers)).raise_for_status()

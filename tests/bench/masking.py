@@ -14,13 +14,9 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
 from typing import Any, Final
 from unittest import mock
 from urllib.parse import quote
-
-from temporalio.testing import ActivityEnvironment
 
 from activities import redaction
 from activities.content import Content
@@ -31,7 +27,7 @@ from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import kept
 from activities.webhook.throttle.limiter import Limiter
 from scenario.model.parts import Save
-from tests.bench.deliveries import DATA, Rows, Shelf, Wide, say
+from tests.bench.deliveries import DATA, Rows, Shelf, Wide, attempting, say
 
 ROUNDS: Final = 50
 TOKEN: Final = "s3cret/t0ken+of-wax-4711"
@@ -105,9 +101,7 @@ async def delivery(body: bytes, *, masking: bool) -> float:
     transport: Any = Answering(body)
     routes = Wide("http://127.0.0.1:4000")
     webhooks = Webhooks(Content(Shelf()), transport, lambda: SECRETS, Rows(), routes, limiter=Limiter())
-    environment = ActivityEnvironment()
-    hour = timedelta(hours=1)
-    environment.info = replace(environment.info, schedule_to_close_timeout=None, start_to_close_timeout=hour)
+    environment = attempting()
     given = Delivery(
         id="msg_" + "0" * 32,
         scenario="bench@1",

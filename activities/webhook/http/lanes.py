@@ -12,14 +12,13 @@ there is, so the middleware below turns such errors into ours before the library
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
 from activities.webhook.errors import AttemptError, RefusedError, UnreachableError
@@ -49,12 +48,12 @@ class _Key:
 
 @dataclass(slots=True)
 class _Lane:
-    transport: AiohttpTransport
+    session: aiohttp.ClientSession
     busy: int = 0
 
 
-class Lanes(httpx.AsyncBaseTransport):
-    """An httpx transport that sends each request through the lane of its ``access`` and ``tls`` extensions.
+class Lanes:
+    """The lanes of a transport.
 
     Args:
         lookup: Resolves names.
@@ -72,37 +71,34 @@ class Lanes(httpx.AsyncBaseTransport):
         self._keep_alive = keep_alive
         self._dns_ttl = dns_ttl
         self._max_connections = max_connections
+        self._closed = False
         self._lanes: OrderedDict[_Key, _Lane] = OrderedDict()
         self._contexts: dict[tuple[Tls, Stamp], ClientContext] = {}  # each takes 10 ms and a megabyte
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends one request and returns once the status and the headers are there.
+    @asynccontextmanager
+    async def session(self, access: Access, tls: Tls) -> AsyncGenerator[aiohttp.ClientSession]:
+        """The lane for one request and its response.
 
         Raises:
-            AttemptError: No response.
+            UnreachableError: The files for TLS cannot be used.
+            RuntimeError: It is closed.
         """
-        lane = self._lane(request.extensions["access"], request.extensions["tls"])
-        request.extensions["timeout"] = {"connect": self._connect_timeout}
+        if self._closed:
+            raise RuntimeError("the transport is closed")
+        lane = self._lane(access, tls)
         lane.busy += 1
         try:
             await self._retire()
-            answer = await lane.transport.handle_async_request(request)
-        except BaseException:
+            yield lane.session
+        finally:
             lane.busy -= 1
-            raise
-        headers = [
-            (name, value[:_MAX_HEADER])
-            for name, value in answer.headers.raw
-            if name.lower().decode("latin-1") in KEPT_HEADERS
-        ]
-        assert isinstance(answer.stream, httpx.AsyncByteStream)  # noqa: S101 - an async transport has no other
-        return httpx.Response(answer.status_code, headers=headers, stream=_Body(answer.stream, lane))
 
-    async def aclose(self) -> None:
-        """Closes all connections."""
+    async def close(self) -> None:
+        """Close all connections."""
+        self._closed = True
         while self._lanes:
             _, lane = self._lanes.popitem()
-            await lane.transport.aclose()
+            await lane.session.close()
 
     def _lane(self, access: Access, tls: Tls) -> _Lane:
         try:
@@ -135,11 +131,11 @@ class Lanes(httpx.AsyncBaseTransport):
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(),
+            timeout=aiohttp.ClientTimeout(sock_connect=self._connect_timeout),
             middlewares=(_send_once,),
             trace_configs=[_progress()],
         )
-        return _Lane(AiohttpTransport(verify=verify, trust_env=False, client=session))
+        return _Lane(session)
 
     async def _retire(self) -> None:
         """Closes the lanes that were idle for longest: their settings were edited away, or a certificate renewed."""
@@ -149,28 +145,20 @@ class Lanes(httpx.AsyncBaseTransport):
             # While one is being closed, somebody else may have closed another, or begun to use it.
             if not lane.busy and len(self._lanes) > _MAX_LANES and self._lanes.get(key) is lane:
                 del self._lanes[key]
-                await lane.transport.aclose()
+                await lane.session.close()
         used = {(key.tls, key.files) for key in self._lanes}
         self._contexts = {same: verify for same, verify in self._contexts.items() if same in used}
 
 
-class _Body(httpx.AsyncByteStream):
-    """A response's body that lets go of its lane when it is closed."""
-
-    def __init__(self, stream: httpx.AsyncByteStream, lane: _Lane) -> None:
-        self._stream, self._lane, self._open = stream, lane, True
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._stream:
-            yield chunk
-
-    async def aclose(self) -> None:
-        try:
-            await self._stream.aclose()
-        finally:
-            if self._open:
-                self._open = False
-                self._lane.busy -= 1
+def kept_headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    """Return the response's headers worth keeping, by lower-case names."""
+    kept: dict[str, str] = {}
+    for raw, value in answer.raw_headers:
+        name = raw.decode("latin-1").lower()
+        if name in KEPT_HEADERS:
+            text = value[:_MAX_HEADER].decode("latin-1")
+            kept[name] = f"{kept[name]}, {text}" if name in kept else text
+    return kept
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
-import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
 from activities.webhook.http.dial import Lookup, SystemLookup
@@ -20,10 +19,10 @@ from activities.webhook.http.exchange import MAX_BODY, Request, Response
 from activities.webhook.http.faults import too_late
 from activities.webhook.http.flight import CURRENT, Flight
 from activities.webhook.http.headers import sent_headers
-from activities.webhook.http.lanes import Lanes
+from activities.webhook.http.lanes import Lanes, kept_headers
 from activities.webhook.http.target import parse
 
-_BROKEN: Final = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, HttpProcessingError, OSError)
+_BROKEN: Final = (aiohttp.ClientError, HttpProcessingError, OSError)
 
 
 class Transport:
@@ -49,17 +48,15 @@ class Transport:
         lookup: Lookup | None = None,
     ) -> None:
         self._system = SystemLookup(timeout=connect_timeout) if lookup is None else None
-        lanes = Lanes(
+        self._lanes = Lanes(
             lookup or self._system or SystemLookup(),
             connect_timeout=connect_timeout,
             keep_alive=keep_alive,
             dns_ttl=dns_ttl,
             max_connections=max_connections,
         )
-        self._client = httpx.AsyncClient(transport=lanes, trust_env=False, follow_redirects=False)
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
         return self
 
     async def __aexit__(
@@ -68,7 +65,7 @@ class Transport:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        await self._client.__aexit__(kind, error, trace)
+        await self._lanes.close()
         if self._system is not None:
             self._system.close()
 
@@ -85,23 +82,18 @@ class Transport:
         """
         target = parse(request.url, request.access)
         headers = sent_headers(request.headers)
-        # The client logs URLs and puts them into its exceptions: it gets the origin, and the lane puts in the rest.
-        outgoing = httpx.Request(
-            request.method,
-            target.origin,
-            headers=headers,
-            content=request.body,
-            extensions={"access": request.access, "tls": request.tls},
-        )
         flight, reading = Flight(target), _Reading()
         token = CURRENT.set(flight)
         try:
-            async with asyncio.timeout(request.timeout):
-                answer = await self._client.send(outgoing, stream=True)
-                try:
-                    await reading.read(answer)
-                finally:
-                    await answer.aclose()
+            async with (
+                asyncio.timeout(request.timeout),
+                self._lanes.session(request.access, request.tls) as session,
+                # The client puts URLs into its exceptions: it gets the origin, and the lane puts in the rest.
+                session.request(
+                    request.method, target.origin, headers=headers, data=request.body or None, allow_redirects=False
+                ) as answer,
+            ):
+                await reading.read(answer)
         except TimeoutError:
             reading.interrupted()
         finally:
@@ -109,8 +101,8 @@ class Transport:
         if reading.answer is None:
             raise too_late(flight)
         return Response(
-            status=reading.answer.status_code,
-            headers=dict(reading.answer.headers),
+            status=reading.answer.status,
+            headers=kept_headers(reading.answer),
             body=bytes(reading.body),
             truncated=reading.truncated,
             body_error=reading.error,
@@ -121,16 +113,16 @@ class Transport:
 class _Reading:
     """A response that is being read; survives the time-out that cuts the reading short."""
 
-    answer: httpx.Response | None = None
+    answer: aiohttp.ClientResponse | None = None
     body: bytearray = field(default_factory=bytearray)
     truncated: bool = False
     finished: bool = False
     error: str | None = None
 
-    async def read(self, answer: httpx.Response) -> None:
+    async def read(self, answer: aiohttp.ClientResponse) -> None:
         self.answer = answer
         try:
-            async for chunk in answer.aiter_raw():
+            async for chunk in answer.content.iter_any():
                 self.body += chunk
                 if len(self.body) > MAX_BODY:
                     del self.body[MAX_BODY:]

@@ -156,7 +156,7 @@ class TestALookUp:
             sent = await desk.send(self.LOOK, data=self.DATA)
         (call,) = there.calls
         assert (call.method, call.target, call.body) == ("GET", "/stock/a%2Fb%20%C3%A9?of=CGX%2094", b"")
-        assert sorted(name for name, _ in call.headers) == [
+        assert sorted(name.lower() for name, _ in call.headers) == [
             "accept",
             "accept-encoding",
             "host",
