@@ -50,6 +50,7 @@ _BY_HAND: Final = "CLI"
 _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
 _IMMEDIATE: Final = frozenset({"acts", "divides"})
 """Roles of steps that keep nothing waiting."""
+_UNHEARD: Final = "no attempt ended before the deadline or the last allowed attempt"
 _NO_DATA: Final = b'"data":{}'
 
 
@@ -127,7 +128,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         at_once=state.at_once,
         entered=entered,
     )
-    journey.under_way = step
+    journey.under_way, journey.deadline = step, workflow.now() + timedelta(seconds=step.retry.deadline)
     try:
         answer = await workflow.execute_activity(
             channel.activity,
@@ -222,13 +223,14 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
         over = error.retry_state in _OVER
         return Failure(kind=FailureKind.PERMANENT, reason=reason, destination=to, attempt=1, exhausted=over)
     if isinstance(cause, ActivityTimeout):
+        never = _never_began(cause)
         return Failure(
             kind=FailureKind.PERMANENT,
-            reason="no attempt ended before the deadline or the last allowed attempt",
+            reason="no worker began an attempt" if never else _UNHEARD,
             destination=to,
             attempt=0,  # Temporal does not say how many there were
             error="timeout",
-            unknown=step.on_unknown == "retry",
+            unknown=step.on_unknown == "retry" and not never,
             exhausted=True,
         )
     return Failure(kind=FailureKind.PERMANENT, reason="the delivery failed", destination=to, attempt=1)
@@ -264,23 +266,43 @@ def _may_have_left(error: ActivityError, step: Send) -> bool:
     return list(error.cause.last_heartbeat_details[:1]) == [SENDING]
 
 
-def unsent(error: ActivityError, step: Send) -> Send | None:
-    """The step as it is to be scheduled once more, where the last attempt came to an end before it sent anything.
+def unsent(error: ActivityError, step: Send, left: float) -> Send | None:
+    """Return the step to schedule once more because its delivery ended before it sent anything, or None.
 
-    It says so, or was lost with its worker. Temporal tries again by itself, unless that was the last attempt that the
-    step allows: it does not count.
+    The last attempt said so or was lost with its worker, or no worker began one. Temporal retries by itself, except
+    after the last attempt that the step allows: this attempt does not count.
+
+    Args:
+        error: How the delivery ended.
+        step: The step.
+        left: Seconds until the delivery's deadline.
     """
     cause, last = error.cause, error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
-    once = replace(step, retry=replace(step.retry, maximum_attempts=1))
     if isinstance(cause, ApplicationError):
         told = failure_of(cause) if last else None
         uncounted = told and told.kind is FailureKind.RETRY and told.error in UNCOUNTED and not told.unknown
-        return once if uncounted else None
+        return _bounded(step, attempts=1) if uncounted else None
+    if _never_began(cause):
+        return _bounded(step, deadline=left) if left > 0 else None
     if not isinstance(cause, ActivityTimeout) or cause.type is not TimeoutType.START_TO_CLOSE:
         return None
     if step.on_unknown == "retry" or _may_have_left(error, step):
         return None
-    return once if last else step
+    return _bounded(step, attempts=1) if last else step
+
+
+def _never_began(cause: BaseException | None) -> bool:
+    """Return True if a delivery timed out without an attempt."""
+    return (
+        isinstance(cause, ActivityTimeout)
+        and cause.type is TimeoutType.SCHEDULE_TO_START
+        and cause.__cause__ is None  # else the failure of an attempt before
+    )
+
+
+def _bounded(step: Send, **bounds: float) -> Send:
+    """Return the step with other bounds of its retry policy, which a destination does not change."""
+    return replace(step, retry=step.retry.changed_by(bounds), own=(*step.own, *bounds))
 
 
 async def remembered(journey: StepHost, failure: Failure) -> Failure:

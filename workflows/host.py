@@ -44,7 +44,8 @@ class StepHost:
         full: This run has taken so many signals that another is to go on.
         stays: What there is to hand on is too large for another run: this one goes on.
         moving: Another version, in which the journey goes on as soon as nothing of the present step is under way.
-        under_way: The step whose delivery is under way, with the policy that it was scheduled with.
+        under_way: The step whose delivery is under way, with the policy that it has.
+        deadline: Of the delivery that was scheduled last.
     """
 
     entry: Entry
@@ -62,6 +63,7 @@ class StepHost:
         self.stays = False
         self.moving: Migration | None = None
         self.under_way: Send | None = None
+        self.deadline = datetime.max.replace(tzinfo=UTC)
         self._attributes = visibility.SearchAttributes()
         self._data: dict[str, Any] = {}
         self._zone: tzinfo = zone_of()

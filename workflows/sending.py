@@ -68,7 +68,7 @@ class Sending(StepHost):
             try:
                 return await deliver(self, name, row, handed)
             except ActivityError as error:
-                again = unsent(error, row)
+                again = unsent(error, row, (self.deadline - self.now()).total_seconds())
                 if again is None or self.interrupted:
                     raise
             return await deliver(self, name, again, handed)

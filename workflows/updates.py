@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import timedelta
 from typing import Any, Final, cast
 
 from temporalio import workflow
@@ -87,6 +88,10 @@ class UpdateHandlers(StepHost):
         retuned = await ask_for_operation(RETUNE, retuning)
         if retuned.error:
             raise refusal(retuned.error)
+        if self.under_way is step:
+            now_has = step.retry.changed_by(retry)
+            self.deadline += timedelta(seconds=now_has.deadline - step.retry.deadline)
+            self.under_way = replace(step, retry=now_has)
         if state.at == name:
             # A deadline is brought forward to end this try, not those that an operator may ask for later.
             state.retuned = {**state.retuned, **{key: value for key, value in retry.items() if key != "deadline"}}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Literal
 
 import pytest
+from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, RetryState, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
@@ -18,6 +20,7 @@ from tests.workflows.conftest import Stage
 from workflows.delivery import cause_of, failure_in, unsent
 
 LOST, DEADLINE = TimeoutType.START_TO_CLOSE, TimeoutType.SCHEDULE_TO_CLOSE
+UNBEGUN = TimeoutType.SCHEDULE_TO_START
 SMS = Send(kind="sms", on_unknown="hold", retry=RetryPolicy(maximum_attempts=3))
 DUE = "2026-03-02T08:31:00+00:00"
 BUSY = Failure(kind=FailureKind.RETRY, reason="twilio answered 503", destination="twilio", attempt=2, status=503)
@@ -58,6 +61,8 @@ def over(
         (over(LOST, ["settled"], BUSY), "exhausted", "twilio answered 503"),
         (over(DEADLINE), "exhausted", "no attempt ended before the deadline or the last allowed attempt"),
         (over(LOST), "exhausted", "no attempt ended before the deadline or the last allowed attempt"),
+        (over(UNBEGUN), "exhausted", "no worker began an attempt"),
+        (over(UNBEGUN, told=BUSY), "exhausted", "twilio answered 503"),
     ],
 )
 def test_what_must_not_be_sent_twice_is_unknown_by_its_mark_and_by_nothing_else(
@@ -87,8 +92,40 @@ def test_an_earlier_failure_is_not_told_as_the_last_one() -> None:
 def test_an_attempt_that_was_lost_before_it_sent_is_made_once_more(
     error: ActivityError, unknown: Literal["hold", "retry"], attempts: int | None
 ) -> None:
-    again = unsent(error, Send(kind="sms", on_unknown=unknown, retry=RetryPolicy(maximum_attempts=3)))
+    again = unsent(error, Send(kind="sms", on_unknown=unknown, retry=RetryPolicy(maximum_attempts=3)), 60.0)
     assert (again and again.retry.maximum_attempts) == attempts
+
+
+@pytest.mark.parametrize(
+    ("told", "left", "deadline"), [(None, 60.0, 60.0), (None, 0.0, None), (None, -5.0, None), (BUSY, 60.0, None)]
+)
+@pytest.mark.parametrize("unknown", ["hold", "retry"])
+def test_a_delivery_that_no_worker_began_is_scheduled_again_until_its_deadline(
+    told: Failure | None, left: float, deadline: float | None, unknown: Literal["hold", "retry"]
+) -> None:
+    step = Send(kind="webhook", to="wax", destination=True, on_unknown=unknown)
+    again = unsent(over(UNBEGUN, told=told), step, left)
+    # What the destination asks for does not lengthen it.
+    assert (again and again.as_asked({"deadline": 999.0}, None).retry.deadline) == deadline
+
+
+async def test_a_journey_goes_on_though_the_server_gave_up_a_delivery_that_no_worker_began(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute, limits = workflow.execute_activity, list[timedelta]()
+
+    async def ignored_at_first(*arguments: Any, **options: Any) -> Any:
+        limits.append(options["schedule_to_close_timeout"])
+        if len(limits) == 1:
+            await workflow.sleep(timedelta(hours=1))
+            raise over(UNBEGUN)
+        return await execute(*arguments, **options)
+
+    monkeypatch.setattr(workflow, "execute_activity", ignored_at_first)
+    await stage.publish("scenario: once\ntrigger: segment\nsteps:\n  - sms: text\n    text: hi\n")
+    result = await stage.run("once")
+    assert [step["outcome"] for step in result["steps"]] == ["delivered"]
+    assert timedelta(hours=1) <= limits[0] - limits[1] < timedelta(hours=1, minutes=1)
 
 
 STOPPED = Failure(
@@ -117,7 +154,7 @@ STOPPED = Failure(
 def test_a_last_attempt_that_says_that_it_sent_nothing_is_made_once_more(
     error: ActivityError, attempts: int | None, unknown: Literal["hold", "retry"]
 ) -> None:
-    again = unsent(error, Send(kind="sms", on_unknown=unknown, retry=RetryPolicy(maximum_attempts=3)))
+    again = unsent(error, Send(kind="sms", on_unknown=unknown, retry=RetryPolicy(maximum_attempts=3)), 60.0)
     assert (again and again.retry.maximum_attempts) == attempts
 
 

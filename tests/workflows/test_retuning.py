@@ -98,6 +98,14 @@ async def test_an_operation_that_makes_no_sense_is_refused(
     await handle.terminate()
 
 
+async def test_a_deadline_that_was_brought_forward_is_not_put_back(stage: Stage) -> None:
+    handle = await backing_off(stage)
+    await stage.operate(handle, "retune", {**WHO, "retry": {"deadline": "1d"}})
+    refused = await refusal(stage, handle, {**WHO, "retry": {"deadline": "36h"}})
+    assert refused == "the deadline of a delivery under way can only be brought forward"
+    await handle.terminate()
+
+
 async def test_what_the_server_refuses_is_not_done(stage: Stage) -> None:
     handle = await backing_off(stage)
     stage.desk.retuned = Retuned(error="the delivery has just ended")
