@@ -7,14 +7,13 @@ may be added, with a default; none is ever renamed, removed or given another mea
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from activities.call import ActivityType
 from activities.counting import Passage
 from scenario.errors import EntryError
 from scenario.steps.host import Event
-from scenario.time.timing import parse_moment, shift
 
 JOURNEYS: Final = "journeys"
 """Task queue of the workflows and their local activities."""
@@ -149,33 +148,30 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came out; or, where it could not be evaluated, `error` says why.
+    """The result of a question.
 
     Attributes:
         value: A bool for a condition, a text for what a template prints.
-        error: One sentence.
-        end: Where a date was asked for and is one: the end of the wait, ISO 8601 in UTC.
+        error: Why it could not be evaluated; one sentence.
+        end: If a date was asked for: the end of the wait, ISO 8601 in UTC.
+        no_date: If a date was asked for and the value is none: why, in one sentence.
     """
 
     value: Any = None
     error: str = ""
     end: str = ""
+    no_date: str = ""
 
-    def moment(self, zone: tzinfo, offset: float) -> datetime:
-        """The end of the wait, where a date was asked for.
+    @property
+    def moment(self) -> datetime:
+        """The end of the wait, if a date was asked for.
 
         Raises:
-            EntryError: It could not be evaluated, is missing, or is not a date.
+            EntryError: The date could not be evaluated, is missing, or is not a date.
         """
-        if self.error:
-            raise EntryError(f"the date cannot be computed: {self.error}")
-        if self.end:
-            return datetime.fromisoformat(self.end)
-        # No date at all; or one that was asked for when answers did not give the end of the wait.
-        moment = None if self.value is None else parse_moment(str(self.value), zone)
-        if moment is None:
-            raise EntryError("the date to wait for is missing")
-        return shift(moment, timedelta(seconds=offset), zone)
+        if self.error or self.no_date:
+            raise EntryError(self.no_date or f"the date cannot be computed: {self.error}")
+        return datetime.fromisoformat(self.end)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,7 @@ class Handed:
     @classmethod
     def of(cls, data: Mapping[str, Any], step: Send) -> Handed:
         """What a step's templates name of the journey's data."""
-        picked = pick(data, step.fields, step.items)
+        picked = pick(data, step.fields, step.item_fields)
         return cls(json.dumps(picked, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
 
     @cached_property

@@ -222,7 +222,7 @@ class StepHost:
             answer = await self._question(template, "value", None, zone=str(self.zone), offset=offset)
             # Else the contact may have moved to another zone meanwhile.
             if not answer.end or self.changes == changes:
-                return answer.moment(self.zone, offset)
+                return answer.moment
 
     async def _question(self, text: str, kind: Any, event: dict[str, Any] | None, **more: Any) -> Answer:
         now = self.local(workflow.now())

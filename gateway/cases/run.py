@@ -240,7 +240,7 @@ class _Run:
             row = row.as_asked(found.retry, found.timeout)
         step, draft = journey.step, self._cases.draft
         whole = journey.data()
-        data = pick(whole, row.fields, row.items)
+        data = pick(whole, row.fields, row.item_fields)
         journey.handed = data if journey.handed is None else journey.handed
         again = None if journey.handed == data else "rendered again: the contact has changed"
         delivery = Delivery(

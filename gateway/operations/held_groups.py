@@ -64,7 +64,7 @@ class Sample:
 
     Attributes:
         id: The workflow id.
-        since: Since when it is held; None for one that an earlier release held, which noted less.
+        since: When it was held, or None if its memo cannot be read.
         status: The receiver's reply code.
         why: Why it is held, as a sentence.
         attempts: How many attempts were made.

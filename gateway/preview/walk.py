@@ -218,7 +218,7 @@ class Walk:
             step=host.step,
             contact=str(self._data["contact"]["id"]),
             now=host.local(host.began),
-            data=pick(host.data(), row.fields, row.items),
+            data=pick(host.data(), row.fields, row.item_fields),
             root=ROOT if row.calls_back else "",
         )
         assert step is not None  # noqa: S101 only steps deliver

@@ -152,7 +152,7 @@ class VirtualHost:
 
     async def date(self, template: str, offset: float) -> datetime:
         """Works out a date, and moves it by so many seconds."""
-        return self._evaluate(template, "value", {}, zone=str(self.zone), offset=offset).moment(self.zone, offset)
+        return self._evaluate(template, "value", {}, zone=str(self.zone), offset=offset).moment
 
     def _evaluate(
         self, text: str, kind: Literal["condition", "value", "text"], more: Mapping[str, Any], **asked: Any

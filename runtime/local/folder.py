@@ -13,7 +13,7 @@ from typing import Final
 from runtime.errors import LocalError
 
 STATE: Final = ".scenario"
-"""The usual folder. One that an earlier release left open to others is closed."""
+"""The usual folder. If it is open to other users, it is closed."""
 
 
 def make_folder(folder: Path) -> None:

@@ -102,8 +102,8 @@ _PLAN: Final = TypeAdapter(Plan)
 PATH_SEPARATOR: Final = "."
 """Between the segments of a field's path, as in ``contact.custom.vip``."""
 EACH: Final = "[]"
-"""Behind a list's name, for each of its items, as in ``options[].label``: in `Send.items` alone. In `Send.fields` it
-is a part of a name like any other."""
+"""Behind a list's name, for each of its items, as in ``options[].label``: in `Send.item_fields` alone. In `Send.fields`
+it is a part of a name like any other."""
 
 LARGEST_PLAN: Final = 1_500_000
 """Bytes of a plan as JSON: the answer that it goes along in has to stay below Temporal's 2 MB."""

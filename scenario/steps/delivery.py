@@ -45,23 +45,23 @@ class Send(Row):
         to: The host or the destination that a webhook goes to.
         destination: Whether `to` names a destination, rather than a host.
         fields: The data that its templates name.
-        items: Of those that may be lists, what the templates read of each item, where that is known field by field:
-            `{"order.products": ("name", "options[].label")}`. Who does not know this hands over all of each item.
-        own: Which of the retry policy's values, and whether `timeout`, the scenario itself sets: what it does not, a
-            destination may.
+        item_fields: For each of `fields` that may be a list, what the templates read of each item, if that is known:
+            `{"order.products": ("name", "options[].label")}`. Without it, items are handed over whole.
+        own_settings: Which values of the retry policy, and whether `timeout`, the scenario sets itself. A destination
+            may set the others.
         save: The name under which the response is kept, if it is.
     """
 
     next: str | None = None
     to: str = ""
     fields: tuple[str, ...] = ()
-    items: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    item_fields: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     retry: RetryPolicy = RetryPolicy()
     timeout: float = 15.0
     on_failure: OnFailure = "hold"
     on_unknown: OnUnknown = "retry"
     destination: bool = False
-    own: tuple[str, ...] = ()
+    own_settings: tuple[str, ...] = ()
     save: str | None = None
 
     @property
@@ -86,8 +86,8 @@ class Send(Row):
             retry: What the destination sets of the retry policy.
             timeout: Seconds of one attempt, if it sets them.
         """
-        theirs = {name: value for name, value in retry.items() if name not in self.own}
-        timeout = self.timeout if timeout is None or "timeout" in self.own else timeout
+        theirs = {name: value for name, value in retry.items() if name not in self.own_settings}
+        timeout = self.timeout if timeout is None or "timeout" in self.own_settings else timeout
         return replace(self, retry=self.retry.changed_by(theirs), timeout=timeout)
 
     @override
@@ -194,7 +194,7 @@ class DeliveryStep(BaseStep):
             kind=self.kind,
             next=compiler.following,
             fields=fields,
-            items=items,
+            item_fields=items,
             retry=self.retry.policy,
             timeout=self.timeout.total_seconds(),
             on_failure=self.on_failure,

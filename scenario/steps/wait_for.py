@@ -38,7 +38,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitForRow(Row):
-    """A wait for an event, or for the first of `several` by name, at most `seconds` long (None: forever)."""
+    """A wait for an event, or for the first of `events` by name, at most `seconds` long (None: forever)."""
 
     event: str = ""
     condition: str | None = None
@@ -46,19 +46,19 @@ class WaitForRow(Row):
     since: Literal["entry", "now"] = "entry"
     then: str | None = None
     otherwise: str | None = None
-    several: dict[str, Choice] = field(default_factory=dict[str, Choice])
+    events: dict[str, Choice] = field(default_factory=dict[str, Choice])
 
     @property
     @override
     def ways(self) -> Mapping[str, str | None]:
-        opened = {name: choice.then for name, choice in self.several.items()} or {_THEN: self.then}
+        opened = {name: choice.then for name, choice in self.events.items()} or {_THEN: self.then}
         return {**opened, _ELSE: self.otherwise}
 
     @property
     @override
     def labels(self) -> Mapping[str, str]:
         """Without an end to the wait nobody goes the other way."""
-        opened = {name: name for name in self.several} or {_THEN: "it comes"}
+        opened = {name: name for name in self.events} or {_THEN: "it comes"}
         if self.seconds is not None:
             return {**opened, _ELSE: f"after {format_duration(timedelta(seconds=self.seconds))}"}
         return opened if len(opened) > 1 else dict.fromkeys(opened, "")
@@ -71,7 +71,7 @@ class WaitForRow(Row):
     @property
     @override
     def awaited(self) -> Mapping[str, str]:
-        return {name: name for name in self.several} or {_THEN: self.event}
+        return {name: name for name in self.events} or {_THEN: self.event}
 
     @property
     @override
@@ -86,7 +86,7 @@ class WaitForRow(Row):
 
     @property
     def _choices(self) -> Mapping[str, Choice]:
-        return self.several or {self.event: Choice(condition=self.condition, then=self.then)}
+        return self.events or {self.event: Choice(condition=self.condition, then=self.then)}
 
     @property
     def _named(self) -> str:
@@ -108,8 +108,8 @@ class WaitForRow(Row):
                 choice = self._choices[event.name]
                 if await satisfies(host, event, choice.condition):
                     host.take(event)
-                    host.record("event", way=event.name if self.several else None)
-                    return Next(choice.then, event.name if self.several else _THEN)
+                    host.record("event", way=event.name if self.events else None)
+                    return Next(choice.then, event.name if self.events else _THEN)
             if host.missed(seen):  # while a condition was asked
                 continue
             if until is not None and until <= host.now():
@@ -239,7 +239,7 @@ class WaitFor(BaseStep):
             seconds=None if self.timeout is None else self.timeout.total_seconds(),
             since=self.since,
             then=compiler.begin(self.then),
-            several={
+            events={
                 name: Choice(condition=choice.condition, then=compiler.begin(choice.then))
                 for name, choice in several.items()
             },

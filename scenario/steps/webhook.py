@@ -178,6 +178,6 @@ class Webhook(DeliveryStep):
             **more,
             to=self.to or urlsplit(self.url or "").hostname or "",
             destination=self.to is not None,
-            own=tuple(sorted(STORED.get(key, key) for key in self.own)) if self.to is not None else (),
+            own_settings=tuple(sorted(STORED.get(key, key) for key in self.own)) if self.to is not None else (),
             save=self.save.name if self.save is not None else None,
         )

@@ -46,7 +46,7 @@ def send(own: tuple[str, ...] = ()) -> Send:
         destination=True,
         retry=OWN,
         timeout=15.0,
-        own=own,
+        own_settings=own,
     )
 
 

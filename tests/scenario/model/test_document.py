@@ -171,7 +171,7 @@ def test_what_a_step_says_itself_is_known_before_and_after_storing(keys: str, ow
     (step,) = plan.steps.values()
 
     assert isinstance(step, Send)
-    assert (step.to, step.destination, step.save, step.own) == ("wax", True, "whatsapp", own)
+    assert (step.to, step.destination, step.save, step.own_settings) == ("wax", True, "whatsapp", own)
     for again in (load(document(made)), load(by_name(document(made)))):
         assert again == made
         assert document(again) == document(made)
@@ -185,6 +185,6 @@ def test_where_no_destination_has_a_say_a_plan_does_not_tell():
     ))).steps.values()  # fmt: skip
 
     assert isinstance(step, Send)
-    assert (step.to, step.destination, step.own, step.timeout, step.retry.deadline) == (
+    assert (step.to, step.destination, step.own_settings, step.timeout, step.retry.deadline) == (
         "wax.example", False, (), 20.0, 86_400.0
     )  # fmt: skip
