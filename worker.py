@@ -61,7 +61,8 @@ from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
 from runtime.process.health import health_pages
-from runtime.process.polls import EVERY, Polls
+from runtime.process.namespace import watching_namespace
+from runtime.process.polls import Polls
 from runtime.process.ports import HOST
 from runtime.process.slots import ActivityWorker, completes_polls
 from runtime.process.versioning import deployment_of
@@ -259,10 +260,10 @@ async def serve(
         return ready.is_set() and not stop.is_set() and crew is not None and crew.sound
 
     async def has_store() -> bool:
-        return watch is not None and watch.trouble is None
+        return watch is not None and await watch.is_well()
 
     async def has_temporal() -> bool:
-        return polls is not None and polls.trouble is None
+        return polls is not None and await polls.is_well()
 
     async with AsyncExitStack() as stack:
         # `asyncio.run` would wait for threads that wait for somebody, such as a name server. `leave` ends them.
@@ -305,9 +306,7 @@ async def serve(
         deadline.seconds = (drain + ENDING).total_seconds()
         crew = await stack.enter_async_context(running(made, deadline=deadline, keep=CLOSING))
         await crew.polling()
-        polls = await stack.enter_async_context(
-            watching(Polls(client, made, JOURNEYS), "Temporal's namespace", every=EVERY)
-        )
+        polls = await stack.enter_async_context(watching_namespace(Polls(client, made, JOURNEYS)))
         ready.set()
         logger.info("ready, polling %s; %s", ", ".join(queues), channels.sentence)
         if drain > DRAIN:

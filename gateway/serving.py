@@ -9,8 +9,8 @@ Each way is a part of its own, told from the others by how its paths begin:
 | codec | ``/codec/`` | Temporal's UI and command line, with a key |
 | pages | all others | people, with a key |
 
-``/healthz`` is answered beside them. A process serves the parts that it is asked to: what is open to the world can so
-be kept from what is not.
+``/healthz`` and ``/readyz`` are answered beside them. A process serves the parts that it is asked to, so that what is
+open to the world can be kept from what is not.
 """
 
 from __future__ import annotations
@@ -47,8 +47,11 @@ from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_of
 from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
-from runtime.process.http_guard import ALIVE
+from runtime.process.health import Check, readiness
+from runtime.process.http_guard import ALIVE, READY
 from runtime.process.http_server import DRAIN, HttpServer
+from runtime.process.namespace import Namespace, watching_namespace
+from runtime.process.watch import watching
 from runtime.settings import Settings, origins_in
 from runtime.store import Store
 from runtime.telemetry.telemetry import Telemetry
@@ -76,16 +79,21 @@ class Front:
 
     Args:
         parts: How paths begin → the application that answers them; ``/`` all others.
+        checks: What has to be there for the process to be ready.
     """
 
-    def __init__(self, parts: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, parts: Mapping[str, ASGIApp], checks: Mapping[str, Check] | None = None) -> None:
         self._parts = dict(sorted(parts.items(), key=lambda item: -len(item[0])))
+        self._checks = checks or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
         path: str = scope["path"]
         if path == ALIVE:
             await JSONResponse({"alive": True})(scope, receive, send)
+            return
+        if path == READY:
+            await (await readiness(self._checks))(scope, receive, send)
             return
         for beginning, application in self._parts.items():
             if path.startswith(beginning):
@@ -164,10 +172,14 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) or Wrapping.configured(settings)
         store = crew = None
         runtime = await (telemetry or Telemetry(None)).runtime(stack)
-        temporal = bounded(await connect(role="gateway", patience=60.0, runtime=runtime))
+        connected = await connect(role="gateway", patience=60.0, runtime=runtime)
+        namespace = Namespace(connected)
+        temporal = bounded(connected, noticed=lambda fault: namespace.suspect() if fault.lacks_attributes else None)
+        watches = {"temporal": await stack.enter_async_context(watching_namespace(namespace))}
         if needs_store:
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)
+            watches["store"] = await stack.enter_async_context(watching(store))
             keyring = keyring_of(settings, store)
             await check_keys(keyring, store)
             temporal = encrypting(temporal, keyring)
@@ -197,7 +209,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
             open_to_all = callbacks_application(callbacks, temporal, list(chain.from_iterable(more.values())))
             parts.update(dict.fromkeys(OPEN, open_to_all))
             what += ["callbacks", *more]
-        listening.start(Front(parts))
+        listening.start(Front(parts, {name: watch.is_well for name, watch in watches.items()}))
         stack.push_async_callback(listening.stop)  # before what its requests need is closed
         ready = True
         unset = "; not configured: unsubscribing" if wanted.callbacks and "unsubscribing" not in what else ""

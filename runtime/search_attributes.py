@@ -82,13 +82,13 @@ async def ensure(client: Client, *, patience: float = 30.0) -> None:
     try:
         async with asyncio.timeout(patience):
             missing = await _missing(client)
-            if missing is None and await _usable(client):
+            if missing is None and await are_usable(client):
                 return
             wanted = [key.name for key in ALL] if missing is None else missing
             if wanted:
                 await _add(client, wanted)
             while True:
-                if await _usable(client):
+                if await are_usable(client):
                     return
                 await asyncio.sleep(_POLL)
     except TimeoutError:
@@ -147,12 +147,12 @@ async def _add(client: Client, names: Sequence[str]) -> None:
                 raise
 
 
-async def _usable(client: Client) -> bool:
-    """Whether a query may name all of them: what registered means to the one who uses them."""
+async def are_usable(client: Client) -> bool:
+    """Return True if a query may name all attributes. It finds nothing, and costs the server little."""
     from temporalio.service import RPCError, RPCStatusCode
 
     try:
-        await client.count_workflows(" OR ".join(f"{key.name} = ''" for key in ALL))
+        await client.count_workflows(" AND ".join(f"{key.name} = ''" for key in ALL))
     except RPCError as error:
         if error.status is RPCStatusCode.INVALID_ARGUMENT:
             return False

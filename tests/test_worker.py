@@ -323,7 +323,7 @@ async def test_it_is_not_ready_while_temporal_has_no_place_for_it_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ):
-    monkeypatch.setattr("worker.EVERY", 0.01)
+    monkeypatch.setattr("runtime.process.namespace._EVERY", 0.01)
     caplog.set_level("INFO", "runtime.process.watch")
     hands[0].polls.set()
     serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1), health_port=0))

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from runtime.process.http_guard import ALIVE
+from runtime.process.http_guard import ALIVE, READY
 from runtime.process.http_server import HttpServer
 from runtime.process.ports import HOST
 
@@ -48,14 +48,19 @@ async def health_pages(port: int, checks: Mapping[str, Check], *, host: str = HO
         return JSONResponse({"alive": True})
 
     async def ready(_request: Request) -> JSONResponse:
-        answers = await asyncio.gather(*map(_answer, checks.values()))
-        found = dict(zip(checks, answers, strict=True))
-        return JSONResponse({"ready": all(answers), "checks": found}, 200 if all(answers) else 503)
+        return await readiness(checks)
 
     async with HttpServer(port, host, purpose="the health pages") as server:
-        pages = Starlette(routes=[Route(ALIVE, alive), Route("/readyz", ready)])
+        pages = Starlette(routes=[Route(ALIVE, alive), Route(READY, ready)])
         server.start(pages, requests=_REQUESTS, drain=_DRAIN)
         yield server
+
+
+async def readiness(checks: Mapping[str, Check]) -> JSONResponse:
+    """Answer whether all checks succeed, and which do not."""
+    answers = await asyncio.gather(*map(_answer, checks.values()))
+    found = dict(zip(checks, answers, strict=True))
+    return JSONResponse({"ready": all(answers), "checks": found}, 200 if all(answers) else 503)
 
 
 async def _answer(check: Check) -> bool:

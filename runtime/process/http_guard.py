@@ -2,8 +2,8 @@
 
 - Connections on which no request comes to be are closed after a while, and sooner where others need their places.
 - So are those whose client does not take what it is answered.
-- Requests under way are counted. Where there are too many, the next is answered 503; ``/healthz`` never is: whoever
-  watches over the process would otherwise restart it because it is busy.
+- Requests under way are counted. Where there are too many, the next is answered 503; ``/healthz`` and ``/readyz``
+  never are: whoever watches over the process would otherwise restart it, or send nothing to it, because it is busy.
 - A request that says its length in two ways is refused: a proxy in front may have believed the other one, and then sees
   one request where there are two (RFC 9112 §6.3 and §11.2).
 - What is not HTTP is counted, and the count is logged at intervals.
@@ -33,6 +33,7 @@ HEAD: Final = 16 * 1024
 """Bytes of a request's line and headers."""
 
 ALIVE: Final = "/healthz"
+READY: Final = "/readyz"
 _AGAIN: Final = "5"  # seconds
 _STALLED: Final = 6  # times the patience with a request
 _TWO_LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -93,7 +94,7 @@ class Guard:
             await _refused(400, "give content-length or transfer-encoding, not both", _CLOSE)(scope, receive, send)
         elif _size(scope) > HEAD:  # h11 bounds one that comes in parts, and uvicorn reads 256 KB at once
             await _refused(431, f"line and headers of a request may have {HEAD} bytes", _CLOSE)(scope, receive, send)
-        elif self._under_way >= self._requests and scope["path"] != ALIVE:
+        elif self._under_way >= self._requests and scope["path"] not in (ALIVE, READY):
             await _try_again("too many requests are under way")(scope, receive, send)
         else:
             self._under_way += 1

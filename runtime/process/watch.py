@@ -41,6 +41,10 @@ class Watch:
         self.trouble: str | None = None
         """Why it could not be used at the last look, or None."""
 
+    async def is_well(self) -> bool:
+        """Return True if it could be used at the last look."""
+        return self.trouble is None
+
     async def look(self) -> None:
         """Looks, and logs what has changed since the last look."""
         trouble, unforeseen = None, None
@@ -62,21 +66,25 @@ class Watch:
 
 
 @asynccontextmanager
-async def watching(looked: Looked, what: str = "The store", *, every: float = EVERY) -> AsyncGenerator[Watch]:
-    """Looks at something again and again.
+async def watching(
+    looked: Looked, what: str = "The store", *, every: float = EVERY, patience: float = PATIENCE
+) -> AsyncGenerator[Watch]:
+    """Looks at something once before anything else, and then again and again.
 
     Args:
         looked: What is looked at.
         what: It, at the start of a sentence.
         every: Seconds between two looks.
+        patience: Seconds that a look may take.
     """
-    watch = Watch(looked, what)
+    watch = Watch(looked, what, patience=patience)
 
     async def run() -> None:
         while True:
-            await watch.look()
             await asyncio.sleep(every)
+            await watch.look()
 
+    await watch.look()
     task = asyncio.create_task(run(), name=f"watch {looked.name}")
     try:
         yield watch

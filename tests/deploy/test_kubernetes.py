@@ -33,7 +33,7 @@ from activities.policies_file import PoliciesFile
 from activities.webhook.destinations.reading import examine
 from gateway.cli.app import app
 from runtime.process import http_server
-from runtime.process.http_guard import ALIVE
+from runtime.process.http_guard import ALIVE, READY
 from runtime.settings import Settings
 from runtime.telemetry import telemetry
 from tests.documents import COMMAND, DOCS, DRAWN, RULES
@@ -328,11 +328,11 @@ def test_ports_are_those_that_the_program_is_told(everything: tuple[Object, ...]
         paths = {key: probe["path"] for key, probe in probes.items()}
         match pod["metadata"]["labels"][NAME]:
             case "worker":
-                assert paths == {"livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+                assert paths == {"livenessProbe": ALIVE, "readinessProbe": READY}
             case "store":
                 assert paths == {}
             case _:
-                assert set(paths.values()) == {ALIVE}
+                assert paths == {"startupProbe": ALIVE, "livenessProbe": ALIVE, "readinessProbe": READY}
         assert all(value == "0.0.0.0" for key, value in given.items() if key.endswith("host")), name
 
 

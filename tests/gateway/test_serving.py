@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -22,11 +23,13 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway import serving
 from gateway.client import ScenarioClient
 from gateway.serving import OPEN, Front, Parts, parts_of, serve
-from runtime.errors import LocalError, SettingsError, WorkerFailed
+from runtime.errors import AttributesMissing, LocalError, SettingsError, WorkerFailed
 from runtime.process.http_server import HttpServer
+from runtime.process.namespace import Namespace
+from runtime.process.watch import watching
 from runtime.process.workers import Workers, running
 from runtime.settings import Settings
-from runtime.store import Store, StoreError
+from runtime.store import Store, StoreError, StoreUnavailable
 from tests.fakes import RefusingService
 
 
@@ -144,7 +147,9 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Queue:
     """A Temporal server that is there, and knows nothing: nor would it be polled."""
 
     async def connect(**_: Any) -> Client:
-        return Client(RefusingService())
+        service = RefusingService()
+        service.refuse(RPCStatusCode.UNIMPLEMENTED)
+        return Client(service)
 
     queue = Queue()
 
@@ -188,6 +193,42 @@ async def test_it_says_what_it_serves_and_ends_when_asked_to(
     os.kill(os.getpid(), signal.SIGTERM)
     await task
     assert caplog.messages[-1] == "stopped"
+
+
+@pytest.mark.usefixtures("store")
+async def test_it_is_ready_while_it_can_use_temporal_and_the_store(
+    tmp_path: Path, connected: Queue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    del connected
+    caplog.set_level(logging.INFO)
+    troubles: dict[str, Exception] = {}
+
+    async def check(looked: Namespace | Store, **_: Any) -> None:
+        if (trouble := troubles.get(type(looked).__name__)) is not None:
+            raise trouble
+
+    monkeypatch.setattr(Namespace, "check", check)
+    monkeypatch.setattr(Store, "check", check)
+    monkeypatch.setattr("runtime.process.namespace._EVERY", 0.01)
+    monkeypatch.setattr(serving, "watching", partial(watching, every=0.01))
+    troubles["Namespace"] = AttributesMissing("namespace default lacks the search attributes of journeys")
+    task = asyncio.create_task(serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True)))
+    port = await ready_port(task, caplog)
+    assert "lacks the search attributes" in caplog.text
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, asyncio.timeout(20):
+
+        async def until(expected: dict[str, bool]) -> None:
+            while (answer := await client.get("/readyz")).json()["checks"] != expected:
+                await asyncio.sleep(0.01)
+            assert answer.status_code == (200 if all(expected.values()) else 503)
+
+        await until({"temporal": False, "store": True})
+        troubles.clear()
+        await until({"temporal": True, "store": True})
+        troubles["Store"] = StoreUnavailable("the store is away")
+        await until({"temporal": True, "store": False})
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task
 
 
 @pytest.mark.usefixtures("connected", "store")

@@ -1,0 +1,132 @@
+"""What a process needs of its namespace: that it is there, that the process may use it, and its search attributes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import Final
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from runtime import search_attributes
+from runtime.errors import ConnectionFailed
+from runtime.process.watch import Watch, watching
+
+logger = logging.getLogger(__name__)
+
+_EVERY: Final = 5.0  # seconds between two looks: a few small calls each
+AWAY: Final = 15.0
+"""Seconds for which the server may not answer. One that is restarted is back by then."""
+VERIFIED: Final = 60.0
+"""Seconds for which search attributes that were found are taken to be there, unless something happens."""
+_PATIENCE: Final = 15.0  # seconds that a look may take: each of its calls has a time of its own
+CALL: Final = timedelta(seconds=4)
+"""How long one of the calls of a look may take."""
+
+_DENIED: Final = {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED}
+_SILENT: Final = {RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNIMPLEMENTED}
+"""Statuses of a server that is there, and answers nothing."""
+
+
+class Namespace:
+    """Checks a namespace again and again, and registers search attributes that are missing from it.
+
+    Attributes are verified at the first look, after each gap in which the server did not answer, when the namespace is
+    another one than before, when somebody suspects that they are missing, and every minute.
+
+    Args:
+        client: The process's client.
+        clock: Seconds that only go forward.
+    """
+
+    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client, self._clock = client, clock
+        self._seen = clock()
+        self._let_in = False
+        self._id: str | None = None
+        self._verified: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The namespace's name."""
+        return self._client.namespace
+
+    def suspect(self) -> None:
+        """Have the search attributes verified at the next look."""
+        self._verified = None
+
+    async def check(self) -> None:
+        """Look at the namespace, and at its search attributes if that is due.
+
+        Raises:
+            ConnectionFailed: The namespace cannot be used.
+            AttributesMissing: Search attributes are missing, and this process cannot register them.
+        """
+        try:
+            await self.look()
+            self._seen, self._let_in = self._clock(), True
+            if self._verified is None or self._clock() - self._verified >= VERIFIED:
+                self.suspect()
+                await self._verify()
+                self._verified = self._clock()
+        except TimeoutError:  # search is slow: the next look asks again
+            return
+        except RPCError as error:
+            if error.status not in _SILENT:
+                self.suspect()
+            self._judge(error.status)
+
+    async def look(self) -> None:
+        """Ask the server whether the namespace is there, and is the one that it was.
+
+        Raises:
+            RPCError: The server does not answer, or refuses.
+        """
+        described = await self._client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=self.name), timeout=CALL
+        )
+        identifier = described.namespace_info.id
+        if self._id not in (None, identifier):
+            self.suspect()
+            logger.error(
+                "The namespace %s is not the one that it was: Temporal was replaced, or the namespace was created "
+                "again, without the journeys that it had: run `scenario store reconcile`.",
+                self.name,
+            )
+        self._id = identifier
+
+    async def _verify(self) -> None:
+        async with asyncio.timeout(CALL.total_seconds()):
+            if await search_attributes.are_usable(self._client):
+                return
+        await search_attributes.ensure(self._client, patience=CALL.total_seconds())
+        logger.warning("The namespace %s lacked search attributes: they have been registered again.", self.name)
+
+    def _judge(self, status: RPCStatusCode) -> None:
+        if status is RPCStatusCode.NOT_FOUND:
+            raise ConnectionFailed(
+                f"The Temporal server has no namespace {self.name} any more: create it again, or stop this process."
+            )
+        if status in _DENIED and self._let_in:  # else it may be that it lets this process poll, and ask nothing
+            raise ConnectionFailed(
+                f"The Temporal server does not let this process into the namespace {self.name} any more: check "
+                "TEMPORAL_API_KEY or the client certificate."
+            )
+        if status in _SILENT | _DENIED:
+            self._seen = self._clock()
+        elif self._clock() - self._seen >= AWAY:
+            raise ConnectionFailed(
+                f"The Temporal server of the namespace {self.name} does not answer ({status.name}): check that it is "
+                "running."
+            )
+
+
+def watching_namespace(namespace: Namespace) -> AbstractAsyncContextManager[Watch]:
+    """Look at a namespace again and again."""
+    return watching(namespace, "Temporal's namespace", every=_EVERY, patience=_PATIENCE)
