@@ -302,7 +302,7 @@ def _never_began(cause: BaseException | None) -> bool:
 
 def _bounded(step: Send, **bounds: float) -> Send:
     """Return the step with other bounds of its retry policy, which a destination does not change."""
-    return replace(step, retry=step.retry.changed_by(bounds), own=(*step.own_settings, *bounds))
+    return replace(step, retry=step.retry.changed_by(bounds), own_settings=(*step.own_settings, *bounds))
 
 
 async def remembered(journey: StepHost, failure: Failure) -> Failure:
