@@ -51,14 +51,19 @@ class Gates:
         path.write_text(SCENARIO.format(head=head, more=more), encoding="utf-8")
         await publish(path, self.store)
 
-    def leaving(self, number: int = 1, channel: Channel = SMS, address: str = "+33612345678", **given: Any) -> Leaving:
+    def leaving(
+        self,
+        number: int = 1,
+        channel: Channel = SMS,
+        address: str = "+33612345678",
+        waited: timedelta = timedelta(0),
+        **given: Any,
+    ) -> Leaving:
         step = {"sms": "hi", "email": "mail", "webhook": "hook"}[channel.name]
-        delivery = Delivery(
-            id=f"msg_{number}", scenario="news@1", step=step, contact="7", now=datetime.now(UTC).isoformat(), **given
-        )
-        return Leaving(
-            delivery, channel, "a.example.com" if channel is WEBHOOK else "twilio", datetime.now(UTC), address
-        )
+        at = datetime.now(UTC)
+        began = (at - waited).isoformat()
+        delivery = Delivery(id=f"msg_{number}", scenario="news@1", step=step, contact="7", now=began, **given)
+        return Leaving(delivery, channel, "a.example.com" if channel is WEBHOOK else "twilio", at, address)
 
     async def ask(self, number: int = 1, channel: Channel = SMS, **given: Any) -> Permission:
         return await self.gate.ask(self.leaving(number, channel, **given))
@@ -140,6 +145,28 @@ async def test_what_is_capped_waits_for_its_place_or_a_person(store: Store, tmp_
     assert isinstance(found, NotYet)
     assert (found.since, found.word, found.planned) == ("capped by few", "capped", True)
     assert timedelta(hours=23, minutes=59) < found.delay < timedelta(hours=24, minutes=1)
+
+
+@pytest.mark.parametrize(("waited", "word"), [(timedelta(minutes=59), ""), (timedelta(hours=1), "expired")])
+async def test_a_message_expires_by_when_its_step_began(
+    store: Store, tmp_path: Path, waited: timedelta, word: str
+) -> None:
+    gates = Gates(store, {})
+    await gates.publish(tmp_path, more=", expires: 1h")
+    assert getattr(await gates.ask(waited=waited), "word", "") == word
+
+
+async def test_a_place_counts_from_the_attempt_that_takes_it(store: Store, tmp_path: Path) -> None:
+    gates = Gates(store, TWO)
+    await gates.publish(tmp_path, more=", capped: {wait: 2d}")
+    first = gates.leaving(1, waited=timedelta(hours=23))
+    assert await gates.gate.ask(first) is None
+    [claim] = await store.claims_of("7", first.at - timedelta(days=2))
+    assert claim.claimed_at == first.at
+    await gates.ask(2)
+    # The next place is free in a day, and a message waits for it for two days from the beginning of its step.
+    assert isinstance(await gates.ask(3, waited=timedelta(hours=23)), NotYet)
+    assert isinstance(await gates.ask(4, waited=timedelta(hours=25)), Never)
 
 
 async def test_what_is_capped_is_held(store: Store, tmp_path: Path) -> None:

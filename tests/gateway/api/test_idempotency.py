@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from gateway.api.problem import Problem, again
 from gateway.errors import UnderWay
-from runtime.store.api_answers import Answered, ApiAnswers, Taken
+from runtime.store.api_answers import KEPT, Answered, ApiAnswers, Taken
 from tests.gateway.api.conftest import Api
 
 ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
@@ -26,7 +27,9 @@ async def test_it_is_answered_as_before(api: Api) -> None:
     assert len(api.client.asked) == 1
 
 
-@pytest.mark.parametrize(("path", "body"), [("/entries", {**ENTRY, "key": "x"}), ("/events", ENTRY)])
+@pytest.mark.parametrize(
+    ("path", "body"), [("/entries", {**ENTRY, "key": "x"}), ("/events", ENTRY), ("/entries?a=b", ENTRY)]
+)
 async def test_another_request_under_it_is_a_mistake(api: Api, path: str, body: Any) -> None:
     await api.post("/entries", ENTRY, idempotency_key="a")
     answer = await api.post(path, body, idempotency_key="a")
@@ -46,6 +49,12 @@ async def test_another_keys_holder_may_use_it_too(api: Api) -> None:
 async def test_what_is_no_key_is_told(api: Api, key: str) -> None:
     answer = await api.post("/entries", ENTRY, idempotency_key=key)
     assert answer.status_code == 422
+    assert api.client.asked == []
+
+
+async def test_two_keys_are_none(api: Api) -> None:
+    headers = [("authorization", f"Bearer {api.token}"), ("idempotency-key", "a"), ("idempotency-key", "b")]
+    assert (await api.http.post("/v1/entries", json=ENTRY, headers=headers)).status_code == 422
     assert api.client.asked == []
 
 
@@ -95,6 +104,16 @@ async def test_a_refusal_is_kept(api: Api) -> None:
     assert (second.status_code, second.headers["content-type"]) == (409, "application/problem+json")
 
 
+def later(api: Api, monkeypatch: pytest.MonkeyPatch, passed: timedelta) -> None:
+    """Let time pass for all requests from now on."""
+    take = api.client.store.take_request
+
+    async def taken(key_id: str, key: str, digest: str, now: datetime, *, lease: timedelta) -> Taken | Answered:
+        return await take(key_id, key, digest, now + passed, lease=lease)
+
+    monkeypatch.setattr(api.client.store, "take_request", taken)
+
+
 async def test_what_a_killed_process_left_is_carried_out_anew_under_the_same_id(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,16 +124,32 @@ async def test_what_a_killed_process_left_is_carried_out_anew_under_the_same_id(
         patched.setattr(ApiAnswers, "keep_answer", killed)
         await api.post("/entries", ENTRY, idempotency_key="a")
     assert (await api.post("/entries", ENTRY, idempotency_key="a")).status_code == 409
-    store = api.client.store
-    take = store.take_request
-
-    async def later(key_id: str, key: str, digest: str, now: datetime, *, lease: timedelta) -> Taken | Answered:
-        return await take(key_id, key, digest, now + timedelta(seconds=61), lease=lease)
-
-    monkeypatch.setattr(store, "take_request", later)
+    later(api, monkeypatch, timedelta(seconds=61))
     assert (await api.post("/entries", ENTRY, idempotency_key="a")).status_code == 202
     [first, second] = [request for *_, request in api.client.asked]
     assert first == second is not None
+
+
+async def test_a_key_that_was_forgotten_names_another_request(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.post("/entries", ENTRY, idempotency_key="a")
+    later(api, monkeypatch, KEPT + timedelta(seconds=1))
+    await api.post("/entries", ENTRY, idempotency_key="a")
+    [first, second] = [request for *_, request in api.client.asked]
+    assert first != second
+
+
+async def test_old_answers_are_forgotten_once_a_minute_all_of_them(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, more = monotonic(), [False, True, True]
+    monkeypatch.setattr("gateway.api.idempotency.monotonic", lambda: now)
+
+    async def prune(_: datetime) -> bool:
+        return more.pop()
+
+    monkeypatch.setattr(api.client.store, "prune_answers", prune)
+    for passed, left in ((1, 3), (120, 0), (150, 0)):
+        now = monotonic() + passed
+        await api.post("/entries", ENTRY, idempotency_key=f"after {passed}".replace(" ", "-"))
+        assert len(more) == left
 
 
 async def test_a_batch_that_was_done_in_part_is_not_kept(api: Api) -> None:

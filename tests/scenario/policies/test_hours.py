@@ -116,6 +116,8 @@ WHEN = (
     # What opens, but not within a week and a day.
     ('window: {from: "09:00", to: "12:00", on: [mon], days_off: [FR]}', "2026-05-18 12:00", PARIS, "window, for longer than a week"),
     ('window: {from: "09:00", to: "12:00", on: [mon], days_off: [FR]}', "2026-05-26 12:00", PARIS, "window until Mon 2026-06-01 09:00 Europe/Paris"),
+    ("window: {on: [mon], days_off: [FR]}", "2026-04-04 23:59", PARIS, "window, for longer than a week"),
+    ("window: {on: [mon], days_off: [FR]}", "2026-04-05 00:00", PARIS, "window until Mon 2026-04-13 00:00 Europe/Paris"),
     # No rules.
     ("", "2026-03-08 03:00", PARIS, "open"),
 )  # fmt: skip

@@ -180,7 +180,29 @@ def test_who_has_waited_for_an_opening_goes_at_a_second_of_his_own() -> None:
     ]
 
 
-def test_a_message_that_would_wait_beyond_its_time_is_skipped_at_once() -> None:
+@pytest.mark.parametrize(
+    ("rules", "now", "said"),
+    [
+        # The night is over at 08:00, ten hours after the step began.
+        (replace(ALL, expires=timedelta(hours=10)), "2026-03-03T22:00", "Skip expired"),
+        (replace(ALL, expires=timedelta(hours=10, seconds=1)), "2026-03-03T22:00", "Later quiet"),
+        # The next place is free at 10:02 on the third day, 36 hours and two minutes after it.
+        (replace(ALL, capped=CappedWait(wait=timedelta(hours=36, minutes=2))), "2026-03-04T12:00", "Later capped"),
+        (replace(ALL, capped=CappedWait(wait=timedelta(hours=36, minutes=1))), "2026-03-04T12:00", "Skip capped"),
+        (
+            replace(ALL, capped=CappedWait(wait=timedelta(days=2)), expires=timedelta(hours=36, minutes=2)),
+            "2026-03-04T12:00",
+            "Skip expired",
+        ),
+    ],
+)
+def test_a_message_waits_only_as_long_as_it_may(rules: Rules, now: str, said: str) -> None:
+    ruling = asked(message("2026-03-03T22:00"), rules, Facts(paris(now), [], full("2026-03-05T10:02")))
+    assert isinstance(ruling, Later | Skip)
+    assert f"{type(ruling).__name__} {ruling.word}" == said
+
+
+def test_what_cannot_leave_in_time_says_what_it_would_have_waited_for() -> None:
     rules = replace(ALL, expires=timedelta(hours=6))
     ruling = asked(message("2026-03-03T22:00"), rules, Facts(paris("2026-03-03T22:00")))
     assert ruling == Skip("expired: quiet hours until Wed 2026-03-04 08:00 Europe/Paris", "expired")
