@@ -129,23 +129,23 @@ async def test_what_temporal_lacks_is_never_the_engines_fault_and_is_repaired(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     port = free_port()
-    async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(DevServer(tmp_path / "first", port=port))
-        site = await stack.enter_async_context(running(first.address, tmp_path, monkeypatch))
-        await site.accepted(1)
-        with frozen(first):
-            await site.refused(2)
-        await site.accepted(2)
-        await remove(first.address, "ContactId")
-        await site.refused(3)
-        await site.accepted(3)
-        assert "lacked search attributes: they have been registered again" in caplog.text
-        await first.__aexit__()
-        caplog.clear()
-        with monkeypatch.context() as patch:
-            patch.setattr(search_attributes, "ALL", ())  # an empty one has none
-            await stack.enter_async_context(DevServer(tmp_path / "second", port=port))
-        await site.accepted(4)
-        await site.ready()
+    async with AsyncExitStack() as servers:
+        first = await servers.enter_async_context(DevServer(tmp_path / "first", port=port))
+        async with running(first.address, tmp_path, monkeypatch) as site:
+            await site.accepted(1)
+            with frozen(first):
+                await site.refused(2)
+            await site.accepted(2)
+            await remove(first.address, "ContactId")
+            await site.refused(3)
+            await site.accepted(3)
+            assert "lacked search attributes: they have been registered again" in caplog.text
+            await first.__aexit__()
+            caplog.clear()
+            with monkeypatch.context() as patch:
+                patch.setattr(search_attributes, "ALL", ())  # an empty one has none
+                await servers.enter_async_context(DevServer(tmp_path / "second", port=port))
+            await site.accepted(4)
+            await site.ready()
     assert "is not the one that it was" in caplog.text
     assert "lacked search attributes: they have been registered again" in caplog.text
