@@ -39,6 +39,7 @@ from gateway.stats import stats
 from gateway.stats.recent import Recent
 from gateway.stats.stats import Stats
 from gateway.telling import Heard, Telling
+from gateway.unadmitted import UnadmittedSearch
 from gateway.why.why import Why, why
 from runtime.bounded_calls import bounded
 from runtime.connection import connect
@@ -93,6 +94,7 @@ class ScenarioClient(ManyOperations, Telling):
         self.temporal, self.store, self._destinations, self._policies = temporal, store, destinations, policies
         self._door, self.zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
         self.content = Content(store)
+        self.unadmitted = UnadmittedSearch(temporal)
         self._stats, self.counted = Recent(self._count), {}
 
     @classmethod
@@ -125,8 +127,9 @@ class ScenarioClient(ManyOperations, Telling):
                 await client.close()
 
     async def close(self) -> None:
-        """Gives up what is still being counted. The client of Temporal and the store stay open."""
+        """Give up what is still being counted or searched. The client of Temporal and the store stay open."""
         await self._stats.close()
+        await self.unadmitted.close()
 
     async def publish(
         self, path: Path, by: str = "", *, newest: bool = False, journeys: Journeys | None = None

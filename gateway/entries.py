@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,7 +23,7 @@ from gateway.errors import JourneyFailed, MistakenEntry, NotEntered, UnderWay
 from gateway.starting import under
 from runtime.encryption.keyring import Erased
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
-from runtime.store import Store
+from runtime.store import AcceptedEntry, Store, StoreError
 from runtime.store.erasure import ERASED
 from scenario.entry.admission import Mistaken, Refused, identity
 from scenario.entry.entry import is_too_deep, parse_entry
@@ -35,6 +37,7 @@ MAX_ENTRY: Final = 1024 * 1024
 
 _FIRST_LOOK: Final = 0.02  # seconds until the first look whether the contact was admitted; then longer and longer
 _LAST_LOOK: Final = 0.25
+_PRUNING: Final = 60.0  # seconds between two prunings of recorded entries
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class EntryClient:
     def __init__(self, temporal: Client, store: Store, zone: str) -> None:
         self._temporal, self._store, self._zone = temporal, store, zone
         self._content = Content(store)
+        self._pruned = -_PRUNING
 
     async def enter(self, entry: Mapping[str, Any], settle: float, request: UUID | None) -> Entered:
         """See `gateway.client.ScenarioClient.enter`."""
@@ -134,6 +138,9 @@ class EntryClient:
         except Erased as error:  # a moment ago
             raise NotEntered(str(error)) from None
         except WorkflowAlreadyStartedError as error:
+            # Who has started it may have been killed before it was recorded.
+            if identifier not in await self._store.under_way([identifier]):
+                await self._record(identifier, error.run_id or "", parsed.contact_id)
             if opened.scenario.entry.again != "always":
                 text = f"the contact is in {opened.name} already, as {identifier}"
                 raise UnderWay(text, journey=identifier) from None
@@ -142,7 +149,18 @@ class EntryClient:
         problem = unplaced(parsed.contact.get("timezone"), opened.scenario.timezone)
         run_id = handle.first_execution_run_id or ""
         entered = Entered(identifier, run_id, already=False, handle=handle, unplaced=problem)
-        return await self._settle(entered, settle) if settle > 0 else replace(entered, admitted=False)
+        entered = await self._settle(entered, settle) if settle > 0 else replace(entered, admitted=False)
+        if not entered.admitted:
+            await self._record(entered.id, entered.run_id, parsed.contact_id)
+        return entered
+
+    async def _record(self, identifier: str, run_id: str, contact: str) -> None:
+        """Record an entry before it is acknowledged: from then on, events for the contact reach it."""
+        await self._store.accept(AcceptedEntry(identifier, run_id, contact, datetime.now(UTC)))
+        if monotonic() - self._pruned >= _PRUNING:
+            self._pruned = monotonic()
+            with suppress(StoreError):  # the next one tries again
+                await self._store.prune_accepted(datetime.now(UTC))
 
     async def _settle(self, entered: Entered, seconds: float) -> Entered:
         """Waits until the journey is admitted, or it is clear that nobody says so in time.

@@ -1,14 +1,15 @@
-"""What contacts are told: what happened to them, and which of their fields changed. Each of their journeys hears it."""
+"""Tells the journeys of a contact what happened to it and which of its fields changed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -16,25 +17,34 @@ from activities.content import Content
 from activities.goal import count
 from gateway import events
 from gateway.errors import BadInput, UnknownJourney
+from gateway.journeys.pending_activities import describe
+from gateway.unadmitted import UnadmittedSearch
+from runtime.encryption.codec import contact_of
 from runtime.encryption.keyring import Erased
-from runtime.store import Store, StoredEntry
+from runtime.store import AcceptedEntry, Store, StoredEntry
 from runtime.store.erasure import ERASED
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.steps.host import Event
 
+_LATE: Final = timedelta(seconds=10)  # more than the clocks of a gateway and of Temporal differ
+
 
 @dataclass(frozen=True)
 class Heard:
-    """Who heard of an event.
+    """Who an event or a change has reached. Whatever is counted here is not lost.
 
     Attributes:
-        journeys: How many journeys under way were told. Each counts its goal itself.
-        goals: How many goals were counted of journeys that are over.
-        troubles: By the journeys among these: what of their goal could not be worked out.
+        told: Running journeys that received it. Each counts its goal itself.
+        pending: Entries that no worker has admitted yet. Temporal keeps it for them.
+        goals: Goals counted for journeys that are over.
+        unknown: True if nobody knows the contact: it has no journey, running or over, and no pending entry.
+        troubles: Why a goal, or its value, was ignored, by journey.
     """
 
-    journeys: int
+    told: int = 0
+    pending: int = 0
     goals: int = 0
+    unknown: bool = False
     troubles: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -45,6 +55,7 @@ class Telling:
     store: Store
     content: Content
     zone: ZoneInfo
+    unadmitted: UnadmittedSearch
 
     async def event(
         self,
@@ -55,8 +66,8 @@ class Telling:
         *,
         at: datetime | None = None,
         scenarios: Collection[str] | None = None,
-    ) -> Heard | None:
-        """Tells every journey of a contact that something happened, and counts the goals of those that are over.
+    ) -> Heard:
+        """Tell every journey of a contact that something happened, and count the goals of those that are over.
 
         Args:
             contact: The contact's id.
@@ -68,15 +79,15 @@ class Telling:
             scenarios: Tell only journeys of these.
 
         Returns:
-            Who heard of it; None where nobody knows the contact.
+            Who it has reached.
 
         Raises:
             BadInput: It is not an event that a journey takes; the text says why.
         """
         message = events.event(name, properties, identifier, at)
         heard = await self._tell(contact, "event", message, scenarios)
-        if heard is None:
-            return None
+        if heard.unknown:
+            return heard
         # Looked for when the others have been told: what ends in between is over by now, or has heard of it.
         now = datetime.now(UTC)
         happened = now if at is None else min(at, now)
@@ -91,7 +102,7 @@ class Telling:
             for journey, told in counted.items()
             if told.error
         }
-        return Heard(heard, sum(told.reached for told in counted.values()), troubles)
+        return replace(heard, goals=sum(told.reached for told in counted.values()), troubles=troubles)
 
     async def event_for(
         self,
@@ -101,8 +112,8 @@ class Telling:
         identifier: str | None = None,
         *,
         at: datetime | None = None,
-    ) -> bool:
-        """Tells one journey that something happened.
+    ) -> Heard:
+        """Tell one journey that something happened.
 
         Args:
             journey: The workflow id.
@@ -112,22 +123,31 @@ class Telling:
             at: See there.
 
         Returns:
-            Whether it was told; False where it is over.
+            Whether it was told, or keeps the event until it is admitted. Neither if it is over.
 
         Raises:
             BadInput: It is not an event that a journey takes; the text says why.
-            UnknownJourney: The store knows no such journey.
+            UnknownJourney: Neither the store nor Temporal knows such a journey.
         """
         message = events.event(name, properties, identifier, at)
         entry = await self.store.entry(journey)
+        if entry is not None and entry.ended_at is None and await self._reach(entry, "event", message):
+            return Heard(told=1)
+        described = await describe(self.temporal, journey)
+        if described is not None and _is_new(described.workflow_execution_info, entry):
+            started = described.workflow_execution_info.start_time.ToDatetime(UTC)
+            run_id = described.workflow_execution_info.first_run_id
+            new = AcceptedEntry(journey, run_id, contact_of(journey) or "", started)
+            if await self._reach(new, "event", message):
+                return Heard(pending=1)
         if entry is None:
             raise UnknownJourney(f"there is no journey {journey}")
-        return entry.ended_at is None and await self._signal(entry, "event", message)
+        return Heard()
 
     async def contact_changed(
         self, contact: str, patch: Mapping[str, Any], *, scenarios: Collection[str] | None = None
-    ) -> int | None:
-        """Tells every journey of a contact which of its fields changed.
+    ) -> Heard:
+        """Tell every journey of a contact which of its fields changed.
 
         A journey passes the change over where its contact would be larger than 1 MB with it.
 
@@ -137,7 +157,7 @@ class Telling:
             scenarios: Tell only journeys of these.
 
         Returns:
-            How many were told; None where nobody knows the contact.
+            Who it has reached.
 
         Raises:
             BadInput: It is not a change that a journey takes; the text says why.
@@ -147,26 +167,59 @@ class Telling:
 
     async def _tell(
         self, contact: str, signal: str, argument: dict[str, Any], scenarios: Collection[str] | None
-    ) -> int | None:
+    ) -> Heard:
         if await self.store.is_erased(contact):
             raise BadInput(ERASED)
+        # In this order: an entry that is admitted in between is among both.
+        pending = await self.store.pending_entries(contact)
         running = await self.store.running(contact)
-        if not running and not await self.store.knows(contact):
-            return None
-        running = [entry for entry in running if scenarios is None or entry.scenario in scenarios]
-        return sum(await asyncio.gather(*(self._signal(entry, signal, argument) for entry in running)))
-
-    async def _signal(self, entry: StoredEntry, signal: str, argument: dict[str, Any]) -> bool:
-        # Not pinned to a run: the journey may have continued as new since.
-        handle = self.temporal.get_workflow_handle(entry.workflow_id, first_execution_run_id=entry.run_id)
+        unsearched: RPCError | None = None
         try:
-            await handle.signal(signal, argument)
+            pending += await self._started_elsewhere(contact)
+        except RPCError as error:
+            unsearched = error
+        if scenarios is not None:
+            pending = [entry for entry in pending if entry.scenario in scenarios]
+            running = [entry for entry in running if entry.scenario in scenarios]
+        # At most one run of a journey is open, and gets the signal.
+        journeys = {entry.workflow_id: entry for entry in (*pending, *running)}
+        reached = await asyncio.gather(*(self._reach(entry, signal, argument) for entry in journeys.values()))
+        if not any(reached):
+            if unsearched is not None:
+                raise unsearched
+            return Heard(unknown=not running and not await self.store.knows(contact, scenarios))
+        admitted = [isinstance(entry, StoredEntry) for entry in journeys.values()]
+        told = sum(is_open and is_in for is_open, is_in in zip(reached, admitted, strict=True))
+        return Heard(told=told, pending=sum(reached) - told)
+
+    async def _started_elsewhere(self, contact: str) -> list[AcceptedEntry]:
+        """Return a contact's entries that no gateway has accepted, and no worker admitted."""
+        found = await self.unadmitted.of(contact)
+        admitted = await self.store.admitted([(entry.workflow_id, entry.run_id) for entry in found])
+        return [entry for entry in found if (entry.workflow_id, entry.run_id) not in admitted]
+
+    async def _reach(self, entry: StoredEntry | AcceptedEntry, signal: str, argument: dict[str, Any]) -> bool:
+        """Signal a journey, admitted or pending. Return False if no run of it is open."""
+        now = datetime.now(UTC)
+        if isinstance(entry, AcceptedEntry) and signal == "event" and now - entry.accepted_at > _LATE:
+            argument = {"at": now.isoformat(), **argument}  # it may be taken in hours later
+        try:
+            await self.temporal.get_workflow_handle(entry.workflow_id).signal(signal, argument)
         except Erased:  # a moment ago
             raise BadInput(ERASED) from None
         except RPCError as error:
             if not is_unknown_workflow(error):
                 raise
-            # It ended without a departure: it was terminated, say.
-            await self.store.depart(entry.workflow_id, entry.run_id, "lost", "its workflow is gone", datetime.now(UTC))
-            return False
-        return True
+        else:
+            return True
+        if isinstance(entry, AcceptedEntry):  # it was refused, say
+            await self.store.forget_accepted(entry)
+        else:  # it ended without a departure: it was terminated, say
+            await self.store.depart(entry.workflow_id, entry.run_id, "lost", "its workflow is gone", now)
+        return False
+
+
+def _is_new(info: WorkflowExecutionInfo, known: StoredEntry | None) -> bool:
+    """Return whether a workflow is an open journey, in a run that the store does not know."""
+    is_open = not info.HasField("close_time")
+    return info.type.name == "Journey" and is_open and (known is None or known.run_id != info.first_run_id)

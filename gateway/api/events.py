@@ -20,7 +20,7 @@ from pydantic import (
 from gateway.api.app_state import Client
 from gateway.api.authentication import Caller, Telling
 from gateway.api.batch import LINES, Batch, BatchAnswer, Item, ItemResult
-from gateway.api.idempotency import RequestId
+from gateway.api.idempotency import RequestId, unsettle
 from gateway.api.moment import Moment
 from gateway.api.problem import Mistake, Problem, pointer_to, problems, sentence_of
 from gateway.client import ScenarioClient
@@ -70,38 +70,47 @@ class Event(BaseModel):
         return self
 
 
-class Told(BaseModel):
-    """Who heard of it.
-
-    Attributes:
-        told: How many journeys were told; 0 where none is under way, or nobody knows the contact.
-        goals: How many goals were counted of journeys that are over.
-    """
-
-    told: int
-    goals: int = 0
-
-
 class Changed(BaseModel):
-    """Who heard of a change.
+    """Who a change has reached.
 
     Attributes:
-        told: How many journeys were told; 0 where none is under way, or nobody knows the contact.
+        told: Number of running journeys that received it.
+        pending: Number of entries that keep it until a worker admits them.
+        unknown: True if the contact has no journey, running or over, and no pending entry.
     """
 
     told: int
+    pending: int
+    unknown: bool
+
+
+class Told(Changed):
+    """Who an event has reached.
+
+    Attributes:
+        told: Number of running journeys that received it.
+        pending: Number of entries that keep it until a worker admits them.
+        goals: Number of goals counted for journeys that are over.
+        unknown: True if the contact has no journey, running or over, and no pending entry.
+    """
+
+    goals: int
 
 
 class EventResult(ItemResult):
     """What became of an event.
 
     Attributes:
-        told: How many journeys were told.
-        goals: How many goals were counted of journeys that are over.
+        told: Number of running journeys that received it.
+        pending: Number of entries that keep it until a worker admits them.
+        goals: Number of goals counted for journeys that are over.
+        unknown: True if the contact has no journey, running or over, and no pending entry.
     """
 
     told: int | None = None
+    pending: int | None = None
     goals: int | None = None
+    unknown: bool | None = None
 
 
 class EventsAnswer(BatchAnswer):
@@ -136,9 +145,15 @@ _BATCH: Final[dict[str, Any]] = {
 @router.post(
     "/events", status_code=202, operation_id="tellEvent", responses=problems("not-found", "conflict"), tags=["events"]
 )
-async def tell_event(event: Event, client: Client, caller: Telling, request: RequestId) -> Told:
-    """Tells journeys that something happened, and counts the goals of the contact's journeys that are over."""
-    return await _tell(event, client, caller, request)
+async def tell_event(event: Event, request: Request, client: Client, caller: Telling, request_id: RequestId) -> Told:
+    """Tell journeys that something happened, and count the goals of the contact's journeys that are over.
+
+    The answer is 202 also if nobody was told, as `unknown` says of a contact. That answer is not kept for the
+    `Idempotency-Key`: the same request is carried out again.
+    """
+    told = await _tell(event, client, caller, request_id)
+    _keep_if_told(request, told)
+    return told
 
 
 @router.post(
@@ -149,7 +164,8 @@ async def tell_events(request: Request, client: Client, caller: Telling, request
 
     async def work(item: Item) -> tuple[int, dict[str, Any]]:
         told = await _tell(_read(item.value), client, caller, item.request)
-        return 202, told.model_dump(exclude_defaults=True)
+        _keep_if_told(request, told)
+        return 202, told.model_dump()
 
     accepted, results = await Batch(request, request_id, _about, work).run()
     return EventsAnswer(accepted=accepted, results=[EventResult(**result) for result in results])
@@ -161,11 +177,15 @@ async def tell_events(request: Request, client: Client, caller: Telling, request
 async def change_contact(
     contact: PathId,
     changes: Annotated[dict[str, Any], Body(examples=[{"language": "fr", "timezone": "Europe/Paris"}])],
+    request: Request,
     client: Client,
     caller: Telling,
 ) -> Changed:
-    """Tells all journeys of a contact which of its fields changed; custom fields one by one."""
-    return Changed(told=await client.contact_changed(contact, changes, scenarios=caller.key.scenarios) or 0)
+    """Tell all journeys of a contact which of its fields changed; custom fields one by one."""
+    heard = await client.contact_changed(contact, changes, scenarios=caller.key.scenarios)
+    told = Changed(told=heard.told, pending=heard.pending, unknown=heard.unknown)
+    _keep_if_told(request, told)
+    return told
 
 
 async def _tell(event: Event, client: ScenarioClient, caller: Caller, request: UUID | None) -> Told:
@@ -173,17 +193,23 @@ async def _tell(event: Event, client: ScenarioClient, caller: Caller, request: U
     identifier = event.id if event.id is not None or request is None else str(request)
     if event.journey is not None:
         caller.check(event.journey.partition("/")[0])
-        told = await client.event_for(event.journey, event.name, event.properties, identifier, at=event.at)
-        return Told(told=int(told))
-    heard = await client.event(
-        str(event.contact),
-        event.name,
-        event.properties,
-        identifier,
-        at=event.at,
-        scenarios=caller.key.scenarios,
-    )
-    return Told(told=heard.journeys, goals=heard.goals) if heard else Told(told=0)
+        heard = await client.event_for(event.journey, event.name, event.properties, identifier, at=event.at)
+    else:
+        heard = await client.event(
+            str(event.contact),
+            event.name,
+            event.properties,
+            identifier,
+            at=event.at,
+            scenarios=caller.key.scenarios,
+        )
+    return Told(told=heard.told, pending=heard.pending, goals=heard.goals, unknown=heard.unknown)
+
+
+def _keep_if_told(request: Request, answer: Changed) -> None:
+    """Keep no answer for an `Idempotency-Key` that says that nobody was told: sent again, it may reach somebody."""
+    if not answer.told and not answer.pending and not (isinstance(answer, Told) and answer.goals):
+        unsettle(request)
 
 
 def _read(value: dict[str, Any]) -> Event:

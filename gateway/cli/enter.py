@@ -80,8 +80,8 @@ def event(
 ) -> None:
     """Tell every journey of a contact that something happened, and count the goals of those that are over."""
     heard = asyncio.run(_tell(contact, name, _properties(properties), identifier))
-    _told("event", contact, "the name", heard and heard.journeys, heard.goals if heard else 0)
-    for journey, trouble in heard.troubles.items() if heard else ():
+    _told("event", contact, "the name", heard)
+    for journey, trouble in heard.troubles.items():
         note(f"scenario: {journey}: {trouble}")
 
 
@@ -93,17 +93,27 @@ def change(contact: ContactArgument, fields: FieldsArgument) -> None:
     _told("change", contact, "what changed", asyncio.run(_tell_change(contact, patch)))
 
 
-def _told(command: str, contact: str, second: str, told: int | None, goals: int = 0) -> None:
+def _told(command: str, contact: str, second: str, heard: Heard) -> None:
     from gateway.errors import UnknownContact
 
-    if told is None:
+    if heard.unknown:
         advice = f"'scenario {command}' takes the contact's id first, then {second}"
         raise UnknownContact(f"contact {contact} has never had a journey: {advice}")
-    said = f"{told} journey{'' if told == 1 else 's'} told" if told else "no journey told: none is under way"
-    say(f"{said}; {goals} goal{'' if goals == 1 else 's'} counted" if goals else said)
+    said = [f"{heard.told} {_plural(heard.told, 'journey')} told"] if heard.told else []
+    if heard.pending:
+        said.append(f"{heard.pending} {_plural(heard.pending, 'entry', 'entries')} pending, told once admitted")
+    if not said:
+        said.append("no journey told: none is under way")
+    if heard.goals:
+        said.append(f"{heard.goals} {_plural(heard.goals, 'goal')} counted")
+    say("; ".join(said))
 
 
-async def _tell_change(contact: str, patch: dict[str, Any]) -> int | None:
+def _plural(number: int, one: str, many: str = "") -> str:
+    return one if number == 1 else many or f"{one}s"
+
+
+async def _tell_change(contact: str, patch: dict[str, Any]) -> Heard:
     from gateway.cli import session
 
     async with session.connected() as client:
@@ -115,7 +125,7 @@ def _properties(text: str) -> dict[str, Any]:
     return parse(text.encode(errors="surrogatepass"), "--properties", wanted=wanted)
 
 
-async def _tell(contact: str, name: str, properties: dict[str, Any], identifier: str | None) -> Heard | None:
+async def _tell(contact: str, name: str, properties: dict[str, Any], identifier: str | None) -> Heard:
     from gateway import events
     from gateway.cli import session
 

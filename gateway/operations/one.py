@@ -325,7 +325,7 @@ class Operations:
                 raise asyncio.CancelledError from error
             raise NotAnswered(
                 journey,
-                f"no worker answered within {ANSWER:g} s: check that one is running; "
+                f"pending: no worker answered within {ANSWER:g} s. Check that one is running: "
                 "it may carry out the operation later",
             ) from None
         except RPCError as error:

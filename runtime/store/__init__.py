@@ -5,6 +5,7 @@ async with Store.open(url) as store:
     answer = await store.admit(AdmissionRequest(...))
 """
 
+from runtime.store.accepted_entries import AcceptedEntry
 from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
 from runtime.store.attempt_counts import Outcomes
 from runtime.store.claims import Claim
@@ -28,6 +29,7 @@ from runtime.store.versions import Listed, Newest, Published
 from runtime.store.writer import AttemptWriter
 
 __all__ = [
+    "AcceptedEntry",
     "AdmissionRequest",
     "Again",
     "AlreadyIn",

@@ -237,9 +237,12 @@ class Entries(Queries):
         """How many journeys of a scenario there are, of each kind apart."""
         return [Population(**row) for row in await self._database.read(_POPULATION, {"scenario": scenario})]
 
-    async def knows(self, contact_id: str) -> bool:
-        """Whether any journey was ever this contact's."""
-        return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
+    async def knows(self, contact_id: str, scenarios: Collection[str] | None = None) -> bool:
+        """Return whether any journey was ever this contact's; in these scenarios, if they are given."""
+        if scenarios is None:
+            return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
+        given = {"contact_id": contact_id, "scenarios": list(scenarios)}
+        return bool(await self._database.read(_KNOWS_IN, given))
 
     async def admitted(self, runs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Which of these runs were admitted.
@@ -337,6 +340,7 @@ _POPULATION = (
 )
 _CLOSED = select(closed).where(closed.c.scenario == bindparam("scenario"))
 _KNOWS = select(literal(1)).where(_table.contact_id == bindparam("contact_id")).limit(1)
+_KNOWS_IN = _KNOWS.where(_table.scenario.in_(bindparam("scenarios", expanding=True)))
 
 
 @cache

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, Text, bindparam, delete, func, literal, select, type_coerce, update
+from sqlalchemy import RowMapping, Text, bindparam, delete, func, literal, select, type_coerce, union, update
 
 from runtime.store.database import Queries
-from runtime.store.schema import claims, deliveries, entries, operation_items, operations
+from runtime.store.schema import accepted_entries, claims, deliveries, entries, operation_items, operations
 
 ERASED = "the contact was erased: nothing is kept of it, and nothing is taken for it"
 """What is said to who asks for it all the same."""
@@ -65,6 +65,7 @@ class Erasure(Queries):
         """
         found = await self.traces(contact)
         await self._database.write(_CLAIMS, {"whose": contact})
+        await self._database.write(_ACCEPTED, {"whose": contact})
         given = {"whose": contact, "name": f"erased:{name}"}
         while await self._database.write(_DELIVERIES, given | {"most": _TOGETHER}):
             pass
@@ -82,7 +83,7 @@ class Erasure(Queries):
         return found
 
     async def journeys_of(self, contact: str) -> Sequence[tuple[str, str]]:
-        """All of a contact's journeys: the ids of workflow and first run."""
+        """Return all of a contact's journeys and pending entries: the ids of workflow and first run."""
         rows = await self._database.read(_ROWS, {"whose": contact})
         return [(row["workflow_id"], row["run_id"]) for row in rows]
 
@@ -107,6 +108,7 @@ _COUNT = select(
     select(func.count()).where(claims.c.contact_id == bindparam("whose")).scalar_subquery().label("claims"),
 )
 _CLAIMS = delete(claims).where(claims.c.contact_id == bindparam("whose"))
+_ACCEPTED = delete(accepted_entries).where(accepted_entries.c.contact_id == bindparam("whose"))
 _SOME = (
     select(deliveries.c.delivery_id)
     .where(deliveries.c.contact_id == bindparam("whose"))
@@ -137,7 +139,12 @@ _ITEM = (
 _asked = operations.c
 _BY_CONTACT = select(_asked.id, _asked.request).where(type_coerce(_asked.request, Text).like('%"contact":%'))
 _REQUEST = update(operations).where(_asked.id == bindparam("of")).values(request=bindparam("known"))
-_ROWS = select(entries.c.workflow_id, entries.c.run_id).where(entries.c.contact_id == bindparam("whose"))
+_ROWS = union(
+    *(
+        select(table.c.workflow_id, table.c.run_id).where(table.c.contact_id == bindparam("whose"))
+        for table in (entries, accepted_entries)
+    )
+)
 _ENTRY = (
     update(entries)
     .where(entries.c.workflow_id == bindparam("workflow"), entries.c.run_id == bindparam("run"))

@@ -101,6 +101,19 @@ entries = Table(
 )
 """One row a journey, running (``ended_at`` is null) or over."""
 
+accepted_entries = Table(
+    "accepted_entries",
+    metadata,
+    Column("contact_id", Words, nullable=False),
+    Column("workflow_id", Words, nullable=False),
+    Column("run_id", Words, nullable=False),
+    Column("accepted_at", Instant, nullable=False),
+    # The contact first: "which of this contact's entries are pending?" is asked with every event.
+    PrimaryKeyConstraint("contact_id", "workflow_id", "run_id"),
+    Index(None, "accepted_at"),
+)
+"""Entries that a gateway has acknowledged. One is pending while `entries` lacks its run; see accepted_entries.py."""
+
 _TO_COME = text("next_try_at IS NOT NULL")
 _WENT_WRONG = text("outcome <> 'delivered'")
 _ANSWERED = text("response IS NOT NULL")

@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from runtime.store.accepted_entries import AcceptedEntries
 from runtime.store.api_answers import ApiAnswers
 from runtime.store.api_keys import ApiKeys
 from runtime.store.attempt_counts import AttemptCounts
@@ -45,6 +46,7 @@ NOTICE = 5.0
 class Store(
     Versions,
     Entries,
+    AcceptedEntries,
     Goals,
     Closures,
     Deliveries,

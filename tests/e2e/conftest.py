@@ -7,7 +7,7 @@ import base64
 import itertools
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -159,6 +159,7 @@ class Stand:
     receiver: Receiver
     spans: InMemorySpanExporter
     provider: TracerProvider
+    working: Callable[[], AbstractAsyncContextManager[None]]
 
 
 Stands = Callable[..., AbstractAsyncContextManager[Stand]]
@@ -176,7 +177,7 @@ def stand(
 ) -> Stands:
     """Puts one up, traced into memory; the receiver answers as `fail` says, and there are these secrets.
 
-    With `gate`, webhooks go there instead.
+    With `gate`, webhooks go there instead. With `idle`, its worker starts when `Stand.working` is entered.
     """
     spans = InMemorySpanExporter()
     provider = provider_of(SimpleSpanProcessor(spans))
@@ -188,6 +189,8 @@ def stand(
         fail: Mapping[str, Sequence[int]] | None = None,
         secrets: Mapping[str, str] | None = None,
         gate: Gate | None = None,
+        *,
+        idle: bool = False,
     ) -> AsyncGenerator[Stand]:
         settings = Settings(
             store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
@@ -204,9 +207,15 @@ def stand(
             environ = {f"SCENARIO_SECRET_{name}": value for name, value in (secrets or {}).items()}
             given = replace(opened, secrets=Secrets(settings, environ))
             working, temporal = sealing(temporal, opened.store, worker=True), sealing(temporal, opened.store)
-            async with running(await workers(working, given)), decoding(opened.store) as variables:
+
+            @asynccontextmanager
+            async def work() -> AsyncGenerator[None]:
+                async with running(await workers(working, given)):
+                    yield
+
+            async with nullcontext() if idle else work(), decoding(opened.store) as variables:
                 codec.update(variables)
-                yield Stand(ScenarioClient(temporal, opened.store), inbox, receiver, spans, provider)
+                yield Stand(ScenarioClient(temporal, opened.store), inbox, receiver, spans, provider, work)
 
     return put_up
 

@@ -148,7 +148,7 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
         mistaken = (await http.post("/v1/entries", json=entry("log", 3))).json()
         assert mistaken["errors"][0]["did_you_mean"] == "long"
         told = await http.post("/v1/events", json={"journey": "long/3", "name": "order.delivered"})
-        assert told.json() == {"told": 1, "goals": 0}
+        assert told.json() == {"told": 1, "pending": 0, "goals": 0, "unknown": False}
         assert await api.journeys("long") == {"1": 1, "2": 1, "3": 1}
 
         # Many, which end at once: who is entered again is in a second time.

@@ -10,17 +10,17 @@ from temporalio.client import Client
 
 from gateway.client import ScenarioClient
 from runtime.store import Store
-from tests.workflows.conftest import Stage, environment, stage
+from tests.workflows.conftest import Stage, deserted, environment, stage
 
-__all__ = ["environment", "stage"]
+__all__ = ["deserted", "environment", "stage"]
 
 
 @pytest.fixture
-async def client(stage: Stage) -> ScenarioClient:
+async def client(deserted: Stage) -> ScenarioClient:
     """A client of the stage's server and store. Waiting for a result skips no time, unlike with the stage's own."""
-    target = stage.client.service_client.config.target_host
-    temporal = await Client.connect(target, data_converter=stage.client.data_converter)
-    return ScenarioClient(temporal, stage.store, "Europe/Paris")
+    target = deserted.client.service_client.config.target_host
+    temporal = await Client.connect(target, data_converter=deserted.client.data_converter)
+    return ScenarioClient(temporal, deserted.store, "Europe/Paris")
 
 
 @pytest.fixture

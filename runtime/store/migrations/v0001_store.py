@@ -89,6 +89,15 @@ def upgrade(op: Operations) -> None:
     # The last: of two indexes that serve alike, SQLite uses the newer.
     _index(op, "ix_entries_running", "entries", ["scenario", "admitted_at", "version"], "ended_at IS NULL")
     op.create_table(
+        "accepted_entries",
+        sa.Column("contact_id", sa.Text, nullable=False),
+        sa.Column("workflow_id", sa.Text, nullable=False),
+        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("accepted_at", _INSTANT, nullable=False),
+        sa.PrimaryKeyConstraint("contact_id", "workflow_id", "run_id", name="pk_accepted_entries"),
+    )
+    _index(op, "ix_accepted_entries_accepted_at", "accepted_entries", ["accepted_at"])
+    op.create_table(
         "deliveries",
         sa.Column("delivery_id", sa.Text, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),

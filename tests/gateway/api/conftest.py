@@ -52,22 +52,26 @@ class Client:
         made = Entered(f"{entry['scenario']}/{contact}", "run", already=False, handle=handle, admitted=settle > 0)
         return replace(made, **self.entered)
 
-    async def event(self, contact: str, name: str, *given: Any, **more: Any) -> Heard | None:
+    async def event(self, contact: str, name: str, *given: Any, **more: Any) -> Heard:
         self.asked.append((contact, name, *given, more))
         await asyncio.sleep(0)
         if (refusal := self.refusals.get(contact)) is not None:
             raise refusal
-        return None if contact == "nobody" else Heard(2, 1)
+        return self.heard(contact, Heard(told=2, goals=1))
 
-    async def event_for(self, journey: str, name: str, *given: Any, **more: Any) -> bool:
+    async def event_for(self, journey: str, name: str, *given: Any, **more: Any) -> Heard:
         self.asked.append((journey, name, *given, more))
         if (refusal := self.refusals.get(journey)) is not None:
             raise refusal
-        return True
+        return self.heard(journey, Heard(told=1))
 
-    async def contact_changed(self, contact: str, patch: Mapping[str, Any], **more: Any) -> int | None:
+    async def contact_changed(self, contact: str, patch: Mapping[str, Any], **more: Any) -> Heard:
         self.asked.append((contact, patch, more))
-        return None if contact == "nobody" else 3
+        return self.heard(contact, Heard(told=3))
+
+    def heard(self, whom: str, usually: Heard) -> Heard:
+        known = {"nobody": Heard(unknown=True), "early": Heard(pending=1), "over": Heard()}
+        return known.get(whom, usually)
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,40 @@ async def test_a_contacts_journeys_are_told(api: Api) -> None:
     answer = await api.post(
         "/events", {**EVENT, "properties": {"order": 1}, "id": "e1", "at": "2026-11-27T10:00+01:00"}
     )
-    assert (answer.status_code, answer.json()) == (202, {"told": 2, "goals": 1})
+    assert (answer.status_code, answer.json()) == (202, {"told": 2, "pending": 0, "unknown": False, "goals": 1})
     at = datetime(2026, 11, 27, 9, tzinfo=UTC)
     assert api.client.asked == [("7", "order.delivered", {"order": 1}, "e1", {"at": at, "scenarios": None})]
 
 
-async def test_that_nobody_was_told_is_no_mistake(api: Api) -> None:
-    for path, method, body in (("/events", "POST", {**EVENT, "contact": "nobody"}), ("/contacts/nobody", "PATCH", {})):
-        answer = await api.call(method, path, json=body)
-        assert answer.json()["told"] == 0
-        assert answer.is_success
+@pytest.mark.parametrize(
+    ("whom", "said"), [("nobody", (0, 0, True)), ("early", (0, 1, False)), ("over", (0, 0, False))]
+)
+async def test_answers_tell_pending_unknown_and_over_apart(api: Api, whom: str, said: tuple[int, int, bool]) -> None:
+    answers = [
+        await api.post("/events", {**EVENT, "contact": whom}),
+        await api.call("PATCH", f"/contacts/{whom}", json={}),
+        await api.post("/events", {"journey": whom, "name": "order.delivered"}),
+    ]
+    assert [answer.status_code for answer in answers] == [202, 200, 202]
+    batch = (await api.post("/events/batch", [{**EVENT, "contact": whom}])).json()["results"]
+    for told in (*(answer.json() for answer in answers), *batch):
+        assert (told["told"], told["pending"], told["unknown"]) == said
+
+
+@pytest.mark.parametrize(("whom", "kept"), [("7", True), ("early", True), ("over", False), ("nobody", False)])
+async def test_that_nobody_was_told_is_not_kept_as_the_answer(api: Api, whom: str, kept: bool) -> None:
+    requests: list[tuple[str, str, Any]] = [
+        ("POST", "/events", {**EVENT, "contact": whom}),
+        ("POST", "/events/batch", [{**EVENT, "contact": whom}]),
+        ("PATCH", f"/contacts/{whom}", {"language": "fr"}),
+    ]
+    for index, (method, path, body) in enumerate(requests):
+        for turn in range(2):
+            answer = await api.call(method, path, json=body, headers={"idempotency-key": str(index)})
+            assert answer.headers.get("idempotency-replayed") == ("true" if turn and kept else None)
+    ids = [asked[3] for asked in api.client.asked if asked[1] == "order.delivered"]
+    assert len(ids) == (2 if kept else 4)
+    assert len({*ids}) == 2, "an event that is told again has its id again"
 
 
 async def test_a_contacts_id_may_be_a_number(api: Api) -> None:
@@ -45,7 +69,7 @@ async def test_a_path_names_a_contact(api: Api) -> None:
 
 async def test_one_journey_is_told(api: Api) -> None:
     event = {"journey": "welcome/7/CGX0094", "name": "order.delivered"}
-    assert (await api.post("/events", event)).json() == {"told": 1, "goals": 0}
+    assert (await api.post("/events", event)).json()["told"] == 1
     api.client.refusals["welcome/7/CGX0094"] = UnknownJourney("there is no journey welcome/7/CGX0094")
     answer = await api.post("/events", event)
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")

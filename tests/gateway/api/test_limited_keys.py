@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.publishing import publish
-from runtime.store import AdmissionRequest, Store, StoredOperation
+from runtime.store import AcceptedEntry, AdmissionRequest, Store, StoredOperation
 from tests.gateway.api.doors import Door, opened
 from tests.gateway.api.routes import described
 
@@ -107,10 +107,15 @@ async def test_lists_hold_its_own_alone(limited: Door) -> None:
     assert [item["scenario"] for item in (await limited.call("GET", "/scenarios"))["items"]] == ["other"]
 
 
-async def test_journeys_of_others_hear_nothing(limited: Door) -> None:
-    event = {"contact": "7", "name": "order.delivered"}
-    assert (await limited.call("POST", "/events", json=event, status=202))["told"] == 0
-    assert (await limited.call("PATCH", "/contacts/7", json={"language": "fr"}))["told"] == 0
+async def test_journeys_of_others_hear_nothing(limited: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_: object) -> list[AcceptedEntry]:
+        return []
+
+    monkeypatch.setattr("gateway.unadmitted.UnadmittedSearch.of", nothing)
+    await limited.store.accept(AcceptedEntry("hello/7/B", "r2", "7", NOW))
+    event, nobody = {"contact": "7", "name": "order.delivered"}, {"told": 0, "pending": 0, "unknown": True}
+    assert await limited.call("POST", "/events", json=event, status=202) == {**nobody, "goals": 0}
+    assert await limited.call("PATCH", "/contacts/7", json={"language": "fr"}) == nobody
     told = await limited.call("POST", "/events/batch", json=[EVENT, event])
     assert [(one["status"], one.get("told")) for one in told["results"]] == [(403, None), (202, 0)]
     told = await limited.call("POST", "/entries/batch", json=[ENTRY])

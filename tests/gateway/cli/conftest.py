@@ -92,6 +92,7 @@ class Client:
     asked: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     door: Callable[[Mapping[str, Any]], EnteredJourney] = lambda entry: EnteredJourney(f"a/{entry['contact']['id']}")
     told: int | None = 1
+    pending: int = 0
     goals: int = 0
     troubles: dict[str, str] = field(default_factory=dict[str, str])
     ill: str | None = None
@@ -120,13 +121,18 @@ class Client:
     def settling(self) -> Settling:
         return Settling()
 
-    async def event(self, contact: str, name: str, properties: Any, identifier: str | None) -> Heard | None:
+    async def event(self, contact: str, name: str, properties: Any, identifier: str | None) -> Heard:
         self.asked.append(("event", contact, name, properties, identifier))
-        return None if self.told is None else Heard(self.told, self.goals, self.troubles)
+        return self.heard()
 
-    async def contact_changed(self, contact: str, patch: Any) -> int | None:
+    async def contact_changed(self, contact: str, patch: Any) -> Heard:
         self.asked.append(("contact_changed", contact, patch))
-        return self.told
+        return self.heard()
+
+    def heard(self) -> Heard:
+        if self.told is None:
+            return Heard(unknown=True)
+        return Heard(told=self.told, pending=self.pending, goals=self.goals, troubles=self.troubles)
 
     async def show(self, journey: str) -> JourneyView:
         if journey not in self.views:

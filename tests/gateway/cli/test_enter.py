@@ -269,6 +269,10 @@ def test_an_event_says_how_many_journeys_heard_of_it(run: Run, client: Client) -
     assert run("event", "7", "x").out == "3 journeys told\n"
     client.told = 0
     assert run("event", "7", "x").out == "no journey told: none is under way\n"
+    client.pending = 1
+    assert run("event", "7", "x").out == "1 entry pending, told once admitted\n"
+    client.told, client.pending = 1, 2
+    assert run("event", "7", "x").out == "1 journey told; 2 entries pending, told once admitted\n"
 
 
 def test_an_event_says_whose_goals_were_counted(run: Run, client: Client) -> None:

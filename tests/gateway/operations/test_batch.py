@@ -190,7 +190,7 @@ async def test_an_operation_that_nobody_answers_in_time_is_refused(monkeypatch: 
     monkeypatch.setattr("gateway.operations.one.ANSWER", 0.01)
     tally = await of(Silent()).batch("retry_step", operator="ann", reason="x").run(targets(1))
     assert [item.why for item in tally.refused] == [
-        "no worker answered within 0.01 s: check that one is running; it may carry out the operation later"
+        "pending: no worker answered within 0.01 s. Check that one is running: it may carry out the operation later"
     ]
 
 

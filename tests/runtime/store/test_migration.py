@@ -42,7 +42,7 @@ async def test_a_new_database_gets_its_tables(url: str) -> None:
     await migrate(url)
     expected = {"scenario_versions", "entries", "closed_scenarios", "deliveries", "scenario_store_version"}
     expected |= {"claims", "suppressions", "soft_bounces", "passages", "api_keys", "api_answers"}
-    expected |= {"operations", "operation_items", "contact_keys", "leases"}
+    expected |= {"operations", "operation_items", "contact_keys", "leases", "accepted_entries"}
     assert await on(url, tables) == expected
 
 

@@ -1,0 +1,115 @@
+"""A search for a contact's journeys that were started through Temporal itself and that no worker has admitted.
+
+The store knows the entries that a gateway has accepted. Those that an engine, a schedule or `Enter` has started are
+found by Temporal's search alone. A server allows some ten searches a second in all, so they are spared: journeys are
+searched for only while workflow tasks wait for a worker, and for all contacts that are asked about in between at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from time import monotonic
+from typing import Final
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.interface import JOURNEYS
+from gateway.journeys.listing import UNDER_WAY, quoted
+from runtime.search_attributes import CONTACT_ID
+from runtime.store import AcceptedEntry
+
+FRESH: Final = 1.0
+"""Seconds for which it is remembered whether tasks wait."""
+STALE: Final = 60.0
+"""Seconds for which that is relied on while the server does not say."""
+APART: Final = 0.5
+"""Seconds between two searches."""
+_TOGETHER: Final = 50  # contacts in one search
+_PATIENCE: Final = timedelta(seconds=3)
+
+Found = Mapping[str, Sequence[AcceptedEntry]]
+"""Running journeys by their contact's id."""
+
+
+class UnadmittedSearch:
+    """Searches for journeys that may be waiting for their admission.
+
+    Args:
+        temporal: The server that is searched.
+    """
+
+    def __init__(self, temporal: Client) -> None:
+        self._temporal = temporal
+        self._behind, self._asked_at = True, -STALE
+        self._asking = asyncio.Lock()
+        self._wanted: set[str] = set()
+        self._next: asyncio.Task[Found] | None = None
+        self._searched_at = -APART
+
+    async def of(self, contact: str) -> Sequence[AcceptedEntry]:
+        """Return a contact's running journeys while tasks wait for a worker, or else none.
+
+        Journeys that have been admitted may be among them.
+
+        Raises:
+            RPCError: The server cannot be searched.
+        """
+        if not await self._is_behind() or "\0" in contact:
+            return []
+        self._wanted.add(contact)
+        if self._next is None:
+            self._next = asyncio.create_task(self._search())
+        return (await asyncio.shield(self._next)).get(contact, [])
+
+    async def close(self) -> None:
+        """Give up the search that is due."""
+        if self._next is not None:
+            self._next.cancel()
+            await asyncio.gather(self._next, return_exceptions=True)
+
+    async def _is_behind(self) -> bool:
+        """Return whether tasks wait for a worker, or True if that is not known."""
+        async with self._asking:
+            age = monotonic() - self._asked_at
+            if age >= FRESH:
+                await self._ask(age)
+            return self._behind
+
+    async def _ask(self, age: float) -> None:
+        request = DescribeTaskQueueRequest(
+            namespace=self._temporal.namespace,
+            task_queue=TaskQueue(name=JOURNEYS),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+            report_stats=True,
+        )
+        try:
+            answer = await self._temporal.workflow_service.describe_task_queue(request, timeout=_PATIENCE)
+        except RPCError:
+            self._behind = self._behind or age >= STALE
+            return
+        self._behind = not answer.HasField("stats") or answer.stats.approximate_backlog_count > 0
+        self._asked_at = monotonic()
+
+    async def _search(self) -> Found:
+        await asyncio.sleep(self._searched_at + APART - monotonic())
+        contacts, self._wanted, self._next = sorted(self._wanted), set(), None
+        self._searched_at = monotonic()
+        found: dict[str, list[AcceptedEntry]] = {}
+        for start in range(0, len(contacts), _TOGETHER):
+            some = contacts[start : start + _TOGETHER]
+            query = f"{UNDER_WAY} AND {CONTACT_ID.name} IN ({', '.join(map(quoted, some))})"
+            try:
+                async for one in self._temporal.list_workflows(query, rpc_timeout=_PATIENCE):
+                    contact = one.typed_search_attributes.get(CONTACT_ID, "")
+                    entry = AcceptedEntry(one.id, one.run_id, contact, one.start_time)
+                    found.setdefault(contact, []).append(entry)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.UNIMPLEMENTED:  # a server without search
+                    raise
+        return found

@@ -1,0 +1,108 @@
+"""Entries that a gateway has acknowledged and no worker has admitted or refused yet.
+
+Temporal has the workflow, but its search lags, and the table of journeys learns of it from a worker. A gateway
+therefore records the run before it acknowledges the entry: whoever is told about the contact afterwards finds it.
+
+A worker does not delete the row of a run that it admits or refuses: that would be a statement more for every journey.
+A row is ignored once `entries` has its run, and gateways delete it later. The row of a refused run is deleted if
+Temporal turns out not to know the run, or after a day. By then search has learned of every run that is still pending.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Final
+
+from sqlalchemy import Executable, bindparam, delete, exists, or_, select, tuple_
+
+from runtime.store.columns import Instant
+from runtime.store.database import Inserting, Queries
+from runtime.store.schema import accepted_entries, entries
+
+KEPT: Final = timedelta(days=1)
+"""How long a row is kept whose run is not among the journeys."""
+_TOGETHER: Final = 500  # the oldest rows that one statement looks at
+
+_table = accepted_entries.c
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedEntry:
+    """An entry whose workflow has been started.
+
+    Attributes:
+        workflow_id: The journey.
+        run_id: Its first execution run id.
+        contact_id: The contact's id.
+        accepted_at: When it was acknowledged.
+    """
+
+    workflow_id: str
+    run_id: str
+    contact_id: str
+    accepted_at: datetime
+
+    @property
+    def scenario(self) -> str:
+        """The scenario's name."""
+        return self.workflow_id.partition("/")[0]
+
+
+class AcceptedEntries(Queries):
+    """The table of acknowledged entries."""
+
+    async def accept(self, entry: AcceptedEntry) -> None:
+        """Record an entry that is about to be acknowledged. Idempotent."""
+        await self._database.write(_accept(self._database.insert), asdict(entry))
+
+    async def pending_entries(self, contact_id: str) -> list[AcceptedEntry]:
+        """Return a contact's acknowledged entries that have not been admitted, the oldest first."""
+        rows = await self._database.read(_PENDING, {"contact_id": contact_id})
+        return sorted((AcceptedEntry(**row) for row in rows), key=lambda entry: (entry.accepted_at, entry.workflow_id))
+
+    async def forget_accepted(self, entry: AcceptedEntry) -> None:
+        """Delete the row of a run that is over."""
+        await self._database.write(
+            _FORGET, {"whose": entry.contact_id, "of": entry.workflow_id, "in_run": entry.run_id}
+        )
+
+    async def prune_accepted(self, now: datetime) -> int:
+        """Delete rows that are of no more use, the oldest first. Return how many."""
+        deleted = 0
+        while rows := await self._database.write(_PRUNE, {"old": now - KEPT, "most": _TOGETHER}):
+            deleted += len(rows)
+        return deleted
+
+
+_admitted = exists().where(entries.c.workflow_id == _table.workflow_id, entries.c.run_id == _table.run_id)
+_PENDING = select(accepted_entries).where(_table.contact_id == bindparam("contact_id"), ~_admitted)
+_FORGET = delete(accepted_entries).where(
+    _table.contact_id == bindparam("whose"), _table.workflow_id == bindparam("of"), _table.run_id == bindparam("in_run")
+)
+_KEY = (_table.contact_id, _table.workflow_id, _table.run_id)
+_oldest = select(accepted_entries).order_by(_table.accepted_at).limit(bindparam("most")).subquery().c
+_PRUNE = (
+    delete(accepted_entries)
+    .where(
+        tuple_(*_KEY).in_(
+            select(_oldest.contact_id, _oldest.workflow_id, _oldest.run_id).where(
+                or_(
+                    _oldest.accepted_at < bindparam("old", type_=Instant),
+                    exists().where(entries.c.workflow_id == _oldest.workflow_id, entries.c.run_id == _oldest.run_id),
+                )
+            )
+        )
+    )
+    .returning(_table.run_id)
+)
+
+
+@cache
+def _accept(insert: Inserting) -> Executable:
+    return (
+        insert(accepted_entries)
+        .values({column.name: bindparam(column.name) for column in _table})
+        .on_conflict_do_nothing()
+    )

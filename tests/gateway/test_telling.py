@@ -1,0 +1,236 @@
+"""What is told before a worker has admitted an entry: none of it is lost, whoever is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.interface import JOURNEYS
+from gateway.client import Heard, ScenarioClient
+from gateway.errors import NotAnswered, UnderWay, UnknownJourney
+from gateway.operations import one
+from runtime.store import AcceptedEntry
+from tests.workflows.conftest import Stage
+
+LATE = """
+scenario: late
+trigger: order
+entry:
+  key: "{{ order.external_id }}"
+  if: order.total_price > 20
+exit:
+  - event: order.returned
+    if: event.order_id == order.external_id
+steps:
+  - sms: first
+    text: "{{ contact.firstname }}"
+  - wait_for: order.delivered
+"""
+COMPARED = """
+scenario: compared
+trigger: order
+control: 99.99
+goal: {event: order.placed, within: 1h}
+steps:
+  - wait: 1d
+"""
+WHO = {"operator": "ann", "reason": "incident 42"}
+
+
+def entry(contact: str = "7", order: str = "A1", scenario: str = "late", price: int = 30) -> dict[str, Any]:
+    bought = {"external_id": order, "total_price": price}
+    return {
+        "scenario": scenario,
+        "contact": {"id": contact, "firstname": "Zoe", "cellphone": "+33612345678"},
+        "trigger": {"type": "order", "order": bought},
+    }
+
+
+def returned(order: str = "A1") -> tuple[str, dict[str, Any], str]:
+    return ("order.returned", {"order_id": order}, f"returned-{order}")
+
+
+@pytest.fixture
+def second(client: ScenarioClient) -> ScenarioClient:
+    """Another gateway."""
+    return ScenarioClient(client.temporal, client.store, "Europe/Paris")
+
+
+async def test_an_event_for_the_contact_reaches_entries_that_are_pending(
+    deserted: Stage, client: ScenarioClient, second: ScenarioClient
+) -> None:
+    await deserted.publish(LATE)
+    entered = [await client.enter(entry(order=order), settle=0) for order in ("A1", "B2")]
+    assert await second.event("7", *returned()) == Heard(pending=2)
+    assert await client.event("7", *returned()) == Heard(pending=2), "told twice under its id, it counts once"
+    assert await second.contact_changed("7", {"firstname": "Zoé"}) == Heard(pending=2)
+    assert await second.event("7", *returned(), scenarios=["others"]) == Heard(unknown=True)
+    async with deserted.working():
+        assert (await entered[0].result())["reason"] == "event order.returned"
+        await deserted.until(entered[1].handle, "waiting")
+        assert await second.event("7", "order.delivered") == Heard(told=1)
+        assert (await entered[1].result())["outcome"] == "finished"
+        assert await second.event("7", "order.delivered") == Heard()
+    (attempt,) = deserted.channels.attempts
+    assert attempt.delivery.data["contact"]["firstname"] == "Zoé"
+
+
+async def test_a_backlog_of_hundreds_loses_nothing(
+    deserted: Stage, client: ScenarioClient, second: ScenarioClient
+) -> None:
+    await deserted.publish(LATE)
+    contacts = [str(number) for number in range(300)]
+    limit = asyncio.Semaphore(20)
+
+    async def enter_and_tell(contact: str) -> Heard:
+        async with limit:
+            entered.append(await client.enter(entry(contact), settle=0))
+            return await second.event(contact, *returned())
+
+    entered: list[Any] = []
+    heard = await asyncio.gather(*map(enter_and_tell, contacts))
+    assert heard == [Heard(pending=1)] * len(contacts)
+    async with deserted.working():
+        reasons = {(await one.result())["reason"] for one in entered}
+    assert reasons == {"event order.returned"}
+    assert deserted.channels.attempts == []
+
+
+async def test_an_event_for_a_pending_journey_is_kept(deserted: Stage, client: ScenarioClient) -> None:
+    await deserted.publish(LATE)
+    entered = await client.enter(entry(), settle=0)
+    assert await client.event_for(entered.id, *returned()) == Heard(pending=1)
+    for nobody in ("late/7/B2", "late", "operation/7"):
+        with pytest.raises(UnknownJourney):
+            await client.event_for(nobody, *returned())
+    async with deserted.working():
+        assert (await entered.result())["reason"] == "event order.returned"
+    assert await client.event_for(entered.id, *returned()) == Heard()
+
+
+async def test_a_workflow_that_is_no_journey_is_not_told(deserted: Stage, client: ScenarioClient) -> None:
+    await client.temporal.start_workflow("Enter", {}, id="late/7/A1", task_queue=JOURNEYS)
+    with pytest.raises(UnknownJourney):
+        await client.event_for("late/7/A1", *returned())
+
+
+async def test_the_next_entry_of_a_journey_that_is_over_is_told(deserted: Stage, client: ScenarioClient) -> None:
+    await deserted.publish(LATE)
+    async with deserted.working():
+        first = await client.enter(entry())
+        await client.event("7", *returned())
+        await first.result()
+    second = await client.enter(entry(), settle=0)
+    assert second.id == first.id
+    assert await client.event_for(first.id, "order.viewed") == Heard(pending=1)
+    assert await client.event("7", *returned()) == Heard(pending=1)
+    async with deserted.working():
+        assert (await second.result())["reason"] == "event order.returned"
+
+
+async def test_a_journey_that_was_terminated_hides_no_pending_entry(deserted: Stage, client: ScenarioClient) -> None:
+    await deserted.publish(LATE)
+    async with deserted.working():
+        first = await client.enter(entry())
+    await first.handle.terminate("incident 42")
+    second = await client.enter(entry(), settle=0)
+    assert await client.event("7", *returned()) == Heard(told=1), "the store takes it for the journey that it knows"
+    async with deserted.working():
+        assert (await second.result())["reason"] == "event order.returned"
+
+
+async def test_an_entry_that_is_refused_is_told_nothing_and_forgotten(deserted: Stage, client: ScenarioClient) -> None:
+    await deserted.publish(LATE)
+    entered = await client.enter(entry(price=10), settle=0)
+    assert await client.event("7", *returned()) == Heard(pending=1)
+    async with deserted.working():
+        assert (await entered.result())["outcome"] == "refused"
+    assert await client.event("7", *returned()) == Heard(unknown=True)
+    assert await client.store.journeys_of("7") == []
+    with pytest.raises(UnknownJourney):
+        await client.event_for(entered.id, *returned())
+
+
+async def test_an_entry_that_is_settled_meanwhile_leaves_no_row(deserted: Stage, client: ScenarioClient) -> None:
+    await deserted.publish(LATE)
+    async with deserted.working():
+        await client.enter(entry())
+    assert await client.store.journeys_of("7") == [("late/7/A1", (await client.store.running("7"))[0].run_id)]
+    entered = await client.enter(entry("8"), settle=0.1)
+    assert not entered.admitted
+    assert await client.event("8", *returned()) == Heard(pending=1)
+
+
+async def test_who_asks_again_finds_an_entry_that_was_never_recorded(
+    deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: object) -> None:
+        """Write no row."""
+
+    await deserted.publish(LATE)
+    with monkeypatch.context() as killed:
+        killed.setattr("runtime.store.store.Store.accept", nothing)
+        await client.enter(entry(), settle=0)
+    assert await client.event("7", *returned()) == Heard(unknown=True)
+    with pytest.raises(UnderWay):
+        await client.enter(entry(), settle=0)
+    assert await client.event("7", *returned()) == Heard(pending=1)
+
+
+async def test_an_event_that_waits_for_long_tells_when_it_happened(
+    deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.telling._LATE", timedelta(0))
+    await deserted.publish(COMPARED)
+    entered = await client.enter(entry(scenario="compared"), settle=0)
+    assert await client.event("7", "order.placed") == Heard(pending=1)
+    told = datetime.now(UTC)
+    await asyncio.sleep(1.1)
+    async with deserted.working():
+        assert (await entered.result())["outcome"] == "control"
+    [goal] = await client.store.entries(contact_id="7")
+    assert goal.reached_at is not None
+    assert goal.reached_at <= told
+
+
+async def test_it_is_not_known_who_is_unknown_while_nobody_can_search(
+    deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: str) -> Sequence[AcceptedEntry]:
+        raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
+
+    await deserted.publish(LATE)
+    await client.enter(entry(), settle=0)
+    monkeypatch.setattr(client.unadmitted, "of", fail)
+    assert await client.event("7", *returned()) == Heard(pending=1)
+    for telling in (client.event("8", *returned()), client.contact_changed("8", {"firstname": "Zoé"})):
+        with pytest.raises(RPCError, match="away"):
+            await telling
+
+
+@pytest.mark.parametrize("operation", ["leave", "pause"])
+async def test_an_operation_on_a_pending_journey_is_pending_and_may_be_repeated(
+    deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch, operation: Any
+) -> None:
+    monkeypatch.setattr(one, "ANSWER", 0.3)
+    await deserted.publish(LATE)
+    entered = await client.enter(entry(), settle=0)
+    send = client.sender(operation, **WHO, update_id="u1")
+    target = one.JourneyTarget(entered.id)
+    for _ in range(2):
+        with pytest.raises(NotAnswered, match="pending"):
+            await send(target)
+    monkeypatch.setattr(one, "ANSWER", 30.0)
+    async with deserted.working():
+        progress = await send(target)
+        assert progress["state"] == {"leave": "leaving", "pause": "paused"}[operation]
+        assert [done["name"] for done in progress["operations"]] == [operation]
+        if operation == "pause":
+            await client.leave(entered.id, **WHO)
+        assert (await entered.result())["outcome"] == "exited"
+    assert deserted.channels.attempts == []
