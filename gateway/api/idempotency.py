@@ -80,7 +80,7 @@ class Idempotency:
         caller: Caller = scope["state"]["caller"]
         body = await read(receive)
         digest = hashlib.sha256(b"\n".join((_target(scope), body))).hexdigest()
-        key = given[0].decode()
+        key = hashlib.sha256(given[0]).hexdigest()  # an engine may make its keys of ids
         told = await self._store.take_request(caller.key.id, key, digest, self._now(), lease=self._lease)
         if isinstance(told, Taken):
             await self._carry_out(told, scope, replayed(body, receive), send)

@@ -35,7 +35,7 @@ class Taken:
 
     Attributes:
         key_id: The API key's id.
-        idempotency_key: Its caller's key of the request.
+        idempotency_key: A digest of its caller's key of the request.
         requested_at: When it was first asked: the same where an earlier try was given up.
         started_at: When it was taken up now.
     """
@@ -73,7 +73,7 @@ class ApiAnswers(Queries):
 
         Args:
             key_id: The API key's id.
-            idempotency_key: Its caller's key of the request.
+            idempotency_key: A digest of its caller's key of the request.
             digest: Of the request.
             now: When.
             lease: See `LEASE`.

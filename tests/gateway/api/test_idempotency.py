@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -25,6 +26,14 @@ async def test_it_is_answered_as_before(api: Api) -> None:
     assert (first.headers.get("idempotency-replayed"), second.headers["idempotency-replayed"]) == (None, "true")
     assert second.headers["content-type"] == first.headers["content-type"]
     assert len(api.client.asked) == 1
+
+
+async def test_the_key_itself_is_not_kept(api: Api, tmp_path: Path) -> None:
+    """An engine may make it of a contact's id, which erasing has to reach."""
+    await api.post("/entries", ENTRY, idempotency_key="entry-of-zoe")
+    kept = await asyncio.to_thread(lambda: b"".join(path.read_bytes() for path in tmp_path.glob("store.db*")))
+    assert b"api_answers" in kept
+    assert b"entry-of-zoe" not in kept
 
 
 @pytest.mark.parametrize(
