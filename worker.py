@@ -33,6 +33,8 @@ from activities.decision import decide
 from activities.dependencies import CLOSING, INBOX, Services, services
 from activities.destination_policy import Clearances
 from activities.email.activity import Emails
+from activities.erasing import ErasureActivities
+from activities.erasure_start import starting_erasures
 from activities.goal import GoalActivities
 from activities.interface import EMAIL, JOURNEYS, QUEUES, SMS, WEBHOOK
 from activities.last_attempt import Recollections
@@ -56,7 +58,7 @@ from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
-from runtime.encryption.opening import check_keys, keyring_of
+from runtime.encryption.opening import check_keys, keyring_in, keyring_of
 from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
@@ -77,6 +79,7 @@ from runtime.telemetry.polling import telling
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
 from runtime.version import version
 from workflows.enter import Enter
+from workflows.erase import Erase
 from workflows.journey import Journey
 from workflows.platform import TellPlatform
 from workflows.prune import Prune
@@ -94,6 +97,8 @@ PLATFORM: Final = timedelta(seconds=10)
 WAIT: Final = 60.0
 """Seconds to wait at the start for a Temporal server that does not answer, and then for a store."""
 _CONCURRENT: Final = 200
+_ERASURES: Final = 20
+"""Erasures that a worker carries out at once."""
 _POLLERS: Final = 10
 _ASKED: Final = 5
 """Requests for the next task of a channel: more are hardly quicker, and are answered later when a worker stops."""
@@ -138,6 +143,7 @@ async def workers(
     goals = GoalActivities(given.content, given.store)
     amendments, retunings = Amendments(given.content), Retunings(client)
     renewals = Renewals(given.content, given.store)
+    erasures = ErasureActivities(client, given.store, keyring_in(given.store))
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     metrics.BREAKER_STATE.reads(limiter.breakers)
@@ -169,7 +175,7 @@ async def workers(
                 Worker(
                     client,
                     task_queue=queue,
-                    workflows=[Journey, Enter, TellPlatform, Prune, UnknownWorkflow],
+                    workflows=[Journey, Enter, TellPlatform, Prune, Erase, UnknownWorkflow],
                     activities=[
                         admissions.admit,
                         admissions.identify,
@@ -185,8 +191,13 @@ async def workers(
                         recollections.recall,
                         Releases(given.store).release,
                         Prunings(given.store).prune,
+                        erasures.end_journeys,
+                        erasures.delete_histories,
+                        erasures.clear_rows,
                     ],
-                    no_remote_activities=True,
+                    # Those of erasures alone are no local ones, and there are few.
+                    max_concurrent_activities=_ERASURES,
+                    max_concurrent_activity_task_polls=1,
                     workflow_runner=UnsandboxedWorkflowRunner(),
                     max_concurrent_workflow_task_polls=_POLLERS,
                     nonsticky_to_sticky_poll_ratio=0.5,
@@ -294,6 +305,7 @@ async def serve(
             warn_of_short(opened.secrets)
         if JOURNEYS in queues:
             await keep_schedule(client, settings.retention)
+            await stack.enter_async_context(starting_erasures(client, store))
         made = await workers(client, opened, queues, deployment)
         # Not before: while these are made nothing else gets on, and on a busy machine a look would seem too slow.
         watch = await stack.enter_async_context(watching(opened.store))

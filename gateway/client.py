@@ -22,7 +22,7 @@ from activities.webhook.destinations.reading import read
 from gateway import erasing
 from gateway.admissions import AdmissionWatch
 from gateway.entries import Entered, EntryClient
-from gateway.erasing import Erasing
+from gateway.erasing import ErasureView
 from gateway.errors import UnknownJourney
 from gateway.journeys import listing, view
 from gateway.journeys.listing import ListedJourney
@@ -44,14 +44,15 @@ from gateway.why.why import Why, why
 from runtime.bounded_calls import bounded
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
-from runtime.encryption.keyring import Erased, Keyring
-from runtime.encryption.opening import check_keys, keyring_of
+from runtime.encryption.keyring import Erased
+from runtime.encryption.opening import check_keys, keyring_in, keyring_of
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 
 __all__ = [
     "Change",
     "Entered",
+    "ErasureView",
     "Heard",
     "JourneyTarget",
     "JourneyView",
@@ -173,20 +174,38 @@ class ScenarioClient(ManyOperations, Telling):
         """What tells of many journeys that were started whether they came in: one watch for all."""
         return AdmissionWatch(self.temporal, self.store)
 
-    async def erase(self, contact: str, *, operator: str, reason: str, dry_run: bool = False) -> Erasing:
-        """Erases a contact, for good: see `gateway.erasing`.
+    async def erase(self, contact: str, *, operator: str, reason: str, dry_run: bool = False) -> ErasureView:
+        """Begin to erase a contact: see `gateway.erasing.request_erasure`. There is no way back.
+
+        Nothing is taken for the contact any more once this returns. A worker does the rest within some minutes:
+        `erasure` tells how it goes.
 
         Args:
             contact: The contact's id.
-            operator: Who.
+            operator: Who asks for it.
             reason: Why, for the report.
             dry_run: Only tell what there is.
+
+        Raises:
+            BadInput: A contact cannot have such an id.
         """
-        sealing = self.store.sealing
-        keyring = sealing if isinstance(sealing, Keyring) else Keyring(self.store, None)
-        return await erasing.erase(
-            self.temporal, self.store, keyring, contact, operator=operator, reason=reason, dry_run=dry_run
-        )
+        who: dict[str, Any] = {"operator": operator, "reason": reason}
+        places = self.temporal, self.store, keyring_in(self.store)
+        if dry_run:
+            return await erasing.survey_erasure(*places, contact, **who)
+        return await erasing.request_erasure(*places, contact, **who)
+
+    async def erasure(self, identifier: str) -> ErasureView:
+        """Return an erasure: how it goes, and its report once it is finished.
+
+        Raises:
+            UnknownErasure: There is none of that id.
+        """
+        return await erasing.show_erasure(self.store, identifier)
+
+    async def erasures(self, *, is_open: bool = False, after: str | None = None, limit: int = 50) -> list[ErasureView]:
+        """Return erasures, the newest first: see `gateway.erasing.list_erasures`."""
+        return await erasing.list_erasures(self.store, is_open=is_open, after=after, limit=limit)
 
     async def trouble(self) -> str | None:
         """Why the store cannot be used now, its disk full, say; None where it can. Nobody is admitted meanwhile."""

@@ -1,43 +1,27 @@
-"""Erases a contact: nothing is taken for it any more, its journeys end, and what is kept of it cannot be read.
-
-In this order, since each step makes the next one safe:
-
-1. its key is destroyed, and stands there as destroyed: entries, events and changes are refused from now on, and what
-   was encrypted cannot be read, be it in Temporal, in the store, or in a copy of Temporal's database. A copy of the
-   store that was made before holds the key, wrapped: it is as good as the key that wrapped it, until that is destroyed;
-2. its journeys are terminated: one that went on could not read itself;
-3. their histories are deleted, which Temporal does within some minutes;
-4. the store's rows of it are deleted, or lead to nobody where others are counted by them.
-
-Suppressions stay: they are hashes of addresses, and what keeps somebody from being written to whom nobody knows any
-more. All of it may be repeated, and has to be where something came in during the minute for which processes remember
-keys.
-"""
+"""Erasures as they are asked for and seen. The workflow `Erase` carries them out: see `activities.erasing`."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+import asyncio
+import logging
+import uuid
+from dataclasses import asdict, fields
+from datetime import UTC, datetime, timedelta
+from typing import Final, Self
 
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistoryEventFilterType
-from temporalio.client import WorkflowExecution as Found
+from pydantic import BaseModel, ConfigDict
+from temporalio.client import Client
 from temporalio.service import RPCError
 
-from gateway.errors import BadInput
-from gateway.journeys.listing import quoted
-from runtime.encryption.codec import contact_of
+from activities.erasing import find_runs
+from activities.erasure_start import start_erasure
+from gateway.errors import BadInput, UnknownErasure
 from runtime.encryption.keyring import Keyring
-from runtime.search_attributes import CONTACT_ID
 from runtime.store import Store
-from runtime.store.erasure import Traces
-from runtime.temporal_faults import is_unknown_workflow
-from scenario.entry.entry import journeys_of
+from runtime.store.erasures import ErasureState, StoredErasure
 from scenario.entry.values import as_id
+
+logger = logging.getLogger(__name__)
 
 KEPT: Final = (
     "suppressions, and for 30 days passing bounces: hashes of addresses, which keep them from being written to",
@@ -46,34 +30,79 @@ KEPT: Final = (
     "copies of the store that were made before, and its free pages: they hold the contact's key, wrapped, until the "
     "key of SCENARIO_ENCRYPTION_KEYS that wrapped it is destroyed, after 'scenario encryption rotate'",
     "free pages of Temporal's database and copies of it: what was encrypted cannot be read there",
+    "Temporal's own queues of tasks and timers: ids of journeys, until these are due: a wait's end, or the retention's",
     "histories of workflows that are no journeys: operations, with ids of journeys; what the platform is told of "
     "suppressions, with addresses sealed; entries of schedules: until the retention of Temporal's namespace is over",
     "logs and traces, which hold ids: for as long as they are kept",
 )
 """What is left, and why."""
-_UNFOUND: Final = re.compile(r'["\\]')
-_CHUNK: Final = 20  # scenarios in one query
+_LATE: Final = timedelta(minutes=10)
+_START: Final = 5.0  # seconds for which whoever asks waits for Temporal
 
 
-@dataclass(frozen=True)
-class Erasing:
-    """What was erased of a contact, or would be.
+class Receiver(BaseModel):
+    """A system that messages to the contact went to, or may have reached. What it keeps is for its operator to erase.
 
     Attributes:
-        contact: An HMAC of the contact's id; empty where nothing was done.
-        at: When.
-        operator: Who did it.
-        reason: Why.
-        dry_run: Whether nothing was done.
-        encrypted: Whether what was kept of it was encrypted, so that copies made before are as good as their keys.
-        before: Whether it had been erased before.
-        ended: Journeys under way that were ended.
-        histories: Runs whose histories are deleted.
-        rows: Rows of the store that were deleted, or lead to nobody now.
+        channel: `email`, `sms` or `webhook`.
+        destination: The destination's name or host; of e-mail and SMS, the server's or provider's.
     """
 
+    channel: str
+    destination: str
+
+
+class Rows(BaseModel):
+    """Rows of the store.
+
+    Attributes:
+        entries: Journeys, running or over, which lead to nobody now.
+        deliveries: Attempts, the same.
+        claims: Places under caps, deleted.
+        operation_items: Journeys that operations went to, which lead to nobody now.
+        operations: Operations that were asked for by the contact's id, which is not there any more.
+    """
+
+    entries: int = 0
+    deliveries: int = 0
+    claims: int = 0
+    operation_items: int = 0
+    operations: int = 0
+
+
+class ErasureView(BaseModel):
+    """An erasure, and its report once it is finished, to be filed. It does not name the contact.
+
+    Attributes:
+        id: Its id; null for a dry run.
+        state: What it is doing: ending journeys, deleting their histories, clearing rows, waiting for the next pass.
+            Null for a dry run.
+        contact: An HMAC of the contact's id; empty for a dry run.
+        at: When it was asked for.
+        confirmed_at: When Temporal was found to have none of the runs.
+        finished_at: When it was finished.
+        operator: Who asked for it.
+        reason: Why.
+        dry_run: Whether nothing was done.
+        encrypted: Whether copies of the databases that were made before are as good as the keys alone.
+        before: Whether the contact had been erased before.
+        ended: Journeys that were running, and were ended.
+        histories: Runs whose histories are deleted.
+        remaining: How many of them Temporal still has.
+        rows: Rows of the store.
+        sent_to: Systems that may hold messages to the contact; null until it is finished.
+        trouble: Why it does not get on, if it does not: a sentence.
+        kept: What is left, and why.
+    """
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    id: str | None
+    state: ErasureState | None
     contact: str
     at: datetime
+    confirmed_at: datetime | None
+    finished_at: datetime | None
     operator: str
     reason: str
     dry_run: bool
@@ -81,14 +110,30 @@ class Erasing:
     before: bool
     ended: int
     histories: int
-    rows: Traces
+    remaining: int
+    rows: Rows
+    sent_to: list[Receiver] | None
+    trouble: str | None
+    kept: list[str] = list(KEPT)
 
-    def as_json(self) -> dict[str, Any]:
-        """The report, to be filed. It names nobody."""
-        return {**asdict(self), "at": self.at.isoformat(), "kept": list(KEPT)}
+    @classmethod
+    def of(cls, stored: StoredErasure, *, dry_run: bool = False) -> Self:
+        """Return an erasure as it is seen."""
+        late = stored.remaining and datetime.now(UTC) - stored.requested_at > _LATE
+        known = {
+            **{name: getattr(stored, name) for name in _STORED},
+            "at": stored.requested_at,
+            "contact": stored.contact_hash,
+            "dry_run": dry_run,
+            "trouble": stored.trouble or ("Temporal has not deleted all histories yet" if late else None),
+        }
+        return cls.model_validate(known | {"id": None, "state": None, "contact": ""} if dry_run else known)
 
 
-async def erase(
+_STORED: Final = ErasureView.model_fields.keys() & {field.name for field in fields(StoredErasure)}
+
+
+async def request_erasure(
     temporal: Client,
     store: Store,
     keyring: Keyring,
@@ -96,64 +141,111 @@ async def erase(
     *,
     operator: str,
     reason: str,
-    dry_run: bool = False,
-) -> Erasing:
-    """Erases a contact, see above.
+) -> ErasureView:
+    """Begin to erase a contact. A contact that is being erased already keeps that erasure.
+
+    It is on record first, and then the key is destroyed: whatever becomes of this process, a worker finishes it. Once
+    this returns, nothing is taken for the contact any more.
 
     Args:
-        temporal: Where its journeys are.
-        store: Which keeps the rest.
+        temporal: A client of the namespace that its journeys are in.
+        store: The workers' store.
         keyring: The keys of contacts.
         contact: The contact's id.
-        operator: Who.
+        operator: Who asks for it.
         reason: Why, for the report.
-        dry_run: Only tell what there is.
 
     Raises:
         BadInput: A contact cannot have such an id.
-        StoreError: The store cannot be used; repeat it.
-        RPCError: Temporal cannot be reached; repeat it.
+        StoreError: The store cannot be used.
     """
     contact = _known(contact)
-    before = await keyring.is_erased(contact)
-    if not dry_run:
-        await keyring.destroy(contact)
-    journeys: list[tuple[str, str]] = []
-    found: list[Found] = []
-    ended = 0
-    async for run in _runs(temporal, store, contact, journeys):
-        found.append(run)
-        if run.close_time is None:
-            ended += dry_run or await _terminate(temporal, run)
-    # Once all have ended: a server deletes a run only when all is done that it was asked for before, and looks once a
-    # minute whether it is.
-    for run in () if dry_run else found:
-        await _delete(temporal, run)
-    name = ""
-    if dry_run:  # it writes nothing: where nobody is known yet, not even what contacts are known by
-        rows = await store.traces(contact)
-    else:
-        name, now = await keyring.name_of(contact), datetime.now(UTC)
-        for entry in await store.running(contact):
-            if (entry.workflow_id, entry.run_id) in journeys:
-                await store.depart(entry.workflow_id, entry.run_id, "lost", None, now)
-        rows = await store.erase(contact, name, journeys)
-    return Erasing(
-        name,
-        datetime.now(UTC),
-        operator,
-        reason,
-        dry_run,
-        keyring.encrypts,
-        before,
-        ended,
-        len(found),
-        rows,
+    wanted = StoredErasure(
+        id=uuid.uuid4().hex[:20],
+        contact_hash=await keyring.name_of(contact),
+        contact_id=contact,
+        operator=operator,
+        reason=reason,
+        encrypted=keyring.encrypts,
+        before=await keyring.is_erased(contact),
+        requested_at=datetime.now(UTC),
     )
+    stored = await store.add_erasure(wanted)
+    if stored.finished_at is None:
+        await keyring.destroy(contact)
+        try:
+            async with asyncio.timeout(_START):
+                await start_erasure(temporal, stored.id)
+        except (RPCError, TimeoutError) as error:
+            said = error.status.name if isinstance(error, RPCError) else "no answer"
+            logger.warning("the erasure %s is not started yet (%s): a worker starts it", stored.id, said)
+            await store.erasure_trouble(stored.id, f"Temporal did not start it yet ({said}): a worker has it started")
+    return await show_erasure(store, stored.id)
+
+
+async def survey_erasure(
+    temporal: Client, store: Store, keyring: Keyring, contact: str, *, operator: str, reason: str
+) -> ErasureView:
+    """Tell what would be erased of a contact. Writes nothing.
+
+    Raises:
+        BadInput: A contact cannot have such an id.
+        StoreError: The store cannot be used.
+        RPCError: Temporal cannot be reached.
+    """
+    contact = _known(contact)
+    running = [run.close_time is None async for run in find_runs(temporal, store, contact)]
+    found = StoredErasure(
+        id="",
+        contact_hash="",
+        contact_id=None,
+        operator=operator,
+        reason=reason,
+        encrypted=keyring.encrypts,
+        before=await keyring.is_erased(contact),
+        requested_at=datetime.now(UTC),
+        ended=sum(running),
+        histories=len(running),
+        remaining=len(running),
+        rows=asdict(await store.traces(contact)),
+    )
+    return ErasureView.of(found, dry_run=True)
+
+
+async def show_erasure(store: Store, identifier: str) -> ErasureView:
+    """Return an erasure.
+
+    Raises:
+        UnknownErasure: There is none of that id.
+    """
+    return ErasureView.of(await _stored(store, identifier))
+
+
+async def list_erasures(store: Store, *, is_open: bool, after: str | None, limit: int) -> list[ErasureView]:
+    """Return erasures, the newest first.
+
+    Args:
+        store: The store.
+        is_open: Only those that are not finished.
+        after: Only those that come after the one of this id: the last of a page, for the next page.
+        limit: Maximum number of erasures.
+
+    Raises:
+        UnknownErasure: There is none of that id.
+    """
+    last = None if after is None else await _stored(store, after)
+    return [ErasureView.of(one) for one in await store.stored_erasures(is_open=is_open, after=last, limit=limit)]
+
+
+async def _stored(store: Store, identifier: str) -> StoredErasure:
+    stored = await store.stored_erasure(identifier)
+    if stored is None:
+        raise UnknownErasure(f"there is no erasure '{identifier[:80]}'")
+    return stored
 
 
 def _known(contact: str) -> str:
-    """An id as an entry's is read, so that who is named here is who came in by it."""
+    """Return an id as an entry's is read, so that it names the contact that came in by it."""
     try:
         known = as_id(contact)
     except ValueError as error:
@@ -163,96 +255,3 @@ def _known(contact: str) -> str:
     if "%2F" in known:
         raise BadInput("the contact's id has '%2F' in it, which stands for '/' in ids of journeys: give it with '/'")
     return known
-
-
-async def _runs(temporal: Client, store: Store, contact: str, journeys: list[tuple[str, str]]) -> AsyncIterator[Found]:
-    """All runs of a contact's journeys: those that the store leads to, and those that search finds.
-
-    Search lags behind; the store does not know of entries that were refused, and may learn of one that was just being
-    admitted.
-
-    Args:
-        temporal: Where they are.
-        store: Knows journeys.
-        contact: The contact's id.
-        journeys: Gets those that the store knows.
-    """
-    seen: set[str] = set()
-    searched = False
-    while (new := [one for one in await store.journeys_of(contact) if one not in journeys]) or not searched:
-        journeys += new
-        newest = [(name, None) for name in dict.fromkeys(name for name, _ in new)]  # after a reset too
-        for name, first in [*new, *newest]:
-            run_id = first
-            while run_id not in seen:
-                run, run_id = await _described(temporal, name, run_id)
-                if run is not None and run.run_id not in seen:
-                    seen.add(run.run_id)
-                    yield run
-                if run_id is None:
-                    break
-        for query in () if searched else _queries(contact, [one.scenario for one in await store.scenarios()]):
-            async for run in temporal.list_workflows(query):
-                known = run.typed_search_attributes.get(CONTACT_ID)
-                if contact in (known, contact_of(run.id)) and run.run_id not in seen:
-                    seen.add(run.run_id)
-                    yield run
-        searched = True
-
-
-def _queries(contact: str, scenarios: Sequence[str]) -> Iterator[str]:
-    """What finds a contact's runs, and others': by the search attribute, or by the id where an engine set none.
-
-    Not every server's search finds a value with a quotation mark or a backslash in it: then all that begin as it does
-    are found.
-    """
-    begins = _UNFOUND.split(contact, maxsplit=1)[0]
-    is_whole = begins == contact
-    ids = [journeys_of(name, begins) for name in scenarios]
-    clauses = [f"{CONTACT_ID.name} {'=' if is_whole else 'STARTS_WITH'} {quoted(begins)}"]
-    for some in (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)):
-        begun = [f"WorkflowId STARTS_WITH {quoted(f'{one}/' if is_whole else one)}" for one in some]
-        exact = [f"WorkflowId IN ({', '.join(map(quoted, some))})"] if is_whole else []
-        clauses.append(" OR ".join(exact + begun))
-    for clause in clauses:
-        yield f"WorkflowType = 'Journey' AND ({clause})"
-
-
-async def _described(temporal: Client, name: str, run_id: str | None) -> tuple[Found | None, str | None]:
-    """A run, if it is there, and the id of the run that it has continued as."""
-    handle = temporal.get_workflow_handle(name, run_id=run_id)
-    try:
-        run = await handle.describe()
-        if run.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW:
-            return run, None
-        closing = temporal.get_workflow_handle(name, run_id=run.run_id).fetch_history_events(
-            event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
-        )
-        events = [event async for event in closing]
-    except RPCError as error:
-        if not is_unknown_workflow(error):
-            raise
-        return None, None
-    return run, events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
-
-
-async def _terminate(temporal: Client, run: Found) -> bool:
-    """Ends a run; False where it was over meanwhile: it has continued as another, say."""
-    try:
-        await temporal.get_workflow_handle(run.id, run_id=run.run_id).terminate(reason="the contact was erased")
-    except RPCError as error:
-        if not is_unknown_workflow(error):
-            raise
-        return False
-    return True
-
-
-async def _delete(temporal: Client, run: Found) -> None:
-    execution = WorkflowExecution(workflow_id=run.id, run_id=run.run_id)
-    try:
-        await temporal.workflow_service.delete_workflow_execution(
-            DeleteWorkflowExecutionRequest(namespace=temporal.namespace, workflow_execution=execution)
-        )
-    except RPCError as error:
-        if not is_unknown_workflow(error):  # it is deleted already
-            raise

@@ -14,6 +14,7 @@ Refusal
 ├── UnknownJourney  a journey that nobody knows
 ├── UnknownContact  a contact that nobody knows
 ├── UnknownOperation an operation on many journeys that nobody knows
+├── UnknownErasure  an erasure that nobody knows
 └── JourneyFailed   a journey that ended without a result
 """
 
@@ -141,6 +142,10 @@ class UnknownContact(Refusal):
 
 class UnknownOperation(Refusal):
     """There is no such operation on many journeys."""
+
+
+class UnknownErasure(Refusal):
+    """There is no such erasure."""
 
 
 class JourneyFailed(Refusal):

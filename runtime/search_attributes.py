@@ -47,6 +47,12 @@ ALL: Final = (SCENARIO_NAME, CONTACT_ID, SCENARIO_VERSION, STEP_ID, JOURNEY_STAT
 _POLL = 0.1  # seconds between two looks
 
 
+def quoted(text: str) -> str:
+    """Return a text as a value in a query of Temporal's search."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 async def noted_hold(execution: WorkflowExecution) -> Mapping[str, Any] | None:
     """Why a journey was held the last time, as it noted in its memo; None where it never was, or nobody can read it."""
     try:

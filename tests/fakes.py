@@ -7,8 +7,8 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import Any, cast
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
 
 from google.protobuf.message import Message
 from temporalio import activity
@@ -22,6 +22,7 @@ from temporalio.testing import ActivityEnvironment
 from typing_extensions import override
 
 from runtime.store import Attempt
+from runtime.store.erasures import StoredErasure
 
 
 class Clock:
@@ -124,6 +125,18 @@ class Rows(list[Attempt]):
         """Puts one on record."""
         self.append(attempt)
 
+
+ERASURE: Final = StoredErasure(
+    id="e1",
+    contact_hash="0123",
+    contact_id="7",
+    operator="ann",
+    reason="request 4711",
+    encrypted=True,
+    before=False,
+    requested_at=datetime(2026, 3, 3, 10, tzinfo=UTC),
+)
+"""An erasure that was just asked for."""
 
 UNHURRIED: Mapping[str, Any] = {
     "start_to_close_timeout": timedelta(hours=1),

@@ -1,83 +1,97 @@
-"""``DELETE /v1/contacts/{contact}``: erases a contact."""
+"""``DELETE /v1/contacts/{contact}`` and ``/v1/erasures``: erases contacts, and tells how that goes."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, StringConstraints
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field, StringConstraints
+from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Erasing
+from gateway.api.authentication import Caller, Erasing
+from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
 from gateway.api.events import PathId
 from gateway.api.problem import Problem, problems
+from gateway.erasing import ErasureView
+from gateway.errors import UnknownErasure
 
 router = APIRouter()
 
-
-class Rows(BaseModel):
-    """Rows of the store.
-
-    Attributes:
-        entries: Journeys, running or over, which lead to nobody now.
-        deliveries: Attempts, the same.
-        claims: Places under caps, deleted.
-        operation_items: Journeys that operations went to, which lead to nobody now.
-        operations: Operations that were asked for by the contact's id, which is not there any more.
-    """
-
-    entries: int
-    deliveries: int
-    claims: int
-    operation_items: int
-    operations: int
+Id = Annotated[str, Path(alias="id", min_length=1, max_length=80, description="The erasure's id")]
 
 
-class Erased(BaseModel):
-    """The report of an erasure, to be filed. It names nobody.
+class ErasuresBody(BaseModel):
+    """A page of erasures."""
 
-    Attributes:
-        contact: An HMAC of the contact's id; empty for a dry run.
-        at: When.
-        operator: Who.
-        reason: Why.
-        dry_run: Whether nothing was done.
-        encrypted: Whether copies of the databases that were made before are as good as the keys alone.
-        before: Whether it had been erased before.
-        ended: Journeys under way that were ended.
-        histories: Runs whose histories are deleted, within some minutes.
-        rows: Rows of the store.
-        kept: What is left, and why.
-    """
+    items: list[ErasureView]
+    next: str | None = Field(description="The `cursor` of the next page; null where there is none")
 
-    contact: str
-    at: str
-    operator: str
-    reason: str
-    dry_run: bool
-    encrypted: bool
-    before: bool
-    ended: int
-    histories: int
-    rows: Rows
-    kept: list[str]
+
+class _Place(TypedDict):
+    erasure: str
 
 
 @router.delete(
-    "/contacts/{contact:path}", operation_id="eraseContact", responses=problems("not-found"), tags=["contacts"]
+    "/contacts/{contact:path}",
+    operation_id="eraseContact",
+    status_code=202,
+    responses={
+        **problems("not-found"),
+        202: {"headers": {"Location": {"description": "Where it is looked at", "schema": {"type": "string"}}}},
+        200: {"model": ErasureView, "description": "A dry run: what there is"},
+    },
+    tags=["contacts"],
 )
 async def erase_contact(
     contact: PathId,
     client: Client,
     caller: Erasing,
+    response: Response,
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500), Query(description="For the report.")],
     dry_run: Annotated[bool, Query(description="Only tell what there is.")] = False,
-) -> Erased:
-    """Erases a contact, for good: its journeys end, what is kept of it cannot be read, nothing more is taken for it.
+) -> ErasureView:
+    """Begins to erase a contact: nothing is taken for it any more, its journeys end, nothing kept of it can be read.
 
-    Repeatable. The key must be for all scenarios.
+    A worker finishes it within some minutes. There is no way back. A contact that is being erased keeps that erasure;
+    one that was erased is erased again. The key must be for all scenarios.
     """
+    _check(caller)
+    begun = await client.erase(contact, operator=caller.name, reason=reason, dry_run=dry_run)
+    if dry_run:
+        response.status_code = 200
+    else:
+        response.headers["location"] = f"/v1/erasures/{begun.id}"
+    return begun
+
+
+@router.get("/erasures", tags=["contacts"])
+async def list_erasures(
+    client: Client,
+    caller: Erasing,
+    is_open: Annotated[bool, Query(alias="open", description="Only those that are not finished")] = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> ErasuresBody:
+    """Erasures, the newest first. The key must be for all scenarios."""
+    _check(caller)
+    after = decode_cursor(cursor, _Place)["erasure"] if cursor else None
+    try:
+        found = await client.erasures(is_open=is_open, after=after, limit=limit + 1)
+    except UnknownErasure:
+        raise no_cursor() from None
+    page = found[:limit]
+    following = encode_cursor({"erasure": page[-1].id}) if len(found) > limit else None
+    return ErasuresBody(items=page, next=following)
+
+
+@router.get("/erasures/{id}", responses=problems("not-found"), tags=["contacts"])
+async def show_erasure(erasure: Id, client: Client, caller: Erasing) -> ErasureView:
+    """An erasure: how it goes, and its report once it is finished, to be filed. The key must be for all scenarios."""
+    _check(caller)
+    return await client.erasure(erasure)
+
+
+def _check(caller: Caller) -> None:
     if caller.key.scenarios is not None:
         raise Problem("forbidden", "this key is for some scenarios: erasing needs one that is for all")
-    done = await client.erase(contact, operator=caller.name, reason=reason, dry_run=dry_run)
-    return Erased.model_validate(done.as_json())

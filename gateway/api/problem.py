@@ -32,6 +32,7 @@ from gateway.errors import (
     Refusal,
     UnderWay,
     UnknownContact,
+    UnknownErasure,
     UnknownJourney,
     UnknownOperation,
 )
@@ -173,7 +174,7 @@ def problem_of(error: Exception) -> Problem:
             return Problem("invalid", str(error), [mistake])
         case UnderWay():
             return Problem("conflict", str(error), journey=error.journey)
-        case UnknownJourney() | UnknownContact() | UnknownOperation():
+        case UnknownJourney() | UnknownContact() | UnknownOperation() | UnknownErasure():
             return Problem("not-found", str(error))
         case Busy() | NotAnswered() | JourneyStuck():
             return again("no-answer", str(error))

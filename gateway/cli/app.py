@@ -91,6 +91,7 @@ _GROUPS: Final = {
         "open": versions.reopen,
         "suppress": suppress.suppress,
         "erase": erase.erase,
+        "erasures": erase.erasures,
         "prune": prune.prune,
     },
 }

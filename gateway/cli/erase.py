@@ -1,17 +1,26 @@
-"""The command that erases a contact: erase."""
+"""The commands that erase contacts, and look at that: erase, erasures."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from gateway.cli import session
-from gateway.cli.options import Format, FormatOption, OperatorOptions, grouped
-from gateway.terminal import dump, note, say
+from gateway.cli.options import Format, FormatOption, LimitOption, OperatorOptions, grouped
+from gateway.terminal import dump, local, note, say
+
+if TYPE_CHECKING:
+    from gateway.client import ScenarioClient
+    from gateway.erasing import ErasureView
 
 ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="tell what there is, and erase nothing")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="wait until it is finished, which takes some minutes")]
+ErasureArgument = Annotated[str | None, typer.Argument(metavar="[ID]", help="the erasure's id; without it, all")]
+OpenOption = Annotated[bool, typer.Option("--open", help="only those that are not finished")]
+_LOOK: Final = 2.0  # seconds between two looks at one that is waited for
 
 
 @grouped
@@ -20,28 +29,79 @@ def erase(
     contact: ContactArgument,
     record: OperatorOptions,
     dry_run: DryRunOption = False,
+    wait: WaitOption = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Erase a contact: its journeys end, what is kept of it cannot be read any more, and nothing is taken for it.
 
-    With --format json the report can be filed: it names the contact by an HMAC alone. It may be repeated. For good:
-    there is no way back, and a contact who returns needs another id.
+    Once it has begun, a worker finishes it within some minutes; 'scenario erasures' tells how it goes. There is no way
+    back: a contact who returns needs another id. With --format json the report can be filed: it names the contact by an
+    HMAC alone.
     """
-    done = session.ask(lambda client: client.erase(contact, operator=record.who, reason=record.reason, dry_run=dry_run))
+
+    async def run(client: ScenarioClient) -> ErasureView:
+        view = await client.erase(contact, operator=record.who, reason=record.reason, dry_run=dry_run)
+        while wait and view.id is not None and view.finished_at is None:
+            await asyncio.sleep(_LOOK)
+            view = await client.erasure(view.id)
+        return view
+
+    view = session.ask(run)
     if form is Format.JSON:
-        dump(done.as_json())
+        dump(view.model_dump(mode="json"))
+    elif dry_run:
+        say(f"there are {_found(view)}: nothing was done")
+    else:
+        _show(view)
+
+
+def erasures(
+    erasure: ErasureArgument = None,
+    is_open: OpenOption = False,
+    limit: LimitOption = 50,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Show erasures of contacts, the newest first, or one of them: how it goes, and its report once it is finished."""
+    if erasure is not None:
+        view = session.ask(lambda client: client.erasure(erasure))
+        if form is Format.JSON:
+            dump(view.model_dump(mode="json"))
+        else:
+            _show(view)
         return
-    rows = done.rows
-    what = f"{done.histories} runs of journeys, {done.ended} of them under way"
-    kept = f"{rows.entries} entries, {rows.deliveries} attempts, {rows.claims} claims"
-    if dry_run:
-        say(f"there are {what}; and in the store {kept}: nothing was done")
+    found = session.ask(lambda client: client.erasures(is_open=is_open, limit=limit))
+    if form is Format.JSON:
+        dump([view.model_dump(mode="json") for view in found])
         return
-    say(f"erased{' again' if done.before else ''}: {what}; and in the store {kept}")
-    if done.encrypted:
+    for view in found:
+        since = local(view.finished_at or view.at)
+        say(f"{view.id}  {view.state} since {since}: {view.reason}{f' ({view.trouble})' if view.trouble else ''}")
+
+
+def _show(view: ErasureView) -> None:
+    if view.finished_at is None:
+        done = f"{_found(view)}; Temporal still has {view.remaining} of the runs"
+        say(f"erasing{' again' if view.before else ''}, {view.state} since {local(view.at)}: {done}")
+        if view.trouble:
+            note(f"scenario: {view.trouble}")
+        note(f"scenario: a worker finishes it within some minutes: 'scenario erasures {view.id}'")
+        return
+    say(f"erased{' again' if view.before else ''} at {local(view.finished_at)}: {_found(view)}")
+    if view.sent_to:
+        named = ", ".join(dict.fromkeys(f"{one.channel} {one.destination}" for one in view.sent_to))
+        note(f"scenario: these may hold messages to the contact, which is for their operators to erase: {named}")
+    if view.encrypted:
         note(
             "scenario: copies of the store that were made before hold the contact's key, wrapped: to make it useless, "
             "put a new key in front of SCENARIO_ENCRYPTION_KEYS, run 'scenario encryption rotate', and destroy the old"
         )
     else:
         note("scenario: nothing was encrypted: copies of the databases that were made before can still be read")
+
+
+def _found(view: ErasureView) -> str:
+    rows = view.rows
+    return (
+        f"{view.histories} runs of journeys, {view.ended} of them running; and in the store {rows.entries} entries, "
+        f"{rows.deliveries} attempts, {rows.claims} claims"
+    )

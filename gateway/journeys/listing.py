@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import BadInput
 from gateway.journeys.pending_activities import describe, pending
+from runtime import search_attributes
 from runtime.search_attributes import (
     CONTACT_ID,
     JOURNEY_STATE,
@@ -263,5 +264,4 @@ def quoted(text: str) -> str:
     """
     if "\0" in text:
         raise BadInput("what is looked for holds the character U+0000, which no id does")
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return search_attributes.quoted(text)

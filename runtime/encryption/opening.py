@@ -19,6 +19,11 @@ def keyring_of(settings: Settings, store: Store) -> Keyring:
     return keys
 
 
+def keyring_in(store: Store) -> Keyring:
+    """Return the keys that a store encrypts by, or else a keyring that only knows who was erased."""
+    return store.sealing if isinstance(store.sealing, Keyring) else Keyring(store, None)
+
+
 async def check_keys(keys: Keyring, store: Store) -> None:
     """Makes sure that a process can decrypt what there is to decrypt, as far as a few keys of the store tell.
 

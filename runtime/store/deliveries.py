@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select, tuple_
 
 from runtime.store.database import Inserting, Queries
+from runtime.store.erasure import erased_name
 from runtime.store.schema import deliveries, entries
 
 RESPONSE_LENGTH = 2048
@@ -287,7 +288,7 @@ def _without(name: str | None, attempt: Attempt) -> Attempt:
     """An attempt as `runtime.store.erasure` leaves it; with None for the contact's new name as it is."""
     if name is None:
         return attempt
-    whose = f"erased:{name}"
+    whose = erased_name(name)
     place = {"contact_id": whose, "workflow_id": f"{attempt.scenario}/{whose}"}
     return replace(attempt, **place, response=None, trace_id=None, next_try_at=None)
 

@@ -24,6 +24,11 @@ ERASED = "the contact was erased: nothing is kept of it, and nothing is taken fo
 _TOGETHER = 500  # rows that one statement changes
 
 
+def erased_name(name: str) -> str:
+    """What rows of an erased contact have in place of its id, made of the HMAC of that."""
+    return f"erased:{name}"
+
+
 @dataclass(frozen=True)
 class Traces:
     """Rows of a contact.
@@ -52,21 +57,16 @@ class Erasure(Queries):
         items, asked = await self._items(contact), await self._asked(contact)
         return Traces(**rows[0], operation_items=len(items), operations=len(asked))
 
-    async def erase(self, contact: str, name: str, journeys: Sequence[tuple[str, str]]) -> Traces:
-        """Let no row lead to a contact. None of its journeys may be under way.
+    async def erase(self, contact: str, name: str) -> None:
+        """Let no row lead to a contact. The row of a journey that has not ended stays: a journey cannot do without it.
 
         Args:
             contact: The contact's id.
-            name: What its rows have in its place: the same for the same contact, and nothing that gives it away.
-            journeys: As `journeys_of` gave them: one that was admitted since has not been ended.
-
-        Returns:
-            How many rows there were.
+            name: An HMAC of it, which its rows then have in its place.
         """
-        found = await self.traces(contact)
         await self._database.write(_CLAIMS, {"whose": contact})
         await self._database.write(_ACCEPTED, {"whose": contact})
-        given = {"whose": contact, "name": f"erased:{name}"}
+        given = {"whose": contact, "name": erased_name(name)}
         while await self._database.write(_DELIVERIES, given | {"most": _TOGETHER}):
             pass
         for item in await self._items(contact):
@@ -76,11 +76,7 @@ class Erasure(Queries):
         for identifier, request in (await self._asked(contact)).items():
             known = {**request, "which": {**request["which"], "contact": given["name"]}}
             await self._database.write(_REQUEST, {"of": identifier, "known": known})
-        for workflow, run in journeys:
-            # The run's id makes it another's than those of a journey that was erased before.
-            place = {"workflow": workflow, "run": run}
-            await self._database.write(_ENTRY, {"name": given["name"], "key": run} | place)
-        return found
+        await self._database.write(_ENTRIES, given)
 
     async def journeys_of(self, contact: str) -> Sequence[tuple[str, str]]:
         """Return all of a contact's journeys and pending entries: the ids of workflow and first run."""
@@ -145,13 +141,14 @@ _ROWS = union(
         for table in (entries, accepted_entries)
     )
 )
-_ENTRY = (
+_ENTRIES = (
     update(entries)
-    .where(entries.c.workflow_id == bindparam("workflow"), entries.c.run_id == bindparam("run"))
+    .where(entries.c.contact_id == bindparam("whose"), entries.c.ended_at.is_not(None))
     .values(
         contact_id=bindparam("name"),
         workflow_id=entries.c.scenario + literal("/") + bindparam("name"),
-        key=bindparam("key"),
+        # The run's id makes it another's than those of a journey that was erased before.
+        key=entries.c.run_id,
         reason=None,
     )
 )

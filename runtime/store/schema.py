@@ -227,6 +227,7 @@ api_answers = Table(
     "api_answers",
     metadata,
     Column("key_id", Words, nullable=False),
+    # SHA-256 of it, in hex: engines make their keys of what they send, a contact's id among it.
     Column("idempotency_key", Words, nullable=False),
     # Of the request: the same key for another request is a mistake.
     Column("digest", Words, nullable=False),
@@ -336,3 +337,55 @@ leases = Table(
     PrimaryKeyConstraint("name"),
 )
 """Which process does, for all of them, what one is enough for."""
+
+_OPEN = text("finished_at IS NULL")
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Words, nullable=False),
+    # An HMAC of the contact's id.
+    Column("contact_hash", Words, nullable=False),
+    # The contact's id while the erasure is open; then nothing holds it any more.
+    Column("contact_id", Words, nullable=True),
+    Column("operator", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    # 1 if the contact's payloads were encrypted.
+    Column("encrypted", Integer, nullable=False),
+    # 1 if the contact had been erased before.
+    Column("before", Integer, nullable=False),
+    Column("requested_at", Instant, nullable=False),
+    Column("state", Words, nullable=False),
+    # Journeys that were running, and runs that Temporal had.
+    Column("ended", Integer, nullable=False),
+    Column("histories", Integer, nullable=False),
+    # Runs that Temporal still has.
+    Column("remaining", Integer, nullable=False),
+    # Rows of the store that were cleared, by table.
+    Column("rows", Json, nullable=False),
+    # Channels and destinations that may hold messages; known once it is finished.
+    Column("sent_to", Json, nullable=True),
+    Column("trouble", Words, nullable=True),
+    # When Temporal was first found to have none of the runs.
+    Column("confirmed_at", Instant, nullable=True),
+    Column("finished_at", Instant, nullable=True),
+    PrimaryKeyConstraint("id"),
+    Index(None, "requested_at", "id"),
+    # One contact has one open erasure: this decides which of two requests begins it.
+    Index("ix_erasures_open", "contact_hash", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+)
+"""Erasures of contacts, open and finished. A row is never deleted: it is the record of what was done."""
+
+erasure_runs = Table(
+    "erasure_runs",
+    metadata,
+    Column("erasure_id", Words, nullable=False),
+    Column("workflow_id", Words, nullable=False),
+    Column("run_id", Words, nullable=False),
+    # 1 if the run was found running.
+    Column("running", Integer, nullable=False),
+    # 1 if Temporal does not have it any more.
+    Column("gone", Integer, nullable=False),
+    PrimaryKeyConstraint("erasure_id", "workflow_id", "run_id"),
+)
+"""The runs that an open erasure has found in Temporal. Their ids name the contact, so they go when it is finished."""

@@ -23,6 +23,7 @@ from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
 from runtime.store.erasure import Erasure
+from runtime.store.erasures import Erasures
 from runtime.store.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.goals import Goals
 from runtime.store.leases import Leases
@@ -59,6 +60,7 @@ class Store(
     ApiAnswers,
     ContactKeys,
     Erasure,
+    Erasures,
     Leases,
     Retention,
 ):

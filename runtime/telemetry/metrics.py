@@ -234,9 +234,16 @@ POLLERS: Final = Gauge(
 PROBLEMS: Final = Gauge(
     "scenario.problems", "{journey}", (), "journeys that stand still, since their workflow tasks fail over and over"
 )
+ERASURES: Final = Gauge("scenario.erasures", "{erasure}", (), "erasures of contacts that are not finished")
+ERASURES_OLDEST_AGE: Final = Gauge(
+    "scenario.erasures.oldest_age", "s", (), "how long the oldest of them is open; 0 if there is none"
+)
 POLL_AGE: Final = Gauge("scenario.poll.age", "s", (), "how old the figures of those that one worker tells for all are")
 
-OF_ALL: Final = (JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS, PROBLEMS, POLL_AGE)
+OF_ALL: Final = (
+    *(JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS, PROBLEMS, ERASURES, ERASURES_OLDEST_AGE),
+    POLL_AGE,
+)
 """What one worker tells for all: see `runtime.telemetry.polling`."""
 OF_EACH: Final[tuple[Metric, ...]] = (
     *(ATTEMPTS, DURATION, SKIPPED, WAIT, HTTP_CLIENT, ADMISSION, START_TO_FIRST_SEND, BREAKER_STATE, LOG_DROPPED),

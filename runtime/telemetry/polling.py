@@ -31,7 +31,7 @@ from temporalio.client import Client, WorkflowExecution
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
-from runtime.search_attributes import DESTINATION, HELD_REASON, JOURNEY_STATE, SCENARIO_NAME, noted_hold
+from runtime.search_attributes import DESTINATION, HELD_REASON, JOURNEY_STATE, SCENARIO_NAME, noted_hold, quoted
 from runtime.store.errors import StoreError
 from runtime.telemetry import metrics
 from runtime.telemetry.metrics import OTHER, Gauge, Labels
@@ -72,6 +72,7 @@ class Known(Protocol):
     async def lease(self, name: str, holder: str, *, now: datetime, expires_at: datetime) -> bool: ...  # noqa: D102
     async def give_up(self, name: str, holder: str) -> None: ...  # noqa: D102
     async def counts(self) -> dict[tuple[str, int], int]: ...  # noqa: D102
+    async def count_open_erasures(self) -> tuple[int, datetime | None]: ...  # noqa: D102
 
 
 class _Looked(NamedTuple):
@@ -105,7 +106,12 @@ class Poller:
         self._since = self._until = 0.0
         self._told: dict[Gauge, dict[Labels, None]] = {metrics.JOURNEYS: {}, metrics.HELD: {}}
         self._troubles: dict[str, str] = {}
-        self._parts = {"queues": self._queued, "journeys": self._journeys, "problems": self._problems}
+        self._parts = {
+            "queues": self._queued,
+            "journeys": self._journeys,
+            "problems": self._problems,
+            "erasures": self._erasures,
+        }
 
     @property
     def figures(self) -> Figures:
@@ -216,6 +222,11 @@ class Poller:
     async def _problems(self) -> Figures:
         return {metrics.PROBLEMS: [((), await self._count("TemporalReportedProblems IS NOT NULL"))]}
 
+    async def _erasures(self) -> Figures:
+        number, oldest = await self._store.count_open_erasures()
+        age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
+        return {metrics.ERASURES: [((), number)], metrics.ERASURES_OLDEST_AGE: [((), age)]}
+
     async def _journeys(self) -> Figures:
         async with asyncio.timeout(_STORE):
             counted = await self._store.counts()
@@ -284,12 +295,7 @@ def _in(state: str) -> str:
 def _having(keys: Sequence[SearchAttributeKey[str]], values: Sequence[str]) -> str:
     """What have these values, as search takes it; the empty one is that of what has none."""
     said = zip((key.name for key in keys), values, strict=True)
-    return " AND ".join(f"{name} = {_quoted(value)}" if value else f"{name} IS NULL" for name, value in said)
-
-
-def _quoted(text: str) -> str:
-    """A text as search takes it."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return " AND ".join(f"{name} = {quoted(value)}" if value else f"{name} IS NULL" for name, value in said)
 
 
 @asynccontextmanager

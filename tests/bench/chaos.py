@@ -166,6 +166,7 @@ class Place:
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     erased: str = ""
+    erasure: str = ""
     copy: list[Payload] = field(default_factory=list[Payload])
     answered: Counter[str] = field(default_factory=Counter[str])
     by_command: Counter[str] = field(default_factory=Counter[str])
@@ -325,9 +326,8 @@ async def erase_somebody(place: Place) -> None:
         raise SystemExit("nobody is under way")
 
     place.erased = await insistently(choose)
-    report = (await insistently(lambda: erasing(place))).json()
-    place.note(f"a contact erased, {report['ended']} of its journeys under way")
-    place.expect(report["encrypted"], f"the report of the erasure says {report}")
+    place.erasure = (await insistently(lambda: erasing(place))).json()["id"]
+    place.note("a contact is erased")
     answer = await insistently(lambda: asked(place))
     place.expect(answer.json().get("outcome") == "refused", f"who was erased is let in: {answer.text}")
     try:
@@ -343,6 +343,11 @@ async def erasing(place: Place) -> httpx.Response:
     answer = await place.api.delete(f"/v1/contacts/{place.erased}", params={"reason": "request 4711"})
     place.answered[str(answer.status_code)] += 1
     return answer.raise_for_status()
+
+
+async def report_of(place: Place) -> dict[str, Any]:
+    """Asks the API how the erasure goes."""
+    return (await place.api.get(f"/v1/erasures/{place.erasure}")).raise_for_status().json()
 
 
 async def asked(place: Place) -> httpx.Response:
@@ -471,14 +476,13 @@ def _later(now: datetime, hours: int) -> datetime:
 
 
 async def finish(place: Place) -> None:
-    """Prunes for the last time, and erases again, once processes have forgotten the key."""
+    """Prunes for the last time, and waits for the end of the erasure."""
     temporal = place.client.temporal
     await insistently(temporal.get_schedule_handle(SCHEDULE).trigger)
     while place.database.counted("gone") != dict.fromkeys(place.database.counted("gone"), 0):
         await asyncio.sleep(1)
-    at = next(at for at, what in place.happened if "erased" in what)
-    await asyncio.sleep(max(0.0, at + 65 - (time.time() - place.began)))
-    await insistently(lambda: erasing(place))
+    while (await insistently(lambda: report_of(place)))["finished_at"] is None:
+        await asyncio.sleep(1)
     while await _under_way(place, f"WorkflowType = '{WORKFLOW}'"):
         await asyncio.sleep(1)
 
@@ -544,16 +548,13 @@ async def compare_erased(place: Place, store: Store) -> None:
     left = place.database.holding(place.erased)
     left.pop("api_answers", None)  # ids, for a day: docs/privacy.md
     place.expect(not left, f"rows lead to who was erased: {left}")
-    history = "there"
-    for _ in range(120):
-        try:
-            await place.journeys[place.erased].handle.fetch_history()
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                history = "gone"
-                break
-        await asyncio.sleep(1)
-    place.expect(history == "gone", "the history of who was erased is there")
+    report, history = await report_of(place), "there"
+    place.expect(report["encrypted"] and report["ended"] == 1, f"the report of the erasure says {report}")
+    try:
+        await place.journeys[place.erased].handle.fetch_history()
+    except RPCError as error:
+        history = error.status.name
+    place.expect(history == RPCStatusCode.NOT_FOUND.name, f"the history of who was erased is there ({history})")
     clear = place.database.holding(PLANTED)
     files = [path for path in (place.folder / "state").glob("temporal.db*") if PLANTED.encode() in path.read_bytes()]
     logs = [path.name for path in place.folder.glob("*.log") if PLANTED in path.read_text("utf-8", "replace")]

@@ -1,145 +1,197 @@
-"""All runs of a contact's journeys are found: by the store, and by what search can be asked."""
+"""An erasure as it is asked for: on record before anything is done, begun once, started again where that was lost."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
-from unittest.mock import AsyncMock
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import WorkflowExecutionStatus as Status
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway import erasing
+from activities import erasure_start
+from activities.erasure import Erasing
+from activities.erasure_start import start_open_erasures, starting_erasures
+from gateway.client import ScenarioClient
 from gateway.errors import BadInput
 from runtime.encryption.keyring import Keyring
-from runtime.store import Store
-from runtime.store.erasure import Traces
+from runtime.store import Store, StoreUnavailable
+from tests.fakes import ERASURE
+from tests.gateway.api.doors import opened
 
-RUNS = {"r1": "r2", "r2": "r3", "r3": ""}
-
-
-@dataclass
-class Run:
-    run_id: str
-    status: Status
-    close_time: None = None
-
-
-@dataclass
-class Handle:
-    run_id: str
-
-    async def describe(self) -> Run:
-        if self.run_id not in RUNS:
-            raise RPCError("gone", RPCStatusCode.NOT_FOUND, b"")
-        return Run(self.run_id, Status.CONTINUED_AS_NEW if RUNS[self.run_id] else Status.RUNNING)
-
-    async def fetch_history_events(self, **_: Any) -> AsyncIterator[HistoryEvent]:
-        event = HistoryEvent()
-        event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id = RUNS[self.run_id]
-        yield event
+NOW = ERASURE.requested_at
+WHO: dict[str, Any] = {"operator": "ann", "reason": "request 4711"}
 
 
 @dataclass
 class Server:
-    """Temporal, and the store, which learns of one journey after the other."""
+    """Temporal, which starts workflows, or fails."""
 
-    firsts: list[tuple[str, ...]]
-    queries: list[str] = field(default_factory=list[str])
+    started: list[str] = field(default_factory=list[str])
+    refusal: Exception | None = None
+    looked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def get_workflow_handle(self, _name: str, *, run_id: str | None) -> Handle:
-        return Handle(run_id or "r3")
+    async def start_workflow(self, _: str, argument: Erasing, *, id: str, **__: Any) -> None:  # noqa: A002 - the SDK's
+        self.looked.set()
+        if self.refusal is not None:
+            raise self.refusal
+        if id in self.started:
+            raise WorkflowAlreadyStartedError(id, "Erase")
+        assert id == f"erasure-{argument.erasure}"
+        self.started.append(id)
 
-    async def list_workflows(self, query: str) -> AsyncIterator[Run]:
-        self.queries.append(query)
+    async def list_workflows(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
         for run in ():
             yield run
 
-    async def journeys_of(self, contact: str) -> list[tuple[str, str]]:
-        known = self.firsts.pop(0) if len(self.firsts) > 1 else self.firsts[0]
-        return [(f"welcome/{contact}", first) for first in known]
 
-    async def scenarios(self) -> list[SimpleNamespace]:
-        return [SimpleNamespace(scenario=name) for name in ("sale", "welcome")]
+@pytest.fixture
+def server() -> Server:
+    return Server()
 
 
-async def runs_of(*firsts: tuple[str, ...], contact: str = "7") -> tuple[list[str], list[str]]:
-    server = Server(list(firsts))
-    found = erasing._runs(cast("Any", server), cast("Any", server), contact, [])  # pyright: ignore[reportPrivateUsage]
-    return [run.run_id async for run in found], server.queries
+@pytest.fixture
+def client(store: Store, server: Server) -> ScenarioClient:
+    temporal: Any = server
+    store.sealing = Keyring(store, None)
+    return ScenarioClient(temporal, store)
 
 
-async def test_a_journeys_later_runs_are_followed_from_its_first() -> None:
-    assert (await runs_of(("r1",)))[0] == ["r1", "r2", "r3"]
+async def test_it_is_on_record_before_the_key_is_destroyed(
+    client: ScenarioClient, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(_: Keyring, __: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keyring, "destroy", killed)
+    with pytest.raises(KeyboardInterrupt):
+        await client.erase("7", **WHO)
+    [view] = await client.erasures(is_open=True)
+    assert (view.state, view.reason, server.started) == ("requested", "request 4711", [])
+    temporal: Any = server
+    await start_open_erasures(temporal, client.store)
+    assert server.started == [f"erasure-{view.id}"]
 
 
-async def test_where_the_first_is_gone_the_newest_is_found_and_none_twice() -> None:
-    assert (await runs_of(("r0",)))[0] == ["r3"]
-    assert (await runs_of(("r0", "r2", "r1")))[0] == ["r2", "r3", "r1"]
+async def test_while_it_is_open_who_asks_again_gets_the_same_one(client: ScenarioClient, server: Server) -> None:
+    first, again = [await client.erase("7", **WHO), await client.erase(" 7", operator="bob", reason="once more")]
+    assert first == again
+    assert server.started == [f"erasure-{first.id}"]
+    await client.store.finish_erasure(first.id or "", first.contact, NOW)
+    another = await client.erase("7", **WHO)
+    assert (another.id != first.id, first.before, another.before) == (True, False, True)
+    assert another.contact == first.contact
 
 
-async def test_a_journey_that_was_just_being_admitted_is_found_too() -> None:
-    assert (await runs_of((), ("r2",), ("r2", "r1")))[0] == ["r2", "r3", "r1"]
+async def test_where_temporal_is_away_it_is_accepted_and_says_so(
+    client: ScenarioClient, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.refusal = RPCError("7", RPCStatusCode.UNAVAILABLE, b"")
+    view = await client.erase("7", **WHO)
+    assert view.trouble == "Temporal did not start it yet (UNAVAILABLE): a worker has it started"
+    assert await client.store.is_erased("7")
+    assert caplog.messages == [f"the erasure {view.id} is not started yet (UNAVAILABLE): a worker starts it"]
 
 
-async def test_search_is_asked_for_journeys_alone_and_for_what_it_can_find() -> None:
-    (_, exact), (_, begun) = await runs_of((), contact="7"), await runs_of((), contact='7"8')
-    only = "WorkflowType = 'Journey' AND "
-    assert exact == [
-        f"{only}(ContactId = '7')",
-        f"{only}(WorkflowId IN ('sale/7', 'welcome/7') OR WorkflowId STARTS_WITH 'sale/7/'"
-        " OR WorkflowId STARTS_WITH 'welcome/7/')",
-    ]
-    assert begun == [
-        f"{only}(ContactId STARTS_WITH '7')",
-        f"{only}(WorkflowId STARTS_WITH 'sale/7' OR WorkflowId STARTS_WITH 'welcome/7')",
-    ]
+async def test_one_that_temporal_does_not_finish_says_so(client: ScenarioClient, store: Store) -> None:
+    said: list[str | None] = []
+    for number, minutes in enumerate((0, 11)):
+        asked = datetime.now(UTC) - timedelta(minutes=minutes)
+        one = await store.add_erasure(replace(ERASURE, id=f"e{number}", contact_hash=f"c{number}", requested_at=asked))
+        for remains in (False, True):
+            if remains:
+                await store.add_erasure_run(one.id, "sale/7", "r1", running=True)
+            await store.count_erasure_runs(one.id, NOW)
+            said.append((await client.erasure(one.id)).trouble)
+    assert said == [None, None, None, "Temporal has not deleted all histories yet"]
 
 
-async def test_all_have_ended_before_the_first_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a server with one shard had deleted 7 of 20 journeys after nine minutes, instead of all after one."""
-    done: list[str] = []
-
-    def noting(what: str) -> Callable[[object, Run], Awaitable[bool]]:
-        async def note(_: object, run: Run) -> bool:
-            done.append(f"{what} {run.run_id}")
-            return run.run_id != "r2"  # which has just continued as another
-
-        return note
-
-    for what in ("terminate", "delete"):
-        monkeypatch.setattr(erasing, f"_{what}", noting(what))
-    store = AsyncMock(**{"running.return_value": [], "erase.return_value": Traces(1, 0, 0, 0)})
-    store.journeys_of.side_effect = [[("welcome/7", "r2")], [("welcome/7", "r2"), ("sale/7", "r1")], []]
-    store.scenarios.return_value = []
-    keyring = AsyncMock(encrypts=False, **{"is_erased.return_value": False, "name_of.return_value": "0123"})
-    server: Any = Server([])
-    report = await erasing.erase(server, store, keyring, "7", operator="ann", reason="4711")
-    assert done == [f"{what} {run}" for what in ("terminate", "delete") for run in ("r2", "r3", "r1")]
-    assert (report.ended, report.histories) == (2, 3)
-    store.erase.assert_awaited_once_with("7", "0123", [("welcome/7", "r2"), ("sale/7", "r1")])
-
-
+@pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize("contact", [" ", "\udcff", "a\nb", "a%2Fb"])
-async def test_what_cannot_be_an_id_is_refused_before_anything_is_done(contact: str) -> None:
-    nothing: Any = None
+async def test_what_cannot_be_an_id_is_refused_before_anything_is_done(
+    client: ScenarioClient, contact: str, dry_run: bool
+) -> None:
     with pytest.raises(BadInput, match="id"):
-        await erasing.erase(nothing, nothing, nothing, contact, operator="ann", reason="4711")
+        await client.erase(contact, **WHO, dry_run=dry_run)
+    assert await client.erasures() == []
 
 
-async def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
-    temporal: Any = Server([()])
-    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        keys = Keyring(store, None)
-        for dry_run in (True, False, True):
-            was_there = bool(await store.wrapped_keys())
-            done = await erasing.erase(temporal, store, keys, "7", operator="ann", reason="she asked", dry_run=dry_run)
-            assert bool(done.contact) is not dry_run
-            # What contacts are known by: the program that erases makes it, and nobody who merely looks.
-            assert bool(await store.wrapped_keys()) is (was_there or not dry_run)
-        assert done.before
+async def test_a_dry_run_writes_nothing(client: ScenarioClient, store: Store) -> None:
+    for dry_run in (True, False, True):
+        was_there = bool(await store.wrapped_keys())
+        view = await client.erase("7", **WHO, dry_run=dry_run)
+        assert bool(view.contact) is bool(view.id) is not dry_run
+        # What contacts are known by: the program that erases makes it, and nobody who merely looks.
+        assert bool(await store.wrapped_keys()) is (was_there or not dry_run)
+    assert view.before
+
+
+async def test_a_worker_starts_open_ones_again_and_again(
+    client: ScenarioClient, server: Server, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure_start, "EVERY", 0.01)
+    server.refusal = RPCError("", RPCStatusCode.UNAVAILABLE, b"")
+    view = await client.erase("7", **WHO)
+    server.looked.clear()
+    temporal: Any = server
+    async with asyncio.timeout(60), starting_erasures(temporal, store), starting_erasures(temporal, store):
+        await server.looked.wait()
+        server.refusal = None
+        while not server.started:
+            await asyncio.sleep(0.01)
+    assert server.started == [f"erasure-{view.id}"]
+
+
+async def test_a_worker_looks_on_after_a_failure(
+    client: ScenarioClient, server: Server, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure_start, "EVERY", 0.01)
+    view = await client.erase("7", **WHO)
+    server.started.clear()
+    real, failures = store.open_erasures, [StoreUnavailable("away"), StoreUnavailable("away")]
+
+    async def away(limit: int) -> list[str]:
+        if failures:
+            raise failures.pop()
+        return await real(limit)
+
+    monkeypatch.setattr(store, "open_erasures", away)
+    temporal: Any = server
+    async with asyncio.timeout(60), starting_erasures(temporal, store):
+        while not server.started:
+            await asyncio.sleep(0.01)
+    assert server.started == [f"erasure-{view.id}"]
+
+
+async def test_it_is_asked_for_and_looked_at_over_http(store: Store, server: Server) -> None:
+    store.sealing = Keyring(store, None)
+    async with opened(store, server) as door:
+        looked = await door.call("DELETE", "/contacts/7", params={"reason": "4711", "dry_run": True})
+        assert (looked["id"], looked["state"], looked["dry_run"]) == (None, None, True)
+        answer = await door.http.delete("/v1/contacts/7", params={"reason": "4711"})
+        begun = answer.json()
+        assert (answer.status_code, answer.headers["location"]) == (202, f"/v1/erasures/{begun['id']}")
+        assert (begun["state"], begun["reason"], begun["finished_at"]) == ("requested", "4711", None)
+        assert begun["operator"].startswith("key ")
+        assert begun["contact"] == await Keyring(store, None).name_of("7")
+        assert await door.call("GET", f"/erasures/{begun['id']}") == begun
+        await door.call("GET", "/erasures/unknown", status=404)
+        await store.finish_erasure(begun["id"], begun["contact"], NOW)
+        for contact in "89":
+            await door.call("DELETE", f"/contacts/{contact}", status=202, params={"reason": "4711"})
+        listed: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await door.call("GET", "/erasures", params={"limit": 2} | ({"cursor": cursor} if cursor else {}))
+            listed += [one["id"] for one in page["items"]]
+            cursor = page["next"]
+        assert (len(listed), listed[-1]) == (3, begun["id"])
+        page = await door.call("GET", "/erasures", params={"open": True})
+        assert [one["id"] for one in page["items"]] == listed[:2]
+        await door.call("GET", "/erasures", status=422, params={"cursor": "e30"})
+        reader = await door.limited(scopes=["read", "operate"])
+        for method, path in (("DELETE", "/contacts/7?reason=x"), ("GET", "/erasures"), ("GET", "/erasures/x")):
+            await reader.call(method, path, status=403)

@@ -69,6 +69,7 @@ from scenario.check.check import check
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from workflows.enter import Enter
+from workflows.erase import Erase
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
 from workflows.operation import Operation
@@ -477,7 +478,7 @@ async def record(address: str, folder: Path, names: Sequence[str] = ()) -> None:
 async def replay(folders: Sequence[Path]) -> list[str]:
     """Replay all histories in folders. Return a line for each that does not replay."""
     replayer = Replayer(
-        workflows=[Journey, Enter, Operation, Prune, UnknownWorkflow],
+        workflows=[Journey, Enter, Operation, Prune, Erase, UnknownWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=pydantic_data_converter,
     )

@@ -40,6 +40,10 @@ from workflows.limits import MOST_PARTS
 FOLDER: Final = Path(__file__).with_name("histories")
 SUGGEST: Final = 100
 """Events after which the server suggests to continue as new, instead of its thousands."""
+DELETES_SOON: Final = {
+    f"history.{queue}ProcessorUpdateAckInterval": "1s" for queue in ("transfer", "visibility", "timer")
+}
+"""Settings of the server by which it deletes runs within seconds instead of minutes."""
 BAD: Final = {
     "/hooks.example.com/busy": [503],
     "/hooks.example.com/down": [503] * 9,
@@ -614,6 +618,16 @@ async def pruned(recorder: Recorder) -> None:
         await recorder.save("pruned", await recorder.raw("Prune", {"ages": "deliveries=180d,entries=2y"}))
 
 
+async def erased(recorder: Recorder) -> None:
+    """A contact with a running journey is erased, pass after pass."""
+    handle = await recorder.start("erased", [SMS, "{wait: 30d}"], id="gone")
+    await recorder.reached(handle, "waiting")
+    client = recorder.place.client
+    with patch("activities.erasing.PAUSES", (2.0,)):
+        view = await client.erase("gone", operator="ann", reason="incident 42")
+        await recorder.save("erased", client.temporal.get_workflow_handle(f"erasure-{view.id}"))
+
+
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "linear": linear,
     "clock": clock,
@@ -655,6 +669,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "followed": followed,
     "operation": operations,
     "pruned": pruned,
+    "erased": erased,
 }
 """By the name of the (first) history that each writes."""
 
@@ -679,6 +694,7 @@ async def record(wanted: list[str]) -> None:
             async with DevServer(Path(folder) / "bursts") as server:
                 await record_bursts(server.address, FOLDER, lacked)
         DYNAMIC_CONFIG["limit.historyCount.suggestContinueAsNew"] = SUGGEST
+        DYNAMIC_CONFIG.update(DELETES_SOON)
         async with local(Path(folder), fail=BAD) as place:
             recorder = Recorder(place)
             for name, make in RECORDINGS.items():

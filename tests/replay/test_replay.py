@@ -27,6 +27,7 @@ from tests.replay.bursts import BURSTS, file_of
 from tests.replay.record import FOLDER, RECORDINGS
 from tests.sandbox import sandbox
 from workflows.enter import Enter
+from workflows.erase import Erase
 from workflows.journey import Journey
 from workflows.operation import Operation
 from workflows.prune import Prune
@@ -42,7 +43,7 @@ def read(path: Path) -> WorkflowHistory:
 
 def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> Replayer:
     return Replayer(
-        workflows=[journey, Enter, Operation, Prune, UnknownWorkflow],
+        workflows=[journey, Enter, Operation, Prune, Erase, UnknownWorkflow],
         workflow_runner=runner or sandbox(),
         data_converter=pydantic_data_converter,
     )
@@ -51,7 +52,7 @@ def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> R
 def as_workers_do() -> Replayer:
     """With all that a worker brings along: its converter, its sandbox, its tracing."""
     return Replayer(
-        workflows=[Journey, Enter, Operation, Prune, UnknownWorkflow],
+        workflows=[Journey, Enter, Operation, Prune, Erase, UnknownWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=CONVERTER,
         interceptors=[JourneyTracing(TracerProvider(id_generator=JourneyIds()))],

@@ -261,10 +261,44 @@ def upgrade(op: Operations) -> None:
         sa.Column("expires_at", _INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_leases"),
     )
+    op.create_table(
+        "erasures",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("contact_hash", sa.Text, nullable=False),
+        sa.Column("contact_id", sa.Text, nullable=True),
+        sa.Column("operator", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("encrypted", sa.Integer, nullable=False),
+        sa.Column("before", sa.Integer, nullable=False),
+        sa.Column("requested_at", _INSTANT, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("ended", sa.Integer, nullable=False),
+        sa.Column("histories", sa.Integer, nullable=False),
+        sa.Column("remaining", sa.Integer, nullable=False),
+        sa.Column("rows", sa.Text, nullable=False),
+        sa.Column("sent_to", sa.Text, nullable=True),
+        sa.Column("trouble", sa.Text, nullable=True),
+        sa.Column("confirmed_at", _INSTANT, nullable=True),
+        sa.Column("finished_at", _INSTANT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_erasures"),
+    )
+    _index(op, "ix_erasures_requested_at_id", "erasures", ["requested_at", "id"])
+    _index(op, "ix_erasures_open", "erasures", ["contact_hash"], "finished_at IS NULL", unique=True)
+    op.create_table(
+        "erasure_runs",
+        sa.Column("erasure_id", sa.Text, nullable=False),
+        sa.Column("workflow_id", sa.Text, nullable=False),
+        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("running", sa.Integer, nullable=False),
+        sa.Column("gone", sa.Integer, nullable=False),
+        sa.PrimaryKeyConstraint("erasure_id", "workflow_id", "run_id", name="pk_erasure_runs"),
+    )
     if op.get_bind().dialect.name == "postgresql":
         op.execute(_CLAIMS_IN_TURN)
 
 
-def _index(op: Operations, name: str, table: str, columns: list[str], where: str | None = None) -> None:
+def _index(
+    op: Operations, name: str, table: str, columns: list[str], where: str | None = None, *, unique: bool = False
+) -> None:
     condition = None if where is None else sa.text(where)
-    op.create_index(name, table, columns, sqlite_where=condition, postgresql_where=condition)
+    op.create_index(name, table, columns, unique=unique, sqlite_where=condition, postgresql_where=condition)

@@ -16,7 +16,7 @@ import typer.main
 
 from gateway.cli import program, session
 from gateway.client import Heard
-from gateway.erasing import Erasing
+from gateway.erasing import ErasureView
 from gateway.errors import BadInput, UnknownContact, UnknownJourney
 from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
@@ -99,7 +99,7 @@ class Client:
     views: dict[str, JourneyView] = field(default_factory=dict[str, JourneyView])
     answered: Why | None = None
     numbers: Stats | None = None
-    erased: Erasing | None = None
+    erasures_seen: list[ErasureView] = field(default_factory=list[ErasureView])
     found: list[ListedJourney] = field(default_factory=list[ListedJourney])
     flights: list[InFlight] = field(default_factory=list[InFlight])
     unseen: int = 0
@@ -145,9 +145,17 @@ class Client:
             raise UnknownContact(f"nothing is on record of a contact '{contact}'")
         return self.answered
 
-    async def erase(self, contact: str, **given: Any) -> Erasing | None:
+    async def erase(self, contact: str, **given: Any) -> ErasureView:
         self.asked.append(("erase", contact, given))
-        return self.erased
+        return self.erasures_seen[0]
+
+    async def erasure(self, identifier: str) -> ErasureView:
+        self.asked.append(("erasure", identifier))
+        return self.erasures_seen.pop(1)
+
+    async def erasures(self, **wanted: Any) -> list[ErasureView]:
+        self.asked.append(("erasures", wanted))
+        return self.erasures_seen
 
     async def stats(self, scenario: str, version: int | None) -> Stats:
         self.asked.append(("stats", scenario, version))

@@ -181,7 +181,7 @@ async def test_who_may_still_reach_a_goal_stays(store: Store) -> None:
 async def test_rows_of_the_erased_go_like_others(store: Store) -> None:
     await publish(store, "welcome", "always")
     await enter(store, "welcome", "7", 800)
-    await store.erase("7", "d982", await store.journeys_of("7"))
+    await store.erase("7", "d982")
     assert await prune(store) == {"entries": 1}
 
 

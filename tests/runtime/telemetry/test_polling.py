@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +21,7 @@ from runtime.search_attributes import DESTINATION, HELD_REASON, LAST_HELD, SCENA
 from runtime.store import AdmissionRequest, Store, StoreUnavailable
 from runtime.telemetry import metrics, polling
 from runtime.telemetry.polling import Poller, telling
+from tests.fakes import ERASURE
 from tests.measured import now
 
 QUEUES = {"journeys": True, "webhooks": False}
@@ -140,15 +141,19 @@ async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callabl
     await admit(store, "birthday", 2)
     held = [Journey("welcome", "wax", "exhausted", 5), Journey("welcome", "wax", "exhausted"), Journey("welcome")]
     server = Server(held=held, paused=[Journey("birthday")], counts={"TemporalReportedProblems IS NOT NULL": 4})
+    asked = datetime.now(UTC) - timedelta(hours=2)
+    await store.add_erasure(replace(ERASURE, requested_at=asked))
     one = poller(server)
     await one.round(30)
     told = {gauge.name: dict(rows) for gauge, rows in one.figures.items()}
     assert told.pop("scenario.held.oldest_age")[()] == pytest.approx(5 * 3600, abs=60)
+    assert told.pop("scenario.erasures.oldest_age")[()] == pytest.approx(2 * 3600, abs=60)
     assert told == {
         "scenario.backlog": {("journeys",): 7, ("webhooks",): 7},
         "scenario.backlog.age": {("journeys",): 3, ("webhooks",): 3},
         "scenario.pollers": {("journeys",): 2, ("webhooks",): 2},
         "scenario.problems": {(): 4},
+        "scenario.erasures": {(): 1},
         "scenario.held": {("wax", "exhausted"): 2, ("", ""): 1},
         "scenario.journeys": {
             ("welcome", "running"): 2, ("birthday", "running"): 1, ("welcome", "held"): 3, ("birthday", "paused"): 1,

@@ -1,0 +1,258 @@
+"""The activities of the workflow `Erase`: they end a contact's journeys, delete their histories and clear its rows.
+
+In this order, since each step makes the next one safe:
+
+1. The contact's key is destroyed. Entries, events and changes are refused from then on, and what was encrypted cannot
+   be read: in Temporal, in the store, or in a copy of Temporal's database. A copy of the store that was made before
+   holds the key, wrapped: it is as good as the key that wrapped it, until that is destroyed.
+2. Its journeys are terminated. One that went on could not read itself.
+3. Temporal is asked to delete their histories, which takes it some minutes.
+4. The store's rows of the contact are deleted, or lead to nobody if others are counted by them.
+
+Processes remember keys for a minute, so that something may come in after the first pass. A second one begins after
+that, and further ones until a pass finds nothing: no run in Temporal, no row in the store. Only then is the erasure
+finished.
+
+Suppressions stay: they are hashes of addresses, which keep them from being written to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from temporalio import activity
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistoryEventFilterType
+from temporalio.client import WorkflowExecution as Found
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+
+from activities.erasure import CLEAR_ROWS, DELETE_HISTORIES, END_JOURNEYS, Ended, Erasing, RowsCleared
+from runtime.encryption.codec import contact_of
+from runtime.encryption.keyring import REMEMBERED, Keyring
+from runtime.errors import SetupError
+from runtime.search_attributes import CONTACT_ID, quoted
+from runtime.store import Store, StoreError
+from runtime.store.erasures import StoredErasure
+from runtime.temporal_faults import fault_of, is_unknown_workflow
+from scenario.entry.entry import journeys_of
+
+logger = logging.getLogger(__name__)
+
+PAUSES: Final = (REMEMBERED + 5, 15.0, 30.0, 60.0, 120.0, 300.0)
+"""Seconds between two passes; the last again and again. After the first, processes have forgotten the contact's key."""
+_BEAT: Final = 2.0  # seconds between two heartbeats
+_CALL: Final = timedelta(seconds=10)
+_UNFOUND: Final = re.compile(r'["\\]')
+_CHUNK: Final = 20  # scenarios in one query
+
+
+class ErasureActivities:
+    """Erases contacts.
+
+    Args:
+        client: A client of the namespace that their journeys are in.
+        store: Keeps the rest.
+        keys: The keys of contacts.
+    """
+
+    def __init__(self, client: Client, store: Store, keys: Keyring) -> None:
+        self._client, self._store, self._keys = client, store, keys
+
+    @activity.defn(name=END_JOURNEYS.name)
+    async def end_journeys(self, asked: Erasing) -> Ended:
+        """Destroy the contact's key, find all runs of its journeys, and terminate those that are running."""
+        async with self._working(asked.erasure) as (erasure, contact):
+            if contact is None:
+                return Ended(remaining=0)
+            await self._keys.destroy(contact)
+            await self._store.set_erasure_state(erasure.id, "ending")
+            journeys = await self._store.running(contact)
+            running: list[Found] = []
+            for workflow_id, run_id in await self._store.erasure_runs(erasure.id):  # of earlier passes
+                run, _ = await _described(self._client, workflow_id, run_id)
+                if run is None:
+                    await self._store.erasure_run_is_gone(erasure.id, workflow_id, run_id)
+                else:
+                    await self._record(erasure, run, running)
+            async for run in find_runs(self._client, self._store, contact):
+                await self._record(erasure, run, running)
+            for run in running:
+                await self._terminate(run)
+            now = datetime.now(UTC)
+            for entry in journeys:
+                await self._store.depart(entry.workflow_id, entry.run_id, "lost", None, now)
+            return Ended(remaining=await self._store.count_erasure_runs(erasure.id, now))
+
+    @activity.defn(name=DELETE_HISTORIES.name)
+    async def delete_histories(self, asked: Erasing) -> None:
+        """Ask Temporal to delete the runs that it has.
+
+        Not before all have ended: a server deletes a run only when it has done everything it was asked for before, and
+        looks whether it has once a minute.
+        """
+        async with self._working(asked.erasure) as (erasure, _):
+            await self._store.set_erasure_state(erasure.id, "deleting")
+            for workflow_id, run_id in await self._store.erasure_runs(erasure.id):
+                execution = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
+                request = DeleteWorkflowExecutionRequest(namespace=self._client.namespace, workflow_execution=execution)
+                with _unless_gone():
+                    await self._client.workflow_service.delete_workflow_execution(request, timeout=_CALL)
+
+    @activity.defn(name=CLEAR_ROWS.name)
+    async def clear_rows(self, asked: Erasing) -> RowsCleared:
+        """Clear the store's rows of the contact, and finish the erasure if this pass has found nothing."""
+        async with self._working(asked.erasure) as (erasure, contact):
+            if contact is not None:
+                found = asdict(await self._store.traces(contact))
+                await self._store.clearing_erasure(erasure.id, found)
+                await self._store.erase(contact, erasure.contact_hash)
+                if any(found.values()) or asked.remaining or not asked.passes:
+                    await self._store.set_erasure_state(erasure.id, "waiting")
+                    return RowsCleared(pause=PAUSES[min(asked.passes, len(PAUSES) - 1)])
+            await self._store.finish_erasure(erasure.id, erasure.contact_hash, datetime.now(UTC))
+            logger.info("the erasure %s is finished", erasure.id)
+            return RowsCleared(finished=True)
+
+    async def _record(self, erasure: StoredErasure, run: Found, running: list[Found]) -> None:
+        """Record a run before anything is done to it, so that it counts whatever becomes of this process."""
+        is_running = run.close_time is None
+        await self._store.add_erasure_run(erasure.id, run.id, run.run_id, running=is_running)
+        if is_running:
+            running.append(run)
+
+    async def _terminate(self, run: Found) -> None:
+        with _unless_gone():  # it may have ended, or continued as another run
+            handle = self._client.get_workflow_handle(run.id, run_id=run.run_id)
+            await handle.terminate(reason="the contact was erased", rpc_timeout=_CALL)
+
+    @asynccontextmanager
+    async def _working(self, identifier: str) -> AsyncGenerator[tuple[StoredErasure, str | None]]:
+        """Yield an erasure and its contact's id, None if it is finished. Record what stops it.
+
+        Failures are replaced: Temporal's own messages may quote a workflow's id, which names the contact.
+
+        Raises:
+            ApplicationError: The activity failed. It is retried, unless the store does not have the erasure.
+        """
+        beating = asyncio.create_task(_beat())
+        try:
+            erasure = await self._load(identifier)
+            yield erasure, erasure.contact_id
+            if erasure.trouble is not None:
+                await self._store.erasure_trouble(identifier, None)
+        except RPCError as error:
+            raise await self._stopped(identifier, fault_of(error, self._client.namespace).advice) from None
+        except (ApplicationError, StoreError):
+            raise
+        except SetupError as error:
+            raise await self._stopped(identifier, str(error)) from None
+        except Exception as error:
+            logger.exception("the erasure %s failed, and is retried", identifier)
+            text = f"the worker's program failed ({type(error).__name__}): its log says where"
+            raise await self._stopped(identifier, text) from None
+        finally:
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
+
+    async def _load(self, identifier: str) -> StoredErasure:
+        erasure = await self._store.stored_erasure(identifier)
+        if erasure is None:
+            text = "the store has no such erasure: is SCENARIO_STORE the one that it was asked of?"
+            raise ApplicationError(text, type="UnknownErasure", non_retryable=True)
+        return erasure
+
+    async def _stopped(self, identifier: str, trouble: str) -> ApplicationError:
+        """Record why an erasure does not get on. Returns the failure to raise."""
+        await self._store.erasure_trouble(
+            identifier, f"{trouble} (it is retried, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC)"
+        )
+        return ApplicationError(trouble, type="Trouble")
+
+
+async def _beat() -> None:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(_BEAT)
+
+
+async def find_runs(client: Client, store: Store, contact: str) -> AsyncIterator[Found]:
+    """Yield all runs of a contact's journeys that Temporal has: those that the store leads to, and those search finds.
+
+    Search lags behind; the store does not know of entries that were refused, and may learn of one that was just being
+    admitted.
+    """
+    seen: set[str] = set()
+    journeys: set[tuple[str, str]] = set()
+    searched = False
+    while (new := [one for one in await store.journeys_of(contact) if one not in journeys]) or not searched:
+        journeys.update(new)
+        newest = [(name, None) for name in dict.fromkeys(name for name, _ in new)]  # after a reset too
+        for name, first in [*new, *newest]:
+            run_id = first
+            while run_id not in seen:
+                run, run_id = await _described(client, name, run_id)
+                if run is not None and run.run_id not in seen:
+                    seen.add(run.run_id)
+                    yield run
+                if run_id is None:
+                    break
+        for query in () if searched else _queries(contact, [one.scenario for one in await store.scenarios()]):
+            async for run in client.list_workflows(query, rpc_timeout=_CALL):
+                known = run.typed_search_attributes.get(CONTACT_ID)
+                if contact in (known, contact_of(run.id)) and run.run_id not in seen:
+                    seen.add(run.run_id)
+                    yield run
+        searched = True
+
+
+def _queries(contact: str, scenarios: Sequence[str]) -> Iterator[str]:
+    """Yield queries that find a contact's runs, and others': by search attribute, or by id if an engine set none.
+
+    Not every server's search finds a value with a quotation mark or a backslash in it. Then the queries find all that
+    begin as the contact's id does.
+    """
+    begins = _UNFOUND.split(contact, maxsplit=1)[0]
+    is_whole = begins == contact
+    ids = [journeys_of(name, begins) for name in scenarios]
+    clauses = [f"{CONTACT_ID.name} {'=' if is_whole else 'STARTS_WITH'} {quoted(begins)}"]
+    for some in (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)):
+        begun = [f"WorkflowId STARTS_WITH {quoted(f'{one}/' if is_whole else one)}" for one in some]
+        exact = [f"WorkflowId IN ({', '.join(map(quoted, some))})"] if is_whole else []
+        clauses.append(" OR ".join(exact + begun))
+    for clause in clauses:
+        yield f"WorkflowType = 'Journey' AND ({clause})"
+
+
+async def _described(client: Client, name: str, run_id: str | None) -> tuple[Found | None, str | None]:
+    """Return a run, or None if Temporal does not have it, and the id of the run that it has continued as."""
+    handle = client.get_workflow_handle(name, run_id=run_id)
+    with _unless_gone():
+        run = await handle.describe(rpc_timeout=_CALL)
+        if run.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW:
+            return run, None
+        closing = client.get_workflow_handle(name, run_id=run.run_id).fetch_history_events(
+            event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT, rpc_timeout=_CALL
+        )
+        events = [event async for event in closing]
+        return run, events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+    return None, None
+
+
+@contextmanager
+def _unless_gone() -> Generator[None]:
+    """Suppress Temporal's answer that it does not have a run, or that it has ended."""
+    try:
+        yield
+    except RPCError as error:
+        if not is_unknown_workflow(error):
+            raise

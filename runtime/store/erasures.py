@@ -1,0 +1,279 @@
+"""Erasures: what was asked for, how far it is, and the runs of the contact that Temporal has, or had.
+
+The contact's id is here only while an erasure is open: its workflow knows no more than the erasure's id.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any, Final, Literal
+
+from sqlalchemy import Executable, RowMapping, bindparam, case, delete, func, literal, or_, select, tuple_, update
+
+from runtime.store.database import Inserting, Queries
+from runtime.store.erasure import erased_name
+from runtime.store.schema import deliveries, erasure_runs, erasures
+
+ErasureState = Literal["requested", "ending", "deleting", "clearing", "waiting", "finished"]
+"""What an erasure is doing: its journeys are ended, their histories deleted, its rows cleared; then it waits for the
+next pass, which looks for what is left."""
+_RECEIVED: Final = ("delivered", "unknown", "cancelled")
+"""Outcomes of attempts that the receiver has got, or may have. Any other counts if the receiver answered."""
+
+_table = erasures.c
+_runs = erasure_runs.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredErasure:
+    """An erasure.
+
+    Attributes:
+        id: Its id.
+        contact_hash: An HMAC of the contact's id.
+        contact_id: The contact's id; None once it is finished.
+        operator: Who asked for it.
+        reason: Why.
+        encrypted: Whether the contact's payloads were encrypted.
+        before: Whether the contact had been erased before.
+        requested_at: When it was asked for.
+        state: What it is doing.
+        ended: How many journeys it found running.
+        histories: How many runs it found.
+        remaining: How many of them Temporal still has.
+        rows: How many rows of the store it cleared, by table.
+        sent_to: Channels and destinations that may hold messages; None until it is finished.
+        trouble: Why it does not get on, if it does not: a sentence.
+        confirmed_at: When Temporal was found to have none of the runs.
+        finished_at: When it was finished.
+    """
+
+    id: str
+    contact_hash: str
+    contact_id: str | None
+    operator: str
+    reason: str
+    encrypted: bool
+    before: bool
+    requested_at: datetime
+    state: ErasureState = "requested"
+    ended: int = 0
+    histories: int = 0
+    remaining: int = 0
+    rows: Mapping[str, int] = field(default_factory=dict[str, int])
+    sent_to: Sequence[Mapping[str, str]] | None = None
+    trouble: str | None = None
+    confirmed_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class Erasures(Queries):
+    """The tables of erasures. Every call may be repeated."""
+
+    async def add_erasure(self, erasure: StoredErasure) -> StoredErasure:
+        """Put an erasure on record, unless the contact has an open one.
+
+        Returns:
+            The erasure that is on record.
+        """
+        row = {name: getattr(erasure, name) for name in _NAMES} | {
+            "encrypted": int(erasure.encrypted),
+            "before": int(erasure.before),
+        }
+        while True:
+            if await self._database.write(_add(self._database.insert), row):
+                return erasure
+            if found := await self._database.read(_OPEN_OF, {"whose": erasure.contact_hash}):
+                return _erasure(found[0])
+            # The open one was finished in between.
+
+    async def stored_erasure(self, identifier: str) -> StoredErasure | None:
+        """One erasure, or None if there is none of that id."""
+        rows = await self._database.read(_ONE, {"of": identifier})
+        return _erasure(rows[0]) if rows else None
+
+    async def stored_erasures(
+        self, *, is_open: bool = False, after: StoredErasure | None = None, limit: int = 100
+    ) -> list[StoredErasure]:
+        """Erasures, the newest first.
+
+        Args:
+            is_open: Only those that are not finished.
+            after: Only those that come after this one: the last of a page, for the next page.
+            limit: Maximum number of erasures.
+        """
+        statement = select(erasures)
+        if is_open:
+            statement = statement.where(_table.finished_at.is_(None))
+        if after is not None:
+            statement = statement.where(tuple_(_table.requested_at, _table.id) < (after.requested_at, after.id))
+        statement = statement.order_by(_table.requested_at.desc(), _table.id.desc()).limit(limit)
+        return [_erasure(row) for row in await self._database.read(statement)]
+
+    async def open_erasures(self, limit: int) -> list[str]:
+        """Ids of open erasures, the oldest first."""
+        return [row["id"] for row in await self._database.read(_OLDEST, {"most": limit})]
+
+    async def count_open_erasures(self) -> tuple[int, datetime | None]:
+        """How many erasures are open, and since when the oldest is."""
+        (row,) = await self._database.read(_COUNT_OPEN)
+        return row["number"], row["oldest"]
+
+    async def erasure_trouble(self, identifier: str, trouble: str | None) -> None:
+        """Record why an open erasure does not get on, or that nothing is in its way any more."""
+        await self._database.write(_TROUBLE, {"of": identifier, "what": trouble})
+
+    async def set_erasure_state(self, identifier: str, state: ErasureState) -> None:
+        """Record what an open erasure is doing."""
+        await self._database.write(_STATE, {"of": identifier, "doing": state})
+
+    async def add_erasure_run(self, identifier: str, workflow_id: str, run_id: str, *, running: bool) -> None:
+        """Record a run that Temporal has. Nothing happens if the erasure is finished."""
+        row = {"erasure_id": identifier, "workflow_id": workflow_id, "run_id": run_id, "running": int(running)}
+        await self._database.write(_add_run(self._database.insert), row)
+
+    async def erasure_runs(self, identifier: str) -> list[tuple[str, str]]:
+        """The runs that Temporal still has, as far as is known: ids of workflow and run."""
+        rows = await self._database.read(_THERE, {"of": identifier})
+        return [(row["workflow_id"], row["run_id"]) for row in rows]
+
+    async def erasure_run_is_gone(self, identifier: str, workflow_id: str, run_id: str) -> None:
+        """Record that Temporal does not have a run any more."""
+        await self._database.write(_GONE, {"of": identifier, "workflow": workflow_id, "run": run_id})
+
+    async def count_erasure_runs(self, identifier: str, at: datetime) -> int:
+        """Record how many runs an open erasure has found, and whether Temporal still has any.
+
+        Returns:
+            How many Temporal still has.
+        """
+        rows = await self._database.write(_COUNT_RUNS, {"of": identifier, "at": at})
+        return rows[0]["remaining"] if rows else 0
+
+    async def clearing_erasure(self, identifier: str, rows: Mapping[str, int]) -> None:
+        """Record that an open erasure clears these rows of the store. A second call in the same pass changes nothing.
+
+        Args:
+            identifier: The erasure's id.
+            rows: How many it found, by table, before it clears the first.
+        """
+        stored = await self.stored_erasure(identifier)
+        if stored is not None:
+            known = dict(Counter(stored.rows) + Counter(rows))
+            await self._database.write(_CLEARING, {"of": identifier, "known": known})
+
+    async def finish_erasure(self, identifier: str, name: str, at: datetime) -> None:
+        """Record that an erasure is finished. Nothing of it leads to the contact any more.
+
+        Args:
+            identifier: The erasure's id.
+            name: The HMAC of the contact's id, by which its rows in the log of attempts are known.
+            at: When.
+        """
+        found = await self._database.read(_SENT_TO, {"name": erased_name(name)})
+        sent_to = [{"channel": row["channel"], "destination": row["destination"]} for row in found]
+        await self._database.write(_FINISH, {"of": identifier, "at": at, "receivers": sent_to})
+        await self._database.write(_FORGET_RUNS, {"of": identifier})
+
+
+_NAMES = tuple(column.name for column in erasures.columns)
+
+
+def _erasure(row: RowMapping) -> StoredErasure:
+    flags: dict[str, Any] = {name: bool(row[name]) for name in ("encrypted", "before")}
+    return StoredErasure(**{**row, **flags})
+
+
+_ONE = select(erasures).where(_table.id == bindparam("of"))
+_OPEN_OF = select(erasures).where(_table.contact_hash == bindparam("whose"), _table.finished_at.is_(None))
+_OLDEST = (
+    select(_table.id)
+    .where(_table.finished_at.is_(None))
+    .order_by(_table.requested_at, _table.id)
+    .limit(bindparam("most"))
+)
+_COUNT_OPEN = select(func.count().label("number"), func.min(_table.requested_at).label("oldest")).where(
+    _table.finished_at.is_(None)
+)
+_IF_OPEN = (_table.id == bindparam("of"), _table.finished_at.is_(None))
+_TROUBLE = update(erasures).where(*_IF_OPEN).values(trouble=bindparam("what"))
+_STATE = update(erasures).where(*_IF_OPEN).values(state=bindparam("doing"))
+_THERE = (
+    select(_runs.workflow_id, _runs.run_id)
+    .where(_runs.erasure_id == bindparam("of"), _runs.gone == 0)
+    .order_by(_runs.workflow_id, _runs.run_id)
+)
+_GONE = (
+    update(erasure_runs)
+    .where(
+        _runs.erasure_id == bindparam("of"),
+        _runs.workflow_id == bindparam("workflow"),
+        _runs.run_id == bindparam("run"),
+    )
+    .values(gone=1)
+)
+_mine = select(func.count()).where(_runs.erasure_id == bindparam("of"))
+_there = _mine.where(_runs.gone == 0).scalar_subquery()
+_COUNT_RUNS = (
+    update(erasures)
+    .where(*_IF_OPEN)
+    .values(
+        # A journey has one running run at a time; the id of its workflow outlives continue-as-new.
+        ended=select(func.count(_runs.workflow_id.distinct()))
+        .where(_runs.erasure_id == bindparam("of"), _runs.running == 1)
+        .scalar_subquery(),
+        histories=_mine.scalar_subquery(),
+        remaining=_there,
+        confirmed_at=case(
+            (_there > 0, None),
+            else_=func.coalesce(_table.confirmed_at, bindparam("at", type_=_table.confirmed_at.type)),
+        ),
+    )
+    .returning(_table.remaining)
+)
+_CLEARING = (
+    update(erasures).where(*_IF_OPEN, _table.state != "clearing").values(state="clearing", rows=bindparam("known"))
+)
+_SENT_TO = (
+    select(deliveries.c.channel, deliveries.c.destination)
+    .where(
+        deliveries.c.contact_id == bindparam("name"),
+        or_(deliveries.c.outcome.in_(_RECEIVED), deliveries.c.status.is_not(None)),
+    )
+    .distinct()
+    .order_by(deliveries.c.channel, deliveries.c.destination)
+)
+_FINISH = (
+    update(erasures)
+    .where(*_IF_OPEN)
+    .values(
+        state="finished",
+        contact_id=None,
+        remaining=0,
+        trouble=None,
+        sent_to=bindparam("receivers"),
+        finished_at=bindparam("at"),
+    )
+)
+_FORGET_RUNS = delete(erasure_runs).where(_runs.erasure_id == bindparam("of"))
+
+
+@cache
+def _add(insert: Inserting) -> Executable:
+    row = insert(erasures).values({name: bindparam(name) for name in _NAMES})
+    return row.on_conflict_do_nothing().returning(_table.id)
+
+
+@cache
+def _add_run(insert: Inserting) -> Executable:
+    given = ("erasure_id", "workflow_id", "run_id", "running")
+    row = select(*(bindparam(name, type_=_runs[name].type) for name in given), literal(0)).where(
+        select(_table.id).where(_table.id == bindparam("erasure_id"), _table.finished_at.is_(None)).exists()
+    )
+    statement = insert(erasure_runs).from_select([*given, "gone"], row)
+    there = {"gone": 0, "running": case((_runs.running == 1, 1), else_=statement.excluded.running)}
+    return statement.on_conflict_do_update(index_elements=["erasure_id", "workflow_id", "run_id"], set_=there)
