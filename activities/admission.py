@@ -79,8 +79,12 @@ class AdmissionActivities:
             identifier, summary = identity(entry, opened.scenario, opened.version, self._zone, now)
         except (Refused, EntryError) as error:
             return Identified(refused=str(error))
-        joins = opened.scenario.entry.again == "always"
-        return Identified(workflow_id=identifier, summary=summary, joins=joins)
+        return Identified(
+            workflow_id=identifier,
+            summary=summary,
+            joins=opened.scenario.entry.again == "always",
+            purpose=opened.scenario.purpose,
+        )
 
     @activity.defn(name=DEPART.name)
     async def depart(self, departure: Departure) -> None:

@@ -16,32 +16,28 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Final
 
 from temporalio import activity
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities import measuring
 from activities.attempt_log import Log, record
-from activities.backoff import deadline
+from activities.backoff import LATER, deadline
 from activities.content import UnknownVersion
 from activities.failures import SENDING, FailureKind, failure_of
-from activities.heartbeats import SETTLED, turned_away
+from activities.heartbeats import SETTLED, tally
 from activities.interface import Channel, Delivery
+from activities.journey_status import was_lost
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict, attempts
 from activities.permission import Gate, Leaving
 from runtime.errors import SettingsError
+from runtime.store.errors import StoreError
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 
 _logger = logging.getLogger(__name__)
-_SOON: Final = timedelta(seconds=1)
-_PATIENCE: Final = timedelta(seconds=2)
-"""What the server may take to tell of the attempt before: `workflows.delivery.GRACE` has room for it."""
 _AGAIN: Final = (FailureKind.RETRY, FailureKind.NOT_BEFORE)
 """Failures after which it is tried again, by Temporal or by the journey."""
 
@@ -75,15 +71,16 @@ async def attempt_of(
         ApplicationError: As the block raised it, or for an attempt that was cut short, now or before.
     """
     info = activity.info()
-    counted, away = turned_away(info)
-    number = max(1, info.attempt - away)
+    before = tally(info)
+    number = max(1, info.attempt - before.away)
     attempt = OpenAttempt(
         delivery=delivery,
         channel=channel,
         destination=destination,
         number=number,
-        away=away,
-        stale=not counted,
+        away=before.away,
+        unsent_before=before.unsent,
+        stale=before.stale,
         gate=gate,
     )
     error: BaseException | None = None
@@ -156,7 +153,7 @@ async def _tell_gate(attempt: OpenAttempt, error: BaseException | None) -> None:
 
 def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) -> BaseException:
     """What is raised in place of an error that came up before anything was sent."""
-    text = str(raised)
+    text, word = str(raised), type(raised).__name__
     sentence = text[:1].upper() + text[1:]
     match raised:
         case ApplicationError():
@@ -170,10 +167,16 @@ def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) ->
         case TemplateError():
             return attempt.failure(FailureKind.TEMPLATE, unrendered + text, error="template_failed")
         case SettingsError():  # a secret's file that cannot be read: it is being replaced, perhaps
-            return attempt.uncounted(sentence, "secrets_unreadable")
+            return attempt.not_sent(sentence, "secrets_unreadable")
+        case StoreError():
+            return attempt.not_sent(sentence, "store")
+        case OSError() | RPCError():
+            return attempt.not_sent(f"The worker failed with {word}", word)
+        case Exception():  # a mistake in the program
+            if not attempt.unsent_before:
+                _logger.error("%s cannot be sent", attempt.delivery.id, exc_info=raised)
+            return attempt.not_sent(f"The worker failed with {word}", word, LATER)
         case _:
-            # The store is away, or the program has a mistake: the step's attempts are for sending.
-            attempt.discount()
             return raised
 
 
@@ -194,29 +197,11 @@ async def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
         raise attempt.failure(FailureKind.PERMANENT, reason, error="deadline", exhausted=True)
     # Where nothing may be sent twice, an attempt that was lost has left no mark: it sent nothing, and does not count.
     if allowed and attempt.number > allowed and not once:
-        if not await _was_lost(info):
+        if not await was_lost(info, attempt.patience):
             attempt.number = allowed
             return
         reason = f"A worker was lost during the last of {attempts(allowed)}: the message may have been delivered"
         raise attempt.failure(FailureKind.PERMANENT, reason, error="worker_lost", unknown=True, exhausted=True)
-
-
-async def _was_lost(info: activity.Info) -> bool:
-    """Whether a worker was lost with the attempt before, as far as Temporal tells: then it timed out.
-
-    Else it came to nothing before it could begin, and could not even say that it does not count: while the store is
-    away, what is encrypted cannot be read.
-    """
-    asked = DescribeWorkflowExecutionRequest(
-        namespace=info.namespace,
-        execution=WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or ""),
-    )
-    try:
-        found = await activity.client().workflow_service.describe_workflow_execution(asked, timeout=_PATIENCE)
-    except RPCError:
-        return True
-    mine = [one for one in found.pending_activities if one.activity_id == info.activity_id]
-    return all(one.last_failure.HasField("timeout_failure_info") for one in mine)
 
 
 def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
@@ -228,4 +213,4 @@ def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
         sentence = "The worker was stopped while it was sending: the message may have been delivered"
         return attempt.failed(Judgement(Verdict(Outcome.RETRY, "worker_stopped", unknown=True), sentence))
     # The destination has nothing to do with it: it is not given the pause that a failing one is, nor does this count.
-    return attempt.uncounted("The worker was stopped before it sent anything", "worker_stopped", delay=_SOON)
+    return attempt.not_sent("The worker was stopped before it sent anything", "worker_stopped")

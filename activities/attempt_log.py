@@ -34,6 +34,8 @@ class Ended(Protocol):
     destination: str
     number: int
     turned: bool
+    unsent: bool
+    unsent_before: int
     in_flight: bool
     outcome: Sent | None
     skip_word: str | None
@@ -48,7 +50,9 @@ def record(
     milliseconds: int,
     error: BaseException | None,
 ) -> str | None:
-    """Writes an attempt down, unless it is none: one that was turned away.
+    """Record an attempt, unless it is none (it was turned away) or repeats one that came to nothing just before.
+
+    While the store or Temporal is away, attempts that send nothing follow each other within seconds for hours.
 
     Args:
         log: Where to; its troubles are told to the process's log, and to nobody else.
@@ -62,8 +66,8 @@ def record(
         The log's word for how it ended; None where it is none.
     """
     delivery = attempt.delivery
-    if attempt.turned and isinstance(error, ApplicationError):
-        _logger.debug("%s to %s is turned away: %s", delivery.id, attempt.destination, error.message)
+    if (attempt.turned or (attempt.unsent and attempt.unsent_before)) and isinstance(error, ApplicationError):
+        _logger.debug("%s to %s is not sent: %s", delivery.id, attempt.destination, error.message)
         return None
     outcome, failure = _outcome(attempt, error)
     context = trace.get_current_span().get_span_context()

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Final
+from zlib import crc32
 
 from temporalio import activity
 from temporalio.common import RetryPolicy
 
 from scenario.plan.retry import LAST, lengthen
+
+SOON: Final = timedelta(seconds=5)
+"""The pause after an attempt that sent nothing, on average."""
+LATER: Final = timedelta(minutes=1)
+"""The same where only a new release of the program can help."""
+
+
+def spread(pause: timedelta, identifier: str, attempt: int) -> timedelta:
+    """Return a pause that is up to half shorter or longer, by a hash of the delivery's id and the attempt's number.
+
+    What one outage has kept from being sent would otherwise come back all at once.
+    """
+    share: float = crc32(f"{identifier}/{attempt}".encode()) / 0xFFFF_FFFF
+    return pause * (0.5 + share)
 
 
 def pause(policy: RetryPolicy | None, attempt: int) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from activities.interface import ActivityType
+from scenario.policies.purpose import MARKETING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class Identified:
         refused: Why the contact is not admitted, as far as that can be said before; empty where it may.
         workflow_id: The journey's.
         summary: What Temporal's UI shows of it: ids only.
+        purpose: The scenario's.
         joins: Whether somebody who is in already is answered with the journey under way, and not refused.
     """
 
@@ -36,6 +38,7 @@ class Identified:
     workflow_id: str = ""
     summary: str = ""
     joins: bool = False
+    purpose: str = MARKETING
 
 
 IDENTIFY: Final = ActivityType("identify", Identification, Identified)

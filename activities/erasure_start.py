@@ -20,6 +20,7 @@ from temporalio.service import RPCError
 
 from activities.erasure import WORKFLOW, Erasing
 from activities.interface import JOURNEYS
+from activities.priority import OPERATORS, priority_of
 from runtime.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ async def start_erasure(client: Client, erasure: str) -> bool:
             # Without a slash, which would make a part of it a contact's id: see `runtime.encryption.codec.contact_of`.
             id=f"erasure-{erasure}",
             task_queue=JOURNEYS,
+            priority=priority_of(OPERATORS),
         )
     except WorkflowAlreadyStartedError:
         return False

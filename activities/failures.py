@@ -19,10 +19,6 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 SENDING: Final = "sending"
 """First value of the mark that an attempt leaves at Temporal before its message leaves: it may have arrived since."""
 
-UNCOUNTED: Final = frozenset({"worker_stopped", "not_noted", "no_time"})
-"""Errors of attempts that came to nothing before their message could leave, and do not count. Not ``called_off``: there
-somebody does not want it sent now."""
-
 
 class FailureKind(StrEnum):
     """What kind of failure it is; the value is the `ApplicationError`'s type.
@@ -56,6 +52,7 @@ class Failure:
         excerpt: The first 2 KB of the reply, redacted.
         exhausted: Whether it is for good only because attempts or time have run out: a later try may well succeed.
         turned_away: Whether no attempt was made, since nothing could be sent yet.
+        unsent: Whether the attempt came to nothing before its message could leave, and does not count.
         why: Why it was none, which is how `reason` begins; it ends in what happens next.
         next_try_at: When the next attempt was due as the policy was then, ISO 8601 in UTC. Empty where none was.
     """
@@ -70,6 +67,7 @@ class Failure:
     excerpt: str = ""
     exhausted: bool = False
     turned_away: bool = False
+    unsent: bool = False
     why: str = ""
     next_try_at: str = ""
 

@@ -10,9 +10,12 @@ from temporalio import activity
 from activities.attempt_log import Ended
 from activities.interface import Channel, Delivery
 from activities.permission import NotYet
-from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, WAIT
+from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 
 _WHY: Final = {"busy": "concurrency", "breaker_open": "breaker", "capped": "cap", "login_left_alone": "login"}
+_REASONS: Final = frozenset(
+    {"called_off", "not_told", "not_noted", "no_time", "worker_stopped", "secrets_unreadable", "store"}
+)
 """Words of the log of deliveries → those of `scenario.delivery.wait`; others are the same."""
 _TEMPLATE: Final = "template"
 _AT_ONCE: Final = timedelta(minutes=1)
@@ -28,6 +31,8 @@ def ended(attempt: Ended, channel: Channel, info: activity.Info, outcome: str) -
         info: Of the activity.
         outcome: In the log's word.
     """
+    if attempt.unsent:  # which says nothing of the destination
+        return
     ATTEMPTS.add(channel.name, attempt.destination, outcome, "first" if attempt.number == 1 else "retry")
     if outcome == "delivered":
         due, back = _due(attempt.delivery, info)
@@ -40,6 +45,11 @@ def leaves(delivery: Delivery, channel: Channel, info: activity.Info) -> None:
     """Measures how soon a journey's first message leaves, where it is one."""
     if delivery.entered and info.attempt == 1:
         START_TO_FIRST_SEND.record(_since(datetime.fromtimestamp(delivery.entered, UTC), info), channel.name)
+
+
+def not_sent(channel: Channel, error: str) -> None:
+    """Count an attempt that ended before its message could leave."""
+    UNSENT.add(channel.name, error if error in _REASONS else "error")
 
 
 def kept_back(channel: Channel, until: NotYet) -> None:

@@ -15,10 +15,11 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities import measuring
-from activities.backoff import deadline, instead, left, next_try
+from activities.backoff import SOON, deadline, instead, left, next_try, spread
 from activities.failures import SENDING, Failure, FailureKind
-from activities.heartbeats import SETTLED
+from activities.heartbeats import SETTLED, mark
 from activities.interface import Channel, Delivery, Sent
+from activities.journey_status import JourneyStatus, journey_status
 from activities.outcome import Judgement, end_after
 from activities.permission import Gate, Held, Leaving, Never, NotYet
 from scenario.errors import Aborted
@@ -26,11 +27,14 @@ from scenario.policies.bounces import Against
 
 T = TypeVar("T")
 
+_CALLED_OFF: Final = "called_off"
 _UNSENT: Final = {
-    "called_off": "It was called off",
+    _CALLED_OFF: "It was called off",
+    "not_told": "Temporal did not say in time whether the journey still wants it",
     "not_noted": "Temporal could not note the sending in time",
-    "no_time": "What came before the sending took all of the time",
+    "no_time": "The attempt timed out before sending",
 }
+_BEHIND: Final = "the journey has not yet acted on what it was told"
 _ENDS: Final[Mapping[str, FailureKind]] = {
     "permanent": FailureKind.PERMANENT,
     "exhausted": FailureKind.PERMANENT,
@@ -38,9 +42,12 @@ _ENDS: Final[Mapping[str, FailureKind]] = {
 }
 _REPORT: Final = 1.0
 """Seconds of what Temporal gives an attempt that are kept for telling it how the attempt ended."""
-_PATIENCE: Final = timedelta(seconds=2)
-"""What the server may take to note that a message is about to leave: it comes off what an attempt has beyond its
-time-out (`workflows.delivery.GRACE`)."""
+_PATIENCE: Final = 2.0
+"""Seconds that the server may take to answer an attempt before its message leaves; see `OpenAttempt.patience`."""
+_DOUBLED: Final = 8
+"""So often at most."""
+_PROMPT: Final = timedelta(seconds=1)
+"""A first attempt that starts within this time after it was scheduled does not ask what its journey was told since."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -52,11 +59,13 @@ class OpenAttempt:
         channel: By what.
         destination: Host or provider, as failures and the log name it; may be set once it is known.
         number: Counted from 1 since the step was last scheduled. Attempts that were turned away do not count.
-        away: How many attempts were turned away since then.
+        away: How many attempts since then did not count.
+        unsent_before: How many in a row, up to this one, ended before their message could leave.
         stale: The server keeps a mark that means nothing any more.
         gate: Who is asked, right before anything leaves, whether it may.
         let_go: What it has let go.
-        turned: Whether this one is, so that it is not an attempt at all.
+        turned: Whether this one is turned away, so that it is not an attempt at all.
+        unsent: Whether it ended before its message could leave.
         began: The message was about to be sent: before that, nothing can have left.
         in_flight: The message may arrive, and nothing says yet whether it did.
         marked: The server keeps a mark of that, or may do so.
@@ -72,10 +81,12 @@ class OpenAttempt:
     destination: str
     number: int
     away: int
+    unsent_before: int
     stale: bool
     gate: Gate | None
     let_go: Leaving | None = None
     turned: bool = False
+    unsent: bool = False
     began: bool = False
     in_flight: bool = False
     marked: bool = False
@@ -101,10 +112,24 @@ class OpenAttempt:
 
         Of an attempt that Temporal gives up, nobody hears how it ended. So it ends by itself before that.
         """
+        return min(self.delivery.timeout, self._left)
+
+    @property
+    def patience(self) -> timedelta:
+        """How long the server may take to answer.
+
+        It doubles with each attempt in a row that sent nothing, up to the time that the attempt has beyond its
+        `timeout`: a server that is slow for long must not keep a message from leaving for as long.
+        """
+        spare = self._left - self.delivery.timeout
+        return timedelta(seconds=max(_PATIENCE, min(_PATIENCE * 2.0 ** min(self.unsent_before, _DOUBLED), spare)))
+
+    @property
+    def _left(self) -> float:
         info, end = activity.info(), deadline(activity.info(), 0.0)
         given = [info.start_to_close_timeout, end and end - info.started_time]
         least = min((one.total_seconds() for one in given if one is not None), default=math.inf)
-        return min(self.delivery.timeout, least - (time.perf_counter() - self.started) - _REPORT)
+        return least - (time.perf_counter() - self.started) - _REPORT
 
     async def may_leave(self, address: str = "") -> None:
         """Asks whether the message may leave, before a connection is opened for it.
@@ -116,10 +141,29 @@ class OpenAttempt:
             ApplicationError: Not yet, or not before a person says so.
             Aborted: Not at all.
         """
+        await self._ask_journey()
         if self.gate is not None:
             leaving = Leaving(self.delivery, self.channel, self.destination, self.now, address)
             self.permitted(await self.gate.ask(leaving))
             self.let_go = leaving
+
+    async def _ask_journey(self) -> None:
+        """Keep the message back while its journey has something to act on that may end or skip the step.
+
+        Temporal starts attempts whether or not the journey's workflow tasks are behind: an exit that was accepted
+        would otherwise not stop the attempts of a journey that has not yet been asked.
+        """
+        info = activity.info()
+        if info.attempt == 1 and info.started_time - info.scheduled_time < _PROMPT:
+            return
+        try:
+            status = await journey_status(info, self.patience)
+        except RPCError:
+            raise self._unsent("not_told") from None
+        if status is JourneyStatus.UNWANTED:
+            raise self._unsent(_CALLED_OFF)
+        if status is JourneyStatus.BEHIND:
+            raise self.kept_back(NotYet(self._pause(), _BEHIND, "this delivery waits until it has", "journey"))
 
     async def sending(self) -> None:
         """Says that from now on the message may arrive.
@@ -139,17 +183,17 @@ class OpenAttempt:
             self.marked = True
             handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
             try:
-                await handle.heartbeat(*self._values(SENDING), rpc_timeout=_PATIENCE)
+                await handle.heartbeat(*self._values(SENDING), rpc_timeout=self.patience)
             except AsyncActivityCancelledError:  # a journey that leaves or skips, a pause, a reset
-                raise self._unsent("called_off") from None
+                raise self._unsent(_CALLED_OFF) from None
             except RPCError as error:
                 gone = error.status is RPCStatusCode.NOT_FOUND  # the step is over already
-                raise self._unsent("called_off" if gone else "not_noted") from None
+                raise self._unsent(_CALLED_OFF if gone else "not_noted") from None
         self.began = self.in_flight = True
         measuring.leaves(self.delivery, self.channel, activity.info())
 
-    def _unsent(self, word: Literal["called_off", "not_noted", "no_time"]) -> ApplicationError:
-        return self.uncounted(f"{_UNSENT[word]}: nothing was sent", word)
+    def _unsent(self, word: Literal["called_off", "not_told", "not_noted", "no_time"]) -> ApplicationError:
+        return self.not_sent(f"{_UNSENT[word]}: nothing was sent", word)
 
     def mark(self, word: str) -> None:
         """Leaves a mark that goes out with the failure, for the next attempt to find.
@@ -159,7 +203,8 @@ class OpenAttempt:
         activity.heartbeat(*self._values(word))
 
     def _values(self, word: str) -> tuple[Any, ...]:
-        return (word, self.away, activity.info().attempt) if self.away else (word,)
+        unsent = self.unsent_before + 1 if self.unsent else 0
+        return mark(word, self.away, activity.info().attempt, unsent)
 
     def permitted(self, answer: T | NotYet | Never | Held) -> T:
         """What somebody answered who was asked whether it may leave now: the only place where that is not to go.
@@ -187,30 +232,44 @@ class OpenAttempt:
         if until.planned and self.number == 1:
             due = (self.now + until.delay).isoformat(timespec="seconds")
             return self.failure(FailureKind.NOT_BEFORE, until.since, error=until.word, next_try_at=due)
-        # A delivery whose deadline comes before that has its last chance just before the deadline.
-        delay = (
-            min(until.delay, last)
-            if (last := left(activity.info(), self.delivery.room)) > timedelta(0)
-            else until.delay
-        )
-        return self.uncounted(f"{until.since}: {until.then}", until.word, why=until.since, delay=delay)
+        delay = self._before_deadline(until.delay)
+        return self.uncounted(f"{until.since}: {until.then}", until.word, delay, why=until.since)
 
-    def uncounted(self, reason: str, error: str, *, why: str = "", delay: timedelta | None = None) -> ApplicationError:
-        """The exception to raise where an attempt came to nothing before it could begin: it does not count.
+    def not_sent(self, reason: str, error: str, pause: timedelta = SOON) -> ApplicationError:
+        """Return the exception to raise where an attempt came to nothing before its message could leave.
+
+        It is made again after a short pause that does not grow.
 
         Args:
             reason: One sentence.
             error: Class of the error, in one word.
-            why: Of one that is turned away, how the reason begins.
-            delay: When to try again, if not after the pause of the policy.
+            pause: How long, on average.
         """
-        self.discount()
-        return self.failure(FailureKind.RETRY, reason, error=error, why=why, delay=delay)
+        self.unsent = True
+        measuring.not_sent(self.channel, error)
+        # Nobody wants what was called off: a journey does not schedule it anew.
+        return self.uncounted(reason, error, self._pause(pause), unsent=error != _CALLED_OFF)
 
-    def discount(self) -> None:
-        """Says that this one shall not count, although it is on record: it came to nothing before it could begin."""
+    def uncounted(self, reason: str, error: str, delay: timedelta, **more: Any) -> ApplicationError:
+        """Return the exception to raise where an attempt does not count.
+
+        Args:
+            reason: One sentence.
+            error: Class of the error, in one word.
+            delay: When to try again.
+            more: See `Failure`.
+        """
         self.away += 1
         self.mark(SETTLED)
+        return self.failure(FailureKind.RETRY, reason, delay, error=error, **more)
+
+    def _pause(self, pause: timedelta = SOON) -> timedelta:
+        return self._before_deadline(spread(pause, self.delivery.id, activity.info().attempt))
+
+    def _before_deadline(self, delay: timedelta) -> timedelta:
+        """Give a delivery whose deadline comes before that its last chance just before the deadline."""
+        last = left(activity.info(), self.delivery.room)
+        return min(delay, last) if last > timedelta(0) else delay
 
     def delivered(
         self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None

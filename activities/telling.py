@@ -15,8 +15,10 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.interface import JOURNEYS
 from activities.platform import WORKFLOW, News
+from activities.priority import priority_of
 from activities.webhook.destinations.destinations import Destinations
 from runtime.seal import Seal
+from scenario.policies.purpose import TRANSACTIONAL
 from scenario.policies.suppression import Suppression
 
 _LABEL: Final = b"scenario-runner address for the platform"
@@ -66,6 +68,7 @@ class Telling:
                     task_queue=JOURNEYS,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     static_summary=f"tell {name}: {suppression.channel} {suppression.source}",
+                    priority=priority_of(TRANSACTIONAL),
                     rpc_timeout=_CALL,
                 )
 

@@ -19,6 +19,7 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 from activities.admission import open_for
 from activities.content import Content
 from activities.interface import JOURNEYS
+from activities.priority import priority_of
 from gateway.errors import JourneyFailed, MistakenEntry, NotEntered, UnderWay
 from gateway.starting import under
 from runtime.encryption.keyring import Erased
@@ -128,6 +129,7 @@ class EntryClient:
                 # Whether somebody is admitted *again* is the admission's to say: Temporal forgets closed workflows.
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 static_summary=summary,
+                priority=priority_of(opened.scenario.purpose),
                 search_attributes=TypedSearchAttributes(
                     [
                         SearchAttributePair(SCENARIO_NAME, parsed.name),

@@ -76,6 +76,7 @@ class _Outbound(OutboundInterceptor):
         )
         asked.workflow_type.name, asked.task_queue.name = start.workflow, start.task_queue
         asked.input.payloads.extend(await converter.encode(start.args))
+        asked.priority.priority_key = start.priority.priority_key or 0
         if start.static_summary is not None:
             [summary] = await converter.encode([start.static_summary])
             asked.user_metadata.CopyFrom(UserMetadata(summary=summary))

@@ -13,8 +13,13 @@ from typing import Any, Final, cast
 from google.protobuf.message import Message
 from temporalio import activity
 from temporalio.api.common.v1 import GrpcStatus
+from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
 from temporalio.api.failure.v1 import Failure, TimeoutFailureInfo
-from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflow.v1 import (
+    PendingActivityInfo,
+    PendingWorkflowTaskInfo,
+    WorkflowExecutionInfo,
+)
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
 from temporalio.client import Client
 from temporalio.service import ConnectConfig, RPCError, RPCStatusCode, ServiceClient
@@ -152,6 +157,11 @@ class Marks(list[tuple[Any, ...]]):
         noted: Those of them that were on the server before the attempt went on.
         refusal: What the server says instead of noting one.
         before: How the attempt before failed, as the server has it.
+        asked: How long each question about the journey may have taken.
+        slow: How long the server takes to answer, and to note a mark.
+        over: The journey has ended.
+        state: The delivery's, as the server has it.
+        behind: The journey was told something that it has yet to act on.
     """
 
     def __init__(self) -> None:
@@ -159,6 +169,15 @@ class Marks(list[tuple[Any, ...]]):
         self.noted: list[tuple[Any, ...]] = []
         self.refusal: Exception | None = None
         self.before: Failure | RPCError = Failure(timeout_failure_info=TimeoutFailureInfo())
+        self.asked: list[timedelta] = []
+        self.slow = timedelta(0)
+        self.over = self.behind = False
+        self.state = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+
+    def answer(self, patience: timedelta) -> None:
+        """Answer, unless that takes too long."""
+        if patience < self.slow:
+            raise RPCError("deadline", RPCStatusCode.DEADLINE_EXCEEDED, b"")
 
     def environment(self) -> ActivityEnvironment:
         """For one attempt."""
@@ -183,18 +202,29 @@ class _Client:
         return self
 
     async def describe_workflow_execution(
-        self, asked: DescribeWorkflowExecutionRequest, **bounds: timedelta
+        self,
+        asked: DescribeWorkflowExecutionRequest,
+        *,
+        timeout: timedelta,  # noqa: ASYNC109 - the name is Temporal's
     ) -> DescribeWorkflowExecutionResponse:
         assert asked.execution.workflow_id
-        assert bounds.keys() == {"timeout"}
-        if isinstance(self.marks.before, RPCError):
-            raise self.marks.before
-        mine = PendingActivityInfo(activity_id=activity.info().activity_id, last_failure=self.marks.before)
+        self.marks.asked.append(timeout)
+        self.marks.answer(timeout)
+        if isinstance(before := self.marks.before, RPCError):
+            raise before
+        mine = PendingActivityInfo(activity_id=activity.info().activity_id, last_failure=before, state=self.marks.state)
         others = PendingActivityInfo(activity_id="another", last_failure=Failure())
-        return DescribeWorkflowExecutionResponse(pending_activities=[others, mine])
+        status = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED
+        if not self.marks.over:
+            status = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+        return DescribeWorkflowExecutionResponse(
+            workflow_execution_info=WorkflowExecutionInfo(status=status),
+            pending_activities=[others, mine],
+            pending_workflow_task=PendingWorkflowTaskInfo() if self.marks.behind else None,
+        )
 
     async def heartbeat(self, *details: Any, rpc_timeout: timedelta) -> None:
-        assert rpc_timeout
+        self.marks.answer(rpc_timeout)
         if self.marks.refusal is not None:
             raise self.marks.refusal
         self.marks.append(details)

@@ -28,7 +28,8 @@ ALLOWED = {
     "workflows": (
         *("workflows", "scenario", "runtime.search_attributes"),
         *("activities.call", "activities.failures", "activities.caller", "activities.interface", "activities.moving"),
-        *("activities.platform", "activities.counting", "activities.erasure", "activities.retention"),
+        *("activities.platform", "activities.counting", "activities.erasure", "activities.priority"),
+        "activities.retention",
     ),
     "worker": ("worker", "workflows", "activities", "runtime", "scenario"),
     "gateway": ("gateway", "worker", "workflows", "activities", "runtime", "scenario"),

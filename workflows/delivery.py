@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from temporalio import workflow
-from temporalio.common import Priority, RawValue, RetryPolicy
+from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -22,7 +22,7 @@ from temporalio.exceptions import (
 )
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-from activities.failures import SENDING, UNCOUNTED, Failure, FailureKind, failure_of
+from activities.failures import SENDING, Failure, FailureKind, failure_of
 from activities.interface import (
     CHANNELS,
     RECALL,
@@ -31,8 +31,8 @@ from activities.interface import (
     Recalled,
     Recollection,
     Sent,
-    fairness_key,
 )
+from activities.priority import priority_of
 from scenario.plan.context import pick
 from scenario.steps.delivery import CAPPED, Send
 from workflows.local_activities import answer_to
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 GRACE: Final = timedelta(seconds=3)
 """What an attempt may take beyond its step's `timeout`, for rendering and for telling Temporal."""
+_PATIENCE: Final = timedelta(seconds=12)
+"""What it may take beyond that to ask Temporal, where Temporal is slow; see `OpenAttempt.patience`."""
 _BY_HAND: Final = "CLI"
 """Whose failures those are that an operator gives (`temporal activity fail`)."""
 _OVER: Final = (RetryState.TIMEOUT, RetryState.MAXIMUM_ATTEMPTS_REACHED)
@@ -112,7 +114,9 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     if journey.changes != changes:
         handed = Handed.of(journey.data(), step)
     # The deadline is for beginning attempts: the one that is under way when it strikes ends as what it is.
-    room = timedelta(seconds=step.timeout) + GRACE
+    timeout = timedelta(seconds=step.timeout)
+    # What may be sent again asks only before a retry: where it is quick to fail, it is quick to be noticed as lost.
+    room = timeout + GRACE + (min(timeout, _PATIENCE) if step.on_unknown == "retry" else _PATIENCE)
     delivery = Delivery(
         id=identifier,
         scenario=journey.followed,
@@ -140,7 +144,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
             schedule_to_close_timeout=timedelta(seconds=step.retry.deadline) + room,
             retry_policy=retry_policy(step, identifier),
             summary=summary(name, step),
-            priority=Priority(fairness_key=fairness_key(step.to)) if step.to else Priority.default,
+            priority=priority_of(journey.plan.purpose, step.to),
         )
     finally:
         journey.under_way = None
@@ -280,7 +284,7 @@ def unsent(error: ActivityError, step: Send, left: float) -> Send | None:
     cause, last = error.cause, error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
     if isinstance(cause, ApplicationError):
         told = failure_of(cause) if last else None
-        uncounted = told and told.kind is FailureKind.RETRY and told.error in UNCOUNTED and not told.unknown
+        uncounted = told and told.kind is FailureKind.RETRY and told.unsent
         return _bounded(step, attempts=1) if uncounted else None
     if _never_began(cause):
         return _bounded(step, deadline=left) if left > 0 else None

@@ -12,6 +12,7 @@ from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHand
 
 from activities.caller import IDENTIFY, Identification, Identified
 from activities.interface import JOURNEYS
+from activities.priority import priority_of
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from scenario.entry.entry import is_entry, is_too_deep, parse_entry
 from workflows.limits import TOO_MANY_PARTS, has_too_many_parts
@@ -74,6 +75,7 @@ async def _start(data: dict[str, Any], identified: Identified) -> ChildWorkflowH
         cancellation_type=ChildWorkflowCancellationType.ABANDON,
         static_summary=identified.summary,
         search_attributes=TypedSearchAttributes(attributes),
+        priority=priority_of(identified.purpose),
     )
 
 

@@ -17,6 +17,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.call import ActivityType
 from activities.erasure import CLEAR_ROWS, DELETE_HISTORIES, END_JOURNEYS, WORKFLOW, Erasing, erasing_in
+from activities.priority import OPERATORS, priority_of
 from workflows.local_activities import answer_in
 
 Result = TypeVar("Result")
@@ -72,5 +73,6 @@ async def _call(call: ActivityType[Erasing, Result], asked: Erasing) -> Result:
         start_to_close_timeout=_SPAN,
         heartbeat_timeout=HEARTBEAT,
         retry_policy=_RETRY,
+        priority=priority_of(OPERATORS),
     )
     return answer_in(call, answer)

@@ -16,6 +16,8 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.workflow import ActivityCancellationType
 
+from activities.priority import OPERATORS, priority_of
+
 QUEUE: Final = "operations"
 """The task queue of these workflows and their activities."""
 WORKFLOW: Final = "Operation"
@@ -216,6 +218,7 @@ async def _call(name: str, argument: Any, span: timedelta) -> Any:
         start_to_close_timeout=span,
         heartbeat_timeout=HEARTBEAT,
         retry_policy=_ASKED_AGAIN,
+        priority=priority_of(OPERATORS),  # one that is handed out at once inherits none
         # What was on its way is put on record before the operation is over.
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )

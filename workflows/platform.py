@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import workflow
-from temporalio.common import Priority, RetryPolicy
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
-from activities.interface import fairness_key
 from activities.platform import TELL, WORKFLOW, Answered, news_in
+from activities.priority import priority_of
+from scenario.policies.purpose import TRANSACTIONAL
 
 ATTEMPT: Final = timedelta(seconds=30)
 DEADLINE: Final = timedelta(days=7)
@@ -46,5 +47,5 @@ class TellPlatform:
             schedule_to_close_timeout=DEADLINE,
             retry_policy=RETRY,
             summary=f"tell {news.destination}: {news.channel} {news.source}",
-            priority=Priority(fairness_key=fairness_key(news.destination)),
+            priority=priority_of(TRANSACTIONAL, news.destination),
         )

@@ -19,6 +19,7 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from activities.priority import OPERATORS, priority_of
 from gateway.errors import NotAccepted, UnknownOperation
 from gateway.operations.batch import RATE
 from gateway.operations.migration import check_migration
@@ -259,6 +260,7 @@ class ManyOperations(Operations):
                 task_queue=QUEUE,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 static_summary=f"{stored.verb}, at most {request['rate']:g} a second",
+                priority=priority_of(OPERATORS),
             )
         except WorkflowAlreadyStartedError:
             return  # another gateway was quicker

@@ -138,7 +138,16 @@ ATTEMPTS: Final = Counter(
     "{attempt}",
     ("channel", "destination", "outcome", "attempt"),
     "attempts to deliver, by how they ended: `delivered`, `retry`, `failed`, `unknown`, `skipped`, `cancelled`; "
-    "`attempt` is `first` or `retry`. What a policy, a limit or a breaker turned away is no attempt",
+    "`attempt` is `first` or `retry`. What a policy, a limit or a breaker turned away is no attempt, "
+    "and what ended before it could send is in `scenario.delivery.unsent`",
+)
+UNSENT: Final = Counter(
+    "scenario.delivery.unsent",
+    "{attempt}",
+    ("channel", "reason"),
+    "attempts that ended before their message could leave, and do not count: Temporal was too slow (`not_told`, "
+    "`not_noted`), the worker was (`no_time`), `store`, `secrets_unreadable`, `worker_stopped`, `called_off` (the step "
+    "is over or paused), `error` (its log says which)",
 )
 DURATION: Final = Histogram(
     "scenario.delivery.duration",
@@ -161,7 +170,7 @@ WAIT: Final = Histogram(
     ("channel", "why"),
     "how long a message that may not leave yet is kept back, as it is planned each time: `quiet` hours and windows, "
     "`cap`, `concurrency`, `breaker`, `login` (the mail server refused ours), `retry_after` (the receiver asked for "
-    "it)",
+    "it), `journey` (the journey was told something that it has yet to act on)",
     buckets=_LONG,
 )
 HTTP_CLIENT: Final = Histogram(
@@ -246,7 +255,7 @@ OF_ALL: Final = (
 )
 """What one worker tells for all: see `runtime.telemetry.polling`."""
 OF_EACH: Final[tuple[Metric, ...]] = (
-    *(ATTEMPTS, DURATION, SKIPPED, WAIT, HTTP_CLIENT, ADMISSION, START_TO_FIRST_SEND, BREAKER_STATE, LOG_DROPPED),
-    RETENTION_DELETED,
+    *(ATTEMPTS, UNSENT, DURATION, SKIPPED, WAIT, HTTP_CLIENT, ADMISSION, START_TO_FIRST_SEND, BREAKER_STATE),
+    *(LOG_DROPPED, RETENTION_DELETED),
 )
 """What each process tells of itself."""

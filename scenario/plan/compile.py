@@ -58,6 +58,7 @@ def compile_plan(scenario: Scenario, *, follows: bool = False) -> Plan:
         exit=tuple(PlannedExit(event=rule.event, condition=rule.condition) for rule in scenario.exit),
         zone=scenario.timezone,
         goal=goal and PlannedGoal(event=goal.event, within=goal.within.total_seconds()),
+        purpose=scenario.purpose,
         follows=follows,
     )
 

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from scenario.policies.draw import Lot
+from scenario.policies.purpose import MARKETING
 from scenario.steps.base import Row
 from scenario.steps.registry import dump_row, read_row
 
@@ -56,6 +57,7 @@ class Plan:
         exit: Rules for leaving early.
         zone: IANA zone of contacts that have none.
         goal: What is counted, if anything.
+        purpose: The scenario's.
         follows: Whether its journeys go on in a newer version as soon as they can, rather than stay with this one.
     """
 
@@ -64,6 +66,7 @@ class Plan:
     exit: tuple[PlannedExit, ...] = ()
     zone: str = "UTC"
     goal: PlannedGoal | None = None
+    purpose: str = MARKETING
     follows: bool = False
     events: frozenset[str] = field(init=False, repr=False, compare=False, default=frozenset())
 

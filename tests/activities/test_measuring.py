@@ -17,7 +17,8 @@ from activities.interface import EMAIL, Delivery
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict
 from activities.permission import Held, Never, NotYet
-from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, WAIT
+from runtime.store.errors import StoreUnavailable
+from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 from scenario.errors import Aborted
 from tests.fakes import Marks, Rows
 from tests.measured import Measured
@@ -26,7 +27,7 @@ NOON = datetime(2100, 3, 2, 12, 0, tzinfo=UTC)
 """Later than this machine's clock: so that the server's is what counts."""
 NOW = NOON.isoformat(timespec="seconds")
 DELIVERY = Delivery(id="msg_1", scenario="welcome@1", step="thanks", contact="3028687", now=NOW)
-ALL = (ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, WAIT)
+ALL = (ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT)
 
 
 async def made(block: Callable[[OpenAttempt], Any], delivery: Delivery = DELIVERY, **info: Any) -> Measured:
@@ -86,6 +87,24 @@ async def test_attempts_are_counted_by_how_they_ended_and_what_is_turned_away_is
 
 
 @pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        (StoreUnavailable("the store is away"), "store"),
+        (ZeroDivisionError(), "error"),
+        (TimeoutError(), "error"),
+    ],
+)
+async def test_what_ended_before_it_could_send_is_not_the_destination_s_failure(raised: Exception, reason: str):
+    def block(_: OpenAttempt) -> None:
+        raise raised
+
+    measured = await made(block)
+    assert measured.of(ATTEMPTS) == {}
+    assert measured.of(UNSENT) == {("email", reason): (1, 1)}
+    assert (await made(failed(Outcome.RETRY))).of(UNSENT) == {}
+
+
+@pytest.mark.parametrize(
     ("scheduled", "ended", "seconds", "kept_back"),
     [
         # The step's time is known to the second, and the server's more exactly.
@@ -129,6 +148,7 @@ async def test_a_message_is_skipped_for_a_reason(raised: Never | Exception, reas
         ("busy", "concurrency"),
         ("breaker_open", "breaker"),
         ("login_left_alone", "login"),
+        ("journey", "journey"),
     ],
 )
 async def test_a_message_waits_for_a_reason(word: str, why: str):

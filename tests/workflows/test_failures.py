@@ -134,6 +134,7 @@ STOPPED = Failure(
     destination="twilio",
     attempt=3,
     error="worker_stopped",
+    unsent=True,
 )
 
 
@@ -141,10 +142,9 @@ STOPPED = Failure(
     ("error", "attempts"),
     [
         (ended(STOPPED), 1),
-        (ended(replace(STOPPED, error="not_noted")), 1),
-        (ended(replace(STOPPED, error="no_time")), 1),
-        (ended(replace(STOPPED, error="called_off")), None),  # a pause, perhaps
-        (ended(replace(STOPPED, unknown=True)), None),
+        (ended(replace(STOPPED, error="store")), 1),
+        (ended(replace(STOPPED, error="called_off", unsent=False)), None),  # a pause, perhaps
+        (ended(replace(STOPPED, unknown=True, unsent=False)), None),
         (ended(replace(STOPPED, kind=FailureKind.PERMANENT, exhausted=True)), None),  # the deadline is over
         (ended(STOPPED, RetryState.TIMEOUT), None),
         (ended(BUSY), None),

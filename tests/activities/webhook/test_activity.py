@@ -290,8 +290,9 @@ class TestADestination:
         for attempt in (1, 2, 3):
             failure, error = await desk.fail(STEP, attempt=attempt, attempts=1)
             assert (failure.kind, failure.error, failure.attempt) == (FailureKind.RETRY, "secrets_unreadable", 1)
-            assert error.next_retry_delay is None  # the policy's own pause
-        assert [(row.attempt, row.outcome, row.error) for row in desk.rows] == [(1, "retry", "secrets_unreadable")] * 3
+            assert error.next_retry_delay is not None
+            assert error.next_retry_delay < timedelta(seconds=10)
+        assert [(row.attempt, row.outcome, row.error) for row in desk.rows] == [(1, "retry", "secrets_unreadable")]
         desk.secrets, desk.unreadable = {"TOKEN": "value"}, {}
         assert (await desk.send(STEP, attempt=4, attempts=1)).attempt == 1  # none of them was one of the step's
 
@@ -305,8 +306,8 @@ class TestADestination:
         with monkeypatch.context() as patched:
             patched.setattr(Content, "step", away)
             for attempt in (1, 2):
-                with pytest.raises(StoreUnavailable):
-                    await desk.send(STEP, attempt=attempt, attempts=1)
+                failure, _ = await desk.fail(STEP, attempt=attempt, attempts=1)
+                assert (failure.kind, failure.error, failure.unsent) == (FailureKind.RETRY, "store", True)
         sent = await desk.send(STEP, attempt=3, attempts=1)
         assert (sent.outcome, sent.attempt, len(there.calls)) == ("delivered", 1, 1)
 

@@ -1,0 +1,28 @@
+"""Which task goes first where tasks wait for a worker: the priorities of journeys, of attempts and of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from temporalio.common import Priority
+
+from activities.interface import fairness_key
+from scenario.policies.purpose import MARKETING, TRANSACTIONAL
+
+OPERATORS: Final = "operators"
+CAMPAIGNS: Final = "campaigns"
+PRIORITIES: Final[Mapping[str, int]] = {OPERATORS: 1, TRANSACTIONAL: 2, MARKETING: 3, CAMPAIGNS: 4}
+"""Temporal's priority keys: tasks with a smaller one go first. Tasks without one are as those of marketing."""
+
+
+def priority_of(purpose: str, destination: str = "") -> Priority:
+    """Return the priority of work.
+
+    Args:
+        purpose: A scenario's, or `OPERATORS`, `CAMPAIGNS`.
+        destination: By which the server keeps a rate and gives turns to work of the same purpose.
+    """
+    return Priority(
+        priority_key=PRIORITIES.get(purpose), fairness_key=fairness_key(destination) if destination else None
+    )

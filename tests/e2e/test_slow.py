@@ -1,0 +1,263 @@
+"""Slow must be safe: exits win over retries, SMS keep moving, and transactional messages do not wait for marketing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pydantic import SecretStr
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import (
+    Client,
+    HeartbeatAsyncActivityInput,
+    Interceptor,
+    OutboundInterceptor,
+)
+from temporalio.service import RPCError, RPCStatusCode
+from typing_extensions import override
+
+from activities.interface import JOURNEYS, SMS, WEBHOOK
+from activities.webhook.route import Diverted
+from activities.webhook.throttle.server_rates import RateKeeper
+from gateway.client import Entered, ScenarioClient
+from gateway.journeys.pending_activities import Pending, describe, pending
+from runtime import search_attributes
+from runtime.connection import connect
+from runtime.local.devserver import DevServer
+from runtime.local.receiver import Receiver
+from runtime.settings import Settings
+from tests.e2e.conftest import forget_the_dead, outcomes, publish, sealing
+from worker import running, services, workers
+
+
+@dataclass
+class Place:
+    """A store, a receiver of all webhooks, and workers that are started queue by queue.
+
+    Attributes:
+        client: To enter contacts.
+        receiver: The system behind every URL.
+        work: Runs workers of some queues.
+        inbox: Where SMS are put.
+    """
+
+    client: ScenarioClient
+    receiver: Receiver
+    work: Callable[..., AbstractAsyncContextManager[Any]]
+    inbox: Path
+
+    async def enter(self, scenario: str, contact: str) -> Entered:
+        entry = {
+            "scenario": scenario,
+            "contact": {"id": contact, "cellphone": "+33612345678"},
+            "trigger": {"type": "segment"},
+        }
+        return await self.client.enter(entry, settle=30)
+
+    async def requested(self) -> bool:
+        """Whether a request has come."""
+        return bool(self.receiver.requests())
+
+    async def delivery(self, journey: Entered) -> Pending | None:
+        """The journey's delivery, as the server sees it."""
+        described = await describe(self.client.temporal, journey.id)
+        assert described is not None
+        found = await pending(self.client.temporal, described)
+        return found[0] if found else None
+
+
+@pytest.fixture
+async def place(server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+    settings = Settings(store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"), sms=SecretStr("local:"))
+    monkeypatch.setattr("runtime.process.slots.LONGEST", 0.0)  # nothing more comes when a test is over
+    temporal = await connect(server.address, interceptors=[])
+    await search_attributes.ensure(temporal)
+    inbox = tmp_path / "inbox"
+    async with (
+        Receiver(fail={"/hooks.example.com": [503]}) as receiver,
+        services(settings, inbox=inbox, routes=Diverted(receiver.url)) as opened,
+    ):
+        client = ScenarioClient(sealing(temporal, opened.store), opened.store)
+
+        @asynccontextmanager
+        async def work(*queues: str, to: Client = temporal) -> AsyncGenerator[None]:
+            async with running(await workers(sealing(to, opened.store, worker=True), opened, queues)):
+                yield
+
+        yield Place(client, receiver, work, inbox)
+
+
+async def until(seen: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(60):
+        while not await seen():
+            await asyncio.sleep(0.1)
+
+
+RETRIED = """
+scenario: retried
+trigger: segment
+exit:
+  - event: order.returned
+    if: event.n == 1
+steps:
+  - webhook: told
+    url: https://hooks.example.com/told
+    body: {a: 1}
+    retry: {initial_interval: 1s, backoff_coefficient: 1}
+"""
+
+
+@pytest.mark.parametrize("by", ["event", "update"])
+async def test_an_exit_that_was_accepted_stops_retries_although_nobody_steers(
+    place: Place, tmp_path: Path, by: str
+) -> None:
+    await publish(place.client, tmp_path, RETRIED)
+    async with place.work(WEBHOOK.queue):
+        async with place.work(JOURNEYS):
+            journey = await place.enter("retried", "1")
+            await until(place.requested)
+        # As an engine tells it, without the gateway.
+        handle = cast("Any", place.client.temporal.get_workflow_handle(journey.id))
+        telling = asyncio.create_task(
+            handle.signal("event", {"name": "order.returned", "properties": {"n": 1}})
+            if by == "event"
+            else handle.execute_update("leave", {"operator": "ann", "reason": "asked to"})
+        )
+
+        async def waits() -> bool:
+            found = await place.delivery(journey)
+            return found is not None and found.turned_away == "journey" and found.attempt > 2
+
+        await until(waits)
+        assert len(place.receiver.requests()) == 1
+        async with place.work(JOURNEYS):
+            await forget_the_dead(place.client, journey)
+            async with asyncio.timeout(60):
+                result = await journey.result()
+                await telling
+        assert result["outcome"] == "exited"
+    assert len(place.receiver.requests()) == 1
+
+
+async def test_a_retry_goes_on_once_the_journey_has_heard_what_ends_nothing(place: Place, tmp_path: Path) -> None:
+    await publish(place.client, tmp_path, RETRIED)
+    async with place.work(WEBHOOK.queue):
+        async with place.work(JOURNEYS):
+            journey = await place.enter("retried", "2")
+            await until(place.requested)
+        await place.client.temporal.get_workflow_handle(journey.id).signal(
+            "event", {"name": "order.returned", "properties": {"n": 2}}
+        )
+        async with place.work(JOURNEYS):
+            await forget_the_dead(place.client, journey)
+            async with asyncio.timeout(60):
+                result = await journey.result()
+    assert [(step["outcome"], step["attempts"]) for step in result["steps"]] == [("delivered", 2)]
+
+
+class Slow(Interceptor):
+    """A server that takes longer to note a mark than the first attempt waits."""
+
+    @override
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
+        return _Slowly(next)
+
+
+class _Slowly(OutboundInterceptor):
+    TAKES = 2.5
+
+    @override
+    async def heartbeat_async_activity(self, input: HeartbeatAsyncActivityInput) -> None:
+        given = cast("Any", input.rpc_timeout).total_seconds()
+        await asyncio.sleep(min(given, self.TAKES))
+        if given < self.TAKES:
+            raise RPCError("deadline", RPCStatusCode.DEADLINE_EXCEEDED, b"")
+        await super().heartbeat_async_activity(input)
+
+
+async def test_sms_leave_although_the_server_is_slow_to_note_that_they_do(
+    place: Place, server: DevServer, tmp_path: Path
+) -> None:
+    await publish(
+        place.client,
+        tmp_path,
+        "scenario: text\ntrigger: segment\nsteps:\n"
+        "  - sms: text\n    text: hi\n    retry: {initial_interval: 1h, maximum_interval: 6h, maximum_attempts: 1}\n",
+    )
+    slow = await connect(server.address, interceptors=[Slow()])
+    async with place.work(JOURNEYS), place.work(SMS.queue, to=slow):
+        journey = await place.enter("text", "1")
+        async with asyncio.timeout(60):
+            result = await journey.result()
+    assert [(step["outcome"], step["attempts"]) for step in result["steps"]] == [("delivered", 1)]
+
+
+NEWS = """
+scenario: NAME
+trigger: segment
+purpose: PURPOSE
+steps:
+  - webhook: told
+    url: https://DESTINATION/NAME
+    body: {contact: "{{ contact.id }}"}
+"""
+MANY = 80
+
+
+async def _waiting(temporal: Client, number: int) -> bool:
+    """Whether so many webhooks wait at the server."""
+    queue = await temporal.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=temporal.namespace,
+            task_queue=TaskQueue(name=WEBHOOK.queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+            report_stats=True,
+        )
+    )
+    return queue.stats.approximate_backlog_count >= number
+
+
+async def test_an_order_s_message_does_not_wait_behind_a_newsletter(tmp_path: Path) -> None:
+    """All go at 2 a second to one destination: in their order, the two last would wait for 40 s."""
+    settings = Settings(store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"))
+    async with (
+        DevServer(tmp_path / "temporal") as server,  # of its own: rates stay on a server
+        Receiver() as receiver,
+        services(settings, routes=Diverted(receiver.url)) as opened,
+    ):
+        temporal = await connect(server.address, interceptors=[])
+        await search_attributes.ensure(temporal)
+        await RateKeeper(temporal).apply(100, {"wax.example": 2})
+        client = ScenarioClient(temporal, opened.store)
+        for name, purpose, destination in (
+            ("news", "marketing", "wax.example"),
+            ("order", "transactional", "wax.example"),
+            ("receipt", "transactional", "other.example"),
+        ):
+            text = NEWS.replace("NAME", name).replace("PURPOSE", purpose).replace("DESTINATION", destination)
+            await publish(client, tmp_path, text)
+
+        async def enter(scenario: str, contact: int) -> Entered:
+            entry = {"scenario": scenario, "contact": {"id": contact}, "trigger": {"type": "segment"}}
+            return await client.enter(entry)
+
+        async with running(await workers(temporal, opened, (JOURNEYS, WEBHOOK.queue))):
+            await asyncio.gather(*(enter("news", number) for number in range(MANY)))
+            await until(lambda: _waiting(temporal, MANY - 20))
+            journeys = [await enter(name, 1) for name in ("order", "receipt")]
+            async with asyncio.timeout(120):
+                assert [outcomes(await journey.result())[0][1] for journey in journeys] == ["delivered"] * 2
+            before = len(receiver.requests("/wax.example/news"))
+            started = [
+                (await temporal.get_workflow_handle(journey.id).describe()).raw_info.priority.priority_key
+                for journey in journeys
+            ]
+    assert before < MANY, "the newsletter was over before"
+    assert started == [2, 2]
