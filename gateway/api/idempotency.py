@@ -167,7 +167,7 @@ def _replay(found: Answered, digest: str) -> Response:
         raise _mistake("this Idempotency-Key was given with another request: take a new one for each")
     if found.status is None:
         raise again("conflict", "the request with this Idempotency-Key is under way: send it again later", _SOON)
-    return Response(found.body, found.status, {**(found.headers or {}), REPLAYED.lower(): "true"})
+    return Response(found.body, found.status, {**(found.headers or {}), REPLAYED: "true"})
 
 
 def _mistake(sentence: str) -> Problem:

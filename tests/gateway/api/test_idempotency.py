@@ -61,6 +61,14 @@ async def test_what_is_no_key_is_told(api: Api, key: str) -> None:
     assert api.client.asked == []
 
 
+async def test_a_request_without_a_key_and_one_that_changes_nothing_are_not_kept(api: Api) -> None:
+    for _ in range(2):
+        assert (await api.post("/entries", ENTRY)).status_code == 202
+        answer = await api.call("GET", "/scenarios", headers={"idempotency-key": "a"})
+        assert (answer.status_code, answer.headers.get("idempotency-replayed")) == (200, None)
+    assert len(api.client.asked) == 2
+
+
 async def test_two_keys_are_none(api: Api) -> None:
     headers = [("authorization", f"Bearer {api.token}"), ("idempotency-key", "a"), ("idempotency-key", "b")]
     assert (await api.http.post("/v1/entries", json=ENTRY, headers=headers)).status_code == 422
@@ -148,17 +156,30 @@ async def test_a_key_that_was_forgotten_names_another_request(api: Api, monkeypa
 
 
 async def test_old_answers_are_forgotten_once_a_minute_all_of_them(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    now, more = monotonic(), [False, True, True]
+    now, asked = monotonic(), list[datetime]()
     monkeypatch.setattr("gateway.api.idempotency.monotonic", lambda: now)
 
-    async def prune(_: datetime) -> bool:
-        return more.pop()
+    async def prune(at: datetime) -> bool:
+        asked.append(at)
+        return len(asked) % 3 != 0
 
     monkeypatch.setattr(api.client.store, "prune_answers", prune)
-    for passed, left in ((1, 3), (120, 0), (150, 0)):
+    for passed, times in ((1, 0), (120, 3), (150, 3), (200, 6)):
         now = monotonic() + passed
-        await api.post("/entries", ENTRY, idempotency_key=f"after {passed}".replace(" ", "-"))
-        assert len(more) == left
+        await api.post("/entries", ENTRY, idempotency_key=f"after-{passed}")
+        assert len(asked) == times
+
+
+@pytest.mark.parametrize(("more", "times"), [(0, 1), (-1, 2)])
+async def test_an_answer_that_is_too_long_is_not_kept(
+    api: Api, monkeypatch: pytest.MonkeyPatch, more: int, times: int
+) -> None:
+    length = len((await api.post("/entries", ENTRY)).content)
+    api.client.asked.clear()
+    monkeypatch.setattr("gateway.api.idempotency.LARGEST", length + more)
+    for _ in range(2):
+        assert (await api.post("/entries", ENTRY, idempotency_key="a")).status_code == 202
+    assert len(api.client.asked) == times
 
 
 async def test_a_batch_that_was_done_in_part_is_not_kept(api: Api) -> None:
