@@ -61,6 +61,7 @@ class Rows(BaseModel):
         claims: Places under caps, deleted.
         operation_items: Journeys that operations went to, which lead to nobody now.
         operations: Operations that were asked for by the contact's id, which is not there any more.
+        accepted_entries: Entries that were acknowledged within the last day, deleted.
     """
 
     entries: int = 0
@@ -68,6 +69,7 @@ class Rows(BaseModel):
     claims: int = 0
     operation_items: int = 0
     operations: int = 0
+    accepted_entries: int = 0
 
 
 class ErasureView(BaseModel):

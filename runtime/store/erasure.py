@@ -39,6 +39,7 @@ class Traces:
         claims: Places under caps.
         operation_items: Journeys that operations went to.
         operations: Operations that were asked for by the contact's id.
+        accepted_entries: Entries that were acknowledged within the last day.
     """
 
     entries: int
@@ -46,6 +47,7 @@ class Traces:
     claims: int
     operation_items: int
     operations: int = 0
+    accepted_entries: int = 0
 
 
 class Erasure(Queries):
@@ -99,9 +101,10 @@ class Erasure(Queries):
 
 
 _COUNT = select(
-    select(func.count()).where(entries.c.contact_id == bindparam("whose")).scalar_subquery().label("entries"),
-    select(func.count()).where(deliveries.c.contact_id == bindparam("whose")).scalar_subquery().label("deliveries"),
-    select(func.count()).where(claims.c.contact_id == bindparam("whose")).scalar_subquery().label("claims"),
+    *(
+        select(func.count()).where(table.c.contact_id == bindparam("whose")).scalar_subquery().label(table.name)
+        for table in (entries, deliveries, claims, accepted_entries)
+    )
 )
 _CLAIMS = delete(claims).where(claims.c.contact_id == bindparam("whose"))
 _ACCEPTED = delete(accepted_entries).where(accepted_entries.c.contact_id == bindparam("whose"))

@@ -41,6 +41,7 @@ if __name__ == "__main__":
         patch.object(erasing, "PAUSES", (1.0,)),
         patch.object(erasure_start, "EVERY", 0.5),
         patch.object(erase, "HEARTBEAT", timedelta(seconds=3)),
+        patch.object(worker, "_STICKY", timedelta(seconds=1)),
         dying(os.environ.get("TEST_DIES")),
     ):
         if sys.argv[1] == "worker":
