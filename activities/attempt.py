@@ -193,8 +193,9 @@ async def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
         )
     if end is not None and info.started_time >= end:
         attempt.turned = True
-        reason = "The deadline has passed: no further attempt is made"
-        raise attempt.failure(FailureKind.PERMANENT, reason, error="deadline", exhausted=True)
+        why = "The deadline has passed"
+        reason = f"{why}: no further attempt is made"
+        raise attempt.failure(FailureKind.PERMANENT, reason, error="deadline", exhausted=True, why=why)
     # Where nothing may be sent twice, an attempt that was lost has left no mark: it sent nothing, and does not count.
     if allowed and attempt.number > allowed and not once:
         if not await was_lost(info, attempt.patience):

@@ -167,7 +167,8 @@ async def _first_now(journey: StepHost, identifier: str) -> str:
     has made asks, and those that continue it, and each delivery for itself, since what lies before the point is
     replayed without.
     """
-    if not journey.state.reset:
+    # The marker tells deliveries of this run from those before the point, whose commands are in its history already.
+    if not journey.state.reset or not workflow.patched(f"first-now-{identifier}"):
         return ""
     recalled = await _recalled(identifier)
     journey.stop_if_interrupted()

@@ -12,9 +12,9 @@ import pytest
 
 from tests.nodes import environment as node_environment
 from tests.nodes import node, project
-from tests.workflows.conftest import Stage, environment, stage
+from tests.workflows.conftest import Stage, deserted, environment, stage
 
-__all__ = ["environment", "stage"]
+__all__ = ["deserted", "environment", "stage"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCENARIO = """

@@ -7,10 +7,6 @@ import pytest
 
 from activities.failures import FailureKind
 from activities.interface import Sent
-from scenario.check.check import check
-from scenario.model.document import digest, document
-from scenario.plan.compile import compile_plan
-from scenario.plan.plan import dump_plan
 from tests.workflows.conftest import Stage, failing
 
 FOUR = """
@@ -105,20 +101,6 @@ async def test_a_step_is_handed_only_the_fields_of_a_lists_items_that_its_templa
     handed = {attempt.delivery.step: attempt.delivery.data for attempt in stage.channels.attempts}
     assert handed["hook"] == {"order": {"products": [{"name": "A", "quantity": 2}, {"name": "B", "quantity": None}]}}
     assert {"external_id", "unit_price"} < set(handed["whole"]["order"]["products"][0])
-
-
-async def test_a_version_that_was_published_before_items_were_told_apart_hands_over_whole_ones(stage: Stage) -> None:
-    """Plans as older programs stored them: they name the list, and say nothing of its items."""
-    checked = check(LINES)
-    assert checked.scenario is not None
-    plan = dump_plan(compile_plan(checked.scenario))
-    assert plan["steps"]["hook"].pop("items") == {"order.products": ["name", "quantity"]}
-    content = document(checked.scenario)
-    await stage.store.publish("lines", content, plan, digest(content))
-    await stage.run("lines", {"type": "order", "order": {"external_id": "1", "products": PRODUCTS}})
-    hook, whole = (attempt.delivery.data for attempt in stage.channels.attempts)
-    assert hook == whole
-    assert {"external_id", "unit_price"} < set(hook["order"]["products"][0])
 
 
 async def test_a_wait_ends_two_days_after_it_began(stage: Stage) -> None:

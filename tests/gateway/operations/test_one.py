@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from temporalio.api.taskqueue.v1 import TaskQueueStats
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -58,6 +61,15 @@ async def test_what_the_server_refuses_is_not_taken_for_a_journey_that_is_over(s
             raise RPCError("too much", RPCStatusCode.RESOURCE_EXHAUSTED, b"")
 
     class Refusing:
+        namespace = "default"
+
+        @property
+        def workflow_service(self) -> Any:
+            async def describe_task_queue(*_: Any, **__: Any) -> DescribeTaskQueueResponse:
+                return DescribeTaskQueueResponse(stats=TaskQueueStats())
+
+            return SimpleNamespace(describe_task_queue=describe_task_queue)
+
         def get_workflow_handle(self, *_: Any, **__: Any) -> Handle:
             return Handle()
 
