@@ -219,7 +219,7 @@ async def test_chaos_loses_nothing_and_every_duplicate_is_known_by_its_id(
     recorded: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         recorded[attempt.delivery_id].append(attempt)
-    # In order, and none twice, apart from attempts that sent nothing: those do not count. A worker may be killed between
+    # In order, and none twice, apart from attempts that sent nothing, which do not count. A worker may die between
     # the receiver's answer and its own word to Temporal: then one attempt more follows.
     for rows in recorded.values():
         for one, following in pairwise(rows):
