@@ -103,6 +103,18 @@ def test_each_is_asked_only_where_those_before_have_nothing_against_it() -> None
             Facts(paris("2026-03-03T12:00"), [GONE]),
             Skip("the address has unsubscribed (unsub, 2026-02-03)", "suppressed"),
         ),
+        # One who has unsubscribed from a list gets no marketing for which that list is asked for.
+        (
+            ALL,
+            Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="sms")]),
+            Skip("the address has unsubscribed from sms (unsub, 2026-02-03)", "suppressed"),
+        ),
+        (ALL, Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="vip")]), None),
+        (
+            replace(ALL, subscription={"sms": Agreement.model_validate({"tracking_consent": "open"})}),
+            Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="sms")]),
+            Skip("no consent: the contact has not agreed to open by sms", "no_consent"),
+        ),
         (Rules(purpose="transactional"), Facts(paris("2026-03-03T12:00"), [GONE]), None),
         (
             Rules(purpose="transactional"),
@@ -149,6 +161,14 @@ def test_what_is_said(rules: Rules, facts: Facts, ruling: Ruling) -> None:
             "2026-03-03T18:30",
             "2026-03-03T18:30",
             "Wed 2026-03-04 09:00 Europe/Paris",
+        ),
+        # What never opens is asked again when nobody can know any more that it does not.
+        (
+            "Europe/Paris",
+            replace(ALL, hours=(NIGHT, Window.model_validate({"from": "22:00", "to": "23:00"}))),
+            "2026-03-03T12:00",
+            "2026-03-03T12:00",
+            "Wed 2026-03-11 12:00 Europe/Paris",
         ),
         # A place under a cap, at its minute.
         (
@@ -239,7 +259,11 @@ def test_what_holds_for_a_step_comes_from_its_scenario_itself_and_the_workspace(
         ("09:00", "18:00"),
     ]
     assert ([cap.name for cap in rules.caps], rules.expires, rules.capped) == (["a"], timedelta(days=2), "hold")
+    assert (rules.purpose, rules.subscription) == ("marketing", written.subscription)
     transactional = written.model_copy(update={"purpose": "transactional"})
     rules = rules_of(transactional, step, policies, "sms", "")
     assert [(hours.start, hours.end) for hours in rules.hours] == [("09:00", "18:00")]
     assert (rules.caps, rules.subscription) == ((), None)
+    assert (rules.purpose, rules.expires) == ("transactional", timedelta(days=2))
+    bare = written.model_copy(update={"quiet_hours": None})
+    assert rules_of(bare, step.model_copy(update={"window": None}), Policies(), "sms", "").hours == ()
