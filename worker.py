@@ -62,6 +62,7 @@ from runtime.encryption.opening import check_keys, keyring_in, keyring_of
 from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
+from runtime.process.garbage import collect_rarely
 from runtime.process.health import health_pages
 from runtime.process.namespace import watching_namespace
 from runtime.process.polls import Polls
@@ -319,6 +320,7 @@ async def serve(
         crew = await stack.enter_async_context(running(made, deadline=deadline, keep=CLOSING))
         await crew.polling()
         polls = await stack.enter_async_context(watching_namespace(Polls(client, made, JOURNEYS)))
+        collect_rarely()
         ready.set()
         logger.info("ready, polling %s; %s", ", ".join(queues), channels.sentence)
         if drain > DRAIN:

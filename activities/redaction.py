@@ -253,7 +253,7 @@ def _apart(text: str, span: tuple[int, int], glue: str) -> bool:
 
 def _cut_off(reading: Reading, folded: str, hidden: KnownSecrets, length: int) -> Iterator[tuple[int, int]]:
     """Where a secret begins that was cut off at the end of a text, by the receiver or by us."""
-    if not folded or reading.origin(len(folded) - 1, len(folded))[1] < length - _TAIL:
+    if not folded or not hidden.long or reading.origin(len(folded) - 1, len(folded))[1] < length - _TAIL:
         return
     ends = {len(folded), len(folded) - 1}  # the last character may be made of half a byte or half an escape
     ends |= {

@@ -11,7 +11,7 @@ import re
 from binascii import a2b_base64, a2b_hex
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heappop, heappush
 from itertools import accumulate, count
@@ -153,7 +153,7 @@ def readings(text: str) -> Iterator[Reading]:
     while waiting:
         _, _, reading, depth = heappop(waiting)
         plain = _unescaped(reading)
-        yield reading if plain else replace(reading, last=True)
+        yield reading if plain else Reading(reading.text, reading.origin, reading.inner, last=True)
         inner: list[Reading] = []
         if depth < DEPTH and not plain:
             inner = _decoded(reading)

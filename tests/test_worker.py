@@ -196,7 +196,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
     async def nothing(*_given: Any, **_named: Any) -> None:
         return None
 
-    def unchanged(client: Any, *_given: Any, **_named: Any) -> Any:
+    def unchanged(client: Any = None, *_given: Any, **_named: Any) -> Any:
         return client
 
     async def all_hands(*_given: Any, **_named: Any) -> list[Hand]:
@@ -207,6 +207,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
     monkeypatch.setattr("worker.Telemetry.runtime", nothing)
     monkeypatch.setattr("worker.search_attributes.ensure", nothing)
     monkeypatch.setattr("worker.encrypting", unchanged)
+    monkeypatch.setattr("worker.collect_rarely", unchanged)
     monkeypatch.setattr("worker.workers", all_hands)
     return made
 

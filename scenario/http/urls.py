@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import quote
@@ -92,6 +93,7 @@ class Target:
         return f"{self.scheme}://{host}:{self.port}"
 
 
+@lru_cache(maxsize=256)
 def parse(url: str, access: Access) -> Target:
     """Reads the URL of a delivery and judges all of it that can be judged without DNS.
 

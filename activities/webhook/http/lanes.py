@@ -15,7 +15,6 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
@@ -24,7 +23,7 @@ from yarl import URL
 from activities.webhook.errors import AttemptError, RefusedError, UnreachableError
 from activities.webhook.http.dial import GuardedResolver, Lookup, socket_factory
 from activities.webhook.http.faults import translate
-from activities.webhook.http.flight import CURRENT, Flight, Phase, reached
+from activities.webhook.http.flight import CURRENT, Flight
 from activities.webhook.http.tls import ClientContext, Stamp, context, stamp
 from activities.webhook.http.tls_files import Tls
 from activities.webhook.http.wire import Connector
@@ -133,7 +132,6 @@ class Lanes:
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(sock_connect=self._connect_timeout),
             middlewares=(_send_once,),
-            trace_configs=[_progress()],
         )
         return _Lane(session)
 
@@ -182,19 +180,3 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 
 def _same_place(url: URL, flight: Flight) -> bool:
     return (url.scheme, url.raw_host, url.port) == (flight.target.scheme, flight.target.host, flight.target.port)
-
-
-def _progress() -> aiohttp.TraceConfig:
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_start.append(_resolving)
-    trace.on_connection_create_end.append(_sending)
-    trace.on_connection_reuseconn.append(_sending)
-    return trace
-
-
-async def _resolving(_session: aiohttp.ClientSession, _context: SimpleNamespace, _params: object) -> None:
-    reached(Phase.RESOLVING)
-
-
-async def _sending(_session: aiohttp.ClientSession, _context: SimpleNamespace, _params: object) -> None:
-    reached(Phase.SENDING)

@@ -14,9 +14,12 @@ from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
+
+from activities.webhook.http.flight import Phase, reached
 
 MAX_INTERIM: Final = 32
 """Interim responses (1xx) before the final one; more of them are not an answer but a nuisance."""
@@ -35,6 +38,16 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
         factory: functools.partial[ResponseHandler] = functools.partial(HeadFirst, loop=self._loop)
         self._factory = factory
+
+    async def connect(self, *given: Any, **named: Any) -> Connection:
+        """Called by the library for each request, which leaves by the connection."""
+        connection = await super().connect(*given, **named)
+        reached(Phase.SENDING)
+        return connection
+
+    async def _create_connection(self, *given: Any, **named: Any) -> ResponseHandler:
+        reached(Phase.RESOLVING)
+        return await super()._create_connection(*given, **named)
 
 
 class HeadFirst(ResponseHandler):

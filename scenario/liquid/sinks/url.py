@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from liquid.ast import Node
@@ -166,6 +166,17 @@ def render_url(source: str, data: Mapping[str, Any]) -> str:
         TemplateError: The template is malformed, a variable is missing, or data leave a part of the path empty.
         Aborted: The template says that nothing is to be sent.
     """
+    return _once(_url, source, data)
+
+
+def _once(rendered: Callable[[str, Mapping[str, Any]], str], source: str, data: Mapping[str, Any]) -> str:
+    """Render a template, once if it is plain text: then it comes out the same whatever the data."""
+    if "{" in source:
+        return rendered(source, data)
+    return _shapes.get((rendered, source), len(source), lambda: rendered(source, data))
+
+
+def _url(source: str, data: Mapping[str, Any]) -> str:
     start = origin(source)
     sink = _UrlSink()
     render(strict_engine, source, data, sink)
@@ -200,6 +211,10 @@ def render_path(source: str, data: Mapping[str, Any]) -> str:
     Returns:
         The path, starting with ``/`` unless it is nothing but a query or nothing at all.
     """
+    return _once(_path, source, data)
+
+
+def _path(source: str, data: Mapping[str, Any]) -> str:
     check_path(source)
     sink = _UrlSink()
     render(strict_engine, source, data, sink)
