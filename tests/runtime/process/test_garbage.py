@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 
 import pytest
 
@@ -10,8 +11,12 @@ from runtime.process.garbage import collect_rarely
 
 
 def test_what_is_loaded_is_left_out_and_other_objects_are_collected_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[str, tuple[int, ...]]] = []
+    calls: list[str] = []
+
+    def noted(name: str) -> Callable[..., None]:
+        return lambda *given: calls.append(f"{name}{given}")
+
     for name in ("collect", "freeze", "set_threshold"):
-        monkeypatch.setattr(gc, name, lambda *given, name=name: calls.append((name, given)))
+        monkeypatch.setattr(gc, name, noted(name))
     collect_rarely()
-    assert calls == [("collect", ()), ("freeze", ()), ("set_threshold", (10_000,))]
+    assert calls == ["collect()", "freeze()", "set_threshold(10000,)"]
