@@ -88,7 +88,11 @@ class AdmissionActivities:
 
     @activity.defn(name=DEPART.name)
     async def depart(self, departure: Departure) -> None:
-        """Notes that a journey is over, and counts what it passed, and its goal where its last events reach it."""
+        """Record that a journey has ended, the steps it completed, and its goal if its last events reach it.
+
+        The journey may report again, and otherwise: Temporal refuses the workflow task that closes a journey if an
+        event arrives meanwhile. The latest report counts.
+        """
         if departure.delivery:
             await self._store.release(departure.delivery)
         if departure.events and (entry := await self._store.entry(departure.workflow_id, departure.run_id)):
@@ -96,8 +100,16 @@ class AdmissionActivities:
                 if (await count(self._store, self._content, entry, event)).reached:
                     break
         if departure.passed:
-            journey = {"workflow_id": departure.workflow_id, "run_id": departure.run_id}
-            await self.count(Passages(**journey, first=departure.first, passed=departure.passed))
+            await self.count(
+                Passages(
+                    workflow_id=departure.workflow_id,
+                    run_id=departure.run_id,
+                    first=departure.first,
+                    passed=departure.passed,
+                    revisable=departure.revisable,
+                    now=departure.now,
+                )
+            )
         await self._store.depart(
             departure.workflow_id,
             departure.run_id,
@@ -108,11 +120,18 @@ class AdmissionActivities:
 
     @activity.defn(name=COUNT.name)
     async def count(self, told: Passages) -> None:
-        """Counts steps that a journey is through with. Told again, they count once."""
+        """Count the steps that a journey has completed. Idempotent."""
         passed = [
             stored.Passage(one.version, one.step, one.outcome, datetime.fromisoformat(one.at)) for one in told.passed
         ]
-        await self._store.count_passages(told.workflow_id, told.run_id, told.first, passed)
+        await self._store.count_passages(
+            told.workflow_id,
+            told.run_id,
+            told.first,
+            passed,
+            revisable=told.revisable,
+            reported_at=datetime.fromisoformat(told.now),
+        )
 
     async def _admit(self, admission: Admission) -> Admitted:
         if is_too_large(admission.entry, LARGEST):

@@ -37,12 +37,17 @@ class Passages:
         run_id: Its first execution's.
         first: How many there were before these.
         passed: The steps.
+        revisable: Number of the last of them that were completed in the workflow task that reports them. Temporal may
+            refuse that task, and a later report replaces them.
+        now: When it is reported, ISO 8601 in UTC.
     """
 
     workflow_id: str
     run_id: str
     first: int = 0
     passed: list[Passage] = field(default_factory=list[Passage])
+    revisable: int = 0
+    now: str = ""
 
 
 COUNT: Final = ActivityType("count", Passages, type(None))

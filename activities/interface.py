@@ -84,6 +84,7 @@ class Departure:
         events: Those that may reach its goal and have not been looked at yet.
         passed: The steps that it is through with and that are not counted yet, in its order.
         first: How many there were before these.
+        revisable: How many of the last of them may come out otherwise, see `activities.counting.Passages`.
     """
 
     workflow_id: str
@@ -95,6 +96,7 @@ class Departure:
     events: list[Event] | None = None
     passed: list[Passage] | None = None
     first: int = 0
+    revisable: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

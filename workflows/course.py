@@ -246,7 +246,14 @@ class Course(Migrating, Sending):
         if not self.state.passed:
             return
         journey, passed = workflow.info().workflow_id, [*self.state.passed]
-        told = Passages(workflow_id=journey, run_id=self.state.root, first=self.state.told, passed=passed)
+        told = Passages(
+            workflow_id=journey,
+            run_id=self.state.root,
+            first=self.state.told,
+            passed=passed,
+            revisable=self.revisable,
+            now=workflow.now().isoformat(),
+        )
         try:
             await answer_to(COUNT, told, about=str(len(passed)), tries=_TRIES)
         except FailureError as error:  # of a local activity it comes unwrapped
@@ -272,6 +279,7 @@ class Course(Migrating, Sending):
             events=self.uncounted or None,
             passed=self.state.passed or None,
             first=self.state.told,
+            revisable=self.revisable,
         )
         await answer_to(DEPART, departure, about=outcome)
         if not workflow.all_handlers_finished():  # an update that came too late is refused, not left without an answer

@@ -71,6 +71,8 @@ class StepHost:
         self._unnoted: list[tuple[str, str, str]] = []
         self._arrived: list[Event] = []
         self._dealing = False
+        self._settled = 0
+        self._history_length = 0
 
     @property
     def zone(self) -> tzinfo:
@@ -270,6 +272,9 @@ class StepHost:
         self.state.held = None
         self.retrying = False
         name = self.step
+        if not self.revisable:
+            self._history_length = workflow.info().get_current_history_length()
+            self._settled = self.state.told + len(self.state.passed)
         self.state.record(
             StepRecord(
                 id=name,
@@ -283,6 +288,12 @@ class StepHost:
                 way=way,
             )
         )
+
+    @property
+    def revisable(self) -> int:
+        """Number of the steps that were completed in the present workflow task: it may be refused, and done anew."""
+        is_same = workflow.info().get_current_history_length() == self._history_length
+        return max(self.state.told + len(self.state.passed) - self._settled, 0) if is_same else 0
 
     def hold(self, failed: Failed) -> None:
         """Stops at the present step, which failed for good, until a person decides."""

@@ -22,7 +22,7 @@ from sqlalchemy import (
     RowMapping,
     bindparam,
     column,
-    delete,
+    exists,
     func,
     literal_column,
     or_,
@@ -32,7 +32,7 @@ from sqlalchemy import (
 
 from runtime.store.columns import Instant, storable
 from runtime.store.database import Inserting, Queries
-from runtime.store.schema import claims
+from runtime.store.schema import claims, deliveries
 from scenario.policies.caps import Cap, Full, full
 
 _table = claims.c
@@ -70,8 +70,8 @@ class Claims(Queries):
     async def claim(self, wanted: Claim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
         """Take a place for a delivery under all caps that apply to it.
 
-        May be repeated: a delivery that has a place keeps it, whatever the caps say now, and takes no second one. Where
-        no cap applies, the store is not asked.
+        May be repeated: a delivery that has a place keeps it, whatever the caps say now, and takes no second one. One
+        that gave its place back needs a new one. Where no cap applies, the store is not asked.
 
         Args:
             wanted: The delivery's; its `claimed_at` is now.
@@ -107,8 +107,11 @@ class Claims(Queries):
         await self._database.write(_KEEP, {"of_delivery": delivery_id})
 
     async def release(self, delivery_id: str) -> None:
-        """Give a delivery's place back, unless it is kept. Nothing happens where it has none."""
-        await self._database.write(_RELEASE, {"delivery_id": delivery_id})
+        """Give a delivery's place back, unless it is kept. Nothing happens where it has none.
+
+        An attempt may be in flight: the place still counts if the log of attempts comes to say that it arrived.
+        """
+        await self._database.write(_RELEASE, {"of_delivery": delivery_id})
 
     async def claims_of(self, contact_id: str, since: datetime) -> list[Claim]:
         """A contact's places that were taken then or later, the oldest first."""
@@ -120,14 +123,27 @@ def _claim(row: RowMapping) -> Claim:
     return replace(Claim(**row), permanent=bool(row["permanent"]))
 
 
-_of_contact = (_table.contact_id == bindparam("contact_id"), _table.claimed_at >= bindparam("since"))
-_OF_CONTACT = select(claims).where(*_of_contact)
+_ARRIVED = ("delivered", "unknown")
+_counts = or_(
+    _table.released == 0,
+    exists().where(
+        deliveries.c.delivery_id == _table.delivery_id,
+        deliveries.c.outcome.in_([literal_column(f"'{outcome}'") for outcome in _ARRIVED]),
+    ),
+)
+_columns = [_table[field.name] for field in fields(Claim)]
+_of_contact = (_table.contact_id == bindparam("contact_id"), _table.claimed_at >= bindparam("since"), _counts)
+_OF_CONTACT = select(*_columns).where(*_of_contact)
 # Its own may be older than what caps look back to.
 _EARLIER = _OF_CONTACT.union_all(
-    select(claims).where(_table.delivery_id == bindparam("delivery_id"), _table.claimed_at < bindparam("since"))
+    select(*_columns).where(
+        _table.delivery_id == bindparam("delivery_id"), _table.claimed_at < bindparam("since"), _counts
+    )
 )
-_KEEP = update(claims).where(_table.delivery_id == bindparam("of_delivery")).values(permanent=1)
-_RELEASE = delete(claims).where(_table.delivery_id == bindparam("delivery_id"), _table.permanent == 0)
+_KEEP = update(claims).where(_table.delivery_id == bindparam("of_delivery")).values(permanent=1, released=0)
+_RELEASE = (
+    update(claims).where(_table.delivery_id == bindparam("of_delivery"), _table.permanent == 0).values(released=1)
+)
 
 
 @lru_cache(maxsize=256)
@@ -151,12 +167,12 @@ def _take(insert: Inserting, one_writer: bool, counted: tuple[tuple[tuple[str, .
         places = select(func.count()).select_from(earlier).where(*counts).scalar_subquery()
         free.append(places < literal_column(str(at_most), Integer))
     row = select(*given.values(), literal_column("0", Integer)).where(*free)
-    return (
-        insert(claims)
-        .from_select([*given, "permanent"], row)
-        .on_conflict_do_nothing()
-        .returning(literal_column("1", Integer))
-    )
+    adding = insert(claims).from_select([*given, "permanent"], row)
+    return adding.on_conflict_do_update(
+        index_elements=claims.primary_key.columns,
+        set_={"claimed_at": adding.excluded.claimed_at, "released": 0},
+        where=_table.released == 1,
+    ).returning(literal_column("1", Integer))
 
 
 def _earlier(one_writer: bool, contact_id: ColumnElement[str]) -> CTE:
@@ -164,7 +180,11 @@ def _earlier(one_writer: bool, contact_id: ColumnElement[str]) -> CTE:
     columns = (_table.channel, _table.destination, _table.claimed_at)
     earliest = bindparam("earliest", type_=Instant)
     if one_writer:
-        return select(*columns).where(_table.contact_id == contact_id, _table.claimed_at >= earliest).cte("earlier")
+        return (
+            select(*columns)
+            .where(_table.contact_id == contact_id, _table.claimed_at >= earliest, _counts)
+            .cte("earlier")
+        )
     in_turn = func.claims_in_turn(contact_id, earliest).table_valued(*(column(one.name, one.type) for one in columns))
     return select(in_turn).cte("earlier")
 

@@ -9,11 +9,11 @@ looks again. What else may happen in between (a journey ends) could only have tu
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cache
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
     Executable,
@@ -104,7 +104,7 @@ class Entries(Queries):
             earlier = await self._database.read(
                 _EARLIER, {name: row[name] for name in ("workflow_id", "run_id", *_IDENTITY)}
             )
-            ruling = decide(asking, [_entry(found) for found in earlier])
+            ruling = decide(asking, [stored_entry(found) for found in earlier])
             for entry in ruling.lost:
                 await self.depart(entry.workflow_id, entry.run_id, LOST, "a newer run took its place", asking.now)
             is_closed = not isinstance(ruling.answer, LetIn) and await self._database.read(
@@ -121,7 +121,10 @@ class Entries(Queries):
                     return answer
 
     async def depart(self, workflow_id: str, run_id: str, outcome: str, reason: str | None, ended_at: datetime) -> None:
-        """Note that a journey is over. The first to say so is believed; a journey taken for lost may correct that.
+        """Record that a journey has ended. The journey's latest report wins; idempotent.
+
+        It may depart again, with another end: Temporal refuses the workflow task that closes it if an event arrives
+        meanwhile. `LOST`, which others report, is recorded only of a journey that has not departed.
 
         Args:
             workflow_id: The journey.
@@ -131,7 +134,7 @@ class Entries(Queries):
             ended_at: When.
         """
         await self._database.write(
-            _DEPART,
+            _LOSE if outcome == LOST else _DEPART,
             {
                 "of_workflow": workflow_id,
                 "of_run": run_id,
@@ -157,7 +160,7 @@ class Entries(Queries):
         if scenario is not None:
             statement, parameters = _RUNNING_IN, {"contact_id": contact_id, "scenario": scenario}
         # Put in order here: SQLite would take an index that has this order, and look through the whole scenario.
-        found = [_entry(row) for row in await self._database.read(statement, parameters)]
+        found = [stored_entry(row) for row in await self._database.read(statement, parameters)]
         return sorted(found, key=lambda entry: (entry.admitted_at, entry.workflow_id))
 
     async def entry(self, workflow_id: str, run_id: str | None = None) -> StoredEntry | None:
@@ -174,13 +177,13 @@ class Entries(Queries):
         if run_id is not None:
             statement, parameters = _ONE, {"workflow_id": workflow_id, "run_id": run_id}
         rows = await self._database.read(statement, parameters)
-        return _entry(rows[0]) if rows else None
+        return stored_entry(rows[0]) if rows else None
 
     async def entry_after(self, entry: StoredEntry) -> StoredEntry | None:
         """The journey that was admitted next under the same workflow id, or None where none was."""
         place = {"workflow_id": entry.workflow_id, "admitted": entry.admitted_at, "number": entry.ordinal}
         rows = await self._database.read(_NEXT_RUN, place)
-        return _entry(rows[0]) if rows else None
+        return stored_entry(rows[0]) if rows else None
 
     async def entries(
         self,
@@ -226,7 +229,7 @@ class Entries(Queries):
             place = (after.admitted_at, after.ordinal, after.workflow_id, after.run_id)
             statement = statement.where(tuple_(*_ORDER) < place)
         statement = statement.order_by(*(column.desc() for column in _ORDER)).limit(limit)
-        return [_entry(row) for row in await self._database.read(statement)]
+        return [stored_entry(row) for row in await self._database.read(statement)]
 
     async def counts(self) -> dict[tuple[str, int], int]:
         """How many journeys are under way, by scenario and version."""
@@ -261,13 +264,15 @@ class Entries(Queries):
         found: dict[str, StoredEntry] = {}
         for some in _together(workflow_ids):
             rows = await self._database.read(_UNDER_WAY, {"workflow_ids": some})
-            found.update((row["workflow_id"], _entry(row)) for row in rows)
+            found.update((row["workflow_id"], stored_entry(row)) for row in rows)
         return found
 
 
-def _entry(row: RowMapping) -> StoredEntry:
-    """A row of the table."""
-    return replace(StoredEntry(**row), key=row["key"] or None)
+def stored_entry(row: RowMapping) -> StoredEntry:
+    """Return the entry that a row of the table holds."""
+    known: dict[str, Any] = {name: row[name] for name in _FIELDS}
+    known["key"] = known["key"] or None
+    return StoredEntry(**known)
 
 
 def _together(items: Collection[T]) -> Iterator[list[T]]:
@@ -276,6 +281,7 @@ def _together(items: Collection[T]) -> Iterator[list[T]]:
         yield some
 
 
+_FIELDS = tuple(field.name for field in fields(StoredEntry))
 _ORDER = (_table.admitted_at, _table.ordinal, _table.workflow_id, _table.run_id)
 _IDENTITY = ("contact_id", "scenario", "key")
 _END = ("outcome", "reason", "ended_at")
@@ -290,18 +296,19 @@ _newest = (
 _EARLIER = select(entries).where(
     or_(and_(*_this), and_(*_same, or_(_table.ended_at.is_(None), _table.ordinal == _newest)))
 )
+_of_journey = (_table.workflow_id == bindparam("of_workflow"), _table.run_id == bindparam("of_run"))
+_ended: dict[str, Any] = {name: bindparam(name) for name in _END}
+_LOSE = update(entries).where(*_of_journey, _table.ended_at.is_(None)).values(_ended)
 _DEPART = (
     update(entries)
     .where(
-        _table.workflow_id == bindparam("of_workflow"),
-        _table.run_id == bindparam("of_run"),
-        or_(_table.ended_at.is_(None), _table.outcome == LOST),
+        *_of_journey, or_(_table.ended_at.is_(None), _table.outcome == LOST, _table.ended_at <= bindparam("ended_at"))
     )
-    .values({name: bindparam(name) for name in ("outcome", "reason", "ended_at")})
+    .values(_ended)
 )
 _ADOPT = (
     update(entries)
-    .where(_table.workflow_id == bindparam("of_workflow"), _table.run_id == bindparam("of_run"))
+    .where(*_of_journey)
     .values(version=bindparam("now_in"), entered_version=func.coalesce(_table.entered_version, _table.version))
 )
 _RUNNING = select(entries).where(_table.contact_id == bindparam("contact_id"), _table.ended_at.is_(None))

@@ -13,6 +13,7 @@ from sqlalchemy.types import TypeEngine
 
 from runtime.store.admission import StoredEntry
 from runtime.store.database import Queries
+from runtime.store.entries import stored_entry
 from runtime.store.schema import entries
 from scenario.policies.draw import WITHHELD
 
@@ -51,8 +52,7 @@ class Goals(Queries):
     async def open_goals(self, contact_id: str, at: datetime) -> list[StoredEntry]:
         """A contact's journeys that are over, and whose goal would count at that moment; the oldest first."""
         rows = await self._database.read(_OPEN, {"contact_id": contact_id, "at": at})
-        found = [replace(StoredEntry(**row), key=row["key"] or None) for row in rows]
-        return sorted(found, key=lambda entry: (entry.admitted_at, entry.workflow_id))
+        return sorted(map(stored_entry, rows), key=lambda entry: (entry.admitted_at, entry.workflow_id))
 
     async def reach(self, workflow_id: str, run_id: str, at: datetime, value: Decimal | None = None) -> bool:
         """Notes that a journey reached its goal: the first time counts, and none after `goal_until`.

@@ -2,14 +2,16 @@
 
 A journey numbers its passages from 0, in their order, and each report names the number of its first. The column
 ``entries.counted_passages`` holds how many are counted: a passage that is reported again, by a repeated departure or
-after a reset of the journey, is below that number and counts once. Both are written together, and only if the number
-has not changed since it was read.
+after a reset of the journey, is below that number and counts once. The last of them, those of the workflow task that
+reported them, may come out otherwise if Temporal refuses that task: ``entries.revisable_passages`` holds these, and a
+later report replaces them. All is written together, and only if both columns have not changed since they were read.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -60,31 +62,48 @@ class Passed:
 class Passages(Queries):
     """The table of people per step."""
 
-    async def count_passages(self, workflow_id: str, run_id: str, first: int, passed: Sequence[Passage]) -> None:
-        """Count steps that a journey is through with. May be repeated, also at the same time: each counts once.
+    async def count_passages(
+        self,
+        workflow_id: str,
+        run_id: str,
+        first: int,
+        passed: Sequence[Passage],
+        *,
+        revisable: int = 0,
+        reported_at: datetime | None = None,
+    ) -> None:
+        """Count the steps that a journey has completed. Idempotent, also for concurrent reports.
 
         Args:
             workflow_id: The journey; nothing is counted of one that was not admitted.
             run_id: Its first execution run id.
             first: The number of the first of them, among all of the journey's.
-            passed: They, in the journey's order.
+            passed: The steps, in the journey's order.
+            revisable: Number of the last of them that a later report may replace.
+            reported_at: When the journey reported them; the latest report replaces those that are revisable.
         """
         this = {"of_workflow": workflow_id, "of_run": run_id}
-        after, known = first + len(passed), first
-        while known < after:
-            left = passed[max(known - first, 0) :]
-            if await self._count({**this, "known": known, "after": after}, left):
+        told = [_Told(one.version, storable(one.step), storable(one.outcome), _hour(one.at)) for one in passed]
+        report = _Report(reported_at, told[len(told) - revisable :]) if reported_at else None
+        known, before, is_read = first, None, False
+        while True:
+            if change := _change(known, before, first, told, report):
+                after, tally = change
+                given = {**this, "known": known, "after": after}
+                given |= {"was": before and before.dump(), "becomes": report and report.dump()}
+                if await self._count(given, tally):
+                    return
+            elif is_read:
                 return
             rows = await self._database.read(_COUNTED, this)
             if not rows:
                 return
-            known = rows[0]["counted_passages"]
+            known, before, is_read = rows[0]["counted_passages"], _Report.load(rows[0]["revisable_passages"]), True
 
-    async def _count(self, given: dict[str, Any], left: Sequence[Passage]) -> bool:
-        """Count them where the journey's count is still the known one."""
-        tallied = Counter((one.version, storable(one.step), storable(one.outcome), _hour(one.at)) for one in left)
+    async def _count(self, given: dict[str, Any], tally: Mapping[_Told, int]) -> bool:
+        """Write the counts if the journey's are still the known ones."""
         # In one order for all: two who write the same rows then wait for each other, and not both at once.
-        rows = [dict(zip(_KEYS, key, strict=True), total=total) for key, total in sorted(tallied.items())]
+        rows = [dict(zip(_KEYS, key, strict=True), total=total) for key, total in sorted(tally.items()) if total]
         if self._database.one_writer:
             return await self._database.alone(partial(_count_in_turn, self._database.insert, given, rows))
         lists = {f"{name}s": [row[name] for row in rows] for name in (*_KEYS, "total")}
@@ -99,6 +118,53 @@ class Passages(Queries):
         """
         rows = await self._database.read(_PASSED, {"scenario": scenario, "since": _hour(since)})
         return [Passed(**row) for row in rows]
+
+
+class _Told(NamedTuple):
+    """A passage as it is counted."""
+
+    version: int
+    step: str
+    outcome: str
+    hour: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """The end of a report, which a later one may replace."""
+
+    at: datetime
+    told: Sequence[_Told]
+
+    def dump(self) -> str:
+        told = [(*one[:3], one.hour.isoformat()) for one in self.told]
+        return json.dumps([self.at.isoformat(), told], ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def load(cls, text: str | None) -> _Report | None:
+        if text is None:
+            return None
+        at, told = json.loads(text)
+        passed = [_Told(version, step, outcome, datetime.fromisoformat(hour)) for version, step, outcome, hour in told]
+        return cls(datetime.fromisoformat(at), passed)
+
+
+def _change(
+    known: int, before: _Report | None, first: int, told: Sequence[_Told], report: _Report | None
+) -> tuple[int, Counter[_Told]] | None:
+    """Return how many are counted after a report, and what it adds to which counts; None if it changes nothing."""
+    after = first + len(told)
+    tally = Counter(told[max(known - first, 0) :])
+    if before and report:
+        if before.at > report.at:
+            return None
+        settled = known - len(before.told)
+        if first <= known and settled <= after:  # else a reset has put it behind
+            tally = Counter(told[max(settled - first, 0) :])
+            tally.subtract(before.told[max(first - settled, 0) :])
+            is_same = after == known and not any(tally.values())
+            return None if is_same else (after, tally)
+    return None if after <= known else (after, tally)
 
 
 def _hour(at: datetime) -> datetime:
@@ -118,18 +184,23 @@ def _count_in_turn(
 _table = passages.c
 _KEYS: Final = ("version", "step", "outcome", "hour")
 _this = (entries.c.workflow_id == bindparam("of_workflow"), entries.c.run_id == bindparam("of_run"))
-_COUNTED = select(entries.c.counted_passages).where(*_this)
+_COUNTED = select(entries.c.counted_passages, entries.c.revisable_passages).where(*_this)
 _TELL = (
     update(entries)
-    .where(*_this, entries.c.counted_passages == bindparam("known"))
-    .values(counted_passages=bindparam("after"))
+    .where(
+        *_this,
+        entries.c.counted_passages == bindparam("known"),
+        entries.c.revisable_passages.is_not_distinct_from(bindparam("was")),
+    )
+    .values(counted_passages=bindparam("after"), revisable_passages=bindparam("becomes"))
     .returning(entries.c.scenario)
 )
 # One statement, so that nobody waits for another's round trip while rows are locked that many write.
 _COUNT = text("""
 WITH told AS (
-    UPDATE entries SET counted_passages = :after
+    UPDATE entries SET counted_passages = :after, revisable_passages = :becomes
     WHERE workflow_id = :of_workflow AND run_id = :of_run AND counted_passages = :known
+    AND revisable_passages IS NOT DISTINCT FROM :was
     RETURNING scenario
 )
 INSERT INTO passages (scenario, version, step, outcome, hour, total)
@@ -141,12 +212,13 @@ FROM told, unnest(
 ORDER BY one.version, one.step, one.outcome, one.hour
 ON CONFLICT (scenario, version, hour, step, outcome) DO UPDATE SET total = passages.total + excluded.total
 RETURNING total
-""").bindparams(bindparam("of_workflow", type_=Words), bindparam("of_run", type_=Words))
+""").bindparams(*(bindparam(name, type_=Words) for name in ("of_workflow", "of_run", "was", "becomes")))
 _lately = func.sum(case((_table.hour >= bindparam("since", type_=Instant), _table.total), else_=0))
 _PASSED = (
     select(_table.version, _table.step, _table.outcome, func.sum(_table.total).label("total"), _lately.label("lately"))
     .where(_table.scenario == bindparam("scenario"))
     .group_by(_table.version, _table.step, _table.outcome)
+    .having(func.sum(_table.total) > 0)
     .order_by(_table.version, _table.step, _table.outcome)
 )
 

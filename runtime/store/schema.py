@@ -79,6 +79,8 @@ entries = Table(
     Column("goal_value", Words, nullable=True),
     # How many of its passages are counted in `passages`: told again, none counts twice.
     Column("counted_passages", Integer, nullable=False, server_default="0"),
+    # Those of them that the journey may still report otherwise, and when it reported them, as JSON.
+    Column("revisable_passages", Words, nullable=True),
     PrimaryKeyConstraint("workflow_id", "run_id"),
     # The contact first, so that the same index answers "which journeys of this contact are under way?".
     UniqueConstraint("contact_id", "scenario", "key", "ordinal"),
@@ -168,6 +170,8 @@ claims = Table(
     Column("claimed_at", Instant, nullable=False),
     # 1 where something may have arrived: then nobody gives it back.
     Column("permanent", Integer, nullable=False),
+    # 1 where it was given back: it counts all the same if the log of attempts says that the message arrived.
+    Column("released", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("delivery_id"),
     Index(None, "contact_id", "claimed_at"),
     Index(None, "claimed_at"),

@@ -26,7 +26,10 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(contact, 289581132141));
     RETURN QUERY
         SELECT c.channel, c.destination, c.claimed_at FROM claims c
-        WHERE c.contact_id = contact AND c.claimed_at >= earliest;
+        WHERE c.contact_id = contact AND c.claimed_at >= earliest
+        AND (c.released = 0 OR EXISTS (
+            SELECT 1 FROM deliveries d WHERE d.delivery_id = c.delivery_id AND d.outcome IN ('delivered', 'unknown')
+        ));
 END
 $$
 """
@@ -75,6 +78,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("reached_at", _INSTANT, nullable=True),
         sa.Column("goal_value", sa.Text, nullable=True),
         sa.Column("counted_passages", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("revisable_passages", sa.Text, nullable=True),
         sa.PrimaryKeyConstraint("workflow_id", "run_id", name="pk_entries"),
         sa.UniqueConstraint(
             "contact_id", "scenario", "key", "ordinal", name="uq_entries_contact_id_scenario_key_ordinal"
@@ -144,6 +148,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("scenario", sa.Text, nullable=False),
         sa.Column("claimed_at", _INSTANT, nullable=False),
         sa.Column("permanent", sa.Integer, nullable=False),
+        sa.Column("released", sa.Integer, nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("delivery_id", name="pk_claims"),
     )
     _index(op, "ix_claims_claimed_at", "claims", ["claimed_at"])

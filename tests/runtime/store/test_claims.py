@@ -24,6 +24,7 @@ from runtime.store import Claim, Store, StoreFault
 from runtime.store.claims import Claims
 from scenario.policies.caps import Cap, Full, full
 from tests.runtime.store.conftest import Server
+from tests.runtime.store.test_deliveries import DELIVERED, FAILED
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 3, 10, 0, 0, 123456, tzinfo=UTC)
@@ -85,8 +86,34 @@ async def test_a_place_is_given_back_unless_something_may_have_arrived(store: St
     await store.release("msg_2")
     assert await store.claims_of("7", NOW) == [claim("msg_2", permanent=True)]
     assert await store.claim(claim("msg_1"), caps, UTC) is not None
-    await store.keep("msg_1")  # has none
+    await store.keep("msg_3")  # has none
     assert await ids(store) == ["msg_2"]
+    await store.keep("msg_1")  # it was in flight
+    assert await ids(store) == ["msg_1", "msg_2"]
+
+
+async def test_a_place_given_back_counts_once_the_log_says_that_the_message_arrived(store: Store) -> None:
+    """The contact left, or an operator skipped the step, while an attempt was in flight."""
+    caps = [cap(1, "7d")]
+    await store.claim(claim("msg_1"), caps, UTC)
+    await store.release("msg_1")
+    await store.record([FAILED])
+    assert await ids(store) == []
+    await store.record([DELIVERED])
+    assert await ids(store) == ["msg_1"]
+    assert await store.claim(claim("msg_2", claimed_at=NOW + HOUR), caps, UTC) is not None
+
+
+async def test_a_delivery_that_gave_its_place_back_needs_a_new_one(store: Store) -> None:
+    """Its journey goes on: the workflow task in which the contact left was refused."""
+    caps = [cap(1, "7d")]
+    await store.claim(claim("msg_1"), caps, UTC)
+    await store.release("msg_1")
+    assert await store.claim(claim("msg_1", claimed_at=NOW + HOUR), caps, UTC) is None
+    assert await store.claims_of("7", NOW) == [claim("msg_1", claimed_at=NOW + HOUR)]
+    await store.release("msg_1")
+    assert await store.claim(claim("msg_2", claimed_at=NOW + 2 * HOUR), caps, UTC) is None
+    assert await store.claim(claim("msg_1", claimed_at=NOW + 3 * HOUR), caps, UTC) is not None
 
 
 async def test_where_no_cap_applies_the_store_is_not_asked() -> None:

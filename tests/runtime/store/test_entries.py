@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runtime.store import AdmissionRequest, AlreadyIn, LetIn, Store, StoredEntry
-from runtime.store.entries import TOGETHER
+from runtime.store.entries import LOST, TOGETHER
 
 NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -145,13 +145,16 @@ async def test_of_many_that_ask_at_once_one_comes_in(store: Store, another: Stor
     assert len(await store.running("7")) == 1
 
 
-async def test_the_first_to_say_that_a_journey_is_over_is_believed(store: Store) -> None:
+async def test_a_journeys_latest_departure_is_believed(store: Store) -> None:
+    """Temporal refused the workflow task of the first; its local activity may even end after the second's."""
     await store.admit(asking())
-    await store.depart("welcome/7", "run-1", "exited", "order.returned", NOW + HOUR)
-    await store.depart("welcome/7", "run-1", "finished", None, NOW + 2 * HOUR)
+    await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
+    await store.depart("welcome/7", "run-1", "exited", "order.returned", NOW + 2 * HOUR)
+    await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
+    await store.depart("welcome/7", "run-1", LOST, "its workflow is gone", NOW + 3 * HOUR)
     entry = await store.entry("welcome/7")
     assert entry is not None
-    assert (entry.outcome, entry.reason, entry.ended_at) == ("exited", "order.returned", NOW + HOUR)
+    assert (entry.outcome, entry.reason, entry.ended_at) == ("exited", "order.returned", NOW + 2 * HOUR)
 
 
 async def test_a_journey_taken_for_lost_may_still_say_how_it_ended(store: Store) -> None:

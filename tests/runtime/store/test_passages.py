@@ -74,6 +74,31 @@ async def test_what_an_older_worker_did_not_tell_is_left_out(store: Store) -> No
     assert await counted(store, journey) == 6
 
 
+async def test_a_later_report_replaces_what_the_workflow_task_of_an_earlier_one_added(store: Store) -> None:
+    """Temporal refused that task: an event had arrived meanwhile, and the steps came out otherwise."""
+    journey = await admitted(store)
+    left = Passage(3, "hook", "left", NOW)
+
+    async def report(minute: int, *steps: Passage, first: int = 0, revisable: int = 1) -> dict[tuple[str, str], int]:
+        at = NOW + timedelta(minutes=minute)
+        await store.count_passages(journey, "r", first, steps, revisable=revisable, reported_at=at)
+        return {(one.step, one.outcome): one.total for one in await store.passed("a", NOW)}
+
+    mail, hook, sms = passages("mail", "hook", "sms")
+    first = await report(1, mail, left)
+    assert first == {("mail", "delivered"): 1, ("hook", "left"): 1}
+    assert await report(1, mail, left) == first
+    second = await report(2, mail, hook, sms, revisable=2)
+    assert second == {("mail", "delivered"): 1, ("hook", "delivered"): 1, ("sms", "delivered"): 1}
+    assert await report(1, mail, left) == second, "the first report, late"
+    assert await report(3, mail, left) == first
+    assert await counted(store, journey) == 2
+    # A next run begins behind them: they are settled.
+    third = await report(4, sms, first=2)
+    assert third == {**first, ("sms", "delivered"): 1}
+    assert await report(5, first=2, revisable=0) == first
+
+
 async def test_of_who_was_not_admitted_and_of_nothing_nothing_counts(store: Store) -> None:
     await store.count_passages("nobody", "r", 0, passages("mail"))
     journey = await admitted(store)
