@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Generator, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import time_machine
@@ -148,4 +149,26 @@ def _copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("runtime.store.store.upgrade", copied)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_workers() -> Iterator[None]:
+    """Give workflow code a minute, not two seconds, before the SDK fails its task as deadlocked.
+
+    On a busy machine its thread may have to wait that long for a processor.
+    """
+    if "temporalio.worker" not in sys.modules:  # no test here runs one
+        yield
+        return
+    from temporalio.worker._workflow import _WorkflowWorker  # pyright: ignore[reportPrivateUsage]
+
+    made = _WorkflowWorker.__init__
+
+    def make(self: _WorkflowWorker, **given: Any) -> None:
+        made(self, **given)
+        self._deadlock_timeout_seconds = 60  # pyright: ignore[reportPrivateUsage]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_WorkflowWorker, "__init__", make)
         yield

@@ -45,7 +45,7 @@ def test_it_gets_what_is_missing_and_goes_on_without(
         env={**os.environ, "PATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert ran.returncode == 0, ran.stderr
     log = tmp_path / "asked"

@@ -47,10 +47,11 @@ class ManyWebhooks:
                     contact="1",
                     now="2026-01-01T00:00:00Z",
                     attempts=ATTEMPTS,
+                    timeout=60.0,
                 ),
                 result_type=Sent,
                 task_queue=queue,
-                start_to_close_timeout=timedelta(seconds=20),
+                start_to_close_timeout=timedelta(seconds=100),
                 retry_policy=RetryPolicy(initial_interval=timedelta(seconds=0.3), backoff_coefficient=1.5),
                 priority=Priority(fairness_key=destination),
             )

@@ -158,7 +158,7 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
         async def send(way: httpx.AsyncClient) -> httpx.Response:
             return await way.post("/v1/entries/batch", content=batch, headers=headers)
 
-        async with api.http(await address(process)) as other, asyncio.timeout(120):
+        async with api.http(await address(process)) as other, asyncio.timeout(240):
             await other.get("/v1/openapi.json")
             page = (await other.get(f"http://127.0.0.1:{metrics}/metrics")).text
             assert 'http_server_request_duration_seconds_count{http_request_method="GET"' in page
@@ -177,7 +177,7 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
         )
         again = (await send(http)).json()
         assert (again["accepted"], {one["status"] for one in again["results"]}) == (MANY, {202})
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(240):
             while (
                 len(await api.column("SELECT 1 FROM entries WHERE scenario = 'short' AND ended_at IS NOT NULL")) < MANY
             ):
@@ -206,7 +206,7 @@ async def address(process: asyncio.subprocess.Process) -> str:
     """Where a gateway listens, as soon as it does."""
     assert process.stderr is not None
     said = b""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(240):
         while not (found := re.search(rb"listening on port (\d+)", said)):
             said += await process.stderr.readline()
             assert process.returncode is None, said.decode()

@@ -22,6 +22,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.interface import DEPART, Departure
 from runtime.local.devserver import DevServer
 from tests.e2e.conftest import Gate, Stand, Stands, environment, outcomes, publish
+from tests.updates import until_admitted
 from workflows.journey import Journey
 
 pytestmark = pytest.mark.encrypted
@@ -125,7 +126,7 @@ class Case:
 
     async def progress(self, *wanted: str) -> dict[str, Any]:
         """Its own account, once it is in one of these states."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     found: dict[str, Any] = await self.handle.query("progress", rpc_timeout=timedelta(seconds=3))
@@ -249,7 +250,7 @@ async def test_a_journey_that_is_reset_sends_again_under_the_same_id_and_with_th
         assert [await case.stumbled() for case in cases] == [[], [], []]
         assert len(gate.calls) == 5  # the one that was reset to behind its sending did not send
         assert {(call.delivery, call.body) for call in gate.calls} == sent
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len((await standing.client.show(over.handle.id)).attempts) < 2:
                 await asyncio.sleep(0.05)
 
@@ -291,18 +292,22 @@ async def test_a_new_run_obeys_from_its_first_moment(
         monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggests)
         for case in cases:
             await case.handle.signal("event", {"name": "whatever"})
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while (await case.handle.describe()).task_queue != "later":
                     await asyncio.sleep(0.05)
         monkeypatch.undo()
         given = [
             asyncio.create_task(
-                temporal("workflow", "update", "execute", *case.at, "--name", update, "-i", WHO, "-o", "json")
+                temporal(
+                    *("workflow", "update", "execute", *case.at, "--name", update, "--update-id", update),
+                    *("-i", WHO, "-o", "json"),
+                )
             )
             for case, update in zip(cases, updates, strict=True)
         ]
-        await asyncio.sleep(1)  # nothing tells when the server has them
         client = standing.client.temporal
+        for case, update in zip(cases, updates, strict=True):
+            await until_admitted(client, case.handle.id, update)
         async with Worker(
             client,
             task_queue="later",

@@ -48,11 +48,11 @@ class Dev:
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(100)
 
     def says(self, *words: str) -> str:
         """The next line that holds these words, once it is there."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 200
         while time.monotonic() < end:
             lines = self._out.read_text("utf-8").splitlines(keepends=True)
             for number, line in enumerate(lines[self._seen :], self._seen + 1):

@@ -550,7 +550,7 @@ async def test_a_journey_goes_on_in_another_version(stage: Stage, client: Scenar
         await client.migrate(entered.id, step="hook", **who)
     progress = await client.migrate(entered.id, version=2, waits="keep", **who)
     assert progress["moves_to"] == "waits@2"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (told := as_json.journey(await client.show(entered.id)))["scenario"] != "waits@2":
             await asyncio.sleep(0.05)
     assert told["operations"][0]["details"] == {"from": "waits@1", "version": "waits@2"}

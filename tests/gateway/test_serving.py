@@ -215,7 +215,7 @@ async def test_it_is_ready_while_it_can_use_temporal_and_the_store(
     task = asyncio.create_task(serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True)))
     port = await ready_port(task, caplog)
     assert "lacks the search attributes" in caplog.text
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, asyncio.timeout(20):
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, asyncio.timeout(60):
 
         async def until(expected: dict[str, bool]) -> None:
             while (answer := await client.get("/readyz")).json()["checks"] != expected:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from tests.sandbox import sandbox
 from tests.servers import time_skipping_server
+from tests.updates import until_admitted
 from workflows.enter import Enter
 from workflows.journey import Journey
 from workflows.unknown_workflow import UnknownWorkflow
@@ -227,10 +229,19 @@ class Stage:
         """Starts a journey and gives its result."""
         return await self.result(await self.start(scenario, trigger, **more))
 
-    async def operate(self, handle: WorkflowHandle[Any, Any], update: str, argument: Any) -> dict[str, Any]:
+    async def operate(
+        self, handle: WorkflowHandle[Any, Any], update: str, argument: Any, identifier: str | None = None
+    ) -> dict[str, Any]:
         """Sends a journey an update; gives the journey's answer."""
         execute = cast("Callable[..., Awaitable[dict[str, Any]]]", handle.execute_update)  # pyright: ignore[reportUnknownMemberType]
-        return await execute(update, argument)
+        return await execute(update, argument, id=identifier)
+
+    async def begin(self, handle: WorkflowHandle[Any, Any], update: str, argument: Any) -> asyncio.Task[dict[str, Any]]:
+        """Send a journey an update while it has no worker; return the answer to come once the server has the update."""
+        identifier = uuid.uuid4().hex
+        answer = asyncio.create_task(self.operate(handle, update, argument, identifier))
+        await until_admitted(self.client, handle.id, identifier)
+        return answer
 
     async def result(self, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
         """Waits for a journey's result.

@@ -176,7 +176,7 @@ async def test_an_entry_that_another_worker_can_decrypt_waits_for_it(stage: Stag
     sealed = Payload(metadata={"encoding": b"binary/encrypted", "encryption-key-id": b"0" * 32}, data=b"what")
     handle = await stage.client.start_workflow("Journey", RawValue(sealed), id="x", task_queue="journeys")
     failed: list[HistoryEvent] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not failed:
             await asyncio.sleep(0.05)
             events = (await handle.fetch_history()).events

@@ -36,11 +36,7 @@ Journey = WorkflowHandle[Any, dict[str, Any]]
 
 async def operated(stage: Stage, journey: Journey, *updates: str, **more: Any) -> list[asyncio.Task[dict[str, Any]]]:
     """Send updates, one after the other, that nobody answers yet."""
-    sent: list[asyncio.Task[dict[str, Any]]] = []
-    for update in updates:
-        sent.append(asyncio.create_task(stage.operate(journey, update, WHO | more)))
-        await asyncio.sleep(0.2)  # no event tells that the server has it
-    return sent
+    return [await stage.begin(journey, update, WHO | more) for update in updates]
 
 
 async def refusal(answer: asyncio.Task[dict[str, Any]]) -> str:
@@ -126,8 +122,7 @@ async def test_an_operation_on_an_entry_that_is_refused_is_refused(deserted: Sta
 async def test_an_operation_without_operator_is_refused_before_admission_too(deserted: Stage) -> None:
     await deserted.publish(LATE)
     journey = await deserted.start("late")
-    left = asyncio.create_task(deserted.operate(journey, "leave", {"reason": "incident 42"}))
-    await asyncio.sleep(0.2)
+    left = await deserted.begin(journey, "leave", {"reason": "incident 42"})
     async with deserted.working():
         assert "'operator' is missing" in await refusal(left)
         await deserted.until(journey, "waiting")

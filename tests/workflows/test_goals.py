@@ -205,7 +205,7 @@ async def test_a_store_that_does_not_answer_keeps_no_journey_and_its_departure_c
             task_timeout=timedelta(seconds=2),  # signals come to a journey that waits for a local activity as late
         )
         await handle.signal("event", placed(49))
-        await asyncio.wait_for(slow.asked.wait(), 30)
+        await asyncio.wait_for(slow.asked.wait(), 60)
         await handle.signal("event", {"name": "go"})
         assert (await handle.result())["outcome"] == "finished"
     assert (await entry(stage)).goal_value == "49"

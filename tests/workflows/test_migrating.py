@@ -122,7 +122,7 @@ async def test_what_was_done_is_on_record_and_those_who_look_find_the_version(st
     assert await refusal(stage, handle) == "moving@2: there is no step 'wait-2' any more: map it, to rest say"
     progress = await migrate(stage, handle, map={"wait-2": "rest"}, version=2)
     assert progress["moves_to"] == "moving@2"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (progress := await handle.query("progress"))["state"] != "waiting" or progress["moves_to"]:
             await asyncio.sleep(0.02)
     assert (progress["scenario"], progress["at"]) == ("moving@2", "rest")
@@ -248,7 +248,7 @@ async def test_a_held_step_stays_held_until_it_is_tried_again_as_the_new_version
     why = await refusal(stage, handle)
     assert why == "moving@2: there is no step 'hook' any more: map it, to hook2 say"
     await migrate(stage, handle, map={"hook": "hook2"})
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (progress := await handle.query("progress"))["moves_to"]:
             await asyncio.sleep(0.02)
     assert (progress["state"], progress["at"], progress["waiting"]["step"]) == ("held", "hook2", "hook2")
@@ -286,7 +286,7 @@ async def test_a_paused_journey_stays_paused_and_goes_on_in_the_new_version(stag
     await stage.until(handle, "paused")
     await stage.publish(scenario("{wait: 1d}", A, C))
     await migrate(stage, handle)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (progress := await handle.query("progress"))["moves_to"]:
             await asyncio.sleep(0.02)
     assert (progress["state"], progress["at"], progress["scenario"]) == ("paused", "a", "moving@2")
@@ -341,7 +341,7 @@ async def test_what_was_mapped_once_is_known_when_it_goes_on_in_a_third_version(
     await stage.publish(scenario("{sms: first, text: hi}", "{wait: 2d}", B))
     await migrate(stage, handle, map={"a": "first"})
     await stage.publish(scenario("{wait: 1d, id: early}", "{sms: first, text: hi}", B))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await handle.query("progress"))["moves_to"]:
             await asyncio.sleep(0.02)
     why = await refusal(stage, handle, map={"wait-2": "early"})
@@ -357,7 +357,7 @@ async def test_a_journey_goes_back_to_the_version_before(stage: Stage) -> None:
     handle = await begin(stage, A, "{wait: 2d}", B)
     await stage.publish(scenario(A, "{wait: 2d}", C))
     await migrate(stage, handle)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await handle.query("progress"))["moves_to"]:
             await asyncio.sleep(0.02)
     await migrate(stage, handle, version=1)

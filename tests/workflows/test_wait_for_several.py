@@ -110,7 +110,7 @@ async def test_of_events_that_come_together_each_is_looked_at(stage: Stage) -> N
         began = await stage.now()
         # The second comes while it is asked whether the first is the one.
         await asyncio.gather(*(handle.signal("event", event("a.b", n=number)) for number in (1, 1, 1, 2)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await stage.attempted("after")
         attempt = stage.channels.attempts[-1]
         assert (attempt.delivery.step, attempt.delivery.data["event"]["n"]) == ("after", 2)

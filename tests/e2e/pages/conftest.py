@@ -19,7 +19,7 @@ from gateway.local.stack import LocalStack, local
 from tests.e2e.conftest import KEYS, ROOT, is_encrypted
 
 AXE: Final = ROOT / "tests" / "node" / "node_modules" / "axe-core" / "axe.min.js"
-PATIENCE: Final = 15_000.0
+PATIENCE: Final = 60_000.0
 """Milliseconds that a browser waits for what is expected of a page."""
 HELD: Final = ("held-look", "held-keys", "held-forms", "held-script")
 """Scenarios whose journeys are held: one for each test that ends that."""

@@ -91,6 +91,7 @@ class Outside:
 
     texts: list[int] = field(default_factory=list[int])
     requests: list[int] = field(default_factory=list[int])
+    written: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     async def send_text(self, message: Any) -> Receipt:
         del message
@@ -110,15 +111,14 @@ class Outside:
         return None
 
 
-class Writing(list[asyncio.Task[None]]):
+class Writing:
     """The log of attempts, in the store."""
 
-    def __init__(self, store: Store) -> None:
-        super().__init__()
-        self._store = store
+    def __init__(self, store: Store, written: list[asyncio.Task[None]]) -> None:
+        self._store, self._written = store, written
 
     def put(self, attempt: Attempt) -> None:
-        self.append(asyncio.ensure_future(self._store.record([attempt])))
+        self._written.append(asyncio.ensure_future(self._store.record([attempt])))
 
 
 @pytest.fixture
@@ -132,7 +132,8 @@ async def outside(
         path = tmp_path / f"{name}.yaml"
         path.write_text(f"scenario: {name}\ntrigger: order\n{text}", encoding="utf-8")
         await publish(path, store)
-    outside, content, log = Outside(), Content(store), Writing(store)
+    outside, content = Outside(), Content(store)
+    log = Writing(store, outside.written)
     policies = examine(POLICIES, "policies.yaml").policies
     assert policies is not None
     gate, admissions = PolicyGate(content, store, lambda: policies, None), AdmissionActivities(content, store, "UTC")
@@ -154,7 +155,7 @@ async def outside(
         for worker in (journeys, *senders):
             await stack.enter_async_context(worker)
         yield outside
-        await asyncio.gather(*log)
+        await asyncio.gather(*outside.written)
 
 
 async def start(environment: WorkflowEnvironment, scenario: str) -> WorkflowHandle[Any, Any]:
@@ -165,7 +166,7 @@ async def start(environment: WorkflowEnvironment, scenario: str) -> WorkflowHand
 
 async def until(environment: WorkflowEnvironment, handle: WorkflowHandle[Any, Any], state: str) -> None:
     """Waits (in real time) until a journey is in a state."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         with environment.auto_time_skipping_disabled():
             while (await handle.query("progress"))["state"] != state:
                 await asyncio.sleep(0.05)
@@ -181,7 +182,7 @@ async def test_what_a_contact_got_and_why_is_told_as_it_happened(
     told: list[str] = []
 
     async def tell(step: str | None = None, *, whole: bool = False) -> None:
-        await asyncio.sleep(0.2)  # the log writes behind
+        await asyncio.gather(*outside.written)
         found = await client.why("7", step=step)
         shown = "\n".join(line.plain for line in lines(found, 80))
         told.append(f"### {step or 'all'}\n\n{shown if whole else found.answer}\n")

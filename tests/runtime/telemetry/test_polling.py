@@ -321,7 +321,7 @@ async def test_what_a_server_does_not_know_makes_the_rest_no_older(poller: Calla
 
 async def test_gauges_are_there_while_it_is_told_and_gone_with_the_worker(store: Store):
     async with telling(cast("Client", Server()), store, QUEUES) as one:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while metrics.PROBLEMS not in one.figures:
                 await asyncio.sleep(0.01)
         assert now(metrics.BACKLOG) == {("journeys",): (7, 7), ("webhooks",): (7, 7)}
