@@ -17,6 +17,7 @@ from activities.content import Content
 from activities.goal import count
 from gateway import events
 from gateway.errors import BadInput, UnknownJourney
+from gateway.journeys.identifier import check_identifier
 from gateway.journeys.pending_activities import describe
 from gateway.unadmitted import UnadmittedSearch
 from runtime.encryption.codec import contact_of
@@ -133,6 +134,7 @@ class Telling:
         entry = await self.store.entry(journey)
         if entry is not None and entry.ended_at is None and await self._reach(entry, "event", message):
             return Heard(told=1)
+        check_identifier(journey)
         described = await describe(self.temporal, journey)
         if described is not None and _is_new(described.workflow_execution_info, entry):
             started = described.workflow_execution_info.start_time.ToDatetime(UTC)

@@ -20,6 +20,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import JOURNEYS
+from gateway.errors import UnknownJourney
+from gateway.journeys.identifier import check_identifier
 from gateway.journeys.listing import UNDER_WAY, quoted
 from runtime.search_attributes import CONTACT_ID
 from runtime.store import AcceptedEntry
@@ -60,7 +62,11 @@ class UnadmittedSearch:
         Raises:
             RPCError: The server cannot be searched.
         """
-        if not await self._is_behind() or "\0" in contact:
+        try:
+            check_identifier(contact)
+        except UnknownJourney:  # no workflow has it in its id
+            return []
+        if not await self._is_behind():
             return []
         self._wanted.add(contact)
         if self._next is None:

@@ -103,7 +103,7 @@ async def test_an_event_for_a_pending_journey_is_kept(deserted: Stage, client: S
     await deserted.publish(LATE)
     entered = await client.enter(entry(), settle=0)
     assert await client.event_for(entered.id, *returned()) == Heard(pending=1)
-    for nobody in ("late/7/B2", "late", "operation/7"):
+    for nobody in ("late/7/B2", "late", "operation/7", "late/7\n", "x" * 1001):
         with pytest.raises(UnknownJourney):
             await client.event_for(nobody, *returned())
     async with deserted.working():

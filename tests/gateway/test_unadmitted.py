@@ -90,6 +90,13 @@ async def test_it_asks_for_all_contacts_at_once_and_looks_for_waiting_tasks_once
     assert temporal.looks == 1
 
 
+async def test_it_searches_for_no_id_that_a_workflow_cannot_have() -> None:
+    temporal = Temporal(1)
+    for contact in ("", "a\0b", "x" * 1001):
+        assert await searching(temporal).of(contact) == []
+    assert (temporal.looks, temporal.queries) == (0, [])
+
+
 async def test_searches_keep_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unadmitted, "APART", 0.2)
     temporal, clock = Temporal(1), asyncio.get_running_loop()
