@@ -16,6 +16,7 @@ from temporalio.client import Client, WorkflowExecution
 
 from gateway.errors import NotAnswered
 from gateway.journeys.listing import ListedJourney, listed, query_of, states, with_hold
+from gateway.journeys.pending_activities import describe
 from gateway.journeys.view import pause_in, progress_of
 from runtime.search_attributes import (
     CONTACT_ID,
@@ -240,6 +241,8 @@ async def running_by_page(
 ) -> AsyncIterator[list[ListedJourney]]:
     """Journeys under way that are paused, or that are not. The store knows them at once, search their state.
 
+    A contact's entries that no worker has admitted yet come first: an operation waits for their admission.
+
     Args:
         temporal: Whose search is asked.
         store: Knows who is in.
@@ -257,14 +260,42 @@ async def running_by_page(
         async with turns:
             return await _is_paused(temporal, item.id) is paused
 
+    pending = list[ListedJourney]()
+    if which.contact is not None and not paused and which == Which(scenario=which.scenario, contact=which.contact):
+        pending = await _pending(temporal, store, which.contact, which.scenario)
+        yield pending
+    # An entry that is admitted in between is among both.
+    yielded = {item.id for item in pending}
     entered = under_way(store, which) if which.operation is None else _accepted(store, which.operation, which.scenario)
     async for entries in entered:
         seen = await states(temporal, [entry.workflow_id for entry in entries])
         # One that search does not know was terminated, and could not tell the store.
         known = [entry for entry in entries if which.operation is not None or entry.workflow_id in seen]
-        items = [listed(entry, seen) for entry in known]
+        items = [listed(entry, seen) for entry in known if entry.workflow_id not in yielded]
         fitting = await asyncio.gather(*(fits(item) for item in items))
         yield [item for item, wanted in zip(items, fitting, strict=True) if wanted]
+
+
+async def _pending(temporal: Client, store: Store, contact: str, scenario: str | None) -> list[ListedJourney]:
+    """Return a contact's entries that were accepted and are yet to be admitted or refused."""
+    entries = [one for one in await store.pending_entries(contact) if scenario in (None, one.scenario)]
+    found = await asyncio.gather(*(describe(temporal, one.workflow_id, one.run_id) for one in entries))
+    return [
+        ListedJourney(
+            id=one.workflow_id,
+            run_id=one.run_id,
+            scenario=one.scenario,
+            contact=contact,
+            key=None,
+            state="entering",
+            step=None,
+            reason=None,
+            entered_at=None,
+            ended_at=None,
+        )
+        for one, described in zip(entries, found, strict=True)
+        if described is not None and not described.workflow_execution_info.HasField("close_time")
+    ]
 
 
 async def _accepted(store: Store, operation: str, scenario: str | None) -> AsyncIterator[list[StoredEntry]]:

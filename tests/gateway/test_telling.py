@@ -11,7 +11,7 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import JOURNEYS
-from gateway.client import Heard, ScenarioClient
+from gateway.client import Heard, ScenarioClient, Which, targets
 from gateway.errors import NotAnswered, UnderWay, UnknownJourney
 from gateway.operations import one
 from runtime.store import AcceptedEntry
@@ -232,3 +232,42 @@ async def test_an_operation_on_a_pending_journey_is_pending_and_may_be_repeated(
             await client.leave(entered.id, **WHO)
         assert (await entered.result())["outcome"] == "exited"
     assert deserted.channels.attempts == []
+
+
+async def test_an_operation_on_a_contacts_journeys_goes_to_pending_ones(
+    deserted: Stage, client: ScenarioClient
+) -> None:
+    await deserted.publish(LATE)
+    entered = await client.enter(entry(), settle=0)
+    await client.enter(entry("8"), settle=0)
+    refused = await client.enter(entry("7", "B2"), settle=0)
+    await refused.handle.terminate("as if it had been refused")
+    found = await client.select("leave", Which(contact="7"), everybody=True)
+    assert [(one.id, one.state) for one in found] == [(entered.id, "entering")]
+    assert [one.id for one in await client.select("pause", Which(contact="7", scenario="late"))] == [entered.id]
+    for others in (Which(contact="7", scenario="others"), Which(contact="7", version=1, scenario="late"), Which()):
+        assert await client.select("pause", others) == []
+    assert await client.select("resume", Which(contact="7")) == []
+    leaving = asyncio.create_task(client.batch("leave", operator="ann", reason="incident 42").run(targets(found)))
+    async with deserted.working():
+        assert (await leaving).accepted == [entered.id]
+        assert (await entered.result())["reason"] == "left by ann: incident 42"
+
+
+async def test_an_operation_names_an_entry_once_that_is_admitted_while_it_looks(
+    deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await deserted.publish(LATE)
+    entered = await client.enter(entry(), settle=0)
+    before = await client.store.pending_entries("7")
+    assert [one.workflow_id for one in before] == [entered.id]
+
+    async def pending(contact: str) -> list[AcceptedEntry]:
+        del contact
+        return before
+
+    async with deserted.working():
+        await deserted.until(entered.handle, "waiting")
+        monkeypatch.setattr(client.store, "pending_entries", pending)
+        assert [one.id for one in await client.select("pause", Which(contact="7"))] == [entered.id]
+        await client.leave(entered.id, **WHO)
