@@ -22,6 +22,7 @@ from gateway.cli import (
     preview,
     prune,
     receiver,
+    reconcile,
     results,
     retune,
     sample,
@@ -98,11 +99,11 @@ _GROUPS: Final = {
 
 _KEYS: Final = typer.Typer(help="Make keys of the HTTP API and the pages, list them, revoke them.")
 _ENCRYPTION: Final = typer.Typer(help="Change the keys that contacts' keys are wrapped by.")
-_STORE: Final = typer.Typer(help="Bring the store's tables up to date.")
+_STORE: Final = typer.Typer(help="Bring the store's tables up to date, and compare it with Temporal.")
 _SUBCOMMANDS: Final = {
     "keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke}),
     "encryption": (_ENCRYPTION, "Operate", {"rotate": encryption.rotate}),
-    "store": (_STORE, "Operate", {"upgrade": store.upgrade}),
+    "store": (_STORE, "Operate", {"upgrade": store.upgrade, "reconcile": reconcile.reconcile}),
 }
 """Commands of commands: their group in the help, and what they have."""
 

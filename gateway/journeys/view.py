@@ -90,7 +90,7 @@ async def view(temporal: Client, store: Store, journey: str, run_id: str | None)
             if _status(described) in ("running", "paused"):
                 entry = None  # this run has not been admitted yet
             else:
-                described = await describe(temporal, journey, await _last_run(temporal, journey, entry.run_id))
+                described = await describe(temporal, journey, await last_run(temporal, journey, entry.run_id))
     if described is not None:
         return await _look(temporal, store, described, entry)
     if entry is None:
@@ -103,7 +103,7 @@ async def view_of(temporal: Client, store: Store, entry: StoredEntry) -> Journey
     journey = entry.workflow_id
     described = await describe(temporal, journey)
     if described is not None and described.workflow_execution_info.first_run_id != entry.run_id:
-        described = await describe(temporal, journey, await _last_run(temporal, journey, entry.run_id))
+        described = await describe(temporal, journey, await last_run(temporal, journey, entry.run_id))
     return await (_forgotten(store, entry) if described is None else _look(temporal, store, described, entry))
 
 
@@ -196,8 +196,8 @@ def _status(described: DescribeWorkflowExecutionResponse) -> str:
     return name.removeprefix("WORKFLOW_EXECUTION_STATUS_").lower()
 
 
-async def _last_run(temporal: Client, journey: str, run_id: str) -> str:
-    """The run in which a journey ended that has continued as new since its first run."""
+async def last_run(temporal: Client, journey: str, run_id: str) -> str:
+    """Return the run in which a journey ended that has continued as new since its first run."""
     while True:
         handle = temporal.get_workflow_handle(journey, run_id=run_id)
         following = ""

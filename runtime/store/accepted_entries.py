@@ -62,6 +62,18 @@ class AcceptedEntries(Queries):
         rows = await self._database.read(_PENDING, {"contact_id": contact_id})
         return sorted((AcceptedEntry(**row) for row in rows), key=lambda entry: (entry.accepted_at, entry.workflow_id))
 
+    async def pending_page(self, after: AcceptedEntry | None, limit: int) -> list[AcceptedEntry]:
+        """Return acknowledged entries of all contacts that have not been admitted.
+
+        Args:
+            after: The last of the page before.
+            limit: Maximum number of entries.
+        """
+        statement = select(accepted_entries).where(~_admitted).order_by(*_KEY).limit(limit)
+        if after is not None:
+            statement = statement.where(tuple_(*_KEY) > (after.contact_id, after.workflow_id, after.run_id))
+        return [AcceptedEntry(**row) for row in await self._database.read(statement)]
+
     async def forget_accepted(self, entry: AcceptedEntry) -> None:
         """Delete the row of a run that is over."""
         await self._database.write(

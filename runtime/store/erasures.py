@@ -118,6 +118,10 @@ class Erasures(Queries):
         """Ids of open erasures, the oldest first."""
         return [row["id"] for row in await self._database.read(_OLDEST, {"most": limit})]
 
+    async def has_open_erasure(self, contact: str) -> bool:
+        """Return True if a contact is being erased."""
+        return bool(await self._database.read(_OPEN_OF_CONTACT, {"contact": contact}))
+
     async def count_open_erasures(self) -> tuple[int, datetime | None]:
         """How many erasures are open, and since when the oldest is."""
         (row,) = await self._database.read(_COUNT_OPEN)
@@ -190,6 +194,7 @@ def _erasure(row: RowMapping) -> StoredErasure:
 
 _ONE = select(erasures).where(_table.id == bindparam("of"))
 _OPEN_OF = select(erasures).where(_table.contact_hash == bindparam("whose"), _table.finished_at.is_(None))
+_OPEN_OF_CONTACT = select(_table.id).where(_table.contact_id == bindparam("contact"), _table.finished_at.is_(None))
 _OLDEST = (
     select(_table.id)
     .where(_table.finished_at.is_(None))

@@ -31,6 +31,7 @@ from runtime.store.migration import ensure_current, upgrade
 from runtime.store.operations import StoredOperations
 from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
+from runtime.store.restored_entries import RestoredEntries
 from runtime.store.retention import Retention
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
@@ -48,6 +49,7 @@ class Store(
     Versions,
     Entries,
     AcceptedEntries,
+    RestoredEntries,
     Goals,
     Closures,
     Deliveries,

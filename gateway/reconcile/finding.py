@@ -1,0 +1,125 @@
+"""The differences between the store and Temporal, as people and programs see them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Kind(StrEnum):
+    """A kind of difference."""
+
+    UNADMITTED = "unadmitted"
+    LOST = "lost"
+    OVER = "over"
+    UNKNOWN = "unknown"
+    REVIVED = "revived"
+    ERASED = "erased"
+    DIFFERENT = "different"
+
+
+class Meaning(NamedTuple):
+    """A kind of difference in words.
+
+    Attributes:
+        what: The difference.
+        repair: What a repair does.
+    """
+
+    what: str
+    repair: str
+
+
+MEANINGS: Final = {
+    Kind.UNADMITTED: Meaning("acknowledged entries that Temporal has lost", "forgotten: send them again"),
+    Kind.LOST: Meaning("journeys that run in the store, and that Temporal does not have", "ended as 'lost'"),
+    Kind.OVER: Meaning("journeys that run in the store, and have ended in Temporal", "ended as in Temporal"),
+    Kind.UNKNOWN: Meaning("journeys that Temporal has, and the store does not", "written back"),
+    Kind.REVIVED: Meaning(
+        "journeys that are over in the store, and run in Temporal", "terminated; those that were 'lost' run again"
+    ),
+    Kind.ERASED: Meaning("journeys of erased contacts that Temporal has", "being erased again"),
+    Kind.DIFFERENT: Meaning("journeys that ended otherwise in Temporal", "corrected"),
+}
+NOT_COMPARED: Final = (
+    "entries and events that came in and are on neither side: have your platform send them again",
+    "suppressions: import what your platform and your mail server's log know of unsubscribes and bounces",
+    "places under caps: contacts may get more than caps allow, until these look back no further",
+    "published versions: publish the same files in the same order",
+    "keys of contacts: what they encrypted cannot be read",
+    "erased contacts, closed scenarios, API keys: erase, close, make and revoke them again",
+    "goals reached, people per step, the log of attempts: they lack what was not backed up",
+)
+"""What was lost, and neither side can tell."""
+
+
+class Finding(BaseModel):
+    """One difference.
+
+    Attributes:
+        kind: What differs.
+        id: The journey's workflow id.
+        run: The journey's first run id, if it is known.
+        store: How it stands in the store.
+        temporal: How it stands in Temporal.
+        repaired: True if it was repaired.
+        trouble: Why it cannot be repaired, and what to do.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    id: str
+    run: str | None = None
+    store: str | None = None
+    temporal: str | None = None
+    repaired: bool = False
+    trouble: str | None = None
+
+
+class MissingVersion(BaseModel):
+    """A published version that running journeys follow, and that the store lacks.
+
+    Attributes:
+        version: Name and number, such as `post-purchase@4`.
+        journeys: How many journeys follow it.
+    """
+
+    version: str
+    journeys: int
+
+
+class Reconciliation(BaseModel):
+    """The result of a comparison.
+
+    Attributes:
+        namespace: Temporal's namespace.
+        repair: True if differences were repaired.
+        since: Journeys that ended before were not compared.
+        running_in_store: Journeys of the store that were compared because they run.
+        running_in_temporal: Journeys of Temporal that were compared because they run.
+        ended_in_temporal: Journeys of Temporal that were compared because they have ended since.
+        counts: How many differences there are of each kind.
+        unrepaired: How many of them were not repaired.
+        missing_versions: Versions to publish again.
+        not_compared: What can be reconstructed from neither side.
+    """
+
+    namespace: str
+    repair: bool
+    since: datetime
+    running_in_store: int = 0
+    running_in_temporal: int = 0
+    ended_in_temporal: int = 0
+    counts: dict[Kind, int] = Field(default_factory=dict[Kind, int])
+    unrepaired: int = 0
+    missing_versions: list[MissingVersion] = Field(default_factory=list[MissingVersion])
+    not_compared: tuple[str, ...] = NOT_COMPARED
+
+    @property
+    def is_clean(self) -> bool:
+        """Return True if nothing differs, or all that differed was repaired."""
+        return not self.missing_versions and not self.unrepaired

@@ -1,0 +1,250 @@
+"""Comparison of the store with Temporal, page by page. Search lags, so the server confirms whatever seems to differ.
+
+Nothing is changed unless a repair is asked for. A repair may be interrupted, run again, and run while workers do: it
+changes a row or a workflow only if that still stands as it was found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+
+from gateway.client import ScenarioClient
+from gateway.reconcile.finding import Finding, Kind, MissingVersion, Reconciliation
+from gateway.reconcile.lost_entry import lost_entry
+from gateway.reconcile.temporal import End, PacedTemporal, is_running, word_of
+from runtime.encryption.codec import contact_of
+from runtime.store import AcceptedEntry, StoredEntry
+from runtime.store.entries import LOST
+
+RATE: Final = 200.0
+"""Calls to Temporal a second at most."""
+SINCE: Final = timedelta(days=1)
+"""How far back journeys that have ended are compared."""
+SETTLED: Final = timedelta(minutes=5)
+"""How long both sides may take to learn of the same thing."""
+_PAGE: Final = 500
+_AT_ONCE: Final = 20
+_RUNNING: Final = "ExecutionStatus = 'Running'"
+_CLOSED: Final = "ExecutionStatus IN ('Completed', 'Failed', 'Canceled', 'Terminated', 'TimedOut')"
+
+Item = TypeVar("Item")
+Findings = AsyncIterator[Finding]
+
+
+class Reconciler:
+    """Compares a store with Temporal.
+
+    Args:
+        client: A client of both.
+        repair: Repair the differences.
+        since: Compare the journeys that have ended since then.
+        rate: Calls to Temporal a second at most.
+        operator: The operator recorded with erasures.
+        found: Called with each difference. An acknowledged entry is forgotten only after this returned.
+        told: Called after each journey that was compared.
+        now: The time.
+    """
+
+    def __init__(
+        self,
+        client: ScenarioClient,
+        *,
+        repair: bool = False,
+        since: datetime | None = None,
+        rate: float = RATE,
+        operator: str = "scenario store reconcile",
+        found: Callable[[Finding], None] = lambda _: None,
+        told: Callable[[], None] = lambda: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client, self._store, self._temporal = client, client.store, PacedTemporal(client.temporal, rate)
+        self._repair, self._operator, self._found, self._told, self._now = repair, operator, found, told, now
+        self._since = (now() - SINCE if since is None else since).astimezone(UTC)
+        self._compared, self._lacking = Counter[str](), Counter[str]()
+
+    async def run(self) -> Reconciliation:
+        """Compare everything, and repair it if that is asked for.
+
+        Raises:
+            StoreError: The store cannot be used. Run it again.
+            RPCError: Temporal cannot be used. Run it again.
+        """
+        result = Reconciliation(namespace=self._client.temporal.namespace, repair=self._repair, since=self._since)
+        for part in (self._pending(), self._stored(), self._running(), self._ended()):
+            async for finding in part:
+                result.counts[finding.kind] = result.counts.get(finding.kind, 0) + 1
+                result.unrepaired += not finding.repaired
+                self._found(finding)
+        for (scenario, version), journeys in (await self._store.counts()).items():
+            if await self._store.version(scenario, version) is None:
+                self._lacking[f"{scenario}@{version}"] += journeys
+        result.running_in_store = self._compared["store"]
+        result.running_in_temporal = self._compared["running"]
+        result.ended_in_temporal = self._compared["ended"]
+        result.missing_versions = [
+            MissingVersion(version=version, journeys=journeys) for version, journeys in sorted(self._lacking.items())
+        ]
+        return result
+
+    # ---- the store's side
+
+    async def _pending(self) -> Findings:
+        last: AcceptedEntry | None = None
+        while page := await self._store.pending_page(last, _PAGE):
+            entries: dict[str | None, AcceptedEntry] = {entry.run_id: entry for entry in page}
+            async for finding in self._each(page, self._of_pending):
+                yield finding
+                if self._repair:  # not before it was told: nothing else has it on record
+                    await self._store.forget_accepted(entries[finding.run])
+            last = page[-1]
+
+    async def _of_pending(self, entry: AcceptedEntry) -> list[Finding]:
+        """Compare an entry that was acknowledged and not admitted."""
+        journey, run = entry.workflow_id, entry.run_id
+        if await self._temporal.info(journey, run) is not None or await self._store.entry(journey, run) is not None:
+            return []
+        return [self._finding(Kind.UNADMITTED, journey, run, "acknowledged")]
+
+    async def _stored(self) -> Findings:
+        last: StoredEntry | None = None
+        while page := await self._store.entries(running=True, after=last, limit=_PAGE):
+            self._count("store", len(page))
+            running = await self._temporal.running([entry.workflow_id for entry in page])
+            suspects = [entry for entry in page if entry.workflow_id not in running]
+            async for finding in self._each(suspects, self._of_stored):
+                yield finding
+            last = page[-1]
+
+    async def _of_stored(self, entry: StoredEntry) -> list[Finding]:
+        """Compare a journey that runs in the store, and perhaps not in Temporal."""
+        journey, run = entry.workflow_id, entry.run_id
+        info = await self._temporal.of_first_run(journey, run)
+        if info is not None and is_running(info):
+            return []
+        end = await self._temporal.end(info) if info else End(LOST, "Temporal does not have its workflow", self._now())
+        known = await self._store.entry(journey, run)
+        if known is None or known.ended_at is not None:  # it has ended in between
+            return []
+        if self._repair:
+            await self._store.depart(journey, run, end.outcome, end.reason, end.at)
+        return [self._finding(Kind.OVER if info else Kind.LOST, journey, run, "running", info)]
+
+    # ---- Temporal's side
+
+    async def _running(self) -> Findings:
+        async for page in self._temporal.search(f"WorkflowType = 'Journey' AND {_RUNNING}"):
+            self._count("running", len(page))
+            known = await self._store.under_way([one.execution.workflow_id for one in page])
+            # A run that continues another has an id that the store does not know.
+            suspects = [
+                one
+                for one in page
+                if (entry := known.get(one.execution.workflow_id)) is None or entry.run_id != one.execution.run_id
+            ]
+            async for finding in self._each(suspects, self._of_running):
+                yield finding
+
+    async def _of_running(self, searched: WorkflowExecutionInfo) -> list[Finding]:
+        """Compare a journey that runs in Temporal, and perhaps not in the store."""
+        journey = searched.execution.workflow_id
+        info = await self._temporal.info(journey)
+        if info is None or not is_running(info):
+            return []
+        run = info.first_run_id
+        stale = (await self._store.under_way([journey])).get(journey)
+        if stale is not None and stale.run_id == run:
+            return []
+        # Of a run before, which seemed to run since the workflow id does.
+        found = [] if stale is None else await self._of_stored(stale)
+        entry = await self._store.entry(journey, run)
+        if entry is None:
+            return [*found, *await self._unknown(info)]
+        if entry.ended_at is None or self._now() - entry.ended_at < SETTLED:
+            return found
+        if entry.outcome != LOST:
+            await self._terminate(info, f"it is over in the store: {entry.outcome}")
+        elif self._repair:
+            await self._store.reopen(journey, run)
+        return [*found, self._finding(Kind.REVIVED, journey, run, entry.outcome, info)]
+
+    async def _ended(self) -> Findings:
+        since = f"CloseTime > '{self._since.isoformat()}'"
+        async for page in self._temporal.search(f"WorkflowType = 'Journey' AND {_CLOSED} AND {since}"):
+            self._count("ended", len(page))
+            async for finding in self._each(page, self._of_ended):
+                yield finding
+
+    async def _of_ended(self, info: WorkflowExecutionInfo) -> list[Finding]:
+        """Compare a journey that has ended in Temporal."""
+        journey, run = info.execution.workflow_id, info.execution.run_id
+        entry = await self._store.entry(journey, run)
+        if entry is None:  # it has continued as new, or the store does not have it
+            described = await self._temporal.info(journey, run)
+            if described is None:
+                return []
+            info, entry = described, await self._store.entry(journey, described.first_run_id)
+        if entry is None:
+            return await self._unknown(info)
+        end = await self._temporal.end(info)
+        agrees = entry.ended_at is None or end.outcome in (entry.outcome, LOST)
+        if agrees or self._now() - end.at < SETTLED:
+            return []
+        if self._repair:
+            await self._store.depart(journey, entry.run_id, end.outcome, end.reason, end.at)
+        return [self._finding(Kind.DIFFERENT, journey, entry.run_id, entry.outcome, end.outcome)]
+
+    async def _unknown(self, info: WorkflowExecutionInfo) -> list[Finding]:
+        """Compare a journey that the store does not have."""
+        journey, run = info.execution.workflow_id, info.first_run_id
+        contact = contact_of(journey)
+        if contact is not None and await self._store.is_erased(contact):
+            if await self._store.has_open_erasure(contact):
+                return []
+            if self._repair:
+                await self._client.erase(contact, operator=self._operator, reason="Temporal had the contact again")
+            return [self._finding(Kind.ERASED, journey, run, "erased", info)]
+        end = None if is_running(info) else await self._temporal.end(info)
+        lost = await lost_entry(self._temporal, self._client.content, str(self._client.zone), info, end)
+        if lost is None or await self._store.entry(journey, run) is not None:
+            return []
+        if lost.lacks:
+            self._lacking[lost.lacks] += 1
+        if self._repair and lost.entry is not None:
+            await self._store.restore(lost.entry)
+        return [self._finding(Kind.UNKNOWN, journey, run, None, info, lost.trouble)]
+
+    # ---- what they have in common
+
+    async def _each(self, items: Sequence[Item], compare: Callable[[Item], Awaitable[list[Finding]]]) -> Findings:
+        for start in range(0, len(items), _AT_ONCE):
+            for found in await asyncio.gather(*map(compare, items[start : start + _AT_ONCE])):
+                for finding in found:
+                    yield finding
+
+    async def _terminate(self, info: WorkflowExecutionInfo, reason: str) -> None:
+        if self._repair:
+            await self._temporal.terminate(info.execution.workflow_id, info.execution.run_id, reason)
+
+    def _count(self, side: str, journeys: int) -> None:
+        self._compared[side] += journeys
+        for _ in range(journeys):
+            self._told()
+
+    def _finding(
+        self,
+        kind: Kind,
+        name: str,
+        run: str | None,
+        stored: str | None,
+        found: WorkflowExecutionInfo | str | None = None,
+        trouble: str | None = None,
+    ) -> Finding:
+        word = word_of(found) if isinstance(found, WorkflowExecutionInfo) else found
+        repaired = self._repair and trouble is None
+        return Finding(kind=kind, id=name, run=run, store=stored, temporal=word, repaired=repaired, trouble=trouble)

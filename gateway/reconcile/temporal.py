@@ -1,0 +1,203 @@
+"""Calls to Temporal that a comparison makes, at a rate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import (
+    GetWorkflowExecutionHistoryRequest,
+    ListWorkflowExecutionsRequest,
+)
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from gateway.journeys.listing import UNDER_WAY, quoted
+from gateway.journeys.pending_activities import describe
+from gateway.journeys.view import end_of, last_run, progress_of
+from runtime.temporal_faults import is_unknown_workflow
+
+PAGE: Final = 1000
+"""Workflows that search returns at a time."""
+SEARCHES: Final = 5.0
+"""Searches a second at most: a server allows some ten, and gateways search as well."""
+_IDS: Final = 50  # in one query
+_FIRST_EVENTS: Final = 1000
+_RUNNING: Final = (
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED,
+)
+
+
+@dataclass(frozen=True)
+class End:
+    """How a journey's workflow has ended.
+
+    Attributes:
+        outcome: In the store's words.
+        reason: Why, without personal data.
+        at: When.
+        version: Name and version that it followed, if its result says so.
+    """
+
+    outcome: str
+    reason: str | None
+    at: datetime
+    version: str | None = None
+
+
+class Beginning(NamedTuple):
+    """How a run began.
+
+    Attributes:
+        argument: What it was started with; None if it cannot be read.
+        at: The time that its code saw first; None if no worker has begun it.
+    """
+
+    argument: Any
+    at: datetime | None
+
+
+class _Pace:
+    """Spreads calls evenly.
+
+    Args:
+        rate: Calls a second.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._gap, self._next = 1 / rate, 0.0
+
+    async def turn(self) -> None:
+        """Wait until the next call may be made."""
+        now = asyncio.get_running_loop().time()
+        begin = max(now, self._next)
+        self._next = begin + self._gap
+        await asyncio.sleep(begin - now)
+
+
+class PacedTemporal:
+    """A client of Temporal that makes so many calls a second at most.
+
+    Args:
+        client: The client.
+        rate: Calls a second.
+    """
+
+    def __init__(self, client: Client, rate: float) -> None:
+        self.client = client
+        self._calls, self._searches = _Pace(rate), _Pace(min(rate, SEARCHES))
+
+    async def search(self, query: str) -> AsyncIterator[list[WorkflowExecutionInfo]]:
+        """Return the workflows that fit a query, page by page."""
+        token = b""
+        while True:
+            await self._searches.turn()
+            request = ListWorkflowExecutionsRequest(
+                namespace=self.client.namespace, page_size=PAGE, next_page_token=token, query=query
+            )
+            found = await self.client.workflow_service.list_workflow_executions(request, retry=True)
+            yield list(found.executions)
+            if not (token := found.next_page_token):
+                return
+
+    async def running(self, journeys: Sequence[str]) -> set[str]:
+        """Return which of these journeys run, as far as search has learned."""
+        found: set[str] = set()
+        for start in range(0, len(journeys), _IDS):
+            named = ", ".join(map(quoted, journeys[start : start + _IDS]))
+            async for page in self.search(f"{UNDER_WAY} AND WorkflowId IN ({named})"):
+                found.update(one.execution.workflow_id for one in page)
+        return found
+
+    async def info(self, workflow: str, run_id: str | None = None) -> WorkflowExecutionInfo | None:
+        """Return what the server itself knows of a workflow, without search; None if it has none."""
+        await self._calls.turn()
+        described = await describe(self.client, workflow, run_id)
+        return described and described.workflow_execution_info
+
+    async def of_first_run(self, journey: str, first: str) -> WorkflowExecutionInfo | None:
+        """Return the latest run of a journey, or None if Temporal has none of its runs."""
+        info = await self.info(journey)
+        if info is not None and info.first_run_id != first:
+            await self._calls.turn()
+            info = await self.info(journey, await last_run(self.client, journey, first))
+        return info
+
+    async def beginning(self, info: WorkflowExecutionInfo) -> Beginning:
+        """Return how a run began, as far as its history is there and can be read."""
+        await self._calls.turn()
+        request = GetWorkflowExecutionHistoryRequest(
+            namespace=self.client.namespace, execution=info.execution, maximum_page_size=_FIRST_EVENTS
+        )
+        try:
+            history = await self.client.workflow_service.get_workflow_execution_history(request, retry=True)
+        except RPCError as error:
+            if not is_unknown_workflow(error):
+                raise
+            return Beginning(None, None)
+        events = history.history.events
+        completed = (
+            event.workflow_task_completed_event_attributes.started_event_id
+            for event in events
+            if event.HasField("workflow_task_completed_event_attributes")
+        )
+        first = next(completed, None)
+        at = next((event.event_time.ToDatetime(tzinfo=UTC) for event in events if event.event_id == first), None)
+        try:
+            given = events[0].workflow_execution_started_event_attributes.input.payloads
+            argument = (await self.client.data_converter.decode(given))[0]
+        except Exception:  # of whatever codec: of a contact whose key is lost, say
+            argument = None
+        return Beginning(argument, at)
+
+    async def progress(self, info: WorkflowExecutionInfo) -> dict[str, Any] | None:
+        """Return a journey's own account, or None if no worker answers."""
+        await self._calls.turn()
+        execution = info.execution
+        return await progress_of(self.client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id))
+
+    async def end(self, info: WorkflowExecutionInfo) -> End:
+        """Return how a closed run has ended."""
+        at = info.close_time.ToDatetime(tzinfo=UTC)
+        match info.status:
+            case WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED:
+                await self._calls.turn()
+                execution = info.execution
+                handle = self.client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
+                result, failure = await end_of(handle)
+                if result is None or not isinstance(result.get("outcome"), str):
+                    return End("lost", failure or "its result is not a journey's", at)
+                return End(result["outcome"], result.get("reason") or None, at, result.get("version"))
+            case WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED:
+                return End("exited", "cancelled", at)
+            case _:
+                return End("lost", f"its workflow has ended: {word_of(info)}", at)
+
+    async def terminate(self, workflow: str, run_id: str, reason: str) -> None:
+        """Terminate a run, unless it has ended."""
+        await self._calls.turn()
+        try:
+            await self.client.get_workflow_handle(workflow, run_id=run_id).terminate(reason=reason)
+        except RPCError as error:
+            if not is_unknown_workflow(error):
+                raise
+
+
+def is_running(info: WorkflowExecutionInfo) -> bool:
+    """Return True if a run has not ended."""
+    return info.status in _RUNNING
+
+
+def word_of(info: WorkflowExecutionInfo) -> str:
+    """Return the status of a run in a word, such as ``running`` or ``terminated``."""
+    try:
+        name = WorkflowExecutionStatus.Name(info.status)
+    except ValueError:  # of a newer server
+        return "unknown"
+    return name.removeprefix("WORKFLOW_EXECUTION_STATUS_").lower().replace("_", " ")

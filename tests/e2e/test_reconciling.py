@@ -1,0 +1,185 @@
+"""A store and a Temporal server that differ, as after either was put back from a backup, and what a repair makes of it.
+
+Journeys are real: what is written back must be what the worker wrote at admission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, update
+from temporalio.client import WorkflowExecutionStatus
+
+from gateway.client import Entered
+from gateway.reconcile.finding import Finding, Kind, Reconciliation
+from gateway.reconcile.reconcile import SETTLED, Reconciler
+from runtime.encryption.opening import keyring_of
+from runtime.local.devserver import DevServer
+from runtime.settings import Settings
+from runtime.store import AcceptedEntry, AdmissionRequest
+from runtime.store.schema import entries
+from tests.e2e.conftest import Stand, Stands, publish
+
+pytestmark = pytest.mark.encrypted
+
+SCENARIO = """
+scenario: wishes
+trigger: order
+timezone: Europe/Paris
+entry: {key: "{{ order.external_id }}"}
+goal: {event: order.placed, within: 30d}
+steps:
+  - split: {red: 50, blue: 50}
+    id: colour
+  - wait_for: wish.granted
+    for: 7d
+"""
+GONE = "00000000-0000-4000-8000-000000000000"
+"""A run that no server has."""
+
+
+class Site:
+    """A stand whose journeys are compared."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.client, self.store, self.temporal = stand.client, stand.client.store, stand.client.temporal
+
+    async def enter(self, contact: int) -> Entered:
+        """Let a contact in."""
+        trigger: dict[str, Any] = {
+            "type": "order",
+            "order": {"external_id": f"K{contact}", "total_price": "5", "products": []},
+        }
+        return await self.client.enter({"scenario": "wishes", "contact": {"id": contact}, "trigger": trigger})
+
+    async def waiting(self, contact: int) -> Entered:
+        """Let a contact in, and wait until its journey waits."""
+        entered = await self.enter(contact)
+        while (await entered.handle.query("progress"))["state"] != "waiting":
+            await asyncio.sleep(0.02)
+        return entered
+
+    async def finish(self, entered: Entered) -> None:
+        """Let a journey end."""
+        await entered.handle.signal("event", {"name": "wish.granted"})
+        await entered.result()
+
+    async def forget(self, entered: Entered) -> None:
+        """Delete a journey's row."""
+        await self._write(delete(entries).where(entries.c.workflow_id == entered.id))
+
+    async def falsify(self, entered: Entered, **values: Any) -> None:
+        """Change a journey's row."""
+        await self._write(update(entries).where(entries.c.workflow_id == entered.id).values(**values))
+
+    async def _write(self, statement: Any) -> None:
+        await self.store._database.write(statement)  # pyright: ignore[reportPrivateUsage]
+
+    async def start(self, kind: str, name: str, argument: Any) -> None:
+        """Start a workflow that no worker serves."""
+        await self.temporal.start_workflow(kind, argument, id=name, task_queue="nobody")
+
+    async def reconcile(self, *, repair: bool = False) -> tuple[Reconciliation, list[Finding]]:
+        """Compare everything, some time later."""
+        later, found = datetime.now(UTC) + 2 * SETTLED, list[Finding]()
+        result = await Reconciler(
+            self.client, repair=repair, operator="ann", found=found.append, now=lambda: later
+        ).run()
+        assert result.counts == Counter(finding.kind for finding in found)
+        return result, found
+
+    async def search_knows(self, running: int, ended: int) -> None:
+        """Wait until search has learned of all journeys."""
+        async with asyncio.timeout(30):
+            for status, number in (("Running", running), ("Completed", ended)):
+                query = f"WorkflowType = 'Journey' AND ExecutionStatus = '{status}'"
+                while (await self.temporal.count_workflows(query)).count < number:
+                    await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def server(temporal_program: Path, tmp_path: Path) -> AsyncIterator[DevServer]:
+    """A server of its own: everything in its namespace is compared."""
+    del temporal_program
+    async with DevServer(tmp_path / "state") as started:
+        yield started
+
+
+def differences(found: Sequence[Finding]) -> dict[str, tuple[Kind, str | None, str | None]]:
+    """Return how each journey that differs stands on either side."""
+    return {finding.id: (finding.kind, finding.store, finding.temporal) for finding in found}
+
+
+async def test_each_difference_is_told_and_repaired_once(stand: Stands, tmp_path: Path) -> None:
+    async with stand() as standing:
+        await publish(standing.client, tmp_path, SCENARIO)
+        site, now = Site(standing), datetime.now(UTC)
+        store = site.store
+        # How it stands, by contact.
+        journeys = {name: await site.waiting(name) for name in range(1, 9)}
+        _alike, over, unknown, revived, wrongly_lost, different, ended, erased = journeys.values()
+        rows = {name: await store.entry(journey.id, journey.run_id) for name, journey in journeys.items()}
+        await over.handle.terminate()
+        await site.forget(unknown)
+        await site.falsify(revived, outcome="exited", ended_at=now)
+        await site.falsify(wrongly_lost, outcome="lost", ended_at=now)
+        await site.finish(different)
+        await site.falsify(different, outcome="exited")
+        await site.finish(ended)
+        await site.forget(ended)
+        await keyring_of(Settings(), store).destroy("8")
+        await site.forget(erased)
+        # What a server that was put back has lost.
+        await store.admit(AdmissionRequest("wishes", 9, "9", "K9", "wishes/9/K9", GONE, "never", now))
+        await store.accept(AcceptedEntry("wishes/10/K10", GONE, "10", now))
+        # An entry that no worker has looked at yet is no difference.
+        await site.start("Journey", "wishes/11/K11", {})
+        await site.search_knows(running=6, ended=2)
+
+        expected = {
+            over.id: (Kind.OVER, "running", "terminated"),
+            unknown.id: (Kind.UNKNOWN, None, "running"),
+            revived.id: (Kind.REVIVED, "exited", "running"),
+            wrongly_lost.id: (Kind.REVIVED, "lost", "running"),
+            different.id: (Kind.DIFFERENT, "exited", "finished"),
+            ended.id: (Kind.UNKNOWN, None, "completed"),
+            erased.id: (Kind.ERASED, "erased", "running"),
+            "wishes/9/K9": (Kind.LOST, "running", None),
+            "wishes/10/K10": (Kind.UNADMITTED, "acknowledged", None),
+        }
+        told, found = await site.reconcile()
+        assert differences(found) == expected
+        assert [(one.version, one.journeys) for one in told.missing_versions] == [("wishes@9", 1)]
+        assert (told.unrepaired, told.is_clean) == (len(expected), False)
+
+        done, found = await site.reconcile(repair=True)
+        assert differences(found) == expected
+        assert (done.unrepaired, [finding.trouble for finding in found]) == (0, [None] * len(expected))
+        outcomes = {name: (await store.entry(journey.id, journey.run_id)) for name, journey in journeys.items()}
+        assert {name: entry and entry.outcome for name, entry in outcomes.items()} == {
+            1: None,
+            2: "lost",
+            3: None,
+            4: "exited",
+            5: None,
+            6: "finished",
+            7: "finished",
+            8: None,
+        }
+        assert outcomes[3] == rows[3], "it is as it was admitted"
+        assert outcomes[7] is not None
+        assert rows[7] is not None
+        assert replace(outcomes[7], ended_at=None, outcome=None, reason=None) == replace(rows[7], counted_passages=0)
+        assert (await revived.handle.describe()).status is WorkflowExecutionStatus.TERMINATED
+        assert [erasure.operator for erasure in await site.client.erasures(is_open=True)] == ["ann"]
+
+        async with asyncio.timeout(30):
+            while (await site.reconcile(repair=True))[1]:  # search lags
+                await asyncio.sleep(0.1)

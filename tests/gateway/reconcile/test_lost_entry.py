@@ -1,0 +1,139 @@
+"""The entry of a journey that the store has lost, read from what its workflow tells."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.converter import encode_search_attributes
+
+from activities.content import Content
+from gateway.publishing import publish
+from gateway.reconcile.lost_entry import UNANSWERED, UNREADABLE, LostEntry, lost_entry
+from gateway.reconcile.temporal import Beginning, End, PacedTemporal
+from runtime.search_attributes import SCENARIO_VERSION
+from runtime.store import Store
+
+SCENARIO = """
+scenario: wishes
+trigger: segment
+goal: {event: order.placed, within: 30d}
+steps:
+  - split: {red: 50, blue: 50}
+    id: colour
+  - sms: hello
+    text: Hello
+"""
+AT = datetime(2026, 3, 31, 8, tzinfo=UTC)
+BEFORE = AT - timedelta(days=3)
+ENTRY = {"scenario": "wishes", "contact": {"id": 7}, "trigger": {"type": "segment"}}
+CARRIED: dict[str, Any] = {"entry": ENTRY, "state": {"version": 1, "entered_at": BEFORE.isoformat(), "plan": {}}}
+
+
+class Workflow:
+    """Tells what a test gives."""
+
+    def __init__(self, argument: Any, progress: dict[str, Any] | None = None, *, at: datetime | None = AT) -> None:
+        self.argument, self.answer, self.at = argument, progress, at
+
+    async def beginning(self, _: WorkflowExecutionInfo) -> Beginning:
+        return Beginning(self.argument, self.at)
+
+    async def progress(self, _: WorkflowExecutionInfo) -> dict[str, Any] | None:
+        return self.answer
+
+
+def info(*, searched: str | None = None, journey: str = "wishes/7/K1") -> WorkflowExecutionInfo:
+    made = WorkflowExecutionInfo(first_run_id="r1")
+    made.execution.workflow_id = journey
+    if searched:
+        pairs = TypedSearchAttributes([SearchAttributePair(SCENARIO_VERSION, searched)])
+        encode_search_attributes(pairs, made.search_attributes)
+    return made
+
+
+@pytest.fixture
+async def content(store: Store, tmp_path: Path) -> Content:
+    file = tmp_path / "wishes.yaml"
+    file.write_text(SCENARIO, "utf-8")
+    await publish(file, store)
+    return Content(store)
+
+
+async def read(
+    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: End | None = None
+) -> LostEntry | None:
+    return await lost_entry(cast("PacedTemporal", workflow), content, "Europe/Paris", found, end)
+
+
+@pytest.mark.parametrize(
+    ("workflow", "found", "end", "entered"),
+    [
+        (Workflow(ENTRY), info(searched="wishes@1"), None, AT),
+        (Workflow(ENTRY, {"state": "running", "scenario": "wishes@1"}), info(), None, AT),
+        (Workflow(CARRIED), info(), None, BEFORE),
+        (Workflow(ENTRY), info(), End("finished", None, AT, "wishes@1"), AT),
+    ],
+    ids=["search knows its version", "a worker answers", "it continues a run", "it has ended"],
+)
+async def test_it_is_read_from_what_is_known(
+    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: End | None, entered: datetime
+) -> None:
+    lost = await read(content, workflow, found, end)
+    assert lost is not None
+    assert lost.entry is not None
+    entry = lost.entry
+    assert (entry.scenario, entry.version, entry.contact_id, entry.key) == ("wishes", 1, "7", "K1")
+    assert (entry.workflow_id, entry.run_id, entry.trigger) == ("wishes/7/K1", "r1", "segment")
+    assert (entry.admitted_at, entry.goal_until) == (entered, entered + timedelta(days=30))
+    assert (entry.ended_at, entry.outcome) == (end and AT, end and "finished")
+    assert (entry.branches or {}).get("colour") in ("red", "blue")
+
+
+async def test_a_contact_that_was_let_in_to_get_nothing_is_in_no_branch(content: Content) -> None:
+    end = End("control", "in the control group", AT, "wishes@1")
+    lost = await read(content, Workflow(ENTRY), info(journey="wishes/7"), end)
+    assert lost is not None
+    assert lost.entry is not None
+    assert (lost.entry.outcome, lost.entry.reason, lost.entry.branches) == ("control", end.reason, None)
+    assert lost.entry.key is None
+
+
+@pytest.mark.parametrize(
+    ("workflow", "found", "end"),
+    [
+        (Workflow(ENTRY, at=None), info(), None),
+        (Workflow(ENTRY, {"state": "entering"}), info(), None),
+        (Workflow(ENTRY), info(), End("refused", "it is closed", AT)),
+        (Workflow(ENTRY), info(), End("lost", "its workflow has ended: terminated", AT)),
+    ],
+    ids=["no worker has begun", "it is not admitted yet", "it was refused", "it was ended before its admission"],
+)
+async def test_one_that_was_not_admitted_is_none(
+    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: End | None
+) -> None:
+    assert await read(content, workflow, found, end) is None
+
+
+@pytest.mark.parametrize(
+    ("workflow", "found", "trouble"),
+    [
+        (Workflow(ENTRY), info(), UNANSWERED),
+        (Workflow(None), info(searched="wishes@1"), UNREADABLE),
+        (
+            Workflow(ENTRY),
+            info(searched="wishes@2"),
+            "the store lacks wishes@2: publish its file again, and run this again",
+        ),
+    ],
+)
+async def test_one_that_cannot_be_written_back_says_why(
+    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, trouble: str
+) -> None:
+    lost = await read(content, workflow, found)
+    assert lost is not None
+    assert (lost.entry, lost.trouble) == (None, trouble)
