@@ -37,7 +37,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from activities.counting import COUNT, Passages
 from activities.decision import decide
-from activities.failures import Failure, FailureKind
+from activities.failures import SENDING, Failure, FailureKind
 from activities.interface import (
     ADMIT,
     CHANNELS,
@@ -47,7 +47,6 @@ from activities.interface import (
     JOURNEYS,
     RECALL,
     RELEASE,
-    RETUNE,
     Admission,
     Admitted,
     Clearance,
@@ -59,13 +58,13 @@ from activities.interface import (
     Recalled,
     Recollection,
     Release,
-    Retuned,
-    Retuning,
     Sent,
 )
 from activities.moving import ADOPT, RENEW, Adoption, Renewal, Renewed
+from activities.retry_options import Retunings
 from runtime.search_attributes import JOURNEY_STATE
 from scenario.check.check import check
+from scenario.entry.entry import LARGEST_EVENT
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from workflows.enter import Enter
@@ -83,6 +82,8 @@ WHO: Final = {"operator": "ann", "reason": "incident 42"}
 HEAD: Final = "scenario: {name}\ntrigger: segment\ntimezone: Europe/Paris\n{more}steps:\n"
 SMS: Final = "{sms: text, text: hi}"
 _CAME: Final = "{sms: came, text: hi}"
+GIVEN_UP: Final = 20.0
+"""Seconds after which Temporal has given up an attempt with a timeout of one second."""
 AWAY: Final = "5s"
 """A wait that ends while the worker is away, unless the machine is very slow: then less is recorded."""
 
@@ -92,9 +93,9 @@ Message = Callable[[Handle], Awaitable[Answer | None]]
 """Sends something to a journey. Returns the answer to come, if any."""
 
 
-def event(name: str, n: int = 0) -> Message:
+def event(name: str, n: int = 0, **more: Any) -> Message:
     """Something that happened to the contact."""
-    return partial(_signal, "event", {"name": name, "properties": {"n": n}})
+    return partial(_signal, "event", {"name": name, "properties": {"n": n, **more}})
 
 
 def changed(**fields: Any) -> Message:
@@ -130,6 +131,7 @@ class Burst:
         then: Messages sent after the worker is back.
         more: Other parts of the scenario.
         until: An event of the history that must be there before the worker is back.
+        is_slow: Whether it takes long: it is recorded once, and replayed on all versions.
     """
 
     steps: Sequence[str]
@@ -139,6 +141,7 @@ class Burst:
     then: Sequence[Message] = ()
     more: str = ""
     until: EventType.ValueType | None = None
+    is_slow: bool = False
 
 
 _TWO: Final = (event("go", 1), event("go", 2))
@@ -159,6 +162,8 @@ _SOON: Final = '{webhook: soon, url: "https://hooks.example.com/a", body: {}, re
 _NIGHT: Final = "{sms: night, text: hi}"
 _REFUSED: Final = "{sms: refused, text: hi}"
 _LEAVE: Final = update("leave")
+_LAST: Final = "{{sms: {}, text: hi, timeout: 1s, on_unknown: continue, retry: {{initial_interval: 5h}}}}"
+_TWICE: Final = update("retune", retry={"initial_interval": "1s", "maximum_attempts": 2})
 
 BURSTS: Final[dict[str, Burst]] = {
     # ---- waits
@@ -174,6 +179,10 @@ BURSTS: Final[dict[str, Burst]] = {
     "event-after-another": Burst([_WAIT_FOR, SMS], _TWO, before=[event("go", 1)]),
     "event-in-time": Burst(
         [_WAIT_FOR.replace("7d", AWAY), SMS], [event("go", 3), event("go", 2)], before=[event("go", 1)], until=_FIRED
+    ),
+    "event-too-late": Burst([_WAIT_FOR.replace("7d", AWAY), SMS], [event("go", 1), event("go", 3)], until=_FIRED),
+    "event-too-large": Burst(
+        [_WAIT_FOR, SMS], (event("go", 2, much="x" * LARGEST_EVENT), event("go", 1), event("go", 2))
     ),
     "event-without-end": Burst([_WAIT_FOR.replace("for: 7d, ", "").replace(", else: [{exit: late}]", "")], _TWO),
     "event-updates": Burst(
@@ -205,6 +214,9 @@ BURSTS: Final[dict[str, Burst]] = {
         before=[update("pause"), update("skip_step")],
         state="paused",
     ),
+    "paused-gone": Burst(
+        ["{wait: 30d}", SMS], _GONE, state="paused", before=[update("pause"), update("skip_step")], more=_EXIT
+    ),
     "paused-left": Burst(
         ["{wait: 30d}", SMS],
         (update("resume"), *_GONE),
@@ -235,6 +247,9 @@ BURSTS: Final[dict[str, Burst]] = {
         state="sending",
         then=[_LEAVE],
     ),
+    "unsent": Burst([_LAST.format("unsent"), SMS], (*_TWO, _TWICE), state="sending"),
+    "lost": Burst([_LAST.format("lost"), SMS], (*_TWO, _TWICE), state="sending", is_slow=True),
+    "marked": Burst([_LAST.format("marked"), SMS], (*_TWO, _TWICE), state="sending", is_slow=True),
     "kept-back": Burst([_NIGHT, SMS], _MOVES),
     "kept-back-at-once": Burst([_NIGHT, SMS], (*_TWO, update("retry_step", now=True), changed(firstname="Zoë"))),
     "kept-back-over": Burst([_NIGHT.replace("night", "evening"), SMS], (*_TWO, changed(firstname="Zoë")), until=_FIRED),
@@ -256,7 +271,7 @@ BURSTS: Final[dict[str, Burst]] = {
 
 @dataclass
 class Fakes:
-    """The activities: all succeed, except as the name of a step says."""
+    """The activities: all succeed, except as the name of a step says; retry policies are changed at the server."""
 
     plans: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     attempts: dict[str, int] = field(default_factory=dict[str, int])
@@ -281,10 +296,6 @@ class Fakes:
     async def recall(self, _: Recollection) -> Recalled:
         return Recalled()
 
-    @activity.defn(name=RETUNE.name)
-    async def retune(self, _: Retuning) -> Retuned:
-        return Retuned()
-
     @activity.defn(name=DEPART.name)
     async def depart(self, _: Departure) -> None: ...
 
@@ -302,18 +313,25 @@ class Fakes:
 
         @activity.defn(name=name)
         async def send(delivery: Delivery) -> Sent:
-            return self._send(delivery)
+            return await self._send(delivery)
 
         return send
 
-    def _send(self, delivery: Delivery) -> Sent:
+    async def _send(self, delivery: Delivery) -> Sent:
         scheduled = self.attempts[delivery.name] = self.attempts.get(delivery.name, 0) + 1
         failing = partial(Failure, destination="sms", attempt=1)
         match delivery.step:
-            case "slow":
+            case "slow" | "lost" | "marked" if scheduled == 1 or delivery.step == "slow":
                 raise failing(kind=FailureKind.RETRY, reason="it answered 503").as_error()
             case "soon" if activity.info().attempt == 1:
                 raise failing(kind=FailureKind.RETRY, reason="it answered 503").as_error()
+            case "unsent" if scheduled <= 2:
+                raise failing(kind=FailureKind.RETRY, reason="not noted", unsent=True).as_error()
+            case "lost" | "marked" if scheduled == 2:
+                if delivery.step == "marked":
+                    activity.heartbeat(SENDING)
+                await asyncio.sleep(GIVEN_UP)
+                return Sent(status=200)
             case "refused" if scheduled == 1:
                 raise failing(kind=FailureKind.PERMANENT, reason="it answered 422").as_error()
             case "night" | "evening" if scheduled == 1:
@@ -376,8 +394,8 @@ class Recorder:
             task_queue=JOURNEYS,
             workflows=[Journey],
             activities=[
-                *(fakes.admit, fakes.renew, fakes.goal, fakes.clear, fakes.recall, fakes.retune, fakes.depart),
-                *(fakes.count, fakes.adopt, fakes.release, decide),
+                *(fakes.admit, fakes.renew, fakes.goal, fakes.clear, fakes.recall, fakes.depart),
+                *(fakes.count, fakes.adopt, fakes.release, decide, Retunings(self._client).retune),
             ],
             workflow_runner=UnsandboxedWorkflowRunner(),
             # Else the server would keep the messages for the worker that has gone.
@@ -498,7 +516,7 @@ async def main(command: str, *arguments: str) -> int:
         sys.stdout.write("".join(f"{line}\n" for line in failed))
         return bool(failed)
     address, folder = arguments
-    await record(address, Path(folder))
+    await record(address, Path(folder), [name for name, burst in BURSTS.items() if not burst.is_slow])
     return 0
 
 

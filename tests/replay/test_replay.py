@@ -135,7 +135,22 @@ def test_an_event_that_came_before_the_end_of_the_wait_counts_though_the_worker_
 
 @pytest.mark.parametrize(
     "name",
-    ["admit", "identify", "depart", "decide", "clear", "amend", "retune", "recall", "renew", "adopt", "count", "prune"],
+    [
+        "admit",
+        "identify",
+        "depart",
+        "decide",
+        "clear",
+        "amend",
+        "retune",
+        "recall",
+        "renew",
+        "adopt",
+        "count",
+        "goal",
+        "release",
+        "prune",
+    ],
 )
 def test_every_local_activity_is_recorded(name: str) -> None:
     assert name in {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from temporalio import workflow
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from activities.content import Content, Opened
 from activities.failures import FailureKind
 from activities.interface import Sent
 from tests.workflows.conftest import Stage, failing
+from workflows.state import Held, State
+from workflows.updates import UpdateHandlers
 
 FIRST = """
 scenario: mended
@@ -93,6 +97,50 @@ async def test_a_step_stays_with_the_version_until_it_is_over_or_another_is_name
         "mended@1",
     ]
     await handle.terminate()
+
+
+async def test_a_step_that_is_tried_again_by_the_journeys_own_version_is_not_noted_as_another(stage: Stage) -> None:
+    handle = await held(stage)
+    await stage.publish(SECOND)
+    await stage.operate(handle, "retry_step", {**WHO, "version": 1})
+    result = await stage.result(handle)
+    assert [(step["outcome"], step.get("note")) for step in result["steps"]] == [("delivered", None)] * 2
+
+
+async def test_a_version_is_not_taken_for_a_step_that_was_held_anew_meanwhile(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+    look_up = Content.open
+
+    async def slowly(content: Content, name: str, version: int | None) -> Opened:
+        asked.set()
+        await answered.wait()
+        return await look_up(content, name, version)
+
+    stage.task_timeout = timedelta(seconds=1)  # the second update comes with the next workflow task
+    handle = await held(stage)
+    stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT, status=None)
+    monkeypatch.setattr(Content, "open", slowly)
+    first = asyncio.ensure_future(refusal(stage, handle, {**WHO, "version": 1}))
+    await asked.wait()
+    await stage.operate(handle, "retry_step", WHO)
+    await _attempts(stage, 2)
+    await stage.until(handle, "held")
+    answered.set()
+    assert await first == "nothing to retry: somebody else has decided meanwhile"
+    await handle.terminate()
+
+
+def test_a_step_that_is_about_to_be_tried_again_is_not_told_so_twice() -> None:
+    updates = UpdateHandlers()
+    updates.version = "mended@1"
+    updates.state = State(version=1, plan={}, zone="UTC", entered_at="t", root="run", at="hook")
+    updates.state.held = Held(step="hook", kind="DeliveryPermanent", reason="r", at="t")
+    updates.check_retry_step(WHO)
+    updates.retrying = True
+    with pytest.raises(ApplicationError, match="nothing to retry: the journey is not held"):
+        updates.check_retry_step(WHO)
 
 
 async def _attempts(stage: Stage, number: int) -> None:

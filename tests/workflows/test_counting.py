@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from temporalio.client import WorkflowFailureError
@@ -55,10 +56,10 @@ async def test_each_step_counts_once_over_many_runs(stage: Stage, monkeypatch: p
     reports: list[tuple[int, int]] = []
     count = Store.count_passages
 
-    async def noted(self: Store, journey: str, run_id: str, first: int, steps: Sequence[Passage]) -> None:
+    async def noted(self: Store, journey: str, run_id: str, first: int, steps: Sequence[Passage], **more: Any) -> None:
         reports.append((first, len(steps)))
-        await count(self, journey, run_id, first, steps)
-        await count(self, journey, run_id, first, steps)  # as a local activity may be done again
+        await count(self, journey, run_id, first, steps, **more)
+        await count(self, journey, run_id, first, steps, **more)  # as a local activity may be done again
 
     monkeypatch.setattr(Store, "count_passages", noted)
     await stage.publish(LONG)
@@ -78,12 +79,12 @@ async def test_a_store_that_is_away_keeps_no_journey_from_going_on(
     failures = 0
     count = Store.count_passages
 
-    async def away(self: Store, journey: str, run_id: str, first: int, steps: Sequence[Passage]) -> None:
+    async def away(self: Store, journey: str, run_id: str, first: int, steps: Sequence[Passage], **more: Any) -> None:
         nonlocal failures
         if (await stage.client.get_workflow_handle(journey).describe()).run_id == run_id:  # the first run
             failures += 1
             raise StoreUnavailable("away")
-        await count(self, journey, run_id, first, steps)
+        await count(self, journey, run_id, first, steps, **more)
 
     monkeypatch.setattr(Store, "count_passages", away)
     await stage.publish(LONG)
