@@ -9,7 +9,7 @@ which the outside reaches a journey: signals (in `workflows.signals`), operators
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any, Final, cast
 
 from temporalio import workflow
@@ -30,6 +30,7 @@ from workflows.sending import Sending
 from workflows.state import KEPT_STEPS, State
 
 _TRIES: Final = 3
+_MOMENT: Final = timedelta(milliseconds=1)
 
 
 class Course(Migrating, Sending):
@@ -89,6 +90,11 @@ class Course(Migrating, Sending):
         intake.add_done_callback(end_with_it)
         try:
             outcome, reason = await self._follow(data)
+            if self._may_end_otherwise:
+                # Temporal may refuse the task that closes the journey. If that were this task, it would be done anew
+                # with what has come since: the journey might go on, while the store took it for over.
+                self.leave(reason)  # it takes no update any more
+                await workflow.sleep(_MOMENT, summary="before the departure")
         except asyncio.CancelledError:
             if error := _error_of(intake):
                 raise error from None
@@ -267,6 +273,14 @@ class Course(Migrating, Sending):
     def _undecided(self) -> bool:
         """Whether nothing was decided that this run has yet to act upon: updates do not go along to the next."""
         return not self.interrupted and not self.retrying
+
+    @property
+    def _may_end_otherwise(self) -> bool:
+        """Whether the present workflow task decided more than an attempt's result: done anew, it may decide otherwise."""
+        number = self.revisable
+        if self.leaving:
+            return number > 0 and any(rule.condition for rule in self.plan.exit)
+        return any(record.kind not in CHANNELS for record in self.state.steps[len(self.state.steps) - number :])
 
     async def _depart(self, outcome: str, reason: str) -> None:
         departure = Departure(

@@ -1,4 +1,4 @@
-"""A departure in a workflow task that Temporal refuses, as an attempt ended meanwhile: the next one corrects it."""
+"""A departure in a workflow task that Temporal refuses, as something happened meanwhile."""
 
 from __future__ import annotations
 
@@ -24,6 +24,58 @@ steps:
     body: {}
 """
 CAPS = "caps: [{name: a-day, at_most: 1, per: day}]\n"
+
+
+WAITING = """
+scenario: waiting
+trigger: segment
+"""
+EVENT = "steps: [{wait_for: go, for: 1s, then: [{wait: 1d}], else: [{exit: late}]}]"
+BRANCH = 'steps: [{wait: 1s}, {if: contact.firstname == "Zoe", then: [{wait: 1d}]}]'
+EXIT = 'exit: [{event: gone, if: contact.firstname == "Zoé"}]\nsteps: [{wait: 1d}]'
+CHANGED = ("contact_changed", {"firstname": "Zoe"})
+
+
+@pytest.mark.parametrize(
+    ("steps", "told", "meanwhile", "outcome"),
+    [
+        (EVENT, None, ("event", {"name": "go"}), "exited"),
+        (BRANCH, None, CHANGED, "finished"),
+        (EXIT, ("event", {"name": "gone"}), CHANGED, "exited"),
+    ],
+    ids=["event", "branch", "exit"],
+)
+async def test_a_journey_that_has_departed_does_not_go_on(
+    stand: Stands,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: str,
+    told: tuple[str, Any] | None,
+    meanwhile: tuple[str, Any],
+    outcome: str,
+) -> None:
+    departures = list[str]()
+    depart = Store.depart
+    async with stand() as stood:
+        client = stood.client
+        await publish(client, tmp_path, WAITING + steps)
+        contact = {"id": "7", "firstname": "Zoé"}
+        entered = await client.enter({"scenario": "waiting", "contact": contact, "trigger": {"type": "segment"}})
+        handle: WorkflowHandle[Any, dict[str, Any]] = entered.handle
+
+        async def over_a_signal(store: Store, workflow_id: str, run_id: str, outcome: str, *end: Any) -> None:
+            """Depart, and let something happen before the workflow task ends."""
+            await depart(store, workflow_id, run_id, outcome, *end)
+            departures.append(outcome)
+            if len(departures) == 1:
+                await handle.signal(*meanwhile)
+
+        monkeypatch.setattr(Store, "depart", over_a_signal)
+        if told is not None:
+            await handle.signal(*told)
+        async with asyncio.timeout(60):
+            result = await handle.result()
+    assert (result["outcome"], departures) == (outcome, [outcome, outcome])
 
 
 async def test_a_message_that_arrives_while_its_contact_leaves_is_on_record_as_delivered(

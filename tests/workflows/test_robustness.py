@@ -278,8 +278,8 @@ async def test_a_store_that_is_down_for_long_is_waited_for_at_the_server(
     assert tries == 8
     history = await handle.fetch_history()
     timers = [event for event in history.events if event.HasField("timer_started_event_attributes")]
-    assert len(timers) == 4, "pauses of 4 s and more"
-    tail = history.events[history.events.index(timers[2]) : history.events.index(timers[3])]
+    assert len(timers) == 5, "a moment before the departure, and pauses of 4 s and more"
+    tail = history.events[history.events.index(timers[3]) : history.events.index(timers[4])]
     assert 50_000 / len(tail) * (PATIENCE.maximum_interval or timedelta(0)) > timedelta(days=10), (
         "it may be down so long"
     )
