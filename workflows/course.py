@@ -276,7 +276,7 @@ class Course(Migrating, Sending):
 
     @property
     def _may_end_otherwise(self) -> bool:
-        """Whether the present workflow task decided more than an attempt's result: done anew, it may decide otherwise."""
+        """Whether this workflow task decided more than an attempt's result: done anew, it may decide otherwise."""
         number = self.revisable
         if self.leaving:
             return number > 0 and any(rule.condition for rule in self.plan.exit)
