@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 KEPT: Final = (
     "suppressions, and for 30 days passing bounces: hashes of addresses, which keep them from being written to",
     "the contact's name as an HMAC, which keeps it from being taken in again",
-    "answers to requests with an Idempotency-Key, which hold ids alone: for 24 hours",
+    "answers to requests with an Idempotency-Key, sealed with the caller's API key: for 24 hours",
     "copies of the store that were made before, and its free pages: they hold the contact's key, wrapped, until the "
     "key of SCENARIO_ENCRYPTION_KEYS that wrapped it is destroyed, after 'scenario encryption rotate'",
     "free pages of Temporal's database and copies of it: what was encrypted cannot be read there",

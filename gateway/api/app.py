@@ -55,6 +55,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     results.router,
     stats.router,
 )
+UNKEPT: Final = (f"{PREFIX}/check", f"{PREFIX}/preview")
+"""Paths whose requests change nothing."""
 BATCHES: Final = (f"{PREFIX}/entries/batch", f"{PREFIX}/events/batch")
 LARGER: Final = dict.fromkeys(
     (*BATCHES, *(f"{PREFIX}/{name}" for name in ("scenarios/", "check", "preview"))), 5 * 1024 * 1024
@@ -89,7 +91,7 @@ def application(
     app.state.client, app.state.keys, app.state.authoring = client, keys, authors or Authoring(Setup())
     problem.install(app)
     # The last is the outermost: what comes of a request's form and key is known before anything of its body is.
-    app.add_middleware(Idempotency, client.store)
+    app.add_middleware(Idempotency, client.store, UNKEPT)
     app.add_middleware(StrictJson, BATCHES)
     app.add_middleware(Authentication, keys, {DESCRIPTION})
     app.add_middleware(Failsafe)

@@ -83,7 +83,7 @@ class Keys:
     """
 
     def __init__(self, store: Store, *, rate: float = RATE, clock: Callable[[], float] = monotonic) -> None:
-        self._store, self._rate, self._clock = store, rate, clock
+        self.store, self._rate, self._clock = store, rate, clock
         self._known: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
         self._limits: dict[float, RateLimit] = {}
 
@@ -120,7 +120,7 @@ class Keys:
         found = self._known.get(identifier)
         if found is not None and self._clock() - found[0] < REMEMBERED:
             return found[1]
-        key = await self._store.key(identifier)
+        key = await self.store.key(identifier)
         if key is not None:
             self._known[identifier] = (self._clock(), key)
             self._known.move_to_end(identifier)

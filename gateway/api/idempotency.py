@@ -7,25 +7,33 @@ next time.
 
 A process that is killed in a request leaves it under way. After a while it is carried out anew, under the same request
 id as before, by which Temporal and journeys know what they have been told already.
+
+Answers and digests are sealed with a key that is derived from the caller's API key, of which the store holds only a
+digest. So a copy of the store does not tell what was asked or answered.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import hmac
+import json
 import logging
+import os
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid5
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fastapi import Depends, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.api.authentication import Caller
+from gateway.api.authentication import Caller, shown
 from gateway.api.body import WRITING, read, replayed
 from gateway.api.problem import Mistake, Problem, again
 from runtime.store import Store, StoreError
@@ -39,6 +47,7 @@ LARGEST: Final = 1024 * 1024
 """Bytes of an answer that is kept."""
 _KEY: Final = re.compile(rb"[!-~]{1,255}")
 _SPACE: Final = UUID("5b1f0a5e-2f4b-4b0e-9a53-6f5d0c3b7e11")
+_NONCE: Final = 12  # bytes, as NIST SP 800-38D recommends
 _SOON: Final = 2.0  # seconds after which a request under way is probably over
 _PRUNING: Final = 60.0  # seconds between two looks for answers to forget
 
@@ -49,6 +58,7 @@ class Idempotency:
     Args:
         application: What is guarded. It finds the request's id as `RequestId`.
         store: Where answers are kept.
+        unkept: Paths whose requests change nothing, so that no answer is kept.
         lease: How long a request may be under way before it is carried out anew.
         now: The time.
     """
@@ -57,11 +67,13 @@ class Idempotency:
         self,
         application: ASGIApp,
         store: Store,
+        unkept: Collection[str] = (),
         *,
         lease: timedelta = LEASE,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._application, self._store, self._lease, self._now = application, store, lease, now
+        self._application, self._store, self._unkept = application, store, unkept
+        self._lease, self._now = lease, now
         self._pruned = monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,43 +84,54 @@ class Idempotency:
             StoreError: It is not known what became of the key.
         """
         given = [value for name, value in scope.get("headers", ()) if name == b"idempotency-key"]
-        if not given or scope["method"] not in WRITING:
+        if not given or scope["method"] not in WRITING or scope["path"] in self._unkept:
             await self._application(scope, receive, send)
             return
         if len(given) > 1 or not _KEY.fullmatch(given[0]):
             raise _mistake("give one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID")
         caller: Caller = scope["state"]["caller"]
         body = await read(receive)
-        digest = hashlib.sha256(b"\n".join((_target(scope), body))).hexdigest()
-        key = hashlib.sha256(given[0]).hexdigest()  # an engine may make its keys of ids
-        told = await self._store.take_request(caller.key.id, key, digest, self._now(), lease=self._lease)
+        seal = _Seal(shown(scope) or "", given[0])
+        digest = seal.digest(_target(scope) + b"\n" + body)
+        told = await self._store.take_request(caller.key.id, seal.name, digest, self._now(), lease=self._lease)
         if isinstance(told, Taken):
-            await self._carry_out(told, scope, replayed(body, receive), send)
+            await self._carry_out(told, seal, scope, replayed(body, receive), send)
         else:
-            await _replay(told, digest)(scope, receive, send)
+            await _replay(told, seal, digest)(scope, receive, send)
         await self._prune()
 
-    async def _carry_out(self, taken: Taken, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _carry_out(self, taken: Taken, seal: _Seal, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["request_id"] = _id_of(taken)
         collected = _Collected()
+        renewing = asyncio.create_task(self._renew(taken))
         try:
-            await self._application(scope, receive, collected)
+            try:
+                await self._application(scope, receive, collected)
+            finally:
+                renewing.cancel()
         except (Exception, asyncio.CancelledError):  # the latter where the server stops: another may carry it out
             await self._settle(self._store.give_up_request(taken))
             raise
         if collected.is_kept and scope["state"].get("settled", True):
-            await self._settle(self._store.keep_answer(taken, collected.status, collected.headers, collected.text))
+            answer = seal.close(collected.headers, collected.body)
+            await self._settle(self._store.keep_answer(taken, collected.status, answer))
         else:
             await self._settle(self._store.give_up_request(taken))
         for message in collected.messages:
             await send(message)
 
+    async def _renew(self, taken: Taken) -> None:
+        """Keep a request from being taken for killed for as long as it is under way."""
+        while True:
+            await asyncio.sleep(self._lease.total_seconds() / 3)
+            await self._settle(self._store.renew_request(taken, self._now()))
+
     async def _settle(self, writing: Coroutine[Any, Any, None]) -> None:
-        """Notes how it went. Where that fails, the request is over all the same, and its key free after the lease."""
+        """Note how it goes. If that fails, the request goes on all the same, and its key is free after the lease."""
         try:
             await writing
         except StoreError as error:
-            logger.warning("what a request was answered is not kept: %s", error)
+            logger.warning("the state of a request with an Idempotency-Key is not kept: %s", error)
 
     async def _prune(self) -> None:
         if monotonic() - self._pruned >= _PRUNING:
@@ -143,31 +166,56 @@ class _Collected:
         return b"".join(message.get("body", b"") for message in self.messages[1:])
 
     @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    @property
     def is_kept(self) -> bool:
         """Whether it stays the same, and can be kept."""
-        if not self.messages or self.status >= 500 or self.status == 429 or len(self.body) > LARGEST:
-            return False
-        try:
-            self.body.decode()
-        except UnicodeDecodeError:
-            return False
-        return True
+        return bool(self.messages) and self.status < 500 and self.status != 429 and len(self.body) <= LARGEST
+
+
+class _Seal:
+    """Hides from readers of the store what is kept of a request: its key, its content and its answer.
+
+    Args:
+        token: The caller's API key.
+        key: The request's Idempotency-Key.
+    """
+
+    def __init__(self, token: str, key: bytes) -> None:
+        self._secret = hmac.digest(token.encode(), b"idempotency\n" + key, "sha256")
+        self.name = self.digest(b"")
+
+    def digest(self, request: bytes) -> str:
+        """Return a digest that only the caller can compute, in hex."""
+        return hmac.new(self._secret, b"digest\n" + request, hashlib.sha256).hexdigest()
+
+    def close(self, headers: Mapping[str, str], body: bytes) -> str:
+        """Return a sealed answer as Base64."""
+        nonce = os.urandom(_NONCE)
+        plain = json.dumps(dict(headers)).encode() + b"\n" + body
+        return base64.b64encode(nonce + AESGCM(self._answers).encrypt(nonce, plain, None)).decode()
+
+    def open(self, sealed: str) -> tuple[dict[str, str], bytes]:
+        """Return the headers and body of a sealed answer."""
+        raw = base64.b64decode(sealed)
+        plain = AESGCM(self._answers).decrypt(raw[:_NONCE], raw[_NONCE:], None)
+        headers, _, body = plain.partition(b"\n")
+        return json.loads(headers), body
+
+    @property
+    def _answers(self) -> bytes:
+        return hmac.digest(self._secret, b"answer", "sha256")
 
 
 def _target(scope: Scope) -> bytes:
     return f"{scope['method']} {scope['path']}?".encode(errors="replace") + scope["query_string"]
 
 
-def _replay(found: Answered, digest: str) -> Response:
+def _replay(found: Answered, seal: _Seal, digest: str) -> Response:
     if found.digest != digest:
         raise _mistake("this Idempotency-Key was given with another request: take a new one for each")
-    if found.status is None:
+    if found.status is None or found.answer is None:
         raise again("conflict", "the request with this Idempotency-Key is under way: send it again later", _SOON)
-    return Response(found.body, found.status, {**(found.headers or {}), REPLAYED: "true"})
+    headers, body = seal.open(found.answer)
+    return Response(body, found.status, {**headers, REPLAYED: "true"})
 
 
 def _mistake(sentence: str) -> Problem:

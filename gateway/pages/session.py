@@ -1,14 +1,14 @@
-"""The session of a person: begun by showing a key, kept in a cookie, and nowhere else.
+"""The session of a person, which a key begins.
 
-The cookie's value is ``<key id>.<expiry>.<HMAC>``, keyed with what is kept of the key's secret. So nothing is stored,
-every process of the gateway takes it, and it ends when the key is revoked or expires. Signing out deletes the cookie;
-revoking the key ends all its sessions.
+The cookie holds a random token, and the store only its digest: whoever has a copy of the store cannot sign in. A
+session ends after `LASTS`, if the person signs out, and if its key is revoked or expires.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypedDict
@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.authentication import Keys
-from runtime.api_key import ApiKey
+from runtime.api_key import ApiKey, digest_of
 
 LASTS: Final = timedelta(hours=12)
 """How long a session does."""
@@ -26,11 +26,11 @@ LASTS: Final = timedelta(hours=12)
 
 @dataclass(frozen=True)
 class Session:
-    """A session that is good.
+    """A valid session.
 
     Attributes:
         key: The key that began it.
-        value: The cookie's.
+        value: The random token in the cookie.
     """
 
     key: ApiKey
@@ -38,37 +38,46 @@ class Session:
 
     @property
     def token(self) -> str:
-        """What every form of this session carries; a form on another site cannot know it."""
-        return _sign(self.key, f"form.{self.value}")
+        """The token that every form of this session carries; a form on another site cannot know it."""
+        return hmac.new(self.value.encode(), b"form", hashlib.sha256).hexdigest()
 
     def owns(self, token: str) -> bool:
-        """Whether a token is this session's, compared in constant time."""
+        """Return whether a form's token is of this session, compared in constant time."""
         return hmac.compare_digest(token.encode(), self.token.encode())
 
 
-def begin(key: ApiKey, now: datetime) -> Session:
-    """A session for who has shown a key."""
-    ends = int((now + LASTS).timestamp())
-    said = f"{key.id}.{ends}"
-    return Session(key, f"{said}.{_sign(key, f'session.{said}')}")
+async def begin(keys: Keys, key: ApiKey, now: datetime) -> Session:
+    """Begin a session for a person who has shown a key.
+
+    Raises:
+        StoreError: The store cannot be reached.
+    """
+    session = Session(key, secrets.token_urlsafe())
+    await keys.store.begin_session(digest_of(session.value), key.id, now, now + LASTS)
+    return session
 
 
 async def session_of(request: Request, keys: Keys) -> Session | None:
-    """The session that a request is of; None where there is none that is good.
+    """Return the valid session of a request, or None.
 
     Raises:
-        StoreError: The store cannot be asked.
+        StoreError: The store cannot be reached.
     """
-    value = request.cookies.get(_name(request), "")
-    said, _, signature = value.rpartition(".")
-    identifier, _, ends = said.partition(".")
-    if not ends.isascii() or not ends.isdigit() or len(value) > _LONGEST:
+    value = request.cookies.get(_name(request))
+    if value is None:
         return None
-    key = await keys.named(identifier)
-    if key is None or int(ends) <= datetime.now(UTC).timestamp():
-        return None
-    good = hmac.compare_digest(signature.encode(), _sign(key, f"session.{said}").encode())
-    return Session(key, value) if good else None
+    identifier = await keys.store.key_of_session(digest_of(value), datetime.now(UTC))
+    key = await keys.named(identifier) if identifier is not None else None
+    return Session(key, value) if key is not None else None
+
+
+async def end(request: Request, keys: Keys) -> None:
+    """End the session of a request, for every copy of its cookie.
+
+    Raises:
+        StoreError: The store cannot be reached.
+    """
+    await keys.store.end_session(digest_of(request.cookies.get(_name(request), "")))
 
 
 def keep(request: Request, response: Response, session: Session) -> None:
@@ -95,18 +104,11 @@ def is_from_here(request: Request) -> bool:
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 
 
-_LONGEST: Final = 200
-
-
 class _Attributes(TypedDict):
     path: str
     secure: bool
     httponly: bool
     samesite: Literal["strict"]
-
-
-def _sign(key: ApiKey, text: str) -> str:
-    return hmac.new(key.digest.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def _attributes(request: Request) -> _Attributes:

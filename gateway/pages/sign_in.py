@@ -17,7 +17,7 @@ from gateway.callbacks.rate_limit import RateLimit
 from gateway.pages.links import is_here
 from gateway.pages.page import Form, Page, does, go_to, read_form
 from gateway.pages.rendering import render
-from gateway.pages.session import begin, forget, is_from_here, keep, session_of
+from gateway.pages.session import begin, end, forget, is_from_here, keep, session_of
 
 TRIES: Final = 30
 """How many keys that are none one address may try in a minute."""
@@ -66,7 +66,7 @@ async def _sign_in(request: Request) -> Response:
     if "read" not in key.scopes:
         return render("sign_in.html", status=403, next=next_one, wrong=_ONLY_OTHERS)
     response = go_to(next_one if is_here(next_one) else "/")
-    keep(request, response, begin(key, datetime.now(UTC)))
+    keep(request, response, await begin(keys, key, datetime.now(UTC)))
     return response
 
 
@@ -80,11 +80,12 @@ async def _open(request: Request) -> Response:
     if key is None:
         raise Problem("forbidden", "the key of this address is no good any more: start anew")
     response = go_to("/")
-    keep(request, response, begin(key, datetime.now(UTC)))
+    keep(request, response, await begin(keys, key, datetime.now(UTC)))
     return response
 
 
 async def _sign_out(page: Page, _form: Form) -> Response:
+    await end(page.request, page.request.app.state.keys)
     response = go_to("/sign-in")
     forget(page.request, response)
     return response

@@ -7,7 +7,6 @@ changes nothing any more: `started_at` tells the two apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -15,14 +14,14 @@ from typing import Final
 
 from sqlalchemy import Executable, and_, bindparam, case, delete, or_, select, tuple_, update
 
+from runtime.store.api_schema import api_answers
 from runtime.store.columns import Instant
 from runtime.store.database import Inserting, Queries
-from runtime.store.schema import api_answers
 
 KEPT: Final = timedelta(hours=24)
 """How long an answer is kept."""
 LEASE: Final = timedelta(seconds=60)
-"""How long a request may be under way before its process is taken for killed: longer than any is answered in."""
+"""How long a request may be under way before its process is taken for killed, unless it renews the request."""
 _TOGETHER: Final = 500  # rows that are forgotten at a time
 _FREE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,7 +34,7 @@ class Taken:
 
     Attributes:
         key_id: The API key's id.
-        idempotency_key: A digest of its caller's key of the request.
+        idempotency_key: A keyed digest of its caller's key of the request.
         requested_at: When it was first asked: the same where an earlier try was given up.
         started_at: When it was taken up now.
     """
@@ -53,14 +52,12 @@ class Answered:
     Attributes:
         digest: Of the request.
         status: HTTP's; None while it is under way.
-        headers: The answer's, as far as they are kept.
-        body: The answer's.
+        answer: Its headers and body, sealed.
     """
 
     digest: str
     status: int | None
-    headers: Mapping[str, str] | None
-    body: str | None
+    answer: str | None
 
 
 class ApiAnswers(Queries):
@@ -88,9 +85,13 @@ class ApiAnswers(Queries):
                 return Answered(**found[0])
             # It was forgotten in between: try again.
 
-    async def keep_answer(self, taken: Taken, status: int, headers: Mapping[str, str], body: str) -> None:
+    async def renew_request(self, taken: Taken, now: datetime) -> None:
+        """Note that a request is still under way; nothing happens if another has taken it over."""
+        await self._database.write(_RENEW, _mine(taken) | {"now": now})
+
+    async def keep_answer(self, taken: Taken, status: int, answer: str) -> None:
         """Keep what a request was answered; nothing happens where another has taken it over."""
-        await self._database.write(_KEEP, _mine(taken) | {"status": status, "headers": dict(headers), "body": body})
+        await self._database.write(_KEEP, _mine(taken) | {"status": status, "answer": answer})
 
     async def give_up_request(self, taken: Taken) -> None:
         """Let whoever asks next carry a request out, at once."""
@@ -106,7 +107,7 @@ def _mine(taken: Taken) -> dict[str, object]:
     return {"of_key": taken.key_id, "named": taken.idempotency_key, "mine": taken.started_at}
 
 
-_ONE = select(_table.digest, _table.status, _table.headers, _table.body).where(
+_ONE = select(_table.digest, _table.status, _table.answer).where(
     _table.key_id == bindparam("key_id"), _table.idempotency_key == bindparam("idempotency_key")
 )
 _UPDATE = update(api_answers).where(
@@ -115,8 +116,9 @@ _UPDATE = update(api_answers).where(
     _table.started_at == bindparam("mine"),
     _table.status.is_(None),
 )
-_KEEP = _UPDATE.values(status=bindparam("status"), headers=bindparam("headers"), body=bindparam("body"))
-_GIVE_UP = _UPDATE.values(started_at=_FREE)
+_RENEW = _UPDATE.values(renewed_at=bindparam("now"))
+_KEEP = _UPDATE.values(status=bindparam("status"), answer=bindparam("answer"))
+_GIVE_UP = _UPDATE.values(renewed_at=_FREE)
 _OLD = (
     select(_table.key_id, _table.idempotency_key)
     .where(_table.requested_at < bindparam("before"))
@@ -133,7 +135,7 @@ def _take(insert: Inserting) -> Executable:
     now, digest = bindparam("now", type_=Instant), bindparam("digest", type_=_table.digest.type)
     forgotten = _table.requested_at < bindparam("forgotten", type_=Instant)
     killed = and_(
-        _table.status.is_(None), _table.started_at < bindparam("killed", type_=Instant), _table.digest == digest
+        _table.status.is_(None), _table.renewed_at < bindparam("killed", type_=Instant), _table.digest == digest
     )
     statement = insert(api_answers).values(
         key_id=bindparam("key_id"),
@@ -141,14 +143,15 @@ def _take(insert: Inserting) -> Executable:
         digest=digest,
         requested_at=now,
         started_at=now,
+        renewed_at=now,
     )
     anew = {
         "digest": statement.excluded.digest,
         "requested_at": case((forgotten, statement.excluded.requested_at), else_=_table.requested_at),
         "started_at": statement.excluded.started_at,
+        "renewed_at": statement.excluded.renewed_at,
         "status": None,
-        "headers": None,
-        "body": None,
+        "answer": None,
     }
     return statement.on_conflict_do_update(
         index_elements=[_table.key_id, _table.idempotency_key], set_=anew, where=or_(forgotten, killed)

@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy import bindparam, insert, select, update
 
 from runtime.api_key import ApiKey
+from runtime.store.api_schema import api_keys
 from runtime.store.database import Queries
-from runtime.store.schema import api_keys
 
 _table = api_keys.c
 _NAMES = tuple(column.name for column in api_keys.columns)

@@ -31,9 +31,9 @@ from sqlalchemy import (
 )
 
 from runtime.retention import NATURAL, Ages
+from runtime.store.api_schema import api_answers
 from runtime.store.database import Queries
 from runtime.store.schema import (
-    api_answers,
     claims,
     deliveries,
     entries,

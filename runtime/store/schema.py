@@ -1,11 +1,12 @@
 """The tables, as the newest migration leaves them.
 
-``migrations/`` makes them; a test compares the two. Every column that is not said to be nullable is not.
+``migrations/`` makes them; a test compares the two. Every column that is not said to be nullable is not. The tables of
+the API are in `api_schema`.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, Integer, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint, text
+from sqlalchemy import Column, Index, Integer, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint, text
 
 from runtime.store.columns import Instant, Json, Words
 
@@ -206,47 +207,6 @@ soft_bounces = Table(
     Index(None, "bounced_at"),
 )
 """Passing troubles with an address: too many within days suppress it."""
-
-api_keys = Table(
-    "api_keys",
-    metadata,
-    Column("id", Words, nullable=False),
-    # SHA-256 of the secret, in hex: a secret of 256 random bits needs no slow hash.
-    Column("digest", Words, nullable=False),
-    Column("scopes", Json, nullable=False),
-    # Names of the only scenarios that it is for; null: all.
-    Column("scenarios", Json, nullable=True),
-    # Requests a second; null: as the gateway has it.
-    Column("rate", Float, nullable=True),
-    Column("note", Words, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("created_by", Words, nullable=False),
-    Column("expires_at", Instant, nullable=True),
-    Column("revoked_at", Instant, nullable=True),
-    PrimaryKeyConstraint("id"),
-)
-"""Keys of the HTTP API. A revoked one stays, to be told from one that never was."""
-
-api_answers = Table(
-    "api_answers",
-    metadata,
-    Column("key_id", Words, nullable=False),
-    # SHA-256 of it, in hex: engines make their keys of what they send, a contact's id among it.
-    Column("idempotency_key", Words, nullable=False),
-    # Of the request: the same key for another request is a mistake.
-    Column("digest", Words, nullable=False),
-    # When it was first asked. It tells what is done for the key now from what is done for it when it is forgotten.
-    Column("requested_at", Instant, nullable=False),
-    # When whoever carries it out took it up: they may have been killed, and another does after a while.
-    Column("started_at", Instant, nullable=False),
-    # Null while the request is under way.
-    Column("status", Integer, nullable=True),
-    Column("headers", Json, nullable=True),
-    Column("body", Words, nullable=True),
-    PrimaryKeyConstraint("key_id", "idempotency_key"),
-    Index(None, "requested_at"),
-)
-"""What requests with an Idempotency-Key were answered."""
 
 passages = Table(
     "passages",

@@ -33,6 +33,7 @@ from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.restored_entries import RestoredEntries
 from runtime.store.retention import Retention
+from runtime.store.sessions import Sessions
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
 from runtime.store.versions import Versions
@@ -59,6 +60,7 @@ class Store(
     Suppressions,
     StoredOperations,
     ApiKeys,
+    Sessions,
     ApiAnswers,
     ContactKeys,
     Erasure,

@@ -585,7 +585,6 @@ async def compare_erased(place: Place, store: Store) -> None:
     place.expect(bool(secret) and not readable, f"{readable} of {len(secret)} payloads of who was erased can be read")
     place.expect(await keys.is_erased(place.erased), "the key is there")
     left = place.database.holding(place.erased)
-    left.pop("api_answers", None)  # ids, for a day: docs/privacy.md
     place.expect(not left, f"rows lead to who was erased: {left}")
     report, history = await report_of(place), "there"
     place.expect(report["encrypted"] and report["ended"] == 1, f"the report of the erasure says {report}")

@@ -173,7 +173,7 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
         assert (await send(http)).status_code == 409, "nobody knows yet that it was killed"
         database = api.stand.client.store._database  # pyright: ignore[reportPrivateUsage]
         await database.write(
-            text("UPDATE api_answers SET started_at = '2026-01-01 00:00:00.000000' WHERE status IS NULL")
+            text("UPDATE api_answers SET renewed_at = '2026-01-01 00:00:00.000000' WHERE status IS NULL")
         )
         again = (await send(http)).json()
         assert (again["accepted"], {one["status"] for one in again["results"]}) == (MANY, {202})

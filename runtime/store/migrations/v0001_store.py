@@ -188,15 +188,23 @@ def upgrade(op: Operations) -> None:
         sa.PrimaryKeyConstraint("id", name="pk_api_keys"),
     )
     op.create_table(
+        "sessions",
+        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("key_id", sa.Text, nullable=False),
+        sa.Column("ends_at", _INSTANT, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_sessions"),
+    )
+    _index(op, "ix_sessions_ends_at", "sessions", ["ends_at"])
+    op.create_table(
         "api_answers",
         sa.Column("key_id", sa.Text, nullable=False),
         sa.Column("idempotency_key", sa.Text, nullable=False),
         sa.Column("digest", sa.Text, nullable=False),
         sa.Column("requested_at", _INSTANT, nullable=False),
         sa.Column("started_at", _INSTANT, nullable=False),
+        sa.Column("renewed_at", _INSTANT, nullable=False),
         sa.Column("status", sa.Integer, nullable=True),
-        sa.Column("headers", sa.Text, nullable=True),
-        sa.Column("body", sa.Text, nullable=True),
+        sa.Column("answer", sa.Text, nullable=True),
         sa.PrimaryKeyConstraint("key_id", "idempotency_key", name="pk_api_answers"),
     )
     _index(op, "ix_api_answers_requested_at", "api_answers", ["requested_at"])

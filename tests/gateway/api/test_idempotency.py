@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import sqlite3
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from unittest.mock import patch
 
+import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from gateway.api.authentication import Caller
+from gateway.api.idempotency import Idempotency
 from gateway.api.problem import Problem, again
 from gateway.errors import UnderWay
 from runtime.store.api_answers import KEPT, Answered, ApiAnswers, Taken
@@ -28,12 +35,41 @@ async def test_it_is_answered_as_before(api: Api) -> None:
     assert len(api.client.asked) == 1
 
 
-async def test_the_key_itself_is_not_kept(api: Api, tmp_path: Path) -> None:
-    """An engine may make it of a contact's id, which erasing has to reach."""
-    await api.post("/entries", ENTRY, idempotency_key="entry-of-zoe")
-    kept = await asyncio.to_thread(lambda: b"".join(path.read_bytes() for path in tmp_path.glob("store.db*")))
+def stored(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in directory.glob("store.db*"))
+
+
+async def test_the_store_tells_neither_key_nor_answer(api: Api, tmp_path: Path) -> None:
+    """An engine may make its key of a contact's id, and an answer names journeys by it: erasing has to reach both."""
+    entry = {**ENTRY, "contact": {"id": "planted-eve"}}
+    for _ in range(2):
+        answer = await api.post("/entries", entry, idempotency_key="entry-of-planted-eve")
+        assert "planted-eve" in answer.text
+    kept = await asyncio.to_thread(stored, tmp_path)
     assert b"api_answers" in kept
-    assert b"entry-of-zoe" not in kept
+    assert b"planted-eve" not in kept
+
+
+async def test_a_digest_in_the_store_cannot_be_guessed(api: Api) -> None:
+    """What engines make their keys and requests of is guessed quickly, so the API key is needed to compare."""
+    digests = set[tuple[Any, ...]]()
+    for holder in (api, api.holding(await api.key())):
+        with patch.object(api.client.store, "take_request", wraps=api.client.store.take_request) as take:
+            await holder.post("/entries", ENTRY, idempotency_key="a")
+        digests.update(take.call_args.args[1:3])
+    assert len(digests) == 4
+    assert hashlib.sha256(b"a").hexdigest() not in digests
+
+
+@pytest.mark.parametrize("path", ["/check", "/preview"])
+async def test_what_changes_nothing_is_not_kept(api: Api, tmp_path: Path, path: str) -> None:
+    body = {"source": "scenario: planted-eve", "entry": ENTRY}
+    for _ in range(2):
+        answer = await api.post(path, body, idempotency_key="a")
+        assert answer.status_code in (200, 422)
+        assert "idempotency-replayed" not in answer.headers
+    with sqlite3.connect(tmp_path / "store.db") as connection:
+        assert connection.execute("SELECT count(*) FROM api_answers").fetchone() == (0,)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +181,30 @@ async def test_what_a_killed_process_left_is_carried_out_anew_under_the_same_id(
     assert (await api.post("/entries", ENTRY, idempotency_key="a")).status_code == 202
     [first, second] = [request for *_, request in api.client.asked]
     assert first == second is not None
+
+
+async def test_a_request_that_takes_long_is_not_carried_out_twice(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed = asyncio.Event()
+
+    async def renew(*_: Any) -> None:
+        renewed.set()
+
+    async def slow(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await renewed.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    key = await api.keys.verify(api.token)
+    assert key is not None
+    monkeypatch.setattr(api.client.store, "renew_request", renew)
+    guarded = Idempotency(slow, api.client.store, lease=timedelta(milliseconds=30))
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await guarded({**scope, "state": {"caller": Caller(key)}}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://test") as http:
+        answer = await http.post("/", headers={"authorization": f"Bearer {api.token}", "idempotency-key": "a"})
+    assert answer.status_code == 204
 
 
 async def test_a_key_that_was_forgotten_names_another_request(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
