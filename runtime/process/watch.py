@@ -17,6 +17,8 @@ EVERY: Final = 3.0
 """Seconds between two looks."""
 PATIENCE: Final = 5.0
 """Seconds that a look may take."""
+_LATE: Final = 3
+"""Checks that may be cancelled and not over: while so many are, no further one is begun."""
 
 
 class Looked(Protocol):
@@ -38,6 +40,7 @@ class Watch:
 
     def __init__(self, looked: Looked, what: str = "The store", *, patience: float = PATIENCE) -> None:
         self._looked, self._what, self._patience = looked, what, patience
+        self._late = set[asyncio.Task[None]]()
         self.trouble: str | None = None
         """Why it could not be used at the last look, or None."""
 
@@ -49,10 +52,8 @@ class Watch:
         """Looks, and logs what has changed since the last look."""
         trouble, unforeseen = None, None
         try:
-            async with asyncio.timeout(self._patience):
-                await self._looked.check()
-        except TimeoutError:
-            trouble = f"{self._what} {self._looked.name} does not answer: check that it is running."
+            if not await self._answers():
+                trouble = f"{self._what} {self._looked.name} does not answer: check that it is running."
         except (StoreError, SetupError) as error:
             trouble = str(error)
         except Exception as error:  # whatever it is: who does not look any more takes it for well
@@ -63,6 +64,31 @@ class Watch:
         elif trouble is None and self.trouble is not None:
             logger.info("%s %s can be used again.", self._what, self._looked.name)
         self.trouble = trouble
+
+    async def _answers(self) -> bool:
+        """Return whether a check succeeds in time. A late one is cancelled, and nobody waits for that to be done.
+
+        A database driver cancels by asking the same server, which may be frozen.
+        """
+        if len(self._late) >= _LATE:
+            return False
+        check = asyncio.create_task(self._looked.check(), name=f"check {self._looked.name}")
+        try:
+            await asyncio.wait([check], timeout=self._patience)
+        finally:
+            if not check.done():
+                check.cancel()
+                self._late.add(check)
+                check.add_done_callback(self._forget)
+        if not check.done():
+            return False
+        check.result()
+        return True
+
+    def _forget(self, check: asyncio.Task[None]) -> None:
+        self._late.discard(check)
+        if not check.cancelled():
+            check.exception()  # else asyncio logs it
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
@@ -79,3 +80,34 @@ async def test_an_error_that_nobody_foresaw_is_trouble_too_and_does_not_end_the_
     assert (unforeseen.levelname, unforeseen.getMessage().count(SECRET)) == ("ERROR", 0)
     assert unforeseen.exc_info is not None, "where it comes from is in the log"
     assert again.getMessage() == "The store db.example:5432/scenarios can be used again."
+
+
+async def test_a_store_that_does_not_even_let_a_look_be_cancelled_is_noticed_in_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As a frozen database does: the driver asks it to cancel, and waits for the answer."""
+    thawed = asyncio.Event()
+    looks = 0
+
+    class Frozen:
+        name = "db.example:5432/scenarios"
+
+        async def check(self) -> None:
+            nonlocal looks
+            looks += 1
+            while not thawed.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await thawed.wait()
+
+    watch = Watch(Frozen(), patience=0.01)
+    for _ in range(9):
+        async with asyncio.timeout(30):
+            await watch.look()
+        assert watch.trouble == "The store db.example:5432/scenarios does not answer: check that it is running."
+    assert looks == 3
+    thawed.set()
+    async with asyncio.timeout(30):
+        while watch.trouble is not None:
+            await asyncio.sleep(0)
+            await watch.look()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
