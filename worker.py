@@ -58,7 +58,7 @@ from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
-from runtime.encryption.opening import check_keys, keyring_in, keyring_of
+from runtime.encryption.opening import check_keys, keyring_in, keyring_of, telling_keys
 from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
@@ -289,6 +289,7 @@ async def serve(
         await store.check(writing=True)  # one that can only be read would do until the first journey
         keys = keyring_of(settings, store)
         await check_keys(keys, store)
+        await stack.enter_async_context(telling_keys(keys, store, "worker"))
         client = encrypting(client, keys, worker=True)
         opened = await stack.enter_async_context(
             services(

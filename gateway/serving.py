@@ -44,7 +44,7 @@ from runtime.bounded_calls import bounded
 from runtime.callback import Callbacks
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
-from runtime.encryption.opening import check_keys, keyring_of
+from runtime.encryption.opening import check_keys, keyring_of, telling_keys
 from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
 from runtime.process.health import Check, readiness
@@ -182,6 +182,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
             watches["store"] = await stack.enter_async_context(watching(store))
             keyring = keyring_of(settings, store)
             await check_keys(keyring, store)
+            await stack.enter_async_context(telling_keys(keyring, store, "gateway"))
             temporal = encrypting(temporal, keyring)
             if wanted.codec:
                 parts[f"{codec.PREFIX}/"] = codec.application(keyring, Keys(store), origins_in(settings.codec_origins))

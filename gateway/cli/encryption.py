@@ -11,8 +11,9 @@ from gateway.terminal import say
 def rotate() -> None:
     """Wrap all contacts' keys anew by the newest of SCENARIO_ENCRYPTION_KEYS, so that older ones can be taken away.
 
-    What is encrypted stays as it is. Repeatable; workers go on meanwhile. Add the new key in front of the others first,
-    everywhere, and start workers and gateways with it; take the old one away when this has said that none is left.
+    What is encrypted stays as it is. Repeatable; workers go on meanwhile. First add the new key in front of the
+    others everywhere, and restart workers and gateways: a running one that does not know the key is named, and
+    nothing is done. Take the old key away when this command has said that none is left.
     """
     from runtime.encryption.rotation import rotate as run
     from runtime.encryption.wrapping import Wrapping

@@ -125,6 +125,11 @@ class Keyring:
         """Whether anything is encrypted."""
         return self._wrapping is not None
 
+    @property
+    def wrapping_keys(self) -> list[str]:
+        """Names of the settings' keys; none if nothing is encrypted."""
+        return self._wrapping.names if self._wrapping is not None else []
+
     async def key_of(self, contact: str | None) -> DataKey:
         """A contact's key, made where there is none yet; None: that of what belongs to no contact.
 

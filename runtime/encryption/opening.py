@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import uuid4
+
 from runtime.encryption.keyring import Keyring
 from runtime.encryption.wrapping import Wrapping, read_plain
 from runtime.errors import SettingsError
 from runtime.settings import Settings
-from runtime.store import Store
+from runtime.store import Store, StoreError
+
+logger = logging.getLogger(__name__)
+
+EVERY: Final = 20.0
+"""Seconds after which a process says again which keys it knows."""
+EXPIRES: Final = timedelta(seconds=90)
+"""How long a process that was killed counts as running."""
 
 
 def keyring_of(settings: Settings, store: Store) -> Keyring:
@@ -43,3 +60,40 @@ async def check_keys(keys: Keyring, store: Store) -> None:
     for key in some:
         keys.unwrapped(key)
     await keys.is_erased("")  # unwraps what contacts are known by
+
+
+@asynccontextmanager
+async def telling_keys(keys: Keyring, store: Store, role: str) -> AsyncGenerator[None]:
+    """Record in the store which keys this process knows, until it ends; see `runtime.encryption.rotation`.
+
+    Args:
+        keys: Those of the process.
+        store: The store.
+        role: What the process is, for people: ``worker``.
+
+    Raises:
+        StoreError: The store cannot be reached at the beginning.
+    """
+    process = f"{role} on {socket.gethostname()} (process {os.getpid()}, {uuid4().hex[:4]})"
+
+    async def tell() -> None:
+        now = datetime.now(UTC)
+        await store.hold_keys(process, keys.wrapping_keys, now=now, expires_at=now + EXPIRES)
+
+    async def run() -> None:
+        while True:
+            await asyncio.sleep(EVERY)
+            try:
+                await tell()
+            except StoreError as error:
+                logger.warning("the store is not told which encryption keys are known here: %s", error)
+
+    await tell()
+    task = asyncio.create_task(run(), name="telling keys")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        with suppress(StoreError):
+            await store.release_keys(process)

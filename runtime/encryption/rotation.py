@@ -6,13 +6,17 @@ those are wrapped by it.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from runtime.encryption.wrapping import Wrapping, read_plain
-from runtime.store.contact_keys import ContactKeys, WrappedKey
+from runtime.errors import SettingsError
+from runtime.store import Store
+from runtime.store.contact_keys import WrappedKey
 
 _TOGETHER = 500
 
 
-async def rotate(store: ContactKeys, wrapping: Wrapping) -> tuple[int, int]:
+async def rotate(store: Store, wrapping: Wrapping) -> tuple[int, int]:
     """Wraps every key anew that another than the newest has wrapped.
 
     May be stopped and run again. A key that is made or destroyed meanwhile is in nobody's way.
@@ -21,8 +25,17 @@ async def rotate(store: ContactKeys, wrapping: Wrapping) -> tuple[int, int]:
         How many were wrapped anew, and how many needed it no more.
 
     Raises:
-        SettingsError: A key that wrapped one is not among those of the settings.
+        SettingsError: A key that wrapped one is not among those of the settings, or a running process does not know
+            the newest key: it could not decrypt any more.
     """
+    newest = wrapping.names[0]
+    if lacking := [
+        holder.process for holder in await store.key_holders(datetime.now(UTC)) if newest not in holder.keys
+    ]:
+        raise SettingsError(
+            f"nothing was wrapped: {len(lacking)} running processes do not know the newest key, such as the "
+            f"{lacking[0]}. Start them again with it, in front of the others. One that was killed counts for 90 seconds"
+        )
     done = before = 0
     last = ""
     clear: list[tuple[WrappedKey, bytes]] = []

@@ -65,6 +65,11 @@ class Wrapping:
         path, setting = settings.encryption_keys_file, "SCENARIO_ENCRYPTION_KEYS_FILE"
         return cls(_keys_of(path, setting), setting) if path is not None else None
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the keys, the newest first: they tell nothing of the keys."""
+        return list(self._ciphers)
+
     def __repr__(self) -> str:
         return f"Wrapping({', '.join(self._ciphers)})"
 

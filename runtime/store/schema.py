@@ -302,6 +302,18 @@ leases = Table(
 )
 """Which process does, for all of them, what one is enough for."""
 
+key_holders = Table(
+    "key_holders",
+    metadata,
+    # A name for people, such as "worker on host-1 (12-5f3a)".
+    Column("process", Words, nullable=False),
+    # Names of the keys of SCENARIO_ENCRYPTION_KEYS that it knows.
+    Column("keys", Json, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    PrimaryKeyConstraint("process"),
+)
+"""The running processes, and which keys they know: contacts' keys may be wrapped by a key that all know."""
+
 _OPEN = text("finished_at IS NULL")
 
 erasures = Table(

@@ -26,6 +26,7 @@ from runtime.store.erasure import Erasure
 from runtime.store.erasures import Erasures
 from runtime.store.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.goals import Goals
+from runtime.store.key_holders import KeyHolders
 from runtime.store.leases import Leases
 from runtime.store.migration import ensure_current, upgrade
 from runtime.store.operations import StoredOperations
@@ -61,6 +62,7 @@ class Store(
     StoredOperations,
     ApiKeys,
     Sessions,
+    KeyHolders,
     ApiAnswers,
     ContactKeys,
     Erasure,

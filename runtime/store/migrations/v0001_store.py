@@ -188,6 +188,13 @@ def upgrade(op: Operations) -> None:
         sa.PrimaryKeyConstraint("id", name="pk_api_keys"),
     )
     op.create_table(
+        "key_holders",
+        sa.Column("process", sa.Text, nullable=False),
+        sa.Column("keys", sa.Text, nullable=False),
+        sa.Column("expires_at", _INSTANT, nullable=False),
+        sa.PrimaryKeyConstraint("process", name="pk_key_holders"),
+    )
+    op.create_table(
         "sessions",
         sa.Column("digest", sa.Text, nullable=False),
         sa.Column("key_id", sa.Text, nullable=False),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runtime.encryption import keyring, rotation
+from runtime.encryption import keyring, opening, rotation
 from runtime.encryption.keyring import Keyring
-from runtime.encryption.opening import check_keys
+from runtime.encryption.opening import EXPIRES, check_keys, telling_keys
 from runtime.encryption.rotation import rotate
 from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
 from runtime.store import Store
+from runtime.store.errors import StoreUnavailable
 
 OLD, NEW = b"o" * 32, b"n" * 32
 
@@ -62,3 +66,56 @@ async def test_who_has_the_wrong_keys_wraps_nothing(tmp_path: Path, monkeypatch:
         with pytest.raises(SettingsError, match="lacks a key"):
             await rotate(store, Wrapping([NEW]))
         assert await store.wrapped_keys() == before
+
+
+async def test_nothing_is_wrapped_while_a_running_process_lacks_the_newest_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "EVERY", 0.0)
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        old, both = Keyring(store, Wrapping([OLD])), Wrapping([NEW, OLD])
+        await old.key_of("1")
+        before = await store.wrapped_keys()
+        async with telling_keys(Keyring(store, both), store, "gateway"), telling_keys(old, store, "worker"):
+            with pytest.raises(
+                SettingsError, match=r"1 running processes .* such as the worker on .* Start them again"
+            ):
+                await rotate(store, both)
+            assert await store.wrapped_keys() == before
+        async with telling_keys(Keyring(store, both), store, "gateway"):
+            assert await rotate(store, both) == (2, 0)
+
+
+async def test_a_process_that_was_killed_counts_for_a_while(tmp_path: Path) -> None:
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        now = datetime.now(UTC)
+        for seconds, left in ((-1, ["a"]), (1, ["a", "b"])):
+            await store.hold_keys("a", ["k"], now=now, expires_at=now + EXPIRES)
+            await store.hold_keys("b", [], now=now, expires_at=now + timedelta(seconds=seconds))
+            assert [holder.process for holder in await store.key_holders(now)] == left
+
+
+async def test_a_store_that_is_away_for_a_while_does_not_end_the_telling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(opening, "EVERY", 0.0)
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        hold, calls = store.hold_keys, 0
+        again = asyncio.Event()
+
+        async def away(*given: Any, **more: Any) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                raise StoreUnavailable("away")
+            await hold(*given, **more)
+            if calls > 2:
+                again.set()
+
+        monkeypatch.setattr(store, "hold_keys", away)
+        async with telling_keys(Keyring(store, None), store, "worker"):
+            await asyncio.wait_for(again.wait(), 30)
+        assert await store.key_holders(datetime.now(UTC)) == []
+    assert [record.getMessage() for record in caplog.records] == [
+        "the store is not told which encryption keys are known here: away"
+    ]

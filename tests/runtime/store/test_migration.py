@@ -41,7 +41,16 @@ def tables(connection: Connection) -> set[str]:
 async def test_a_new_database_gets_its_tables(url: str) -> None:
     await migrate(url)
     expected = {"scenario_versions", "entries", "closed_scenarios", "deliveries", "scenario_store_version"}
-    expected |= {"claims", "suppressions", "soft_bounces", "passages", "api_keys", "api_answers", "sessions"}
+    expected |= {
+        "claims",
+        "suppressions",
+        "soft_bounces",
+        "passages",
+        "api_keys",
+        "api_answers",
+        "sessions",
+        "key_holders",
+    }
     expected |= {"operations", "operation_items", "contact_keys", "leases", "accepted_entries"}
     expected |= {"erasures", "erasure_runs"}
     assert await on(url, tables) == expected
