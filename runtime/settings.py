@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +24,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.errors import SettingsError
 from runtime.retention import RetentionError, parse_ages
+
+logger = logging.getLogger(__name__)
 
 PREFIX: Final = "SCENARIO_"
 """What the name of every variable starts with."""
@@ -95,6 +100,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             # Only names and our own sentences are passed on: pydantic's text could quote a password.
             raise SettingsError("; ".join(_sentences(error))) from None
+        for sentence in unknown_names(set(os.environ) - _told):
+            logger.warning("%s", sentence)
+        _told.update(os.environ)
 
     @field_validator(
         *("store", "callback_url", "callback_key", "callback_key_previous"),
@@ -116,6 +124,31 @@ class Settings(BaseSettings):
         if text is not None and not _GOOD[info.field_name or ""](text):
             raise ValueError
         return text.rstrip("/") if text and info.field_name in ("callback_url", "temporal_ui") else value
+
+
+_OTHERS: Final = ("SCENARIO_API", "SCENARIO_API_KEY", "SCENARIO_DEBUG", "SCENARIO_TEST_ENCRYPTION")
+"""Variables that are not settings of a deployment."""
+# Kubernetes sets variables for each service of a namespace, such as SCENARIO_GATEWAY_SERVICE_HOST.
+_OF_KUBERNETES: Final = re.compile(r"SCENARIO_\w*(?:_SERVICE_HOST|_SERVICE_PORT\w*|_PORT(?:_\d+_\w+)?)", re.ASCII)
+_told: Final = set[str]()
+
+
+def unknown_names(variables: Iterable[str]) -> list[str]:
+    """Return a sentence for each variable that looks like a setting and is none.
+
+    Args:
+        variables: Names of environment variables.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known |= {f"{name}_FILE" for name in known} | set(_OTHERS)  # the image reads secrets from files
+    sentences: list[str] = []
+    for name in sorted(variables):
+        is_known = name in known or name.startswith(f"{PREFIX}SECRET_") or _OF_KUBERNETES.fullmatch(name)
+        if name.startswith(PREFIX) and not is_known:
+            meant = get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1)
+            hint = f"did you mean {PREFIX}{meant[0]}?" if meant else "docs/operating.md lists all settings"
+            sentences.append(f"there is no setting {name}, so it is ignored: {hint}")
+    return sentences
 
 
 _KEY: Final = "must be base64 of at least 32 random bytes, as `openssl rand -base64 32` writes it"

@@ -1,5 +1,6 @@
 """Settings come from the environment when they are asked for, and complain without showing what is secret."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,32 @@ def test_printing_shows_no_secret(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCENARIO_SUPPRESSION_KEY_PREVIOUS", KEY)
     assert PASSWORD not in f"{Settings()!r} {Settings()} {Settings().model_dump()}"
     assert KEY not in f"{Settings()!r} {Settings()} {Settings().model_dump()}"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("SCENARIO_STROE", "there is no setting SCENARIO_STROE, so it is ignored: did you mean SCENARIO_STORE?"),
+        ("SCENARIO_CALLBACK_KEYS", "did you mean SCENARIO_CALLBACK_KEY?"),
+        ("SCENARIO_ZZZ", "there is no setting SCENARIO_ZZZ, so it is ignored: docs/operating.md lists all settings"),
+        ("SCENARIO_SMTP_FILE", None),
+        ("SCENARIO_SECRET_TOKEN", None),
+        ("SCENARIO_DEBUG", None),
+        ("SCENARIO_GATEWAY_SERVICE_HOST", None),
+        ("SCENARIO_GATEWAY_SERVICE_PORT_HTTP", None),
+        ("SCENARIO_GATEWAY_PORT_8080_TCP_ADDR", None),
+        ("SCENARIO_GATEWAY_PORT", None),
+        ("OTHER_STROE", None),
+    ],
+)
+def test_a_misspelt_setting_is_reported_once(
+    name: str, told: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("runtime.settings._told", set(os.environ))
+    monkeypatch.setenv(name, PASSWORD)
+    for _ in range(2):
+        Settings()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == (told is not None)
+    assert "".join(said).endswith(told or "")
+    assert PASSWORD not in caplog.text
