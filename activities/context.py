@@ -60,7 +60,7 @@ def template_data(
 ) -> dict[str, Any]:
     """The data that a delivery's templates see, by root: a pure function, so that every attempt renders the same bytes.
 
-    It is what the journey handed over, with `now` and `today` (the step's scheduled time in the contact's zone) and
+    It is what the journey handed over, with `now` and `today` (when the message may leave, in the contact's zone) and
     `journey`. Of the latter, `entered_at` is there where a template names it, and so is `callback_url`; marketing has
     its `unsubscribe_url` anyway, for its headers. Secrets are not here: webhooks add them.
 

@@ -54,14 +54,15 @@ async def count(store: Store, content: Content, entry: StoredEntry, event: Event
         Whether the event reaches it, in time and for the first time; and what could not be worked out.
     """
     try:
-        goal = (await content.open(entry.scenario, entry.entered_by)).scenario.goal
+        scenario = (await content.open(entry.scenario, entry.entered_by)).scenario
     except UnknownVersion as error:
         return Reached(error=str(error))
+    goal = scenario.goal
     if goal is None or goal.event != event.name:
         return Reached()
     entered = entry.admitted_at.isoformat()
     journey = journey_root(entry.workflow_id, entry.scenario, entry.entered_by, entered)
-    data = {"event": event.data(), "journey": journey}
+    data = {"event": event.data(), "journey": {**journey, "timezone": scenario.timezone}}
     try:
         if goal.condition is not None and not liquid.evaluate_condition(goal.condition, data):
             return Reached()

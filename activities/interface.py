@@ -185,7 +185,7 @@ class Delivery:
         scenario: Name and version, ``post-purchase@3``.
         step: The step's id.
         contact: The contact's id.
-        now: The step's scheduled time in the contact's zone, ISO 8601: what templates see as `now`.
+        now: When the message may leave, in the contact's zone, ISO 8601: what templates see as `now`.
         data: The fields that the step's templates name, by root.
         timeout: Seconds that one attempt may take.
         on_unknown: What to do where a request left and no answer came.
@@ -196,6 +196,7 @@ class Delivery:
         at_once: Whether an operator wants it to leave whatever the hour, and whatever caps say.
         entered: Seconds since 1970 at which the journey started, where this is its first message and no wait came
             before it, to measure how soon that leaves; else 0.
+        began: When the step began, ISO 8601 in UTC; empty if that is `now`.
     """
 
     id: str
@@ -212,6 +213,7 @@ class Delivery:
     zone: str = ""
     at_once: bool = False
     entered: float = 0.0
+    began: str = ""
 
     @property
     def name(self) -> str:

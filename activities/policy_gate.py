@@ -79,7 +79,7 @@ class PolicyGate:
             delivery=delivery.id,
             channel=leaving.channel.name,
             destination=_destination(leaving),
-            began=datetime.fromisoformat(delivery.now),
+            began=datetime.fromisoformat(delivery.began or delivery.now),
             zone=zone_of(delivery.zone),
             contact=delivery.data.get("contact", {}),
             at_once=delivery.at_once,

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -109,8 +109,9 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     state, identifier = journey.state, journey.delivery
     entered = _entered(journey)
     channel = CHANNELS[step.kind]
-    # As it was at first, also where the contact has moved to another zone since: what is sent again is the same.
-    state.now = state.now or await _first_now(journey, identifier) or journey.local(journey.began)
+    # Fixed when it may leave for the first time, also if the contact moves: what is sent again is the same.
+    state.now = state.now or await _first_now(journey, identifier) or journey.local(journey.now())
+    began = journey.began.replace(microsecond=0)
     if journey.changes != changes:
         handed = Handed.of(journey.data(), step)
     # The deadline is for beginning attempts: the one that is under way when it strikes ends as what it is.
@@ -131,6 +132,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         zone="" if str(journey.zone) == "UTC" else str(journey.zone),
         at_once=state.at_once,
         entered=entered,
+        began="" if began == datetime.fromisoformat(state.now) else began.astimezone(UTC).isoformat(),
     )
     journey.under_way, journey.deadline = step, workflow.now() + timedelta(seconds=step.retry.deadline)
     try:
@@ -155,7 +157,7 @@ def _entered(journey: StepHost) -> float:
     """When the journey started, in seconds since 1970; 0 unless this is its first message, without a wait before it."""
     state, steps = journey.state, journey.plan.steps
     before = {steps[one.id].role if one.id in steps else "" for one in state.steps}
-    if state.now or state.reset or state.operations or not before <= _IMMEDIATE:
+    if state.now is not None or state.reset or state.operations or not before <= _IMMEDIATE:
         return 0.0
     return round(datetime.fromisoformat(state.entered_at).timestamp(), 3)
 

@@ -166,7 +166,8 @@ class StepHost:
 
     def data(self) -> dict[str, Any]:
         """The journey's data by root name, as templates and conditions see it."""
-        data = {**self._data, "responses": self.state.responses}
+        journey = {**self._data["journey"], "timezone": str(self._zone)}
+        data = {**self._data, "journey": journey, "responses": self.state.responses}
         if self.state.event is not None:
             data["event"] = self.state.event
         return data

@@ -29,6 +29,8 @@ class Sending(StepHost):
         sent = await self._delivered(name, row, handed)
         if isinstance(sent, Failure):
             if sent.kind is FailureKind.NOT_BEFORE and sent.next_try_at:
+                if not sent.attempt:
+                    self.state.now = ""  # it is fixed when the message may leave
                 return NotBefore(moment=datetime.fromisoformat(sent.next_try_at), since=sent.reason)
             return Failed(
                 reason=sent.reason,

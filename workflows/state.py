@@ -76,7 +76,7 @@ class State:
         anew: What the present step is performed by instead of the plan's row.
         retuned: What operators changed of the present step's retry policy, by the names of
             `scenario.plan.retry.RetryPolicy`.
-        now: That step's time on the contact's clock, as its delivery was first given it.
+        now: What its delivery's templates see as `now`; empty while the delivery is kept back before its first attempt.
         digest: Of the data that the present step's delivery was first given.
         passed_over: What could not be used, the latest last; each `what` once.
         reset: Whether somebody reset the journey, in this run or one before: then it may send again what it has sent.

@@ -102,9 +102,10 @@ def _data(place: LocalStack, opened: Opened, entry: dict[str, Any], workflow_id:
     data = entry_data(parse_entry(entry), opened.scenario, opened.version, place.services.zone, datetime.now(UTC))
     name, properties = parcel(data.get("order") or {})
     event = event_root(name, None, properties)
+    journey = journey_root(workflow_id, opened.name, opened.version, data["journey"]["entered_at"])
     return {
         **data,
-        "journey": journey_root(workflow_id, opened.name, opened.version, data["journey"]["entered_at"]),
+        "journey": {**journey, "timezone": data["journey"]["timezone"]},
         "event": data.get("event", event),
         "secrets": place.services.secrets.all(),
     }

@@ -217,7 +217,7 @@ class Walk:
             scenario=self._version,
             step=host.step,
             contact=str(self._data["contact"]["id"]),
-            now=host.local(host.began),
+            now=host.local(host.now()),
             data=pick(host.data(), row.fields, row.item_fields),
             root=ROOT if row.calls_back else "",
         )

@@ -99,7 +99,8 @@ class VirtualHost:
 
     def data(self) -> dict[str, Any]:
         """What a delivery's templates see, but for what the delivery brings itself."""
-        data = {**self._data, "responses": self.responses}
+        journey = {**self._data["journey"], "timezone": str(self.zone)}
+        data = {**self._data, "journey": journey, "responses": self.responses}
         return data if self.event is None else {**data, "event": self.event}
 
     def asked(self) -> dict[str, Any]:

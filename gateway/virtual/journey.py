@@ -135,8 +135,10 @@ class VirtualJourney(VirtualHost):
     @override
     async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
         """Makes believe to send. What is sent again keeps its time."""
-        self.seen = self.seen or self.local(self.began)
-        return await super().deliver(row)
+        self.seen = self.seen or self.local(self.now())
+        sent = await super().deliver(row)
+        self.seen = None if isinstance(sent, NotBefore) else self.seen
+        return sent
 
     @property
     def delivery(self) -> str:

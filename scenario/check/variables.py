@@ -32,6 +32,7 @@ _JOURNEY: Final[Mapping[str, Tree]] = {
     "version": Value("number"),
     "entered_at": _DATE,
     "key": _TEXT,
+    "timezone": _TEXT,
 }
 _GONE: Final = (
     "while the journey runs, and a goal counts after it too: name what the event brings, event.…, or journey.key"

@@ -17,6 +17,7 @@ from scenario.model.scenario import Scenario
 from scenario.policies.consent import nowhere
 from scenario.policies.draw import CONTROL, HOLDOUT, Holdout, Lot, apart
 from scenario.policies.purpose import MARKETING
+from scenario.time.timing import zone_of
 
 _SUMMARY: Final = 200
 _SCHEDULED: Final = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re.ASCII)
@@ -61,8 +62,10 @@ def entry_data(entry: Entry, scenario: Scenario, version: int, zone: str, now: d
         EntryError: The contact or the trigger's data is malformed.
     """
     data = clean(entry, ZoneInfo(zone))
-    local = now.astimezone(ZoneInfo(scenario.timezone)).isoformat(timespec="seconds")
-    journey = {**journey_root(None, scenario.scenario, version, now.isoformat()), "key": entry.key}
+    there = zone_of(data["contact"].get("timezone"), scenario.timezone)
+    local = now.astimezone(there).isoformat(timespec="seconds")
+    root = journey_root(None, scenario.scenario, version, now.isoformat())
+    journey = {**root, "key": entry.key, "timezone": str(there)}
     return with_trigger({**data, "journey": journey, "responses": {}, "now": local, "today": local[:10]})
 
 

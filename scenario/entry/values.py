@@ -2,7 +2,7 @@
 
 A platform sends numbers as text, ids as numbers, booleans as ``"0"`` and ``"1"``, "no date" as ``"0000-00-00"`` and
 dates without a zone. The annotated types below accept all that and give templates JSON values: numbers as numbers,
-ids as text, "no date" as None, dates as ISO 8601 text with their offset. The zone of zone-less dates comes in
+ids as text, "no date" as None, times as ISO 8601 text with their offset. The zone of zone-less dates comes in
 through pydantic's validation context, under `ZONE`.
 
 No message here quotes a value: it may be personal data.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from datetime import tzinfo
+from datetime import date, tzinfo
 from typing import Annotated, Any, Final, cast
 from zoneinfo import ZoneInfo
 
@@ -29,6 +29,7 @@ _INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[-+]?(?:\d{1,18}(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?", re.ASCII)
 _LARGEST: Final = 10**19
 """No whole number is longer: beyond some 300 digits it would have no place among the floats any more."""
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TRUE: Final = ("true", "1", "yes")
 _FALSE: Final = ("false", "0", "no")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -93,16 +94,26 @@ def as_flag(value: object) -> bool | None:
 
 
 def as_moment(value: object, info: ValidationInfo) -> str | None:
-    """A date and time as ISO 8601 with an offset, or None for "no date"."""
+    """A date as it stands, a date and time as ISO 8601 with an offset, or None for "no date"."""
     if value is None:
         return None
     if not isinstance(value, str | int) or isinstance(value, bool):
         raise ValueError("must be a date")  # noqa: TRY004 pydantic's way
+    if isinstance(value, str) and (day := _day(value.strip())) is not None:
+        return day
     try:
         moment = parse_moment(str(value), _zone(info.context))
     except EntryError as error:
         raise ValueError(str(error)) from error
     return None if moment is None else moment.isoformat()
+
+
+def _day(text: str) -> str | None:
+    """A date without a time, which is the same day in every zone; None for anything else."""
+    try:
+        return text if _DAY.fullmatch(text) and date.fromisoformat(text) > date.min else None
+    except ValueError:
+        return None
 
 
 def as_custom(value: object, info: ValidationInfo) -> dict[str, Any]:

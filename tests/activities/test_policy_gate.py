@@ -62,7 +62,9 @@ class Gates:
         step = {"sms": "hi", "email": "mail", "webhook": "hook"}[channel.name]
         at = datetime.now(UTC)
         began = (at - waited).isoformat()
-        delivery = Delivery(id=f"msg_{number}", scenario="news@1", step=step, contact="7", now=began, **given)
+        delivery = Delivery(
+            id=f"msg_{number}", scenario="news@1", step=step, contact="7", now=at.isoformat(), began=began, **given
+        )
         return Leaving(delivery, channel, "a.example.com" if channel is WEBHOOK else "twilio", at, address)
 
     async def ask(self, number: int = 1, channel: Channel = SMS, **given: Any) -> Permission:

@@ -22,6 +22,7 @@ from liquid.builtin.tags.tablerow_tag import TablerowNode
 from liquid.expression import Expression
 
 from scenario.liquid.engine.environment import Engine, html_engine, json_engine, strict_engine, text_engine
+from scenario.liquid.filters import dates
 from scenario.liquid.sinks import structured, structured_parts
 from scenario.liquid.sinks.text import condition, template
 
@@ -41,7 +42,8 @@ ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {
     "header": strict_engine,
 }
 _VIRTUAL: Final = frozenset({"size", "first", "last"})
-_CLOCK: Final = (("now",), ("today",))
+_OF_DATES: Final = (("now",), ("today",), ("journey", "timezone"))
+"""What a filter of dates may read: "now" may be a value as well as a word of the template."""
 _NO_CONTEXT: Final = cast("RenderContext", None)
 
 
@@ -124,10 +126,9 @@ class _Reader:
         if isinstance(expression, Path):
             self._path(expression, own)
         if isinstance(expression, FilteredExpression | TernaryFilteredExpression) and any(
-            used.name == "date" for used in expression.filters or ()
+            used.name in dates.FILTERS for used in expression.filters or ()
         ):
-            # "now" may be a value as well as a word of the template.
-            self.found.update(_CLOCK)
+            self.found.update(_OF_DATES)
         if isinstance(expression, TernaryFilteredExpression | AnyExpression):
             self.expression(expression.left, own)
         for part in expression.children():

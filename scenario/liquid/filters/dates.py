@@ -1,15 +1,15 @@
-"""Dates: read from what data holds, shifted to a zone, written for a language. Never from the machine's clock.
+"""Dates: read from data, shown in the journey's time zone, written for a language. Never from the machine's clock.
 
-``'now'`` and ``'today'`` mean the variables of these names, which are the step's scheduled time, so that every attempt
-of a delivery sends the same bytes.
+``'now'`` and ``'today'`` mean the variables of these names, which are fixed when a message may leave, so that every
+attempt of a delivery sends the same bytes.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from babel.dates import format_date, format_datetime
 from dateutil import parser as dateutil
@@ -94,8 +94,15 @@ def _zone(name: str) -> dt.tzinfo:
     return found
 
 
+def _journey_zone(context: RenderContext | None) -> dt.tzinfo | None:
+    """The zone that the data name as `journey.timezone`, whatever a template assigns."""
+    journey = context.globals.get("journey") if context else None  # the linter tries constants without data
+    name = cast("Mapping[str, object]", journey).get("timezone") if isinstance(journey, Mapping) else None
+    return None if name is None else read_zone(name)
+
+
 def _clock(context: RenderContext, word: str) -> object:
-    """What the data says the time is: the step's scheduled time."""
+    """The time according to the data."""
     for name in (word, "now"):
         found = context.resolve(name, default=None)
         if found is not None and not is_undefined(found):
@@ -113,8 +120,8 @@ def date(
         value: The date: a date, ISO 8601 text, seconds since 1970, ``'now'``.
         format_: Directives such as ``%d/%m/%Y``, or a style: ``short``, ``medium``, ``long``, ``full``, with ``time``
             after it for the time as well (``long time``).
-        zone: The zone to show it in, such as ``Europe/Paris`` or ``+02:00``. Times without a zone count as UTC then; a
-            date without a time is the same day in every zone. By default the date's own.
+        zone: The zone to show a moment in, such as ``Europe/Paris`` or ``+02:00``; by default `journey.timezone`. Dates
+            and times without an offset are written as they stand.
         language: Whose names and order to use, such as ``fr`` or ``contact.language``. English by default.
         context: The variables.
 
@@ -134,8 +141,9 @@ def date(
     at = _moment(value)
     if at is None:
         return to_text(value)
-    if zone is not None and not is_undefined(zone) and zone != "":
-        at = _shown_in(_zone(to_text(zone)), at, value)
+    is_named = zone is not None and not is_undefined(zone) and zone != ""
+    if shown_in := _zone(to_text(zone)) if is_named else _journey_zone(context):
+        at = _shown_in(shown_in, at)
     if len(pattern) > _LONGEST_FORMAT:
         raise BoundReached(f"'date' takes a format of up to {_LONGEST_FORMAT} characters")
     names = None if language is None or is_undefined(language) else locale(to_text(language))
@@ -146,23 +154,15 @@ def date(
     return strftime(at, pattern, names)
 
 
-def _shown_in(zone: dt.tzinfo, at: dt.datetime, value: object) -> dt.datetime:
-    """The date in another zone."""
-    if _is_day(value, at):
-        # Midnight in UTC is the evening before in America: a birthday would be a day early.
+def _shown_in(zone: dt.tzinfo, at: dt.datetime) -> dt.datetime:
+    """Return a moment on the clocks of a zone. A date or a time without an offset stays what it says."""
+    if at.tzinfo is None:
         return at.replace(tzinfo=zone)
     try:
-        return (at if at.tzinfo else at.replace(tzinfo=dt.UTC)).astimezone(zone)
+        return at.astimezone(zone)
     except OverflowError:
         # 9999-12-31T23:59:59Z, which stands for "never", has no time in Tokyo.
         return at
-
-
-def _is_day(value: object, at: dt.datetime) -> bool:
-    """Whether the date is one without a time of day."""
-    if isinstance(value, str):
-        return at.tzinfo is None and at.time() == dt.time() and ":" not in value
-    return isinstance(value, dt.date) and not isinstance(value, dt.datetime)
 
 
 def _moment(value: object) -> dt.datetime | None:

@@ -179,7 +179,9 @@ class Reader:
 
     def _clock(self, left: Expression, applied: Filter) -> None:
         if applied.name == "date" and isinstance(left, StringLiteral) and left.value in _CLOCK_WORDS:
-            message = f"'{left.value}' is the step's scheduled time here, not the clock's: write it without quotes"
+            message = (
+                f"'{left.value}' is the time at which the message may leave, not the clock's: write it without quotes"
+            )
             self.page.add("clock", message, left.token.start_index, severity="warning")
 
 

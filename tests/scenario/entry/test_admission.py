@@ -47,15 +47,27 @@ def data(asking: Entry, wanted: Scenario) -> dict[str, Any]:
     return entry_data(asking, wanted, 3, "Europe/Paris", NOW)
 
 
-def test_rules_see_the_time_in_the_scenarios_zone_and_nothing_that_comes_later() -> None:
-    seen = data(entry(key="B2"), scenario())
-    assert (seen["now"], seen["today"], seen["responses"]) == ("2026-07-02T07:30:15+09:00", "2026-07-02", {})
+@pytest.mark.parametrize(
+    ("own", "zone", "now"),
+    [
+        (None, "Asia/Tokyo", "2026-07-02T07:30:15+09:00"),
+        ("Nowhere/Land", "Asia/Tokyo", "2026-07-02T07:30:15+09:00"),
+        ("America/New_York", "America/New_York", "2026-07-01T18:30:15-04:00"),
+    ],
+)
+def test_rules_see_the_time_on_the_contacts_clock_and_nothing_that_comes_later(
+    own: str | None, zone: str, now: str
+) -> None:
+    asking = entry(key="B2")
+    seen = data(asking.model_copy(update={"contact": {**asking.contact, "timezone": own}}), scenario())
+    assert (seen["now"], seen["today"], seen["responses"]) == (now, now[:10], {})
     assert seen["journey"] == {
         "id": None,
         "scenario": "news",
         "version": 3,
         "entered_at": "2026-07-01T22:30:15.000005+00:00",
         "key": "B2",
+        "timezone": zone,
     }
 
 

@@ -42,7 +42,7 @@ READ: tuple[tuple[Any, Any, Any], ...] = (
     (values.Flag, "", None),
     (values.Flag, None, None),
     (values.Moment, "2026-07-15 18:45:00", "2026-07-15T18:45:00+02:00"),
-    (values.Moment, "2026-01-15", "2026-01-15T00:00:00+01:00"),
+    (values.Moment, "2026-01-15", "2026-01-15"),
     (values.Moment, "2026-07-15T18:45:00Z", "2026-07-15T18:45:00+00:00"),
     (values.Moment, 1774771200, "2026-03-29T08:00:00+00:00"),
     (values.Moment, "0000-00-00 00:00:00", None),

@@ -173,7 +173,7 @@ def test_a_value_comes_out_as_plain_data() -> None:
             {("a", "b"), ("c", "d"), ("e",), ("f",), ("g",)},
         ),
         ("{{ a.b | append: c.d | default: e.f }}", {("a", "b"), ("c", "d"), ("e", "f")}),
-        ("{{ a | date: '%Y' }}", {("a",), ("now",), ("today",)}),
+        ("{{ a | date: '%Y' }}", {("a",), ("now",), ("today",), ("journey", "timezone")}),
         ("{% liquid\nassign c = a.b\necho c.d\nif e.f\necho g\nendif %}", {("a", "b"), ("e", "f"), ("g",)}),
         ("{% cycle a.b, 'x' %}{% increment n %}{{ n }}", {("a", "b"), ("n",)}),
         ("{% tablerow i in a.b cols: c.d %}{{ i.x }}{% endtablerow %}", {("a", "b"), ("c", "d")}),
