@@ -194,6 +194,7 @@ class Delivery:
         room: Seconds from the deadline to Temporal's own end of all attempts, for the one that is under way then.
         zone: The contact's, as `scenario.time.timing.read_zone` reads it; empty for UTC.
         at_once: Whether an operator wants it to leave whatever the hour, and whatever caps say.
+        decided: Seconds since 1970 at which the workflow task began that decided to send. It knows nothing told since.
         entered: Seconds since 1970 at which the journey started, where this is its first message and no wait came
             before it, to measure how soon that leaves; else 0.
         began: When the step began, ISO 8601 in UTC; empty if that is `now`.
@@ -214,6 +215,7 @@ class Delivery:
     at_once: bool = False
     entered: float = 0.0
     began: str = ""
+    decided: float = 0.0
 
     @property
     def name(self) -> str:

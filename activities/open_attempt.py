@@ -46,8 +46,8 @@ _PATIENCE: Final = 2.0
 """Seconds that the server may take to answer an attempt before its message leaves; see `OpenAttempt.patience`."""
 _DOUBLED: Final = 8
 """So often at most."""
-_PROMPT: Final = timedelta(seconds=1)
-"""A first attempt that starts within this time after it was scheduled does not ask what its journey was told since."""
+_PROMPT: Final = timedelta(milliseconds=250)
+"""A first attempt does not ask what its journey was told if it starts within this time after the decision to send."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -154,7 +154,8 @@ class OpenAttempt:
         would otherwise not stop the attempts of a journey that has not yet been asked.
         """
         info = activity.info()
-        if info.attempt == 1 and info.started_time - info.scheduled_time < _PROMPT:
+        decided = datetime.fromtimestamp(self.delivery.decided, UTC) if self.delivery.decided else info.scheduled_time
+        if info.attempt == 1 and info.started_time - decided < _PROMPT:
             return
         try:
             status = await journey_status(info, self.patience)

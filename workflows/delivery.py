@@ -133,6 +133,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         at_once=state.at_once,
         entered=entered,
         began="" if began == datetime.fromisoformat(state.now) else began.astimezone(UTC).isoformat(),
+        decided=round(workflow.now().timestamp(), 3),
     )
     journey.under_way, journey.deadline = step, workflow.now() + timedelta(seconds=step.retry.deadline)
     try:

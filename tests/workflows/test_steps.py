@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 
 from activities.failures import FailureKind
 from activities.interface import Sent
@@ -68,6 +69,17 @@ async def test_only_a_first_message_that_nothing_waits_for_knows_since_when_the_
     first, *others = stage.channels.attempts
     assert -1 < first.at.timestamp() - first.delivery.entered < 60
     assert [(other.delivery.step, other.delivery.entered) for other in others] == [("second", 0.0), ("only", 0.0)]
+
+
+async def test_a_delivery_knows_when_the_workflow_task_began_that_decided_to_send(stage: Stage) -> None:
+    await stage.publish(LATER)
+    handle = await stage.start("later", ORDER)
+    await stage.result(handle)
+    events = (await handle.fetch_history()).events
+    before = itertools.takewhile(lambda event: not event.HasField("activity_task_scheduled_event_attributes"), events)
+    *_, began = (event for event in before if event.event_type is EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
+    [attempt] = stage.channels.attempts
+    assert attempt.delivery.decided == round(began.event_time.ToMicroseconds() / 1e6, 3)
 
 
 async def test_a_step_is_handed_only_the_fields_that_its_templates_name(stage: Stage) -> None:
