@@ -19,11 +19,11 @@ class Concurrency:
     or cancelled, it raises that. What is still under way is cancelled in either case, and is over when it is left.
 
     Args:
-        most: How many at the same time.
+        most: How many at the same time; or places that are shared with other tasks.
     """
 
-    def __init__(self, most: int) -> None:
-        self._places = asyncio.Semaphore(most)
+    def __init__(self, most: int | asyncio.Semaphore) -> None:
+        self._places = most if isinstance(most, asyncio.Semaphore) else asyncio.Semaphore(most)
         self._tasks: set[asyncio.Task[None]] = set()
         self._errors: list[BaseException] = []
 

@@ -25,6 +25,7 @@ from gateway.api import (
     why,
 )
 from gateway.api.authentication import Authentication, Keys
+from gateway.api.authorization import Authorization
 from gateway.api.body import StrictJson
 from gateway.api.bounds import Bounds
 from gateway.api.failsafe import Failsafe
@@ -93,6 +94,7 @@ def application(
     # The last is the outermost: what comes of a request's form and key is known before anything of its body is.
     app.add_middleware(Idempotency, client.store, UNKEPT)
     app.add_middleware(StrictJson, BATCHES)
+    app.add_middleware(Authorization, keys, [route for router in ROUTERS for route in router.routes], PREFIX)
     app.add_middleware(Authentication, keys, {DESCRIPTION})
     app.add_middleware(Failsafe)
     app.add_middleware(Traced)

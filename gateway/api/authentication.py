@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Annotated, Any, Final
+from typing import Final
 
-from fastapi import Request, Security
 from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from gateway.api.problem import Problem, again
+from gateway.api.shares import Places
 from gateway.callbacks.rate_limit import RateLimit
 from runtime.api_key import ApiKey, Scope, digest_of, parse_token
 from runtime.store import Store
@@ -54,6 +54,15 @@ class Caller:
         """Whether the key is good for this."""
         return scope in self.key.scopes
 
+    def require(self, scope: Scope) -> None:
+        """Check that the key has a scope.
+
+        Raises:
+            Problem: It has not.
+        """
+        if not self.has(scope):
+            raise Problem("forbidden", f"this key is not for that: it needs the scope '{scope}'")
+
     def may_use(self, scenario: str | None) -> bool:
         """Whether the key is for this scenario; of None, for all."""
         return self.key.scenarios is None or scenario in self.key.scenarios
@@ -80,12 +89,16 @@ class Keys:
         store: Where they are kept.
         rate: Requests a second of a key that has no rate of its own.
         clock: Seconds that only go forward.
+
+    Attributes:
+        places: Counts the requests of each key in progress.
     """
 
     def __init__(self, store: Store, *, rate: float = RATE, clock: Callable[[], float] = monotonic) -> None:
         self.store, self._rate, self._clock = store, rate, clock
         self._known: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
         self._limits: dict[float, RateLimit] = {}
+        self.places = Places()
 
     async def verify(self, token: str) -> ApiKey | None:
         """The good key that a token is, or None.
@@ -173,23 +186,3 @@ async def caller_of(keys: Keys, token: str | None) -> Caller:
     if seconds := keys.wait(key):
         raise again("too-many", "this key makes too many requests: wait, or send batches", seconds)
     return Caller(key)
-
-
-def requires(scope: Scope) -> Callable[..., Awaitable[Caller]]:
-    """The dependency of a route for those whose key has a scope. Its value is the `Caller`."""
-
-    async def check(request: Request, _described: Annotated[Any, Security(bearer)]) -> Caller:
-        caller: Caller = request.state.caller
-        if not caller.has(scope):
-            raise Problem("forbidden", f"this key is not for that: it needs the scope '{scope}'")
-        return caller
-
-    return check
-
-
-Entering = Annotated[Caller, Security(requires("enter"))]
-Telling = Annotated[Caller, Security(requires("events"))]
-Reading = Annotated[Caller, Security(requires("read"))]
-Operating = Annotated[Caller, Security(requires("operate"))]
-Publishing = Annotated[Caller, Security(requires("publish"))]
-Erasing = Annotated[Caller, Security(requires("erase"))]

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, field_validator, model_validator
 
 from gateway.api.app_state import Authors, Client
-from gateway.api.authentication import Publishing
+from gateway.api.authorization import Publishing
 from gateway.api.findings import FindingBody
 from gateway.api.problem import Problem, problems
 from gateway.api.source import SourceBody, described, source_of
@@ -155,9 +155,8 @@ class Previewed(BaseModel):
 @router.post("/check", response_model_exclude_none=True, openapi_extra=described(SourceBody))
 async def check_scenario(request: Request, authors: Authors, caller: Publishing) -> Checked:
     """Everything that is wrong with a scenario, at its line and column. Nothing is stored."""
-    del caller  # the key is good for it: that is all
     sent = await source_of(request, SourceBody)
-    checked = await authors.check(sent.body.source, sent.body.files)
+    checked = await authors.check(caller.key.id, sent.body.source, sent.body.files)
     findings = [FindingBody(**item) for item in checked["findings"]]
     return Checked(ok=checked["document"] is not None, findings=findings)
 
@@ -179,7 +178,7 @@ async def preview_scenario(body: PreviewBody, client: Client, authors: Authors, 
         caller.check(name)
         request |= await _published(client, name, int(number) if number else None)
     # As it came from the process that made it: of a large scenario it is many megabytes.
-    return Response(await authors.preview(request), media_type="application/json")
+    return Response(await authors.preview(caller.key.id, request), media_type="application/json")
 
 
 async def _published(client: ScenarioClient, name: str, number: int | None) -> dict[str, Any]:

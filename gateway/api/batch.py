@@ -18,6 +18,7 @@ from uuid import UUID, uuid5
 from fastapi import Request
 from pydantic import BaseModel, Field
 
+from gateway.api.authentication import Caller, Keys
 from gateway.api.body import decoded, media_of, parse, unreadable
 from gateway.api.failsafe import log_unexpected
 from gateway.api.idempotency import unsettle
@@ -27,8 +28,6 @@ from scenario.source.decoding import NotJson, TooDeep, read_json
 
 MOST: Final = 1000
 """Items of a batch."""
-TOGETHER: Final = 50
-"""Items that are under way at the same time. More would queue: a server takes some hundreds a second."""
 LINES: Final = "application/x-ndjson"
 _LINE: Final = re.compile("[^\n]+")
 _BLANK: Final = " \t\n\r"
@@ -107,7 +106,10 @@ class Batch:
         results: list[dict[str, Any]] = [{} for _ in texts]
         before: dict[object, asyncio.Event] = {}
         self._trouble: Problem | None = None
-        async with Concurrency(TOGETHER) as working:
+        keys: Keys = self.request.app.state.keys
+        caller: Caller = self.request.state.caller
+        places = keys.places.items(caller.key.id)
+        async with Concurrency(places) as working:
             for index, text in enumerate(texts):
                 await working.place()
                 try:

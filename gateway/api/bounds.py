@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -16,6 +17,8 @@ PATIENCE: Final = 10.0
 """Seconds that a body may take to arrive."""
 TOGETHER: Final = 64 * 1024 * 1024
 """Bytes of all bodies under way: what is read of each is kept until its request is answered."""
+SHARE: Final = 4
+"""The bodies of one key may have this part of `TOGETHER`."""
 
 
 class Bounds:
@@ -40,6 +43,7 @@ class Bounds:
     ) -> None:
         self._application, self._larger, self._patience, self._refuse = application, larger or {}, patience, refuse
         self._together, self._under_way = together, 0
+        self._of_key: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or lets it through."""
@@ -57,11 +61,12 @@ class Bounds:
             await self._refuse(_too_large(most))(scope, receive, send)
             return
         came = 0
+        key = ""
         end = asyncio.get_running_loop().time() + self._patience
         whole = False
 
         async def bounded() -> Message:
-            nonlocal came, whole
+            nonlocal came, key, whole
             if whole:
                 return await receive()
             try:
@@ -73,18 +78,24 @@ class Bounds:
                 size = len(message.get("body", b""))
                 came += size
                 self._under_way += size
+                if caller := scope.get("state", {}).get("caller"):  # whoever it is, is known before a body is read
+                    key = caller.key.id
+                    self._of_key[key] += size
                 whole = not message.get("more_body", False)
                 if came > most:
                     raise _too_large(most)
+                if self._of_key[key] > self._together // SHARE:
+                    raise _later("too-many", "this key sends too much at once: wait for the answers")
                 if self._under_way > self._together:
-                    problem = again("unavailable", "too much is being sent at once: try again")
-                    raise Problem(problem.code, problem.detail, headers={**(problem.headers or {}), **_CLOSE})
+                    raise _later("unavailable", "too much is being sent at once: try again")
             return message
 
         try:
             await self._application(scope, bounded, send)
         finally:
             self._under_way -= came
+            if key:
+                self._of_key[key] -= came
 
     def _most(self, path: str) -> int:
         begins = (most for name, most in self._larger.items() if name.endswith("/") and path.startswith(name))
@@ -92,6 +103,11 @@ class Bounds:
 
 
 _CLOSE: Final = {"connection": "close"}
+
+
+def _later(code: str, sentence: str) -> Problem:
+    problem = again(code, sentence)
+    return Problem(problem.code, problem.detail, headers={**(problem.headers or {}), **_CLOSE})
 
 
 def _too_large(most: int) -> Problem:

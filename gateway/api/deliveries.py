@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Reading
+from gateway.api.authorization import Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor
 from gateway.api.moment import Moment
 from gateway.journeys.as_json import attempt

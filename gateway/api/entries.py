@@ -9,7 +9,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Caller, Entering
+from gateway.api.authentication import Caller
+from gateway.api.authorization import Entering
 from gateway.api.batch import LINES, Batch, BatchAnswer, Item, ItemResult
 from gateway.api.idempotency import RequestId
 from gateway.api.preference import Wait, applied

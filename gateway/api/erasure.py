@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field, StringConstraints
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Caller, Erasing
+from gateway.api.authentication import Caller
+from gateway.api.authorization import Erasing
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
 from gateway.api.events import PathId
 from gateway.api.problem import Problem, problems

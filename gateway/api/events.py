@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Caller, Telling
+from gateway.api.authentication import Caller
+from gateway.api.authorization import Telling
 from gateway.api.batch import LINES, Batch, BatchAnswer, Item, ItemResult
 from gateway.api.idempotency import RequestId, unsettle
 from gateway.api.moment import Moment

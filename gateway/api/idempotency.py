@@ -36,6 +36,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.api.authentication import Caller, shown
 from gateway.api.body import WRITING, read, replayed
 from gateway.api.problem import Mistake, Problem, again
+from gateway.callbacks.rate_limit import RateLimit
 from runtime.store import Store, StoreError
 from runtime.store.api_answers import LEASE, Answered, Taken
 
@@ -45,6 +46,8 @@ HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotency-Replayed"
 LARGEST: Final = 1024 * 1024
 """Bytes of an answer that is kept."""
+KEPT_OF_KEY: Final = 256 * 1024 * 1024
+"""Bytes of answers that are kept for one API key in an hour: more than 200 entries a second need."""
 _KEY: Final = re.compile(rb"[!-~]{1,255}")
 _SPACE: Final = UUID("5b1f0a5e-2f4b-4b0e-9a53-6f5d0c3b7e11")
 _NONCE: Final = 12  # bytes, as NIST SP 800-38D recommends
@@ -74,6 +77,7 @@ class Idempotency:
     ) -> None:
         self._application, self._store, self._unkept = application, store, unkept
         self._lease, self._now = lease, now
+        self._kept = RateLimit(KEPT_OF_KEY, 3600.0)
         self._pruned = monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,6 +94,8 @@ class Idempotency:
         if len(given) > 1 or not _KEY.fullmatch(given[0]):
             raise _mistake("give one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID")
         caller: Caller = scope["state"]["caller"]
+        if seconds := self._kept.take(caller.key.id, 0):
+            raise again("too-many", "too many answers are kept for this key: send smaller batches, or wait", seconds)
         body = await read(receive)
         seal = _Seal(shown(scope) or "", given[0])
         digest = seal.digest(_target(scope) + b"\n" + body)
@@ -113,6 +119,7 @@ class Idempotency:
             await self._settle(self._store.give_up_request(taken))
             raise
         if collected.is_kept and scope["state"].get("settled", True):
+            self._kept.take(taken.key_id, len(collected.body))
             answer = seal.close(collected.headers, collected.body)
             await self._settle(self._store.keep_answer(taken, collected.status, answer))
         else:

@@ -12,7 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Operating, Reading
+from gateway.api.authorization import Operating, Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
 from gateway.api.idempotency import RequestId
 from gateway.api.moment import Moment

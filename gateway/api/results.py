@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from gateway import results as made
 from gateway.api.app_state import Client
-from gateway.api.authentication import Reading
+from gateway.api.authorization import Reading
 from gateway.api.moment import Moment
 from gateway.api.problem import Problem, problems
 from gateway.api.scenarios import Name, require

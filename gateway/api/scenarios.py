@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from gateway import publications
 from gateway.api.app_state import Authors, Client
-from gateway.api.authentication import Operating, Publishing, Reading
+from gateway.api.authorization import Operating, Publishing, Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor
 from gateway.api.findings import FindingBody, failed
 from gateway.api.problem import Mistake, Problem, problems
@@ -191,7 +191,7 @@ async def publish_scenario(
     caller.check(name)
     sent = await source_of(request)
     file = f"{name}.yaml"
-    checked = await authors.check(sent.body.source, sent.body.files, file)
+    checked = await authors.check(caller.key.id, sent.body.source, sent.body.files, file)
     if checked["document"] is None:
         raise failed(checked["findings"], file, json=sent.is_json)
     made = load(checked["document"])

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Reading
+from gateway.api.authorization import Reading
 from gateway.api.problem import Problem, problems
 from gateway.api.scenarios import Name, require
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Reading
+from gateway.api.authorization import Reading
 from gateway.api.moment import Moment
 from gateway.api.problem import problems
 from gateway.why.as_json import as_json

@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import IO, Any, Final
 
+from gateway.authoring.turns import Turns
 from gateway.authoring.work import DONE, LENGTH, READY, Setup
-from gateway.errors import BadInput, Busy, MistakenEntry, Refusal
+from gateway.errors import BadInput, MistakenEntry, Refusal
 
 logger = logging.getLogger("gateway")
 
@@ -27,8 +28,10 @@ SECONDS: Final = 10.0
 """That one request may take, once there is a process."""
 PROCESSES: Final = 2
 """How many there are at most, each started when it is needed first."""
-WAITING: Final = 20
-"""How many requests may wait for one of them."""
+WAITING: Final = 3
+"""How many requests of one key may wait, while another of it is answered."""
+TOGETHER: Final = 40
+"""How many requests of all keys may wait."""
 
 _PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from gateway.authoring.work import serve; serve()"
 _KEPT: Final = ("LD_LIBRARY_PATH",)
@@ -45,13 +48,15 @@ class Authoring:
     def __init__(self, setup: Setup, *, seconds: float = SECONDS) -> None:
         self._setup, self._seconds = setup.as_json(), seconds
         self._idle = [_Process() for _ in range(PROCESSES)]
-        self._places = asyncio.Semaphore(PROCESSES)
-        self._asked = 0
+        self._turns = Turns(PROCESSES, waiting=WAITING, together=TOGETHER)
 
-    async def check(self, source: str, files: Mapping[str, str] | None = None, name: str = "") -> dict[str, Any]:
+    async def check(
+        self, key: str, source: str, files: Mapping[str, str] | None = None, name: str = ""
+    ) -> dict[str, Any]:
         """Checks a scenario.
 
         Args:
+            key: The API key that asks.
             source: YAML.
             files: The texts that it refers to, by their paths.
             name: How findings name it.
@@ -64,12 +69,13 @@ class Authoring:
             Busy: Too many ask at once.
         """
         request = {"do": "check", "source": source, "files": dict(files or {}), "name": name}
-        return json.loads(await self._ask(request))
+        return json.loads(await self._ask(key, request))
 
-    async def preview(self, request: Mapping[str, Any]) -> bytes:
+    async def preview(self, key: str, request: Mapping[str, Any]) -> bytes:
         """What a scenario would send to a contact.
 
         Args:
+            key: The API key that asks.
             request: See `gateway.authoring.work`.
 
         Returns:
@@ -80,12 +86,13 @@ class Authoring:
             BadInput: The entry does not go with the scenario, or it takes too long, or too much memory.
             Busy: Too many ask at once.
         """
-        return await self._ask({"do": "preview", **request})
+        return await self._ask(key, {"do": "preview", **request})
 
-    async def sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def sample(self, key: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """An entry to begin with, made up.
 
         Args:
+            key: The API key that asks.
             request: The scenario, as a preview takes it.
 
         Returns:
@@ -95,27 +102,21 @@ class Authoring:
             BadInput: The scenario cannot be read, or it takes too long, or too much memory.
             Busy: Too many ask at once.
         """
-        return json.loads(await self._ask({"do": "sample", **request}))
+        return json.loads(await self._ask(key, {"do": "sample", **request}))
 
     async def close(self) -> None:
         """Ends its processes. They start again where somebody asks all the same."""
         await asyncio.gather(*(asyncio.to_thread(process.end) for process in self._idle))
 
-    async def _ask(self, request: Mapping[str, Any]) -> bytes:
-        if self._asked >= PROCESSES + WAITING:
-            raise Busy("too many scenarios are being checked or previewed: try again")
-        self._asked += 1
-        try:
+    async def _ask(self, key: str, request: Mapping[str, Any]) -> bytes:
+        async with self._turns.turn(key):
             data = json.dumps({**request, "with": self._setup}).encode()
-            async with self._places:
-                process = self._idle.pop()
-                try:
-                    await asyncio.to_thread(process.start)
-                    return await _within(self._seconds, process, data)
-                finally:
-                    self._idle.append(process)
-        finally:
-            self._asked -= 1
+            process = self._idle.pop()
+            try:
+                await asyncio.to_thread(process.start)
+                return await _within(self._seconds, process, data)
+            finally:
+                self._idle.append(process)
 
 
 async def _within(seconds: float, process: _Process, data: bytes) -> bytes:

@@ -26,8 +26,12 @@ class RateLimit:
         self._times, self._seconds, self._clock = times, seconds, clock
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def take(self, key: str) -> float:
-        """Counts one time.
+    def take(self, key: str, times: int = 1) -> float:
+        """Count something, unless the limit is reached.
+
+        Args:
+            key: What it is counted for.
+            times: How many times it counts, perhaps beyond the limit; 0 only asks.
 
         Returns:
             0 where it may be, else the seconds after which it may.
@@ -39,7 +43,7 @@ class RateLimit:
             self._windows.pop(key, None)
         if count >= self._times:
             return begun + self._seconds - now
-        self._windows[key] = (begun, count + 1)
+        self._windows[key] = (begun, count + times)
         while len(self._windows) > _KEPT:
             self._windows.popitem(last=False)
         return 0.0

@@ -6,6 +6,7 @@ A module of pages has ``ROUTES``, made by `shows` and `does`; `gateway.pages.app
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -80,6 +81,15 @@ class Page:
         """A parameter of the address, without spaces around it; None where it is empty or missing."""
         return self.request.query_params.get(name, "").strip() or None
 
+    def place(self) -> AbstractContextManager[None]:
+        """Occupy one of the key's places for requests.
+
+        Raises:
+            Problem: All of them are taken.
+        """
+        keys: Keys = self.request.app.state.keys
+        return keys.places.place(self.caller.key.id)
+
     def may(self, scope: Scope) -> bool:
         """Whether they may do such a thing."""
         return self.caller.has(scope)
@@ -97,7 +107,9 @@ def shows(path: str, show: Show) -> Route:
     """The route of a page, for whoever may read."""
 
     async def answer(request: Request) -> Response:
-        return await show(await _page_of(request, "read"))
+        page = await _page_of(request)
+        with page.place():
+            return await show(page)
 
     return Route(path, answer, methods=["GET"], name=f"shows {path}")
 
@@ -106,14 +118,13 @@ def does(path: str, do: Do, scope: Scope = "operate") -> Route:
     """The route of a form that is sent, for those whose key has a scope beside reading."""
 
     async def answer(request: Request) -> Response:
-        page = await _page_of(request, "read")
-        form = await read_form(request)
-        session = await session_of(request, request.app.state.keys)
-        if not is_from_here(request) or session is None or not session.owns(form.get(TOKEN, "")):
-            raise Problem("forbidden", "this form is not of your session: load its page again, and send it anew")
-        if not page.may(scope):
-            raise Problem("forbidden", f"your key is not for that: it needs the scope '{scope}'")
-        return await do(page, form)
+        page = await _page_of(request, scope)  # before the form is read, which may be slow
+        with page.place():
+            form = await read_form(request)
+            session = await session_of(request, request.app.state.keys)
+            if not is_from_here(request) or session is None or not session.owns(form.get(TOKEN, "")):
+                raise Problem("forbidden", "this form is not of your session: load its page again, and send it anew")
+            return await do(page, form)
 
     return Route(path, answer, methods=["POST"], name=f"does {path}")
 
@@ -143,15 +154,15 @@ def go_to(address: str) -> Response:
     return RedirectResponse(address, 303)
 
 
-async def _page_of(request: Request, scope: Scope) -> Page:
+async def _page_of(request: Request, *scopes: Scope) -> Page:
     keys: Keys = request.app.state.keys
     session = await session_of(request, keys)
     if session is None:
         raise SignInFirst
-    caller = Caller(session.key)
+    caller = request.state.caller = Caller(session.key)
     page = request.state.page = Page(request, caller, session.token)  # also for the page that tells of an error
     if seconds := keys.wait(session.key):
         raise again("too-many", "too many pages are asked for with this key: wait some seconds", seconds)
-    if not caller.has(scope):
-        raise Problem("forbidden", f"your key is not for that: it needs the scope '{scope}'")
+    for scope in ("read", *scopes):
+        caller.require(scope)
     return page

@@ -188,7 +188,7 @@ async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:
 
 
 async def _with_sample(page: Page, asked: Asked, scenario: Mapping[str, Any]) -> Asked:
-    made = await _authors(page).sample(scenario)
+    made = await _authors(page).sample(page.caller.key.id, scenario)
     if any(one["severity"] == "error" for one in made["findings"]):
         return asked  # the preview tells of them
     if made["entry"] is None:
@@ -198,7 +198,7 @@ async def _with_sample(page: Page, asked: Asked, scenario: Mapping[str, Any]) ->
 
 
 async def _told(page: Page, request: Mapping[str, Any]) -> dict[str, Any]:
-    return json.loads(await _authors(page).preview(request))
+    return json.loads(await _authors(page).preview(page.caller.key.id, request))
 
 
 def _authors(page: Page) -> Authoring:

@@ -255,3 +255,15 @@ async def test_a_batch_that_was_done_in_part_is_not_kept(api: Api) -> None:
         ids.setdefault(contact, set()).add(request)
     assert [len(requests) for requests in ids.values()] == [1, 1]
     assert ids["7"] != ids["8"]
+
+
+async def test_answers_of_one_key_do_not_fill_the_store(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.api.idempotency.KEPT_OF_KEY", 200)
+    for key in ("a", "b"):
+        assert (await api.post("/entries/batch", [ENTRY, ENTRY], idempotency_key=key)).status_code == 200
+    refused = await api.post("/entries", ENTRY, idempotency_key="c")
+    assert (refused.status_code, refused.json()["code"]) == (429, "too-many")
+    assert 3590 < int(refused.headers["retry-after"]) <= 3600
+    assert (await api.post("/entries", ENTRY)).status_code == 202
+    other = api.holding(await api.key("enter"))
+    assert (await other.post("/entries", ENTRY, idempotency_key="c")).status_code == 202

@@ -20,11 +20,13 @@ async def test_requests_are_measured_by_route_and_by_no_path(api: Api) -> None:
     await api.call("GET", "/nothing/3028687")
     await api.call("BREW", "/entries")
     await api.holding("wrong").post("/entries", entry)
+    await api.holding(await api.key("read")).call("PATCH", "/contacts/3028687", json={})
     # Nothing is known of a request before its key is.
     assert {labels[:4]: count for labels, (count, _) in measured.of(DURATION).items()} == {
         ("/v1/entries", "POST", 202, None): 1,
         ("/v1/contacts/{contact}", "PATCH", 200, None): 1,
         (None, "GET", 404, None): 1,
         ("/v1/entries", "_OTHER", 405, None): 1,
+        ("/v1/contacts/{contact}", "PATCH", 403, None): 1,
         (None, "POST", 401, None): 1,
     }

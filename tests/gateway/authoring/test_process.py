@@ -37,7 +37,7 @@ async def test_what_takes_too_long_is_ended_and_nothing_waits(monkeypatch: pytes
     monkeypatch.setattr(process, "PROCESSES", 1)
     monkeypatch.setenv("SCENARIO_SECRET_TOKEN", "hush")
     authors = Authoring(Setup(), seconds=0.5)
-    asked = asyncio.ensure_future(authors.preview({"source": MANY, "entry": ENTRY}))
+    asked = asyncio.ensure_future(authors.preview("k", {"source": MANY, "entry": ENTRY}))
     turns = 0
     while not asked.done():
         turns += 1
@@ -45,7 +45,7 @@ async def test_what_takes_too_long_is_ended_and_nothing_waits(monkeypatch: pytes
     with pytest.raises(BadInput, match=r"^this takes more than 0\.5 seconds: make the scenario smaller$"):
         await asked
     assert turns > 100
-    assert (await authors.check(GOOD))["findings"] == []  # by the same, started again
+    assert (await authors.check("k", GOOD))["findings"] == []  # by the same, started again
     assert b"hush" not in environ(authors)
 
 
@@ -53,11 +53,11 @@ async def test_who_does_not_wait_ends_it_and_too_many_come_again(monkeypatch: py
     monkeypatch.setattr(process, "PROCESSES", 1)
     monkeypatch.setattr(process, "WAITING", 2)
     authors = Authoring(Setup())
-    await authors.check(GOOD)
-    asked = asyncio.ensure_future(authors.preview({"source": MANY, "entry": ENTRY}))
+    await authors.check("k", GOOD)
+    asked = asyncio.ensure_future(authors.preview("k", {"source": MANY, "entry": ENTRY}))
     await asyncio.sleep(0.1)
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
-    done = await asyncio.gather(*(authors.check(GOOD) for _ in range(5)), return_exceptions=True)
+    done = await asyncio.gather(*(authors.check("k", GOOD) for _ in range(5)), return_exceptions=True)
     assert [type(one) for one in done] == [dict, dict, dict, Busy, Busy]

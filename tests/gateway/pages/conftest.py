@@ -11,6 +11,7 @@ from typing import Any, cast
 import httpx
 import pytest
 from selectolax.lexbor import LexborHTMLParser
+from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from temporalio.client import Client
 
@@ -99,13 +100,13 @@ class Site:
 
     store: Store
     client: Looking
-    routes: list[BaseRoute]
+    app: Starlette
     browser: httpx.AsyncClient
     keys: dict[str, str] = field(default_factory=dict[str, str])
 
     def add(self, route: BaseRoute) -> None:
         """Adds a route of the test's own."""
-        self.routes.append(route)
+        self.app.router.routes.append(route)
 
     async def key(self, *scopes: Scope, **more: Any) -> str:
         """A new key; scopes are its own."""
@@ -152,4 +153,4 @@ async def site(store: Store, temporal: Server) -> AsyncIterator[Site]:
     app = application(client, Keys(store), temporal_ui="http://temporal.example.com")
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
-        yield Site(store, client, app.router.routes, browser)
+        yield Site(store, client, app, browser)

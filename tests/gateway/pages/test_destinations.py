@@ -43,7 +43,7 @@ async def site(store: Store, temporal: Search, tmp_path: Path) -> AsyncIterator[
     app: Starlette = application(client, Keys(store), book=book)
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
-        yield Site(store, client, app.router.routes, browser)
+        yield Site(store, client, app, browser)
 
 
 async def test_destinations_of_the_file_and_those_that_were_sent_to(site: Site, temporal: Search) -> None:

@@ -72,7 +72,7 @@ class Here(Authoring):
     def __init__(self) -> None:
         super().__init__(Setup())
 
-    async def _ask(self, request: Mapping[str, Any]) -> bytes:
+    async def _ask(self, key: str, request: Mapping[str, Any]) -> bytes:
         told = answer({**json.loads(json.dumps(request)), "with": Setup().as_json()})
         if told[:1] != DONE:
             refused = json.loads(told[1:])
@@ -104,7 +104,7 @@ async def site(store: Store, routes: Routes) -> AsyncIterator[Site]:
     app = application(client, Keys(store), Here(), outbox=outbox)
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
-        yield Site(store, client, app.router.routes, browser)
+        yield Site(store, client, app, browser)
 
 
 async def preview(site: Site, more: dict[str, str] | None = None, status: int = 200) -> Document:

@@ -1,0 +1,114 @@
+"""The scope that a route needs, checked before anything of a request's body is read.
+
+FastAPI reads a body before it asks a route's dependencies. A key without the scope could therefore occupy a place for
+as long as it lets its body trickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from re import Pattern
+from typing import Annotated, Any
+
+from fastapi import Request, Security
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as Connection
+
+from gateway.api.authentication import Caller, Keys, bearer
+from gateway.api.problem import Problem
+from runtime.api_key import Scope
+
+
+@dataclass(frozen=True)
+class Requires:
+    """The dependency of a route that declares its scope. Its value is the `Caller`.
+
+    Attributes:
+        scope: The scope that a key needs for the route.
+    """
+
+    scope: Scope
+
+    async def __call__(self, request: Request, _described: Annotated[Any, Security(bearer)]) -> Caller:
+        """Return the caller, whom `Authorization` has let through."""
+        caller: Caller = request.state.caller
+        return caller
+
+
+Entering = Annotated[Caller, Security(Requires("enter"))]
+Telling = Annotated[Caller, Security(Requires("events"))]
+Reading = Annotated[Caller, Security(Requires("read"))]
+Operating = Annotated[Caller, Security(Requires("operate"))]
+Publishing = Annotated[Caller, Security(Requires("publish"))]
+Erasing = Annotated[Caller, Security(Requires("erase"))]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    pattern: Pattern[str]
+    path: str
+    methods: frozenset[str]
+    scope: Scope
+
+
+class Authorization:
+    """An ASGI application around another, which gets only requests that their key's scopes and places allow.
+
+    Args:
+        application: The guarded application. Requests without a caller, which are public, pass.
+        keys: Counts the requests in progress of each key.
+        routes: All routes of the application.
+        prefix: What all their paths begin with.
+
+    Raises:
+        TypeError: A route declares no scope, or several.
+    """
+
+    def __init__(self, application: ASGIApp, keys: Keys, routes: Iterable[BaseRoute], prefix: str = "") -> None:
+        self._application, self._keys, self._prefix = application, keys, prefix
+        self._rules = [
+            _Rule(route.path_regex, prefix + route.path_format, frozenset(route.methods or ()), scope_of(route))
+            for route in routes
+            if isinstance(route, APIRoute)
+        ]
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        """Answer a request, or raise the problem that the caller has."""
+        caller: Caller | None = scope.get("state", {}).get("caller")
+        if caller is None:
+            await self._application(scope, receive, send)
+            return
+        caller.require(self._needed(scope))
+        with self._keys.places.place(caller.key.id):
+            await self._application(scope, receive, send)
+
+    def _needed(self, scope: Connection) -> Scope:
+        path = scope["path"].removeprefix(self._prefix)
+        found = [rule for rule in self._rules if rule.pattern.match(path)]
+        if not found:
+            raise Problem("not-found", "there is nothing at this address: see /v1/openapi.json")
+        rule = next((rule for rule in found if scope["method"] in rule.methods), None)
+        if (measured := scope.get("fastapi.telemetry")) is not None:
+            # Refused requests do not reach FastAPI's router, which names the route for its metrics.
+            measured.route = (rule or found[0]).path
+        if rule is None:
+            allowed = ", ".join(sorted({method for rule in found for method in rule.methods}))
+            sentence = "this address does not take this method: see /v1/openapi.json"
+            raise Problem("not-allowed", sentence, headers={"allow": allowed})
+        return rule.scope
+
+
+def scope_of(route: APIRoute) -> Scope:
+    """Return the scope that a route declares.
+
+    Raises:
+        TypeError: It declares none, or several.
+    """
+    calls = (dependency.call for dependency in route.dependant.dependencies)
+    declared: list[Scope] = [call.scope for call in calls if isinstance(call, Requires)]
+    if len(declared) != 1:
+        raise TypeError(f"{route.path} must declare one scope: see gateway.api.authorization")
+    return declared[0]

@@ -1,0 +1,91 @@
+"""Turns at a few processes, given to API keys in rotation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from gateway.errors import Busy
+
+
+class Turns:
+    """Turns at something that few can use at the same time.
+
+    Each key has one turn at a time. If several keys wait, they get turns in rotation.
+
+    Args:
+        places: How many turns there are at the same time.
+        waiting: How many requests of one key may wait.
+        together: How many requests of all keys may wait.
+    """
+
+    def __init__(self, places: int, *, waiting: int, together: int) -> None:
+        self._free, self._waiting, self._together = places, waiting, together
+        self._queues: dict[str, deque[asyncio.Future[None]]] = {}
+        self._running: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def turn(self, key: str) -> AsyncGenerator[None]:
+        """Wait for a turn, and have it.
+
+        Raises:
+            Busy: Too many wait already.
+        """
+        if self._free and not self._running[key]:
+            self._begin(key)
+        else:
+            await self._wait(key)
+        try:
+            yield
+        finally:
+            self._end(key)
+
+    def _begin(self, key: str) -> None:
+        self._free -= 1
+        self._running[key] += 1
+
+    def _end(self, key: str) -> None:
+        self._free += 1
+        del self._running[key]
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Give a free place to the first key in the rotation that has no turn now."""
+        for key, queue in list(self._queues.items()):
+            if not self._free:
+                return
+            if self._running[key]:
+                continue
+            del self._queues[key]
+            waiting = [waiter for waiter in queue if not waiter.done()]  # others were cancelled in this moment
+            queue.clear()
+            if waiting:
+                queue.extend(waiting[1:])
+                self._begin(key)
+                waiting[0].set_result(None)
+            if queue:
+                self._queues[key] = queue  # at the rotation's end
+
+    async def _wait(self, key: str) -> None:
+        queue = self._queues.get(key, deque())
+        if len(queue) >= self._waiting:
+            raise Busy(
+                f"this key has {len(queue) + 1} checks or previews in progress or waiting: "
+                "wait for their answers, then try again"
+            )
+        if sum(map(len, self._queues.values())) >= self._together:
+            raise Busy("too many keys wait for checks or previews: try again")
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(key, queue).append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter in queue:
+                queue.remove(waiter)
+                if not queue:
+                    self._queues.pop(key, None)
+            elif not waiter.cancelled():  # the turn came in the same moment
+                self._end(key)
+            raise
