@@ -25,12 +25,14 @@ _OUTCOMES: Final = {
     "event": "green",
     "timeout": "cyan",
     "skipped": "yellow",
+    "past": "yellow",
     "exited": "blue",
     "held": "bold red",
     "failed": "bold red",
 }
 _SHOWN: Final = {
     "waited": "",
+    "past": "",
     "round": "",
     "until": "",
     "ended": "",

@@ -130,7 +130,7 @@ def attempt(
 def _bare_ways(draft: Draft, name: str) -> set[str]:
     """The ways out of a step that a condition or a value decides on and that have no step to be missed."""
     row, step = draft.plan.steps[name], draft.steps[name]
-    if row.asked is None or row.awaited or row.again or len(row.ways) < 2:
+    if row.asked is None or row.role != "divides":
         return set()
     return set(row.ways) - {way for way, _, steps in step.lists(step.keys()) if steps}
 

@@ -86,13 +86,18 @@ class Passed:
 
 @dataclass(frozen=True)
 class _Here:
-    """Where the contact is: the time, the last event, the responses kept; and whether it is there, or might be."""
+    """Where the contact is: the time, the last event, the responses kept; and whether it is there, or might be.
+
+    Attributes:
+        skips: Whether it goes on at the next wait of the list, since the date of this one is past.
+    """
 
     now: datetime
     taken: bool = True
     reachable: bool = True
     event: Mapping[str, Any] | None = None
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    skips: bool = False
 
 
 class Walk:
@@ -136,9 +141,15 @@ class Walk:
         return self._passed
 
     def _through(self, steps: Sequence[BaseStep], here: _Here, branch: Branch) -> _Here:
+        ahead: _Here | None = None  # those who skip the steps up to the next wait
         for step in steps:
+            if ahead is not None and step.waits:
+                here, ahead = ahead, None
             here = self._step(step, here, branch)
-        return here
+            if here.skips:
+                ahead = replace(here, skips=False)
+                here = replace(ahead, taken=False, reachable=False)
+        return ahead or here
 
     def _host(self, here: _Here, step: BaseStep | None = None) -> VirtualHost:
         """A host that stands at a step, to whom the given events happen there: to one ``since: now``, too."""
@@ -170,18 +181,19 @@ class Walk:
             outcome=record.outcome if record else "held" if host.held else "event",
             way=record.way if record else next((way for way, name in row.awaited.items() if way == name), None),
             note=record.note if record else None,
-            # A message that was kept back has no wait of its own: it leaves when that is over.
-            until=max(host.until or host.clock.now, here.now) if host.until or host.clock.now > here.now else None,
+            until=_end(host, here),
             result=self._result,
             delivery=self._delivery,
         )
-        ended = isinstance(went, Leave)
+        ended, has_lists = isinstance(went, Leave), any(True for _ in step.lists(step.keys()))
         if (host.held or passed.outcome == "failed") and not isinstance(passed.result, Problem):
             said = host.held.reason if host.held else reason or ""
             error, data = host.fault or (None, dict[str, Any]())
             passed = replace(passed, until=None, result=Problem(said, error, data))
         if passed.problem is not None:
             reason = passed.problem.message
+        elif not has_lists:
+            pass
         elif row.awaited and row.again is None:
             reason = self._awaited(row, host, for_ever=record is None)
         elif len(row.ways) > 1 and row.again is None:
@@ -190,8 +202,8 @@ class Walk:
         after = replace(here, now=host.clock.now, event=host.event, responses=host.responses)
         if ended:
             return replace(after, taken=False, reachable=False)
-        if len(row.ways) < 2:
-            return after
+        if not has_lists:
+            return replace(after, skips=isinstance(went, Next) and went.way is not None)
         end = self._fork(passed, step, here, host, went)
         is_round = isinstance(went, Next) and went.way == row.again
         return self._rounds(row, step, here, end, host) if is_round and end.taken == here.taken else end
@@ -322,6 +334,16 @@ class Walk:
         answers = [host.clock.start(host.ask(condition, event)) for event in named]
         host.clock.run()
         return any(answer.result is not None and answer.result.value is True for answer in answers)
+
+
+def _end(host: VirtualHost, here: _Here) -> datetime | None:
+    """Return when a step's wait ends, or None if it does not wait.
+
+    The wait of a step that an event met ends with that event. A message that was kept back has no wait of its own: it
+    leaves when that is over.
+    """
+    end = host.until if host.until is not None and host.taken is None else host.clock.now
+    return end if end > here.now or end == host.until == here.now else None
 
 
 def utc(moment: datetime) -> str:

@@ -21,6 +21,7 @@ _SKIPPED: Final[Mapping[str | None, str]] = {
 """Why an attempt was skipped, by its word in the log, where the journey itself does not say it any more."""
 _ENDS: Final[Mapping[str, str]] = {
     "waited": "waited",
+    "past": "its date was past",
     "event": "the event came",
     "timeout": "the event did not come in time",
     "left": "broken off",

@@ -74,6 +74,7 @@ def _compile(steps: Sequence[BaseStep], after: str | None, around: _Around) -> s
         table[name] = Row(kind="")  # the table keeps the order of the file, branches after their fork
         compiler = Compiler(
             following,
+            next((ids[id(later)] for later in steps[index + 1 :] if later.waits), after),
             lambda inner, end=following: _compile(inner, end, around),
             lambda inner, back=name: _compile(inner, back, around),
             handed,

@@ -94,6 +94,7 @@ class Compiler:
 
     Attributes:
         following: The id of the step behind it; None is the end.
+        resume: The id of the next wait in its list, or else of what follows the list.
         begin: Compiles a list of steps inside it; gives the id of its first, or of what follows where it is empty.
         again: The same, where the last of them leads back to the step itself.
         handed: What templates need of a journey's data: the fields, and what of the items of lists; see
@@ -103,6 +104,7 @@ class Compiler:
     """
 
     following: str | None
+    resume: str | None
     begin: Callable[[Sequence[BaseStep]], str | None]
     again: Callable[[Sequence[BaseStep]], str | None]
     handed: Callable[[Iterable[tuple[Any, Kind]], Iterable[tuple[str, ...]]], Handed]
@@ -220,6 +222,7 @@ class BaseStep(Model):
         rings: Whether what it sends makes a telephone ring: at night it is worth a warning.
         secrets: Whether its templates may name secrets.
         loop: The key of the way that leads back to it, if one does.
+        waits: Whether contacts whose date is past at an earlier wait of the same list may go on here.
     """
 
     row: ClassVar[type[Row]]
@@ -235,6 +238,7 @@ class BaseStep(Model):
     rings: ClassVar[bool] = False
     secrets: ClassVar[bool] = False
     loop: ClassVar[str | None] = None
+    waits: ClassVar[bool] = False
 
     id: StepId | None = Field(default=None, description="The step's name over all versions, unique in the scenario.")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Final, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, cast
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic.dataclasses import dataclass
@@ -31,6 +31,11 @@ _WHEN: Final = re.compile(
     re.ASCII | re.VERBOSE,
 )
 """What tells the time of day that is waited for: a date, or a template whose name is not a moment's; and a time."""
+
+
+Past = Literal["continue", "skip", "exit"]
+_PAST: Final = "past"
+"""The outcome of a wait whose date is past, and the key of the way that skips what follows it."""
 
 
 def _moment(value: str) -> str:
@@ -62,6 +67,12 @@ class Until(Model):
         default=None, description="Days of the week on which that time counts; without it, every day."
     )
     offset: Offset = Field(default=timedelta(0), description="Time before (-3d) or after (3d) the date.")
+    past: Past = Field(
+        default="continue",
+        exclude_if=lambda past: past == "continue",
+        description="Where the date with its offset is past: go on, skip the steps up to the next wait of this list, "
+        "or leave.",
+    )
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Until:
@@ -69,6 +80,8 @@ class Until(Model):
             raise ValueError("'on' goes with a time of day, not with a date")
         if not self.is_date and self.offset:
             raise ValueError("'offset' goes with a date, not with a time of day")
+        if not self.is_date and "past" in self.model_fields_set:
+            raise ValueError("'past' goes with a date, not with a time of day, which always comes")
         return self
 
     @property
@@ -83,6 +96,8 @@ class WaitRow(Row):
 
     Attributes:
         offset: Seconds; whole days of it are days of the calendar, so that the local time of day stays.
+        past: What a journey does if the date is past.
+        resume: If `past` is ``skip``: where it goes on then, None being the end.
     """
 
     next: str | None = None
@@ -92,11 +107,23 @@ class WaitRow(Row):
     date: str | None = None
     offset: float = 0.0
     on_failure: OnFailure = "hold"
+    past: Past = "continue"
+    resume: str | None = None
 
     @property
     @override
     def ways(self) -> Mapping[str, str | None]:
-        return {"next": self.next}
+        return {"next": self.next, **({_PAST: self.resume} if self.past == "skip" else {})}
+
+    @property
+    @override
+    def labels(self) -> Mapping[str, str]:
+        return {"next": "in time", _PAST: "is past"} if self.past == "skip" else {"next": ""}
+
+    @property
+    @override
+    def skipped_to(self) -> str | None:
+        return self.next
 
     @property
     @override
@@ -130,7 +157,9 @@ class WaitRow(Row):
 
     @override
     def instead(self, other: object) -> WaitRow:
-        return replace(other, next=self.next) if isinstance(other, WaitRow) else self
+        """The same wait in the journey's own plan, which says where it goes on."""
+        same = {"next": self.next, "past": self.past, "resume": self.resume}
+        return replace(other, **same) if isinstance(other, WaitRow) else self
 
     async def perform(self, host: Host) -> Outcome:
         """Waits; a changed contact (another time zone, another date) changes the end of the wait."""
@@ -147,6 +176,8 @@ class WaitRow(Row):
                         continue
                     host.record("failed", str(error), note=host.override_note)
                     return Next(row.next) if row.on_failure == "continue" else Leave(f"step {host.step} failed")
+                if row.date is not None and host.until < host.now():
+                    return row._is_past(host, host.until)
             if host.until <= host.now():
                 host.record("waited", note=host.override_note)
                 return Next(self.next)
@@ -162,6 +193,15 @@ class WaitRow(Row):
                 # same in every replay, and it is not where a newer tz database has moved the zone since.
                 host.record("waited", note=host.override_note)
                 return Next(self.next)
+
+    def _is_past(self, host: Host, end: datetime) -> Outcome:
+        """Go on from a date that is past."""
+        reason = f"is past: {spell(end, host.zone)}"
+        if self.past == "continue":
+            host.record("waited", reason, note=host.override_note)
+            return Next(self.next)
+        host.record(_PAST, reason, note=host.override_note)
+        return Next(self.resume, _PAST) if self.past == "skip" else Leave(f"the date of step {host.step} is past")
 
     async def end(self, host: Host) -> datetime:
         """When the wait ends, which may be in the past.
@@ -211,6 +251,7 @@ class Wait(BaseStep):
     row = WaitRow
     forms: ClassVar[Mapping[str, type[Model]]] = {"<until>": Until}
     synonyms: ClassVar[tuple[str, ...]] = ("delay", "sleep", "pause")
+    waits: ClassVar[bool] = True
 
     wait: Annotated[
         Annotated[Duration, BeforeValidator(_no_date), Tag("<duration>")] | Annotated[Until, Tag("<until>")],
@@ -228,8 +269,8 @@ class Wait(BaseStep):
     @classmethod
     @override
     def moment(cls, keys: Mapping[str, Any]) -> tuple[Path, str] | None:
-        until, is_shifted = _written(keys).get("until"), "offset" in _written(keys)
-        return (("wait", "until"), until) if isinstance(until, str) and _is_literal(until) and not is_shifted else None
+        until, is_meant = _written(keys).get("until"), not _written(keys).keys().isdisjoint(("offset", "past"))
+        return (("wait", "until"), until) if isinstance(until, str) and _is_literal(until) and not is_meant else None
 
     @classmethod
     @override
@@ -254,6 +295,8 @@ class Wait(BaseStep):
                     date=until.until,
                     offset=until.offset.total_seconds(),
                     on_failure=self.on_failure,
+                    past=until.past,
+                    resume=compiler.resume if until.past == "skip" else None,
                 )
             case Until() as until:
                 return WaitRow(kind="wait", next=compiler.following, clock=until.until, days=tuple(until.on or ()))

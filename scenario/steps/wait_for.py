@@ -154,6 +154,7 @@ class WaitFor(BaseStep):
     row = WaitForRow
     forms: ClassVar[Mapping[str, type[Model]]] = {"<several>": OneOf}
     synonyms: ClassVar[tuple[str, ...]] = ("on", "event", "wait_until")
+    waits: ClassVar[bool] = True
     together: ClassVar[Mapping[str, Any]] = {
         "dependentRequired": {"else": ["for"]},
         "if": {"properties": {"wait_for": {"type": "object"}}},

@@ -194,3 +194,102 @@ async def test_now_of_a_journeys_message_is_when_it_may_leave_and_stays_that(sta
     }
     local = datetime.fromisoformat(attempts[2].delivery.now)
     assert sent(NOW, attempts[-1].delivery, tmp_path).endswith(local.isoformat())
+
+
+BIRTHDAY = """\
+scenario: dates
+trigger: event
+timezone: Europe/Paris
+purpose: transactional
+steps:
+  - sms: hi
+    text: "{{ '1988-02-29' | next_anniversary }} {{ '2028-03-01T00:30:00Z' | days_until }} {{ now | add: '1d' | date: '%d.%m. %H:%M' }}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "wanted"),
+    [
+        (None, "2027-02-28T10:00", "2027-02-28 367 01.03. 10:00"),
+        (None, "2027-03-01T10:00", "2028-02-29 366 02.03. 10:00"),
+        (None, "2028-02-28T10:00", "2028-02-29 2 29.02. 10:00"),
+        (None, "2028-02-29T23:59", "2028-02-29 1 01.03. 23:59"),
+        (None, "2028-03-01T00:00", "2029-02-28 0 02.03. 00:00"),
+        ("America/New_York", "2028-02-29T23:59", "2028-02-29 0 01.03. 23:59"),
+        (None, "2026-03-28T02:30", "2027-02-28 704 29.03. 03:30"),
+        (None, "2026-10-24T02:30", "2027-02-28 494 25.10. 02:30"),
+    ],
+)
+def test_calculations_go_by_the_contacts_calendar(zone: str | None, at: str, wanted: str, tmp_path: Path) -> None:
+    assert previewed(BIRTHDAY, zone, tmp_path, at) == wanted
+    assert in_a_case(BIRTHDAY, zone, tmp_path, at) == wanted
+
+
+PAST = """\
+scenario: dates
+trigger: event
+timezone: Europe/Paris
+purpose: transactional
+steps:
+  - if: trigger.properties.ends != blank
+    then:
+      - wait: {until: "{{ trigger.properties.ends }}", offset: -30d, past: MODE}
+      - sms: month
+        text: month
+      - wait: {until: "{{ trigger.properties.ends }}", offset: -7d, past: MODE}
+      - sms: week
+        text: week
+      - if: "true"
+        then: [{sms: inner, text: inner}]
+      - wait: {until: "{{ trigger.properties.ends }}", offset: -1d, past: MODE}
+      - sms: last
+        text: last
+  - sms: after
+    text: after
+"""
+DAYS = {
+    ("continue", 5): [*("month", "week", "inner", "last", "after"), ""],
+    ("continue", -5): [*("month", "week", "inner", "last", "after"), ""],
+    ("skip", 40): [*("month", "week", "inner", "last", "after"), ""],
+    ("skip", 20): [*("week", "inner", "last", "after"), ""],
+    ("skip", 5): [*("last", "after"), ""],
+    ("skip", -5): ["after", ""],
+    ("exit", 20): ["the date of step wait-1.then.1 is past"],
+    ("exit", 40): [*("month", "week", "inner", "last", "after"), ""],
+}
+START = datetime.fromisoformat("2026-03-03T10:00:00+01:00")
+
+
+def ending(now: datetime, days: int) -> dict[str, Any]:
+    given = entry(None)
+    given["trigger"]["event"]["properties"] = {"ends": (now + timedelta(days=days)).isoformat()}
+    return given
+
+
+@pytest.mark.parametrize(("mode", "days"), DAYS)
+def test_a_date_that_is_past_continues_skips_or_exits(mode: str, days: int, tmp_path: Path) -> None:
+    text, wanted = PAST.replace("MODE", mode), DAYS[mode, days]
+    (tmp_path / "dates.yaml").write_text(text, "utf-8")
+    made, _ = draft(tmp_path / "dates.yaml")
+    assert made is not None
+    shown = preview(made, ending(START, days), Given(at=START))
+    assert [one.id for one in shown.steps if one.taken and isinstance(one.result, RenderedText)] == wanted[:-1]
+    case = tmp_path / "dates.test.yaml"
+    given = {"entry": ending(START, days), "at": START.isoformat(), "cases": {"one": {"expect": {"ends": "finished"}}}}
+    case.write_text(json.dumps(given), "utf-8")
+    cases, findings = read(case)
+    assert cases is not None, findings
+    course = run(cases, "one", Circumstances())
+    assert [*(got.id for got in course.steps if got.message), course.reason] == wanted
+    are_past = [got.reason for got in course.steps if (got.reason or "").startswith("is past: ")]
+    told = [one.reason for one in shown.steps if one.taken and (one.reason or "").startswith("is past: ")]
+    assert are_past == told
+    assert len(told) == (mode != "exit" or days < 30) * sum(days < ahead for ahead in (30, 7, 1)) or mode == "exit"
+
+
+@pytest.mark.parametrize(("mode", "days"), DAYS)
+async def test_a_journey_goes_on_likewise(mode: str, days: int, stage: Stage) -> None:
+    await stage.publish(PAST.replace("MODE", mode))
+    given = ending(await stage.now(), days)
+    result = await stage.run("dates", given["trigger"], contact=given["contact"])
+    assert [*(attempt.delivery.step for attempt in stage.channels.attempts), result["reason"]] == DAYS[mode, days]

@@ -139,6 +139,12 @@ def _called(found: re.Match[str]) -> str:
     return f"there are no functions such as '{found['called']}()': write {instead}"
 
 
+def _moved(found: re.Match[str]) -> str:
+    name = "add" if found["sign"] == "+" else "subtract"
+    length = f"{found['count']}{found['unit'][0].lower()}"
+    return f"'{_flat(found[0])}' is written with a filter: {found['date']} | {name}: '{length}'"
+
+
 def _calculated(found: re.Match[str]) -> str:
     name = _ARITHMETIC[found["sign"]]
     return f"'{found['sign']}' is not an operator here: calculate with the filter '{name}', such as a | {name}: 2 > b"
@@ -186,6 +192,10 @@ _WRITTEN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ..
         ),
         (r"(?<![\w.])(?!(?:and|or|not|contains|in)\()(?P<called>[A-Za-z_]\w*)\(", _called),
         (r"\.(?P<called>[A-Za-z_]\w*)\(", _called),
+        (
+            rf"(?P<date>{_NAME})\s*(?P<sign>[+-])\s*(?P<count>\d+)\s*(?P<unit>(?i:seconds?|minutes?|hours?|days?|weeks?|[smhdw]))\b",
+            _moved,
+        ),
         (
             r"(?<=[=<>]\d),(?=\d)|(?<=[=<>] \d),(?=\d)|(?<=\d\d),(?=\d)",
             _fixed("a number is written with a point: 20.5"),

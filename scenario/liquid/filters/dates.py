@@ -7,6 +7,7 @@ attempt of a delivery sends the same bytes.
 from __future__ import annotations
 
 import datetime as dt
+from calendar import isleap
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -17,12 +18,14 @@ from liquid import RenderContext
 from liquid.filter import with_context
 from liquid.undefined import is_undefined
 
+from scenario.errors import DurationError
 from scenario.liquid.engine.filter_call import Unfit
 from scenario.liquid.engine.limits import BoundReached
 from scenario.liquid.engine.values import describe, to_text
 from scenario.liquid.filters.money import locale
 from scenario.liquid.filters.strftime import strftime
-from scenario.time.timing import read_zone
+from scenario.time.duration import parse_duration
+from scenario.time.timing import read_zone, shift
 
 _LONGEST_DATE: Final = 64
 _LONGEST_FORMAT: Final = 256
@@ -138,7 +141,7 @@ def date(
         return to_text(value)
     if isinstance(value, str) and value in _CLOCK_WORDS:
         value = _clock(context, value)
-    at = _moment(value)
+    at = _moment(value, "date")
     if at is None:
         return to_text(value)
     is_named = zone is not None and not is_undefined(zone) and zone != ""
@@ -154,6 +157,12 @@ def date(
     return strftime(at, pattern, names)
 
 
+def is_bare(pattern: str) -> bool:
+    """Whether a format neither has a directive nor is a style, so that it prints itself."""
+    style, _, with_time = pattern.partition(" ")
+    return bool(pattern) and "%" not in pattern and not (style in _STYLES and with_time in ("", "time"))
+
+
 def _shown_in(zone: dt.tzinfo, at: dt.datetime) -> dt.datetime:
     """Return a moment on the clocks of a zone. A date or a time without an offset stays what it says."""
     if at.tzinfo is None:
@@ -165,7 +174,7 @@ def _shown_in(zone: dt.tzinfo, at: dt.datetime) -> dt.datetime:
         return at
 
 
-def _moment(value: object) -> dt.datetime | None:
+def _moment(value: object, name: str) -> dt.datetime | None:
     if isinstance(value, dt.datetime):
         return value
     if isinstance(value, dt.date):
@@ -176,7 +185,93 @@ def _moment(value: object) -> dt.datetime | None:
         return None
     if isinstance(value, int):
         return _from_seconds(value)
-    raise Unfit(f"'date' cannot make a date of {describe(value)}")
+    raise Unfit(f"'{name}' cannot make a date of {describe(value)}")
 
 
-FILTERS: Final[dict[str, Callable[..., Any]]] = {"date": date}
+def _read(name: str, value: object, context: RenderContext | None) -> dt.datetime | None:
+    """Read the date that a filter calculates with, a moment on the journey's clock; None if there is no value.
+
+    Raises:
+        Unfit: It is not a date.
+    """
+    if value is None or is_undefined(value) or value == "":
+        return None
+    if isinstance(value, str) and value in _CLOCK_WORDS and context is not None:
+        value = _clock(context, value)
+    at = _moment(value, name)
+    if at is None:
+        raise Unfit(f"'{name}' needs a date, such as 2026-12-24 or 2026-12-24T09:00:00+01:00")
+    zone = _journey_zone(context)
+    return at if zone is None or at.tzinfo is None else _shown_in(zone, at)
+
+
+def _is_day(value: object, at: dt.datetime) -> bool:
+    """Whether the date is one without a time of day."""
+    if isinstance(value, str):
+        return at.tzinfo is None and at.time() == dt.time() and ":" not in value
+    return isinstance(value, dt.date) and not isinstance(value, dt.datetime)
+
+
+def _moved(name: str, value: object, length: object, sign: int, context: RenderContext | None) -> str | None:
+    try:
+        by = sign * parse_duration(to_text(length))
+    except DurationError:
+        raise Unfit(f"'{name}' takes a length of time such as '3d', '2h' or '1w2d'") from None
+    at = _read(name, value, context)
+    if at is None:
+        return None
+    is_day = _is_day(value, at) and by % dt.timedelta(days=1) == dt.timedelta()
+    try:
+        moved = at + by if at.tzinfo is None else shift(at, by, at.tzinfo).astimezone(at.tzinfo)
+    except OverflowError:
+        raise Unfit(f"'{name}' leads beyond the calendar") from None
+    return moved.date().isoformat() if is_day else moved.isoformat()
+
+
+@with_context
+def add(value: object, length: object, *, context: RenderContext) -> str | None:
+    """A date so much later: whole days are days of the calendar, so that the time of day stays; nil stays nil."""
+    return _moved("add", value, length, 1, context)
+
+
+@with_context
+def subtract(value: object, length: object, *, context: RenderContext) -> str | None:
+    """A date so much earlier; see `add`."""
+    return _moved("subtract", value, length, -1, context)
+
+
+def _today(name: str, context: RenderContext | None) -> dt.date:
+    now = _read(name, "now", context) if context is not None else _START
+    assert now is not None  # noqa: S101 - a clock word that has no value is an error
+    return now.date()
+
+
+@with_context
+def days_until(value: object, *, context: RenderContext) -> int | None:
+    """How many days of the calendar are left from today until a date: 0 today, negative if it is past; nil for nil."""
+    at = _read("days_until", value, context)
+    return None if at is None else (at.date() - _today("days_until", context)).days
+
+
+@with_context
+def next_anniversary(value: object, *, context: RenderContext) -> str | None:
+    """The next day, today included, with the month and day of a date; 29 February is the 28th in other years."""
+    at = _read("next_anniversary", value, context)
+    if at is None:
+        return None
+    today = _today("next_anniversary", context)
+    return next(day for year in (today.year, today.year + 1) if (day := _in_year(at, year)) >= today).isoformat()
+
+
+def _in_year(at: dt.datetime, year: int) -> dt.date:
+    is_leap_day = (at.month, at.day) == (2, 29)
+    return dt.date(year, 2, 29 if isleap(year) else 28) if is_leap_day else dt.date(year, at.month, at.day)
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "add": add,
+    "date": date,
+    "days_until": days_until,
+    "next_anniversary": next_anniversary,
+    "subtract": subtract,
+}

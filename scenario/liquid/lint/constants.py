@@ -20,18 +20,22 @@ from scenario.errors import TemplateError
 from scenario.http.access import Access
 from scenario.http.urls import UrlError, parse
 from scenario.liquid.engine.sink import Content
+from scenario.liquid.filters import dates
 from scenario.liquid.lint.findings import Page
 from scenario.liquid.lint.markup import check_nesting
 from scenario.liquid.sinks.header import check_header_value
 from scenario.liquid.sinks.url import SILENT, render_path, render_url
 from scenario.mail_limits import MAX_SUBJECT
+from scenario.source.findings import clip
 
 _SAMPLES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
+    "add": ("2026-03-29", ("1d",)),
     "date": ("2026-03-29T10:00:00+02:00", ("%Y", None, None)),
     "money": (1, ("EUR", "en")),
     "phone_e164": ("+33612345678", (None,)),
     "divided_by": (1, (1,)),
     "modulo": (1, (1,)),
+    "subtract": ("2026-03-29", ("1d",)),
 }
 """By filter: a value that it works with, and for each argument that is not a constant one that is right."""
 
@@ -63,6 +67,8 @@ def constants_problem(applied: Filter, function: Callable[..., Any]) -> str | No
         function(value, *arguments, **named)
     except LiquidError as error:
         return str(error.args[0])
+    if applied.name == "date" and arguments and dates.is_bare(str(arguments[0])):
+        return f"'date' would print '{clip(str(arguments[0]))}': write directives such as '%d/%m/%Y', or 'long'"
     return None
 
 

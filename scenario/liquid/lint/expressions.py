@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,10 +30,21 @@ from scenario.liquid.lint.comparisons import Comparisons
 from scenario.liquid.lint.constants import constants_problem
 from scenario.liquid.lint.findings import Page, nearest
 from scenario.liquid.lint.names import WRITTEN_OTHERWISE, Names, below
-from scenario.liquid.lint.shaping import ANYTHING, BY_FIELD, FLAG, NUMBER, TEXT, called, field_argument, shape_after
+from scenario.liquid.lint.shaping import (
+    ANYTHING,
+    BY_FIELD,
+    DATE,
+    FLAG,
+    NUMBER,
+    TEXT,
+    called,
+    field_argument,
+    shape_after,
+)
 from scenario.liquid.shapes import ListOf, Tree, Value
 
 _CLOCK_WORDS: Final = ("now", "today")
+_ONE_NUMBER: Final = re.compile(r"%[-_0]?[CdeGgHIjklmMSsUuVWwYy]", re.ASCII)
 _OF_LISTS: Final = frozenset({"map", "where", "find", "find_index", "reject", "has"})
 _FOR_HTML: Final = frozenset({"escape", "escape_once", "escapejs"})
 _BY_HAND: Final[Mapping[str, frozenset[str]]] = {
@@ -137,6 +149,7 @@ class Reader:
             for argument in applied.args:
                 self._argument(applied, argument.value, names)
             self._filter(applied, shape, str(left) if not position else "the list")
+            self._of_date(applied, shape, filters[position - 1] if position else None)
             if not position:
                 self._clock(left, applied)
             shape = shape_after(applied, shape) if applied.name in self._engine.filters else ANYTHING
@@ -177,12 +190,28 @@ class Reader:
             message = "'safe' lets markup through: be sure that no contact can write it"
             page.add("unescaped", message, at, severity="warning")
 
+    def _of_date(self, applied: Filter, shape: Tree, before: Filter | None) -> None:
+        """Note arithmetic on a date: a number is no length of time."""
+        right = {"plus": "add", "minus": "subtract"}.get(applied.name)
+        if right is not None and (shape == DATE or (before is not None and _writes_date(before))):
+            message = (
+                f"'{applied.name}' calculates with numbers, and this is a date: write {right}: '3d', before 'date'"
+            )
+            self.page.add("date", message, applied.token.start_index)
+
     def _clock(self, left: Expression, applied: Filter) -> None:
         if applied.name == "date" and isinstance(left, StringLiteral) and left.value in _CLOCK_WORDS:
             message = (
                 f"'{left.value}' is the time at which the message may leave, not the clock's: write it without quotes"
             )
             self.page.add("clock", message, left.token.start_index, severity="warning")
+
+
+def _writes_date(applied: Filter) -> bool:
+    """Whether a filter writes a date of which more than one number is left."""
+    if applied.name != "date" or not applied.args or not isinstance(applied.args[0].value, StringLiteral):
+        return False
+    return _ONE_NUMBER.fullmatch(applied.args[0].value.value) is None
 
 
 def _replaces_quotes(applied: Filter) -> bool:

@@ -12,6 +12,7 @@ from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
 TEXT: Final = Value("text")
 NUMBER: Final = Value("number")
 FLAG: Final = Value("flag")
+DATE: Final = Value("date")
 ANYTHING: Final = Anything()
 
 FORLOOP: Final = Object(
@@ -33,10 +34,13 @@ _SAME_LIST: Final = frozenset({"where", "sort", "sort_natural", "reverse", "reje
 _ITEM: Final = frozenset({"first", "last", "find"})
 _NUMBERS: Final = frozenset(
     {
-        *("abs", "at_least", "at_most", "ceil", "divided_by", "find_index", "floor", "minus", "modulo", "number"),
+        *("abs", "at_least", "at_most", "ceil", "days_until", "divided_by", "find_index", "floor", "minus", "modulo"),
+        "number",
         *("plus", "round", "size", "sum", "times"),
     }
 )
+DATES: Final = frozenset({"add", "next_anniversary", "subtract"})
+"""Filters that give a date."""
 _OTHERS: Final = frozenset({"default", "has", "json", "property", "property_accessor", "slice", "safe"})
 BY_FIELD: Final = frozenset(
     {
@@ -60,6 +64,8 @@ def shape_after(applied: Filter, shape: Tree) -> Tree:
         return shape.item if isinstance(shape, ListOf) else ANYTHING
     if name in _NUMBERS:
         return NUMBER
+    if name in DATES:
+        return DATE
     match name:
         case "map":
             field = named_field(applied)

@@ -51,7 +51,7 @@ leaves at once on reward.burned if event.reward_id == reward.external_id
     ▶ wait-3.then.1  wait until a date → Mon 2026-12-28 23:59:59
     ▶ last-days  sms  sent → Tue 2026-12-29 09:00: kept back until Tue 2026-12-29 09:00 Europe/Paris: window
       │ to: +33612345678
-      │ Zoé, only three days left for your reward The 4th is free.
+      │ Zoé, only 2 days left for your reward The 4th is free.
 """
 NO_CARD = """\
 scenario: contact 2 of seed 0 cannot get step wallet:
@@ -109,7 +109,7 @@ def test_a_program_gets_what_the_contract_says(run: Run) -> None:
     assert steps[4]["waits_until"] == "2026-12-28T23:59:59+01:00"
     assert steps[5]["message"] == {
         "to": "+33612345678",
-        "text": "Zoé, only three days left for your reward The 4th is free.",
+        "text": "Zoé, only 2 days left for your reward The 4th is free.",
     }
     assert (ran.status, ran.json["refused"], ran.json["findings"]) == (0, None, [])
 

@@ -87,7 +87,7 @@ ONE_MISTAKE = (
     ("- webhook: a\n  to: crm\n  save:\n    as: wax\n    schema:\n      properties:\n        id: {type: strnig}\n        of: {enum: [null], default: null}\n      required: id", ("10:20: error schema: 'strnig' is not a type: did you mean 'string'?", "12:17: error schema: 'required' must be a list")),
     ("- webhook: a\n  to: crm\n  save: {as: wax, schema: {$ref: 'https://x.example/a.json'}}", "6:34: error schema: 'https://x.example/a.json' is elsewhere, and nothing is fetched: write it under '$defs' here"),
     ("- wait: {untill: 10:00}", "4:10: error unknown-key: unknown key 'untill': did you mean 'until'?"),
-    ("- wait: {days: 2d}", "4:10: error unknown-key: unknown key 'days': a 'wait' with keys has until, on and offset"),
+    ("- wait: {days: 2d}", "4:10: error unknown-key: unknown key 'days': a 'wait' with keys has until, on, offset and past"),
     ("- wait: [2d]", "4:9: error value: this is not a duration: write 90s, 15m, 2h, 3d or 2w"),
     ("- wait: -2d", "4:9: error value: a duration here cannot be negative"),
     ("- wait: 11y", "4:9: error value: '11y' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H"),

@@ -171,6 +171,17 @@ def test_every_filter_is_documented() -> None:
         # The way that Shopify's users write a line break
         ("{% capture lf %}\n{% endcapture %}{{ 'a\nb' | replace: lf, '/' }}", "a/b"),
         ("{% if true %} {% capture c %} {% if true %}  {% endif %}{% endcapture %} {% endif %}[{{ c }}]", "[ ]"),
+        # Calculating with dates: on the calendar, so that the time of day stays
+        ("{{ '2026-03-28T10:00:00+01:00' | add: '1d' }} {{ nothing | add: '1d' }}|", "2026-03-29T10:00:00+01:00 |"),
+        (
+            "{{ day | add: '36h' }} {{ day | subtract: '1w' }} {{ '' | subtract: '1w' }}|",
+            "2026-07-17T12:00:00 2026-07-09 |",
+        ),
+        ("{{ now | subtract: '1d2h' }} {{ 'today' | add: '1d' }}", "2026-07-15T08:00:00+02:00 2026-07-17"),
+        ("{{ 0 | add: '1d' }} {{ '9999-12-31T00:00:00Z' | add: '1w' | date: '%Y' }}", "1970-01-02T00:00:00+00:00 9999"),
+        ("{{ now | days_until }} {{ '2026-07-15' | days_until }} {{ nothing | days_until }}|", "0 -1 |"),
+        ("{{ day | next_anniversary }} {{ '2020-07-15' | next_anniversary }}", "2026-07-16 2027-07-15"),
+        ("{{ nothing | next_anniversary }}{{ '2030-01-01' | next_anniversary }}", "2027-01-01"),
         # Lists
         ("{{ products | compact: 'colour' | map: 'name' }} {{ products | compact: 'size' | size }}", "B 0"),
         ("{% for i in tags limit: 0 %}{{ i }}{% else %}none{% endfor %}", "none"),
