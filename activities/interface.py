@@ -195,8 +195,7 @@ class Delivery:
         zone: The contact's, as `scenario.time.timing.read_zone` reads it; empty for UTC.
         at_once: Whether an operator wants it to leave whatever the hour, and whatever caps say.
         decided: Seconds since 1970 at which the workflow task began that decided to send. It knows nothing told since.
-        entered: Seconds since 1970 at which the journey started, where this is its first message and no wait came
-            before it, to measure how soon that leaves; else 0.
+        entered: Seconds since 1970 at which the journey started, if this is its first message and no wait came before.
         began: When the step began, ISO 8601 in UTC; empty if that is `now`.
     """
 
@@ -377,8 +376,7 @@ class Channel:
         name: The step kind's; the log of attempts has it too.
         queue: The task queue of its activity.
         activity: The activity's type.
-        addressed: Whether a step says where it sends to. Else there is one place, which journeys call by the channel's
-            name.
+        addressed: Whether a step says where it sends to; else there is one place, called by the channel's name.
         send: Its activity, as journeys call it.
     """
 

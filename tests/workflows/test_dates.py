@@ -203,7 +203,9 @@ timezone: Europe/Paris
 purpose: transactional
 steps:
   - sms: hi
-    text: "{{ '1988-02-29' | next_anniversary }} {{ '2028-03-01T00:30:00Z' | days_until }} {{ now | add: '1d' | date: '%d.%m. %H:%M' }}"
+    text: >-
+      {{ '1988-02-29' | next_anniversary }} {{ '2028-03-01T00:30:00Z' | days_until }}
+      {{ now | add: '1d' | date: '%d.%m. %H:%M' }}
 """
 
 

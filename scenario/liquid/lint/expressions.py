@@ -145,14 +145,16 @@ class Reader:
         if filters and len(filters) > MAX_FILTERS:
             message = f"an expression has more than {MAX_FILTERS} filters"
             self.page.add("limit", message, filters[MAX_FILTERS].token.start_index)
+        before: Filter | None = None
         for position, applied in enumerate(filters or ()):
             for argument in applied.args:
                 self._argument(applied, argument.value, names)
             self._filter(applied, shape, str(left) if not position else "the list")
-            self._of_date(applied, shape, filters[position - 1] if position else None)
+            self._of_date(applied, shape, before)
             if not position:
                 self._clock(left, applied)
             shape = shape_after(applied, shape) if applied.name in self._engine.filters else ANYTHING
+            before = applied
         return shape
 
     def _argument(self, applied: Filter, argument: Expression, names: Names) -> None:
