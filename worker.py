@@ -60,16 +60,17 @@ from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of, telling_keys
 from runtime.errors import SettingsError, SetupError, WorkerFailed
+from runtime.process.clock import watching_clock
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
 from runtime.process.garbage import collect_rarely
-from runtime.process.health import health_pages
+from runtime.process.health import Check, health_pages, measured
 from runtime.process.namespace import watching_namespace
 from runtime.process.polls import Polls
 from runtime.process.ports import HOST
 from runtime.process.slots import ActivityWorker, completes_polls
 from runtime.process.versioning import deployment_of
-from runtime.process.watch import Watch, watching
+from runtime.process.watch import watching
 from runtime.process.workers import Workers, running
 from runtime.secrets import Secrets
 from runtime.settings import Settings
@@ -254,8 +255,6 @@ async def serve(
     stop = asyncio.Event()
     ready = asyncio.Event()
     crew: Workers | None = None
-    watch: Watch | None = None
-    polls: Watch | None = None
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
 
@@ -268,20 +267,17 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask_to_stop)
 
-    async def is_ready() -> bool:
+    def is_ready() -> bool:
         return ready.is_set() and not stop.is_set() and crew is not None and crew.sound
 
-    async def has_store() -> bool:
-        return watch is not None and await watch.is_well()
-
-    async def has_temporal() -> bool:
-        return polls is not None and await polls.is_well()
+    # Until it is watched, nothing is there.
+    checks: dict[str, Check] = {"worker": is_ready, **dict.fromkeys(("store", "temporal", "clock"), lambda: False)}
 
     async with AsyncExitStack() as stack:
         # `asyncio.run` would wait for threads that wait for somebody, such as a name server. `leave` ends them.
         stack.callback(lambda: loop.set_default_executor(ThreadPoolExecutor(1)))
+        stack.enter_context(measured(checks))
         if health_port is not None:
-            checks = {"worker": is_ready, "store": has_store, "temporal": has_temporal}
             await stack.enter_async_context(health_pages(health_port, checks, host=health_host))
         client = await connect(role="worker", patience=WAIT, runtime=await telemetry.runtime(stack))
         await search_attributes.ensure(client)
@@ -310,7 +306,7 @@ async def serve(
             await stack.enter_async_context(starting_erasures(client, store))
         made = await workers(client, opened, queues, deployment)
         # Not before: while these are made nothing else gets on, and on a busy machine a look would seem too slow.
-        watch = await stack.enter_async_context(watching(opened.store))
+        checks["store"] = (await stack.enter_async_context(watching(opened.store))).is_well
         drain = DRAIN
         if WEBHOOK.queue in queues:
             drain = drain_of(opened.destinations.book)
@@ -320,7 +316,10 @@ async def serve(
         deadline.seconds = (drain + ENDING).total_seconds()
         crew = await stack.enter_async_context(running(made, deadline=deadline, keep=CLOSING))
         await crew.polling()
-        polls = await stack.enter_async_context(watching_namespace(Polls(client, made, JOURNEYS)))
+        polls = Polls(client, made, JOURNEYS)
+        checks["temporal"] = (await stack.enter_async_context(watching_namespace(polls))).is_well
+        compared = {"store": store, "temporal": polls}
+        checks["clock"] = (await stack.enter_async_context(watching_clock(compared))).is_well
         collect_rarely()
         ready.set()
         logger.info("ready, polling %s; %s", ", ".join(queues), channels.sentence)

@@ -36,6 +36,7 @@ from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
 from gateway.codec import app as codec
+from gateway.measured import Measured
 from gateway.operations.background import running_operations
 from gateway.outbox import Outbox
 from gateway.pages import app as pages
@@ -47,7 +48,8 @@ from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_of, telling_keys
 from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
-from runtime.process.health import Check, readiness
+from runtime.process.clock import watching_clock
+from runtime.process.health import Check, measured, readiness
 from runtime.process.http_guard import ALIVE, READY
 from runtime.process.http_server import DRAIN, HttpServer
 from runtime.process.namespace import Namespace, watching_namespace
@@ -93,7 +95,7 @@ class Front:
             await JSONResponse({"alive": True})(scope, receive, send)
             return
         if path == READY:
-            await (await readiness(self._checks))(scope, receive, send)
+            await readiness(self._checks)(scope, receive, send)
             return
         for beginning, application in self._parts.items():
             if path.startswith(beginning):
@@ -171,15 +173,18 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         # Without these, what is open to the world has no way to the store.
         needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) or Wrapping.configured(settings)
         store = crew = None
+        checks: dict[str, Check] = {"gateway": lambda: ready and not stop.is_set()}
+        stack.enter_context(measured(checks))
         runtime = await (telemetry or Telemetry(None)).runtime(stack)
         connected = await connect(role="gateway", patience=60.0, runtime=runtime)
         namespace = Namespace(connected)
         temporal = bounded(connected, noticed=lambda fault: namespace.suspect() if fault.lacks_attributes else None)
-        watches = {"temporal": await stack.enter_async_context(watching_namespace(namespace))}
+        checks["temporal"] = (await stack.enter_async_context(watching_namespace(namespace))).is_well
         if needs_store:
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)
-            watches["store"] = await stack.enter_async_context(watching(store))
+            checks["store"] = (await stack.enter_async_context(watching(store))).is_well
+            checks["clock"] = (await stack.enter_async_context(watching_clock({"store": store}))).is_well
             keyring = keyring_of(settings, store)
             await check_keys(keyring, store)
             await stack.enter_async_context(telling_keys(keyring, store, "gateway"))
@@ -208,9 +213,9 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         if wanted.callbacks and callbacks is not None:
             more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations)) if store else {}
             open_to_all = callbacks_application(callbacks, temporal, list(chain.from_iterable(more.values())))
-            parts.update(dict.fromkeys(OPEN, open_to_all))
+            parts.update(dict.fromkeys(OPEN, Measured(open_to_all)))
             what += ["callbacks", *more]
-        listening.start(Front(parts, {name: watch.is_well for name, watch in watches.items()}))
+        listening.start(Front(parts, checks))
         stack.push_async_callback(listening.stop)  # before what its requests need is closed
         ready = True
         unset = "; not configured: unsubscribing" if wanted.callbacks and "unsubscribing" not in what else ""

@@ -4,6 +4,7 @@
     ├── SettingsError      a SCENARIO_* variable, or Temporal's own configuration, that cannot be used
     ├── ConnectionFailed   no Temporal server, or one that does not let this process in
     ├── AttributesMissing  search attributes that are not there and may not be registered by this process
+    ├── ClockWrong         this machine's clock differs too much from another
     ├── WorkerFailed       the worker of a task queue has ended by itself
     └── LocalError         the local server, inbox or receiver cannot be started
         ├── NotInstalled   its program is not there
@@ -30,6 +31,10 @@ class ConnectionFailed(SetupError):
 
 class AttributesMissing(SetupError):
     """Search attributes are missing and could not be registered. The message holds the command that does it."""
+
+
+class ClockWrong(SetupError):
+    """This machine's clock differs too much from the store's or from Temporal's."""
 
 
 class WorkerFailed(SetupError):

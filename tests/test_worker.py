@@ -23,6 +23,7 @@ from activities.sms.local import LocalSms
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.rate_sync import pacing
+from runtime.clock_offset import ClockOffset
 from runtime.errors import ConnectionFailed, LocalError, SettingsError, WorkerFailed
 from runtime.process.deadline import Deadline
 from runtime.process.health import health_pages
@@ -183,6 +184,8 @@ class Calm:
     def __init__(self, *_: object) -> None:
         Calm.trouble = None
 
+    clock_offset: ClockOffset | None = None
+
     async def check(self) -> None:
         if self.trouble is not None:
             raise ConnectionFailed(self.trouble)
@@ -226,7 +229,7 @@ def ready(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
 
 
 async def until(check: Callable[[], Any], wanted: bool) -> None:
-    while await check() is not wanted:
+    while check() is not wanted:
         await asyncio.sleep(0.01)
 
 
@@ -237,7 +240,7 @@ async def test_it_is_ready_once_it_polls_and_ends_where_a_queue_fails_with_the_o
     deadline = Deadline(1)
     serving = asyncio.create_task(serve(settings, ["email", "sms"], deadline, health_port=0))
     await other.started.wait()
-    assert await ready() is False
+    assert ready() is False
     slow.polls.set()
     await until(ready, True)
     other.stays = asyncio.Event()
@@ -269,8 +272,8 @@ async def test_it_is_not_ready_without_its_store_and_says_which(
     monkeypatch.setattr("worker.watching", partial(watching, every=0.01))
     hands[0].polls.set()
     serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1), health_port=0))
-    await until(lambda: ready() if hands[1].started.is_set() else asyncio.sleep(0, False), True)
-    assert await ready("store") is True
+    await until(lambda: ready() if hands[1].started.is_set() else False, True)
+    assert ready("store") is True
     file = Path(settings.store.get_secret_value().partition(":///")[2])
     move(file, f"{file}-elsewhere")
     await until(lambda: ready("store"), False)
@@ -328,7 +331,7 @@ async def test_it_is_not_ready_while_temporal_has_no_place_for_it_and_goes_on(
     caplog.set_level("INFO", "runtime.process.watch")
     hands[0].polls.set()
     serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1), health_port=0))
-    await until(lambda: ready("temporal") if hands[1].started.is_set() else asyncio.sleep(0, False), True)
+    await until(lambda: ready("temporal") if hands[1].started.is_set() else False, True)
     Calm.trouble = "The Temporal server has no namespace default any more."
     await until(lambda: ready("temporal"), False)
     Calm.trouble = None
@@ -382,7 +385,7 @@ async def test_a_stop_ends_it_in_peace(
     settings = settings.model_copy(update={"retention": "entries=2y"})
     hands[0].polls.set()
     serving = asyncio.create_task(serve(settings, queues, Deadline(1), health_port=0))
-    await until(lambda: ready() if hands[1].started.is_set() else asyncio.sleep(0, False), True)
+    await until(lambda: ready() if hands[1].started.is_set() else False, True)
     signal.raise_signal(signal.SIGTERM)
     await serving
     assert all(hand.ended.is_set() for hand in hands)

@@ -34,6 +34,7 @@ from gateway.api.traced import Traced
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
+from gateway.measured import Measured
 from runtime.version import version
 
 PREFIX: Final = "/v1"
@@ -86,8 +87,14 @@ def application(
         redirect_slashes=False,
         responses=problem.problems(*problem.EVERYWHERE),
         generate_unique_id_function=openapi.operation_id,
-        # Metrics by route alone: its spans would hold the ids in a path and query, its logs what was wrong in a body.
-        telemetry={"tracing": False, "operation_spans": False, "logs": False, "auto_configure": False},
+        # Its spans would hold the ids in a path and query, its logs what was wrong in a body; `Measured` measures.
+        telemetry={
+            "tracing": False,
+            "operation_spans": False,
+            "metrics": False,
+            "logs": False,
+            "auto_configure": False,
+        },
     )
     app.state.client, app.state.keys, app.state.authoring = client, keys, authors or Authoring(Setup())
     problem.install(app)
@@ -110,4 +117,4 @@ def application(
 
 def bounded(app: FastAPI) -> ASGIApp:
     """The API with bounds around it, as it is served."""
-    return Bounds(app, larger=LARGER)
+    return Measured(Bounds(app, larger=LARGER), PREFIX)

@@ -26,6 +26,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 from gateway.api.authentication import Caller, Keys, caller_of, shown
 from gateway.api.bounds import Bounds
 from gateway.api.problem import Problem, answer, problem_of
+from gateway.measured import Measured
 from gateway.pages.session import session_of
 from runtime.encryption.codec import Encryption
 from runtime.encryption.keyring import Erased, Keyring, UnknownKey
@@ -92,7 +93,7 @@ def application(keyring: Keyring, keys: Keys, origins: Sequence[str]) -> ASGIApp
         middleware=[cors],
         exception_handlers=dict.fromkeys((Problem, SetupError, StoreError), _problem),
     )
-    return Bounds(app, larger={f"{PREFIX}/": MOST})
+    return Measured(Bounds(app, larger={f"{PREFIX}/": MOST}))
 
 
 async def _payloads(request: Request) -> Sequence[Payload]:

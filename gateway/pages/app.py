@@ -24,6 +24,7 @@ from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
+from gateway.measured import Measured
 from gateway.outbox import Outbox
 from gateway.pages import (
     assets,
@@ -101,7 +102,7 @@ def application(
 
 def bounded(app: Starlette) -> ASGIApp:
     """The pages with bounds around them, and the headers of their answers, as they are served."""
-    return Headers(Bounds(app, larger=LARGER, refuse=_page_of))
+    return Measured(Headers(Bounds(app, larger=LARGER, refuse=_page_of)))
 
 
 async def _sign_in_first(request: Request, _error: Exception) -> Response:

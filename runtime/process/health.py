@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from starlette.applications import Starlette
@@ -15,12 +14,10 @@ from starlette.routing import Route
 from runtime.process.http_guard import ALIVE, READY
 from runtime.process.http_server import HttpServer
 from runtime.process.ports import HOST
+from runtime.telemetry import metrics
 
-Check = Callable[[], Awaitable[bool]]
-"""Whether one thing that the process needs is there."""
-
-PATIENCE: Final = 2.0
-"""Seconds that a check may take; longer counts as no."""
+Check = Callable[[], bool]
+"""True if one thing that the process needs is there. Called from any thread, it asks nobody."""
 
 _REQUESTS: Final = 16
 """So many may be under way at once: those who watch over a process are few."""
@@ -48,7 +45,7 @@ async def health_pages(port: int, checks: Mapping[str, Check], *, host: str = HO
         return JSONResponse({"alive": True})
 
     async def ready(_request: Request) -> JSONResponse:
-        return await readiness(checks)
+        return readiness(checks)
 
     async with HttpServer(port, host, purpose="the health pages") as server:
         pages = Starlette(routes=[Route(ALIVE, alive), Route(READY, ready)])
@@ -56,16 +53,18 @@ async def health_pages(port: int, checks: Mapping[str, Check], *, host: str = HO
         yield server
 
 
-async def readiness(checks: Mapping[str, Check]) -> JSONResponse:
+def readiness(checks: Mapping[str, Check]) -> JSONResponse:
     """Answer whether all checks succeed, and which do not."""
-    answers = await asyncio.gather(*map(_answer, checks.values()))
-    found = dict(zip(checks, answers, strict=True))
-    return JSONResponse({"ready": all(answers), "checks": found}, 200 if all(answers) else 503)
+    found = {name: check() for name, check in checks.items()}
+    ready = all(found.values())
+    return JSONResponse({"ready": ready, "checks": found}, 200 if ready else 503)
 
 
-async def _answer(check: Check) -> bool:
+@contextmanager
+def measured(checks: Mapping[str, Check]) -> Generator[None]:
+    """Measure the checks, too. More of them may be added meanwhile."""
+    metrics.READY.reads(lambda: [((name,), float(check())) for name, check in list(checks.items())])
     try:
-        async with asyncio.timeout(PATIENCE):
-            return await check()
-    except TimeoutError:
-        return False
+        yield
+    finally:
+        metrics.READY.reads(None)

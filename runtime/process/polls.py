@@ -18,6 +18,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from typing_extensions import override
 
+from runtime.clock_offset import ClockOffset
 from runtime.errors import ConnectionFailed
 from runtime.process.namespace import CALL, Namespace
 
@@ -39,7 +40,11 @@ class Polls(Namespace):
         workers: Those of the process, one a queue.
         steers: The queue of workflows; the others are of activities.
         clock: Seconds that only go forward.
+        wall_clock: This machine's time, in seconds.
     """
+
+    clock_offset: ClockOffset | None = None
+    """The offset of this machine's clock from the server's, which notes the time of each poll."""
 
     def __init__(
         self,
@@ -47,8 +52,11 @@ class Polls(Namespace):
         workers: Sequence[Poller],
         steers: str,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(client, clock)
+        self._wall_clock = wall_clock
+        self._polled: dict[str, tuple[float, float]] = {}
         self._steers = steers
         self._turns = itertools.cycle(workers)
         self._missed: Counter[str] = Counter()
@@ -63,9 +71,16 @@ class Polls(Namespace):
         """
         worker = next(self._turns)
         queue = worker.task_queue
-        known = await self._pollers(queue)
+        asked = self._wall_clock()
+        polled = await self._last_poll(queue)
+        answered = self._wall_clock()
         await super().look()
-        self._missed[queue] = 0 if self._client.identity in known else self._missed[queue] + 1
+        self._missed[queue] = 0 if polled is not None else self._missed[queue] + 1
+        if polled is not None:
+            before, known = self._polled.get(queue, (asked, polled))
+            if polled > known:  # it came after the look before this one
+                self.clock_offset = ClockOffset.between(before, answered, polled)
+            self._polled[queue] = asked, polled
         # Once says nothing: the server may have been restarted just now.
         if missing := [queue for queue, times in self._missed.items() if times > 1]:
             raise ConnectionFailed(
@@ -73,7 +88,8 @@ class Polls(Namespace):
                 "them, or restart this worker."
             )
 
-    async def _pollers(self, queue: str) -> set[str]:
+    async def _last_poll(self, queue: str) -> float | None:
+        """Return the server's time of this worker's last poll, or None if it sees none."""
         steering = queue == self._steers
         answer = await self._client.workflow_service.describe_task_queue(
             DescribeTaskQueueRequest(
@@ -85,4 +101,5 @@ class Polls(Namespace):
             ),
             timeout=CALL,
         )
-        return {poller.identity for poller in answer.pollers}
+        mine = [poller for poller in answer.pollers if poller.identity == self._client.identity]
+        return max((poller.last_access_time.ToMicroseconds() / 1e6 for poller in mine), default=None)

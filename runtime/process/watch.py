@@ -44,7 +44,7 @@ class Watch:
         self.trouble: str | None = None
         """Why it could not be used at the last look, or None."""
 
-    async def is_well(self) -> bool:
+    def is_well(self) -> bool:
         """Return True if it could be used at the last look."""
         return self.trouble is None
 

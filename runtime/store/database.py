@@ -13,6 +13,7 @@ from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from runtime.clock_offset import ClockOffset
 from runtime.store.errors import StoreFault, StoreUnavailable
 
 T = TypeVar("T")
@@ -77,6 +78,8 @@ class Database(ABC):
     name: str
     insert: Inserting
     one_writer: bool
+    clock_offset: ClockOffset | None = None
+    """The offset of this machine's clock from the database's at the last look, or None if both are one."""
     _writes = True  # whether the last write succeeded
 
     @abstractmethod
@@ -113,7 +116,11 @@ class Database(ABC):
         if writing or not self._writes:
             await self.try_writing()
         else:
-            await self.read(_LOOK)
+            await self.look()
+
+    async def look(self) -> None:
+        """Read something small."""
+        await self.read(_LOOK)
 
     @contextmanager
     def _writing(self) -> Generator[None]:

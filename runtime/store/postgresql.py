@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy import URL, Connection, Executable, RowMapping, event, text
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 from typing_extensions import override
 
+from runtime.clock_offset import ClockOffset
 from runtime.store.database import Database, Parameters, T, give_up, readable, transacted
 from runtime.store.errors import StoreAddressError
 
@@ -34,6 +36,7 @@ CONNECTING = {
 }
 """libpq's parameters (seconds; the last one milliseconds), unless the URL's query has its own."""
 
+_VERSION = text("SELECT clock_timestamp() AS now, (SELECT version_num FROM scenario_store_version)")
 _LOOK = 0.1  # seconds between two looks whether another process has migrated
 _MIGRATING = 0x5363656E6172696F  # the advisory lock's number: "Scenario" in ASCII
 
@@ -117,6 +120,12 @@ class PostgreSQL(Database):
     @override
     async def try_writing(self) -> None:
         await self.write(text("UPDATE scenario_store_version SET version_num = version_num"))
+
+    @override
+    async def look(self) -> None:
+        asked = time.time()
+        (row,) = await self.read(_VERSION)
+        self.clock_offset = ClockOffset.between(asked, time.time(), row["now"].timestamp())
 
     @override
     async def close(self) -> None:

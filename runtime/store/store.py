@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from runtime.clock_offset import ClockOffset
 from runtime.store.accepted_entries import AcceptedEntries
 from runtime.store.api_answers import ApiAnswers
 from runtime.store.api_keys import ApiKeys
@@ -111,6 +112,11 @@ class Store(
     def name(self) -> str:
         """The database's file, or host, port and name. Holds no secret."""
         return self._database.name
+
+    @property
+    def clock_offset(self) -> ClockOffset | None:
+        """The offset of this machine's clock from the database's at the last check, or None if both are one."""
+        return self._database.clock_offset
 
     async def check(self, *, writing: bool = False) -> None:
         """Make sure that the store can be used now.

@@ -181,6 +181,14 @@ HTTP_CLIENT: Final = Histogram(
     "the status from 400 on, or the class of what went wrong where there was no answer",
     buckets=_HTTP,
 )
+HTTP_SERVER: Final = Histogram(
+    "http.server.request.duration",
+    "s",
+    ("http.route", "http.request.method", "http.response.status_code", "error.type"),
+    "requests to the gateway, of all its parts, by route (`/v1/journeys/{id}`; none if a request did not get as far as "
+    "a route, since its key is wrong, say). `error.type` is the status from 500 on, or the class of an exception",
+    buckets=_HTTP,
+)
 ADMISSION: Final = Counter(
     "scenario.admission",
     "{entry}",
@@ -249,13 +257,28 @@ ERASURES_OLDEST_AGE: Final = Gauge(
 )
 POLL_AGE: Final = Gauge("scenario.poll.age", "s", (), "how old the figures of those that one worker tells for all are")
 
+READY: Final = Gauge(
+    "scenario.ready",
+    "",
+    ("check",),
+    "1 if the process has what it needs, else 0, by what `/readyz` checks: `worker` or `gateway` (it has started and "
+    "does not stop), `store`, `temporal`, `clock`",
+)
+CLOCK_OFFSET: Final = Gauge(
+    "scenario.clock.offset",
+    "s",
+    ("of",),
+    "how far this machine's clock is ahead of that of the `store` (PostgreSQL) or of `temporal`, at least; negative if "
+    "it is behind",
+)
+
 OF_ALL: Final = (
     *(JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS, PROBLEMS, ERASURES, ERASURES_OLDEST_AGE),
     POLL_AGE,
 )
 """What one worker tells for all: see `runtime.telemetry.polling`."""
 OF_EACH: Final[tuple[Metric, ...]] = (
-    *(ATTEMPTS, UNSENT, DURATION, SKIPPED, WAIT, HTTP_CLIENT, ADMISSION, START_TO_FIRST_SEND, BREAKER_STATE),
-    *(LOG_DROPPED, RETENTION_DELETED),
+    *(ATTEMPTS, UNSENT, DURATION, SKIPPED, WAIT, HTTP_CLIENT, HTTP_SERVER, ADMISSION, START_TO_FIRST_SEND),
+    *(BREAKER_STATE, LOG_DROPPED, RETENTION_DELETED, READY, CLOCK_OFFSET),
 )
 """What each process tells of itself."""

@@ -30,7 +30,9 @@ from runtime.process.watch import watching
 from runtime.process.workers import Workers, running
 from runtime.settings import Settings
 from runtime.store import Store, StoreError, StoreUnavailable
+from runtime.telemetry import metrics
 from tests.fakes import RefusingService
+from tests.measured import Measured, now
 
 
 def no_temporal() -> Client:
@@ -188,7 +190,9 @@ async def test_it_says_what_it_serves_and_ends_when_asked_to(
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         assert (await client.get("/healthz")).json() == {"alive": True}
         assert (await client.post("/v1/entries", json={})).status_code == (401 if wanted.api else 404)
+        measured = Measured(metrics.HTTP_SERVER)
         assert (await client.post("/callbacks/abc", json={})).json().keys() == {"error"}
+        assert len(measured.of(metrics.HTTP_SERVER)) == wanted.callbacks
         assert (await client.get("/")).json() == NOTHING
     os.kill(os.getpid(), signal.SIGTERM)
     await task
@@ -222,11 +226,13 @@ async def test_it_is_ready_while_it_can_use_temporal_and_the_store(
                 await asyncio.sleep(0.01)
             assert answer.status_code == (200 if all(expected.values()) else 503)
 
-        await until({"temporal": False, "store": True})
+        well = {"gateway": True, "temporal": True, "store": True, "clock": True}
+        await until(well | {"temporal": False})
         troubles.clear()
-        await until({"temporal": True, "store": True})
+        await until(well)
         troubles["Store"] = StoreUnavailable("the store is away")
-        await until({"temporal": True, "store": False})
+        await until(well | {"store": False})
+        assert {check: number for (check,), (number, _) in now(metrics.READY).items()} == well | {"store": False}
     os.kill(os.getpid(), signal.SIGTERM)
     await task
 

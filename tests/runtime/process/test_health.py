@@ -11,24 +11,21 @@ import pytest
 
 from runtime.errors import LocalError, PortInUse
 from runtime.process import health
-from runtime.process.health import health_pages
+from runtime.process.health import health_pages, measured
 from runtime.process.ports import HOST
+from runtime.telemetry import metrics
+from tests.measured import now
 
 
-async def yes() -> bool:
+def yes() -> bool:
     return True
 
 
-async def no() -> bool:
+def no() -> bool:
     return False
 
 
-async def never() -> bool:
-    await asyncio.sleep(60)
-    return True
-
-
-async def broken() -> bool:
+def broken() -> bool:
     raise ValueError("a mistake in the check")
 
 
@@ -47,15 +44,19 @@ async def page(checks: dict[str, health.Check], path: str) -> tuple[int, Any]:
         ({}, 200, {"ready": True, "checks": {}}),
         ({"temporal": yes, "store": yes}, 200, {"ready": True, "checks": {"temporal": True, "store": True}}),
         ({"temporal": no, "store": yes}, 503, {"ready": False, "checks": {"temporal": False, "store": True}}),
-        ({"temporal": never}, 503, {"ready": False, "checks": {"temporal": False}}),
     ],
-    ids=["nothing to check", "all there", "one missing", "one too slow"],
+    ids=["nothing to check", "all there", "one missing"],
 )
-async def test_it_is_ready_when_every_check_says_so(
-    checks: dict[str, health.Check], status: int, answer: Any, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(health, "PATIENCE", 0.1)
+async def test_it_is_ready_when_every_check_says_so(checks: dict[str, health.Check], status: int, answer: Any):
     assert await page(checks, "/readyz") == (status, answer)
+
+
+def test_the_checks_are_measured_those_too_that_come_later():
+    checks = {"store": no}
+    with measured(checks):
+        checks |= {"temporal": yes}
+        assert now(metrics.READY) == {("store",): (0, 0), ("temporal",): (1, 1)}
+    assert now(metrics.READY) == {}
 
 
 async def test_it_is_alive_whatever_the_checks_say():

@@ -1,7 +1,9 @@
 import asyncio
 import socket
 import sqlite3
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -206,3 +208,17 @@ async def test_a_server_that_takes_no_writes_for_now_is_unavailable(postgresql_u
         assert await store.newest("welcome") == 1
         with pytest.raises(StoreUnavailable, match="it takes no writes, as a standby does"):
             await store.publish("welcome", {"n": 2}, {}, "digest-2")
+
+
+async def test_a_check_compares_the_clocks_of_two_machines(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.check()
+    if url.startswith("sqlite"):
+        assert store.clock_offset is None
+        return
+    assert store.clock_offset is not None
+    assert store.clock_offset.certain == 0.0
+    monkeypatch.setattr("runtime.store.postgresql.time", SimpleNamespace(time=lambda: time.time() + 7200.0))
+    await store.check()
+    assert store.clock_offset.certain == pytest.approx(7200.0, abs=5.0)

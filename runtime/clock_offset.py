@@ -1,0 +1,37 @@
+"""The offset between this machine's clock and another one, as far as one exchange of messages shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ClockOffset:
+    """Bounds of the seconds by which this machine's clock is ahead of another. Negative ones say that it is behind.
+
+    The other side read its clock at some time between a request and its answer. So a slow network widens the bounds,
+    and never looks like a wrong clock.
+
+    Args:
+        lower: Seconds it is ahead by at least.
+        upper: Seconds it is ahead by at most.
+    """
+
+    lower: float
+    upper: float
+
+    @classmethod
+    def between(cls, asked: float, answered: float, theirs: float) -> ClockOffset:
+        """Return the bounds given by one exchange.
+
+        Args:
+            asked: This machine's time at the request.
+            answered: This machine's time at the answer. A clock that was set back meanwhile has proven nothing.
+            theirs: The other side's time in between.
+        """
+        return cls(min(asked, answered) - theirs, max(asked, answered) - theirs)
+
+    @property
+    def certain(self) -> float:
+        """The offset that is certain: the bound nearer to 0, or 0 if the clocks may agree."""
+        return max(self.lower, 0.0) or min(self.upper, 0.0)
