@@ -46,7 +46,7 @@ def record(text: str) -> str:
     return text
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
     """So long ago (``2h``), or a date and time in ISO 8601; without a zone, on this machine's clock."""
     from scenario.errors import DurationError
     from scenario.time.duration import parse_duration
@@ -112,7 +112,7 @@ SinceOption = Annotated[
     typer.Option(
         "--since",
         metavar="TIME|DURATION",
-        parser=_moment,
+        parser=moment,
         help="only from then on: 2026-03-31T10:00, or 2h for so long ago",
     ),
 ]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Kind(StrEnum):
     """A kind of difference."""
 
+    AHEAD = "ahead"
     UNADMITTED = "unadmitted"
     LOST = "lost"
     OVER = "over"
@@ -34,6 +35,7 @@ class Meaning(NamedTuple):
 
 
 MEANINGS: Final = {
+    Kind.AHEAD: Meaning("journeys that have sent messages which Temporal does not know of", "terminated, and 'lost'"),
     Kind.UNADMITTED: Meaning("acknowledged entries that Temporal has lost", "forgotten: send them again"),
     Kind.LOST: Meaning("journeys that run in the store, and that Temporal does not have", "ended as 'lost'"),
     Kind.OVER: Meaning("journeys that run in the store, and have ended in Temporal", "ended as in Temporal"),
@@ -103,7 +105,7 @@ class Reconciliation(BaseModel):
         running_in_temporal: Journeys of Temporal that were compared because they run.
         ended_in_temporal: Journeys of Temporal that were compared because they have ended since.
         counts: How many differences there are of each kind.
-        unrepaired: How many of them were not repaired.
+        repaired: How many of them were repaired.
         missing_versions: Versions to publish again.
         not_compared: What can be reconstructed from neither side.
     """
@@ -115,11 +117,16 @@ class Reconciliation(BaseModel):
     running_in_temporal: int = 0
     ended_in_temporal: int = 0
     counts: dict[Kind, int] = Field(default_factory=dict[Kind, int])
-    unrepaired: int = 0
+    repaired: dict[Kind, int] = Field(default_factory=dict[Kind, int])
     missing_versions: list[MissingVersion] = Field(default_factory=list[MissingVersion])
     not_compared: tuple[str, ...] = NOT_COMPARED
 
     @property
     def is_clean(self) -> bool:
         """Return True if nothing differs, or all that differed was repaired."""
-        return not self.missing_versions and not self.unrepaired
+        return not self.missing_versions and self.counts == self.repaired
+
+    def add(self, finding: Finding) -> None:
+        """Count a difference."""
+        for numbers in (self.counts, *([self.repaired] if finding.repaired else [])):
+            numbers[finding.kind] = numbers.get(finding.kind, 0) + 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
@@ -20,6 +20,7 @@ from gateway.reconcile.lost_entry import lost_entry
 from gateway.reconcile.temporal import End, PacedTemporal, is_running, word_of
 from runtime.encryption.codec import contact_of
 from runtime.store import AcceptedEntry, StoredEntry
+from runtime.store.deliveries import DELIVERED, Attempt
 from runtime.store.entries import LOST
 
 RATE: Final = 200.0
@@ -27,7 +28,8 @@ RATE: Final = 200.0
 SINCE: Final = timedelta(days=1)
 """How far back journeys that have ended are compared."""
 SETTLED: Final = timedelta(minutes=5)
-"""How long both sides may take to learn of the same thing."""
+"""How long Temporal may take to learn of what a worker has recorded in the store."""
+UNSETTLED: Final = "it changed within the last 5 minutes: run this again in 5 minutes"
 _PAGE: Final = 500
 _AT_ONCE: Final = 20
 _RUNNING: Final = "ExecutionStatus = 'Running'"
@@ -44,6 +46,7 @@ class Reconciler:
         client: A client of both.
         repair: Repair the differences.
         since: Compare the journeys that have ended since then.
+        sent_since: Also compare the messages that were delivered since then.
         rate: Calls to Temporal a second at most.
         operator: The operator recorded with erasures.
         found: Called with each difference. An acknowledged entry is forgotten only after this returned.
@@ -57,6 +60,7 @@ class Reconciler:
         *,
         repair: bool = False,
         since: datetime | None = None,
+        sent_since: datetime | None = None,
         rate: float = RATE,
         operator: str = "scenario store reconcile",
         found: Callable[[Finding], None] = lambda _: None,
@@ -66,6 +70,7 @@ class Reconciler:
         self._client, self._store, self._temporal = client, client.store, PacedTemporal(client.temporal, rate)
         self._repair, self._operator, self._found, self._told, self._now = repair, operator, found, told, now
         self._since = (now() - SINCE if since is None else since).astimezone(UTC)
+        self._sent_since = sent_since
         self._compared, self._lacking = Counter[str](), Counter[str]()
 
     async def run(self) -> Reconciliation:
@@ -76,10 +81,9 @@ class Reconciler:
             RPCError: Temporal cannot be used. Run it again.
         """
         result = Reconciliation(namespace=self._client.temporal.namespace, repair=self._repair, since=self._since)
-        for part in (self._pending(), self._stored(), self._running(), self._ended()):
+        for part in self._parts():
             async for finding in part:
-                result.counts[finding.kind] = result.counts.get(finding.kind, 0) + 1
-                result.unrepaired += not finding.repaired
+                result.add(finding)
                 self._found(finding)
         for (scenario, version), journeys in (await self._store.counts()).items():
             if await self._store.version(scenario, version) is None:
@@ -92,7 +96,42 @@ class Reconciler:
         ]
         return result
 
+    def _parts(self) -> Iterator[Findings]:
+        if self._sent_since is not None:
+            yield self._sent()
+        yield self._pending()
+        yield self._stored()
+        yield self._running()
+        yield self._ended()
+
     # ---- the store's side
+
+    async def _sent(self) -> Findings:
+        last: tuple[datetime, int, str] | None = None
+        while page := await self._store.deliveries(outcome=DELIVERED, since=self._sent_since, after=last, limit=_PAGE):
+            newest = {attempt.run_id: attempt for attempt in page}
+            async for finding in self._each(list(newest.values()), self._of_sent):
+                yield finding
+            last = page[0].started_at, page[0].attempt, page[0].delivery_id
+
+    async def _of_sent(self, attempt: Attempt) -> list[Finding]:
+        """Compare what a run has delivered, of which this is the newest."""
+        journey, run = attempt.workflow_id, attempt.run_id
+        sent = await self._store.deliveries(journey, run, outcome=DELIVERED)
+        info = await self._temporal.info(journey)
+        if sent[-1:] != [attempt] or info is None or not is_running(info):
+            return []
+        known = await self._temporal.delivered(journey, run)
+        if known is None and attempt.started_at < info.start_time.ToDatetime(tzinfo=UTC):
+            return []  # an earlier run, whose history is deleted already
+        if not Counter(step for _, step in {(one.delivery_id, one.step) for one in sent}) - (known or Counter()):
+            return []
+        stands, trouble = f"delivered '{attempt.step}'", self._unsettled(attempt.started_at)
+        if self._repair and trouble is None:
+            await self._temporal.terminate(info, f"it has {stands}, and would again")
+            reason = "terminated: it would have sent again"
+            await self._store.depart(journey, info.first_run_id, LOST, reason, self._now())
+        return [self._finding(Kind.AHEAD, journey, info.first_run_id, stands, info, trouble)]
 
     async def _pending(self) -> Findings:
         last: AcceptedEntry | None = None
@@ -165,13 +204,15 @@ class Reconciler:
         entry = await self._store.entry(journey, run)
         if entry is None:
             return [*found, *await self._unknown(info)]
-        if entry.ended_at is None or self._now() - entry.ended_at < SETTLED:
+        if entry.ended_at is None:
             return found
-        if entry.outcome != LOST:
-            await self._terminate(info, f"it is over in the store: {entry.outcome}")
-        elif self._repair:
-            await self._store.reopen(journey, run)
-        return [*found, self._finding(Kind.REVIVED, journey, run, entry.outcome, info)]
+        trouble = self._unsettled(entry.ended_at)
+        if self._repair and trouble is None:
+            if entry.outcome == LOST:
+                await self._store.reopen(journey, run)
+            else:
+                await self._temporal.terminate(info, f"it is over in the store: {entry.outcome}")
+        return [*found, self._finding(Kind.REVIVED, journey, run, entry.outcome, info, trouble)]
 
     async def _ended(self) -> Findings:
         since = f"CloseTime > '{self._since.isoformat()}'"
@@ -192,8 +233,7 @@ class Reconciler:
         if entry is None:
             return await self._unknown(info)
         end = await self._temporal.end(info)
-        agrees = entry.ended_at is None or end.outcome in (entry.outcome, LOST)
-        if agrees or self._now() - end.at < SETTLED:
+        if entry.ended_at is None or end.outcome in (entry.outcome, LOST):
             return []
         if self._repair:
             await self._store.depart(journey, entry.run_id, end.outcome, end.reason, end.at)
@@ -227,9 +267,8 @@ class Reconciler:
                 for finding in found:
                     yield finding
 
-    async def _terminate(self, info: WorkflowExecutionInfo, reason: str) -> None:
-        if self._repair:
-            await self._temporal.terminate(info.execution.workflow_id, info.execution.run_id, reason)
+    def _unsettled(self, changed: datetime) -> str | None:
+        return UNSETTLED if self._now() - changed < SETTLED else None
 
     def _count(self, side: str, journeys: int) -> None:
         self._compared[side] += journeys

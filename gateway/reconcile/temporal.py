@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -156,6 +157,23 @@ class PacedTemporal:
             argument = None
         return Beginning(argument, at)
 
+    async def delivered(self, journey: str, run_id: str) -> Counter[str] | None:
+        """Return how often each step of a run has delivered, or None if Temporal does not have the run."""
+        scheduled, delivered = dict[int, str](), Counter[str]()
+        try:
+            await self._calls.turn()
+            handle = self.client.get_workflow_handle(journey, run_id=run_id)
+            async for event in handle.fetch_history_events():
+                if event.HasField("activity_task_scheduled_event_attributes"):
+                    scheduled[event.event_id] = event.activity_task_scheduled_event_attributes.activity_id
+                elif event.HasField("activity_task_completed_event_attributes"):
+                    delivered[scheduled[event.activity_task_completed_event_attributes.scheduled_event_id]] += 1
+        except RPCError as error:
+            if not is_unknown_workflow(error):
+                raise
+            return None
+        return delivered
+
     async def progress(self, info: WorkflowExecutionInfo) -> dict[str, Any] | None:
         """Return a journey's own account, or None if no worker answers."""
         await self._calls.turn()
@@ -179,11 +197,13 @@ class PacedTemporal:
             case _:
                 return End("lost", f"its workflow has ended: {word_of(info)}", at)
 
-    async def terminate(self, workflow: str, run_id: str, reason: str) -> None:
+    async def terminate(self, info: WorkflowExecutionInfo, reason: str) -> None:
         """Terminate a run, unless it has ended."""
         await self._calls.turn()
+        execution = info.execution
         try:
-            await self.client.get_workflow_handle(workflow, run_id=run_id).terminate(reason=reason)
+            handle = self.client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
+            await handle.terminate(reason=reason)
         except RPCError as error:
             if not is_unknown_workflow(error):
                 raise

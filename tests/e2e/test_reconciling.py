@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from temporalio.client import WorkflowExecutionStatus
 
 from gateway.client import Entered
 from gateway.reconcile.finding import Finding, Kind, Reconciliation
-from gateway.reconcile.reconcile import SETTLED, Reconciler
+from gateway.reconcile.reconcile import SETTLED, UNSETTLED, Reconciler
 from runtime.encryption.opening import keyring_of
 from runtime.local.devserver import DevServer
 from runtime.settings import Settings
 from runtime.store import AcceptedEntry, AdmissionRequest
+from runtime.store.deliveries import DELIVERED, Attempt
 from runtime.store.schema import entries
 from tests.e2e.conftest import Stand, Stands, publish
 
@@ -38,6 +39,8 @@ goal: {event: order.placed, within: 30d}
 steps:
   - split: {red: 50, blue: 50}
     id: colour
+  - sms: hello
+    text: Hello
   - wait_for: wish.granted
     for: 7d
 """
@@ -57,7 +60,9 @@ class Site:
             "type": "order",
             "order": {"external_id": f"K{contact}", "total_price": "5", "products": []},
         }
-        return await self.client.enter({"scenario": "wishes", "contact": {"id": contact}, "trigger": trigger})
+        return await self.client.enter(
+            {"scenario": "wishes", "contact": {"id": contact, "cellphone": "+33600000001"}, "trigger": trigger}
+        )
 
     async def waiting(self, contact: int) -> Entered:
         """Let a contact in, and wait until its journey waits."""
@@ -86,11 +91,37 @@ class Site:
         """Start a workflow that no worker serves."""
         await self.temporal.start_workflow(kind, argument, id=name, task_queue="nobody")
 
-    async def reconcile(self, *, repair: bool = False) -> tuple[Reconciliation, list[Finding]]:
+    async def record_delivery(self, entered: Entered, run_id: str) -> None:
+        """Record a delivery that the journey's workflow does not know of."""
+        attempt = Attempt(
+            delivery_id=f"msg_{entered.id}",
+            attempt=1,
+            workflow_id=entered.id,
+            run_id=run_id,
+            scenario="wishes",
+            version=1,
+            step="later",
+            channel="sms",
+            destination="local",
+            contact_id=entered.id.split("/")[1],
+            started_at=datetime.now(UTC),
+            milliseconds=5,
+            outcome=DELIVERED,
+        )
+        await self.store.record([attempt])
+
+    async def reconcile(
+        self, *, repair: bool = False, later: timedelta = 2 * SETTLED
+    ) -> tuple[Reconciliation, list[Finding]]:
         """Compare everything, some time later."""
-        later, found = datetime.now(UTC) + 2 * SETTLED, list[Finding]()
+        now, found = datetime.now(UTC) + later, list[Finding]()
         result = await Reconciler(
-            self.client, repair=repair, operator="ann", found=found.append, now=lambda: later
+            self.client,
+            repair=repair,
+            sent_since=now - timedelta(days=1),
+            operator="ann",
+            found=found.append,
+            now=lambda: now,
         ).run()
         assert result.counts == Counter(finding.kind for finding in found)
         return result, found
@@ -139,11 +170,17 @@ async def test_each_difference_is_told_and_repaired_once(stand: Stands, tmp_path
         # What a server that was put back has lost.
         await store.admit(AdmissionRequest("wishes", 9, "9", "K9", "wishes/9/K9", GONE, "never", now))
         await store.accept(AcceptedEntry("wishes/10/K10", GONE, "10", now))
+        # What a server that was put back to before a delivery does not know of.
+        sent, continued = await site.waiting(12), await site.waiting(13)
+        await site.record_delivery(sent, sent.run_id)
+        await site.record_delivery(continued, GONE)
         # An entry that no worker has looked at yet is no difference.
         await site.start("Journey", "wishes/11/K11", {})
-        await site.search_knows(running=6, ended=2)
+        await site.search_knows(running=8, ended=2)
 
         expected = {
+            sent.id: (Kind.AHEAD, "delivered 'later'", "running"),
+            continued.id: (Kind.AHEAD, "delivered 'later'", "running"),
             over.id: (Kind.OVER, "running", "terminated"),
             unknown.id: (Kind.UNKNOWN, None, "running"),
             revived.id: (Kind.REVIVED, "exited", "running"),
@@ -157,11 +194,17 @@ async def test_each_difference_is_told_and_repaired_once(stand: Stands, tmp_path
         told, found = await site.reconcile()
         assert differences(found) == expected
         assert [(one.version, one.journeys) for one in told.missing_versions] == [("wishes@9", 1)]
-        assert (told.unrepaired, told.is_clean) == (len(expected), False)
+        assert (told.repaired, told.is_clean) == ({}, False)
 
+        done, found = await site.reconcile(repair=True, later=timedelta())
+        fresh = {revived.id, wrongly_lost.id, sent.id, continued.id}
+        assert {finding.id for finding in found if not finding.repaired} == fresh
+        assert {finding.trouble for finding in found} == {None, UNSETTLED}
+        assert (await sent.handle.describe()).status is WorkflowExecutionStatus.RUNNING
+        expected = {name: how for name, how in expected.items() if name in fresh}
         done, found = await site.reconcile(repair=True)
         assert differences(found) == expected
-        assert (done.unrepaired, [finding.trouble for finding in found]) == (0, [None] * len(expected))
+        assert (done.repaired, [finding.trouble for finding in found]) == (done.counts, [None] * len(expected))
         outcomes = {name: (await store.entry(journey.id, journey.run_id)) for name, journey in journeys.items()}
         assert {name: entry and entry.outcome for name, entry in outcomes.items()} == {
             1: None,
@@ -177,7 +220,8 @@ async def test_each_difference_is_told_and_repaired_once(stand: Stands, tmp_path
         assert outcomes[7] is not None
         assert rows[7] is not None
         assert replace(outcomes[7], ended_at=None, outcome=None, reason=None) == replace(rows[7], counted_passages=0)
-        assert (await revived.handle.describe()).status is WorkflowExecutionStatus.TERMINATED
+        for journey in (revived, sent, continued):
+            assert (await journey.handle.describe()).status is WorkflowExecutionStatus.TERMINATED
         assert [erasure.operator for erasure in await site.client.erasures(is_open=True)] == ["ann"]
 
         async with asyncio.timeout(30):
