@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,15 +14,22 @@ from activities.dependencies import INBOX
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Direct, Routes
+from gateway.api.authentication import Caller
+from gateway.api.problem import again
 from gateway.authoring.work import Setup, draft_of, given_in
+from gateway.callbacks.rate_limit import RateLimit
 from gateway.errors import BadInput
 from gateway.preview.contact import Given
 from gateway.preview.draft import Draft
 from gateway.sending import Exchange, Means, send
+from gateway.trial_messages import Trials
 from runtime.secrets import Secrets
 from runtime.settings import Settings
+from runtime.store import Store
 from scenario.policies.policies import Policies
 
+PER_HOUR: Final = 20
+"""Test messages that one API key may send in an hour. Each process counts for itself."""
 _AT_ONCE: Final = 4
 _CLOSING: Final = 2.0  # seconds that a mail server may take to say good-bye
 
@@ -36,6 +44,7 @@ class Outbox:
         routes: Where webhooks lead.
         secrets: All there are.
         book: The destinations; None where none are set.
+        trials: What the messages have to respect, and where they are recorded.
     """
 
     setup: Setup
@@ -43,16 +52,19 @@ class Outbox:
     routes: Routes
     secrets: Secrets = field(repr=False)
     book: DestinationsFile | None = None
+    trials: Trials = field(default_factory=Trials)
+    _sent: RateLimit = field(default_factory=lambda: RateLimit(PER_HOUR, 3600.0), repr=False)
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE), repr=False)
 
     @classmethod
     @asynccontextmanager
-    async def configured(cls, settings: Settings, book: DestinationsFile) -> AsyncGenerator[Self]:
+    async def configured(cls, settings: Settings, book: DestinationsFile, store: Store) -> AsyncGenerator[Self]:
         """One for what the settings say.
 
         Args:
             settings: Of the process.
             book: The destinations.
+            store: Knows suppressions and keeps the log of attempts.
 
         Raises:
             SettingsError: A channel's setting is wrong.
@@ -60,23 +72,33 @@ class Outbox:
         channels = channels_of(settings, INBOX)
         known = book if book.configured else None
         try:
-            yield cls(Setup.of(settings), channels, Direct(book), Secrets(settings), known)
+            trials = Trials(store=store, hashes=channels.hashes, recipients=settings.test_recipients)
+            yield cls(Setup.of(settings), channels, Direct(book), Secrets(settings), known, trials)
         finally:
             await channels.close(_CLOSING)
 
-    async def send(self, request: Mapping[str, Any], step: str, to: str | None = None) -> Exchange:
+    async def send(self, caller: Caller, request: Mapping[str, Any], step: str, to: str | None = None) -> Exchange:
         """Sends what one step would send. Preview it first: that bounds what this may take.
 
         Args:
+            caller: The holder of the key that sends it.
             request: Scenario, entry and circumstances, as `gateway.authoring.work` takes them for a preview.
             step: The step's id.
             to: Where it goes instead: a URL at a public address, to which no secret is sent; an e-mail address, or a
                 number.
 
         Raises:
-            BadInput: The step sends nothing, or what it sends cannot be rendered, or cannot be sent there.
+            BadInput: The step sends nothing, or what it sends cannot be rendered, or may not or cannot be sent there.
             NotConfigured: A channel, a destination or a secret is not set.
+            Problem: The key has sent too many.
+            StoreError: Suppressions cannot be asked.
         """
+        if seconds := self._sent.take(caller.key.id):
+            sentence = (
+                f"this key has sent {PER_HOUR} test messages within an hour: "
+                f"the next one may be sent in {math.ceil(seconds / 60)} min"
+            )
+            raise again("too-many", sentence, seconds)
         async with self._places:
             made, given = await asyncio.to_thread(self._read, request)
             secrets = await asyncio.to_thread(self.secrets.snapshot)
@@ -84,6 +106,8 @@ class Outbox:
                 channels=self.channels,
                 routes=self.routes,
                 secrets=secrets,
+                sender=caller.name,
+                trials=self.trials,
                 to=to,
                 called="the address it is sent to instead",
                 guarded=True,

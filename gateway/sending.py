@@ -1,6 +1,7 @@
 """One message of a scenario, sent for real to try it out: by the channels' own code, without a journey.
 
-Its webhook or e-mail says so in a header, and its delivery id begins with ``msg_test``. Nothing is retried or recorded.
+Its webhook or e-mail says so in a header, and its delivery id begins with ``msg_test``. It respects suppressions and
+SCENARIO_TEST_RECIPIENTS, and is recorded as a test in the log of attempts. Nothing is retried.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ from activities.channels import Channels
 from activities.context import template_data
 from activities.email.errors import MailError
 from activities.email.smtp import NO_MAILER, Mailer
-from activities.interface import Delivery
+from activities.interface import EMAIL, SMS, WEBHOOK, Delivery
 from activities.outcome import Outcome, Verdict
 from activities.sms.configured import NO_PROVIDER
 from activities.sms.errors import ProviderError
@@ -38,12 +39,15 @@ from gateway.preview.contact import Given, Preview, preview
 from gateway.preview.draft import Draft
 from gateway.preview.places import Places
 from gateway.preview.rendering import Nothing, Problem, Rendered, RenderedMail, RenderedRequest, RenderedText
+from gateway.trial_messages import TrialMessage, Trials
 from scenario.errors import BadRecipient, NotConfigured
 from scenario.http.access import Access
 from scenario.http.urls import UrlError, parse
 from scenario.plan.inputs import named_secrets
+from scenario.policies.order import rules_of
+from scenario.policies.policies import Policies
 from scenario.steps.base import BaseStep, Row
-from scenario.steps.delivery import Send
+from scenario.steps.delivery import DeliveryStep, Send
 from scenario.steps.webhook import Webhook
 
 HEADER: Final = "x-scenario-test"
@@ -67,10 +71,12 @@ class Answer:
         status: The receiver's code.
         headers: Of a webhook's response.
         body: How the answer begins, masked.
+        verdict: Why it was not delivered.
     """
 
     delivered: bool
     said: str
+    verdict: Verdict | None = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: str = ""
@@ -105,6 +111,8 @@ class Means:
         secrets: All there are.
         to: Where it goes instead: a URL, to which no secret is sent; an e-mail address, or a number.
         called: What the person who sends it knows `to` by.
+        sender: The key or person that sends it, for the log of attempts.
+        trials: What the message has to respect, and where it is recorded.
         guarded: Whether a URL that `to` names is called as those of scenarios are: at public addresses only. Without
             it, whoever sends is trusted to know what may be called from this machine, as its own user is.
     """
@@ -112,6 +120,8 @@ class Means:
     channels: Channels
     routes: Routes
     secrets: Mapping[str, str] = field(repr=False)
+    sender: str
+    trials: Trials
     to: str | None = None
     called: str = "--to"
     guarded: bool = False
@@ -128,8 +138,9 @@ async def send(draft: Draft, entry: object, given: Given, step: str, means: Mean
         means: What it is sent with.
 
     Raises:
-        BadInput: The step sends nothing, or what it sends cannot be rendered, or cannot be sent there.
+        BadInput: The step sends nothing, or what it sends cannot be rendered, or may not or cannot be sent there.
         NotConfigured: A channel, a destination or a secret is not set.
+        StoreError: Suppressions cannot be asked.
     """
     identifier = f"msg_test{uuid4().hex[:28]}"
 
@@ -141,12 +152,15 @@ async def send(draft: Draft, entry: object, given: Given, step: str, means: Mean
     contact, delivery, made = await asyncio.to_thread(
         _rendered, draft, entry, replace(given, workshop=workshop), step, means
     )
+    if isinstance(made, Problem):
+        raise BadInput(str(Places(draft.file).find(step, made)))
+    if isinstance(made, Nothing):
+        raise BadInput(f"there is nothing to send: {made.reason}")
+    leaving = _leaving(made, draft.steps[step], delivery, means)
+    rules = rules_of(draft.scenario, cast("DeliveryStep", draft.steps[step]), Policies(), leaving.channel, "")
+    await means.trials.check(leaving, rules)
     began = time.perf_counter()
     match made:
-        case Problem():
-            raise BadInput(str(Places(draft.file).find(step, made)))
-        case Nothing():
-            raise BadInput(f"there is nothing to send: {made.reason}")
         case RenderedRequest():
             seen = template_data(delivery, contact.journey, workshop.callbacks)
             message, answer = await _request(made, draft.steps[step], delivery, seen, means)
@@ -155,7 +169,52 @@ async def send(draft: Draft, entry: object, given: Given, step: str, means: Mean
         case RenderedText():
             message, answer = made, await _text(made, delivery, means.channels.provider)
     milliseconds = round((time.perf_counter() - began) * 1000)
+    verdict = answer.verdict
+    await means.trials.record(
+        leaving,
+        "delivered" if answer.delivered else "unknown" if verdict and verdict.unknown else "failed",
+        error=verdict.reason or None if verdict else None,
+        status=answer.status,
+        response=answer.body,
+    )
     return Exchange(id=delivery.id, contact=contact, message=message, answer=answer, milliseconds=milliseconds)
+
+
+def _leaving(made: Rendered, step: BaseStep, delivery: Delivery, means: Means) -> TrialMessage:
+    """Say by what and to whom a message leaves.
+
+    Raises:
+        NotConfigured: Its channel is not set.
+    """
+    channels = means.channels
+    match made:
+        case RenderedRequest():
+            named = step.to if isinstance(step, Webhook) and means.to is None else None
+            channel, address = WEBHOOK, ""
+            destination = named or _host(means.to or made.url)
+        case RenderedMail():
+            if channels.mailer is None:
+                raise NotConfigured(NO_MAILER)
+            channel, address, destination = EMAIL, made.envelope.recipient, channels.mailer.server.host
+        case RenderedText():
+            if channels.provider is None:
+                raise NotConfigured(NO_PROVIDER)
+            channel, address, destination = SMS, made.to, channels.provider.name
+    return TrialMessage(
+        delivery=delivery,
+        channel=channel.name,
+        destination=destination,
+        address=address,
+        sender=means.sender,
+        began=datetime.now(UTC),
+    )
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _rendered(
@@ -205,12 +264,13 @@ async def _request(
         try:
             response = await transport.send(request)
         except AttemptError as error:
-            return shown, Answer(delivered=False, said=_said(str(error), error.verdict))
+            return shown, Answer(delivered=False, said=_said(str(error), error.verdict), verdict=error.verdict)
     named = step.to is not None and means.to is None
     judgement = of_response(host, response.status, response.headers, response.body, named=named, now=now)
     answer = Answer(
         delivered=judgement.verdict.delivered,
         said=_said(judgement.sentence, judgement.verdict),
+        verdict=judgement.verdict,
         status=response.status,
         headers={name: redaction.excerpt(value.encode(), hidden) for name, value in response.headers.items()},
         body=redaction.excerpt(response.body, hidden),
@@ -255,7 +315,10 @@ async def _mail(made: RenderedMail, delivery: Delivery, mailer: Mailer | None) -
         reply = await mailer.send(made.envelope, within=delivery.timeout)
     except MailError as error:
         words = redaction.excerpt(error.reply.encode(errors="replace"), hidden)
-        return made, Answer(delivered=False, said=_said(str(error), error.verdict), status=error.status, body=words)
+        verdict = error.verdict
+        return made, Answer(
+            delivered=False, said=_said(str(error), verdict), verdict=verdict, status=error.status, body=words
+        )
     words = redaction.excerpt(reply.words.encode(errors="replace"), hidden)
     said = f"{mailer.server.host} answered {reply.status}"
     return made, Answer(delivered=True, said=said, status=reply.status, body=words)
@@ -267,5 +330,6 @@ async def _text(made: RenderedText, delivery: Delivery, provider: Provider | Non
     try:
         receipt = await provider.send(TextMessage(id=delivery.id, to=made.to, body=made.text, within=delivery.timeout))
     except ProviderError as error:
-        return Answer(delivered=False, said=_said(str(error), error.verdict), status=error.status, body=error.excerpt)
+        said = _said(str(error), error.verdict)
+        return Answer(delivered=False, said=said, verdict=error.verdict, status=error.status, body=error.excerpt)
     return Answer(delivered=True, said=f"{provider.name} took it", status=receipt.status, body=receipt.reference)

@@ -203,7 +203,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
                 settings.temporal_ui,
                 origins_in(settings.api_origins),
             )
-            outbox = await stack.enter_async_context(Outbox.configured(settings, book)) if wanted.pages else None
+            outbox = await stack.enter_async_context(Outbox.configured(settings, book, store)) if wanted.pages else None
             parts.update(
                 parts_of(client, store, wanted, authors, outbox=outbox, book=book, temporal_ui=ui, origins=origins)
             )

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
         temporal_ui: Where people reach Temporal's UI, for pages to link to. None: they link to nothing there.
         codec_origins: Of Temporal's UI, whose scripts may have payloads decoded, separated by commas.
         api_origins: Origins of pages elsewhere whose scripts may use the API, separated by commas. None: no others.
+        test_recipients: Recipients of test messages, separated by commas, see `gateway.trial_messages`. None: anybody.
         retention: How long what is kept, see `runtime.retention`. None: nothing is deleted day by day.
         platform_timezone: IANA zone of the dates that the platform writes without one.
 
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     codec_origins: str | None = None
     api_origins: str | None = None
     temporal_ui: str | None = None
+    test_recipients: str | None = None
     retention: str | None = None
     platform_timezone: str = "Europe/Paris"
 
@@ -114,6 +116,7 @@ class Settings(BaseSettings):
             "encryption_keys",
             "temporal_ui",
             "api_origins",
+            "test_recipients",
             "retention",
             "platform_timezone",
         ),
@@ -169,6 +172,8 @@ _WANTED: Final = {
     "codec_origins": "must be origins such as https://temporal.example.com, separated by commas, without paths",
     "api_origins": "must be origins such as https://shop.example.com, separated by commas, without paths",
     "temporal_ui": "must be an address such as https://temporal.example.com, without user, query or fragment",
+    "test_recipients": "must be e-mail addresses, @ and a domain, numbers such as +33612345678, destinations or hosts, "
+    "separated by commas",
     "retention": "must be ages from 1d to 10y such as deliveries=180d,responses=30d,entries=2y, separated by commas: "
     "of deliveries, responses, entries, claims (32d at least), passages (2d) and operations, each once",
     "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
@@ -212,6 +217,7 @@ def _bytes(text: str) -> bytes:
 
 
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?", re.ASCII)  # as browsers write it: in lower case
+_RECIPIENT: Final = re.compile(r"\+[0-9]{6,15}|[^\s,@]*@[^\s,@]+|[A-Za-z0-9._-]+")
 _BOUNCES: Final = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,19}[A-Za-z0-9])?@(?=.{1,253}\Z)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", re.ASCII
 )
@@ -273,6 +279,7 @@ _GOOD: Final[dict[str, Callable[[str], bool]]] = {
     "codec_origins": lambda text: all(map(_ORIGIN.fullmatch, origins_in(text))),
     "api_origins": lambda text: all(map(_ORIGIN.fullmatch, origins_in(text))),
     "temporal_ui": _is_address,
+    "test_recipients": lambda text: all(_RECIPIENT.fullmatch(one.strip()) for one in text.split(",")),
     "retention": _is_retention,
     "platform_timezone": _is_zone,
 }

@@ -49,7 +49,7 @@ Erasing = Annotated[Caller, Security(Requires("erase"))]
 @dataclass(frozen=True)
 class _Rule:
     pattern: Pattern[str]
-    path: str
+    path_format: str
     methods: frozenset[str]
     scope: Scope
 
@@ -91,9 +91,7 @@ class Authorization:
         if not found:
             raise Problem("not-found", "there is nothing at this address: see /v1/openapi.json")
         rule = next((rule for rule in found if scope["method"] in rule.methods), None)
-        if (measured := scope.get("fastapi.telemetry")) is not None:
-            # Refused requests do not reach FastAPI's router, which names the route for its metrics.
-            measured.route = (rule or found[0]).path
+        scope["route"] = rule or found[0]  # for metrics: a refused request does not reach the router, which sets it
         if rule is None:
             allowed = ", ".join(sorted({method for rule in found for method in rule.methods}))
             sentence = "this address does not take this method: see /v1/openapi.json"

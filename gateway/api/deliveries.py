@@ -41,7 +41,7 @@ class AttemptBody(BaseModel):
 
     delivery_id: str = Field(description="The same over all its attempts: also the webhook-id, the Message-ID")
     attempt: int = Field(description="1, 2, …; starts again when an operator retries the step")
-    workflow_id: str = Field(description="The journey")
+    workflow_id: str = Field(description="The journey; empty for a test")
     run_id: str
     scenario: str
     version: int
@@ -58,6 +58,7 @@ class AttemptBody(BaseModel):
     response: str | None = Field(description="How the answer begins")
     trace_id: str | None
     now: str | None = Field(description="What its templates saw as `now`")
+    test_by: str | None = Field(description="Who sent it as a test; null for a journey's")
 
 
 class Attempts(BaseModel):

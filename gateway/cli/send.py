@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli import session
 from gateway.cli.destinations import DestinationsOption
 from gateway.cli.entry_files import read_entry
-from gateway.cli.options import Format, FormatOption
+from gateway.cli.options import Format, FormatOption, login
 from gateway.cli.preview import (
     AtOption,
     EventOption,
@@ -56,8 +58,9 @@ def send(
 
     It is sent as a worker with these settings sends it, without server or journey: to whom the entry says, or with
     --to to somebody else. Webhooks and e-mails have the header X-Scenario-Test, and the delivery id begins with
-    msg_test. Secrets are shown by name; to a URL that --to names, their names are sent instead. Nothing is retried or
-    recorded. The exit status is 1 where it was not delivered.
+    msg_test. Secrets are shown by name; to a URL that --to names, their names are sent instead. Suppressions and
+    SCENARIO_TEST_RECIPIENTS are respected. If there is a store, the log of deliveries has the message, marked as a
+    test. Nothing is retried. The exit status is 1 where it was not delivered.
     """
     book = book_of(destinations)
     made = draft_of(file, book, form)
@@ -95,17 +98,31 @@ async def _send(
     from activities.webhook.route import Direct
     from gateway.sending import Means
     from gateway.sending import send as send_one
+    from gateway.trial_messages import Trials
     from runtime.secrets import Secrets
     from runtime.settings import Settings
+    from runtime.store import StoreError
 
     settings = Settings()
     channels = channels_of(settings, INBOX)
     routes = Direct(DestinationsFile(destinations if book else None))
-    try:
-        means = Means(channels=channels, routes=routes, secrets=Secrets(settings).snapshot(), to=to)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(channels.close, 2.0)
+        try:
+            store = await stack.enter_async_context(session.stored(migrate=False))
+        except StoreError:
+            if channels.hashes is not None:
+                raise  # nobody knows who is suppressed
+            store = None
+        means = Means(
+            channels=channels,
+            routes=routes,
+            secrets=Secrets(settings).snapshot(),
+            sender=login(),
+            trials=Trials(store=store, hashes=channels.hashes, recipients=settings.test_recipients),
+            to=to,
+        )
         return await send_one(made, entry, given, step, means)
-    finally:
-        await channels.close(2.0)
 
 
 def _report(sent: Exchange, step: str) -> dict[str, Any]:

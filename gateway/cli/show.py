@@ -184,7 +184,8 @@ def deliveries(
     """List the attempts of deliveries that are on record, the newest last.
 
     JSON is a list of objects with delivery_id, attempt, workflow_id, run_id, scenario, version, step, channel,
-    destination, contact_id, started_at, milliseconds, outcome, status, error, next_try_at, response and trace_id.
+    destination, contact_id, started_at, milliseconds, outcome, status, error, next_try_at, response, trace_id, now
+    and test_by: who sent it as a test, of which workflow_id is empty.
     """
     from gateway.cli import tables
     from gateway.journeys import as_json

@@ -60,7 +60,7 @@ def attempts(found: Sequence[Attempt], *, named: bool) -> None:
     told = Table("delivery", "try", "trace", "answer", prose=("answer",))
     tries = numbered([(item.delivery_id, item.attempt) for item in found])
     for item, number in zip(found, tries, strict=True):
-        whose = [item.workflow_id] if named else []
+        whose = [f"test by {item.test_by}" if item.test_by else item.workflow_id] if named else []
         what = item.step, goes_to(item.channel, item.destination), number
         result = styled(item.outcome), item.status, item.milliseconds, item.error
         rows.add(local(item.started_at), *whose, *what, *result, local(item.next_try_at))

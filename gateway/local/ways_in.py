@@ -21,6 +21,7 @@ from gateway.codec import app as codec
 from gateway.outbox import Outbox
 from gateway.pages.sign_in import Door
 from gateway.serving import OPEN, Front, Parts, parts_of
+from gateway.trial_messages import Trials
 from runtime.api_key import SCOPES, ApiKey, make_token, parse_token
 from runtime.encryption.keyring import Keyring
 from runtime.errors import LocalError
@@ -85,7 +86,10 @@ async def let_in(
     parts = parts_of(
         *(client, given.store, Parts(api=True, pages=True), authors),
         # Test messages go where all others go: nowhere but here, unless this sends for real.
-        outbox=Outbox(setup, given.channels, given.routes, given.secrets, book),
+        outbox=Outbox(
+            *(setup, given.channels, given.routes, given.secrets, book),
+            Trials(store=given.store, hashes=given.channels.hashes, recipients=settings.test_recipients),
+        ),
         book=destinations,
         temporal_ui=temporal_ui,
         door=door,

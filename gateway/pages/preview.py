@@ -134,7 +134,7 @@ async def _send(page: Page, asked: Asked, form: Form) -> Shown:
     step = next((one for one in told["steps"] if one["id"] == asked.step), None)
     if step is None or not ({"request", "message"} & step.keys()):
         raise Problem("invalid", f"the step '{asked.step}' sends nothing: preview it to see why")
-    sent = await outbox.send(request, asked.step, asked.to or None)
+    sent = await outbox.send(page.caller, request, asked.step, asked.to or None)
     logger.info(
         "%s sent a test message of %s, step %s, as %s: %s; reason: %s",
         *(page.caller.name, name, asked.step, sent.id),

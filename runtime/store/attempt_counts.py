@@ -49,7 +49,7 @@ class AttemptCounts(Queries):
 
 _newest = (
     select(_table.destination, _table.outcome)
-    .where(_table.started_at >= bindparam("since"))
+    .where(_table.started_at >= bindparam("since"), _table.test_by.is_(None))
     .order_by(_table.started_at.desc())
     .limit(bindparam("most"))
     .subquery()

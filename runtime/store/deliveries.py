@@ -47,6 +47,7 @@ class Attempt:
         response: How the answer begins, without secrets; more than ``RESPONSE_LENGTH`` characters are cut.
         trace_id: The trace that the attempt belongs to, or None.
         now: What its templates saw as `now`, or None where that is not on record.
+        test_by: Who sent it to try a step out, or None if a journey did. A test has no `workflow_id`.
     """
 
     delivery_id: str
@@ -68,6 +69,7 @@ class Attempt:
     response: str | None = None
     trace_id: str | None = None
     now: str | None = None
+    test_by: str | None = None
 
 
 class Sealing(Protocol):
@@ -289,7 +291,8 @@ def _without(name: str | None, attempt: Attempt) -> Attempt:
     if name is None:
         return attempt
     whose = erased_name(name)
-    place = {"contact_id": whose, "workflow_id": f"{attempt.scenario}/{whose}"}
+    journey = f"{attempt.scenario}/{whose}" if attempt.test_by is None else ""
+    place = {"contact_id": whose, "workflow_id": journey}
     return replace(attempt, **place, response=None, trace_id=None, next_try_at=None)
 
 
@@ -318,7 +321,11 @@ _BETWEEN_ATTEMPTS = (
     .limit(bindparam("limit"))
 )
 _kind = (_table.version, _table.step, _table.outcome, _table.error)
-_of_scenario = (_table.scenario == bindparam("scenario"), _table.started_at >= bindparam("since"))
+_of_scenario = (
+    _table.scenario == bindparam("scenario"),
+    _table.started_at >= bindparam("since"),
+    _table.test_by.is_(None),
+)
 _ATTEMPTED = select(*_kind, func.count().label("n")).where(*_of_scenario).group_by(*_kind)
 _TRYING_AGAIN = (
     select(_table.version, _table.step, func.count().label("n"))

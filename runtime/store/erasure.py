@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, Text, bindparam, delete, func, literal, select, type_coerce, union, update
+from sqlalchemy import RowMapping, Text, bindparam, case, delete, func, literal, select, type_coerce, union, update
 
 from runtime.store.database import Queries
 from runtime.store.schema import accepted_entries, claims, deliveries, entries, operation_items, operations
@@ -119,7 +119,9 @@ _DELIVERIES = (
     .where(deliveries.c.contact_id == bindparam("whose"), deliveries.c.delivery_id.in_(_SOME))
     .values(
         contact_id=bindparam("name"),
-        workflow_id=deliveries.c.scenario + literal("/") + bindparam("name"),
+        workflow_id=case(
+            (deliveries.c.test_by.is_(None), deliveries.c.scenario + literal("/") + bindparam("name")), else_=""
+        ),
         response=None,
         trace_id=None,
         next_try_at=None,

@@ -144,6 +144,8 @@ deliveries = Table(
     Column("response", Words, nullable=True),
     Column("trace_id", Words, nullable=True),
     Column("now", Words, nullable=True),
+    # Who sent it to try a step out; such a row is of no journey.
+    Column("test_by", Words, nullable=True),
     # An operator's retry starts counting attempts again: the time tells its first attempt from the first of all.
     PrimaryKeyConstraint("delivery_id", "attempt", "started_at"),
     Index(None, "workflow_id", "started_at"),

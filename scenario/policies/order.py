@@ -166,11 +166,17 @@ def rules_of(scenario: ByScenario, step: ByStep, policies: Policies, channel: st
     )
 
 
+def stopped(channel: str, rules: Rules, suppressions: Iterable[Suppression]) -> Suppression | None:
+    """Return the suppression of an address that stops a step's messages to it, or None."""
+    asked = (rules.subscription or {}).get(channel)
+    scopes = [asked.mailing_list] if asked is not None and asked.mailing_list is not None else []
+    return stops(suppressions, rules.purpose, scopes)
+
+
 async def ask(message: Message, rules: Rules, facts: Facts) -> Ruling:
     """Whether a message may leave now."""
     asked = (rules.subscription or {}).get(message.channel)
-    scopes = [asked.mailing_list] if asked is not None and asked.mailing_list is not None else []
-    if found := stops(await facts.suppressions(), rules.purpose, scopes):
+    if found := stopped(message.channel, rules, await facts.suppressions()):
         return Skip(found.words, "suppressed")
     if asked is not None and (lacking := asked.missing(message.channel, message.contact)):
         return Skip(f"no consent: {lacking}", "no_consent")

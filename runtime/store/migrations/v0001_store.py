@@ -122,6 +122,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("response", sa.Text, nullable=True),
         sa.Column("trace_id", sa.Text, nullable=True),
         sa.Column("now", sa.Text, nullable=True),
+        sa.Column("test_by", sa.Text, nullable=True),
         sa.PrimaryKeyConstraint("delivery_id", "attempt", "started_at", name="pk_deliveries"),
     )
     _index(op, "ix_deliveries_answered", "deliveries", ["started_at"], "response IS NOT NULL")

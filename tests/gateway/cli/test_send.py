@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook as Verifier
 
+from gateway.cli.options import login
 from runtime.local.answers import NAME, Answer, tell
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
+from runtime.store import Store
+from runtime.suppression import AddressHashes
+from scenario.policies.suppression import Suppression
 from tests.fakes import Ran
 from tests.gateway.cli.conftest import Run
 
@@ -189,6 +195,22 @@ async def test_an_sms_goes_to_the_provider(send: Send, monkeypatch: pytest.Monke
     ran = await send("text")
     [kept] = await asyncio.to_thread(kept_in, Path(".scenario/inbox"))
     assert (ran.status, kept["to"], kept["text"], kept["id"][:8]) == (0, "+33612345678", "Hello Zoé", "msg_test")
+
+
+async def test_a_store_records_it_and_knows_who_is_suppressed(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENARIO_SMS", "local:")
+    monkeypatch.setenv("SCENARIO_SUPPRESSION_KEY", b64encode(b"k" * 32).decode())
+    assert (await send("text")).status == 1  # nobody knows who is suppressed
+    async with Store.open("sqlite+aiosqlite:///.scenario/store.db") as store:
+        assert (await send("text")).status == 0
+        (kept,) = await store.deliveries()
+        assert (kept.step, kept.channel, kept.outcome, kept.test_by) == ("text", "sms", "delivered", login())
+        (hashed,) = AddressHashes([b"k" * 32]).of("sms", "+33612345678")
+        await store.suppress(Suppression("sms", hashed, "stop", datetime.now(UTC)))
+        assert "nothing was sent: the address has answered STOP" in (await send("text")).err
+        assert (await send("text", "--to", "+33612345679")).status == 0
+    monkeypatch.setenv("SCENARIO_TEST_RECIPIENTS", "+33612345678")
+    assert "SCENARIO_TEST_RECIPIENTS only" in (await send("text", "--to", "+33612345679")).err
 
 
 @pytest.mark.parametrize(

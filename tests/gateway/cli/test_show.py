@@ -448,6 +448,7 @@ def test_deliveries_give_programs_all_fields(recorded: Run) -> None:
             "response": f"slow\n{'down ' * 50}",
             "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
             "now": None,
+            "test_by": None,
         }
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,21 +14,25 @@ import pytest
 from temporalio.client import Client
 
 from activities.channels import Channels
+from activities.sms.provider import Receipt, TextMessage
 from activities.webhook.route import Direct, Diverted, Routes
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import DONE, Setup, answer
 from gateway.errors import BadInput, MistakenEntry
 from gateway.local.stand_ins import StandIns
-from gateway.outbox import Outbox
+from gateway.outbox import PER_HOUR, Outbox
 from gateway.pages.app import application, bounded
 from gateway.publishing import check_file
 from gateway.scenario_file import ScenarioFile
+from gateway.trial_messages import Trials
 from runtime.local.receiver import Receiver
 from runtime.store import Store
+from runtime.suppression import AddressHashes
 from scenario.model.document import document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
+from scenario.policies.suppression import Suppression
 from tests.gateway.held import Search
 from tests.gateway.pages.conftest import SITE, Document, Site
 from tests.gateway.pages.server import Looking
@@ -51,6 +56,7 @@ steps:
   - sms: text
     text: "Hi"
 """
+HASHES = AddressHashes([b"k" * 32])
 ENTRY = {
     "scenario": "hello",
     "contact": {
@@ -80,6 +86,24 @@ class Here(Authoring):
         return told[1:]
 
 
+class Texts:
+    """A provider that keeps what it is given."""
+
+    name = "texts"
+    connections = 1
+
+    def __init__(self) -> None:
+        self.sent: list[TextMessage] = []
+
+    async def send(self, message: TextMessage) -> Receipt:
+        """Take a message."""
+        self.sent.append(message)
+        return Receipt(201, "t1")
+
+    async def close(self) -> None:
+        """Close nothing."""
+
+
 @pytest.fixture
 async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
     """Where webhooks end."""
@@ -95,12 +119,13 @@ def routes(receiver: Receiver) -> Routes:
 
 @pytest.fixture
 async def site(store: Store, routes: Routes) -> AsyncIterator[Site]:
-    """The pages, with an outbox that has neither e-mail nor SMS."""
+    """The pages, with an outbox that has no e-mail."""
     made = check_file(ScenarioFile.sent(SCENARIO)).scenario
     assert made is not None
     await store.publish("hello", document(made), dump_plan(compile_plan(made)), "digest")
     client = Looking(cast("Client", Search()), store)
-    outbox = Outbox(Setup(), Channels(), routes, StandIns())
+    channels = Channels(provider=Texts(), hashes=HASHES)
+    outbox = Outbox(Setup(), channels, routes, StandIns(), trials=Trials(store=store, hashes=HASHES))
     app = application(client, Keys(store), Here(), outbox=outbox)
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
@@ -239,7 +264,6 @@ async def test_one_message_is_sent_as_a_test(site: Site, receiver: Receiver, cap
         ({**SURE, "step": "wait-2"}, 422, "The step 'wait-2' sends nothing"),
         ({**SURE, "step": "nothing"}, 422, "The step 'nothing' sends nothing"),
         ({**SURE, "step": "mail"}, 422, "SCENARIO_SMTP"),
-        ({**SURE, "step": "text"}, 422, "SCENARIO_SMS"),
         ({**SURE, "step": "mail", "to": "nobody"}, 422, "The address it is sent to instead is not an e-mail"),
     ],
 )
@@ -249,6 +273,37 @@ async def test_what_cannot_be_sent_is_said(site: Site, more: dict[str, str], sta
     assert said in page.text("[role=alert]")
     if "step" in more:  # it can be mended there
         assert (page.texts("select[name=step] option"), len(page.values("#reason", "name"))) == ([more["step"]], 1)
+
+
+async def test_a_test_is_in_the_log_of_deliveries(site: Site) -> None:
+    name = await site.sign_in()
+    await site.send("/preview/send", {**FORM, **SURE, "step": "text"}, status=200, page="/preview")
+    (row,) = (await site.get("/deliveries")).rows("Attempts on record, the newest first")
+    assert row[1:4] == [f"test by key {name}", "text", "sms → texts"]
+    assert row[5] == "delivered"
+    (kept,) = await site.store.deliveries(contact_id="7")
+    assert kept.delivery_id.startswith("msg_test")
+
+
+async def test_a_suppressed_number_gets_no_test_even_instead_of_the_contact(site: Site) -> None:
+    (hashed,) = HASHES.of("sms", "+33698765432")
+    await site.store.suppress(Suppression("sms", hashed, "stop", datetime.now(UTC)))
+    await site.sign_in()
+    form = {**FORM, **SURE, "step": "text", "to": "+33 6 98 76 54 32"}
+    page = await site.send("/preview/send", form, status=422, page="/preview")
+    assert page.text("[role=alert]").startswith("Nothing was sent: the address has answered STOP")
+    assert "+336" not in str(await site.store.deliveries())
+
+
+async def test_a_key_sends_few_tests_an_hour(site: Site) -> None:
+    await site.sign_in()
+    form = {**FORM, **SURE, "step": "text"}
+    for _ in range(PER_HOUR):
+        await site.send("/preview/send", form, status=200, page="/preview")
+    page = await site.send("/preview/send", form, status=429, page="/preview")
+    assert page.text("[role=alert]").startswith("This key has sent 20 test messages within an hour: the next one may")
+    await site.sign_in()
+    await site.send("/preview/send", form, status=200, page="/preview")
 
 
 async def test_who_may_only_look_sends_nothing(site: Site, receiver: Receiver) -> None:
