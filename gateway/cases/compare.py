@@ -102,7 +102,7 @@ def _steps(place: Place, expected: Sequence[Expected], course: Course) -> Iterat
     places = {found: index for index, found in met.items()}
     for index, step in enumerate(expected):
         if index in places:
-            yield from _step((*place, index), step, course.steps[places[index]], course)
+            yield from _step((*place, index), step, course.steps[places[index]])
         else:
             yield Difference((*place, index), "this step is missing here", label(step), went, "steps")
     for index, got in enumerate(course.steps):
@@ -110,13 +110,13 @@ def _steps(place: Place, expected: Sequence[Expected], course: Course) -> Iterat
             yield Difference(place, f"{label(got)} is sent and not expected here", MISSING, went, "steps")
 
 
-def _step(place: Place, expected: Expected, got: Got, course: Course) -> Iterator[Difference]:
+def _step(place: Place, expected: Expected, got: Got) -> Iterator[Difference]:
     wanted = {
         (field.alias or name): getattr(expected, name)
         for name, field in type(expected).model_fields.items()
         if name in expected.model_fields_set
     }
-    facts = told(got, course)
+    facts = told(got)
     of = f"of {label(got)}"
     if "at" in wanted:
         facts["at"] = facts["at"][: max(_MINUTE, len(wanted["at"]))]
@@ -136,9 +136,9 @@ def _step(place: Place, expected: Expected, got: Got, course: Course) -> Iterato
             yield from _json((*place, key), f"body {of}", wanted[key], facts.get("body", MISSING), whole=whole)
 
 
-def told(got: Got, course: Course) -> dict[str, Any]:
+def told(got: Got) -> dict[str, Any]:
     """All that is known of a step, by the keys of an expected one; None and what is left out is not there."""
-    at = got.at.astimezone(course.zone).strftime("%Y-%m-%d %H:%M:%S")
+    at = got.at.strftime("%Y-%m-%d %H:%M:%S")
     facts: dict[str, Any] = {
         "outcome": got.outcome,
         "way": got.way,

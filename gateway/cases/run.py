@@ -65,7 +65,8 @@ class Got:
         id: The step's.
         kind: Its kind.
         outcome: As in a journey's result; ``held``, ``paused`` or ``waiting`` where the journey stands at it.
-        at: When it was over; of one at which the journey stands, until when it waits, or when nothing more happens.
+        at: When it was over, on the clock that the contact had then; of one at which the journey stands, until when it
+            waits, or when nothing more happens.
         reason: Why, where that is not plain.
         status: The receiver's last reply code.
         attempts: How many attempts were made.
@@ -103,7 +104,6 @@ class Course:
     """What became of a case.
 
     Attributes:
-        zone: The contact's, at the end.
         refused: Why the contact was not let in, if it was not.
         steps: The steps, in order.
         ends: ``finished``, ``exited``, ``control``, ``holdout``; ``held``, ``paused`` or ``waiting`` where it stands;
@@ -114,7 +114,6 @@ class Course:
         rejected: What the case itself could not do, by its place in the case: operations that were not accepted.
     """
 
-    zone: tzinfo
     refused: str | None = None
     steps: tuple[Got, ...] = ()
     ends: str = ""
@@ -154,7 +153,7 @@ def run(cases: Cases, name: str, circumstances: Circumstances) -> Course:
     try:
         return _Run(cases, name, circumstances).course()
     except (BadInput, EntryError) as error:
-        return Course(zone=UTC, failed=str(error))
+        return Course(failed=str(error))
 
 
 class _Run:
@@ -178,9 +177,9 @@ class _Run:
             check_rules(scenario, data)
             identifier = journey_id(entry, key_of(entry, scenario, data))
         except (Refused, EntryError) as error:
-            return Course(zone=zone, refused=str(error))
+            return Course(refused=str(error))
         if kept := withheld(scenario, entry.contact_id, self._cases.policies.holdout):
-            return Course(zone=zone, ends=kept.outcome, reason=kept.reason)
+            return Course(ends=kept.outcome, reason=kept.reason)
         data = {root: value for root, value in data.items() if root not in ("now", "today", "responses")}
         data["journey"] = {**data["journey"], "id": identifier}
         clock = Clock(start)
@@ -311,15 +310,13 @@ class _Run:
             record = Record(
                 step=journey.step,
                 outcome=ends,
-                at=journey.until or journey.now(),
+                at=(journey.until or journey.now()).astimezone(journey.zone),
                 reason=reason or None,
                 status=held.status if held else None,
                 attempts=(held.attempts or None) if held else None,
             )
             steps.append(_got(record, journey, journey.message))
-        return Course(
-            zone=journey.zone, steps=tuple(steps), ends=ends, reason=reason, sent=self._sent, rejected=self._rejected
-        )
+        return Course(steps=tuple(steps), ends=ends, reason=reason, sent=self._sent, rejected=self._rejected)
 
 
 def _standing(journey: _Journey) -> tuple[str, str]:

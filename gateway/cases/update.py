@@ -23,7 +23,7 @@ _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w .@/+()!?'-]|:(?=\S))*(?<! )")
 """Text that YAML reads as it stands, wherever that is."""
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d", re.ASCII)
 _WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
-_NEW: Final = ("outcome", "way", "at", "attempts", "to", "subject", "method", "url", "text", "body")
+_NEW: Final = ("outcome", "reason", "way", "at", "attempts", "to", "subject", "method", "url", "text", "body")
 """What is written of a step that was not expected."""
 Edit = tuple[int, int, str]
 
@@ -91,7 +91,7 @@ def _expectation(course: Course) -> dict[str, Any]:
     """All that a case may expect that had nothing to expect yet."""
     if course.refused is not None:
         return {"refused": course.refused}
-    made: dict[str, Any] = {"steps": [_new(got, course) for got in course.steps], "ends": course.ends}
+    made: dict[str, Any] = {"steps": [_new(got) for got in course.steps], "ends": course.ends}
     return {**made, "reason": course.reason} if course.reason else made
 
 
@@ -109,14 +109,14 @@ def _steps(
                 pass
     met = met_in(expected, course)
     return [
-        written[met[index]] if index in met else _new(got, course)
+        written[met[index]] if index in met else _new(got)
         for index, got in enumerate(course.steps)
         if index in met or got.tried
     ]
 
 
-def _new(got: Got, course: Course) -> dict[str, Any]:
-    facts = {key: value for key, value in told(got, course).items() if value is not None and value is not MISSING}
+def _new(got: Got) -> dict[str, Any]:
+    facts = {key: value for key, value in told(got).items() if value is not None and value is not MISSING}
     made: dict[str, Any] = {got.kind: got.id}
     for key in _NEW:
         usual = (key == "attempts" and facts.get(key) == 1) or (key == "text" and "subject" in facts)

@@ -113,6 +113,10 @@ def _update(cases: Cases, wanted: str | None, around: Circumstances, done: list[
         return done
     _write(cases.path, changed.source.text)
     note(f"{cases.path}: what is got was written")
+    refused = [name for name, case in changed.file.cases.items() if case.expect and case.expect.refused is not None]
+    if any((expect := cases.file.cases[name].expect) is None or expect.refused is None for name in refused):
+        of_all = f"{len(refused)} of {len(changed.file.cases)} cases {'is' if len(refused) == 1 else 'are'} refused"
+        note(f"{cases.path}: {of_all}, and nothing is sent there: {', '.join(refused)}")
     return _run(changed, wanted, around)
 
 

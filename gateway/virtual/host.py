@@ -18,7 +18,11 @@ from scenario.steps.switch import output_of
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """How a step went."""
+    """How a step went.
+
+    Attributes:
+        at: When, on the contact's clock of that moment.
+    """
 
     step: str
     outcome: str
@@ -230,7 +234,7 @@ class VirtualHost:
             Record(
                 step=self.step,
                 outcome=outcome,
-                at=self.now(),
+                at=self.now().astimezone(self.zone),
                 reason=reason,
                 status=status,
                 attempts=attempts,

@@ -12,7 +12,7 @@ from scenario.http.destinations import Listing
 from scenario.model.outline import Written, outline
 from scenario.policies.hours import Hours, QuietHours, Window
 from scenario.policies.purpose import MARKETING, TRANSACTIONAL
-from scenario.policies.week import MONDAY, flaws, openings
+from scenario.policies.week import MIDNIGHT, MONDAY, flaws, opened_at_midnight, openings
 from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
 from scenario.source.source import Path
@@ -21,7 +21,9 @@ from scenario.steps.registry import KINDS, kind_of
 _H = TypeVar("_H", bound=Hours)
 _EVENING: Final = 22 * 60
 _MORNING: Final = 8 * 60
-_KEEP: Final = "add 'window: {from: \"09:00\", to: \"20:00\"}' to the step, or 'quiet_hours' to the scenario"
+_WINDOW: Final = '{from: "09:00", to: "20:00"}'
+_QUIET: Final = '{from: "21:00", to: "08:00"}'
+_KEEP: Final = f"add 'window: {_WINDOW}' to the step, or 'quiet_hours' to the scenario"
 
 
 def check_hours(data: Any, destinations: Listing | None, report: Report, around: Sequence[QuietHours] = ()) -> None:
@@ -46,16 +48,33 @@ def check_hours(data: Any, destinations: Listing | None, report: Report, around:
         report.add(path, "redundant", message, key=True, severity="warning")
     kept = [hours for hours in (*around, quiet) if hours is not None and openings(hours)] if is_marketing else []
     for step in sending:
-        _window(step, kept, report)
+        window = _window(step, kept, report)
+        if step.model.rings:
+            _midnight(step, kept, quiet, window, report)
     if is_marketing and (quiet is not None or "quiet_hours" not in scenario):
         _nights(scenario.get("steps"), ("steps",), None, kept, report)
 
 
-def _window(step: Written, quiet: Sequence[QuietHours], report: Report) -> None:
+def _window(step: Written, quiet: Sequence[QuietHours], report: Report) -> Window | None:
     path = (*step.path, "window")
     window = _read(Window, step.keys, path, report)
     if window is not None and openings(window) and not openings(window, *_holding(quiet, step.keys)):
         report.add(path, "never-open", "this step never sends: its window lies within the quiet hours", key=True)
+    return window
+
+
+def _midnight(
+    step: Written, kept: Sequence[QuietHours], own: QuietHours | None, window: Window | None, report: Report
+) -> None:
+    """Report text messages that leave at midnight because a day off is over, where the rule stands that says so."""
+    found = opened_at_midnight([*_holding(kept, step.keys), *((window,) if window else ())])
+    if found is None:
+        return
+    path: Path = (*step.path, kind_of(step.keys) or "")
+    if found is own or found is window:
+        path = (*(step.path if found is window else ()), "window" if found is window else "quiet_hours", "days_off")
+    message = MIDNIGHT.format(wanted=_WINDOW if found is window else _QUIET)
+    report.add(path, "at-night", message, key=True, severity="warning")
 
 
 def _read(model: type[_H], around: Mapping[str, Any], path: Path, report: Report) -> _H | None:

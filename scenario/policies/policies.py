@@ -14,7 +14,7 @@ from scenario.model.parts import Model
 from scenario.policies.caps import Cap
 from scenario.policies.draw import Holdout
 from scenario.policies.hours import QuietHours
-from scenario.policies.week import flaws
+from scenario.policies.week import MIDNIGHT, flaws, opened_at_midnight
 from scenario.source.findings import Finding, clip, listed, near
 from scenario.source.report import Report
 from scenario.source.source import Path, Source
@@ -86,6 +86,7 @@ def examine(text: str | bytes, file: str, destinations: Collection[str] | None =
             for place, hours in _quiet(policies, source.data):
                 for flaw in flaws(hours):
                     report.add((*place, *flaw.path), flaw.code, flaw.message, key=not flaw.path)
+            _check_midnight(policies, source.data, report)
     return Examined(report.findings, None if report.has_errors else policies)
 
 
@@ -100,6 +101,16 @@ def _check_channels(policies: Policies, known: Collection[str] | None, data: Any
                 guess = near(name, names)
                 hint = f"did you mean '{guess}'?" if guess else f"there is {listed(sorted(names), 'and')}"
                 report.add((*path, index), "unknown", f"'{clip(name)}' is neither a channel nor a destination: {hint}")
+
+
+def _check_midnight(policies: Policies, data: Any, report: Report) -> None:
+    """Report quiet hours that let text messages go at midnight."""
+    for kind in [kind for kind, model in KINDS.items() if model.rings]:
+        found = opened_at_midnight([hours for hours in policies.quiet_hours if hours.applies_to(kind)])
+        for place, hours in _quiet(policies, data) if found else ():
+            if hours is found:
+                message = MIDNIGHT.format(wanted='{from: "21:00", to: "08:00"}')
+                report.add((*place, "days_off"), "at-night", message, key=True, severity="warning")
 
 
 def _named(policies: Policies, data: Any) -> Iterable[tuple[Path, Iterable[str]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -10,9 +10,17 @@ from scenario.policies.days_off import unknown
 from scenario.policies.hours import Hours, stretches
 from scenario.source.source import Path
 from scenario.time.duration import format_duration
+from scenario.time.timing import WEEKDAYS
 
 MONDAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
 """The beginning of a week that stands for every other."""
+
+
+MIDNIGHT: Final = (
+    "what is kept back on a day off leaves at 00:00 on the contact's clock, text messages too: "
+    "add 'from' and 'to', such as {wanted}"
+)
+"""What is said of hours that open at midnight."""
 
 
 class HoursFlaw(NamedTuple):
@@ -33,6 +41,24 @@ def openings(*rules: Hours) -> list[tuple[datetime, timedelta]]:
     """When all rules are open in a week without holidays and changes of the clock, and for how long."""
     weekly = [rule.weekly for rule in rules]
     return [(start, end - start) for start, end in stretches(weekly, MONDAY, UTC)]
+
+
+def opened_at_midnight(rules: Sequence[Hours]) -> Hours | None:
+    """Return the rule of which a day off ends at a midnight at which all rules are open, or None if there is none.
+
+    A public holiday may be any day of the week.
+    """
+    for rule in rules:
+        for day in [day for day in rule.days_off or () if not unknown(day)]:
+            ends = [WEEKDAYS.index(day)] if day in WEEKDAYS else range(len(WEEKDAYS))
+            midnights = [MONDAY + timedelta(days=end + 1) for end in ends]
+            if not all(_closed(rules, midnight) for midnight in midnights):
+                return rule
+    return None
+
+
+def _closed(rules: Sequence[Hours], local: datetime) -> bool:
+    return any(rule.weekly.closed(local) for rule in rules)
 
 
 def flaws(hours: Hours) -> Iterator[HoursFlaw]:

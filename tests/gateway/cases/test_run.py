@@ -293,9 +293,20 @@ CASES = {
         changes: [{after: 1h, contact: {timezone: Asia/Tokyo}}]
         expect:
           steps:
-            - {sms: hi, at: 2026-03-28 17:00}
+            - {sms: hi, at: 2026-03-28 09:00}
             - {sms: hi, at: 2026-03-29 17:00}
             - {sms: hi, at: 2026-03-30 17:00}
+        """,
+    ),
+    "what is over is told on the clock that the contact had then": (
+        "- sms: first\n  text: t\n- wait: 2h\n- wait: {until: '20:00'}\n- sms: last\n  text: t",
+        """
+        changes: [{after: 1h, contact: {timezone: America/Los_Angeles}}]
+        expect:
+          steps:
+            - {sms: first, at: 2026-03-02 09:00}
+            - {wait: wait-2, at: 2026-03-02 02:00}
+            - {sms: last, at: 2026-03-02 20:00}
         """,
     ),
     "the first of several events": (

@@ -236,6 +236,15 @@ def test_who_is_refused_now(reading: Read) -> None:
         assert differences(changed) == {"one": []}
 
 
+def test_why_a_step_was_skipped_is_written(reading: Read) -> None:
+    steps = "- sms: first\n  text: \"{% abort 'nothing to say' %}\"\n"
+    cases, _ = reading(steps, "events: []")
+    assert cases is not None
+    changed = updated(cases, ["one"], AROUND)
+    assert changed is not None
+    assert changed.source.data["cases"]["one"]["expect"]["steps"][0]["reason"] == "nothing to say"
+
+
 def test_what_is_forbidden_is_left_as_it_is(reading: Read) -> None:
     cases, _ = reading(STEPS, "expect: {never: [sms]}")
     assert cases is not None

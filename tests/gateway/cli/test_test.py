@@ -121,6 +121,18 @@ def test_an_update_is_written(run: Run, cases: Path) -> None:
     assert run("test", cases).status == 0
 
 
+def test_cases_that_come_to_be_refused_are_counted(run: Run, cases: Path, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SCENARIO.replace("steps:", "entry: {if: contact.custom.vip == '1'}\nsteps:"))
+    ran = run("test", cases, "--update")
+    assert ran.err == (
+        f"{cases}: what is got was written\n"
+        f"{cases}: 2 of 2 cases are refused, and nothing is sent there: all is well, <wrong> & so on\n"
+        "2 cases, all as expected\n"
+    )
+    assert ran.status == 0
+    assert "refused" not in run("test", cases, "--update").err
+
+
 def test_a_file_that_cannot_be_written_stays_as_it_was(
     run: Run, cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

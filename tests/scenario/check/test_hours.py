@@ -1,6 +1,8 @@
 # ruff: noqa: E501 - reports are asserted as they are printed
 """What `check` says of quiet hours and windows, and of text messages at night without them."""
 
+from typing import Any
+
 import pytest
 
 from scenario.check.check import check
@@ -17,10 +19,18 @@ def told(text: str, destinations: Listing | None = None) -> list[str]:
     return [str(one).removeprefix("scenario.yaml:") for one in found]
 
 
+AT_MIDNIGHT = (
+    "what is kept back on a day off leaves at 00:00 on the contact's clock, text messages too: "
+    "add 'from' and 'to', such as {from: \"21:00\", to: \"08:00\"}"
+)
 # Line 3 is the first.
 QUIET = (
-    ("{from: 21:00, to: 08:00, on: [fri, sat], days_off: [sun, FR, DE-BY, NO], channels: [sms, wax], spread: 15m}", ()),
-    ("{days_off: [sun]}", ()),
+    ("{from: 21:00, to: 08:00, on: [fri, sat], days_off: [sun, FR, DE-BY, NO], channels: [sms, wax], spread: 15m}", ("3:55: warning at-night: " + AT_MIDNIGHT,)),
+    ("{from: 21:00, to: 08:00, days_off: [sun, FR]}", ()),
+    ("{days_off: [sun]}", ("3:15: warning at-night: " + AT_MIDNIGHT,)),
+    ("{days_off: [sun, mon], channels: [sms]}", ("3:15: warning at-night: " + AT_MIDNIGHT,)),
+    ("{days_off: [sun], channels: [email]}", ()),
+    ("{from: 23:00, to: 24:00, days_off: [FR]}", ("3:39: warning at-night: " + AT_MIDNIGHT,)),
     ("{from: 9pm, to: 08:00}", ("3:21: error value: '9pm' is not a time of day: write hours and minutes, such as \"09:30\"",)),
     ("{from: 21:00, to: 21:00}", ("3:14: error value: 'from' and 'to' are both 21:00: a whole day is from \"00:00\" to \"24:00\"",)),
     ("{from: 21:00}", ("3:14: error value: 'from' and 'to' go together",)),
@@ -31,6 +41,7 @@ QUIET = (
         "3:43: error value: 'fr' is not a day off: did you mean 'FR'?",
     )),
     ("{days_off: [XX, DE-BYY, UK, FR]}", (
+        "3:15: warning at-night: " + AT_MIDNIGHT,
         "3:26: error value: the public holidays of 'XX' are not known: write mon to sun, or the code of a country such as FR, or of a part of one such as DE-BY",
         "3:30: error value: the public holidays of 'DE-BYY' are not known: did you mean 'DE-BY'?",
         "3:38: error value: the public holidays of 'UK' are not known: did you mean 'GB'?",
@@ -59,6 +70,7 @@ def test_quiet_hours_that_cannot_be_meant_are_told(written: str, reports: tuple[
 def test_where_destinations_are_known_quiet_hours_name_one_of_them():
     text = f"quiet_hours: {{days_off: [sun], channels: [sms, wax, waxx, push]}}\n{SMS}"
     assert told(text, WAX) == [
+        "3:15: warning at-night: " + AT_MIDNIGHT,
         "3:53: error channel: 'waxx' is neither a channel nor a destination: did you mean 'wax'?",
         "3:59: error channel: 'push' is neither a channel nor a destination: write email, sms or webhook, or the name of a destination",
     ]
@@ -66,6 +78,9 @@ def test_where_destinations_are_known_quiet_hours_name_one_of_them():
 
 WINDOWS = (
     (NIGHT, "{from: 21:30, to: 09:00}", ()),
+    (NIGHT, "{days_off: [sun]}", ()),
+    ("purpose: transactional", "{days_off: [sun]}", ("4:36: warning at-night: " + AT_MIDNIGHT.replace("21:00", "09:00").replace("08:00", "20:00"),)),
+    ("quiet_hours: {days_off: [sun]}", "{from: 09:00, to: 20:00}", ()),
     (NIGHT, "{from: 21:30, to: 07:00}", ("4:27: error never-open: this step never sends: its window lies within the quiet hours",)),
     ("quiet_hours: {from: 21:00, to: 08:00, channels: [email]}", "{from: 21:30, to: 07:00}", ()),
     ("purpose: transactional", "{from: 21:30, to: 07:00}", ()),
@@ -161,7 +176,7 @@ def test_text_messages_that_are_plainly_sent_at_night_are_told(steps: str, expec
         ("quiet_hours: {from: 21:00, to: 08:00, on: [fri]}", {}),
         ("quiet_hours: {from: 21:00, to: 08:00, channels: [email]}", {"a": "23:00"}),
         ("quiet_hours: {from: 00:00, to: 08:00}", {"a": "23:00"}),
-        ("quiet_hours: {days_off: [sun]}", {"a": "23:00"}),
+        ("quiet_hours: {days_off: [sun], from: 02:00, to: 03:00, channels: [email]}", {"a": "23:00"}),
     ],
 )
 def test_quiet_hours_that_cover_the_time_are_enough(around: str, expected: dict[str, str]):
@@ -175,3 +190,22 @@ def test_quiet_hours_of_all_scenarios_are_counted_in():
     assert [one.code for one in check(text.format("")).findings] == ["at-night"]
     assert [one.code for one in check(text.format(""), quiet_hours=everywhere).findings] == ["never-open"]
     assert check(text.format("purpose: transactional\n"), quiet_hours=everywhere).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("own", "everywhere", "places"),
+    [
+        ("", {"days_off": ["sun"]}, ["4:10"]),
+        (NIGHT, {"days_off": ["sun"]}, []),
+        ("quiet_hours: {days_off: [FR]}", {"days_off": ["sun"]}, ["4:10"]),
+        ("quiet_hours: {days_off: [FR]}", {"from": "22:00", "to": "08:00", "on": ["fri"]}, ["3:15"]),
+        ("quiet_hours: {days_off: [FR]}", {"from": "22:00", "to": "08:00"}, []),
+        ("purpose: transactional", {"days_off": ["sun"]}, []),
+    ],
+)
+def test_openings_at_midnight_are_told_where_all_quiet_hours_leave_them(
+    own: str, everywhere: dict[str, Any], places: list[str]
+):
+    text = f"scenario: a\ntrigger: reward\n{own or 'description: b'}\n{SMS}\n"
+    found = check(text, quiet_hours=[QuietHours.model_validate(everywhere)]).findings
+    assert [(f"{one.line}:{one.column}", one.code) for one in found] == [(place, "at-night") for place in places]

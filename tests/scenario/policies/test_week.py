@@ -7,12 +7,17 @@ from scenario.policies.hours import QuietHours
 from scenario.policies.policies import examine
 from scenario.policies.week import openings
 
+AT_MIDNIGHT = (
+    "1:15: warning at-night: what is kept back on a day off leaves at 00:00 on the contact's clock, text messages too: "
+    "add 'from' and 'to', such as {from: \"21:00\", to: \"08:00\"}"
+)
 POLICIES = (
     ("quiet_hours: {from: 21:00, to: 08:00, days_off: [sun, FR], spread: 15m}", ()),
-    ("quiet_hours: {days_off: [sun, UK]}", ("1:31: error value: the public holidays of 'UK' are not known: did you mean 'GB'?",)),
+    ("quiet_hours: {days_off: [sun, UK]}", (AT_MIDNIGHT, "1:31: error value: the public holidays of 'UK' are not known: did you mean 'GB'?",)),
     ("quiet_hours: true", ("1:14: error type: 'quiet_hours' must be keys with values, not a true or false",)),
     ("quiet_hours: {days_off: [sun], zone: UTC}", ("1:32: error unknown-key: unknown key 'zone': the keys here are from, to, on, days_off, spread and channels",)),
     ("quiet_hours: {from: 00:00, to: 24:00}", ("1:1: error never-open: nothing is ever sent: these hours leave no time of the week",)),
+    ("quiet_hours:\n- {days_off: [sun], channels: [email]}\n- {from: 21:00, to: 08:00, on: [fri], days_off: [NO]}", (AT_MIDNIGHT.replace("1:15", "3:39"),)),
     ("quiet_hours:\n- {days_off: [sun]}\n- {from: 08:00, to: 07:00, spread: 2h}", ("3:36: error spread: 'spread' (2h) is longer than it is open at a time: write 1h at most",)),
 )  # fmt: skip
 
