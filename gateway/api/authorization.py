@@ -70,7 +70,7 @@ class Authorization:
     def __init__(self, application: ASGIApp, keys: Keys, routes: Iterable[BaseRoute], prefix: str = "") -> None:
         self._application, self._keys, self._prefix = application, keys, prefix
         self._rules = [
-            _Rule(route.path_regex, prefix + route.path_format, frozenset(route.methods or ()), scope_of(route))
+            _Rule(route.path_regex, route.path_format, frozenset(route.methods or ()), scope_of(route))
             for route in routes
             if isinstance(route, APIRoute)
         ]
