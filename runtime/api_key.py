@@ -75,6 +75,12 @@ def parse_token(token: str) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
+def names_key(operator: str) -> bool:
+    """Return whether an operator's name could be taken for a key's, which only the gateway records."""
+    name = " ".join(operator.split()).casefold()
+    return f"{name} ".startswith("key ") or "(key " in name
+
+
 def digest_of(secret: str) -> str:
     """What is kept of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -17,10 +17,10 @@ from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from gateway.api.problem import Problem, again
+from gateway.api.problem import Mistake, Problem, again
 from gateway.api.shares import Places
 from gateway.callbacks.rate_limit import RateLimit
-from runtime.api_key import ApiKey, Scope, digest_of, parse_token
+from runtime.api_key import ApiKey, Scope, digest_of, names_key, parse_token
 from runtime.store import Store
 
 RATE: Final = 200.0
@@ -49,6 +49,22 @@ class Caller:
     def name(self) -> str:
         """What they are called where their operations are kept."""
         return f"key {self.key.id}"
+
+    def operator(self, stated: str | None) -> str:
+        """Return the operator for the record: the stated name, if there is one, and always the key.
+
+        Args:
+            stated: The operator's name, as the caller states it.
+
+        Raises:
+            Problem: The name could be taken for a key.
+        """
+        if stated is None:
+            return self.name
+        if names_key(stated):
+            sentence = "an operator's name must not name a key: the key of the request is recorded beside it"
+            raise Problem("invalid", sentence, [Mistake(pointer="/operator", code="operator", detail=sentence)])
+        return f"{stated} ({self.name})"
 
     def has(self, scope: Scope) -> bool:
         """Whether the key is good for this."""

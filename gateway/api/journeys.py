@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
@@ -27,6 +27,8 @@ from gateway.operations.verbs import NOT_HELD, VERBS, Word
 
 router = APIRouter(tags=["journeys"])
 
+LONGEST_OPERATOR: Final = 480
+"""Characters of a stated operator: the record has room for the key beside it."""
 State = Literal["running", "waiting", "held", "paused", "finished", "exited", "control", "holdout", "lost"]
 Journey = Annotated[
     str,
@@ -176,13 +178,13 @@ class OneBody(MoreBody):
 
     Attributes:
         reason: Why, for the record.
-        operator: Who; by default the key.
+        operator: Who; the record names the key, too.
         step: Only if the journey stands at this one.
         destination: Of `retune`: only if the delivery under way goes there.
     """
 
     reason: str = Field(min_length=1, max_length=500, examples=["the receiver is back"])
-    operator: str | None = Field(None, min_length=1, max_length=500, examples=["ann"])
+    operator: str | None = Field(None, min_length=1, max_length=LONGEST_OPERATOR, examples=["ann"])
     step: str | None = Field(None, min_length=1, max_length=300)
     destination: str | None = Field(None, min_length=1, max_length=300)
 
@@ -350,7 +352,7 @@ async def operate_journey(
     """
     caller.check(journey.partition("/")[0])
     verb, more = VERBS[operation], body.more()
-    operator = body.operator or caller.name
+    operator = caller.operator(body.operator)
     check_record(operator, body.reason)
     check_more(verb, more)
     if verb in NOT_HELD and body.step is not None:

@@ -14,7 +14,7 @@ from gateway.api.authentication import Caller
 from gateway.api.authorization import Operating, Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
 from gateway.api.idempotency import RequestId
-from gateway.api.journeys import MoreBody
+from gateway.api.journeys import LONGEST_OPERATOR, MoreBody
 from gateway.api.moment import Moment
 from gateway.api.problem import Problem, problems
 from gateway.client import ScenarioClient
@@ -69,7 +69,7 @@ class ManyBody(MoreBody):
             those that follow another version.
         which: Which journeys.
         reason: Why, for the record.
-        operator: Who; by default the key.
+        operator: Who; the record names the key, too.
         rate: Journeys a second at most.
         limit: So many at most: try three before all.
         dry_run: Only look for them.
@@ -79,7 +79,7 @@ class ManyBody(MoreBody):
     operation: Word
     which: WhichBody
     reason: str = Field(min_length=1, max_length=500, examples=["the receiver is back"])
-    operator: str | None = Field(None, min_length=1, max_length=500, examples=["ann"])
+    operator: str | None = Field(None, min_length=1, max_length=LONGEST_OPERATOR, examples=["ann"])
     rate: float = Field(RATE, ge=SLOWEST, le=FASTEST)
     limit: int | None = Field(None, ge=1, le=2**31 - 1)
     dry_run: bool = False
@@ -91,13 +91,13 @@ class StopBody(BaseModel):
 
     Attributes:
         reason: Why, for the record.
-        operator: Who; by default the key.
+        operator: Who; the record names the key, too.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     reason: str = Field(min_length=1, max_length=500)
-    operator: str | None = Field(None, min_length=1, max_length=500)
+    operator: str | None = Field(None, min_length=1, max_length=LONGEST_OPERATOR)
 
 
 class OperationBody(BaseModel):
@@ -205,7 +205,7 @@ async def begin_operation(
     begun = await client.operate(
         VERBS[body.operation],
         Which(**dict(body.which)),
-        operator=body.operator or caller.name,
+        operator=caller.operator(body.operator),
         reason=body.reason,
         rate=body.rate,
         limit=body.limit,
@@ -264,7 +264,7 @@ async def list_operation_items(
 async def stop_operation(operation: Id, body: StopBody, client: Client, caller: Operating) -> OperationBody:
     """Stops an operation within a second or two. What was done stays done; who was not asked stays as it was."""
     await _seen(operation, client, caller)
-    operator = body.operator or caller.name
+    operator = caller.operator(body.operator)
     return _body(await client.stop_operation(operation, operator=operator, reason=body.reason))
 
 

@@ -10,7 +10,7 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.operate_many import OperationRequest, confirmed, number_of, send
-from gateway.cli.options import BatchOptions, OperatorOptions, grouped, record, version
+from gateway.cli.options import BatchOptions, OperatorOptions, grouped, operator_name, record, version
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class _Record:
         typer.Option("--reason", metavar="TEXT", parser=record, help="why, for the record; by default the version"),
     ] = None
     operator: Annotated[
-        str | None, typer.Option("--operator", metavar="NAME", parser=record, help="who; by default your login name")
+        str | None,
+        typer.Option("--operator", metavar="NAME", parser=operator_name, help="who; by default your login"),
     ] = None
 
     def to(self, place: str) -> OperatorOptions:

@@ -46,6 +46,15 @@ def record(text: str) -> str:
     return text
 
 
+def operator_name(text: str) -> str:
+    """Return an operator's name for the record. Only the gateway records keys."""
+    from runtime.api_key import names_key
+
+    if names_key(text):
+        raise typer.BadParameter("an operator's name must not name a key")
+    return record(text)
+
+
 def moment(text: str) -> datetime:
     """So long ago (``2h``), or a date and time in ISO 8601; without a zone, on this machine's clock."""
     from scenario.errors import DurationError
@@ -134,7 +143,8 @@ class OperatorOptions:
 
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=record, help="why, for the record")]
     operator: Annotated[
-        str | None, typer.Option("--operator", metavar="NAME", parser=record, help="who; by default your login name")
+        str | None,
+        typer.Option("--operator", metavar="NAME", parser=operator_name, help="who; by default your login"),
     ] = None
 
     @property

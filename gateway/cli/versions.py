@@ -9,7 +9,7 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.layout import Table
-from gateway.cli.options import Format, FormatOption, login, record
+from gateway.cli.options import Format, FormatOption, login, operator_name, record
 from gateway.terminal import console, dump, local, note, say, styled
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _WhyOption = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", parser=record, help="why; those who ask to come in are told")
 ]
 _WhoOption = Annotated[
-    str | None, typer.Option("--operator", metavar="NAME", parser=record, help="who; by default your login name")
+    str | None, typer.Option("--operator", metavar="NAME", parser=operator_name, help="who; by default your login")
 ]
 
 

@@ -162,7 +162,8 @@ async def test_a_stop_is_passed_on_with_who_and_why(door: Door, server: Server) 
     begun = await door.call("POST", "/operations", status=202, json=RETRY)
     stop = f"/operations/{begun['id']}/stop"
     await door.call("POST", stop, json={"reason": "wrong one", "operator": "bob"})
-    assert server.signals == [(f"operation/{begun['id']}", {"operator": "bob", "reason": "wrong one"})]
+    ((_, signal),) = server.signals
+    assert signal == {"operator": f"bob ({begun['operator']})", "reason": "wrong one"}
     await door.store.end_operation(begun["id"], "stopped", NOW)
     problem = await door.call("POST", stop, json={"reason": "again"}, status=409)
     assert problem["detail"] == f"{begun['id']}: the operation is over (stopped)"
@@ -191,13 +192,25 @@ async def test_a_key_for_some_scenarios_sees_and_does_what_concerns_them(door: D
 
 async def test_a_journey_is_operated_under_its_id_with_slashes(door: Door, server: Server) -> None:
     body = {"reason": "it is back", "operator": "ann", "step": "hook", "version": "newest"}
+    name = (await door.call("POST", "/operations", status=202, json=RETRY))["operator"]
     for path in ("/journeys/hello/7/A-1/retry", "/journeys/hello%2F7%2FA-1/retry"):
         told = await door.call("POST", path, json=body, headers={"idempotency-key": path})
         assert told == {"journey": "hello/7/A-1", "progress": {"state": "running", "at": "hook"}}
         journey, verb, argument, update_id = server.updates.pop()
         assert (journey, verb) == ("hello/7/A-1", "retry_step")
-        assert argument == {"operator": "ann", "reason": "it is back", "step": "hook", "version": "newest"}
+        assert argument == {"operator": f"ann ({name})", "reason": "it is back", "step": "hook", "version": "newest"}
         assert update_id is not None, "sent again, it is the same update"
+
+
+@pytest.mark.parametrize("name", ["key abcdefgh", " KEY\u00a0abcdefgh", "key ", "ann (key abcdefgh)"])
+@pytest.mark.parametrize("path", ["/journeys/hello/7/pause", "/operations", "/operations/x/stop"])
+async def test_nobody_states_the_name_of_a_key(door: Door, server: Server, path: str, name: str) -> None:
+    made = (await door.call("POST", "/operations", status=202, json=RETRY))["id"]
+    body = {**(RETRY if path == "/operations" else {"reason": "x"}), "operator": name}
+    problem = await door.call("POST", path.replace("x", made), status=422, json=body)
+    assert [(item["pointer"], item["code"]) for item in problem["errors"]] == [("/operator", "operator")]
+    assert problem["detail"] == "an operator's name must not name a key: the key of the request is recorded beside it"
+    assert (server.updates, server.signals, len(server.started)) == ([], [], 1)
 
 
 async def test_what_a_journey_refuses_is_said_with_its_words(door: Door, server: Server) -> None:

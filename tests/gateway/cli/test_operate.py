@@ -36,6 +36,12 @@ def test_an_operation_that_is_refused_is_status_1(
     assert (ran.status, ran.out, ran.err) == (1, "", "scenario: a/1: the journey is over\n")
 
 
+def test_an_operator_is_not_called_as_a_key(run: Run, client: Client) -> None:
+    ran = run("pause", "a/1", "--reason", "x", "--operator", "key abcdefgh")
+    assert (ran.status, client.asked) == (2, [])
+    assert "an operator's name must not name a key" in ran.err
+
+
 @pytest.mark.parametrize("command", [order[0] for order in ORDERS])
 def test_an_operation_needs_a_reason(run: Run, client: Client, command: str) -> None:
     ran = run(command, "a/1")
