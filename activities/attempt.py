@@ -72,7 +72,7 @@ async def attempt_of(
     """
     info = activity.info()
     before = tally(info)
-    number = max(1, info.attempt - before.away)
+    number = delivery.tried + max(1, info.attempt - before.away)
     attempt = OpenAttempt(
         delivery=delivery,
         channel=channel,

@@ -65,7 +65,8 @@ def left(info: activity.Info, room: float) -> timedelta:
 def instead(info: activity.Info, number: int, asked: int | None, room: float) -> timedelta | None:
     """The pause to make instead of Temporal's own, if any.
 
-    Temporal's is too long after attempts that were turned away, which it counts.
+    Temporal's is too long after attempts that were turned away, which it counts, and too short after attempts that were
+    made before the delivery was kept back, which it does not.
 
     Args:
         info: Of the attempt that failed.
@@ -75,7 +76,7 @@ def instead(info: activity.Info, number: int, asked: int | None, room: float) ->
     """
     planned = pause(info.retry_policy, number)
     delay = lengthen(asked, planned, left(info, room).total_seconds())
-    if delay is None and planned < pause(info.retry_policy, info.attempt):
+    if delay is None and planned != pause(info.retry_policy, info.attempt):
         delay = planned
     return None if delay is None else timedelta(seconds=delay)
 

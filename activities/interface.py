@@ -77,7 +77,6 @@ class Departure:
     Attributes:
         workflow_id: The journey's.
         run_id: Its first execution's.
-        outcome: How it ended.
         reason: Why, without any of the contact's data.
         now: When, ISO 8601 in UTC.
         delivery: The id of the delivery that it ended in the middle of, if it did.
@@ -104,7 +103,6 @@ class Happened:
     """An event that may reach a journey's goal.
 
     Attributes:
-        workflow_id: The journey's.
         run_id: Its first execution's.
         event: The event, with the time at which the journey heard of it.
     """
@@ -197,6 +195,7 @@ class Delivery:
         decided: Seconds since 1970 at which the workflow task began that decided to send. It knows nothing told since.
         entered: Seconds since 1970 at which the journey started, if this is its first message and no wait came before.
         began: When the step began, ISO 8601 in UTC; empty if that is `now`.
+        tried: How many attempts were made before it was kept back; `waited` is seconds since the first was scheduled.
     """
 
     id: str
@@ -214,6 +213,8 @@ class Delivery:
     at_once: bool = False
     entered: float = 0.0
     began: str = ""
+    tried: int = 0
+    waited: float = 0.0
     decided: float = 0.0
 
     @property
@@ -290,7 +291,6 @@ class Amended:
     """The step as that version has it, or why it cannot be used.
 
     Attributes:
-        version: The version's number.
         step: Its row of the plan, as `scenario.plan.plan.dump_plan` writes it.
         error: Why there is none; empty where there is.
     """

@@ -58,7 +58,7 @@ class OpenAttempt:
         delivery: What is being delivered.
         channel: By what.
         destination: Host or provider, as failures and the log name it; may be set once it is known.
-        number: Counted from 1 since the step was last scheduled. Attempts that were turned away do not count.
+        number: Counted from 1 since the step began, or was tried again. Attempts that were turned away do not count.
         away: How many attempts since then did not count.
         unsent_before: How many in a row, up to this one, ended before their message could leave.
         stale: The server keeps a mark that means nothing any more.
@@ -230,10 +230,11 @@ class OpenAttempt:
         """The exception to raise where nothing may be sent yet: no attempt has been made, and none is counted."""
         self.turned = True
         measuring.kept_back(self.channel, until)
-        if until.planned and self.number == 1:
-            due = (self.now + until.delay).isoformat(timespec="seconds")
+        # The deadline begins with the first attempt, and runs on while a later one is kept back.
+        delay = until.delay if until.planned and self.number == 1 else self._before_deadline(until.delay)
+        if until.planned and (self.number == 1 or left(activity.info(), self.delivery.room) > timedelta(0)):
+            due = (self.now + delay).isoformat(timespec="seconds")
             return self.failure(FailureKind.NOT_BEFORE, until.since, error=until.word, next_try_at=due)
-        delay = self._before_deadline(until.delay)
         return self.uncounted(f"{until.since}: {until.then}", until.word, delay, why=until.since)
 
     def not_sent(self, reason: str, error: str, pause: timedelta = SOON) -> ApplicationError:
@@ -311,7 +312,8 @@ class OpenAttempt:
         """
         (verdict, sentence, asked), info = judgement, activity.info()
         self.against = verdict.against
-        waited, once = datetime.now(UTC) - info.scheduled_time, self.delivery.on_unknown != "retry"
+        waited = datetime.now(UTC) - info.scheduled_time + timedelta(seconds=self.delivery.waited)
+        once = self.delivery.on_unknown != "retry"
         end = end_after(verdict, sentence, number=self.number, allowed=self.allowed, waited=waited, once=once)
         delay = instead(info, self.number, asked, self.delivery.room) if end is None else None
         if delay is not None and asked is not None:

@@ -22,8 +22,8 @@ class NotYet:
         since: Why, in a few words that an operator understands: ``quiet hours``, ``wax has failed too often``.
         then: What happens next, as the end of a sentence.
         word: Why, in one word, for the log of attempts.
-        planned: Whether that moment stands, whatever happens until then: a journey whose first attempt this is waits
-            for it by a timer. Otherwise Temporal tries again then, and being too early counts as no attempt.
+        planned: Whether that moment stands, whatever happens until then: the journey waits for it by a timer. Otherwise
+            Temporal tries again then, and being too early counts as no attempt.
     """
 
     delay: timedelta

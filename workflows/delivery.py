@@ -132,10 +132,13 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         zone="" if str(journey.zone) == "UTC" else str(journey.zone),
         at_once=state.at_once,
         entered=entered,
+        tried=state.tried,
+        waited=waited(journey),
         began="" if began == datetime.fromisoformat(state.now) else began.astimezone(UTC).isoformat(),
         decided=round(workflow.now().timestamp(), 3),
     )
-    journey.under_way, journey.deadline = step, workflow.now() + timedelta(seconds=step.retry.deadline)
+    left = timedelta(seconds=max(step.retry.deadline - waited(journey), 0.0))
+    journey.under_way, journey.scheduled, journey.deadline = step, workflow.now(), workflow.now() + left
     try:
         answer = await workflow.execute_activity(
             channel.activity,
@@ -144,7 +147,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
             task_queue=channel.queue,
             activity_id=name,
             start_to_close_timeout=room,
-            schedule_to_close_timeout=timedelta(seconds=step.retry.deadline) + room,
+            schedule_to_close_timeout=left + room,
             retry_policy=retry_policy(step, identifier),
             summary=summary(name, step),
             priority=priority_of(journey.plan.purpose, step.to),
@@ -152,6 +155,12 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     finally:
         journey.under_way = None
     return sent_in(channel.send, answer, step.to or step.kind)
+
+
+def waited(journey: StepHost) -> float:
+    """Return the seconds since the first attempt of a delivery that was kept back after it was scheduled, else 0."""
+    first = journey.state.scheduled
+    return 0.0 if first is None else (workflow.now() - datetime.fromisoformat(first)).total_seconds()
 
 
 def _entered(journey: StepHost) -> float:
@@ -274,7 +283,7 @@ def _may_have_left(error: ActivityError, step: Send) -> bool:
     return list(error.cause.last_heartbeat_details[:1]) == [SENDING]
 
 
-def unsent(error: ActivityError, step: Send, left: float) -> Send | None:
+def unsent(error: ActivityError, step: Send, left: float, tried: int = 0, before: float = 0.0) -> Send | None:
     """Return the step to schedule once more because its delivery ended before it sent anything, or None.
 
     The last attempt said so or was lost with its worker, or no worker began one. Temporal retries by itself, except
@@ -284,19 +293,21 @@ def unsent(error: ActivityError, step: Send, left: float) -> Send | None:
         error: How the delivery ended.
         step: The step.
         left: Seconds until the delivery's deadline.
+        tried: How many attempts were made before it was kept back.
+        before: Seconds since the first of them was scheduled.
     """
     cause, last = error.cause, error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
     if isinstance(cause, ApplicationError):
         told = failure_of(cause) if last else None
         uncounted = told and told.kind is FailureKind.RETRY and told.unsent
-        return _bounded(step, attempts=1) if uncounted else None
+        return _bounded(step, attempts=tried + 1) if uncounted else None
     if _never_began(cause):
-        return _bounded(step, deadline=left) if left > 0 else None
+        return _bounded(step, deadline=left + before) if left > 0 else None
     if not isinstance(cause, ActivityTimeout) or cause.type is not TimeoutType.START_TO_CLOSE:
         return None
     if step.on_unknown == "retry" or _may_have_left(error, step):
         return None
-    return _bounded(step, attempts=1) if last else step
+    return _bounded(step, attempts=tried + 1) if last else step
 
 
 def _never_began(cause: BaseException | None) -> bool:

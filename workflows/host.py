@@ -46,6 +46,7 @@ class StepHost:
         moving: Another version, in which the journey goes on as soon as nothing of the present step is under way.
         under_way: The step whose delivery is under way, with the policy that it has.
         deadline: Of the delivery that was scheduled last.
+        scheduled: When that was.
     """
 
     entry: Entry
@@ -63,7 +64,7 @@ class StepHost:
         self.stays = False
         self.moving: Migration | None = None
         self.under_way: Send | None = None
-        self.deadline = datetime.max.replace(tzinfo=UTC)
+        self.deadline = self.scheduled = datetime.max.replace(tzinfo=UTC)
         self._attributes = visibility.SearchAttributes()
         self._data: dict[str, Any] = {}
         self._zone: tzinfo = zone_of()
@@ -309,7 +310,8 @@ class StepHost:
             excerpt=failed.excerpt,
             cause=failed.cause,
         )
-        self.state.until = self.state.awaiting = self.state.kept_back = None
+        self.state.until = self.state.awaiting = self.state.kept_back = self.state.scheduled = None
+        self.state.tried = 0
         self.retrying = False
         told = {"step": self.step, "kind": failed.kind, "status": failed.status, "cause": failed.cause}
         workflow.logger.warning("held", extra=told)

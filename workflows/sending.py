@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 
 from temporalio.exceptions import ActivityError, CancelledError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeout
@@ -12,7 +12,7 @@ from activities.failures import Failure, FailureKind
 from activities.interface import RELEASE, Release, Sent
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed, NotBefore
-from workflows.delivery import Handed, cause_of, deliver, failure_in, remembered, unsent
+from workflows.delivery import Handed, cause_of, deliver, failure_in, remembered, unsent, waited
 from workflows.host import StepHost
 from workflows.limits import LARGEST_DELIVERY
 from workflows.local_activities import answer_to
@@ -29,8 +29,7 @@ class Sending(StepHost):
         sent = await self._delivered(name, row, handed)
         if isinstance(sent, Failure):
             if sent.kind is FailureKind.NOT_BEFORE and sent.next_try_at:
-                if not sent.attempt:
-                    self.state.now = ""  # it is fixed when the message may leave
+                self._kept_back(sent.attempt)
                 return NotBefore(moment=datetime.fromisoformat(sent.next_try_at), since=sent.reason)
             return Failed(
                 reason=sent.reason,
@@ -70,7 +69,8 @@ class Sending(StepHost):
             try:
                 return await deliver(self, name, row, handed)
             except ActivityError as error:
-                again = unsent(error, row, (self.deadline - self.now()).total_seconds())
+                left = (self.deadline - self.now()).total_seconds()
+                again = unsent(error, row, left, self.state.tried, waited(self))
                 if again is None or self.interrupted:
                     raise
             return await deliver(self, name, again, handed)
@@ -81,6 +81,14 @@ class Sending(StepHost):
             if isinstance(error.cause, ActivityTimeout) and not failure.unknown:
                 await self.release()
             return failure
+
+    def _kept_back(self, tried: int) -> None:
+        """Note what the next attempt has to know of those that were made before policies kept the delivery back."""
+        state = self.state
+        if tried:
+            state.tried, state.scheduled = tried, state.scheduled or self.scheduled.astimezone(UTC).isoformat()
+        else:
+            state.now = ""  # it is fixed when the message may leave
 
     def _renewed(self, handed: Handed) -> list[str]:
         """Why what is sent now is not what was sent at first, if so."""

@@ -77,6 +77,8 @@ class State:
         retuned: What operators changed of the present step's retry policy, by the names of
             `scenario.plan.retry.RetryPolicy`.
         now: What its delivery's templates see as `now`; empty while the delivery is kept back before its first attempt.
+        tried: How many attempts of its delivery were made before policies kept it back.
+        scheduled: When the first of them was scheduled, ISO 8601 in UTC: the deadline counts from then.
         digest: Of the data that the present step's delivery was first given.
         passed_over: What could not be used, the latest last; each `what` once.
         reset: Whether somebody reset the journey, in this run or one before: then it may send again what it has sent.
@@ -112,6 +114,8 @@ class State:
     anew: Override | None = None
     retuned: dict[str, float] = field(default_factory=dict[str, float])
     now: str | None = None
+    tried: int = 0
+    scheduled: str | None = None
     digest: str | None = None
     passed_over: list[PassedOver] = field(default_factory=list[PassedOver])
     reset: bool = False
@@ -251,7 +255,7 @@ class State:
         """Moves on to a step, or to the end: what concerned the present one alone is over."""
         self.at, self.since, self.until, self.awaiting, self.held = step, None, None, None, None
         self.anew, self.now, self.digest, self.kept_back, self.delivery = None, None, None, None, None
-        self.retuned, self.kept, self.at_once = {}, [], False
+        self.retuned, self.kept, self.at_once, self.tried, self.scheduled = {}, [], False, 0, None
         if step is not None and any(record.id == step for record in self.steps):
             self.visits[step] = self.visits.get(step, 0) + 1
 

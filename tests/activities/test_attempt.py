@@ -846,7 +846,7 @@ class TestWhetherItMayLeave:
         ("planned", "attempt", "away", "kind"),
         [
             (True, 1, 0, FailureKind.NOT_BEFORE),  # the journey waits, by a timer of its own
-            (True, 2, 0, FailureKind.RETRY),  # Temporal waits: the deadline of what has begun runs on
+            (True, 2, 0, FailureKind.NOT_BEFORE),  # likewise, and the deadline of what has begun runs on
             (True, 2, 1, FailureKind.NOT_BEFORE),  # it was turned away, which is no attempt
             (False, 1, 0, FailureKind.RETRY),
         ],

@@ -66,7 +66,7 @@ async def started(stage: Stage, script: Callable[[Delivery, int], Any]) -> Workf
 
 def steady(attempt: Attempt) -> Delivery:
     """What stays of a delivery that is kept back before its first attempt."""
-    return replace(attempt.delivery, entered=0.0, now="", began="")
+    return replace(attempt.delivery, entered=0.0, now="", began="", decided=0.0)
 
 
 async def test_it_leaves_later_under_the_same_id_and_with_the_same_data(stage: Stage) -> None:
@@ -253,3 +253,42 @@ async def test_what_is_given_up_between_attempts_gives_its_place_back(stage: Sta
         await handle.signal("event", {"name": "gone"})
     await stage.result(handle)
     assert await stage.store.claims_of("7", now - timedelta(days=1)) == []
+
+
+async def test_a_retry_that_is_kept_back_waits_as_the_first_attempt_does_and_its_deadline_runs_on(stage: Stage) -> None:
+    """Attempts that were made count: three are allowed, and the second is kept back over night."""
+    night = timedelta(hours=9)
+    failing_twice, asked = failing(FailureKind.RETRY, times=2), 0
+
+    async def script(delivery: Delivery, attempt: int) -> Sent:
+        nonlocal asked
+        asked += 1
+        if asked != 2:
+            sent = failing_twice(delivery, asked if asked == 1 else asked - 1)
+            return replace(sent, attempt=3) if isinstance(sent, Sent) else await sent
+        moment = (await stage.now() + night).isoformat(timespec="seconds")
+        raise Failure(
+            kind=FailureKind.NOT_BEFORE, reason="quiet hours", destination="sms", attempt=1, error="quiet",
+            turned_away=True, next_try_at=moment,
+        ).as_error()  # fmt: skip
+
+    stage.channels.scripts["hi"] = script
+    await stage.publish(NIGHT)
+    handle = await stage.start("night", contact={"id": 7, "firstname": "Zoé"})
+    with stage.environment.auto_time_skipping_disabled():
+        progress = await stage.until(handle, "waiting")
+        assert progress["waiting"]["for"] == "quiet hours"
+    result = await stage.result(handle)
+    assert [(step["outcome"], step["attempts"]) for step in result["steps"]] == [("delivered", 3), ("delivered", 1)]
+    first, kept, second, third = stage.channels.of("hi")
+    assert [one.delivery.tried for one in (first, kept, second, third)] == [0, 0, 1, 1]
+    assert {one.delivery.now for one in (first, kept, second, third)} == {first.delivery.now}
+    assert 0 <= second.delivery.waited - night.total_seconds() < 60
+    timeouts = [
+        event.activity_task_scheduled_event_attributes.schedule_to_close_timeout.ToTimedelta()
+        async for event in handle.fetch_history_events()
+        if event.activity_task_scheduled_event_attributes.activity_id == "hi"
+    ]
+    shorter = timeouts[0] - timeouts[1]
+    assert abs(shorter.total_seconds() - second.delivery.waited) < 1, "the deadline runs on"
+    assert stage.channels.of("after")[0].delivery.tried == 0
