@@ -20,6 +20,7 @@ from scenario.policies.draw import WITHHELD
 
 UNANSWERED: Final = "no worker answers: start one, and run this again"
 UNREADABLE: Final = "what it was started with cannot be read: terminate it, and let the contact in again"
+FORGOTTEN: Final = "it has ended, and what it was started with cannot be read: its contact counts as new"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ async def lost_entry(
     argument, entered = await temporal.beginning(info)
     if entered is None:
         return None
+    if argument is None:
+        return LostEntry(trouble=UNREADABLE if end is None else FORGOTTEN)
     carried: dict[str, Any] = argument["state"] if _is_carried(argument) else {}
     version = carried.get("version") or _searched_version(info) or (end and end.version)
     if not version and end is None:

@@ -13,7 +13,7 @@ from temporalio.converter import encode_search_attributes
 
 from activities.content import Content
 from gateway.publishing import publish
-from gateway.reconcile.lost_entry import UNANSWERED, UNREADABLE, LostEntry, lost_entry
+from gateway.reconcile.lost_entry import FORGOTTEN, UNANSWERED, UNREADABLE, LostEntry, lost_entry
 from gateway.reconcile.temporal import Beginning, End, PacedTemporal
 from runtime.search_attributes import SCENARIO_VERSION
 from runtime.store import Store
@@ -120,20 +120,23 @@ async def test_one_that_was_not_admitted_is_none(
 
 
 @pytest.mark.parametrize(
-    ("workflow", "found", "trouble"),
+    ("workflow", "found", "end", "trouble"),
     [
-        (Workflow(ENTRY), info(), UNANSWERED),
-        (Workflow(None), info(searched="wishes@1"), UNREADABLE),
+        (Workflow(ENTRY), info(), None, UNANSWERED),
+        (Workflow(None), info(), None, UNREADABLE),
+        (Workflow(None), info(), End("lost", "its result cannot be read", AT), FORGOTTEN),
+        (Workflow({"scenario": 7}), info(searched="wishes@1"), None, UNREADABLE),
         (
             Workflow(ENTRY),
             info(searched="wishes@2"),
+            None,
             "the store lacks wishes@2: publish its file again, and run this again",
         ),
     ],
 )
 async def test_one_that_cannot_be_written_back_says_why(
-    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, trouble: str
+    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: End | None, trouble: str
 ) -> None:
-    lost = await read(content, workflow, found)
+    lost = await read(content, workflow, found, end)
     assert lost is not None
     assert (lost.entry, lost.trouble) == (None, trouble)
