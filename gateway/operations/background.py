@@ -155,6 +155,8 @@ class OperationActivities:
         stored = await self._store.stored_operation(operation)
         if stored is None:
             raise BadInput("the store knows nothing of this operation: is it the one that the gateway uses?")
+        if stored.ended_at is not None:  # Temporal was restored to a time before
+            raise BadInput(f"the operation has ended already ({stored.outcome})")
         return stored, request_of(stored)
 
 

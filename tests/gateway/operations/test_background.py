@@ -262,6 +262,16 @@ async def test_what_has_not_answered_at_the_end_never_will_unless_it_was_only_lo
     assert (await client.store.item_counts(["one"]))["one"] == outcomes
 
 
+async def test_one_that_has_ended_asks_nobody_after_a_restore_of_temporal(client: Client) -> None:
+    activities = await begin(client)
+    client.found = [["a/0"]]
+    await client.store.end_operation("one", "stopped", NOW)
+    for again in (survey(activities), operate(activities)):
+        with pytest.raises(ApplicationError, match=r"the operation has ended already \(stopped\)"):
+            await again
+    assert (client.asked, await journeys(client)) == ([], [])
+
+
 async def test_what_the_store_does_not_know_and_what_is_our_fault_is_not_tried_again(client: Client) -> None:
     activities = OperationActivities(cast("ManyOperations", client))
     with pytest.raises(ApplicationError, match="the store knows nothing of this operation") as caught:
