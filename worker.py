@@ -60,6 +60,8 @@ from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of, telling_keys
 from runtime.errors import SettingsError, SetupError, WorkerFailed
+from runtime.identity.guard import guarding
+from runtime.identity.identity import StoreIdentity
 from runtime.process.clock import watching_clock
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
@@ -281,8 +283,12 @@ async def serve(
             await stack.enter_async_context(health_pages(health_port, checks, host=health_host))
         client = await connect(role="worker", patience=WAIT, runtime=await telemetry.runtime(stack))
         await search_attributes.ensure(client)
-        store = await stack.enter_async_context(Store.open(settings.store.get_secret_value(), patience=WAIT))
+        url, make = settings.store.get_secret_value(), settings.has_default_store
+        store = await stack.enter_async_context(Store.open(url, make=make, patience=WAIT))
+        identity = StoreIdentity(client, store)
+        await identity.ensure()
         await store.check(writing=True)  # one that can only be read would do until the first journey
+        await stack.enter_async_context(guarding(identity, store, ask_to_stop, rotates=True))
         keys = keyring_of(settings, store)
         await check_keys(keys, store)
         await stack.enter_async_context(telling_keys(keys, store, "worker"))

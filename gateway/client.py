@@ -46,6 +46,7 @@ from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.keyring import Erased
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of
+from runtime.identity.identity import StoreIdentity
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 
@@ -108,16 +109,19 @@ class ScenarioClient(ManyOperations, Telling):
         Args:
             settings: Instead of the environment's.
             patience: Seconds to wait for a server that does not answer.
-            migrate: Make the store, or bring its tables up to date, as a worker and `scenario publish` do: for a
-                program that publishes. Its release should be that of the workers.
+            migrate: Bring the store's tables up to date, as a worker and `scenario publish` do: for a program that
+                publishes. Its release should be that of the workers.
 
         Raises:
             SetupError: A setting is wrong, or there is no server.
-            StoreError: The store cannot be opened, or has to be made or brought up to date first.
+            StoreError: The store cannot be opened, has to be made or brought up to date first, or is not the one that
+                the namespace belongs to.
         """
         settings = settings or Settings()
         temporal = await connect(role="scenario", patience=patience)
-        async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
+        url, make = settings.store.get_secret_value(), settings.has_default_store
+        async with Store.open(url, make=make, migrate=migrate) as store:
+            await StoreIdentity(temporal, store).verify()
             keys = keyring_of(settings, store)
             await check_keys(keys, store)
             temporal = bounded(encrypting(temporal, keys))

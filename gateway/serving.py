@@ -48,6 +48,8 @@ from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_of, telling_keys
 from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
+from runtime.identity.guard import guarding
+from runtime.identity.identity import StoreIdentity
 from runtime.process.clock import watching_clock
 from runtime.process.health import Check, measured, readiness
 from runtime.process.http_guard import ALIVE, READY
@@ -183,6 +185,9 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         if needs_store:
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)
+            identity = StoreIdentity(connected, store)
+            await identity.verify()
+            await stack.enter_async_context(guarding(identity, store, ask_to_stop, rotates=False))
             checks["store"] = (await stack.enter_async_context(watching(store))).is_well
             checks["clock"] = (await stack.enter_async_context(watching_clock({"store": store}))).is_well
             keyring = keyring_of(settings, store)

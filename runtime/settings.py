@@ -106,6 +106,11 @@ class Settings(BaseSettings):
             logger.warning("%s", sentence)
         _told.update(os.environ)
 
+    @property
+    def has_default_store(self) -> bool:
+        """Return True if nobody has named a store: the local one may be made by whoever needs it first."""
+        return "store" not in self.model_fields_set
+
     @field_validator(
         *("store", "callback_url", "callback_key", "callback_key_previous"),
         *(

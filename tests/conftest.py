@@ -138,14 +138,14 @@ def _copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             os.link(copy, new)
         copy.unlink()
 
-    async def copied(database: Database) -> None:
+    async def copied(database: Database, *, make: bool = True) -> None:
         if isinstance(database, SQLite) and database.name != "in memory" and lacks(database.name):
             if lacks(made):
                 first = connect(f"sqlite:///{made}")
                 await upgrade(first)
                 await first.close()
             copy_to(Path(database.name))
-        await upgrade(database)
+        await upgrade(database, make=make)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("runtime.store.store.upgrade", copied)

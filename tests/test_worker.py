@@ -30,9 +30,10 @@ from runtime.process.health import health_pages
 from runtime.process.watch import watching
 from runtime.secrets import Secrets
 from runtime.settings import Settings
-from runtime.store import AttemptWriter, StoreUnavailable
+from runtime.store import AttemptWriter, Store, StoreUnavailable
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry
+from tests.claims import OwnNamespace
 from tests.runtime.hand import Hand
 from worker import DRAIN, ENDING, drain_of, main, serve, services, warn_of_short, workers
 
@@ -45,10 +46,12 @@ TEXT = "default: {rate: 50/s}\ndestinations: {wax: {url: https://wax.example, ra
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+async def settings(tmp_path: Path) -> Settings:
     file = tmp_path / "destinations.yaml"
     file.write_text(TEXT)
-    return Settings(store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"), destinations=file)
+    url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+    async with Store.open(url):
+        return Settings(store=SecretStr(url), destinations=file)
 
 
 async def test_it_sends_to_the_destinations_of_the_file(settings: Settings):
@@ -206,6 +209,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
         return made
 
     monkeypatch.setattr("worker.connect", nothing)
+    monkeypatch.setattr("worker.StoreIdentity", OwnNamespace)
     monkeypatch.setattr("worker.Polls", Calm)
     monkeypatch.setattr("worker.Telemetry.runtime", nothing)
     monkeypatch.setattr("worker.search_attributes.ensure", nothing)

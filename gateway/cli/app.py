@@ -99,11 +99,15 @@ _GROUPS: Final = {
 
 _KEYS: Final = typer.Typer(help="Make keys of the HTTP API and the pages, list them, revoke them.")
 _ENCRYPTION: Final = typer.Typer(help="Change the keys that contacts' keys are wrapped by.")
-_STORE: Final = typer.Typer(help="Bring the store's tables up to date, and compare it with Temporal.")
+_STORE: Final = typer.Typer(help="Make the store, bring it up to date, and compare it with Temporal.")
 _SUBCOMMANDS: Final = {
     "keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke}),
     "encryption": (_ENCRYPTION, "Operate", {"rotate": encryption.rotate}),
-    "store": (_STORE, "Operate", {"upgrade": store.upgrade, "reconcile": reconcile.reconcile}),
+    "store": (
+        _STORE,
+        "Operate",
+        {"upgrade": store.upgrade, "claim": store.claim, "reconcile": reconcile.reconcile},
+    ),
 }
 """Commands of commands: their group in the help, and what they have."""
 

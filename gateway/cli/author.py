@@ -169,7 +169,7 @@ async def _publish(scenarios: Sequence[Scenario], newest: bool, journeys: Litera
     from gateway.cli import session
     from gateway.publishing import publish_checked
 
-    async with session.stored(migrate=True) as store:
+    async with session.stored(migrate=True, writes=True) as store:
         for scenario in scenarios:
             published = await publish_checked(scenario, store, login(), newest=newest, journeys=journeys)
             say(str(published))

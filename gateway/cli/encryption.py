@@ -25,7 +25,7 @@ def rotate() -> None:
         raise SettingsError("nothing is encrypted: SCENARIO_ENCRYPTION_KEYS is not set")
 
     async def do() -> tuple[int, int]:
-        async with session.stored(migrate=False) as store:
+        async with session.stored(writes=True) as store:
             return await run(store, wrapping)
 
     done, before = asyncio.run(do())

@@ -96,7 +96,7 @@ def create(
     )
 
     async def do() -> None:
-        async with session.stored(migrate=False) as store:
+        async with session.stored(writes=True) as store:
             await store.add_key(key)
 
     asyncio.run(do())
@@ -112,7 +112,7 @@ def listing(form: FormatOption = Format.TEXT) -> None:
     """
 
     async def look() -> list[ApiKey]:
-        async with session.stored(migrate=False) as store:
+        async with session.stored() as store:
             return await store.keys()
 
     found, now = asyncio.run(look()), datetime.now(UTC)
@@ -143,7 +143,7 @@ def revoke(identifier: _KeyArgument) -> None:
     name = parsed[0] if parsed else identifier
 
     async def do() -> bool:
-        async with session.stored(migrate=False) as store:
+        async with session.stored(writes=True) as store:
             done = await store.revoke_key(name, datetime.now(UTC))
             if not done and await store.key(name) is None:
                 # What it is called is not repeated: it may be a key with a letter missing.

@@ -78,7 +78,7 @@ def _of_file(path: Path, since: int | None, destinations: Path | None) -> Scenar
     name = made.scenario.scenario
 
     async def compare(number: int) -> Overlay:
-        async with session.stored(migrate=False) as store:
+        async with session.stored() as store:
             return _overlay(await _published(store, name, number), made.scenario)
 
     overlay = Overlay() if since is None else asyncio.run(compare(since))
@@ -94,7 +94,7 @@ async def _of_name(what: str, since: int | None) -> ScenarioMap:
     name, at, number = what.partition("@")
     if at and not (number.isascii() and number.isdecimal()):
         raise BadInput(f"'{what}' is neither a file nor a version: write post-purchase.yaml or post-purchase@3")
-    async with session.stored(migrate=False) as store:
+    async with session.stored() as store:
         later = await _published(store, name, int(number) if at else None)
         earlier = None if since is None else await _published(store, name, since)
     overlay = Overlay() if earlier is None else _overlay(earlier, _scenario_of(later))

@@ -63,7 +63,7 @@ def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = 
     is_over = False
 
     async def work() -> tuple[str, ...]:
-        async with session.stored(migrate=False) as store:
+        async with session.stored(writes=True) as store:
             pruning, now = Pruning(store), datetime.now(UTC)
             if dry_run:
                 agenda = await pruning.agenda(ages, now)

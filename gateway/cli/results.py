@@ -40,7 +40,7 @@ def results(
     from gateway.results import as_json
 
     async def look() -> Results:
-        async with session.stored(migrate=False) as store:
+        async with session.stored() as store:
             return await made.results(store, name, datetime.now(UTC), version=version, since=since)
 
     found = asyncio.run(look())

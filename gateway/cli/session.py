@@ -37,6 +37,7 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
     from runtime.connection import connect
     from runtime.encryption.codec import encrypting
     from runtime.encryption.opening import check_keys, keyring_of
+    from runtime.identity.identity import StoreIdentity
     from runtime.settings import Settings
     from runtime.telemetry.telemetry import Telemetry
 
@@ -45,7 +46,8 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
     telemetry = Telemetry.start(measures=False)
     try:
         temporal = await connect(role="scenario", patience=PATIENCE)
-        async with stored(migrate=False) as store:
+        async with stored() as store:
+            await StoreIdentity(temporal, store).verify()
             keys = keyring_of(settings, store)
             await check_keys(keys, store)
             temporal = bounded(encrypting(temporal, keys))
@@ -73,24 +75,40 @@ def ask(question: Callable[[ScenarioClient], Coroutine[Any, Any, _Answer]]) -> _
 
 
 @asynccontextmanager
-async def stored(*, migrate: bool) -> AsyncGenerator[Store]:
+async def stored(*, writes: bool = False, migrate: bool = False, make: bool = False) -> AsyncGenerator[Store]:
     """The configured store alone.
 
     Args:
-        migrate: Make it, or bring it up to date.
+        writes: Something is to be written: make sure that the store is no copy, as far as Temporal can be reached.
+        migrate: Bring it up to date. The local one is made if there is none.
+        make: Make another one, too, with `migrate`.
 
     Raises:
         SettingsError: A setting is wrong.
-        StoreError: It cannot be opened, or there is none and none is to be made.
+        StoreError: It cannot be opened, there is none and none is to be made, or it is a copy.
     """
     from runtime.encryption.opening import keyring_of
     from runtime.settings import Settings
     from runtime.store import Store
 
     settings = Settings()
-    async with Store.open(settings.store.get_secret_value(), migrate=migrate) as store:
+    url = settings.store.get_secret_value()
+    async with Store.open(url, make=make or settings.has_default_store, migrate=migrate) as store:
+        if writes and await store.has_claims():
+            await _verify(store)
         keyring_of(settings, store)
         yield store
+
+
+async def _verify(store: Store) -> None:
+    from runtime.connection import connect
+    from runtime.errors import ConnectionFailed
+    from runtime.identity.identity import StoreIdentity
+
+    try:
+        await StoreIdentity(await connect(role="scenario", patience=0.0), store).verify()
+    except ConnectionFailed:  # what is written must not depend on Temporal
+        return
 
 
 def quieten() -> None:

@@ -215,5 +215,5 @@ def deliveries(
 async def _deliveries(journey: str | None, *, since: datetime | None, **wanted: Any) -> list[Attempt]:
     from gateway.journeys.next_tries import to_come
 
-    async with session.stored(migrate=False) as store:
+    async with session.stored() as store:
         return await to_come(store, await store.deliveries(journey, since=since, **wanted))

@@ -117,7 +117,7 @@ def _add(wanted: _Wanted, address: str) -> None:
     made = suppression(channel, hashes[0], wanted.source or BY_HAND, wanted.scope or "", wanted.evidence)
 
     async def do() -> bool:
-        async with session.stored(migrate=False) as store:
+        async with session.stored(writes=True) as store:
             return await store.suppress(made)
 
     new = asyncio.run(do())
@@ -140,7 +140,7 @@ def _remove(wanted: _Wanted, address: str) -> None:
     channel, hashes = _addressed(wanted, address)
 
     async def do() -> list[Suppression]:
-        async with session.stored(migrate=False) as store:
+        async with session.stored(writes=True) as store:
             return await store.unsuppress(channel, hashes, source=wanted.source, scope=wanted.scope)
 
     gone = asyncio.run(do())
@@ -161,7 +161,7 @@ def _list(wanted: _Wanted) -> None:
     fits = {"source": wanted.source, "scope": wanted.scope}
 
     async def look() -> tuple[Sequence[Suppression], dict[tuple[str, str], int]]:
-        async with session.stored(migrate=False) as store:
+        async with session.stored() as store:
             if among is None:
                 found = await store.suppressions(**_filters(wanted), limit=wanted.limit)
                 return found, await store.suppression_counts()
@@ -188,7 +188,7 @@ def _import(wanted: _Wanted, name: str) -> None:
     from gateway.suppressions import Brought, bring
 
     async def do(file: TextIO) -> Brought:
-        async with session.stored(migrate=False) as store:
+        async with session.stored(writes=True) as store:
             given = {"channel": wanted.channel, "source": wanted.source}
             return await bring(store, file, _hashes, **given, scope=wanted.scope or "", evidence=wanted.evidence)
 
@@ -216,7 +216,7 @@ def _export(wanted: _Wanted, path: Path) -> None:
 
     async def do() -> int:
         count = 0
-        async with session.stored(migrate=False) as store:
+        async with session.stored() as store:
             with _written(path) as file:
                 rows = csv.writer(file, lineterminator="\n")
                 rows.writerow(COLUMNS)

@@ -34,7 +34,7 @@ def versions(scenario: _OneArgument = None, form: FormatOption = Format.TEXT) ->
     from gateway import publications
 
     async def look() -> list[ListedVersion]:
-        async with session.stored(migrate=False) as store:
+        async with session.stored() as store:
             return await publications.versions(store, scenario)
 
     found = asyncio.run(look())
@@ -54,7 +54,7 @@ def close(scenario: _ScenarioArgument, reason: _WhyOption = None, operator: _Who
     from gateway import publications
 
     async def do() -> bool:
-        async with session.stored(migrate=False) as store:
+        async with session.stored(writes=True) as store:
             who = operator or login()
             return await publications.close(store, scenario, operator=who, reason=reason or "")
 
@@ -67,7 +67,7 @@ def reopen(scenario: _ScenarioArgument) -> None:
     from gateway import publications
 
     async def do() -> bool:
-        async with session.stored(migrate=False) as store:
+        async with session.stored(writes=True) as store:
             return await publications.reopen(store, scenario)
 
     say(f"{scenario} {'is open again' if asyncio.run(do()) else 'was not closed'}: contacts are admitted")

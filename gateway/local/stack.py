@@ -35,6 +35,7 @@ from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_of
 from runtime.errors import LocalError
+from runtime.identity.identity import StoreIdentity
 from runtime.local.answers import NAME
 from runtime.local.devserver import DevServer
 from runtime.local.folder import make_folder, write_private
@@ -116,6 +117,7 @@ async def local(
         keys = keyring_of(environment, opened_store)
         await check_keys(keys, opened_store)
         connected = await connect(server.address, role="local")
+        await StoreIdentity(connected, opened_store).settle()
         temporal, working = encrypting(connected, keys), encrypting(connected, keys, worker=True)
         await search_attributes.ensure(temporal)
         if send and not resume:

@@ -16,12 +16,14 @@ from runtime.store.errors import (
     StoreAddressError,
     StoreError,
     StoreFault,
+    StoreMismatch,
     StoreMissing,
     StoreOutdated,
     StoreTooNew,
     StoreUnavailable,
 )
 from runtime.store.goals import Tally
+from runtime.store.namespace_claims import NamespaceClaim
 from runtime.store.operations import OperationItem, StoredOperation
 from runtime.store.passages import Passage, Passed
 from runtime.store.store import Store
@@ -40,6 +42,7 @@ __all__ = [
     "Closure",
     "LetIn",
     "Listed",
+    "NamespaceClaim",
     "Newest",
     "OperationItem",
     "Outcomes",
@@ -51,6 +54,7 @@ __all__ = [
     "StoreAddressError",
     "StoreError",
     "StoreFault",
+    "StoreMismatch",
     "StoreMissing",
     "StoreOutdated",
     "StoreTooNew",

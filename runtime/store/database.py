@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from runtime.clock_offset import ClockOffset
-from runtime.store.errors import StoreFault, StoreUnavailable
+from runtime.store.errors import StoreError, StoreFault, StoreUnavailable
 
 T = TypeVar("T")
 Inserting = Callable[[Table], sqlite.Insert | postgresql.Insert]
@@ -80,6 +80,8 @@ class Database(ABC):
     one_writer: bool
     clock_offset: ClockOffset | None = None
     """The offset of this machine's clock from the database's at the last look, or None if both are one."""
+    barred: StoreError | None = None
+    """The error that every call raises from now on, if any."""
     _writes = True  # whether the last write succeeded
 
     @abstractmethod
@@ -103,6 +105,10 @@ class Database(ABC):
         """Run a function in one transaction, while no other process does the same."""
 
     @abstractmethod
+    async def identity(self) -> str:
+        """Return what tells this database from a copy of its rows; empty if that is not known."""
+
+    @abstractmethod
     async def try_writing(self) -> None:
         """Write something that changes nothing, and needs room."""
 
@@ -121,6 +127,10 @@ class Database(ABC):
     async def look(self) -> None:
         """Read something small."""
         await self.read(_LOOK)
+
+    def _admit(self) -> None:
+        if self.barred is not None:
+            raise self.barred
 
     @contextmanager
     def _writing(self) -> Generator[None]:

@@ -6,6 +6,7 @@
     ├── StoreMissing        there is none, and none may be made here
     ├── StoreOutdated       the database is older than this program and may not be migrated here
     ├── StoreTooNew         the database was migrated by a later release of this program
+    ├── StoreMismatch       the store and the Temporal namespace do not belong together
     └── StoreFault          the database refused a statement: a full disk, a missing right, a mistake of ours
 
 Each message is one sentence that says what to do next. It names the database (a file, or host, port and name), never
@@ -37,6 +38,10 @@ class StoreOutdated(StoreError):
 
 class StoreTooNew(StoreError):
     """The database was migrated by a later release: writing to it could lose what that release keeps."""
+
+
+class StoreMismatch(StoreError):
+    """The store and the Temporal namespace do not belong together: one is a copy, a backup, or another's."""
 
 
 class StoreFault(StoreError):

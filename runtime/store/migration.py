@@ -17,17 +17,25 @@ _NUMBER: Column[str] = Column("version_num", Text)
 Table(_VERSION_TABLE, MetaData(), _NUMBER)
 
 
-async def upgrade(database: Database) -> None:
+async def upgrade(database: Database, *, make: bool = True) -> None:
     """Make or upgrade the tables; when they are current, only look.
 
     The upgrade is one transaction under a lock that other processes wait for, who then find nothing left to do.
 
+    Args:
+        database: To upgrade.
+        make: Make the tables if there are none.
+
     Raises:
+        StoreOutdated: There are no tables, and none are to be made.
         StoreTooNew: A later release migrated the database.
         StoreUnavailable: The database cannot be reached.
         StoreFault: The database refused a change, e.g. for want of rights.
     """
-    if await database.inspect(_revision) != HEAD:
+    current = await database.inspect(_revision)
+    if current is None and not make:
+        raise _no_tables(database.name)
+    if current != HEAD:
         await database.alone(lambda connection: _apply(connection, database.name))
 
 
@@ -43,10 +51,7 @@ async def ensure_current(database: Database) -> None:
     if current != HEAD:
         _refuse_newer(current, database.name)
         if current is None:
-            raise StoreOutdated(
-                f"The store {database.name} has no tables yet: start a worker, or run `scenario store upgrade`, "
-                "to make them."
-            )
+            raise _no_tables(database.name)
         raise StoreOutdated(
             f"The store {database.name} has the tables of an earlier release: "
             "start a worker of this release, or run its `scenario store upgrade`, to bring them up to date."
@@ -77,6 +82,12 @@ def _apply(connection: Connection, name: str) -> None:
     for revision in reversed(list(script.iterate_revisions(HEAD, current or "base"))):
         revision.module.upgrade(operations)
         context.stamp(script, revision.revision)
+
+
+def _no_tables(name: str) -> StoreOutdated:
+    return StoreOutdated(
+        f"The store {name} has no tables yet: run `scenario store upgrade` to make them, or correct SCENARIO_STORE."
+    )
 
 
 def _refuse_newer(current: str | None, name: str) -> None:

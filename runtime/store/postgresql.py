@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from runtime.clock_offset import ClockOffset
 from runtime.store.database import Database, Parameters, T, give_up, readable, transacted
-from runtime.store.errors import StoreAddressError
+from runtime.store.errors import StoreAddressError, StoreFault
 
 POOL_SIZE = 10
 """Connections of one process at most, made as they are needed and kept. Who finds none free waits for one."""
@@ -37,6 +37,10 @@ CONNECTING = {
 """libpq's parameters (seconds; the last one milliseconds), unless the URL's query has its own."""
 
 _VERSION = text("SELECT clock_timestamp() AS now, (SELECT version_num FROM scenario_store_version)")
+_IDENTITY = text(
+    "SELECT system_identifier AS cluster, (SELECT oid FROM pg_database WHERE datname = current_database()) AS oid "
+    "FROM pg_control_system()"
+)
 _LOOK = 0.1  # seconds between two looks whether another process has migrated
 _MIGRATING = 0x5363656E6172696F  # the advisory lock's number: "Scenario" in ASCII
 
@@ -118,6 +122,15 @@ class PostgreSQL(Database):
             return await self._connected(locked)
 
     @override
+    async def identity(self) -> str:
+        """The cluster's system identifier, which physical replicas share, and the database's oid."""
+        try:
+            [row] = await self.read(_IDENTITY)
+        except StoreFault:  # not every role may, and not every compatible server can
+            return ""
+        return f"{row['cluster']}/{row['oid']}"
+
+    @override
     async def try_writing(self) -> None:
         await self.write(text("UPDATE scenario_store_version SET version_num = version_num"))
 
@@ -142,6 +155,7 @@ class PostgreSQL(Database):
             )
 
     async def _connected(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        self._admit()
         with readable(self.name):
             try:
                 async with self._engine.connect() as connection:

@@ -57,8 +57,8 @@ class SQLite(Database):
         self.name = "in memory" if memory else str(url.database)
         if not memory and not make and not Path(self.name).exists():
             raise StoreMissing(
-                f"There is no store at {self.name}: publish a scenario first, go to the folder where 'scenario dev' "
-                "runs, or set SCENARIO_STORE."
+                f"There is no store at {self.name}: go to the folder where 'scenario dev' runs, correct "
+                "SCENARIO_STORE, or make the store with `scenario store upgrade`."
             )
         if not memory:
             try:
@@ -110,6 +110,12 @@ class SQLite(Database):
     @override
     async def alone(self, work: Callable[[Connection], T]) -> T:
         return await self._in_turn(lambda: self._transact(work))
+
+    @override
+    async def identity(self) -> str:
+        """The file's inode. A device's number may change when the machine starts again."""
+        found = await asyncio.to_thread(self._found)
+        return "" if found is None else str(found[1])
 
     @override
     async def try_writing(self) -> None:
@@ -180,6 +186,7 @@ class SQLite(Database):
         SQLite goes on with a file that has no name any more, and makes a new one for the next connection: what is
         written to either would be lost to everybody else.
         """
+        self._admit()
         if self._file is not None and (found := self._found()) != self._file:
             raise StoreUnavailable(
                 f"The store {self.name} is gone, its file was removed in use: put it back, or restart this process."

@@ -30,6 +30,7 @@ from runtime.store.goals import Goals
 from runtime.store.key_holders import KeyHolders
 from runtime.store.leases import Leases
 from runtime.store.migration import ensure_current, upgrade
+from runtime.store.namespace_claims import NamespaceClaims
 from runtime.store.operations import StoredOperations
 from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
@@ -70,6 +71,7 @@ class Store(
     Erasures,
     Leases,
     Retention,
+    NamespaceClaims,
 ):
     """All that is remembered beyond Temporal, in SQLite or PostgreSQL.
 
@@ -84,25 +86,28 @@ class Store(
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, migrate: bool = True, patience: float = 0.0) -> AsyncGenerator[Self]:
+    async def open(
+        cls, url: str, *, make: bool = True, migrate: bool = True, patience: float = 0.0
+    ) -> AsyncGenerator[Self]:
         """Connect, bring the tables up to date, and close it at the end.
 
         Args:
             url: ``sqlite:///file`` or ``postgresql://user:password@host/database``. A driver's name may be given
                 and makes no difference.
-            migrate: Make or upgrade the file and the tables where that is needed; otherwise only check that they are
-                there and current.
-            patience: Seconds to wait for a database that cannot be reached and, with ``migrate=False``, for another
-                process to bring its tables up to date; 0 tries once.
+            make: Make the file and the tables if there are none, with `migrate`. A mistyped address makes a second
+                store, so that only who means to does this.
+            migrate: Upgrade tables of an earlier release; otherwise only check that they are current.
+            patience: Seconds to wait for a database that cannot be reached, and for another process to make its tables
+                or bring them up to date; 0 tries once.
 
         Raises:
             StoreAddressError: The URL is not one of a database that can be used.
             StoreUnavailable: The database cannot be reached.
             StoreTooNew: A later release migrated it.
-            StoreMissing: There is no such file, with ``migrate=False``.
-            StoreOutdated: The tables are not current, with ``migrate=False``.
+            StoreMissing: There is no such file, and none is to be made.
+            StoreOutdated: The tables are not current, and are not to be made or upgraded.
         """
-        database = await _open(url, migrate=migrate, patience=patience)
+        database = await _open(url, make=make and migrate, migrate=migrate, patience=patience)
         try:
             yield cls(database)
         finally:
@@ -130,14 +135,14 @@ class Store(
         await self._database.check(writing=writing)
 
 
-async def _open(url: str, *, migrate: bool, patience: float) -> Database:
+async def _open(url: str, *, make: bool, migrate: bool, patience: float) -> Database:
     clock = asyncio.get_running_loop().time
     end = clock() + patience
     noticed = -math.inf
     while True:
-        database = connect(url, make=migrate)
+        database = connect(url, make=make)
         try:
-            await (upgrade if migrate else ensure_current)(database)
+            await (upgrade(database, make=make) if migrate else ensure_current(database))
         except (StoreUnavailable, StoreOutdated) as error:
             await database.close()
             if (left := end - clock()) <= 0:

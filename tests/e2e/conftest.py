@@ -6,7 +6,7 @@ import asyncio
 import base64
 import itertools
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -43,6 +43,7 @@ from runtime.settings import Settings
 from runtime.store import Store
 from runtime.telemetry.telemetry import provider_of
 from runtime.telemetry.tracing import JourneyTracing
+from tests.claims import free_namespace
 from worker import running, services, workers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +90,15 @@ async def server(temporal_program: Path, tmp_path_factory: pytest.TempPathFactor
     del temporal_program  # it is there
     async with DevServer(tmp_path_factory.mktemp("state")) as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def _namespace(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Free the shared server's namespace: each test has a store of its own."""
+    yield
+    if "server" in request.fixturenames:
+        started: DevServer = request.getfixturevalue("server")
+        free_namespace(started.address)
 
 
 @pytest.fixture

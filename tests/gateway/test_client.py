@@ -33,6 +33,7 @@ from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import AdmissionRequest, Store, StoreMissing, StoreOutdated
+from tests.claims import OwnNamespace
 from tests.fakes import RefusingService
 from tests.workflows.conftest import Stage, failing
 
@@ -374,28 +375,27 @@ async def test_publishing_a_file_with_mistakes_stores_nothing(
     assert await stage.store.scenarios() == []
 
 
-async def test_the_store_is_made_by_a_client_only_where_that_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_client_makes_no_store_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def connect(**_: Any) -> Client:
         return Client(RefusingService())  # none of what follows asks Temporal
 
     monkeypatch.setattr("gateway.client.connect", connect)
+    monkeypatch.setattr("gateway.client.StoreIdentity", OwnNamespace)
     file = tmp_path / "made" / "store.db"
     settings = Settings.model_validate({"store": f"sqlite:///{file}"})
 
-    with pytest.raises(StoreMissing, match=r"^There is no store at .*: publish a scenario first"):
+    with pytest.raises(StoreMissing, match=r"^There is no store at .*: go to the folder"):
         await ScenarioClient.open(settings).__aenter__()
     assert not file.parent.exists()
 
     file.parent.mkdir()
     file.touch()
-    with pytest.raises(StoreOutdated, match="has no tables yet: start a worker, or run `scenario store upgrade`"):
+    with pytest.raises(StoreOutdated, match="has no tables yet: run `scenario store upgrade`"):
         await ScenarioClient.open(settings).__aenter__()
 
-    async with ScenarioClient.open(settings, migrate=True) as client:
-        assert await client.journeys() == []
-    async with ScenarioClient.open(settings) as client:
+    with pytest.raises(StoreOutdated, match="has no tables yet: run `scenario store upgrade`"):
+        await ScenarioClient.open(settings, migrate=True).__aenter__()
+    async with Store.open(settings.store.get_secret_value()), ScenarioClient.open(settings) as client:
         assert await client.journeys() == []
         with pytest.raises(NotEntered, match="there is no scenario 'waits': publish it first"):
             await client.enter(entry())
@@ -408,6 +408,7 @@ async def test_a_client_without_the_keys_sends_nothing_in_clear(
         return Client(RefusingService())
 
     monkeypatch.setattr("gateway.client.connect", connect)
+    monkeypatch.setattr("gateway.client.StoreIdentity", OwnNamespace)
     settings = Settings.model_validate({"store": f"sqlite:///{tmp_path}/store.db"})
     async with Store.open(settings.store.get_secret_value()) as store:
         await Keyring(store, Wrapping([b"k" * 32])).seal("7", "hello")
@@ -422,6 +423,7 @@ async def test_a_client_checks_what_it_publishes_against_the_workers_destination
         return Client(RefusingService())  # none of what follows asks Temporal
 
     monkeypatch.setattr("gateway.client.connect", connect)
+    monkeypatch.setattr("gateway.client.StoreIdentity", OwnNamespace)
     scenario, file = tmp_path / "scenario.yaml", tmp_path / "destinations.yaml"
     scenario.write_text(
         "scenario: told\ntrigger: order\nsteps:\n"
@@ -429,7 +431,7 @@ async def test_a_client_checks_what_it_publishes_against_the_workers_destination
     )
     file.write_text("destinations: {}\n")
     settings = Settings.model_validate({"store": f"sqlite:///{tmp_path}/store.db", "destinations": file})
-    async with ScenarioClient.open(settings, migrate=True) as client:
+    async with Store.open(settings.store.get_secret_value()), ScenarioClient.open(settings) as client:
         with pytest.raises(CheckFailed) as failed:
             await client.publish(scenario)
         assert [finding.code for finding in failed.value.findings] == ["secret"]

@@ -31,6 +31,7 @@ from runtime.process.workers import Workers, running
 from runtime.settings import Settings
 from runtime.store import Store, StoreError, StoreUnavailable
 from runtime.telemetry import metrics
+from tests.claims import OwnNamespace
 from tests.fakes import RefusingService
 from tests.measured import Measured, now
 
@@ -159,6 +160,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Queue:
         return running([queue])
 
     monkeypatch.setattr(serving, "connect", connect)
+    monkeypatch.setattr(serving, "StoreIdentity", OwnNamespace)
     monkeypatch.setattr(serving, "running_operations", operations)
     return queue
 
@@ -309,6 +311,7 @@ async def test_asked_to_stop_before_it_is_ready_it_does(tmp_path: Path, monkeypa
         raise RPCError("", RPCStatusCode.UNAVAILABLE, b"")
 
     monkeypatch.setattr(serving, "connect", connect)
+    monkeypatch.setattr(serving, "StoreIdentity", OwnNamespace)
     task = asyncio.create_task(serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True)))
     await waiting.wait()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -314,6 +314,13 @@ def upgrade(op: Operations) -> None:
         sa.Column("gone", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("erasure_id", "workflow_id", "run_id", name="pk_erasure_runs"),
     )
+    op.create_table(
+        "namespace_claims",
+        sa.Column("namespace", sa.Text, nullable=False),
+        sa.Column("token", sa.Text, nullable=False),
+        sa.Column("claim", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("namespace", name="pk_namespace_claims"),
+    )
     if op.get_bind().dialect.name == "postgresql":
         op.execute(_CLAIMS_IN_TURN)
 

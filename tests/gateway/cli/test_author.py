@@ -397,7 +397,7 @@ def test_two_files_of_one_name_are_not_published_together(run: Run, good: Path, 
             "mysql://u:pw@h/x",
             "a store cannot be kept in mysql: set SCENARIO_STORE to an sqlite:// or postgresql:// URL",
         ),
-        ("sqlite:////dev/null/x/store.db", "the folder of the store /dev/null/x/store.db cannot be made"),
+        ("sqlite:////dev/null/x/store.db", "there is no store at /dev/null/x/store.db: "),
     ],
 )
 def test_a_store_that_cannot_be_used_is_one_sentence(

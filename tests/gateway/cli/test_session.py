@@ -14,6 +14,7 @@ from runtime.encryption.wrapping import Wrapping
 from runtime.errors import AttributesMissing, ConnectionFailed, SetupError
 from runtime.process.ports import free_port
 from runtime.store import Store
+from tests.claims import OwnNamespace
 from tests.gateway.cli.conftest import Run
 
 COMMANDS = [
@@ -50,8 +51,8 @@ def test_looking_makes_no_store(run: Run, tmp_path: Path) -> None:
     ran = run("deliveries")
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == (
-        "scenario: there is no store at .scenario/store.db: publish a scenario first, go to the folder where "
-        "'scenario dev' runs, or set SCENARIO_STORE\n"
+        "scenario: there is no store at .scenario/store.db: go to the folder where 'scenario dev' runs, "
+        "correct SCENARIO_STORE, or make the store with `scenario store upgrade`\n"
     )
     assert not (tmp_path / ".scenario").exists()
 
@@ -62,8 +63,8 @@ def test_a_store_without_tables_is_named(run: Run, tmp_path: Path) -> None:
     ran = run("deliveries")
     assert ran.status == 1
     assert ran.err == (
-        "scenario: the store .scenario/store.db has no tables yet: start a worker, or run "
-        "`scenario store upgrade`, to make them\n"
+        "scenario: the store .scenario/store.db has no tables yet: run `scenario store upgrade` to "
+        "make them, or correct SCENARIO_STORE\n"
     )
 
 
@@ -81,6 +82,7 @@ def test_a_command_without_the_keys_sends_nothing_in_clear(
     asyncio.run(seal())
     monkeypatch.setenv("SCENARIO_STORE", url)
     monkeypatch.setattr("runtime.connection.connect", connect)
+    monkeypatch.setattr("runtime.identity.identity.StoreIdentity", OwnNamespace)
     ran = run("event", "7", "ordered")
     assert (ran.status, ran.err) == (
         1,

@@ -1,0 +1,231 @@
+"""Compares a store with the namespace that it is used with, and claims a namespace for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from runtime.errors import ConnectionFailed
+from runtime.identity.record import read_record, read_run, start, write
+from runtime.store import NamespaceClaim, Store, StoreMismatch
+from runtime.temporal_faults import fault_of
+
+logger = logging.getLogger(__name__)
+
+EVERY: Final = 30.0
+"""Seconds between two rotations of the token, or a quarter more: of many workers, few then try at the same time."""
+LOST: Final = 3
+"""Intervals without a rotation after which a store that lacks the newest one goes on: its write was lost."""
+_LOOKS: Final = 3  # before a mismatch is believed: both sides may have changed between two reads
+_BETWEEN_LOOKS: Final = 0.2  # seconds
+
+
+class StoreIdentity:
+    """One process's view of a store and its namespace.
+
+    Args:
+        client: Of the namespace. It must not encrypt.
+        store: The store.
+        every: Seconds between two rotations.
+        clock: Seconds that only go forward.
+    """
+
+    def __init__(
+        self, client: Client, store: Store, *, every: float = EVERY, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client, self._store, self._every, self._clock = client, store, every, clock
+        self._seen: str | None = None
+        self._since = clock()
+        self._due = 0.0
+
+    @property
+    def _namespace(self) -> str:
+        return self._client.namespace
+
+    async def verify(self) -> None:
+        """Make sure that the store and the namespace belong together, or that nobody has claimed the namespace.
+
+        Raises:
+            StoreMismatch: They do not.
+            ConnectionFailed: The Temporal server refuses to say.
+            StoreError: The store cannot be read.
+        """
+        await self._compared()
+
+    async def ensure(self) -> None:
+        """Make sure that the namespace belongs to this store. Claim it if nobody has.
+
+        Raises:
+            StoreMismatch: The namespace belongs to another store.
+            ConnectionFailed: The Temporal server refuses to say.
+            StoreError: The store cannot be read or written.
+        """
+        record, claim = await self._compared()
+        if record is not None:
+            return
+        if claim is None:
+            claim = await self._new_claim(self._client.identity, "", rotation=1)
+            await self._store.claim_namespace(self._namespace, claim, replace=False)
+            claim = await self._store.namespace_claim(self._namespace) or claim
+        try:
+            is_first = await start(self._client, claim)
+        except RPCError as error:
+            raise self._refused(error) from error
+        if is_first and claim.rotation > 1:
+            logger.error(
+                "The namespace %s had lost the claim of the store %s: it was emptied or replaced. It is claimed again. "
+                "Run `scenario store reconcile` for the journeys that are gone.",
+                self._namespace,
+                self._store.name,
+            )
+        await self._compared()  # another process may have claimed it meanwhile, for another store
+
+    async def settle(self) -> None:
+        """Make the namespace this store's, for a server and a store that nobody else has.
+
+        Raises:
+            ConnectionFailed: The Temporal server refuses.
+            StoreError: The store cannot be read or written.
+        """
+        try:
+            await self.ensure()
+        except StoreMismatch:  # one of the two was deleted, or the folder was copied
+            await self.claim(by=self._client.identity, reason="both are local")
+
+    async def claim(self, *, by: str, reason: str) -> None:
+        """Move the namespace to this store, whichever it belongs to.
+
+        Args:
+            by: The operator.
+            reason: The operator's reason.
+
+        Raises:
+            ConnectionFailed: The Temporal server refuses.
+            StoreError: The store cannot be read or written.
+        """
+        record, claim = await self._read()
+        rotation = 1 + max(record.rotation if record else 0, claim.rotation if claim else 0)
+        claim = await self._new_claim(by, reason, rotation=rotation)
+        await self._store.claim_namespace(self._namespace, claim, replace=True)
+        try:
+            await start(self._client, claim, replace=True)
+        except RPCError as error:
+            raise self._refused(error) from error
+
+    async def tend(self) -> None:
+        """Compare both sides, and rotate the token if that is due. To be called again and again by workers.
+
+        Raises:
+            StoreMismatch: They do not belong together any more.
+            ConnectionFailed: The Temporal server refuses to say.
+            StoreError: The store cannot be read or written.
+            RPCError: The Temporal server refuses a newer token.
+        """
+        record, claim = await self._compared()
+        if record is None:
+            await self.ensure()
+            return
+        if record.token != self._seen:  # a worker has just rotated it, this or another
+            self._seen, self._since = record.token, self._clock()
+            self._due = self._every * (1 + random.random() / 4)  # noqa: S311 not a secret
+        waited = self._clock() - self._since
+        is_behind = claim is not None and record.token not in (claim.token, claim.previous_token)
+        if waited >= (LOST * self._every if is_behind else self._due):
+            await self._rotate()
+
+    async def _rotate(self) -> None:
+        """Store a newer token, then add it to the namespace.
+
+        If the worker dies in between, the namespace's token is the store's previous one. Another worker then adds the
+        same token. Of several workers that rotate at once, one replaces the token in the store.
+        """
+        run = await read_run(self._client)
+        record, claim = await self._compared()
+        if run is None or record is None or claim is None or record.token != self._seen:
+            return  # another worker has done it just now
+        if record.token != claim.previous_token:
+            known = claim.token
+            claim = replace(
+                claim,
+                token=secrets.token_hex(16),
+                previous_token=record.token,
+                rotation=record.rotation + 1,
+                rotated_at=_now(),
+            )
+            if not await self._store.rotate_token(self._namespace, claim, known):
+                return
+        await write(self._client, run, claim)
+
+    async def _new_claim(self, by: str, reason: str, *, rotation: int) -> NamespaceClaim:
+        now, database = _now(), await self._store.database_identity()
+        return NamespaceClaim(secrets.token_hex(16), "", rotation, now, database, now, by, reason)
+
+    async def _read(self) -> tuple[NamespaceClaim | None, NamespaceClaim | None]:
+        try:
+            record = await read_record(self._client)
+        except RPCError as error:
+            raise self._refused(error) from error
+        return record, await self._store.namespace_claim(self._namespace)
+
+    async def _compared(self) -> tuple[NamespaceClaim | None, NamespaceClaim | None]:
+        """Read both sides.
+
+        Raises:
+            StoreMismatch: They do not belong together.
+        """
+        looks = 0
+        while True:
+            record, claim = await self._read()
+            why = mismatch(record, claim, await self._store.database_identity() if claim is not None else "")
+            if why is None:
+                return record, claim
+            looks += 1
+            if looks == _LOOKS:
+                raise StoreMismatch(self._sentence(why))
+            await asyncio.sleep(_BETWEEN_LOOKS)
+
+    def _sentence(self, why: str) -> str:
+        return (
+            f"The store {self._store.name} and the Temporal namespace {self._namespace} do not belong together: {why}. "
+            "Set SCENARIO_STORE, or TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, to those that do. If this store is to "
+            "take the namespace over, stop all workers and run `scenario store claim --force --reason …` with it."
+        )
+
+    def _refused(self, error: RPCError) -> ConnectionFailed:
+        return ConnectionFailed(fault_of(error, self._namespace).advice)
+
+
+def mismatch(record: NamespaceClaim | None, claim: NamespaceClaim | None, database: str) -> str | None:
+    """Return why a store and a namespace do not belong together, or None if they do or nobody has claimed it.
+
+    Args:
+        record: The namespace's side.
+        claim: The store's side.
+        database: The identity of the store's database; empty if it is not known.
+    """
+    if claim is not None and database and claim.database not in ("", database):
+        return "this database is a copy of the one that the namespace belongs to"
+    if record is None:
+        return None
+    if claim is None or claim.claimed_at != record.claimed_at:
+        return f"the namespace has belonged to another store since {record.claimed_at[:16]}"
+    if record.token in (claim.token, claim.previous_token) or record.previous_token == claim.token:
+        return None
+    theirs, ours = record.rotated_at[:16], claim.rotated_at[:16]
+    if record.rotation >= claim.rotation:
+        return f"the store is as it was at {ours}, and the namespace went on until {theirs}: it is a copy or a backup"
+    return f"the namespace is as it was at {theirs}, and the store went on until {ours}: Temporal is a copy or a backup"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

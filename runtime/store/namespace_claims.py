@@ -1,0 +1,105 @@
+"""Claims of this store on Temporal namespaces: the store's half of what `runtime.identity` compares."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cache
+
+from sqlalchemy import Column, Executable, PrimaryKeyConstraint, Table, bindparam, select, update
+
+from runtime.store.columns import Json, Words
+from runtime.store.database import Inserting, Queries
+from runtime.store.errors import StoreError
+from runtime.store.schema import metadata
+
+_claims = Table(
+    "namespace_claims",
+    metadata,
+    Column("namespace", Words, nullable=False),
+    # The claim's token, apart, so that of several workers one replaces it.
+    Column("token", Words, nullable=False),
+    Column("claim", Json, nullable=False),
+    PrimaryKeyConstraint("namespace"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceClaim:
+    """A store's claim on a namespace. Both of them hold it.
+
+    Attributes:
+        token: The newest token. The store has it before the namespace does.
+        previous_token: The token before it; empty for the first one.
+        rotation: Number of the newest token.
+        rotated_at: When the newest token was made, ISO 8601.
+        database: The database that the claim was made in, see `Database.identity`; empty if it is not known.
+        claimed_at: When the namespace was claimed, ISO 8601.
+        claimed_by: The process or operator that claimed it.
+        reason: The operator's reason; empty for the first claim.
+    """
+
+    token: str
+    previous_token: str
+    rotation: int
+    rotated_at: str
+    database: str
+    claimed_at: str
+    claimed_by: str
+    reason: str = ""
+
+
+class NamespaceClaims(Queries):
+    """The table of claimed namespaces."""
+
+    async def database_identity(self) -> str:
+        """Return the identity of the database itself: see `Database.identity`."""
+        return await self._database.identity()
+
+    async def namespace_claim(self, namespace: str) -> NamespaceClaim | None:
+        """Return the claim on a namespace, or None if this store never claimed it."""
+        rows = await self._database.read(_ONE, {"name": namespace})
+        return NamespaceClaim(**rows[0]["claim"]) if rows else None
+
+    async def has_claims(self) -> bool:
+        """Return True if this store has claimed any namespace."""
+        return bool(await self._database.read(_ANY))
+
+    async def claim_namespace(self, namespace: str, claim: NamespaceClaim, *, replace: bool) -> None:
+        """Claim a namespace.
+
+        Args:
+            namespace: The namespace's name.
+            claim: The claim.
+            replace: Whether it replaces the claim that this store has on it, if any.
+        """
+        row = {"namespace": namespace, "token": claim.token, "claim": asdict(claim)}
+        await self._database.write(_insert(self._database.insert, replace=replace), row)
+
+    async def rotate_token(self, namespace: str, rotated: NamespaceClaim, known: str) -> bool:
+        """Store a newer token. Return False if another process has replaced the known one."""
+        row = {"name": namespace, "known": known, "new": rotated.token, "rotated": asdict(rotated)}
+        return bool(await self._database.write(_ROTATE, row))
+
+    def bar(self, error: StoreError) -> None:
+        """Have every later call of this process raise an error."""
+        self._database.barred = error
+
+
+_ONE = select(_claims.c.claim).where(_claims.c.namespace == bindparam("name"))
+_ANY = select(_claims.c.namespace).limit(1)
+_ROTATE = (
+    update(_claims)
+    .where(_claims.c.namespace == bindparam("name"), _claims.c.token == bindparam("known"))
+    .values(token=bindparam("new"), claim=bindparam("rotated", type_=Json))
+    .returning(_claims.c.namespace)
+)
+
+
+@cache
+def _insert(insert: Inserting, *, replace: bool) -> Executable:
+    row = insert(_claims).values({column.name: bindparam(column.name, type_=column.type) for column in _claims.columns})
+    if not replace:
+        return row.on_conflict_do_nothing()
+    return row.on_conflict_do_update(
+        index_elements=["namespace"], set_={"token": row.excluded.token, "claim": row.excluded.claim}
+    )

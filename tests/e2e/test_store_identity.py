@@ -1,0 +1,147 @@
+"""A worker with a copy of the store writes nothing and sends nothing, and the original beside it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+import worker
+from gateway import serving
+from gateway.cli import program
+from gateway.client import ScenarioClient
+from gateway.publishing import publish
+from gateway.serving import Parts
+from runtime.identity.guard import guarding
+from runtime.identity.identity import StoreIdentity
+from runtime.local.devserver import DevServer
+from runtime.local.inbox import Inbox
+from runtime.process.deadline import Deadline
+from runtime.process.ports import free_port
+from runtime.settings import Settings
+from runtime.store import Store, StoreMismatch, StoreMissing
+from tests.e2e.conftest import SENDER
+
+SCENARIO = "scenario: hello\ntrigger: segment\nsteps:\n  - email: mail\n    subject: Hello\n    text: Hello\n"
+KEY = "a2V5IG9mIDMyIGJ5dGVzLCBhcyBvcGVuc3NsIHdyaXRlcyE="
+
+
+@pytest.fixture(autouse=True)
+def _hasty(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rotate and compare many times a second."""
+    monkeypatch.setenv("TEMPORAL_ADDRESS", server.address)
+    for module in (worker, serving):
+        monkeypatch.setattr(module, "guarding", partial(guarding, every=0.1))
+        monkeypatch.setattr(module, "StoreIdentity", partial(StoreIdentity, every=0.1))
+
+
+def settings_of(file: Path, inbox: Inbox) -> Settings:
+    return Settings(
+        store=SecretStr(f"sqlite:///{file}"),
+        smtp=SecretStr(inbox.url),
+        mail_from=SENDER,
+        suppression_key=SecretStr(KEY),
+    )
+
+
+def copy_store(file: Path, copy: Path) -> None:
+    with closing(sqlite3.connect(file)) as read, closing(sqlite3.connect(copy)) as written:
+        read.backup(written)
+
+
+def rows(file: Path) -> list[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        return list(connection.iterdump())
+
+
+async def is_ready(port: int) -> bool:
+    try:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            return (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncGenerator[asyncio.Task[None]]:
+    """A worker, once it is ready."""
+    port = free_port()
+    queues = ["journeys", "email"]
+    task = asyncio.create_task(worker.serve(settings, queues, Deadline(1), health_port=port))
+    try:
+        while not await is_ready(port):
+            assert not task.done(), task.exception()
+            await asyncio.sleep(0.05)
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def refused(coroutine: Any) -> str:
+    with pytest.raises(StoreMismatch) as caught:
+        await asyncio.wait_for(coroutine, 30)
+    return str(caught.value)
+
+
+async def test_a_copy_does_nothing_until_the_namespace_is_moved_to_it(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, copy = settings_of(tmp_path / "store.db", inbox), settings_of(tmp_path / "copy.db", inbox)
+    file = tmp_path / "hello.yaml"
+    file.write_text(SCENARIO, "utf-8")
+    async with Store.open(original.store.get_secret_value()) as store:
+        await publish(file, store)
+    async with working(original) as task:
+        copy_store(tmp_path / "store.db", tmp_path / "copy.db")
+        before = rows(tmp_path / "copy.db")
+        beside = [refused(worker.serve(copy, ["journeys", "email"], Deadline(1))) for _ in range(2)]
+        gateway = refused(serving.serve(copy, "127.0.0.1", 0, Parts(api=True)))
+        for said in await asyncio.gather(*beside, gateway, refused(ScenarioClient.open(copy).__aenter__())):
+            assert "this database is a copy of the one that the namespace belongs to" in said
+        async with ScenarioClient.open(original) as client:
+            entered = [
+                await client.enter(
+                    {
+                        "scenario": "hello",
+                        "contact": {"id": number, "email": f"{number}@example.com"},
+                        "trigger": {"type": "segment"},
+                    }
+                )
+                for number in range(5)
+            ]
+            assert {(await journey.result())["outcome"] for journey in entered} == {"finished"}
+            assert len(await client.journeys()) == 5
+        assert len(inbox.messages()) == 5
+        assert rows(tmp_path / "copy.db") == before
+
+        monkeypatch.setenv("SCENARIO_STORE", copy.store.get_secret_value())
+        arguments = ["store", "claim", "--force", "--reason", "the first disk is gone", "--operator", "ann"]
+        assert await asyncio.to_thread(program.run, ["list"]) == 1
+        assert await asyncio.to_thread(program.run, arguments) == 0
+        assert "the namespace has belonged to another store since" in await refused(task)
+    async with working(copy):
+        assert await asyncio.to_thread(program.run, ["store", "claim"]) == 0
+        assert "the namespace has belonged to another store since" in await refused(
+            worker.serve(original, ["journeys"], Deadline(1))
+        )
+
+
+async def test_a_store_that_never_was_is_not_made_and_an_empty_one_is_refused(inbox: Inbox, tmp_path: Path) -> None:
+    typo = settings_of(tmp_path / "nowhere" / "store.db", inbox)
+    with pytest.raises(StoreMissing, match="make the store with `scenario store upgrade`"):
+        await worker.serve(typo, ["journeys"], Deadline(1))
+    assert not (tmp_path / "nowhere").exists()
+    original = settings_of(tmp_path / "store.db", inbox)
+    async with Store.open(original.store.get_secret_value()), Store.open(typo.store.get_secret_value()):
+        pass
+    async with working(original):
+        assert "has belonged to another store" in await refused(worker.serve(typo, ["journeys"], Deadline(1)))
