@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from scenario.check.dates import check_moments
@@ -14,6 +14,8 @@ from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.source.source import Path
 from scenario.steps.base import Awaited
+from scenario.steps.registry import KINDS, kind_of
+from scenario.time.duration import format_duration
 from scenario.time.timing import read_zone
 
 _BACK: Final = 100
@@ -162,11 +164,32 @@ def _rounds(steps: Sequence[Written], report: Report) -> None:
                 message = f"with those around it this comes to {rounds:,} rounds: {MOST_ROUNDS:,} is the most"
                 report.add((*step.path, str(step.kind)), "too-many", message)
             around.append((step, rounds))
+            _long_round(step, report)
         elif loop is not None and not any("event" in str(source.text) for source in loop.model.sources(loop.keys)):
             for awaited in step.model.awaits(step.keys):
                 if not awaited.is_new:
                     message = "in a later round the event of an earlier one meets this wait at once: add 'since: now'"
                     report.add((*step.path, *awaited.path), "at-once", message, severity="warning")
+
+
+def _long_round(step: Written, report: Report) -> None:
+    """A round that takes longer than it is until the next: that begins late, and so do all behind it."""
+    every = step.model.every(step.keys)
+    takes = max((_least(inner) for _, _, inner in step.model.lists(step.keys)), default=timedelta(0))
+    if every and takes > every:
+        message = f"a round waits for {format_duration(takes)}, longer than 'every', {format_duration(every)}"
+        report.add((*step.path, str(step.kind)), "round", message, severity="warning")
+
+
+def _least(steps: Any) -> timedelta:
+    """The least time that a list of steps takes."""
+    total = timedelta(0)
+    for step in cast("list[Any]", steps) if isinstance(steps, list) else ():
+        if (kind := kind_of(step)) is not None:
+            keys = cast("Mapping[str, Any]", step)
+            branches = [_least(inner) for _, _, inner in KINDS[kind].lists(keys)]
+            total += KINDS[kind].lasts(keys) + min(branches, default=timedelta(0))
+    return total
 
 
 def _key(scenario: Mapping[str, Any], report: Report) -> None:

@@ -20,6 +20,15 @@ from scenario.source.source import Path
 from scenario.steps.webhook import LOOK_UP, NO_BODY, body_fault
 from scenario.time.duration import parse_duration
 
+_CREDENTIALS: Final = frozenset(
+    {"authorization", "proxy-authorization", "x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token"}
+)
+"""Headers that carry what opens a door."""
+_TOKEN: Final = re.compile(
+    r"(?i:\b(?:bearer|basic)\s+\S{8})|\b(?:sk|pk|rk)_(?:live|test)_\w|\bgh[pousr]_\w{16}|\bxox[abpr]-"
+)
+"""How tokens begin that are known to be some."""
+_OPENING, _CLOSING = frozenset("“„‟«»”‘‚’"), frozenset("”“‟»«’‘")
 _BARE_SECRET: Final = re.compile(r"\{\{-?\s*secrets\.(\w+)\s*-?\}\}")
 
 
@@ -34,6 +43,7 @@ def check_delivery(step: Written, report: Report) -> None:
     _mailboxes(step, report)
     _secret_path(step, report)
     _headers(step, report)
+    _quotes(step, report)
     _body(step, report)
     _save(step, report)
 
@@ -102,15 +112,37 @@ def _headers(step: Written, report: Report) -> None:
     if not isinstance(headers, Mapping):
         return
     seen: dict[str, str] = {}
-    for name in cast("Mapping[str, Any]", headers):
+    for name, value in cast("Mapping[str, Any]", headers).items():
         place = (*step.path, "headers", name)
         try:
             liquid.check_header_name(name)
         except TemplateError as error:
             report.add(place, "header", error.reason, key=True)
+        if _is_credential(name, value):
+            message = (
+                f"the credential in '{clip(name)}' would be published with the scenario, for all to read: keep it as a "
+                "secret of the workers, and write {{ secrets.NAME }}"
+            )
+            report.add(place, "literal-secret", message, severity="warning")
         other = seen.setdefault(name.lower(), name)
         if other != name:
             report.add(place, "header", f"'{clip(name)}' and '{clip(other)}' are the same header: keep one", key=True)
+
+
+def _is_credential(name: str, value: object) -> bool:
+    """Whether a header's text is itself what opens a door."""
+    if not isinstance(value, str) or "{{" in value or "{%" in value:
+        return False
+    return bool(_TOKEN.search(value)) or (name.lower() in _CREDENTIALS and bool(value.strip()))
+
+
+def _quotes(step: Written, report: Report) -> None:
+    """A text around which quotes of a text processor stand would be sent with them: YAML's are straight."""
+    for key in ("subject", "text", "from"):
+        text = step.keys.get(key)
+        if isinstance(text, str) and len(text) > 1 and text[0] in _OPENING and text[-1] in _CLOSING:
+            message = f'these quotes are sent as well: write straight ones around the text, "{clip(text[1:-1], 20)}"'
+            report.add((*step.path, key), "quotes", message, severity="warning")
 
 
 def _body(step: Written, report: Report) -> None:

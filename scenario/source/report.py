@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import posixpath
+import re
+from functools import cached_property
+from typing import Final
 
 from scenario.source.findings import Finding, Mark, Severity, tidy
 from scenario.source.positions import Lines
 from scenario.source.source import Path, Source
 
+_ACCEPTED: Final = re.compile(r"(?:^|\s)#\s*check:\s*ignore\s+([\w-]+(?:\s*,\s*[\w-]+)*)\s*$")
+
 
 class Report:
-    """The findings about a source and the texts it refers to."""
+    """The findings about a source and the texts it refers to.
+
+    Warnings that a comment accepts, ``# check: ignore which-event``, are left out: at the end of their line or of their
+    key's, or on a line of its own directly above.
+    """
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -42,10 +51,30 @@ class Report:
         """
         self._told.add(path)
         file, mark = self._place(path, key, offset)
+        if severity == "warning" and code in self._accepted_at(path, file, mark):
+            return
         if code == "syntax":  # where an output cannot be read, advice to quote it is noise
             place = (file, mark.line, mark.column, "quotes")
             self._findings = [one for one in self._findings if (one.file, one.line, one.column, one.code) != place]
         self._findings.append(Finding(file, mark.line, mark.column, severity, code, message, meant))
+
+    @cached_property
+    def _accepted(self) -> dict[int, set[str]]:
+        """The codes that a comment accepts, by the line that it is about."""
+        accepted: dict[int, set[str]] = {}
+        for number, line in enumerate(self._source.text.splitlines(), 1):
+            if found := _ACCEPTED.search(line):
+                about = number + 1 if line.lstrip().startswith("#") else number
+                accepted.setdefault(about, set()).update(code.strip() for code in found[1].split(","))
+        return accepted
+
+    def _accepted_at(self, path: Path, file: str, mark: Mark) -> set[str]:
+        if not self._accepted:
+            return set()
+        lines = {self._source.key(path).line}
+        if file == self._source.file and mark.line == self._source.at(path).line:
+            lines.add(mark.line)  # else it is inside of a text, where a comment would be sent
+        return set[str]().union(*(self._accepted.get(line, ()) for line in lines))
 
     def knows(self, path: Path) -> bool:
         """Whether there is a finding about the value at `path` already."""

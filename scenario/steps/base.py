@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass as plain
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -337,12 +338,20 @@ class BaseStep(Model):
         return at if cls.loop is None and not any(cls.awaits(keys)) else None
 
     @classmethod
-    def rounds(cls, keys: Mapping[str, Any]) -> int:
-        """How often the steps inside it may be performed.
+    def lasts(cls, keys: Mapping[str, Any]) -> timedelta:
+        """The least time that the step itself takes."""
+        del keys
+        return timedelta(0)
 
-        Args:
-            keys: The step's keys and values as an author writes them.
-        """
+    @classmethod
+    def every(cls, keys: Mapping[str, Any]) -> timedelta | None:
+        """The time from the beginning of a round to that of the next; None where there are no rounds."""
+        del keys
+        return None
+
+    @classmethod
+    def rounds(cls, keys: Mapping[str, Any]) -> int:
+        """How often the steps inside it may be performed."""
         del keys
         return 1
 

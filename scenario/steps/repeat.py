@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from scenario.model.parts import Model
-from scenario.model.scalars import Condition, EventName, Interval
+from scenario.model.scalars import Condition, EventName, Interval, read_span
 from scenario.source.findings import clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Path, Row, Source
 from scenario.steps.host import ContinueAsNew, Failed, Host, Next, Outcome, Rounds, satisfies
@@ -221,6 +221,14 @@ class Repeat(BaseStep):
     def rounds(cls, keys: Mapping[str, Any]) -> int:
         times = _schedule(keys).get("times")
         return times if isinstance(times, int) else 1
+
+    @classmethod
+    @override
+    def every(cls, keys: Mapping[str, Any]) -> timedelta | None:
+        try:
+            return read_span(_schedule(keys).get("every"))
+        except ValueError:
+            return None
 
     @classmethod
     @override

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import Field
 from typing_extensions import override
@@ -11,10 +12,18 @@ from typing_extensions import override
 from scenario.model.parts import Text
 from scenario.model.scalars import Name, OnUnknown
 from scenario.policies.suppression import Source
+from scenario.steps.base import Flaw
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
+
+
+_LONGEST: Final = 1_600
+"""Characters that providers take, in ten parts or more."""
+_TAGS: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_FORK: Final = re.compile(r"\{%-?\s*(?:if|unless|case|for|comment|capture|abort)\b")
+"""Tags by which not all of the text is sent."""
 
 
 class Sms(DeliveryStep):
@@ -32,6 +41,17 @@ class Sms(DeliveryStep):
     sms: Name
     text: Text = Field(description="Plain text with Liquid.")
     on_unknown: OnUnknown = Field(default="hold", description=ON_UNKNOWN)
+
+    @classmethod
+    @override
+    def flaws(cls, keys: Mapping[str, Any]) -> Iterator[Flaw]:
+        text = keys.get("text")
+        least = len(_TAGS.sub("", text).strip()) if isinstance(text, str) and not _FORK.search(text) else 0
+        if least > _LONGEST:
+            message = (
+                f"this has {least:,} characters, and providers refuse an SMS of more than {_LONGEST:,}: shorten it"
+            )
+            yield Flaw(("text",), "length", message, severity="warning")
 
     @classmethod
     @override

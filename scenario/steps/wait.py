@@ -285,6 +285,14 @@ class Wait(BaseStep):
         clock = _clock(until.until)
         return None if clock is None else _minutes(clock, until.offset)
 
+    @classmethod
+    @override
+    def lasts(cls, keys: Mapping[str, Any]) -> timedelta:
+        try:
+            return read_span(keys.get("wait"))
+        except ValueError:  # until a moment, or a mistake
+            return timedelta(0)
+
     @override
     def compile(self, compiler: Compiler) -> Row:
         match self.wait:

@@ -20,6 +20,15 @@ WRITTEN_OTHERWISE: Final = {
     **dict.fromkeys(("None", "NONE", "Null", "NULL", "Nil", "NIL", "none", "undefined"), "nil"),
 }
 """What other languages call a constant, and what it is called here."""
+_CALLED_OTHERWISE: Final = {
+    **dict.fromkeys(("items", "line_items", "lineitems", "lines", "articles", "positions", "contents"), "products"),
+    **dict.fromkeys(("phone", "mobile", "telephone", "tel", "msisdn"), "cellphone"),
+    **dict.fromkeys(("total", "amount", "sum", "value"), "total_price"),
+    **dict.fromkeys(("title", "label"), "name"),
+    **dict.fromkeys(("locale", "lang"), "language"),
+    **dict.fromkeys(("tz", "zone"), "timezone"),
+}
+"""What other platforms call a field, and what it is called here."""
 _VIRTUAL: Final = frozenset({"size", "first", "last"})
 
 
@@ -174,7 +183,10 @@ def _below(shape: Tree, key: str, done: str, at: int, page: Page | None) -> Tree
                 return NUMBER if key == "size" and not shape.open else ANYTHING
             if page is not None:
                 meant = nearest(key, shape.fields)
-                page.add("unknown-field", f"'{done}' has no field '{key}'", at, suggestion=meant, missing=(done, key))
+                other = _CALLED_OTHERWISE.get(key) if meant is None else None
+                known = f", which is called '{other}' here" if other in shape.fields else ""
+                message = f"'{done}' has no field '{key}'{known}"
+                page.add("unknown-field", message, at, suggestion=meant, missing=(done, key))
             return None
         case Value():
             if key == "size" and shape.kind in ("text", "date"):
