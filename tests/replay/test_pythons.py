@@ -1,11 +1,13 @@
 """Journeys recorded on one version of Python are replayed on all others.
 
-A worker is upgraded to another Python, or a fleet is mixed: the journeys go on.
+A worker is upgraded to another Python, or a fleet is mixed: the journeys go on. The folder of histories stands for this
+version, on which `test_replay` replays it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 import subprocess
@@ -21,6 +23,7 @@ from tests.replay.bursts import NEEDED
 from tests.replay.record import FOLDER
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENTS = ROOT / ".pytest_cache" / "pythons"
 HERE = "{}.{}".format(*sys.version_info)
 CLASSIFIER = "Programming Language :: Python :: "
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -59,11 +62,18 @@ async def run(*command: str) -> None:
     assert process.returncode == 0, f"{' '.join(command)}:\n{told.decode()[-5000:]}"
 
 
-async def prepared(python: str, folder: Path) -> str:
-    """The Python of an environment with what the replays need, in the versions that the project pins."""
-    await run("uv", "venv", "--quiet", "--python", python, str(folder))
-    made = str(folder / "bin" / "python")
-    await run("uv", "pip", "install", "--quiet", "--python", made, "--constraints", "requirements.lock", *NEEDED)
+async def prepared(version: str, python: str) -> str:
+    """The Python of an environment with what the replays need, in the versions that the project pins.
+
+    It is kept for the next run: making it and compiling its modules takes longer than the replays.
+    """
+    digest = hashlib.sha256((ROOT / "requirements.lock").read_bytes() + repr((python, NEEDED)).encode()).hexdigest()
+    folder = ENVIRONMENTS / f"{version}-{digest[:16]}"
+    made, complete = str(folder / "bin" / "python"), folder / "complete"
+    if not complete.exists():
+        await run("uv", "venv", "--quiet", "--clear", "--python", python, str(folder))
+        await run("uv", "pip", "install", "--quiet", "--python", made, "--constraints", "requirements.lock", *NEEDED)
+        complete.touch()
     return made
 
 
@@ -83,13 +93,17 @@ async def test_a_journey_recorded_on_one_python_replays_on_all_others(tmp_path: 
     others = {version: python for version in SUPPORTED if version != HERE and (python := found(version))}
     if not others or not shutil.which("uv"):
         pytest.skip(f"needs uv and another Python of {', '.join(SUPPORTED)} than {HERE}")
-    made = await asyncio.gather(*(prepared(python, tmp_path / f"env-{version}") for version, python in others.items()))
+    made = await asyncio.gather(*(prepared(version, python) for version, python in others.items()))
     pythons = {HERE: sys.executable, **dict(zip(others, made, strict=True))}
-    folders = [tmp_path / version for version in pythons]
-    for folder in folders:
-        folder.mkdir()
-    await asyncio.gather(*map(recorded, pythons.values(), folders))
-    folders = [FOLDER, *folders]
-    await asyncio.gather(*(replayed(python, folders) for python in pythons.values()))
+    folders = {HERE: FOLDER, **{version: tmp_path / version for version in others}}
+    for version in others:
+        folders[version].mkdir()
+    await asyncio.gather(*(recorded(pythons[version], folders[version]) for version in others))
+    await asyncio.gather(
+        *(
+            replayed(python, [folder for other, folder in folders.items() if other != version])
+            for version, python in pythons.items()
+        )
+    )
     if missing := set(SUPPORTED) - pythons.keys():
         pytest.skip(f"replayed on {', '.join(pythons)}; there is no Python {', '.join(sorted(missing))} here")
