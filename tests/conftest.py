@@ -32,6 +32,9 @@ if sys.dont_write_bytecode:
     sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(_COMPILED)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# jsonschema compiles grammars with it, for a second in each process, to check formats that nothing here has.
+sys.modules["rfc3987_syntax"] = None  # pyright: ignore[reportArgumentType]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that runs tests on another day."""
