@@ -28,6 +28,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 
 from activities import redaction
 from activities.admission import AdmissionActivities
+from activities.certificates import certificates_of
 from activities.channels import channels_of
 from activities.decision import decide
 from activities.dependencies import CLOSING, INBOX, Services, services
@@ -56,12 +57,18 @@ from activities.webhook.platform import Platforms
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
+from runtime.certificates import measured as measured_certificates
+from runtime.certificates import of_temporal
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of, telling_keys
 from runtime.errors import SettingsError, SetupError, WorkerFailed
+<<<<<<< HEAD
 from runtime.identity.guard import guarding
 from runtime.identity.identity import StoreIdentity
+=======
+from runtime.key_names import measured_keys
+>>>>>>> be2b9aaa (Measure certificates, keys, histories and the namespace's retention)
 from runtime.process.clock import watching_clock
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
@@ -272,8 +279,7 @@ async def serve(
     def is_ready() -> bool:
         return ready.is_set() and not stop.is_set() and crew is not None and crew.sound
 
-    # Until it is watched, nothing is there.
-    checks: dict[str, Check] = {"worker": is_ready, **dict.fromkeys(("store", "temporal", "clock"), lambda: False)}
+    checks: dict[str, Check] = {"worker": is_ready}
 
     async with AsyncExitStack() as stack:
         # `asyncio.run` would wait for threads that wait for somebody, such as a name server. `leave` ends them.
@@ -313,6 +319,12 @@ async def serve(
         made = await workers(client, opened, queues, deployment)
         # Not before: while these are made nothing else gets on, and on a busy machine a look would seem too slow.
         checks["store"] = (await stack.enter_async_context(watching(opened.store))).is_well
+        stack.enter_context(measured_keys(settings))
+        stack.enter_context(
+            measured_certificates(
+                lambda: {**of_temporal(client), **certificates_of(settings, opened.destinations.book)}
+            )
+        )
         drain = DRAIN
         if WEBHOOK.queue in queues:
             drain = drain_of(opened.destinations.book)

@@ -43,6 +43,8 @@ from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
 from runtime.bounded_calls import bounded
 from runtime.callback import Callbacks
+from runtime.certificates import measured as measured_certificates
+from runtime.certificates import of_temporal
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_of, telling_keys
@@ -50,6 +52,7 @@ from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
 from runtime.identity.guard import guarding
 from runtime.identity.identity import StoreIdentity
+from runtime.key_names import measured_keys
 from runtime.process.clock import watching_clock
 from runtime.process.health import Check, measured, readiness
 from runtime.process.http_guard import ALIVE, READY
@@ -179,6 +182,8 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         stack.enter_context(measured(checks))
         runtime = await (telemetry or Telemetry(None)).runtime(stack)
         connected = await connect(role="gateway", patience=60.0, runtime=runtime)
+        stack.enter_context(measured_certificates(lambda: of_temporal(connected)))
+        stack.enter_context(measured_keys(settings))
         namespace = Namespace(connected)
         temporal = bounded(connected, noticed=lambda fault: namespace.suspect() if fault.lacks_attributes else None)
         checks["temporal"] = (await stack.enter_async_context(watching_namespace(namespace))).is_well

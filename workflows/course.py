@@ -23,6 +23,7 @@ from scenario.steps.base import Row
 from scenario.steps.delivery import Send
 from scenario.steps.host import ContinueAsNew, Leave, Next, Outcome
 from scenario.time.timing import zone_of
+from workflows.history import measure_history
 from workflows.limits import LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts
 from workflows.local_activities import answer_to
 from workflows.migrating import Migrating
@@ -169,6 +170,7 @@ class Course(Migrating, Sending):
             match course:
                 case Next():
                     following = await self.advance(course)
+                    measure_history()
                     if following is not None and self.must_continue:
                         await self._continue_as_new(data)
                 case Leave():

@@ -271,14 +271,31 @@ CLOCK_OFFSET: Final = Gauge(
     "how far this machine's clock is ahead of that of the `store` (PostgreSQL) or of `temporal`, at least; negative if "
     "it is behind",
 )
+CERTIFICATE_LEFT: Final = Gauge(
+    "scenario.certificate.left",
+    "s",
+    ("use", "destination"),
+    "how long a configured certificate is still valid: `client` and `ca` of a destination, `smtp_ca`, "
+    "`temporal_client` and `temporal_ca`. Of several authorities in a file, the last one counts",
+)
+KEY: Final = Gauge(
+    "scenario.key",
+    "",
+    ("setting", "key"),
+    "1 for each key that the process has in `SCENARIO_CALLBACK_KEY` and `SCENARIO_SUPPRESSION_KEY`, or the previous "
+    "ones; `key` is a name that tells nothing of it",
+)
+NAMESPACE_RETENTION: Final = Gauge(
+    "scenario.namespace.retention", "s", (), "how long Temporal's namespace keeps the histories of ended journeys"
+)
 
 OF_ALL: Final = (
     *(JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS, PROBLEMS, ERASURES, ERASURES_OLDEST_AGE),
-    POLL_AGE,
+    *(NAMESPACE_RETENTION, POLL_AGE),
 )
 """What one worker tells for all: see `runtime.telemetry.polling`."""
 OF_EACH: Final[tuple[Metric, ...]] = (
     *(ATTEMPTS, UNSENT, DURATION, SKIPPED, WAIT, HTTP_CLIENT, HTTP_SERVER, ADMISSION, START_TO_FIRST_SEND),
-    *(BREAKER_STATE, LOG_DROPPED, RETENTION_DELETED, READY, CLOCK_OFFSET),
+    *(BREAKER_STATE, LOG_DROPPED, RETENTION_DELETED, READY, CLOCK_OFFSET, CERTIFICATE_LEFT, KEY),
 )
 """What each process tells of itself."""

@@ -26,7 +26,7 @@ from uuid import uuid4
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowExecution
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
@@ -111,6 +111,7 @@ class Poller:
             "journeys": self._journeys,
             "problems": self._problems,
             "erasures": self._erasures,
+            "namespace": self._namespace,
         }
 
     @property
@@ -226,6 +227,13 @@ class Poller:
         number, oldest = await self._store.count_open_erasures()
         age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
         return {metrics.ERASURES: [((), number)], metrics.ERASURES_OLDEST_AGE: [((), age)]}
+
+    async def _namespace(self) -> Figures:
+        described = await self._client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=self._client.namespace), timeout=_PATIENCE
+        )
+        retention = described.config.workflow_execution_retention_ttl.ToTimedelta().total_seconds()
+        return {metrics.NAMESPACE_RETENTION: [((), retention)]}
 
     async def _journeys(self) -> Figures:
         async with asyncio.timeout(_STORE):

@@ -63,7 +63,12 @@ Signal = Literal["traces", "metrics"]
 _BUCKETS: Final = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0)
 """Seconds that a task waits for a worker. The SDK's own bounds tell nothing between 0.1 and 0.5: 0.2 is where it is too
 long. A webhook's wait for its destination's rate is in it, too."""
-_OVERRIDES: Final = {f"{what}_schedule_to_start_latency": _BUCKETS for what in ("workflow_task", "activity")}
+HISTORY: Final = "scenario_history_used"
+"""The histogram that journeys have of the share of a limit that their history has used, after each step."""
+_SHARES: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
+_OVERRIDES: Final = {HISTORY: _SHARES} | {
+    f"{what}_schedule_to_start_latency": _BUCKETS for what in ("workflow_task", "activity")
+}
 _TRIES: Final = 3
 _PERIOD: Final = 60.0  # seconds between two exports of the SDK: as OpenTelemetry's
 

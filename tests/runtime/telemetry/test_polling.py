@@ -11,7 +11,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceResponse,
+    DescribeTaskQueueRequest,
+    DescribeTaskQueueResponse,
+)
 from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
@@ -85,6 +89,12 @@ class Server:
             poller.last_access_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=age))
         return answer
 
+    async def describe_namespace(self, *_: Any, **__: Any) -> DescribeNamespaceResponse:
+        self._asked("describe_namespace")
+        answer = DescribeNamespaceResponse()
+        answer.config.workflow_execution_retention_ttl.FromTimedelta(timedelta(days=3))
+        return answer
+
     async def count_workflows(self, query: str, rpc_timeout: timedelta) -> Any:
         self._asked(query)
         found = next((number for part, number in self.counts.items() if query.endswith(part)), None)
@@ -154,6 +164,7 @@ async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callabl
         "scenario.pollers": {("journeys",): 2, ("webhooks",): 2},
         "scenario.problems": {(): 4},
         "scenario.erasures": {(): 1},
+        "scenario.namespace.retention": {(): 3 * 86_400},
         "scenario.held": {("wax", "exhausted"): 2, ("", ""): 1},
         "scenario.journeys": {
             ("welcome", "running"): 2, ("birthday", "running"): 1, ("welcome", "held"): 3, ("birthday", "paused"): 1,
