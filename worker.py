@@ -28,7 +28,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 
 from activities import redaction
 from activities.admission import AdmissionActivities
-from activities.certificates import certificates_of
+from activities.certificates import measured_certificates
 from activities.channels import channels_of
 from activities.decision import decide
 from activities.dependencies import CLOSING, INBOX, Services, services
@@ -57,18 +57,13 @@ from activities.webhook.platform import Platforms
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
-from runtime.certificates import measured as measured_certificates
-from runtime.certificates import of_temporal
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of, telling_keys
 from runtime.errors import SettingsError, SetupError, WorkerFailed
-<<<<<<< HEAD
 from runtime.identity.guard import guarding
 from runtime.identity.identity import StoreIdentity
-=======
 from runtime.key_names import measured_keys
->>>>>>> be2b9aaa (Measure certificates, keys, histories and the namespace's retention)
 from runtime.process.clock import watching_clock
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave
@@ -320,11 +315,7 @@ async def serve(
         # Not before: while these are made nothing else gets on, and on a busy machine a look would seem too slow.
         checks["store"] = (await stack.enter_async_context(watching(opened.store))).is_well
         stack.enter_context(measured_keys(settings))
-        stack.enter_context(
-            measured_certificates(
-                lambda: {**of_temporal(client), **certificates_of(settings, opened.destinations.book)}
-            )
-        )
+        stack.enter_context(measured_certificates(client, settings, opened.destinations))
         drain = DRAIN
         if WEBHOOK.queue in queues:
             drain = drain_of(opened.destinations.book)

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
+from temporalio.client import Client
+
 from activities.email.server import parse_server
 from activities.webhook.destinations.destinations import Destinations
-from runtime.certificates import Certificates
+from activities.webhook.destinations.watch import DestinationsFile
+from runtime.certificates import Certificates, measured, of_temporal
 from runtime.settings import Settings
+
+
+def measured_certificates(
+    client: Client, settings: Settings, destinations: DestinationsFile
+) -> AbstractContextManager[None]:
+    """Measure the seconds left of all certificates of a worker."""
+    return measured(lambda: {**of_temporal(client), **certificates_of(settings, destinations.book)})
 
 
 def certificates_of(settings: Settings, book: Destinations) -> Certificates:

@@ -197,7 +197,7 @@ def test_prometheus_scrapes_what_serves_metrics_and_has_its_rules() -> None:
     }
     serving = {
         (name, 9090)
-        for name in ("worker", "gateway")
+        for name in ("worker", "gateway", "callbacks")
         if "--metrics-port 9090" in " ".join(SERVICES[name]["command"]).replace("=", " ")
     }
     assert ("worker", 9090) in serving
