@@ -9,15 +9,12 @@ from gateway.preview.contact import Given, kept_out
 from gateway.preview.draft import Draft
 from gateway.preview.samples import Samples
 from gateway.preview.uses import Path, loops, named
-from gateway.preview.worst import NAMED
 from scenario.errors import EntryError
+from scenario.policies.purpose import MARKETING
 
 _DRAWS: Final = 50
-_ALWAYS: Final[frozenset[Path]] = frozenset(
-    {("contact", "id"), ("contact", "email"), ("contact", "cellphone"), ("contact", "timezone")}
-)
+_ALWAYS: Final[frozenset[Path]] = frozenset({("contact", "id"), ("contact", "timezone")})
 """What journeys look at, whatever templates name."""
-_ADDRESSES: Final = ("email", "cellphone")
 
 
 def first_entry(draft: Draft) -> dict[str, Any] | None:
@@ -26,20 +23,19 @@ def first_entry(draft: Draft) -> dict[str, Any] | None:
     Args:
         draft: The scenario.
     """
-    samples, wanted = Samples(draft, 0), _wanted(draft)
+    samples, wanted = Samples(draft, 0, plausible=True), _wanted(draft)
     for again in range(_DRAWS):
-        whole = samples.entry(1, again)
-        pruned = _pruned(whole, wanted)
-        for entry in (_reached(pruned), pruned, whole):
-            if _is_let_in(draft, entry):
-                return entry
+        entry = _agreeing(_pruned(samples.entry(1, again), wanted), draft)
+        if _is_let_in(draft, entry):
+            return entry
     return None
 
 
 def _wanted(draft: Draft) -> frozenset[Path]:
     inside = loops(draft)
     paths = {path for path in named(draft) if path not in inside}
-    return _ALWAYS | paths | {(*path, name) for path, names in inside.items() for name in names or {""}}
+    addresses = {step.recipient for step in draft.steps.values() if step.recipient is not None}
+    return _ALWAYS | addresses | paths | {(*path, name) for path, names in inside.items() for name in names or {""}}
 
 
 def _is_let_in(draft: Draft, entry: dict[str, Any]) -> bool:
@@ -49,19 +45,24 @@ def _is_let_in(draft: Draft, entry: dict[str, Any]) -> bool:
         return False
 
 
-def _reached(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry whose contact has the addresses that messages go to, whatever conditions compare them with."""
-    known = {name: value for name, value in entry["contact"].items() if value not in (None, "")}
-    return {**entry, "contact": {**entry["contact"], **{name: NAMED[name][0] for name in _ADDRESSES}, **known}}
+def _agreeing(entry: dict[str, Any], draft: Draft) -> dict[str, Any]:
+    """The entry with the consent that the scenario's marketing asks for."""
+    contact = entry["contact"]
+    for channel, asked in (draft.scenario.subscription or {}).items() if draft.scenario.purpose == MARKETING else ():
+        if asked.mailing_list is not None:
+            row = {"id": 51, "name": asked.mailing_list}
+            row |= {"id": int(asked.mailing_list), "name": "Newsletter"} if asked.mailing_list.isdigit() else {}
+            contact = {**contact, "lists": [*contact.get("lists", ()), row]}
+        if asked.tracking is not None:
+            row = {"channel": channel, "scope": asked.tracking, "enabled": True}
+            contact = {**contact, "tracking_consent": [*contact.get("tracking_consent", ()), row]}
+    return {**entry, "contact": contact}
 
 
 def _pruned(entry: dict[str, Any], wanted: frozenset[Path]) -> dict[str, Any]:
-    contact = {**entry["contact"]}
-    if rows := contact.pop("custom_fields", None):
-        contact["custom"] = {row["name"]: row["value"] for row in rows}
     parts = {name: _part(data, (name,), wanted) for name, data in entry["trigger"].items() if name != "type"}
     trigger = {"type": entry["trigger"]["type"], **parts}
-    return {**entry, "contact": _part(contact, ("contact",), wanted), "trigger": trigger}
+    return {**entry, "contact": _part(entry["contact"], ("contact",), wanted), "trigger": trigger}
 
 
 def _part(value: Any, path: Path, wanted: frozenset[Path]) -> Any:

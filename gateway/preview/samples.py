@@ -10,9 +10,11 @@ from typing import Any, Final, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
+from typing_extensions import override
 
 from gateway.preview import worst
 from gateway.preview.draft import Draft
+from gateway.preview.plausible import plausible
 from gateway.preview.uses import SIZE, Path, literals, named
 from gateway.preview.walk import GivenEvent
 from scenario.entry.objects import DATA, Contact
@@ -32,10 +34,11 @@ class Samples:
         draft: The scenario: its trigger says which data there are, its templates which custom and unknown fields, its
             conditions which values make a difference.
         seed: Another one gives other entries.
+        plausible: Whether values are to be as they usually come, and conditions' own where those let nobody in.
     """
 
-    def __init__(self, draft: Draft, seed: int) -> None:
-        self._draft, self._seed = draft, seed
+    def __init__(self, draft: Draft, seed: int, *, plausible: bool = False) -> None:
+        self._draft, self._seed, self._plausible = draft, seed, plausible
         self._named = named(draft)
         self._literals = literals(draft)
 
@@ -49,6 +52,8 @@ class Samples:
         """
         chance = random.Random(f"{self._seed}/{number}/{again}")  # noqa: S311
         maker = _Maker(chance, number if again == 0 else 0, self._named, self._literals)
+        if self._plausible:
+            maker = _Plausible(chance, self._named, self._literals, bold=again > 0)
         contact = {**maker.shape(Contact, ("contact",)), "id": number}
         trigger: dict[str, Any] = {"type": self._draft.scenario.trigger}
         if self._draft.scenario.trigger in DATA:
@@ -192,6 +197,46 @@ class _Maker:
         """The names that templates use of what is at a path."""
         depth = len(path)
         return {named[depth] for named in self._named if len(named) > depth and named[:depth] == path}
+
+
+class _Plausible(_Maker):
+    """Makes an entry of usual values.
+
+    Args:
+        bold: Whether to try values that conditions compare with.
+    """
+
+    def __init__(
+        self, chance: random.Random, named: frozenset[Path], literals: Mapping[Path, list[Any]], *, bold: bool
+    ) -> None:
+        super().__init__(chance, 1, named, literals)
+        self._bold = bold
+
+    @override
+    def _field(self, info: FieldInfo, reader: Callable[..., Any] | None, path: Path) -> Any:
+        return self._part(info.annotation, path) if reader is None else self._usual(path, reader)
+
+    @override
+    def _custom(self, path: Path) -> dict[str, Any]:
+        return {"custom": {name: self.value((*path, name), (), ()) for name in sorted(self.below(path))}}
+
+    @override
+    def value(self, path: Path, pool: tuple[Any, ...], usual: tuple[Any, ...]) -> Any:
+        below = sorted(self.below(path))
+        return self._nested(path, below) if below else self._usual(path)
+
+    def _usual(self, path: Path, reader: Callable[..., Any] | None = None) -> Any:
+        literals = self._literals.get(path, ())
+        is_date = worst.DATES[0] in literals
+        asked = [value for value in literals if value not in worst.DATES]
+        if self._bold and asked and self._chance.random() < 0.6:
+            return self._chance.choice(asked)
+        return plausible(path, reader, is_date=is_date and path[-1] not in worst.NAMED)
+
+    @override
+    def _sizes(self, path: Path) -> list[int]:
+        sizes = super()._sizes(path)
+        return sizes if self._bold or not sizes else [2]
 
 
 @cache

@@ -20,6 +20,8 @@ Path = tuple[str, ...]
 SIZE: Final = "size"
 """Last part of a path that stands for how many items a list has, or characters a text."""
 _LOOP: Final = re.compile(r"(?<![\w.-])([A-Za-z_]\w{0,60})\s+in\s+([A-Za-z_][\w.-]{0,200}\w)", re.ASCII)
+_OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_][\w.]*)")
+"""The path that an output begins with."""
 _SHORT: Final = ("first", "last", "size")
 """What Liquid knows of every list: no names of fields."""
 
@@ -49,7 +51,8 @@ def literals(draft: Draft) -> dict[Path, list[Any]]:
         found.setdefault(_where(path, draft), []).extend(values)
     for source, kind in _sources(draft):
         if kind == "value" and "{{" in source:  # the date of a wait: what a switch goes by has no braces
-            for path in liquid.fields(source, kind=kind):
+            written = {tuple(name.split(".")) for name in _OUTPUT.findall(source)}
+            for path in liquid.fields(source, kind=kind) & written:
                 found.setdefault(_where(path, draft), []).extend(DATES)
     for path in [path for path, values in found.items() if _counts(path, values)]:
         value = path[:-1]

@@ -24,6 +24,8 @@ from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
 
 _NOTHING: Final = (Nil, Blank, Empty)
 _LITERALS: Final = (StringLiteral, IntegerLiteral, FloatLiteral)
+_FLAGS: Final = {**dict.fromkeys(("true", "1", "yes"), "true"), **dict.fromkeys(("false", "0", "no"), "false")}
+"""Texts that a field of data_type boolean comes as, and what becomes of each; see `scenario.entry.values`."""
 _CONSTANTS: Final = (*_LITERALS, TrueLiteral, FalseLiteral, *_NOTHING)
 
 
@@ -67,8 +69,10 @@ class Comparisons:
             self._contains(comparison, first, second)
         elif isinstance(comparison, EqExpression | NeExpression):
             self._equal(comparison, first, second)
+            self._typed(comparison, first, second)
         else:
             self._ordered(comparison, first, second)
+            self._typed(comparison, first, second)
 
     def asked(self, part: Expression, shape: Tree) -> None:
         """Note what is true for everybody, where it is asked whether it is true.
@@ -104,6 +108,21 @@ class Comparisons:
             message = f"{called(first)} and {called(second)} cannot be compared{_instead(comparison, first, second)}"
             self._page.add("comparison", message, comparison.token.start_index)
 
+    def _typed(self, comparison: Expression, first: Tree, second: Tree) -> None:
+        """Note a text that a custom field is never equal to where the platform types it."""
+        is_equality = isinstance(comparison, EqExpression | NeExpression)
+        left, right = comparison.children()
+        for side, shape, other in ((left, first, right), (right, second, left)):
+            if not (_is_custom(side) and isinstance(shape, Anything) and isinstance(other, StringLiteral)):
+                continue
+            if is_equality and (flag := _FLAGS.get(other.value.lower())) is not None:
+                typed = f"where its data_type is boolean, '{side}' is never the text {other}: write {side} == {flag}"
+            elif not is_equality and numeral(other.value) is not None:
+                typed = f"where its data_type is a number's, '{side}' is compared with no text: write {other.value}"
+            else:
+                continue
+            self._page.add("custom-type", typed, comparison.token.start_index, severity="warning")
+
     def _contains(self, comparison: Expression, first: Tree, second: Tree) -> None:
         left, right = comparison.children()
         at = comparison.token.start_index
@@ -118,6 +137,11 @@ class Comparisons:
             if isinstance(first.item, Object):
                 message = f"{message}: write {left} | map: '{_field(first.item)}' contains {right}"
             self._always("comparison", message, at)
+
+
+def _is_custom(side: Expression) -> bool:
+    """Whether it is a custom field, which has the type that its `data_type` says."""
+    return isinstance(side, Path) and len(side.path) > 1 and side.path[-2] == "custom"
 
 
 def _kind(shape: Tree) -> str:

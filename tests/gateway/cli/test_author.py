@@ -254,7 +254,7 @@ def test_a_sample_has_what_is_named_and_no_more(run: Run, tmp_path: Path) -> Non
     )
     sample = run("sample", path).json
     assert sample["contact"]["custom"] == {"vip": "yes"}
-    assert sorted(sample["contact"]) == ["cellphone", "custom", "email", "id", "timezone"]
+    assert sorted(sample["contact"]) == ["cellphone", "custom", "id", "timezone"]
     assert sorted(sample["trigger"]["order"]) == ["products", "total_price"]
     assert [sorted(product) for product in sample["trigger"]["order"]["products"]] == [["name"], ["name"]]
     path.write_text(
@@ -264,6 +264,27 @@ def test_a_sample_has_what_is_named_and_no_more(run: Run, tmp_path: Path) -> Non
     ran = run("sample", path)
     assert (ran.status, ran.out) == (1, "")
     assert ran.err.endswith(f"no made-up contact is admitted by 'entry.if' of {path}: write an entry by hand\n")
+
+
+def test_a_sample_has_plausible_values_and_the_consent_that_is_asked_for(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "scenario: a\ntrigger: event\nsubscription: {email: Newsletter, sms: 52}\nsteps:\n"
+        "- wait: {until: \"{% if contact.language == 'fr' %}{{ contact.custom.visit }}{% endif %}\"}\n"
+        "- email: e\n  subject: '{{ trigger.properties.amount }} {{ trigger.properties.currency }}'\n"
+        "  text: '{{ contact.double_optin }} {{ trigger.properties.brand }} {{ journey.unsubscribe_url }}'\n"
+    )
+    sample = run("sample", path).json
+    assert sample["contact"] == {
+        "id": 1,
+        "email": "zoe.obrien@example.com",
+        "language": "fr",
+        "timezone": "Europe/Paris",
+        "double_optin": True,
+        "custom": {"visit": "2030-06-01 10:00:00"},
+        "lists": [{"id": 51, "name": "Newsletter"}, {"id": 52, "name": "Newsletter"}],
+    }
+    assert sample["trigger"]["event"]["properties"] == {"amount": 39.9, "brand": "Brand", "currency": "EUR"}
 
 
 def test_a_finding_is_in_colour_at_a_terminal_and_one_line_as_ever(

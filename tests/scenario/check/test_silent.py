@@ -31,6 +31,12 @@ WARNED: tuple[tuple[str, str | None], ...] = (
     ("- {email: a, subject: «Hello», text: t}", "quotes"),
     ("- {email: a, subject: Say “Hello” to Ann, text: t}", None),
     ("- {sms: a, text: '{{ order.items[0].title }}'}", "unknown-field"),
+    ("- {if: contact.custom.vip == '1', then: [{wait: 1d}]}", "custom-type"),
+    ("- {if: \"'yes' != order.custom.gift\", then: [{wait: 1d}]}", "custom-type"),
+    ("- {if: contact.custom.orders_count > '5', then: [{wait: 1d}]}", "custom-type"),
+    ("- {if: contact.custom.vip == true and contact.custom.n > 5, then: [{wait: 1d}]}", None),
+    ("- {if: contact.custom.zip == '75001' and contact.custom.since > '2026-01-01', then: [{wait: 1d}]}", None),
+    ("- {sms: a, text: '{% if contact.custom.vip == \"TRUE\" %}a{% endif %}b'}", "custom-type"),
 )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def product(number: int) -> dict[str, Any]:
         "currency": "EUR",
         "url": None,
         "image_url": "https://cdn.example.com/10.jpg",
-        "custom": {"gift_wrap": "1"} if number else {},
+        "custom": {"gift_wrap": "paper"} if number else {},
     }
 
 
