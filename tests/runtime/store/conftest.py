@@ -111,7 +111,8 @@ class Server:
                 "WHERE schemaname = %s AND tablename <> 'scenario_store_version'",
                 (name,),
             ).fetchall()
-            connection.execute(f"TRUNCATE {', '.join(table for (table,) in tables)} RESTART IDENTITY".encode())
+            # Of the few rows of a test it takes a tenth of TRUNCATE's time, which makes a new file for each table.
+            connection.execute("; ".join(f"DELETE FROM {table}" for (table,) in tables).encode())
         self._made.append(name)
 
     def _url(self, name: str) -> str:
