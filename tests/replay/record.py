@@ -52,6 +52,7 @@ BAD: Final = {
     "/hooks.example.com/mended": [422],
     "/hooks.example.com/changed": [422],
     "/hooks.example.com/lines": [422],
+    "/hooks.example.com/deferred": [503],
     "/quiet.example.com/down": [503] * 99,
     "/wax/busy": [503],
     "/wax/no": [422],
@@ -412,6 +413,27 @@ async def kept_back(recorder: Recorder) -> None:
         await recorder.save("kept-back", await recorder.start("kept-back", [SMS, MAIL]))
 
 
+async def deferred(recorder: Recorder) -> None:
+    """A retry that may not leave yet: the journey waits for its moment, and makes it."""
+    answers: list[Permission] = [NotYet(timedelta(seconds=6), "quiet hours", "", "quiet", planned=True), None]
+
+    async def may_leave(attempt: OpenAttempt, address: str = "") -> None:
+        del address
+        attempt.permitted(answers.pop() if answers else None)
+
+    with patch.object(OpenAttempt, "may_leave", may_leave):
+        hook = BUSY.replace("busy", "deferred")
+        await recorder.save("deferred", await recorder.start("deferred", [hook, MAIL]))
+
+
+async def past(recorder: Recorder) -> None:
+    """Dates that are past: the contact skips what follows, goes on at once, and leaves."""
+    until = 'until: "{{ contact.creation_date }}"'
+    steps = ["{wait: {UNTIL, past: skip}}", SMS, "{wait: {UNTIL}}", MAIL, "{wait: {UNTIL, past: exit}}", LAST]
+    steps = [step.replace("UNTIL", until) for step in steps]
+    await recorder.save("past", await recorder.start("past", steps, creation_date="2018-01-24 15:00:00"))
+
+
 async def policies(recorder: Recorder) -> None:
     """Kept back and sent at once by an operator; held by a cap, and so again; given up between two attempts."""
     answers: list[Permission] = [Held("capped by week: 4 in 7d, next Thu 10:02"), None]
@@ -655,6 +677,8 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     "dated": dated,
     "crowded": crowded,
     "kept-back": kept_back,
+    "deferred": deferred,
+    "past": past,
     "policies": policies,
     "lines": lines,
     "noted": noted,

@@ -85,6 +85,14 @@ def test_waits_end_at_the_contacts_local_time(
     assert [step.get("reason", "").startswith("is past: ") for step in steps] == [end is None for end in ends]
 
 
+def test_a_wait_that_an_event_met_ends_with_it(follow: Follow, tmp_path: Path) -> None:
+    text = "steps:\n  - wait: 1d\n  - wait_for: paid\n    for: 5d\n  - wait_for: other\n    for: 5d\n"
+    given = Given(at=AT, events=[GivenEvent("paid")], platform_zone="Europe/Paris")
+    steps = told(follow(text, given=given), tmp_path)
+    assert (steps["wait_for-2"]["outcome"], "waits_until" in steps["wait_for-2"]) == ("event", False)
+    assert (steps["wait_for-3"]["outcome"], steps["wait_for-3"]["waits_until"][:10]) == ("timeout", "2026-03-09")
+
+
 @pytest.mark.parametrize("zone", ["", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
 def test_what_waits_behind_the_end_of_time_waits_no_longer(follow: Follow, tmp_path: Path, zone: str) -> None:
     text = """steps:
