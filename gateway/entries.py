@@ -110,9 +110,7 @@ class EntryClient:
             parsed = parse_entry(argument)
             opened = await open_for(parsed, self._content, self._store)
             identifier, summary = identity(parsed, opened.scenario, opened.version, self._zone, datetime.now(UTC))
-        except EntryError as error:
-            raise MistakenEntry(str(error), at=error.at) from None
-        except Mistaken as error:
+        except (EntryError, Mistaken) as error:
             raise MistakenEntry(str(error), at=error.at, meant=error.meant) from None
         except Refused as error:
             raise NotEntered(str(error)) from None

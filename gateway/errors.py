@@ -34,23 +34,19 @@ class BadInput(Refusal):
 
     Attributes:
         line: The line of the file that the text names; None where it names none.
+        at: Keys and indexes that lead to the mistake in JSON data; None if the text says where it is.
     """
 
-    def __init__(self, text: str, *, line: int | None = None) -> None:
-        self.line = line
+    def __init__(self, text: str, *, line: int | None = None, at: Sequence[str | int] | None = None) -> None:
+        self.line, self.at = line, at
         super().__init__(text)
 
 
 class BadOperation(BadInput):
-    """What an operation on many journeys is to do, or to whom, makes no sense.
-
-    Attributes:
-        at: Which part of what was asked for, such as ``("which", "step")``.
-    """
+    """What an operation on many journeys is to do, or to whom, makes no sense."""
 
     def __init__(self, text: str, *at: str) -> None:
-        self.at = at
-        super().__init__(text)
+        super().__init__(text, at=at)
 
 
 class Busy(Refusal):

@@ -36,11 +36,14 @@ def event(
     Raises:
         BadInput: A journey would not take it; the sentence says why, and quotes nothing of it.
     """
-    told = Told.make(name, properties or {})
+    try:
+        told = Told.make(name, properties or {})
+    except BadInput as error:
+        raise BadInput(str(error), at=["properties"]) from None
     message: dict[str, Any] = {"name": told.name, "properties": told.properties}
     if identifier is not None:
         if not 0 < len(identifier) <= LONGEST_ID or not identifier.isprintable():
-            raise BadInput(f"an event's id must be 1 to {LONGEST_ID} printable characters")
+            raise BadInput(f"an event's id must be 1 to {LONGEST_ID} printable characters", at=["id"])
         message["id"] = identifier
     if at is not None:
         message["at"] = at.astimezone(UTC).isoformat()
@@ -61,15 +64,16 @@ def change(patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     try:
         json.dumps(changes, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError):
-        raise BadInput(unsent(changes, "the change of the contact")) from None
+        raise BadInput(unsent(changes, "the change of the contact"), at=()) from None
     if is_too_deep(changes):
-        raise BadInput("the change of the contact is nested too deeply")
+        raise BadInput("the change of the contact is nested too deeply", at=())
     if is_too_large(changes, LARGEST):
-        raise BadInput(f"the change of the contact is larger than {LARGEST // 1024} KB: leave out what no step names")
+        text = f"the change of the contact is larger than {LARGEST // 1024} KB: leave out what no step names"
+        raise BadInput(text, at=())
     if has_too_many_parts(changes):
-        raise BadInput(f"the change of the contact is made of more than {MOST_PARTS:,} objects and lists")
+        raise BadInput(f"the change of the contact is made of more than {MOST_PARTS:,} objects and lists", at=())
     try:
         patch_contact({}, changes, zone)
     except EntryError as error:
-        raise BadInput(f"the change of the contact is malformed: {error}") from None
+        raise BadInput(f"the change of the contact is malformed: {error}", at=error.at[1:]) from None
     return changes

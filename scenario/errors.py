@@ -35,10 +35,11 @@ class EntryError(ScenarioError):
 
     Attributes:
         at: Keys and indexes that lead to what is wrong; empty where it is the whole, or the place is not known.
+        meant: The name that was probably meant there.
     """
 
-    def __init__(self, text: str, *, at: Sequence[str | int] = ()) -> None:
-        self.at = tuple(at)
+    def __init__(self, text: str, *, at: Sequence[str | int] = (), meant: str | None = None) -> None:
+        self.at, self.meant = tuple(at), meant
         super().__init__(text)
 
 

@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime,
 from gateway.api.app_state import Authors, Client
 from gateway.api.authorization import Publishing
 from gateway.api.findings import FindingBody
-from gateway.api.problem import Problem, problems
+from gateway.api.maps import Map
+from gateway.api.problem import VERSIONED, Problem, problems
 from gateway.api.source import SourceBody, described, source_of
 from gateway.client import ScenarioClient
 
@@ -34,7 +35,7 @@ class EventBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=200, examples=["order.delivered"])
-    properties: dict[str, Any] = Field(default_factory=dict[str, Any])
+    properties: Map[dict[str, Any]] = Field(default_factory=dict[str, Any])
 
 
 class PreviewBody(BaseModel):
@@ -43,11 +44,11 @@ class PreviewBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str | None = Field(None, description="A scenario file, YAML; or give `scenario`")
-    files: dict[str, str] = Field(default_factory=dict[str, str], description="The texts that `source` refers to")
+    files: Map[dict[str, str]] = Field(default_factory=dict[str, str], description="The texts that `source` refers to")
     scenario: str | None = Field(
         None,
         max_length=120,
-        pattern=r"^[^@\s]+(@[1-9]\d{0,8})?$",
+        pattern=VERSIONED,
         description="One that is published",
         examples=["welcome@3"],
     )
@@ -56,7 +57,7 @@ class PreviewBody(BaseModel):
         None, description="When the contact comes in; without an offset, on its own clock. Without it: now"
     )
     events: list[EventBody] = Field(default_factory=list[EventBody], max_length=100)
-    responses: dict[str, Any] = Field(
+    responses: Map[dict[str, Any]] = Field(
         default_factory=dict[str, Any], description="What webhooks with a `save:` get for an answer, by its name"
     )
     step: str | None = Field(None, description="Only this step")

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import Query
 from pydantic import TypeAdapter
 
-from gateway.api.problem import Mistake, Problem
+from gateway.api.problem import CURSOR, Mistake, Problem
 
 MOST: Final = 2048
 """Characters of a cursor."""
@@ -25,7 +25,7 @@ Cursor = Annotated[
     str | None,
     Query(
         max_length=MOST,
-        pattern="^[A-Za-z0-9_-]+$",
+        pattern=CURSOR,
         description="The `next` of the page before; without it, the first page",
     ),
 ]

@@ -22,8 +22,9 @@ from gateway.api.authentication import Caller
 from gateway.api.authorization import Telling
 from gateway.api.batch import LINES, Batch, BatchAnswer, Item, ItemResult
 from gateway.api.idempotency import RequestId, unsettle
+from gateway.api.maps import Map
 from gateway.api.moment import Moment
-from gateway.api.problem import Mistake, Problem, pointer_to, problems, sentence_of
+from gateway.api.problem import Problem, mistakes_in, problems
 from gateway.client import ScenarioClient
 from scenario.entry.values import as_id
 from scenario.model.scalars import EventName
@@ -60,7 +61,7 @@ class Event(BaseModel):
     contact: Annotated[Id | StrictInt | None, AfterValidator(as_id), Field(examples=["3028687"])] = None
     journey: Annotated[str | None, StringConstraints(min_length=1, max_length=1000)] = None
     name: EventName
-    properties: dict[str, Any] = Field(default_factory=dict[str, Any], examples=[{"order_id": "CGX0094"}])
+    properties: Map[dict[str, Any]] = Field(default_factory=dict[str, Any], examples=[{"order_id": "CGX0094"}])
     id: Annotated[str | None, StringConstraints(min_length=1, max_length=200)] = None
     at: Moment | None = None
 
@@ -217,11 +218,8 @@ def _read(value: dict[str, Any]) -> Event:
     try:
         return Event.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        mistakes = [
-            Mistake(pointer=pointer_to(item["loc"]), code=item["type"], detail=sentence_of(item)) for item in found
-        ]
-        raise Problem("invalid", "the event has mistakes", mistakes) from None
+        found = error.errors(include_url=False, include_input=False)
+        raise Problem("invalid", "the event has mistakes", mistakes_in(found, value, Event)) from None
 
 
 def _about(event: dict[str, Any]) -> object:

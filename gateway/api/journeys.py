@@ -15,6 +15,7 @@ from gateway.api.app_state import Client
 from gateway.api.authorization import Operating, Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
 from gateway.api.idempotency import RequestId
+from gateway.api.maps import Map
 from gateway.api.moment import Moment
 from gateway.api.problem import Mistake, Problem, problems
 from gateway.client import ScenarioClient
@@ -163,8 +164,10 @@ class MoreBody(BaseModel):
 
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["newest"] | None = None
     now: bool | None = None
-    retry: dict[str, StrictInt | StrictFloat | StrictStr] | None = Field(None, examples=[{"maximum_interval": "1h"}])
-    map: dict[str, str] | None = Field(None, examples=[{"wait-2": "wait-3"}])
+    retry: Map[dict[str, StrictInt | StrictFloat | StrictStr]] | None = Field(
+        None, examples=[{"maximum_interval": "1h"}]
+    )
+    map: Map[dict[str, str]] | None = Field(None, examples=[{"wait-2": "wait-3"}])
     waits: Literal["keep", "restart"] | None = None
 
     def more(self) -> dict[str, Any]:
@@ -369,4 +372,4 @@ async def operate_journey(
 
 def _mistake(where: str, sentence: str) -> Problem:
     pointer = where if where.startswith("/") else f"query:{where}"
-    return Problem("invalid", sentence, [Mistake(pointer=pointer, code=where.strip("/"), detail=sentence)])
+    return Problem("invalid", sentence, [Mistake(pointer=pointer, code="combination", detail=sentence)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -39,9 +39,13 @@ from gateway.errors import (
 from runtime.errors import SetupError
 from runtime.store import StoreError
 from runtime.temporal_faults import fault_of
+from scenario.model.scalars import EVENT, NAME
+from scenario.validation import flaws
 
 logger = logging.getLogger(__name__)
 
+VERSIONED: Final = r"^[^@\s]+(@[1-9]\d{0,8})?$"
+CURSOR: Final = "^[A-Za-z0-9_-]+$"
 MEDIA: Final = "application/problem+json"
 SEND_AGAIN: Final = (
     "send the same request again after Retry-After, with the same Idempotency-Key if it changes anything"
@@ -164,14 +168,14 @@ def problem_of(error: Exception) -> Problem:
         case Problem():
             return error
         case RequestValidationError():
-            return _invalid(error)
+            return invalid(error.errors(), error.body)
         case MistakenEntry():
             pointer = pointer_to(error.at)
             mistake = Mistake(pointer=pointer, code="entry", detail=str(error), did_you_mean=error.meant)
             return Problem("invalid", str(error), [mistake])
-        case BadOperation():
-            mistake = Mistake(pointer=pointer_to(error.at), code="operation", detail=str(error))
-            return Problem("invalid", str(error), [mistake])
+        case BadInput(at=at) if at is not None:
+            code = "operation" if isinstance(error, BadOperation) else "value"
+            return Problem("invalid", str(error), [Mistake(pointer=pointer_to(at), code=code, detail=str(error))])
         case UnderWay():
             return Problem("conflict", str(error), journey=error.journey)
         case UnknownJourney() | UnknownContact() | UnknownOperation() | UnknownErasure():
@@ -194,6 +198,13 @@ def problem_of(error: Exception) -> Problem:
             return Problem("failed", "something went wrong here, and is in the log of this server")
 
 
+FORMS: Final[dict[str, str]] = {
+    EVENT: "must be the name of an event, such as order.delivered",
+    NAME: "must be the name of a scenario, such as post-purchase",
+    VERSIONED: "must be the name of a scenario, or name and version, such as welcome@3",
+    CURSOR: "must be a cursor: give back the `next` of the previous page, unchanged",
+}
+"""What is said of a text that does not match a pattern."""
 _OF_HTTP: Final = {
     401: ("unauthorized", "give a key: Authorization: Bearer sr_…"),
     403: ("forbidden", "this key is not for that"),
@@ -209,33 +220,46 @@ def _of_http(error: HTTPException) -> Problem:
     return Problem(code, detail, headers=error.headers)
 
 
-def _invalid(error: RequestValidationError) -> Problem:
-    found = error.errors()
-    if isinstance(error.body, bytes) and error.body:  # FastAPI has not read it: it is not said to be JSON
+def invalid(errors: Sequence[Any], body: object, model: object = None) -> Problem:
+    """Return the problem of a request that pydantic refuses.
+
+    Args:
+        errors: Its errors; the first word of their places is `body`, `query`, `path` or `header`.
+        body: The request's body as JSON, or as bytes if it is not said to be JSON.
+        model: The body's model, which knows names that may have been meant.
+    """
+    if isinstance(body, bytes) and body:
         return Problem("unsupported-media", _OF_HTTP[415][1])
-    if any(item["type"] == "json_invalid" for item in found):
+    if any(item["type"] == "json_invalid" for item in errors):
         return Problem("malformed", "the body is not JSON")
-    mistakes = [Mistake(pointer=_pointer(item["loc"]), code=item["type"], detail=sentence_of(item)) for item in found]
+    in_body = [{**item, "loc": item["loc"][1:]} for item in errors if item["loc"][0] == "body"]
+    mistakes = mistakes_in(in_body, body, model)
+    for item in errors:
+        part, *rest = item["loc"]
+        if part != "body":
+            (flaw,) = flaws([{**item, "loc": rest[:1]}], {rest[0]: None}, forms=FORMS)
+            mistakes.append(Mistake(pointer=f"{part}:{rest[0]}", code=flaw.code, detail=flaw.sentence))
     where = ", ".join(sorted({item.pointer or "the body" for item in mistakes}))
     return Problem("invalid", f"the request has mistakes at {where}", mistakes)
 
 
-def _pointer(place: Sequence[str | int]) -> str:
-    part, *rest = place
-    if part == "body":
-        return pointer_to(rest)
-    return f"{part}:{'.'.join(map(str, rest))}"
+def mistakes_in(errors: Sequence[Any], data: object, model: object = None, whole: str = "the body") -> list[Mistake]:
+    """Return the mistakes of JSON that pydantic refuses; see `scenario.validation.flaws`."""
+    return [
+        Mistake(pointer=pointer_to(flaw.at), code=flaw.code, detail=flaw.sentence, did_you_mean=flaw.meant)
+        for flaw in flaws(errors, data, model, whole=whole, forms=FORMS)
+    ]
+
+
+def _model_of(endpoint: Any) -> object:
+    """Return the model of the body that a route's function takes, or None."""
+    hints = get_type_hints(endpoint).values() if endpoint is not None else ()
+    return next((hint for hint in hints if isinstance(hint, type) and issubclass(hint, BaseModel)), None)
 
 
 def pointer_to(place: Sequence[str | int]) -> str:
     """The JSON pointer (RFC 6901) of keys and indexes."""
     return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in place)
-
-
-def sentence_of(item: Mapping[str, Any]) -> str:
-    """What one of pydantic's errors says; it quotes no input."""
-    # Pydantic quotes no input in its messages; what our own validators say follows this prefix.
-    return str(item["msg"]).removeprefix("Value error, ")
 
 
 def answer(problem: Problem) -> JSONResponse:
@@ -246,7 +270,9 @@ def answer(problem: Problem) -> JSONResponse:
 def install(application: FastAPI) -> None:
     """Lets an application answer all that is known to go wrong with problems; what nobody expected is `Failsafe`'s."""
 
-    async def handle(_request: Request, error: Exception) -> JSONResponse:
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, RequestValidationError):
+            return answer(invalid(error.errors(), error.body, _model_of(request.scope.get("endpoint"))))
         return answer(problem_of(error))
 
     for kind in (Problem, RequestValidationError, HTTPException, Refusal, StoreError, SetupError, RPCError):

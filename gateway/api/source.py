@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.api.problem import Problem
+from gateway.api.body import decoded, parse
+from gateway.api.maps import Map
+from gateway.api.problem import Problem, invalid
 
 YAML: Final = "application/yaml"
 _YAML: Final = frozenset({YAML, "application/x-yaml", "text/yaml", "text/x-yaml"})
@@ -21,7 +22,7 @@ class SourceBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str = Field(description="The scenario file: YAML")
-    files: dict[str, str] = Field(
+    files: Map[dict[str, str]] = Field(
         default_factory=dict[str, str],
         description="The texts that it refers to with `{file: …}`, by their paths from where the file would be",
         examples=[{"mails/thank-you.html": "<p>Thank you!</p>"}],
@@ -57,8 +58,7 @@ async def source_of(request: Request, model: type[PublicationBody] | type[Source
     """The scenario that a request brings.
 
     Raises:
-        Problem: It is in neither form.
-        RequestValidationError: It is JSON, and has mistakes.
+        Problem: It is in neither form, or is JSON with mistakes.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     content = await request.body()
@@ -72,8 +72,8 @@ async def source_of(request: Request, model: type[PublicationBody] | type[Source
     try:
         given = model.model_validate_json(content)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
-        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in found]) from None
+        found = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
+        raise invalid(found, parse(decoded(content)), model) from None
     return Source(PublicationBody(**given.model_dump()), is_json=True)
 
 

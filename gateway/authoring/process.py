@@ -134,7 +134,8 @@ async def _within(seconds: float, process: _Process, data: bytes) -> bytes:
                 await asking
     if told[:1] != DONE:
         refused = json.loads(told[1:])
-        raise MistakenEntry(refused["said"], at=refused["at"]) if refused["at"] else BadInput(refused["said"])
+        said, at = refused["said"], refused["at"]
+        raise MistakenEntry(said, at=at, meant=refused["meant"]) if at else BadInput(said)
     return told[1:]
 
 

@@ -49,7 +49,7 @@ READY: Final = b"!"
 DONE: Final = b"+"
 """How an answer begins that holds what was asked for."""
 REFUSED: Final = b"-"
-"""How an answer begins that says why not: ``{"said", "at"}``, a sentence, and where in the request it is wrong."""
+"""How an answer begins that says why not: ``{"said", "at", "meant"}``: why, where in the request, what was meant."""
 LARGEST: Final = 16 * 2**20
 """Bytes of an answer."""
 MEGABYTES: Final = 512
@@ -102,7 +102,7 @@ def answer(request: Mapping[str, Any]) -> bytes:
         policies = policies_file.read(Path(setup.policies)) if setup.policies else Policies()
         made = _DONE[request["do"]](request, setup, book, policies)
     except EntryError as error:
-        return _refused(str(error), "entry", *error.at)
+        return _refused(str(error), "entry", *error.at, meant=error.meant)
     except (Refusal, ScenarioError) as error:
         return _refused(str(error))
     except SetupError:
@@ -111,8 +111,8 @@ def answer(request: Mapping[str, Any]) -> bytes:
     return told if len(told) <= LARGEST else _refused(f"that would be more than {LARGEST // 2**20} MB")
 
 
-def _refused(said: str, *at: str | int) -> bytes:
-    return REFUSED + json.dumps({"said": said, "at": at}).encode()
+def _refused(said: str, *at: str | int, meant: str | None = None) -> bytes:
+    return REFUSED + json.dumps({"said": said, "at": at, "meant": meant}).encode()
 
 
 def _check(request: Mapping[str, Any], _setup: Setup, book: Destinations | None, policies: Policies) -> dict[str, Any]:

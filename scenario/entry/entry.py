@@ -17,6 +17,7 @@ from scenario.entry.trigger import TRIGGER, trigger_root
 from scenario.entry.values import ZONE, Id, as_id
 from scenario.errors import EntryError
 from scenario.model.scenario import TRIGGERS
+from scenario.validation import flaws
 
 _LONGEST_ID: Final = 300
 """Bytes of a contact's id or a key: with a scenario's name, both must fit into a workflow id of 1,000 bytes."""
@@ -74,6 +75,10 @@ def parse_entry(data: object) -> Entry:
     try:
         entry = Entry.model_validate(data)
     except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        if unknown := next((item for item in found if item["type"] == "extra_forbidden"), None):
+            (flaw,) = flaws([unknown], data, Entry, whole="the entry")
+            raise EntryError(flaw.sentence, at=flaw.at, meant=flaw.meant) from None
         raise EntryError(_sentence("the entry", error), at=_place(error)) from None
     if not _SCENARIO.fullmatch(entry.scenario):
         sentence = "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"
@@ -247,9 +252,8 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 def _place(error: ValidationError) -> tuple[str | int, ...]:
-    """Where the first thing is wrong; of a field that is too many, the whole: its name may be a contact's."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    return first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
+    """Where the first thing is wrong."""
+    return error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"]
 
 
 def _sentence(where: str, error: ValidationError) -> str:
@@ -258,8 +262,6 @@ def _sentence(where: str, error: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"])
     subject = f"'{place}' of {where}" if place else where
     match first["type"]:
-        case "extra_forbidden":
-            return f"{where} has a field that it should not have: it has {', '.join(Entry.model_fields)}"
         case "missing":
             return f"{where} needs '{place}'"
         case known if known in _WORDS:

@@ -96,9 +96,9 @@ async def test_where_a_template_fails_is_told(door: Door) -> None:
         ({}, 422, "give either 'source' or 'scenario'"),
         ({"source": POST_PURCHASE.read_text(), "files": FILES, "entry": {}}, 422, '"pointer": "/entry'),
         ({"source": POST_PURCHASE.read_text(), "files": FILES, "step": "thank-yuo"}, 422, "did you mean 'thank-you'?"),
-        ({"scenario": "post purchase"}, 422, "pattern"),
-        ({"scenario": "post-purchase@0"}, 422, "pattern"),
-        ({"source": "a", "at": "yesterday"}, 422, "datetime"),
+        ({"scenario": "post purchase"}, 422, "must be the name of a scenario, or name and version"),
+        ({"scenario": "post-purchase@0"}, 422, "must be the name of a scenario, or name and version"),
+        ({"source": "a", "at": "yesterday"}, 422, "'at' must be a date and time such as"),
         ({"source": "a", "at": "0001-01-01T00:00:00+14:00"}, 422, "between the years 1970 and 9000"),
     ],
 )

@@ -108,10 +108,10 @@ async def test_a_contact_may_be_called_as_it_likes(api: Api) -> None:
         ({**EVENT, "at": "2026-11-27T10:00:00"}, "/at"),
         ({**EVENT, "at": "9999-12-31T23:59:59-14:00"}, "/at"),
         ({**EVENT, "at": "0001-01-01T00:00:00+14:00"}, "/at"),
-        ({**EVENT, "contact": True}, "/contact/"),
+        ({**EVENT, "contact": True}, "/contact"),
         ({**EVENT, "id": ""}, "/id"),
-        ({**EVENT, "properties": []}, "/properties"),
-        ({**EVENT, "contact": ["7"]}, "/contact/"),
+        ({**EVENT, "properties": ["a"]}, "/properties"),
+        ({**EVENT, "contact": ["7"]}, "/contact"),
         ({**EVENT, "mail": "zoe@example.com"}, "/mail"),
     ],
 )
@@ -120,5 +120,5 @@ async def test_what_is_no_event_is_told_alone_and_in_a_batch(api: Api, event: di
     assert alone.status_code == 422
     batch = (await api.post("/events/batch", [event])).json()["results"][0]
     assert batch["problem"]["errors"] == alone.json()["errors"]
-    assert alone.json()["errors"][0]["pointer"].startswith(pointer)
+    assert [error["pointer"] for error in alone.json()["errors"]] == [pointer]
     assert "zoe" not in alone.text

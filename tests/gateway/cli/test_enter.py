@@ -48,7 +48,7 @@ BAD = [
     (entry(None), "the contact has no id: give 'contact.id'"),
     ({"scenario": "a", "contact": {}, "trigger": {"type": "segment"}}, "the contact has no id: give 'contact.id'"),
     ({"scenario": "a", "trigger": {"type": "segment"}}, "the entry needs 'contact'"),
-    (entry(1, colour="red"), "the entry has a field that it should not have: it has scenario, contact, trigger, key"),
+    (entry(1, colour="red"), "the entry has no field 'colour': it has scenario, contact, trigger and key"),
     (entry(1, scenario="A b"), "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),
 ]
 

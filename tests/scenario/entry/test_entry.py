@@ -156,7 +156,7 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     (entry([]), "'contact' of the entry must be an object"),
     (entry(key="é" * 151), "'key' is longer than 300 bytes"),
     (entry(key=["secret"]), "'key' of the entry: an id must be text or a whole number"),
-    (entry(secret="secret"), "the entry has a field that it should not have: it has scenario, contact, trigger, key"),
+    (entry(colour="secret"), "the entry has no field 'colour': it has scenario, contact, trigger and key"),
     (entry(scenario="Post Purchase"), "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),
     (entry(scenario="a" * 101), "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),
     (entry(scenario="a@0"), "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),

@@ -1,0 +1,282 @@
+"""Every mistake of a body is at a place of it, in our words, under a code that is documented."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final, cast
+
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.api.app import ROUTERS
+from gateway.api.body import WRITING
+from gateway.publishing import publish
+from runtime.store import Store
+from tests.gateway.api.doors import Door, opened
+from tests.gateway.api.test_operations import Server
+
+SOURCE: Final = "scenario: hello\ntrigger: order\nsteps:\n  - sms: hello\n    text: Hello\n"
+ENTRY: Final[dict[str, Any]] = {
+    "scenario": "hello",
+    "contact": {"id": "7", "mailing_lists": [{"id": 1}], "custom": {"a": 1}},
+    "trigger": {"type": "order", "order": {"external_id": "1", "total_price": "2.5", "products": [{"name": "x"}]}},
+    "key": "k",
+}
+EVENT: Final[dict[str, Any]] = {
+    "contact": "7",
+    "name": "order.delivered",
+    "properties": {"a": 1},
+    "id": "e1",
+    "at": "2026-11-27T10:00:00Z",
+}
+ONE: Final[dict[str, Any]] = {"reason": "x", "operator": "ann", "step": "hello", "version": 1, "now": True}
+MANY: Final[dict[str, Any]] = {
+    "operation": "retry",
+    "which": {"scenario": "hello", "version": 1, "since": "2026-11-27T10:00:00Z"},
+    "reason": "x",
+    "operator": "ann",
+    "rate": 5,
+    "limit": 3,
+    "dry_run": True,
+}
+PREVIEW: Final[dict[str, Any]] = {
+    "source": SOURCE,
+    "files": {"a.txt": "a"},
+    "entry": ENTRY,
+    "at": "2026-11-27T10:00:00Z",
+    "events": [{"name": "a.b", "properties": {}}],
+    "responses": {"a": 1},
+    "step": "hello",
+}
+BODIES: Final[dict[tuple[str, str], Any]] = {
+    ("POST", "/entries"): ENTRY,
+    ("POST", "/entries/batch"): [ENTRY],
+    ("POST", "/events"): EVENT,
+    ("POST", "/events/batch"): [EVENT],
+    ("PATCH", "/contacts/7"): {"language": "fr", "custom": {"a": 1}, "mailing_lists": [{"id": 1}]},
+    ("POST", "/journeys/hello/7/retry"): ONE,
+    ("POST", "/journeys/hello/7/retune"): {"reason": "x", "destination": "wax", "retry": {"maximum_interval": "1h"}},
+    ("POST", "/journeys/hello/7/migrate"): {"reason": "x", "version": 1, "map": {"a": "b"}, "waits": "keep"},
+    ("POST", "/operations"): MANY,
+    ("POST", "/operations/x/stop"): {"reason": "x", "operator": "ann"},
+    ("PUT", "/scenarios/hello"): {"source": SOURCE, "files": {}, "journeys": "pin", "newest": True},
+    ("POST", "/scenarios/hello/close"): {"reason": "x"},
+    ("POST", "/check"): {"source": SOURCE, "files": {"a.txt": "a"}},
+    ("POST", "/preview"): PREVIEW,
+}
+"""A good body of each route that takes one."""
+JSON: Final = {"content-type": "application/json"}
+ODD: Final[tuple[Any, ...]] = (True, 5, -1.5, "", "~/" * 300, [], ["a"], {}, {"~a/b": 1}, None)
+THEIRS: Final = re.compile(
+    r"[Ii]nput|Field required|Extra|String should|List should|should be|Value error|[Dd]ictionary|function-|"
+    r"constrained|_type\b|_error\b|_parsing|\bdict\b|\bstr\b|\bbool\b|\bint\b|NoneType|pydantic|[Dd]atetime\b|validat",
+)
+"""Words of pydantic and Python."""
+DOCUMENTED: Final = set(
+    re.findall(r"^\| `([a-z-]+)` \|", (Path(__file__).parents[3] / "docs" / "api.md").read_text("utf-8"), re.MULTILINE)
+)
+
+
+def wrong(body: Any) -> Iterator[Any]:
+    """Yield bodies with one thing changed: a whole one, a value, a name, or a field too few or too many."""
+    yield from ODD
+    for place in places(body):
+        for value in ODD:
+            yield changed(body, place, value)
+        if isinstance(place[-1], str):
+            yield changed(body, place)
+            yield misspelt(body, place)
+
+
+def places(body: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    items: list[tuple[Any, Any]] = []
+    match body:
+        case dict():
+            items += cast("dict[str, Any]", body).items()
+        case list():
+            items += enumerate(cast("list[Any]", body))
+        case _:
+            pass
+    for name, value in items:
+        yield (*at, name)
+        if len(at) < 2:
+            yield from places(value, (*at, name))
+
+
+def parent(body: Any, place: tuple[str | int, ...]) -> tuple[Any, Any]:
+    made = here = copy.deepcopy(body)
+    for part in place[:-1]:
+        here = here[part]
+    return made, here
+
+
+def changed(body: Any, place: tuple[str | int, ...], *value: Any) -> Any:
+    made, here = parent(body, place)
+    if value:
+        here[place[-1]] = value[0]
+    else:
+        del here[place[-1]]
+    return made
+
+
+def misspelt(body: Any, place: tuple[str | int, ...]) -> Any:
+    made, here = parent(body, place)
+    here[f"{str(place[-1])[:-1]}z"] = here.pop(place[-1])
+    return made
+
+
+def resolves(pointer: str, body: Any, *, missing: bool) -> bool:
+    """Return whether a JSON pointer leads somewhere in a body, or to where a missing field should be."""
+    if pointer and not pointer.startswith("/"):
+        return False
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+    for number, part in enumerate(parts):
+        if isinstance(body, dict) and part in body:
+            body = body[part]  # pyright: ignore[reportUnknownVariableType]
+        elif isinstance(body, list) and part.isdigit() and int(part) < len(body):  # pyright: ignore[reportUnknownArgumentType]
+            body = body[int(part)]  # pyright: ignore[reportUnknownVariableType]
+        else:
+            return missing and number == len(parts) - 1
+    return True
+
+
+class Accepting(Server):
+    """Stands in for Temporal: it starts everything, and has no search."""
+
+    async def start_workflow(self, _: str, state: Any, *, id: str, **__: Any) -> Any:  # noqa: A002 - the SDK's word
+        self.started[id] = state
+        return SimpleNamespace(first_execution_run_id="r")
+
+    async def list_workflows(self, query: str, page_size: int = 1000, **_: Any) -> AsyncIterator[Any]:
+        async for found in super().list_workflows(query, page_size):
+            yield found
+
+    @property
+    def workflow_service(self) -> Any:
+        service = super().workflow_service
+
+        async def describe_task_queue(*_: Any, **__: Any) -> None:
+            raise RPCError("", RPCStatusCode.UNIMPLEMENTED, b"")
+
+        service.describe_task_queue = describe_task_queue
+        return service
+
+
+@pytest.fixture
+async def door(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
+    monkeypatch.setattr("gateway.unadmitted.APART", 0.0)
+    file = tmp_path / "hello.yaml"
+    file.write_text(SOURCE, "utf-8")
+    await publish(file, store)
+    async with opened(store, Accepting([])) as door:
+        yield door
+
+
+def test_every_route_with_a_body_is_here() -> None:
+    routes = [route for router in ROUTERS for route in router.routes]
+    matched = [route for method, path in BODIES for route in routes if fits(route, method, path)]
+    for route in routes:
+        methods: set[str] = getattr(route, "methods", None) or set()
+        assert route in matched or not methods & WRITING or getattr(route, "path", "").endswith("/open"), route
+
+
+def fits(route: Any, method: str, path: str) -> bool:
+    return method in route.methods and bool(route.path_regex.match(path))
+
+
+@pytest.mark.parametrize(("method", "path"), BODIES, ids=map(" ".join, BODIES))
+async def test_mistakes_are_at_places_of_the_body_and_in_our_words(door: Door, method: str, path: str) -> None:
+    found = 0
+    if path.endswith("/stop"):
+        begun = await door.http.post("/v1/operations", json=MANY)
+        path = path.replace("x", begun.json()["id"])
+    for number, body in enumerate(wrong(BODIES[method, "/operations/x/stop" if path.endswith("/stop") else path])):
+        if path == "/preview" and number % 5:
+            continue  # each takes a process some milliseconds
+        content = json.dumps(body)
+        answer = await door.http.request(method, f"/v1{path}", content=content, headers=JSON)
+        assert answer.status_code < 500, (body, answer.text)
+        told = answer.json()
+        problems = [told] if answer.status_code >= 400 else []
+        roots = [body] * len(problems)
+        if path.endswith("/batch") and answer.status_code == 200:
+            failed = [result for result in told["results"] if "problem" in result]
+            problems, roots = [one["problem"] for one in failed], [body[one["index"]] for one in failed]
+        for problem, root in zip(problems, roots, strict=True):
+            assert problem["status"] in (400, 403, 404, 409, 422), (body, problem)
+            assert problem["status"] != 422 or problem["errors"] or path == "/preview", (body, problem)
+            for error in problem["errors"]:
+                found += 1
+                missing = error["code"] in ("missing", "entry", "operation", "combination")
+                assert resolves(error["pointer"], root, missing=missing), (root, error)
+                assert not THEIRS.search(error["detail"]), error
+                assert "line" in error or error["code"] in DOCUMENTED
+    assert found > 10
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "pointer", "code", "detail", "meant"),
+    [
+        (
+            "/entries",
+            {"keys": 3},
+            "/keys",
+            "entry",
+            "the entry has no field 'keys': did you mean 'key'?",
+            "key",
+        ),
+        ("/entries", {"priority": 3}, "/priority", "entry", "the entry has no field 'priority': it", None),
+        ("/events", {"nmae": "a"}, "/nmae", "unknown-field", "the body has no field 'nmae': did", "name"),
+        ("/events", {"contact": True}, "/contact", "type", "'contact' must be text or a whole number", None),
+        ("/events", {"id": "x" * 201}, "/id", "length", "'id' may have 200 characters at most", None),
+        ("/events", {"name": "a b"}, "/name", "form", "'name' must be the name of an event", None),
+        ("/events", {"properties": ["a"]}, "/properties", "type", "'properties' must be an object", None),
+        (
+            "/operations",
+            {"which": {"scenari": "a"}},
+            "/which/scenari",
+            "unknown-field",
+            "'which' has no field 'scenari': did you mean 'scenario'?",
+            "scenario",
+        ),
+        ("/operations", {"operation": "fly"}, "/operation", "value", "'operation' must be retry, ", None),
+        ("/operations", {"limit": 0}, "/limit", "range", "'limit' must be 1 or more", None),
+        ("/preview", {"entyr": {}}, "/entyr", "unknown-field", "the body has no field", "entry"),
+        ("/preview", {"entry": {**ENTRY, "keys": 1}}, "/entry/keys", "entry", "the entry has no field 'keys'", "key"),
+        ("/preview", {"events": [{"name": ""}]}, "/events/0/name", "length", "'events.0.name' must", None),
+        ("/check", {"sourec": ""}, "/sourec", "unknown-field", "the body has no field", "source"),
+    ],
+)
+async def test_a_mistake_says_what_to_do(
+    door: Door, path: str, change: dict[str, Any], pointer: str, code: str, detail: str, meant: str | None
+) -> None:
+    answer = await door.http.post(f"/v1{path}", json={**BODIES["POST", path], **change})
+    assert answer.status_code == 422
+    (error, *_) = answer.json()["errors"]
+    assert (error["pointer"], error["code"], error.get("did_you_mean")) == (pointer, code, meant)
+    assert error["detail"].startswith(detail)
+
+
+EMPTY: Final[list[Any]] = []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "change"),
+    [
+        ("POST", "/events", {"properties": EMPTY}),
+        ("POST", "/check", {"files": EMPTY}),
+        ("POST", "/preview", {"files": EMPTY, "responses": EMPTY, "events": [{"name": "a.b", "properties": EMPTY}]}),
+        ("POST", "/preview", {"entry": {**ENTRY, "contact": {"id": 7, "custom": EMPTY}}}),
+        ("POST", "/journeys/hello/7/migrate", {"map": EMPTY}),
+    ],
+)
+async def test_an_empty_map_may_be_written_as_an_empty_list(
+    door: Door, method: str, path: str, change: dict[str, Any]
+) -> None:
+    answer = await door.http.request(method, f"/v1{path}", json={**BODIES[method, path], **change})
+    assert answer.status_code in (200, 202), answer.text
