@@ -146,7 +146,8 @@ def readings(text: str) -> Iterator[Reading]:
         TooManyReadings: What stands in none of the readings so far may stand in it all the same.
     """
     left = max(_BREADTH * len(text), _LEAST)
-    seen = {text}
+    # The same text from elsewhere is another reading: whoever spells a secret twice has both places masked.
+    seen = {(text, (0, len(text)))}
     number = count()
     # What says more in fewer characters comes first.
     waiting = [(len(text), next(number), Reading(text, lambda start, end: (start, end)), 0)]
@@ -160,8 +161,9 @@ def readings(text: str) -> Iterator[Reading]:
         elif depth < DEPTH and _BYTEA.search(reading.text):
             inner = [*_inside(reading, _HEXADECIMAL)]
         for deeper, made in (*((0, one) for one in plain), *((1, one) for one in inner)):
-            if made.text not in seen:
-                seen.add(made.text)
+            key = made.text, made.origin(0, len(made.text)) if made.text else (0, 0)
+            if key not in seen:
+                seen.add(key)
                 left -= len(made.text)
                 heappush(waiting, (len(made.text), next(number), made, depth + deeper))
         if left < 0:

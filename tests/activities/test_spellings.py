@@ -440,3 +440,47 @@ def test_nothing_is_shown_of_what_cannot_be_read_through():
     assert readable(text.encode()) == MASK
     with pytest.raises(TooManyReadings):
         masked([text], known(("pl4nted+Secret",)))
+
+
+TWICE: Final[dict[str, Callable[[str], str]]] = {
+    "Base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "Base64 without padding": lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
+    "Base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "hex": lambda text: text.encode().hex(),
+    "upper-case hex": lambda text: text.encode().hex().upper(),
+    "escaped": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "plain": lambda text: text,
+}
+SEPARATORS: Final = (
+    " ",
+    "\n",
+    "\r\n",
+    "\t",
+    "|",
+    ",",
+    ";",
+    "; ",
+    ":",
+    ".",
+    "-",
+    "_",
+    "/",
+    "+",
+    "=",
+    "&",
+    '","',
+    " == ",
+    "",
+)
+
+
+@pytest.mark.parametrize("second", TWICE)
+@pytest.mark.parametrize("first", TWICE)
+@pytest.mark.parametrize(
+    "secret", ["Bearer pl4nted-Secret/One==", "s3cretTOKENvalue99", "Zürich-p4ss_word+long/enough"]
+)
+def test_a_secret_that_comes_twice_is_masked_twice(secret: str, first: str, second: str) -> None:
+    hidden = known((secret,))
+    for separator in SEPARATORS:
+        kept = excerpt(f"{TWICE[first](secret)}{separator}{TWICE[second](secret)}".encode(), hidden)
+        assert not re.search(r"\w{4}", kept), (separator, kept)
