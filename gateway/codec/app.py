@@ -28,6 +28,7 @@ from gateway.api.bounds import Bounds
 from gateway.api.problem import Problem, answer, problem_of
 from gateway.measured import Measured
 from gateway.pages.session import session_of
+from gateway.unstored import Unstored
 from runtime.encryption.codec import Encryption
 from runtime.encryption.keyring import Erased, Keyring, UnknownKey
 from runtime.errors import SetupError
@@ -93,7 +94,7 @@ def application(keyring: Keyring, keys: Keys, origins: Sequence[str]) -> ASGIApp
         middleware=[cors],
         exception_handlers=dict.fromkeys((Problem, SetupError, StoreError), _problem),
     )
-    return Measured(Bounds(app, larger={f"{PREFIX}/": MOST}))
+    return Unstored(Measured(Bounds(app, larger={f"{PREFIX}/": MOST})))
 
 
 async def _payloads(request: Request) -> Sequence[Payload]:
@@ -106,7 +107,7 @@ async def _payloads(request: Request) -> Sequence[Payload]:
 
 def _answer(payloads: Sequence[Payload]) -> Response:
     content = MessageToJson(Payloads(payloads=payloads), indent=None)
-    return Response(content, media_type="application/json", headers={"cache-control": "no-store"})
+    return Response(content, media_type="application/json")
 
 
 def _said(sentence: str) -> Payload:

@@ -40,12 +40,13 @@ from gateway.pages import (
     scenarios,
     sign_in,
 )
-from gateway.pages.headers import Headers
+from gateway.pages.headers import HEADERS
 from gateway.pages.links import is_here, link
 from gateway.pages.page import Page, SignInFirst, go_to
 from gateway.pages.rendering import render
 from gateway.pages.shelf import Shelf
 from gateway.pages.sign_in import Door
+from gateway.unstored import Unstored
 from runtime.errors import SetupError
 from runtime.store import StoreError
 from runtime.temporal_faults import fault_of
@@ -102,7 +103,7 @@ def application(
 
 def bounded(app: Starlette) -> ASGIApp:
     """The pages with bounds around them, and the headers of their answers, as they are served."""
-    return Measured(Headers(Bounds(app, larger=LARGER, refuse=_page_of)))
+    return Measured(Unstored(Bounds(app, larger=LARGER, refuse=_page_of), HEADERS))
 
 
 async def _sign_in_first(request: Request, _error: Exception) -> Response:

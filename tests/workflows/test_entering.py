@@ -92,7 +92,7 @@ async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(
         ({"scenario": "Gate!", "contact": {"id": 1}, "trigger": order()},
          "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),
         ({"scenario": "gate", "contact": {"id": 1}, "trigger": order(), "kye": 1},
-         "the entry has no field 'kye': did you mean 'key'?"),
+         "the entry has no field 'kye': it has scenario, contact, trigger and key"),
     ],
 )  # fmt: skip
 async def test_a_malformed_entry_is_refused_in_one_sentence(stage: Stage, entry: dict[str, Any], reason: str) -> None:

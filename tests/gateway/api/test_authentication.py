@@ -109,3 +109,20 @@ async def test_pages_elsewhere_may_use_it_where_they_are_named(opening: Opening)
         assert answer.headers.get("access-control-allow-origin") == allowed
     other = await opened.post("/entries", ENTRY, origin="https://elsewhere.example.com")
     assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "token", "status"),
+    [
+        ("GET", "/openapi.json", "", 200),
+        ("GET", "/nothing", "", 401),
+        ("GET", "/nothing", None, 404),
+        ("PUT", "/entries", None, 405),
+        ("POST", "/entries", None, 202),
+        ("POST", "/check", None, 415),
+    ],
+)
+async def test_no_cache_keeps_an_answer(api: Api, method: str, path: str, token: str | None, status: int) -> None:
+    caller = api if token is None else api.holding(token)
+    answer = await caller.call(method, path, **({"json": ENTRY} if path == "/entries" else {}))
+    assert (answer.status_code, answer.headers["cache-control"]) == (status, "no-store")

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,8 +31,17 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
             yield path, method, operation
 
 
-async def test_it_is_of_this_version(document: dict[str, Any]) -> None:
-    assert document["info"]["version"] == version()
+async def test_it_does_not_tell_the_release(document: dict[str, Any]) -> None:
+    assert document["info"]["version"] == "v1"
+    assert version() not in json.dumps(document)
+
+
+def test_the_clients_generator_is_named_with_the_versions_that_are_tested() -> None:
+    root = Path(__file__).parents[3]
+    pinned: dict[str, str] = json.loads((root / "tests/node/package.json").read_text())["dependencies"]
+    (command,) = re.findall(r"npx .*openapi-ts .*", (root / "docs/api.md").read_text("utf-8"))
+    for package in ("@hey-api/openapi-ts", "typescript"):
+        assert f"--package {package}@{pinned[package]} " in command
 
 
 def schemas(value: Any) -> Iterator[dict[str, Any]]:
