@@ -376,7 +376,12 @@ async def measure(contacts: int, patience: float) -> int:
 
 @asynccontextmanager
 async def scraping(
-    folder: Path, jobs: Mapping[str, Sequence[int]], *, scrape: str = "1s", evaluate: str = "1s"
+    folder: Path,
+    jobs: Mapping[str, Sequence[int]],
+    *,
+    scrape: str = "1s",
+    evaluate: str = "1s",
+    groups: Sequence[Mapping[str, Any]] = GROUPS,
 ) -> AsyncGenerator[Prometheus]:
     """A Prometheus with our rules.
 
@@ -385,10 +390,11 @@ async def scraping(
         jobs: The ports of this machine that it scrapes.
         scrape: How often it does.
         evaluate: How often it evaluates each rule.
+        groups: The rules.
     """
     program, port = shutil.which("prometheus"), free_port()
     assert program is not None, "no Prometheus: install Debian's package"
-    rules = [{"name": group["name"], "rules": group["rules"]} for group in GROUPS]
+    rules = [{"name": group["name"], "rules": group["rules"]} for group in groups]
     (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": rules}), "utf-8")
     config = {
         "global": {"scrape_interval": scrape, "evaluation_interval": evaluate},

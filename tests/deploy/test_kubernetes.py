@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
 import pytest
@@ -26,6 +26,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from kubernetes_validate.utils import schema_contents  # pyright: ignore[reportMissingTypeStubs]
 from referencing import Registry, Resource
+from temporalio.envconfig import ClientConfig
 
 import worker
 from activities.interface import JOURNEYS, QUEUES
@@ -52,11 +53,16 @@ WITHOUT_SCHEMA = {
     "PodMonitor",
     "PrometheusRule",
     "ScaledObject",
+    "TriggerAuthentication",
     "WorkerDeployment",
     "WorkerResourceTemplate",
 }
 OURS = "app.kubernetes.io/part-of"
 NAME = "app.kubernetes.io/name"
+OF_TEMPORAL = {
+    *("TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_TLS", "TEMPORAL_TLS_SERVER_CA_CERT_PATH"),
+    *("TEMPORAL_TLS_CLIENT_CERT_PATH", "TEMPORAL_TLS_CLIENT_KEY_PATH"),
+}
 FILES = set(re.findall(r"\b(?:SCENARIO|TEMPORAL|OTEL|PG)[A-Z_]*\b", ENTRYPOINT))
 """What `entrypoint.sh` takes from files."""
 
@@ -245,6 +251,7 @@ def test_keda_asks_about_the_queue_of_the_workers_that_it_scales() -> None:
         [trigger] = spec["triggers"]
         given = trigger["metadata"]
         assert trigger["type"] == "temporal"
+        assert trigger["authenticationRef"]["name"] in of_kind(everything, "TriggerAuthentication")
         assert given.keys() == {"endpoint", "namespace", "taskQueue", "queueTypes", "targetQueueSize"}
         assert given["taskQueue"] == options(pod)["queues"]
         assert given["queueTypes"] == ("workflow" if given["taskQueue"] == JOURNEYS else "activity")
@@ -375,7 +382,7 @@ def test_commands_are_ones_that_the_image_has(everything: tuple[Object, ...], mo
 def test_what_is_open_to_the_world_is_a_process_of_its_own_without_secrets_of_channels(
     everything: tuple[Object, ...],
 ) -> None:
-    of_all = {"scenario-store", "scenario-keys"}
+    of_all = {"scenario-store", "scenario-keys", "scenario-ca", "scenario-temporal"}
     for name, pod in ours(everything).items():
         secrets = {re.sub(r"-[a-z0-9]{10}$", "", secret) for secret in secrets_of(pod)}
         match pod["metadata"]["labels"][NAME]:
@@ -399,7 +406,7 @@ def test_settings_are_ones_that_exist_and_hold_no_password(everything: tuple[Obj
             elif variable.endswith("_FILE"):
                 assert bare in FILES, f"{name}: {variable} is not known to the entry point"
             else:
-                assert variable in {"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "OTEL_EXPORTER_OTLP_ENDPOINT"}, variable
+                assert variable in {"OTEL_EXPORTER_OTLP_ENDPOINT"} | OF_TEMPORAL, variable
             if variable == "SCENARIO_STORE":
                 assert urlsplit(value).password is None
 
@@ -512,12 +519,13 @@ def within(text: str, block: Object) -> bool:
     return not any(address in ip_network(hole) for hole in block["except"])
 
 
-def test_metrics_are_for_the_monitoring_alone(everything: tuple[Object, ...]) -> None:
+def test_metrics_are_for_the_monitoring_and_only_callbacks_for_the_world(everything: tuple[Object, ...]) -> None:
     for name, pod in ours(everything).items():
+        ingress = "ingress-public" if pod["metadata"]["labels"][NAME] == "callbacks" else "ingress-private"
         for rule in policies(everything, pod, "ingress"):
             spaces = [peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for peer in rule["from"]]
             ports = {port["port"] for port in rule["ports"]}
-            assert spaces == (["monitoring"] if ports == {"metrics"} else ["ingress-nginx"]), name
+            assert spaces == (["monitoring"] if ports == {"metrics"} else [ingress]), name
 
 
 def test_the_operator_scrapes_what_serves_metrics_under_the_names_that_prometheus_has() -> None:
@@ -565,3 +573,68 @@ def test_the_files_are_tidy() -> None:
         encoding="utf-8",
     )
     assert (done.stdout, done.returncode) == ("", 0)
+
+
+def test_connections_verify_the_server_that_they_lead_to() -> None:
+    everything = rendered("production")
+    for name, pod in ours(everything).items():
+        settings = environment(everything, pod)
+        store = parse_qs(urlsplit(settings["SCENARIO_STORE"]).query)
+        assert store["sslmode"] == ["verify-full"], name
+        mounts = {mount["mountPath"] for mount in only(pod)["volumeMounts"]}
+        files = [*store["sslrootcert"], *(settings[key] for key in OF_TEMPORAL if key.endswith("_PATH"))]
+        assert {str(Path(file).parent) for file in files} == {"/run/ca", "/run/temporal"} <= mounts, name
+        assert settings["TEMPORAL_TLS"] == "true"
+    [connection] = of_kind(rendered("versioned"), "Connection").values()
+    assert connection["spec"]["mutualTLSSecretRef"]["name"] in secrets_of(workloads(everything)["gateway"])
+
+
+def test_temporals_variables_are_those_that_the_sdk_reads(tmp_path: Path) -> None:
+    settings = environment(rendered("production"), workloads(rendered("production"))["gateway"])
+    variables = {key: value for key, value in settings.items() if key in OF_TEMPORAL}
+    for key in variables:
+        if key.endswith("_PATH"):
+            file = tmp_path / key
+            file.write_text(key, "utf-8")
+            variables[key] = str(file)
+    tls: Any = ClientConfig.load_client_connect_config(disable_file=True, override_env_vars=variables)["tls"]
+    assert tls.server_root_ca_cert == b"TEMPORAL_TLS_SERVER_CA_CERT_PATH"
+    assert (tls.client_cert, tls.client_private_key) == (
+        b"TEMPORAL_TLS_CLIENT_CERT_PATH",
+        b"TEMPORAL_TLS_CLIENT_KEY_PATH",
+    )
+
+
+def test_what_is_scaled_by_its_cpu_asks_for_what_it_is_scaled_at(everything: tuple[Object, ...]) -> None:
+    for scaler in of_kind(everything, "HorizontalPodAutoscaler").values():
+        [metric] = scaler["spec"]["metrics"]
+        assert metric["resource"]["target"] == {"type": "Utilization", "averageUtilization": 80}
+        pod = workloads(everything)[scaler["spec"]["scaleTargetRef"]["name"]]
+        assert only(pod)["resources"]["requests"]["cpu"] == "750m"
+
+
+def test_versions_are_scaled_and_spread_as_other_workers_are() -> None:
+    versioned, plain = rendered("versioned"), rendered("production")
+    templates = [found["spec"]["template"] for found in of_kind(versioned, "WorkerResourceTemplate").values()]
+    [scaler] = [template for template in templates if template["kind"] == "HorizontalPodAutoscaler"]
+    [usual] = of_kind(plain, "HorizontalPodAutoscaler").values()
+    assert scaler["spec"]["metrics"] == usual["spec"]["metrics"]
+    assert scaler["spec"]["scaleTargetRef"] == {}
+    deployment = of_kind(versioned, "WorkerDeployment")["worker"]["spec"]
+    assert "replicas" not in deployment
+    keys = [one["topologyKey"] for one in deployment["template"]["spec"]["topologySpreadConstraints"]]
+    assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+
+
+def test_the_example_ingress_leads_to_services_and_the_world_to_callbacks_alone() -> None:
+    everything = rendered("production")
+    services, led = of_kind(everything, "Service"), dict[str, list[tuple[str, str]]]()
+    for name, ingress in of_kind(everything, "Ingress").items():
+        assert "nginx.ingress.kubernetes.io/limit-rps" in ingress["metadata"]["annotations"]
+        [rule] = ingress["spec"]["rules"]
+        assert [rule["host"]] == ingress["spec"]["tls"][0]["hosts"]
+        led[name] = [(path["path"], path["backend"]["service"]["name"]) for path in rule["http"]["paths"]]
+        assert {service for _, service in led[name]} <= services.keys()
+    assert led == {"public": [("/", "callbacks")], "private": [("/codec", "codec"), ("/", "gateway")]}
+    hooks = environment(everything, workloads(everything)["callbacks"])["SCENARIO_CALLBACK_URL"]
+    assert hooks == f"https://{of_kind(everything, 'Ingress')['public']['spec']['rules'][0]['host']}"

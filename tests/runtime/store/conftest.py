@@ -119,6 +119,11 @@ class Server:
         host, options = quote(str(self.folder), safe=""), quote(f"-csearch_path={name}", safe="")
         return f"postgresql://postgres@/postgres?host={host}&options={options}"
 
+    @property
+    def pid(self) -> int:
+        """The process id of the server."""
+        return self._process.pid
+
     def halt(self) -> None:
         self._process.send_signal(signal.SIGINT)  # PostgreSQL's "fast" shutdown
         try:
