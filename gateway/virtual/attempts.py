@@ -129,7 +129,9 @@ async def deliver(
                         attempts=number,
                         status=status,
                     )
+                journey.postpone(NotBefore(moment=due, since=f"{since}; before that: {said}"))
                 await journey.wait(due, f"{journey.step}: {since}", lambda: False)
+                journey.postpone(None)
                 continue
             case None:
                 pass

@@ -68,6 +68,7 @@ from scenario.policies.bounces import Against
 from scenario.policies.caps import Cap
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
+from scenario.time.timing import zone_of
 from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
 from tests.fakes import Rows
 from tests.gateway.cases.conftest import Written, written
@@ -314,18 +315,27 @@ def _virtual(live: Live) -> Course:
     return run(live.cases, live.name, Circumstances(platform_zone=ZONE, start=live.start, root=root))
 
 
+def _after(live: Live, one: Any) -> timedelta:
+    """How long after the entry something happens: at once if its moment is past."""
+    if one.at is None:
+        return one.after or timedelta(0)
+    moment, plan = datetime.fromisoformat(one.at), live.cases.draft.plan
+    zone = zone_of(live.cases.entries[live.name]["contact"].get("timezone"), plan.zone)
+    return max(timedelta(0), (moment if moment.tzinfo else moment.replace(tzinfo=zone)) - live.start)
+
+
 def _happenings(lives: list[Live]) -> Iterator[tuple[timedelta, Live, Callable[[Live], Any]]]:
     for live in lives:
         case = live.cases.file.cases[live.name]
         for event in case.events:
             told = {"name": event.name, "properties": event.properties}
-            yield event.after or timedelta(0), live, lambda live, told=told: _signal(live, "event", told)
+            yield _after(live, event), live, lambda live, told=told: _signal(live, "event", told)
         for change in case.changes:
             patch = change.contact
-            yield change.after or timedelta(0), live, lambda live, patch=patch: _signal(live, "contact_changed", patch)
+            yield _after(live, change), live, lambda live, patch=patch: _signal(live, "contact_changed", patch)
         for index, operation in enumerate(case.operations):
             yield (
-                operation.after or timedelta(0),
+                _after(live, operation),
                 live,
                 lambda live, index=index, operation=operation: _operate(live, index, operation),
             )
