@@ -251,7 +251,7 @@ async def _request(
     else:
         granted = named_secrets(step) if step.secrets else frozenset[str]()
         ready = await asyncio.to_thread(
-            partial(outgoing, routes=means.routes, secrets=means.secrets, named=granted),
+            partial(outgoing, scenario=delivery.name, routes=means.routes, secrets=means.secrets, named=granted),
             *(step, delivery.step, data, delivery.id),
         )
         sent, route, hidden = ready.rendered, ready.route, ready.hidden

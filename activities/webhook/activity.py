@@ -72,6 +72,7 @@ class Webhooks(ChannelActivity[Transport]):
                 delivery.step,
                 await self.data(delivery, step),
                 delivery.id,
+                scenario=delivery.name,
                 routes=self._routes,
                 secrets=self._secrets(),
                 named=await self._content.secrets(delivery.name, delivery.version, delivery.step),

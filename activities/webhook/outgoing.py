@@ -13,7 +13,7 @@ from activities.webhook.destinations.destinations import CredentialsError, unset
 from activities.webhook.rendering import Rendered, render, with_headers
 from activities.webhook.route import Route, Routes
 from scenario.errors import MissingVariable
-from scenario.http.destinations import denied
+from scenario.http.destinations import denied, disowned
 from scenario.steps.webhook import Webhook
 
 
@@ -40,6 +40,7 @@ def outgoing(
     data: Mapping[str, Any],
     delivery_id: str,
     *,
+    scenario: str,
     routes: Routes,
     secrets: Mapping[str, str],
     named: frozenset[str] | None,
@@ -51,6 +52,7 @@ def outgoing(
         name: Its id.
         data: What its templates see, without secrets.
         delivery_id: Of the delivery.
+        scenario: The scenario's name.
         routes: Where URLs and destinations lead.
         secrets: All there are.
         named: The names of those that the step's templates may read; None where any may be meant.
@@ -61,6 +63,8 @@ def outgoing(
         Aborted: A template says that nothing should be sent.
     """
     route = None if step.to is None else routes.named(step.to)
+    if route and route.named and route.named.owners is not None and scenario not in route.named.owners:
+        raise CredentialsError(disowned(scenario, route.named.name))
     # Only what this step names: a template that could be made to show more would have nothing more to show.
     granted = routes.granted(step.to)
     if named is not None and granted is not None and (refused := named - granted):

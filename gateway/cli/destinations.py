@@ -146,6 +146,7 @@ def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]
         "private": found.access.allow_private or bool(found.access.allow_cidr),
         "secrets": _set((*found.url_secrets, *found.header_secrets), secrets),
         "granted": _set(found.secrets, secrets),
+        "owners": None if found.owners is None else sorted(found.owners),
         "signing": _keys(found, secrets),
     }
 

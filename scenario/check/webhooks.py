@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from scenario import liquid
 from scenario.errors import DurationError, TemplateError
-from scenario.http.destinations import Listing
+from scenario.http.destinations import Listing, disowned
 from scenario.model.outline import Written, outline
 from scenario.model.parts import Retry
 from scenario.responses.schema import faults_of
@@ -193,7 +193,7 @@ def _save(step: Written, report: Report) -> None:
 
 
 def check_destinations(data: Any, listing: Listing, report: Report) -> None:
-    """Reports destinations that webhooks name and that do not exist, and headers that these set themselves.
+    """Report destinations that do not exist or are not for the scenario, and headers that they set themselves.
 
     Args:
         data: The scenario as it was written, with its misspelt keys put right.
@@ -206,6 +206,9 @@ def check_destinations(data: Any, listing: Listing, report: Report) -> None:
         if not isinstance(name, str) or report.knows((*step.path, "to")):
             continue
         if name in known:
+            owners, scenario = known[name].owners, str(data.get("scenario"))
+            if owners is not None and scenario not in owners:
+                report.add((*step.path, "to"), "destination-owner", disowned(clip(scenario), clip(name)))
             _theirs(step, name, known[name].headers, report)
             continue
         close = get_close_matches(name, known, 1, 0.75)  # names are short: a worse guess is a random one

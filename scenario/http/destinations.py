@@ -16,10 +16,12 @@ class Known:
     Attributes:
         headers: The names of the headers that it sets itself.
         secrets: The secrets that the steps which name it may name.
+        owners: The scenarios that may use it, or None for all.
     """
 
     headers: tuple[str, ...] = ()
     secrets: frozenset[str] = frozenset()
+    owners: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class Listing:
             return self.public_secrets
         known = self.destinations.get(to)
         return known.secrets if known else frozenset()
+
+
+def disowned(scenario: str, to: str) -> str:
+    """Say that a scenario may not use a destination, and what to write so that it may."""
+    return f"the scenario '{scenario}' may not use destination '{to}': list it under its 'owners' in destinations.yaml"
 
 
 def denied(secret: str, to: str | None) -> str:

@@ -86,6 +86,7 @@ class Destination:
         header_secrets: The secrets that the headers name.
         signing: What signs requests; empty = they are not signed.
         secrets: The names of those that scenarios may send there.
+        owners: The scenarios that may use it, or None for all.
         timeout: Seconds of one attempt, where a scenario sets none; None = the language's default.
         retry: What it sets of the retry policy, by the names of `scenario.plan.retry.STORED`, in seconds.
         rate: Deliveries a second, of all workers together.
@@ -101,6 +102,7 @@ class Destination:
     header_secrets: tuple[str, ...] = ()
     signing: tuple[Signer, ...] = ()
     secrets: tuple[str, ...] = ()
+    owners: frozenset[str] | None = None
     timeout: float | None = None
     retry: Mapping[str, float] = field(default_factory=dict[str, float])
     rate: float = DEFAULT_RATE
@@ -218,7 +220,7 @@ class Destinations:
     def __post_init__(self) -> None:
         signing = frozenset(signer.secret for found in self.destinations.values() for signer in found.signing)
         known = {
-            name: Known(tuple(found.headers), frozenset(found.secrets) - signing)
+            name: Known(tuple(found.headers), frozenset(found.secrets) - signing, found.owners)
             for name, found in self.destinations.items()
         }
         object.__setattr__(self, "listing", Listing(known, frozenset(self.public_secrets) - signing))

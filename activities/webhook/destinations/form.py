@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJson
 from activities.webhook.http.tls_files import Tls
 from scenario.http.access import Access
 from scenario.model.parts import Model, Retry
-from scenario.model.scalars import Interval, Timeout
+from scenario.model.scalars import Interval, Name, Timeout
 from scenario.time.duration import per_second
 
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?%", re.ASCII)
@@ -158,6 +158,7 @@ class DestinationForm(LimitsForm):
     headers: dict[str, str] = Field(default_factory=dict)
     signing: list[SigningForm] = Field(default_factory=list[SigningForm])
     secrets: list[Secret] = Field(default_factory=list[str])
+    owners: Annotated[list[Name], Field(min_length=1)] | None = None
     timeout: Timeout | None = None
     retry: Retry = Retry()
     tls: TlsFiles = TlsFiles()

@@ -321,6 +321,28 @@ class TestADestination:
 PLAIN = {"url": "https://x.example/", "headers": {"Authorization": "Bearer {{ secrets.TOKEN }}"}}
 
 
+class TestOwners:
+    """A destination may be used by its owners alone."""
+
+    @pytest.mark.parametrize(
+        ("owners", "sent"), [("", True), (", owners: [SCENARIO, b]", True), (", owners: [b]", False)]
+    )
+    async def test_a_delivery_of_another_scenario_is_held(
+        self, desk: Desk, there: Receiver, owners: str, sent: bool
+    ) -> None:
+        desk.know(wax=desk.local(there, owners.replace("SCENARIO", "post-purchase")))
+        if sent:
+            await desk.send(STEP)
+        else:
+            failure, _ = await desk.fail(STEP)
+            assert (failure.kind, failure.destination) == (FailureKind.UNCONFIGURED, "wax")
+            assert failure.reason == (
+                "The scenario 'post-purchase' may not use destination 'wax': "
+                "list it under its 'owners' in destinations.yaml"
+            )
+        assert len(there.calls) == sent
+
+
 class TestSecretsOfAScenario:
     """A secret goes where `destinations.yaml` says that it may go."""
 

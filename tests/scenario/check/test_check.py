@@ -435,6 +435,19 @@ def test_a_header_is_set_by_the_scenario_or_by_its_destination(known: Listing | 
     assert [finding.code for finding in check(text, destinations=known).findings] == codes
 
 
+@pytest.mark.parametrize(("owners", "codes"), [(None, []), ({"welcome", "x"}, []), ({"b"}, ["destination-owner"])])
+def test_a_destination_is_for_its_owners(owners: set[str] | None, codes: list[str]):
+    text = HEAD + "- webhook: a\n  to: wax\n- webhook: b\n  url: https://x.example/\n"
+    listing = Listing({"wax": Known(owners=None if owners is None else frozenset(owners))})
+    found = check(text, destinations=listing).findings
+    assert [finding.code for finding in found] == codes
+    if codes:
+        assert found[0].line == 5
+        assert found[0].message == (
+            "the scenario 'welcome' may not use destination 'wax': list it under its 'owners' in destinations.yaml"
+        )
+
+
 SECRETS = (
     HEAD
     + """\

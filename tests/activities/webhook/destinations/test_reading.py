@@ -265,7 +265,7 @@ def test_a_name_that_no_scenario_can_write(said: Say, name: str):
          ["3:3: error duplicate-key: 'a' is here twice: first on line 2"]),
         ("destinations: {a: {<<: {rate: 5/s}, url: https://a.example}}\n",
          ["1:20: error unknown-key: unknown key '<<': the keys here are rate, concurrency, breaker, url, headers, "
-          "signing, secrets, timeout, retry, tls, suppressions, allow_private, allow_cidr, allow_http and ports"]),
+          "signing, secrets, owners, timeout, retry, tls, suppressions, allow_private, allow_cidr, allow_http and ports"]),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_such_file(said: Say, text: str, findings: list[str] | None):
@@ -313,6 +313,16 @@ def test_a_secret_that_signs_is_granted_to_no_scenario(said: Say):
         "  a: {url: https://a.example, signing: [{key: SIGN}]}\n"
         "  b: {url: https://b.example, secrets: [B, SIGN]}\n"
     ) == [f"1:31: error secret: the secret SIGN {sentence}", f"4:44: error secret: the secret SIGN {sentence}"]
+
+
+def test_owners_are_names_of_scenarios(said: Say, tmp_path: Path):
+    for wrong in ("[]", "[A b]", "sale", "[1]"):
+        findings = said(ENTRY % f"owners: {wrong}")
+        assert findings, wrong
+        assert "owners" in findings[0] or "name" in findings[0], wrong
+    path = tmp_path / "destinations.yaml"
+    path.write_text(ENTRY % "owners: [sale, post-purchase]")
+    assert read(path).listing.destinations["a"].owners == {"sale", "post-purchase"}
 
 
 def test_a_secret_stands_there_by_its_name(said: Say):
