@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MISSING: Final = "missing"
 UNKNOWN: Final = "unknown-field"
+MOST: Final = 50
+"""Flaws that are told of at once."""
 CODES: Final = (MISSING, UNKNOWN, "type", "length", "range", "form", "value")
 """The codes of `Flaw`."""
 
@@ -78,7 +80,7 @@ def flaws(
     whole: str = "the body",
     forms: Mapping[str, str] | None = None,
 ) -> list[Flaw]:
-    """Return what is wrong with data, each place once.
+    """Return what is wrong with data, each place once, of many the first.
 
     Args:
         errors: Pydantic's, with their context and without documentation links.
@@ -89,7 +91,7 @@ def flaws(
     """
     found: dict[tuple[str | int, ...], list[tuple[str, str]]] = {}
     flawed: dict[tuple[str | int, ...], Flaw] = {}
-    for error in errors:
+    for error in errors[:MOST]:
         at = _place(error, data)
         subject = f"'{'.'.join(map(str, at))}'" if at else whole
         match error["type"]:

@@ -178,7 +178,7 @@ NONSENSE = {
     "no number": ("/v1/entries", b'{"scenario": NaN}'),
     "half a character": ("/v1/entries", b'{"scenario": "\\ud800"}'),
     "bytes": ("/v1/entries", bytes(range(256))),
-    "many keys": ("/v1/entries", json.dumps({f"{MARK}{number}": 1 for number in range(20_000)}).encode()),
+    "many keys": ("/v1/entries", json.dumps({f"k{number}": MARK for number in range(20_000)}).encode()),
     "a text": ("/v1/entries", json.dumps(MARK).encode()),
     "many lines": ("/v1/entries/batch", b"[" + b"{}," * 5_000 + b"{}]"),
     "many fields": ("/sign-in", b"&".join(b"key=%d" % number for number in range(2_000))),
