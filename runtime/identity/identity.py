@@ -196,9 +196,9 @@ class StoreIdentity:
 
     def _sentence(self, why: str) -> str:
         return (
-            f"The store {self._store.name} and the Temporal namespace {self._namespace} do not belong together: {why}. "
-            "Set SCENARIO_STORE, or TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, to those that do. If this store is to "
-            "take the namespace over, stop all workers and run `scenario store claim --force --reason …` with it."
+            f"The store {self._store.name} and the Temporal namespace {self._namespace} do not belong together, {why}: "
+            "correct SCENARIO_STORE or TEMPORAL_NAMESPACE or, to move the namespace to this store, stop all workers "
+            "and run `scenario store claim --force --reason …`."
         )
 
     def _refused(self, error: RPCError) -> ConnectionFailed:

@@ -103,8 +103,8 @@ async def test_it_is_built_and_its_worker_gets_ready_and_stops_when_it_is_asked(
     assert works(engine.run(TAG, "touch", "/opt/scenario/x")) is None
 
     port = free_port()
-    # As the image's own command, at a port that is free.
-    command = ["python", "-m", "worker", "--health-port", str(port)]
+    # The store, then the image's own command, at a port that is free.
+    command = ["sh", "-c", f"scenario store upgrade && exec python -m worker --health-port {port}"]
     settings = {"TEMPORAL_ADDRESS": server.address, "SCENARIO_STORE": "sqlite:////tmp/store.db"}
     log = tmp_path / "worker.log"
     with log.open("wb") as file:
