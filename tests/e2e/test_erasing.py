@@ -164,7 +164,9 @@ async def test_it_is_finished_whoever_is_killed(tmp_path: Path) -> None:
         assert await store.is_erased(CONTACT)
         [view] = await client.erasures(is_open=True)
         assert view.state == "requested"
-        assert (await temporal.count_workflows("ExecutionStatus = 'Running'")).count == JOURNEYS
+        assert (
+            await temporal.count_workflows("WorkflowType = 'Journey' AND ExecutionStatus = 'Running'")
+        ).count == JOURNEYS
 
         for dies, state in (
             ("activities.erasing:ErasureActivities._terminate:20", "ending"),
