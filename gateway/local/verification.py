@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ from scenario.steps.delivery import DeliveryStep, delivery_id
 from scenario.steps.email import Email
 from scenario.steps.sms import Sms
 from scenario.steps.webhook import Webhook
+
+_WRITTEN: Final = 10.0
+"""Seconds after which an attempt is on record, also on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,19 @@ async def arrivals(
             found.append(Arrival(done["id"], parsed.contact_id, "", f"it was not delivered: {done['outcome']}"))
             continue
         identifier = delivery_id(journey.id, journey.run_id, done["id"], 0)
-        found.append(await look(place, done["id"], step, _seen(place, opened, step, data), identifier))
+        seen = {**_seen(place, opened, step, data), **await _times(place, identifier)}
+        found.append(await look(place, done["id"], step, seen, identifier))
     return found
+
+
+async def _times(place: LocalStack, identifier: str) -> dict[str, Any]:
+    """The times that a delivery's templates saw; nothing if they do not come on record soon."""
+    end = time.monotonic() + _WRITTEN
+    while time.monotonic() < end:
+        for attempt in await place.services.store.deliveries(delivery_id=identifier, outcome="delivered"):
+            return {} if attempt.now is None else {"now": attempt.now, "today": attempt.now[:10]}
+        await asyncio.sleep(0.05)  # the log is written beside the journey
+    return {}
 
 
 def _seen(place: LocalStack, opened: Opened, step: BaseStep, data: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +166,7 @@ async def _email(place: LocalStack, name: str, step: Email, data: dict[str, Any]
 async def _sms(place: LocalStack, name: str, step: Sms, data: dict[str, Any], identifier: str) -> Arrival:
     del identifier  # of which a text message says nothing
     number = str(data["contact"]["cellphone"])
-    text = liquid.render_text(step.text, data) if isinstance(step.text, str) else ""
+    text = liquid.render_text(step.text, data).strip() if isinstance(step.text, str) else ""
     kept = await asyncio.to_thread(_messages, place.inbox.folder)
     got = [message for message in kept if message.get("to") == number and message.get("text") == text]
     return Arrival(name, number, shorten(text), "" if len(got) == 1 else f"the inbox has it {len(got)} times")
