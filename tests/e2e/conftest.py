@@ -95,9 +95,9 @@ async def server(temporal_program: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(autouse=True)
 def _namespace(request: pytest.FixtureRequest) -> Iterator[None]:
     """Free the shared server's namespace: each test has a store of its own."""
+    started: DevServer | None = request.getfixturevalue("server") if "server" in request.fixturenames else None
     yield
-    if "server" in request.fixturenames:
-        started: DevServer = request.getfixturevalue("server")
+    if started is not None:
         free_namespace(started.address)
 
 
