@@ -295,3 +295,22 @@ async def test_a_journey_goes_on_likewise(mode: str, days: int, stage: Stage) ->
     given = ending(await stage.now(), days)
     result = await stage.run("dates", given["trigger"], contact=given["contact"])
     assert [*(attempt.delivery.step for attempt in stage.channels.attempts), result["reason"]] == DAYS[mode, days]
+
+
+async def test_a_contact_that_moves_while_it_is_held_reads_its_new_clock(stage: Stage, tmp_path: Path) -> None:
+    fails = cast("Callable[[Delivery, int], Sent]", failing(FailureKind.PERMANENT))
+    stage.channels.scripts["hi"] = lambda delivery, attempt: (
+        fails(delivery, attempt) if len(stage.channels.of("hi")) == 1 else Sent(status=200, attempt=attempt)
+    )
+    await stage.publish(TEXT)
+    given = entry(None)
+    handle = await stage.start("dates", given["trigger"], contact=given["contact"])
+    await stage.until(handle, "held")
+    await handle.signal("contact_changed", {"timezone": "Asia/Tokyo"})
+    await stage.operate(handle, "retry_step", {"operator": "ann", "reason": "moved"})
+    result = await stage.result(handle)
+    assert result["steps"][0]["note"] == "rendered again: the contact has changed"
+    first, second = stage.channels.of("hi")
+    assert sent(TEXT, first.delivery, tmp_path) == "; ".join(READ[None])
+    assert sent(TEXT, second.delivery, tmp_path) == "; ".join(READ["Asia/Tokyo"])
+    assert second.delivery.now == first.delivery.now
