@@ -131,7 +131,7 @@ def test_check_finds_a_destination_that_is_not_in_the_file(
 
 def test_check_finds_a_header_that_the_destination_sets_itself(run: Run, file: Path) -> None:
     (file.parent / "told.yaml").write_text(
-        SCENARIO.replace("waxx", "wax") + "    headers: {X-Shop: a, authorization: Bearer 7}\n"
+        SCENARIO.replace("waxx", "wax") + '    headers: {X-Shop: a, authorization: "{{ order.external_id }}"}\n'
     )
     ran = run("check", "told.yaml", "--destinations", file)
     assert (ran.status, ran.out) == (
