@@ -101,7 +101,7 @@ def application(
     # The last is the outermost: what comes of a request's form and key is known before anything of its body is.
     app.add_middleware(Idempotency, client.store, UNKEPT)
     app.add_middleware(StrictJson, BATCHES)
-    app.add_middleware(Authorization, keys, [route for router in ROUTERS for route in router.routes], PREFIX)
+    app.add_middleware(Authorization, keys, [route for router in ROUTERS for route in router.routes], PREFIX, BATCHES)
     app.add_middleware(Authentication, keys, {DESCRIPTION})
     app.add_middleware(Failsafe)
     app.add_middleware(Traced)

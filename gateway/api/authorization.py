@@ -6,7 +6,7 @@ as long as it lets its body trickle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from re import Pattern
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from starlette.types import Scope as Connection
 
 from gateway.api.authentication import Caller, Keys, bearer
 from gateway.api.problem import Problem
+from gateway.api.shares import Work
 from runtime.api_key import Scope
 
 
@@ -62,13 +63,21 @@ class Authorization:
         keys: Counts the requests in progress of each key.
         routes: All routes of the application.
         prefix: What all their paths begin with.
+        waiting: Paths of requests that mostly wait.
 
     Raises:
         TypeError: A route declares no scope, or several.
     """
 
-    def __init__(self, application: ASGIApp, keys: Keys, routes: Iterable[BaseRoute], prefix: str = "") -> None:
-        self._application, self._keys, self._prefix = application, keys, prefix
+    def __init__(
+        self,
+        application: ASGIApp,
+        keys: Keys,
+        routes: Iterable[BaseRoute],
+        prefix: str = "",
+        waiting: Collection[str] = (),
+    ) -> None:
+        self._application, self._keys, self._prefix, self._waiting = application, keys, prefix, waiting
         self._rules = [
             _Rule(route.path_regex, route.path_format, frozenset(route.methods or ()), scope_of(route))
             for route in routes
@@ -82,8 +91,15 @@ class Authorization:
             await self._application(scope, receive, send)
             return
         caller.require(self._needed(scope))
-        with self._keys.places.place(caller.key.id):
+        async with self._keys.places.place(caller.key, self._work(scope)):
             await self._application(scope, receive, send)
+
+    def _work(self, scope: Connection) -> Work:
+        if scope["method"] == "GET":
+            return "read"
+        # Checks and previews have turns of their own, batches have turns for their items, and some wait for a worker.
+        waits = scope["path"] in self._waiting or any(name == b"prefer" for name, _ in scope["headers"])
+        return "waiting" if waits or scope["route"].scope == "publish" else "write"
 
     def _needed(self, scope: Connection) -> Scope:
         path = scope["path"].removeprefix(self._prefix)

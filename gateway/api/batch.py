@@ -108,7 +108,7 @@ class Batch:
         self._trouble: Problem | None = None
         keys: Keys = self.request.app.state.keys
         caller: Caller = self.request.state.caller
-        places = keys.places.items(caller.key.id)
+        places = keys.places.turns(caller.key, "items")
         async with Concurrency(places) as working:
             for index, text in enumerate(texts):
                 await working.place()

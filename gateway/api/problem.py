@@ -237,7 +237,7 @@ def invalid(errors: Sequence[Any], body: object, model: object = None) -> Proble
     for item in errors:
         part, *rest = item["loc"]
         if part != "body":
-            (flaw,) = flaws([{**item, "loc": rest[:1]}], {rest[0]: None}, forms=FORMS)
+            (flaw,) = flaws([{**item, "loc": (rest[0],)}], {rest[0]: None}, forms=FORMS)
             mistakes.append(Mistake(pointer=f"{part}:{rest[0]}", code=flaw.code, detail=flaw.sentence))
     where = ", ".join(sorted({item.pointer or "the body" for item in mistakes}))
     return Problem("invalid", f"the request has mistakes at {where}", mistakes)

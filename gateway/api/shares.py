@@ -1,20 +1,31 @@
-"""Limits on what one API key may occupy of a process, so that other keys do not notice it."""
+"""Limits on what one API key may occupy of a process, so that other keys do not notice it.
+
+They grow with the rate that a key was created with: whoever may ask more often may also have more in progress.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from gateway.api.problem import again
+from runtime.api_key import ApiKey
 
+Work = Literal["read", "write", "items", "waiting"]
+"""What a request does: it looks, it changes something, it is one of a batch's items, or it mostly waits."""
+
+USUAL: Final = 200.0
+"""Requests a second of a key to which the following numbers belong."""
 REQUESTS: Final = 100
 """Requests of one key in progress at the same time: a fifth of what a process takes."""
-ITEMS: Final = 50
-"""Items of one key's batches in progress at the same time."""
+MOST: Final = 400
+"""The same, of a key with whatever rate."""
+AT_ONCE: Final[dict[Work, int]] = {"read": 4, "write": 16, "items": 16}
+"""Those of them that are being carried out; others wait for their turn, but those that wait anyway."""
 _SOON: Final = 1.0  # seconds after which one of so many requests is probably answered
 
 
@@ -28,29 +39,37 @@ class Places:
     def __init__(self, requests: int = REQUESTS) -> None:
         self._requests = requests
         self._taken: Counter[str] = Counter()
-        self._items: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[tuple[str, Work], asyncio.Semaphore] = WeakValueDictionary()
 
-    @contextmanager
-    def place(self, key: str) -> Generator[None]:
-        """Occupy a place for a request.
+    @asynccontextmanager
+    async def place(self, key: ApiKey, work: Work) -> AsyncGenerator[None]:
+        """Occupy a place for a request, and wait for its turn.
 
         Raises:
             Problem: All places of the key are taken.
         """
-        if self._taken[key] >= self._requests:
-            sentence = f"this key has {self._requests} requests in progress: wait for their answers, or send batches"
+        most = min(MOST, round(self._requests * _share(key)))
+        if self._taken[key.id] >= most:
+            sentence = f"this key has {most} requests in progress: wait for their answers, or send batches"
             raise again("too-many", sentence, _SOON)
-        self._taken[key] += 1
+        self._taken[key.id] += 1
         try:
-            yield
+            async with AsyncExitStack() as stack:
+                if work in AT_ONCE:
+                    await stack.enter_async_context(self.turns(key, work))
+                yield
         finally:
-            self._taken[key] -= 1
-            if not self._taken[key]:
-                del self._taken[key]
+            self._taken[key.id] -= 1
+            if not self._taken[key.id]:
+                del self._taken[key.id]
 
-    def items(self, key: str) -> asyncio.Semaphore:
-        """Return the places for items that all batches of a key share."""
-        found = self._items.get(key)
+    def turns(self, key: ApiKey, work: Work) -> asyncio.Semaphore:
+        """Return the turns that all requests, or items of batches, of a key share."""
+        found = self._turns.get((key.id, work))
         if found is None:
-            found = self._items[key] = asyncio.Semaphore(ITEMS)
+            found = self._turns[key.id, work] = asyncio.Semaphore(round(AT_ONCE[work] * _share(key)))
         return found
+
+
+def _share(key: ApiKey) -> float:
+    return max(1.0, (key.rate or USUAL) / USUAL)

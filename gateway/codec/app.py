@@ -10,7 +10,7 @@ What was of an erased contact is shown as that. What is encoded here is of no co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
@@ -46,12 +46,12 @@ class _Codec:
 
     async def decode(self, request: Request) -> Response:
         """Decrypts payloads."""
-        with await self._allow(request):
+        async with await self._allow(request):
             return _answer([await self._decoded(payload) for payload in await _payloads(request)])
 
     async def encode(self, request: Request) -> Response:
         """Encrypts payloads."""
-        with await self._allow(request):
+        async with await self._allow(request):
             return _answer(await self._encryption.encode(await _payloads(request)))
 
     async def _decoded(self, payload: Payload) -> Payload:
@@ -63,7 +63,7 @@ class _Codec:
             return _said(str(error))
         return decoded
 
-    async def _allow(self, request: Request) -> AbstractContextManager[None]:
+    async def _allow(self, request: Request) -> AbstractAsyncContextManager[None]:
         """Check who asks, before the body is read, and occupy a place of their key."""
         token = shown(request.scope)
         session = await session_of(request, self._keys) if token is None else None
@@ -71,7 +71,7 @@ class _Codec:
         if not caller.has("decode") or caller.key.scenarios is not None:
             raise Problem("forbidden", "this key is not for that: it needs the scope 'decode', for all scenarios")
         request.state.caller = caller
-        return self._keys.places.place(caller.key.id)
+        return self._keys.places.place(caller.key, "read")
 
 
 def application(keyring: Keyring, keys: Keys, origins: Sequence[str]) -> ASGIApp:

@@ -6,7 +6,7 @@ A module of pages has ``ROUTES``, made by `shows` and `does`; `gateway.pages.app
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from gateway.api.authentication import Caller, Keys
 from gateway.api.problem import Problem, again
+from gateway.api.shares import Work
 from gateway.client import ScenarioClient
 from gateway.pages.rendering import render
 from gateway.pages.session import is_from_here, session_of
@@ -81,14 +82,14 @@ class Page:
         """A parameter of the address, without spaces around it; None where it is empty or missing."""
         return self.request.query_params.get(name, "").strip() or None
 
-    def place(self) -> AbstractContextManager[None]:
+    def place(self, work: Work) -> AbstractAsyncContextManager[None]:
         """Occupy one of the key's places for requests.
 
         Raises:
             Problem: All of them are taken.
         """
         keys: Keys = self.request.app.state.keys
-        return keys.places.place(self.caller.key.id)
+        return keys.places.place(self.caller.key, work)
 
     def may(self, scope: Scope) -> bool:
         """Whether they may do such a thing."""
@@ -108,18 +109,18 @@ def shows(path: str, show: Show) -> Route:
 
     async def answer(request: Request) -> Response:
         page = await _page_of(request)
-        with page.place():
+        async with page.place("read"):
             return await show(page)
 
     return Route(path, answer, methods=["GET"], name=f"shows {path}")
 
 
-def does(path: str, do: Do, scope: Scope = "operate") -> Route:
+def does(path: str, do: Do, scope: Scope = "operate", work: Work = "write") -> Route:
     """The route of a form that is sent, for those whose key has a scope beside reading."""
 
     async def answer(request: Request) -> Response:
         page = await _page_of(request, scope)  # before the form is read, which may be slow
-        with page.place():
+        async with page.place(work):
             form = await read_form(request)
             session = await session_of(request, request.app.state.keys)
             if not is_from_here(request) or session is None or not session.owns(form.get(TOKEN, "")):

@@ -265,7 +265,7 @@ def _moment(text: str) -> str | None:
 
 ROUTES: Final[tuple[BaseRoute, ...]] = (
     shows("/preview", _show),
-    does("/preview", _answers(_preview), "read"),
-    does("/preview/sample", _answers(_sample), "read"),
-    does("/preview/send", _answers(_send), "operate"),
+    does("/preview", _answers(_preview), "read", "waiting"),
+    does("/preview/sample", _answers(_sample), "read", "waiting"),
+    does("/preview/send", _answers(_send), "operate", "waiting"),
 )

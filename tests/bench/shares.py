@@ -15,7 +15,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -52,7 +52,7 @@ class Key:
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> int:
         """Ask for something. Return the status."""
-        headers = {"authorization": f"Bearer {self.token}", "cookie": "", **headers}
+        headers = {"authorization": f"Bearer {self.token}", **headers}
         try:
             async with self.by.session.request(method, self.by.url + path, json=body, headers=headers) as answer:
                 await answer.read()
@@ -62,15 +62,17 @@ class Key:
             self.statuses[0] += 1
             return 0
 
-    async def trickle(self, path: str) -> None:
-        """Send a request whose body never arrives."""
+    async def trickle(self, path: str) -> int:
+        """Send a request whose body never arrives. Return the status."""
         at = urlsplit(self.by.url)
         reader, writer = await asyncio.open_connection(at.hostname, at.port)
         head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {self.token}\r\n"
         writer.write(f"{head}content-type: application/json\r\ncontent-length: 1000\r\n\r\n{{".encode())
         line = await reader.readline()
-        self.statuses[int(line.split()[1]) if line else 0] += 1
+        status = int(line.split()[1]) if line else 0
+        self.statuses[status] += 1
         writer.close()
+        return status
 
 
 Hostile = Callable[[Key, int], Awaitable[Any]]
@@ -137,8 +139,8 @@ async def attack(key: Key, do: Hostile) -> None:
 
     async def again() -> None:
         while True:
-            refused = await do(key, next(numbers)) in (0, 429, 503)
-            await asyncio.sleep(0.02 if refused else 0)
+            refused = await do(key, next(numbers)) not in (200, 202)
+            await asyncio.sleep(1.0 if refused else 0)  # to be refused costs the gateway something, too
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(TOGETHER):
@@ -161,7 +163,7 @@ async def good(key: Key, seconds: float, numbers: itertools.count[int], *, previ
         method, path, body = asked[number % len(asked)]
         began = time.perf_counter()
         if (status := await key.ask(method, path, body)) not in (200, 202):
-            raise SystemExit(f"the good key's {method} {path} was answered {status}")
+            say(f"the good key's {method} {path} was answered {status}")
         took.append(1000 * (time.perf_counter() - began))
         await asyncio.sleep(EVERY)
     return took
@@ -201,8 +203,10 @@ async def _key(at: Place, by: Gateway, *scopes: Scope) -> Key:
 async def measure(options: argparse.Namespace) -> list[float]:
     """Everything that was asked for."""
     async with place({"light": LIGHT}) as at, gateway(at) as by:
-        by.session.connector._limit = 1000  # type: ignore[union-attr]
-        return [await beside(at, by, scope, options) for scope in options.scope or SCOPES]
+        wide = aiohttp.TCPConnector(limit=4 * TOGETHER)
+        async with aiohttp.ClientSession(connector=wide) as session:
+            by = replace(by, session=session)
+            return [await beside(at, by, scope, options) for scope in options.scope or SCOPES]
 
 
 def main() -> None:

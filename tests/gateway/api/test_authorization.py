@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import pytest
@@ -13,8 +14,9 @@ from starlette.types import Message
 from gateway.api.app import PREFIX, ROUTERS
 from gateway.api.authorization import Authorization, scope_of
 from gateway.api.bounds import SHARE, Bounds
-from gateway.api.shares import ITEMS, Places
-from runtime.api_key import SCOPES, Scope
+from gateway.api.problem import Problem
+from gateway.api.shares import AT_ONCE, MOST, REQUESTS, USUAL, Places, Work
+from runtime.api_key import SCOPES, ApiKey, Scope
 from tests.gateway.api.conftest import Api
 
 ROUTES = [
@@ -152,9 +154,97 @@ async def test_large_bodies_take_the_bytes_of_their_key_alone(api: Api) -> None:
     assert statuses == [429, 400, 400]
 
 
-def test_batches_of_a_key_share_their_places_for_items() -> None:
+def made(name: str, rate: float | None = None) -> ApiKey:
+    return ApiKey(name, "", SCOPES, None, rate, "", datetime(2026, 11, 27, tzinfo=UTC), "ann")
+
+
+async def running(places: Places, key: ApiKey, work: Work, count: int) -> tuple[int, int]:
+    """Return how many of so many requests are carried out at once, and how many are refused."""
+    now = most = refused = 0
+
+    async def one() -> None:
+        nonlocal now, most, refused
+        try:
+            async with places.place(key, work):
+                now += 1
+                most = max(most, now)
+                for _ in range(5):
+                    await asyncio.sleep(0)
+                now -= 1
+        except Problem:
+            refused += 1
+
+    await asyncio.gather(*(one() for _ in range(count)))
+    return most, refused
+
+
+@pytest.mark.parametrize(
+    ("work", "rate", "most", "refused"),
+    [
+        ("read", None, AT_ONCE["read"], 150 - REQUESTS),
+        ("write", None, AT_ONCE["write"], 150 - REQUESTS),
+        ("waiting", None, REQUESTS, 150 - REQUESTS),
+        ("read", USUAL / 10, AT_ONCE["read"], 150 - REQUESTS),
+        ("read", 3 * USUAL, 3 * AT_ONCE["read"], 0),
+    ],
+)
+async def test_a_key_has_few_requests_carried_out_at_once(
+    work: Work, rate: float | None, most: int, refused: int
+) -> None:
     places = Places()
-    mine = places.items("a")
-    assert places.items("a") is mine
-    assert places.items("b") is not mine
-    assert mine._value == ITEMS  # pyright: ignore[reportPrivateUsage]
+    assert await running(places, made("a", rate), work, 150) == (most, refused)
+    assert await running(places, made("a", rate), work, 1) == (1, 0)
+
+
+async def test_no_rate_lets_a_key_take_all_places() -> None:
+    assert await running(Places(), made("a", 100_000.0), "waiting", 500) == (MOST, 100)
+
+
+async def test_keys_do_not_wait_for_each_other() -> None:
+    places = Places()
+    taken = [asyncio.create_task(held(places, "a")) for _ in range(50)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10), places.place(made("b"), "read"):
+        assert not any(task.done() for task in taken)
+    for task in taken:
+        task.cancel()
+    await asyncio.gather(*taken, return_exceptions=True)
+
+
+async def held(places: Places, name: str) -> None:
+    async with places.place(made(name), "read"):
+        await asyncio.Event().wait()
+
+
+def test_batches_of_a_key_share_their_turns_for_items() -> None:
+    places = Places()
+    mine = places.turns(made("a"), "items")
+    assert places.turns(made("a"), "items") is mine
+    assert places.turns(made("b"), "items") is not mine
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "work"),
+    [
+        ("GET", "/journeys", {}, "read"),
+        ("POST", "/entries", {}, "write"),
+        ("POST", "/entries", {"prefer": "wait=5"}, "waiting"),
+        ("POST", "/entries/batch", {}, "waiting"),
+        ("POST", "/preview", {}, "waiting"),
+        ("PUT", "/scenarios/a", {}, "waiting"),
+        ("POST", "/journeys/a/1/pause", {}, "write"),
+    ],
+)
+async def test_requests_take_turns_by_what_they_do(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, headers: dict[str, str], work: Work
+) -> None:
+    asked: list[Work] = []
+
+    class Noting(Places):
+        def place(self, key: ApiKey, work: Work) -> Any:
+            asked.append(work)
+            return super().place(key, work)
+
+    monkeypatch.setattr(api.keys, "places", Noting())
+    await api.call(method, path, content=b"{", headers={"content-type": "application/json", **headers})
+    assert asked == [work]
