@@ -24,6 +24,7 @@ from activities.outcome import Judgement, end_after
 from activities.permission import Gate, Held, Leaving, Never, NotYet
 from scenario.errors import Aborted
 from scenario.policies.bounces import Against
+from scenario.steps.delivery import SOONEST
 
 T = TypeVar("T")
 
@@ -230,9 +231,10 @@ class OpenAttempt:
         """The exception to raise where nothing may be sent yet: no attempt has been made, and none is counted."""
         self.turned = True
         measuring.kept_back(self.channel, until)
-        # The deadline begins with the first attempt, and runs on while a later one is kept back.
+        # The deadline begins with the first attempt, and runs on while a later one is kept back. For what is left of it
+        # right before its end, a journey would not be quick enough.
         delay = until.delay if until.planned and self.number == 1 else self._before_deadline(until.delay)
-        if until.planned and (self.number == 1 or left(activity.info(), self.delivery.room) > timedelta(0)):
+        if until.planned and (self.number == 1 or left(activity.info(), self.delivery.room) > SOONEST):
             due = (self.now + delay).isoformat(timespec="seconds")
             return self.failure(FailureKind.NOT_BEFORE, until.since, error=until.word, next_try_at=due)
         return self.uncounted(f"{until.since}: {until.then}", until.word, delay, why=until.since)

@@ -91,6 +91,12 @@ WELL: Final[Mapping[str, int]] = {WEBHOOK.name: 200, EMAIL.name: 250, SMS.name: 
 """What receivers say when all is well, by channel."""
 
 
+def _asked_anew(journey: VirtualJourney) -> Callable[[], bool]:
+    """Return what tells that a delivery that is kept back is to be asked about again."""
+    changes = journey.changes
+    return lambda: journey.changes != changes or journey.at_once
+
+
 async def deliver(
     journey: VirtualJourney,
     row: Send,
@@ -130,7 +136,7 @@ async def deliver(
                         status=status,
                     )
                 journey.postpone(NotBefore(moment=due, since=f"{since}; before that: {said}"))
-                await journey.wait(due, f"{journey.step}: {since}", lambda: False)
+                await journey.wait(due, f"{journey.step}: {since}", _asked_anew(journey))
                 journey.postpone(None)
                 continue
             case None:

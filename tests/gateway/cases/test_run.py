@@ -39,6 +39,15 @@ CASES = {
             - {webhook: hook, outcome: delivered, attempts: 4, at: "2026-03-02 09:05"}
         """,
     ),
+    "a contact that moves while a retry is kept back is asked about again": (
+        HOOK.replace("deadline: 1h", "deadline: 3d") + "  window: {from: '09:00', to: '09:01'}\n",
+        """
+        changes: [{after: 2h, contact: {timezone: America/Sao_Paulo}}]
+        answers: {hook: [{status: 503, times: 3}]}
+        expect:
+          steps: [{webhook: hook, outcome: delivered, attempts: 4, at: "2026-03-02 09:00"}]
+        """,
+    ),
     "the deadline holds": (
         HOOK,
         """
