@@ -109,7 +109,7 @@ class Reconciler:
     async def _sent(self) -> Findings:
         last: tuple[datetime, int, str] | None = None
         while page := await self._store.deliveries(outcome=DELIVERED, since=self._sent_since, after=last, limit=_PAGE):
-            newest = {attempt.run_id: attempt for attempt in page}
+            newest = {attempt.run_id: attempt for attempt in page if attempt.test_by is None}
             async for finding in self._each(list(newest.values()), self._of_sent):
                 yield finding
             last = page[0].started_at, page[0].attempt, page[0].delivery_id

@@ -92,7 +92,7 @@ class Site:
         await self.temporal.start_workflow(kind, argument, id=name, task_queue="nobody")
 
     async def record_delivery(self, entered: Entered, run_id: str) -> None:
-        """Record a delivery that the journey's workflow does not know of."""
+        """Record a delivery that the journey's workflow does not know of, and a test message, which has no journey."""
         attempt = Attempt(
             delivery_id=f"msg_{entered.id}",
             attempt=1,
@@ -108,7 +108,8 @@ class Site:
             milliseconds=5,
             outcome=DELIVERED,
         )
-        await self.store.record([attempt])
+        test = replace(attempt, delivery_id=f"msg_test{run_id}", workflow_id="", run_id="", test_by="ann")
+        await self.store.record([attempt, test])
 
     async def reconcile(
         self, *, repair: bool = False, later: timedelta = 2 * SETTLED
