@@ -101,7 +101,7 @@ async def _send(
     from gateway.trial_messages import Trials
     from runtime.secrets import Secrets
     from runtime.settings import Settings
-    from runtime.store import StoreError
+    from runtime.store import StoreError, StoreMismatch
 
     settings = Settings()
     channels = channels_of(settings, INBOX)
@@ -109,9 +109,9 @@ async def _send(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(channels.close, 2.0)
         try:
-            store = await stack.enter_async_context(session.stored(migrate=False))
-        except StoreError:
-            if channels.hashes is not None:
+            store = await stack.enter_async_context(session.stored(writes=True))
+        except StoreError as error:
+            if channels.hashes is not None or isinstance(error, StoreMismatch):
                 raise  # nobody knows who is suppressed
             store = None
         means = Means(

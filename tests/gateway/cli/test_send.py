@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook as Verifier
 
+from gateway.cli import session
 from gateway.cli.options import login
 from runtime.local.answers import NAME, Answer, tell
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
-from runtime.store import Store
+from runtime.store import NamespaceClaim, Store, StoreMismatch
 from runtime.suppression import AddressHashes
 from scenario.policies.suppression import Suppression
 from tests.fakes import Ran
@@ -211,6 +212,20 @@ async def test_a_store_records_it_and_knows_who_is_suppressed(send: Send, monkey
         assert (await send("text", "--to", "+33612345679")).status == 0
     monkeypatch.setenv("SCENARIO_TEST_RECIPIENTS", "+33612345678")
     assert "SCENARIO_TEST_RECIPIENTS only" in (await send("text", "--to", "+33612345679")).err
+
+
+async def test_nothing_is_sent_by_a_copy_of_the_store(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_store: Store) -> None:
+        raise StoreMismatch("this store is a copy")
+
+    monkeypatch.setenv("SCENARIO_SMS", "local:")
+    monkeypatch.setattr(session, "_verify", refuse)
+    claim = NamespaceClaim("token", "", 1, "2026-11-29T03:00:00+00:00", "", "2026-11-29T03:00:00+00:00", "worker")
+    async with Store.open("sqlite+aiosqlite:///.scenario/store.db") as store:
+        await store.claim_namespace("default", claim, replace=False)
+        ran = await send("text")
+        assert (ran.status, "this store is a copy" in ran.err, await store.deliveries()) == (1, True, [])
+    assert await asyncio.to_thread(kept_in, Path(".scenario/inbox")) == []
 
 
 @pytest.mark.parametrize(
