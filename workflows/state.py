@@ -139,7 +139,7 @@ class State:
         """Return the state that `dump` wrote."""
         state = made(cls, data)
         state.steps = [made(StepRecord, item) for item in data.get("steps", ())]
-        state.passed = [made(Passage, item) for item in data["passed"]]
+        state.passed = [made(Passage, item) for item in data.get("passed", ())]
         state.events = [made(Event, item) for item in data.get("events", ())]
         state.goals = [made(Event, item) for item in data.get("goals", ())]
         state.operations = [made(Operation, item) for item in data.get("operations", ())]

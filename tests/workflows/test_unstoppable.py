@@ -120,6 +120,8 @@ async def test_a_run_that_cron_begins_anew_is_a_journey_of_its_own(name: str, ar
 def test_what_a_run_hands_on_can_be_taken_up() -> None:
     """Or none of the above would be for the reason that it is meant for."""
     assert State.is_readable(STATE)
+    required = {"version", "plan", "zone", "entered_at", "root"}
+    assert State.is_readable({name: value for name, value in STATE.items() if name in required})
 
 
 async def test_an_event_that_cannot_be_dealt_with_is_no_silent_end_of_all_dealing(
