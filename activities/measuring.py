@@ -13,10 +13,11 @@ from activities.permission import NotYet
 from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 
 _WHY: Final = {"busy": "concurrency", "breaker_open": "breaker", "capped": "cap", "login_left_alone": "login"}
+"""Words of the log of deliveries → those of `scenario.delivery.wait`; others are the same."""
 _REASONS: Final = frozenset(
     {"called_off", "not_told", "not_noted", "no_time", "worker_stopped", "secrets_unreadable", "store"}
 )
-"""Words of the log of deliveries → those of `scenario.delivery.wait`; others are the same."""
+"""Words of the log of deliveries that are also those of `scenario.delivery.unsent`; all others are `error`."""
 _TEMPLATE: Final = "template"
 _AT_ONCE: Final = timedelta(minutes=1)
 """Journeys tell the server of a delivery sooner than that, unless a policy, a hold or a pause was in between."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import session
-from gateway.cli.options import login, record
+from gateway.cli.options import login, operator_name, record
 from gateway.errors import BadInput
 from gateway.terminal import say
 
@@ -18,7 +18,7 @@ _ReasonOption = Annotated[
 ]
 _OperatorOption = Annotated[
     str | None,
-    typer.Option("--operator", metavar="NAME", parser=record, help="with --force: who; by default your login name"),
+    typer.Option("--operator", metavar="NAME", parser=operator_name, help="with --force: who; by default your login"),
 ]
 
 
