@@ -271,7 +271,7 @@ class _Run:
         )
         match made:
             case NotBefore():
-                journey.message = None
+                journey.message = None if journey.made is None else journey.message
                 return made
             case Delivered(outcome="skipped"):
                 journey.message = Nothing(made.reason or "")

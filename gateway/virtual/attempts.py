@@ -18,7 +18,7 @@ from activities.outcome import End, Judgement, Outcome, Verdict, end_after
 from activities.sms import errors as text
 from activities.webhook.errors import WORDS, AttemptError
 from activities.webhook.outcome import of_response
-from gateway.virtual.journey import VirtualJourney
+from gateway.virtual.journey import Made, VirtualJourney
 from scenario.plan.retry import LAST, lengthen
 from scenario.policies.order import Hold, Later, Ruling, Skip
 from scenario.steps.delivery import CAPPED, Send
@@ -91,12 +91,6 @@ WELL: Final[Mapping[str, int]] = {WEBHOOK.name: 200, EMAIL.name: 250, SMS.name: 
 """What receivers say when all is well, by channel."""
 
 
-def _asked_anew(journey: VirtualJourney) -> Callable[[], bool]:
-    """Return what tells that a delivery that is kept back is to be asked about again."""
-    changes = journey.changes
-    return lambda: journey.changes != changes or journey.at_once
-
-
 async def deliver(
     journey: VirtualJourney,
     row: Send,
@@ -113,8 +107,9 @@ async def deliver(
         took: Does with the reply of a delivered message what the step says; gives a note for people.
         asked: Says whether an attempt may leave.
     """
-    policy, began = row.retry.spread(journey.delivery), journey.now()
-    deadline, number, status, said = later(began, policy.deadline), 0, None, ""
+    policy = row.retry.spread(journey.delivery)
+    number, began, status, said = journey.made or Made(0, journey.now())
+    deadline = later(began, policy.deadline)
     while True:
         now = journey.now()
         match await asked():
@@ -135,10 +130,8 @@ async def deliver(
                         attempts=number,
                         status=status,
                     )
-                journey.postpone(NotBefore(moment=due, since=f"{since}; before that: {said}"))
-                await journey.wait(due, f"{journey.step}: {since}", _asked_anew(journey))
-                journey.postpone(None)
-                continue
+                journey.made = Made(number, began, status, said)
+                return NotBefore(moment=due, since=f"{since}; before that: {said}")
             case None:
                 pass
         number += 1

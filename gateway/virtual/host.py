@@ -59,7 +59,7 @@ class VirtualHost:
         records: How steps went.
     """
 
-    changes = 0
+    changes: int = 0
     must_continue = False
     paused = False
     override = None

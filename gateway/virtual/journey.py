@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import tzinfo
-from typing import Any
+from datetime import datetime, tzinfo
+from typing import Any, NamedTuple
 
 from typing_extensions import override
 
@@ -39,6 +39,22 @@ class JourneyEnd:
     reason: str = ""
 
 
+class Made(NamedTuple):
+    """The attempts of a delivery that were made before policies kept it back.
+
+    Attributes:
+        number: How many.
+        began: When the first was scheduled: the deadline counts from then.
+        status: The receiver's last reply code.
+        said: What it said, in a few words.
+    """
+
+    number: int
+    began: datetime
+    status: int | None = None
+    said: str = ""
+
+
 class VirtualJourney(VirtualHost):
     """One contact's journey; `scenario.steps.host.Host` as `workflows.journey` keeps it, on a virtual clock.
 
@@ -53,6 +69,7 @@ class VirtualJourney(VirtualHost):
     Attributes:
         plan: The plan.
         seen: What templates of the present step's delivery see as `now`; None before it has been scheduled.
+        made: The attempts of the present delivery that were made before it was kept back.
         ending: How it ended; None as long as it has not.
     """
 
@@ -119,6 +136,7 @@ class VirtualJourney(VirtualHost):
     def begin(self, step: str) -> None:
         super().begin(step)
         self.seen: str | None = None
+        self.made: Made | None = None
         self._retrying = False
 
     @property
@@ -137,7 +155,7 @@ class VirtualJourney(VirtualHost):
         """Makes believe to send. What is sent again keeps its time."""
         self.seen = self.seen or self.local(self.now())
         sent = await super().deliver(row)
-        self.seen = None if isinstance(sent, NotBefore) else self.seen
+        self.seen = None if isinstance(sent, NotBefore) and self.made is None else self.seen
         return sent
 
     @property
@@ -150,7 +168,7 @@ class VirtualJourney(VirtualHost):
         """Waits for an operator where the step is held."""
         if self.held is not None:
             await self.wait(None, "held", lambda: self._retrying)
-            self._retrying, self.held = False, None
+            self._retrying, self.held, self.made = False, None, None
         return None
 
     # ---- what reaches it

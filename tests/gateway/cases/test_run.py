@@ -40,12 +40,16 @@ CASES = {
         """,
     ),
     "a contact that moves while a retry is kept back is asked about again": (
-        HOOK.replace("deadline: 1h", "deadline: 3d") + "  window: {from: '09:00', to: '09:01'}\n",
+        HOOK.replace("deadline: 1h", "deadline: 3d")
+        .replace("10s", "40s")
+        .replace("{}", "{who: '{{ contact.firstname }}'}")
+        + "  window: {from: '09:00', to: '09:01'}\n",
         """
-        changes: [{after: 2h, contact: {timezone: America/Sao_Paulo}}]
-        answers: {hook: [{status: 503, times: 3}]}
+        changes: [{after: 2h, contact: {timezone: America/Sao_Paulo, firstname: Ann}}]
+        answers: {hook: [{status: 503, times: 2}]}
         expect:
-          steps: [{webhook: hook, outcome: delivered, attempts: 4, at: "2026-03-02 09:00"}]
+          steps:
+            - {webhook: hook, outcome: delivered, attempts: 3, at: "2026-03-02 09:00", body: {who: Ann}}
         """,
     ),
     "the deadline holds": (
