@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Literal
 from weakref import WeakValueDictionary
 
-from gateway.api.problem import again
+from gateway.api.problem import SEND_AGAIN, again
 from runtime.api_key import ApiKey
 
 Work = Literal["read", "write", "items", "waiting"]
@@ -26,6 +26,8 @@ MOST: Final = 400
 """The same, of a key with whatever rate."""
 AT_ONCE: Final[dict[Work, int]] = {"read": 4, "write": 16, "items": 16}
 """Those of them that are being carried out; others wait for their turn, but those that wait anyway."""
+TURN: Final = 2.5
+"""Seconds that a request may wait for its turn: with the longest call of Temporal, an answer comes within ten."""
 _SOON: Final = 1.0  # seconds after which one of so many requests is probably answered
 
 
@@ -46,7 +48,7 @@ class Places:
         """Occupy a place for a request, and wait for its turn.
 
         Raises:
-            Problem: All places of the key are taken.
+            Problem: All places of the key are taken, or those before it take too long.
         """
         most = min(MOST, round(self._requests * _share(key)))
         if self._taken[key.id] >= most:
@@ -56,7 +58,9 @@ class Places:
         try:
             async with AsyncExitStack() as stack:
                 if work in AT_ONCE:
-                    await stack.enter_async_context(self.turns(key, work))
+                    turns = self.turns(key, work)
+                    await _take(turns)
+                    stack.callback(turns.release)
                 yield
         finally:
             self._taken[key.id] -= 1
@@ -69,6 +73,14 @@ class Places:
         if found is None:
             found = self._turns[key.id, work] = asyncio.Semaphore(round(AT_ONCE[work] * _share(key)))
         return found
+
+
+async def _take(turns: asyncio.Semaphore) -> None:
+    try:
+        async with asyncio.timeout(TURN):
+            await turns.acquire()
+    except TimeoutError:
+        raise again("unavailable", f"requests of this key before this one take too long: {SEND_AGAIN}") from None
 
 
 def _share(key: ApiKey) -> float:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Body
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
+from gateway.api import shares
 from gateway.api.app import PREFIX, ROUTERS
 from gateway.api.authorization import Authorization, scope_of
 from gateway.api.bounds import SHARE, Bounds
@@ -209,6 +210,22 @@ async def test_keys_do_not_wait_for_each_other() -> None:
     for task in taken:
         task.cancel()
     await asyncio.gather(*taken, return_exceptions=True)
+
+
+async def test_no_request_waits_for_its_turn_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its caller gives up after ten seconds, and its body has to arrive within ten."""
+    monkeypatch.setattr(shares, "TURN", 0.01)
+    places = Places()
+    taken = [asyncio.create_task(held(places, "a")) for _ in range(AT_ONCE["read"])]
+    await asyncio.sleep(0)
+    with pytest.raises(Problem) as refused:
+        async with places.place(made("a"), "read"):
+            pass
+    assert (refused.value.status_code, (refused.value.headers or {})["retry-after"]) == (503, "5")
+    for task in taken:
+        task.cancel()
+    await asyncio.gather(*taken, return_exceptions=True)
+    assert await running(places, made("a"), "read", 1) == (1, 0)
 
 
 async def held(places: Places, name: str) -> None:
