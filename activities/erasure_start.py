@@ -77,6 +77,8 @@ async def starting_erasures(client: Client, store: Store) -> AsyncGenerator[None
             except (StoreError, RPCError) as error:
                 said = error.status.name if isinstance(error, RPCError) else error
                 logger.warning("open erasures were not looked at: %s", said)
+            except Exception:  # whatever it is: without this loop, an erasure whose start was lost stays open
+                logger.exception("open erasures cannot be looked at")
             await asyncio.sleep(EVERY)
 
     task = asyncio.create_task(run(), name="erasures")

@@ -87,6 +87,8 @@ async def telling_keys(keys: Keyring, store: Store, role: str) -> AsyncGenerator
                 await tell()
             except StoreError as error:
                 logger.warning("the store is not told which encryption keys are known here: %s", error)
+            except Exception:  # whatever it is: a process that stops to say so would be left out of a rotation
+                logger.exception("the store cannot be told which encryption keys are known here")
 
     await tell()
     task = asyncio.create_task(run(), name="telling keys")

@@ -151,7 +151,7 @@ async def test_a_worker_looks_on_after_a_failure(
     monkeypatch.setattr(erasure_start, "EVERY", 0.01)
     view = await client.erase("7", **WHO)
     server.started.clear()
-    real, failures = store.open_erasures, [StoreUnavailable("away"), StoreUnavailable("away")]
+    real, failures = store.open_erasures, [StoreUnavailable("away"), RuntimeError("a mistake in the program")]
 
     async def away(limit: int) -> list[str]:
         if failures:

@@ -95,7 +95,7 @@ async def test_a_process_that_was_killed_counts_for_a_while(tmp_path: Path) -> N
             assert [holder.process for holder in await store.key_holders(now)] == left
 
 
-async def test_a_store_that_is_away_for_a_while_does_not_end_the_telling(
+async def test_a_failure_does_not_end_the_telling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(opening, "EVERY", 0.0)
@@ -108,8 +108,10 @@ async def test_a_store_that_is_away_for_a_while_does_not_end_the_telling(
             calls += 1
             if calls == 2:
                 raise StoreUnavailable("away")
+            if calls == 3:
+                raise RuntimeError("a mistake in the program")
             await hold(*given, **more)
-            if calls > 2:
+            if calls > 3:
                 again.set()
 
         monkeypatch.setattr(store, "hold_keys", away)
@@ -117,5 +119,6 @@ async def test_a_store_that_is_away_for_a_while_does_not_end_the_telling(
             await asyncio.wait_for(again.wait(), 30)
         assert await store.key_holders(datetime.now(UTC)) == []
     assert [record.getMessage() for record in caplog.records] == [
-        "the store is not told which encryption keys are known here: away"
+        "the store is not told which encryption keys are known here: away",
+        "the store cannot be told which encryption keys are known here",
     ]
