@@ -597,7 +597,7 @@ def test_temporals_variables_are_those_that_the_sdk_reads(tmp_path: Path) -> Non
             file = tmp_path / key
             file.write_text(key, "utf-8")
             variables[key] = str(file)
-    tls: Any = ClientConfig.load_client_connect_config(disable_file=True, override_env_vars=variables)["tls"]
+    tls: Any = ClientConfig.load_client_connect_config(disable_file=True, override_env_vars=variables).get("tls")
     assert tls.server_root_ca_cert == b"TEMPORAL_TLS_SERVER_CA_CERT_PATH"
     assert (tls.client_cert, tls.client_private_key) == (
         b"TEMPORAL_TLS_CLIENT_CERT_PATH",
