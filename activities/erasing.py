@@ -96,8 +96,8 @@ class ErasureActivities:
     async def delete_histories(self, asked: Erasing) -> None:
         """Ask Temporal to delete the runs that it has.
 
-        Not before all have ended: a server deletes a run only when it has done everything it was asked for before, and
-        looks whether it has once a minute.
+        Call it once all have ended. A server deletes a run only after it has completed all earlier requests for it, and
+        checks that once a minute.
         """
         async with self._working(asked.erasure) as (erasure, _):
             await self._store.set_erasure_state(erasure.id, "deleting")
@@ -136,7 +136,7 @@ class ErasureActivities:
 
     @asynccontextmanager
     async def _working(self, identifier: str) -> AsyncGenerator[tuple[StoredErasure, str | None]]:
-        """Yield an erasure and its contact's id, None if it is finished. Record what stops it.
+        """Yield an erasure and its contact's id, which is None if it is finished. Record a failure as its trouble.
 
         Failures are replaced: Temporal's own messages may quote a workflow's id, which names the contact.
 
@@ -172,7 +172,7 @@ class ErasureActivities:
         return erasure
 
     async def _stopped(self, identifier: str, trouble: str) -> ApplicationError:
-        """Record why an erasure does not get on. Returns the failure to raise."""
+        """Record why an erasure makes no progress. Return the failure to raise."""
         await self._store.erasure_trouble(
             identifier, f"{trouble} (it is retried, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC)"
         )
@@ -250,7 +250,7 @@ async def _described(client: Client, name: str, run_id: str | None) -> tuple[Fou
 
 @contextmanager
 def _unless_gone() -> Generator[None]:
-    """Suppress Temporal's answer that it does not have a run, or that it has ended."""
+    """Suppress the error that Temporal does not have a run, or that the run has ended."""
     try:
         yield
     except RPCError as error:

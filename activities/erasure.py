@@ -19,12 +19,12 @@ WORKFLOW: Final = "Erase"
 
 @dataclass(frozen=True, kw_only=True)
 class Erasing:
-    """An erasure that goes on.
+    """An erasure in progress.
 
     Attributes:
         erasure: Its id in the store.
-        passes: How many passes are over.
-        remaining: How many runs Temporal still had at the beginning of this pass.
+        passes: Number of completed passes.
+        remaining: Number of runs that Temporal still had at the beginning of this pass.
     """
 
     erasure: str
@@ -34,17 +34,21 @@ class Erasing:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """The contact's journeys are ended. Temporal still has this many runs."""
+    """The result of `end_journeys`.
+
+    Attributes:
+        remaining: Number of runs that Temporal still has.
+    """
 
     remaining: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowsCleared:
-    """The store's rows of the contact are cleared.
+    """The result of `clear_rows`.
 
     Attributes:
-        finished: Whether nothing is left to be erased.
+        finished: True if nothing is left to be erased.
         pause: Seconds until the next pass.
     """
 
@@ -59,7 +63,7 @@ _READER: Final = TypeAdapter(Erasing)
 
 
 def erasing_in(argument: object) -> Erasing | None:
-    """The argument of a workflow, or None if it is something else."""
+    """Return a workflow's argument as an erasure, or None if it is something else."""
     try:
         return _READER.validate_python(argument)
     except ValidationError:

@@ -1,7 +1,7 @@
-"""Starts the workflows of erasures: at once if asked, and else of every open erasure that has none.
+"""The start of erasure workflows: of a new erasure, and periodically of every open erasure without a workflow.
 
-An erasure is on record before its workflow is started. So one whose start was lost, since a process was killed,
-Temporal was away or somebody terminated the workflow, is started again by whichever worker looks next.
+An erasure is recorded before its workflow is started. A worker therefore starts it again if that start was lost: a
+process was killed, Temporal was away, or somebody terminated the workflow.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _AT_ONCE: Final = 1_000
 
 
 async def start_erasure(client: Client, erasure: str) -> bool:
-    """Start an erasure's workflow. Returns False if it is running.
+    """Start an erasure's workflow. Return False if it is running.
 
     Raises:
         RPCError: Temporal cannot be reached, or refuses.
@@ -65,7 +65,7 @@ async def start_open_erasures(client: Client, store: Store) -> None:
 
 @asynccontextmanager
 async def starting_erasures(client: Client, store: Store) -> AsyncGenerator[None]:
-    """Start the workflows of open erasures that have none, again and again: one worker at a time does."""
+    """Start the workflows of open erasures that have none, periodically, in one worker at a time."""
     holder = uuid4().hex
 
     async def run() -> None:
@@ -77,7 +77,7 @@ async def starting_erasures(client: Client, store: Store) -> AsyncGenerator[None
             except (StoreError, RPCError) as error:
                 said = error.status.name if isinstance(error, RPCError) else error
                 logger.warning("open erasures were not looked at: %s", said)
-            except Exception:  # whatever it is: without this loop, an erasure whose start was lost stays open
+            except Exception:  # whatever it is: without this loop, a lost start is never repeated
                 logger.exception("open erasures cannot be looked at")
             await asyncio.sleep(EVERY)
 

@@ -1,4 +1,4 @@
-"""The journey of an attempt as the server sees it while the attempt is under way."""
+"""The status of an attempt's journey, as the server reports it while the attempt is in flight."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _WANTED: Final = (
 
 
 class JourneyStatus(Enum):
-    """What a journey has to do with an attempt of its delivery."""
+    """The state of a journey in regard to an attempt of its delivery."""
 
     CURRENT = auto()
-    """It has acted on everything that it was told, and wants the delivery."""
+    """The journey has acted on everything that it received, and wants the delivery."""
     BEHIND = auto()
-    """It was told something that it has not yet acted on: an exit, perhaps."""
+    """The journey has received something that it has not yet acted on, perhaps an exit."""
     UNWANTED = auto()
-    """It is over, or the delivery was cancelled or paused."""
+    """The journey has ended, or the delivery was cancelled or paused."""
 
 
 async def journey_status(info: activity.Info, patience: timedelta) -> JourneyStatus:
@@ -56,10 +56,10 @@ async def journey_status(info: activity.Info, patience: timedelta) -> JourneySta
 
 
 async def was_lost(info: activity.Info, patience: timedelta) -> bool:
-    """Return whether a worker was lost with the attempt before, as far as Temporal tells: then it timed out.
+    """Return True if a worker was lost with the previous attempt: Temporal then reports that it timed out.
 
-    Otherwise it came to nothing before it could begin, and could not even say that it does not count: while the store
-    is away, what is encrypted cannot be read.
+    Otherwise that attempt failed before it could begin, and could not report that it does not count. This happens while
+    the store is away and encrypted data cannot be read. If the server does not answer, the worker counts as lost.
     """
     try:
         found = await _described(info, patience)

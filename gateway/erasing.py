@@ -35,9 +35,9 @@ KEPT: Final = (
     "suppressions, with addresses sealed; entries of schedules: until the retention of Temporal's namespace is over",
     "logs and traces, which hold ids: for as long as they are kept",
 )
-"""What is left, and why."""
+"""The data that an erasure keeps, and the reasons."""
 _LATE: Final = timedelta(minutes=10)
-_START: Final = 5.0  # seconds for which whoever asks waits for Temporal
+_START: Final = 5.0  # seconds for which the caller waits for Temporal
 
 
 class Receiver(BaseModel):
@@ -77,24 +77,24 @@ class ErasureView(BaseModel):
 
     Attributes:
         id: Its id; null for a dry run.
-        state: What it is doing: ending journeys, deleting their histories, clearing rows, waiting for the next pass.
-            Null for a dry run.
+        state: Its phase: ending journeys, deleting their histories, clearing rows, waiting for the next pass. Null for
+            a dry run.
         contact: An HMAC of the contact's id; empty for a dry run.
-        at: When it was asked for.
-        confirmed_at: When Temporal was found to have none of the runs.
+        at: When it was requested.
+        confirmed_at: When Temporal first had none of the runs.
         finished_at: When it was finished.
-        operator: Who asked for it.
-        reason: Why.
-        dry_run: Whether nothing was done.
-        encrypted: Whether copies of the databases that were made before are as good as the keys alone.
-        before: Whether the contact had been erased before.
-        ended: Journeys that were running, and were ended.
-        histories: Runs whose histories are deleted.
-        remaining: How many of them Temporal still has.
+        operator: The operator who requested it.
+        reason: The operator's reason.
+        dry_run: True if nothing was done.
+        encrypted: True if earlier copies of the databases can be read only with the keys.
+        before: True if the contact had been erased before.
+        ended: Number of journeys that were running, and were ended.
+        histories: Number of runs whose histories are deleted.
+        remaining: Number of these runs that Temporal still has.
         rows: Rows of the store.
         sent_to: Systems that may hold messages to the contact; null until it is finished.
-        trouble: Why it does not get on, if it does not: a sentence.
-        kept: What is left, and why.
+        trouble: Why it makes no progress, in one sentence; null if it does.
+        kept: The data that are kept, and the reasons.
     """
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
@@ -144,18 +144,18 @@ async def request_erasure(
     operator: str,
     reason: str,
 ) -> ErasureView:
-    """Begin to erase a contact. A contact that is being erased already keeps that erasure.
+    """Begin to erase a contact, or return the open erasure that it already has.
 
-    It is on record first, and then the key is destroyed: whatever becomes of this process, a worker finishes it. Once
-    this returns, nothing is taken for the contact any more.
+    The erasure is recorded before the key is destroyed, so a worker finishes it even if this process is killed. Once
+    this returns, entries, events and changes for the contact are refused.
 
     Args:
         temporal: A client of the namespace that its journeys are in.
         store: The workers' store.
         keyring: The keys of contacts.
         contact: The contact's id.
-        operator: Who asks for it.
-        reason: Why, for the report.
+        operator: The operator who requests it.
+        reason: The operator's reason, for the report.
 
     Raises:
         BadInput: A contact cannot have such an id.
@@ -188,7 +188,7 @@ async def request_erasure(
 async def survey_erasure(
     temporal: Client, store: Store, keyring: Keyring, contact: str, *, operator: str, reason: str
 ) -> ErasureView:
-    """Tell what would be erased of a contact. Writes nothing.
+    """Return what would be erased of a contact. Write nothing.
 
     Raises:
         BadInput: A contact cannot have such an id.

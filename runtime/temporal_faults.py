@@ -32,7 +32,7 @@ class Fault:
     """A fault of Temporal or of this installation.
 
     Attributes:
-        advice: What is wrong and what an operator can do, in one sentence. It quotes nothing of a request.
+        advice: One sentence for operators: the fault, and what to do. It quotes nothing of a request.
         retry_after: Seconds after which the same request may succeed.
         passing: True if it may pass without an operator.
         lacks_attributes: True if the namespace lacks search attributes of journeys.

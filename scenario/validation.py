@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in our own words: codes that are stable, and sentences without a value of the input."""
+"""Pydantic's errors as our own: stable codes, and sentences that quote no value of the input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MISSING: Final = "missing"
 UNKNOWN: Final = "unknown-field"
 MOST: Final = 50
-"""Flaws that are told of at once."""
+"""Maximum number of errors that are reported together."""
 CODES: Final = (MISSING, UNKNOWN, "type", "length", "range", "form", "value")
 """The codes of `Flaw`."""
 
@@ -57,12 +57,12 @@ _LONGEST_NAME: Final = 40
 
 
 class Flaw(NamedTuple):
-    """One thing wrong with JSON data.
+    """An error in JSON data.
 
     Attributes:
-        at: Keys and indexes that lead to it; those of a missing field lead to where it should be.
-        code: What, one of `CODES`.
-        sentence: The same for people.
+        at: Keys and indexes that lead to it; for a missing field, to the place where it belongs.
+        code: One of `CODES`.
+        sentence: The error as a sentence for people.
         meant: The name that was probably meant.
     """
 
@@ -80,14 +80,14 @@ def flaws(
     whole: str = "the body",
     forms: Mapping[str, str] | None = None,
 ) -> list[Flaw]:
-    """Return what is wrong with data, each place once, of many the first.
+    """Return the errors in data, one for each place, `MOST` at most.
 
     Args:
         errors: Pydantic's, with their context and without documentation links.
         data: The validated data.
         model: The model it was validated by, which knows names that may have been meant.
-        whole: What the data are called.
-        forms: What is said of a text that does not match a pattern, by the pattern.
+        whole: The name of the data in sentences.
+        forms: The predicate for a text that does not match a pattern, by the pattern.
     """
     found: dict[tuple[str | int, ...], list[tuple[str, str]]] = {}
     flawed: dict[tuple[str | int, ...], Flaw] = {}

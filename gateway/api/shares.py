@@ -16,16 +16,16 @@ from gateway.api.problem import SEND_AGAIN, again
 from runtime.api_key import ApiKey
 
 Work = Literal["read", "write", "items", "waiting"]
-"""What a request does: it looks, it changes something, it is one of a batch's items, or it mostly waits."""
+"""The kind of a request: it reads, it changes something, it is an item of a batch, or it mostly waits."""
 
 USUAL: Final = 200.0
-"""Requests a second of a key to which the following numbers belong."""
+"""The rate, in requests a second, of a key with exactly the following numbers."""
 REQUESTS: Final = 100
 """Requests of one key in progress at the same time: a fifth of what a process takes."""
 MOST: Final = 400
-"""The same, of a key with whatever rate."""
+"""The same for a key with any rate."""
 AT_ONCE: Final[dict[Work, int]] = {"read": 4, "write": 16, "items": 16}
-"""Those of them that are being carried out; others wait for their turn, but those that wait anyway."""
+"""The number of them that are carried out at the same time; others wait for their turn. `waiting` has no such limit."""
 TURN: Final = 2.5
 """Seconds that a request may wait for its turn: with the longest call of Temporal, an answer comes within ten."""
 _SOON: Final = 1.0  # seconds after which one of so many requests is probably answered

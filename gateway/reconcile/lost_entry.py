@@ -25,7 +25,7 @@ FORGOTTEN: Final = "it has ended, and what it was started with cannot be read: i
 
 @dataclass(frozen=True)
 class LostEntry:
-    """What a journey's workflow tells of its entry.
+    """The entry of a journey, as far as its workflow has it.
 
     Attributes:
         entry: The row to write back; None if that is impossible.

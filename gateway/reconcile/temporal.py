@@ -37,7 +37,7 @@ _RUNNING: Final = (
 
 @dataclass(frozen=True)
 class End:
-    """How a journey's workflow has ended.
+    """The end of a journey's workflow.
 
     Attributes:
         outcome: In the store's words.
@@ -53,10 +53,10 @@ class End:
 
 
 class Beginning(NamedTuple):
-    """How a run began.
+    """The beginning of a run.
 
     Attributes:
-        argument: What it was started with; None if it cannot be read.
+        argument: The workflow's argument; None if it cannot be read.
         at: The time that its code saw first; None if no worker has begun it.
     """
 

@@ -21,9 +21,9 @@ from runtime.store import Store, StoreError
 logger = logging.getLogger(__name__)
 
 EVERY: Final = 20.0
-"""Seconds after which a process says again which keys it knows."""
+"""Seconds between two records of the keys that a process knows."""
 EXPIRES: Final = timedelta(seconds=90)
-"""How long a process that was killed counts as running."""
+"""Time for which a killed process still counts as running."""
 
 
 def keyring_of(settings: Settings, store: Store) -> Keyring:
@@ -87,7 +87,7 @@ async def telling_keys(keys: Keyring, store: Store, role: str) -> AsyncGenerator
                 await tell()
             except StoreError as error:
                 logger.warning("the store is not told which encryption keys are known here: %s", error)
-            except Exception:  # whatever it is: a process that stops to say so would be left out of a rotation
+            except Exception:  # whatever it is: a process without a record would be ignored by a rotation
                 logger.exception("the store cannot be told which encryption keys are known here")
 
     await tell()

@@ -1,4 +1,4 @@
-"""Stops a process whose store and namespace do not belong together any more."""
+"""The guard that stops a process once its store and its namespace no longer belong together."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _PATIENCE: Final = 30.0  # seconds that one may take
 async def guarding(
     identity: StoreIdentity, store: Store, stop: Callable[[], None], *, rotates: bool, every: float = EVERY
 ) -> AsyncGenerator[None]:
-    """Compare the store with its namespace again and again. On a mismatch, close the store and ask to stop.
+    """Compare the store with its namespace periodically. On a mismatch, refuse further calls and ask to stop.
 
-    A side that does not answer says nothing: what watches it reports that.
+    A side that does not answer is no mismatch: its own health check reports it.
 
     Args:
         identity: Compares them.
@@ -68,6 +68,6 @@ async def _compare(identity: StoreIdentity, rotates: bool) -> StoreMismatch | No
         return error
     except (StoreError, SetupError, RPCError, TimeoutError):
         return None
-    except Exception:  # a process that does not compare any more would look well
+    except Exception:  # without further comparisons, a mismatch would stay unnoticed
         logger.exception("the identity of the store cannot be compared")
     return None

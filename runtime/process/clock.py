@@ -21,17 +21,17 @@ _CALLED: Final = {"store": "the store's", "temporal": "Temporal's"}
 
 
 class Compared(Protocol):
-    """The store, or what a worker learns of Temporal."""
+    """The store, or a worker's view of Temporal."""
 
     @property
     def clock_offset(self) -> ClockOffset | None: ...  # noqa: D102
 
 
 class Clock:
-    """This machine's clock, as `Watch` checks it. Nobody is asked for that: other checks see the offsets.
+    """This machine's clock, as `Watch` checks it. The check makes no call: other checks measure the offsets.
 
     Args:
-        others: Those with another clock: `store`, `temporal`.
+        others: The sides that have another clock, by name: `store`, `temporal`.
     """
 
     name = "of this machine"
@@ -66,7 +66,7 @@ def _sentence(of: str, ahead: bool, seconds: float) -> str:
 
 @asynccontextmanager
 async def watching_clock(others: Mapping[str, Compared]) -> AsyncGenerator[Watch]:
-    """Compare this machine's clock again and again, and measure its offsets."""
+    """Compare this machine's clock periodically, and measure its offsets."""
     clock = Clock(others)
     metrics.CLOCK_OFFSET.reads(lambda: [((of,), seconds) for of, seconds in clock.read()])
     try:

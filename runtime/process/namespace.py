@@ -1,4 +1,4 @@
-"""What a process needs of its namespace: that it is there, that the process may use it, and its search attributes."""
+"""The check of a process's namespace: its existence, access to it, and its search attributes."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ VERIFIED: Final = 60.0
 """Seconds for which search attributes that were found are taken to be there, unless something happens."""
 _PATIENCE: Final = 15.0  # seconds that a look may take: each of its calls has a time of its own
 CALL: Final = timedelta(seconds=4)
-"""How long one of the calls of a look may take."""
+"""Timeout of one call of a look."""
 
 _DENIED: Final = {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED}
 _SILENT: Final = {RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNIMPLEMENTED}
-"""Statuses of a server that is there, and answers nothing."""
+"""Statuses of a server that runs, but refuses the call."""
 
 
 class Namespace:
-    """Checks a namespace again and again, and registers search attributes that are missing from it.
+    """Checks a namespace periodically, and registers search attributes that it lacks.
 
     Attributes are verified at the first look, after each gap in which the server did not answer, when the namespace is
     another one than before, when somebody suspects that they are missing, and every minute.
@@ -128,5 +128,5 @@ class Namespace:
 
 
 def watching_namespace(namespace: Namespace) -> AbstractAsyncContextManager[Watch]:
-    """Look at a namespace again and again."""
+    """Check a namespace periodically."""
     return watching(namespace, "Temporal's namespace", every=_EVERY, patience=_PATIENCE)

@@ -1,7 +1,7 @@
 """Entries that a gateway has acknowledged and no worker has admitted or refused yet.
 
 Temporal has the workflow, but its search lags, and the table of journeys learns of it from a worker. A gateway
-therefore records the run before it acknowledges the entry: whoever is told about the contact afterwards finds it.
+therefore records the run before it acknowledges the entry. Later events for the contact then find it.
 
 A worker does not delete the row of a run that it admits or refuses: that would be a statement more for every journey.
 A row is ignored once `entries` has its run, and gateways delete it later. The row of a refused run is deleted if
@@ -22,7 +22,7 @@ from runtime.store.database import Inserting, Queries
 from runtime.store.schema import accepted_entries, entries
 
 KEPT: Final = timedelta(days=1)
-"""How long a row is kept whose run is not among the journeys."""
+"""Retention of a row if its run is not among the journeys."""
 _TOGETHER: Final = 500  # the oldest rows that one statement looks at
 
 _table = accepted_entries.c
@@ -81,7 +81,7 @@ class AcceptedEntries(Queries):
         )
 
     async def prune_accepted(self, now: datetime) -> int:
-        """Delete rows that are of no more use, the oldest first. Return how many."""
+        """Delete obsolete rows, the oldest first. Return their number."""
         deleted = 0
         while rows := await self._database.write(_PRUNE, {"old": now - KEPT, "most": _TOGETHER}):
             deleted += len(rows)

@@ -1,6 +1,6 @@
-"""Erasures: what was asked for, how far it is, and the runs of the contact that Temporal has, or had.
+"""Erasures: the request, its progress, and the contact's runs that Temporal has or had.
 
-The contact's id is here only while an erasure is open: its workflow knows no more than the erasure's id.
+The table holds the contact's id only while an erasure is open. The workflow holds the erasure's id alone.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from runtime.store.erasure import erased_name
 from runtime.store.schema import deliveries, erasure_runs, erasures
 
 ErasureState = Literal["requested", "ending", "deleting", "clearing", "waiting", "finished"]
-"""What an erasure is doing: its journeys are ended, their histories deleted, its rows cleared; then it waits for the
-next pass, which looks for what is left."""
+"""The phase of an erasure: journeys are ended, histories deleted, rows cleared. It then waits for the next pass."""
 _RECEIVED: Final = ("delivered", "unknown", "cancelled")
-"""Outcomes of attempts that the receiver has got, or may have. Any other counts if the receiver answered."""
+"""Outcomes of attempts that the receiver has or may have received. Other attempts count if the receiver answered."""
 
 _table = erasures.c
 _runs = erasure_runs.c
@@ -36,19 +35,19 @@ class StoredErasure:
         id: Its id.
         contact_hash: An HMAC of the contact's id.
         contact_id: The contact's id; None once it is finished.
-        operator: Who asked for it.
-        reason: Why.
-        encrypted: Whether the contact's payloads were encrypted.
-        before: Whether the contact had been erased before.
-        requested_at: When it was asked for.
-        state: What it is doing.
-        ended: How many journeys it found running.
-        histories: How many runs it found.
-        remaining: How many of them Temporal still has.
-        rows: How many rows of the store it cleared, by table.
+        operator: The operator who requested it.
+        reason: The operator's reason.
+        encrypted: True if the contact's payloads were encrypted.
+        before: True if the contact had been erased before.
+        requested_at: When it was requested.
+        state: Its phase.
+        ended: Number of journeys found running.
+        histories: Number of runs found.
+        remaining: Number of these runs that Temporal still has.
+        rows: Number of cleared rows of the store, by table.
         sent_to: Channels and destinations that may hold messages; None until it is finished.
-        trouble: Why it does not get on, if it does not: a sentence.
-        confirmed_at: When Temporal was found to have none of the runs.
+        trouble: Why it makes no progress, in one sentence; None if it does.
+        confirmed_at: When Temporal first had none of the runs.
         finished_at: When it was finished.
     """
 
@@ -92,14 +91,14 @@ class Erasures(Queries):
             # The open one was finished in between.
 
     async def stored_erasure(self, identifier: str) -> StoredErasure | None:
-        """One erasure, or None if there is none of that id."""
+        """Return the erasure with this id, or None."""
         rows = await self._database.read(_ONE, {"of": identifier})
         return _erasure(rows[0]) if rows else None
 
     async def stored_erasures(
         self, *, is_open: bool = False, after: StoredErasure | None = None, limit: int = 100
     ) -> list[StoredErasure]:
-        """Erasures, the newest first.
+        """Return erasures, the newest first.
 
         Args:
             is_open: Only those that are not finished.
@@ -115,7 +114,7 @@ class Erasures(Queries):
         return [_erasure(row) for row in await self._database.read(statement)]
 
     async def open_erasures(self, limit: int) -> list[str]:
-        """Ids of open erasures, the oldest first."""
+        """Return the ids of open erasures, the oldest first."""
         return [row["id"] for row in await self._database.read(_OLDEST, {"most": limit})]
 
     async def has_open_erasure(self, contact: str) -> bool:
@@ -123,16 +122,16 @@ class Erasures(Queries):
         return bool(await self._database.read(_OPEN_OF_CONTACT, {"contact": contact}))
 
     async def count_open_erasures(self) -> tuple[int, datetime | None]:
-        """How many erasures are open, and since when the oldest is."""
+        """Return the number of open erasures, and when the oldest of them was requested."""
         (row,) = await self._database.read(_COUNT_OPEN)
         return row["number"], row["oldest"]
 
     async def erasure_trouble(self, identifier: str, trouble: str | None) -> None:
-        """Record why an open erasure does not get on, or that nothing is in its way any more."""
+        """Record why an open erasure makes no progress, or None if it does again."""
         await self._database.write(_TROUBLE, {"of": identifier, "what": trouble})
 
     async def set_erasure_state(self, identifier: str, state: ErasureState) -> None:
-        """Record what an open erasure is doing."""
+        """Record the phase of an open erasure."""
         await self._database.write(_STATE, {"of": identifier, "doing": state})
 
     async def add_erasure_run(self, identifier: str, workflow_id: str, run_id: str, *, running: bool) -> None:
@@ -141,19 +140,19 @@ class Erasures(Queries):
         await self._database.write(_add_run(self._database.insert), row)
 
     async def erasure_runs(self, identifier: str) -> list[tuple[str, str]]:
-        """The runs that Temporal still has, as far as is known: ids of workflow and run."""
+        """Return the known runs that Temporal still has: ids of workflow and run."""
         rows = await self._database.read(_THERE, {"of": identifier})
         return [(row["workflow_id"], row["run_id"]) for row in rows]
 
     async def erasure_run_is_gone(self, identifier: str, workflow_id: str, run_id: str) -> None:
-        """Record that Temporal does not have a run any more."""
+        """Record that Temporal no longer has a run."""
         await self._database.write(_GONE, {"of": identifier, "workflow": workflow_id, "run": run_id})
 
     async def count_erasure_runs(self, identifier: str, at: datetime) -> int:
-        """Record how many runs an open erasure has found, and whether Temporal still has any.
+        """Record the number of runs that an open erasure has found, and of those that Temporal still has.
 
         Returns:
-            How many Temporal still has.
+            The number of runs that Temporal still has.
         """
         rows = await self._database.write(_COUNT_RUNS, {"of": identifier, "at": at})
         return rows[0]["remaining"] if rows else 0
@@ -163,7 +162,7 @@ class Erasures(Queries):
 
         Args:
             identifier: The erasure's id.
-            rows: How many it found, by table, before it clears the first.
+            rows: Number of rows found before the first is cleared, by table.
         """
         stored = await self.stored_erasure(identifier)
         if stored is not None:
@@ -171,7 +170,7 @@ class Erasures(Queries):
             await self._database.write(_CLEARING, {"of": identifier, "known": known})
 
     async def finish_erasure(self, identifier: str, name: str, at: datetime) -> None:
-        """Record that an erasure is finished. Nothing of it leads to the contact any more.
+        """Record that an erasure is finished, and delete what identifies the contact in it.
 
         Args:
             identifier: The erasure's id.
