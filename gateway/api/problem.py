@@ -237,7 +237,8 @@ def invalid(errors: Sequence[Any], body: object, model: object = None) -> Proble
     for item in errors:
         part, *rest = item["loc"]
         if part != "body":
-            (flaw,) = flaws([{**item, "loc": (rest[0],)}], {rest[0]: None}, forms=FORMS)
+            found: list[Any] = [{**item, "loc": (rest[0],)}]
+            (flaw,) = flaws(found, {rest[0]: None}, forms=FORMS)
             mistakes.append(Mistake(pointer=f"{part}:{rest[0]}", code=flaw.code, detail=flaw.sentence))
     where = ", ".join(sorted({item.pointer or "the body" for item in mistakes}))
     return Problem("invalid", f"the request has mistakes at {where}", mistakes)
