@@ -24,7 +24,7 @@ REQUESTS: Final = 100
 """Requests of one key in progress at the same time: a fifth of what a process takes."""
 MOST: Final = 400
 """The same for a key with any rate."""
-AT_ONCE: Final[dict[Work, int]] = {"read": 4, "write": 16, "items": 16}
+AT_ONCE: Final[dict[Work, int]] = {"read": 2, "write": 8, "items": 8}
 """The number of them that are carried out at the same time; others wait for their turn. `waiting` has no such limit."""
 TURN: Final = 2.5
 """Seconds that a request may wait for its turn: with the longest call of Temporal, an answer comes within ten."""
