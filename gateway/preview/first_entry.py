@@ -46,7 +46,7 @@ def _is_let_in(draft: Draft, entry: dict[str, Any]) -> bool:
 
 
 def _agreeing(entry: dict[str, Any], draft: Draft) -> dict[str, Any]:
-    """The entry with the consent that the scenario's marketing asks for."""
+    """Return the entry with the consent that the scenario's marketing asks for."""
     contact = entry["contact"]
     for channel, asked in (draft.scenario.subscription or {}).items() if draft.scenario.purpose == MARKETING else ():
         if asked.mailing_list is not None:

@@ -69,6 +69,6 @@ def plausible(path: Path, reader: Callable[..., Any] | None = None, *, is_date: 
 
 
 def _told(path: Path) -> str:
-    """A text that says what it stands for: ``Program name``."""
+    """Return a text that names its field: ``Program name``."""
     told = path[-2:] if path[-1] == "name" else path[-1:]
     return " ".join(told).replace("_", " ").capitalize()

@@ -173,7 +173,7 @@ def _rounds(steps: Sequence[Written], report: Report) -> None:
 
 
 def _long_round(step: Written, report: Report) -> None:
-    """A round that takes longer than it is until the next: that begins late, and so do all behind it."""
+    """Report a round that takes longer than it is until the next: this begins late, and so do all after it."""
     every = step.model.every(step.keys)
     takes = max((_least(inner) for _, _, inner in step.model.lists(step.keys)), default=timedelta(0))
     if every and takes > every:
@@ -182,7 +182,7 @@ def _long_round(step: Written, report: Report) -> None:
 
 
 def _least(steps: Any) -> timedelta:
-    """The least time that a list of steps takes."""
+    """Return the least time that a list of steps takes."""
     total = timedelta(0)
     for step in cast("list[Any]", steps) if isinstance(steps, list) else ():
         if (kind := kind_of(step)) is not None:

@@ -23,7 +23,7 @@ from scenario.time.duration import parse_duration
 _CREDENTIALS: Final = frozenset(
     {"authorization", "proxy-authorization", "x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token"}
 )
-"""Headers that carry what opens a door."""
+"""Headers that carry credentials."""
 _TOKEN: Final = re.compile(
     r"(?i:\b(?:bearer|basic)\s+\S{8})|\b(?:sk|pk|rk)_(?:live|test)_\w|\bgh[pousr]_\w{16}|\bxox[abpr]-"
 )
@@ -130,14 +130,14 @@ def _headers(step: Written, report: Report) -> None:
 
 
 def _is_credential(name: str, value: object) -> bool:
-    """Whether a header's text is itself what opens a door."""
+    """Return True if a header's text is a credential itself."""
     if not isinstance(value, str) or "{{" in value or "{%" in value:
         return False
     return bool(_TOKEN.search(value)) or (name.lower() in _CREDENTIALS and bool(value.strip()))
 
 
 def _quotes(step: Written, report: Report) -> None:
-    """A text around which quotes of a text processor stand would be sent with them: YAML's are straight."""
+    """Report a text in the quotes of a text processor, which would be sent: YAML's are straight."""
     for key in ("subject", "text", "from"):
         text = step.keys.get(key)
         if isinstance(text, str) and len(text) > 1 and text[0] in _OPENING and text[-1] in _CLOSING:

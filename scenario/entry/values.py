@@ -109,7 +109,7 @@ def as_moment(value: object, info: ValidationInfo) -> str | None:
 
 
 def _day(text: str) -> str | None:
-    """A date without a time, which is the same day in every zone; None for anything else."""
+    """Return a date without a time, which is the same day in every zone, or None for anything else."""
     try:
         return text if _DAY.fullmatch(text) and date.fromisoformat(text) > date.min else None
     except ValueError:

@@ -60,7 +60,7 @@ class Report:
 
     @cached_property
     def _accepted(self) -> dict[int, set[str]]:
-        """The codes that a comment accepts, by the line that it is about."""
+        """Find the codes that comments accept, by the line that each is about."""
         accepted: dict[int, set[str]] = {}
         for number, line in enumerate(self._source.text.splitlines(), 1):
             if found := _ACCEPTED.search(line):

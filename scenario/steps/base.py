@@ -339,13 +339,13 @@ class BaseStep(Model):
 
     @classmethod
     def lasts(cls, keys: Mapping[str, Any]) -> timedelta:
-        """The least time that the step itself takes."""
+        """Return the least time that the step itself takes."""
         del keys
         return timedelta(0)
 
     @classmethod
     def every(cls, keys: Mapping[str, Any]) -> timedelta | None:
-        """The time from the beginning of a round to that of the next; None where there are no rounds."""
+        """Return the time from the beginning of a round to that of the next, or None if there are no rounds."""
         del keys
         return None
 

@@ -98,14 +98,14 @@ def _zone(name: str) -> dt.tzinfo:
 
 
 def _journey_zone(context: RenderContext | None) -> dt.tzinfo | None:
-    """The zone that the data name as `journey.timezone`, whatever a template assigns."""
+    """Return the zone that the data name as `journey.timezone`, whatever a template assigns."""
     journey = context.globals.get("journey") if context else None  # the linter tries constants without data
     name = cast("Mapping[str, object]", journey).get("timezone") if isinstance(journey, Mapping) else None
     return None if name is None else read_zone(name)
 
 
 def _clock(context: RenderContext, word: str) -> object:
-    """The time according to the data."""
+    """Return the time according to the data."""
     for name in (word, "now"):
         found = context.resolve(name, default=None)
         if found is not None and not is_undefined(found):
@@ -158,7 +158,7 @@ def date(
 
 
 def is_bare(pattern: str) -> bool:
-    """Whether a format neither has a directive nor is a style, so that it prints itself."""
+    """Return True if a format has no directive and is no style, so that it prints itself."""
     style, _, with_time = pattern.partition(" ")
     return bool(pattern) and "%" not in pattern and not (style in _STYLES and with_time in ("", "time"))
 
@@ -230,13 +230,13 @@ def _moved(name: str, value: object, length: object, sign: int, context: RenderC
 
 @with_context
 def add(value: object, length: object, *, context: RenderContext) -> str | None:
-    """A date so much later: whole days are days of the calendar, so that the time of day stays; nil stays nil."""
+    """Return a date so much later. Whole days are days of the calendar: the time of day stays. Nil stays nil."""
     return _moved("add", value, length, 1, context)
 
 
 @with_context
 def subtract(value: object, length: object, *, context: RenderContext) -> str | None:
-    """A date so much earlier; see `add`."""
+    """Return a date so much earlier; see `add`."""
     return _moved("subtract", value, length, -1, context)
 
 
@@ -248,14 +248,14 @@ def _today(name: str, context: RenderContext | None) -> dt.date:
 
 @with_context
 def days_until(value: object, *, context: RenderContext) -> int | None:
-    """How many days of the calendar are left from today until a date: 0 today, negative if it is past; nil for nil."""
+    """Count the days of the calendar from today until a date: 0 today, negative if it is past; nil for nil."""
     at = _read("days_until", value, context)
     return None if at is None else (at.date() - _today("days_until", context)).days
 
 
 @with_context
 def next_anniversary(value: object, *, context: RenderContext) -> str | None:
-    """The next day, today included, with the month and day of a date; 29 February is the 28th in other years."""
+    """Return the next day, today included, with the month and day of a date; 29 February is the 28th in other years."""
     at = _read("next_anniversary", value, context)
     if at is None:
         return None

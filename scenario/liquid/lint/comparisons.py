@@ -140,7 +140,7 @@ class Comparisons:
 
 
 def _is_custom(side: Expression) -> bool:
-    """Whether it is a custom field, which has the type that its `data_type` says."""
+    """Return True if it is a custom field, which has the type that its `data_type` says."""
     return isinstance(side, Path) and len(side.path) > 1 and side.path[-2] == "custom"
 
 
