@@ -622,8 +622,15 @@ def test_versions_are_scaled_and_spread_as_other_workers_are() -> None:
     assert scaler["spec"]["scaleTargetRef"] == {}
     deployment = of_kind(versioned, "WorkerDeployment")["worker"]["spec"]
     assert "replicas" not in deployment
-    keys = [one["topologyKey"] for one in deployment["template"]["spec"]["topologySpreadConstraints"]]
-    assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+
+
+def test_pods_are_spread_over_hosts_and_zones(everything: tuple[Object, ...]) -> None:
+    for name, pod in ours(everything).items():
+        if pod["metadata"]["labels"][NAME] != "store":
+            constraints = pod["spec"]["topologySpreadConstraints"]
+            keys = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+            assert [one["topologyKey"] for one in constraints] == keys, name
+            assert all(selects(one["labelSelector"], pod) for one in constraints), name
 
 
 def test_the_example_ingress_leads_to_services_and_the_world_to_callbacks_alone() -> None:
