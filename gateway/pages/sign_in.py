@@ -20,7 +20,7 @@ from gateway.pages.rendering import render
 from gateway.pages.session import begin, end, forget, is_from_here, keep, session_of
 
 TRIES: Final = 30
-"""How many keys that are none one address may try in a minute."""
+"""How many invalid keys one address may try in a minute, and how many sessions one key may begin."""
 _ONLY_OTHERS: Final = "this key cannot look: it needs the scope 'read'"
 _NO_GOOD: Final = "this is not a key that is good: it begins with sr_, and is shown once, when it is made"
 
@@ -57,14 +57,16 @@ async def _sign_in(request: Request) -> Response:
     keys: Keys = request.app.state.keys
     key = await keys.verify(form.get("key", "").strip())
     next_one = form.get("next", "/")
+    limit: RateLimit = request.app.state.attempts
     if key is None:
         # Behind a proxy all come from one address: whoever tries keys there must not keep the others out.
-        limit: RateLimit = request.app.state.attempts
         if seconds := limit.take(request.client.host if request.client else ""):
             raise again("too-many", "somebody tries too many keys from this address: wait a minute", seconds)
         return render("sign_in.html", status=401, next=next_one, wrong=_NO_GOOD)
     if "read" not in key.scopes:
         return render("sign_in.html", status=403, next=next_one, wrong=_ONLY_OTHERS)
+    if seconds := limit.take(key.id):  # the store keeps each session for hours
+        raise again("too-many", "this key begins too many sessions: wait a minute", seconds)
     response = go_to(next_one if is_here(next_one) else "/")
     keep(request, response, await begin(keys, key, datetime.now(UTC)))
     return response

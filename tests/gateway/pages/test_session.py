@@ -95,6 +95,16 @@ async def test_trying_keys_ends_after_a_while(site: Site) -> None:
     assert (await site.browser.post("/sign-in", data={"key": await site.key("read")})).status_code == 303
 
 
+async def test_a_key_begins_few_sessions_in_a_minute(site: Site) -> None:
+    token = await site.key("read")
+    for _ in range(TRIES):
+        assert (await site.browser.post("/sign-in", data={"key": token})).status_code == 303
+    answer = await site.browser.post("/sign-in", data={"key": token})
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["retry-after"]) <= 60
+    assert (await site.browser.post("/sign-in", data={"key": await site.key("read")})).status_code == 303
+
+
 async def test_a_session_ends_with_its_key(site: Site) -> None:
     name = await site.sign_in()
     await site.store.revoke_key(name, datetime.now(UTC))
