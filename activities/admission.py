@@ -95,6 +95,8 @@ class AdmissionActivities:
         """
         if departure.delivery:
             await self._store.release(departure.delivery)
+        if departure.arrived:
+            await self._store.keep(departure.arrived)
         if departure.events and (entry := await self._store.entry(departure.workflow_id, departure.run_id)):
             for event in departure.events:
                 if (await count(self._store, self._content, entry, event)).reached:

@@ -1,7 +1,6 @@
 """The interface of activities: their names, queues, arguments and results. No activity's body is here.
 
-Journeys in flight hold these in their histories, without what is empty by default (`runtime.data_converter`). Fields
-may be added, with a default; none is ever renamed, removed or given another meaning or default.
+Histories hold these, without what is empty by default (`runtime.data_converter`).
 """
 
 from __future__ import annotations
@@ -22,10 +21,7 @@ _FAIRNESS_KEY: Final = 64  # bytes; the server refuses a longer one
 
 
 def fairness_key(destination: str) -> str:
-    """What the server keeps a destination's rate by: its name or host, or the beginning of a long one.
-
-    Journeys schedule deliveries under it, and workers set rates for it: were there two formulas, no rate would hold.
-    """
+    """Return the key of a destination's rate at the server, for journeys and workers: a name or host, cut if long."""
     return destination.encode()[:_FAIRNESS_KEY].decode(errors="ignore")
 
 
@@ -80,6 +76,7 @@ class Departure:
         reason: Why, without any of the contact's data.
         now: When, ISO 8601 in UTC.
         delivery: The id of the delivery that it ended in the middle of, if it did.
+        arrived: The id of a delivery that arrived meanwhile: an earlier report may have given its place back.
         events: Those that may reach its goal and have not been looked at yet.
         passed: The steps that it is through with and that are not counted yet, in its order.
         first: How many there were before these.
@@ -92,6 +89,7 @@ class Departure:
     reason: str
     now: str
     delivery: str = ""
+    arrived: str = ""
     events: list[Event] | None = None
     passed: list[Passage] | None = None
     first: int = 0

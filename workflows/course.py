@@ -292,6 +292,7 @@ class Course(Migrating, Sending):
             reason=reason or self._failed(),
             now=workflow.now().isoformat(),
             delivery=self.begun,
+            arrived=self.arrived if self.leaving and self.revisable else "",
             events=self.uncounted or None,
             passed=self.state.passed or None,
             first=self.state.told,

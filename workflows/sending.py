@@ -19,7 +19,13 @@ from workflows.local_activities import answer_to
 
 
 class Sending(StepHost):
-    """The part of a journey that delivers."""
+    """The part of a journey that delivers.
+
+    Attributes:
+        arrived: The id of the latest delivery, if it arrived in this run; else nothing.
+    """
+
+    arrived: str = ""
 
     async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
         """Delivers what a row of the plan says, under the present step's id."""
@@ -43,6 +49,7 @@ class Sending(StepHost):
                 note=_joined(notes),
             )
         notes += self._saved(row, sent)
+        self.arrived = self.delivery if sent.outcome == "delivered" else ""
         return Delivered(
             outcome=sent.outcome, reason=sent.reason, status=sent.status, attempts=sent.attempt, note=_joined(notes)
         )
