@@ -1,13 +1,14 @@
 """What is lost while everything fails and everything is on, and whether the metrics tell of it.
 
-Run by hand, from the project's folder: ``python -m tests.bench.chaos``. Each journey waits for an event and sends three
-webhooks, on a real server with a PostgreSQL store, encrypted and under policies. Half of them enter by the HTTP API, a
-contact is erased in the middle, and the store is pruned meanwhile. The worker is killed five times, and stays away for
-some minutes after one of them. Meanwhile contacts enter, and events, changes and operations for them are accepted. The
-gateway is killed twice, the server restarted twice, the receiver away for 2 s and the database for 20 s. A tenth of the
-contacts leaves with a delivery in flight. A Prometheus with our alert rules scrapes all processes if it is installed.
-The bench reports what arrived, what is left, how the store differs from histories and receiver, and what the metrics
-say of it. ``--journeys 60 --away 10`` is quick.
+Run by hand, from the project's folder: ``python -m tests.bench.chaos``. Each journey has steps of every kind but
+control groups: it waits for an event and sends three webhooks, and a text message or an e-mail. That is on a real
+server with a PostgreSQL store, encrypted and under policies. Half of the contacts enter by the HTTP API, one is erased
+in the middle, and the store is pruned meanwhile. The worker is killed five times, and stays away for some minutes
+after one of them. Meanwhile contacts enter, and events, changes and operations for them are accepted. The gateway is
+killed twice, the server restarted twice, the receiver away for 2 s and the database for 20 s. A tenth of the contacts
+leaves with a delivery in flight. A Prometheus with our alert rules scrapes all processes if it is installed. The bench
+reports what arrived, what is left, how the store differs from histories and receivers, and what the metrics say of it.
+``--journeys 60 --away 10`` is quick.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -43,6 +45,7 @@ from runtime.connection import connect
 from runtime.encryption.keyring import Erased, Keyring
 from runtime.encryption.opening import keyring_of
 from runtime.local.devserver import DevServer
+from runtime.local.inbox import Inbox
 from runtime.process.exit import leave
 from runtime.process.ports import free_port
 from runtime.settings import Settings
@@ -89,9 +92,10 @@ DATABASE_WAS: Final = "PostgreSQL"
 UNWRITTEN: Final = 2.0
 """Seconds for which a worker may keep rows of the log to itself: some tenths, and what a busy machine adds."""
 
-SCENARIO: Final = chaos.CHAOS.replace("step:", 'name: "{{ contact.firstname }}", step:').replace(
-    "steps:",
-    """exit: [{event: gone}]
+SCENARIO: Final = (
+    chaos.CHAOS.replace("step:", 'name: "{{ contact.firstname }}", step:').replace(
+        "steps:",
+        """exit: [{event: gone}]
 steps:
   - wait_for: told
     for: 1h
@@ -99,8 +103,21 @@ steps:
   - if: contact.id != ""
     then: [{wait: 1s}]
 """,
-    1,
+        1,
+    )
+    + """
+  - switch: contact.language
+    cases:
+      fr: [{sms: french, text: "Bonjour {{ contact.firstname }}", on_unknown: retry}]
+    else: [{email: english, subject: "{{ contact.firstname }}", text: Hello}]
+  - split: {a: 50, b: 50}
+    branches: {a: [{wait: 1s}], b: [{wait: 2s}]}
+  - repeat: {every: 1s, times: 1}
+    steps: [{wait: 1s}]
+"""
 )
+INBOX: Final = Path(".scenario/inbox")
+"""Where a worker keeps text messages, in its folder; e-mails are kept beside them."""
 POLICIES: Final = """
 quiet_hours: {{from: "{from_:%H:%M}", to: "{to:%H:%M}"}}
 caps: [{{name: week, at_most: 100, per: 7d}}]
@@ -224,8 +241,8 @@ class Place:
         begins = {
             kill: (away[0] if away and away[0] <= kill <= away[-1] + seconds else kill) - seconds for kill in kills
         }
-        answered = (at - self.began for at in self.receiver.times)
-        return sum(any(begin <= at <= kill for kill, begin in begins.items()) for at in answered)
+        times = [*self.receiver.times, *(at for some in inbox(self.folder).values() for at, _ in some)]
+        return sum(any(begin <= at - self.began <= kill for kill, begin in begins.items()) for at in times)
 
     async def have(self, share: float) -> None:
         """Wait until such a share of the deliveries has arrived that are to arrive in any case."""
@@ -254,8 +271,35 @@ async def insistently(what: Callable[[], Awaitable[Any]], patience: float = 300.
 
 def entry_of(contact: str) -> dict[str, Any]:
     """A contact's entry."""
-    who = {"id": contact, "firstname": f"{PLANTED}-{contact}"}
+    who = {
+        "id": contact,
+        "firstname": f"{PLANTED}-{contact}",
+        "language": "fr" if _is_french(contact) else "en",
+        "email": "planted@example.com",
+        "cellphone": "+33698765432",
+    }
     return {"scenario": "chaos", "contact": who, "trigger": {"type": "segment"}}
+
+
+def _is_french(contact: str) -> bool:
+    return int(contact[-1]) % 2 == 0
+
+
+def deliveries_of(contact: str, journey: Entered) -> set[str]:
+    """The ids of the contact's deliveries: three webhooks, and a text message or an e-mail."""
+    steps = (*chaos.STEPS, "french" if _is_french(contact) else "english")
+    return {delivery_id(journey.id, journey.run_id, step, 0) for step in steps}
+
+
+def inbox(folder: Path) -> dict[str, list[tuple[float, bytes]]]:
+    """When the inbox took text messages and e-mails, and what they were, by delivery."""
+    found = dict[str, list[tuple[float, bytes]]]()
+    for path in sorted((folder / INBOX).iterdir()):
+        if one := re.search("msg_[0-9a-f]{32}", path.name):
+            data = path.read_bytes()
+            content = json.loads(data)["text"].encode() if path.suffix == ".json" else data
+            found.setdefault(one[0], []).append((path.stat().st_mtime, content))
+    return found
 
 
 async def enter_by_api(place: Place, contact: str) -> Entered:
@@ -375,8 +419,8 @@ async def change_by_api(place: Place, contact: str) -> int:
 @asynccontextmanager
 async def working(place: Place, number: int, queues: str) -> AsyncGenerator[asyncio.subprocess.Process]:
     """A worker in a process of its own, and on a port of its own: as if it had its own address."""
-    command = (sys.executable, "worker.py", "--queues", queues, "--metrics-port", f"{place.ports[number]}")
-    async with process(place.folder / f"worker-{number}.log", *command, cwd=ROOT, env=place.environ) as started:
+    command = (sys.executable, str(ROOT / "worker.py"), "--queues", queues, "--metrics-port", f"{place.ports[number]}")
+    async with process(place.folder / f"worker-{number}.log", *command, cwd=place.folder, env=place.environ) as started:
         yield started
 
 
@@ -550,8 +594,12 @@ async def measure(number: int, away: float, down: float, rows: int, keep: Path |
         await publish(client, folder, SCENARIO)
         await publish(client, folder, OLD)
         await publish(client, folder, OLD.replace("old", "once").replace("always", "never"))
+        mails = await stack.enter_async_context(Inbox(folder / INBOX))
         environ = environment(
             TEMPORAL_ADDRESS=server.address,
+            SCENARIO_SMTP=mails.url,
+            SCENARIO_MAIL_FROM="shop@example.com",
+            SCENARIO_SMS="local:",
             SCENARIO_STORE=url,
             SCENARIO_DESTINATIONS=str(book),
             SCENARIO_POLICIES=str(policies),
@@ -599,7 +647,8 @@ async def measure(number: int, away: float, down: float, rows: int, keep: Path |
             async with working(place, len(KILLS) + 1, "journeys,webhooks"):
                 await finish(place)
                 say(f"{number} journeys over in {took:.0f} s: {dict(over.result())}")
-                place.expect(len(over.result()) == 1, "journeys ended differently")
+                ways = {tuple(step for step in way if step[0] in chaos.STEPS) for way in over.result()}
+                place.expect(len(ways) == 1, "journeys ended differently")
                 await compare(place, store)
                 say("\nWhat happened: " + "; ".join(f"{at:.0f} s {what}" for at, what in place.happened))
                 if prometheus is None:
@@ -638,21 +687,20 @@ async def _under_way(place: Place, which: str) -> int:
 async def compare(place: Place, store: Store) -> None:
     """What there is, with what there has to be."""
     receiver, expect = place.receiver, place.expect
-    ids = {
-        contact: {delivery_id(one.id, one.run_id, step, 0) for step in chaos.STEPS}
-        for contact, one in place.journeys.items()
-    }
+    ids = {contact: deliveries_of(contact, one) for contact, one in place.journeys.items()}
+    calls = receiver.calls | {one: [data for _, data in some] for one, some in inbox(place.folder).items()}
+    taken = receiver.taken | calls.keys() - receiver.calls.keys()
     possible = {each for some in ids.values() for each in some}
     needed = possible.difference(*(ids[contact] for contact in {place.erased, *place.left}))
-    wrongly = {one for contact in place.silent for one in ids[contact]} & set(receiver.calls)
+    wrongly = {one for contact in place.silent for one in ids[contact]} & set(calls)
     expect(not wrongly, f"{len(wrongly)} requests for contacts that had left before they were admitted")
-    bodies = [body for contact in place.changed for one in ids[contact] for body in receiver.calls.get(one, ())]
+    bodies = [body for contact in place.changed for one in ids[contact] for body in calls.get(one, ())]
     expect(all(CHANGED.encode() in body for body in bodies), "a change that was told before the admission is missing")
-    twice = sum(len(bodies) - 1 for bodies in receiver.calls.values())
-    other = sum(len(set(bodies)) > 1 for bodies in receiver.calls.values())
+    twice = sum(len(bodies) - 1 for bodies in calls.values())
+    other = sum(len(set(bodies)) > 1 for bodies in calls.values())
     rows = await store.deliveries(scenario="chaos", limit=1_000_000)
     known = {row.delivery_id for row in rows if row.outcome == "delivered"}
-    lost, strange = len(needed - receiver.taken), len(set(receiver.calls) - possible)
+    lost, strange = len(needed - taken), len(set(calls) - possible)
     expect(not (lost or strange or other), f"{lost} deliveries lost, {strange} unknown, {other} with other bytes")
     least = len(needed) - place.lost_at_most(UNWRITTEN)
     expect(len(known & needed) >= least, f"{len(known & needed)} delivered on record, of {least} at least")
@@ -676,9 +724,7 @@ async def compare(place: Place, store: Store) -> None:
     entered = place.database.ask("SELECT count(*) FROM entries WHERE scenario = 'chaos'")[0][0]
     expect(entered == place.number, f"{entered} entries of {place.number} journeys")
     say(f"made-up rows: {gone} old ones left; {kept} young or needed ones, of {wanted}; {entered} entries")
-    found = await differences(
-        store, "chaos", await ended(place), receiver.taken, others=1 if place.erased else 0, capped=True
-    )
+    found = await differences(store, "chaos", await ended(place), taken, others=1 if place.erased else 0, capped=True)
     place.wrong += found
     say(f"reconciled with {len(place.left)} early exits: {len(found)} differences of store, histories and receiver")
     await compare_erased(place, store)

@@ -44,10 +44,12 @@ SETTLED: Final = {
 }
 
 
-OURS: Final = {"instance", "server_address"}
+OURS: Final = {"__name__", "instance", "server_address"}
 """Labels that are addresses here."""
-NO_ID: Final = re.compile(r"(?!.*([0-9a-f]{8}-|msg_|contact-|Planted))" + f"({WORDS.pattern}|/[a-z0-9_/{{}}-]*)")
-"""What a label may say: a word, a number, a route; the worker's own address excepted."""
+NO_ID: Final = re.compile(
+    r"(?!.*([0-9a-f]{8}-|msg_|contact-|Planted))" + f"({WORDS.pattern}|/[a-z0-9_/{{}}-]*|127.0.0.1)"
+)
+"""What a label may say: a word, a number, a route; or the mail server."""
 
 
 async def settled(prometheus: Prometheus, patience: float = 300.0) -> bool:
@@ -99,7 +101,8 @@ async def counters(prometheus: Prometheus, place: Place) -> dict[str, tuple[str,
         return {labels: round(number) for labels, number in sorted(found.items())}
 
     answers = place.receiver.answers
-    attempts = await total("scenario_delivery_attempts_total", "outcome")
+    webhooks = 'scenario_delivery_attempts_total{channel="webhook"}'
+    attempts = await total(webhooks, "outcome")
     delivered, admitted = attempts.get("delivered", 0), await total("scenario_admission_total", "outcome")
     dropped = await prometheus.number(f"sum({LAST.format('scenario_log_dropped_total')})")
     pruned = await total("scenario_retention_deleted_total", "table")
