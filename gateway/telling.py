@@ -214,8 +214,10 @@ class Telling:
                 raise
         else:
             return True
-        if isinstance(entry, AcceptedEntry):  # it was refused, say
-            await self.store.forget_accepted(entry)
+        if isinstance(entry, AcceptedEntry):
+            # Perhaps it was refused. One that Temporal has lost stays on record for `scenario store reconcile`.
+            if await describe(self.temporal, entry.workflow_id, entry.run_id) is not None:
+                await self.store.forget_accepted(entry)
         else:  # it ended without a departure: it was terminated, say
             await self.store.depart(entry.workflow_id, entry.run_id, "lost", "its workflow is gone", now)
         return False

@@ -4,8 +4,9 @@ Temporal has the workflow, but its search lags, and the table of journeys learns
 therefore records the run before it acknowledges the entry. Later events for the contact then find it.
 
 A worker does not delete the row of a run that it admits or refuses: that would be a statement more for every journey.
-A row is ignored once `entries` has its run, and gateways delete it later. The row of a refused run is deleted if
-Temporal turns out not to know the run, or after a day. By then search has learned of every run that is still pending.
+A row is ignored once `entries` has its run, and gateways delete it later. The row of a refused run is deleted once a
+signal finds that the run has ended, or after a day. By then search has learned of every run that is still pending. If
+Temporal has lost the run, the row is its only record, which `scenario store reconcile` lists.
 """
 
 from __future__ import annotations

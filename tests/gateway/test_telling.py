@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
@@ -140,6 +141,14 @@ async def test_a_journey_that_was_terminated_hides_no_pending_entry(deserted: St
     assert await client.event("7", *returned()) == Heard(told=1), "the store takes it for the journey that it knows"
     async with deserted.working():
         assert (await second.result())["reason"] == "event order.returned"
+
+
+async def test_an_entry_that_temporal_has_lost_stays_on_record(deserted: Stage, client: ScenarioClient) -> None:
+    """Nothing else has it: `scenario store reconcile` lists it."""
+    lost = AcceptedEntry("late/7/A1", str(uuid4()), "7", datetime.now(UTC))
+    await client.store.accept(lost)
+    assert (await client.event("7", *returned())).pending == 0
+    assert await client.store.pending_entries("7") == [lost]
 
 
 async def test_an_entry_that_is_refused_is_told_nothing_and_forgotten(deserted: Stage, client: ScenarioClient) -> None:
