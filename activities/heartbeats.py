@@ -14,12 +14,12 @@ unless it is 0."""
 
 
 class Tally(NamedTuple):
-    """What the attempts before this one left behind.
+    """The counts that earlier attempts left.
 
     Attributes:
-        stale: The server keeps a mark that means nothing any more.
-        away: How many attempts did not count.
-        unsent: How many in a row, up to the last one, ended before their message could leave.
+        stale: The server keeps an obsolete mark.
+        away: Number of attempts that did not count.
+        unsent: Number of attempts in a row, up to the last one, that ended before their message could leave.
     """
 
     stale: bool = False
@@ -28,7 +28,7 @@ class Tally(NamedTuple):
 
 
 def tally(info: activity.Info) -> Tally:
-    """Return what the mark of the attempt before says."""
+    """Return the counts in the mark of the previous attempt."""
     details = list(info.heartbeat_details)
     if len(details) < _FULL:
         return Tally()
@@ -39,5 +39,5 @@ def tally(info: activity.Info) -> Tally:
 
 
 def mark(word: str, away: int, attempt: int, unsent: int) -> tuple[Any, ...]:
-    """Return the values of a mark, without what is empty."""
+    """Return the values of a mark, without empty ones."""
     return (word, *((away, attempt) if away else ()), *((unsent,) if unsent else ()))

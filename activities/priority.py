@@ -1,4 +1,4 @@
-"""Which task goes first where tasks wait for a worker: the priorities of journeys, of attempts and of operations."""
+"""The priorities of journeys, attempts and operations among tasks that wait for a worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scenario.policies.purpose import MARKETING, TRANSACTIONAL
 OPERATORS: Final = "operators"
 CAMPAIGNS: Final = "campaigns"
 PRIORITIES: Final[Mapping[str, int]] = {OPERATORS: 1, TRANSACTIONAL: 2, MARKETING: 3, CAMPAIGNS: 4}
-"""Temporal's priority keys: tasks with a smaller one go first. Tasks without one are as those of marketing."""
+"""Temporal's priority keys: tasks with a smaller one go first. A task without one counts as marketing."""
 
 
 def priority_of(purpose: str, destination: str = "") -> Priority:
@@ -21,7 +21,7 @@ def priority_of(purpose: str, destination: str = "") -> Priority:
 
     Args:
         purpose: A scenario's, or `OPERATORS`, `CAMPAIGNS`.
-        destination: By which the server keeps a rate and gives turns to work of the same purpose.
+        destination: The server limits the rate of each, and lets those of the same purpose take turns.
     """
     return Priority(
         priority_key=PRIORITIES.get(purpose), fairness_key=fairness_key(destination) if destination else None

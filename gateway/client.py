@@ -181,14 +181,14 @@ class ScenarioClient(ManyOperations, Telling):
     async def erase(self, contact: str, *, operator: str, reason: str, dry_run: bool = False) -> ErasureView:
         """Begin to erase a contact: see `gateway.erasing.request_erasure`. There is no way back.
 
-        Nothing is taken for the contact any more once this returns. A worker does the rest within some minutes:
-        `erasure` tells how it goes.
+        Once this returns, what comes in for the contact is refused. A worker does the rest within some minutes:
+        `erasure` returns its progress.
 
         Args:
             contact: The contact's id.
-            operator: Who asks for it.
-            reason: Why, for the report.
-            dry_run: Only tell what there is.
+            operator: The operator who requests it.
+            reason: The operator's reason, for the report.
+            dry_run: Only return what would be erased.
 
         Raises:
             BadInput: A contact cannot have such an id.
@@ -200,7 +200,7 @@ class ScenarioClient(ManyOperations, Telling):
         return await erasing.request_erasure(*places, contact, **who)
 
     async def erasure(self, identifier: str) -> ErasureView:
-        """Return an erasure: how it goes, and its report once it is finished.
+        """Return an erasure: its progress, and its report once it is finished.
 
         Raises:
             UnknownErasure: There is none of that id.

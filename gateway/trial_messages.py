@@ -45,7 +45,7 @@ class TrialMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
-    """What test messages have to respect, and where they are recorded.
+    """The rules that test messages respect, and their record.
 
     Attributes:
         store: Knows suppressions and keeps the log of attempts. None: nothing is recorded.

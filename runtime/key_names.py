@@ -1,4 +1,4 @@
-"""Names of the keys in the settings, which tell nothing of the keys, so that differences between processes show."""
+"""Names of the keys in the settings. They reveal nothing of the keys, but show differences between processes."""
 
 from __future__ import annotations
 

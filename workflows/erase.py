@@ -1,8 +1,8 @@
 """Erases a contact, in passes, until Temporal and the store hold nothing of it.
 
-Its history holds the erasure's id and counts. The store leads from the id to the contact, until the erasure is
-finished. An erasure never fails: whatever stops it is retried, with pauses that grow up to a minute, and is on its
-record.
+Its history holds only the erasure's id and counts. Until the erasure is finished, the store maps the id to the
+contact. An erasure never fails: a failed activity is retried, with pauses of up to a minute, and recorded as its
+trouble.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from workflows.local_activities import answer_in
 Result = TypeVar("Result")
 
 HEARTBEAT: Final = timedelta(seconds=30)
-"""After it, an activity whose worker was killed is retried by another."""
+"""Time after which another worker retries an activity whose worker was killed."""
 _SPAN: Final = timedelta(hours=6)  # of one activity: a search may look through all journeys that Temporal knows
 _RETRY: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
 

@@ -1,4 +1,4 @@
-"""``DELETE /v1/contacts/{contact}`` and ``/v1/erasures``: erases contacts, and tells how that goes."""
+"""``DELETE /v1/contacts/{contact}`` and ``/v1/erasures``: erase contacts, and show erasures."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class _Place(TypedDict):
     status_code=202,
     responses={
         **problems("not-found"),
-        202: {"headers": {"Location": {"description": "Where it is looked at", "schema": {"type": "string"}}}},
-        200: {"model": ErasureView, "description": "A dry run: what there is"},
+        202: {"headers": {"Location": {"description": "The erasure", "schema": {"type": "string"}}}},
+        200: {"model": ErasureView, "description": "A dry run: what would be erased"},
     },
     tags=["contacts"],
 )
@@ -50,12 +50,12 @@ async def erase_contact(
     caller: Erasing,
     response: Response,
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500), Query(description="For the report.")],
-    dry_run: Annotated[bool, Query(description="Only tell what there is.")] = False,
+    dry_run: Annotated[bool, Query(description="Only report what would be erased.")] = False,
 ) -> ErasureView:
-    """Begins to erase a contact: nothing is taken for it any more, its journeys end, nothing kept of it can be read.
+    """Begin to erase a contact: refuse what comes in for it, end its journeys, make what is kept of it unreadable.
 
-    A worker finishes it within some minutes. There is no way back. A contact that is being erased keeps that erasure;
-    one that was erased is erased again. The key must be for all scenarios.
+    A worker finishes the erasure within some minutes. It cannot be undone. A contact that is being erased keeps that
+    erasure; one that was erased is erased again. The key must be for all scenarios.
     """
     _check(caller)
     begun = await client.erase(contact, operator=caller.name, reason=reason, dry_run=dry_run)
@@ -74,7 +74,7 @@ async def list_erasures(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> ErasuresBody:
-    """Erasures, the newest first. The key must be for all scenarios."""
+    """Return erasures, the newest first. The key must be for all scenarios."""
     _check(caller)
     after = decode_cursor(cursor, _Place)["erasure"] if cursor else None
     try:
@@ -88,7 +88,7 @@ async def list_erasures(
 
 @router.get("/erasures/{id}", responses=problems("not-found"), tags=["contacts"])
 async def show_erasure(erasure: Id, client: Client, caller: Erasing) -> ErasureView:
-    """An erasure: how it goes, and its report once it is finished, to be filed. The key must be for all scenarios."""
+    """Return an erasure: its progress, and its report once it is finished. The key must be for all scenarios."""
     _check(caller)
     return await client.erasure(erasure)
 

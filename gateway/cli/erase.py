@@ -1,4 +1,4 @@
-"""The commands that erase contacts, and look at that: erase, erasures."""
+"""The commands that erase contacts and show erasures: erase, erasures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.erasing import ErasureView
 
 ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="tell what there is, and erase nothing")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="report what would be erased, and erase nothing")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="wait until it is finished, which takes some minutes")]
 ErasureArgument = Annotated[str | None, typer.Argument(metavar="[ID]", help="the erasure's id; without it, all")]
 OpenOption = Annotated[bool, typer.Option("--open", help="only those that are not finished")]
@@ -32,11 +32,11 @@ def erase(
     wait: WaitOption = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Erase a contact: its journeys end, what is kept of it cannot be read any more, and nothing is taken for it.
+    """Erase a contact: end its journeys, make what is kept of it unreadable, and refuse what comes in for it.
 
-    Once it has begun, a worker finishes it within some minutes; 'scenario erasures' tells how it goes. There is no way
-    back: a contact who returns needs another id. With --format json the report can be filed: it names the contact by an
-    HMAC alone.
+    A worker finishes the erasure within some minutes; 'scenario erasures' shows its progress. It cannot be undone: a
+    contact who returns needs another id. The report of --format json can be filed: it names the contact only by an
+    HMAC.
     """
 
     async def run(client: ScenarioClient) -> ErasureView:
@@ -61,7 +61,7 @@ def erasures(
     limit: LimitOption = 50,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Show erasures of contacts, the newest first, or one of them: how it goes, and its report once it is finished."""
+    """Show erasures of contacts, the newest first, or the progress and the report of one."""
     if erasure is not None:
         view = session.ask(lambda client: client.erasure(erasure))
         if form is Format.JSON:

@@ -1,4 +1,4 @@
-"""Why an operation does not move, as its workflow's description tells."""
+"""The reason why an operation makes no progress, from its workflow's description."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE: Final = timedelta(seconds=10)
 
 
 def standstill(description: DescribeWorkflowExecutionResponse, now: datetime) -> str | None:
-    """Return why an operation that has not ended does not move, or None if it moves.
+    """Return why an operation that has not ended makes no progress, or None if it does.
 
     Args:
         description: The operation's workflow, described by Temporal.

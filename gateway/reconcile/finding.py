@@ -55,7 +55,7 @@ NOT_COMPARED: Final = (
     "erased contacts, closed scenarios, API keys: erase, close, make and revoke them again",
     "goals reached, people per step, the log of attempts: they lack what was not backed up",
 )
-"""What was lost, and neither side can tell."""
+"""Losses that neither side can show."""
 
 
 class Finding(BaseModel):
