@@ -52,6 +52,8 @@ REFUSED: Final = b"-"
 """How an answer begins that says why not: ``{"said", "at", "meant"}``: why, where in the request, what was meant."""
 LARGEST: Final = 16 * 2**20
 """Bytes of an answer."""
+NICE: Final = 5
+"""How much it stands back behind the gateway, which answers all others meanwhile."""
 MEGABYTES: Final = 512
 """Of memory, beyond what the process has before it begins."""
 
@@ -188,6 +190,7 @@ def serve() -> None:
     # Whoever stops the gateway stops this by closing the input: a request under way still needs it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold somebody's entry
     with suppress(OSError, ValueError):  # macOS has neither the file nor the limit
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
