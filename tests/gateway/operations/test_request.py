@@ -75,6 +75,7 @@ def test_what_makes_sense_is_kept_as_it_was_asked_for(request_: RequestedOperati
 def test_what_makes_none_is_said_in_one_sentence(changes: dict[str, Any], at: str, sentence: str) -> None:
     with pytest.raises(BadOperation) as caught:
         replace(RETRY, **changes).check()
+    assert caught.value.at is not None
     assert caught.value.at[0] == at
     assert str(caught.value).startswith(sentence)
 
