@@ -107,8 +107,8 @@ def dumped(folder: Path) -> str:
 
 def words(dump: str) -> set[str]:
     """Every part of a dump that may be a key or a token: identifiers, digests, sealed texts."""
-    found = set(re.findall(r"[A-Za-z0-9_.+/=-]{8,}", dump))
-    return {word for word in found if re.search("[0-9]", word) and re.search("[a-z]", word) and len(word) < 2000}
+    found = set(re.findall(r"(?<![\w.+/=-])(?=[A-Za-z0-9_.+/=-]*[a-z])[A-Za-z0-9_.+/=-]{8,}", dump))
+    return {word for word in found if len(word) < 2000}
 
 
 async def let_in(http: httpx.AsyncClient, word: str) -> list[str]:

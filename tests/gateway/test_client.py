@@ -506,7 +506,7 @@ async def test_a_mistake_of_an_entry_has_a_place(stage: Stage, client: ScenarioC
         (("trigger", "type"), "order"),
         (("trigger", "order"), None),
         (("trigger", "order", "products", 1, "quantity"), None),
-        ((), None),
+        (("mail",), None),
     ]
 
 
