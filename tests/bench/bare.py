@@ -1,16 +1,21 @@
 """What `journeys.py` compares with: workflows that anybody would write for the same sends, without anything of ours.
 
-They are told the receiver's address, take the same entry, and know neither scenarios nor held steps nor operators. The
-sandbox they run in is the SDK's own.
+They are told the receiver's address, take the same entry, and know neither scenarios nor held steps nor operators.
+Their worker and its client have no option set: ``python -m tests.bench.bare ADDRESS RECEIVER``.
 """
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
     import httpx
@@ -93,3 +98,22 @@ class BareSix:
             )
             statuses.append(reply.status)
         return {"outcome": "finished", "statuses": statuses}
+
+
+async def work(address: str, receiver: str) -> None:
+    """The worker process."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    client = await Client.connect(address)
+    async with (
+        httpx.AsyncClient(base_url=receiver) as http,
+        Worker(client, task_queue=QUEUE, workflows=[BareOne, BareSix], activities=[Posts(http).post]),
+        Worker(client, task_queue=APART, workflows=[BareOne, BareSix]),
+    ):
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(work(*sys.argv[1:]))

@@ -1,8 +1,8 @@
 """What a journey costs, against a bare workflow with the same entry that sends the same.
 
 Run by hand, from the project's folder: ``python -m tests.bench.journeys``. Journeys and bare workflows take turns on
-one dev server and one worker process, in one run: so their ratios hold on a busy machine, and the processor time too,
-while the rates are of this machine at that moment. ``--parked 20000`` fills the worker for as long as that takes.
+one dev server in one run, each with a worker process: so their ratios hold on a busy machine, and the processor time
+too, while the rates are of this machine at that moment. ``--parked 20000`` fills the worker for as long as that takes.
 ``--measured 1000`` compares a worker that serves metrics, which are scraped, with one that does not, on a server each.
 ``--encrypted 300`` lets journeys take turns with such that are encrypted, in two places of the same kind.
 """
@@ -21,14 +21,13 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 from pydantic import SecretStr
 from temporalio.client import Client, WorkflowHandle
-from temporalio.worker import Worker
 
 from activities.interface import JOURNEYS, QUEUES
 from activities.webhook.route import Diverted
@@ -43,13 +42,14 @@ from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.exit import leave
+from runtime.process.garbage import collect_rarely
 from runtime.process.ports import free_port
 from runtime.settings import Settings
 from runtime.store import Store
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.polling import telling
 from runtime.telemetry.telemetry import Telemetry
-from tests.bench.bare import APART, QUEUE, BareOne, BareSix, Posts
+from tests.bench.bare import APART, QUEUE
 from worker import running, services, workers
 
 CONCURRENT: Final = 40
@@ -201,7 +201,7 @@ def server_pid(state: Path) -> int:
 
 
 async def work(address: str, state: Path, receiver: str, smtp: str, metrics: int) -> None:
-    """The worker process: our workers as they are, and the bare ones. With a port, it serves its metrics."""
+    """The worker process: our workers as they are. With a port, it serves its metrics."""
     logging.getLogger("temporalio.workflow").setLevel(logging.ERROR)  # thousands are held where that is measured
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -219,22 +219,9 @@ async def work(address: str, state: Path, receiver: str, smtp: str, metrics: int
                 telling(client, opened.store, {queue: queue == JOURNEYS for queue in QUEUES})
             )
         sealed = encrypting(client, keyring_of(settings, opened.store), worker=True)
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=receiver))
-        ours = await workers(sealed, opened)
-        theirs = [
-            Worker(
-                client,
-                task_queue=queue,
-                workflows=[BareOne, BareSix],
-                activities=[Posts(http).post] if queue == QUEUE else [],
-                # As ours: what is compared is not how often a worker polls.
-                max_concurrent_workflow_task_polls=10,
-                max_concurrent_activity_task_polls=10,
-                nonsticky_to_sticky_poll_ratio=0.5,
-            )
-            for queue in (QUEUE, APART)
-        ]
-        crew = await stack.enter_async_context(running([*ours, *theirs]))
+        crew = await stack.enter_async_context(running(await workers(sealed, opened)))
+        await crew.polling()
+        collect_rarely()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await crew.until(stop)
@@ -249,6 +236,36 @@ class Place:
     worker: int
     state: Path
     address: str
+    receiver: str
+
+
+@asynccontextmanager
+async def process(module: str, *words: str, **environ: str) -> AsyncGenerator[int]:
+    """Runs a worker in a process of its own, from when it is ready. Yields the process's id."""
+    with tempfile.TemporaryDirectory() as compiled:
+        started = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module, *words),
+            stdout=asyncio.subprocess.PIPE,
+            # With compiled modules, as an installed package has them: the workflows' sandbox loads some for each run.
+            env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+            | {"PYTHONPYCACHEPREFIX": compiled}
+            | environ,
+        )
+        try:
+            if started.stdout is None or await started.stdout.readline() != b"ready\n":
+                raise SystemExit("the worker did not start")
+            yield started.pid
+        finally:
+            if started.returncode is None:
+                started.terminate()
+                await started.wait()
+
+
+@asynccontextmanager
+async def beside(at: Place) -> AsyncGenerator[Place]:
+    """Starts a worker of bare workflows there. All of it, client included, is as the SDK has it by default."""
+    async with process("tests.bench.bare", at.address, at.receiver) as worker:
+        yield replace(at, client=await Client.connect(at.address), worker=worker)
 
 
 @asynccontextmanager
@@ -276,23 +293,9 @@ async def place(
         if encrypted:
             opened = await stack.enter_async_context(Store.open(f"sqlite+aiosqlite:///{state / 'store.db'}"))
             client = encrypting(client, Keyring(opened, Wrapping([b"k" * 32])))
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.bench.journeys", "--work"),
-            *(server.address, str(state), receiver.url, inbox.url, str(metrics)),
-            stdout=asyncio.subprocess.PIPE,
-            # With compiled modules, as an installed package has them: the workflows' sandbox loads some for each run.
-            env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-            | {"PYTHONPYCACHEPREFIX": str(state / "compiled")}
-            | keys,
-        )
-        try:
-            if process.stdout is None or await process.stdout.readline() != b"ready\n":
-                raise SystemExit("the worker did not start")
-            yield Place(client, server_pid(state), process.pid, state, server.address)
-        finally:
-            if process.returncode is None:
-                process.terminate()
-                await process.wait()
+        words = ("--work", server.address, str(state), receiver.url, inbox.url, str(metrics))
+        worker = await stack.enter_async_context(process("tests.bench.journeys", *words, **keys))
+        yield Place(client, server_pid(state), worker, state, server.address, receiver.url)
 
 
 # ---- measurements
@@ -324,17 +327,17 @@ async def history(tally: Tally) -> tuple[int, int]:
     return info.history_length, info.history_size_bytes
 
 
-async def race(at: Place, runners: dict[str, Start], count: int, rounds: int) -> list[Tally]:
+async def race(runners: dict[str, tuple[Place, Start]], count: int, rounds: int) -> list[Tally]:
     """Lets several kinds of workflow take turns, in another order each round."""
     tallies = {name: Tally(name) for name in runners}
     each = max(1, count // rounds)
-    warm = {name: Tally(name) for name in runners}
-    for name, start in runners.items():
-        await turn(at, warm[name], start, range(900_000, 900_000 + min(20, each)))
+    for name, (at, start) in runners.items():
+        await turn(at, Tally(name), start, range(900_000, 900_000 + min(20, each)))
     for number in range(rounds):
         names = list(runners)
         for name in (*names[number % len(names) :], *names[: number % len(names)]):
-            await turn(at, tallies[name], runners[name], range(number * each, (number + 1) * each))
+            at, start = runners[name]
+            await turn(at, tallies[name], start, range(number * each, (number + 1) * each))
     return list(tallies.values())
 
 
@@ -447,14 +450,14 @@ def say(text: str) -> None:
 async def measure(options: argparse.Namespace) -> None:
     """Everything that was asked for."""
     say(f"entry: {len(json.dumps(entry('one', 1), separators=(',', ':'), ensure_ascii=False).encode())} bytes")
-    async with place() as at:
+    async with place() as at, beside(at) as other:
         if options.count:
-            one = {"journey": journey("one"), "bare, two queues": bare("BareOne", APART)}
-            one["bare, eager"] = bare("BareOne", QUEUE)
-            await table("entry → one webhook → end", await race(at, one, options.count, ROUNDS))
+            one = {"journey": (at, journey("one")), "bare, two queues": (other, bare("BareOne", APART))}
+            one["bare, eager"] = (other, bare("BareOne", QUEUE))
+            await table("entry → one webhook → end", await race(one, options.count, ROUNDS))
         if options.six:
-            six = {"journey": journey("six"), "bare, two queues": bare("BareSix", APART)}
-            tallies = await race(at, six, options.six, 1)
+            six = {"journey": (at, journey("six")), "bare, two queues": (other, bare("BareSix", APART))}
+            tallies = await race(six, options.six, 1)
             await table("2 e-mails, 2 waits of 1 s, 2 webhooks", tallies)
             if options.events:
                 for tally in tallies:
