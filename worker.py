@@ -282,7 +282,7 @@ async def serve(
         stack.enter_context(measured(checks))
         if health_port is not None:
             await stack.enter_async_context(health_pages(health_port, checks, host=health_host))
-        client = await connect(role="worker", patience=WAIT, runtime=await telemetry.runtime(stack))
+        client = await connect(role="", patience=WAIT, runtime=await telemetry.runtime(stack))
         await search_attributes.ensure(client)
         url, make = settings.store.get_secret_value(), settings.has_default_store
         store = await stack.enter_async_context(Store.open(url, make=make, patience=WAIT))

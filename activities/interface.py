@@ -233,7 +233,7 @@ class Sent:
     Attributes:
         outcome: ``delivered``, or ``skipped`` where there was nothing to deliver to or a template aborted.
         status: The receiver's reply code (HTTP, SMTP), if it has one.
-        attempt: Which attempt it was, counted from 1 since the step was last scheduled.
+        attempt: Which attempt it was, counted from 1 since the step was last scheduled; 0 if a person completed it.
         reason: Why it was skipped.
         saved: The JSON of the response, where the step has a `save:` and it can be kept.
         note: Something that a person should know although it was delivered: why the response was not kept.
@@ -241,7 +241,7 @@ class Sent:
 
     outcome: Literal["delivered", "skipped"] = "delivered"
     status: int | None = None
-    attempt: int = 1
+    attempt: int = 0
     reason: str | None = None
     saved: Any = None
     note: str | None = None

@@ -60,7 +60,8 @@ async def connect(
     Args:
         address: ``host:port`` of a local server, reached in plain text; no configuration is read then.
         namespace: Overrides the configured one.
-        role: What this process is, as the start of the client's identity in Temporal's UI.
+        role: What this process is, as the start of the client's identity in Temporal's UI. A worker has none: every
+            event of its tasks repeats the identity.
         patience: Seconds to wait for a server that does not answer; 0 tries once.
         interceptors: Replaces the tracing of journeys.
         runtime: The SDK's runtime, for its metrics.
@@ -95,7 +96,7 @@ async def connect(
                 grpc_compression=GrpcCompression.GZIP if config.get("tls") else GrpcCompression.NONE,
                 data_converter=CONVERTER,
                 interceptors=[JourneyTracing()] if interceptors is None else interceptors,
-                identity=f"{role} {os.getpid()}@{socket.gethostname()}",
+                identity=f"{role} {os.getpid()}@{socket.gethostname()}".lstrip(),
                 connect_timeout=timedelta(seconds=min(_ATTEMPT, left + 1)),
                 runtime=runtime,
             )

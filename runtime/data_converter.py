@@ -33,13 +33,13 @@ _OUR_KEYS: Final = re.compile(rb"[0-9a-f]{32}")  # their ids; Temporal's samples
 
 
 class _Json(PydanticJSONPlainPayloadConverter):
-    """Writes dataclasses without what they do not say, for which it is read anyway: histories keep all of it."""
+    """Writes dataclasses without the fields that have their default values: histories keep every byte."""
 
     @override
     def to_payload(self, value: Any) -> Payload | None:
         if dataclasses.is_dataclass(value):
             said = {one.name: (getattr(value, one.name), one.default) for one in dataclasses.fields(value)}
-            value = {name: now for name, (now, default) in said.items() if now != default or now not in (None, "")}
+            value = {name: now for name, (now, default) in said.items() if now != default}
         return super().to_payload(value)
 
 

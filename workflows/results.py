@@ -22,15 +22,14 @@ _UNREADABLE: Final = "its result cannot be read: whether it was delivered is not
 def sent_in(call: ActivityType[Any, Sent], answer: RawValue | None, destination: str) -> Sent | Failure:
     """How a delivery ended, by its activity's result.
 
-    Our activities say the outcome and the attempt. A person says as much as is known, the outcome at least: an object,
-    or the bare word, ``"delivered"``.
+    Our activities state the attempt. A person states as much as is known, the outcome at least: an object, or the bare
+    word, ``"delivered"``.
 
     Returns:
         The failure of a delivery whose outcome is not known, where nobody can tell what the result means.
     """
     try:
-        said = _said(answer)
-        sent = call.reader.validate_python(said)
+        sent = call.reader.validate_python(_said(answer))
     except ValueError:
         return Failure(
             kind=FailureKind.UNKNOWN,
@@ -40,7 +39,7 @@ def sent_in(call: ActivityType[Any, Sent], answer: RawValue | None, destination:
             error="unreadable",
             unknown=True,
         )
-    if "attempt" not in said or sent.attempt < 1:
+    if sent.attempt < 1:
         sent = replace(sent, attempt=0, note=sent.note or BY_HAND)
     if why := _unkept(sent.saved):
         sent = replace(sent, saved=None, note=f"the response was not kept: {why}")
@@ -51,8 +50,8 @@ def _said(answer: RawValue | None) -> dict[str, Any]:
     said = plain(answer)
     if isinstance(said, str):
         return {"outcome": said}
-    if not isinstance(said, dict) or "outcome" not in said:
-        raise ValueError("it does not say an outcome")
+    if not isinstance(said, dict) or not said.keys() & {"outcome", "attempt"}:
+        raise ValueError("it states no outcome")
     return cast("dict[str, Any]", said)
 
 

@@ -828,12 +828,12 @@ class TestWhetherItMayLeave:
 
     async def test_it_leaves_where_nothing_is_against_it(self, environment: ActivityEnvironment) -> None:
         sent, _, asked, left = await self.run(environment, None)
-        assert (sent, asked, left) == (Sent(status=201), [None], [True])
+        assert (sent, asked, left) == (Sent(attempt=1, status=201), [None], [True])
 
     async def test_never_skips_the_step(self, environment: ActivityEnvironment) -> None:
         never = Never("the contact does not want it", "suppressed")
         sent, _, asked, left = await self.run(environment, never)
-        assert sent == Sent(outcome="skipped", reason="the contact does not want it")
+        assert sent == Sent(attempt=1, outcome="skipped", reason="the contact does not want it")
         assert (asked, left) == ([never], [])
 
     async def test_a_cap_may_hold_it_for_a_person(self, environment: ActivityEnvironment) -> None:

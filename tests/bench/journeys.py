@@ -212,7 +212,7 @@ async def work(address: str, state: Path, receiver: str, smtp: str, metrics: int
     )
     async with AsyncExitStack() as stack:
         telemetry = Telemetry.start(exposition=Exposition(metrics) if metrics else None)
-        client = await connect(address, role="bench", runtime=await telemetry.runtime(stack))
+        client = await connect(address, role="", runtime=await telemetry.runtime(stack))
         opened = await stack.enter_async_context(services(settings, routes=Diverted(receiver)))
         if metrics:
             await stack.enter_async_context(
@@ -283,7 +283,7 @@ async def place(
         server = await stack.enter_async_context(DevServer(state))
         receiver = await stack.enter_async_context(Receiver(fail=fail))
         inbox = await stack.enter_async_context(Inbox(state / "inbox"))
-        client = await connect(server.address, role="bench")
+        client = await connect(server.address, role="")
         await search_attributes.ensure(client)
         async with Store.open(f"sqlite+aiosqlite:///{state / 'store.db'}") as store:
             for name, text in scenarios.items():

@@ -339,7 +339,7 @@ class Fakes:
                 late = failing(kind=FailureKind.NOT_BEFORE, reason="quiet hours", next_try_at=due.isoformat())
                 raise late.as_error()
             case _:
-                return Sent(status=200)
+                return Sent(attempt=1, status=200)
 
 
 def _plan(name: str, burst: Burst) -> dict[str, Any]:

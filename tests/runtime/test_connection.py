@@ -54,11 +54,11 @@ async def passing(port: int, address: str) -> AsyncGenerator[None]:
 
 async def test_it_is_configured_by_temporals_own_variables(server: DevServer):
     client = await connect(
-        environ=environ(TEMPORAL_ADDRESS=server.address, TEMPORAL_NAMESPACE="default"), role="worker"
+        environ=environ(TEMPORAL_ADDRESS=server.address, TEMPORAL_NAMESPACE="default"), role="gateway"
     )
     assert client.service_client.config.target_host == server.address
     assert client.namespace == "default"
-    assert client.identity.startswith("worker ")
+    assert client.identity.startswith("gateway ")
     assert any(isinstance(one, JourneyTracing) for one in client.config()["interceptors"])
 
 

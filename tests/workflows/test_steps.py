@@ -229,7 +229,7 @@ async def test_an_unknown_outcome_can_be_passed_over_and_is_on_record(stage: Sta
 
 async def test_a_skipped_delivery_says_why(stage: Stage) -> None:
     await stage.publish(UNKNOWN)
-    stage.channels.scripts["text"] = lambda delivery, attempt: Sent(outcome="skipped", reason="no number")
+    stage.channels.scripts["text"] = lambda delivery, attempt: Sent(attempt=1, outcome="skipped", reason="no number")
     result = await stage.run("unknown")
     assert result["steps"][0]["outcome"] == "skipped"
     assert result["steps"][0]["reason"] == "no number"

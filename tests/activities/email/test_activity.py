@@ -89,7 +89,7 @@ def test_the_activity_has_the_name_that_journeys_call():
 async def test_a_step_arrives_rendered(send: Any, mail_server: Any, mailer: Any, rows: Rows):
     received = await mail_server()
     sent = await send(await mailer(received))
-    assert sent == Sent(status=250)
+    assert sent == Sent(attempt=1, status=250)
     [mail] = received.mails
     assert (mail.mail_from, mail.rcpt_tos) == ("news@shop.example", ["zoe.obrien@example.com"])
     message = read(mail.content)
@@ -146,7 +146,7 @@ async def test_a_text_alone_is_sent_as_it_is_rendered(send: Any, mail_server: An
 async def test_a_contact_without_an_address_is_skipped(send: Any, mailer: Any, rows: Rows, address: str | None):
     for post in (None, await mailer(Server("127.0.0.1", 1))):
         sent = await send(post, contact(email=address))
-        assert sent == Sent(outcome="skipped", reason="the contact has no e-mail address")
+        assert sent == Sent(attempt=1, outcome="skipped", reason="the contact has no e-mail address")
     assert [row.outcome for row in rows] == ["skipped", "skipped"]
 
 

@@ -56,7 +56,7 @@ def test_the_activity_has_the_name_that_journeys_call():
 
 
 async def test_a_step_is_sent_rendered(send: Any, api: Any, twilio: Twilio, rows: Rows):
-    assert await send(twilio) == Sent(status=201)
+    assert await send(twilio) == Sent(attempt=1, status=201)
     assert api.requests[0].form["To"] == "+33612345678"
     assert api.requests[0].form["Body"] == "Merci Zoé & à bientôt, le 2026-03-02"
     assert [(row.channel, row.destination, row.outcome, row.status, row.response) for row in rows] == [
@@ -68,7 +68,7 @@ async def test_a_step_is_sent_rendered(send: Any, api: Any, twilio: Twilio, rows
 async def test_a_contact_without_a_number_is_skipped(send: Any, api: Any, twilio: Twilio, number: str | None):
     for provider in (None, twilio):
         sent = await send(provider, contact(cellphone=number))
-        assert sent == Sent(outcome="skipped", reason="the contact has no mobile number")
+        assert sent == Sent(attempt=1, outcome="skipped", reason="the contact has no mobile number")
     assert api.requests == []
 
 

@@ -169,7 +169,7 @@ class TestALookUp:
         signed = f"{ID}.{call.header('webhook-timestamp')}.".encode()
         wanted = base64.b64encode(hmac.digest(bytes(range(32)), signed, "sha256")).decode()
         assert call.header("webhook-signature") == f"v1,{wanted}"
-        assert sent == Sent(status=200, saved={"available": 3})
+        assert sent == Sent(attempt=1, status=200, saved={"available": 3})
 
     async def test_s_response_has_the_bounds_of_any_other(self, desk: Desk):
         async with receiver(answer(200, b'"' + b"x" * 17_000 + b'"')) as there:
@@ -188,7 +188,7 @@ class TestADestination:
     async def test_gets_what_the_scenario_says_at_the_place_that_operations_say(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, path="/v1/"))
         sent = await desk.send(STEP)
-        assert sent == Sent(status=200)
+        assert sent == Sent(attempt=1, status=200)
         [call] = there.calls
         assert (call.method, call.target, call.body) == ("POST", "/v1/orders/CGX%2094", b'{"order":"CGX 94"}')
         assert call.header("content-type") == "application/json"
@@ -777,7 +777,7 @@ class TestResponses:
         async with receiver(answer(201, b'{"id": "m1", "echo": "Bearer t0p-secret"}')) as there:
             desk.know(wax=desk.local(there))
             sent = await desk.send(self.STEP)
-        assert sent == Sent(status=201, saved={"id": "m1", "echo": "Bearer t0p-secret"})
+        assert sent == Sent(attempt=1, status=201, saved={"id": "m1", "echo": "Bearer t0p-secret"})
 
     @pytest.mark.parametrize(
         ("step", "destination"),
