@@ -33,6 +33,7 @@ from scenario.entry.admission import (
 )
 from scenario.entry.entry import LARGEST, Entry, is_too_large, parse_entry
 from scenario.errors import EntryError, ScenarioError
+from scenario.plan.brief import shorten
 from scenario.plan.plan import LARGEST_PLAN, load_plan
 from scenario.policies.draw import Holdout, Lot
 from scenario.time.duration import parse_duration
@@ -174,11 +175,11 @@ class AdmissionActivities:
         if not answer.again:
             ADMISSION.add(opened.name, "admitted", answer.outcome)
         if answer.outcome:  # what was drawn first holds, be the holdout another one by now
-            return Admitted(version=answer.version, key=key, outcome=answer.outcome, reason=answer.reason or "")
+            return Admitted(version=answer.version, outcome=answer.outcome, reason=answer.reason or "")
         if answer.version != opened.version:  # this journey asked before, and was admitted by that version
             opened = await self._content.open(opened.name, answer.version)
             self._lots_of(opened)
-        return Admitted(version=opened.version, plan=opened.plan, zone=self._zone, key=key)
+        return Admitted(version=opened.version, plan=shorten(opened.plan), zone=self._zone)
 
     def _lots_of(self, opened: Opened) -> Mapping[str, Lot]:
         """What a version draws, by the step's id.

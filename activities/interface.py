@@ -5,14 +5,15 @@ Histories hold these, without what is empty by default (`runtime.data_converter`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from activities.call import ActivityType
 from activities.counting import Passage
 from scenario.errors import EntryError
 from scenario.steps.host import Event
+from scenario.time.timing import read_zone
 
 JOURNEYS: Final = "journeys"
 """Task queue of the workflows and their local activities."""
@@ -49,9 +50,8 @@ class Admitted:
     Attributes:
         refused: Why the contact is not admitted; empty where it may.
         version: Number of the scenario's version that was opened.
-        plan: As `scenario.plan.plan.dump_plan` writes it.
+        plan: As `scenario.plan.brief.shorten` writes it.
         zone: IANA zone of the platform's zone-less dates.
-        key: What tells this journey from others of the same contact, if anything.
         outcome: ``control`` or ``holdout`` where the contact is to get nothing: the journey ends at once, and `plan` is
             empty.
         reason: Why it ends so.
@@ -61,7 +61,6 @@ class Admitted:
     version: int = 0
     plan: dict[str, Any] = field(default_factory=dict[str, Any])
     zone: str = "UTC"
-    key: str | None = None
     outcome: str = ""
     reason: str = ""
 
@@ -179,15 +178,17 @@ class Delivery:
     Attributes:
         id: The delivery id (``msg_…``): the same over all attempts, crashes and operators' retries.
         scenario: Name and version, ``post-purchase@3``.
-        step: The step's id.
+        step: The step's id; empty in a history, where it is the activity's.
         contact: The contact's id.
-        now: When the message may leave, in the contact's zone, ISO 8601: what templates see as `now`.
+        now: When the message may leave, in the contact's zone, ISO 8601: what templates see as `now`. By default the
+            time of the decision.
         data: The fields that the step's templates name, by root.
         timeout: Seconds that one attempt may take.
         on_unknown: What to do where a request left and no answer came.
         attempts: So many attempts at most, counting those that were really made; 0 = as many as the deadline allows.
         root: The journey's first run, where a template names `journey.callback_url`; else empty.
-        room: Seconds from the deadline to Temporal's own end of all attempts, for the one that is under way then.
+        room: Seconds from the deadline to Temporal's own end of all attempts, for the one that is under way then. By
+            default those of a step that has the defaults.
         zone: The contact's, as `scenario.time.timing.read_zone` reads it; empty for UTC.
         at_once: Whether an operator wants it to leave whatever the hour, and whatever caps say.
         decided: Seconds since 1970 at which the workflow task began that decided to send. It knows nothing told since.
@@ -198,15 +199,15 @@ class Delivery:
 
     id: str
     scenario: str
-    step: str
     contact: str
-    now: str
+    step: str = ""
+    now: str = ""
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     timeout: float = 15.0
     on_unknown: Literal["retry", "hold", "continue"] = "retry"
     attempts: int = 0
     root: str = ""
-    room: float = 0.0
+    room: float = 30.0
     zone: str = ""
     at_once: bool = False
     entered: float = 0.0
@@ -214,6 +215,21 @@ class Delivery:
     tried: int = 0
     waited: float = 0.0
     decided: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Fills in the time."""
+        if not self.now:
+            object.__setattr__(self, "now", self.decided_at)
+
+    def of_step(self, step: str) -> Delivery:
+        """Return the delivery as its step's activity, which has the step's id, finds it in the history."""
+        return replace(self, step=self.step or step)
+
+    @property
+    def decided_at(self) -> str:
+        """`decided` in the contact's zone, ISO 8601."""
+        moment = datetime.fromtimestamp(self.decided, UTC).astimezone(read_zone(self.zone) or UTC)
+        return moment.isoformat(timespec="seconds")
 
     @property
     def name(self) -> str:
@@ -265,37 +281,6 @@ class Cleared:
 
     retry: dict[str, float] = field(default_factory=dict[str, float])
     timeout: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Amendment:
-    """An operator wants a held step to be tried again with the templates of another version.
-
-    Attributes:
-        scenario: The scenario's name.
-        version: Its version; None for the newest.
-        step: The step's id.
-        kind: The step's kind, which must be the same.
-    """
-
-    scenario: str
-    version: int | None
-    step: str
-    kind: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Amended:
-    """The step as that version has it, or why it cannot be used.
-
-    Attributes:
-        step: Its row of the plan, as `scenario.plan.plan.dump_plan` writes it.
-        error: Why there is none; empty where there is.
-    """
-
-    version: int = 0
-    step: dict[str, Any] = field(default_factory=dict[str, Any])
-    error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,7 +345,6 @@ DEPART: Final = ActivityType("depart", Departure, type(None))
 GOAL: Final = ActivityType("goal", Happened, Reached, instead=Reached(error=_UNREADABLE))
 DECIDE: Final = ActivityType("decide", Question, Answer, instead=Answer(error=_UNREADABLE))
 CLEAR: Final = ActivityType("clear", Clearance, Cleared, instead=Cleared())
-AMEND: Final = ActivityType("amend", Amendment, Amended, instead=Amended(error=_UNREADABLE))
 RETUNE: Final = ActivityType("retune", Retuning, Retuned, instead=Retuned(error=_UNREADABLE))
 RELEASE: Final = ActivityType("release", Release, type(None))
 RECALL: Final = ActivityType("recall", Recollection, Recalled, instead=Recalled())

@@ -8,8 +8,8 @@ from typing import Any, cast
 from pydantic import ValidationError
 from temporalio import activity
 
+from activities.amending import AMEND, Amended, Amendment
 from activities.content import Content, UnknownVersion
-from activities.interface import AMEND, Amended, Amendment
 from scenario.plan.plan import load_plan
 
 

@@ -27,7 +27,14 @@ ALLOWED = {
     "activities": ("activities", "runtime", "scenario"),
     "workflows": (
         *("workflows", "scenario", "runtime.search_attributes"),
-        *("activities.call", "activities.failures", "activities.caller", "activities.interface", "activities.moving"),
+        *(
+            "activities.call",
+            "activities.failures",
+            "activities.caller",
+            "activities.interface",
+            "activities.amending",
+            "activities.moving",
+        ),
         *("activities.platform", "activities.counting", "activities.erasure", "activities.priority"),
         "activities.retention",
     ),

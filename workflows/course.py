@@ -18,6 +18,7 @@ from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 from activities.counting import COUNT, Passages
 from activities.interface import ADMIT, CHANNELS, DEPART, Admission, Departure
 from scenario.entry.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
+from scenario.plan.brief import restore
 from scenario.plan.plan import load_plan
 from scenario.steps.base import Row
 from scenario.steps.delivery import Send
@@ -143,10 +144,9 @@ class Course(Migrating, Sending):
                 )
                 await answer_to(DEPART, departure, about=admitted.outcome)
             return _over(admitted.outcome, admitted.reason, f"{parse_entry(data).name}@{admitted.version}")
-        self.state = State(
-            version=admitted.version, plan=admitted.plan, zone=admitted.zone, entered_at=started, root=root
-        )
-        self.state.at = load_plan(admitted.plan).start
+        plan = restore(admitted.plan)
+        self.state = State(version=admitted.version, plan=plan, zone=admitted.zone, entered_at=started, root=root)
+        self.state.at = load_plan(plan).start
         return None
 
     def _open(self, data: dict[str, Any]) -> None:
@@ -298,7 +298,7 @@ class Course(Migrating, Sending):
             first=self.state.told,
             revisable=self.revisable,
         )
-        await answer_to(DEPART, departure, about=outcome)
+        await answer_to(DEPART, departure)
         if not workflow.all_handlers_finished():  # an update that came too late is refused, not left without an answer
             await workflow.wait_condition(workflow.all_handlers_finished)
 

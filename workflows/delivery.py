@@ -80,7 +80,12 @@ class Handed:
     def argument(self, delivery: Delivery) -> RawValue:
         """The argument of a delivery's activity, of which only the data are missing."""
         # Without what is as it would be read anyway: histories keep it, for each time that a delivery is scheduled.
-        said = {one.name: value for one in fields(delivery) if (value := getattr(delivery, one.name)) != one.default}
+        known = {"now": delivery.decided_at}
+        said = {
+            one.name: value
+            for one in fields(delivery)
+            if (value := getattr(delivery, one.name)) not in (one.default, known.get(one.name))
+        }
         payload = workflow.payload_converter().to_payload(said)
         payload.data = payload.data.replace(_NO_DATA, b'"data":' + self.json, 1)  # no text of JSON has a bare quote
         return RawValue(payload)
@@ -121,7 +126,6 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     delivery = Delivery(
         id=identifier,
         scenario=journey.followed,
-        step=name,
         contact=journey.entry.contact_id,
         now=state.now,
         timeout=step.timeout,
@@ -135,7 +139,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         tried=state.tried,
         waited=waited(journey),
         began="" if began == datetime.fromisoformat(state.now) else began.astimezone(UTC).isoformat(),
-        decided=round(workflow.now().timestamp(), 3),
+        decided=int(workflow.now().timestamp() * 1000) / 1000,
     )
     left = timedelta(seconds=max(step.retry.deadline - waited(journey), 0.0))
     journey.under_way, journey.scheduled, journey.deadline = step, workflow.now(), workflow.now() + left

@@ -9,8 +9,9 @@ from typing import Any, Final, cast
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
+from activities.amending import AMEND, Amended, Amendment
 from activities.call import ActivityType
-from activities.interface import AMEND, RETUNE, Amended, Amendment, Retuning
+from activities.interface import RETUNE, Retuning
 from scenario.plan.retry import UNLIMITED
 from scenario.steps.delivery import Send
 from workflows.host import StepHost

@@ -38,8 +38,8 @@ def cut(text: str, limit: int) -> str:
 
 
 def summary(name: str, step: Send) -> str:
-    """The summary of a delivery's activity: ``webhook whatsapp → hooks.example.com``."""
-    return f"{step.kind} {name} → {step.to}" if step.to else f"{step.kind} {name}"
+    """The summary of a delivery's activity: ``whatsapp → hooks.example.com``. Its type says the kind."""
+    return f"{name} → {step.to}" if step.to else name
 
 
 def details(state: State, plan: Plan, title: str) -> str:

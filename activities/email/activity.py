@@ -38,6 +38,7 @@ class Emails(ChannelActivity[Mailer | None]):
         Raises:
             ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
         """
+        delivery = delivery.of_step(activity.info().activity_id)
         mailer = self._way
         async with self.attempt(delivery, mailer.server.host if mailer else "") as attempt:
             written = address_in(delivery.data)

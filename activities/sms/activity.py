@@ -30,6 +30,7 @@ class Texts(ChannelActivity[Provider | None]):
         Raises:
             ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
         """
+        delivery = delivery.of_step(activity.info().activity_id)
         provider = self._way
         async with self.attempt(delivery, provider.name if provider else "") as attempt:
             written = number_in(delivery.data)

@@ -63,6 +63,7 @@ class Webhooks(ChannelActivity[Transport]):
         Raises:
             ApplicationError: Anything else; see `activities.failures`.
         """
+        delivery = delivery.of_step(activity.info().activity_id)
         async with self.attempt(delivery, unrendered="The webhook cannot be rendered: ") as attempt:
             step = await self._content.step_of(delivery, Webhook, "a webhook")
             if step.to is not None:

@@ -80,7 +80,7 @@ async def rendered(
         begun = True
         given = event.activity_task_scheduled_event_attributes
         if given.activity_id == step and given.activity_type.name in _ACTIVITIES:
-            delivery = await _delivery(temporal, event)
+            delivery = (await _delivery(temporal, event)).of_step(step)
             key = (delivery.id, delivery.scenario, repr(delivery.data))
             if key not in found:
                 result = await _render(store, workshop, delivery, view.id)

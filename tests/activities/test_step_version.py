@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from activities.amending import Amended, Amendment
 from activities.content import Content
-from activities.interface import Amended, Amendment
 from activities.step_version import Amendments
 from scenario.check.check import check
 from scenario.model.document import document

@@ -65,6 +65,7 @@ from activities.retry_options import Retunings
 from runtime.search_attributes import JOURNEY_STATE
 from scenario.check.check import check
 from scenario.entry.entry import LARGEST_EVENT
+from scenario.plan.brief import shorten
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from workflows.enter import Enter
@@ -278,7 +279,7 @@ class Fakes:
 
     @activity.defn(name=ADMIT.name)
     async def admit(self, admission: Admission) -> Admitted:
-        return Admitted(version=1, plan=self.plans[admission.entry["scenario"]], zone="Europe/Paris")
+        return Admitted(version=1, plan=shorten(self.plans[admission.entry["scenario"]]), zone="Europe/Paris")
 
     @activity.defn(name=RENEW.name)
     async def renew(self, renewal: Renewal) -> Renewed:
@@ -313,7 +314,7 @@ class Fakes:
 
         @activity.defn(name=name)
         async def send(delivery: Delivery) -> Sent:
-            return await self._send(delivery)
+            return await self._send(delivery.of_step(activity.info().activity_id))
 
         return send
 

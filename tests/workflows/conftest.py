@@ -107,6 +107,7 @@ class Channels:
 
     async def _send(self, channel: str, delivery: Delivery) -> Sent:
         info = activity.info()
+        delivery = delivery.of_step(info.activity_id)
         at = (await self.environment.get_current_time()).astimezone(UTC)
         self.attempts.append(Attempt(channel, delivery, info.attempt, at))
         script = self.scripts.get(delivery.step)

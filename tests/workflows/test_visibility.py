@@ -109,4 +109,4 @@ async def test_the_step_that_asks_a_condition_stands_in_the_history(stage: Stage
     await handle.result()
     events = (await handle.fetch_history()).events
     said = [event.user_metadata.summary.data.decode() for event in events if event.user_metadata.HasField("summary")]
-    assert said == ['"if-1"', '"before the departure"', '"exited"']
+    assert said == ['"if-1"', '"before the departure"']
