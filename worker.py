@@ -73,7 +73,7 @@ from runtime.process.namespace import watching_namespace
 from runtime.process.polls import Polls
 from runtime.process.ports import HOST
 from runtime.process.slots import ActivityWorker, completes_polls
-from runtime.process.versioning import deployment_of
+from runtime.process.versioning import deployment_of, unversioned
 from runtime.process.watch import watching
 from runtime.process.workers import Workers, running
 from runtime.secrets import Secrets
@@ -173,7 +173,7 @@ async def workers(
         EMAIL.queue: ([emails.send_email], ways.mailer.connections if ways.mailer else _CONCURRENT, DRAIN),
         SMS.queue: ([texts.send_sms], ways.provider.connections if ways.provider else _CONCURRENT, DRAIN),
     }
-    completed = await completes_polls(client)
+    completed, deployment = await completes_polls(client), deployment or unversioned()
     made: list[Worker] = []
     for queue in queues:
         if queue == JOURNEYS:

@@ -1,8 +1,8 @@
 """Which version of a Worker Deployment this process is: Temporal's Worker Versioning.
 
-Without it, whichever worker is free takes a task. With it, the server gives tasks to the version that somebody has made
-the current one. Journeys live for weeks, and their code is kept fit for being replayed; so each of them goes on with
-the version that is current (AUTO_UPGRADE), and none keeps an old release alive.
+Without it, whichever worker is free takes a task, and histories only tell its release. With it, the server gives tasks
+to the version that somebody has made the current one. Journeys live for weeks, and their code is kept fit for being
+replayed; so each of them goes on with the version that is current (AUTO_UPGRADE), and none keeps an old release alive.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import WorkerDeploymentConfig
 
 from runtime.errors import SettingsError
+from runtime.version import version
 
 DEPLOYMENT: Final = "TEMPORAL_DEPLOYMENT_NAME"
 BUILD: Final = "TEMPORAL_WORKER_BUILD_ID"
@@ -41,3 +42,12 @@ def deployment_of(environ: Mapping[str, str] = os.environ) -> WorkerDeploymentCo
         use_worker_versioning=True,
         default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
     )
+
+
+def unversioned() -> WorkerDeploymentConfig:
+    """Return what tells the release of a worker that is not versioned.
+
+    Most events of a history repeat it. The SDK's default, a hash of all modules, is longer and nobody can read it.
+    """
+    release = version().partition("+")[0]
+    return WorkerDeploymentConfig(version=WorkerDeploymentVersion("scenario", release), use_worker_versioning=False)

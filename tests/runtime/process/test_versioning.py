@@ -6,12 +6,19 @@ import pytest
 from temporalio.common import VersioningBehavior
 
 from runtime.errors import SettingsError
-from runtime.process.versioning import deployment_of
+from runtime.process.versioning import deployment_of, unversioned
+from runtime.version import version
 
 
 @pytest.mark.parametrize("environ", [{}, {"TEMPORAL_DEPLOYMENT_NAME": "", "TEMPORAL_WORKER_BUILD_ID": ""}])
 def test_it_is_not_unless_it_is_told(environ: dict[str, str]):
     assert deployment_of(environ) is None
+
+
+def test_without_versions_a_worker_tells_its_release():
+    found = unversioned()
+    assert version().startswith(found.version.build_id)
+    assert not found.use_worker_versioning
 
 
 def test_both_make_a_version_whose_journeys_go_on_with_the_next():
