@@ -123,6 +123,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     timeout = timedelta(seconds=step.timeout)
     # What may be sent again asks only before a retry: where it is quick to fail, it is quick to be noticed as lost.
     room = timeout + GRACE + (min(timeout, _PATIENCE) if step.on_unknown == "retry" else _PATIENCE)
+    decided = workflow.now()
     delivery = Delivery(
         id=identifier,
         scenario=journey.followed,
@@ -139,7 +140,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         tried=state.tried,
         waited=waited(journey),
         began="" if began == datetime.fromisoformat(state.now) else began.astimezone(UTC).isoformat(),
-        decided=int(workflow.now().timestamp() * 1000) / 1000,
+        decided=decided.replace(microsecond=decided.microsecond // 1000 * 1000).timestamp(),
     )
     left = timedelta(seconds=max(step.retry.deadline - waited(journey), 0.0))
     journey.under_way, journey.scheduled, journey.deadline = step, workflow.now(), workflow.now() + left

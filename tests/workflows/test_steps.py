@@ -1,6 +1,8 @@
 """What each kind of step does, and what the journey says of it."""
 
 import itertools
+import json
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -79,7 +81,22 @@ async def test_a_delivery_knows_when_the_workflow_task_began_that_decided_to_sen
     before = itertools.takewhile(lambda event: not event.HasField("activity_task_scheduled_event_attributes"), events)
     *_, began = (event for event in before if event.event_type is EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
     [attempt] = stage.channels.attempts
-    assert attempt.delivery.decided == round(began.event_time.ToMicroseconds() / 1e6, 3)
+    assert attempt.delivery.decided == began.event_time.ToMilliseconds() / 1000
+    assert attempt.delivery.now == began.event_time.ToDatetime(tzinfo=UTC).isoformat(timespec="seconds")
+
+
+async def test_a_history_holds_of_a_delivery_what_its_activity_does_not_know(stage: Stage) -> None:
+    await stage.publish(LATER)
+    handle = await stage.start("later", ORDER)
+    await stage.result(handle)
+    [given] = [
+        json.loads(event.activity_task_scheduled_event_attributes.input.payloads[0].data)
+        async for event in handle.fetch_history_events()
+        if event.HasField("activity_task_scheduled_event_attributes")
+    ]
+    [attempt] = stage.channels.attempts
+    assert given.keys() == {"id", "scenario", "contact", "data", "on_unknown", "decided"}
+    assert (attempt.delivery.step, attempt.delivery.room) == ("only", 30.0)
 
 
 async def test_a_step_is_handed_only_the_fields_that_its_templates_name(stage: Stage) -> None:
