@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from activities.interface import Delivery
+from activities.interface import EMAIL, Delivery
 from gateway.errors import BadInput
 from runtime.store import Attempt, Store, StoreError
 from runtime.suppression import AddressHashes
@@ -137,11 +137,19 @@ def is_allowed(message: TrialMessage, recipients: str) -> bool:
     if not message.address:
         return message.destination.casefold() in allowed
     address = spelled(message.channel, message.address)
-    return bool({address, f"@{address.rpartition('@')[2]}"} & allowed)
+    return bool({address, _domain(address)} & allowed)
+
+
+def _domain(address: str) -> str:
+    return f"@{address.rpartition('@')[2]}"
 
 
 def _spellings(text: str) -> Iterator[str]:
     """Yield how a recipient in the setting may be spelled elsewhere."""
+    if text.startswith("@"):
+        with suppress(BadRecipient):
+            yield _domain(spelled(EMAIL.name, f"anybody{text}"))
+        return
     yield text.casefold()
     for channel in channels():
         with suppress(BadRecipient):
