@@ -93,7 +93,7 @@ async def refused(coroutine: Any) -> str:
 
 
 async def test_a_copy_does_nothing_until_the_namespace_is_moved_to_it(
-    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     original, copy = settings_of(tmp_path / "store.db", inbox), settings_of(tmp_path / "copy.db", inbox)
     file = tmp_path / "hello.yaml"
@@ -127,6 +127,7 @@ async def test_a_copy_does_nothing_until_the_namespace_is_moved_to_it(
         arguments = ["store", "claim", "--force", "--reason", "the first disk is gone", "--operator", "ann"]
         assert await asyncio.to_thread(program.run, ["list"]) == 1
         assert await asyncio.to_thread(program.run, arguments) == 0
+        assert "was restored, first follow 'After a loss' in docs/operating.md" in capsys.readouterr().out
         assert "the namespace has belonged to another store since" in await refused(task)
     async with working(copy):
         assert await asyncio.to_thread(program.run, ["store", "claim"]) == 0
