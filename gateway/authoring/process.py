@@ -116,7 +116,12 @@ class Authoring:
                 await asyncio.to_thread(process.start)
                 return await _within(self._seconds, process, data)
             finally:
-                self._idle.append(process)
+                try:
+                    if process.ended:  # the key that has ended it waits until it is there again, and no other key
+                        with suppress(RuntimeError):
+                            await asyncio.to_thread(process.start)
+                finally:
+                    self._idle.append(process)
 
 
 async def _within(seconds: float, process: _Process, data: bytes) -> bytes:
@@ -146,13 +151,18 @@ class _Process:
         self._process: subprocess.Popen[bytes] | None = None
         self._forgotten: weakref.finalize[..., _Process] | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Return True if it is not running."""
+        return self._process is None or self._process.poll() is not None
+
     def start(self) -> None:
         """Makes sure that there is one; in a thread.
 
         Raises:
             RuntimeError: It could not be started.
         """
-        if self._process is not None and self._process.poll() is None:
+        if not self.ended:
             return
         self.end()
         self._process = subprocess.Popen(  # noqa: S603 - the words are ours

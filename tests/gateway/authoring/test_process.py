@@ -45,6 +45,7 @@ async def test_what_takes_too_long_is_ended_and_nothing_waits(monkeypatch: pytes
     with pytest.raises(BadInput, match=r"^this takes more than 0\.5 seconds: make the scenario smaller$"):
         await asked
     assert turns > 100
+    assert not authors._idle[0].ended  # pyright: ignore[reportPrivateUsage]  # so another key need not wait for a start
     assert (await authors.check("k", GOOD))["findings"] == []  # by the same, started again
     assert b"hush" not in environ(authors)
 
