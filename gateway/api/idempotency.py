@@ -2,8 +2,8 @@
 
 For a day, each key of the API remembers by these what it was answered (as the IETF's draft
 ``draft-ietf-httpapi-idempotency-key-header`` has it). The same key with another request is a mistake; while the first
-is under way, the second has to wait. What failed here (5xx), or came too often (429), is not kept: it may go well the
-next time.
+is under way, the second has to wait. What failed here (5xx), came too often (429) or had another content type (415) is
+not kept: it may go well the next time.
 
 A process that is killed in a request leaves it under way. After a while it is carried out anew, under the same request
 id as before, by which Temporal and journeys know what they have been told already.
@@ -50,6 +50,7 @@ KEPT_OF_KEY: Final = 256 * 1024 * 1024
 """Bytes of answers that are kept for one API key in an hour: more than 200 entries a second need."""
 _KEY: Final = re.compile(rb"[!-~]{1,255}")
 _SPACE: Final = UUID("5b1f0a5e-2f4b-4b0e-9a53-6f5d0c3b7e11")
+_ABOUT_NOW: Final = (415, 429)  # the content type, which the digest lacks, and the rate
 _NONCE: Final = 12  # bytes, as NIST SP 800-38D recommends
 _SOON: Final = 2.0  # seconds after which a request under way is probably over
 _PRUNING: Final = 60.0  # seconds between two looks for answers to forget
@@ -175,7 +176,7 @@ class _Collected:
     @property
     def is_kept(self) -> bool:
         """Whether it stays the same, and can be kept."""
-        return bool(self.messages) and self.status < 500 and self.status != 429 and len(self.body) <= LARGEST
+        return bool(self.messages) and self.status < 500 and self.status not in _ABOUT_NOW and len(self.body) <= LARGEST
 
 
 class _Seal:

@@ -148,6 +148,12 @@ async def test_what_a_server_that_stops_gives_up_is_carried_out_by_another_at_on
     assert first == second is not None
 
 
+async def test_a_content_type_can_be_corrected_under_the_same_key(api: Api) -> None:
+    wrong = await api.post("/entries", ENTRY, idempotency_key="a", content_type="text/plain")
+    assert (wrong.status_code, api.client.asked) == (415, [])
+    assert (await api.post("/entries", ENTRY, idempotency_key="a")).status_code == 202
+
+
 async def test_a_refusal_is_kept(api: Api) -> None:
     api.client.refusals["7"] = UnderWay("the contact is in welcome already", journey="welcome/7")
     first = await api.post("/entries", ENTRY, idempotency_key="a")
