@@ -25,6 +25,7 @@ from gateway.operations.many import ManyOperations
 from gateway.operations.request import RequestedOperation, request_of
 from gateway.operations.search import EVERY
 from gateway.operations.survey import Found
+from runtime.process.deadline import Deadline
 from runtime.process.workers import Workers, running
 from runtime.store import OperationItem, Store, StoredOperation, StoreError
 from runtime.store.operations import NOT_ASKED, UNANSWERED
@@ -33,6 +34,7 @@ from workflows.operation import CLOSE, OPERATE, QUEUE, SURVEY, Chunk, ChunkDone,
 logger = logging.getLogger(__name__)
 
 _BEAT: Final = 0.5
+_ENDING: Final = 10.0  # seconds; while Temporal is away, the SDK's worker waits for it without end
 """Seconds between two heartbeats, which also bring the news that an operation was stopped."""
 _AT_ONCE: Final = 50
 """Operations that one gateway carries out at the same time, and looks for the journeys of."""
@@ -221,5 +223,9 @@ async def running_operations(client: ManyOperations) -> AsyncGenerator[Workers]:
         await client.settle_operations()
     except (StoreError, RPCError) as error:
         logger.warning("operations that were asked for were not looked at: %s", error)
-    async with running([operations_worker(client)]) as crew:
-        yield crew
+    deadline = Deadline(_ENDING)
+    async with running([operations_worker(client)], deadline=deadline) as crew:
+        try:
+            yield crew
+        finally:
+            deadline.begin()

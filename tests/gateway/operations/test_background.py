@@ -17,6 +17,7 @@ from temporalio.testing import ActivityEnvironment
 
 from gateway.errors import NotAccepted, NotAnswered
 from gateway.journeys.listing import ListedJourney
+from gateway.operations import background
 from gateway.operations.background import OperationActivities
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.many import ManyOperations
@@ -286,3 +287,32 @@ async def test_what_the_store_does_not_know_and_what_is_our_fault_is_not_tried_a
     with pytest.raises(ApplicationError, match=r"the gateway's program failed \(ValueError\)") as caught:
         await survey(activities)
     assert (caught.value.type, caught.value.non_retryable) == ("Fault", True)
+
+
+async def test_a_worker_that_waits_for_a_server_that_is_away_does_not_keep_the_gateway(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Waiting:
+        task_queue, is_running = "operations", True
+
+        async def run(self) -> None:
+            await asyncio.Event().wait()
+
+        async def shutdown(self) -> None:
+            await asyncio.Event().wait()
+
+    def made(_: object) -> Waiting:
+        return Waiting()
+
+    async def settled() -> None:
+        """There is nothing to settle."""
+
+    monkeypatch.setattr(background, "_ENDING", 0.01)
+    monkeypatch.setattr(background, "operations_worker", made)
+    given = cast("ManyOperations", SimpleNamespace(settle_operations=settled))
+    async with asyncio.timeout(30):
+        async with background.running_operations(given):
+            pass
+    assert [record.getMessage() for record in caplog.records] == [
+        "the worker of the queue 'operations' did not stop in time"
+    ]
