@@ -10,6 +10,7 @@ from gateway.preview.uses import Path
 from gateway.preview.worst import NAMED
 from scenario.entry import values
 
+_BIRTHDAY: Final = "1988-03-02"
 _PAST: Final = "2026-03-02 10:00:00"
 _FUTURE: Final = "2030-06-01 10:00:00"
 _ARTICLES: Final = frozenset({"products", "recommendations"})
@@ -27,7 +28,7 @@ _BY_WORD: Final[tuple[tuple[frozenset[str], Any], ...]] = tuple(
         ("url link href website", "https://shop.example.com/p/1"),
         ("firstname first", "Zoé"),
         ("lastname surname last", "O'Brien"),
-        ("birthday birthdate birth", "1988-03-02"),
+        ("birthday birthdate birth", _BIRTHDAY),
         ("optin consent enabled active available vip is has", True),
         ("expires expiry expiration expire until end ends deadline due slot appointment starts", _FUTURE),
         ("date at time since day updated created", _PAST),
@@ -56,13 +57,13 @@ def plausible(path: Path, reader: Callable[..., Any] | None = None, *, is_date: 
     Args:
         path: Where it stands.
         reader: What reads the field; None if the platform does not know it.
-        is_date: Whether the scenario waits for it.
+        is_date: Whether the scenario waits for it, or hands it to a filter of dates.
     """
     name = path[-1]
-    if is_date:
-        return _FUTURE
     words = {word.lower() for word in _WORD.findall(name)} | {name.lower()}
     found = next((value for known, value in _BY_WORD if words & known), None)
+    if is_date:
+        return found if found in (_BIRTHDAY, _PAST) else _FUTURE
     if found is None:
         found = "Sérum éclat 30 ml" if name == "name" and _ARTICLES & {*path} else _told(path)
     return found if reader is None or reader not in _KINDS else _KINDS[reader](found)

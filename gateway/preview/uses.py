@@ -22,6 +22,10 @@ SIZE: Final = "size"
 _LOOP: Final = re.compile(r"(?<![\w.-])([A-Za-z_]\w{0,60})\s+in\s+([A-Za-z_][\w.-]{0,200}\w)", re.ASCII)
 _OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_][\w.]*)")
 """The path that an output begins with."""
+_DATED: Final = re.compile(
+    r"\{\{-?\s*([A-Za-z_][\w.]*)\s*\|\s*(?:date|days_until|next_anniversary|add|subtract)\b", re.ASCII
+)
+"""The path that an output hands to a filter of dates."""
 _SHORT: Final = ("first", "last", "size")
 """What Liquid knows of every list: no names of fields."""
 
@@ -40,9 +44,10 @@ def named(draft: Draft) -> frozenset[Path]:
 
 
 def literals(draft: Draft) -> dict[Path, list[Any]]:
-    """For each path that conditions and switches name, the values that they compare with; dates for what waits end at.
+    """Return, by path, the values that conditions and switches compare it with.
 
-    A path that ends in ``size`` stands for how many items there are.
+    A path that a wait ends at, or that a filter of dates reads, has dates. A path that ends in ``size`` stands
+    for the number of items.
     """
     compared = [liquid.compared(source) for source, kind in _sources(draft) if kind == "condition"]
     compared += [liquid.compared(*step.compared) for step in draft.steps.values() if step.compared is not None]
@@ -50,6 +55,9 @@ def literals(draft: Draft) -> dict[Path, list[Any]]:
     for path, values in (pair for one in compared for pair in one.items()):
         found.setdefault(_where(path, draft), []).extend(values)
     for source, kind in _sources(draft):
+        text = source if isinstance(source, str) else json.dumps(source)
+        for path in {tuple(name.split(".")) for name in _DATED.findall(text)} - {("now",), ("today",)}:
+            found.setdefault(_where(path, draft), []).extend(DATES)
         if kind == "value" and "{{" in source:  # the date of a wait: what a switch goes by has no braces
             written = {tuple(name.split(".")) for name in _OUTPUT.findall(source)}
             for path in liquid.fields(source, kind=kind) & written:

@@ -287,6 +287,17 @@ def test_a_sample_has_plausible_values_and_the_consent_that_is_asked_for(run: Ru
     assert sample["trigger"]["event"]["properties"] == {"amount": 39.9, "brand": "Brand", "currency": "EUR"}
 
 
+def test_a_sample_has_dates_for_what_filters_of_dates_read(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "scenario: a\ntrigger: segment\nsteps:\n"
+        "- wait: {until: '{{ contact.custom.birthday | next_anniversary }} 10:00'}\n"
+        "- sms: s\n  text: '{{ contact.custom.seen | days_until }} {{ now | add: \"3d\" }}'\n"
+    )
+    custom = run("sample", path).json["contact"]["custom"]
+    assert custom == {"birthday": "1988-03-02", "seen": "2030-06-01 10:00:00"}
+
+
 def test_a_finding_is_in_colour_at_a_terminal_and_one_line_as_ever(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
