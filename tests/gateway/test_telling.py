@@ -122,6 +122,7 @@ async def test_the_next_entry_of_a_journey_that_is_over_is_told(deserted: Stage,
     await deserted.publish(LATE)
     async with deserted.working():
         first = await client.enter(entry())
+        await deserted.until(first.handle, "waiting")  # that server may lose a task that cancels what has just begun
         await client.event("7", *returned())
         await first.result()
     second = await client.enter(entry(), settle=0)

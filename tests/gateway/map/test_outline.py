@@ -11,6 +11,7 @@ from typing import Any, cast
 from hypothesis import given, settings
 
 from gateway.map.outline import Block, Item, outline
+from scenario.plan.brief import restore
 from scenario.plan.plan import load_plan
 from tests.gateway.map.plans import STEPS, names_in, plan_of
 
@@ -174,8 +175,8 @@ def plans_in(value: Any) -> Iterator[dict[str, Any]]:
             yield from plans_in(inner)
     elif isinstance(value, dict):
         keys = cast("dict[str, Any]", value)
-        if isinstance(keys.get("start"), str) and isinstance(keys.get("steps"), dict):
-            yield keys
+        if isinstance(steps := keys.get("steps"), dict) and steps:
+            yield keys if "start" in keys and "fields" not in keys else restore(keys)
         for key, inner in keys.items():
             if key == "data" and isinstance(inner, str) and (content := base64.b64decode(inner)).startswith(b"{"):
                 yield from plans_in(json.loads(content))
