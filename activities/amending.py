@@ -1,6 +1,6 @@
-"""What a journey asks, and is told, of a held step as another version of its scenario has it.
+"""The request for a held step of another version of its scenario, and the answer.
 
-For these classes holds what is said in `activities.interface`.
+Histories hold these classes as they hold those of `activities.interface`.
 """
 
 from __future__ import annotations

@@ -58,11 +58,11 @@ def subscriber_of(
 def template_data(
     delivery: Delivery, workflow_id: str, callbacks: Addresses | None = None, unsubscribe_url: str = ""
 ) -> dict[str, Any]:
-    """The data that a delivery's templates see, by root: a pure function, so that every attempt renders the same bytes.
+    """Return the data of a delivery's templates, by root. It is a pure function: every attempt renders the same bytes.
 
-    It is what the journey handed over, with `now` and `today` (when the message may leave, in the contact's zone) and
-    `journey`. Of the latter, `entered_at` is there where a template names it, and so is `callback_url`; marketing has
-    its `unsubscribe_url` anyway, for its headers. Secrets are not here: webhooks add them.
+    The data are those of the journey, with `now` and `today` (when the message may leave, in the contact's zone) and
+    `journey`. `journey.entered_at` and `journey.callback_url` are present if a template names them. Marketing always
+    has `journey.unsubscribe_url`, for its headers. Webhooks add secrets, which are not part of the data.
 
     Args:
         delivery: What is delivered.

@@ -1,6 +1,6 @@
 """The interface of activities: their names, queues, arguments and results. No activity's body is here.
 
-Histories hold these, without what is empty by default (`runtime.data_converter`).
+Histories hold these, without the fields that have their default values (`runtime.data_converter`).
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class Delivery:
     Attributes:
         id: The delivery id (``msg_…``): the same over all attempts, crashes and operators' retries.
         scenario: Name and version, ``post-purchase@3``.
-        step: The step's id; empty in a history, where it is the activity's.
+        step: The step's id; empty in a history: there the activity's id is the same.
         contact: The contact's id.
         now: When the message may leave, in the contact's zone, ISO 8601: what templates see as `now`. By default the
             time of the decision.
