@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Final, Union, cast
+from typing import Annotated, Any, Final, Union, cast, get_args
 
 from pydantic import Discriminator, GetCoreSchemaHandler, Tag, TypeAdapter
 from pydantic_core import CoreSchema
@@ -75,12 +75,17 @@ class _AnyStep:
 
 def holds_steps(model: type[Model]) -> None:
     """Completes a model that has lists of `Step` in it, now and whenever the kinds change."""
-    _HOLDING.append(model)
     _complete(model)
+    _HOLDING.append(model)
 
 
 def add(kind: str, model: type[BaseStep]) -> None:
-    """Adds a kind, before any scenario or plan is read."""
+    """Add a kind, before any scenario or plan is read.
+
+    Raises:
+        TypeError: Its branches are declared as lists of `BaseStep`.
+    """
+    _check_branches(model)
     KINDS[kind] = model
     _complete(*KINDS.values(), *_HOLDING)
 
@@ -94,9 +99,26 @@ def remove(kind: str) -> None:
 def _complete(*models: type[Model]) -> None:
     steps = {"Step": _AnyStep}
     for model in models:
+        _check_branches(model)
         for form in model.forms.values() if issubclass(model, BaseStep) else ():
             form.model_rebuild(force=True, _types_namespace=steps)
         model.model_rebuild(force=True, _types_namespace=steps)
+
+
+def _check_branches(model: type[Model]) -> None:
+    """Raise TypeError if a field holds `BaseStep` itself, which pydantic would read as a step without keys."""
+    forms = model.forms.values() if issubclass(model, BaseStep) else ()
+    for holder in (model, *forms):
+        for name, field in holder.model_fields.items():
+            if _mentions_base(field.annotation):
+                raise TypeError(
+                    f"{holder.__name__}.{name} holds BaseStep itself, which reads no step kind: write list[Step], "
+                    "and import 'BaseStep as Step' only under 'if TYPE_CHECKING:'"
+                )
+
+
+def _mentions_base(annotation: object) -> bool:
+    return annotation is BaseStep or any(_mentions_base(part) for part in get_args(annotation))
 
 
 def read_row(data: object) -> Row:
