@@ -1,24 +1,20 @@
-"""Makes of an e-mail's HTML its plain text, and the HTML with its styles inlined.
+"""Makes the plain text of an e-mail's HTML, and inlines its styles.
 
-Only the process of its own that `activities.email.sandbox` starts may import this: it loads parsers in C and Rust.
+Only the child process of `activities.email.sandbox` may import this module: it loads parsers in C and Rust.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
-import signal
-import sys
-from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 import css_inline
 from selectolax.lexbor import SelectolaxError
 
-from activities.email.sandbox import LENGTH, MEGABYTES, SECONDS
+from activities.email.sandbox import MEGABYTES, SECONDS
 from activities.email.text import plain
+from runtime.process.sandboxed import answer_requests
 from scenario.errors import LimitExceeded, TemplateError
 from scenario.mail_limits import MAX_PART
 
@@ -32,15 +28,15 @@ _INLINER: Final = css_inline.CSSInliner(
 
 
 def inlined(html: str) -> str:
-    """The HTML with the rules of its style elements at the elements they apply to, for readers that know no others.
+    """Copy the rules of style elements to the elements they apply to, for mail clients that ignore style elements.
 
-    Nothing is fetched; HTML without a style element stays as it is.
+    Nothing is fetched. HTML without a style element is returned unchanged.
 
     Args:
-        html: The HTML, its elements nested no deeper than `scenario.mail_limits.MAX_NESTING`: this recurses.
+        html: HTML nested no deeper than `scenario.mail_limits.MAX_NESTING`: this recurses.
 
     Raises:
-        TemplateError: It cannot be done.
+        TemplateError: The styles cannot be inlined, or the result is too large.
     """
     if "<style" not in html.lower():
         return html
@@ -58,33 +54,16 @@ def inlined(html: str) -> str:
 
 
 def serve() -> None:
-    """Answers one HTML after the other, from standard input, until that is closed."""
-    # Whoever stops the worker stops this by closing the input: a message under way still needs it.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold somebody's e-mail
-    with suppress(OSError, ValueError):  # macOS has neither the file nor the limit
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        most = pages * resource.getpagesize() + MEGABYTES * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    # Whoever started this reads there why it could not begin. From here on it might be something of an e-mail.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    source, target = sys.stdin.buffer, sys.stdout.buffer
-    while length := source.read(LENGTH):
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
-        try:
-            answer = _answer(source.read(int.from_bytes(length, "big")).decode())
-        except (MemoryError, SelectolaxError):
-            os.abort()  # as the parsers do themselves
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        target.write(len(answer).to_bytes(LENGTH, "big") + answer)
-        target.flush()
+    """Answer requests, in the child process."""
+    answer_requests(_answer, megabytes=MEGABYTES, cpu_seconds=SECONDS)
 
 
-def _answer(html: str) -> bytes:
+def _answer(html: bytes) -> bytes:
     try:
-        made = {"text": plain(html), "html": inlined(html)}
+        text = html.decode()
+        made = {"text": plain(text), "html": inlined(text)}
+    except SelectolaxError:
+        os.abort()  # as the parsers do themselves
     except TemplateError as error:
         made = {"reason": error.reason}
     return json.dumps(made, ensure_ascii=False).encode()

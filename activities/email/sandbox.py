@@ -1,59 +1,44 @@
-"""A process of its own that reads HTML, so that no e-mail can end a worker, block its thread or fill its memory.
+"""The child process that parses e-mail HTML, so that no e-mail can end a worker, block its thread or fill its memory.
 
-HTML is read by parsers written in C and Rust (`activities.email.markup`), and no look at a text beforehand tells what
-they will need. By the rules of HTML, 10 KB become 180 MB of elements (`<p><b 1><p><b 2>…`: each paragraph begins them
-all again), 50,000 levels take seconds to open, and 100 KB of styles take seconds to match. So a process of its own does
-it, which the operating system ends where it takes too long or too much memory.
+The parsers are written in C and Rust (`activities.email.markup`), and a check of the text beforehand cannot bound them.
+By the rules of HTML, 10 KB become 180 MB of elements (`<p><b 1><p><b 2>…`: each paragraph reopens all of them),
+50,000 levels take seconds to open, and 100 KB of styles take seconds to match.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import weakref
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
-from typing import IO, Final
+from typing import Final
 
+from runtime.process.sandboxed import AnswerTooLarge, SandboxedProcess, SandboxEnded
 from scenario.errors import LimitExceeded, TemplateError
 from scenario.mail_limits import MAX_PART
 
 SECONDS: Final = 0.4
-"""Of the processor, for one e-mail: a large one takes a tenth of it. Not wall-clock time, as with templates."""
+"""CPU time limit for one e-mail; a large one takes 0.1."""
 MEGABYTES: Final = 64
-"""Of memory, beyond what the process has before it begins."""
-LENGTH: Final = 4
-"""Bytes that tell how many follow, in both directions."""
+"""Memory limit, beyond what the child uses at its start."""
 LARGEST: Final = 2 * 6 * MAX_PART + 64
-"""Bytes of an answer: two parts, as JSON, a control code of which takes six."""
+"""Maximum number of bytes of an answer: two parts as JSON, in which a control character takes six."""
 TOO_MUCH: Final = (
     f"it takes more than {SECONDS} seconds or {MEGABYTES} MB to process: "
     "use fewer elements, attributes and rules of style"
 )
-"""The sentence about HTML that came to one of these limits."""
+"""Reason for refusing HTML that reached one of these limits."""
 
-_PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from activities.email.markup import serve; serve()"
-_LIFE: Final = 1_000  # e-mails, so that no crumb of memory that is not given back adds up to the limit
-_LONGEST: Final = 300  # characters of a cause
-_KEPT: Final = ("LD_LIBRARY_PATH",)
-_BY_ITSELF: Final = frozenset(
-    -number for number in (signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGTRAP)
-)
-"""What a process ends with that came to a limit. Whatever else ended it has nothing to do with the e-mail."""
+_MODULE: Final = "activities.email.markup"
+_LIFE: Final = 1_000  # e-mails, so that small memory leaks do not add up to the limit
 
 
 @dataclass(frozen=True)
 class Markup:
-    """What was made of an HTML.
+    """The two parts made from an e-mail's HTML.
 
     Attributes:
-        text: How it reads; lines ended by a line feed.
-        html: It, with its styles at the elements that they apply to.
+        text: Plain text; lines end with a line feed.
+        html: The HTML with inlined styles.
     """
 
     text: str
@@ -61,31 +46,29 @@ class Markup:
 
 
 class MarkupProcessLost(Exception):
-    """The process could not be started, or was ended from outside. Another try takes a new one."""
+    """The process could not be started, or was ended from outside. Retryable: the next call starts another."""
 
 
 class MarkupProcess:
-    """One such process: started when it is needed first, and again when an e-mail has ended it.
+    """The child process, started by the first call and restarted after an e-mail has ended it. Thread-safe.
 
-    It is given no secret. It ends with this process, however this one ends. Thread-safe: one e-mail at a
-    time, each a few milliseconds.
+    One e-mail at a time, each a few milliseconds.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._asked = 0
-        self._end: Callable[[], object] = int
+        self._process = SandboxedProcess(_MODULE)
+        self._requests = 0
 
     def work(self, html: str) -> Markup:
-        """Reads the HTML of an e-mail.
+        """Make the parts of an e-mail.
 
         Args:
             html: A document or a fragment, however malformed; without half surrogate pairs.
 
         Raises:
-            TemplateError: Nothing can be made of it: it is nested too deeply, it takes too long or too much memory.
-            MarkupProcessLost: The process could not be started, or somebody ended it meanwhile.
+            TemplateError: It is nested too deeply, or takes too much time or memory.
+            MarkupProcessLost: The process could not be started, or was ended from outside.
         """
         with self._lock:
             answer = self._ask(html.encode())
@@ -94,63 +77,20 @@ class MarkupProcess:
         return Markup(**answer)
 
     def close(self) -> None:
-        """Ends the process; another e-mail starts a new one."""
+        """End the process; a later call starts another."""
         with self._lock:
-            self._end()
+            self._process.end()
 
-    def _ask(self, data: bytes) -> dict[str, str]:
-        process = self._running()
-        asked, told = _pipes(process)
-        with suppress(BrokenPipeError):
-            asked.write(len(data).to_bytes(LENGTH, "big") + data)
-            asked.flush()
-        length = int.from_bytes(told.read(LENGTH), "big")
-        if length > LARGEST:
-            self._end()
-            raise LimitExceeded(TOO_MUCH)
-        answer = told.read(length)
-        if answer:
-            return json.loads(answer)
-        cause = _last_line(process)
-        self._end()
-        if process.returncode in _BY_ITSELF:
-            raise LimitExceeded(TOO_MUCH)
-        raise MarkupProcessLost(f"the process that reads HTML ended ({process.returncode}){cause and f': {cause}'}")
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        self._asked += 1
-        if self._process is None or self._process.poll() is not None or self._asked % _LIFE == 0:
-            self._end()
-            self._process = subprocess.Popen(  # noqa: S603 - the words are ours
-                [sys.executable, "-I", "-c", _PROGRAM.format(path=sys.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,  # closed by the process before it is given an e-mail
-                # No secrets; only where a Python finds its own libraries.
-                env={name: os.environ[name] for name in _KEPT if name in os.environ},
-            )
-            self._end = weakref.finalize(self, _end, self._process)
-        return self._process
-
-
-def _last_line(process: subprocess.Popen[bytes]) -> str:
-    """What a process that has ended said last, before it was given any e-mail: why it could not be started."""
-    said = process.stderr.read() if process.stderr else b""
-    return said.decode(errors="replace").strip().rpartition("\n")[2].strip()[:_LONGEST]
-
-
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-    if process.stdin is None or process.stdout is None:
-        raise AssertionError
-    return process.stdin, process.stdout
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends it by closing its input, and forgets it."""
-    asked, told = _pipes(process)
-    with suppress(BrokenPipeError):
-        asked.close()
-    told.close()
-    if process.stderr:
-        process.stderr.close()
-    process.wait()
+    def _ask(self, html: bytes) -> dict[str, str]:
+        self._requests += 1
+        if self._requests % _LIFE == 0:
+            self._process.end()
+        try:
+            self._process.start()
+            return json.loads(self._process.ask(html, LARGEST))
+        except AnswerTooLarge:
+            raise LimitExceeded(TOO_MUCH) from None
+        except SandboxEnded as error:
+            if error.is_limit:
+                raise LimitExceeded(TOO_MUCH) from None
+            raise MarkupProcessLost(f"the process that reads HTML ended {error}") from None

@@ -9,18 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import subprocess
-import sys
-import threading
-import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from gateway.authoring.turns import Turns
-from gateway.authoring.work import DONE, LENGTH, READY, Setup
+from gateway.authoring.work import DONE, LARGEST, Setup
 from gateway.errors import BadInput, MistakenEntry, Refusal
+from runtime.process.sandboxed import SandboxedProcess, SandboxEnded
 
 logger = logging.getLogger("gateway")
 
@@ -33,8 +29,7 @@ WAITING: Final = 3
 TOGETHER: Final = 40
 """How many requests of all keys may wait."""
 
-_PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from gateway.authoring.work import serve; serve()"
-_KEPT: Final = ("LD_LIBRARY_PATH",)
+_MODULE: Final = "gateway.authoring.work"
 
 
 class Authoring:
@@ -47,7 +42,7 @@ class Authoring:
 
     def __init__(self, setup: Setup, *, seconds: float = SECONDS) -> None:
         self._setup, self._seconds = setup.as_json(), seconds
-        self._idle = [_Process() for _ in range(PROCESSES)]
+        self._idle = [SandboxedProcess(_MODULE) for _ in range(PROCESSES)]
         self._turns = Turns(PROCESSES, waiting=WAITING, together=TOGETHER)
 
     async def check(
@@ -113,20 +108,22 @@ class Authoring:
             data = json.dumps({**request, "with": self._setup}).encode()
             process = self._idle.pop()
             try:
-                await asyncio.to_thread(process.start)
+                await asyncio.to_thread(_start, process)
                 return await _within(self._seconds, process, data)
             finally:
                 try:
-                    if process.ended:  # the key that has ended it waits until it is there again, and no other key
+                    if (
+                        not process.is_running
+                    ):  # the key that has ended it waits until it is there again, and no other key
                         with suppress(RuntimeError):
-                            await asyncio.to_thread(process.start)
+                            await asyncio.to_thread(_start, process)
                 finally:
                     self._idle.append(process)
 
 
-async def _within(seconds: float, process: _Process, data: bytes) -> bytes:
-    """An answer, or the end of the process: also where nobody waits for the answer any more."""
-    asking = asyncio.ensure_future(asyncio.to_thread(process.ask, data))
+async def _within(seconds: float, process: SandboxedProcess, data: bytes) -> bytes:
+    """Return the answer, or kill the process: on a timeout, and if the caller is cancelled."""
+    asking = asyncio.ensure_future(asyncio.to_thread(_request, process, data))
     try:
         done, _ = await asyncio.wait([asking], timeout=seconds)
         if not done:
@@ -144,89 +141,18 @@ async def _within(seconds: float, process: _Process, data: bytes) -> bytes:
     return told[1:]
 
 
-class _Process:
-    """One such process: started when it is needed first, and again when a request has ended it."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._forgotten: weakref.finalize[..., _Process] | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Return True if it is not running."""
-        return self._process is None or self._process.poll() is not None
-
-    def start(self) -> None:
-        """Makes sure that there is one; in a thread.
-
-        Raises:
-            RuntimeError: It could not be started.
-        """
-        if not self.ended:
-            return
-        self.end()
-        self._process = subprocess.Popen(  # noqa: S603 - the words are ours
-            [sys.executable, "-I", "-c", _PROGRAM.format(path=sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # No secrets; only where a Python finds its own libraries.
-            env={name: os.environ[name] for name in _KEPT if name in os.environ},
-        )
-        self._forgotten = weakref.finalize(self, _end_apart, self._process)
-        if _pipes(self._process)[1].read(len(READY)) != READY:
-            raise RuntimeError("the process that checks scenarios could not be started")  # it has said why itself
-
-    def ask(self, data: bytes) -> bytes:
-        """Gives it a request and waits for the answer; in a thread, after `start`.
-
-        Raises:
-            BadInput: A limit ended it.
-            RuntimeError: A mistake in it did.
-        """
-        if self._process is None:
-            raise AssertionError
-        asked, told = _pipes(self._process)
-        with suppress(BrokenPipeError):
-            asked.write(len(data).to_bytes(LENGTH, "big") + data)
-            asked.flush()
-        answer = told.read(int.from_bytes(told.read(LENGTH), "big"))
-        if not answer:
-            self.end()
-            logger.warning("a process that checks scenarios ended (%s)", self._process.returncode)
-            if self._process.returncode == 1:
-                raise RuntimeError("a scenario could not be checked or previewed")
-            raise BadInput("this takes too much memory: make the scenario smaller")
-        return answer
-
-    def end(self) -> None:
-        """Ends it, where there is one, and waits for its end; in a thread."""
-        if self._process is not None and self._forgotten is not None and self._forgotten.detach():
-            _end(self._process)
-
-    def kill(self) -> None:
-        """Ends it in the middle of a request."""
-        if self._process is not None:
-            self._process.kill()
-
-
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-    if process.stdin is None or process.stdout is None:
-        raise AssertionError
-    return process.stdin, process.stdout
-
-
-def _end_apart(process: subprocess.Popen[bytes]) -> None:
-    """Ends one that nobody has any more: what collects garbage may be a workflow's thread, which must not wait."""
+def _start(process: SandboxedProcess) -> None:
     try:
-        threading.Thread(target=_end, args=(process,), daemon=True).start()
-    except RuntimeError:  # the interpreter ends
-        _end(process)
+        process.start()
+    except SandboxEnded as error:
+        raise RuntimeError(f"the process that checks scenarios could not be started {error}") from None
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends it by closing its input, and forgets it."""
-    asked, told = _pipes(process)
-    with suppress(BrokenPipeError):
-        asked.close()
-    told.close()
-    process.wait()
+def _request(process: SandboxedProcess, data: bytes) -> bytes:
+    try:
+        return process.ask(data, LARGEST)
+    except SandboxEnded as error:
+        logger.warning("a process that checks scenarios ended (%s)", error.status)
+        if error.status == 1:
+            raise RuntimeError("a scenario could not be checked or previewed") from None
+        raise BadInput("this takes too much memory: make the scenario smaller") from None

@@ -9,12 +9,7 @@ is published ``version`` (with its name), ``document`` and ``plan``. A preview a
 from __future__ import annotations
 
 import json
-import os
-import resource
-import signal
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -36,16 +31,13 @@ from gateway.preview.walk import GivenEvent
 from gateway.publishing import check_file
 from gateway.scenario_file import ScenarioFile
 from runtime.errors import SetupError
+from runtime.process.sandboxed import answer_requests
 from runtime.settings import Settings
 from scenario.errors import EntryError, ScenarioError
 from scenario.model.document import document
 from scenario.policies.policies import Policies
 from scenario.source.findings import Finding, listed, near
 
-LENGTH: Final = 4
-"""Bytes that tell how many follow, in both directions."""
-READY: Final = b"!"
-"""What a process says when it has begun."""
 DONE: Final = b"+"
 """How an answer begins that holds what was asked for."""
 REFUSED: Final = b"-"
@@ -186,25 +178,5 @@ _DONE: Final = {"check": _check, "preview": _preview, "sample": _sample}
 
 
 def serve() -> None:
-    """Answers one request after the other, from standard input, until that is closed."""
-    # Whoever stops the gateway stops this by closing the input: a request under way still needs it.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    os.nice(NICE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold somebody's entry
-    with suppress(OSError, ValueError):  # macOS has neither the file nor the limit
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        most = pages * resource.getpagesize() + MEGABYTES * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    # Whoever started this reads there why it could not begin. From here on it might be something of an entry.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    source, target = sys.stdin.buffer, sys.stdout.buffer
-    target.write(READY)
-    target.flush()
-    while length := source.read(LENGTH):
-        try:
-            told = answer(json.loads(source.read(int.from_bytes(length, "big"))))
-        except (MemoryError, RecursionError):
-            os.abort()
-        target.write(len(told).to_bytes(LENGTH, "big") + told)
-        target.flush()
+    """Answer requests, in the child process."""
+    answer_requests(lambda request: answer(json.loads(request)), megabytes=MEGABYTES, nice=NICE)

@@ -27,10 +27,14 @@ def cell() -> Iterator[MarkupProcess]:
     cell.close()
 
 
-def number(cell: MarkupProcess) -> int:
-    process = cell._process  # pyright: ignore[reportPrivateUsage]
+def child(cell: MarkupProcess) -> subprocess.Popen[bytes]:
+    process = cell._process._process  # pyright: ignore[reportPrivateUsage]
     assert process is not None
-    return process.pid
+    return process
+
+
+def number(cell: MarkupProcess) -> int:
+    return child(cell).pid
 
 
 def test_one_process_reads_many_e_mails(cell: MarkupProcess):
@@ -55,12 +59,11 @@ def test_an_answer_longer_than_any_e_mail_is_not_read(cell: MarkupProcess, monke
 def test_it_ends_with_its_cell():
     cell = MarkupProcess()
     cell.work("<p>Hello")
-    process = cell._process  # pyright: ignore[reportPrivateUsage]
-    assert process is not None
+    process = child(cell)
     assert process.poll() is None
     del cell
     gc.collect()
-    assert process.returncode == 0
+    assert process.wait(10) == 0
 
 
 def test_it_is_replaced_after_a_thousand(cell: MarkupProcess, monkeypatch: pytest.MonkeyPatch):
@@ -120,7 +123,7 @@ markup.serve()
 def test_why_it_could_not_start_is_told_and_nothing_of_an_e_mail(
     cell: MarkupProcess, monkeypatch: pytest.MonkeyPatch, program: str, cause: str
 ):
-    monkeypatch.setattr("activities.email.sandbox._PROGRAM", BEGIN + program)
+    monkeypatch.setattr("runtime.process.sandboxed._PROGRAM", BEGIN + program)
     with pytest.raises(MarkupProcessLost) as lost:
         cell.work("<p>Hello")
     assert str(lost.value) == f"the process that reads HTML ended {cause}"
@@ -128,8 +131,7 @@ def test_why_it_could_not_start_is_told_and_nothing_of_an_e_mail(
 
 def test_it_is_replaced_where_it_ended_between_two_e_mails(cell: MarkupProcess):
     cell.work("<p>Hello")
-    process = cell._process  # pyright: ignore[reportPrivateUsage]
-    assert process is not None
+    process = child(cell)
     process.kill()
     process.wait()
     assert cell.work("<p>Hello") == HELLO

@@ -29,8 +29,8 @@ MANY = "scenario: hello\ntrigger: order\nsteps:\n" + "".join(
 
 def environ(authors: Authoring) -> bytes:
     """What its process was given."""
-    (started,) = [one._process for one in authors._idle if one._process]  # pyright: ignore[reportPrivateUsage]
-    return Path(f"/proc/{started.pid}/environ").read_bytes()
+    (started,) = [one.pid for one in authors._idle if one.pid]  # pyright: ignore[reportPrivateUsage]
+    return Path(f"/proc/{started}/environ").read_bytes()
 
 
 async def test_what_takes_too_long_is_ended_and_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ async def test_what_takes_too_long_is_ended_and_nothing_waits(monkeypatch: pytes
     with pytest.raises(BadInput, match=r"^this takes more than 0\.5 seconds: make the scenario smaller$"):
         await asked
     assert turns > 100
-    assert not authors._idle[0].ended  # pyright: ignore[reportPrivateUsage]  # so another key need not wait for a start
+    assert authors._idle[0].is_running  # pyright: ignore[reportPrivateUsage]  # so another key need not wait for a start
     assert (await authors.check("k", GOOD))["findings"] == []  # by the same, started again
     assert b"hush" not in environ(authors)
 
