@@ -4,6 +4,7 @@ Refusal
 ├── BadInput        a file or an argument that cannot be read
 │   └── BadOperation what an operation on many journeys is to do, or to whom
 ├── Busy            too many others ask at this moment
+├── Forbidden       a caller who lacks a scope or may not use a scenario
 ├── CheckFailed     a scenario file with mistakes
 ├── NotEntered      a contact that is not admitted
 │   ├── MistakenEntry  since the entry itself is wrong
@@ -35,10 +36,13 @@ class BadInput(Refusal):
     Attributes:
         line: The line of the file that the text names; None where it names none.
         at: Keys and indexes that lead to the mistake in JSON data; None if the text says where it is.
+        code: A stable word for the kind of mistake, for programs.
     """
 
-    def __init__(self, text: str, *, line: int | None = None, at: Sequence[str | int] | None = None) -> None:
-        self.line, self.at = line, at
+    def __init__(
+        self, text: str, *, line: int | None = None, at: Sequence[str | int] | None = None, code: str = "value"
+    ) -> None:
+        self.line, self.at, self.code = line, at, code
         super().__init__(text)
 
 
@@ -46,7 +50,11 @@ class BadOperation(BadInput):
     """What an operation on many journeys is to do, or to whom, makes no sense."""
 
     def __init__(self, text: str, *at: str) -> None:
-        super().__init__(text, at=at)
+        super().__init__(text, at=at, code="operation")
+
+
+class Forbidden(Refusal):
+    """The caller lacks a scope, or may not use a scenario."""
 
 
 class Busy(Refusal):

@@ -14,7 +14,6 @@ from activities.dependencies import INBOX
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Direct, Routes
-from gateway.api.authentication import Caller
 from gateway.api.problem import again
 from gateway.authoring.work import Setup, draft_of, given_in
 from gateway.callbacks.rate_limit import RateLimit
@@ -22,6 +21,7 @@ from gateway.errors import BadInput
 from gateway.preview.contact import Given
 from gateway.preview.draft import Draft
 from gateway.sending import Exchange, Means, send
+from gateway.service.caller import Caller
 from gateway.trial_messages import Trials
 from runtime.secrets import Secrets
 from runtime.settings import Settings
@@ -93,7 +93,7 @@ class Outbox:
             Problem: The key has sent too many.
             StoreError: Suppressions cannot be asked.
         """
-        if seconds := self._sent.take(caller.key.id):
+        if seconds := self._sent.take(caller.id):
             sentence = (
                 f"this key has sent {PER_HOUR} test messages within an hour: "
                 f"the next one may be sent in {math.ceil(seconds / 60)} min"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hmac
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
@@ -17,10 +16,11 @@ from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from gateway.api.problem import Mistake, Problem, again
+from gateway.api.problem import Problem, again
 from gateway.api.shares import Places
 from gateway.callbacks.rate_limit import RateLimit
-from runtime.api_key import ApiKey, Scope, digest_of, names_key, parse_token
+from gateway.service.caller import Caller, caller_with
+from runtime.api_key import ApiKey, digest_of, parse_token
 from runtime.store import Store
 
 RATE: Final = 200.0
@@ -33,69 +33,6 @@ _CHALLENGE: Final = {"www-authenticate": "Bearer"}
 _NOBODY: Final = digest_of("")
 
 bearer: Final = HTTPBearer(auto_error=False, bearerFormat="sr_<id>_<secret>", description="`scenario keys create`")
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Whoever made a request.
-
-    Attributes:
-        key: Their key.
-    """
-
-    key: ApiKey
-
-    @property
-    def name(self) -> str:
-        """What they are called where their operations are kept."""
-        return f"key {self.key.id}"
-
-    def operator(self, stated: str | None) -> str:
-        """Return the operator for the record: the stated name, if there is one, and always the key.
-
-        Args:
-            stated: The operator's name, as the caller states it.
-
-        Raises:
-            Problem: The name could be taken for a key.
-        """
-        if stated is None:
-            return self.name
-        if names_key(stated):
-            sentence = "an operator's name must not name a key: the key of the request is recorded beside it"
-            raise Problem("invalid", sentence, [Mistake(pointer="/operator", code="operator", detail=sentence)])
-        return f"{stated} ({self.name})"
-
-    def has(self, scope: Scope) -> bool:
-        """Whether the key is good for this."""
-        return scope in self.key.scopes
-
-    def require(self, scope: Scope) -> None:
-        """Check that the key has a scope.
-
-        Raises:
-            Problem: It has not.
-        """
-        if not self.has(scope):
-            raise Problem("forbidden", f"this key is not for that: it needs the scope '{scope}'")
-
-    def may_use(self, scenario: str | None) -> bool:
-        """Whether the key is for this scenario; of None, for all."""
-        return self.key.scenarios is None or scenario in self.key.scenarios
-
-    def check(self, scenario: str | None, where: str = "?scenario=") -> None:
-        """Makes sure that the key is for a scenario, or where none is named for all.
-
-        Args:
-            scenario: Its name.
-            where: Where it can be named.
-
-        Raises:
-            Problem: It is not.
-        """
-        if not self.may_use(scenario):
-            named = "other scenarios" if scenario is not None else f"some scenarios: name one of them, {where}"
-            raise Problem("forbidden", f"this key is for {named}")
 
 
 class Keys:
@@ -201,4 +138,4 @@ async def caller_of(keys: Keys, token: str | None) -> Caller:
         raise Problem("unauthorized", "give a key: Authorization: Bearer sr_…", headers=_CHALLENGE)
     if seconds := keys.wait(key):
         raise again("too-many", "this key makes too many requests: wait, or send batches", seconds)
-    return Caller(key)
+    return caller_with(key)

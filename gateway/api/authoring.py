@@ -157,7 +157,7 @@ class Previewed(BaseModel):
 async def check_scenario(request: Request, authors: Authors, caller: Publishing) -> Checked:
     """Everything that is wrong with a scenario, at its line and column. Nothing is stored."""
     sent = await source_of(request, SourceBody)
-    checked = await authors.check(caller.key.id, sent.body.source, sent.body.files)
+    checked = await authors.check(caller.id, sent.body.source, sent.body.files)
     findings = [FindingBody(**item) for item in checked["findings"]]
     return Checked(ok=checked["document"] is not None, findings=findings)
 
@@ -179,7 +179,7 @@ async def preview_scenario(body: PreviewBody, client: Client, authors: Authors, 
         caller.check(name)
         request |= await _published(client, name, int(number) if number else None)
     # As it came from the process that made it: of a large scenario it is many megabytes.
-    return Response(await authors.preview(caller.key.id, request), media_type="application/json")
+    return Response(await authors.preview(caller.id, request), media_type="application/json")
 
 
 async def _published(client: ScenarioClient, name: str, number: int | None) -> dict[str, Any]:

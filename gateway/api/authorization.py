@@ -17,9 +17,10 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from gateway.api.authentication import Caller, Keys, bearer
+from gateway.api.authentication import Keys, bearer
 from gateway.api.problem import Problem
 from gateway.api.shares import Work
+from gateway.service.caller import Caller
 from runtime.api_key import Scope
 
 
@@ -91,7 +92,7 @@ class Authorization:
             await self._application(scope, receive, send)
             return
         caller.require(self._needed(scope))
-        async with self._keys.places.place(caller.key, self._work(scope)):
+        async with self._keys.places.place(caller, self._work(scope)):
             await self._application(scope, receive, send)
 
     def _work(self, scope: Connection) -> Work:

@@ -18,12 +18,13 @@ from uuid import UUID, uuid5
 from fastapi import Request
 from pydantic import BaseModel, Field
 
-from gateway.api.authentication import Caller, Keys
+from gateway.api.authentication import Keys
 from gateway.api.body import decoded, media_of, parse, unreadable
 from gateway.api.failsafe import log_unexpected
 from gateway.api.idempotency import unsettle
 from gateway.api.problem import Mistake, Problem, ProblemBody, problem_of
 from gateway.concurrency import Concurrency
+from gateway.service.caller import Caller
 from scenario.source.decoding import NotJson, TooDeep, read_json
 
 MOST: Final = 1000
@@ -108,7 +109,7 @@ class Batch:
         self._trouble: Problem | None = None
         keys: Keys = self.request.app.state.keys
         caller: Caller = self.request.state.caller
-        places = keys.places.turns(caller.key, "items")
+        places = keys.places.turns(caller, "items")
         async with Concurrency(places) as working:
             for index, text in enumerate(texts):
                 await working.place()

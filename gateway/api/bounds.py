@@ -79,7 +79,7 @@ class Bounds:
                 came += size
                 self._under_way += size
                 if caller := scope.get("state", {}).get("caller"):  # whoever it is, is known before a body is read
-                    key = caller.key.id
+                    key = caller.id
                     self._of_key[key] += size
                 whole = not message.get("more_body", False)
                 if came > most:

@@ -9,7 +9,6 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Caller
 from gateway.api.authorization import Entering
 from gateway.api.batch import LINES, Batch, BatchAnswer, Item, ItemResult
 from gateway.api.idempotency import RequestId
@@ -18,6 +17,7 @@ from gateway.api.problem import problems
 from gateway.client import ScenarioClient
 from gateway.entries import Entered
 from gateway.errors import MistakenEntry, NotEntered, UnderWay
+from gateway.service.caller import Caller
 from scenario.model.scenario import TRIGGERS
 
 router = APIRouter(tags=["entries"])

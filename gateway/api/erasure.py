@@ -9,13 +9,13 @@ from pydantic import BaseModel, Field, StringConstraints
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Caller
 from gateway.api.authorization import Erasing
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
 from gateway.api.events import PathId
 from gateway.api.problem import Problem, problems
 from gateway.erasing import ErasureView
 from gateway.errors import UnknownErasure
+from gateway.service.caller import Caller
 
 router = APIRouter()
 
@@ -94,5 +94,5 @@ async def show_erasure(erasure: Id, client: Client, caller: Erasing) -> ErasureV
 
 
 def _check(caller: Caller) -> None:
-    if caller.key.scenarios is not None:
+    if caller.scenarios is not None:
         raise Problem("forbidden", "this key is for some scenarios: erasing needs one that is for all")

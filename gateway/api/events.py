@@ -18,7 +18,6 @@ from pydantic import (
 )
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Caller
 from gateway.api.authorization import Telling
 from gateway.api.batch import LINES, Batch, BatchAnswer, Item, ItemResult
 from gateway.api.idempotency import RequestId, unsettle
@@ -26,6 +25,7 @@ from gateway.api.maps import Map
 from gateway.api.moment import Moment
 from gateway.api.problem import Problem, mistakes_in, problems
 from gateway.client import ScenarioClient
+from gateway.service.caller import Caller
 from scenario.entry.values import as_id
 from scenario.model.scalars import EventName
 
@@ -184,7 +184,7 @@ async def change_contact(
     caller: Telling,
 ) -> Changed:
     """Tell all journeys of a contact which of its fields changed; custom fields one by one."""
-    heard = await client.contact_changed(contact, changes, scenarios=caller.key.scenarios)
+    heard = await client.contact_changed(contact, changes, scenarios=caller.scenarios)
     told = Changed(told=heard.told, pending=heard.pending, unknown=heard.unknown)
     _keep_if_told(request, told)
     return told
@@ -203,7 +203,7 @@ async def _tell(event: Event, client: ScenarioClient, caller: Caller, request: U
             event.properties,
             identifier,
             at=event.at,
-            scenarios=caller.key.scenarios,
+            scenarios=caller.scenarios,
         )
     return Told(told=heard.told, pending=heard.pending, goals=heard.goals, unknown=heard.unknown)
 

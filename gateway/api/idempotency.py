@@ -33,10 +33,11 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.api.authentication import Caller, shown
+from gateway.api.authentication import shown
 from gateway.api.body import WRITING, read, replayed
 from gateway.api.problem import Mistake, Problem, again
 from gateway.callbacks.rate_limit import RateLimit
+from gateway.service.caller import Caller
 from runtime.store import Store, StoreError
 from runtime.store.api_answers import LEASE, Answered, Taken
 
@@ -95,12 +96,12 @@ class Idempotency:
         if len(given) > 1 or not _KEY.fullmatch(given[0]):
             raise _mistake("give one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID")
         caller: Caller = scope["state"]["caller"]
-        if seconds := self._kept.take(caller.key.id, 0):
+        if seconds := self._kept.take(caller.id, 0):
             raise again("too-many", "too many answers are kept for this key: send smaller batches, or wait", seconds)
         body = await read(receive)
         seal = _Seal(shown(scope) or "", given[0])
         digest = seal.digest(_target(scope) + b"\n" + body)
-        told = await self._store.take_request(caller.key.id, seal.name, digest, self._now(), lease=self._lease)
+        told = await self._store.take_request(caller.id, seal.name, digest, self._now(), lease=self._lease)
         if isinstance(told, Taken):
             await self._carry_out(told, seal, scope, replayed(body, receive), send)
         else:

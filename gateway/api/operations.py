@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
-from gateway.api.authentication import Caller
 from gateway.api.authorization import Operating, Reading
 from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
 from gateway.api.idempotency import RequestId
@@ -24,6 +23,7 @@ from gateway.operations.progress import OperationState, OperationView
 from gateway.operations.request import FASTEST
 from gateway.operations.search import Which
 from gateway.operations.verbs import VERBS, Word
+from gateway.service.caller import Caller
 from runtime.store import OperationItem
 from workflows.operation import SLOWEST
 

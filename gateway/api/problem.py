@@ -21,8 +21,8 @@ from temporalio.service import RPCError
 
 from gateway.errors import (
     BadInput,
-    BadOperation,
     Busy,
+    Forbidden,
     JourneyFailed,
     JourneyStuck,
     MistakenEntry,
@@ -174,8 +174,9 @@ def problem_of(error: Exception) -> Problem:
             mistake = Mistake(pointer=pointer, code="entry", detail=str(error), did_you_mean=error.meant)
             return Problem("invalid", str(error), [mistake])
         case BadInput(at=at) if at is not None:
-            code = "operation" if isinstance(error, BadOperation) else "value"
-            return Problem("invalid", str(error), [Mistake(pointer=pointer_to(at), code=code, detail=str(error))])
+            return Problem("invalid", str(error), [Mistake(pointer=pointer_to(at), code=error.code, detail=str(error))])
+        case Forbidden():
+            return Problem("forbidden", str(error))
         case UnderWay():
             return Problem("conflict", str(error), journey=error.journey)
         case UnknownJourney() | UnknownContact() | UnknownOperation() | UnknownErasure():
@@ -207,7 +208,7 @@ FORMS: Final[dict[str, str]] = {
 """What is said of a text that does not match a pattern."""
 _OF_HTTP: Final = {
     401: ("unauthorized", "give a key: Authorization: Bearer sr_…"),
-    403: ("forbidden", "this key is not for that"),
+    403: ("forbidden", "this key does not allow that"),
     404: ("not-found", "there is nothing at this address: see /v1/openapi.json"),
     405: ("not-allowed", "this address does not take this method: see /v1/openapi.json"),
     413: ("too-large", "the request is too large"),

@@ -191,7 +191,7 @@ async def publish_scenario(
     caller.check(name)
     sent = await source_of(request)
     file = f"{name}.yaml"
-    checked = await authors.check(caller.key.id, sent.body.source, sent.body.files, file)
+    checked = await authors.check(caller.id, sent.body.source, sent.body.files, file)
     if checked["document"] is None:
         raise failed(checked["findings"], file, json=sent.is_json)
     made = load(checked["document"])

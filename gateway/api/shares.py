@@ -13,7 +13,7 @@ from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from gateway.api.problem import SEND_AGAIN, again
-from runtime.api_key import ApiKey
+from gateway.service.caller import Caller
 
 Work = Literal["read", "write", "items", "waiting"]
 """The kind of a request: it reads, it changes something, it is an item of a batch, or it mostly waits."""
@@ -44,34 +44,34 @@ class Places:
         self._turns: WeakValueDictionary[tuple[str, Work], asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def place(self, key: ApiKey, work: Work) -> AsyncGenerator[None]:
+    async def place(self, caller: Caller, work: Work) -> AsyncGenerator[None]:
         """Occupy a place for a request, and wait for its turn.
 
         Raises:
             Problem: All places of the key are taken, or those before it take too long.
         """
-        most = min(MOST, round(self._requests * _share(key)))
-        if self._taken[key.id] >= most:
+        most = min(MOST, round(self._requests * _share(caller)))
+        if self._taken[caller.id] >= most:
             sentence = f"this key has {most} requests in progress: wait for their answers, or send batches"
             raise again("too-many", sentence, _SOON)
-        self._taken[key.id] += 1
+        self._taken[caller.id] += 1
         try:
             async with AsyncExitStack() as stack:
                 if work in AT_ONCE:
-                    turns = self.turns(key, work)
+                    turns = self.turns(caller, work)
                     await _take(turns)
                     stack.callback(turns.release)
                 yield
         finally:
-            self._taken[key.id] -= 1
-            if not self._taken[key.id]:
-                del self._taken[key.id]
+            self._taken[caller.id] -= 1
+            if not self._taken[caller.id]:
+                del self._taken[caller.id]
 
-    def turns(self, key: ApiKey, work: Work) -> asyncio.Semaphore:
+    def turns(self, caller: Caller, work: Work) -> asyncio.Semaphore:
         """Return the turns that all requests, or items of batches, of a key share."""
-        found = self._turns.get((key.id, work))
+        found = self._turns.get((caller.id, work))
         if found is None:
-            found = self._turns[key.id, work] = asyncio.Semaphore(round(AT_ONCE[work] * _share(key)))
+            found = self._turns[caller.id, work] = asyncio.Semaphore(round(AT_ONCE[work] * _share(caller)))
         return found
 
 
@@ -83,5 +83,5 @@ async def _take(turns: asyncio.Semaphore) -> None:
         raise again("unavailable", f"requests of this key before this one take too long: {SEND_AGAIN}") from None
 
 
-def _share(key: ApiKey) -> float:
-    return max(1.0, (key.rate or USUAL) / USUAL)
+def _share(caller: Caller) -> float:
+    return max(1.0, (caller.rate or USUAL) / USUAL)

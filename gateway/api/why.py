@@ -85,6 +85,6 @@ async def explain_contact(
     caller.check(scenario)
     found = await client.why(contact, scenario, step=step, since=since, limit=limit)
     told = as_json(found)
-    if caller.key.scenarios is not None:
+    if caller.scenarios is not None:
         told["caps"] = None  # what takes places under them are deliveries of all scenarios
     return WhyBody.model_validate(told)

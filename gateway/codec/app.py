@@ -23,11 +23,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from temporalio.api.common.v1 import Payload, Payloads
 
-from gateway.api.authentication import Caller, Keys, caller_of, shown
+from gateway.api.authentication import Keys, caller_of, shown
 from gateway.api.bounds import Bounds
 from gateway.api.problem import Problem, answer, problem_of
 from gateway.measured import Measured
 from gateway.pages.session import session_of
+from gateway.service.caller import caller_with
 from gateway.unstored import Unstored
 from runtime.encryption.codec import Encryption
 from runtime.encryption.keyring import Erased, Keyring, UnknownKey
@@ -67,11 +68,11 @@ class _Codec:
         """Check who asks, before the body is read, and occupy a place of their key."""
         token = shown(request.scope)
         session = await session_of(request, self._keys) if token is None else None
-        caller = Caller(session.key) if session is not None else await caller_of(self._keys, token)
-        if not caller.has("decode") or caller.key.scenarios is not None:
-            raise Problem("forbidden", "this key is not for that: it needs the scope 'decode', for all scenarios")
+        caller = caller_with(session.key) if session is not None else await caller_of(self._keys, token)
+        if not caller.has("decode") or caller.scenarios is not None:
+            raise Problem("forbidden", "this key lacks the scope 'decode' for all scenarios")
         request.state.caller = caller
-        return self._keys.places.place(caller.key, "read")
+        return self._keys.places.place(caller, "read")
 
 
 def application(keyring: Keyring, keys: Keys, origins: Sequence[str]) -> ASGIApp:

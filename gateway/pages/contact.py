@@ -23,7 +23,7 @@ async def _show(page: Page) -> Response:
     asked = page.asked("limit") or ""
     limit = min(max(int(asked), 1), _MOST) if asked.isascii() and asked.isdigit() and len(asked) < 6 else _EACH
     scenario = page.asked("scenario")
-    limited = page.caller.key.scenarios
+    limited = page.caller.scenarios
     if limited is None:
         found = await page.client.why(contact, scenario, limit=limit)
         stories, caps, zone = found.entries, found.caps, found.zone

@@ -39,7 +39,7 @@ async def _show(page: Page) -> Response:
         contact_id=asked["contact"],
         scenario=asked["scenario"],
         version=_version(asked["version"]),
-        scenarios=page.caller.key.scenarios,
+        scenarios=page.caller.scenarios,
         step=asked["step"],
         destination=asked["destination"],
         outcome=asked["outcome"],

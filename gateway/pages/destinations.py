@@ -40,7 +40,7 @@ def remembered(client: ScenarioClient, file: DestinationsFile | None) -> Known:
 
 
 async def _show(page: Page) -> Response:
-    if page.caller.key.scenarios is not None:
+    if page.caller.scenarios is not None:
         raise Problem("forbidden", _ALL)
     file = cast("DestinationsFile | None", page.request.app.state.destinations)
     known = await cast("Known", page.request.app.state.standings).get(None)
@@ -92,7 +92,7 @@ async def _retune(page: Page, form: Form) -> Response:
 
 
 def _destination(page: Page, given: Mapping[str, Any]) -> str:
-    if page.caller.key.scenarios is not None:
+    if page.caller.scenarios is not None:
         raise Problem("forbidden", _ALL)
     name = str(given.get("destination", "")).strip()
     if not name or len(name) > 300:

@@ -55,7 +55,7 @@ async def held_of(page: Page, scenario: str | None = None) -> HeldGroups:
         Problem: They may not see those of this scenario.
     """
     held = cast("Held", page.request.app.state.held)
-    names = page.caller.key.scenarios
+    names = page.caller.scenarios
     if scenario is not None:
         page.caller.check(scenario)
         names = [scenario]

@@ -38,11 +38,11 @@ async def _show(page: Page) -> Response:
     scenario, state = asked["scenario"], asked["state"]
     if scenario is not None:
         page.caller.check(scenario)
-    elif page.caller.key.scenarios is not None and names:  # of all it may see some only
+    elif page.caller.scenarios is not None and names:  # of all it may see some only
         scenario = asked["scenario"] = names[0]
     place = decode_cursor(cursor, _Place) if (cursor := page.asked("after")) else _Place()
     found, following = _Found(([], None))
-    if page.caller.key.scenarios is None or names:
+    if page.caller.scenarios is None or names:
         known = {"scenario": scenario, "version": _number(asked["version"]), "contact": asked["contact"]}
         search = _searched if state in _SEARCHED or asked["step"] else _on_record
         found, following = await search(page, known, state, place)

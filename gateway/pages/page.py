@@ -15,13 +15,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway.api.authentication import Caller, Keys
+from gateway.api.authentication import Keys
 from gateway.api.problem import Problem, again
 from gateway.api.shares import Work
 from gateway.client import ScenarioClient
 from gateway.pages.rendering import render
 from gateway.pages.session import is_from_here, session_of
 from gateway.pages.shelf import Shelf
+from gateway.service.caller import Caller, caller_with
 from runtime.api_key import Scope
 
 TOKEN: Final = "token"  # noqa: S105 - the name of a field
@@ -89,7 +90,7 @@ class Page:
             Problem: All of them are taken.
         """
         keys: Keys = self.request.app.state.keys
-        return keys.places.place(self.caller.key, work)
+        return keys.places.place(self.caller, work)
 
     def may(self, scope: Scope) -> bool:
         """Whether they may do such a thing."""
@@ -160,7 +161,7 @@ async def _page_of(request: Request, *scopes: Scope) -> Page:
     session = await session_of(request, keys)
     if session is None:
         raise SignInFirst
-    caller = request.state.caller = Caller(session.key)
+    caller = request.state.caller = caller_with(session.key)
     page = request.state.page = Page(request, caller, session.token)  # also for the page that tells of an error
     if seconds := keys.wait(session.key):
         raise again("too-many", "too many pages are asked for with this key: wait some seconds", seconds)

@@ -178,7 +178,7 @@ async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:
         if not asked.source:
             raise Problem("invalid", "choose a published scenario, or paste one")
         if not page.may("publish"):
-            raise Problem("forbidden", "your key is not for that: to paste a scenario it needs the scope 'publish'")
+            raise Problem("forbidden", "to paste a scenario, your key needs the scope 'publish'")
         return {"source": asked.source}
     found = re.fullmatch(r"([^@\s]{1,100})@([1-9]\d{0,8})", asked.version, re.ASCII)
     stored = await page.client.store.version(found[1], int(found[2])) if found else None
@@ -188,7 +188,7 @@ async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:
 
 
 async def _with_sample(page: Page, asked: Asked, scenario: Mapping[str, Any]) -> Asked:
-    made = await _authors(page).sample(page.caller.key.id, scenario)
+    made = await _authors(page).sample(page.caller.id, scenario)
     if any(one["severity"] == "error" for one in made["findings"]):
         return asked  # the preview tells of them
     if made["entry"] is None:
@@ -198,7 +198,7 @@ async def _with_sample(page: Page, asked: Asked, scenario: Mapping[str, Any]) ->
 
 
 async def _told(page: Page, request: Mapping[str, Any]) -> dict[str, Any]:
-    return json.loads(await _authors(page).preview(page.caller.key.id, request))
+    return json.loads(await _authors(page).preview(page.caller.id, request))
 
 
 def _authors(page: Page) -> Authoring:

@@ -9,14 +9,14 @@ import pytest
 
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Direct
-from gateway.api.authentication import Caller
 from gateway.errors import BadInput
 from gateway.outbox import Outbox
+from gateway.service.caller import caller_with
 from runtime.api_key import SCOPES, ApiKey
 from runtime.settings import Settings
 from runtime.store import Store
 
-CALLER = Caller(ApiKey("aaaaaaaa", "", SCOPES, None, None, "", datetime.now(UTC), "test"))
+CALLER = caller_with(ApiKey("aaaaaaaa", "", SCOPES, None, None, "", datetime.now(UTC), "test"))
 REQUEST: dict[str, Any] = {"source": "scenario: hello\ntrigger: order\nsteps: [{mail: x}]\n", "entry": {}}
 
 

@@ -77,7 +77,7 @@ async def test_a_revoked_key_is_no_good_within_seconds(api: Api, monkeypatch: py
 async def test_a_key_is_good_for_its_scopes_and_scenarios(api: Api) -> None:
     reader = api.holding(await api.key("read"))
     other = api.holding(await api.key("enter", scenarios=["other"]))
-    lacking = "this key is not for that: it needs the scope 'enter'"
+    lacking = "this key lacks the scope 'enter'"
     for holder, why in ((reader, lacking), (other, "this key is for other scenarios")):
         answer = await holder.post("/entries", ENTRY)
         assert (answer.status_code, answer.json()["detail"]) == (403, why)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import pytest
@@ -17,7 +16,8 @@ from gateway.api.authorization import Authorization, scope_of
 from gateway.api.bounds import SHARE, Bounds
 from gateway.api.problem import Problem
 from gateway.api.shares import AT_ONCE, MOST, REQUESTS, USUAL, Places, Work
-from runtime.api_key import SCOPES, ApiKey, Scope
+from gateway.service.caller import Caller
+from runtime.api_key import SCOPES, Scope
 from tests.gateway.api.conftest import Api
 
 ROUTES = [
@@ -155,18 +155,18 @@ async def test_large_bodies_take_the_bytes_of_their_key_alone(api: Api) -> None:
     assert statuses == [429, 400, 400]
 
 
-def made(name: str, rate: float | None = None) -> ApiKey:
-    return ApiKey(name, "", SCOPES, None, rate, "", datetime(2026, 11, 27, tzinfo=UTC), "ann")
+def made(name: str, rate: float | None = None) -> Caller:
+    return Caller(name, f"key {name}", SCOPES, rate=rate)
 
 
-async def running(places: Places, key: ApiKey, work: Work, count: int) -> tuple[int, int]:
+async def running(places: Places, caller: Caller, work: Work, count: int) -> tuple[int, int]:
     """Return how many of so many requests are carried out at once, and how many are refused."""
     now = most = refused = 0
 
     async def one() -> None:
         nonlocal now, most, refused
         try:
-            async with places.place(key, work):
+            async with places.place(caller, work):
                 now += 1
                 most = max(most, now)
                 for _ in range(5):
@@ -258,9 +258,9 @@ async def test_requests_take_turns_by_what_they_do(
     asked: list[Work] = []
 
     class Noting(Places):
-        def place(self, key: ApiKey, work: Work) -> Any:
+        def place(self, caller: Caller, work: Work) -> Any:
             asked.append(work)
-            return super().place(key, work)
+            return super().place(caller, work)
 
     monkeypatch.setattr(api.keys, "places", Noting())
     await api.call(method, path, content=b"{", headers={"content-type": "application/json", **headers})

@@ -15,10 +15,10 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from gateway.api.authentication import Caller
 from gateway.api.idempotency import Idempotency
 from gateway.api.problem import Problem, again
 from gateway.errors import UnderWay
+from gateway.service.caller import caller_with
 from runtime.store.api_answers import KEPT, Answered, ApiAnswers, Taken
 from tests.gateway.api.conftest import Api
 
@@ -206,7 +206,7 @@ async def test_a_request_that_takes_long_is_not_carried_out_twice(api: Api, monk
     guarded = Idempotency(slow, api.client.store, lease=timedelta(milliseconds=30))
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        await guarded({**scope, "state": {"caller": Caller(key)}}, receive, send)
+        await guarded({**scope, "state": {"caller": caller_with(key)}}, receive, send)
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://test") as http:
         answer = await http.post("/", headers={"authorization": f"Bearer {api.token}", "idempotency-key": "a"})

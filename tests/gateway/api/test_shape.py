@@ -1,5 +1,7 @@
 """The shape of the HTTP API: paths, parameters, bodies and answers, without names of models and without prose."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import json

@@ -214,7 +214,7 @@ async def test_a_pasted_scenario_needs_the_scope_to_publish(site: Site) -> None:
     pasted = {"version": "", "source": SCENARIO.replace("Hello", "Pasted")}
     await site.sign_in("read")
     refused = await preview(site, pasted, status=403)
-    assert "to paste a scenario it needs the scope 'publish'" in refused.text()
+    assert "To paste a scenario, your key needs the scope 'publish'" in refused.text()
     assert refused.values("textarea[name=source]", "id") == []
     await site.sign_in("read", "publish")
     page = await preview(site, pasted)

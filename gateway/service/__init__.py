@@ -1,0 +1,1 @@
+"""Use cases and their results, for the HTTP API, the command line and the pages alike."""

@@ -1,0 +1,75 @@
+"""The caller of a use case: a key of the HTTP API, or an operator on a terminal. Access is checked here only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.errors import BadInput, Forbidden
+from runtime.api_key import SCOPES, ApiKey, Scope, names_key
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The caller of a use case.
+
+    Attributes:
+        id: The key's id. Limits count by it.
+        name: The name that operations record.
+        scopes: The actions that the caller may take.
+        scenarios: The only scenarios that the caller may use, or None for all.
+        rate: The caller's own limit of requests per second, or None for the gateway's.
+    """
+
+    id: str
+    name: str
+    scopes: Collection[Scope]
+    scenarios: Collection[str] | None = None
+    rate: float | None = None
+
+    def has(self, scope: Scope) -> bool:
+        """Return True if the caller has a scope."""
+        return scope in self.scopes
+
+    def may_use(self, scenario: str | None) -> bool:
+        """Return True if the caller may use a scenario; for None, all scenarios."""
+        return self.scenarios is None or scenario in self.scenarios
+
+    def require(self, scope: Scope) -> None:
+        """Raise Forbidden if the caller lacks a scope."""
+        if not self.has(scope):
+            raise Forbidden(f"this key lacks the scope '{scope}'")
+
+    def check(self, scenario: str | None, where: str = "?scenario=") -> None:
+        """Raise Forbidden if the caller may not use a scenario; for None, all scenarios.
+
+        Args:
+            scenario: The scenario's name.
+            where: The place in which a caller can name a scenario, for the message.
+        """
+        if not self.may_use(scenario):
+            limits = "other scenarios" if scenario is not None else f"some scenarios: name one of them, {where}"
+            raise Forbidden(f"this key is for {limits}")
+
+    def operator(self, stated: str | None) -> str:
+        """Return the operator to record: the stated name, if there is one, followed by the key.
+
+        Raises:
+            BadInput: The stated name could be taken for a key.
+        """
+        if stated is None:
+            return self.name
+        if names_key(stated):
+            sentence = "an operator's name must not name a key: the key of the request is recorded beside it"
+            raise BadInput(sentence, at=["operator"], code="operator")
+        return f"{stated} ({self.name})"
+
+
+def caller_with(key: ApiKey) -> Caller:
+    """Return the caller who has authenticated with a key."""
+    return Caller(key.id, f"key {key.id}", key.scopes, key.scenarios, key.rate)
+
+
+TERMINAL: Final = Caller("terminal", "terminal", SCOPES)
+"""A person with the settings of a worker at hand, who may do anything."""

@@ -1,0 +1,110 @@
+"""Words that programs and people meet everywhere: states, causes, outcomes and operations.
+
+Each is a string in the store, in workflow results, in JSON, in metrics and on the pages. They are contracts: words may
+be added, and none changes its meaning.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class JourneyState(StrEnum):
+    """The state of a journey."""
+
+    ENTERING = "entering"
+    """Started, and not admitted yet."""
+    RUNNING = "running"
+    """Between steps, or sending."""
+    WAITING = "waiting"
+    """Waiting for a time, an event, or until a message may leave."""
+    HELD = "held"
+    """A step failed terminally; an operator decides."""
+    PAUSED = "paused"
+    """Paused by an operator."""
+    LEAVING = "leaving"
+    """Ending by a decision."""
+    FINISHED = "finished"
+    """Ended after its last step."""
+    EXITED = "exited"
+    """Ended early: by an exit rule, an `exit` step or an operator."""
+    CONTROL = "control"
+    """Ended at its start: the contact belongs to the scenario's control group."""
+    HOLDOUT = "holdout"
+    """Ended at its start: the contact belongs to the holdout of all scenarios."""
+    REFUSED = "refused"
+    """Not admitted."""
+    LOST = "lost"
+    """Admitted, but its workflow ended without a result."""
+
+
+ENDED: Final = (
+    JourneyState.FINISHED,
+    JourneyState.EXITED,
+    JourneyState.CONTROL,
+    JourneyState.HOLDOUT,
+    JourneyState.LOST,
+)
+"""States of admitted journeys that have ended."""
+LISTED: Final = (JourneyState.RUNNING, JourneyState.WAITING, JourneyState.HELD, JourneyState.PAUSED, *ENDED)
+"""States by which journeys can be listed."""
+
+
+class HeldCause(StrEnum):
+    """Why a journey is held."""
+
+    PERMANENT = "permanent"
+    """The receiver refused the message, and would refuse it again."""
+    EXHAUSTED = "exhausted"
+    """All attempts failed, or the deadline passed."""
+    UNKNOWN = "unknown"
+    """The message may or may not have been delivered."""
+    UNCONFIGURED = "unconfigured"
+    """A destination, a secret or a setting is missing."""
+    TEMPLATE = "template"
+    """A template cannot be rendered for this contact."""
+    CAPPED = "capped"
+    """A cap is full, and the step holds instead of skipping."""
+
+
+class AttemptOutcome(StrEnum):
+    """The outcome of one attempt of a delivery."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    """Failed, and will be attempted again."""
+    FAILED = "failed"
+    """Failed terminally."""
+    UNKNOWN = "unknown"
+    """Sent, but without an answer that tells whether it was accepted."""
+    SKIPPED = "skipped"
+    """Not sent, for a reason that is a `SkipReason`."""
+    CANCELLED = "cancelled"
+    """Stopped because the journey left the step."""
+
+
+class SkipReason(StrEnum):
+    """Why a message was not sent."""
+
+    CAPPED = "capped"
+    SUPPRESSED = "suppressed"
+    NO_CONSENT = "no_consent"
+    EXPIRED = "expired"
+
+
+class Operation(StrEnum):
+    """An operator's action on a journey. `update` is the name of the workflow update that carries it out."""
+
+    RETRY = "retry"
+    SKIP = "skip"
+    LEAVE = "leave"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETUNE = "retune"
+    MIGRATE = "migrate"
+
+    @property
+    def update(self) -> str:
+        """The journey's update of this operation."""
+        return f"{self}_step" if self in (Operation.RETRY, Operation.SKIP) else str(self)
