@@ -53,7 +53,7 @@ from activities.telling import Telling
 from activities.webhook.activity import Webhooks
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.watch import DestinationsFile
-from activities.webhook.platform import Platforms
+from activities.webhook.platform import SuppressionReporter
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
@@ -156,7 +156,7 @@ async def workers(
     ways, callbacks = given.channels, given.channels.callbacks
     tell = Telling(client, ways.seal, lambda: given.destinations.book) if ways.seal else untold
     gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes, tell)
-    platforms = Platforms(given.transport, given.routes, given.secrets.snapshot, limiter, ways.seal)
+    platforms = SuppressionReporter(given.transport, given.routes, given.secrets.snapshot, limiter, ways.seal)
     webhooks = Webhooks(
         given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, callbacks, limiter, gate
     )

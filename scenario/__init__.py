@@ -7,7 +7,7 @@
 * `entry`: a contact asking to come in; a platform's data in one clean shape.
 * `responses`: what is kept of a receiver's answer. `http`: what URLs, addresses and headers may be.
 * `time`: durations, and when waits end.
-* `liquid`: the template engine. `legacy`: the platform's old syntax.
+* `liquid`: the template engine. `extensions`: optional parts, such as `splio`.
 
 Importing this package loads none of them: a journey needs few.
 """

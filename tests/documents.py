@@ -17,9 +17,9 @@ from gateway.preview.draft import draft
 from runtime.telemetry.metrics import OF_ALL, OF_EACH, Counter, Metric
 from scenario.check.variables import roots, tree_of
 from scenario.entry.objects import Shape
-from scenario.legacy.fields import CONTACT, TABLES, pairs
 from scenario.liquid.shapes import ListOf, Object, Roots, Tree, Value
 from scenario.model.scenario import TRIGGERS
+from splio.fields import CONTACT, TABLES, pairs
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 COMMAND: Final = "python -m tests.documents"

@@ -35,7 +35,7 @@ ALLOWED = {
     "scenario/responses/validation.py": ["threading"],  # what a check of a response may still cost: activities only
 }
 # Plans are made, and templates analysed, when a version is published.
-ELSEWHERE = ("scenario.check", "scenario.legacy", "scenario.liquid", "scenario.map")
+ELSEWHERE = ("scenario.check", "scenario.liquid", "scenario.map")
 
 
 @cache

@@ -1,23 +1,22 @@
-"""The activity that tells a platform of a suppressed address, in the platform's own way."""
+"""The activity that reports a suppressed address to a platform."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.interface import SMS
 from activities.permission import NotYet
 from activities.platform import TELL, Answered, News
 from activities.webhook import outcome, signing
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport
+from activities.webhook.presets import SuppressionPreset, installed_presets
 from activities.webhook.route import Route, Routes
 from activities.webhook.span import timed
 from activities.webhook.throttle import health
@@ -25,71 +24,21 @@ from activities.webhook.throttle.limiter import Limiter
 from runtime.seal import Seal
 from scenario.errors import NotConfigured
 
-REFUSALS: Final = 5
-"""So often an address that the platform does not take is offered, before that is a failure for good."""
-_SECONDS: Final = 15.0
-_WORD: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+REJECTIONS: Final = 5
+"""How many rejections of an address make the failure terminal."""
+_TIMEOUT: Final = 15.0  # seconds
 _BAD_REQUEST: Final = 400
 
 
-class Failures(NamedTuple):
-    """What the platform says that it did not take.
-
-    Attributes:
-        known: Whether all of it only is nothing new.
-        words: Its keys for the errors; never its sentences, which quote addresses.
-    """
-
-    known: bool
-    words: tuple[str, ...]
-
-
-class Splio:
-    """Splio's blacklist: ``POST /data/blacklists/{email|cellphone}`` with ``{"data": [touchpoint]}``.
-
-    It answers 200, 207 (some were taken) or 400 (none was) with ``successes`` and ``failures[{touchpoint, error,
-    error_key}]``. It knows no lists: an address is on it or is not.
-    """
-
-    _KNOWN: Final = "touchpoint_already_exist"
-
-    @staticmethod
-    def path(channel: str) -> str:
-        """Behind the destination's URL."""
-        return f"/data/blacklists/{'cellphone' if channel == SMS.name else channel}"
-
-    @staticmethod
-    def body(address: str) -> bytes:
-        """Of the request."""
-        return json.dumps({"data": [address]}, ensure_ascii=False).encode()
-
-    @classmethod
-    def failures(cls, content: Any, address: str) -> Failures | None:
-        """What an answer's JSON says was not taken; None where the address was, or nothing is said of it."""
-        answer = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
-        given: Any = answer.get("failures")
-        taken: Any = answer.get("successes")
-        if not isinstance(given, list) or not given or (isinstance(taken, list) and address in taken):
-            return None
-        listed = cast("list[Any]", given)
-        keys = [str(cast("dict[str, Any]", one).get("error_key")) if isinstance(one, dict) else "" for one in listed]
-        words = tuple(sorted({key if _WORD.fullmatch(key) else "unknown" for key in keys}))
-        return Failures(words == (cls._KNOWN,), words)
-
-
-PRESETS: Final = {"splio": Splio}
-"""The ways of platforms, by their names in `destinations.yaml`."""
-
-
-class Platforms:
-    """Tells platforms.
+class SuppressionReporter:
+    """Reports suppressed addresses to platforms.
 
     Args:
-        transport: Sends requests.
-        routes: Where destinations lead.
-        secrets: Gives all secrets, as they are at the moment.
-        limiter: That of the process's webhooks.
-        seal: Opens addresses; None where no key is set.
+        transport: Sends the requests.
+        routes: Resolves destinations.
+        secrets: Returns the current values of all secrets.
+        limiter: The limiter of the process's webhooks.
+        seal: Decrypts addresses; None if no key is set.
     """
 
     def __init__(
@@ -105,10 +54,10 @@ class Platforms:
 
     @activity.defn(name=TELL.name)
     async def tell_platform(self, news: News) -> Answered:
-        """Tells a platform once.
+        """Report an address once.
 
         Raises:
-            ApplicationError: It has not heard, or does not take it. No message quotes the address.
+            ApplicationError: The platform was not reached, or rejects the address. No message quotes the address.
         """
         opened = self._seal.open(news.address) if self._seal else None
         if not opened:
@@ -118,15 +67,17 @@ class Platforms:
             wanted = route.named.suppressions if route.named else None
             if wanted is None:
                 raise _failure(f"destination {news.destination} has no 'suppressions' any more", final=True)
-            preset = PRESETS[wanted.preset]
+            preset = installed_presets().get(wanted.preset)
+            if preset is None:
+                raise _failure(f"the preset {wanted.preset} of destination {news.destination} is not installed")
             request = self._request(route, preset.path(news.channel), preset.body(opened[0]))
         except NotConfigured as error:
             raise _failure(str(error)) from None
         response = await self._send(route, request)
-        return _judged(news, preset, response, opened[0])
+        return _result(news, preset, response, opened[0])
 
     def _request(self, route: Route, path: str, body: bytes) -> Request:
-        """The request, with what the destination adds.
+        """Return the request, with the destination's URL, headers and signature.
 
         Raises:
             NotConfigured: A secret is missing.
@@ -141,7 +92,7 @@ class Platforms:
             taken = {name.lower() for name in own}
             headers = {name: value for name, value in headers.items() if name not in taken} | own
             headers |= signing.headers(keys, identifier, now, body)
-        return Request("POST", f"{base.rstrip('/')}{path}", headers, body, _SECONDS, route.access, route.tls)
+        return Request("POST", f"{base.rstrip('/')}{path}", headers, body, _TIMEOUT, route.access, route.tls)
 
     async def _send(self, route: Route, request: Request) -> Response:
         permit = self._limiter.enter(route.destination, route.limits, activity.info().workflow_id or "")
@@ -157,24 +108,24 @@ class Platforms:
             return response
 
 
-def _judged(news: News, preset: type[Splio], response: Response, address: str) -> Answered:
-    """What an answer means.
+def _result(news: News, preset: SuppressionPreset, response: Response, address: str) -> Answered:
+    """Classify a response.
 
     Raises:
-        ApplicationError: The platform has not taken the address.
+        ApplicationError: The platform does not accept the address.
     """
     try:
         content: Any = json.loads(response.body) if response.complete else None
     except ValueError:
         content = None
-    verdict, failures = outcome.of_status(response.status), None
+    verdict, rejection = outcome.of_status(response.status), None
     if verdict.delivered or response.status == _BAD_REQUEST:
-        failures = preset.failures(content, address)
-    if failures is not None:
-        if failures.known:
+        rejection = preset.rejection(content, address)
+    if rejection is not None:
+        if rejection.duplicate:
             return Answered(outcome="known", status=response.status)
-        said = f"{news.destination} answered {response.status} and does not take it: {', '.join(failures.words)}"
-        raise _failure(said, final=activity.info().attempt >= REFUSALS)
+        reason = f"{news.destination} answered {response.status} and does not take it: {', '.join(rejection.codes)}"
+        raise _failure(reason, final=activity.info().attempt >= REJECTIONS)
     if verdict.delivered:
         return Answered(outcome="told", status=response.status)
     raise _failure(f"{news.destination} answered {response.status}", final=verdict.final)

@@ -9,7 +9,6 @@ import typer
 
 from gateway.cli import (
     author,
-    convert,
     destinations,
     encryption,
     enter,
@@ -39,6 +38,8 @@ from gateway.cli import (
 from gateway.cli.map import draw
 from gateway.terminal import say
 from runtime.version import version
+from scenario.extensions import COMMANDS as EXTENSION_COMMANDS
+from scenario.extensions import load_extensions
 
 app: Final = typer.Typer(
     name="scenario",
@@ -60,7 +61,7 @@ _GROUPS: Final = {
         "test": test.cases,
         "schema": author.schema,
         "publish": author.publish,
-        "convert": convert.convert,
+        **load_extensions(EXTENSION_COMMANDS),
         "destinations": destinations.destinations,
         "policies": policies.policies,
     },

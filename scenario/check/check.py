@@ -15,8 +15,8 @@ from scenario.check.templates import check_templates
 from scenario.check.unsubscribing import check_unsubscribing
 from scenario.check.ways import ways
 from scenario.check.webhooks import check_destinations
+from scenario.extensions import CHECKS, load_extensions
 from scenario.http.destinations import Listing
-from scenario.legacy.remnants import check_remnants
 from scenario.model import scenario
 from scenario.policies.hours import QuietHours
 from scenario.source.findings import Finding
@@ -73,7 +73,8 @@ def check(
         check_destinations(data, destinations, report)
     check_templates(data, known, report, destinations)
     check_unsubscribing(data, report)
-    check_remnants(data, report)
+    for check_further in load_extensions(CHECKS).values():
+        check_further(data, report)
     if report.has_errors:
         return Checked(report.findings, None)
     made = scenario.Scenario.model_validate(data, by_alias=True, by_name=False)

@@ -15,7 +15,7 @@ import pytest
 from runtime.telemetry.metrics import OF_ALL, OF_EACH
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = ("activities", "gateway", "runtime", "scenario", "workflows", "tests", "deploy", "docs", "examples")
+PACKAGES = ("activities", "gateway", "runtime", "scenario", "splio", "workflows", "tests", "deploy", "docs", "examples")
 CODE = re.compile(r"(?<!`)(`{1,2})([^`\n]+)\1(?!`)")
 FILE = re.compile(rf"(?:{'|'.join(PACKAGES)})/[\w/-]*(?:\.\w+)?|(?:[\w-]+/)*[\w-]+\.py")
 MODULE = re.compile(rf"(?:{'|'.join(PACKAGES)}|worker)(?:\.\w+)+")

@@ -67,7 +67,7 @@ class Suppressions:
     """A destination is told of suppressed addresses.
 
     Attributes:
-        preset: In whose way; see `activities.webhook.platform.PRESETS`.
+        preset: The platform's API; see `activities.webhook.presets`.
         sources: Of those that are suppressed for one of these.
     """
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticKnownError
 
 from activities.webhook.http.tls_files import Tls
+from activities.webhook.presets import installed_presets
 from scenario.http.access import Access
 from scenario.model.parts import Model, Retry
 from scenario.model.scalars import Interval, Name, Timeout
@@ -51,6 +53,15 @@ def _off(value: object) -> object:
 def _preset(value: object) -> object:
     """``splio`` is short for ``{preset: splio}``."""
     return {"preset": value} if isinstance(value, str) else value
+
+
+def _installed(name: str) -> str:
+    presets = sorted(installed_presets())
+    if not presets:
+        raise ValueError("'suppressions' needs the package of a platform, and none is installed")
+    if name not in presets:
+        raise PydanticKnownError("literal_error", {"expected": " or ".join(repr(preset) for preset in presets)})
+    return name
 
 
 def _secret(value: str) -> str:
@@ -145,9 +156,9 @@ class DefaultForm(LimitsForm):
 
 
 class SuppressionsForm(Model):
-    """That a platform is told of suppressed addresses, in its own way. See `activities.webhook.platform`."""
+    """The platform's API that suppressed addresses are reported to. See `activities.webhook.presets`."""
 
-    preset: Literal["splio"]
+    preset: Annotated[str, AfterValidator(_installed)]
     sources: Annotated[list[Told], Field(min_length=1)] = Field(default_factory=lambda: list(get_args(Told)))
 
 
@@ -199,6 +210,7 @@ def schema() -> dict[str, Any]:
 
     made = tidied(DestinationsForm.model_json_schema(by_alias=True, mode="validation"))
     forms = made["$defs"]
+    forms["SuppressionsForm"]["properties"]["preset"]["enum"] = sorted(installed_presets())
     del forms["BreakerForm"]["properties"]["failures"]["default"]  # which is a number
     for form in (forms["DefaultForm"], forms["DestinationForm"]):
         form["properties"]["breaker"] = {"anyOf": [{"$ref": "#/$defs/BreakerForm"}, {"enum": ["off", False]}]}

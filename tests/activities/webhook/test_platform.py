@@ -19,7 +19,7 @@ from activities.telling import address_seal
 from activities.webhook.destinations.reading import DestinationsError, read
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.http.transport import Transport
-from activities.webhook.platform import REFUSALS, Platforms
+from activities.webhook.platform import REJECTIONS, SuppressionReporter
 from activities.webhook.route import Direct
 from activities.webhook.throttle.limiter import Limiter
 from runtime.process.http_server import HttpServer
@@ -67,7 +67,7 @@ def environment() -> ActivityEnvironment:
 
 
 @pytest.fixture
-async def platforms(splio: Splio, transport: Transport, tmp_path: Path) -> AsyncIterator[Platforms]:
+async def reporter(splio: Splio, transport: Transport, tmp_path: Path) -> AsyncIterator[SuppressionReporter]:
     async with HttpServer() as listening:
         listening.start(Starlette(routes=[Route("/{path:path}", splio.answered, methods=["POST"])]))
         file = tmp_path / "destinations.yaml"
@@ -85,7 +85,7 @@ destinations:
 """
         )
         secrets = {"SPLIO_TOKEN": "s3cret"}
-        yield Platforms(transport, Direct(DestinationsFile(file)), lambda: secrets, Limiter(), SEAL)
+        yield SuppressionReporter(transport, Direct(DestinationsFile(file)), lambda: secrets, Limiter(), SEAL)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ destinations:
     [("email", ADDRESS, "email"), ("sms", "+33612345678", "cellphone")],
 )
 async def test_splio_is_asked_as_its_api_wants_it(
-    platforms: Platforms, environment: ActivityEnvironment, splio: Splio, channel: str, address: str, path: str
+    reporter: SuppressionReporter, environment: ActivityEnvironment, splio: Splio, channel: str, address: str, path: str
 ):
     news = replace(NEWS, channel=channel, address=SEAL.close([address]))
-    assert await environment.run(platforms.tell_platform, news) == Answered(outcome="told", status=200)
+    assert await environment.run(reporter.tell_platform, news) == Answered(outcome="told", status=200)
     assert splio.asked == [(f"/v1/data/blacklists/{path}", "Bearer s3cret", {"data": [address]})]
 
 
@@ -113,17 +113,21 @@ async def test_splio_is_asked_as_its_api_wants_it(
     ],
 )
 async def test_an_answer_that_settles_it(
-    platforms: Platforms, environment: ActivityEnvironment, splio: Splio, answer: tuple[int, Any], expected: str
+    reporter: SuppressionReporter,
+    environment: ActivityEnvironment,
+    splio: Splio,
+    answer: tuple[int, Any],
+    expected: str,
 ):
     splio.answer = answer
-    assert await environment.run(platforms.tell_platform, NEWS) == Answered(outcome=expected, status=answer[0])
+    assert await environment.run(reporter.tell_platform, NEWS) == Answered(outcome=expected, status=answer[0])
 
 
 @pytest.mark.parametrize(
     ("answer", "attempt", "final", "words"),
     [
         ((207, failed("wrong_value")), 1, False, "splio answered 207 and does not take it: wrong_value"),
-        ((207, failed("wrong_value")), REFUSALS, True, "splio answered 207 and does not take it: wrong_value"),
+        ((207, failed("wrong_value")), REJECTIONS, True, "splio answered 207 and does not take it: wrong_value"),
         ((400, failed("wrong_value")), 1, False, "splio answered 400 and does not take it: wrong_value"),
         ((207, failed(f"bad {ADDRESS}")), 1, False, "splio answered 207 and does not take it: unknown"),
         ((207, {"failures": ["?"]}), 1, False, "splio answered 207 and does not take it: unknown"),
@@ -135,7 +139,7 @@ async def test_an_answer_that_settles_it(
     ],
 )
 async def test_another_is_tried_again_or_on_record(
-    platforms: Platforms,
+    reporter: SuppressionReporter,
     environment: ActivityEnvironment,
     splio: Splio,
     answer: tuple[int, Any],
@@ -146,7 +150,7 @@ async def test_another_is_tried_again_or_on_record(
     splio.answer = answer
     environment.info = replace(environment.info, attempt=attempt)
     with pytest.raises(ApplicationError, match="splio answered") as caught:
-        await environment.run(platforms.tell_platform, NEWS)
+        await environment.run(reporter.tell_platform, NEWS)
     assert (caught.value.message, caught.value.non_retryable) == (words, final)
     assert caught.value.cause is None, "nothing that quotes an address comes with it"
 
@@ -160,21 +164,21 @@ async def test_another_is_tried_again_or_on_record(
     ],
 )
 async def test_what_is_amiss_here_is_said(
-    platforms: Platforms, environment: ActivityEnvironment, splio: Splio, news: News, final: bool, words: str
+    reporter: SuppressionReporter, environment: ActivityEnvironment, splio: Splio, news: News, final: bool, words: str
 ):
     with pytest.raises(ApplicationError, match=words) as caught:
-        await environment.run(platforms.tell_platform, news)
+        await environment.run(reporter.tell_platform, news)
     assert (caught.value.non_retryable, splio.asked) == (final, [])
 
 
 async def test_a_platform_that_is_down_is_left_alone_like_every_destination(
-    platforms: Platforms, environment: ActivityEnvironment, splio: Splio
+    reporter: SuppressionReporter, environment: ActivityEnvironment, splio: Splio
 ):
     splio.answer = (503, b"")
     errors: list[ApplicationError] = []
     for _ in range(12):
         with pytest.raises(ApplicationError) as caught:
-            await environment.run(platforms.tell_platform, NEWS)
+            await environment.run(reporter.tell_platform, NEWS)
         errors.append(caught.value)
     assert errors[-1].message.startswith("splio has failed too often")
     assert errors[-1].next_retry_delay is not None

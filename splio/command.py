@@ -13,7 +13,8 @@ from gateway.cli.options import Format, FormatOption
 from gateway.terminal import dump, note
 
 if TYPE_CHECKING:
-    from scenario.legacy import Converted, Names
+    from splio.conversion import Converted
+    from splio.fields import Names
 
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="a template, or a scenario file; - is standard input")
@@ -48,14 +49,15 @@ def convert(
     standard error, as file:line:column: message, and the exit status is 1; as JSON: {"text", "left", "notes"}. In its
     place stands {{ not_converted['…'] }}, which 'scenario check' refuses.
     """
-    from scenario import legacy
+    from splio.conversion import convert as convert_template
+    from splio.scenario_file import convert_scenario, is_scenario
 
     text, name = _read(file), entry_files.named(file)
     names = _names(sample)
-    if legacy.is_scenario(text):
-        converted = legacy.convert_scenario(text, names)
+    if is_scenario(text):
+        converted = convert_scenario(text, names)
     else:
-        converted = legacy.convert(text, names, keep_liquid=keep_liquid)
+        converted = convert_template(text, names, keep_liquid=keep_liquid)
     if output is not None:
         entry_files.write(output, converted.text)
     if form is Format.JSON:
@@ -90,7 +92,7 @@ def _read(file: str) -> str:
 
 
 def _names(sample: str | None) -> Names | None:
-    from scenario.legacy import Names
+    from splio.fields import Names
 
     if sample is None:
         return None

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from scenario.legacy.condition import Comparison, Condition, Literal, Named, Not, Operand, Unreadable
-from scenario.legacy.fields import Field
+from splio.condition import Comparison, Condition, Literal, Named, Not, Operand, Unreadable
+from splio.fields import Field
 
 _NUMBER: Final = re.compile(r"-?\d{1,15}(?:[.,]\d{1,9})?", re.ASCII)
 _UNQUOTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|\{\{|\{%|\}\}|%\}")

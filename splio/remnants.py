@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple, cast
 
 from scenario.check.templates import templates
-from scenario.legacy.lexer import Tag, Variable, parts
 from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.source.source import Path
+from splio.lexer import Tag, Variable, parts
 
 _SHOWN: Final = 40
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario import liquid
-from scenario.legacy import convert
+from splio.conversion import convert
 
 ATOMS = {"$firstname$": "a", '$lastname$ = "x"': "b", '$email$ LIKE "%x%"': "c", '$language$ NOT LIKE "%x%"': "d"}
 """Conditions, by the letter that stands for each in Python."""

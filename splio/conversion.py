@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from scenario import liquid
 from scenario.errors import TemplateError
-from scenario.legacy.condition import Unreadable, parse_condition
-from scenario.legacy.edits import Edit, Edits, Left, Remainder
-from scenario.legacy.fields import Names
-from scenario.legacy.wording import write
-from scenario.legacy.writer import Writer
 from scenario.source.positions import Lines
+from splio.condition import Unreadable, parse_condition
+from splio.edits import Edit, Edits, Left, Remainder
+from splio.fields import Names
+from splio.wording import write
+from splio.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def edits_of(source: str, names: Names, *, trigger: str | None = None, liquid_is
     Args:
         source: The template.
         names: The names of custom fields, as far as known.
-        trigger: See `scenario.legacy.fields.field_of`.
+        trigger: See `splio.fields.field_of`.
         liquid_is_kept: Whether braces in it are Liquid already.
     """
     return _parsed(source, Writer(source, names, trigger, liquid_is_kept).run())

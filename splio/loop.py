@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from scenario.legacy.condition import Unreadable
-from scenario.legacy.fields import LISTS, Names, field_of
+from splio.condition import Unreadable
+from splio.fields import LISTS, Names, field_of
 
 _HEADER: Final = re.compile(r"(?P<item>\w+)\s+IN\s+(?P<list>\w+)\b", re.IGNORECASE)
 _ATTRIBUTE: Final = re.compile(r"\s*,?\s*(?P<name>[A-Za-z_]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|“([^”]*)”|([^\s,\"']+))")
@@ -20,7 +20,7 @@ def write_loop(text: str, names: Names, trigger: str | None, name: str) -> str:
     Args:
         text: What stands after FOREACH.
         names: The names of custom fields.
-        trigger: See `scenario.legacy.fields.field_of`.
+        trigger: See `splio.fields.field_of`.
         name: That of a variable for the sorted list, if there is one.
 
     Raises:

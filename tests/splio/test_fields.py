@@ -3,9 +3,8 @@
 import pytest
 
 from scenario.check.variables import roots, tree_of
-from scenario.legacy import Names
-from scenario.legacy.fields import LISTS, TABLES, field_of, pairs
 from scenario.liquid.shapes import Object
+from splio.fields import LISTS, TABLES, Names, field_of, pairs
 from tests.documents import COMMAND, DOCS, page
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from scenario.legacy.lexer import Tag, Variable, parts
+from splio.lexer import Tag, Variable, parts
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 REAL = [
     *(ROOT / "tests" / "scenario" / "liquid" / "pages").iterdir(),
     *(path for path in (ROOT / "examples").rglob("*") if path.suffix in (".yaml", ".html", ".txt")),

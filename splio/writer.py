@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from scenario.legacy.condition import Named, Unreadable, parse_condition
-from scenario.legacy.edits import Edit, Edits, Remainder
-from scenario.legacy.fields import TABLES, Field, Names, field_of, guess
-from scenario.legacy.lexer import Liquid, Part, Tag, Text, Variable, parts
-from scenario.legacy.loop import write_loop
-from scenario.legacy.wording import write
+from splio.condition import Named, Unreadable, parse_condition
+from splio.edits import Edit, Edits, Remainder
+from splio.fields import TABLES, Field, Names, field_of, guess
+from splio.lexer import Liquid, Part, Tag, Text, Variable, parts
+from splio.loop import write_loop
+from splio.wording import write
 
 UNKNOWN: Final = "not_converted"
 """A variable that no template has: what is left is a field of it, so that the check refuses the template."""
@@ -47,7 +47,7 @@ class Writer:
     Attributes:
         source: The template.
         names: The names of custom fields, as far as known.
-        trigger: See `scenario.legacy.fields.field_of`.
+        trigger: See `splio.fields.field_of`.
         liquid_is_kept: Whether braces in it are Liquid already.
         edits: What is to be done, so far.
         left: What is left, so far.

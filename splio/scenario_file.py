@@ -14,13 +14,13 @@ from typing import Any, Final, cast
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from scenario.check.templates import Template, templates
-from scenario.legacy.convert import Converted, condition_of, edits_of, notes_on
-from scenario.legacy.edits import Edit, Edits, Left
-from scenario.legacy.fields import Names
 from scenario.model.outline import outline
 from scenario.source.positions import written
 from scenario.source.source import Path, Source
 from scenario.source.yaml import compose
+from splio.conversion import Converted, condition_of, edits_of, notes_on
+from splio.edits import Edit, Edits, Left
+from splio.fields import Names
 
 _SCENARIO: Final = re.compile(r"^scenario[ \t]*:", re.MULTILINE)
 _OLD: Final = re.compile(r"\$(?:[A-Za-z_]\w*\.)?[A-Za-z_]\w*\$|\{\s*SPLIO\b", re.ASCII | re.IGNORECASE)

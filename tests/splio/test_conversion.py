@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from scenario import liquid
 from scenario.check.variables import roots
 from scenario.errors import TemplateError
-from scenario.legacy import Names, convert
 from scenario.liquid.engine.environment import html_engine
 from scenario.liquid.lint import lint
 from scenario.liquid.sinks.text import template
+from splio.conversion import convert
+from splio.fields import Names
 
 NAMES = Names({"": {0: "civility", 3: "favourite store"}, "product": {2: "gift"}})
 

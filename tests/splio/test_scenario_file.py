@@ -5,8 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario.check.check import check
-from scenario.legacy import Names, convert, convert_scenario, is_scenario
 from scenario.source.source import Source
+from splio.conversion import convert
+from splio.fields import Names
+from splio.scenario_file import convert_scenario, is_scenario
 
 OLD = """\
 # Written long ago

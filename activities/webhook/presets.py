@@ -1,0 +1,41 @@
+"""The APIs of platforms that suppressed addresses are reported to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from scenario.extensions import SUPPRESSION_PRESETS, load_extensions
+
+
+class Rejection(NamedTuple):
+    """A response that does not accept an address.
+
+    Attributes:
+        duplicate: True if the platform had the address already.
+        codes: The platform's error codes. Never its messages, which quote addresses.
+    """
+
+    duplicate: bool
+    codes: tuple[str, ...]
+
+
+class SuppressionPreset(Protocol):
+    """The requests and responses of one platform's API."""
+
+    def path(self, channel: str) -> str:
+        """Return the path of the request, relative to the destination's URL."""
+        ...
+
+    def body(self, address: str) -> bytes:
+        """Return the body of the request."""
+        ...
+
+    def rejection(self, content: Any, address: str) -> Rejection | None:
+        """Return the rejection in a response's JSON, or None if it accepts the address or does not mention it."""
+        ...
+
+
+def installed_presets() -> Mapping[str, SuppressionPreset]:
+    """Return the installed presets, by their names in `destinations.yaml`."""
+    return load_extensions(SUPPRESSION_PRESETS)
