@@ -43,7 +43,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (("convert", "-"), 2, "no such command 'convert'"),
         (("destinations", "deploy/destinations.example.yaml"), 1, "needs the package of a platform"),
     ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+    ids=["check", "preview", "test", "convert", "destinations"],
 )
 def test_the_core_works_without_the_package(arguments: tuple[str, ...], status: int, output: str) -> None:
     done = run(*arguments)
