@@ -25,13 +25,13 @@ class PublishedVersion(Protocol):
     """What `Content` reads of a stored version."""
 
     @property
-    def scenario(self) -> str: ...  # noqa: D102
+    def scenario(self) -> str: ...
     @property
-    def version(self) -> int: ...  # noqa: D102
+    def version(self) -> int: ...
     @property
-    def document(self) -> Mapping[str, Any]: ...  # noqa: D102
+    def document(self) -> Mapping[str, Any]: ...
     @property
-    def plan(self) -> Mapping[str, Any]: ...  # noqa: D102
+    def plan(self) -> Mapping[str, Any]: ...
 
 
 class Versions(Protocol):

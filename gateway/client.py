@@ -21,6 +21,7 @@ from activities.content import Content
 from activities.webhook.destinations.reading import read
 from gateway import erasing
 from gateway.admissions import AdmissionWatch
+from gateway.coalescing_cache import CoalescingCache
 from gateway.entries import Entered, EntryClient
 from gateway.erasing import ErasureView
 from gateway.errors import UnknownJourney
@@ -36,7 +37,6 @@ from gateway.operations.retry_policy import Change
 from gateway.operations.search import Which
 from gateway.publishing import Journeys, Publication, publish
 from gateway.stats import stats
-from gateway.stats.recent import Recent
 from gateway.stats.stats import Stats
 from gateway.telling import Heard, Telling
 from gateway.unadmitted import UnadmittedSearch
@@ -97,7 +97,8 @@ class ScenarioClient(ManyOperations, Telling):
         self._door, self.zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
         self.content = Content(store)
         self.unadmitted = UnadmittedSearch(temporal)
-        self._stats, self.counted = Recent(self._count), {}
+        self._stats = CoalescingCache(self._count, stats.TTL, cost_factor=stats.COST_FACTOR, max_stale=stats.MAX_STALE)
+        self.counted = {}
 
     @classmethod
     @asynccontextmanager
@@ -277,7 +278,8 @@ class ScenarioClient(ManyOperations, Telling):
         """
         return await self._stats.get((scenario, version))
 
-    async def _count(self, asked: tuple[str, int | None], before: Stats | None) -> Stats:
+    async def _count(self, asked: tuple[str, int | None]) -> Stats:
+        before = self._stats.peek(asked)
         return await stats.stats(self.temporal, self.store, self.content, *asked, before=before)
 
     async def journeys(

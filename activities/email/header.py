@@ -33,7 +33,7 @@ class HeaderField(str):
 
     __slots__ = ("name",)
 
-    def __new__(cls, name: str, value: str) -> HeaderField:  # noqa: D102
+    def __new__(cls, name: str, value: str) -> HeaderField:
         field = super().__new__(cls, value)
         field.name = name
         return field

@@ -12,13 +12,13 @@ from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.throttle.limits import BreakerLimits
 from gateway.api.problem import Problem
 from gateway.client import ScenarioClient
+from gateway.coalescing_cache import CoalescingCache
 from gateway.operations.held_groups import held_groups
 from gateway.operations.retry_policy import Change
 from gateway.operations.search import Which
 from gateway.operations.standing import Standings, standings
 from gateway.pages.fields import number_in, rate_in, seconds_in
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
-from gateway.recent import Recent
 
 FRESH: Final = 10.0
 """Seconds for which it is remembered how destinations stand."""
@@ -26,7 +26,7 @@ SHOWN: Final = 10
 """Deliveries under way that are shown of those that a change would go to."""
 _ALL: Final = "destinations are of all scenarios, and your key is for some only"
 
-Known = Recent[None, Standings]
+Known = CoalescingCache[None, Standings]
 
 
 def remembered(client: ScenarioClient, file: DestinationsFile | None) -> Known:
@@ -36,7 +36,7 @@ def remembered(client: ScenarioClient, file: DestinationsFile | None) -> Known:
         book = file.book if file is not None and file.configured else None
         return await standings(client.temporal, client.store, book, await held_groups(client.temporal))
 
-    return Recent(FRESH, find)
+    return CoalescingCache(find, FRESH)
 
 
 async def _show(page: Page) -> Response:
@@ -87,7 +87,7 @@ async def _retune(page: Page, form: Form) -> Response:
         rate=rate_in(form),
         retry=change.given(),
     )
-    cast("Known", page.request.app.state.standings).forget()
+    cast("Known", page.request.app.state.standings).clear()
     return go_to(f"/operations/{begun.id}")
 
 

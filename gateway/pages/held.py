@@ -10,12 +10,12 @@ from starlette.routing import BaseRoute
 
 from gateway.api.problem import Problem
 from gateway.client import ScenarioClient
+from gateway.coalescing_cache import CoalescingCache
 from gateway.operations.held_groups import HeldAt, HeldGroups, count_held, held_groups, look_at
 from gateway.operations.verbs import VERBS, Verb
 from gateway.pages.fields import most_in, rate_in
 from gateway.pages.links import link
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
-from gateway.recent import Recent
 
 FRESH: Final = 5.0
 """Seconds for which held journeys are remembered: search is some moments behind anyway."""
@@ -36,7 +36,7 @@ REASONS: Final[Mapping[str | None, str]] = {
 }
 """The words for why journeys are held, as a sentence says them."""
 
-Held = Recent[frozenset[str] | None, HeldGroups]
+Held = CoalescingCache[frozenset[str] | None, HeldGroups]
 
 
 def remembered(client: ScenarioClient) -> Held:
@@ -45,7 +45,7 @@ def remembered(client: ScenarioClient) -> Held:
     async def find(scenarios: frozenset[str] | None) -> HeldGroups:
         return await held_groups(client.temporal, scenarios)
 
-    return Recent(FRESH, find)
+    return CoalescingCache(find, FRESH)
 
 
 async def held_of(page: Page, scenario: str | None = None) -> HeldGroups:
@@ -115,7 +115,7 @@ async def _operate(page: Page, form: Form) -> Response:
         limit=most,
         version="newest" if newest else None,
     )
-    cast("Held", page.request.app.state.held).forget()
+    cast("Held", page.request.app.state.held).clear()
     return go_to(f"/operations/{begun.id}")
 
 

@@ -9,13 +9,13 @@ from typing import Final, cast
 from starlette.responses import Response
 from temporalio.service import RPCError
 
+from gateway.coalescing_cache import CoalescingCache
 from gateway.pages.held import FRESH, held_of
 from gateway.pages.page import Page, shows
 from gateway.publications import ListedVersion, versions
-from gateway.recent import Recent
 from runtime.store import Store
 
-_Versions = Recent[None, list[ListedVersion]]
+_Versions = CoalescingCache[None, list[ListedVersion]]
 
 
 def remembered(store: Store) -> _Versions:
@@ -24,7 +24,7 @@ def remembered(store: Store) -> _Versions:
     async def find(_: None) -> list[ListedVersion]:
         return await versions(store)
 
-    return Recent(FRESH, find)
+    return CoalescingCache(find, FRESH)
 
 
 async def _show(page: Page) -> Response:

@@ -31,6 +31,12 @@ from scenario.steps.delivery import Send
 
 ABORTED: Final = "aborted"
 """Why an attempt was skipped of which the log has no word: its template ended itself, or the contact has no address."""
+TTL: Final = 5.0
+"""Seconds for which counts are cached."""
+COST_FACTOR: Final = 20
+"""Counts are also cached for this many times the time they took, so that counting does not slow down anything else."""
+MAX_STALE: Final = 60.0
+"""Seconds for which older counts are shown while new ones are made."""
 LATELY: Final = timedelta(days=1)
 """What is called lately; it begins with a full hour."""
 
@@ -123,7 +129,7 @@ async def stats(
     *,
     before: Stats | None = None,
 ) -> Stats:
-    """Counts a scenario. It takes some ten milliseconds and more: see `gateway.stats.recent`.
+    """Counts a scenario. It takes some ten milliseconds and more: the client caches it.
 
     Args:
         temporal: Whose search is asked.

@@ -24,7 +24,7 @@ class Compared(Protocol):
     """The store, or a worker's view of Temporal."""
 
     @property
-    def clock_offset(self) -> ClockOffset | None: ...  # noqa: D102
+    def clock_offset(self) -> ClockOffset | None: ...
 
 
 class Clock:

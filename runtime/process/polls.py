@@ -27,7 +27,7 @@ class Poller(Protocol):
     """What is used of a worker."""
 
     @property
-    def task_queue(self) -> str: ...  # noqa: D102
+    def task_queue(self) -> str: ...
 
 
 class Polls(Namespace):

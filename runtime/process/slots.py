@@ -58,7 +58,7 @@ class Slots(CustomSlotSupplier):
         self._answered.set()
         self._latest = -_QUIET
 
-    async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:  # noqa: D102
+    async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:
         self._loop = asyncio.get_running_loop()
         while not self._free or not self._open:
             self._turn = _Turn(loop=self._loop)
@@ -68,14 +68,14 @@ class Slots(CustomSlotSupplier):
         self._answered.clear()
         return SlotPermit()
 
-    def try_reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit | None:  # noqa: D102
+    def try_reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit | None:
         return None  # for tasks that come without a request: there are none on a queue of its own
 
-    def mark_slot_used(self, ctx: SlotMarkUsedContext) -> None:  # noqa: D102
+    def mark_slot_used(self, ctx: SlotMarkUsedContext) -> None:
         self._latest = self._clock()
         self._soon(self._answer)
 
-    def release_slot(self, ctx: SlotReleaseContext) -> None:  # noqa: D102
+    def release_slot(self, ctx: SlotReleaseContext) -> None:
         if ctx.slot_info is None:  # there was no task
             self._soon(self._answer)
         self._soon(self._release)

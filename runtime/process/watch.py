@@ -25,8 +25,8 @@ class Looked(Protocol):
     """What is watched: the store, or what Temporal says of this worker."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
-    async def check(self) -> None: ...  # noqa: D102
+    def name(self) -> str: ...
+    async def check(self) -> None: ...
 
 
 class Watch:

@@ -26,11 +26,11 @@ class Polling(Protocol):
     """What is used of `temporalio.worker.Worker`."""
 
     @property
-    def task_queue(self) -> str: ...  # noqa: D102
+    def task_queue(self) -> str: ...
     @property
-    def is_running(self) -> bool: ...  # noqa: D102
-    async def run(self) -> None: ...  # noqa: D102
-    async def shutdown(self) -> None: ...  # noqa: D102
+    def is_running(self) -> bool: ...
+    async def run(self) -> None: ...
+    async def shutdown(self) -> None: ...
 
 
 class Workers:

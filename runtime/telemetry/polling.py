@@ -69,10 +69,10 @@ logger = logging.getLogger(__name__)
 class Known(Protocol):
     """What is asked of the store."""
 
-    async def lease(self, name: str, holder: str, *, now: datetime, expires_at: datetime) -> bool: ...  # noqa: D102
-    async def give_up(self, name: str, holder: str) -> None: ...  # noqa: D102
-    async def counts(self) -> dict[tuple[str, int], int]: ...  # noqa: D102
-    async def count_open_erasures(self) -> tuple[int, datetime | None]: ...  # noqa: D102
+    async def lease(self, name: str, holder: str, *, now: datetime, expires_at: datetime) -> bool: ...
+    async def give_up(self, name: str, holder: str) -> None: ...
+    async def counts(self) -> dict[tuple[str, int], int]: ...
+    async def count_open_erasures(self) -> tuple[int, datetime | None]: ...
 
 
 class _Looked(NamedTuple):

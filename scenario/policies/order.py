@@ -109,22 +109,22 @@ class ByScenario(Protocol):
     """What a scenario says for all of its messages: `scenario.model.scenario.Scenario`."""
 
     @property
-    def purpose(self) -> Purpose: ...  # noqa: D102
+    def purpose(self) -> Purpose: ...
     @property
-    def subscription(self) -> consent.Subscription | None: ...  # noqa: D102
+    def subscription(self) -> consent.Subscription | None: ...
     @property
-    def quiet_hours(self) -> Any: ...  # noqa: D102
+    def quiet_hours(self) -> Any: ...
 
 
 class ByStep(Protocol):
     """What a step says for its own: `scenario.steps.delivery.DeliveryStep`."""
 
     @property
-    def window(self) -> Hours | None: ...  # noqa: D102
+    def window(self) -> Hours | None: ...
     @property
-    def expires(self) -> timedelta | None: ...  # noqa: D102
+    def expires(self) -> timedelta | None: ...
     @property
-    def capped(self) -> Capped: ...  # noqa: D102
+    def capped(self) -> Capped: ...
 
 
 class Facts(Protocol):
