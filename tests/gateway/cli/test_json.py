@@ -1,0 +1,66 @@
+"""The keys of `--format json`, which are a contract: a snapshot of what commands print about samples."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.journeys.pending_activities import Pending
+from gateway.why.caps import CapPlaces
+from gateway.why.story import told
+from gateway.why.why import Why
+from scenario.plan.retry import RetryPolicy
+from tests.gateway.cli.conftest import Client, Run
+from tests.gateway.cli.test_show import LISTED
+from tests.gateway.cli.test_stats import FOUND
+from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
+from workflows.records import PassedOver
+
+SNAPSHOT: Final = Path(__file__).with_name("json.json")
+POLICY: Final = RetryPolicy(
+    initial_interval=4.8, backoff_coefficient=3.0, maximum_interval=21_600, maximum_attempts=9, deadline=259_200
+)
+PENDING: Final = Pending("hook", "scheduled", 3, START, "it answered 503", POLICY, START, "send_webhook", "hooks")
+PAUSE: Final = {"name": "pause", "operator": "ann", "reason": "sale", "at": START.isoformat(), "step": "hook"}
+FULL: Final = replace(
+    HELD,
+    pending=(PENDING,),
+    entry=replace(ENTRY, goal_until=START, reached_at=START, goal_value="49.9"),
+    progress={
+        **PROGRESS,
+        "moves_to": "a@4",
+        "rounds": [{"step": "again", "round": 1, "of": 3}],
+        "operations": [*PROGRESS["operations"], PAUSE],
+        "passed_over": [asdict(PassedOver(what="event", reason="too large", at=START.isoformat(), count=4))],
+    },
+)
+OVER: Final = replace(
+    HELD,
+    status="completed",
+    progress=None,
+    result={"outcome": "exited", "reason": "event order.returned", "steps": PROGRESS["steps"]},
+    entry=replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited"),
+)
+
+
+@pytest.mark.usefixtures("paris")
+def test_what_commands_print_for_programs_is_that_of_the_snapshot(run: Run, client: Client) -> None:
+    """Run with SCENARIO_WRITE_SHAPE=1 to accept a deliberate change."""
+    client.views = {"a/7/K1": FULL, "a/8": OVER}
+    client.found, client.numbers = [LISTED], FOUND
+    caps = (CapPlaces("day", 1, 1, "day", START), CapPlaces("week", 3, 4, "7d", None))
+    client.answered = Why("7", "hook", "Not yet.", (told(FULL, ENTRY), told(OVER, ENTRY)), caps, ZoneInfo("UTC"))
+    commands = ("show a/7/K1", "show a/8", "list", "list --held", "stats sale", "why 7")
+    printed: dict[str, Any] = {line: run(*line.split(), "--format", "json").json for line in commands}
+    if os.environ.get("SCENARIO_WRITE_SHAPE"):
+        SNAPSHOT.write_text(json.dumps(printed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    snapshot = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    for line in commands:
+        assert printed[line] == snapshot[line], line
