@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence, Sized
 from io import StringIO
 from typing import Any, TextIO, cast
 
 from liquid import BoundTemplate, RenderContext
-from liquid.builtin.tags.for_tag import ForLoop
-from liquid.builtin.tags.tablerow_tag import TableRow
-from liquid.exceptions import ContextDepthError
 from liquid.token import Token
 from liquid.undefined import UNDEFINED
 from liquid.utils import ReadOnlyChainMap
@@ -18,45 +14,6 @@ from liquid.utils import ReadOnlyChainMap
 from scenario.liquid.engine.access import OPEN_NAMES, Open, opened
 from scenario.liquid.engine.limits import MAX_LOCALS, BoundReached, Budget
 from scenario.liquid.engine.sink import HtmlSink, Sink
-
-
-class Scope(ReadOnlyChainMap):
-    """Variables, innermost first. Looks a name up without raising an error for each mapping that lacks it.
-
-    Attributes:
-        maps: The mappings that hold them. Read by the hottest code directly.
-    """
-
-    def __init__(self, *maps: Mapping[str, object]) -> None:
-        self._maps = self.maps = deque(maps)
-
-    def __getitem__(self, key: str) -> object:
-        for variables in self.maps:
-            if key in variables:
-                return variables[key]
-        raise KeyError(key)
-
-
-class _Looping:
-    """Has a loop's variables in scope while it runs, without the two generators that python-liquid takes for it."""
-
-    __slots__ = ("_context", "_loop", "_variables")
-
-    def __init__(self, context: Context, variables: Mapping[str, object], loop: ForLoop | TableRow) -> None:
-        self._context, self._variables, self._loop = context, variables, loop
-
-    def __enter__(self) -> Context:
-        context = self._context
-        context.raise_for_loop_limit(self._loop.length)
-        if context.scope.size() > context.env.context_depth_limit:
-            raise ContextDepthError("loops are nested too deeply", token=None)
-        context.loops.append(self._loop)
-        context.scope.push(self._variables)
-        return context
-
-    def __exit__(self, *error: object) -> None:
-        self._context.scope.pop()
-        self._context.loops.pop()
 
 
 class Context(RenderContext):
@@ -70,7 +27,7 @@ class Context(RenderContext):
 
     def __init__(self, template: BoundTemplate, **options: Any) -> None:
         super().__init__(template, **options)
-        self.scope: Scope = Scope(self.locals, self.globals, self.counters)
+        self.scope = ReadOnlyChainMap(self.locals, self.globals, self.counters)  # without python-liquid's clock
         self._weights: dict[str, int] = {}
         parent = self.parent_context
         if isinstance(parent, Context):
@@ -94,14 +51,6 @@ class Context(RenderContext):
         name = str(key)  # python-liquid's names compare themselves in Python
         self._weights[name] = weight
         self.locals[name] = val
-
-    def loop(self, namespace: Mapping[str, object], forloop: ForLoop | TableRow) -> _Looping:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Have the variables of a loop in scope, as a context manager.
-
-        Raises:
-            LoopIterationLimitError, ContextDepthError: On entering: nested loops go around too often, or too deep.
-        """
-        return _Looping(self, namespace, forloop)
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
         """Count the rounds of all loops that are inside of one another.

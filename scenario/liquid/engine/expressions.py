@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from liquid import RenderContext
-from liquid.builtin.expressions import LoopExpression, Path
+from liquid.builtin.expressions import LoopExpression
 from liquid.builtin.expressions.logical import (
     ContainsExpression,
     EqExpression,
@@ -25,102 +25,16 @@ from liquid.builtin.expressions.logical import (
 )
 from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
-from liquid.builtin.tags.for_tag import ForLoop
 from liquid.exceptions import LiquidTypeError
 from liquid.expression import Expression
 from liquid.token import Token
 from liquid.undefined import Undefined
 
-from scenario.liquid.engine.access import OPEN_NAMES, opened
 from scenario.liquid.engine.compare import precedes, same
 from scenario.liquid.engine.context import Context
 from scenario.liquid.engine.limits import cost, few_digits
 from scenario.liquid.engine.undefined import StrictMissing
 from scenario.liquid.engine.values import describe, to_text
-
-_COMPUTED: Final = frozenset({"size", "first", "last"})
-_OF_LOOPS: Final = frozenset({"first", "index", "index0", "last", "length", "name", "parentloop", "rindex", "rindex0"})
-"""What ``forloop`` has."""
-
-
-def path_type(path: Path) -> type[Path]:
-    """The kind of path that follows a parsed one fastest, by nothing but what the template spells out."""
-    segments = cast("list[str]", path.path)
-    try:
-        letters = "".join(segments)
-    except TypeError:  # an index, or a path in brackets
-        return Path
-    if segments[0] == "forloop" and len(segments) == 2 and segments[1] in _OF_LOOPS:
-        return LoopPath
-    if not _COMPUTED.isdisjoint(segments) or not letters.replace("-", "_").isidentifier():
-        return Path
-    return PlainPath if OPEN_NAMES.isdisjoint(segments) else OpenPath
-
-
-class PlainPath(Path):
-    """A path of nothing but words that mean themselves, followed without asking each value what it is."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return ".".join(cast("list[str]", self.path))
-
-    def evaluate(self, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The value at the path's end."""
-        path: list[Any] = self.path
-        root = path[0]
-        # What Scope's look-up does, written out: a call less for each variable of a template.
-        for variables in context.scope.maps:
-            if root in variables:
-                found: Any = variables[root]
-                break
-        else:
-            return context.missing(path, self.token)
-        try:
-            for key in path[1:]:
-                # A cast here would cost more than the look-up.
-                found = found[key] if type(found) is dict else context.get_item(found, key)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        except (KeyError, TypeError, IndexError):
-            return context.missing(path, self.token)
-        return found  # pyright: ignore[reportUnknownVariableType]
-
-
-class OpenPath(PlainPath):
-    """A path of words of which some are open names. Opens the value at its end, not each mapping on its way there."""
-
-    __slots__ = ()
-
-    def evaluate(self, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The value at the path's end, nil where a key below an open name is missing."""
-        path: list[Any] = self.path
-        try:
-            found: Any = context.scope[path[0]]
-            is_open = path[0] in OPEN_NAMES
-            for key in path[1:]:
-                if type(found) is not dict:  # pyright: ignore[reportUnknownArgumentType]
-                    found = context.get_item(opened(found) if is_open else found, key)
-                elif key in found or not is_open:
-                    found = found[key]  # pyright: ignore[reportUnknownVariableType]
-                else:
-                    return None
-                is_open = is_open or key in OPEN_NAMES
-        except (KeyError, TypeError, IndexError):
-            return context.missing(path, self.token)
-        return opened(found) if is_open else found  # pyright: ignore[reportUnknownVariableType]
-
-
-class LoopPath(Path):
-    """``forloop.last`` and the like: asked of the loop itself, unless the data have something of that name."""
-
-    __slots__ = ()
-
-    def evaluate(self, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The value of the loop's field."""
-        for variables in context.scope.maps:
-            if "forloop" in variables:
-                loop = variables["forloop"]
-                return getattr(loop, str(self.path[1])) if type(loop) is ForLoop else super().evaluate(context)
-        return context.missing(self.path, self.token)
 
 
 class Equal(EqExpression):

@@ -93,9 +93,8 @@ def weave_expression(expression: Expression, environment: Environment, seen: set
         kind = type(part)
         if kind is Path:
             if isinstance(cast("Path", part).path[0], Path):
-                # Nobody could tell which data such a template reads.
+                # The data that such a template reads could not be determined.
                 raise LiquidSyntaxError("the name of a variable cannot be in a variable", token=part.token)
-            part.__class__ = expressions.path_type(cast("Path", part))
         elif kind in _REPLACED:
             part.__class__ = _REPLACED[kind]
             if isinstance(part, LoopExpression):

@@ -4,18 +4,10 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from liquid import Token
-from liquid.builtin.expressions import Path
-from liquid.undefined import Undefined
 
 from scenario.errors import TemplateError
 from scenario.liquid import evaluate_value, fields, render_json, render_text
 from scenario.liquid.engine.access import Open
-from scenario.liquid.engine.context import Context
-from scenario.liquid.engine.expressions import path_type
-from scenario.liquid.sinks.structured_compiler import nobody
 
 DATA: dict[str, Any] = {
     "contact": {"firstname": "Zoé", "custom": {"a": {"b": 1}, "list": [{"x": 1}, {}]}, "nick": None},
@@ -54,28 +46,6 @@ DATA: dict[str, Any] = {
 def test_a_path_leads_to(path: str, value: Any) -> None:
     assert render_json({"v": f"{{{{ {path} }}}}"}, DATA) == render_json({"v": value}, {})
     assert render_json(f"{{{{ {path} }}}}", DATA) == render_json("{{ v }}", {"v": value})
-
-
-KEYS = st.sampled_from(["a", "b-c", "d e", "custom", "event", "forloop", "first", "index", "last", "size"])
-NESTED = st.recursive(
-    st.sampled_from([None, "text", 1, True, Open({"a": {"a": 1}})]),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=12,
-)
-
-
-@given(st.dictionaries(KEYS, NESTED, max_size=4), st.lists(KEYS | st.integers(-1, 2), max_size=3), KEYS)
-def test_a_path_that_is_followed_fast_leads_where_any_path_leads(
-    data: dict[str, Any], keys: list[str | int], root: str
-) -> None:
-    def seen(value: object) -> object:
-        return (type(value), value.hint if isinstance(value, Undefined) else value)
-
-    path = Path(Token("word", root, 0, root), [root, *keys])
-    context = Context(nobody(), globals=data)
-    expected = path.evaluate(context)
-    path.__class__ = path_type(path)
-    assert seen(path.evaluate(context)) == seen(expected)
 
 
 def test_a_loops_fields_are_those_of_the_innermost_loop_or_of_data_of_that_name() -> None:
