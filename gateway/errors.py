@@ -2,7 +2,8 @@
 
 Refusal
 ├── BadInput        a file or an argument that cannot be read
-│   └── BadOperation what an operation on many journeys is to do, or to whom
+│   ├── BadOperation what an operation on many journeys is to do, or to whom
+│   └── BadCursor    a cursor that is not one of the list
 ├── Busy            too many others ask at this moment
 ├── Forbidden       a caller who lacks a scope or may not use a scenario
 ├── CheckFailed     a scenario file with mistakes
@@ -51,6 +52,14 @@ class BadOperation(BadInput):
 
     def __init__(self, text: str, *at: str) -> None:
         super().__init__(text, at=at, code="operation")
+
+
+class BadCursor(BadInput):
+    """A cursor is not one of the list that it was sent for."""
+
+    def __init__(self) -> None:
+        text = "this is not a cursor of this list: give back the `next` of the previous page, unchanged"
+        super().__init__(text, code="cursor")
 
 
 class Forbidden(Refusal):

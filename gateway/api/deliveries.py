@@ -11,10 +11,11 @@ from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
 from gateway.api.authorization import Reading
-from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor
+from gateway.api.cursor import Cursor, Limit
 from gateway.api.moment import Moment
 from gateway.journeys.as_json import attempt
 from gateway.journeys.next_tries import to_come
+from gateway.service.paging import decode_cursor, encode_cursor
 
 router = APIRouter(tags=["deliveries"])
 

@@ -10,12 +10,13 @@ from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
 from gateway.api.authorization import Erasing
-from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
+from gateway.api.cursor import Cursor, Limit
 from gateway.api.events import PathId
 from gateway.api.problem import Problem, problems
 from gateway.erasing import ErasureView
-from gateway.errors import UnknownErasure
+from gateway.errors import BadCursor, UnknownErasure
 from gateway.service.caller import Caller
+from gateway.service.paging import decode_cursor, encode_cursor
 
 router = APIRouter()
 
@@ -80,7 +81,7 @@ async def list_erasures(
     try:
         found = await client.erasures(is_open=is_open, after=after, limit=limit + 1)
     except UnknownErasure:
-        raise no_cursor() from None
+        raise BadCursor() from None
     page = found[:limit]
     following = encode_cursor({"erasure": page[-1].id}) if len(found) > limit else None
     return ErasuresBody(items=page, next=following)

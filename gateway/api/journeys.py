@@ -13,18 +13,20 @@ from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
 from gateway.api.authorization import Operating, Reading
-from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
+from gateway.api.cursor import Cursor, Limit
 from gateway.api.idempotency import RequestId
 from gateway.api.maps import Map
 from gateway.api.moment import Moment
 from gateway.api.problem import Mistake, Problem, problems
 from gateway.client import ScenarioClient
+from gateway.errors import BadCursor
 from gateway.journeys import as_json, listing
 from gateway.journeys.listing import ListedJourney
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.request import check_more, check_record
 from gateway.operations.search import Which, held_page
 from gateway.operations.verbs import NOT_HELD, VERBS, Word
+from gateway.service.paging import decode_cursor, encode_cursor
 
 router = APIRouter(tags=["journeys"])
 
@@ -262,7 +264,7 @@ async def list_journeys(
     place = decode_cursor(cursor, _Place) if cursor else None
     after = place and await client.store.entry(place["journey"], place["run"])
     if place and after is None:
-        raise no_cursor()
+        raise BadCursor()
     found = await listing.newest(
         client.temporal, client.store, **which, state=state, after=after or None, limit=limit + 1
     )
@@ -307,14 +309,14 @@ async def _search_from(cursor: str | None, search: Callable[[bytes | None], Awai
         if after is None or error.status not in (RPCStatusCode.UNKNOWN, RPCStatusCode.INVALID_ARGUMENT):
             raise
     await search(None)
-    raise no_cursor()
+    raise BadCursor()
 
 
 def _token(cursor: str | None) -> bytes | None:
     try:
         return bytes.fromhex(decode_cursor(cursor, _SearchedPlace)["token"]) if cursor else None
     except ValueError:
-        raise no_cursor() from None
+        raise BadCursor() from None
 
 
 def _page(found: list[ListedJourney], following: bytes | None) -> Listed:

@@ -11,19 +11,20 @@ from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
 from gateway.api.authorization import Operating, Reading
-from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor, no_cursor
+from gateway.api.cursor import Cursor, Limit
 from gateway.api.idempotency import RequestId
 from gateway.api.journeys import LONGEST_OPERATOR, MoreBody
 from gateway.api.moment import Moment
 from gateway.api.problem import Problem, problems
 from gateway.client import ScenarioClient
-from gateway.errors import UnknownOperation
+from gateway.errors import BadCursor, UnknownOperation
 from gateway.operations.batch import RATE
 from gateway.operations.progress import OperationState, OperationView
 from gateway.operations.request import FASTEST
 from gateway.operations.search import Which
 from gateway.operations.verbs import VERBS, Word
 from gateway.service.caller import Caller
+from gateway.service.paging import decode_cursor, encode_cursor
 from runtime.store import OperationItem
 from workflows.operation import SLOWEST
 
@@ -225,7 +226,7 @@ async def list_operations(client: Client, caller: Reading, limit: Limit = 50, cu
     try:
         found = await client.operations(after=after, limit=limit + 1)
     except UnknownOperation:
-        raise no_cursor() from None
+        raise BadCursor() from None
     page = found[:limit]
     following = encode_cursor({"operation": page[-1].id}) if len(found) > limit else None
     return OperationsBody(

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from temporalio.service import RPCError
 
 from gateway.errors import (
+    BadCursor,
     BadInput,
     Busy,
     Forbidden,
@@ -173,6 +174,8 @@ def problem_of(error: Exception) -> Problem:
             pointer = pointer_to(error.at)
             mistake = Mistake(pointer=pointer, code="entry", detail=str(error), did_you_mean=error.meant)
             return Problem("invalid", str(error), [mistake])
+        case BadCursor():
+            return Problem("invalid", str(error), [Mistake(pointer="query:cursor", code="cursor", detail=str(error))])
         case BadInput(at=at) if at is not None:
             return Problem("invalid", str(error), [Mistake(pointer=pointer_to(at), code=error.code, detail=str(error))])
         case Forbidden():

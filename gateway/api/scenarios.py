@@ -12,13 +12,14 @@ from typing_extensions import TypedDict
 from gateway import publications
 from gateway.api.app_state import Authors, Client
 from gateway.api.authorization import Operating, Publishing, Reading
-from gateway.api.cursor import Cursor, Limit, decode_cursor, encode_cursor
+from gateway.api.cursor import Cursor, Limit
 from gateway.api.findings import FindingBody, failed
 from gateway.api.problem import Mistake, Problem, problems
 from gateway.api.source import PublicationBody, described, source_of
 from gateway.client import ScenarioClient
 from gateway.publications import ListedVersion
 from gateway.publishing import Publication, publish_checked
+from gateway.service.paging import decode_cursor, encode_cursor
 from runtime.store import Closure
 from scenario.model.document import document, load
 from scenario.model.scalars import NAME

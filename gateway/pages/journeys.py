@@ -8,11 +8,11 @@ from typing import Any, Final
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from gateway.api.cursor import decode_cursor, encode_cursor
 from gateway.api.problem import Problem
 from gateway.journeys.listing import OVER, ListedJourney, newest, searched
 from gateway.pages.links import link
 from gateway.pages.page import Page, shows
+from gateway.service.paging import decode_cursor, encode_cursor
 
 _EACH: Final = 50
 _SEARCHED: Final = ("waiting", "held", "paused")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api.cursor import encode_cursor
+from gateway.service.paging import encode_cursor
 from runtime.store import Attempt, Store
 from tests.gateway.api.doors import Door, opened
 

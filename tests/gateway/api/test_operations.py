@@ -15,8 +15,8 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.api.cursor import encode_cursor
 from gateway.publishing import publish
+from gateway.service.paging import encode_cursor
 from runtime.store import AdmissionRequest, OperationItem, Store
 from tests.gateway.api.doors import Door, opened
 from tests.gateway.pages.server import Server as Search

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from typing_extensions import TypedDict
 
-from gateway.api.cursor import decode_cursor, encode_cursor
-from gateway.api.problem import Problem
+from gateway.api.problem import problem_of
+from gateway.errors import BadCursor
+from gateway.service.paging import decode_cursor, encode_cursor
 
 
 class Place(TypedDict):
@@ -47,7 +48,8 @@ def test_it_comes_back_as_it_went_out() -> None:
     ],
 )
 def test_another_one_is_a_mistake_at_its_place(cursor: str) -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(BadCursor) as caught:
         decode_cursor(cursor, Place)
-    assert caught.value.status_code == 422
-    assert [mistake.pointer for mistake in caught.value.errors] == ["query:cursor"]
+    problem = problem_of(caught.value)
+    assert problem.status_code == 422
+    assert [mistake.pointer for mistake in problem.errors] == ["query:cursor"]

@@ -1,0 +1,66 @@
+"""Pages of long lists, and the cursors that lead from one page to the next.
+
+A cursor is base64url of a JSON object, which callers must not rely on. It holds no secret. Anybody can make one, so it
+is validated.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from pydantic import TypeAdapter
+
+from gateway.errors import BadCursor
+
+_Shape = TypeVar("_Shape")
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """A request for one page of a list.
+
+    Attributes:
+        limit: Maximum number of items.
+        cursor: The `next` of the page before, or None for the first page.
+    """
+
+    limit: int = 50
+    cursor: str | None = None
+
+    def place(self, shape: type[_Shape]) -> _Shape | None:
+        """Return the place that the page begins after, or None for the first page. See `decode_cursor`."""
+        return decode_cursor(self.cursor, shape) if self.cursor else None
+
+
+def encode_cursor(place: Mapping[str, Any]) -> str:
+    """Return the cursor of a place.
+
+    Args:
+        place: The place that the next page begins after: a JSON object, or values that pydantic can serialise.
+    """
+    text = _ANY.dump_json(dict(place))
+    return urlsafe_b64encode(text).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, shape: type[_Shape]) -> _Shape:
+    """Return the place of a cursor.
+
+    Args:
+        cursor: The cursor as the caller sent it.
+        shape: The type of the place, which validates it: a model, a dataclass, or a TypedDict of `typing_extensions`.
+
+    Raises:
+        BadCursor: The cursor is not one of this list.
+    """
+    try:
+        place = json.loads(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
+        return TypeAdapter(shape).validate_python(place)
+    except (ValueError, RecursionError):  # errors of pydantic, base64, JSON and Unicode are ValueErrors
+        raise BadCursor from None
+
+
+_ANY: Final = TypeAdapter(dict[str, Any])
