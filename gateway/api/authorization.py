@@ -98,9 +98,11 @@ class Authorization:
     def _work(self, scope: Connection) -> Work:
         if scope["method"] == "GET":
             return "read"
-        # Checks and previews have turns of their own, batches have turns for their items, and some wait for a worker.
+        if scope["route"].scope == "publish":
+            return "authoring"
+        # Batches have turns for their items, and some requests wait for a worker.
         waits = scope["path"] in self._waiting or any(name == b"prefer" for name, _ in scope["headers"])
-        return "waiting" if waits or scope["route"].scope == "publish" else "write"
+        return "waiting" if waits else "write"
 
     def _needed(self, scope: Connection) -> Scope:
         path = scope["path"].removeprefix(self._prefix)

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from gateway.api.problem import SEND_AGAIN, again
+from gateway.authoring.turns import WAITING, too_many_checks
 from gateway.service.caller import Caller
 
-Work = Literal["read", "write", "items", "waiting"]
-"""The kind of a request: it reads, it changes something, it is an item of a batch, or it mostly waits."""
+Work = Literal["read", "write", "items", "waiting", "authoring"]
+"""The kind of a request: a read, a change, an item of a batch, a request that mostly waits, a check or preview."""
 
 USUAL: Final = 200.0
 """The rate, in requests a second, of a key with exactly the following numbers."""
@@ -25,7 +26,9 @@ REQUESTS: Final = 100
 MOST: Final = 400
 """The same for a key with any rate."""
 AT_ONCE: Final[dict[Work, int]] = {"read": 2, "write": 8, "items": 8}
-"""The number of them that are carried out at the same time; others wait for their turn. `waiting` has no such limit."""
+"""The number of them that are carried out at the same time; others wait for their turn. Other kinds have no limit."""
+AUTHORING: Final = 1 + WAITING
+"""Checks and previews of one key in progress: as many as `gateway.authoring.turns` lets it have."""
 TURN: Final = 2.5
 """Seconds that a request may wait for its turn: with the longest call of Temporal, an answer comes within ten."""
 _SOON: Final = 1.0  # seconds after which one of so many requests is probably answered
@@ -41,6 +44,7 @@ class Places:
     def __init__(self, requests: int = REQUESTS) -> None:
         self._requests = requests
         self._taken: Counter[str] = Counter()
+        self._authoring: Counter[str] = Counter()
         self._turns: WeakValueDictionary[tuple[str, Work], asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -49,23 +53,23 @@ class Places:
 
         Raises:
             Problem: All places of the key are taken, or those before it take too long.
+            Busy: All places of the key for checks and previews are taken.
         """
         most = min(MOST, round(self._requests * _share(caller)))
         if self._taken[caller.id] >= most:
             sentence = f"this key has {most} requests in progress: wait for their answers, or send batches"
             raise again("too-many", sentence, _SOON)
-        self._taken[caller.id] += 1
-        try:
-            async with AsyncExitStack() as stack:
-                if work in AT_ONCE:
-                    turns = self.turns(caller, work)
-                    await _take(turns)
-                    stack.callback(turns.release)
-                yield
-        finally:
-            self._taken[caller.id] -= 1
-            if not self._taken[caller.id]:
-                del self._taken[caller.id]
+        if work == "authoring" and self._authoring[caller.id] >= AUTHORING:
+            raise too_many_checks(AUTHORING)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(_counted(self._taken, caller))
+            if work == "authoring":
+                stack.enter_context(_counted(self._authoring, caller))
+            if work in AT_ONCE:
+                turns = self.turns(caller, work)
+                await _take(turns)
+                stack.callback(turns.release)
+            yield
 
     def turns(self, caller: Caller, work: Work) -> asyncio.Semaphore:
         """Return the turns that all requests, or items of batches, of a key share."""
@@ -73,6 +77,17 @@ class Places:
         if found is None:
             found = self._turns[caller.id, work] = asyncio.Semaphore(round(AT_ONCE[work] * _share(caller)))
         return found
+
+
+@contextmanager
+def _counted(counts: Counter[str], caller: Caller) -> Generator[None]:
+    counts[caller.id] += 1
+    try:
+        yield
+    finally:
+        counts[caller.id] -= 1
+        if not counts[caller.id]:
+            del counts[caller.id]
 
 
 async def _take(turns: asyncio.Semaphore) -> None:

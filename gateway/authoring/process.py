@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from gateway.authoring.turns import Turns
+from gateway.authoring.turns import WAITING, Turns
 from gateway.authoring.work import DONE, LARGEST, Setup
 from gateway.errors import BadInput, MistakenEntry, Refusal
 from runtime.process.sandboxed import SandboxedProcess, SandboxEnded
@@ -24,8 +24,6 @@ SECONDS: Final = 10.0
 """That one request may take, once there is a process."""
 PROCESSES: Final = 2
 """How many there are at most, each started when it is needed first."""
-WAITING: Final = 3
-"""How many requests of one key may wait, while another of it is answered."""
 TOGETHER: Final = 40
 """How many requests of all keys may wait."""
 

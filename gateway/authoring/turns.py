@@ -6,8 +6,19 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from gateway.errors import Busy
+
+WAITING: Final = 3
+"""Requests of one key that may wait while another of its requests is answered."""
+
+
+def too_many_checks(count: int) -> Busy:
+    """Return the refusal of a key that has so many checks and previews in progress or waiting."""
+    return Busy(
+        f"this key has {count} checks or previews in progress or waiting: wait for their answers, then try again"
+    )
 
 
 class Turns:
@@ -71,10 +82,7 @@ class Turns:
     async def _wait(self, key: str) -> None:
         queue = self._queues.get(key, deque())
         if len(queue) >= self._waiting:
-            raise Busy(
-                f"this key has {len(queue) + 1} checks or previews in progress or waiting: "
-                "wait for their answers, then try again"
-            )
+            raise too_many_checks(len(queue) + 1)
         if sum(map(len, self._queues.values())) >= self._together:
             raise Busy("too many keys wait for checks or previews: try again")
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -15,7 +15,8 @@ from gateway.api.app import PREFIX, ROUTERS
 from gateway.api.authorization import Authorization, scope_of
 from gateway.api.bounds import SHARE, Bounds
 from gateway.api.problem import Problem
-from gateway.api.shares import AT_ONCE, MOST, REQUESTS, USUAL, Places, Work
+from gateway.api.shares import AT_ONCE, AUTHORING, MOST, REQUESTS, USUAL, Places, Work
+from gateway.errors import Busy
 from gateway.service.caller import Caller
 from runtime.api_key import SCOPES, Scope
 from tests.gateway.api.conftest import Api
@@ -122,6 +123,25 @@ async def test_slow_bodies_take_the_places_of_their_key_alone(
     assert (await hostile.post("/check", {})).status_code == 422
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/check"), ("POST", "/preview"), ("PUT", "/scenarios/a")])
+async def test_a_check_beyond_those_of_its_key_is_refused_before_its_body_arrives(
+    api: Api, method: str, path: str
+) -> None:
+    hostile = api.holding(await api.key("publish"))
+    slow = [Slow(hostile, "POST", "/check") for _ in range(AUTHORING)]
+    tasks = [asyncio.create_task(one.run()) for one in slow]
+    for one in slow:
+        await one.asked.wait()
+    refused = Slow(hostile, method, path)
+    assert await refused.run() == 503
+    assert not refused.asked.is_set()
+    assert (await api.post("/check", {})).status_code == 422
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert (await hostile.post("/check", {})).status_code == 422
+
+
 async def test_large_bodies_take_the_bytes_of_their_key_alone(api: Api) -> None:
     bounded = Bounds(api.app, together=4000)
     hostile = connection(api, "POST", "/events")
@@ -172,7 +192,7 @@ async def running(places: Places, caller: Caller, work: Work, count: int) -> tup
                 for _ in range(5):
                     await asyncio.sleep(0)
                 now -= 1
-        except Problem:
+        except (Problem, Busy):
             refused += 1
 
     await asyncio.gather(*(one() for _ in range(count)))
@@ -185,6 +205,7 @@ async def running(places: Places, caller: Caller, work: Work, count: int) -> tup
         ("read", None, AT_ONCE["read"], 150 - REQUESTS),
         ("write", None, AT_ONCE["write"], 150 - REQUESTS),
         ("waiting", None, REQUESTS, 150 - REQUESTS),
+        ("authoring", 3 * USUAL, AUTHORING, 150 - AUTHORING),
         ("read", USUAL / 10, AT_ONCE["read"], 150 - REQUESTS),
         ("read", 3 * USUAL, 3 * AT_ONCE["read"], 0),
     ],
@@ -247,8 +268,8 @@ def test_batches_of_a_key_share_their_turns_for_items() -> None:
         ("POST", "/entries", {}, "write"),
         ("POST", "/entries", {"prefer": "wait=5"}, "waiting"),
         ("POST", "/entries/batch", {}, "waiting"),
-        ("POST", "/preview", {}, "waiting"),
-        ("PUT", "/scenarios/a", {}, "waiting"),
+        ("POST", "/preview", {}, "authoring"),
+        ("PUT", "/scenarios/a", {"prefer": "wait=5"}, "authoring"),
         ("POST", "/journeys/a/1/pause", {}, "write"),
     ],
 )
