@@ -1,4 +1,4 @@
-"""Lists what the image ships beside our own code: `sbom.cdx.json` (CycloneDX 1.6) and `docs/licences.md`.
+"""Lists what the image ships beside our own code: `sbom.cdx.json` (CycloneDX 1.6) and `deploy/licences.md`.
 
     uv run --all-groups python deploy/sbom.py                  after requirements.lock has changed
     python deploy/sbom.py --release 0.1.0 dist/sbom.cdx.json   the same list, for a release of that version
@@ -25,7 +25,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SBOM: Final = ROOT / "deploy" / "sbom.cdx.json"
-LICENCES: Final = ROOT / "docs" / "licences.md"
+LICENCES: Final = ROOT / "deploy" / "licences.md"
 LOCK: Final = ROOT / "requirements.lock"
 LOCAL: Final = "# Local:"
 """Where the lock's production section ends."""
@@ -36,7 +36,7 @@ ALLOWED: Final = {
     "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "PSF-2.0", "Unlicense",
     "LGPL-3.0-only", "MPL-2.0",
 }  # fmt: skip
-"""SPDX ids of licences that we may ship. What the last two ask for is told in `docs/licences.md`."""
+"""SPDX ids of licences that we may ship. What the last two ask for is told in `deploy/licences.md`."""
 
 READ: Final = {
     "aiohappyeyeballs": "PSF-2.0",
@@ -67,7 +67,7 @@ def allowed(expression: str) -> bool:
 
 
 def page(before: str, sbom: dict[str, Any]) -> str:
-    """The text of `docs/licences.md`: as it was, with another table at its end."""
+    """The text of `deploy/licences.md`: as it was, with another table at its end."""
     rows = sorted((name_of(one), one["version"], licence_of(one)) for one in sbom["components"])
     return before.partition(_TABLE)[0] + _TABLE + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -121,7 +121,7 @@ def made() -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Writes deploy/sbom.cdx.json and docs/licences.md.")
+    parser = argparse.ArgumentParser(description="Writes deploy/sbom.cdx.json and deploy/licences.md.")
     parser.add_argument("--release", metavar="VERSION", help="only write the list of this release to FILE")
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE")
     given = parser.parse_args(arguments)

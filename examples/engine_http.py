@@ -4,7 +4,7 @@
     scenario publish examples/post-purchase.yaml
     SCENARIO_API=http://127.0.0.1:8080 SCENARIO_API_KEY=sr_… python examples/engine_http.py
 
-It needs Python alone. The requests are the same in every language; see docs/api.md.
+It needs Python alone. The requests are the same in every language; see docs/integrate/api.md.
 """
 
 from __future__ import annotations

@@ -156,11 +156,11 @@ def _as_prometheus(metric: Metric) -> str:
 
 
 GENERATED: Final[Mapping[tuple[str, str], Callable[[], Iterable[str]]]] = {
-    ("converting.md", "names"): _old_names,
-    ("metrics.md", "metrics of each process"): _metrics(OF_EACH),
-    ("metrics.md", "metrics of one worker for all"): _metrics(OF_ALL),
-    ("slo.md", "alerts"): _alerts,
-    ("templates.md", "variables by trigger"): _variables,
+    ("write/converting.md", "names"): _old_names,
+    ("run/metrics.md", "metrics of each process"): _metrics(OF_EACH),
+    ("run/metrics.md", "metrics of one worker for all"): _metrics(OF_ALL),
+    ("run/slo.md", "alerts"): _alerts,
+    ("write/templates.md", "variables by trigger"): _variables,
 }
 """What is generated, by its page and by the name of its marks there."""
 
@@ -169,7 +169,7 @@ def page(name: str) -> str:
     """A page as it should be.
 
     Args:
-        name: The file's.
+        name: The file's path within docs.
     """
     text = (DOCS / name).read_text(encoding="utf-8")
     for (file, mark), made in GENERATED.items():
@@ -207,7 +207,7 @@ metadata:
   name: scenario-runner
 spec:
 """
-DRAWN: Final[Mapping[str, Callable[[], str]]] = {"map.svg": _map, RULES: _rules}
+DRAWN: Final[Mapping[str, Callable[[], str]]] = {"write/map.svg": _map, RULES: _rules}
 """Files that are generated as a whole."""
 
 

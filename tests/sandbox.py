@@ -1,4 +1,4 @@
-"""The sandbox in which tests run workflow code; workers run it without one (`docs/benchmarks.md`)."""
+"""The sandbox in which tests run workflow code; workers run it without one (`benchmarks/README.md`)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tests.bench.deliveries import CLIENTS, attempting, clients, receiving
+from benchmarks.deliveries import CLIENTS, attempting, clients, receiving
 
 
 async def test_every_client_of_the_bench_of_deliveries_delivers() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.reconcile import Ended, differences
 from runtime.store import AdmissionRequest, Attempt, Claim, Passage, Store
 from scenario.policies.caps import Cap
 from scenario.steps.delivery import delivery_id
-from tests.bench.reconcile import Ended, differences
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 ID = delivery_id("chaos/7", "r", "first", 0)

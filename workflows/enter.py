@@ -27,8 +27,8 @@ _SETTLE: Final = timedelta(seconds=5)
 class Enter:
     """Starts the journey of an entry under its right id, and ends.
 
-    The argument is that of a `Journey`: see the contract in `docs/journeys.md`. The result is ``{"journey", "run",
-    "already"}``; of a journey that was under way already, the run is not known.
+    The argument is that of a `Journey`: see the contract in `docs/integrate/journeys.md`. The result is
+    ``{"journey", "run", "already"}``; of a journey that was under way already, the run is not known.
     """
 
     @workflow.run

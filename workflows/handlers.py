@@ -69,7 +69,7 @@ class Handlers:
 
     @workflow.query(name="progress", description="Where the journey is, what it did, and why it waits.")
     def progress(self) -> dict[str, Any]:
-        """Where the journey is; see `docs/journeys.md` for the fields."""
+        """Where the journey is; see `docs/integrate/journeys.md` for the fields."""
         return self.course.report()
 
     retry_step = _update(

@@ -2,7 +2,7 @@
 
 The sandbox declares this class anew for every journey and for every replay, and the SDK then looks at each member of it
 and of its bases: of a class with all that a journey does, that was an eighth of a worker's processor time
-(`docs/benchmarks.md`). So this one has what it must have.
+(`benchmarks/README.md`). So this one has what it must have.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from workflows.handlers import Handlers
 class Journey(Handlers):
     """One contact through one scenario.
 
-    The argument is an entry, in plain JSON: see the contract in `docs/journeys.md`. The result is
+    The argument is an entry, in plain JSON: see the contract in `docs/integrate/journeys.md`. The result is
     ``{"outcome", "reason", "version", "steps"}``.
     """
 

@@ -80,7 +80,7 @@ def application(
     app = FastAPI(
         title="Scenario Runner",
         version=PREFIX.strip("/"),  # anybody may read it: which release this is, is nobody's business
-        description="Lets contacts into scenarios, tells events, looks at journeys and operates them. See docs/api.md.",
+        description="Start journeys, report events, show journeys and operate them. See docs/integrate/api.md.",
         openapi_url=DESCRIPTION,
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,

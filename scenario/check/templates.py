@@ -170,7 +170,7 @@ def _tell_secret(
         if name not in anywhere:
             message = (
                 f"the secret {name} may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in "
-                "docs/destinations.md"
+                "docs/run/destinations.md"
             )
             report.add(place, code, message, key=found.in_key, offset=found.offset, severity="warning")
         anywhere.add(name)

@@ -73,7 +73,7 @@ def test_it_is_tidy(path: Path) -> None:
 
 def test_the_example_and_the_page_show_every_key() -> None:
     shown = set(re.findall(r"([a-z_]+):", EXAMPLE.read_text("utf-8")))
-    page = (DEPLOY.parent / "docs" / "destinations.md").read_text("utf-8")
+    page = (DEPLOY.parent / "docs" / "run" / "destinations.md").read_text("utf-8")
     for form in (
         DestinationsForm,
         DefaultForm,

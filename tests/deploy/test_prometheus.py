@@ -25,13 +25,13 @@ from tests.documents import COMMAND, DOCS, page
 FOLDER: Final = RULES.parent
 TESTS: Final = sorted(FOLDER.glob("*_test.yaml"))
 TRIED: Final[list[dict[str, Any]]] = [yaml.safe_load(path.read_text("utf-8")) for path in TESTS]
-RUNBOOKS: Final = (DOCS / "slo.md").read_text("utf-8")
+RUNBOOKS: Final = (DOCS / "run/slo.md").read_text("utf-8")
 EXPRESSIONS: Final = [*RECORDS.values(), *(alert["expr"] for alert in ALERTS.values()), *(text for _, text in panels())]
 OF_OTHERS: Final = {
     *("up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"),
     "scenario_history_used_bucket",
 }
-"""What Prometheus and its client tell, and journeys by the SDK; `python -m tests.bench.dashboard` sees that they do."""
+"""What Prometheus and its client tell, and journeys by the SDK; `python -m benchmarks.dashboard` sees that they do."""
 OF_THE_SCRAPE: Final = {"le", "job", "instance"}
 
 
@@ -85,11 +85,11 @@ def test_an_alert_says_how_bad_it_is_and_what_to_do(name: str) -> None:
     assert alert["labels"]["service"] == "scenario-runner"
     assert alert["labels"]["severity"] in {"critical", "warning"}
     assert alert["annotations"]["runbook_url"] == f"slo.md#{name.lower()}"
-    assert name.lower() in anchors(DOCS / "slo.md")
+    assert name.lower() in anchors(DOCS / "run/slo.md")
 
 
 def test_the_page_lists_the_alerts() -> None:
-    assert page("slo.md") == RUNBOOKS, f"docs/slo.md is out of date: run `{COMMAND}`"
+    assert page("run/slo.md") == RUNBOOKS, f"docs/run/slo.md is out of date: run `{COMMAND}`"
 
 
 def test_no_runbook_is_about_an_alert_that_is_gone() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.api.problem import TITLES
 from tests.gateway.api.routes import described
 
-PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "integrate" / "api.md").read_text(encoding="utf-8")
 
 
 def test_the_page_names_each_route() -> None:

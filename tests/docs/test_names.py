@@ -15,7 +15,19 @@ import pytest
 from runtime.telemetry.metrics import OF_ALL, OF_EACH
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = ("activities", "gateway", "runtime", "scenario", "splio", "workflows", "tests", "deploy", "docs", "examples")
+PACKAGES = (
+    "activities",
+    "gateway",
+    "runtime",
+    "scenario",
+    "splio",
+    "workflows",
+    "tests",
+    "benchmarks",
+    "deploy",
+    "docs",
+    "examples",
+)
 CODE = re.compile(r"(?<!`)(`{1,2})([^`\n]+)\1(?!`)")
 FILE = re.compile(rf"(?:{'|'.join(PACKAGES)})/[\w/-]*(?:\.\w+)?|(?:[\w-]+/)*[\w-]+\.py")
 MODULE = re.compile(rf"(?:{'|'.join(PACKAGES)}|worker)(?:\.\w+)+")
@@ -28,7 +40,7 @@ NOT_OURS = {"verify.py", "worker.env", "worker.env.example", "deploy/worker.env"
 def sources() -> list[Path]:
     found = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     found.remove(Path(__file__))
-    return [*sorted(found), ROOT / "worker.py", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
+    return [*sorted(found), ROOT / "worker.py", *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md"))]
 
 
 def prose(path: Path) -> str:

@@ -31,7 +31,7 @@ from gateway.callbacks.rate_limit import RateLimit
 from runtime.callback import LIFE, Callbacks, Claim
 from runtime.process.http_server import HttpServer
 
-PAGE = (Path(__file__).parents[2] / "docs" / "receiving.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "integrate" / "receiving.md").read_text(encoding="utf-8")
 PROGRAMS = dict(re.findall(r"```(?:python|js)\n(?:#|//) ([\w.]+)\n(.*?)```", PAGE, re.DOTALL))
 ID = "msg_00112233445566778899aabbccddeeff"
 BODY = '{"name": "Zoé", "lines": [1, 2]}'.encode()

@@ -13,7 +13,7 @@ from gateway.local.demo import EXAMPLES
 from tests.e2e.apis import Api, api
 from tests.e2e.conftest import ROOT, Stands, environment
 
-PAGE: Final = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+PAGE: Final = (ROOT / "docs" / "integrate/api.md").read_text(encoding="utf-8")
 BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -227,7 +227,9 @@ async def test_the_documented_commands_of_temporal_take_effect_during_a_back_off
         [journey] = await enter(standing, tmp_path, name, 1)
         await until_retrying(standing.client, journey)
         for verb in verbs:
-            [words] = {tuple(words) for words in documented("operating.md", f"temporal activity {verb}") if by in words}
+            [words] = {
+                tuple(words) for words in documented("run/operating.md", f"temporal activity {verb}") if by in words
+            }
             ran = await temporal(*(given.get(word, word) for word in words[1:]))
             assert (ran.status, ran.err) == (0, "")
         async with asyncio.timeout(60):

@@ -101,7 +101,7 @@ async def run(program: Path, server: DevServer, words: str) -> int:
 
 
 async def make_current(server: DevServer, program: Path, build: str) -> None:
-    """As docs/deploying.md has it."""
+    """As docs/run/deploying.md has it."""
     words = f"worker deployment set-current-version --deployment-name {NAME} --build-id {build}"
     async with asyncio.timeout(60):
         while await run(program, server, words):  # the version is not known yet

@@ -1,4 +1,4 @@
-"""A newcomer's first five minutes, as docs/developing.md tells them: `scenario dev`, and a receiver that fails."""
+"""The first five minutes in docs/start/developing.md: `scenario dev`, and a receiver that fails."""
 
 from __future__ import annotations
 

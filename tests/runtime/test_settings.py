@@ -138,7 +138,10 @@ def test_printing_shows_no_secret(monkeypatch: pytest.MonkeyPatch):
     [
         ("SCENARIO_STROE", "there is no setting SCENARIO_STROE, so it is ignored: did you mean SCENARIO_STORE?"),
         ("SCENARIO_CALLBACK_KEYS", "did you mean SCENARIO_CALLBACK_KEY?"),
-        ("SCENARIO_ZZZ", "there is no setting SCENARIO_ZZZ, so it is ignored: docs/operating.md lists all settings"),
+        (
+            "SCENARIO_ZZZ",
+            "there is no setting SCENARIO_ZZZ, so it is ignored: docs/run/operating.md lists all settings",
+        ),
         ("SCENARIO_SMTP_FILE", None),
         ("SCENARIO_SECRET_TOKEN", None),
         ("SCENARIO_DEBUG", None),

@@ -16,8 +16,8 @@ from scenario.steps.registry import KINDS
 from scenario.steps.wait import Until
 from tests.documents import COMMAND, DOCS, page
 
-PAGE = (DOCS / "scenario-language.md").read_text(encoding="utf-8")
-TIMES = (DOCS / "sending-times.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "write/scenario-language.md").read_text(encoding="utf-8")
+TIMES = (DOCS / "write/sending-times.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE + TIMES, re.DOTALL)
 FILLED = """\
 scenario: example
@@ -69,5 +69,5 @@ def test_every_word_of_the_language_is_explained():
 
 
 def test_the_variables_by_trigger_are_those_of_the_models():
-    written = (DOCS / "templates.md").read_text(encoding="utf-8")
-    assert written == page("templates.md"), f"docs/templates.md is out of date: run `{COMMAND}`"
+    written = (DOCS / "write/templates.md").read_text(encoding="utf-8")
+    assert written == page("write/templates.md"), f"docs/write/templates.md is out of date: run `{COMMAND}`"

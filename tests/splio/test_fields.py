@@ -40,12 +40,12 @@ def test_loops_go_through_lists_of_products() -> None:
 
 
 def test_the_documentation_has_all_names() -> None:
-    text = (DOCS / "converting.md").read_text(encoding="utf-8")
-    assert text == page("converting.md"), f"docs/converting.md is out of date: run `{COMMAND}`"
+    text = (DOCS / "write/converting.md").read_text(encoding="utf-8")
+    assert text == page("write/converting.md"), f"docs/write/converting.md is out of date: run `{COMMAND}`"
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_the_documentation_has_each_second_name(table: str) -> None:
-    text = (DOCS / "converting.md").read_text(encoding="utf-8")
+    text = (DOCS / "write/converting.md").read_text(encoding="utf-8")
     for other in set(TABLES[table].model.second) - {"product_id"}:
         assert f"`{other}`" in text or f".{other}`" in text

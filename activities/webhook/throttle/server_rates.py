@@ -5,7 +5,7 @@ default, and a key's *weight* multiplies it: a destination with 10/s where the d
 task that is over its key's rate stays in the server's queue: it holds no slot, spends no attempt, and delays no other
 key. The weight is also the key's share where workers cannot keep up with all of them.
 
-See `docs/rates.md` for what was measured, and for doing the same by hand.
+See `docs/run/rates.md` for what was measured, and for doing the same by hand.
 """
 
 from __future__ import annotations

@@ -78,7 +78,11 @@ THEIRS: Final = re.compile(
 )
 """Words of pydantic and Python."""
 DOCUMENTED: Final = set(
-    re.findall(r"^\| `([a-z-]+)` \|", (Path(__file__).parents[3] / "docs" / "api.md").read_text("utf-8"), re.MULTILINE)
+    re.findall(
+        r"^\| `([a-z-]+)` \|",
+        (Path(__file__).parents[3] / "docs" / "integrate/api.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
 )
 
 

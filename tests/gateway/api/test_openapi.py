@@ -39,7 +39,7 @@ async def test_it_does_not_tell_the_release(document: dict[str, Any]) -> None:
 def test_the_clients_generator_is_named_with_the_versions_that_are_tested() -> None:
     root = Path(__file__).parents[3]
     pinned: dict[str, str] = json.loads((root / "tests/node/package.json").read_text())["dependencies"]
-    (command,) = re.findall(r"npx .*openapi-ts .*", (root / "docs/api.md").read_text("utf-8"))
+    (command,) = re.findall(r"npx .*openapi-ts .*", (root / "docs/integrate/api.md").read_text("utf-8"))
     for package in ("@hey-api/openapi-ts", "typescript"):
         assert f"--package {package}@{pinned[package]} " in command
 

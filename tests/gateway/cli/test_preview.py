@@ -79,7 +79,7 @@ def loop(tmp_path: Path) -> Path:
 @pytest.fixture
 def card(tmp_path: Path) -> Path:
     """The scenario of the page on previews: it forgets that there are rewards without a card."""
-    page = (EXAMPLES.parent / "docs" / "preview.md").read_text("utf-8")
+    page = (EXAMPLES.parent / "docs" / "write/preview.md").read_text("utf-8")
     (written,) = re.findall(r"```yaml\n(# card\.yaml\n.*?)```", page, re.DOTALL)
     path = tmp_path / "card.yaml"
     path.write_text(written, "utf-8")
@@ -385,7 +385,7 @@ def commands(page: Path) -> list[tuple[str, str]]:
 @pytest.mark.usefixtures("card")
 def test_the_page_shows_what_is_written(run: Run, tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES, tmp_path / "examples")
-    shown = commands(EXAMPLES.parent / "docs" / "preview.md")
+    shown = commands(EXAMPLES.parent / "docs" / "write/preview.md")
     assert len(shown) == 3
     for command, output in shown:
         ran = run(*shlex.split(command))
@@ -393,6 +393,6 @@ def test_the_page_shows_what_is_written(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_page_names_every_option(run: Run) -> None:
-    page = (EXAMPLES.parent / "docs" / "preview.md").read_text("utf-8")
+    page = (EXAMPLES.parent / "docs" / "write/preview.md").read_text("utf-8")
     options = set(re.findall(r"--[a-z]+", run("preview", "--help").out)) - {"--help"}
     assert {option for option in options if f"`{option}" not in page} == set()

@@ -15,7 +15,7 @@ from runtime.store import AcceptedEntry, Store
 from scenario.policies.suppression import Suppression
 from tests.runtime.store.conftest import Server, migrate
 
-DOCS = Path(__file__).parents[3] / "docs" / "consent.md"
+DOCS = Path(__file__).parents[3] / "docs" / "write/consent.md"
 NOW = datetime(2026, 3, 31, 8, tzinfo=UTC)
 
 

@@ -16,12 +16,12 @@ from tests.measured import Measured, now, provider_with
 
 
 def test_the_documentation_lists_them_all():
-    assert (DOCS / "metrics.md").read_text("utf-8") == page("metrics.md"), f"run {COMMAND}"
+    assert (DOCS / "run/metrics.md").read_text("utf-8") == page("run/metrics.md"), f"run {COMMAND}"
 
 
 def test_prometheus_names_them_as_documented():
     """As its exporter names them, which takes the unit into the name."""
-    exposition, documented = Exposition(0), (DOCS / "metrics.md").read_text("utf-8")
+    exposition, documented = Exposition(0), (DOCS / "run/metrics.md").read_text("utf-8")
     meter = provider_with(exposition.reader).get_meter("test")
     for one in (*metrics.OF_EACH, *metrics.OF_ALL):
         match one:

@@ -67,8 +67,8 @@ ONE_MISTAKE = (
     ("- webhook: a\n  to: crm\n  content_type: text\n  body: a", "6:3: error unknown-key: unknown key 'content_type': did you mean 'content'?"),
     ("- webhook: a\n  to: crm\n  method: GET\n  save: {as: x}\n  body: {a: b}", "8:3: error look-up: a look-up (GET) has no body: write what it asks for into 'url' or 'path', or use POST"),
     ("- webhook: a\n  to: crm\n  method: GET", "6:11: warning look-up: a look-up (GET) is for its response, and nothing keeps that: add 'save: {as: …}'"),
-    ("- webhook: a\n  to: crm\n  path: /a/{{ secrets.A | url_escape }}/{{ secrets.A | url_encode }}/b?c={{ secrets.A }}", "6:23: warning secret: the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/destinations.md"),
-    ("- sms: a\n  text: a\n  on_failure: exit\n- webhook: b\n  to: crm\n  path: '/a/{{ secrets.A }}'", ("9:13: warning secret-path: in a path, a secret's slashes are percent-encoded too: write {{ secrets.A | url_escape }} where it is several parts of the path, or url_encode where it is not", "9:24: warning secret: the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/destinations.md")),
+    ("- webhook: a\n  to: crm\n  path: /a/{{ secrets.A | url_escape }}/{{ secrets.A | url_encode }}/b?c={{ secrets.A }}", "6:23: warning secret: the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/run/destinations.md"),
+    ("- sms: a\n  text: a\n  on_failure: exit\n- webhook: b\n  to: crm\n  path: '/a/{{ secrets.A }}'", ("9:13: warning secret-path: in a path, a secret's slashes are percent-encoded too: write {{ secrets.A | url_escape }} where it is several parts of the path, or url_encode where it is not", "9:24: warning secret: the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/run/destinations.md")),
     ("- webhook: a\n  to: crm\n  auth: basic", "6:3: error unknown-key: unknown key 'auth': credentials are a header, such as headers: {Authorization: \"Bearer {{ secrets.NAME }}\"}, or in the destination's own entry"),
     ("- webhook: a\n  to: crm\n  retries: {deadline: 1d}", "6:3: error unknown-key: unknown key 'retries': did you mean 'retry'?"),
     ("- email: a\n  subject: s\n  text: t\n  from: Shop", "7:9: error address: 'from' must be an address, or Name <address>: the e-mail address is malformed"),
@@ -493,7 +493,7 @@ def test_without_a_destinations_yaml_each_secret_is_warned_of_once():
         "WAX_TOKN",
     ]
     assert findings[0].message == (
-        "the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/destinations.md"
+        "the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/run/destinations.md"
     )
 
 

@@ -15,7 +15,7 @@ from scenario.liquid import evaluate_value, render_html, render_json, render_lin
 from scenario.liquid.engine.environment import text_engine
 from scenario.liquid.engine.filter_call import parameters
 
-DOCUMENT = (Path(__file__).parents[3] / "docs" / "templates.md").read_text()
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "write/templates.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| .*? \| `(\{\{.*\}\}\.?)` \| `(.*)` \|$", re.MULTILINE)
 EXAMPLES = [(name, source.replace(r"\|", "|"), result) for name, source, result in ROW.findall(DOCUMENT)]
 

@@ -1,6 +1,6 @@
 """Hostile templates: each ends in a clear error, or in a result, by bounds that are counted and within 64 MB.
 
-That half a second suffices is shown by ``python -m tests.bench.hostile_liquid``.
+That half a second suffices is shown by ``python -m benchmarks.hostile_liquid``.
 """
 
 import json

@@ -480,7 +480,7 @@ def test_the_linter_and_the_parser_agree(share: int) -> None:
 
 
 def test_every_code_is_documented() -> None:
-    document = (Path(__file__).parents[4] / "docs" / "templates.md").read_text()
+    document = (Path(__file__).parents[4] / "docs" / "write/templates.md").read_text()
     source = (Path(__file__).parents[4] / "scenario" / "liquid" / "lint").glob("*.py")
     used = {code for path in source for code in CODE.findall(path.read_text())}
     assert len(used) > 15

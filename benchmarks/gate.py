@@ -1,0 +1,80 @@
+"""What asking the policies costs a message: CPU of this process and time, with and without questions to the store.
+
+    python -m benchmarks.gate [--messages N]
+
+The store is SQLite, so that its work is in the CPU's figure. For places under caps on PostgreSQL see `claims`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from activities.content import Content
+from activities.interface import SMS, Delivery
+from activities.permission import Leaving
+from activities.policy_gate import PolicyGate
+from gateway.publishing import publish
+from gateway.terminal import say
+from runtime.store import Store
+from runtime.suppression import AddressHashes
+from scenario.policies.policies import Policies
+
+NIGHT: Final = {"from": "03:00", "to": "03:01", "days_off": ["FR"]}
+CAPS: Final = [
+    {"name": "day", "channels": ["sms"], "at_most": 1000, "per": "day"},
+    {"name": "week", "at_most": 1000, "per": "7d"},
+]
+HASHES: Final = AddressHashes([b"k" * 32])
+WAYS: Final[dict[str, tuple[dict[str, Any], AddressHashes | None]]] = {
+    "nothing to ask": ({}, None),
+    "quiet hours, open": ({"quiet_hours": NIGHT}, None),
+    "suppressions": ({}, HASHES),
+    "two caps": ({"caps": CAPS}, None),
+    "all of it": ({"quiet_hours": NIGHT, "caps": CAPS}, HASHES),
+}
+
+
+async def measure(messages: int) -> None:
+    """Asks for so many messages, each of another contact, one after the other."""
+    say(f"{'':20} {'CPU µs':>8} {'ms':>7}   a message, of {messages:,}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.yaml"
+        path.write_text("scenario: a\ntrigger: segment\ntimezone: Europe/Paris\nsteps: [{sms: hi, text: hi}]\n")
+        async with Store.open(f"sqlite:///{folder}/store.db") as store:
+            await publish(path, store)
+            content = Content(store)
+            for name, (policies, hashes) in WAYS.items():
+                held = Policies.model_validate(policies)
+                gate = PolicyGate(content, store, lambda held=held: held, hashes)
+                await asked(gate, f"{name} warm", 20)
+                cpu, began = time.process_time(), time.perf_counter()
+                await asked(gate, name, messages)
+                cpu, took = time.process_time() - cpu, time.perf_counter() - began
+                say(f"{name:20} {cpu / messages * 1e6:8.0f} {took / messages * 1e3:7.2f}")
+
+
+async def asked(gate: PolicyGate, name: str, messages: int) -> None:
+    """All of them may leave."""
+    for number in range(messages):
+        now = datetime.now(UTC)
+        delivery = Delivery(
+            id=f"{name}-{number}",
+            scenario="a@1",
+            step="hi",
+            contact=f"{name}-{number}",
+            now=now.isoformat(),
+            zone="Europe/Paris",
+        )
+        assert await gate.ask(Leaving(delivery, SMS, "twilio", now, f"+3361234{number % 10_000:04}")) is None
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--messages", type=int, default=2_000)
+    asyncio.run(measure(parser.parse_args().messages))

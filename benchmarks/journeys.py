@@ -1,0 +1,497 @@
+"""What a journey costs, against a bare workflow with the same entry that sends the same.
+
+Run by hand, from the project's folder: ``python -m benchmarks.journeys``. Journeys and bare workflows take turns on
+one dev server in one run, each with a worker process: so their ratios hold on a busy machine, and the processor time
+too, while the rates are of this machine at that moment. ``--parked 20000`` fills the worker for as long as that takes.
+``--measured 1000`` compares a worker that serves metrics, which are scraped, with one that does not, on a server each.
+``--encrypted 300`` lets journeys take turns with such that are encrypted, in two places of the same kind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from pydantic import SecretStr
+from temporalio.client import Client, WorkflowHandle
+
+from activities.interface import JOURNEYS, QUEUES
+from activities.webhook.route import Diverted
+from benchmarks.bare import APART, QUEUE
+from gateway.publishing import publish
+from runtime import search_attributes
+from runtime.connection import connect
+from runtime.encryption.codec import encrypting
+from runtime.encryption.keyring import Keyring
+from runtime.encryption.opening import keyring_of
+from runtime.encryption.wrapping import Wrapping
+from runtime.local.devserver import DevServer
+from runtime.local.inbox import Inbox
+from runtime.local.receiver import Receiver
+from runtime.process.exit import leave
+from runtime.process.garbage import collect_rarely
+from runtime.process.ports import free_port
+from runtime.settings import Settings
+from runtime.store import Store
+from runtime.telemetry.exposition import Exposition
+from runtime.telemetry.polling import telling
+from runtime.telemetry.telemetry import Telemetry
+from worker import running, services, workers
+
+CONCURRENT: Final = 40
+ROUNDS: Final = 5
+SCRAPED: Final = 15.0
+"""Seconds between two looks of Prometheus; its default is a minute."""
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+_WEBHOOK = """\
+  - webhook: {name}
+    url: https://hooks.example.com/bench
+    body: |
+      {{"phone_number": "{{{{ contact.cellphone }}}}", "first_name": "{{{{ contact.firstname }}}}",
+       "order": "{{{{ order.external_id }}}}",
+       "lines": [{{% for p in order.products %}}{{"name": "{{{{ p.name }}}}", "quantity": {{{{ p.quantity }}}}}}
+         {{% unless forloop.last %}},{{% endunless %}}{{% endfor %}}]}}
+"""
+_EMAIL = """\
+  - email: {name}
+    subject: "Thank you {{{{ contact.firstname }}}}"
+    text: "Your order {{{{ order.external_id }}}} is on its way."
+"""
+_HEAD = """\
+scenario: {name}
+trigger: order
+entry: {{key: "{{{{ order.external_id }}}}", again: always}}
+steps:
+"""
+
+
+def scenario(name: str, *steps: str) -> str:
+    """A scenario file."""
+    return _HEAD.format(name=name) + "".join(steps)
+
+
+SCENARIOS: Final = {
+    "one": scenario("one", _WEBHOOK.format(name="whatsapp")),
+    "six": scenario(
+        "six",
+        _EMAIL.format(name="thank-you"),
+        _WEBHOOK.format(name="whatsapp"),
+        "  - wait: 1s\n",
+        _EMAIL.format(name="follow-up"),
+        "  - wait: 1s\n",
+        _WEBHOOK.format(name="push"),
+    ),
+    "parked": scenario("parked", "  - wait: 30d\n", _WEBHOOK.format(name="whatsapp")),
+}
+
+
+def entry(name: str, number: int) -> dict[str, Any]:
+    """An entry of a few hundred bytes: the smaller it is, the worse do our additions look."""
+    return {
+        "scenario": name,
+        "contact": {
+            "id": str(100_000 + number),
+            "firstname": "Zoé",
+            "lastname": "O'Brien",
+            "email": "zoe.obrien@example.com",
+            "cellphone": "+33612345678",
+            "language": "fr",
+        },
+        "trigger": {
+            "type": "order",
+            "order": {
+                "external_id": f"CGX{number:06}",
+                "currency": "EUR",
+                "total_price": 66.25,
+                "products": [
+                    {"external_id": "10", "name": "Color Riche 12", "unit_price": 10.25, "quantity": 2},
+                    {"external_id": "11", "name": "Mascara", "unit_price": 45.75, "quantity": 1},
+                ],
+            },
+        },
+    }
+
+
+@dataclass
+class Tally:
+    """What one kind of workflow took, over all its turns."""
+
+    name: str
+    done: int = 0
+    seconds: float = 0.0
+    server: float = 0.0
+    worker: float = 0.0
+    handles: list[WorkflowHandle[Any, Any]] = field(default_factory=list[WorkflowHandle[Any, Any]])
+
+    @property
+    def rate(self) -> float:
+        """Workflows a second."""
+        return self.done / self.seconds
+
+    def per(self, seconds: float) -> float:
+        """Milliseconds a workflow."""
+        return 1000 * seconds / self.done
+
+
+Start = Callable[[Client, int], Awaitable[WorkflowHandle[Any, Any]]]
+
+
+def journey(name: str) -> Start:
+    """Starts a journey as an engine does that knows Temporal alone."""
+
+    async def start(client: Client, number: int) -> WorkflowHandle[Any, Any]:
+        given = entry(name, number)
+        identifier = f"{name}/{given['contact']['id']}/{given['trigger']['order']['external_id']}"
+        return await client.start_workflow("Journey", given, id=identifier, task_queue=JOURNEYS, result_type=dict)
+
+    return start
+
+
+def bare(kind: str, queue: str) -> Start:
+    """Starts a bare workflow with the same entry."""
+
+    async def start(client: Client, number: int) -> WorkflowHandle[Any, Any]:
+        return await client.start_workflow(
+            kind, entry("one", number), id=f"{kind}/{queue}/{number}", task_queue=queue, result_type=dict
+        )
+
+    return start
+
+
+# ---- processes
+
+
+def cpu(pid: int) -> float:
+    """Processor seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def rss(pid: int) -> float:
+    """Megabytes of memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def server_pid(state: Path) -> int:
+    """The dev server's process: the one that is not a leash and has the database in its command line."""
+    wanted = str(state / "temporal.db").encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if wanted in command and command[0].endswith(b"temporal"):
+            return int(folder.name)
+    raise SystemExit("the server's process is not found")
+
+
+async def work(address: str, state: Path, receiver: str, smtp: str, metrics: int) -> None:
+    """The worker process: our workers as they are. With a port, it serves its metrics."""
+    logging.getLogger("temporalio.workflow").setLevel(logging.ERROR)  # thousands are held where that is measured
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    settings = Settings(
+        store=SecretStr(f"sqlite+aiosqlite:///{state / 'store.db'}"),
+        smtp=SecretStr(smtp),
+        mail_from="Bench <bench@example.com>",
+    )
+    async with AsyncExitStack() as stack:
+        telemetry = Telemetry.start(exposition=Exposition(metrics) if metrics else None)
+        client = await connect(address, role="", runtime=await telemetry.runtime(stack))
+        opened = await stack.enter_async_context(services(settings, routes=Diverted(receiver)))
+        if metrics:
+            await stack.enter_async_context(
+                telling(client, opened.store, {queue: queue == JOURNEYS for queue in QUEUES})
+            )
+        sealed = encrypting(client, keyring_of(settings, opened.store), worker=True)
+        crew = await stack.enter_async_context(running(await workers(sealed, opened)))
+        await crew.polling()
+        collect_rarely()
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await crew.until(stop)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Everything that runs."""
+
+    client: Client
+    server: int
+    worker: int
+    state: Path
+    address: str
+    receiver: str
+
+
+@asynccontextmanager
+async def process(module: str, *words: str, **environ: str) -> AsyncGenerator[int]:
+    """Runs a worker in a process of its own, from when it is ready. Yields the process's id."""
+    with tempfile.TemporaryDirectory() as compiled:
+        started = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module, *words),
+            stdout=asyncio.subprocess.PIPE,
+            # With compiled modules, as an installed package has them: the workflows' sandbox loads some for each run.
+            env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+            | {"PYTHONPYCACHEPREFIX": compiled}
+            | environ,
+        )
+        try:
+            if started.stdout is None or await started.stdout.readline() != b"ready\n":
+                raise SystemExit("the worker did not start")
+            yield started.pid
+        finally:
+            if started.returncode is None:
+                started.terminate()
+                await started.wait()
+
+
+@asynccontextmanager
+async def beside(at: Place) -> AsyncGenerator[Place]:
+    """Starts a worker of bare workflows there. All of it, client included, is as the SDK has it by default."""
+    async with process("benchmarks.bare", at.address, at.receiver) as worker:
+        yield replace(at, client=await Client.connect(at.address), worker=worker)
+
+
+@asynccontextmanager
+async def place(
+    scenarios: Mapping[str, str] = SCENARIOS,
+    fail: Mapping[str, Sequence[int]] | None = None,
+    *,
+    metrics: int = 0,
+    encrypted: bool = False,
+) -> AsyncGenerator[Place]:
+    """Starts server, receiver, inbox and worker, and ends them. For `fail` see `Receiver`, for `metrics` `work`."""
+    keys = {"SCENARIO_ENCRYPTION_KEYS": base64.b64encode(b"k" * 32).decode()} if encrypted else {}
+    async with AsyncExitStack() as stack:
+        state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = await stack.enter_async_context(DevServer(state))
+        receiver = await stack.enter_async_context(Receiver(fail=fail))
+        inbox = await stack.enter_async_context(Inbox(state / "inbox"))
+        client = await connect(server.address, role="")
+        await search_attributes.ensure(client)
+        async with Store.open(f"sqlite+aiosqlite:///{state / 'store.db'}") as store:
+            for name, text in scenarios.items():
+                path = state / f"{name}.yaml"
+                path.write_text(text)
+                await publish(path, store)
+        if encrypted:
+            opened = await stack.enter_async_context(Store.open(f"sqlite+aiosqlite:///{state / 'store.db'}"))
+            client = encrypting(client, Keyring(opened, Wrapping([b"k" * 32])))
+        words = ("--work", server.address, str(state), receiver.url, inbox.url, str(metrics))
+        worker = await stack.enter_async_context(process("benchmarks.journeys", *words, **keys))
+        yield Place(client, server_pid(state), worker, state, server.address, receiver.url)
+
+
+# ---- measurements
+
+
+async def turn(at: Place, tally: Tally, start: Start, numbers: range) -> None:
+    """Runs workflows to their ends, so many at once."""
+    slots = asyncio.Semaphore(CONCURRENT)
+
+    async def one(number: int) -> None:
+        async with slots:
+            handle = await start(at.client, number)
+            result: dict[str, Any] = await handle.result()
+            if result["outcome"] != "finished":
+                raise SystemExit(f"{tally.name}: {json.dumps(result)}")
+            tally.handles.append(handle)
+
+    server, worker, began = cpu(at.server), cpu(at.worker), time.perf_counter()
+    await asyncio.gather(*(one(number) for number in numbers))
+    tally.seconds += time.perf_counter() - began
+    tally.server += cpu(at.server) - server
+    tally.worker += cpu(at.worker) - worker
+    tally.done += len(numbers)
+
+
+async def history(tally: Tally) -> tuple[int, int]:
+    """Events and bytes of the last workflow's history, as the server counts them."""
+    info = (await tally.handles[-1].describe()).raw_description.workflow_execution_info
+    return info.history_length, info.history_size_bytes
+
+
+async def race(runners: dict[str, tuple[Place, Start]], count: int, rounds: int) -> list[Tally]:
+    """Lets several kinds of workflow take turns, in another order each round."""
+    tallies = {name: Tally(name) for name in runners}
+    each = max(1, count // rounds)
+    for name, (at, start) in runners.items():
+        await turn(at, Tally(name), start, range(900_000, 900_000 + min(20, each)))
+    for number in range(rounds):
+        names = list(runners)
+        for name in (*names[number % len(names) :], *names[: number % len(names)]):
+            at, start = runners[name]
+            await turn(at, tallies[name], start, range(number * each, (number + 1) * each))
+    return list(tallies.values())
+
+
+async def compare(places: dict[str, Place], start: Start, count: int) -> list[Tally]:
+    """Lets the same journeys run in several places, in turns, each for a contact who is new."""
+    tallies = {name: Tally(name) for name in places}
+    for name, at in places.items():
+        await turn(at, Tally(name), start, range(900_000, 900_020))
+    each = max(1, count // ROUNDS)
+    for number in range(ROUNDS):
+        names = list(places) if number % 2 else list(reversed(places))
+        for name in names:
+            await turn(places[name], tallies[name], start, range(number * each, (number + 1) * each))
+    return list(tallies.values())
+
+
+async def table(title: str, tallies: list[Tally]) -> None:
+    """Prints what came out; ratios are of the first row to each of the others."""
+    say(f"\n{title}")
+    say(f"{'':24}{'per s':>8}{'server ms':>11}{'worker ms':>11}{'events':>8}{'bytes':>8}")
+    rows: list[tuple[float, ...]] = []
+    for tally in tallies:
+        events, size = await history(tally)
+        row = (tally.rate, tally.per(tally.server), tally.per(tally.worker), events, size)
+        rows.append(row)
+        say(f"{tally.name:24}{row[0]:8.1f}{row[1]:11.1f}{row[2]:11.1f}{events:8}{size:8}")
+    for tally, row in zip(tallies[1:], rows[1:], strict=True):
+        ratios = [ours / theirs if theirs else float("nan") for ours, theirs in zip(rows[0], row, strict=True)]
+        say(
+            f"{'  journey : ' + tally.name:24}{ratios[0]:8.2f}{ratios[1]:11.2f}{ratios[2]:11.2f}"
+            f"{ratios[3]:8.2f}{ratios[4]:8.2f}"
+        )
+
+
+async def events(tally: Tally) -> None:
+    """Prints what each event of the last workflow's history weighs."""
+    say(f"\nhistory of {tally.name}")
+    async for event in tally.handles[-1].fetch_history_events():
+        what = event.WhichOneof("attributes") or ""
+        say(f"{event.event_id:5} {what.removesuffix('_event_attributes'):44}{event.ByteSize():6}")
+
+
+async def park(at: Place, count: int) -> None:
+    """Parks journeys in a wait of 30 days, and looks at the processes on the way."""
+    say(f"\n{'parked':>8}{'worker MB':>11}{'server MB':>11}{'seconds':>9}")
+    slots = asyncio.Semaphore(CONCURRENT)
+    start = journey("parked")
+
+    async def one(number: int) -> None:
+        async with slots:
+            await start(at.client, number)
+
+    began = time.perf_counter()
+    done = 0
+    while True:
+        say(f"{done:8}{rss(at.worker):11.0f}{rss(at.server):11.0f}{time.perf_counter() - began:9.0f}")
+        if done >= count:
+            return
+        more = min(max(500, count // 8), count - done)
+        await asyncio.gather(*(one(number) for number in range(done, done + more)))
+        done += more
+        await parked(at.client, done)
+
+
+async def measured(count: int, rounds: int) -> None:
+    """Compares a worker whose metrics are scraped with one that has none."""
+    port = free_port()
+
+    async def scrape(times: int, pause: float) -> None:
+        async with httpx.AsyncClient() as http:
+            for _ in range(times):
+                (await http.get(f"http://127.0.0.1:{port}/metrics")).raise_for_status()
+                await asyncio.sleep(pause)
+
+    async with place() as off, place(metrics=port) as on:
+        scraping = asyncio.create_task(scrape(sys.maxsize, SCRAPED))
+        each, start = count // rounds, journey("one")
+        tallies = {name: Tally(name) for name in ("without metrics", "with metrics")}
+        places = dict(zip(tallies, (off, on), strict=True))
+        for name, at in places.items():
+            await turn(at, Tally(name), start, range(900_000, 900_000 + min(50, each)))
+        for number in range(rounds):
+            for name in list(tallies)[:: -1 if number % 2 else 1]:
+                await turn(places[name], tallies[name], start, range(number * each, (number + 1) * each))
+        scraping.cancel()
+        before = cpu(on.worker)
+        await scrape(100, 0.0)
+        page = cpu(on.worker) - before
+    say(f"\n{'':24}{'per s':>8}{'worker ms':>11}")
+    for tally in tallies.values():
+        say(f"{tally.name:24}{tally.rate:8.1f}{tally.per(tally.worker):11.2f}")
+    without, having = (tally.per(tally.worker) for tally in tallies.values())
+    say(f"{'  with : without':24}{'':8}{having / without:11.3f}")
+    say(f"{'a page of metrics':24}{'':8}{10 * page:11.2f}")
+
+
+async def parked(client: Client, count: int) -> None:
+    """Waits until so many journeys stand in their wait."""
+    query = "ScenarioName='parked' AND JourneyState='waiting' AND ExecutionStatus='Running'"
+    while (await client.count_workflows(query)).count < count:
+        await asyncio.sleep(0.2)
+
+
+def say(text: str) -> None:
+    """Prints a line at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+async def measure(options: argparse.Namespace) -> None:
+    """Everything that was asked for."""
+    say(f"entry: {len(json.dumps(entry('one', 1), separators=(',', ':'), ensure_ascii=False).encode())} bytes")
+    async with place() as at, beside(at) as other:
+        if options.count:
+            one = {"journey": (at, journey("one")), "bare, two queues": (other, bare("BareOne", APART))}
+            one["bare, eager"] = (other, bare("BareOne", QUEUE))
+            await table("entry → one webhook → end", await race(one, options.count, ROUNDS))
+        if options.six:
+            six = {"journey": (at, journey("six")), "bare, two queues": (other, bare("BareSix", APART))}
+            tallies = await race(six, options.six, 1)
+            await table("2 e-mails, 2 waits of 1 s, 2 webhooks", tallies)
+            if options.events:
+                for tally in tallies:
+                    await events(tally)
+    if options.measured:
+        await measured(options.measured, 2 * ROUNDS)
+    if options.encrypted:
+        async with place() as clear, place(encrypted=True) as sealed:
+            for name in ("one", "six"):
+                tallies = await compare({"encrypted": sealed, "clear": clear}, journey(name), options.encrypted)
+                await table(f"{name}: a journey encrypted, and in clear", tallies)
+    if options.parked:
+        async with place() as at:
+            await park(at, options.parked)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="What a journey costs, against a bare workflow.")
+    parser.add_argument("--count", type=int, default=300, help="workflows of each kind with one webhook; 0 for none")
+    parser.add_argument("--six", type=int, default=20, help="workflows of each kind with six steps; 0 for none")
+    parser.add_argument("--events", action="store_true", help="show what each event of a six-step history weighs")
+    parser.add_argument("--parked", type=int, default=2000, help="journeys to park; 0 for none")
+    parser.add_argument("--encrypted", type=int, default=0, help="journeys to run encrypted, and as many in clear")
+    parser.add_argument("--measured", type=int, default=0, help="journeys with metrics, and without; 0 for none")
+    parser.add_argument("--work", nargs=5, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        address, state, receiver, smtp, metrics = options.work
+        asyncio.run(work(address, Path(state), receiver, smtp, int(metrics)))
+    else:
+        asyncio.run(measure(options))
+    leave(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""What it costs a delivery to mask the answer: time for the masking alone, and for a whole delivery with and without.
+
+Run by hand, from the project's folder: ``python -m benchmarks.masking``. A delivery is the whole activity without a
+network: a transport that has the answer at once stands for it. Times are of the processor, the least of
+many rounds: the machine may be shared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import html
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from unittest import mock
+from urllib.parse import quote
+
+from activities import redaction
+from activities.content import Content
+from activities.interface import Delivery
+from activities.webhook import result
+from activities.webhook.activity import Webhooks
+from activities.webhook.http.exchange import Response
+from activities.webhook.saved_response import kept
+from activities.webhook.throttle.limiter import Limiter
+from benchmarks.deliveries import DATA, Rows, Shelf, Wide, attempting, say
+from scenario.model.parts import Save
+
+ROUNDS: Final = 50
+TOKEN: Final = "s3cret/t0ken+of-wax-4711"
+SECRETS: Final = {"TOKEN": TOKEN, **{f"OTHER_{number}": f"other-s3cret-{number * 7919}" for number in range(9)}}
+
+
+def order(number: int) -> dict[str, Any]:
+    """A line of an answer in which nothing was planted."""
+    return {
+        "id": number,
+        "reference": f"CGX{number:05}",
+        "status": "accepted",
+        "created_at": "2026-03-01T10:00:00Z",
+        "links": {"self": f"https://api.example.com/v1/orders/{number}?fields=id%2Cname"},
+        "request": "550e8400-e29b-41d4-a716-446655440000",
+        "note": "Une très belle étagère",
+    }
+
+
+def listed(size: int, **more: Any) -> bytes:
+    """An answer of JSON of so many bytes."""
+    lines: list[dict[str, Any]] = []
+    while len(made := json.dumps({**more, "orders": lines}).encode()) < size - 300:
+        lines.append(order(len(lines)))
+    return json.dumps({**more, "orders": lines, "rest": " " * (size - len(made) - 12)}).encode()
+
+
+def cases(size: int) -> dict[str, bytes]:
+    """Answers, by what is in them."""
+    echoed = {
+        "plain": TOKEN,
+        "json": json.dumps({"authorization": f"Bearer {TOKEN}"}),
+        "url": quote(quote(TOKEN, safe=""), safe=""),
+        "html": html.escape(f"<{TOKEN}>"),
+        "base64": base64.b64encode(f"Bearer {TOKEN}".encode()).decode(),
+        "contact": ["ann@example.com", "+33 6 12 34 56 78"],
+    }
+    hostile = "%2525252541\\\\\\\\u0041&amp;amp;amp;" * 500
+    return {
+        "nothing": listed(size),
+        "the request": listed(size, echo=echoed),
+        "hostile": json.dumps(hostile[: size // 2]).encode(),
+    }
+
+
+def microseconds(act: Callable[[], object]) -> float:
+    """Of one call, where it is called often."""
+    times: list[float] = []
+    for _ in range(ROUNDS):
+        started = time.process_time()
+        for _ in range(5):
+            act()
+        times.append((time.process_time() - started) / 5 * 1e6)
+    return min(times)
+
+
+class Answering:
+    """A transport that has the answer at once."""
+
+    def __init__(self, body: bytes) -> None:
+        self._response = Response(200, {}, body)
+
+    async def send(self, request: object) -> Response:
+        """The answer."""
+        del request
+        return self._response
+
+
+async def delivery(body: bytes, *, masking: bool) -> float:
+    """Microseconds of a delivery whose receiver answers so."""
+    transport: Any = Answering(body)
+    routes = Wide("http://127.0.0.1:4000")
+    webhooks = Webhooks(Content(Shelf()), transport, lambda: SECRETS, Rows(), routes, limiter=Limiter())
+    environment = attempting()
+    given = Delivery(
+        id="msg_" + "0" * 32,
+        scenario="bench@1",
+        step="whatsapp",
+        contact="1",
+        now="2026-06-01T10:00:00+02:00",
+        data=DATA,
+    )
+
+    def plain(body: bytes, _hidden: redaction.KnownSecrets) -> str:
+        return body[:2048].decode(errors="replace")
+
+    times: list[float] = []
+    with mock.patch.object(result.redaction, "excerpt", redaction.excerpt if masking else plain):
+        for _ in range(ROUNDS * 6):
+            started = time.process_time()
+            sent = await environment.run(webhooks.send_webhook, given)
+            times.append((time.process_time() - started) * 1e6)
+            assert sent.outcome == "delivered"
+    return min(times)
+
+
+def main() -> None:
+    """The command line."""
+    hidden, save = redaction.known(tuple(SECRETS.values())), Save.model_validate({"as": "wax"}, by_alias=True)
+    say("| answer | holds | beginning kept, µs | `save:`, µs | of it JSON, µs |")
+    say("|---|---|---|---|---|")
+    for size in (2 * 1024, 16 * 1024 - 8):
+        for name, body in cases(size).items():
+            beginning = microseconds(lambda body=body: redaction.excerpt(body, hidden))
+            response = Response(200, {}, body)
+            saving = microseconds(lambda response=response: kept(save, response, redaction.known((TOKEN,))))
+            parsing = microseconds(lambda body=body: json.dumps(json.loads(body)))
+            say(f"| {(size + 8) // 1024} KB | {name} | {beginning:,.0f} | {saving:,.0f} | {parsing:,.0f} |")
+    say("")
+    for size in (100, 2 * 1024):
+        body = cases(max(size, 400))["nothing"][:size]
+        masked, plain = (asyncio.run(delivery(body, masking=masking)) for masking in (True, False))
+        sys.stdout.write(f"a delivery answered {size} bytes: {masked:,.0f} µs, without masking {plain:,.0f} µs, ")
+        say(f"ratio {masked / plain:.2f}")
+
+
+if __name__ == "__main__":
+    main()
