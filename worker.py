@@ -57,13 +57,13 @@ from activities.webhook.platform import SuppressionReporter
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
+from runtime.certificates import measured_keys
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of, telling_keys
 from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.identity.guard import guarding
 from runtime.identity.identity import StoreIdentity
-from runtime.key_names import measured_keys
 from runtime.process.clock import watching_clock
 from runtime.process.deadline import Deadline
 from runtime.process.exit import leave

@@ -18,11 +18,12 @@ from activities.sms.configured import provider_from
 from activities.sms.provider import Provider
 from activities.telling import address_seal
 from runtime.callback import Callbacks
+from runtime.derived_keys import suppression_keys
 from runtime.errors import SettingsError
 from runtime.return_path import ReturnPaths
-from runtime.seal import Seal
+from runtime.sealed_token import SealedToken
 from runtime.settings import Settings
-from runtime.suppression import AddressHashes, suppression_keys
+from runtime.suppression import AddressHashes
 from runtime.unsubscribing import Unsubscribing
 
 Channel = TypeVar("Channel")
@@ -47,7 +48,7 @@ class Channels:
     callbacks: Callbacks | None = None
     unsubscribing: Unsubscribing | None = None
     hashes: AddressHashes | None = None
-    seal: Seal | None = None
+    seal: SealedToken | None = None
     return_paths: ReturnPaths | None = None
 
     async def close(self, within: float) -> None:

@@ -23,7 +23,7 @@ class News:
     Attributes:
         destination: Who is told.
         channel: ``email`` or ``sms``.
-        address: Sealed, see `runtime.seal`: nothing here shows it.
+        address: Sealed, see `runtime.sealed_token`: nothing here shows it.
         source: Why, in the platform's words.
         scope: The list that it is about; empty: all.
         at: Since when, ISO 8601 in UTC.

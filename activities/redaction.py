@@ -7,8 +7,6 @@ it stands in the text: all else stays as it came.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -54,12 +52,10 @@ _PHONE: Final = re.compile(
 )
 _ANY_DIGITS: Final = re.compile(rf"[+(0-9]{_DIGITS}(?![0-9])", re.ASCII)
 """The same where what was decoded has no sure beginning and end."""
-# A callback address lets its holder act (see runtime.callback): its version byte and the expiry's first begin all.
-_CALLBACK: Final = re.compile(r"(?<![\w-])AQ[A-D][A-Za-z0-9_-]{69,1024}", re.ASCII)
+# A callback URL lets its holder act (see runtime.callback).
+_CALLBACK: Final = re.compile(r"(?<![\w-])c1\.[A-Za-z0-9_-]{72,1024}", re.ASCII)
 # An address for unsubscribing, too (see runtime.unsubscribing).
 _UNSUBSCRIBE: Final = re.compile(r"(?<![\w-])u1[A-Za-z0-9_-]{32,8192}", re.ASCII)
-# Around the id of the workflow in it, which is a scenario and a contact.
-_ID: Final = slice(38, -16)
 # C0 but tab and line feed, DEL, C1, and what reorders text on a screen: a terminal obeys them.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # An escape that was cut off, perhaps in the middle of another one.
@@ -201,9 +197,7 @@ def masked(texts: Sequence[str], given: KnownSecrets) -> list[str]:
     for reading in readings(text):
         spans += _within(reading, _places(_folded(reading.text), telling, whole=not reading.inner))
         if reading.last:
-            spans += _within(
-                reading, (span for span in _callbacks(reading.text) if _is_ours(reading.text[slice(*span)]))
-            )
+            spans += _within(reading, _callbacks(reading.text))
     return _masked(text, spans, len(text)).split(_SEPARATOR) if spans else list(texts)
 
 
@@ -284,14 +278,4 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
 
 def _callbacks(text: str) -> Iterator[tuple[int, int]]:
     """Where what looks like the token of a callback address stands."""
-    return (found.span() for found in _CALLBACK.finditer(text)) if "AQ" in text else iter(())
-
-
-def _is_ours(token: str) -> bool:
-    """Whether a token says what only one of ours does, a workflow's id: other programs' may begin alike."""
-    try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        journey = raw[_ID].decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return False
-    return "/" in journey and journey.isprintable()
+    return (found.span() for found in _CALLBACK.finditer(text)) if "c1." in text else iter(())

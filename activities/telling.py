@@ -17,17 +17,16 @@ from activities.interface import JOURNEYS
 from activities.platform import WORKFLOW, News
 from activities.priority import priority_of
 from activities.webhook.destinations.destinations import Destinations
-from runtime.seal import Seal
+from runtime.sealed_token import SealedToken
 from scenario.policies.purpose import TRANSACTIONAL
 from scenario.policies.suppression import Suppression
 
-_LABEL: Final = b"scenario-runner address for the platform"
 _CALL: Final = timedelta(seconds=5)
 
 
-def address_seal(keys: Sequence[bytes]) -> Seal:
+def address_seal(keys: Sequence[bytes]) -> SealedToken:
     """What seals addresses on their way to the platform."""
-    return Seal(keys, _LABEL, "a1")
+    return SealedToken(keys, "address for the platform", "a1")
 
 
 class Telling:
@@ -39,7 +38,7 @@ class Telling:
         book: Gives the destinations, as they are at the moment.
     """
 
-    def __init__(self, client: Client, seal: Seal, book: Callable[[], Destinations]) -> None:
+    def __init__(self, client: Client, seal: SealedToken, book: Callable[[], Destinations]) -> None:
         self._client, self._seal, self._book = client, seal, book
 
     async def __call__(self, suppression: Suppression, address: str) -> None:
@@ -55,7 +54,7 @@ class Telling:
             news = News(
                 destination=name,
                 channel=suppression.channel,
-                address=self._seal.close([address]),
+                address=self._seal.seal_fields([address]),
                 source=suppression.source,
                 scope=suppression.scope,
                 at=suppression.suppressed_at.isoformat(),

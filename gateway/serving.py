@@ -44,7 +44,7 @@ from gateway.pages.sign_in import Door
 from runtime.bounded_calls import bounded
 from runtime.callback import Callbacks
 from runtime.certificates import measured as measured_certificates
-from runtime.certificates import of_temporal
+from runtime.certificates import measured_keys, of_temporal
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_of, telling_keys
@@ -52,7 +52,6 @@ from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
 from runtime.identity.guard import guarding
 from runtime.identity.identity import StoreIdentity
-from runtime.key_names import measured_keys
 from runtime.process.clock import watching_clock
 from runtime.process.health import Check, measured, readiness
 from runtime.process.http_guard import ALIVE, READY

@@ -13,6 +13,8 @@ from cryptography.x509 import load_pem_x509_certificates
 from temporalio.client import Client
 from temporalio.service import TLSConfig
 
+from runtime.derived_keys import key_names
+from runtime.settings import Settings
 from runtime.telemetry import metrics
 
 logger = logging.getLogger(__name__)
@@ -66,3 +68,14 @@ def measured(certificates: Callable[[], Certificates]) -> Generator[None]:
         yield
     finally:
         metrics.CERTIFICATE_LEFT.reads(None)
+
+
+@contextmanager
+def measured_keys(settings: Settings) -> Generator[None]:
+    """Measure the names of the keys that this process has."""
+    names = key_names(settings)
+    metrics.KEY.reads(lambda: [(name, 1.0) for name in names])
+    try:
+        yield
+    finally:
+        metrics.KEY.reads(None)

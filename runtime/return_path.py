@@ -18,12 +18,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
+from runtime.derived_keys import derive_keys, suppression_keys
 from runtime.errors import SettingsError
-from runtime.settings import LEAST_KEY, Settings
-from runtime.suppression import derived, suppression_keys
+from runtime.settings import Settings
 from scenario.policies.addresses import spelled
 
-_LABEL: Final = b"scenario-runner return path"
 _DELIVERY: Final = re.compile(r"msg_([0-9a-f]{32})", re.ASCII)
 _ID, _PROOF = 16, 10
 _LENGTH: Final = 42
@@ -42,10 +41,8 @@ class ReturnPaths:
     """
 
     def __init__(self, address: str, keys: Sequence[bytes]) -> None:
-        if not keys or any(len(key) < LEAST_KEY for key in keys):
-            raise ValueError(f"return paths need a key, of at least {LEAST_KEY} bytes")
         self._local, _, self._domain = address.partition("@")
-        self._keys = tuple(derived(key, _LABEL) for key in keys)
+        self._keys = derive_keys(keys, "return path")
         token = rf"(?<![A-Za-z0-9_.+-]){re.escape(self._local)}\+([a-z2-7]{{{_LENGTH}}})@{re.escape(self._domain)}"
         self._form = re.compile(token.encode(), re.ASCII | re.IGNORECASE)
 
@@ -61,9 +58,6 @@ class ReturnPaths:
         if not (keys := suppression_keys(settings)):
             raise SettingsError("SCENARIO_BOUNCE_ADDRESS needs SCENARIO_SUPPRESSION_KEY, which is not set")
         return cls(settings.bounce_address, keys)
-
-    def __repr__(self) -> str:
-        return f"ReturnPaths({len(self._keys)} keys)"
 
     def of(self, delivery_id: str, address: str) -> str:
         """The return path of one delivery: a pure function.

@@ -205,12 +205,12 @@ def _sentences(error: ValidationError) -> list[str]:
     return [f"{PREFIX}{name.upper()} {_WANTED[name]}" for name in names]
 
 
-LEAST_KEY: Final = 32
+MIN_KEY: Final = 32
 """Bytes of a key (NIST SP 800-107: as long as the hash)."""
 
 
 def _is_key(text: str) -> bool:
-    return len(_bytes(text)) >= LEAST_KEY
+    return len(_bytes(text)) >= MIN_KEY
 
 
 def _bytes(text: str) -> bytes:

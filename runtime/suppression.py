@@ -15,27 +15,12 @@ import re
 from collections.abc import Sequence
 from typing import Final, Self
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-from runtime.settings import LEAST_KEY, Settings, keys_in
+from runtime.derived_keys import derive_keys, suppression_keys
+from runtime.settings import Settings
 from scenario.policies import addresses
 
 HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 """What an address's hash looks like."""
-
-_LABEL: Final = b"scenario-runner suppressed address"
-
-
-def derived(key: bytes, label: bytes, length: int = 32) -> bytes:
-    """The key that a key has for one use."""
-    return HKDF(SHA256(), length, salt=None, info=label).derive(key)
-
-
-def suppression_keys(settings: Settings) -> list[bytes]:
-    """The keys of the settings, the one in use first; none where nothing is set."""
-    values = (settings.suppression_key, settings.suppression_key_previous)
-    return [key for value in values if value is not None and settings.suppression_key for key in keys_in(value)]
 
 
 class AddressHashes:
@@ -49,9 +34,7 @@ class AddressHashes:
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        if not keys or any(len(key) < LEAST_KEY for key in keys):
-            raise ValueError(f"addresses need a key, of at least {LEAST_KEY} bytes")
-        self._keys = tuple(derived(key, _LABEL) for key in keys)
+        self._keys = derive_keys(keys, "suppressed address")
 
     @classmethod
     def configured(cls, settings: Settings) -> Self | None:

@@ -21,7 +21,7 @@ from activities.webhook.route import Route, Routes
 from activities.webhook.span import timed
 from activities.webhook.throttle import health
 from activities.webhook.throttle.limiter import Limiter
-from runtime.seal import Seal
+from runtime.sealed_token import SealedToken
 from scenario.errors import NotConfigured
 
 REJECTIONS: Final = 5
@@ -47,7 +47,7 @@ class SuppressionReporter:
         routes: Routes,
         secrets: Callable[[], Mapping[str, str]],
         limiter: Limiter,
-        seal: Seal | None,
+        seal: SealedToken | None,
     ) -> None:
         self._transport, self._routes, self._secrets = transport, routes, secrets
         self._limiter, self._seal = limiter, seal
@@ -59,7 +59,7 @@ class SuppressionReporter:
         Raises:
             ApplicationError: The platform was not reached, or rejects the address. No message quotes the address.
         """
-        opened = self._seal.open(news.address) if self._seal else None
+        opened = self._seal.open_fields(news.address) if self._seal else None
         if not opened:
             raise _failure("the address cannot be opened: SCENARIO_SUPPRESSION_KEY is not the one it was sealed with")
         try:

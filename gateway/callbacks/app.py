@@ -35,10 +35,11 @@ from gateway.callbacks import page
 from gateway.callbacks.deliver import EventId, Told, Unsettled
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.errors import BadInput
-from runtime.callback import Callbacks, Claim, ExpiredToken, TokenError
+from runtime.callback import Callbacks, Claim
 from runtime.encryption.keyring import Erased
 from runtime.errors import SetupError
 from runtime.process.http_guard import ALIVE
+from runtime.sealed_token import ExpiredToken, TokenError
 from runtime.store import StoreError
 
 logger = logging.getLogger(__name__)

@@ -19,13 +19,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
+from runtime.derived_keys import derive_key
 from runtime.errors import SettingsError
-from runtime.settings import LEAST_KEY, Settings, keys_in
-from runtime.suppression import derived
+from runtime.settings import MIN_KEY, Settings, keys_in
 
 NONCE: Final = 12
 """Bytes of a nonce (NIST SP 800-38D §8.2.2)."""
-_LABEL: Final = b"scenario-runner contact keys"
 _FORM: Final = re.compile(r"w1\.([0-9a-f]{8})\.([A-Za-z0-9_=-]{16,})", re.ASCII)
 
 
@@ -49,7 +48,7 @@ class Wrapping:
 
     def __init__(self, keys: Sequence[bytes], setting: str = "SCENARIO_ENCRYPTION_KEYS") -> None:
         self._setting = setting
-        derivatives = [derived(key, _LABEL) for key in keys]
+        derivatives = [derive_key(key, "contact keys") for key in keys]
         self._ciphers = {hashlib.sha256(key).hexdigest()[:8]: AESGCM(key) for key in derivatives}
         self._newest = next(iter(self._ciphers))
 
@@ -121,9 +120,9 @@ def _keys_of(path: Path, setting: str) -> list[bytes]:
     for number, line in enumerate(text.splitlines(), 1):
         for word in re.findall(r"[^\s,]+", line.partition("#")[0]):
             keys += keys_in(SecretStr(word))
-            if len(keys[-1]) < LEAST_KEY:
+            if len(keys[-1]) < MIN_KEY:
                 raise SettingsError(
-                    f"{setting}, line {number}: must be a key in base64, of at least {LEAST_KEY} random bytes, as "
+                    f"{setting}, line {number}: must be a key in base64, of at least {MIN_KEY} random bytes, as "
                     "`openssl rand -base64 32` writes it"
                 )
     if not keys:

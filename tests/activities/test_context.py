@@ -176,7 +176,7 @@ async def test_templates_of_every_channel_see_the_journey(channel: str, send: An
 @pytest.mark.parametrize("channel", CHANNELS)
 async def test_every_channel_can_hand_out_the_callback_address(channel: str, send: Any):
     sent = await send(channel, ASKS, replace(DELIVERY, root=ROOT), CALLBACKS)
-    assert "https://hooks.example.com/callbacks/AQ" in sent
+    assert "https://hooks.example.com/callbacks/c1." in sent
 
 
 @pytest.mark.parametrize("channel", CHANNELS)

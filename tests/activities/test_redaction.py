@@ -128,7 +128,7 @@ def test_a_long_run_of_the_same_character_comes_to_an_end(run: str):
 
 @pytest.mark.parametrize("before", ["", "/", "%2F", "%2f", r"\/", r"\u002f", "https://a.example/callbacks/", '"'])
 def test_a_callback_address_is_masked_however_its_slashes_are_written(before: str):
-    token = "AQBrLoGQ" + "aA0_-" * 20
+    token = "c1.AQBrLoGQ" + "aA0_-" * 20
     assert redact(f"{before}{token}&x") == f"{before}{MASK}&x"
 
 

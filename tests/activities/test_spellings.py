@@ -350,7 +350,7 @@ def test_texts_that_are_masked_together_stay_apart(texts: list[str]):
     "text",
     [
         *("%25" * 6000, "&amp;" * 4000, "\\u005c" * 3000, "\\" * 16_000, "&" * 16_000, "%" * 16_000, "@" * 16_000),
-        *("aGVsbG8g" * 2000, "VVVV" * 4000, "3131" * 4000, "+1" * 8000, "AQA" * 5000, "s3cret" * 2600),
+        *("aGVsbG8g" * 2000, "VVVV" * 4000, "3131" * 4000, "+1" * 8000, "c1.A" * 5000, "s3cret" * 2600),
         base64.b64encode(base64.b64encode(base64.b64encode(base64.b64encode(b"s3cret@b.co " * 400)))).decode(),
         "\\u0032\\u0035" * 1300,
         *(

@@ -25,12 +25,13 @@ from gateway.operations.background import running_operations
 from gateway.serving import Front, Parts, parts_of
 from runtime import search_attributes
 from runtime.api_key import SCOPES, ApiKey, make_token
-from runtime.callback import Callbacks, TokenError
+from runtime.callback import Callbacks
 from runtime.connection import connect
 from runtime.encryption.opening import keyring_in
 from runtime.local import devserver
 from runtime.local.devserver import DevServer
 from runtime.process.http_server import HttpServer
+from runtime.sealed_token import TokenError
 from runtime.settings import Settings
 from runtime.store import Store
 from tests.e2e.conftest import publish, sealing

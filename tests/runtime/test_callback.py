@@ -6,15 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runtime.callback import (
-    Callbacks,
-    Claim,
-    ExpiredToken,
-    ForgedToken,
-    MalformedToken,
-    TokenError,
-)
+from runtime.callback import Callbacks, Claim
 from runtime.errors import SettingsError
+from runtime.sealed_token import ExpiredToken, ForgedToken, MalformedToken, TokenError
 from runtime.settings import Settings
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -32,16 +26,16 @@ def token(*keys: bytes, workflow_id: str = JOURNEY, root: str = ROOT) -> str:
 
 
 def changed(text: str, place: int) -> str:
-    raw = bytearray(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    raw = bytearray(base64.urlsafe_b64decode(text[3:] + "=" * (-len(text[3:]) % 4)))
     raw[place] ^= 1
-    return base64.urlsafe_b64encode(bytes(raw)).rstrip(b"=").decode()
+    return "c1." + base64.urlsafe_b64encode(bytes(raw)).rstrip(b"=").decode()
 
 
 def test_an_address_is_short_safe_in_a_url_and_the_same_for_every_attempt():
     url = Callbacks(BASE + "/", [KEY]).url(JOURNEY, ROOT, DELIVERY, NOW)
     assert url == (
-        "https://hooks.example.com/scenario/callbacks/AQBpzNeIAZmhsgAAcACAAAEjRWeJqwARIjNEVWZ3iJmqu8zd7v9wb3N0LXB1cmNo"
-        "YXNlLzMwMjg2ODcvQ0dYMDA5NM_NPNdWmk00ItqykI9eaFs"
+        "https://hooks.example.com/scenario/callbacks/c1.c5hZrOitF-IZnylI5bFamNOukKgdKipoAMzZYP6MGNyRQoHk-1uGtYqrSIC6"
+        "zxakJNWswSHfv10SL2LZLJXPYM-jZwJnS6tA0k8npRdfKgMnyQ"
     )
 
 
@@ -70,14 +64,13 @@ def test_a_previous_key_still_opens_and_no_longer_signs():
         Callbacks(BASE, [OTHER]).verify(token(KEY), NOW)
 
 
-@pytest.mark.parametrize("place", [1, 5, 6, 21, 22, 37, 38, 60, -16, -1])
+@pytest.mark.parametrize("place", [0, 5, 15, 16, 21, 37, 60, -16, -1])
 def test_no_byte_of_a_token_can_be_changed(place: int):
     with pytest.raises(ForgedToken):
         Callbacks(BASE, [KEY]).verify(changed(token(), place), NOW)
 
 
 def test_no_claim_can_be_moved_into_another():
-    # The id's end is taken for the signature's beginning, or the other way round.
     good = token()
     for text in (good[:-4], good + "AAAA", token(workflow_id=JOURNEY + "x")[:-1] + good[-1]):
         with pytest.raises((ForgedToken, MalformedToken)):
@@ -96,7 +89,7 @@ def test_no_claim_can_be_moved_into_another():
         token()[:40] + "\n" + token()[41:],
         token()[:40] + "é" + token()[41:],
         token().swapcase() + "A",
-        changed(token(), 0),
+        "c2." + token()[3:],
         "../../etc/passwd" * 8,
     ],
 )
@@ -110,7 +103,7 @@ def test_what_was_never_given_out_is_malformed(text: str):
 def test_a_second_spelling_of_the_same_bytes_is_no_token():
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     good = token()
-    assert len(good) % 4 == 3  # the last character has two unused bits
+    assert len(good[3:]) % 4 == 2  # the last character has four unused bits
     last = alphabet.index(good[-1])
     for other in (last + 1, last + 2, last + 3):
         with pytest.raises(MalformedToken):
@@ -135,10 +128,6 @@ def test_what_is_no_id_gets_no_address(workflow_id: str, root: str, delivery: st
 def test_a_key_has_32_bytes_or_more(keys: list[bytes]):
     with pytest.raises(ValueError, match="at least 32 bytes"):
         Callbacks(BASE, keys)
-
-
-def test_printing_shows_no_key():
-    assert repr(Callbacks(BASE, [KEY, OTHER])) == "Callbacks(2 keys)"
 
 
 class TestConfigured:

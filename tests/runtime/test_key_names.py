@@ -6,7 +6,8 @@ import base64
 
 from pydantic import SecretStr
 
-from runtime.key_names import key_names, measured_keys
+from runtime.certificates import measured_keys
+from runtime.derived_keys import key_names
 from runtime.settings import Settings
 from runtime.telemetry import metrics
 from tests.measured import now

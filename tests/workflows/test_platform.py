@@ -79,13 +79,13 @@ async def test_each_suppression_is_told_once(client: Client, platform: Platform)
     await tell(BOUNCE, ADDRESS)  # it bounces again, weeks later
     assert len(platform.heard) == 1
     assert (news.destination, news.channel, news.source) == ("splio", "email", "bounce")
-    assert SEAL.open(news.address) == [ADDRESS]
+    assert SEAL.open_fields(news.address) == [ADDRESS]
     assert ADDRESS not in str((await handle.fetch_history()).to_json_dict())
 
 
 async def test_it_is_told_for_days(client: Client, platform: Platform) -> None:
     platform.deaf = 40
-    news = News(destination="splio", channel="email", address=SEAL.close([ADDRESS]), source="bounce")
+    news = News(destination="splio", channel="email", address=SEAL.seal_fields([ADDRESS]), source="bounce")
     handle = await client.start_workflow(WORKFLOW, news, id="x", task_queue=JOURNEYS, result_type=Answered)
     assert (await handle.result()).outcome == "told"
     described = await handle.describe()

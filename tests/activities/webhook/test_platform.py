@@ -26,7 +26,7 @@ from runtime.process.http_server import HttpServer
 
 SEAL = address_seal([b"k" * 32])
 ADDRESS = "zoe@example.com"
-NEWS = News(destination="splio", channel="email", address=SEAL.close([ADDRESS]), source="bounce")
+NEWS = News(destination="splio", channel="email", address=SEAL.seal_fields([ADDRESS]), source="bounce")
 TAKEN = {"successes": [ADDRESS], "failures": []}
 
 
@@ -95,7 +95,7 @@ destinations:
 async def test_splio_is_asked_as_its_api_wants_it(
     reporter: SuppressionReporter, environment: ActivityEnvironment, splio: Splio, channel: str, address: str, path: str
 ):
-    news = replace(NEWS, channel=channel, address=SEAL.close([address]))
+    news = replace(NEWS, channel=channel, address=SEAL.seal_fields([address]))
     assert await environment.run(reporter.tell_platform, news) == Answered(outcome="told", status=200)
     assert splio.asked == [(f"/v1/data/blacklists/{path}", "Bearer s3cret", {"data": [address]})]
 
@@ -160,7 +160,7 @@ async def test_another_is_tried_again_or_on_record(
     [
         (replace(NEWS, destination="nowhere"), False, "has no destination 'nowhere'"),
         (replace(NEWS, destination="other"), True, "destination other has no 'suppressions' any more"),
-        (replace(NEWS, address=address_seal([b"x" * 32]).close([ADDRESS])), False, "cannot be opened"),
+        (replace(NEWS, address=address_seal([b"x" * 32]).seal_fields([ADDRESS])), False, "cannot be opened"),
     ],
 )
 async def test_what_is_amiss_here_is_said(

@@ -115,7 +115,7 @@ def test_secrets_that_went_with_the_request_are_masked_wherever_they_stand(value
         ({"true": True}, "True"),
         ({"one": "t0p", "two": "-secret"}, "t0p-secret"),
         ({"one": "t0p-", "two": ["secret"]}, "t0p-\ud800secret"),
-        ({"blob": "AQAAANCMnd8BFdERjHoAwE" + "Cl8sBAAAA" * 10}, "t0p-secret"),
+        ({"blob": "c1AAANCMnd8BFdERjHoAwE" + "Cl8sBAAAA" * 10}, "t0p-secret"),
     ],
 )
 def test_what_looks_like_a_secret_by_chance_stays(value: Any, secret: str):
