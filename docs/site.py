@@ -1,0 +1,39 @@
+"""A hook of the documentation site: `llms.txt`, an index of all pages, and each page as Markdown beside its HTML."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+_LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)\s#]+)[^)]*\)")
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Turn links to files of the repository outside `docs`, which the site does not have, into their text."""
+    del config, files
+
+    def within_site(link: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page.file.src_uri), link[2]))
+        return link[0] if path.startswith("docs/") else link[1]
+
+    return _LINK.sub(within_site, markdown)
+
+
+def on_post_build(config: Any) -> None:
+    """Write `llms.txt` (see https://llmstxt.org) and copy each page's Markdown."""
+    lines = [f"# {config.site_name}", "", f"> {config.site_description}", ""]
+    for section in config.nav:
+        ((title, pages),) = section.items()
+        if isinstance(pages, str):
+            continue
+        lines += [f"## {title}", ""]
+        for entry in pages:
+            ((name, path),) = entry.items()
+            lines.append(f"- [{name}]({path})")
+            target = Path(config.site_dir, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(Path(config.docs_dir, path).read_text("utf-8"), encoding="utf-8")
+        lines.append("")
+    Path(config.site_dir, "llms.txt").write_text("\n".join(lines), encoding="utf-8")
