@@ -147,13 +147,14 @@ def unknown_names(variables: Iterable[str]) -> list[str]:
     Args:
         variables: Names of environment variables.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    known |= {f"{name}_FILE" for name in known} | set(_OTHERS)  # the image reads secrets from files
+    settings = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {*settings, *(f"{name}_FILE" for name in settings), *_OTHERS}  # the image reads secrets from files
     sentences: list[str] = []
     for name in sorted(variables):
+        upper = name.upper()  # the case of a setting does not matter; that of all other variables does
         is_known = name in known or name.startswith(f"{PREFIX}SECRET_") or _OF_KUBERNETES.fullmatch(name)
-        if name.startswith(PREFIX) and not is_known:
-            meant = get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1)
+        if upper.startswith(PREFIX) and not is_known and upper not in settings:
+            meant = get_close_matches(upper.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1)
             hint = f"did you mean {PREFIX}{meant[0]}?" if meant else "docs/run/operating.md lists all settings"
             sentences.append(f"there is no setting {name}, so it is ignored: {hint}")
     return sentences

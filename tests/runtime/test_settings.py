@@ -137,6 +137,9 @@ def test_printing_shows_no_secret(monkeypatch: pytest.MonkeyPatch):
     ("name", "told"),
     [
         ("SCENARIO_STROE", "there is no setting SCENARIO_STROE, so it is ignored: did you mean SCENARIO_STORE?"),
+        ("scenario_stor", "there is no setting scenario_stor, so it is ignored: did you mean SCENARIO_STORE?"),
+        ("Scenario_Mail_From", None),
+        ("scenario_smtp_file", "did you mean SCENARIO_SMTP_FILE?"),
         ("SCENARIO_CALLBACK_KEYS", "did you mean SCENARIO_CALLBACK_KEY?"),
         (
             "SCENARIO_ZZZ",
