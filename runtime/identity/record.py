@@ -7,12 +7,12 @@ right that a worker lacks, and works on any server and on Temporal Cloud. A name
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import uuid4
 
+from pydantic import TypeAdapter, ValidationError
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import EventType, WorkflowExecutionStatus, WorkflowIdConflictPolicy
 from temporalio.api.history.v1 import HistoryEvent
@@ -38,9 +38,13 @@ LONGEST: Final = 2_000
 """Events after which the workflow is started anew: rotations of 17 hours. A server allows 10,000 signals."""
 
 _SIGNAL: Final = "token"
-_NEWEST: Final = 10  # events that are read: a process that was paused may have added an old token
+_NEWEST: Final = 10  # claims that are read: a process that was paused may have added an old token
+_PAGE: Final = 1_000  # events of the further pages that are read if foreign signals hide the claims
 _CALL: Final = timedelta(seconds=5)
 _SUMMARY: Final = "The claim of the store that this namespace belongs to. No worker runs it. Leave it running."
+
+
+_CLAIM: Final = TypeAdapter(NamespaceClaim)
 
 
 @dataclass(frozen=True)
@@ -64,17 +68,23 @@ async def read_record(client: Client) -> NamespaceClaim | None:
     Raises:
         RPCError: The server does not answer, or refuses.
     """
+    service = client.workflow_service
     request = GetWorkflowExecutionHistoryReverseRequest(
         namespace=client.namespace, execution=_execution(), maximum_page_size=_NEWEST
     )
-    service = client.workflow_service
-    try:
-        response = await service.get_workflow_execution_history_reverse(request, retry=True, timeout=_CALL)
-    except RPCError as error:
-        if is_unknown_workflow(error):
-            return None
-        raise
-    return _newest(response.history.events)
+    claims: list[NamespaceClaim] = []
+    while True:
+        try:
+            response = await service.get_workflow_execution_history_reverse(request, retry=True, timeout=_CALL)
+        except RPCError as error:
+            if is_unknown_workflow(error):
+                return None
+            raise
+        claims += filter(None, map(_claim, response.history.events))
+        if len(claims) >= _NEWEST or not response.next_page_token:
+            # The latest rotation. Of several claims with its number, the first that arrived counts.
+            return max(reversed(claims), key=lambda claim: claim.rotation, default=None)
+        request.next_page_token, request.maximum_page_size = response.next_page_token, _PAGE
 
 
 async def read_run(client: Client) -> Run | None:
@@ -178,16 +188,6 @@ def _payloads(claim: NamespaceClaim) -> Payloads:
     return Payloads(payloads=[_payload(asdict(claim))])
 
 
-def _newest(events: Sequence[HistoryEvent]) -> NamespaceClaim | None:
-    """Return the claim of the latest rotation; of several with its number, the first that arrived.
-
-    Args:
-        events: The end of the history, the newest event first.
-    """
-    found = [claim for event in reversed(events) if (claim := _claim(event)) is not None]
-    return max(found, key=lambda claim: claim.rotation, default=None)
-
-
 def _claim(event: HistoryEvent) -> NamespaceClaim | None:
     if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
         given = event.workflow_execution_started_event_attributes.input
@@ -196,6 +196,6 @@ def _claim(event: HistoryEvent) -> NamespaceClaim | None:
     else:
         return None
     try:
-        return NamespaceClaim(**json.loads(given.payloads[0].data))
-    except (ValueError, TypeError, IndexError):  # somebody's own signal
+        return _CLAIM.validate_json(given.payloads[0].data)
+    except (ValidationError, IndexError):  # a foreign signal
         return None

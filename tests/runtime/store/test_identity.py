@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
-from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 from temporalio.client import Client
 
@@ -292,15 +293,19 @@ async def test_the_workflow_is_started_anew_once_it_is_long_or_somebody_has_ende
     assert (await row(store)).rotation == 9
 
 
-async def test_a_signal_that_is_none_of_ours_is_passed_over(client: Client, store: Store) -> None:
+async def test_foreign_signals_are_ignored_however_many_there_are(client: Client, store: Store) -> None:
     worker = eager(client, store)
     await worker.ensure()
-    request = SignalWorkflowExecutionRequest(
-        namespace=client.namespace,
-        workflow_execution=WorkflowExecution(workflow_id=namespace.WORKFLOW),
-        signal_name="hello",
-    )
-    await client.workflow_service.signal_workflow_execution(request)
+    foreign = [b"", b"[", b"[" * 100_000, b'{"token": "x"}', json.dumps({**asdict(CLAIM), "rotation": "many"}).encode()]
+    for data in (None, *foreign, *foreign, *foreign):
+        request = SignalWorkflowExecutionRequest(
+            namespace=client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=namespace.WORKFLOW),
+            signal_name="hello",
+            input=None if data is None else Payloads(payloads=[Payload(data=data)]),
+        )
+        await client.workflow_service.signal_workflow_execution(request)
+    await StoreIdentity(client, store).verify()
     await worker.tend()
     assert (await row(store)).rotation == 2
 
