@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.source.positions import Lines
-from splio.condition import Unreadable, parse_condition
+from splio.condition import Unreadable, parse_condition, write
 from splio.edits import Edit, Edits, Left, Remainder
 from splio.fields import Names
-from splio.wording import write
 from splio.writer import Writer
 
 

@@ -146,7 +146,7 @@ def test_imports_follow_the_arrows() -> None:
         ("runtime", "from activities import interface", ["activities.interface"]),
         ("worker", "from gateway import client", ["gateway.client"]),
         ("gateway", "import tests.servers", ["tests.servers"]),
-        ("scenario", "from splio.lexer import parts", ["splio.lexer.parts"]),
+        ("scenario", "from splio.old_syntax import parts", ["splio.old_syntax.parts"]),
         ("gateway", "def f():\n    import splio.command", ["splio.command"]),
         ("splio", "from activities.webhook import platform", ["activities.webhook.platform"]),
     ],

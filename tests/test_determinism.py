@@ -31,7 +31,7 @@ INSENSITIVE = {"all", "any", "frozenset", "len", "max", "min", "set", "sorted", 
 ALLOWED = {
     "scenario/liquid/engine/limits.py": ["time"],  # the time limit of rendering, which only activities do
     "runtime/search_attributes.py": ["asyncio.timeout", "asyncio.sleep"],  # registers them when a process starts
-    "scenario/liquid/engine/cache.py": ["threading"],  # one for all threads, of parsed templates
+    "scenario/liquid/engine/environment.py": ["threading"],  # one for all threads, of parsed templates
     "scenario/responses/validation.py": ["threading"],  # what a check of a response may still cost: activities only
 }
 # Plans are made, and templates analysed, when a version is published.

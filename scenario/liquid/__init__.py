@@ -15,9 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scenario.liquid.analysis.compared import compared
+    from scenario.liquid.analysis.compared import compared, told_by
     from scenario.liquid.analysis.fields import Kind, fields
-    from scenario.liquid.analysis.presence import told_by
     from scenario.liquid.analysis.usage import needs
     from scenario.liquid.sinks.body import render_form, render_json, render_plain
     from scenario.liquid.sinks.header import check_header_name, render_header
@@ -54,10 +53,9 @@ __all__ = [
 
 _HOMES = {
     "sinks.body": ("render_form", "render_json", "render_plain"),
-    "analysis.compared": ("compared",),
+    "analysis.compared": ("compared", "told_by"),
     "analysis.fields": ("Kind", "fields"),
     "sinks.header": ("check_header_name", "render_header"),
-    "analysis.presence": ("told_by",),
     "sinks.text": ("evaluate_condition", "evaluate_value", "parse_text", "render_html", "render_line", "render_text"),
     "analysis.usage": ("needs",),
     "sinks.url": ("render_path", "render_url"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from splio.lexer import Tag, Variable, parts
+from splio.old_syntax import Tag, Variable, parts
 
 ROOT = Path(__file__).parents[2]
 REAL = [

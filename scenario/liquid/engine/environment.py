@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, TextIO, cast
+from typing import Any, ClassVar, Final, Generic, TextIO, TypeVar, cast
 
 from liquid import BoundTemplate, DictLoader, Environment, Mode, RenderContext
 from liquid.ast import Node
@@ -14,8 +16,9 @@ from liquid.parser import get_parser
 from liquid.token import Token
 
 from scenario.liquid import filters
-from scenario.liquid.engine.branches import StrictCaseTag, UnlessSoTag, WhetherTag
+from scenario.liquid.engine.access import Missing, StrictMissing
 from scenario.liquid.engine.context import Context
+from scenario.liquid.engine.instrument import instrument
 from scenario.liquid.engine.lexer import template_stream
 from scenario.liquid.engine.limits import BoundReached
 from scenario.liquid.engine.nodes import (
@@ -24,13 +27,13 @@ from scenario.liquid.engine.nodes import (
     FixedIncludeTag,
     LinesTag,
     RowsTag,
+    StrictCaseTag,
+    UnlessSoTag,
     ValueTag,
+    WhetherTag,
 )
-from scenario.liquid.engine.rewrite import weave
 from scenario.liquid.engine.sink import ContentTag, Sink
-from scenario.liquid.engine.undefined import Missing, StrictMissing
-from scenario.liquid.sinks.json_keys import has_written_keys
-from scenario.liquid.sinks.json_text import JsonContentTag
+from scenario.liquid.sinks.json_text import JsonContentTag, has_written_keys
 
 _TAGS = (
     AbortTag,
@@ -126,7 +129,7 @@ class Engine(Environment):
 
     def _parse(self, source: str) -> list[Node]:
         nodes = get_parser(self).parse(template_stream(source))
-        weave(nodes, self)
+        instrument(nodes, self)
         return nodes
 
     def from_string(
@@ -191,3 +194,50 @@ def strict_engine() -> Engine:
 def json_engine() -> Engine:
     """For JSON bodies written as text."""
     return Engine(strict=True, json=True)
+
+
+T = TypeVar("T")
+
+MAX_CHARACTERS: Final = 2_000_000
+"""Source text whose compiled form one cache keeps: about 60 MB, since a compiled template is 30 times its source."""
+
+
+class Cache(Generic[T]):
+    """What was compiled last, up to a number of characters of source. Safe for threads.
+
+    Two threads that miss at the same time both compile; that is cheaper than one waiting for the other.
+
+    Args:
+        capacity: Characters of source, all entries together.
+    """
+
+    def __init__(self, capacity: int = MAX_CHARACTERS) -> None:
+        self._capacity = capacity
+        self._held = 0
+        self._entries: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, weight: int, make: Callable[[], T]) -> T:
+        """The entry of that key, made if it is not there.
+
+        Args:
+            key: The content that it is compiled from.
+            weight: Characters of that content.
+            make: Compiles it. What it raises is passed on, and nothing is kept.
+        """
+        entries = self._entries
+        found = entries.get(key)
+        if found is not None:
+            with self._lock:
+                if key in entries:
+                    entries.move_to_end(key)
+            return found[0]
+        made = make()
+        with self._lock:
+            if key not in entries:
+                entries[key] = (made, weight)
+                self._held += weight
+            while self._held > self._capacity and len(entries) > 1:
+                _, (_, dropped) = entries.popitem(last=False)
+                self._held -= dropped
+        return made

@@ -14,7 +14,7 @@ from liquid.exceptions import (
 )
 
 from scenario.errors import LimitExceeded, MissingVariable, TemplateError
-from scenario.liquid.engine.undefined import NotThere
+from scenario.liquid.engine.access import NotThere
 
 _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 

@@ -13,8 +13,8 @@ from liquid.exceptions import FilterArgumentError, LiquidError, ResourceLimitErr
 from liquid.expression import Expression
 from liquid.token import Token
 
+from scenario.liquid.engine.access import StrictMissing
 from scenario.liquid.engine.limits import BoundReached, check_made, check_range, cost
-from scenario.liquid.engine.undefined import StrictMissing
 from scenario.liquid.engine.values import NoJson, describe
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from liquid.builtin.filters import extra
 from liquid.builtin.filters import string as stock
 
 from scenario.liquid.engine.values import to_text
-from scenario.liquid.filters import dates, encodings, lists, money, numbers, texts
+from scenario.liquid.filters import dates, encodings, lists, numbers, texts
 
 
 def _textual(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,7 +51,6 @@ _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     **texts.FILTERS,
     **encodings.FILTERS,
     **dates.FILTERS,
-    **money.FILTERS,
     # Names that other platforms' templates use.
     "property_accessor": lists.property_,
     "sha2": encodings.FILTERS["sha256"],

@@ -22,7 +22,7 @@ from scenario.errors import DurationError
 from scenario.liquid.engine.filter_call import Unfit
 from scenario.liquid.engine.limits import BoundReached
 from scenario.liquid.engine.values import describe, to_text
-from scenario.liquid.filters.money import locale
+from scenario.liquid.filters.numbers import locale
 from scenario.liquid.filters.strftime import strftime
 from scenario.time.duration import parse_duration
 from scenario.time.timing import read_zone, shift

@@ -11,10 +11,9 @@ from liquid.filter import sequence_filter
 from liquid.undefined import is_undefined
 from markupsafe import Markup
 
-from scenario.liquid.engine.compare import same
 from scenario.liquid.engine.filter_call import Unfit
 from scenario.liquid.engine.limits import MAX_TEXT, BoundReached
-from scenario.liquid.engine.values import describe, to_text
+from scenario.liquid.engine.values import describe, same, to_text
 
 
 @sequence_filter

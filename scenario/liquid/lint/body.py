@@ -20,7 +20,7 @@ from scenario.liquid.lint.repair import looped, note_malformed, read
 from scenario.liquid.lint.shaping import ANYTHING, FORLOOP, TEXT
 from scenario.liquid.lint.walk import asked, item_of, walk
 from scenario.liquid.shapes import ListOf, Object, Tree
-from scenario.liquid.sinks.structured_compiler import FORMS, expression_problem
+from scenario.liquid.sinks.structured import FORMS, expression_problem
 
 Place = tuple[str | int, ...]
 _Parsed = TypeVar("_Parsed", LoopExpression, BooleanExpression)

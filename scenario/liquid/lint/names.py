@@ -8,7 +8,7 @@ from typing import Final
 from liquid.builtin.expressions import Path
 from liquid.expression import Expression
 
-from scenario.liquid.analysis.presence import told
+from scenario.liquid.analysis.compared import told
 from scenario.liquid.engine.access import OPEN_NAMES
 from scenario.liquid.lint.findings import Page, nearest
 from scenario.liquid.lint.shaping import ANYTHING, NUMBER, called

@@ -13,7 +13,7 @@ from scenario.liquid.engine.errors import mistake
 from scenario.liquid.engine.limits import MAX_BODY
 from scenario.liquid.engine.sink import Sink
 from scenario.liquid.engine.values import clean
-from scenario.liquid.sinks import json_keys, json_text, structured
+from scenario.liquid.sinks import json_text, structured
 from scenario.liquid.sinks.text import render
 
 
@@ -39,7 +39,7 @@ def render_json(body: str | Mapping[str, Any] | list[Any], data: Mapping[str, An
     template = render(json_engine, body, data, sink)
     rendered = json_text.finished(sink, body)
     if template.written_keys:
-        json_keys.refuse_twins(rendered, sink, body)
+        json_text.refuse_twins(rendered, sink, body)
     return rendered
 
 

@@ -14,13 +14,12 @@ from liquid.token import TOKEN_EXPRESSION, Token
 from liquid.undefined import Undefined
 
 from scenario.liquid.engine.access import closed
-from scenario.liquid.engine.cache import Cache
 from scenario.liquid.engine.context import Context
-from scenario.liquid.engine.environment import Engine, Template, html_engine, text_engine
+from scenario.liquid.engine.environment import Cache, Engine, Template, html_engine, text_engine
 from scenario.liquid.engine.errors import mistake, translated
+from scenario.liquid.engine.instrument import instrument_expression
 from scenario.liquid.engine.limits import MAX_SOURCE
 from scenario.liquid.engine.logic import parse_condition
-from scenario.liquid.engine.rewrite import weave_expression
 from scenario.liquid.engine.sink import HtmlSink, Sink
 from scenario.liquid.engine.values import NoJson
 from scenario.source.findings import clip
@@ -135,7 +134,7 @@ class Condition:
         engine = text_engine()
         try:
             self.expression = parse_condition(engine, token)
-            weave_expression(self.expression, engine)
+            instrument_expression(self.expression, engine)
         except LiquidError as error:
             raise translated(error, source) from error
         self._holder = Template(engine, nodes=[])

@@ -20,8 +20,7 @@ from liquid.builtin.tags.comment_tag import CommentNode
 from liquid.token import Token
 
 from scenario.http.paths import is_dotted
-from scenario.liquid.engine.cache import Cache
-from scenario.liquid.engine.environment import Template, strict_engine
+from scenario.liquid.engine.environment import Cache, Template, strict_engine
 from scenario.liquid.engine.errors import mistake
 from scenario.liquid.engine.sink import Content, Sink
 from scenario.liquid.engine.values import PercentEncoded, clean, to_text

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scenario.liquid.analysis import origins, usage
+from scenario.liquid.analysis import usage
 from scenario.liquid.analysis.fields import Kind
 from scenario.liquid.engine.environment import text_engine
 from scenario.plan.inputs import handed
@@ -129,5 +129,5 @@ def test_a_template_whose_names_take_too_long_to_settle_is_handed_all() -> None:
 
 
 def test_the_filters_that_are_looked_through_are_there() -> None:
-    known = origins.BY_FIELD | {"size", "first", "last", "slice", "reverse", "concat", "default"}
+    known = usage.BY_FIELD | {"size", "first", "last", "slice", "reverse", "concat", "default"}
     assert known <= set(text_engine().filters)

@@ -10,7 +10,7 @@ from liquid import Environment
 
 from scenario import liquid
 from scenario.errors import TemplateError
-from scenario.liquid.engine.cache import Cache
+from scenario.liquid.engine.environment import Cache
 from scenario.liquid.engine.lexer import template_stream
 from tests.scenario.liquid.samples import pages
 
