@@ -1,13 +1,27 @@
-"""A hook of the documentation site: `llms.txt`, an index of all pages, and each page as Markdown beside its HTML."""
+"""Hooks of the documentation site: the generated reference, `llms.txt`, and each page as Markdown beside its HTML."""
 
 from __future__ import annotations
 
 import posixpath
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+from mkdocs.structure.files import File
+
+_SOURCES: dict[str, str] = {}
 _LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)\s#]+)[^)]*\)")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pages of the reference."""
+    sys.path.insert(0, str(Path(config.docs_dir).parent))
+    from docs.reference import PAGES
+
+    for path, made in PAGES.items():
+        files.append(File.generated(config, path, content="\n".join(made())))
+    return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
@@ -18,7 +32,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page.file.src_uri), link[2]))
         return link[0] if path.startswith("docs/") else link[1]
 
-    return _LINK.sub(within_site, markdown)
+    _SOURCES[page.file.src_uri] = _LINK.sub(within_site, markdown)
+    return _SOURCES[page.file.src_uri]
 
 
 def on_post_build(config: Any) -> None:
@@ -34,6 +49,6 @@ def on_post_build(config: Any) -> None:
             lines.append(f"- [{name}]({path})")
             target = Path(config.site_dir, path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(Path(config.docs_dir, path).read_text("utf-8"), encoding="utf-8")
+            target.write_text(_SOURCES[path], encoding="utf-8")
         lines.append("")
     Path(config.site_dir, "llms.txt").write_text("\n".join(lines), encoding="utf-8")

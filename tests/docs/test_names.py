@@ -139,7 +139,8 @@ def leads(page: Path, link: str) -> bool:
     return target.exists() and (not anchor or anchor in anchors(target))
 
 
-@pytest.mark.parametrize("page", [path for path in sources() if path.suffix == ".md"], ids=lambda path: path.name)
+# Links of pages in docs/ are checked by the strict build of the site, which also knows the pages that are generated.
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda path: path.name)
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(((?!https?:)[^)\s]+)\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not leads(page, link)] == []

@@ -1,0 +1,207 @@
+"""The pages of the reference, made from the code: commands, the HTTP API, files, metrics, alerts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+import typer
+import yaml
+
+from gateway.api.app import application
+from gateway.api.authentication import Keys
+from gateway.cases.json_schema import schema as case_schema
+from gateway.cli.app import COMMANDS, app
+from runtime.telemetry.metrics import OF_ALL, OF_EACH, Counter, Metric
+from scenario.entry.json_schema import schema as entry_schema
+from scenario.model.json_schema import schema as scenario_schema
+from scenario.policies.policies import schema as policies_schema
+
+Schema = Mapping[str, Any]
+ALERTS: Final = Path(__file__).parents[1] / "deploy" / "prometheus" / "alerts.yaml"
+
+
+def commands() -> Iterator[str]:
+    """Yield the page of the command line."""
+    yield "# Command line\n\n`scenario COMMAND --help` prints the same.\n"
+    root: Any = typer.main.get_command(app)
+    for name in COMMANDS:
+        yield from _command(f"scenario {name}", root.commands[name])
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    for word, inner in getattr(command, "commands", {}).items():
+        yield from _command(f"{name} {word}", inner)
+    if hasattr(command, "commands"):
+        return
+    rows = [(_spelling(item), item.help or "") for item in command.params if not item.hidden]
+    yield f"## {name}\n\n{command.help or ''}\n"
+    yield from _table(("option", "meaning"), rows)
+
+
+def _spelling(item: Any) -> str:
+    """Return an option with its value as the help shows it, or an argument in capitals."""
+    if not item.opts[0].startswith("-"):
+        return f"`{item.metavar or item.name.upper()}`"
+    kind = item.type_descriptor.annotation
+    value = "|".join(kind) if isinstance(kind, type) and issubclass(kind, StrEnum) else kind.__name__.upper()
+    return f"`{', '.join([*item.opts, *item.secondary_opts])}{'' if item.is_flag else f' {item.metavar or value}'}`"
+
+
+def api() -> Iterator[str]:
+    """Yield the page of the HTTP API."""
+    nothing: Any = SimpleNamespace(store=None)
+    document = application(nothing, Keys(nothing)).openapi()
+    components: Schema = document["components"]["schemas"]
+    yield "# HTTP API\n\nThe gateway serves it as OpenAPI 3.1, `/v1/openapi.json`: see [the guide](../integrate/api.md).\n"
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"## {method.upper()} {path}\n\n{operation['description']}\n"
+            parameters = [item for item in operation.get("parameters", ()) if item["in"] != "header"]
+            rows = [(f"`{item['name']}`", item["in"], item.get("description", "")) for item in parameters]
+            yield from _table(("parameter", "in", "meaning"), rows)
+            if body := operation.get("requestBody"):
+                yield "Body:\n"
+                yield from _fields(_json_schema(body), components)
+            for status, answer in operation["responses"].items():
+                if status < "300" and "content" in answer:
+                    yield f"Answer {status}:\n"
+                    yield from _fields(_json_schema(answer), components)
+            yield f"Problems: {', '.join(status for status in operation['responses'] if status >= '400')}.\n"
+
+
+def _json_schema(holder: Schema) -> Schema:
+    empty: Schema = {}
+    return next((media["schema"] for name, media in holder["content"].items() if "json" in name), empty)
+
+
+def _fields(schema: Schema, components: Schema) -> Iterator[str]:
+    """Yield a table of an object's fields; those of inner objects by their paths."""
+    rows = list(_paths(schema, components, "", ()))
+    yield from _table(("field", "type", "meaning"), [(f"`{path}`", kind, text) for path, kind, text in rows])
+
+
+def _paths(schema: Schema, components: Schema, before: str, within: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+    for part, seen in _objects(schema, components, within):
+        for name, field in part.get("properties", {}).items():
+            path = f"{before}{name}"
+            yield path, _kind(field), field.get("description", "")
+            inner = field.get("items", field)
+            yield from _paths(inner, components, f"{path}[]." if "items" in field else f"{path}.", seen)
+
+
+def _objects(schema: Schema, components: Schema, within: tuple[str, ...]) -> Iterator[tuple[Schema, tuple[str, ...]]]:
+    for part in (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
+        name = part.get("$ref", "").rpartition("/")[2]
+        if name and name not in within:
+            yield from _objects(components[name], components, (*within, name))
+        elif "items" in part and part is not schema:
+            yield from _objects(part["items"], components, within)
+        elif "properties" in part:
+            yield part, within
+
+
+def _kind(field: Schema) -> str:
+    if "enum" in field:
+        return " · ".join(f"`{word}`" for word in field["enum"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    parts = [_kind(part) for part in (*field.get("anyOf", ()), *field.get("oneOf", ()))]
+    if parts:
+        return " or ".join(dict.fromkeys(parts))
+    kind = field.get("format") or field.get("type") or ("object" if "$ref" in field else "any")
+    if isinstance(kind, list):
+        return " or ".join(cast("list[str]", kind))
+    return f"list of {_kind(field['items'])}" if kind == "array" and "items" in field else str(kind)
+
+
+def file_page(title: str, text: str, schema: Callable[[], Schema]) -> Callable[[], Iterator[str]]:
+    """Return the maker of the page of a file's keys, from its JSON Schema."""
+
+    def page() -> Iterator[str]:
+        made = schema()
+        parts: Schema = made.get("$defs", {})
+        yield f"# {title}\n\n{text}\n"
+        for name, part in {"The file": made, **parts}.items():
+            properties = part.get("properties", {})
+            if properties:
+                yield f"## {part.get('title', name) if name != 'The file' else name}\n\n{part.get('description', '')}\n"
+                required = part.get("required", ())
+                rows = [
+                    (f"`{key}`{' (required)' if key in required else ''}", _kind(field), field.get("description", ""))
+                    for key, field in properties.items()
+                ]
+                yield from _table(("key", "value", "meaning"), rows)
+
+    return page
+
+
+def metrics() -> Iterator[str]:
+    """Yield the page of metrics."""
+    yield "# Metrics\n"
+    for title, listed in (("Of each process", OF_EACH), ("Of one worker, for all", OF_ALL)):
+        yield f"## {title}\n"
+        rows = [
+            (f"`{one.name}`<br>`{prometheus_name(one)}`", type(one).__name__.lower(), *_more(one)) for one in listed
+        ]
+        yield from _table(("metric, name in Prometheus", "type", "unit", "labels", "meaning"), rows)
+
+
+def _more(one: Metric) -> tuple[str, str, str]:
+    return one.unit or "1", ", ".join(f"`{name}`" for name in one.labels) or "none", one.meaning
+
+
+def prometheus_name(metric: Metric) -> str:
+    """Return the name under which Prometheus has a metric."""
+    name = metric.name.replace(".", "_")
+    return f"{name}_total" if isinstance(metric, Counter) else f"{name}_seconds" if metric.unit == "s" else name
+
+
+def alerts() -> Iterator[str]:
+    """Yield the page of alert rules."""
+    yield "# Alerts\n\nEach links to its runbook. The rules are `deploy/prometheus/alerts.yaml`.\n"
+    rules = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))
+    rows: list[tuple[str, ...]] = []
+    for rule in (rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule):
+        summary = re.sub(r"{{ \$labels\.(\w+) }}", r"*\1*", rule["annotations"]["summary"])
+        summary = re.sub(r"{{ \$value.*?}}", "…", summary)
+        name, severity = rule["alert"], rule["labels"]["severity"]
+        rows.append((f"[{name}](../run/slo.md#{name.lower()})", severity, rule.get("for", "immediately"), summary))
+    yield from _table(("alert", "severity", "after", "summary"), rows)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    lines = [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
+    if lines:
+        yield "\n".join((f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *lines, ""))
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+PAGES: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
+    "reference/commands.md": commands,
+    "reference/api.md": api,
+    "reference/scenario-file.md": file_page(
+        "Scenario file", "Every key of a scenario. `scenario schema` prints it as JSON Schema.", scenario_schema
+    ),
+    "reference/entry.md": file_page(
+        "Entry", "What starts a journey. `scenario schema entry` prints it as JSON Schema.", entry_schema
+    ),
+    "reference/case-file.md": file_page(
+        "Case file", "Every key of a file of test cases. `scenario schema cases` prints it as JSON Schema.", case_schema
+    ),
+    "reference/policies.md": file_page(
+        "policies.yaml",
+        "Every key of the rules for all scenarios: `scenario schema policies` as JSON Schema.",
+        policies_schema,
+    ),
+    "reference/metrics.md": metrics,
+    "reference/alerts.md": alerts,
+}
+"""What makes each page, by its path."""
