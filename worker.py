@@ -29,15 +29,16 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 from activities import redaction
 from activities.admission import AdmissionActivities
 from activities.certificates import measured_certificates
+from activities.channel import adapter
+from activities.channel_registry import CHANNELS, QUEUES, WEBHOOK
 from activities.channels import channels_of
 from activities.decision import decide
 from activities.dependencies import CLOSING, INBOX, Services, services
 from activities.destination_policy import Clearances
-from activities.email.activity import Emails
 from activities.erasing import ErasureActivities
 from activities.erasure_start import starting_erasures
 from activities.goal import GoalActivities
-from activities.interface import EMAIL, JOURNEYS, QUEUES, SMS, WEBHOOK
+from activities.interface import JOURNEYS
 from activities.last_attempt import Recollections
 from activities.policies_file import PoliciesFile
 from activities.policy_gate import PolicyGate
@@ -46,11 +47,9 @@ from activities.releases import Releases
 from activities.renewal import Renewals
 from activities.retention_schedule import keep_schedule
 from activities.retry_options import Retunings
-from activities.sms.activity import Texts
 from activities.step_version import Amendments
 from activities.suppressing import untold
 from activities.telling import Telling
-from activities.webhook.activity import Webhooks
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.platform import SuppressionReporter
@@ -138,7 +137,7 @@ def warn_of_short(secrets: Secrets) -> None:
 async def workers(
     client: Client,
     given: Services,
-    queues: Collection[str] = QUEUES,
+    queues: Collection[str] = (),
     deployment: WorkerDeploymentConfig | None = None,
 ) -> list[Worker]:
     """One worker for each task queue, all of the same version where they are versioned.
@@ -153,29 +152,24 @@ async def workers(
     clearances, recollections = Clearances(given.destinations), Recollections(given.store)
     limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     metrics.BREAKER_STATE.reads(limiter.breakers)
-    ways, callbacks = given.channels, given.channels.callbacks
+    ways = given.channels
     tell = Telling(client, ways.seal, lambda: given.destinations.book) if ways.seal else untold
     gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes, tell)
     platforms = SuppressionReporter(given.transport, given.routes, given.secrets.snapshot, limiter, ways.seal)
-    webhooks = Webhooks(
-        given.content, given.transport, given.secrets.snapshot, given.writer, given.routes, callbacks, limiter, gate
-    )
-    emails = Emails(given.content, ways.mailer, given.writer, callbacks, gate, unsubscribing=ways.unsubscribing)
-    emails.return_paths = ways.return_paths
-    texts = Texts(given.content, ways.provider, given.writer, callbacks, gate, unsubscribing=ways.unsubscribing)
-    # What a channel has no connection for waits at Temporal: it costs no attempt there, and another worker may take it.
-    senders: dict[str, tuple[list[Callable[..., Any]], int, timedelta]] = {
-        WEBHOOK.queue: (
-            [webhooks.send_webhook, platforms.tell_platform],
-            _CONCURRENT,
-            drain_of(given.destinations.book),
-        ),
-        EMAIL.queue: ([emails.send_email], ways.mailer.connections if ways.mailer else _CONCURRENT, DRAIN),
-        SMS.queue: ([texts.send_sms], ways.provider.connections if ways.provider else _CONCURRENT, DRAIN),
-    }
+    context = given.worker_context(gate, limiter)
+    # A task without a free connection waits at Temporal: it uses up no attempt there, and another worker may take it.
+    senders: dict[str, tuple[list[Callable[..., Any]], int, timedelta]] = {}
+    for channel in CHANNELS.values():
+        connection = ways.connection(channel.name)
+        senders[channel.queue] = (
+            adapter(channel.name).activities(context, connection),
+            connection.connections if connection else _CONCURRENT,
+            drain_of(given.destinations.book) if channel.addressed else DRAIN,
+        )
+    senders[WEBHOOK.queue][0].append(platforms.tell_platform)
     completed, deployment = await completes_polls(client), deployment or unversioned()
     made: list[Worker] = []
-    for queue in queues:
+    for queue in queues or (JOURNEYS, *senders):
         if queue == JOURNEYS:
             made.append(
                 Worker(

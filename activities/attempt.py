@@ -25,10 +25,11 @@ from temporalio.service import RPCError
 from activities import measuring
 from activities.attempt_log import Log, record
 from activities.backoff import LATER, deadline
+from activities.channel_registry import Channel
 from activities.content import UnknownVersion
 from activities.failures import SENDING, FailureKind, failure_of
 from activities.heartbeats import SETTLED, tally
-from activities.interface import Channel, Delivery
+from activities.interface import Delivery
 from activities.journey_status import was_lost
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict, attempts

@@ -12,8 +12,9 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.backoff import next_try
+from activities.channel_registry import Channel
 from activities.failures import Failure, failure_of
-from activities.interface import Channel, Delivery, Sent
+from activities.interface import Delivery, Sent
 from runtime.store.deliveries import Attempt
 
 _logger = logging.getLogger(__name__)

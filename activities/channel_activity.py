@@ -9,9 +9,10 @@ from temporalio import activity
 
 from activities.attempt import attempt_of
 from activities.attempt_log import Log
+from activities.channel_registry import Channel
 from activities.content import Content
 from activities.context import Addresses, UnsubscribeAddresses, subscriber_of, template_data
-from activities.interface import Channel, Delivery
+from activities.interface import Delivery
 from activities.open_attempt import OpenAttempt
 from activities.permission import Gate
 from scenario.errors import NotConfigured

@@ -6,16 +6,13 @@ channel's own matter. Whoever sends asks here, before anything else is waited fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import SecretStr
-
-from activities.email.smtp import Mailer, mailer_from
-from activities.sms.configured import provider_from
-from activities.sms.provider import Provider
+from activities.channel import adapters
 from activities.telling import address_seal
 from runtime.callback import Callbacks
 from runtime.derived_keys import suppression_keys
@@ -26,49 +23,46 @@ from runtime.settings import Settings
 from runtime.suppression import AddressHashes
 from runtime.unsubscribing import Unsubscribing
 
-Channel = TypeVar("Channel")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
 class Channels:
-    """What messages leave by, and what their answers come back by.
+    """The connections that messages leave by, and what their links and bounces are made with.
 
     Attributes:
-        mailer: Sends e-mail, or None where it is not configured.
-        provider: Sends SMS, or None where none is configured.
-        callbacks: Makes `journey.callback_url`, or None where it is not configured.
-        unsubscribing: Makes `journey.unsubscribe_url`, or None where it is not configured.
-        hashes: Know suppressed addresses, or None where they are not configured.
-        seal: Seals those that the platform is told of, or None as with `hashes`.
-        return_paths: Where e-mails bounce to, or None where they bounce to their sender.
+        connections: Open connections by channel. A channel that is not configured has none.
+        callbacks: Makes `journey.callback_url`, if configured.
+        unsubscribing: Makes `journey.unsubscribe_url`, if configured.
+        hashes: Hashes addresses for suppressions, if configured.
+        seal: Seals addresses that the platform is notified of. Configured together with `hashes`.
+        return_paths: Return paths of e-mails. If None, bounces go to the sender.
     """
 
-    mailer: Mailer | None = None
-    provider: Provider | None = None
+    connections: Mapping[str, Any] = field(default_factory=dict[str, Any])
     callbacks: Callbacks | None = None
     unsubscribing: Unsubscribing | None = None
     hashes: AddressHashes | None = None
     seal: SealedToken | None = None
     return_paths: ReturnPaths | None = None
 
-    async def close(self, within: float) -> None:
-        """Closes connections.
+    def connection(self, channel: str) -> Any:
+        """Return a channel's connection, or None if it has none."""
+        return self.connections.get(channel)
 
-        Args:
-            within: Seconds that others may take to answer.
-        """
-        if self.provider:
-            await self.provider.close()
-        if self.mailer:
-            await self.mailer.close(within)
+    async def close(self, within: float) -> None:
+        """Close all connections, waiting at most `within` seconds for each server."""
+        for connection in reversed(list(self.connections.values())):
+            await connection.close(within)
 
     @property
     def sentence(self) -> str:
-        """Which of them are configured, for the log: no address, no secret."""
-        words = {
-            "webhooks": True,
-            "e-mail": self.mailer is not None,
-            f"SMS ({self.provider.name})" if self.provider else "SMS": self.provider is not None,
+        """A log line of what is configured, without addresses and secrets."""
+        words: dict[str, bool] = {}
+        for name, channel in adapters().items():
+            connection = self.connection(name)
+            words[channel.label(connection)] = connection is not None or not channel.setting
+        words |= {
             "callbacks": self.callbacks is not None,
             "suppressions": self.hashes is not None,
             "bounces": self.return_paths is not None,
@@ -91,17 +85,17 @@ def channels_of(settings: Settings, inbox: Path) -> Channels:
     """
     wrong: list[str] = []
 
-    def judged(made: Callable[[], Channel | None]) -> Channel | None:
+    def judged(made: Callable[[], Made | None]) -> Made | None:
         try:
             return made()
         except SettingsError as error:
             wrong.append(str(error))
             return None
 
+    made = {name: judged(partial(channel.connect, settings, inbox)) for name, channel in adapters().items()}
     keys = suppression_keys(settings)
     found = Channels(
-        mailer=judged(lambda: mailer_from(_text(settings.smtp), settings.mail_from, settings.mail_from_allowed)),
-        provider=judged(lambda: provider_from(_text(settings.sms), inbox)),
+        connections={name: connection for name, connection in made.items() if connection is not None},
         callbacks=judged(lambda: Callbacks.configured(settings)),
         unsubscribing=Unsubscribing.configured(settings),
         hashes=AddressHashes.configured(settings),
@@ -111,7 +105,3 @@ def channels_of(settings: Settings, inbox: Path) -> Channels:
     if wrong:
         raise SettingsError("; ".join(wrong))
     return found
-
-
-def _text(value: SecretStr | None) -> str | None:
-    return None if value is None else value.get_secret_value()

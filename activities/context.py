@@ -52,7 +52,7 @@ def subscriber_of(
     root, field = step.recipient
     there: Any = data.get(root) or {}
     written = str(there.get(field) or "").strip()
-    return Subscriber(step.kind, scope, contact_id, step.spelled(written)) if written else None
+    return Subscriber(step.channel, scope, contact_id, step.spelled(written)) if written else None
 
 
 def template_data(

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from activities.attempt_log import Log
+from activities.channel import WorkerContext
 from activities.channels import Channels, channels_of
 from activities.content import Content
+from activities.permission import Gate
 from activities.policies_file import PoliciesFile
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Direct, Routes
+from activities.webhook.throttle.limiter import Limiter
 from runtime.process.deadline import Deadline
 from runtime.secrets import Secrets
 from runtime.settings import Settings
@@ -59,6 +62,21 @@ class Services:
     routes: Routes
     destinations: DestinationsFile
     policies: PoliciesFile = field(default_factory=PoliciesFile)
+
+    def worker_context(self, gate: Gate, limiter: Limiter) -> WorkerContext:
+        """Return what a worker's channels send with."""
+        return WorkerContext(
+            content=self.content,
+            log=self.writer,
+            gate=gate,
+            callbacks=self.channels.callbacks,
+            unsubscribing=self.channels.unsubscribing,
+            return_paths=self.channels.return_paths,
+            transport=self.transport,
+            routes=self.routes,
+            secrets=self.secrets.snapshot,
+            limiter=limiter,
+        )
 
 
 @asynccontextmanager

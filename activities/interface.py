@@ -348,35 +348,3 @@ CLEAR: Final = ActivityType("clear", Clearance, Cleared, instead=Cleared())
 RETUNE: Final = ActivityType("retune", Retuning, Retuned, instead=Retuned(error=_UNREADABLE))
 RELEASE: Final = ActivityType("release", Release, type(None))
 RECALL: Final = ActivityType("recall", Recollection, Recalled, instead=Recalled())
-
-
-@dataclass(frozen=True)
-class Channel:
-    """What messages leave by: a kind of delivery, its activity, and what its deliveries are like.
-
-    Attributes:
-        name: The step kind's; the log of attempts has it too.
-        queue: The task queue of its activity.
-        activity: The activity's type.
-        addressed: Whether a step says where it sends to; else there is one place, called by the channel's name.
-        send: Its activity, as journeys call it.
-    """
-
-    name: str
-    queue: str
-    activity: str
-    addressed: bool = False
-    send: ActivityType[Delivery, Sent] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Makes the call."""
-        object.__setattr__(self, "send", ActivityType(self.activity, Delivery, Sent, self.queue))
-
-
-WEBHOOK: Final = Channel("webhook", "webhooks", "send_webhook", addressed=True)
-EMAIL: Final = Channel("email", "email", "send_email")
-SMS: Final = Channel("sms", "sms", "send_sms")
-CHANNELS: Final = {channel.name: channel for channel in (WEBHOOK, EMAIL, SMS)}
-"""All channels, by the kind of step that sends by them."""
-QUEUES: Final = (JOURNEYS, *(channel.queue for channel in CHANNELS.values()))
-"""All task queues; each channel has its own, so that it is scaled and rate limited apart."""

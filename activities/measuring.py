@@ -8,7 +8,8 @@ from typing import Final
 from temporalio import activity
 
 from activities.attempt_log import Ended
-from activities.interface import Channel, Delivery
+from activities.channel_registry import Channel
+from activities.interface import Delivery
 from activities.permission import NotYet
 from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 

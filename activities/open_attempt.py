@@ -16,9 +16,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities import measuring
 from activities.backoff import SOON, deadline, instead, left, next_try, spread
+from activities.channel_registry import Channel
 from activities.failures import SENDING, Failure, FailureKind
 from activities.heartbeats import SETTLED, mark
-from activities.interface import Channel, Delivery, Sent
+from activities.interface import Delivery, Sent
 from activities.journey_status import JourneyStatus, journey_status
 from activities.outcome import Judgement, end_after
 from activities.permission import Gate, Held, Leaving, Never, NotYet

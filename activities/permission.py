@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
-from activities.interface import Channel, Delivery
+from activities.channel_registry import Channel
+from activities.interface import Delivery
 from scenario.policies.bounces import Against
 
 

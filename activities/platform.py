@@ -10,7 +10,8 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from activities.interface import WEBHOOK, ActivityType
+from activities.channel_registry import WEBHOOK
+from activities.interface import ActivityType
 
 WORKFLOW: Final = "TellPlatform"
 """The workflow's type."""

@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from activities.channel_registry import SMS
 from activities.content import Content
-from activities.interface import SMS, Delivery
+from activities.interface import Delivery
 from activities.permission import Leaving
 from activities.policy_gate import PolicyGate
 from gateway.publishing import publish

@@ -29,7 +29,8 @@ import httpx
 from pydantic import SecretStr
 from temporalio.client import Client, WorkflowHandle
 
-from activities.interface import JOURNEYS, QUEUES
+from activities.channel_registry import QUEUES
+from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from benchmarks.bare import APART, QUEUE
 from gateway.publishing import publish

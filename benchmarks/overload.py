@@ -32,8 +32,8 @@ from temporalio.client import HeartbeatAsyncActivityInput, Interceptor, Outbound
 from temporalio.service import RPCError, RPCStatusCode
 from typing_extensions import override
 
+from activities.channel_registry import CHANNELS, QUEUES
 from activities.dependencies import services
-from activities.interface import CHANNELS, QUEUES
 from activities.webhook.route import Diverted
 from benchmarks.stops import say
 from gateway.client import ScenarioClient

@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from activities.interface import EMAIL, Delivery
+from activities.channel_registry import EMAIL
+from activities.interface import Delivery
 from gateway.errors import BadInput
 from runtime.store import Attempt, Store, StoreError
 from runtime.suppression import AddressHashes

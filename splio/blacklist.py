@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from activities.interface import SMS
+from activities.channel_registry import SMS
 from activities.webhook.presets import Rejection
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)

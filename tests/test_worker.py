@@ -17,8 +17,8 @@ import pytest
 from pydantic import SecretStr
 
 import worker
+from activities.channel_registry import QUEUES
 from activities.email.smtp import CONNECTIONS
-from activities.interface import QUEUES
 from activities.sms.local import LocalSms
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Direct, Diverted

@@ -16,13 +16,14 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 
 from activities.counting import COUNT, Passages
-from activities.interface import ADMIT, CHANNELS, DEPART, Admission, Departure
+from activities.interface import ADMIT, DEPART, Admission, Departure
 from scenario.entry.entry import clean, is_entry, is_too_deep, is_too_large, parse_entry
 from scenario.plan.brief import restore
 from scenario.plan.plan import load_plan
 from scenario.steps.base import Row
 from scenario.steps.delivery import Send
 from scenario.steps.host import ContinueAsNew, Leave, Next, Outcome
+from scenario.steps.registry import is_delivery
 from scenario.time.timing import zone_of
 from workflows.history import measure_history
 from workflows.limits import LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts
@@ -282,7 +283,7 @@ class Course(Migrating, Sending):
         number = self.revisable
         if self.leaving:
             return number > 0 and any(rule.condition for rule in self.plan.exit)
-        return any(record.kind not in CHANNELS for record in self.state.steps[len(self.state.steps) - number :])
+        return any(not is_delivery(record.kind) for record in self.state.steps[len(self.state.steps) - number :])
 
     async def _depart(self, outcome: str, reason: str) -> None:
         departure = Departure(
@@ -304,7 +305,7 @@ class Course(Migrating, Sending):
 
     def _failed(self) -> str:
         """How many of its deliveries failed, for the store alone: lists are not to call that well done."""
-        made = [record.outcome for record in self.state.steps if record.kind in CHANNELS]
+        made = [record.outcome for record in self.state.steps if is_delivery(record.kind)]
         failed = sum(outcome in ("failed", "unknown") for outcome in made)
         return f"{failed} of {len(made)} deliveries failed" if failed else ""
 

@@ -22,16 +22,9 @@ from temporalio.exceptions import (
 )
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
+from activities.channel_registry import CHANNELS
 from activities.failures import SENDING, Failure, FailureKind, failure_of
-from activities.interface import (
-    CHANNELS,
-    RECALL,
-    Clearance,
-    Delivery,
-    Recalled,
-    Recollection,
-    Sent,
-)
+from activities.interface import RECALL, Clearance, Delivery, Recalled, Recollection, Sent
 from activities.priority import priority_of
 from scenario.plan.context import pick
 from scenario.steps.delivery import CAPPED, Send
@@ -113,7 +106,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
     step = replace(step, retry=step.retry.changed_by(journey.state.retuned))
     state, identifier = journey.state, journey.delivery
     entered = _entered(journey)
-    channel = CHANNELS[step.kind]
+    channel = CHANNELS[step.channel]
     # Fixed when it may leave for the first time, also if the contact moves: what is sent again is the same.
     state.now = state.now or await _first_now(journey, identifier) or journey.local(journey.now())
     began = journey.began.replace(microsecond=0)
@@ -159,7 +152,7 @@ async def deliver(journey: StepHost, name: str, step: Send, handed: Handed) -> S
         )
     finally:
         journey.under_way = None
-    return sent_in(channel.send, answer, step.to or step.kind)
+    return sent_in(channel.send, answer, step.to or step.channel)
 
 
 def waited(journey: StepHost) -> float:
@@ -223,7 +216,7 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
 
 def failure_in(error: ActivityError, step: Send) -> Failure:
     """What went wrong with a delivery, as far as Temporal can tell."""
-    cause, to = _told(error), step.to or step.kind
+    cause, to = _told(error), step.to or step.channel
     found = failure_of(cause) if isinstance(cause, ApplicationError) else None
     if isinstance(error.cause, ActivityTimeout) and _may_have_left(error, step):
         return Failure(

@@ -119,7 +119,7 @@ class UpdateHandlers(StepHost):
     def _tunable(self, argument: dict[str, Any]) -> Send:
         if self.under_way is None:
             raise refusal("nothing to retune: no delivery is under way")
-        goes, wanted = self.under_way.to or self.under_way.kind, argument.get("destination")
+        goes, wanted = self.under_way.to or self.under_way.channel, argument.get("destination")
         if wanted is not None and wanted != goes:
             raise refusal(f"the delivery under way goes to '{goes}'")
         return self.under_way

@@ -10,10 +10,11 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.channel_activity import ChannelActivity
-from activities.email.errors import LeftAloneError, MailError
+from activities.channel_registry import EMAIL
+from activities.email.errors import NO_MAILER, LeftAloneError, MailError
 from activities.email.rendering import address_in, recipient_of, render
-from activities.email.smtp import NO_MAILER, Mailer
-from activities.interface import EMAIL, Delivery, Sent
+from activities.email.smtp import Mailer
+from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement
 from activities.permission import NotYet

@@ -19,6 +19,7 @@ from typing_extensions import override
 from activities.outcome import Outcome, Verdict
 from scenario.policies.bounces import against
 
+NO_MAILER: Final = "e-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM"
 _LEFT_ALONE: Final = "The mail server {host} has refused the login, and is not tried for a while"
 _CHECK_LOGIN: Final = "check user and password in SCENARIO_SMTP"
 SENTENCES: Final[dict[str, str]] = {

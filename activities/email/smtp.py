@@ -32,9 +32,6 @@ PAUSES: Final = (60.0, 600.0)
 CONNECTIONS: Final = 4
 """How many conversations a worker has with the server at once: few of them allow many to one client."""
 
-NO_MAILER: Final = "e-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM"
-"""What to tell where there is no mailer."""
-
 Leaving = Callable[[], Awaitable[None]]
 """Told that the message may leave now."""
 

@@ -7,10 +7,10 @@ import asyncio
 from temporalio import activity
 
 from activities.channel_activity import ChannelActivity
-from activities.interface import SMS, Delivery, Sent
+from activities.channel_registry import SMS
+from activities.interface import Delivery, Sent
 from activities.outcome import Judgement
-from activities.sms.configured import NO_PROVIDER
-from activities.sms.errors import ProviderError
+from activities.sms.errors import NO_PROVIDER, ProviderError
 from activities.sms.provider import Provider, TextMessage
 from activities.sms.rendering import number_in, render
 from scenario.errors import NotConfigured

@@ -12,9 +12,6 @@ from activities.sms.provider import Provider
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
 
-NO_PROVIDER: Final = "SMS is not configured: set SCENARIO_SMS"
-"""What to tell where there is no provider."""
-
 _FORM = "SCENARIO_SMS must look like twilio://sid:token@?from=+33… or be local:"
 
 

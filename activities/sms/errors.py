@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 from activities.outcome import Outcome, Verdict
 from scenario.policies.bounces import Against
 
+NO_PROVIDER: Final = "SMS is not configured: set SCENARIO_SMS"
 OURS: Final = frozenset({401, 404})
 """Account or token are wrong: nothing about this message, and somebody may be fixing it."""
 _LATER: Final = frozenset({408, 425, 429})

@@ -41,8 +41,8 @@ class LocalSms:
             ) from None
         return Receipt(reference=name)
 
-    async def close(self) -> None:
-        """Does nothing."""
+    async def close(self, within: float) -> None:
+        """Do nothing."""
 
     def _write(self, message: TextMessage) -> str:
         now = datetime.now(UTC)

@@ -56,6 +56,6 @@ class Provider(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Closes connections."""
+    async def close(self, within: float) -> None:
+        """Close connections within this many seconds."""
         ...

@@ -96,8 +96,8 @@ class Twilio:
             return Receipt(status, str(_content(response).get("sid", "")))
         raise _failure(response, self._token)
 
-    async def close(self) -> None:
-        """Closes the connections."""
+    async def close(self, within: float) -> None:
+        """Close the connections."""
         await self._client.aclose()
 
 

@@ -8,9 +8,10 @@ from temporalio import activity
 
 from activities.attempt_log import Log
 from activities.channel_activity import ChannelActivity
+from activities.channel_registry import WEBHOOK
 from activities.content import Content
 from activities.context import Addresses
-from activities.interface import WEBHOOK, Delivery, Sent
+from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.permission import Gate
 from activities.webhook.errors import AttemptError

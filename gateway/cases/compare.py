@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
-from urllib.parse import parse_qsl
 
+from activities.channel import Message
 from gateway.cases.model import Case, Expected, Part
 from gateway.cases.run import Course, Got
-from gateway.preview.rendering import RenderedMail, RenderedRequest, RenderedText, Result
 from scenario.source.source import Path as Place
 
 MISSING: Final = object()
@@ -147,45 +145,7 @@ def told(got: Got) -> dict[str, Any]:
         "status": got.status,
     }
     facts |= {"reason": got.reason or MISSING, "note": got.note or MISSING}
-    return facts | _sent(got.message)
-
-
-def _sent(message: Result | None) -> dict[str, Any]:
-    match message:
-        case RenderedRequest():
-            url, headers = message.url, dict(message.headers)
-            return {"method": message.method, "url": url, "headers": headers, "body": body_of(message)}
-        case RenderedMail():
-            parts = {"text": message.part("plain"), "html": message.part("html")}
-            named = {key: message.message[name] for key, name in _HEADERS.items()}
-            found = {key: str(value) for key, value in {**named, **parts}.items() if value is not None}
-            return {**found, "headers": {name: str(value) for name, value in message.message.items()}}
-        case RenderedText():
-            return {"to": message.to, "text": message.text}
-        case _:
-            return {}
-
-
-_HEADERS: Final = {"to": "To", "from": "From", "reply_to": "Reply-To", "subject": "Subject"}
-
-
-def body_of(message: RenderedRequest) -> Any:
-    """A request's body: what its JSON says, a form's fields, or its text."""
-    kind = next((value for name, value in message.headers.items() if name.lower() == "content-type"), "")
-    text = message.body.decode(errors="replace")
-    if "x-www-form-urlencoded" in kind:
-        fields: dict[str, Any] = {}
-        for name, value in parse_qsl(text, keep_blank_values=True):
-            fields[name] = value if name not in fields else [*_listed(fields[name]), value]
-        return fields
-    try:
-        return json.loads(text) if text else MISSING
-    except ValueError:
-        return text
-
-
-def _listed(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else [value]
+    return facts | (got.message.facts() if isinstance(got.message, Message) else {})
 
 
 def _text(place: Place, what: str, expected: str | Part, got: Any) -> Iterator[Difference]:

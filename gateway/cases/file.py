@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import ValidationError
 
+from activities.channel import adapter
 from gateway.cases import model
 from gateway.cases.model import Case, CaseFile
 from gateway.errors import BadInput
 from gateway.preview.draft import Draft, draft
 from gateway.publishing import CASES
 from gateway.scenario_file import content
-from gateway.virtual.attempts import ERRORS
 from scenario.model.messages import empty
 from scenario.model.mistakes import tell
 from scenario.policies import addresses
@@ -282,9 +282,9 @@ def _check_answers(made: Draft, place: Place, step: str, answers: list[model.Ans
         _no_step(place, step, sending, report, key=True)
         return
     for index, answer in enumerate(answers):
-        if answer.error is not None and answer.error not in ERRORS[row.kind]:
-            words = ERRORS[row.kind]
-            told = f"'{clip(answer.error)}' is not an error of the channel {row.kind}"
+        words = adapter(row.channel).errors
+        if answer.error is not None and answer.error not in words:
+            told = f"'{clip(answer.error)}' is not an error of the channel {row.channel}"
             guess = near(answer.error, words)
             hint = f"did you mean '{guess}'?" if guess else f"write {listed(sorted(words))}"
             report.add((*place, index, "error"), "value", f"{told}: {hint}")

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
-from activities.interface import CHANNELS, Delivery
+from activities.channel import AttemptReply
+from activities.channel_registry import CHANNELS
+from activities.interface import Delivery
 from activities.redaction import KnownSecrets
 from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import kept
@@ -19,7 +21,6 @@ from gateway.errors import BadInput
 from gateway.preview.draft import VERSION
 from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
 from gateway.virtual import attempts
-from gateway.virtual.attempts import AttemptReply
 from gateway.virtual.clock import Clock
 from gateway.virtual.host import Record
 from gateway.virtual.journey import Refused as OperationRefused
@@ -256,7 +257,7 @@ class _Run:
         )
         match journey.message:
             case Problem(message):
-                return Failed(reason=message, cause="template", destination=row.to or row.kind)
+                return Failed(reason=message, cause="template", destination=row.to or row.channel)
             case Nothing(reason):
                 return Delivered(outcome="skipped", reason=reason, attempts=1)
             case _:

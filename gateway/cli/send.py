@@ -130,7 +130,7 @@ def _report(sent: Exchange, step: str) -> dict[str, Any]:
     return {
         "id": sent.id,
         "step": step,
-        **sent.message.report(),
+        **sent.message.describe(),
         "response": {"status": answer.status, "headers": dict(answer.headers), "body": answer.body},
         "milliseconds": sent.milliseconds,
         "delivered": answer.delivered,
@@ -142,7 +142,7 @@ def _show(sent: Exchange, *, source: bool, pretty: bool) -> None:
     from gateway.cli.show_preview import Look, content, put_line
 
     screen, answer = console(), sent.answer
-    for line in content(sent.message.report(), Look(source=source, pretty=pretty)):
+    for line in content(sent.message.describe(), Look(source=source, pretty=pretty)):
         put_line(screen, line)
     say("")
     word, missing = ("delivered", "taken") if answer.delivered else ("failed", "no answer")

@@ -12,7 +12,8 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from activities.interface import CHANNELS, Delivery
+from activities.channel_registry import CHANNELS
+from activities.interface import Delivery
 from gateway.errors import BadInput
 from gateway.journeys.view import JourneyView
 from gateway.preview.rendering import Nothing, Problem, Result, Workshop
@@ -54,7 +55,7 @@ class RenderedDelivery:
             case Problem(message=message):
                 return {**told, "error": message}
             case message:
-                return {**told, **message.report()}
+                return {**told, **message.describe()}
 
 
 async def rendered(

@@ -17,10 +17,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from activities.channel import Arrival
 from gateway.client import Entered
 from gateway.local.skipping import skip_time
 from gateway.local.stack import LocalStack, local, until_interrupted
-from gateway.local.verification import Arrival, arrivals, parcel
+from gateway.local.verification import arrivals, parcel
 from gateway.publishing import CASES
 from runtime.errors import LocalError
 from scenario.time.timing import zone_of

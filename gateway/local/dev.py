@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,9 @@ from rich.text import Text
 from temporalio.client import Client
 
 from activities.attempt_log import Log
-from activities.interface import EMAIL, SMS
+from activities.channel import adapters
+from activities.channel_registry import CHANNELS
+from activities.channels import Channels
 from gateway.local.live import LiveLog, LiveWarnings, line
 from gateway.local.skipping import skip_waits
 from gateway.local.stack import LocalStack, local
@@ -25,7 +27,7 @@ from runtime.settings import Settings
 
 USUAL: Final = (f"{HOST}:7233", Path(".scenario"))
 """Address and folder that other commands take where nothing is set."""
-_INBOX: Final = {EMAIL.name: "inbox", SMS.name: "inbox"}
+_INBOX: Final = {name: "inbox" for name, channel in CHANNELS.items() if not channel.addressed}
 
 
 async def dev(
@@ -109,16 +111,23 @@ def _sent(place: LocalStack) -> list[tuple[str, str]]:
         webhooks += f", and destinations as SCENARIO_DESTINATIONS says ({', '.join(given.destinations.names)})"
     else:
         webhooks += "; SCENARIO_DESTINATIONS is not set: steps with 'to:' are held"
-    mailer, provider, url = given.channels.mailer, given.channels.provider, Settings().callback_url
-    missing = "{} is not set: those steps are held"
+    url = Settings().callback_url
     callbacks = f"let {url} lead there" if url else "without SCENARIO_CALLBACK_URL, reached from this machine only"
     return [
         ("Webhooks", webhooks),
-        ("E-mail", f"by {mailer.server.host}" if mailer else missing.format("SCENARIO_SMTP")),
-        ("SMS", f"by {provider.name}" if provider else missing.format("SCENARIO_SMS")),
+        *_channels(given.channels),
         ("Secrets", ", ".join(given.secrets.names()) or "no SCENARIO_SECRET_… is set"),
         ("Callbacks", f"{place.gateway.url}  ({callbacks})"),
     ]
+
+
+def _channels(channels: Channels) -> Iterator[tuple[str, str]]:
+    for name, channel in adapters().items():
+        if channel.setting:
+            connection = channels.connection(name)
+            missing = f"{channel.setting} is not set: those steps are held"
+            how = f"by {channel.host(connection)}" if connection else missing
+            yield channel.title[0].upper() + channel.title[1:], how
 
 
 @asynccontextmanager

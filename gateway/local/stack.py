@@ -19,9 +19,9 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from activities.attempt_log import Log
+from activities.channel import adapters
 from activities.channels import channels_of
 from activities.dependencies import INBOX
-from activities.email.senders import ANY
 from activities.retention_schedule import keep_schedule
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Diverted
@@ -47,7 +47,6 @@ from runtime.store import Store
 from worker import Services, running, services, workers
 
 _KEY = "suppression.key"
-SENDER = "Scenario Runner <scenario-runner@example.com>"
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,8 @@ def _settled(environment: Settings, inbox: Inbox, gateway: HttpServer, state: Pa
     """The environment's settings, with what is here in the place of what leads elsewhere, or nowhere."""
     here: dict[str, Any] = {"store": environment.store}
     if not send:
-        here.update(smtp=SecretStr(inbox.url), mail_from=SENDER, mail_from_allowed=ANY, sms=SecretStr("local:"))
+        for channel in adapters().values():
+            here.update(channel.local_settings(inbox))
     if not send or environment.suppression_key is None:
         here.update(suppression_key=SecretStr(kept_key(state / _KEY)), suppression_key_previous=None)
     if not send or environment.callback_url is None:

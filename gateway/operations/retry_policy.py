@@ -15,7 +15,8 @@ from typing import Final
 
 from temporalio.client import Client
 
-from activities.interface import CHANNELS, fairness_key
+from activities.channel_registry import CHANNELS
+from activities.interface import fairness_key
 from gateway.errors import BadInput
 from gateway.journeys.pending_activities import Pending, describe, pending
 from gateway.operations.search import EVERY, Which, under_way

@@ -342,7 +342,7 @@ async def under_way(store: Store, which: Which, *, size: int = _CHUNK) -> AsyncI
 async def _sends(store: Store, scenario: str, version: int, destination: str) -> bool:
     published = await store.version(scenario, version)
     steps = load_plan(published.plan).steps.values() if published else ()
-    return any(isinstance(step, Send) and destination == (step.to or step.kind) for step in steps)
+    return any(isinstance(step, Send) and destination == (step.to or step.channel) for step in steps)
 
 
 async def _is_paused(temporal: Client, journey: str) -> bool:

@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from activities.interface import CHANNELS
 from gateway.api.problem import Problem
 from gateway.journeys import as_json
 from gateway.journeys.view import JourneyView
 from gateway.pages.links import link, to_journey
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
 from gateway.why.story import told
+from scenario.steps.registry import is_delivery
 from scenario.time.timing import zone_of
 
 _DONE: Final = {
@@ -77,7 +77,7 @@ def _operations(report: Mapping[str, Any]) -> list[str]:
     state, waiting = report["state"], report["waiting"]
     now = next((step for step in report["steps"] if step["state"] == "now"), None)
     found = ["retry_step"] if state == "held" else []
-    if waiting and state != "held" and now is not None and now["kind"] in CHANNELS:
+    if waiting and state != "held" and now is not None and is_delivery(now["kind"]):
         found.append("send_now")
     found += ["skip_step"] if now is not None else []
     return [*found, "resume" if report["paused"] else "pause", "leave"]

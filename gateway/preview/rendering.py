@@ -1,4 +1,4 @@
-"""What one step would send: rendered by the activities' own functions, with stand-ins for what only they know."""
+"""Rendering of a step's message by its channel, with stand-ins for callback and unsubscribe URLs."""
 
 from __future__ import annotations
 
@@ -6,35 +6,17 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import default
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from activities.channel import Message, RenderContext, Unsendable, adapter
 from activities.context import Addresses, UnsubscribeAddresses, subscriber_of, template_data
-from activities.email.message import Envelope
-from activities.email.rendering import address_in, recipient_of
-from activities.email.rendering import render as render_email
 from activities.email.senders import ANY, Senders
 from activities.interface import Delivery
-from activities.sms.rendering import number_in
-from activities.sms.rendering import render as render_sms
-from activities.webhook.errors import RefusedError
-from activities.webhook.http.headers import sent_headers
-from activities.webhook.rendering import render as render_webhook
-from activities.webhook.rendering import with_headers
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
-from scenario.http.access import Access
-from scenario.http.urls import UrlError, parse
 from scenario.mail_address import Mailbox
 from scenario.model.scenario import Scenario
-from scenario.phone_number import international
 from scenario.steps.base import BaseStep
 from scenario.steps.delivery import DeliveryStep
-from scenario.steps.email import Email
-from scenario.steps.sms import Sms
-from scenario.steps.webhook import Webhook
 from scenario.time.timing import LAST
 
 if TYPE_CHECKING:
@@ -47,25 +29,6 @@ BASE: Final = "https://callbacks.example.com"
 """Where addresses lead while SCENARIO_CALLBACK_URL is not set."""
 ROOT: Final = "00000000-0000-0000-0000-000000000000"
 """The run id of a journey that was never started."""
-
-
-class Masks(dict[str, str]):
-    """Secrets by name, each in the place of its value: ``~~WAX_TOKEN~~``.
-
-    Made of characters that no URL, header, form or JSON text writes in another way. There is one for every name: a
-    preview is not a place to learn which secrets a worker has. Those that may not go there the check has refused.
-    """
-
-    def __missing__(self, name: str) -> str:
-        return mask(name)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str)
-
-
-def mask(name: str) -> str:
-    """What is shown in the place of a secret."""
-    return f"~~{name}~~"
 
 
 class StandIn:
@@ -106,76 +69,6 @@ class UnsubscribeStandIn:
 
 
 @dataclass(frozen=True)
-class RenderedRequest:
-    """A webhook's request.
-
-    Attributes:
-        method: HTTP method.
-        url: Where it would go.
-        headers: All that do not depend on the attempt.
-        body: Its bytes.
-        attempt_headers: The names of those that do.
-    """
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-    attempt_headers: tuple[str, ...] = ("webhook-timestamp", "traceparent")
-
-    def report(self) -> dict[str, Any]:
-        """It as JSON data."""
-        made: dict[str, Any] = {"method": self.method, "url": self.url, "headers": dict(self.headers)}
-        return {"request": made | {"attempt_headers": list(self.attempt_headers), "body": self.body.decode()}}
-
-
-@dataclass(frozen=True)
-class RenderedMail:
-    """An e-mail.
-
-    Attributes:
-        envelope: As it would be handed to the mail server.
-    """
-
-    envelope: Envelope
-
-    @cached_property
-    def message(self) -> EmailMessage:
-        """Its bytes, read back."""
-        return message_from_bytes(self.envelope.message, policy=default)
-
-    def part(self, subtype: str) -> str | None:
-        """The text of one of its parts (``plain``, ``html``), its lines ended by LF; None where it has no such part."""
-        found = self.message.get_body((subtype,))
-        return None if found is None else str(found.get_content()).replace("\r\n", "\n")
-
-    def report(self) -> dict[str, Any]:
-        """It as JSON data: what readers see of it, and its source."""
-        fields = ("From", "Reply-To", "To", "Subject", "Date", "Message-ID")
-        made = {name.lower().replace("-", "_"): str(self.message[name]) for name in fields if name in self.message}
-        parts = {"text": self.part("plain"), "html": self.part("html")}
-        made |= {name: part for name, part in parts.items() if part is not None}
-        return {"message": {**made, "source": self.envelope.message.decode()}}
-
-
-@dataclass(frozen=True)
-class RenderedText:
-    """A text message.
-
-    Attributes:
-        to: Number, E.164.
-        text: What it says.
-    """
-
-    to: str
-    text: str
-
-    def report(self) -> dict[str, Any]:
-        """It as JSON data."""
-        return {"message": {"to": self.to, "text": self.text}}
-
-
-@dataclass(frozen=True)
 class Nothing:
     """There is nothing to send, which is not a mistake: no address, or a template aborted.
 
@@ -201,8 +94,7 @@ class Problem:
     data: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
 
-Rendered = RenderedRequest | RenderedMail | RenderedText
-Result = Rendered | Nothing | Problem
+Result = Message | Nothing | Problem
 
 
 def placeholder(step: str) -> str:
@@ -242,9 +134,11 @@ class Workshop:
         Raises:
             BadRecipient: Nothing can be sent to whom `to` says.
         """
+        assert isinstance(step, DeliveryStep)  # noqa: S101 no other step is delivered
         seen = template_data(delivery, journey, self.callbacks, self._unsubscribe_url(step, delivery, scenario))
+        context = RenderContext(senders=self.senders, book=self.book, to=self.to)
         try:
-            return _RENDERED[type(step)](self, step, delivery, seen)
+            return adapter(step.channel).render(step, delivery, seen, context)
         except Aborted as aborted:
             return Nothing(aborted.reason)
         except TemplateError as error:
@@ -253,52 +147,12 @@ class Workshop:
             if self.to is not None:
                 raise
             return Problem(str(error))
-        except NotConfigured as error:
+        except (NotConfigured, Unsendable) as error:
             return Problem(str(error))
 
-    def _unsubscribe_url(self, step: BaseStep, delivery: Delivery, scenario: Scenario) -> str:
+    def _unsubscribe_url(self, step: DeliveryStep, delivery: Delivery, scenario: Scenario) -> str:
         try:
-            subscriber = (
-                subscriber_of(scenario, step, delivery.contact, delivery.data)
-                if isinstance(step, DeliveryStep)
-                else None
-            )
+            subscriber = subscriber_of(scenario, step, delivery.contact, delivery.data)
         except BadRecipient:
             return ""  # that is what rendering says, unless it goes to somebody else
         return self.unsubscribing.url(subscriber) if subscriber else ""
-
-    def webhook(self, step: Webhook, delivery: Delivery, seen: dict[str, Any]) -> Result:
-        """A webhook's request."""
-        seen["secrets"] = Masks()
-        found = self.book.get(step.to) if self.book and step.to else None
-        own = {secret: mask(secret) for secret in found.own_secrets} if found else {}
-        base = found.rendered_url(own) if found else step.to and f"{step.to}:"
-        made = render_webhook(step, seen, delivery.id, base=base)
-        if found:
-            made = with_headers(made, step, found.rendered_headers(own), found.name)
-        try:
-            headers = sent_headers(made.headers)
-            url = made.url if step.to and not found else parse(made.url, found.access if found else Access()).url
-        except RefusedError as error:
-            return Problem(str(error))
-        except UrlError as error:
-            return Problem(f"the URL may not be called: {error}")
-        signature = ("webhook-signature",) if found and found.signing else ()
-        return RenderedRequest(made.method, url, headers, made.body, ("webhook-timestamp", *signature, "traceparent"))
-
-    def email(self, step: Email, delivery: Delivery, seen: dict[str, Any]) -> Result:
-        """An e-mail."""
-        recipient = recipient_of(self.to or address_in(delivery.data))
-        return RenderedMail(render_email(step, delivery, seen, self.senders, recipient))
-
-    def sms(self, step: Sms, delivery: Delivery, seen: dict[str, Any]) -> Result:
-        """A text message."""
-        return RenderedText(international(self.to or number_in(delivery.data)), render_sms(step, seen))
-
-
-_RENDERED: Final[Mapping[type[BaseStep], Callable[[Workshop, Any, Delivery, dict[str, Any]], Result]]] = {
-    Webhook: Workshop.webhook,
-    Email: Workshop.email,
-    Sms: Workshop.sms,
-}
-"""What each channel sends."""

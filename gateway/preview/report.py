@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from activities.channel import Message
 from gateway.preview.contact import Preview
 from gateway.preview.places import Places
-from gateway.preview.rendering import Rendered
 from gateway.preview.walk import Passed
 from scenario.time.timing import zone_of
 
@@ -65,8 +65,8 @@ def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
         made["way"] = passed.way
     if passed.note is not None:
         made["note"] = passed.note
-    if isinstance(passed.result, Rendered):
-        made |= passed.result.report()
+    if isinstance(passed.result, Message):
+        made |= passed.result.describe()
     if passed.problem is not None:
         found = places.find(passed.id, passed.problem)
         made["error"] = {

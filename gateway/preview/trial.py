@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
+from activities.channel import Message
 from gateway.preview.contact import Given, kept_out, preview
 from gateway.preview.draft import Draft
 from gateway.preview.places import Places
-from gateway.preview.rendering import Problem, RenderedRequest
+from gateway.preview.rendering import Problem
 from gateway.preview.replies import Replies
 from gateway.preview.samples import Samples
 from gateway.preview.simplest import Path, simplest
@@ -21,7 +21,6 @@ from scenario.errors import EntryError
 from scenario.plan.context import pick
 from scenario.plan.plan import PATH_SEPARATOR
 from scenario.source.findings import Finding
-from scenario.steps.base import Row
 from scenario.steps.delivery import Send
 
 _TRIES: Final = 400
@@ -154,20 +153,8 @@ def _problem(passed: Passed) -> Problem | None:
         # A wait that goes on without its date was told so. A message with a mistake is not meant, whatever follows it.
         foreseen = passed.outcome == "failed" and not isinstance(passed.row, Send)
         return None if foreseen else passed.problem
-    if isinstance(passed.result, RenderedRequest):
-        return _flaw(passed.result, passed.row)
-    return None
-
-
-def _flaw(request: RenderedRequest, row: Row) -> Problem | None:
-    """What no data may do to a request; should one, it is a bug of ours."""
-    if request.headers.get("content-type") == "application/json" and request.body:
-        try:
-            json.loads(request.body)
-        except ValueError:
-            return Problem("the body is not JSON: report this as a bug")
-    if isinstance(row, Send) and not row.destination and urlsplit(request.url).hostname != row.to:
-        return Problem("the request goes to another host: report this as a bug")
+    if isinstance(passed.result, Message) and (defect := passed.result.defect(passed.row)):
+        return Problem(defect)
     return None
 
 

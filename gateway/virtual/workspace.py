@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from activities.interface import CHANNELS
+from activities.channel_registry import CHANNELS
 from gateway.virtual.host import VirtualHost
 from scenario.model.scenario import Scenario
 from scenario.policies.caps import Cap, Full, full
@@ -50,17 +50,17 @@ class Workspace:
             row: The same in the plan.
             delivery: Its delivery's id.
         """
-        destination = row.to if CHANNELS[row.kind].addressed else ""
+        destination = row.to if CHANNELS[row.channel].addressed else ""
         message = Message(
             delivery=delivery,
-            channel=row.kind,
+            channel=row.channel,
             destination=destination,
             began=host.began,
             zone=host.zone,
             contact=host.data()["contact"],
             at_once=host.at_once,
         )
-        rules = rules_of(scenario, step, self.policies, row.kind, destination)
+        rules = rules_of(scenario, step, self.policies, row.channel, destination)
         return await ask(message, rules, _Facts(self, message, host.now()))
 
     def release(self, delivery: str) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from activities.interface import CHANNELS
 from gateway.journeys import as_json
 from gateway.journeys.of_contact import NotLetIn
 from gateway.journeys.view import JourneyView
@@ -18,6 +17,7 @@ from gateway.why.words import joined, moment, nth, sent, standing, tried, went
 from runtime.store import StoredEntry
 from scenario.plan.plan import Plan
 from scenario.policies.draw import WITHHELD
+from scenario.steps.registry import is_delivery
 from scenario.time.timing import zone_of
 
 _TOLD_BY_STEPS: Final = ("skip_step", "leave")
@@ -177,7 +177,7 @@ def _on_the_way(report: Mapping[str, Any], view: JourneyView, zone: tzinfo) -> l
         made = [one for one in made if one is not own]
         row = view.plan.steps.get(step["id"]) if view.plan else None
         drawn = row is not None and row.lot is not None
-        words = sent(step, own) if step["kind"] in CHANNELS else went(step, drawn=drawn)
+        words = sent(step, own) if is_delivery(step["kind"]) else went(step, drawn=drawn)
         add(Happening(ends[place], step["outcome"], words, step["id"], over=True), 9, place)
     for attempts in made:
         last = attempts[-1]

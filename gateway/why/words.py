@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from activities.interface import CHANNELS
+from activities.channel_registry import CHANNELS
 from gateway.journeys.view import JourneyView
 from scenario.steps.delivery import Send
 from scenario.time.timing import WEEKDAYS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Iterator
 
 from scenario.policies.suppression import Source
 from scenario.steps.delivery import DeliveryStep
@@ -10,24 +10,29 @@ from scenario.steps.registry import KINDS
 
 
 def channels() -> tuple[str, ...]:
-    """The channels whose addresses may be suppressed."""
-    return tuple(kind for kind in KINDS if sources(kind))
+    """Return the channels that write to addresses which may be suppressed."""
+    return tuple(dict.fromkeys(model.channel for model in _senders() if model.suppressed_by))
 
 
 def sources(channel: str) -> tuple[Source, ...]:
-    """Why an address of a channel may be suppressed; nothing where the channel writes to no address."""
-    model = KINDS.get(channel)
-    return model.suppressed_by if model is not None and issubclass(model, DeliveryStep) else ()
+    """Return why an address of a channel may be suppressed, or nothing if the channel writes to no addresses."""
+    return next((model.suppressed_by for model in _senders() if model.channel == channel), ())
 
 
 def spelled(channel: str, address: str) -> str:
-    """The one spelling of an address.
+    """Return the canonical spelling of an address.
 
     Args:
         channel: One of `channels`.
         address: In any spelling that can be sent to.
 
     Raises:
-        BadRecipient: It is none. The message does not quote it.
+        BadRecipient: It is malformed. The message does not quote it.
     """
-    return cast("type[DeliveryStep]", KINDS[channel]).spelled(address)
+    return next(model for model in _senders() if model.channel == channel).spelled(address)
+
+
+def _senders() -> Iterator[type[DeliveryStep]]:
+    for model in KINDS.values():
+        if issubclass(model, DeliveryStep):
+            yield model

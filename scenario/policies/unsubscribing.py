@@ -21,5 +21,5 @@ def scope_of(scenario: Scenario, step: BaseStep) -> str | None:
     """
     if scenario.purpose != MARKETING or not isinstance(step, DeliveryStep) or step.recipient is None:
         return None
-    asked = (scenario.subscription or {}).get(step.kind)
+    asked = (scenario.subscription or {}).get(step.channel)
     return (asked.mailing_list if asked else None) or ""

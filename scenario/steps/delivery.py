@@ -50,6 +50,7 @@ class Send(Row):
         own_settings: Which values of the retry policy, and whether `timeout`, the scenario sets itself. A destination
             may set the others.
         save: The name under which the response is kept, if it is.
+        via: The channel; "" if it has the kind's name.
     """
 
     next: str | None = None
@@ -63,6 +64,12 @@ class Send(Row):
     destination: bool = False
     own_settings: tuple[str, ...] = ()
     save: str | None = None
+    via: str = ""
+
+    @property
+    def channel(self) -> str:
+        """The name of the channel it sends by."""
+        return self.via or self.kind
 
     @property
     @override
@@ -143,13 +150,15 @@ class DeliveryStep(BaseStep):
     """A step that sends something.
 
     Attributes:
-        kind: What names it, and the channel that it sends by.
+        kind: The key that names it.
+        channel: The channel it sends by. Several kinds may use one.
         always: Fields of the journey's data that it needs whole, whatever its templates name.
         suppressed_by: Why an address of this channel may be suppressed; nothing where it writes to no address.
     """
 
     row = Send
     kind: ClassVar[str]
+    channel: ClassVar[str]
     sends: ClassVar[bool] = True
     always: ClassVar[tuple[tuple[str, ...], ...]] = ()
     suppressed_by: ClassVar[tuple[Source, ...]] = ()
@@ -189,9 +198,10 @@ class DeliveryStep(BaseStep):
     @override
     def compile(self, compiler: Compiler, **more: Any) -> Send:
         """To the row of a delivery; `more` is what only this kind has."""
-        fields, items = compiler.handed(self.messages(), (*self.always, *compiler.consents.get(self.kind, ())))
+        fields, items = compiler.handed(self.messages(), (*self.always, *compiler.consents.get(self.channel, ())))
         return Send(
             kind=self.kind,
+            via="" if self.channel == self.kind else self.channel,
             next=compiler.following,
             fields=fields,
             item_fields=items,

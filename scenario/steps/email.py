@@ -25,6 +25,7 @@ class Email(DeliveryStep):
     """Sends an e-mail to the contact."""
 
     kind: ClassVar[str] = "email"
+    channel: ClassVar[str] = "email"
     templates: ClassVar[Mapping[str, Kind]] = {
         "from": "line",
         "reply_to": "line",

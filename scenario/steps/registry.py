@@ -51,6 +51,11 @@ def kind_of(step: object) -> str | None:
     return None
 
 
+def is_delivery(kind: str) -> bool:
+    """Return whether steps of this kind send messages."""
+    return kind in KINDS and KINDS[kind].sends
+
+
 def kind_stored(keys: Mapping[str, Any]) -> str | None:
     """The kind of a step whose keys have lost their order: the one that may have all the others as its keys."""
     named = [key for key in keys if key in KINDS]

@@ -30,6 +30,7 @@ class Sms(DeliveryStep):
     """Sends a text message to the contact's mobile phone."""
 
     kind: ClassVar[str] = "sms"
+    channel: ClassVar[str] = "sms"
     templates: ClassVar[Mapping[str, Kind]] = {"text": "text"}
     texts: ClassVar[tuple[str, ...]] = ("text",)
     synonyms: ClassVar[tuple[str, ...]] = ("message", "text_message")

@@ -52,6 +52,7 @@ class Webhook(DeliveryStep):
     """Sends an HTTP request to another system."""
 
     kind: ClassVar[str] = "webhook"
+    channel: ClassVar[str] = "webhook"
     templates: ClassVar[Mapping[str, Kind]] = {"url": "url", "path": "path"}
     texts: ClassVar[tuple[str, ...]] = ("body",)
     synonyms: ClassVar[tuple[str, ...]] = ("http", "call", "request", "post", "whatsapp", "push")

@@ -19,9 +19,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
 from activities.attempt import attempt_of
+from activities.channel_registry import EMAIL, SMS
 from activities.content import UnknownVersion
 from activities.failures import FailureKind, failure_of
-from activities.interface import EMAIL, SMS, Delivery, Sent
+from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict
 from activities.permission import Held, Leaving, Never, NotYet, Permission

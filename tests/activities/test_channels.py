@@ -46,13 +46,12 @@ async def test_what_is_configured_is_said_without_an_address_or_a_secret(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], sentence: str
 ):
     channels = found(monkeypatch, tmp_path, **variables)
-    if channels.provider:
-        await channels.provider.close()
+    await channels.close(1)
     assert channels.sentence == sentence
 
 
 def test_local_sms_go_into_the_inbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    assert isinstance(found(monkeypatch, tmp_path, SMS="local:").provider, LocalSms)
+    assert isinstance(found(monkeypatch, tmp_path, SMS="local:").connection("sms"), LocalSms)
 
 
 @pytest.mark.parametrize(

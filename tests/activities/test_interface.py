@@ -2,7 +2,8 @@
 
 import pytest
 
-from activities.interface import CHANNELS, JOURNEYS, QUEUES, fairness_key
+from activities.channel_registry import CHANNELS, QUEUES
+from activities.interface import JOURNEYS, fairness_key
 from scenario.steps.registry import KINDS
 
 

@@ -13,7 +13,8 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 from activities.attempt import attempt_of
-from activities.interface import EMAIL, Delivery
+from activities.channel_registry import EMAIL
+from activities.interface import Delivery
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict
 from activities.permission import Held, Never, NotYet

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.channel_registry import EMAIL, SMS, WEBHOOK, Channel
 from activities.content import Content
-from activities.interface import EMAIL, SMS, WEBHOOK, Channel, Delivery
+from activities.interface import Delivery
 from activities.permission import Held, Leaving, Never, NotYet, Permission
 from activities.policy_gate import PolicyGate
 from activities.suppressing import Tell, untold

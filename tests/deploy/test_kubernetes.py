@@ -29,7 +29,8 @@ from referencing import Registry, Resource
 from temporalio.envconfig import ClientConfig
 
 import worker
-from activities.interface import JOURNEYS, QUEUES
+from activities.channel_registry import QUEUES
+from activities.interface import JOURNEYS
 from activities.policies_file import PoliciesFile
 from activities.webhook.destinations.reading import examine
 from gateway.cli.app import app

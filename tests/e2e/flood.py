@@ -15,8 +15,9 @@ from temporalio.common import Priority, RetryPolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from typing_extensions import override
 
+from activities.channel_registry import WEBHOOK
 from activities.content import Content, Opened
-from activities.interface import WEBHOOK, Delivery, Sent
+from activities.interface import Delivery, Sent
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Diverted, Route

@@ -24,22 +24,27 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
+from activities.channel import AttemptReply
+from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content
 from activities.decision import decide
 from activities.email import errors as mail
 from activities.email.activity import Emails
+from activities.email.channel import RenderedMail
 from activities.email.message import Envelope
 from activities.email.session import Reply
 from activities.goal import GoalActivities
-from activities.interface import CLEAR, EMAIL, JOURNEYS, SMS, WEBHOOK, Clearance, Cleared
+from activities.interface import CLEAR, JOURNEYS, Clearance, Cleared
 from activities.last_attempt import Recollections
 from activities.permission import Leaving, Never, Permission
 from activities.policy_gate import PolicyGate
 from activities.releases import Releases
 from activities.sms import errors as text
 from activities.sms.activity import Texts
+from activities.sms.channel import ERRORS, RenderedText
 from activities.sms.provider import Receipt, TextMessage
 from activities.webhook.activity import Webhooks
+from activities.webhook.channel import RenderedRequest, mask
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.headers import sent_headers
@@ -49,16 +54,11 @@ from gateway.cases.file import Cases, case_files, read
 from gateway.cases.run import Circumstances, Course, Got, replies, run
 from gateway.preview.rendering import (
     SENDERS,
-    RenderedMail,
-    RenderedRequest,
-    RenderedText,
     Result,
     StandIn,
     UnsubscribeStandIn,
-    mask,
 )
 from gateway.publishing import publish
-from gateway.virtual.attempts import SMS_ERRORS, AttemptReply
 from runtime.store import Attempt, Store
 from runtime.store.claims import Claim
 from runtime.suppression import AddressHashes
@@ -149,7 +149,7 @@ class World:
     async def send_text(self, message: TextMessage) -> Receipt:
         reply = self.reply((message.to, message.body))
         if reply.error is not None:
-            raise SMS_ERRORS[reply.error]("no answer", error=reply.error)
+            raise ERRORS[reply.error]("no answer", error=reply.error)
         if reply.status is not None and reply.status >= 300:
             raise text.error_of(reply.status)(f"the provider answered {reply.status}", status=reply.status)
         return Receipt(reply.status or 200)

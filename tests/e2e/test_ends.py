@@ -7,19 +7,19 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from temporalio import activity
 
+from activities.channel_registry import SMS
 from activities.dependencies import Services
 from activities.email.errors import RefusedError, UnansweredError
 from activities.email.message import Envelope
 from activities.email.senders import Senders
-from activities.email.smtp import Mailer
-from activities.interface import SMS, Delivery, Sent
+from activities.interface import Delivery, Sent
 from activities.sms import errors as sms
 from activities.sms.activity import Texts
 from activities.sms.provider import Receipt
@@ -146,12 +146,12 @@ async def ends(stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     outside = Outside()
     monkeypatch.setattr(Hooks, "outside", outside, raising=False)
     monkeypatch.setattr(Losing, "outside", outside, raising=False)
-    monkeypatch.setattr("worker.Texts", Losing)
+    monkeypatch.setattr("activities.sms.activity.Texts", Losing)
     monkeypatch.setattr("tests.e2e.conftest.Receiver", Hooks)
 
     async def directed(client: Any, given: Services) -> Any:
         return await workers(
-            client, replace(given, channels=replace(given.channels, mailer=cast("Mailer", outside), provider=outside))
+            client, replace(given, channels=replace(given.channels, connections={"email": outside, "sms": outside}))
         )
 
     monkeypatch.setattr("tests.e2e.conftest.workers", directed)

@@ -15,8 +15,9 @@ from temporalio.common import RetryPolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.attempt import attempt_of
+from activities.channel_registry import SMS
 from activities.failures import FailureKind
-from activities.interface import SMS, Delivery, Sent
+from activities.interface import Delivery, Sent
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from tests.fakes import Rows

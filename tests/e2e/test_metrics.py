@@ -14,7 +14,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from activities.interface import QUEUES
+from activities.channel_registry import QUEUES
 from gateway.client import ScenarioClient
 from runtime.connection import connect
 from runtime.local.devserver import DevServer

@@ -14,13 +14,16 @@ from urllib.parse import urlsplit
 import pytest
 
 from activities.dependencies import Services
+from activities.email.channel import LOCAL_SENDER, RenderedMail
 from activities.email.senders import Senders
+from activities.sms.channel import RenderedText
+from activities.webhook.channel import RenderedRequest, mask
 from gateway.local.demo import EXAMPLES, DemoRun, run
-from gateway.local.stack import SENDER, LocalStack, local
+from gateway.local.stack import LocalStack, local
 from gateway.local.stand_ins import stand_in
 from gateway.preview.contact import Given, Preview, preview
 from gateway.preview.draft import draft
-from gateway.preview.rendering import RenderedMail, RenderedRequest, RenderedText, Workshop, mask
+from gateway.preview.rendering import Workshop
 from gateway.preview.walk import GivenEvent, Passed
 from scenario.steps.delivery import delivery_id
 from tests.examples.scenarios import SCENARIOS
@@ -72,7 +75,7 @@ def foretold(path: Path, finished: DemoRun, start: datetime, services: Services)
     ids = finished.journey.id, finished.journey.run_id
     assert services.channels.unsubscribing is not None
     workshop = Workshop(
-        senders=Senders.configured(SENDER, None),
+        senders=Senders.configured(LOCAL_SENDER, None),
         identify=lambda step: delivery_id(*ids, step, 0),
         unsubscribing=services.channels.unsubscribing,
     )

@@ -174,7 +174,7 @@ async def test_nothing_that_is_printed_shows_a_secret(
             wax = opened.routes.named("wax")
             assert wax.named is not None
             assert opened.channels.callbacks is not None
-            mailer = opened.channels.mailer
+            mailer = opened.channels.connection("email")
 
             async def tell(*_: object) -> bool:
                 return False
@@ -183,7 +183,7 @@ async def test_nothing_that_is_printed_shows_a_secret(
                 settings, opened, opened.secrets, opened.secrets.values(), opened.channels.callbacks,
                 opened.destinations, opened.destinations.book, wax, wax.named, Key.parse(SECRETS["SIGN"]),
                 Key.parse(SECRETS["SIGN_OURS"]),
-                opened.channels, mailer, mailer and mailer.server, opened.channels.provider,
+                opened.channels, mailer, mailer and mailer.server, opened.channels.connection("sms"),
                 Twilio("AC1", planted.SMS_TOKEN, "Shop"), Receiving(opened.channels.callbacks, tell),
             ]  # fmt: skip
             printed = "\n".join(f"{thing!r}\n{thing}" for thing in things).encode()

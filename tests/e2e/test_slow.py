@@ -23,7 +23,8 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 from typing_extensions import override
 
-from activities.interface import JOURNEYS, SMS, WEBHOOK
+from activities.channel_registry import SMS, WEBHOOK
+from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from activities.webhook.throttle.server_rates import RateKeeper
 from gateway.client import Entered, ScenarioClient

@@ -19,7 +19,8 @@ from temporalio.api.enums.v1 import VersioningBehavior
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
-from activities.interface import JOURNEYS, QUEUES
+from activities.channel_registry import QUEUES
+from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from gateway.client import ScenarioClient
 from runtime import search_attributes

@@ -23,7 +23,7 @@ REQUEST: dict[str, Any] = {"source": "scenario: hello\ntrigger: order\nsteps: [{
 async def test_it_sends_as_the_settings_say(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCENARIO_SECRET_TOKEN", "s3cret-value")
     async with Outbox.configured(Settings(), DestinationsFile(), store) as outbox:
-        assert (outbox.channels.mailer, outbox.channels.provider, outbox.book) == (None, None, None)
+        assert (outbox.channels.connections, outbox.book) == ({}, None)
         assert isinstance(outbox.routes, Direct)
         assert outbox.secrets.snapshot()["TOKEN"] == "s3cret-value"
         assert "s3cret" not in repr(outbox)

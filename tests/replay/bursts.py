@@ -35,12 +35,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
+from activities.channel_registry import CHANNELS
 from activities.counting import COUNT, Passages
 from activities.decision import decide
 from activities.failures import SENDING, Failure, FailureKind
 from activities.interface import (
     ADMIT,
-    CHANNELS,
     CLEAR,
     DEPART,
     GOAL,

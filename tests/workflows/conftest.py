@@ -22,24 +22,12 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.admission import AdmissionActivities
+from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import Failure, FailureKind
 from activities.goal import GoalActivities
-from activities.interface import (
-    CLEAR,
-    EMAIL,
-    JOURNEYS,
-    RETUNE,
-    SMS,
-    WEBHOOK,
-    Clearance,
-    Cleared,
-    Delivery,
-    Retuned,
-    Retuning,
-    Sent,
-)
+from activities.interface import CLEAR, JOURNEYS, RETUNE, Clearance, Cleared, Delivery, Retuned, Retuning, Sent
 from activities.last_attempt import Recollections
 from activities.releases import Releases
 from activities.renewal import Renewals

@@ -13,12 +13,12 @@ import pytest
 from activities.context import template_data
 from activities.failures import FailureKind
 from activities.interface import Delivery, Sent
+from activities.sms.channel import RenderedText
 from activities.sms.rendering import render
 from gateway.cases.file import read
 from gateway.cases.run import Circumstances, run
 from gateway.preview.contact import Given, preview
 from gateway.preview.draft import draft
-from gateway.preview.rendering import RenderedText
 from scenario.plan.compile import named_steps
 from scenario.steps.sms import Sms
 from tests.workflows.conftest import Stage, failing

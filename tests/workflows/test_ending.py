@@ -10,9 +10,10 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.admission import AdmissionActivities
+from activities.channel_registry import SMS
 from activities.content import Content
 from activities.decision import decide
-from activities.interface import JOURNEYS, SMS, Delivery, Sent
+from activities.interface import JOURNEYS, Delivery, Sent
 from runtime.store import Store
 from tests.sandbox import sandbox
 from tests.workflows.conftest import Channels, Desk, Stage

@@ -15,7 +15,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.interface import JOURNEYS, WEBHOOK
+from activities.channel_registry import WEBHOOK
+from activities.interface import JOURNEYS
 from activities.platform import TELL, WORKFLOW, Answered, News
 from activities.telling import Telling, address_seal
 from activities.webhook.destinations.destinations import Destination, Destinations, Suppressions

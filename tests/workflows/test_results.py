@@ -10,8 +10,9 @@ from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
 from activities.call import ActivityType
+from activities.channel_registry import WEBHOOK
 from activities.failures import Failure, FailureKind
-from activities.interface import ADMIT, DECIDE, DEPART, WEBHOOK, Answer, Sent
+from activities.interface import ADMIT, DECIDE, DEPART, Answer, Sent
 from workflows.local_activities import answer_in
 from workflows.results import BY_HAND, sent_in
 from workflows.state import KEPT_RESPONSES, LONGEST_REASON

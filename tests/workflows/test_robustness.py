@@ -16,10 +16,11 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.admission import AdmissionActivities
+from activities.channel_registry import WEBHOOK
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import FailureKind
-from activities.interface import JOURNEYS, WEBHOOK, Delivery, Sent
+from activities.interface import JOURNEYS, Delivery, Sent
 from activities.releases import Releases
 from runtime.store import Store
 from tests.sandbox import sandbox

@@ -13,6 +13,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities.channel_registry import EMAIL
 from activities.content import Content
 from activities.email.activity import Emails
 from activities.email.errors import RefusedError
@@ -20,7 +21,7 @@ from activities.email.message import Envelope
 from activities.email.senders import Senders
 from activities.email.server import Server
 from activities.failures import FailureKind
-from activities.interface import EMAIL, Delivery, Sent
+from activities.interface import Delivery, Sent
 from activities.policy_gate import PolicyGate
 from runtime.errors import SettingsError
 from runtime.return_path import ReturnPaths

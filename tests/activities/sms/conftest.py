@@ -97,4 +97,4 @@ async def api() -> AsyncIterator[Api]:
 async def twilio(api: Api) -> AsyncIterator[Twilio]:
     twilio = Twilio("AC1", "to/ken:1", "+33700000000", origin=api.origin)
     yield twilio
-    await twilio.close()
+    await twilio.close(1)

@@ -8,9 +8,10 @@ import pytest
 from temporalio.activity import ActivityCancellationDetails
 from temporalio.testing import ActivityEnvironment
 
+from activities.channel_registry import SMS
 from activities.content import Content
 from activities.failures import FailureKind
-from activities.interface import SMS, Delivery, Sent
+from activities.interface import Delivery, Sent
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider
 from activities.sms.twilio import Twilio

@@ -63,7 +63,7 @@ async def test_the_local_inbox_keeps_messages_whole_and_in_order(tmp_path: Path)
     local = LocalSms(tmp_path / "new" / "inbox")
     for body in ("Merci Zoé", "again"):
         await local.send(TextMessage(id="msg_1", to="+33612345678", body=body))
-    await local.close()
+    await local.close(1)
     files = sorted((tmp_path / "new" / "inbox").iterdir())
     assert [file.suffix for file in files] == [".json", ".json"]
     contents = [json.loads(file.read_text(encoding="utf-8")) for file in files]

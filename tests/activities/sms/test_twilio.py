@@ -34,7 +34,7 @@ async def test_a_message_is_asked_for_as_the_api_wants_it(api: Any, twilio: Twil
 async def test_a_messaging_service_stands_in_the_senders_place(api: Any):
     twilio = Twilio("AC1", "token", "MG" + "0" * 32, origin=api.origin)
     await twilio.send(MESSAGE)
-    await twilio.close()
+    await twilio.close(1)
     assert {"MessagingServiceSid", "From"} & api.requests[0].form.keys() == {"MessagingServiceSid"}
 
 
@@ -94,7 +94,7 @@ async def test_a_request_that_left_without_an_answer_may_have_been_acted_upon(
 async def test_a_request_that_did_not_leave_was_not_sent(unused_tcp_port: int):
     twilio = Twilio("AC1", "token", "+33700000000", origin=f"http://127.0.0.1:{unused_tcp_port}")
     failure = await failing(twilio)
-    await twilio.close()
+    await twilio.close(1)
     assert (type(failure), failure.sent, failure.error) == (BusyError, False, "connect_failed")
 
 
@@ -111,7 +111,7 @@ async def test_a_connection_that_is_never_finished_was_not_sent():
         twilio = Twilio("AC1", "token", "+33700000000", origin=f"https://127.0.0.1:{port}")
         failure = await failing(twilio, within=0.3)
         await hung_up.wait()
-        await twilio.close()
+        await twilio.close(1)
     assert (type(failure), failure.sent, failure.error) == (BusyError, False, "connect_timeout")
 
 

@@ -100,7 +100,7 @@ class Texts:
         self.sent.append(message)
         return Receipt(201, "t1")
 
-    async def close(self) -> None:
+    async def close(self, within: float) -> None:
         """Close nothing."""
 
 
@@ -124,7 +124,7 @@ async def site(store: Store, routes: Routes) -> AsyncIterator[Site]:
     assert made is not None
     await store.publish("hello", document(made), dump_plan(compile_plan(made)), "digest")
     client = Looking(cast("Client", Search()), store)
-    channels = Channels(provider=Texts(), hashes=HASHES)
+    channels = Channels({"sms": Texts()}, hashes=HASHES)
     outbox = Outbox(Setup(), channels, routes, StandIns(), trials=Trials(store=store, hashes=HASHES))
     app = application(client, Keys(store), Here(), outbox=outbox)
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)

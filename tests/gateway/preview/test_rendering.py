@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from activities.webhook.channel import RenderedRequest
 from activities.webhook.destinations.reading import read
 from gateway.errors import BadInput
 from gateway.preview.contact import Given, preview
 from gateway.preview.draft import draft
-from gateway.preview.rendering import RenderedRequest, Workshop
+from gateway.preview.rendering import Workshop
 from scenario.errors import EntryError
 from tests.gateway.preview.conftest import AT, Drafts, Follow
 

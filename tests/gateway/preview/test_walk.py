@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from activities.webhook.channel import RenderedRequest
 from gateway.preview.contact import Given, preview
 from gateway.preview.places import Places
-from gateway.preview.rendering import RenderedRequest
 from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
 from gateway.scenario_file import ScenarioFile

@@ -18,10 +18,11 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
+from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content
 from activities.decision import decide
 from activities.email.activity import Emails
-from activities.interface import EMAIL, JOURNEYS, SMS, WEBHOOK
+from activities.interface import JOURNEYS
 from activities.last_attempt import Recollections
 from activities.policy_gate import PolicyGate
 from activities.releases import Releases

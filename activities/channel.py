@@ -1,0 +1,335 @@
+"""The interface of a channel: how it renders, sends, classifies, verifies and describes messages."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
+
+from activities.channel_registry import CHANNELS
+from activities.interface import Delivery
+from activities.outcome import Judgement, Outcome, Verdict
+from scenario.steps.base import Row
+from scenario.steps.delivery import DeliveryStep, Send
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from activities.attempt_log import Log
+    from activities.content import Content
+    from activities.context import Addresses, UnsubscribeAddresses
+    from activities.email.senders import Senders
+    from activities.permission import Gate
+    from activities.webhook.destinations.destinations import Destinations
+    from activities.webhook.http.transport import Transport
+    from activities.webhook.route import Routes
+    from activities.webhook.throttle.limiter import Limiter
+    from runtime.local.inbox import Inbox
+    from runtime.local.receiver import Receiver
+    from runtime.return_path import ReturnPaths
+    from runtime.settings import Settings
+
+TEST_HEADER: Final = "x-scenario-test"
+"""Header of test messages."""
+_CONSEQUENCES: Final = {
+    Outcome.RETRY: "a journey would try again",
+    Outcome.RETRY_SHORT: "a journey would try again for an hour",
+    Outcome.PERMANENT: "a journey would not try again",
+    Outcome.REFUSED: "a journey would not try again",
+}
+
+
+class Message(ABC):
+    """A rendered message."""
+
+    @property
+    def address(self) -> str:
+        """The recipient's address, or "" for webhooks. Personal data: do not log or store it."""
+        return ""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return it as JSON data under ``request`` or ``message``, as previews and the API show it."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """Return what a case may expect of it, by the keys of an expected step."""
+
+    def defect(self, row: Row) -> str:
+        """Return what no contact's data may cause, or "" if the message is sound."""
+        del row
+        return ""
+
+
+class Connection(Protocol):
+    """An open connection to a mail server or provider, as the settings configure it.
+
+    Attributes:
+        connections: Maximum number of messages in flight. A worker takes no more tasks than that: the others wait at
+            Temporal, where they use up no timeout and another worker may take them.
+    """
+
+    connections: int
+
+    async def close(self, within: float) -> None:
+        """Close it, waiting at most `within` seconds for the other side."""
+        ...
+
+
+MessageT = TypeVar("MessageT", bound=Message)
+ConnectionT = TypeVar("ConnectionT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderContext:
+    """The settings that a message is rendered with.
+
+    Attributes:
+        senders: Allowed senders of e-mails.
+        book: The destinations. If None, a URL begins with its destination's name.
+        to: Recipient of e-mails and text messages instead of the contact.
+    """
+
+    senders: Senders
+    book: Destinations | None = None
+    to: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendContext(Generic[MessageT, ConnectionT]):
+    """A test message and the means to send it.
+
+    Attributes:
+        message: As it was rendered for a preview, with masks in the place of secrets.
+        step: Its step.
+        delivery: Its delivery.
+        data: The data of its templates, without secrets.
+        connection: The channel's connection.
+        routes: Where webhooks lead.
+        secrets: All secrets by name.
+        to: Recipient instead of the contact: a URL, which gets no secret; an e-mail address; a number.
+        guarded: True if a URL in `to` must be public.
+    """
+
+    message: MessageT
+    step: DeliveryStep
+    delivery: Delivery
+    data: Mapping[str, Any]
+    connection: ConnectionT
+    routes: Routes
+    secrets: Mapping[str, str] = field(repr=False)
+    to: str | None = None
+    guarded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestReply:
+    """The reply to a test message.
+
+    Attributes:
+        delivered: True if the receiver accepted it.
+        said: What happened: a sentence without a full stop.
+        verdict: Why it was not delivered.
+        status: The receiver's status code.
+        headers: Of a webhook's response.
+        body: The beginning of the response, masked.
+    """
+
+    delivered: bool
+    said: str
+    verdict: Verdict | None = None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: str = ""
+
+    @classmethod
+    def judged(cls, sentence: str, verdict: Verdict, **more: Any) -> TestReply:
+        """Return the reply of an attempt with this verdict."""
+        sentence = sentence.removesuffix(".")
+        if sentence.startswith("The "):
+            sentence = f"t{sentence[1:]}"
+        said = "; ".join(filter(None, (sentence, _CONSEQUENCES.get(verdict.outcome))))
+        return cls(delivered=verdict.delivered, said=said, verdict=verdict, **more)
+
+
+class BadDestination(Exception):
+    """The URL that a test message is to be sent to may not be called."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptReply:
+    """The reply to one attempt in virtual time.
+
+    Attributes:
+        status: The receiver's status code, or None for the channel's code of success.
+        headers: Of a webhook's response; names in lower case.
+        body: Of a webhook's response.
+        error: Why there is no reply: one of the channel's `errors`.
+    """
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes = b""
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class LocalServers:
+    """The local servers that receive messages on a developer's machine."""
+
+    inbox: Inbox
+    receiver: Receiver
+    routes: Routes
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A delivery of a local journey.
+
+    Attributes:
+        step: The step's id.
+        to: The recipient.
+        what: The beginning of the message.
+        problem: How it differs from what was rendered; "" if it arrived unchanged.
+    """
+
+    step: str
+    to: str
+    what: str
+    problem: str = ""
+
+    @property
+    def sound(self) -> bool:
+        """True if it arrived unchanged."""
+        return not self.problem
+
+
+def shorten(text: str, length: int = 60) -> str:
+    """Return the beginning of a text on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerContext:
+    """The process's services that a channel's activities use."""
+
+    content: Content
+    log: Log
+    gate: Gate
+    callbacks: Addresses | None
+    unsubscribing: UnsubscribeAddresses | None
+    return_paths: ReturnPaths | None
+    transport: Transport
+    routes: Routes
+    secrets: Callable[[], Mapping[str, str]]
+    limiter: Limiter
+
+
+class ChannelAdapter(ABC, Generic[MessageT, ConnectionT]):
+    """A channel's code. The table is `activities.channel_registry.CHANNELS`.
+
+    Importing the module of an adapter must load neither Temporal nor an HTTP client: previews need neither. Methods
+    that need more import it themselves.
+
+    Attributes:
+        title: Its name for people, in the middle of a sentence.
+        setting: The environment variable that configures its connection; "" if it needs none.
+        recipient: What a recipient must be, with its article.
+        not_configured: The message for a channel that is not configured.
+        errors: The words for attempts that got no reply.
+        success: The status code of a delivered message.
+    """
+
+    title: ClassVar[str]
+    setting: ClassVar[str] = ""
+    recipient: ClassVar[str] = ""
+    not_configured: ClassVar[str] = ""
+    errors: ClassVar[frozenset[str]]
+    success: ClassVar[int] = 200
+
+    @abstractmethod
+    def render(self, step: Any, delivery: Delivery, data: dict[str, Any], context: RenderContext) -> MessageT:
+        """Render a message without sending it.
+
+        Raises:
+            TemplateError: A template fails.
+            Aborted: There is nothing to send.
+            BadRecipient: The recipient's address is malformed.
+            NotConfigured: A sender or a destination is missing.
+            Unsendable: The request may not be sent.
+        """
+
+    @abstractmethod
+    async def send(self, context: SendContext[MessageT, ConnectionT]) -> tuple[MessageT, TestReply]:
+        """Send a test message once. Return it as it was sent, and the reply.
+
+        Raises:
+            BadDestination: It may not be sent to `context.to`.
+            NotConfigured: A destination or a secret is missing.
+        """
+
+    @abstractmethod
+    def classify(self, reply: AttemptReply, row: Send, now: datetime) -> Judgement:
+        """Return what a reply means for the delivery, exactly as the activity would."""
+
+    @abstractmethod
+    async def verify(
+        self, servers: LocalServers, name: str, step: Any, data: dict[str, Any], delivery_id: str
+    ) -> Arrival:
+        """Compare what the local servers received with what the step renders from `data`."""
+
+    @abstractmethod
+    def activities(self, context: WorkerContext, connection: ConnectionT | None) -> list[Callable[..., Any]]:
+        """Return the activities that a worker runs on the channel's queue."""
+
+    def connect(self, settings: Settings, inbox: Path) -> ConnectionT | None:
+        """Return the connection that the settings configure, or None. Nothing is dialled yet.
+
+        Raises:
+            SettingsError: A setting is wrong. The message does not quote it.
+        """
+        del settings, inbox
+
+    def host(self, connection: ConnectionT) -> str:
+        """Return the name of the mail server or provider, as the log of attempts has it."""
+        del connection
+        return self.title
+
+    def destination(self, context: SendContext[MessageT, ConnectionT]) -> str:
+        """Return the name of a test message's destination."""
+        return self.host(context.connection)
+
+    def label(self, connection: ConnectionT | None) -> str:
+        """Return the title, with the provider's name if there are several."""
+        del connection
+        return self.title
+
+    def local_settings(self, inbox: Inbox) -> dict[str, Any]:
+        """Return the settings that lead all messages to the local servers."""
+        del inbox
+        return {}
+
+
+class Unsendable(Exception):
+    """A rendered request may not be sent; the message is one sentence."""
+
+
+def adapter(name: str) -> ChannelAdapter[Any, Any]:
+    """Return the code of a channel.
+
+    Raises:
+        KeyError: There is no such channel.
+    """
+    found = import_module(f"{CHANNELS[name].package}.channel").ADAPTER
+    if not isinstance(found, ChannelAdapter):
+        raise TypeError(f"ADAPTER of the channel {name} is not a ChannelAdapter")
+    return cast("ChannelAdapter[Any, Any]", found)
+
+
+def adapters() -> dict[str, ChannelAdapter[Any, Any]]:
+    """Return the code of all channels by name."""
+    return {name: adapter(name) for name in CHANNELS}

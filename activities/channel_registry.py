@@ -1,0 +1,46 @@
+"""The registry of channels: the one table that workflows, workers, previews, cases and test messages read.
+
+It loads no channel's code: `activities.channel.adapter` does that on first use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from activities.call import ActivityType
+from activities.interface import JOURNEYS, Delivery, Sent
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A channel as workflows and queries see it.
+
+    Attributes:
+        name: As in delivery rows, the log of attempts and `policies.yaml`.
+        queue: The task queue of its activity.
+        activity: The activity's type.
+        addressed: True if each step names its destination. Otherwise all messages have one, the channel's name.
+        package: Its package, which has the module `channel` with the object `ADAPTER`.
+        send: Its activity, as journeys call it.
+    """
+
+    name: str
+    queue: str
+    activity: str
+    addressed: bool = False
+    package: str = ""
+    send: ActivityType[Delivery, Sent] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "package", self.package or f"activities.{self.name}")
+        object.__setattr__(self, "send", ActivityType(self.activity, Delivery, Sent, self.queue))
+
+
+WEBHOOK: Final = Channel("webhook", "webhooks", "send_webhook", addressed=True)
+EMAIL: Final = Channel("email", "email", "send_email")
+SMS: Final = Channel("sms", "sms", "send_sms")
+CHANNELS: Final = {channel.name: channel for channel in (WEBHOOK, EMAIL, SMS)}
+"""All channels by name. To add one, add its row here, its package, and its kind of step."""
+QUEUES: Final = (JOURNEYS, *(channel.queue for channel in CHANNELS.values()))
+"""All task queues. Each channel has its own, so that it scales and is rate limited separately."""

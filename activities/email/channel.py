@@ -1,0 +1,187 @@
+"""The e-mail channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from functools import cached_property
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pydantic import SecretStr
+from typing_extensions import override
+
+from activities import redaction
+from activities.channel import (
+    TEST_HEADER,
+    Arrival,
+    AttemptReply,
+    ChannelAdapter,
+    LocalServers,
+    Message,
+    RenderContext,
+    SendContext,
+    TestReply,
+    WorkerContext,
+    shorten,
+)
+from activities.email.errors import (
+    NO_MAILER,
+    SENTENCES,
+    UNANSWERED,
+    MailError,
+    RefusedError,
+    UnansweredError,
+    UnreachableError,
+)
+from activities.email.message import Envelope
+from activities.email.rendering import address_in, recipient_of, render
+from activities.email.senders import ANY
+from activities.interface import Delivery
+from activities.outcome import Judgement, Outcome, Verdict
+from scenario import liquid
+from scenario.steps.delivery import Send
+from scenario.steps.email import Email
+
+if TYPE_CHECKING:
+    from activities.email.smtp import Mailer
+    from runtime.local.inbox import Inbox
+    from runtime.settings import Settings
+
+LOCAL_SENDER: Final = "Scenario Runner <scenario-runner@example.com>"
+_HEADERS: Final = {"to": "To", "from": "From", "reply_to": "Reply-To", "subject": "Subject"}
+
+
+@dataclass(frozen=True)
+class RenderedMail(Message):
+    """An e-mail, as the mail server would receive it."""
+
+    envelope: Envelope
+
+    @property
+    @override
+    def address(self) -> str:
+        return self.envelope.recipient
+
+    @cached_property
+    def message(self) -> EmailMessage:
+        """The parsed message."""
+        return message_from_bytes(self.envelope.message, policy=default)
+
+    def part(self, subtype: str) -> str | None:
+        """Return the text of a part (``plain`` or ``html``) with LF line ends, or None if there is no such part."""
+        found = self.message.get_body((subtype,))
+        return None if found is None else str(found.get_content()).replace("\r\n", "\n")
+
+    @override
+    def describe(self) -> dict[str, Any]:
+        fields = ("From", "Reply-To", "To", "Subject", "Date", "Message-ID")
+        made = {name.lower().replace("-", "_"): str(self.message[name]) for name in fields if name in self.message}
+        return {"message": {**made, **self._parts(), "source": self.envelope.message.decode()}}
+
+    @override
+    def facts(self) -> dict[str, Any]:
+        named = {key: str(self.message[name]) for key, name in _HEADERS.items() if name in self.message}
+        headers = {name: str(value) for name, value in self.message.items()}
+        return {**named, **self._parts(), "headers": headers}
+
+    def _parts(self) -> dict[str, str]:
+        parts = {"text": self.part("plain"), "html": self.part("html")}
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+class EmailChannel(ChannelAdapter[RenderedMail, "Mailer"]):
+    """E-mail, sent by a mail server."""
+
+    title: ClassVar[str] = "e-mail"
+    setting: ClassVar[str] = "SCENARIO_SMTP"
+    recipient: ClassVar[str] = "an e-mail address"
+    not_configured: ClassVar[str] = NO_MAILER
+    errors: ClassVar[frozenset[str]] = frozenset(SENTENCES)
+    success: ClassVar[int] = 250
+
+    @override
+    def render(self, step: Email, delivery: Delivery, data: dict[str, Any], context: RenderContext) -> RenderedMail:
+        recipient = recipient_of(context.to or address_in(delivery.data))
+        return RenderedMail(render(step, delivery, data, context.senders, recipient))
+
+    @override
+    async def send(self, context: SendContext[RenderedMail, Mailer]) -> tuple[RenderedMail, TestReply]:
+        mailer, envelope = context.connection, context.message.envelope
+        marked = f"{TEST_HEADER.title()}: 1\r\n".encode() + envelope.message
+        message = RenderedMail(replace(envelope, message=marked))
+        hidden = redaction.known((envelope.recipient, mailer.server.password))
+        try:
+            reply = await mailer.send(message.envelope, within=context.delivery.timeout)
+        except MailError as error:
+            body = redaction.excerpt(error.reply.encode(errors="replace"), hidden)
+            return message, TestReply.judged(str(error), error.verdict, status=error.status, body=body)
+        body = redaction.excerpt(reply.words.encode(errors="replace"), hidden)
+        said = f"{mailer.server.host} answered {reply.status}"
+        return message, TestReply(delivered=True, said=said, status=reply.status, body=body)
+
+    @override
+    def classify(self, reply: AttemptReply, row: Send, now: datetime) -> Judgement:
+        status = reply.status or self.success
+        if reply.error is None and status < HTTPStatus.BAD_REQUEST:
+            return Judgement(Verdict(Outcome.DELIVERED, ""), "")
+        error: MailError
+        if reply.error is None:
+            error = RefusedError("", "the mail server", status=status)
+        else:
+            error = (UnansweredError if reply.error in UNANSWERED else UnreachableError)(reply.error, "")
+        return Judgement(error.verdict, " ".join(str(error).split()))
+
+    @override
+    async def verify(
+        self, servers: LocalServers, name: str, step: Email, data: dict[str, Any], delivery_id: str
+    ) -> Arrival:
+        address = str(data["contact"]["email"])
+        subject = liquid.render_line(step.subject, data)
+        got = [mail.message for mail in servers.inbox.messages() if delivery_id in str(mail.message["Message-ID"])]
+        problem = ""
+        if len(got) != 1:
+            problem = f"the inbox has it {len(got)} times"
+        elif str(got[0]["Subject"]) != subject or str(got[0]["To"]) != address:
+            problem = "subject or address are others than were rendered"
+        elif isinstance(step.text, str):
+            part = got[0].get_body(("plain",))
+            text = part.get_content() if part else ""
+            wanted = liquid.render_text(step.text, data)
+            if text.replace("\r\n", "\n").strip() != wanted.replace("\r\n", "\n").strip():
+                problem = "the text is another than was rendered"
+        return Arrival(name, address, shorten(subject), problem)
+
+    @override
+    def host(self, connection: Mailer) -> str:
+        return connection.server.host
+
+    @override
+    def activities(self, context: WorkerContext, connection: Mailer | None) -> list[Callable[..., Any]]:
+        from activities.email.activity import Emails
+
+        emails = Emails(
+            *(context.content, connection, context.log, context.callbacks, context.gate),
+            unsubscribing=context.unsubscribing,
+        )
+        emails.return_paths = context.return_paths
+        return [emails.send_email]
+
+    @override
+    def connect(self, settings: Settings, inbox: Path) -> Mailer | None:
+        from activities.email.smtp import mailer_from
+
+        url = settings.smtp.get_secret_value() if settings.smtp else None
+        return mailer_from(url, settings.mail_from, settings.mail_from_allowed)
+
+    @override
+    def local_settings(self, inbox: Inbox) -> dict[str, Any]:
+        return {"smtp": SecretStr(inbox.url), "mail_from": LOCAL_SENDER, "mail_from_allowed": ANY}
+
+
+ADAPTER: Final = EmailChannel()

@@ -1,0 +1,152 @@
+"""The SMS channel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pydantic import SecretStr
+from typing_extensions import override
+
+from activities.channel import (
+    Arrival,
+    AttemptReply,
+    ChannelAdapter,
+    LocalServers,
+    Message,
+    RenderContext,
+    SendContext,
+    TestReply,
+    WorkerContext,
+    shorten,
+)
+from activities.interface import Delivery
+from activities.outcome import Judgement, Outcome, Verdict
+from activities.sms.errors import NO_PROVIDER, BusyError, ProviderError, UnansweredError, error_of
+from activities.sms.provider import Provider, TextMessage
+from activities.sms.rendering import number_in, render
+from scenario import liquid
+from scenario.phone_number import international
+from scenario.steps.delivery import Send
+from scenario.steps.sms import Sms
+
+if TYPE_CHECKING:
+    from runtime.local.inbox import Inbox
+    from runtime.settings import Settings
+
+ERRORS: Final[Mapping[str, type[ProviderError]]] = {
+    **dict.fromkeys(("connect_timeout", "connect_failed"), BusyError),
+    **dict.fromkeys(("timeout", "no_answer"), UnansweredError),
+}
+"""The errors of attempts without a reply, in cases."""
+
+
+@dataclass(frozen=True)
+class RenderedText(Message):
+    """A text message.
+
+    Attributes:
+        to: Number, E.164.
+        text: Its text.
+    """
+
+    to: str
+    text: str
+
+    @property
+    @override
+    def address(self) -> str:
+        return self.to
+
+    @override
+    def describe(self) -> dict[str, Any]:
+        return {"message": self.facts()}
+
+    @override
+    def facts(self) -> dict[str, Any]:
+        return {"to": self.to, "text": self.text}
+
+
+class SmsChannel(ChannelAdapter[RenderedText, Provider]):
+    """Text messages, sent by a provider."""
+
+    title: ClassVar[str] = "SMS"
+    setting: ClassVar[str] = "SCENARIO_SMS"
+    recipient: ClassVar[str] = "a number with its country's code"
+    not_configured: ClassVar[str] = NO_PROVIDER
+    errors: ClassVar[frozenset[str]] = frozenset(ERRORS)
+
+    @override
+    def render(self, step: Sms, delivery: Delivery, data: dict[str, Any], context: RenderContext) -> RenderedText:
+        return RenderedText(international(context.to or number_in(delivery.data)), render(step, data))
+
+    @override
+    async def send(self, context: SendContext[RenderedText, Provider]) -> tuple[RenderedText, TestReply]:
+        message, provider, delivery = context.message, context.connection, context.delivery
+        text = TextMessage(id=delivery.id, to=message.to, body=message.text, within=delivery.timeout)
+        try:
+            receipt = await provider.send(text)
+        except ProviderError as error:
+            return message, TestReply.judged(str(error), error.verdict, status=error.status, body=error.excerpt)
+        said = f"{provider.name} took it"
+        return message, TestReply(delivered=True, said=said, status=receipt.status, body=receipt.reference)
+
+    @override
+    def classify(self, reply: AttemptReply, row: Send, now: datetime) -> Judgement:
+        status = reply.status or self.success
+        if reply.error is None and status < HTTPStatus.MULTIPLE_CHOICES:
+            return Judgement(Verdict(Outcome.DELIVERED, ""), "")
+        sentence = f"the provider gave no answer ({reply.error})" if reply.error else f"the provider answered {status}"
+        error = (ERRORS[reply.error] if reply.error else error_of(status))(sentence, error=reply.error)
+        return Judgement(error.verdict, sentence)
+
+    @override
+    async def verify(
+        self, servers: LocalServers, name: str, step: Sms, data: dict[str, Any], delivery_id: str
+    ) -> Arrival:
+        number = str(data["contact"]["cellphone"])
+        text = liquid.render_text(step.text, data).strip() if isinstance(step.text, str) else ""
+        received = await asyncio.to_thread(_texts, servers.inbox.folder)
+        count = sum(message.get("to") == number and message.get("text") == text for message in received)
+        return Arrival(name, number, shorten(text), "" if count == 1 else f"the inbox has it {count} times")
+
+    @override
+    def host(self, connection: Provider) -> str:
+        return connection.name
+
+    @override
+    def activities(self, context: WorkerContext, connection: Provider | None) -> list[Callable[..., Any]]:
+        from activities.sms.activity import Texts
+
+        texts = Texts(
+            *(context.content, connection, context.log, context.callbacks, context.gate),
+            unsubscribing=context.unsubscribing,
+        )
+        return [texts.send_sms]
+
+    @override
+    def connect(self, settings: Settings, inbox: Path) -> Provider | None:
+        from activities.sms.configured import provider_from
+
+        return provider_from(settings.sms.get_secret_value() if settings.sms else None, inbox)
+
+    @override
+    def label(self, connection: Provider | None) -> str:
+        return f"{self.title} ({connection.name})" if connection else self.title
+
+    @override
+    def local_settings(self, inbox: Inbox) -> dict[str, Any]:
+        return {"sms": SecretStr("local:")}
+
+
+def _texts(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+
+
+ADAPTER: Final = SmsChannel()

@@ -1,0 +1,277 @@
+"""The webhook channel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from typing_extensions import override
+
+from activities import redaction
+from activities.channel import (
+    TEST_HEADER,
+    Arrival,
+    AttemptReply,
+    BadDestination,
+    ChannelAdapter,
+    LocalServers,
+    Message,
+    RenderContext,
+    SendContext,
+    TestReply,
+    Unsendable,
+    WorkerContext,
+    shorten,
+)
+from activities.interface import Delivery
+from activities.outcome import Judgement
+from activities.webhook import signing
+from activities.webhook.errors import WORDS, AttemptError, RefusedError
+from activities.webhook.http.headers import sent_headers
+from activities.webhook.outcome import of_response
+from activities.webhook.rendering import render, with_headers
+from scenario.http.access import Access
+from scenario.http.urls import UrlError, parse
+from scenario.plan.inputs import named_secrets
+from scenario.steps.base import Row
+from scenario.steps.delivery import Send
+from scenario.steps.webhook import Webhook
+
+if TYPE_CHECKING:
+    from activities.webhook.http.exchange import Request
+
+
+class Masks(dict[str, str]):
+    """A mask for every secret name, such as ``~~WAX_TOKEN~~``.
+
+    It has all names: a preview must not reveal which secrets a worker has. `scenario check` refuses those that may not
+    be used. URLs, headers, forms and JSON leave the characters of a mask as they are.
+    """
+
+    def __missing__(self, name: str) -> str:
+        return mask(name)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str)
+
+
+def mask(name: str) -> str:
+    """Return the text that previews show in the place of a secret."""
+    return f"~~{name}~~"
+
+
+@dataclass(frozen=True)
+class RenderedRequest(Message):
+    """A webhook's request.
+
+    Attributes:
+        method: HTTP method.
+        url: Its URL.
+        headers: All headers that are the same in each attempt.
+        body: Its bytes.
+        attempt_headers: The names of the headers that differ between attempts.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    attempt_headers: tuple[str, ...] = ("webhook-timestamp", "traceparent")
+
+    @override
+    def describe(self) -> dict[str, Any]:
+        made: dict[str, Any] = {"method": self.method, "url": self.url, "headers": dict(self.headers)}
+        return {"request": made | {"attempt_headers": list(self.attempt_headers), "body": self.body.decode()}}
+
+    @override
+    def facts(self) -> dict[str, Any]:
+        return {"method": self.method, "url": self.url, "headers": dict(self.headers), **self._body()}
+
+    def _body(self) -> dict[str, Any]:
+        kind = next((value for name, value in self.headers.items() if name.lower() == "content-type"), "")
+        text = self.body.decode(errors="replace")
+        if "x-www-form-urlencoded" in kind:
+            fields: dict[str, Any] = {}
+            for name, value in parse_qsl(text, keep_blank_values=True):
+                fields[name] = value if name not in fields else [*_as_list(fields[name]), value]
+            return {"body": fields}
+        try:
+            return {"body": json.loads(text)} if text else {}
+        except ValueError:
+            return {"body": text}
+
+    @override
+    def defect(self, row: Row) -> str:
+        if self.headers.get("content-type") == "application/json" and self.body:
+            try:
+                json.loads(self.body)
+            except ValueError:
+                return "the body is not JSON: report this as a bug"
+        if isinstance(row, Send) and not row.destination and urlsplit(self.url).hostname != row.to:
+            return "the request goes to another host: report this as a bug"
+        return ""
+
+
+class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
+    """Webhooks: one HTTP request each, to a URL or a named destination."""
+
+    title: ClassVar[str] = "webhooks"
+    errors: ClassVar[frozenset[str]] = frozenset(WORDS)
+
+    @override
+    def render(
+        self, step: Webhook, delivery: Delivery, data: dict[str, Any], context: RenderContext
+    ) -> RenderedRequest:
+        data["secrets"] = Masks()
+        found = context.book.get(step.to) if context.book and step.to else None
+        own = {secret: mask(secret) for secret in found.own_secrets} if found else {}
+        base = found.rendered_url(own) if found else step.to and f"{step.to}:"
+        made = render(step, data, delivery.id, base=base)
+        if found:
+            made = with_headers(made, step, found.rendered_headers(own), found.name)
+        try:
+            headers = sent_headers(made.headers)
+            url = made.url if step.to and not found else parse(made.url, found.access if found else Access()).url
+        except RefusedError as error:
+            raise Unsendable(str(error)) from None
+        except UrlError as error:
+            raise Unsendable(f"the URL may not be called: {error}") from None
+        signature = ("webhook-signature",) if found and found.signing else ()
+        return RenderedRequest(made.method, url, headers, made.body, ("webhook-timestamp", *signature, "traceparent"))
+
+    @override
+    async def send(self, context: SendContext[RenderedRequest, None]) -> tuple[RenderedRequest, TestReply]:
+        from activities.webhook.http.transport import Transport
+
+        now = datetime.now(UTC)
+        if context.to is None:
+            message, request, host, hidden = await self._addressed(context)
+        else:
+            message, request, host = self._redirected(context, context.to, now)
+            hidden = redaction.known(tuple(context.secrets.values()))
+        message = replace(message, headers={**message.headers, TEST_HEADER: "1"}, attempt_headers=())
+        async with Transport() as transport:
+            try:
+                response = await transport.send(request)
+            except AttemptError as error:
+                return message, TestReply.judged(str(error), error.verdict)
+        named = context.to is None and isinstance(context.step, Webhook) and context.step.to is not None
+        judgement = of_response(host, response.status, response.headers, response.body, named=named, now=now)
+        headers = {name: redaction.excerpt(value.encode(), hidden) for name, value in response.headers.items()}
+        body = redaction.excerpt(response.body, hidden)
+        return message, TestReply.judged(
+            judgement.sentence, judgement.verdict, status=response.status, headers=headers, body=body
+        )
+
+    async def _addressed(
+        self, context: SendContext[RenderedRequest, None]
+    ) -> tuple[RenderedRequest, Request, str, redaction.KnownSecrets]:
+        """Return the request with real secrets, to where the scenario sends it."""
+        from activities.webhook.http.exchange import Request
+        from activities.webhook.outgoing import outgoing
+
+        step, delivery, message = context.step, context.delivery, context.message
+        assert isinstance(step, Webhook)  # noqa: S101 no other step makes a request
+        ready = await asyncio.to_thread(
+            partial(outgoing, scenario=delivery.name, routes=context.routes, secrets=context.secrets),
+            *(step, delivery.step, context.data, delivery.id),
+            named=named_secrets(step) if step.secrets else frozenset[str](),
+        )
+        sent, route = ready.rendered, ready.route
+        mine = {name: value for name, value in sent.headers.items() if name in message.attempt_headers}
+        headers = {**sent.headers, TEST_HEADER: "1"}
+        request = Request(sent.method, route.url, headers, sent.body, delivery.timeout, route.access, route.tls)
+        shown = replace(message, headers={**message.headers, **mine})
+        return shown, request, route.destination, ready.hidden
+
+    def _redirected(
+        self, context: SendContext[RenderedRequest, None], to: str, now: datetime
+    ) -> tuple[RenderedRequest, Request, str]:
+        """Return the request with masks in the place of secrets, to the URL `to`."""
+        from activities.webhook.http.exchange import Request
+
+        message, delivery = context.message, context.delivery
+        url, access, host = _destination(to, context)
+        signature = signing.headers([], delivery.id, now, message.body)
+        message = replace(message, url=to, headers={**message.headers, **signature})
+        headers = {**message.headers, TEST_HEADER: "1"}
+        return message, Request(message.method, url, headers, message.body, delivery.timeout, access), host
+
+    @override
+    def classify(self, reply: AttemptReply, row: Send, now: datetime) -> Judgement:
+        if reply.error is not None:
+            error = AttemptError(reply.error)
+            return Judgement(error.verdict, str(error).removesuffix("."))
+        status = reply.status or self.success
+        return of_response(row.to or row.kind, status, reply.headers, reply.body, named=row.destination, now=now)
+
+    @override
+    async def verify(
+        self, servers: LocalServers, name: str, step: Webhook, data: dict[str, Any], delivery_id: str
+    ) -> Arrival:
+        wanted = render(step, data, delivery_id, base=servers.routes.named(step.to).url if step.to else None)
+        host = step.to or servers.routes.find(wanted.url).destination
+        got = [request for request in servers.receiver.requests() if request.header("webhook-id") == delivery_id]
+        taken = [request for request in got if request.status < 300]
+        problem = ""
+        if len(taken) != 1:
+            problem = f"the receiver took it {len(taken)} times"
+        elif any(request.body != wanted.body for request in got):
+            problem = "the receiver got other bytes than were rendered"
+        elif any(request.method != wanted.method for request in got):
+            problem = "the receiver got another method"
+        elif any(taken[0].header(key) != value for key, value in wanted.headers.items()):
+            problem = "the receiver got other headers"
+        return Arrival(name, host, shorten(wanted.body.decode()), problem)
+
+    @override
+    def destination(self, context: SendContext[RenderedRequest, None]) -> str:
+        if context.to is None and isinstance(context.step, Webhook) and context.step.to:
+            return context.step.to
+        try:
+            return urlsplit(context.to or context.message.url).hostname or ""
+        except ValueError:
+            return ""
+
+    @override
+    def activities(self, context: WorkerContext, connection: None) -> list[Callable[..., Any]]:
+        from activities.webhook.activity import Webhooks
+
+        webhooks = Webhooks(
+            *(context.content, context.transport, context.secrets, context.log),
+            *(context.routes, context.callbacks, context.limiter, context.gate),
+        )
+        return [webhooks.send_webhook]
+
+
+def _destination(to: str, context: SendContext[RenderedRequest, None]) -> tuple[str, Access, str]:
+    """Return the URL to call for `to`, what may be reached there, and its host.
+
+    Raises:
+        BadDestination: It is not a URL that may be called.
+    """
+    try:
+        parts = urlsplit(to)
+        port = parts.port or {"http": 80}.get(parts.scheme, 443)
+        if context.guarded:
+            route = context.routes.find(to)
+            url, access = route.url, route.access
+        else:
+            url, access = to, Access(allow_private=True, allow_http=True, ports=(port,))
+        parse(url, access)
+    except (UrlError, ValueError) as error:
+        raise BadDestination(str(error)) from None
+    return url, access, parts.hostname or ""
+
+
+def _as_list(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else [value]
+
+
+ADAPTER: Final = WebhookChannel()

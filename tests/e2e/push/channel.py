@@ -1,0 +1,167 @@
+"""A channel that only the test of new channels knows: push notifications, which a folder receives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from temporalio import activity
+
+from activities.channel import (
+    Arrival,
+    AttemptReply,
+    ChannelAdapter,
+    LocalServers,
+    Message,
+    RenderContext,
+    SendContext,
+    TestReply,
+    WorkerContext,
+)
+from activities.channel_activity import ChannelActivity
+from activities.channel_registry import Channel
+from activities.interface import Delivery, Sent
+from activities.outcome import Judgement, Outcome, Verdict
+from scenario import liquid
+from scenario.errors import Aborted
+from scenario.model.parts import Text
+from scenario.model.scalars import Name, OnUnknown
+from scenario.steps.delivery import DeliveryStep, Send
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
+    from scenario.liquid import Kind
+
+PUSH = Channel("push", "push", "send_push", package="tests.e2e.push")
+
+
+class Pushes(DeliveryStep):
+    """A step that sends a push notification to the contact's device."""
+
+    channel: ClassVar[str] = "push"
+    templates: ClassVar[Mapping[str, Kind]] = {"text": "text"}
+    texts: ClassVar[tuple[str, ...]] = ("text",)
+    always: ClassVar[tuple[tuple[str, ...], ...]] = (("contact", "device"),)
+
+    text: Text
+    on_unknown: OnUnknown = "retry"
+
+
+class Push(Pushes):
+    """Sends a notification."""
+
+    kind: ClassVar[str] = "push"
+    push: Name
+
+
+class Alert(Pushes):
+    """Sends a notification too: a second kind of the same channel."""
+
+    kind: ClassVar[str] = "alert"
+    alert: Name
+
+
+@dataclass(frozen=True)
+class Notification(Message):
+    """A push notification."""
+
+    to: str
+    text: str
+
+    @property
+    def address(self) -> str:
+        return self.to
+
+    def describe(self) -> dict[str, Any]:
+        return {"message": self.facts()}
+
+    def facts(self) -> dict[str, Any]:
+        return {"to": self.to, "text": self.text}
+
+
+@dataclass
+class Folder:
+    """A folder that receives notifications."""
+
+    path: Path
+    connections: int = 5
+    texts: list[str] = field(default_factory=list[str])
+
+    def put(self, delivery: str, to: str, text: str) -> None:
+        self.path.mkdir(exist_ok=True)
+        (self.path / f"{delivery}.push").write_text(json.dumps({"to": to, "text": text}))
+
+    async def close(self, within: float) -> None:
+        del within
+
+
+def rendered(step: Pushes, data: Mapping[str, Any]) -> Notification:
+    if not (device := data["contact"].get("device")):
+        raise Aborted("the contact has no device")
+    return Notification(str(device), liquid.render_text(str(step.text), data))
+
+
+class Notifications(ChannelActivity[Folder | None]):
+    """Sends notifications."""
+
+    channel = PUSH
+
+    @activity.defn(name=PUSH.activity)
+    async def send_push(self, delivery: Delivery) -> Sent:
+        delivery = delivery.of_step(activity.info().activity_id)
+        async with self.attempt(delivery, "folder") as attempt:
+            step = await self._content.step_of(delivery, Pushes, "a notification")
+            message = rendered(step, await self.data(delivery, step))
+            assert self._way is not None
+            await attempt.may_leave(message.to)
+            await attempt.sending()
+            await asyncio.to_thread(self._way.put, delivery.id, message.to, message.text)
+            attempt.delivered(200, "")
+        return attempt.sent
+
+
+class PushChannel(ChannelAdapter[Notification, Folder]):
+    """Push notifications."""
+
+    title = "push"
+    setting = "SCENARIO_PUSH"
+    recipient = "a device"
+    errors = frozenset({"no_answer"})
+
+    def render(self, step: Pushes, delivery: Delivery, data: dict[str, Any], context: RenderContext) -> Notification:
+        return rendered(step, data)
+
+    async def send(self, context: SendContext[Notification, Folder]) -> tuple[Notification, TestReply]:
+        message = context.message
+        context.connection.put(context.delivery.id, message.to, message.text)
+        return message, TestReply(delivered=True, said="the folder has it", status=200)
+
+    def classify(self, reply: AttemptReply, row: Send, now: datetime) -> Judgement:
+        if reply.error is None and (reply.status or self.success) < 300:
+            return Judgement(Verdict(Outcome.DELIVERED, ""), "")
+        return Judgement(Verdict(Outcome.PERMANENT, reply.error or ""), "the folder refused it")
+
+    async def verify(
+        self, servers: LocalServers, name: str, step: Pushes, data: dict[str, Any], delivery_id: str
+    ) -> Arrival:
+        wanted = rendered(step, data)
+        path = servers.inbox.folder / f"{delivery_id}.push"
+        same = path.exists() and json.loads(path.read_text()) == wanted.facts()
+        return Arrival(name, wanted.to, wanted.text, "" if same else "the folder does not have it")
+
+    def host(self, connection: Folder) -> str:
+        return "folder"
+
+    def activities(self, context: WorkerContext, connection: Folder | None) -> list[Callable[..., Any]]:
+        return [Notifications(context.content, connection, context.log, context.callbacks, context.gate).send_push]
+
+    def connect(self, settings: Settings, inbox: Path) -> Folder | None:
+        return Folder(inbox)
+
+
+ADAPTER = PushChannel()
