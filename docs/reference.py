@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import typer
 import yaml
@@ -57,7 +57,7 @@ def api() -> Iterator[str]:
     nothing: Any = SimpleNamespace(store=None)
     document = application(nothing, Keys(nothing)).openapi()
     components: Schema = document["components"]["schemas"]
-    yield "# HTTP API\n\nThe gateway serves it as OpenAPI 3.1, `/v1/openapi.json`: see [the guide](../integrate/api.md).\n"
+    yield "# HTTP API\n\nThe gateway serves it as OpenAPI, `/v1/openapi.json`: see [the guide](../integrate/api.md).\n"
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield f"## {method.upper()} {path}\n\n{operation['description']}\n"
