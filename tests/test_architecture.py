@@ -108,7 +108,7 @@ def breaches(package: str, code: ast.AST) -> list[str]:
     if package == "scenario":
         wrong += [module for module in imports(code) if inside(module, OUTSIDE_SCENARIO)]
     if package == "workflows":
-        known = {"temporalio", *OURS, *sys.stdlib_module_names}
+        known = {"temporalio", "typing_extensions", *OURS, *sys.stdlib_module_names}
         wrong += [module for module in imports(code) if module.partition(".")[0] not in known]
     return wrong
 

@@ -188,7 +188,7 @@ class Course(Migrating, Sending):
         if not self.interrupted:
             if self.state.since is None:
                 self.state.since = workflow.now().isoformat()
-                self.state.mark = self.state.counted
+                self.memory.mark = self.state.counted
             self.show()
             work = asyncio.create_task(step.perform(self))
             try:
@@ -210,7 +210,7 @@ class Course(Migrating, Sending):
             self.record("left", self._leaving.reason)
             return self._leaving
         reason, self.skipping = self.skipping, None
-        self.rounds = None
+        self.memory.rounds.pop(self.step, None)
         if isinstance(step, Send):
             await self.release()
         self.record("skipped", reason)

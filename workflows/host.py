@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from temporalio import workflow
+from typing_extensions import override
 
 from activities.interface import CLEAR, DECIDE, Answer, Clearance, Cleared, Question
 from scenario.entry.entry import Entry
 from scenario.plan.plan import Plan
-from scenario.steps.base import Row
 from scenario.steps.delivery import Send, delivery_id
-from scenario.steps.host import MOST_KEPT, ContinueAsNew, Failed, Leave, NotBefore, Outcome, Rounds
+from scenario.steps.host import ContinueAsNew, Failed, Host, Inputs, Leave, Memory, Outcome, RowOverride
 from scenario.steps.registry import read_row
-from scenario.steps.switch import output_of
 from scenario.time.timing import zone_of
 from workflows import visibility
 from workflows.local_activities import answer_to
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 
-class StepHost:
+class StepHost(Host):
     """The part of a journey that its steps use.
 
     Attributes:
@@ -76,77 +76,34 @@ class StepHost:
         self._history_length = 0
 
     @property
+    @override
     def zone(self) -> tzinfo:
-        """The contact's time zone: its own, else the scenario's."""
         return self._zone
 
     @property
+    @override
     def step(self) -> str:
-        """The id of the present step."""
         return self.state.at or ""
 
     @property
-    def until(self) -> datetime | None:
-        """When the wait at the present step ends, once that has been worked out."""
-        return None if self.state.until is None else datetime.fromisoformat(self.state.until)
-
-    @until.setter
-    def until(self, moment: datetime | None) -> None:
-        self.state.until = None if moment is None else moment.astimezone(UTC).isoformat()
+    @override
+    def memory(self) -> Memory:
+        return self.state.memory
 
     @property
-    def rounds(self) -> Rounds | None:
-        """How far the repetition at the present step is."""
-        return self.state.rounds.get(self.step)
-
-    @rounds.setter
-    def rounds(self, rounds: Rounds | None) -> None:
-        if rounds is None:
-            self.state.rounds.pop(self.step, None)
-        else:
-            self.state.rounds[self.step] = rounds
+    @override
+    def inputs(self) -> Inputs:
+        state = self.state
+        return Inputs(self.changes, state.events, state.counted, state.paused is not None, state.at_once)
 
     @property
-    def paused(self) -> bool:
-        """Whether an operator has paused the journey."""
-        return self.state.paused is not None
-
-    @property
-    def postponed(self) -> NotBefore | None:
-        """What keeps the delivery of the present step back."""
-        if self.until is None or self.state.kept_back is None:
-            return None
-        return NotBefore(moment=self.until, since=self.state.kept_back)
-
-    def postpone(self, until: NotBefore | None) -> None:
-        """Keeps the delivery of the present step back; None ends that."""
-        self.until = None if until is None else until.moment
-        self.state.kept_back = None if until is None else until.since
-        if until is not None:
-            self.state.kept = [*self.state.kept[-(MOST_KEPT - 1) :], until.told(self.zone)]
-
-    @property
-    def at_once(self) -> bool:
-        """Whether an operator wants the delivery of the present step to leave whatever the hour."""
-        return self.state.at_once
-
-    @property
-    def counted(self) -> int:
-        """How many events were kept in all."""
-        return self.state.counted
-
-    def missed(self, seen: int) -> bool:
-        """Whether more than `seen` events have been kept by now, which the step has to look at before it waits."""
-        return self.state.counted > seen
-
-    @property
+    @override
     def began(self) -> datetime:
-        """When the step at this position began."""
         return datetime.fromisoformat(self.state.since) if self.state.since else workflow.now()
 
     @property
+    @override
     def must_continue(self) -> bool:
-        """Whether another run is to go on here, since the history has grown so long, or another version."""
         return self.moving is not None or self.outgrown
 
     @property
@@ -165,18 +122,19 @@ class StepHost:
         """A moment on the contact's clock, ISO 8601."""
         return moment.astimezone(self._zone).isoformat(timespec="seconds")
 
+    @override
     def data(self) -> dict[str, Any]:
-        """The journey's data by root name, as templates and conditions see it."""
         journey = {**self._data["journey"], "timezone": str(self._zone)}
         data = {**self._data, "journey": journey, "responses": self.state.responses}
-        if self.state.event is not None:
-            data["event"] = self.state.event
+        if self.memory.event is not None:
+            data["event"] = self.memory.event
         return data
 
     @property
-    def override(self) -> Row | None:
-        """The row by which an operator wants the present step performed, from another version; None for its own."""
-        return None if self.state.anew is None else read_row(self.state.anew.step)
+    @override
+    def row_override(self) -> RowOverride | None:
+        anew = self.state.anew
+        return None if anew is None else RowOverride(read_row(anew.step), self.followed)
 
     @property
     def followed(self) -> str:
@@ -184,13 +142,8 @@ class StepHost:
         anew = self.state.anew
         return self.version if anew is None else f"{self.entry.name}@{anew.version}"
 
-    @property
-    def override_note(self) -> str | None:
-        """What is to be said of a step that is worked out by another version."""
-        return None if self.state.anew is None else f"evaluated again with {self.followed}"
-
+    @override
     def now(self) -> datetime:
-        """The time, in UTC."""
         return workflow.now()
 
     async def clear(self, clearance: Clearance) -> Cleared:
@@ -199,58 +152,28 @@ class StepHost:
         self.stop_if_interrupted()
         return cleared
 
-    async def ask(self, condition: str, event: Event | None = None) -> Answer:
-        """Works out a condition; with an event, it is about that one."""
-        return await self._question(condition, "condition", None if event is None else event.data())
-
-    async def text(self, template: str) -> Answer:
-        """Works out what a template prints, on one line."""
-        return await self._question(template, "text", None)
-
-    async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
-        """Works out a value, and which of the cases it meets."""
-        return await self._question(output_of(expression), "value", None, cases=tuple(cases))
-
-    async def date(self, template: str, offset: float) -> datetime:
-        """Works out a date to wait for.
-
-        Args:
-            template: Gives the date.
-            offset: Seconds from there to the end of the wait.
-
-        Raises:
-            EntryError: It cannot be, or it is not a date.
-        """
-        while True:
-            changes = self.changes
-            answer = await self._question(template, "value", None, zone=str(self.zone), offset=offset)
-            # Else the contact may have moved to another zone meanwhile.
-            if not answer.end or self.changes == changes:
-                return answer.moment
-
-    async def _question(self, text: str, kind: Any, event: dict[str, Any] | None, **more: Any) -> Answer:
+    @override
+    async def evaluate(
+        self,
+        text: str,
+        kind: Literal["condition", "value", "text"],
+        *,
+        event: Event | None = None,
+        cases: Sequence[str] = (),
+        offset: float | None = None,
+    ) -> Answer:
         now = self.local(workflow.now())
         data = {**self.data(), "now": now, "today": now[:10]}
         if event is not None:
-            data["event"] = event
+            data["event"] = event.data()
+        question = Question(text=text, data=data, kind=kind, cases=tuple(cases))
+        if offset is not None:
+            question = replace(question, zone=str(self.zone), offset=offset)
         # By the step: a condition may be long, and may quote what only its author should see.
-        return await answer_to(DECIDE, Question(text=text, data=data, kind=kind, **more), about=self.step)
+        return await answer_to(DECIDE, question, about=self.step)
 
-    def events(self, name: str, *, since_now: bool) -> list[Event]:
-        """The kept events of a name; only those that came since the present step began, or all."""
-        first = self.state.mark if since_now else 0
-        return [kept for kept in self.state.events if kept.name == name and kept.number > first]
-
-    def take(self, event: Event) -> None:
-        """Makes an event the one that templates see as `event`."""
-        self.state.event = event.data()
-
-    def await_event(self, name: str) -> None:
-        """Says what the present step waits for."""
-        self.state.awaiting = name
-
+    @override
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
-        """Waits until a moment (None: forever), or until `wake` or a needed continue-as-new; tells whether it woke."""
         self.stop_if_interrupted()
         self.show()
         limit = None if until is None else until - workflow.now()
@@ -260,6 +183,7 @@ class StepHost:
             await workflow.wait_condition(lambda: self.taken_in)
         return woke
 
+    @override
     def record(
         self,
         outcome: str,
@@ -270,7 +194,6 @@ class StepHost:
         note: str | None = None,
         way: str | None = None,
     ) -> None:
-        """Notes how the present step went."""
         self.state.held = None
         self.retrying = False
         name = self.step
@@ -286,7 +209,7 @@ class StepHost:
                 reason=reason,
                 status=status,
                 attempts=attempts or None,
-                note="; ".join(filter(None, (*self.state.kept, note))) or None,
+                note="; ".join(filter(None, (*self.memory.deferrals, note))) or None,
                 way=way,
             )
         )
@@ -297,8 +220,8 @@ class StepHost:
         is_same = workflow.info().get_current_history_length() == self._history_length
         return max(self.state.told + len(self.state.passed) - self._settled, 0) if is_same else 0
 
+    @override
     def hold(self, failed: Failed) -> None:
-        """Stops at the present step, which failed for good, until a person decides."""
         self.state.held = Held(
             step=self.step,
             kind=failed.kind,
@@ -310,16 +233,16 @@ class StepHost:
             excerpt=failed.excerpt,
             cause=failed.cause,
         )
-        self.state.until = self.state.awaiting = self.state.kept_back = self.state.scheduled = None
-        self.state.tried = 0
+        self.memory.stop_waiting()
+        self.state.tried, self.state.scheduled = 0, None
         self.retrying = False
         told = {"step": self.step, "kind": failed.kind, "status": failed.status, "cause": failed.cause}
         workflow.logger.warning("held", extra=told)
         visibility.remember(self.state.held)
         self.show()
 
+    @override
     async def decided(self) -> Outcome | None:
-        """Waits for an operator where the present step is held. Returns None where it is to be tried (again)."""
         if self.state.held is None:
             return None
         self.stop_if_interrupted()
@@ -332,8 +255,8 @@ class StepHost:
         self.show()
         return None
 
+    @override
     def ignore(self, what: str, reason: str) -> None:
-        """Notes that something cannot be used, and logs it the first time."""
         self.pass_over(what, reason, tell=False)
 
     def pass_over(self, what: str, reason: str, *, tell: bool = True) -> None:

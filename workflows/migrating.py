@@ -96,7 +96,8 @@ class Migrating(UpdateHandlers, SignalHandlers):
         state.at = moving.at
         self._keep_rounds()
         row = self.plan.steps[moving.at]
-        state.until = state.awaiting = state.kept_back = state.anew = state.digest = None
+        self.memory.stop_waiting()
+        state.anew = state.digest = None
         if was_made:
             state.delivery = identifier
         if state.held is not None:
@@ -107,8 +108,8 @@ class Migrating(UpdateHandlers, SignalHandlers):
                 visibility.remember(state.held)
         elif moving.restarts and not isinstance(row, Send):
             state.since = None
-            if self.rounds is not None:
-                self.rounds = replace(self.rounds, began=workflow.now().isoformat())
+            if (rounds := self.memory.rounds.get(self.step)) is not None:
+                self.memory.rounds[self.step] = replace(rounds, began=workflow.now().isoformat())
         await self._adopted()
 
     async def advance(self, course: Next) -> str | None:
@@ -160,7 +161,7 @@ class Migrating(UpdateHandlers, SignalHandlers):
             way=over.way if over else None,
             following=over.step if over else None,
             sent=tuple(dict.fromkeys((*sent, *((self.step,) if is_sending else ())))),
-            rounds=tuple(state.rounds),
+            rounds=tuple(state.memory.rounds),
             responses=tuple(state.responses),
             has_event="event" in self.data(),
         )
@@ -168,7 +169,8 @@ class Migrating(UpdateHandlers, SignalHandlers):
     def _take_up(self, version: int, plan: dict[str, Any], names: dict[str, str]) -> None:
         state = self.state
         state.rename(names)
-        state.rounds = {names.get(name, name): rounds for name, rounds in state.rounds.items()}
+        memory = state.memory
+        memory.rounds = {names.get(name, name): rounds for name, rounds in memory.rounds.items()}
         # What is measured stays what it was: the goal of the version that let the contact in.
         goal = {key: value for key, value in state.plan.items() if key == "goal"}
         state.version, state.plan = version, {**{key: value for key, value in plan.items() if key != "goal"}, **goal}
@@ -180,7 +182,7 @@ class Migrating(UpdateHandlers, SignalHandlers):
         """Forgets the repetitions that the journey is not in any more."""
         at = self.state.at
         inside = {at, *self.plan.loops(at)} if at is not None else set[str | None]()
-        self.state.rounds = {name: rounds for name, rounds in self.state.rounds.items() if name in inside}
+        self.memory.rounds = {name: rounds for name, rounds in self.memory.rounds.items() if name in inside}
 
     async def _adopted(self) -> None:
         """Tells those who look for journeys which version this one follows."""

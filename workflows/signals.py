@@ -82,7 +82,7 @@ class SignalHandlers(StepHost):
             if rule.event != event.name:
                 continue
             if rule.condition is not None:
-                answer = await self.ask(rule.condition, event)
+                answer = await self.evaluate(rule.condition, "condition", event=event)
                 if answer.error:
                     self.pass_over(f"exit rule {rule.event}", answer.error, tell=False)
                 if answer.value is not True:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, cast
 from activities.counting import Passage
 from scenario.entry.plain_json import has_form
 from scenario.plan.plan import load_plan
-from scenario.steps.host import Event, Rounds
+from scenario.steps.host import Event, Memory, Rounds
 from scenario.steps.registry import read_row
 from workflows.limits import size_of
 from workflows.records import Held, Operation, Override, PassedOver, StepRecord, made
@@ -55,19 +55,15 @@ class State:
         root: Run id of the journey's first execution: what delivery ids are made from.
         at: The step it stands at; None at the end.
         since: When that step began, ISO 8601 in UTC; None before it has.
-        mark: How many events had been kept when that step began.
-        until: When the wait at that step ends, ISO 8601 in UTC, where it has been worked out.
-        awaiting: The event that it waits for, if it does.
+        memory: What steps remember.
         visits: How often a step was begun again after it was over.
         steps: Steps that are over, in order.
         forgotten: How many records of such steps were forgotten.
         passed: Steps that are over and are not counted in the store yet, under the names that they had then.
         told: How many there were before these, which are.
-        rounds: How far each repetition is, by its step.
         events: Events kept for later.
         counted: How many events were kept in all.
         seen: Ids of events that came.
-        event: What templates see as `event`: the one that satisfied the last `wait_for`.
         patch: Changes of the contact's fields since it came in.
         held: Why it waits for a person, if it does.
         paused: By whom and why, if it is.
@@ -82,9 +78,7 @@ class State:
         digest: Of the data that the present step's delivery was first given.
         passed_over: What could not be used, the latest last; each `what` once.
         reset: Whether somebody reset the journey, in this run or one before: then it may send again what it has sent.
-        kept_back: Why the present step's delivery must not leave before `until`, if so: ``quiet hours``.
         delivery: Id of the present step's delivery, where it was first made under another name of the step.
-        kept: What that delivery has been kept back by, and until when.
         at_once: Whether an operator wants it to leave all the same.
         goals: Events that may reach the goal, and have not been looked at yet.
         reached: When the goal was reached, ISO 8601 in UTC.
@@ -97,15 +91,12 @@ class State:
     root: str
     at: str | None = None
     since: str | None = None
-    mark: int = 0
-    until: str | None = None
-    awaiting: str | None = None
+    memory: Memory = field(default_factory=Memory)
     visits: dict[str, int] = field(default_factory=dict[str, int])
     steps: list[StepRecord] = field(default_factory=list[StepRecord])
     events: list[Event] = field(default_factory=list[Event])
     counted: int = 0
     seen: list[str] = field(default_factory=list[str])
-    event: dict[str, Any] | None = None
     patch: dict[str, Any] = field(default_factory=dict[str, Any])
     held: Held | None = None
     paused: Operation | None = None
@@ -119,11 +110,8 @@ class State:
     digest: str | None = None
     passed_over: list[PassedOver] = field(default_factory=list[PassedOver])
     reset: bool = False
-    kept_back: str | None = None
     forgotten: int = 0
-    rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
     delivery: str | None = None
-    kept: list[str] = field(default_factory=list[str])
     at_once: bool = False
     goals: list[Event] = field(default_factory=list[Event])
     reached: str | None = None
@@ -132,7 +120,7 @@ class State:
 
     def dump(self) -> dict[str, Any]:
         """As plain JSON data, for continue-as-new."""
-        return asdict(self)
+        return asdict(self, dict_factory=_without_datetimes)
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> State:
@@ -144,8 +132,7 @@ class State:
         state.goals = [made(Event, item) for item in data.get("goals", ())]
         state.operations = [made(Operation, item) for item in data.get("operations", ())]
         state.passed_over = [made(PassedOver, item) for item in data.get("passed_over", ())]
-        rounds: dict[str, Any] = data.get("rounds", {})
-        state.rounds = {name: made(Rounds, item) for name, item in rounds.items()}
+        state.memory = _load_memory(data.get("memory", {}))
         state.held = made(Held, data["held"]) if data.get("held") else None
         state.paused = made(Operation, data["paused"]) if data.get("paused") else None
         state.anew = made(Override, data["anew"]) if data.get("anew") else None
@@ -168,8 +155,10 @@ class State:
             plan = load_plan(state.plan)
             if state.anew:
                 read_row(state.anew.step)
-            told = (state.entered_at, state.since, state.until, *(one.began for one in state.rounds.values()))
-            times = [datetime.fromisoformat(time) for time in told if time]
+            rounds = state.memory.rounds.values()
+            stored = (state.entered_at, state.since, *(one.began for one in rounds))
+            times = [datetime.fromisoformat(time) for time in stored if time]
+            times += [state.memory.until] if state.memory.until else []
         except ValueError:
             return False
         named = {state.at, plan.start}.union(*(step.successors for step in plan.steps.values()))
@@ -253,9 +242,10 @@ class State:
 
     def go(self, step: str | None) -> None:
         """Moves on to a step, or to the end: what concerned the present one alone is over."""
-        self.at, self.since, self.until, self.awaiting, self.held = step, None, None, None, None
-        self.anew, self.now, self.digest, self.kept_back, self.delivery = None, None, None, None, None
-        self.retuned, self.kept, self.at_once, self.tried, self.scheduled = {}, [], False, 0, None
+        self.at, self.since, self.held = step, None, None
+        self.anew, self.now, self.digest, self.delivery = None, None, None, None
+        self.retuned, self.at_once, self.tried, self.scheduled = {}, False, 0, None
+        self.memory.leave_step()
         if step is not None and any(record.id == step for record in self.steps):
             self.visits[step] = self.visits.get(step, 0) + 1
 
@@ -274,4 +264,16 @@ class State:
             return "held"
         if self.paused:
             return "paused"
-        return "waiting" if self.until or self.awaiting else "running"
+        return "waiting" if self.memory.until or self.memory.awaiting else "running"
+
+
+def _without_datetimes(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in pairs}
+
+
+def _load_memory(data: dict[str, Any]) -> Memory:
+    memory = made(Memory, data)
+    memory.until = datetime.fromisoformat(data["until"]) if data.get("until") else None
+    rounds: dict[str, Any] = data.get("rounds", {})
+    memory.rounds = {name: made(Rounds, item) for name, item in rounds.items()}
+    return memory

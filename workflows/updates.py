@@ -57,7 +57,7 @@ class UpdateHandlers(StepHost):
         now = argument.get("now", False)
         if now is not True and now is not False:
             raise refusal("'now' must be true or false")
-        is_kept_back = now and self.postponed is not None
+        is_kept_back = now and self.memory.deferred is not None
         if self.retrying or (state.held is None and not is_kept_back):
             raise refusal("nothing to retry: the journey is not held")
         self.there(argument)
@@ -176,16 +176,16 @@ class UpdateHandlers(StepHost):
         state: State | None = getattr(self, "state", None)
         if state is None:
             return {"state": "entering", "steps": []}
+        memory = state.memory
         waiting: dict[str, Any] | None = None
         if state.held:
             known = {key: value for key, value in asdict(state.held).items() if value not in (None, "")}
             waiting = {"for": "an operator", **known}
         elif state.paused:
             waiting = {"for": "resume", "operator": state.paused.operator, "reason": state.paused.reason}
-        elif state.awaiting:
-            waiting = {"for": f"event {state.awaiting}", "until": state.until}
-        elif state.until:
-            waiting = {"for": state.kept_back or "time", "until": state.until}
+        elif memory.awaiting or memory.until:
+            what = f"event {memory.awaiting}" if memory.awaiting else memory.deferral or "time"
+            waiting = {"for": what, "until": memory.until and memory.until.isoformat()}
         return {
             "state": "leaving" if self.leaving else state.mode if state.at is not None else "over",
             "scenario": self.version,
@@ -214,7 +214,7 @@ class UpdateHandlers(StepHost):
         steps = self.plan.steps
         return [
             {"step": name, "round": rounds.number, "of": steps[name].most}
-            for name, rounds in self.state.rounds.items()
+            for name, rounds in self.memory.rounds.items()
             if name in steps
         ]
 

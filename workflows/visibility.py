@@ -44,10 +44,11 @@ def summary(name: str, step: Send) -> str:
 
 def details(state: State, plan: Plan, title: str) -> str:
     """The journey in Markdown: why it waits, then its steps, done, running and to come. Times are the scenario's."""
-    zone = zone_of(plan.zone)
+    zone, memory = zone_of(plan.zone), state.memory
 
-    def time(moment: str | None) -> str:
-        return datetime.fromisoformat(moment).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+    def time(moment: datetime | str | None) -> str:
+        moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+        return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
     lines = [f"**{title}**", ""]
     if state.held:
@@ -58,12 +59,12 @@ def details(state: State, plan: Plan, title: str) -> str:
     if state.paused:
         lines += [f"**Paused** since {time(state.paused.at)} by {state.paused.operator}: {state.paused.reason}", ""]
         lines += ["Let it go on with the update `resume`.", ""]
-    elif not state.held and state.at and (state.until or state.awaiting):
-        what = f" for event `{state.awaiting}`" if state.awaiting else ""
-        until = f" until {time(state.until)}" if state.until else ""
-        why = f": {state.kept_back}" if state.kept_back else ""
+    elif not state.held and state.at and (memory.until or memory.awaiting):
+        what = f" for event `{memory.awaiting}`" if memory.awaiting else ""
+        until = f" until {time(memory.until)}" if memory.until else ""
+        why = f": {memory.deferral}" if memory.deferral else ""
         lines += [f"Waiting at `{state.at}`{what}{until}{why}", ""]
-    for name, rounds in state.rounds.items():
+    for name, rounds in memory.rounds.items():
         if name in plan.steps:
             lines += [f"Round {rounds.number} of {plan.steps[name].most} of `{name}`", ""]
     lines += ["| | step | what | outcome | at |", "|---|---|---|---|---|"]

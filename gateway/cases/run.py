@@ -311,7 +311,7 @@ class _Run:
             record = Record(
                 step=journey.step,
                 outcome=ends,
-                at=(journey.until or journey.now()).astimezone(journey.zone),
+                at=(journey.memory.until or journey.now()).astimezone(journey.zone),
                 reason=reason or None,
                 status=held.status if held else None,
                 attempts=(held.attempts or None) if held else None,

@@ -199,7 +199,7 @@ class Walk:
         elif len(row.ways) > 1 and row.again is None:
             reason = reason or (None if (row.asked or "") in row.describe() else row.asked)
         self._passed.append(replace(passed, reason=reason))
-        after = replace(here, now=host.clock.now, event=host.event, responses=host.responses)
+        after = replace(here, now=host.clock.now, event=host.memory.event, responses=host.responses)
         if ended:
             return replace(after, taken=False, reachable=False)
         if not has_lists:
@@ -211,13 +211,13 @@ class Walk:
     def _rounds(self, row: Row, step: BaseStep, here: _Here, end: _Here, host: VirtualHost) -> _Here:
         """On through the rounds behind the first, which alone is shown: as if each took as long."""
         took = end.now - here.now
-        while host.rounds is not None:
+        while (rounds := host.memory.rounds.get(host.step)) is not None:
             again = self._host(end, step)
-            again.rounds = replace(host.rounds, mark=0)  # what happens, happens in a round
+            again.memory.rounds[host.step] = replace(rounds, mark=0)  # what happens, happens in a round
             journey = again.clock.start(row.perform(again))
             again.clock.run()
             host, went = again, journey.result
-            end = replace(end, now=host.clock.now, event=host.event)
+            end = replace(end, now=host.clock.now, event=host.memory.event)
             if not isinstance(went, Next) or went.way != row.again:
                 break
             end = replace(end, now=later(end.now, took.total_seconds()))
@@ -273,8 +273,8 @@ class Walk:
 
     def _awaited(self, row: Row, host: VirtualHost, *, for_ever: bool) -> str:
         """Why an event opened a way, or did not."""
-        if host.taken is not None:
-            return f"{host.taken.name} comes"
+        if host.matched_event is not None:
+            return f"{host.matched_event['name']} comes"
         names = list(row.awaited.values())
         given = any(event.name in names for event in self._events)
         missing = f"{' or '.join(names)} {'does not fulfil its condition' if given else 'is not given'}"
@@ -316,8 +316,9 @@ class Walk:
             # The best guess at an event is one that was given.
             given = next((event for event in self._events if event.name == name), GivenEvent(name))
             guess = event_root(name, utc(here.now), given.properties)
-            return replace(here, event=host.taken.data() if host.taken and host.taken.name == name else guess)
-        return here if host.until is None else replace(here, now=host.until)
+            met = host.matched_event
+            return replace(here, event=met if met is not None and met["name"] == name else guess)
+        return here if host.memory.until is None else replace(here, now=host.memory.until)
 
     # ---- what would end the journey early
 
@@ -331,7 +332,7 @@ class Walk:
         named = [event for event in host.kept if event.name == name]
         if condition is None or not named:
             return True if named else None
-        answers = [host.clock.start(host.ask(condition, event)) for event in named]
+        answers = [host.clock.start(host.evaluate(condition, "condition", event=event)) for event in named]
         host.clock.run()
         return any(answer.result is not None and answer.result.value is True for answer in answers)
 
@@ -342,8 +343,9 @@ def _end(host: VirtualHost, here: _Here) -> datetime | None:
     The wait of a step that an event met ends with that event. A message that was kept back has no wait of its own: it
     leaves when that is over.
     """
-    end = host.until if host.until is not None and host.taken is None else host.clock.now
-    return end if end > here.now or end == host.until == here.now else None
+    until = host.memory.until
+    end = until if until is not None and host.matched_event is None else host.clock.now
+    return end if end > here.now or end == until == here.now else None
 
 
 def utc(moment: datetime) -> str:

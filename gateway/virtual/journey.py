@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from typing_extensions import override
 
+from activities.interface import Question
 from gateway.virtual.clock import Clock
 from gateway.virtual.host import VirtualHost
 from scenario.entry.entry import patch_contact
@@ -124,7 +125,8 @@ class VirtualJourney(VirtualHost):
         if self._leaving is not None:
             self.record("left", self._leaving.reason)
             return self._leaving
-        reason, self._skipping, self.rounds = self._skipping, None, None
+        reason, self._skipping = self._skipping, None
+        self.memory.rounds.pop(self.step, None)
         self.record("skipped", reason)
         return Next(following)
 
@@ -182,8 +184,7 @@ class VirtualJourney(VirtualHost):
         for rule in self.plan.exit:
             if rule.event != event.name:
                 continue
-            about = {"event": event.data()}
-            if rule.condition is None or self._evaluate(rule.condition, "condition", about).value is True:
+            if rule.condition is None or self._answer(Question(text=rule.condition, data={}), event).value is True:
                 self._leave(f"event {event.name}")
                 return
         super().happen(event)
@@ -218,10 +219,10 @@ class VirtualJourney(VirtualHost):
         if step is not None and step != self.step:
             raise Refused(f"the journey is not at step '{step}', but at '{self.step}'")
         match verb:
-            case "retry" if self._retrying or (self.held is None and not (now and self.postponed)):
+            case "retry" if self._retrying or (self.held is None and not (now and self.memory.deferred)):
                 raise Refused("nothing to retry: the journey is not held")
             case "retry":
-                self._retrying, self.at_once = self.held is not None, now
+                self._retrying, self.send_now = self.held is not None, now
             case "skip":
                 self._skipping = f"skipped by {operator}: {reason}"
             case "leave":

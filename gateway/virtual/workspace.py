@@ -58,7 +58,7 @@ class Workspace:
             began=host.began,
             zone=host.zone,
             contact=host.data()["contact"],
-            at_once=host.at_once,
+            at_once=host.send_now,
         )
         rules = rules_of(scenario, step, self.policies, row.channel, destination)
         return await ask(message, rules, _Facts(self, message, host.now()))

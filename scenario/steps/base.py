@@ -188,20 +188,21 @@ class Row:
 
     def on(self, host: Host) -> Self:
         """The row by which the step is performed: this one, unless an operator took it from another version."""
-        other = host.override
-        return self if other is None else self.instead(other)
+        other = host.row_override
+        return self if other is None else self.instead(other.row)
+
+    def note(self, host: Host) -> str | None:
+        """Return the remark for the record of a step that an override decided, or None."""
+        other = host.row_override
+        return None if other is None else other.note
 
     def instead(self, other: object) -> Self:
-        """The row to perform the step by when an operator takes it from another version.
-
-        Args:
-            other: The row that version has. Whatever it says, the journey goes on in its own plan.
-        """
+        """Return the row with the settings of the row that another version has. The ways stay this row's."""
         del other
         return self
 
     async def perform(self, host: Host) -> Outcome:
-        """Performs the step, and says where the journey goes."""
+        """Perform the step, and return where the journey continues."""
         raise NotImplementedError
 
 

@@ -51,10 +51,10 @@ class IfRow(Row):
         while True:
             if outcome := await host.decided():
                 return outcome
-            answer = await host.ask(self.on(host).condition)
+            answer = await host.evaluate(self.on(host).condition, "condition")
             if not answer.error:
                 way = "then" if answer.value else "else"
-                host.record(way, note=host.override_note)
+                host.record(way, note=self.note(host))
                 return Next(self.ways[way], way)
             host.hold(Failed(reason=f"the condition cannot be evaluated: {answer.error}"))
 

@@ -111,24 +111,24 @@ class Send(Row):
         while True:
             if outcome := await host.decided():
                 return outcome
-            if (kept_back := host.postponed) is not None:
-                changes = host.changes
-                what = f"{host.step}: {kept_back.since} until {spell(kept_back.moment, host.zone)}"
-                await host.wait(kept_back.moment, what, lambda at=changes: host.changes != at or host.at_once)
-                if host.changes != changes or host.at_once or kept_back.moment <= host.now():
-                    host.postpone(None)  # a contact that has moved to another zone is asked about again
+            if (deferred := host.memory.deferred) is not None:
+                changes = host.inputs.changes
+                what = f"{host.step}: {deferred.since} until {spell(deferred.moment, host.zone)}"
+                await host.wait(deferred.moment, what, lambda changes=changes: _is_released(host, changes))
+                if _is_released(host, changes) or deferred.moment <= host.now():
+                    host.memory.stop_waiting()  # the policies decide again: the contact may be in another zone
                 if host.must_continue:
                     return ContinueAsNew()
-                if host.paused:
-                    await host.wait(None, f"{host.step}: paused", lambda: not host.paused)
+                if host.inputs.paused:
+                    await host.wait(None, f"{host.step}: paused", lambda: not host.inputs.paused)
                     if host.must_continue:
                         return ContinueAsNew()
                     continue
             row = self.on(host)
             sent = await host.deliver(row)
             if isinstance(sent, NotBefore):
-                # Clocks differ: what is due at once would be asked again and again.
-                host.postpone(replace(sent, moment=max(sent.moment, host.now() + SOONEST)))
+                # Clocks differ: without a minimum, a delivery that is due now would be tried in a busy loop.
+                host.memory.defer(replace(sent, moment=max(sent.moment, host.now() + SOONEST)), host.zone)
                 continue
             if not isinstance(sent, Failed):
                 host.record(sent.outcome, sent.reason, status=sent.status, attempts=sent.attempts, note=sent.note)
@@ -140,6 +140,10 @@ class Send(Row):
                 host.record(outcome, sent.reason, status=sent.status, attempts=sent.attempts, note=sent.note)
                 return Next(row.next) if decision == "continue" else Leave(f"step {host.step} failed")
             host.hold(sent)
+
+
+def _is_released(host: Host, changes: int) -> bool:
+    return host.inputs.changes != changes or host.inputs.send_now
 
 
 def _is_none(value: object) -> bool:

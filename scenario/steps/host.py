@@ -1,7 +1,7 @@
-"""The host that steps are performed on, and what comes of performing them.
+"""The host on which steps are performed, and the outcomes of performing them.
 
-A row of the plan performs itself against `Host`. A journey is one, by Temporal's timers and activities; previews, tests
-and simulations have a virtual one, whose clock does not wait. So a plan has one interpreter.
+A row of the plan performs itself against `Host`. A journey implements it with Temporal's timers and activities. The
+virtual host of previews and cases has a clock that jumps. A plan therefore has one interpreter.
 """
 
 from __future__ import annotations
@@ -9,21 +9,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import cached_property
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from scenario.entry.event import event_root
 from scenario.time.timing import spell
 
+MOST_DEFERRALS: Final = 5
+"""Maximum number of deferrals in a step's record; the latest are kept."""
+
 
 @dataclass(frozen=True)
 class Next:
-    """Where the journey goes on.
+    """The journey continues at another step.
 
     Attributes:
         step: None is the end.
-        way: The key of the way that was taken, where the step has several.
+        way: The key of the chosen way, if the step has several.
     """
 
     step: str | None
@@ -32,12 +35,12 @@ class Next:
 
 @dataclass(frozen=True)
 class ContinueAsNew:
-    """Nothing is decided: continue as new, then perform the same step."""
+    """The step is undecided: continue as new, then perform the same step."""
 
 
 @dataclass(frozen=True)
 class Leave:
-    """The journey ends here, before its end."""
+    """The journey ends here, before its last step."""
 
     reason: str
 
@@ -46,29 +49,37 @@ Outcome: TypeAlias = Next | ContinueAsNew | Leave
 
 
 class Answer(Protocol):
-    """What became of a condition."""
+    """The result of an evaluation."""
 
     @property
     def value(self) -> Any:
-        """What it gives."""
+        """The result, or None if the evaluation failed."""
         ...
 
     @property
     def error(self) -> str:
-        """Why it cannot be evaluated; empty where it can."""
+        """The reason why it failed, or empty."""
+        ...
+
+    @property
+    def moment(self) -> datetime:
+        """The date that was asked for, with its offset.
+
+        Raises:
+            EntryError: The date is missing, malformed, or cannot be evaluated.
+        """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened to the contact. Journeys carry these: fields may be added, and never renamed.
+    """An event of the contact. Journeys carry these: fields may be added, and never renamed.
 
     Attributes:
         name: Such as ``order.delivered``.
-        properties: As the engine sent them.
-        at: When it happened, where that was said, else when the journey heard of it; ISO 8601 in UTC.
-        id: The engine's id of it, if it gives one.
-        number: Counts the kept events of this journey from 1.
+        at: When it happened, or when the journey received it if the sender did not state a time. ISO 8601 in UTC.
+        id: The sender's id, if any.
+        number: Position among the kept events of this journey, from 1.
     """
 
     name: str
@@ -79,22 +90,22 @@ class Event:
 
     @cached_property
     def size(self) -> int:
-        """Characters of the properties as JSON, escaped: half a character, which may be sent, has a length too."""
+        """Characters of the properties as JSON. Escaped, since a lone surrogate has no encoding."""
         return len(json.dumps(self.properties))
 
     def data(self) -> dict[str, Any]:
-        """The event as templates see it."""
+        """Return the event as templates see it."""
         return event_root(self.name, self.at, self.properties)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rounds:
-    """How far a repetition is. Journeys carry these: fields may be added, and never renamed.
+    """The progress of a repetition. Journeys carry these: fields may be added, and never renamed.
 
     Attributes:
-        number: Of the round that began last; 0 before the first.
-        began: When that was due, ISO 8601 in UTC.
-        mark: How many events had been kept when the repetition began.
+        number: Number of the latest round; 0 before the first.
+        began: When that round was due, ISO 8601 in UTC.
+        mark: Number of events kept when the repetition began.
     """
 
     number: int = 0
@@ -104,14 +115,12 @@ class Rounds:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivered:
-    """A delivery that is over, well.
+    """A delivery that succeeded or was skipped.
 
     Attributes:
-        outcome: ``delivered``, or ``skipped`` where there was nothing to send.
-        reason: Why, where that is not plain.
+        outcome: ``delivered`` or ``skipped``.
         status: The receiver's reply code.
-        attempts: How many it took.
-        note: What a person should know all the same.
+        note: A remark for the step's record.
     """
 
     outcome: str
@@ -123,18 +132,16 @@ class Delivered:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """What went wrong with a step, for good.
+    """A terminal failure of a step.
 
     Attributes:
         reason: One sentence.
         kind: One of `activities.failures.FailureKind`.
-        cause: The same in the one word that people search by.
-        unknown: Whether it may have been delivered all the same.
-        destination: What was sent to.
+        cause: The kind as one word for searches.
+        unknown: True if the message may have been delivered.
         status: The receiver's reply code.
-        attempts: How many were made.
         excerpt: The first 2 KB of the reply, redacted.
-        note: What a person should know all the same.
+        note: A remark for the step's record.
     """
 
     reason: str
@@ -150,169 +157,180 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class NotBefore:
-    """A delivery that must not leave yet; nothing of it was sent.
+    """A delivery that policies defer. Nothing was sent.
 
     Attributes:
-        moment: When to ask again.
-        since: Why, to complete "waits for …": ``quiet hours``.
+        moment: When to try again.
+        since: The reason, to complete "waits for …": ``quiet hours``.
     """
 
     moment: datetime
     since: str
 
-    def told(self, zone: tzinfo) -> str:
-        """In words: ``kept back until Tue 2026-03-03 08:00 Europe/Paris: quiet hours``."""
-        return f"kept back until {spell(self.moment, zone)}: {self.since}"
+
+class RowOverride(NamedTuple):
+    """The row of another version by which an operator wants the current step performed."""
+
+    row: object
+    version: str
+
+    @property
+    def note(self) -> str:
+        """The remark for the record of a step that the override decided."""
+        return f"evaluated again with {self.version}"
 
 
-MOST_KEPT: Final = 5
-"""How many times that a delivery was kept back are told with its step, the latest ones."""
+class Inputs(NamedTuple):
+    """What signals and updates have changed. A step that wakes compares it with what it saw before.
+
+    Attributes:
+        changes: Number of changes of the contact in this run.
+        events: The kept events, oldest first.
+        counted: Number of events kept so far, including forgotten ones.
+        paused: True if an operator has paused the journey.
+        send_now: True if an operator wants the current delivery sent regardless of hours and caps.
+    """
+
+    changes: int
+    events: Sequence[Event]
+    counted: int
+    paused: bool
+    send_now: bool
+
+
+@dataclass(kw_only=True)
+class Memory:
+    """What steps remember. It survives interruptions and continue-as-new.
+
+    Attributes:
+        until: When the current wait or deferral ends, in UTC, once computed.
+        awaiting: Name of the event that the current step waits for.
+        deferral: The reason why the current delivery may not be sent before `until`.
+        deferrals: Sentences about all deferrals of the current delivery, for its record.
+        mark: Number of events kept when the current step began.
+        rounds: Progress of each repetition by step id. A repetition removes its own entry when it ends.
+        event: The event that templates see as `event`.
+    """
+
+    until: datetime | None = None
+    awaiting: str | None = None
+    deferral: str | None = None
+    deferrals: list[str] = field(default_factory=list[str])
+    mark: int = 0
+    rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
+    event: dict[str, Any] | None = None
+
+    @property
+    def deferred(self) -> NotBefore | None:
+        """The current deferral, if any."""
+        if self.until is None or self.deferral is None:
+            return None
+        return NotBefore(moment=self.until, since=self.deferral)
+
+    def defer(self, until: NotBefore, zone: tzinfo) -> None:
+        """Defer the current delivery, and note it for the record: ``kept back until Tue 2026-03-03 08:00 …``."""
+        self.until, self.deferral = until.moment.astimezone(UTC), until.since
+        sentence = f"kept back until {spell(until.moment, zone)}: {until.since}"
+        self.deferrals = [*self.deferrals[-(MOST_DEFERRALS - 1) :], sentence]
+
+    def stop_waiting(self) -> None:
+        """Forget the current wait or deferral."""
+        self.until = self.awaiting = self.deferral = None
+
+    def leave_step(self) -> None:
+        """Forget what concerns the current step alone."""
+        self.stop_waiting()
+        self.deferrals = []
 
 
 class Host(Protocol):
-    """What a step may do: it reads clocks, asks, waits, sends, holds, and says how it went.
+    """The interface between a step and the journey it belongs to.
 
-    A coroutine of a step may be cancelled at any await: the contact left, an operator skipped the step. It keeps what
-    must survive in `until`, and picks up from there when it is called again for the same step.
+    A step's coroutine may be cancelled at any await, because the contact leaves or an operator skips the step. It keeps
+    what must survive in `memory`, and resumes from there when it is called again for the same step.
     """
 
     @property
-    def until(self) -> datetime | None:
-        """When the wait at this step ends, once that has been worked out."""
-        ...
-
-    @until.setter
-    def until(self, moment: datetime | None) -> None: ...
-
-    @property
-    def rounds(self) -> Rounds | None:
-        """How far the repetition at this step is; None before it begins. It stays until it is set to None."""
-        ...
-
-    @rounds.setter
-    def rounds(self, rounds: Rounds | None) -> None: ...
-
-    @property
     def step(self) -> str:
-        """The id of the step."""
+        """The id of the current step."""
         ...
 
     @property
     def began(self) -> datetime:
-        """When the step began."""
+        """When the current step began."""
         ...
 
     @property
     def zone(self) -> tzinfo:
-        """The contact's time zone: its own, else the scenario's."""
+        """The contact's time zone, or the scenario's by default."""
+        ...
+
+    @property
+    def memory(self) -> Memory:
+        """What steps remember."""
+        ...
+
+    @property
+    def inputs(self) -> Inputs:
+        """What signals and updates have changed so far."""
         ...
 
     @property
     def must_continue(self) -> bool:
-        """Whether the step is to stop at its next wait, as `ContinueAsNew`."""
+        """True if the step must stop at its next wait and return `ContinueAsNew`."""
         ...
 
     @property
-    def changes(self) -> int:
-        """Counts the changes of the contact."""
-        ...
-
-    @property
-    def counted(self) -> int:
-        """Counts the events that were kept."""
-        ...
-
-    def missed(self, seen: int) -> bool:
-        """Whether more than `seen` events have been kept by now, which the step has to look at before it waits."""
-        ...
-
-    @property
-    def override_note(self) -> str | None:
-        """What is to be said of a step that is worked out by another version."""
-        ...
-
-    @property
-    def override(self) -> object | None:
-        """The row by which an operator wants the step performed, from another version; None for its own."""
-        ...
-
-    @property
-    def paused(self) -> bool:
-        """Whether nothing new is to be begun until an operator says so."""
+    def row_override(self) -> RowOverride | None:
+        """The row that replaces the step's own by order of an operator."""
         ...
 
     def now(self) -> datetime:
-        """The time, in UTC."""
+        """Return the time in UTC."""
         ...
 
     def data(self) -> dict[str, Any]:
-        """The journey's data by root name, as templates and conditions see it."""
+        """Return the journey's data by root name, as templates and conditions see it."""
         ...
 
-    async def ask(self, condition: str, event: Event | None = None) -> Answer:
-        """Works out a condition; with an event, it is about that one."""
-        ...
+    async def evaluate(
+        self,
+        text: str,
+        kind: Literal["condition", "value", "text"],
+        *,
+        event: Event | None = None,
+        cases: Sequence[str] = (),
+        offset: float | None = None,
+    ) -> Answer:
+        """Evaluate a condition or a template.
 
-    async def text(self, template: str) -> Answer:
-        """Works out what a template prints, on one line; its `value` is that text."""
-        ...
-
-    async def choose(self, expression: str, cases: Sequence[str]) -> Answer:
-        """Works out a value, and which of the cases it meets: its `value` is that case, or None."""
-        ...
-
-    async def date(self, template: str, offset: float) -> datetime:
-        """Works out a date, and moves it by so many seconds.
-
-        Raises:
-            EntryError: It cannot be, or it is not a date.
+        Args:
+            text: The condition, or for ``value`` and ``text`` a template.
+            kind: ``condition`` returns a bool, ``text`` the printed line.
+            event: The event that the condition sees as `event`.
+            cases: Return the matching case of the value, or None.
+            offset: Return the value as a date moved by so many seconds, in `moment`.
         """
         ...
 
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
-        """Waits until a moment (None: forever), or until `wake` or `must_continue`; tells whether it was these."""
-        ...
-
-    def events(self, name: str, *, since_now: bool) -> Sequence[Event]:
-        """The kept events of a name; only those that came since the step began, or all."""
-        ...
-
-    def take(self, event: Event) -> None:
-        """Makes an event the one that templates see as `event`."""
-        ...
-
-    def await_event(self, name: str) -> None:
-        """Says what the step waits for."""
+        """Wait until a moment (None: forever), `wake`, or `must_continue`. Return True for the latter two."""
         ...
 
     def ignore(self, what: str, reason: str) -> None:
-        """Notes that something could not be used."""
+        """Report an input or a condition that cannot be used."""
         ...
 
     async def deliver(self, row: Any) -> Delivered | Failed | NotBefore:
-        """Sends what a row of the plan says."""
-        ...
-
-    @property
-    def at_once(self) -> bool:
-        """Whether an operator wants the delivery of this step to leave whatever the hour, and whatever caps say."""
-        ...
-
-    @property
-    def postponed(self) -> NotBefore | None:
-        """What keeps the delivery of this step back, if anything does."""
-        ...
-
-    def postpone(self, until: NotBefore | None) -> None:
-        """Keeps the delivery of this step back; None ends that."""
+        """Send the message of a row."""
         ...
 
     def hold(self, failed: Failed) -> None:
-        """Stops at the step until a person decides."""
+        """Hold the journey at this step until an operator decides."""
         ...
 
     async def decided(self) -> Outcome | None:
-        """Waits for that person, if the step is held. None where it is to be tried (again)."""
+        """Wait for that decision if the step is held. Return None if the step is to be performed."""
         ...
 
     def record(
@@ -325,15 +343,15 @@ class Host(Protocol):
         note: str | None = None,
         way: str | None = None,
     ) -> None:
-        """Says how the step went: it is over."""
+        """Record how the step ended."""
         ...
 
 
 async def satisfies(host: Host, event: Event, condition: str | None) -> bool:
-    """Whether an event is one of those that a condition means; one that cannot be worked out is noted."""
+    """Return True if an event meets a condition. Report a condition that cannot be evaluated."""
     if condition is None:
         return True
-    answer = await host.ask(condition, event)
+    answer = await host.evaluate(condition, "condition", event=event)
     if answer.error:
         host.ignore(f"step {host.step}", answer.error)
     return answer.value is True

@@ -15,7 +15,7 @@ from scenario.model.parts import Model
 from scenario.model.scalars import Condition, EventName, Interval, read_span
 from scenario.source.findings import clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Path, Row, Source
-from scenario.steps.host import ContinueAsNew, Failed, Host, Next, Outcome, Rounds, satisfies
+from scenario.steps.host import ContinueAsNew, Failed, Host, Inputs, Next, Outcome, Rounds, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import shift, spell
 
@@ -90,67 +90,70 @@ class RepeatRow(Row):
         return replace(other, first=self.first, next=self.next) if isinstance(other, RepeatRow) else self
 
     async def perform(self, host: Host) -> Outcome:
-        """Begins the next round when it is due, unless the repetition is over: that is asked before, and when it is."""
+        """Begin the next round when it is due, unless the repetition is over: that is asked before, and when it is."""
         if outcome := await host.decided():
             return outcome
-        rounds = host.rounds = host.rounds or Rounds(mark=host.counted)
+        memory = host.memory
+        rounds = memory.rounds.setdefault(host.step, Rounds(mark=host.inputs.counted))
         checked = rounds.mark
         due = host.now() if not rounds.number else None
         while True:
             row = self.on(host)
             if row.event is not None:
-                host.await_event(row.event)
-                kept = host.counted
-                for event in host.events(row.event, since_now=False):
-                    if event.number > checked:
+                memory.awaiting = row.event
+                seen = host.inputs
+                for event in seen.events:
+                    if event.number > checked and event.name == row.event:
                         checked = event.number
                         if await satisfies(host, event, row.condition):
-                            host.take(event)
+                            memory.event = event.data()
                             return self._over(host, rounds, "event")
-                if host.missed(kept):  # while the condition was asked
+                if host.inputs.counted > seen.counted:  # while the condition was evaluated
                     continue
             if rounds.number >= row.times:
                 return self._over(host, rounds, "ended")
             if row.until is not None:
-                answer = await host.ask(row.until)
+                answer = await host.evaluate(row.until, "condition")
                 if answer.error:
                     host.hold(Failed(reason=f"the condition cannot be evaluated: {answer.error}"))
                     if outcome := await host.decided():
                         return outcome
-                    due, host.until = due and host.now(), None  # not when it was to be: the next would follow at once
+                    due, memory.until = due and host.now(), None  # not when it was due: the next would follow directly
                     continue
                 if answer.value:
                     return self._over(host, rounds, "until")
-            if due is None and host.until is None:
+            if due is None and memory.until is None:
                 began = datetime.fromisoformat(rounds.began)
-                host.until = shift(began, timedelta(seconds=row.every), host.zone)
-                due = host.now() if host.until <= host.now() else None
+                memory.until = shift(began, timedelta(seconds=row.every), host.zone).astimezone(UTC)
+                due = host.now() if memory.until <= host.now() else None
             if due is not None:
                 number = rounds.number + 1
-                host.rounds = Rounds(number=number, began=due.astimezone(UTC).isoformat(), mark=rounds.mark)
-                host.record(_ROUND, f"round {number} of {row.times}", note=host.override_note)
+                memory.rounds[host.step] = Rounds(
+                    number=number, began=due.astimezone(UTC).isoformat(), mark=rounds.mark
+                )
+                host.record(_ROUND, f"round {number} of {row.times}", note=self.note(host))
                 return Next(self.first, _ROUND)
-            seen = _seen(host, row)
-            end = cast("datetime", host.until)
+            before = _relevant(host.inputs, row)
+            end = cast("datetime", memory.until)
             what = f"{host.step}: round {rounds.number + 1} of {row.times}, {spell(end, host.zone)}"
-            if await host.wait(end, what, lambda row=row, seen=seen: _seen(host, row) != seen):
-                if host.changes != seen[0]:
-                    host.until = None  # the contact changed: another zone may have another calendar
+            if await host.wait(end, what, lambda row=row, before=before: _relevant(host.inputs, row) != before):
+                if host.inputs.changes != before[0]:
+                    memory.until = None  # the contact changed: another zone may have another calendar
                 if host.must_continue:
                     return ContinueAsNew()
             else:
                 due = end  # whatever the clock says by then: a late worker does not move the rounds behind
 
     def _over(self, host: Host, rounds: Rounds, outcome: str) -> Next:
-        host.rounds = None
+        del host.memory.rounds[host.step]
         number = f"{rounds.number} {'round' if rounds.number == 1 else 'rounds'}"
-        host.record(outcome, f"after {number}", note=host.override_note)
+        host.record(outcome, f"after {number}", note=self.note(host))
         return Next(self.next, _END)
 
 
-def _seen(host: Host, row: RepeatRow) -> tuple[int, int]:
-    """What has happened: only another one of these can end the wait for a round."""
-    return host.changes, 0 if row.event is None else host.counted
+def _relevant(inputs: Inputs, row: RepeatRow) -> tuple[int, int]:
+    """Return the counters that can end the wait for a round."""
+    return inputs.changes, 0 if row.event is None else inputs.counted
 
 
 class Ending(Model):

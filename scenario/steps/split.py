@@ -95,11 +95,11 @@ class SplitRow(Row):
             lot = self.on(host).lot
             unit, error = lot.unit(host.data()), ""
             if unit is None:
-                answer = await host.text(lot.by)
+                answer = await host.evaluate(lot.by, "text")
                 unit, error = str(answer.value or ""), answer.error
             if unit and not error:
                 drawn = lot.draw(unit)
-                host.record(drawn.name, note="; ".join(filter(None, (str(drawn), host.override_note))))
+                host.record(drawn.name, note="; ".join(filter(None, (str(drawn), self.note(host)))))
                 return Next(self.ways[drawn.name], drawn.name)
             reason = f"what it is drawn by cannot be worked out: {error}" if error else "what it is drawn by is blank"
             host.hold(Failed(reason=reason))

@@ -105,10 +105,10 @@ class SwitchRow(Row):
         while True:
             if outcome := await host.decided():
                 return outcome
-            answer = await host.choose(self.on(host).value, tuple(self.cases))
+            answer = await host.evaluate(output_of(self.on(host).value), "value", cases=tuple(self.cases))
             if not answer.error:
                 case = cast("str | None", answer.value)
-                host.record("case" if case is not None else _ELSE, note=host.override_note, way=case)
+                host.record("case" if case is not None else _ELSE, note=self.note(host), way=case)
                 way = _ELSE if case is None else case
                 return Next(self.ways[way], way)
             host.hold(Failed(reason=f"the value cannot be worked out: {answer.error}"))

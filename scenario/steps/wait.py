@@ -162,45 +162,46 @@ class WaitRow(Row):
         return replace(other, **same) if isinstance(other, WaitRow) else self
 
     async def perform(self, host: Host) -> Outcome:
-        """Waits; a changed contact (another time zone, another date) changes the end of the wait."""
+        """Wait; a changed contact (another time zone, another date) changes the end of the wait."""
+        memory = host.memory
         while True:
             if outcome := await host.decided():
                 return outcome
-            if host.until is None:
+            if memory.until is None:
                 row = self.on(host)
                 try:
-                    host.until = (await row.end(host)).astimezone(UTC)
+                    memory.until = (await row.end(host)).astimezone(UTC)
                 except EntryError as error:
                     if row.on_failure == "hold":
                         host.hold(Failed(reason=str(error)))
                         continue
-                    host.record("failed", str(error), note=host.override_note)
+                    host.record("failed", str(error), note=self.note(host))
                     return Next(row.next) if row.on_failure == "continue" else Leave(f"step {host.step} failed")
-                if row.date is not None and host.until < host.now():
-                    return row._is_past(host, host.until)
-            if host.until <= host.now():
-                host.record("waited", note=host.override_note)
+                if row.date is not None and memory.until < host.now():
+                    return row._is_past(host, memory.until)
+            if memory.until <= host.now():
+                host.record("waited", note=self.note(host))
                 return Next(self.next)
-            changes = host.changes
-            what = f"{host.step}: wait until {spell(host.until, host.zone)}"
-            if await host.wait(host.until, what, lambda changes=changes: host.changes != changes):
-                if self.seconds is None and host.changes != changes:
-                    host.until = None  # the contact changed: work it out again
+            changes = host.inputs.changes
+            what = f"{host.step}: wait until {spell(memory.until, host.zone)}"
+            if await host.wait(memory.until, what, lambda changes=changes: host.inputs.changes != changes):
+                if self.seconds is None and host.inputs.changes != changes:
+                    memory.until = None  # the contact changed: work it out again
                 if host.must_continue:
                     return ContinueAsNew()
             else:
                 # That the timer has fired is enough. Compared with the clock once more, the end would have to be the
                 # same in every replay, and it is not where a newer tz database has moved the zone since.
-                host.record("waited", note=host.override_note)
+                host.record("waited", note=self.note(host))
                 return Next(self.next)
 
     def _is_past(self, host: Host, end: datetime) -> Outcome:
         """Go on from a date that is past."""
         reason = f"is past: {spell(end, host.zone)}"
         if self.past == "continue":
-            host.record("waited", reason, note=host.override_note)
+            host.record("waited", reason, note=self.note(host))
             return Next(self.next)
-        host.record(_PAST, reason, note=host.override_note)
+        host.record(_PAST, reason, note=self.note(host))
         return Next(self.resume, _PAST) if self.past == "skip" else Leave(f"the date of step {host.step} is past")
 
     async def end(self, host: Host) -> datetime:
@@ -216,7 +217,12 @@ class WaitRow(Row):
                 return next_local(host.began, self.clock, self.days, host.zone)
             except OverflowError:
                 return LAST
-        return await host.date(self.date or "", self.offset)
+        while True:
+            changes = host.inputs.changes
+            answer = await host.evaluate(self.date or "", "value", offset=self.offset)
+            moment = answer.moment
+            if host.inputs.changes == changes:  # else the contact may have moved to another zone meanwhile
+                return moment
 
 
 def _no_date(value: object) -> object:

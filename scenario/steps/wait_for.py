@@ -16,7 +16,7 @@ from scenario.model.parts import Model
 from scenario.model.scalars import Condition, Duration, EventName
 from scenario.source.findings import clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Flaw, Path, Role, Row, Source
-from scenario.steps.host import ContinueAsNew, Event, Host, Next, Outcome, satisfies
+from scenario.steps.host import ContinueAsNew, Host, Next, Outcome, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import later, spell
 
@@ -93,39 +93,33 @@ class WaitForRow(Row):
         return " or ".join(self._choices)
 
     async def perform(self, host: Host) -> Outcome:
-        """Waits; an event that came earlier in the journey counts too, unless the step says ``since: now``."""
-        if self.seconds is not None and host.until is None:
-            host.until = later(host.began, self.seconds).astimezone(UTC)
-        until = host.until
-        host.await_event(self._named)
-        checked = 0
+        """Wait; an event that came earlier in the journey counts too, unless the step says ``since: now``."""
+        memory = host.memory
+        if self.seconds is not None and memory.until is None:
+            memory.until = later(host.began, self.seconds).astimezone(UTC)
+        until = memory.until
+        memory.awaiting = self._named
+        checked = memory.mark if self.since == "now" else 0
         while True:
-            seen = host.counted
-            for event in self._kept(host):
-                if event.number <= checked:
+            seen = host.inputs
+            for event in seen.events:
+                if event.number <= checked or event.name not in self._choices:
                     continue
                 checked = event.number
                 choice = self._choices[event.name]
                 if await satisfies(host, event, choice.condition):
-                    host.take(event)
+                    memory.event = event.data()
                     host.record("event", way=event.name if self.events else None)
                     return Next(choice.then, event.name if self.events else _THEN)
-            if host.missed(seen):  # while a condition was asked
+            if host.inputs.counted > seen.counted:  # while a condition was evaluated
                 continue
             if until is not None and until <= host.now():
                 host.record("timeout")
                 return Next(self.otherwise, _ELSE)
             what = f"{host.step}: wait for {self._named}" + (f" until {spell(until, host.zone)}" if until else "")
-            seen = host.counted
-            await host.wait(until, what, lambda seen=seen: host.counted > seen)
+            await host.wait(until, what, lambda seen=seen: host.inputs.counted > seen.counted)
             if host.must_continue:
                 return ContinueAsNew()
-
-    def _kept(self, host: Host) -> list[Event]:
-        """What has come that it waits for, in the order in which it came."""
-        since_now = self.since == "now"
-        kept = [event for name in self._choices for event in host.events(name, since_now=since_now)]
-        return sorted(kept, key=lambda event: event.number)
 
 
 class OneOf(Model):

@@ -68,10 +68,11 @@ class TossRow(Row):
         return f"toss of {len(self.sides)} sides"
 
     async def perform(self, host: Host) -> Outcome:
-        host.until = host.until or host.began + timedelta(seconds=self.seconds)
-        await host.wait(host.until, f"{host.step}: in the air", lambda: False)
+        memory = host.memory
+        memory.until = memory.until or host.began + timedelta(seconds=self.seconds)
+        await host.wait(memory.until, f"{host.step}: in the air", lambda: False)
         for side in self.sides:
-            answer = await host.ask(f"{self.template.strip('{} ')} == '{side}'")
+            answer = await host.evaluate(f"{self.template.strip('{} ')} == '{side}'", "condition")
             if answer.value:
                 break
         else:

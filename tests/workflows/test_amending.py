@@ -16,8 +16,9 @@ from activities.content import Content, Opened
 from activities.failures import FailureKind
 from activities.interface import Sent
 from tests.workflows.conftest import Stage, failing
+from workflows.course import Course
+from workflows.host import StepHost
 from workflows.state import Held, State
-from workflows.updates import UpdateHandlers
 
 FIRST = """
 scenario: mended
@@ -133,7 +134,8 @@ async def test_a_version_is_not_taken_for_a_step_that_was_held_anew_meanwhile(
 
 
 def test_a_step_that_is_about_to_be_tried_again_is_not_told_so_twice() -> None:
-    updates = UpdateHandlers()
+    updates = object.__new__(Course)
+    StepHost.__init__(updates)
     updates.version = "mended@1"
     updates.state = State(version=1, plan={}, zone="UTC", entered_at="t", root="run", at="hook")
     updates.state.held = Held(step="hook", kind="DeliveryPermanent", reason="r", at="t")

@@ -1,7 +1,7 @@
 """Continue-as-new: between steps and in the middle of waits and holds, with nothing lost and nothing sent twice."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from activities.counting import Passage
 from activities.failures import FailureKind
 from activities.interface import Sent
 from runtime.data_converter import CONVERTER
+from scenario.steps.host import Memory, Rounds
 from tests.sandbox import sandbox
 from tests.workflows.conftest import Stage, failing
 from workflows.journey import Journey
@@ -192,6 +193,15 @@ def test_the_state_comes_back_as_it_went() -> None:
         reset=True,
         passed=[Passage(version=2, step="a", outcome="delivered", at="t")],
         told=4,
+        memory=Memory(
+            until=datetime(2027, 1, 2, tzinfo=UTC),
+            awaiting="order.paid",
+            deferral="quiet hours",
+            deferrals=["kept back"],
+            mark=2,
+            rounds={"a": Rounds(number=2, began="2027-01-01T00:00:00+00:00", mark=1)},
+            event={"name": "order.paid"},
+        ),
     )
     state.keep(Event(name="order.delivered", properties={"a": [1]}))
     assert State.load(state.dump()) == state
@@ -206,7 +216,7 @@ def of_a_later_version(data: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {**data, **more}
     for name in ("steps", "events", "operations", "passed_over", "passed"):
         made[name] = [{**item, **more} for item in data[name]]
-    for name in ("held", "paused", "anew"):
+    for name in ("held", "paused", "anew", "memory"):
         made[name] = {**data[name], **more}
     return made
 

@@ -177,7 +177,7 @@ def test_of_steps_that_are_repeated_the_oldest_records_are_forgotten_and_never_t
         kept.record(StepRecord(id=name, kind="sms", outcome="delivered", at=str(number)))
     assert (len(kept.steps), kept.forgotten) == (KEPT_STEPS, len(names) - KEPT_STEPS)
     assert [record.at for record in kept.steps[:2]] == ["0", str(len(names) - KEPT_STEPS + 1)]
-    kept.rounds["a"] = Rounds(number=2, began="2027-01-01T00:00:00+00:00", mark=1)
+    kept.memory.rounds["a"] = Rounds(number=2, began="2027-01-01T00:00:00+00:00", mark=1)
     assert State.load(kept.dump()) == kept
     for name in names[: KEPT_STEPS + 50]:  # nothing that was done once is forgotten
         kept.record(StepRecord(id=f"{name}{len(kept.steps)}", kind="sms", outcome="delivered", at=""))

@@ -83,7 +83,8 @@ MADE_UP: Final[tuple[dict[str, Any], ...]] = (
     {"visits": [1]},
     {"retuned": {"initial": "1"}},
     {"since": "yesterday"},
-    {"until": "2027-01-01"},
+    {"memory": {"until": "2027-01-01"}},
+    {"memory": {"until": 5}},
 )
 """What of it may be something that no run hands on."""
 

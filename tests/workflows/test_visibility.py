@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from scenario.plan.plan import Plan
@@ -28,14 +30,14 @@ HELD = Held(
     step="hook", kind="DeliveryPermanent", reason="wax answered 422", at="2026-03-31T08:00:00.123456+00:00", attempts=1
 )
 PAUSED = Operation(name="pause", operator="ann", reason="incident 42", at="2026-03-31T09:00:00+00:00")
-UNTIL = "2026-04-02T08:00:00.999999+00:00"
+UNTIL = datetime(2026, 4, 2, 8, 0, 0, 999_999, tzinfo=UTC)
 TITLE = "| | step | what | outcome | at |"
 
 
 def lines(**more: object) -> list[str]:
     state = State(version=3, plan={}, zone="UTC", entered_at="2026-03-31T07:00:00+00:00", at="hook", root="r1")
     for name, value in more.items():
-        setattr(state, name, value)
+        setattr(state if hasattr(state, name) else state.memory, name, value)
     return details(state, PLAN, "a@3 · 7").splitlines()
 
 
@@ -69,7 +71,7 @@ def test_a_held_journey_that_is_paused_as_well_says_both() -> None:
     ("known", "said"),
     [
         ({"until": UNTIL}, "Waiting at `hook` until 2026-04-02 10:00:00"),
-        ({"until": UNTIL, "kept_back": "quiet hours"}, "Waiting at `hook` until 2026-04-02 10:00:00: quiet hours"),
+        ({"until": UNTIL, "deferral": "quiet hours"}, "Waiting at `hook` until 2026-04-02 10:00:00: quiet hours"),
         ({"awaiting": "order.paid"}, "Waiting at `hook` for event `order.paid`"),
         (
             {"awaiting": "order.paid", "until": UNTIL},
@@ -77,7 +79,7 @@ def test_a_held_journey_that_is_paused_as_well_says_both() -> None:
         ),
     ],
 )
-def test_a_journey_says_what_it_waits_for_and_until_when(known: dict[str, str], said: str) -> None:
+def test_a_journey_says_what_it_waits_for_and_until_when(known: dict[str, object], said: str) -> None:
     assert shown(**known) == [said]
     assert shown(**known, paused=PAUSED)[0].startswith("**Paused**")
 
