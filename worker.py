@@ -61,20 +61,13 @@ from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of, telling_keys
 from runtime.errors import SettingsError, SetupError, WorkerFailed
-from runtime.identity.guard import guarding
-from runtime.identity.identity import StoreIdentity
-from runtime.process.clock import watching_clock
-from runtime.process.deadline import Deadline
-from runtime.process.exit import leave
-from runtime.process.garbage import collect_rarely
-from runtime.process.health import Check, health_pages, measured
-from runtime.process.namespace import watching_namespace
-from runtime.process.polls import Polls
+from runtime.identity.identity import StoreIdentity, guarding
+from runtime.process.health import Check, health_pages, measured, watching, watching_clock
+from runtime.process.namespace import Polls, watching_namespace
 from runtime.process.ports import HOST
+from runtime.process.shutdown import Deadline, leave
 from runtime.process.slots import ActivityWorker, completes_polls
-from runtime.process.versioning import deployment_of, unversioned
-from runtime.process.watch import watching
-from runtime.process.workers import Workers, running
+from runtime.process.workers import Workers, collect_rarely, deployment_of, running, unversioned
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store, StoreError

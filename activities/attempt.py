@@ -34,8 +34,7 @@ from activities.journey_status import was_lost
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict, attempts
 from activities.permission import Gate, Leaving
-from runtime.errors import SettingsError
-from runtime.store.errors import StoreError
+from runtime.errors import SettingsError, StoreError
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 
 _logger = logging.getLogger(__name__)

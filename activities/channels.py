@@ -15,12 +15,11 @@ from typing import Any, TypeVar
 from activities.channel import adapters
 from activities.telling import address_seal
 from runtime.callback import Callbacks
-from runtime.derived_keys import suppression_keys
+from runtime.derived_keys import AddressHashes, suppression_keys
 from runtime.errors import SettingsError
 from runtime.return_path import ReturnPaths
 from runtime.sealed_token import SealedToken
 from runtime.settings import Settings
-from runtime.suppression import AddressHashes
 from runtime.unsubscribing import Unsubscribing
 
 Made = TypeVar("Made")

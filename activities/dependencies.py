@@ -19,7 +19,7 @@ from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Direct, Routes
 from activities.webhook.throttle.limiter import Limiter
-from runtime.process.deadline import Deadline
+from runtime.process.shutdown import Deadline
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store

@@ -14,8 +14,8 @@ from activities.content import Content
 from activities.interface import Delivery
 from activities.permission import Held, Leaving, Never, NotYet, Permission
 from activities.suppressing import Suppressing, SuppressionStore, Tell, untold
+from runtime.derived_keys import AddressHashes
 from runtime.store.claims import Claim
-from runtime.suppression import AddressHashes
 from scenario.policies.bounces import Against
 from scenario.policies.caps import Cap, Full
 from scenario.policies.order import Hold, Later, Message, Rules, Skip, ask, rules_of

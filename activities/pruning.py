@@ -10,9 +10,9 @@ from temporalio.exceptions import ApplicationError
 
 from activities.retention import PRUNE, Pruned, Pruning
 from runtime import pruning
+from runtime.errors import StoreFault
 from runtime.pruning import Place
 from runtime.retention import RetentionError, parse_ages
-from runtime.store.errors import StoreFault
 from runtime.telemetry.metrics import RETENTION_DELETED
 
 SECONDS: Final = 2.0

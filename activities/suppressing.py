@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, TypeAlias
 
-from runtime.suppression import AddressHashes
+from runtime.derived_keys import AddressHashes
 from scenario.policies.bounces import Against
 from scenario.policies.suppression import SOFT, Source, Suppression
 

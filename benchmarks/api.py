@@ -28,7 +28,7 @@ from benchmarks.bulk import IN_FLIGHT, side_by_side, start
 from benchmarks.journeys import Place, cpu, entry, place, say, scenario
 from runtime import search_attributes
 from runtime.api_key import SCOPES, ApiKey, make_token
-from runtime.process.exit import leave
+from runtime.process.shutdown import leave
 from runtime.store import AdmissionRequest, Store
 
 BATCH: Final = 250

@@ -23,7 +23,7 @@ from temporalio.client import Client
 from activities.interface import JOURNEYS
 from benchmarks.journeys import Place, cpu, entry, place, say, scenario
 from gateway.client import ScenarioClient, targets
-from runtime.process.exit import leave
+from runtime.process.shutdown import leave
 from runtime.store import Attempt, Store, StoredEntry
 
 IN_FLIGHT: Final = 50

@@ -50,8 +50,8 @@ from runtime.encryption.keyring import Erased, Keyring
 from runtime.encryption.opening import keyring_of
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
-from runtime.process.exit import leave
 from runtime.process.ports import free_port
+from runtime.process.shutdown import leave
 from runtime.settings import Settings
 from runtime.store import Store
 from scenario.steps.delivery import delivery_id

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from benchmarks.journeys import cpu
 from benchmarks.stops import say
-from runtime.process.exit import leave
+from runtime.process.shutdown import leave
 from runtime.store import Claim, Store
 from runtime.store.claims import _take  # pyright: ignore[reportPrivateUsage]
 from runtime.store.database import Database

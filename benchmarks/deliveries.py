@@ -36,7 +36,7 @@ from activities.webhook.rendering import render
 from activities.webhook.route import Direct, Route
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.limits import Limits
-from runtime.process.garbage import collect_rarely
+from runtime.process.workers import collect_rarely
 from runtime.store import Attempt
 from scenario.check.check import check
 from scenario.http.access import Access

@@ -22,8 +22,8 @@ from activities.permission import Leaving
 from activities.policy_gate import PolicyGate
 from gateway.publishing import publish
 from gateway.terminal import say
+from runtime.derived_keys import AddressHashes
 from runtime.store import Store
-from runtime.suppression import AddressHashes
 from scenario.policies.policies import Policies
 
 NIGHT: Final = {"from": "03:00", "to": "03:01", "days_off": ["FR"]}

@@ -43,9 +43,9 @@ from runtime.encryption.wrapping import Wrapping
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
-from runtime.process.exit import leave
-from runtime.process.garbage import collect_rarely
 from runtime.process.ports import free_port
+from runtime.process.shutdown import leave
+from runtime.process.workers import collect_rarely
 from runtime.settings import Settings
 from runtime.store import Store
 from runtime.telemetry.exposition import Exposition

@@ -41,7 +41,7 @@ from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
-from runtime.process.exit import leave
+from runtime.process.shutdown import leave
 from runtime.process.workers import running
 from runtime.settings import Settings
 from runtime.store import Attempt

@@ -40,7 +40,7 @@ from runtime import pruning, search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import Receiver
-from runtime.process.exit import leave
+from runtime.process.shutdown import leave
 from runtime.retention import parse_ages
 from runtime.settings import Settings
 from runtime.store import AdmissionRequest, AlreadyIn, Store

@@ -25,7 +25,7 @@ import aiohttp
 from benchmarks.api import Gateway, gateway
 from benchmarks.journeys import Place, cpu, entry, place, say, scenario
 from runtime.api_key import SCOPES, ApiKey, Scope, make_token
-from runtime.process.exit import leave
+from runtime.process.shutdown import leave
 from runtime.store import Store
 
 MOST: Final = 3.0

@@ -32,7 +32,7 @@ from runtime.local import devserver
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
-from runtime.process.exit import leave
+from runtime.process.shutdown import leave
 from runtime.store import Store
 from tests.e2e.conftest import ROOT, SENDER, environment, publish
 

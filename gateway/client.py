@@ -41,7 +41,6 @@ from gateway.stats.stats import Stats
 from gateway.telling import Heard, Telling
 from gateway.unadmitted import UnadmittedSearch
 from gateway.why.why import Why, why
-from runtime.bounded_calls import bounded
 from runtime.connection import connect
 from runtime.encryption.codec import encrypting
 from runtime.encryption.keyring import Erased
@@ -49,6 +48,7 @@ from runtime.encryption.opening import check_keys, keyring_in, keyring_of
 from runtime.identity.identity import StoreIdentity
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
+from runtime.temporal_faults import bounded
 
 __all__ = [
     "Change",

@@ -41,7 +41,6 @@ from gateway.operations.background import running_operations
 from gateway.outbox import Outbox
 from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
-from runtime.bounded_calls import bounded
 from runtime.callback import Callbacks
 from runtime.certificates import measured as measured_certificates
 from runtime.certificates import measured_keys, of_temporal
@@ -50,17 +49,15 @@ from runtime.encryption.codec import encrypting
 from runtime.encryption.opening import check_keys, keyring_of, telling_keys
 from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
-from runtime.identity.guard import guarding
-from runtime.identity.identity import StoreIdentity
-from runtime.process.clock import watching_clock
-from runtime.process.health import Check, measured, readiness
+from runtime.identity.identity import StoreIdentity, guarding
+from runtime.process.health import Check, measured, readiness, watching, watching_clock
 from runtime.process.http_guard import ALIVE, READY
 from runtime.process.http_server import DRAIN, HttpServer
 from runtime.process.namespace import Namespace, watching_namespace
-from runtime.process.watch import watching
 from runtime.settings import Settings, origins_in
 from runtime.store import Store
 from runtime.telemetry.telemetry import Telemetry
+from runtime.temporal_faults import bounded
 from runtime.unsubscribing import Unsubscribing
 from scenario.source.findings import listed
 

@@ -13,11 +13,11 @@ from typing import Any, Final, TextIO
 
 from activities.redaction import readable
 from gateway.errors import BadInput
+from runtime.derived_keys import HASH, AddressHashes
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import Store
 from runtime.store.suppressions import SUPPRESSED_TOGETHER
-from runtime.suppression import HASH, AddressHashes
 from scenario.errors import BadRecipient
 from scenario.policies.addresses import channels, sources, spelled
 from scenario.policies.suppression import UNSUBSCRIBED, Suppression

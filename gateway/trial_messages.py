@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from activities.channel_registry import EMAIL
 from activities.interface import Delivery
 from gateway.errors import BadInput
+from runtime.derived_keys import AddressHashes
 from runtime.store import Attempt, Store, StoreError
-from runtime.suppression import AddressHashes
 from scenario.errors import BadRecipient
 from scenario.policies.addresses import channels, spelled
 from scenario.policies.order import Rules, stopped

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
+import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Self
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
 from runtime.settings import MIN_KEY, Settings, keys_in
+from scenario.policies import addresses
 
 _PREFIX: Final = "scenario-runner "
 
@@ -54,3 +57,43 @@ def key_names(settings: Settings) -> list[tuple[str, str]]:
         if value is not None
         for key in keys_in(value)
     ]
+
+
+HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+"""What an address's hash looks like."""
+
+
+class AddressHashes:
+    """What addresses are known by.
+
+    Args:
+        keys: The key in use, then those that were.
+
+    Raises:
+        ValueError: There is no key, or one is too short.
+    """
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys = derive_keys(keys, "suppressed address")
+
+    @classmethod
+    def configured(cls, settings: Settings) -> Self | None:
+        """Those of the settings; None where SCENARIO_SUPPRESSION_KEY is not set."""
+        keys = suppression_keys(settings)
+        return cls(keys) if keys else None
+
+    def __repr__(self) -> str:
+        return f"AddressHashes({len(self._keys)} keys)"
+
+    def of(self, channel: str, address: str) -> tuple[str, ...]:
+        """An address's hashes, in hexadecimal: that of the key in use, under which is written, then the others.
+
+        Args:
+            channel: ``email`` or ``sms``.
+            address: In any spelling that can be sent to.
+
+        Raises:
+            BadRecipient: It is none. The message does not quote it.
+        """
+        what = f"{channel}\0{addresses.spelled(channel, address)}".encode()
+        return tuple(hmac.digest(key, what, hashlib.sha256).hex() for key in self._keys)

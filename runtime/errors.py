@@ -1,32 +1,40 @@
-"""What can be wrong with the setting up of a process, as one small tree of exceptions.
+"""Exceptions of a process's setup and of its store.
 
     SetupError
-    ├── SettingsError      a SCENARIO_* variable, or Temporal's own configuration, that cannot be used
-    ├── ConnectionFailed   no Temporal server, or one that does not let this process in
-    ├── AttributesMissing  search attributes that are not there and may not be registered by this process
+    ├── SettingsError      a SCENARIO_* variable, or Temporal's own configuration, cannot be used
+    ├── ConnectionFailed   there is no Temporal server, or it denies access
+    ├── AttributesMissing  search attributes are missing, and this process may not register them
     ├── ClockWrong         this machine's clock differs too much from another
-    ├── WorkerFailed       the worker of a task queue has ended by itself
+    ├── WorkerFailed       the worker of a task queue has ended
     └── LocalError         the local server, inbox or receiver cannot be started
-        ├── NotInstalled   its program is not there
+        ├── NotInstalled   its program is missing
         └── PortInUse      another program listens on its port
+    StoreError
+    ├── StoreAddressError  SCENARIO_STORE is not the URL of a supported database
+    ├── StoreUnavailable   it cannot be reached or is busy; retryable
+    ├── StoreMissing       it does not exist and may not be created here
+    ├── StoreOutdated      it needs a migration that may not run here
+    ├── StoreTooNew        a later release has migrated it
+    ├── StoreMismatch      it and the Temporal namespace do not belong together
+    └── StoreFault         it refused a statement: a missing permission, or a bug
 
-Each message is one sentence that says what to do next. It names variables, hosts and ports, never a value that may be
-secret.
+Each message is one sentence that says what to do next. It names variables, files, hosts and ports, never a value that
+may be secret: messages end up in logs and in Temporal's history.
 """
 
 from __future__ import annotations
 
 
 class SetupError(Exception):
-    """Anything wrong with the setting up of a process."""
+    """The base class of setup errors."""
 
 
 class SettingsError(SetupError):
-    """A setting that cannot be used. The message names the variable and never shows its value."""
+    """A setting cannot be used. The message names the variable and never shows its value."""
 
 
 class ConnectionFailed(SetupError):
-    """Temporal cannot be reached, or does not let this process in."""
+    """Temporal cannot be reached, or denies access."""
 
 
 class AttributesMissing(SetupError):
@@ -38,7 +46,7 @@ class ClockWrong(SetupError):
 
 
 class WorkerFailed(SetupError):
-    """The worker of a task queue has ended although nobody asked it to: nothing polls that queue any more."""
+    """A worker ended unexpectedly, so its task queue is not polled."""
 
 
 class LocalError(SetupError):
@@ -46,16 +54,44 @@ class LocalError(SetupError):
 
 
 class NotInstalled(LocalError):
-    """The program of the local server is not there."""
+    """The program of the local server is missing."""
 
 
 class PortInUse(LocalError):
-    """Another program listens on the port.
-
-    Attributes:
-        port: The port.
-    """
+    """Another program listens on the port."""
 
     def __init__(self, port: int, advice: str) -> None:
         self.port = port
         super().__init__(f"port {port} is in use by another program: {advice}")
+
+
+class StoreError(Exception):
+    """The base class of store errors."""
+
+
+class StoreAddressError(StoreError):
+    """SCENARIO_STORE is not the URL of a supported database."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached or is busy. Every call of the store may be repeated."""
+
+
+class StoreMissing(StoreError):
+    """The database file does not exist, and the caller did not ask to create it."""
+
+
+class StoreOutdated(StoreError):
+    """The database has an older schema or no tables, and the caller did not ask to migrate it."""
+
+
+class StoreTooNew(StoreError):
+    """A later release has migrated the database: writing to it could lose data of that release."""
+
+
+class StoreMismatch(StoreError):
+    """The store and the Temporal namespace do not belong together: one is a copy or a backup."""
+
+
+class StoreFault(StoreError):
+    """The database refused a statement. Not retryable."""

@@ -32,7 +32,7 @@ NATURAL: Final[Ages] = {
 
 Claims: no cap looks further back than 31 days; a delivery that is tried for longer than this takes its place anew. Soft
 bounces count within a week (`scenario.policies.suppression.SOFT_SPAN`). Answers to requests with an ``Idempotency-Key``
-are kept for a day (`runtime.store.api_answers.KEPT`).
+are kept for a day (`runtime.store.api_access.KEPT`).
 """
 
 _YEARS: Final = re.compile(r"(\d{1,2})y", re.ASCII)

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
         callback_url: Where receivers reach the gateway, see `runtime.callback`; https, or http on this machine.
         callback_key: What signs callback addresses: 32 random bytes or more, as base64.
         callback_key_previous: The key before, still accepted.
-        suppression_key: What addresses that must not be written to are known by, see `runtime.suppression`.
+        suppression_key: What addresses that must not be written to are known by, see `runtime.derived_keys`.
         suppression_key_previous: Keys that were in use before, separated by commas.
         bounce_address: Where e-mails bounce to, see `runtime.return_path`. None: to their sender.
         inbound_key: What a mail server shows that hands bounces in: 32 random bytes or more, as base64.

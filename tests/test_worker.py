@@ -25,9 +25,8 @@ from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.rate_sync import pacing
 from runtime.clock_offset import ClockOffset
 from runtime.errors import ConnectionFailed, LocalError, SettingsError, WorkerFailed
-from runtime.process.deadline import Deadline
-from runtime.process.health import health_pages
-from runtime.process.watch import watching
+from runtime.process.health import health_pages, watching
+from runtime.process.shutdown import Deadline
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store, StoreUnavailable
@@ -332,7 +331,7 @@ async def test_it_is_not_ready_while_temporal_has_no_place_for_it_and_goes_on(
     caplog: pytest.LogCaptureFixture,
 ):
     monkeypatch.setattr("runtime.process.namespace._EVERY", 0.01)
-    caplog.set_level("INFO", "runtime.process.watch")
+    caplog.set_level("INFO", "runtime.process.health")
     hands[0].polls.set()
     serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1), health_port=0))
     await until(lambda: ready("temporal") if hands[1].started.is_set() else False, True)
@@ -340,7 +339,7 @@ async def test_it_is_not_ready_while_temporal_has_no_place_for_it_and_goes_on(
     await until(lambda: ready("temporal"), False)
     Calm.trouble = None
     await until(lambda: ready("temporal"), True)
-    said = [record.message for record in caplog.records if record.name == "runtime.process.watch"]
+    said = [record.message for record in caplog.records if record.name == "runtime.process.health"]
     assert said == [
         "The Temporal server has no namespace default any more.",
         "Temporal's namespace default can be used again.",

@@ -39,7 +39,7 @@ from gateway.api.problem import Mistake, Problem, again
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.service.caller import Caller
 from runtime.store import Store, StoreError
-from runtime.store.api_answers import LEASE, Answered, Taken
+from runtime.store.api_access import LEASE, Answered, Taken
 
 logger = logging.getLogger(__name__)
 

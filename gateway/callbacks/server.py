@@ -21,12 +21,11 @@ from gateway.client import ScenarioClient
 from gateway.inbound.mail import InboundMail
 from gateway.inbound.twilio import InboundTexts
 from runtime.callback import Callbacks
-from runtime.derived_keys import suppression_keys
+from runtime.derived_keys import AddressHashes, suppression_keys
 from runtime.errors import SettingsError
 from runtime.return_path import ReturnPaths
 from runtime.settings import Settings
 from runtime.store import Store
-from runtime.suppression import AddressHashes
 from runtime.unsubscribing import Unsubscribing
 
 logger = logging.getLogger("gateway")

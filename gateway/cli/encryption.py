@@ -15,7 +15,7 @@ def rotate() -> None:
     others everywhere, and restart workers and gateways: a running one that does not know the key is named, and
     nothing is done. Take the old key away when this command has said that none is left.
     """
-    from runtime.encryption.rotation import rotate as run
+    from runtime.encryption.opening import rotate as run
     from runtime.encryption.wrapping import Wrapping
     from runtime.errors import SettingsError
     from runtime.settings import Settings

@@ -48,7 +48,7 @@ def main() -> NoReturn:
         _complete()
     status = run(sys.argv[1:])
     if "temporalio" in sys.modules:
-        from runtime.process.exit import leave
+        from runtime.process.shutdown import leave
 
         leave(status)
     sys.exit(status)
@@ -127,7 +127,7 @@ def _expected() -> tuple[type[Exception], ...]:
     trees = (
         ("gateway.errors", "Refusal"),
         ("runtime.errors", "SetupError"),
-        ("runtime.store.errors", "StoreError"),
+        ("runtime.errors", "StoreError"),
         ("scenario.errors", "ScenarioError"),
     )
     return tuple(getattr(sys.modules[module], name) for module, name in trees if module in sys.modules)

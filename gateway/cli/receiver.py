@@ -14,7 +14,7 @@ from gateway.cli.options import Format, FormatOption, length
 from gateway.terminal import console, dump, local, note, say
 
 if TYPE_CHECKING:
-    from runtime.local.received import Received
+    from runtime.local.receiver import Received
 
 _NEWEST = 1000
 """Requests that are looked at."""
@@ -79,7 +79,7 @@ def receiver(
 def _show(state: Path, place: str | None, form: Format, *, quietly: bool) -> None:
     """What came and what is told; after it was told, that alone."""
     from runtime.local.answers import covers, told
-    from runtime.local.received import newest
+    from runtime.local.receiver import newest
 
     answers = told(state)
     came: dict[str, list[Received]] = {}

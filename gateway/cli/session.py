@@ -33,13 +33,13 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
     from temporalio.service import RPCError
 
     from gateway.client import ScenarioClient
-    from runtime.bounded_calls import bounded
     from runtime.connection import connect
     from runtime.encryption.codec import encrypting
     from runtime.encryption.opening import check_keys, keyring_of
     from runtime.identity.identity import StoreIdentity
     from runtime.settings import Settings
     from runtime.telemetry.telemetry import Telemetry
+    from runtime.temporal_faults import bounded
 
     quieten()
     settings = Settings()

@@ -23,7 +23,7 @@ from gateway.terminal import console, dump, local, note, say
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from runtime.suppression import AddressHashes
+    from runtime.derived_keys import AddressHashes
     from scenario.policies.suppression import Suppression
 
 _SHOWN: Final = 20  # bad lines that are told one by one

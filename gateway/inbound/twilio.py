@@ -22,8 +22,8 @@ from temporalio.service import RPCError
 
 from activities.suppressing import Suppressing
 from gateway.inbound.body import body
+from runtime.derived_keys import AddressHashes
 from runtime.store import StoreError
-from runtime.suppression import AddressHashes
 from scenario.errors import BadRecipient
 from scenario.policies.bounces import STOP
 from scenario.policies.suppression import Suppression

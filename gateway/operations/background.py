@@ -25,7 +25,7 @@ from gateway.operations.many import ManyOperations
 from gateway.operations.request import RequestedOperation, request_of
 from gateway.operations.search import EVERY
 from gateway.operations.survey import Found
-from runtime.process.deadline import Deadline
+from runtime.process.shutdown import Deadline
 from runtime.process.workers import Workers, running
 from runtime.store import OperationItem, Store, StoredOperation, StoreError
 from runtime.store.operations import NOT_ASKED, UNANSWERED

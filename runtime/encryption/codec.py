@@ -30,8 +30,7 @@ from typing_extensions import override
 
 from runtime.data_converter import CONVERTER, ENCODING, KEY_ID, BriefFailures, is_ours
 from runtime.encryption.keyring import DataKey, Erased, Keyring, UnknownKey
-from runtime.errors import SetupError
-from runtime.store.errors import StoreError
+from runtime.errors import SetupError, StoreError
 
 _PLAIN: Final = (SetupError, StoreError, Erased)
 _GONE: Final = "gone-"  # ids of keys that workers alone know

@@ -23,10 +23,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from runtime.encryption.wrapping import NONCE, Wrapping, plain, read_plain
-from runtime.errors import SetupError
+from runtime.errors import SetupError, StoreUnavailable
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.erasure import ERASED
-from runtime.store.errors import StoreUnavailable
 
 REMEMBERED: Final = 60.0
 """Seconds after which a process has forgotten a key that was destroyed elsewhere, unless the store is away: then nobody
@@ -193,7 +192,7 @@ class Keyring:
     async def destroy(self, contact: str) -> None:
         """Destroys a contact's key, for good: whatever it has encrypted cannot be read any more.
 
-        A copy of the store from before has it still, wrapped: see `runtime.encryption.rotation`. Other processes may
+        A copy of the store from before has it still, wrapped: see `runtime.encryption.opening`. Other processes may
         remember it for `REMEMBERED` seconds.
         """
         now = datetime.now(UTC)

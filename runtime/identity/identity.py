@@ -7,7 +7,8 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -15,9 +16,9 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from runtime.errors import ConnectionFailed
+from runtime.errors import ConnectionFailed, SetupError
 from runtime.identity.record import read_record, read_run, start, write
-from runtime.store import NamespaceClaim, Store, StoreMismatch
+from runtime.store import NamespaceClaim, Store, StoreError, StoreMismatch
 from runtime.temporal_faults import fault_of
 
 logger = logging.getLogger(__name__)
@@ -229,3 +230,62 @@ def mismatch(record: NamespaceClaim | None, claim: NamespaceClaim | None, databa
 
 def _now() -> str:
     return datetime.now(UTC).isoformat()
+
+
+logger = logging.getLogger(__name__)
+
+COMPARE_EVERY: Final = 10.0
+"""Seconds between two comparisons: a few small calls each."""
+_PATIENCE: Final = 30.0  # seconds that one may take
+
+
+@asynccontextmanager
+async def guarding(
+    identity: StoreIdentity, store: Store, stop: Callable[[], None], *, rotates: bool, every: float = COMPARE_EVERY
+) -> AsyncGenerator[None]:
+    """Compare the store with its namespace periodically. On a mismatch, refuse further calls and ask to stop.
+
+    A side that does not answer is no mismatch: its own health check reports it.
+
+    Args:
+        identity: Compares them.
+        store: Refuses every call after a mismatch.
+        stop: Asks the process to stop.
+        rotates: Whether this process rotates the token.
+        every: Seconds between two comparisons.
+
+    Raises:
+        StoreMismatch: At the end, if that is why the process stops.
+    """
+    found: StoreMismatch | None = None
+
+    async def run() -> None:
+        nonlocal found
+        while found is None:
+            await asyncio.sleep(every)
+            found = await _compare(identity, rotates)
+        store.bar(found)
+        logger.error("%s", found)
+        stop()
+
+    task = asyncio.create_task(run(), name="guard the store's identity")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if found is not None:
+            raise found
+
+
+async def _compare(identity: StoreIdentity, rotates: bool) -> StoreMismatch | None:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await (identity.tend() if rotates else identity.verify())
+    except StoreMismatch as error:
+        return error
+    except (StoreError, SetupError, RPCError, TimeoutError):
+        return None
+    except Exception:  # without further comparisons, a mismatch would stay unnoticed
+        logger.exception("the identity of the store cannot be compared")
+    return None

@@ -7,14 +7,20 @@ well, and leave a queue unserved. So whoever runs workers waits for the first th
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
-from collections.abc import AsyncGenerator, Sequence
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
-from runtime.errors import WorkerFailed
-from runtime.process.deadline import Deadline
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import WorkerDeploymentConfig
+
+from runtime.errors import SettingsError, WorkerFailed
+from runtime.process.shutdown import Deadline
+from runtime.version import version
 
 logger = logging.getLogger(__name__)
 
@@ -128,3 +134,53 @@ async def running(
     finally:
         await crew.stop(math.inf if deadline is None else deadline.left(math.inf, keep=keep))
     crew.check()
+
+
+DEPLOYMENT: Final = "TEMPORAL_DEPLOYMENT_NAME"
+BUILD: Final = "TEMPORAL_WORKER_BUILD_ID"
+"""The variables that Temporal's worker controller for Kubernetes sets."""
+
+
+def deployment_of(environ: Mapping[str, str] = os.environ) -> WorkerDeploymentConfig | None:
+    """What this process is by its variables; None where it is not versioned.
+
+    All workers of a deployment have to be versioned, whichever queues they serve, or none of them: the server hands
+    the deliveries of a versioned journey to workers of its own deployment.
+
+    Raises:
+        SettingsError: Only one of the two variables is set.
+    """
+    name, build = environ.get(DEPLOYMENT, ""), environ.get(BUILD, "")
+    if not name and not build:
+        return None
+    if not name or not build:
+        there, missing = (DEPLOYMENT, BUILD) if name else (BUILD, DEPLOYMENT)
+        raise SettingsError(f"{there} is set and {missing} is not: set both for a versioned worker, or neither")
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(name, build),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+    )
+
+
+def unversioned() -> WorkerDeploymentConfig:
+    """Return what tells the release of a worker that is not versioned.
+
+    Most events of a history repeat it. The SDK's default, a hash of all modules, is longer and nobody can read it.
+    """
+    release = version().partition("+")[0]
+    return WorkerDeploymentConfig(version=WorkerDeploymentVersion("scenario", release), use_worker_versioning=False)
+
+
+_YOUNG: Final = 10_000
+"""New objects before a collection begins. Python's default, 700, is reached a few times a delivery under load."""
+
+
+def collect_rarely() -> None:
+    """Exempt all objects made so far from collection, and collect others less often.
+
+    Imported modules alone are some hundred thousand objects. To go through them took an eighth of a worker's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG)

@@ -5,14 +5,7 @@ async with Store.open(url) as store:
     answer = await store.admit(AdmissionRequest(...))
 """
 
-from runtime.store.accepted_entries import AcceptedEntry
-from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
-from runtime.store.attempt_counts import Outcomes
-from runtime.store.claims import Claim
-from runtime.store.closures import Closure
-from runtime.store.deliveries import Attempt, Attempted
-from runtime.store.entries import Population
-from runtime.store.errors import (
+from runtime.errors import (
     StoreAddressError,
     StoreError,
     StoreFault,
@@ -22,6 +15,12 @@ from runtime.store.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
+from runtime.store.accepted_entries import AcceptedEntry
+from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
+from runtime.store.claims import Claim
+from runtime.store.closures import Closure
+from runtime.store.deliveries import Attempt, Attempted, Outcomes
+from runtime.store.entries import Population
 from runtime.store.goals import Tally
 from runtime.store.namespace_claims import NamespaceClaim
 from runtime.store.operations import OperationItem, StoredOperation

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Executable, bindparam, select, update
+from sqlalchemy import Executable, bindparam, delete, select, update
 
 from runtime.store.database import Inserting, Queries
-from runtime.store.schema import contact_keys
+from runtime.store.schema import contact_keys, key_holders
 
 _table = contact_keys.c
 _NAMES = tuple(column.name for column in contact_keys.columns)
@@ -106,3 +106,58 @@ def _destroy(insert: Inserting) -> Executable:
     row = insert(contact_keys).values({name: bindparam(name) for name in _NAMES})
     gone = {"wrapped_key": "", "destroyed_at": row.excluded.destroyed_at}
     return row.on_conflict_do_update(index_elements=["owner"], set_=gone, where=_table.destroyed_at.is_(None))
+
+
+_holders = key_holders.c
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """A running process.
+
+    Attributes:
+        process: Its name, for people.
+        keys: Names of the keys that it knows.
+    """
+
+    process: str
+    keys: Sequence[str]
+
+
+class KeyHolders(Queries):
+    """The table of processes and their keys."""
+
+    async def hold_keys(self, process: str, keys: Sequence[str], *, now: datetime, expires_at: datetime) -> None:
+        """Record which keys a process knows, and delete the records that have expired.
+
+        Args:
+            process: Its name, different from those of all others.
+            keys: Names of the keys.
+            now: The time.
+            expires_at: When the record expires, unless it is written again.
+        """
+        await self._database.write(_EXPIRE_HOLDERS, {"now": now})
+        row = {"process": process, "keys": list(keys), "expires_at": expires_at}
+        await self._database.write(_hold(self._database.insert), row)
+
+    async def release_keys(self, process: str) -> None:
+        """Delete the record of a process that ends."""
+        await self._database.write(_RELEASE_HOLDER, {"which": process})
+
+    async def key_holders(self, now: datetime) -> list[KeyHolder]:
+        """Return the running processes, in the order of their names."""
+        return [KeyHolder(**row) for row in await self._database.read(_LIVE_HOLDERS, {"now": now})]
+
+
+@cache
+def _hold(insert: Inserting) -> Executable:
+    row = insert(key_holders).values({name: bindparam(name) for name in ("process", "keys", "expires_at")})
+    changed = {"keys": row.excluded["keys"], "expires_at": row.excluded.expires_at}
+    return row.on_conflict_do_update(index_elements=["process"], set_=changed)
+
+
+_EXPIRE_HOLDERS = delete(key_holders).where(_holders.expires_at <= bindparam("now"))
+_RELEASE_HOLDER = delete(key_holders).where(_holders.process == bindparam("which"))
+_LIVE_HOLDERS = (
+    select(_holders.process, _holders["keys"]).where(_holders.expires_at > bindparam("now")).order_by(_holders.process)
+)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from runtime.clock_offset import ClockOffset
-from runtime.store.errors import StoreError, StoreFault, StoreUnavailable
+from runtime.errors import StoreError, StoreFault, StoreUnavailable
 
 T = TypeVar("T")
 Inserting = Callable[[Table], sqlite.Insert | postgresql.Insert]

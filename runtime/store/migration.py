@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, MetaData, Table, Text, inspect, select
 
+from runtime.errors import StoreOutdated, StoreTooNew
 from runtime.store import migrations
 from runtime.store.database import Database
-from runtime.store.errors import StoreOutdated, StoreTooNew
 from runtime.store.migrations import HEAD
 
 # Not Alembic's default name: the database may hold other programs' tables, and their Alembic's.

@@ -7,9 +7,9 @@ from functools import cache
 
 from sqlalchemy import Column, Executable, PrimaryKeyConstraint, Table, bindparam, select, update
 
+from runtime.errors import StoreError
 from runtime.store.columns import Json, Words
 from runtime.store.database import Inserting, Queries
-from runtime.store.errors import StoreError
 from runtime.store.schema import metadata
 
 _claims = Table(

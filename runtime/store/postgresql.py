@@ -15,8 +15,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from typing_extensions import override
 
 from runtime.clock_offset import ClockOffset
+from runtime.errors import StoreAddressError, StoreFault
 from runtime.store.database import Database, Parameters, T, give_up, readable, transacted
-from runtime.store.errors import StoreAddressError, StoreFault
 
 POOL_SIZE = 10
 """Connections of one process at most, made as they are needed and kept. Who finds none free waits for one."""

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from runtime.retention import NATURAL, Ages
-from runtime.store.api_schema import api_answers
+from runtime.store.api_access import api_answers
 from runtime.store.database import Queries
 from runtime.store.schema import (
     claims,

@@ -1,7 +1,7 @@
 """The tables, as the newest migration leaves them.
 
 ``migrations/`` makes them; a test compares the two. Every column that is not said to be nullable is not. The tables of
-the API are in `api_schema`.
+the API are in `api_access`.
 """
 
 from __future__ import annotations

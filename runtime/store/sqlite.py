@@ -23,9 +23,9 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 from typing_extensions import override
 
+from runtime.errors import StoreAddressError, StoreMissing, StoreUnavailable
 from runtime.local.folder import make_private
 from runtime.store.database import Database, Parameters, T, give_up, readable, transacted
-from runtime.store.errors import StoreAddressError, StoreMissing, StoreUnavailable
 
 P = ParamSpec("P")
 

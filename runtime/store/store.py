@@ -13,21 +13,18 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from runtime.clock_offset import ClockOffset
+from runtime.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.accepted_entries import AcceptedEntries
-from runtime.store.api_answers import ApiAnswers
-from runtime.store.api_keys import ApiKeys
-from runtime.store.attempt_counts import AttemptCounts
+from runtime.store.api_access import ApiAnswers, ApiKeys, Sessions
 from runtime.store.claims import Claims
 from runtime.store.closures import Closures
-from runtime.store.contact_keys import ContactKeys
+from runtime.store.contact_keys import ContactKeys, KeyHolders
 from runtime.store.database import Database
-from runtime.store.deliveries import Deliveries
+from runtime.store.deliveries import AttemptCounts, Deliveries
 from runtime.store.entries import Entries
 from runtime.store.erasure import Erasure
 from runtime.store.erasures import Erasures
-from runtime.store.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.goals import Goals
-from runtime.store.key_holders import KeyHolders
 from runtime.store.leases import Leases
 from runtime.store.migration import ensure_current, upgrade
 from runtime.store.namespace_claims import NamespaceClaims
@@ -36,7 +33,6 @@ from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.restored_entries import RestoredEntries
 from runtime.store.retention import Retention
-from runtime.store.sessions import Sessions
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
 from runtime.store.versions import Versions

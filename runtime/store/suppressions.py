@@ -1,4 +1,4 @@
-"""Addresses that must not be written to, by their HMACs; see `runtime.suppression`.
+"""Addresses that must not be written to, by their HMACs; see `runtime.derived_keys`.
 
 Where an address is asked for, all its hashes are given: one for each key that was ever in use, the present one first.
 """

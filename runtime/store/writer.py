@@ -10,8 +10,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Protocol, Self
 
+from runtime.errors import StoreUnavailable
 from runtime.store.deliveries import Attempt
-from runtime.store.errors import StoreUnavailable
 from runtime.telemetry.metrics import LOG_DROPPED
 
 log = logging.getLogger(__name__)

@@ -20,8 +20,7 @@ from opentelemetry import trace
 from temporalio import activity, workflow
 from temporalio.exceptions import ApplicationError
 
-from runtime.errors import SetupError
-from runtime.store.errors import StoreError, StoreUnavailable
+from runtime.errors import SetupError, StoreError, StoreUnavailable
 from scenario.errors import ScenarioError
 
 OURS: Final = (ScenarioError, SetupError, StoreError, ApplicationError)
@@ -56,7 +55,7 @@ _REPEATING: Final = (
     ("temporalio.core", "gRPC call "),
     ("gateway.api.problem", ""),
     ("gateway.pages.app", ""),
-    ("runtime.bounded_calls", ""),
+    ("runtime.temporal_faults", ""),
 )
 _NUMBER: Final = re.compile(r"[0-9a-f-]*\d[0-9a-f-]*")  # runs' ids, too
 _MOST: Final = 100  # different lines that are remembered

@@ -31,8 +31,8 @@ from temporalio.client import Client, WorkflowExecution
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
+from runtime.errors import StoreError
 from runtime.search_attributes import DESTINATION, HELD_REASON, JOURNEY_STATE, SCENARIO_NAME, noted_hold, quoted
-from runtime.store.errors import StoreError
 from runtime.telemetry import metrics
 from runtime.telemetry.metrics import OTHER, Gauge, Labels
 

@@ -36,7 +36,7 @@ class Suppression:
 
     Attributes:
         channel: By what: ``email`` or ``sms``.
-        address_hash: The address as an HMAC, see `runtime.suppression`; never itself.
+        address_hash: The address as an HMAC, see `runtime.derived_keys`; never itself.
         source: Who or what asks for it.
         suppressed_at: Since when.
         scope: The list that it is about, by its id or name; "" is all.

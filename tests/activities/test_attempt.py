@@ -26,9 +26,8 @@ from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict
 from activities.permission import Held, Leaving, Never, NotYet, Permission
-from runtime.errors import SettingsError
+from runtime.errors import SettingsError, StoreUnavailable
 from runtime.store import Attempt
-from runtime.store.errors import StoreUnavailable
 from scenario.errors import Aborted, NotConfigured, TemplateError
 from scenario.policies.bounces import Against
 from tests.fakes import Marks, Rows

@@ -18,7 +18,7 @@ from activities.interface import Delivery
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict
 from activities.permission import Held, Never, NotYet
-from runtime.store.errors import StoreUnavailable
+from runtime.errors import StoreUnavailable
 from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 from scenario.errors import Aborted
 from tests.fakes import Marks, Rows

@@ -16,8 +16,8 @@ from activities.permission import Held, Leaving, Never, NotYet, Permission
 from activities.policy_gate import PolicyGate
 from activities.suppressing import Tell, untold
 from gateway.publishing import publish
+from runtime.derived_keys import AddressHashes
 from runtime.store import Store
-from runtime.suppression import AddressHashes
 from scenario.policies.bounces import Against
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression

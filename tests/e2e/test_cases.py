@@ -59,9 +59,9 @@ from gateway.preview.rendering import (
     UnsubscribeStandIn,
 )
 from gateway.publishing import publish
+from runtime.derived_keys import AddressHashes
 from runtime.store import Attempt, Store
 from runtime.store.claims import Claim
-from runtime.suppression import AddressHashes
 from scenario.entry.admission import Refused, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.policies.bounces import Against

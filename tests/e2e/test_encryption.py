@@ -31,7 +31,7 @@ from runtime.callback import Claim
 from runtime.connection import connect
 from runtime.encryption.codec import Encryption, encrypting
 from runtime.encryption.keyring import DataKey, Erased, Keyring
-from runtime.encryption.rotation import rotate
+from runtime.encryption.opening import rotate
 from runtime.encryption.wrapping import Wrapping
 from runtime.errors import SettingsError
 from runtime.local.devserver import DevServer

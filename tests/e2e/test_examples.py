@@ -12,8 +12,7 @@ import pytest
 from rich.console import Console
 
 from gateway.local.demo import EXAMPLES, demo
-from runtime.local.received import Received
-from runtime.local.receiver import Receiver
+from runtime.local.receiver import Received, Receiver
 
 pytestmark = pytest.mark.usefixtures("temporal_program")
 

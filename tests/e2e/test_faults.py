@@ -25,8 +25,8 @@ from runtime import search_attributes
 from runtime.api_key import SCOPES, ApiKey, make_token
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
-from runtime.process.deadline import Deadline
 from runtime.process.ports import free_port
+from runtime.process.shutdown import Deadline
 from runtime.settings import Settings
 from runtime.store import Store
 

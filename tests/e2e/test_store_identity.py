@@ -20,12 +20,11 @@ from gateway.cli import program
 from gateway.client import ScenarioClient
 from gateway.publishing import publish
 from gateway.serving import Parts
-from runtime.identity.guard import guarding
-from runtime.identity.identity import StoreIdentity
+from runtime.identity.identity import StoreIdentity, guarding
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
-from runtime.process.deadline import Deadline
 from runtime.process.ports import free_port
+from runtime.process.shutdown import Deadline
 from runtime.settings import Settings
 from runtime.store import Store, StoreMismatch, StoreMissing
 from tests.e2e.conftest import SENDER

@@ -20,12 +20,12 @@ from gateway.callbacks.server import application, routes_of
 from gateway.client import Entered, ScenarioClient
 from runtime import search_attributes
 from runtime.connection import connect
+from runtime.derived_keys import AddressHashes
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox, Mail
 from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
-from runtime.suppression import AddressHashes
 from scenario.policies.suppression import stops
 from tests.e2e.conftest import SENDER, publish, sealing
 from worker import running, services, workers

@@ -27,8 +27,8 @@ from runtime import search_attributes
 from runtime.connection import connect
 from runtime.errors import ConnectionFailed
 from runtime.local.devserver import DevServer
-from runtime.process.polls import Polls
-from runtime.process.versioning import BUILD, DEPLOYMENT, deployment_of
+from runtime.process.namespace import Polls
+from runtime.process.workers import BUILD, DEPLOYMENT, deployment_of
 from runtime.settings import Settings
 from runtime.store import Store
 from tests.e2e.conftest import Gate, outcomes, publish

@@ -24,9 +24,9 @@ from gateway import serving
 from gateway.client import ScenarioClient
 from gateway.serving import OPEN, Front, Parts, parts_of, serve
 from runtime.errors import AttributesMissing, LocalError, SettingsError, WorkerFailed
+from runtime.process.health import watching
 from runtime.process.http_server import HttpServer
 from runtime.process.namespace import Namespace
-from runtime.process.watch import watching
 from runtime.process.workers import Workers, running
 from runtime.settings import Settings
 from runtime.store import Store, StoreError, StoreUnavailable

@@ -11,10 +11,10 @@ import pytest
 from activities.interface import Delivery
 from gateway.errors import BadInput
 from gateway.trial_messages import TrialMessage, Trials, is_allowed
+from runtime.derived_keys import AddressHashes
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import Store
-from runtime.suppression import AddressHashes
 from scenario.policies.order import Rules
 from scenario.policies.suppression import Suppression
 from tests.gateway.journey import attempt

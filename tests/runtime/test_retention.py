@@ -9,7 +9,7 @@ import pytest
 from runtime.errors import SettingsError
 from runtime.retention import NATURAL, RetentionError, format_ages, parse_ages
 from runtime.settings import Settings
-from runtime.store.api_answers import KEPT
+from runtime.store.api_access import KEPT
 from scenario.policies.caps import LONGEST
 from scenario.policies.suppression import SOFT_SPAN
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowFailureError
 
+from runtime.errors import StoreUnavailable
 from runtime.store import Passage, Store
-from runtime.store.errors import StoreUnavailable
 from tests.workflows.conftest import Stage
 from tests.workflows.test_continuing import LONG, runs
 from tests.workflows.test_migrating import A, B, C, Handle, begin, migrate, scenario

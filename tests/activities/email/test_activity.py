@@ -23,10 +23,10 @@ from activities.email.server import Server
 from activities.failures import FailureKind
 from activities.interface import Delivery, Sent
 from activities.policy_gate import PolicyGate
+from runtime.derived_keys import AddressHashes
 from runtime.errors import SettingsError
 from runtime.return_path import ReturnPaths
 from runtime.store import Store
-from runtime.suppression import AddressHashes
 from scenario.errors import NotConfigured
 from scenario.policies.policies import Policies
 from tests.fakes import Marks, Rows, Shelf

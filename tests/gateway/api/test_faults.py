@@ -15,8 +15,8 @@ from temporalio.client import Client
 from temporalio.service import RPCStatusCode
 
 from gateway.publishing import publish
-from runtime.bounded_calls import bounded
 from runtime.store import AdmissionRequest, Store
+from runtime.temporal_faults import bounded
 from tests.fakes import RefusingService
 from tests.gateway.api.doors import Door, opened
 

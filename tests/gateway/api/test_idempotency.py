@@ -19,7 +19,7 @@ from gateway.api.idempotency import Idempotency
 from gateway.api.problem import Problem, again
 from gateway.errors import UnderWay
 from gateway.service.caller import caller_with
-from runtime.store.api_answers import KEPT, Answered, ApiAnswers, Taken
+from runtime.store.api_access import KEPT, Answered, ApiAnswers, Taken
 from tests.gateway.api.conftest import Api
 
 ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}

@@ -21,10 +21,10 @@ from gateway.callbacks.rate_limit import RateLimit
 from gateway.callbacks.unsubscribe import MAX_BODY, Unsubscriptions
 from gateway.errors import BadInput
 from runtime.callback import Callbacks
+from runtime.derived_keys import AddressHashes
 from runtime.process.http_server import HttpServer
 from runtime.store import StoreUnavailable
 from runtime.store.erasure import ERASED
-from runtime.suppression import AddressHashes
 from runtime.unsubscribing import Subscriber, Unsubscribing
 from scenario.policies.suppression import Suppression
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.local.answers import told
-from runtime.local.received import Received, keep
+from runtime.local.receiver import Received, keep
 from tests.gateway.cli.conftest import Run
 
 STATE = Path(".scenario")

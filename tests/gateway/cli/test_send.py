@@ -15,11 +15,11 @@ from standardwebhooks import Webhook as Verifier
 
 from gateway.cli import session
 from gateway.cli.options import login
+from runtime.derived_keys import AddressHashes
 from runtime.local.answers import NAME, Answer, tell
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.store import NamespaceClaim, Store, StoreMismatch
-from runtime.suppression import AddressHashes
 from scenario.policies.suppression import Suppression
 from tests.fakes import Ran
 from tests.gateway.cli.conftest import Run

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from runtime.derived_keys import AddressHashes
 from runtime.store import Store
-from runtime.suppression import AddressHashes
 from scenario.policies.suppression import Suppression
 from tests.gateway.cli.conftest import Run
 

@@ -19,10 +19,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.suppressing import Suppressing
 from gateway.inbound.mail import MAX_BODY, InboundMail
 from gateway.inbound.report import MAX_READ, Report, read
+from runtime.derived_keys import AddressHashes
 from runtime.process.http_server import HttpServer
 from runtime.return_path import ReturnPaths
 from runtime.store import Store
-from runtime.suppression import AddressHashes
 from scenario.policies.suppression import Suppression
 
 MAILS = Path(__file__).parent / "mails"

@@ -15,9 +15,9 @@ from starlette.applications import Starlette
 
 from activities.suppressing import Suppressing
 from gateway.inbound.twilio import InboundTexts
+from runtime.derived_keys import AddressHashes
 from runtime.process.http_server import HttpServer
 from runtime.store import Store
-from runtime.suppression import AddressHashes
 from scenario.policies.suppression import Suppression
 
 HASHES = AddressHashes([b"k" * 32])

@@ -26,9 +26,9 @@ from gateway.pages.app import application, bounded
 from gateway.publishing import check_file
 from gateway.scenario_file import ScenarioFile
 from gateway.trial_messages import Trials
+from runtime.derived_keys import AddressHashes
 from runtime.local.receiver import Receiver
 from runtime.store import Store
-from runtime.suppression import AddressHashes
 from scenario.model.document import document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan

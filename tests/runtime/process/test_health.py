@@ -1,6 +1,9 @@
 """The health pages say whether the process turns, and what it lacks to work."""
 
+from __future__ import annotations
+
 import asyncio
+import contextlib
 import logging
 import socket
 from contextlib import AsyncExitStack
@@ -9,10 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from runtime.errors import LocalError, PortInUse
+from runtime.clock_offset import ClockOffset
+from runtime.errors import ClockWrong, LocalError, PortInUse
 from runtime.process import health
-from runtime.process.health import health_pages, measured
+from runtime.process.health import Clock, Watch, health_pages, measured, watching, watching_clock
 from runtime.process.ports import HOST
+from runtime.store import StoreError
 from runtime.telemetry import metrics
 from tests.measured import now
 
@@ -108,3 +113,162 @@ async def test_an_address_of_another_machine_is_one_sentence():
     with pytest.raises(LocalError, match=r"^this machine has no such address .* for the health pages$"):
         async with health_pages(0, {}, host="192.0.2.1"):
             pass
+
+
+SECRET = "s3cr3t-pa55"
+
+
+class Ill:
+    """A store that answers what the test says."""
+
+    name = "db.example:5432/scenarios"
+
+    def __init__(self) -> None:
+        self.answer: str | Exception | None = None
+        self.silent = False
+        self.looks = 0
+
+    async def check(self) -> None:
+        self.looks += 1
+        if self.silent:
+            await asyncio.Event().wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        if self.answer is not None:
+            raise StoreError(self.answer)
+
+
+async def test_trouble_is_logged_when_it_comes_changes_and_goes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    store = Ill()
+    watch = Watch(store, patience=0.01)
+    for answer, silent in [(None, False), *[("it is away", False)] * 3, (None, True), (None, True), (None, False)]:
+        store.answer, store.silent = answer, silent
+        await watch.look()
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("ERROR", "it is away"),
+        ("ERROR", "The store db.example:5432/scenarios does not answer: check that it is running."),
+        ("INFO", "The store db.example:5432/scenarios can be used again."),
+    ]
+
+
+async def test_a_store_is_looked_at_again_and_again_until_nobody_watches() -> None:
+    store = Ill()
+    async with watching(store, every=0) as watch:
+        while store.looks < 3:
+            await asyncio.sleep(0)
+        store.answer = "it is away"
+        while watch.trouble is None:
+            await asyncio.sleep(0)
+    looks = store.looks
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert store.looks == looks
+
+
+async def test_an_error_that_nobody_foresaw_is_trouble_too_and_does_not_end_the_watch(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    store = Ill()
+    store.answer = RuntimeError(SECRET)
+    async with watching(store, every=0) as watch:
+        while store.looks < 3:
+            await asyncio.sleep(0)
+        trouble = watch.trouble
+        store.answer = None
+        while watch.trouble is not None:
+            await asyncio.sleep(0)
+    assert trouble == "The store db.example:5432/scenarios cannot be looked at (RuntimeError)."
+    unforeseen, again = caplog.records
+    assert (unforeseen.levelname, unforeseen.getMessage().count(SECRET)) == ("ERROR", 0)
+    assert unforeseen.exc_info is not None, "where it comes from is in the log"
+    assert again.getMessage() == "The store db.example:5432/scenarios can be used again."
+
+
+async def test_a_store_that_does_not_even_let_a_look_be_cancelled_is_noticed_in_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As a frozen database does: the driver asks it to cancel, and waits for the answer."""
+    thawed = asyncio.Event()
+    looks = 0
+
+    class Frozen:
+        name = "db.example:5432/scenarios"
+
+        async def check(self) -> None:
+            nonlocal looks
+            looks += 1
+            while not thawed.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await thawed.wait()
+
+    watch = Watch(Frozen(), patience=0.01)
+    for _ in range(9):
+        async with asyncio.timeout(30):
+            await watch.look()
+        assert watch.trouble == "The store db.example:5432/scenarios does not answer: check that it is running."
+    assert looks == 3
+    thawed.set()
+    async with asyncio.timeout(30):
+        while watch.trouble is not None:
+            await asyncio.sleep(0)
+            await watch.look()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+class Other:
+    """A store, or a server, whose clock was compared."""
+
+    def __init__(self, *bounds: float) -> None:
+        self.clock_offset = ClockOffset(*bounds) if bounds else None
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "theirs", "certain"),
+    [
+        (1000.0, 1000.2, 1000.1, 0.0),
+        (1000.0, 1103.0, 1102.9, 0.0),  # a frozen database, and a clock that is right
+        (1000.0, 1103.0, 1000.1, 0.0),
+        (8200.0, 8200.2, 1000.0, 7200.0),
+        (1000.0, 1000.2, 8200.2, -7200.0),
+        (8200.0, 1000.2, 1000.1, 0.1),  # set right in between
+    ],
+)
+def test_an_offset_is_what_is_certain(asked: float, answered: float, theirs: float, certain: float) -> None:
+    assert ClockOffset.between(asked, answered, theirs).certain == pytest.approx(certain)
+
+
+@pytest.mark.parametrize(
+    ("store", "temporal", "sentence"),
+    [
+        (Other(), Other(), None),
+        (Other(29.9, 31.0), Other(-40.0, -29.9), None),
+        (Other(7199.2, 7199.3), Other(), "The clock of this machine is 7,199 s ahead of the store's"),
+        (Other(), Other(-50.0, -40.0), "The clock of this machine is 40 s behind Temporal's"),
+        (Other(31.0, 31.0), Other(31.0, 35.0), "The clock of this machine is 31 s ahead of the store's"),
+    ],
+)
+async def test_a_clock_may_differ_by_half_a_minute(store: Other, temporal: Other, sentence: str | None) -> None:
+    clock = Clock({"store": store, "temporal": temporal})
+    if sentence is None:
+        await clock.check()
+        return
+    with pytest.raises(ClockWrong) as caught:
+        await clock.check()
+    assert str(caught.value) == f"{sentence}: have both set by NTP."
+
+
+async def test_a_wrong_clock_is_told_once_although_it_drifts(caplog: pytest.LogCaptureFixture) -> None:
+    store = Other(100.0, 100.0)
+    async with watching_clock({"store": store}) as watch:
+        for seconds in (100.9, 102.0):
+            store.clock_offset = ClockOffset(seconds, seconds)
+            await watch.look()
+        assert not watch.is_well()
+        assert {labels: number for labels, (number, _) in now(metrics.CLOCK_OFFSET).items()} == {("store",): 102.0}
+        store.clock_offset = ClockOffset(0.0, 0.1)
+        await watch.look()
+        assert watch.is_well()
+    assert caplog.messages == ["The clock of this machine is 100 s ahead of the store's: have both set by NTP."]
+    assert now(metrics.CLOCK_OFFSET) == {}

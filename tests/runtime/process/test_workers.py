@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Callable
 
 import pytest
+from temporalio.common import VersioningBehavior
 
-from runtime.errors import WorkerFailed
-from runtime.process.deadline import Deadline
-from runtime.process.workers import running
+from runtime.errors import SettingsError, WorkerFailed
+from runtime.process.shutdown import Deadline
+from runtime.process.workers import collect_rarely, deployment_of, running, unversioned
+from runtime.version import version
 from tests.runtime.hand import Hand
 
 
@@ -79,3 +83,47 @@ async def test_one_that_does_not_stop_is_given_up_when_the_time_is_over(caplog: 
         deadline.begin()
     assert good.ended.is_set()
     assert "the worker of the queue 'webhooks' did not stop in time" in caplog.messages
+
+
+@pytest.mark.parametrize("environ", [{}, {"TEMPORAL_DEPLOYMENT_NAME": "", "TEMPORAL_WORKER_BUILD_ID": ""}])
+def test_it_is_not_unless_it_is_told(environ: dict[str, str]):
+    assert deployment_of(environ) is None
+
+
+def test_without_versions_a_worker_tells_its_release():
+    found = unversioned()
+    assert version().startswith(found.version.build_id)
+    assert not found.use_worker_versioning
+
+
+def test_both_make_a_version_whose_journeys_go_on_with_the_next():
+    found = deployment_of({"TEMPORAL_DEPLOYMENT_NAME": "scenario-runner", "TEMPORAL_WORKER_BUILD_ID": "1.4.0"})
+    assert found is not None
+    assert found.version.to_canonical_string() == "scenario-runner.1.4.0"
+    assert found.use_worker_versioning
+    assert found.default_versioning_behavior is VersioningBehavior.AUTO_UPGRADE
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [
+        ("TEMPORAL_DEPLOYMENT_NAME", "TEMPORAL_WORKER_BUILD_ID"),
+        ("TEMPORAL_WORKER_BUILD_ID", "TEMPORAL_DEPLOYMENT_NAME"),
+    ],
+)
+def test_one_alone_is_refused(there: str, missing: str):
+    with pytest.raises(SettingsError) as caught:
+        deployment_of({there: "x"})
+    assert str(caught.value) == f"{there} is set and {missing} is not: set both for a versioned worker, or neither"
+
+
+def test_what_is_loaded_is_left_out_and_other_objects_are_collected_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def noted(name: str) -> Callable[..., None]:
+        return lambda *given: calls.append(f"{name}{given}")
+
+    for name in ("collect", "freeze", "set_threshold"):
+        monkeypatch.setattr(gc, name, noted(name))
+    collect_rarely()
+    assert calls == ["collect()", "freeze()", "set_threshold(10000,)"]

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from runtime.api_key import ApiKey
 from runtime.pruning import Place, Pruning
 from runtime.store import AdmissionRequest, AlreadyIn, Attempt, Claim, LetIn, Passage, Store
-from runtime.store.api_answers import Taken
+from runtime.store.api_access import Taken
 from runtime.store.closures import Closure
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.operations import OperationItem, StoredOperation

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import event, text
 
-from runtime.process.watch import Watch
+from runtime.process.health import Watch
 from runtime.store import Store, StoreUnavailable
 from runtime.store.database import Database
 from runtime.store.sqlite import SQLite

@@ -23,8 +23,7 @@ from temporalio.worker import Worker
 from runtime.connection import connect
 from runtime.errors import LocalError, SettingsError
 from runtime.local.devserver import DevServer
-from runtime.local.received import Received
-from runtime.local.receiver import Receiver
+from runtime.local.receiver import Received, Receiver
 from runtime.process.ports import HOST
 from runtime.process.slots import ActivityWorker
 from runtime.telemetry.exposition import Exposition
@@ -137,7 +136,7 @@ async def test_a_process_sends_its_traces_by_otlp_and_leaves():
     code = (
         "import sys\n"
         "from opentelemetry import trace\n"
-        "from runtime.process.exit import leave\n"
+        "from runtime.process.shutdown import leave\n"
         "from runtime.telemetry.telemetry import Telemetry\n"
         "telemetry = Telemetry.start()\n"
         "trace.get_tracer('test').start_span('journey').end()\n"
@@ -161,7 +160,7 @@ async def test_a_process_sends_its_metrics_by_otlp_those_of_the_sdk_among_them(s
     code = (
         "import asyncio\n"
         "from runtime.connection import connect\n"
-        "from runtime.process.exit import leave\n"
+        "from runtime.process.shutdown import leave\n"
         "from runtime.telemetry import telemetry\n"
         "from runtime.telemetry.metrics import LOG_DROPPED\n"
         "telemetry._PERIOD = 0.1\n"
@@ -208,9 +207,8 @@ def inflated(request: Received) -> bytes:
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
 async def test_a_process_leaves_with_its_status_although_nobody_reads_it(closed: str):
-    code = (
-        f"import sys\nfrom runtime.process.exit import leave\nsys.{closed}.write('x')\nsys.{closed}.close()\nleave(4)\n"
-    )
+    code = f"from runtime.process.shutdown import leave\nimport sys\nsys.{closed}.write('x')\n"
+    code += f"sys.{closed}.close()\nleave(4)\n"
     status, _, _ = await subprocess_of(code, {})
     assert status == 4
 

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from runtime.store import Store
-from runtime.store.api_answers import KEPT, LEASE, Answered, Taken
+from runtime.store.api_access import KEPT, LEASE, Answered, Taken
 
 NOW = datetime(2026, 11, 27, 9, 30, 0, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from runtime.process.deadline import Deadline
+from runtime.process.shutdown import Deadline
 from tests.fakes import Clock
 
 

@@ -10,20 +10,18 @@ from typing import Any
 
 import pytest
 
-from runtime.encryption import keyring, opening, rotation
+from runtime.encryption import keyring, opening
 from runtime.encryption.keyring import Keyring
-from runtime.encryption.opening import EXPIRES, check_keys, telling_keys
-from runtime.encryption.rotation import rotate
+from runtime.encryption.opening import EXPIRES, check_keys, rotate, telling_keys
 from runtime.encryption.wrapping import Wrapping
-from runtime.errors import SettingsError
+from runtime.errors import SettingsError, StoreUnavailable
 from runtime.store import Store
-from runtime.store.errors import StoreUnavailable
 
 OLD, NEW = b"o" * 32, b"n" * 32
 
 
 async def test_the_old_key_is_needed_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rotation, "_TOGETHER", 3)
+    monkeypatch.setattr(opening, "_TOGETHER", 3)
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         old = Keyring(store, Wrapping([OLD]))
         sealed = [await old.seal(str(contact), f"text {contact}") for contact in range(7)]

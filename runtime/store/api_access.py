@@ -1,0 +1,304 @@
+"""The tables of those who use the API and the pages: keys, sessions, and answers to requests that may come again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    Executable,
+    Float,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from runtime.api_key import ApiKey
+from runtime.store.columns import Instant, Json, Words
+from runtime.store.database import Inserting, Queries
+from runtime.store.schema import metadata
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Words, nullable=False),
+    # SHA-256 of the secret, in hex: a secret of 256 random bits needs no slow hash.
+    Column("digest", Words, nullable=False),
+    Column("scopes", Json, nullable=False),
+    # Names of the only scenarios that it is for; null: all.
+    Column("scenarios", Json, nullable=True),
+    # Requests a second; null: as the gateway has it.
+    Column("rate", Float, nullable=True),
+    Column("note", Words, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", Words, nullable=False),
+    Column("expires_at", Instant, nullable=True),
+    Column("revoked_at", Instant, nullable=True),
+    PrimaryKeyConstraint("id"),
+)
+"""Keys of the HTTP API. A revoked one stays, to be told from one that never was."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    # SHA-256 of the random token in the cookie, in hex: the store cannot be used to sign in.
+    Column("digest", Words, nullable=False),
+    Column("key_id", Words, nullable=False),
+    Column("ends_at", Instant, nullable=False),
+    PrimaryKeyConstraint("digest"),
+    Index(None, "ends_at"),
+)
+"""Sessions of people on the pages."""
+
+api_answers = Table(
+    "api_answers",
+    metadata,
+    Column("key_id", Words, nullable=False),
+    # A digest of it, keyed with the API key: engines make their keys of what they send, a contact's id among it.
+    Column("idempotency_key", Words, nullable=False),
+    # Of the request, keyed too: the same key for another request is a mistake.
+    Column("digest", Words, nullable=False),
+    # When it was first asked. It tells what is done for the key now from what is done for it when it is forgotten.
+    Column("requested_at", Instant, nullable=False),
+    # When the process that carries it out took it up; this tells it from processes before it.
+    Column("started_at", Instant, nullable=False),
+    # When that process last said that it does: if it was killed, another takes over after a while.
+    Column("renewed_at", Instant, nullable=False),
+    # Null while the request is under way.
+    Column("status", Integer, nullable=True),
+    # Headers and body, sealed with a key that only the caller's API key gives, as Base64.
+    Column("answer", Words, nullable=True),
+    PrimaryKeyConstraint("key_id", "idempotency_key"),
+    Index(None, "requested_at"),
+)
+"""What requests with an Idempotency-Key were answered."""
+
+
+_keys = api_keys.c
+_KEY_NAMES = tuple(column.name for column in api_keys.columns)
+
+
+class ApiKeys(Queries):
+    """The table of keys."""
+
+    async def add_key(self, key: ApiKey) -> None:
+        """Keep a new key."""
+        row = {name: getattr(key, name) for name in _KEY_NAMES}
+        row["scopes"] = list(key.scopes)
+        row["scenarios"] = None if key.scenarios is None else list(key.scenarios)
+        await self._database.write(_ADD_KEY, row)
+
+    async def key(self, identifier: str) -> ApiKey | None:
+        """The key of this id, also where it is revoked or has expired; None where there never was one."""
+        rows = await self._database.read(_ONE_KEY, {"identifier": identifier})
+        return ApiKey(**rows[0]) if rows else None
+
+    async def keys(self) -> list[ApiKey]:
+        """All keys, the newest first."""
+        return [ApiKey(**row) for row in await self._database.read(_ALL_KEYS)]
+
+    async def revoke_key(self, identifier: str, now: datetime) -> bool:
+        """Make a key no good any more. Returns False where there is none, or it is revoked already."""
+        return bool(await self._database.write(_REVOKE_KEY, {"identifier": identifier, "now": now}))
+
+
+_ADD_KEY = insert(api_keys).values({name: bindparam(name) for name in _KEY_NAMES})
+_ONE_KEY = select(api_keys).where(_keys.id == bindparam("identifier"))
+_ALL_KEYS = select(api_keys).order_by(_keys.created_at.desc(), _keys.id)
+_REVOKE_KEY = (
+    update(api_keys)
+    .where(_keys.id == bindparam("identifier"), _keys.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"))
+    .returning(_keys.id)
+)
+
+
+_sessions = sessions.c
+
+
+class Sessions(Queries):
+    """The table of sessions."""
+
+    async def begin_session(self, digest: str, key_id: str, now: datetime, ends_at: datetime) -> None:
+        """Store a session, and delete those that have ended.
+
+        Args:
+            digest: SHA-256 of its token, in hex.
+            key_id: The API key that began it.
+            now: The time.
+            ends_at: When it ends.
+        """
+        await self._database.write(_EXPIRE_SESSIONS, {"now": now})
+        await self._database.write(_BEGIN_SESSION, {"digest": digest, "key_id": key_id, "ends_at": ends_at})
+
+    async def key_of_session(self, digest: str, now: datetime) -> str | None:
+        """Return the id of the API key that began a session; None if the session has ended or never began."""
+        rows = await self._database.read(_SESSION_KEY, {"digest": digest, "now": now})
+        return rows[0]["key_id"] if rows else None
+
+    async def end_session(self, digest: str) -> None:
+        """End a session. Idempotent."""
+        await self._database.write(_END_SESSION, {"of_digest": digest})
+
+
+_BEGIN_SESSION = insert(sessions).values({name: bindparam(name) for name in ("digest", "key_id", "ends_at")})
+_SESSION_KEY = select(_sessions.key_id).where(
+    _sessions.digest == bindparam("digest"), _sessions.ends_at > bindparam("now")
+)
+_END_SESSION = delete(sessions).where(_sessions.digest == bindparam("of_digest"))
+_EXPIRE_SESSIONS = delete(sessions).where(_sessions.ends_at <= bindparam("now"))
+
+
+KEPT: Final = timedelta(hours=24)
+"""How long an answer is kept."""
+LEASE: Final = timedelta(seconds=60)
+"""How long a request may be under way before its process is taken for killed, unless it renews the request."""
+_TOGETHER: Final = 500  # rows that are forgotten at a time
+_FREE: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_answers = api_answers.c
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A request that whoever asked has to carry out.
+
+    Attributes:
+        key_id: The API key's id.
+        idempotency_key: A keyed digest of its caller's key of the request.
+        requested_at: When it was first asked: the same where an earlier try was given up.
+        started_at: When it was taken up now.
+    """
+
+    key_id: str
+    idempotency_key: str
+    requested_at: datetime
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request that was answered before.
+
+    Attributes:
+        digest: Of the request.
+        status: HTTP's; None while it is under way.
+        answer: Its headers and body, sealed.
+    """
+
+    digest: str
+    status: int | None
+    answer: str | None
+
+
+class ApiAnswers(Queries):
+    """The table of answers."""
+
+    async def take_request(
+        self, key_id: str, idempotency_key: str, digest: str, now: datetime, *, lease: timedelta = LEASE
+    ) -> Taken | Answered:
+        """Take a request up, or say what became of it.
+
+        Args:
+            key_id: The API key's id.
+            idempotency_key: A digest of its caller's key of the request.
+            digest: Of the request.
+            now: When.
+            lease: See `LEASE`.
+        """
+        row = {"key_id": key_id, "idempotency_key": idempotency_key, "digest": digest, "now": now}
+        bounds = {"forgotten": now - KEPT, "killed": now - lease}
+        one = {"key_id": key_id, "idempotency_key": idempotency_key}
+        while True:
+            if taken := await self._database.write(_take(self._database.insert), row | bounds):
+                return Taken(key_id, idempotency_key, taken[0]["requested_at"], now)
+            if found := await self._database.read(_ONE_ANSWER, one):
+                return Answered(**found[0])
+            # It was forgotten in between: try again.
+
+    async def renew_request(self, taken: Taken, now: datetime) -> None:
+        """Note that a request is still under way; nothing happens if another has taken it over."""
+        await self._database.write(_RENEW, _mine(taken) | {"now": now})
+
+    async def keep_answer(self, taken: Taken, status: int, answer: str) -> None:
+        """Keep what a request was answered; nothing happens where another has taken it over."""
+        await self._database.write(_KEEP, _mine(taken) | {"status": status, "answer": answer})
+
+    async def give_up_request(self, taken: Taken) -> None:
+        """Let whoever asks next carry a request out, at once."""
+        await self._database.write(_GIVE_UP, _mine(taken))
+
+    async def prune_answers(self, now: datetime) -> bool:
+        """Forget some answers that are old enough. Returns whether there may be more of them."""
+        gone = await self._database.write(_PRUNE, {"before": now - KEPT, "most": _TOGETHER})
+        return len(gone) == _TOGETHER
+
+
+def _mine(taken: Taken) -> dict[str, object]:
+    return {"of_key": taken.key_id, "named": taken.idempotency_key, "mine": taken.started_at}
+
+
+_ONE_ANSWER = select(_answers.digest, _answers.status, _answers.answer).where(
+    _answers.key_id == bindparam("key_id"), _answers.idempotency_key == bindparam("idempotency_key")
+)
+_UPDATE = update(api_answers).where(
+    _answers.key_id == bindparam("of_key"),
+    _answers.idempotency_key == bindparam("named"),
+    _answers.started_at == bindparam("mine"),
+    _answers.status.is_(None),
+)
+_RENEW = _UPDATE.values(renewed_at=bindparam("now"))
+_KEEP = _UPDATE.values(status=bindparam("status"), answer=bindparam("answer"))
+_GIVE_UP = _UPDATE.values(renewed_at=_FREE)
+_OLD = (
+    select(_answers.key_id, _answers.idempotency_key)
+    .where(_answers.requested_at < bindparam("before"))
+    .order_by(_answers.requested_at)
+    .limit(bindparam("most"))
+)
+_PRUNE = (
+    delete(api_answers)
+    .where(tuple_(_answers.key_id, _answers.idempotency_key).in_(_OLD))
+    .returning(_answers.idempotency_key)
+)
+
+
+@cache
+def _take(insert: Inserting) -> Executable:
+    now, digest = bindparam("now", type_=Instant), bindparam("digest", type_=_answers.digest.type)
+    forgotten = _answers.requested_at < bindparam("forgotten", type_=Instant)
+    killed = and_(
+        _answers.status.is_(None), _answers.renewed_at < bindparam("killed", type_=Instant), _answers.digest == digest
+    )
+    statement = insert(api_answers).values(
+        key_id=bindparam("key_id"),
+        idempotency_key=bindparam("idempotency_key"),
+        digest=digest,
+        requested_at=now,
+        started_at=now,
+        renewed_at=now,
+    )
+    anew = {
+        "digest": statement.excluded.digest,
+        "requested_at": case((forgotten, statement.excluded.requested_at), else_=_answers.requested_at),
+        "started_at": statement.excluded.started_at,
+        "renewed_at": statement.excluded.renewed_at,
+        "status": None,
+        "answer": None,
+    }
+    return statement.on_conflict_do_update(
+        index_elements=[_answers.key_id, _answers.idempotency_key], set_=anew, where=or_(forgotten, killed)
+    ).returning(_answers.requested_at)
