@@ -28,12 +28,12 @@ from activities.backoff import LATER, deadline
 from activities.channel_registry import Channel
 from activities.content import UnknownVersion
 from activities.failures import SENDING, FailureKind, failure_of
+from activities.gate import Gate, OutgoingMessage
 from activities.heartbeats import SETTLED, tally
 from activities.interface import Delivery
 from activities.journey_status import was_lost
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict, attempts
-from activities.permission import Gate, Leaving
 from runtime.errors import SettingsError, StoreError
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 
@@ -122,14 +122,14 @@ async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
     if attempt.gate is None or attempt.let_go is None:
         return False
     try:
-        never = await attempt.gate.refused(attempt.let_go, attempt.against)
+        skip = await attempt.gate.rejected(attempt.let_go, attempt.against)
     except Exception as trouble:  # the store is away, say: the failure stands, and the next attempt will tell again
         _logger.warning("%s: what its receiver says against the address is lost: %s", attempt.delivery.id, trouble)
         return False
-    if never is None:
+    if skip is None:
         return False
-    attempt.skip_word, attempt.excerpt = never.word, failure.excerpt
-    attempt.skipped(never.since, failure.status)
+    attempt.skip_word, attempt.excerpt = skip.code, failure.excerpt
+    attempt.skipped(skip.reason, failure.status)
     return True
 
 
@@ -138,7 +138,7 @@ async def _tell_gate(attempt: OpenAttempt, error: BaseException | None) -> None:
     if attempt.gate is None:
         return
     # One that was not let go tells as well: an earlier one of the same delivery may have been.
-    leaving = attempt.let_go or Leaving(attempt.delivery, attempt.channel, attempt.destination, attempt.now)
+    message = attempt.let_go or OutgoingMessage(attempt.delivery, attempt.channel, attempt.destination, attempt.now)
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
     arrived = attempt.in_flight or (failure is not None and failure.unknown)
     skipped = attempt.outcome is not None and attempt.outcome.outcome == "skipped"
@@ -146,7 +146,7 @@ async def _tell_gate(attempt: OpenAttempt, error: BaseException | None) -> None:
     if not arrived and not over:
         return
     try:
-        await attempt.gate.ended(leaving, arrived=arrived)
+        await attempt.gate.not_delivered(message, uncertain=arrived)
     except Exception as trouble:  # whatever is wrong with the store: the outcome stands
         _logger.warning("%s keeps its place under the caps: %s", attempt.delivery.id, trouble)
 

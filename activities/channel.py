@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from activities.content import Content
     from activities.context import Addresses, UnsubscribeAddresses
     from activities.email.senders import Senders
-    from activities.permission import Gate
+    from activities.gate import Gate
     from activities.webhook.destinations.destinations import Destinations
     from activities.webhook.http.transport import Transport
     from activities.webhook.route import Routes

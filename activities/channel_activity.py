@@ -12,9 +12,9 @@ from activities.attempt_log import Log
 from activities.channel_registry import Channel
 from activities.content import Content
 from activities.context import Addresses, UnsubscribeAddresses, subscriber_of, template_data
+from activities.gate import Gate
 from activities.interface import Delivery
 from activities.open_attempt import OpenAttempt
-from activities.permission import Gate
 from scenario.errors import NotConfigured
 from scenario.steps.delivery import DeliveryStep
 

@@ -13,7 +13,7 @@ from activities.attempt_log import Log
 from activities.channel import WorkerContext
 from activities.channels import Channels, channels_of
 from activities.content import Content
-from activities.permission import Gate
+from activities.gate import Gate
 from activities.policies_file import PoliciesFile
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.http.transport import Transport

@@ -10,7 +10,6 @@ from temporalio import activity
 from activities.attempt_log import Ended
 from activities.channel_registry import Channel
 from activities.interface import Delivery
-from activities.permission import NotYet
 from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 
 _WHY: Final = {"busy": "concurrency", "breaker_open": "breaker", "capped": "cap", "login_left_alone": "login"}
@@ -54,9 +53,9 @@ def not_sent(channel: Channel, error: str) -> None:
     UNSENT.add(channel.name, error if error in _REASONS else "error")
 
 
-def kept_back(channel: Channel, until: NotYet) -> None:
-    """Measures for how long a message is kept back that may not leave yet."""
-    WAIT.record(until.delay.total_seconds(), channel.name, _WHY.get(until.word, until.word))
+def kept_back(channel: Channel, delay: timedelta, code: str) -> None:
+    """Record for how long a message is kept back."""
+    WAIT.record(delay.total_seconds(), channel.name, _WHY.get(code, code))
 
 
 def asked_to_wait(channel: Channel, delay: timedelta) -> None:

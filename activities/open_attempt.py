@@ -18,14 +18,16 @@ from activities import measuring
 from activities.backoff import SOON, deadline, instead, left, next_try, spread
 from activities.channel_registry import Channel
 from activities.failures import SENDING, Failure, FailureKind
+from activities.gate import Backoff, Gate, OutgoingMessage
 from activities.heartbeats import SETTLED, mark
 from activities.interface import Delivery, Sent
 from activities.journey_status import JourneyStatus, journey_status
 from activities.outcome import Judgement, end_after
-from activities.permission import Gate, Held, Leaving, Never, NotYet
 from scenario.errors import Aborted
-from scenario.policies.bounces import Against
+from scenario.policies.bounces import AddressVerdict
+from scenario.policies.order import Defer, Hold, Ruling, Skip
 from scenario.steps.delivery import SOONEST
+from scenario.time.timing import spell, zone_of
 
 T = TypeVar("T")
 
@@ -86,7 +88,7 @@ class OpenAttempt:
     unsent_before: int
     stale: bool
     gate: Gate | None
-    let_go: Leaving | None = None
+    let_go: OutgoingMessage | None = None
     turned: bool = False
     unsent: bool = False
     began: bool = False
@@ -95,7 +97,7 @@ class OpenAttempt:
     outcome: Sent | None = None
     skip_word: str | None = None
     excerpt: str = ""
-    against: Against | None = None
+    against: AddressVerdict | None = None
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -134,20 +136,20 @@ class OpenAttempt:
         return least - (time.perf_counter() - self.started) - _REPORT
 
     async def may_leave(self, address: str = "") -> None:
-        """Asks whether the message may leave, before a connection is opened for it.
+        """Check that the message may be sent, before a connection is opened for it.
 
         Args:
             address: Whom it goes to, where the channel has addresses.
 
         Raises:
-            ApplicationError: Not yet, or not before a person says so.
-            Aborted: Not at all.
+            ApplicationError: It is deferred or held.
+            Aborted: It is skipped.
         """
         await self._ask_journey()
         if self.gate is not None:
-            leaving = Leaving(self.delivery, self.channel, self.destination, self.now, address)
-            self.permitted(await self.gate.ask(leaving))
-            self.let_go = leaving
+            message = OutgoingMessage(self.delivery, self.channel, self.destination, self.now, address)
+            self.permitted(await self.gate.check(message))
+            self.let_go = message
 
     async def _ask_journey(self) -> None:
         """Keep the message back while its journey has something to act on that may end or skip the step.
@@ -166,7 +168,7 @@ class OpenAttempt:
         if status is JourneyStatus.UNWANTED:
             raise self._unsent(_CALLED_OFF)
         if status is JourneyStatus.BEHIND:
-            raise self.kept_back(NotYet(self._pause(), _BEHIND, "this delivery waits until it has", "journey"))
+            raise self.backed_off(Backoff(self._pause(), _BEHIND, "this delivery waits until it has", "journey"))
 
     async def sending(self) -> None:
         """Says that from now on the message may arrive.
@@ -209,36 +211,48 @@ class OpenAttempt:
         unsent = self.unsent_before + 1 if self.unsent else 0
         return mark(word, self.away, activity.info().attempt, unsent)
 
-    def permitted(self, answer: T | NotYet | Never | Held) -> T:
-        """What somebody answered who was asked whether it may leave now: the only place where that is not to go.
+    def permitted(self, ruling: T | Ruling | Backoff) -> T:
+        """Return `ruling` if the message may be sent.
 
         Raises:
-            ApplicationError: Not yet, or not before a person says so. No attempt has been made, and none is counted.
-            Aborted: Not at all.
+            ApplicationError: It is deferred or held. No attempt is counted.
+            Aborted: It is skipped.
         """
-        match answer:
-            case NotYet():
-                raise self.kept_back(answer)
-            case Held():
+        match ruling:
+            case Backoff():
+                raise self.backed_off(ruling)
+            case Defer():
+                raise self._deferred(ruling)
+            case Hold(reason):
                 self.turned = True
-                raise self.failure(FailureKind.CAPPED, answer.since, error="capped")
-            case Never():
-                self.skip_word = answer.word
-                raise Aborted(answer.since)
+                raise self.failure(FailureKind.CAPPED, reason, error="capped")
+            case Skip(reason, code):
+                self.skip_word = code
+                raise Aborted(reason)
             case _:
-                return answer
+                return cast("T", ruling)
 
-    def kept_back(self, until: NotYet) -> ApplicationError:
-        """The exception to raise where nothing may be sent yet: no attempt has been made, and none is counted."""
+    def backed_off(self, backoff: Backoff) -> ApplicationError:
+        """Return the exception to raise for a message that Temporal is to try again later. No attempt is counted."""
         self.turned = True
-        measuring.kept_back(self.channel, until)
-        # The deadline begins with the first attempt, and runs on while a later one is kept back. For what is left of it
-        # right before its end, a journey would not be quick enough.
-        delay = until.delay if until.planned and self.number == 1 else self._before_deadline(until.delay)
-        if until.planned and (self.number == 1 or left(activity.info(), self.delivery.room) > SOONEST):
-            due = (self.now + delay).isoformat(timespec="seconds")
-            return self.failure(FailureKind.NOT_BEFORE, until.since, error=until.word, next_try_at=due)
-        return self.uncounted(f"{until.since}: {until.then}", until.word, delay, why=until.since)
+        measuring.kept_back(self.channel, backoff.delay, backoff.code)
+        delay = self._before_deadline(backoff.delay)
+        return self.uncounted(f"{backoff.reason}: {backoff.then}", backoff.code, delay, why=backoff.reason)
+
+    def _deferred(self, ruling: Defer) -> ApplicationError:
+        delay = ruling.until - self.now
+        # The deadline starts with the first attempt and includes the time for which later ones are deferred. Shortly
+        # before it, a journey would be too slow: Temporal retries then.
+        last_chance = self.number > 1 and left(activity.info(), self.delivery.room) <= SOONEST
+        if last_chance:
+            then = f"it is sent {spell(ruling.until, zone_of(self.delivery.zone))} or later"
+            return self.backed_off(Backoff(delay, ruling.reason, then, ruling.code))
+        self.turned = True
+        measuring.kept_back(self.channel, delay, ruling.code)
+        due = self.now + (delay if self.number == 1 else self._before_deadline(delay))
+        return self.failure(
+            FailureKind.NOT_BEFORE, ruling.reason, error=ruling.code, next_try_at=due.isoformat(timespec="seconds")
+        )
 
     def not_sent(self, reason: str, error: str, pause: timedelta = SOON) -> ApplicationError:
         """Return the exception to raise where an attempt came to nothing before its message could leave.

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from scenario.plan.retry import SHORT
-from scenario.policies.bounces import Against
+from scenario.policies.bounces import AddressVerdict
 
 
 class Outcome(StrEnum):
@@ -42,7 +42,7 @@ class Verdict:
     outcome: Outcome
     reason: str
     unknown: bool = False
-    against: Against | None = None
+    against: AddressVerdict | None = None
 
     @property
     def delivered(self) -> bool:

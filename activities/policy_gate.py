@@ -11,23 +11,23 @@ from typing import Protocol, cast
 from temporalio.service import RPCError
 
 from activities.content import Content
+from activities.gate import OutgoingMessage
 from activities.interface import Delivery
-from activities.permission import Held, Leaving, Never, NotYet, Permission
 from activities.suppressing import Suppressing, SuppressionStore, Tell, untold
 from runtime.derived_keys import AddressHashes
 from runtime.store.claims import Claim
-from scenario.policies.bounces import Against
+from scenario.policies.bounces import AddressVerdict
 from scenario.policies.caps import Cap, Full
-from scenario.policies.order import Hold, Later, Message, Rules, Skip, ask, rules_of
+from scenario.policies.order import Message, Rules, Ruling, Skip, ask, rules_of
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
 from scenario.steps.delivery import DeliveryStep
-from scenario.time.timing import spell, zone_of
+from scenario.time.timing import zone_of
 
 _logger = logging.getLogger(__name__)
 
 
-class Places(SuppressionStore, Protocol):
+class CapStore(SuppressionStore, Protocol):
     """Who knows suppressions and places under caps: `runtime.store.Store`."""
 
     async def claim(self, wanted: Claim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
@@ -59,7 +59,7 @@ class PolicyGate:
     def __init__(
         self,
         content: Content,
-        store: Places,
+        store: CapStore,
         policies: Callable[[], Policies],
         hashes: AddressHashes | None,
         tell: Tell = untold,
@@ -67,99 +67,90 @@ class PolicyGate:
         self._content, self._store, self._policies, self._hashes = content, store, policies, hashes
         self._suppressing = None if hashes is None else Suppressing(store, hashes, tell)
 
-    async def ask(self, leaving: Leaving) -> Permission:
-        """Whether it may leave now.
+    async def check(self, message: OutgoingMessage) -> Ruling:
+        """Return the policies' ruling.
 
         Raises:
-            UnknownVersion: Its step was never published here.
+            UnknownVersion: The step's version was never published here.
             StoreError: The store cannot be read.
         """
-        delivery = leaving.delivery
-        message = Message(
+        delivery = message.delivery
+        subject = Message(
             delivery=delivery.id,
-            channel=leaving.channel.name,
-            destination=_destination(leaving),
+            channel=message.channel.name,
+            destination=_destination(message),
             began=datetime.fromisoformat(delivery.began or delivery.now),
             zone=zone_of(delivery.zone),
             contact=delivery.data.get("contact", {}),
             at_once=delivery.at_once,
         )
-        facts = _Looked(self._store, self._hashes, leaving, message)
-        match await ask(message, await self._rules(leaving), facts):
-            case Later(moment, since, word):
-                then = f"it is sent {spell(moment, message.zone)} or later"
-                return NotYet(moment - leaving.at, since, then, word, planned=True)
-            case Skip(reason, word):
-                return Never(reason, word)
-            case Hold(reason):
-                return Held(reason)
-            case None:
-                return None
+        facts = _StoreFacts(self._store, self._hashes, message, subject)
+        return await ask(subject, await self._rules(message), facts)
 
-    async def refused(self, leaving: Leaving, against: Against) -> Never | None:
-        """Suppresses the address, if that is what it comes to.
+    async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
+        """Suppress the address if the verdict requires it.
 
         Raises:
-            StoreError: It cannot be reached.
+            StoreError: The store cannot be reached.
         """
-        if self._suppressing is None or not leaving.address:
+        if self._suppressing is None or not message.address:
             return None
-        name, identifier = leaving.channel.name, leaving.delivery.id
-        found = await self._suppressing.refused(name, leaving.address, against, identifier, leaving.at)
+        name, identifier = message.channel.name, message.delivery.id
+        found = await self._suppressing.refused(name, message.address, verdict, identifier, message.now)
         if found is None:
             return None
         try:
-            await self._suppressing.tell(found, leaving.address)
-        except RPCError as error:  # what is suppressed is so, whoever knows of it
+            await self._suppressing.tell(found, message.address)
+        except RPCError as error:  # the suppression holds nevertheless
             _logger.warning("the platform is not told what %s has suppressed: %s", identifier, error.status.name)
-        return Never(found.words, "suppressed")
+        return Skip(found.words, "suppressed")
 
-    async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
-        """Gives the place under caps back, or keeps it for good."""
+    async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None:
+        """Release the message's place under caps, or keep it if the message may have been delivered."""
         if self._policies().caps:
-            await (self._store.keep if arrived else self._store.release)(leaving.delivery.id)
+            await (self._store.keep if uncertain else self._store.release)(message.delivery.id)
 
-    async def _rules(self, leaving: Leaving) -> Rules:
-        delivery = leaving.delivery
+    async def _rules(self, message: OutgoingMessage) -> Rules:
+        delivery = message.delivery
         scenario = (await self._content.open(delivery.name, delivery.version)).scenario
         step = cast("DeliveryStep", await self._content.step(delivery.name, delivery.version, delivery.step))
-        return rules_of(scenario, step, self._policies(), leaving.channel.name, _destination(leaving))
+        return rules_of(scenario, step, self._policies(), message.channel.name, _destination(message))
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _StoreFacts:
     """Facts for one message, looked up as they are asked for."""
 
-    store: Places
+    store: CapStore
     hashes: AddressHashes | None
-    leaving: Leaving
+    outgoing: OutgoingMessage
     message: Message
 
     def now(self) -> datetime:
-        return self.leaving.at
+        return self.outgoing.now
 
     async def suppressions(self) -> Iterable[Suppression]:
-        if self.hashes is None or not self.leaving.address:
+        if self.hashes is None or not self.outgoing.address:
             return ()
         return await self.store.suppressed(
-            self.message.channel, self.hashes.of(self.message.channel, self.leaving.address)
+            self.message.channel, self.hashes.of(self.message.channel, self.outgoing.address)
         )
 
     async def claim(self, caps: Sequence[Cap]) -> Full | None:
         if not caps:
             return None
-        delivery: Delivery = self.leaving.delivery
+        delivery: Delivery = self.outgoing.delivery
         wanted = Claim(
             delivery_id=delivery.id,
             contact_id=delivery.contact,
             channel=self.message.channel,
             destination=self.message.destination,
             scenario=delivery.name,
-            claimed_at=self.leaving.at,
+            claimed_at=self.outgoing.now,
         )
         return await self.store.claim(wanted, caps, self.message.zone)
 
 
-def _destination(leaving: Leaving) -> str:
-    """The destination as policies name it; empty for e-mail and SMS, which they name by the channel alone."""
-    return leaving.destination if leaving.channel.addressed else ""
+def _destination(message: OutgoingMessage) -> str:
+    """Return the destination as policies name it: "" for a channel whose messages have one destination."""
+    return message.destination if message.channel.addressed else ""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeAlias
 
 from runtime.derived_keys import AddressHashes
-from scenario.policies.bounces import Against
+from scenario.policies.bounces import AddressVerdict
 from scenario.policies.suppression import SOFT, Source, Suppression
 
 Tell: TypeAlias = Callable[[Suppression, str], Awaitable[None]]
@@ -74,7 +74,7 @@ class Suppressing:
         return await self._standing(channel, hashes, source, scope) or new
 
     async def refused(
-        self, channel: str, address: str, against: Against, delivery_id: str, at: datetime | None = None
+        self, channel: str, address: str, against: AddressVerdict, delivery_id: str, at: datetime | None = None
     ) -> Suppression | None:
         """Notes what a receiver says against an address. May be repeated. Nobody is told of it yet.
 

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from activities.channel_registry import SMS
 from activities.content import Content
+from activities.gate import OutgoingMessage
 from activities.interface import Delivery
-from activities.permission import Leaving
 from activities.policy_gate import PolicyGate
 from gateway.publishing import publish
 from gateway.terminal import say
@@ -72,7 +72,7 @@ async def asked(gate: PolicyGate, name: str, messages: int) -> None:
             now=now.isoformat(),
             zone="Europe/Paris",
         )
-        assert await gate.ask(Leaving(delivery, SMS, "twilio", now, f"+3361234{number % 10_000:04}")) is None
+        assert await gate.check(OutgoingMessage(delivery, SMS, "twilio", now, f"+3361234{number % 10_000:04}")) is None
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from activities.channel_registry import EMAIL
 from activities.email.errors import NO_MAILER, LeftAloneError, MailError
 from activities.email.rendering import address_in, recipient_of, render
 from activities.email.smtp import Mailer
+from activities.gate import Backoff
 from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement
-from activities.permission import NotYet
 from activities.redaction import readable
 from runtime.return_path import ReturnPaths
 from scenario.errors import NotConfigured
@@ -65,7 +65,7 @@ class Emails(ChannelActivity[Mailer | None]):
 def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) -> ApplicationError:
     waited = datetime.now(UTC) - activity.info().scheduled_time
     if isinstance(error, LeftAloneError) and waited <= SHORT:
-        return attempt.kept_back(NotYet(timedelta(seconds=error.seconds), error.why, error.then, error.word))
+        return attempt.backed_off(Backoff(timedelta(seconds=error.seconds), error.why, error.then, error.word))
     judgement = Judgement(error.verdict, str(error))
     return attempt.failed(judgement, status=error.status, excerpt=_readable(error.reply, hidden))
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from activities.outcome import Outcome, Verdict
-from scenario.policies.bounces import Against
+from scenario.policies.bounces import AddressVerdict
 
 NO_PROVIDER: Final = "SMS is not configured: set SCENARIO_SMS"
 OURS: Final = frozenset({401, 404})
@@ -44,7 +44,7 @@ class ProviderError(Exception):
         error: str | None = None,
         status: int | None = None,
         excerpt: str = "",
-        against: Against | None = None,
+        against: AddressVerdict | None = None,
     ) -> None:
         self.error = error
         self.against = against

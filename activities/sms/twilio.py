@@ -18,7 +18,7 @@ from activities.redaction import readable
 from activities.sms.errors import OURS, BusyError, ProviderError, UnansweredError, error_of
 from activities.sms.provider import Receipt, TextMessage
 from runtime.telemetry.metrics import HTTP_CLIENT
-from scenario.policies.bounces import BOUNCE, STOP, Against
+from scenario.policies.bounces import BOUNCE, STOP, AddressVerdict
 
 _ORIGIN: Final = "https://api.twilio.com"
 _CONNECT_SECONDS: Final = 5.0
@@ -111,7 +111,7 @@ def _failure(response: httpx.Response, token: str) -> ProviderError:
         "status": status,
         "error": f"twilio_{code}" if known else None,
         "excerpt": readable(response.content, (token,)),
-        "against": Against(source, f"Twilio's error {code}") if source else None,
+        "against": AddressVerdict(source, f"Twilio's error {code}") if source else None,
     }
     error = error_of(status)
     if error is UnansweredError:

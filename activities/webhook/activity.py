@@ -11,9 +11,9 @@ from activities.channel_activity import ChannelActivity
 from activities.channel_registry import WEBHOOK
 from activities.content import Content
 from activities.context import Addresses
+from activities.gate import Gate
 from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
-from activities.permission import Gate
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Response
 from activities.webhook.http.transport import Transport

@@ -10,7 +10,7 @@ from typing import Any, Final
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.permission import NotYet
+from activities.gate import Backoff
 from activities.platform import TELL, Answered, News
 from activities.webhook import outcome, signing
 from activities.webhook.errors import AttemptError
@@ -96,8 +96,8 @@ class SuppressionReporter:
 
     async def _send(self, route: Route, request: Request) -> Response:
         permit = self._limiter.enter(route.destination, route.limits, activity.info().workflow_id or "")
-        if isinstance(permit, NotYet):
-            raise _failure(f"{permit.since}: {permit.then}", delay=permit.delay)
+        if isinstance(permit, Backoff):
+            raise _failure(f"{permit.reason}: {permit.then}", delay=permit.delay)
         with permit as passed:
             try:
                 response = await timed(self._transport, route.destination, request)

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 from flufl.bounce import all_failures  # pyright: ignore[reportUnknownVariableType] its argument has no type
 
-from scenario.policies.bounces import Against, against
+from scenario.policies.bounces import AddressVerdict, against
 from scenario.policies.suppression import SOFT
 
 MAX_READ: Final = 256 * 1024
@@ -54,7 +54,7 @@ class Report:
         word: What it is, in a word or two, for the log.
     """
 
-    against: Against | None = None
+    against: AddressVerdict | None = None
     complaint: bool = False
     addresses: tuple[str, ...] = ()
     word: str = ""
@@ -105,7 +105,7 @@ def _of_status(part: Message, addresses: tuple[str, ...]) -> Report:
     return Report(word=word)
 
 
-def _against(diagnostic: str, status: str) -> Against | None:
+def _against(diagnostic: str, status: str) -> AddressVerdict | None:
     """What a block says. The receiving server's own words are better than what the reporting one makes of them."""
     if not diagnostic.strip():
         return against(None, status)
@@ -131,7 +131,7 @@ def _of_words(message: Message, parts: Iterable[Message], addresses: tuple[str, 
     code = _CODE.search(text)
     said = against(int(code[1]), text[code.start() :]) if code else None
     # Something is wrong, and nobody says what: one of three.
-    return Report(said or Against(SOFT, "a bounce without a status"), addresses=named, word="failed")
+    return Report(said or AddressVerdict(SOFT, "a bounce without a status"), addresses=named, word="failed")
 
 
 def _parts(message: Message) -> Iterator[Message]:

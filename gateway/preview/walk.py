@@ -18,7 +18,7 @@ from gateway.virtual.workspace import Workspace
 from scenario.entry.event import event_root
 from scenario.plan import plan
 from scenario.plan.context import pick
-from scenario.policies.order import Hold, Later, Skip
+from scenario.policies.order import Defer, Hold, Skip
 from scenario.policies.policies import Policies
 from scenario.steps.base import BaseStep, Row
 from scenario.steps.delivery import CAPPED, DeliveryStep, Send
@@ -248,7 +248,7 @@ class Walk:
         # Messages beside the contact's way take no places.
         met = self._workspace if self._taken else replace(self._workspace, places=[*self._workspace.places])
         match await met.ask(host, self._draft.scenario, written, row, delivery.id):
-            case Later(moment, since):
+            case Defer(moment, since):
                 return NotBefore(moment=moment, since=since)
             case Skip(reason):
                 self._result = Nothing(reason)

@@ -13,7 +13,7 @@ from activities.channel import AttemptReply, adapter
 from activities.outcome import End, end_after
 from gateway.virtual.journey import Made, VirtualJourney
 from scenario.plan.retry import LAST, lengthen
-from scenario.policies.order import Hold, Later, Ruling, Skip
+from scenario.policies.order import Defer, Hold, Ruling, Skip
 from scenario.steps.delivery import CAPPED, Send
 from scenario.steps.host import Delivered, Failed, NotBefore
 from scenario.time.timing import later
@@ -46,9 +46,9 @@ async def deliver(
                 return Delivered(outcome="skipped", reason=reason, attempts=number + 1)
             case Hold(reason):
                 return Failed(reason=reason, cause=CAPPED, destination=row.to or row.channel, attempts=number)
-            case Later(moment, since) if number == 0:
+            case Defer(moment, since) if number == 0:
                 return NotBefore(moment=moment, since=since)
-            case Later(moment, since):
+            case Defer(moment, since):
                 # Its last chance is just before the deadline, which runs on.
                 due = min(moment, deadline - LAST) if deadline - LAST > now else moment
                 if due >= deadline:

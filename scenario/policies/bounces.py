@@ -32,7 +32,7 @@ _UNKNOWN: Final = re.compile(
 """How servers without enhanced statuses say 5.1.1."""
 
 
-class Against(NamedTuple):
+class AddressVerdict(NamedTuple):
     """What a receiver says against an address.
 
     Attributes:
@@ -45,7 +45,7 @@ class Against(NamedTuple):
     evidence: str
 
 
-def against(code: int | None, words: str) -> Against | None:
+def against(code: int | None, words: str) -> AddressVerdict | None:
     """What a reply says against the address; None where it says nothing, or may be about us.
 
     Args:
@@ -55,10 +55,10 @@ def against(code: int | None, words: str) -> Against | None:
     found = _ENHANCED.search(words)
     evidence = " ".join(filter(None, [str(code or ""), found[0] if found else ""]))
     if found is None:
-        return Against(BOUNCE, evidence) if code in _MAILBOX and _UNKNOWN.search(words) else None
+        return AddressVerdict(BOUNCE, evidence) if code in _MAILBOX and _UNKNOWN.search(words) else None
     permanent, detail = found[1] == "5", f"{int(found[2])}.{int(found[3])}"
     if permanent and detail in _DEAD:
-        return Against(BOUNCE, evidence)
+        return AddressVerdict(BOUNCE, evidence)
     if detail in _PASSING or (not permanent and detail in _PASSING_FOR_NOW):
-        return Against(SOFT, evidence)
+        return AddressVerdict(SOFT, evidence)
     return None

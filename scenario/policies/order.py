@@ -23,42 +23,42 @@ from scenario.time.timing import later, spell
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """Not now.
+class Defer:
+    """The message may not be sent before `until`.
 
     Attributes:
-        moment: When to ask again, in UTC.
-        since: Why, to complete "kept back until …": ``quiet hours``.
-        word: Why, in one word.
+        until: When to check again, in UTC.
+        reason: A short phrase that completes "kept back until …", such as ``quiet hours``.
+        code: One word for metrics and the log of attempts.
     """
 
-    moment: datetime
-    since: str
-    word: str
+    until: datetime
+    reason: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Not at all.
+    """The message must not be sent. The step is skipped.
 
     Attributes:
-        reason: Why, in a few words, without any of the contact's data.
-        word: Why, in one word: ``suppressed``, ``no_consent``, ``expired``, ``capped``.
+        reason: A short phrase without any of the contact's data.
+        code: ``suppressed``, ``no_consent``, ``expired`` or ``capped``.
     """
 
     reason: str
-    word: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Not before a person says so."""
+    """The message must not be sent until an operator decides."""
 
     reason: str
 
 
-Ruling: TypeAlias = Later | Skip | Hold | None
-"""The answer; None is "go"."""
+Ruling: TypeAlias = Defer | Skip | Hold | None
+"""None means that the message may be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,8 +190,8 @@ async def ask(message: Message, rules: Rules, facts: Facts) -> Ruling:
     ruling = _hour(message, rules, now)
     if ruling is None and (full := await facts.claim(rules.caps)) is not None:
         ruling = _place(message, rules, full, now)
-    if isinstance(ruling, Later) and ends is not None and ruling.moment >= ends:
-        return Skip(f"expired: {ruling.since} until {spell(ruling.moment, message.zone)}", "expired")
+    if isinstance(ruling, Defer) and ends is not None and ruling.until >= ends:
+        return Skip(f"expired: {ruling.reason} until {spell(ruling.until, message.zone)}", "expired")
     return ruling
 
 
@@ -205,8 +205,8 @@ def _hour(message: Message, rules: Rules, now: datetime) -> Ruling:
     if closed is None:
         return None
     if closed.moment is None:  # holidays on end: nothing is lost meanwhile
-        return Later(now + AHEAD, closed.since, "quiet")
-    return Later(closed.moment + spread_by(message.delivery, closed.spread), closed.since, "quiet")
+        return Defer(now + AHEAD, closed.since, "quiet")
+    return Defer(closed.moment + spread_by(message.delivery, closed.spread), closed.since, "quiet")
 
 
 def _place(message: Message, rules: Rules, full: Full, now: datetime) -> Ruling:
@@ -216,6 +216,6 @@ def _place(message: Message, rules: Rules, full: Full, now: datetime) -> Ruling:
         case "hold":
             return Hold(words)
         case CappedWait(wait=wait) if full.free <= later(message.began, wait.total_seconds()):
-            return Later(full.free, f"capped by {full.cap}", "capped")
+            return Defer(full.free, f"capped by {full.cap}", "capped")
         case _:
             return Skip(words, "capped")

@@ -22,14 +22,15 @@ from activities.attempt import attempt_of
 from activities.channel_registry import EMAIL, SMS
 from activities.content import UnknownVersion
 from activities.failures import FailureKind, failure_of
+from activities.gate import Backoff, OutgoingMessage
 from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict
-from activities.permission import Held, Leaving, Never, NotYet, Permission
 from runtime.errors import SettingsError, StoreUnavailable
 from runtime.store import Attempt
 from scenario.errors import Aborted, NotConfigured, TemplateError
-from scenario.policies.bounces import Against
+from scenario.policies.bounces import AddressVerdict
+from scenario.policies.order import Defer, Hold, Ruling, Skip
 from tests.fakes import Marks, Rows
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -270,7 +271,7 @@ async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_nex
 
     def block(attempt: OpenAttempt) -> None:
         if turned:
-            attempt.permitted(NotYet(timedelta(minutes=7), "It did not work", "it is tried again", "busy"))
+            attempt.permitted(Backoff(timedelta(minutes=7), "It did not work", "it is tried again", "busy"))
         raise attempt.failed(Judgement(Verdict(Outcome.RETRY, ""), "It did not work"))
 
     before = datetime.now(UTC)
@@ -563,12 +564,12 @@ class TestAJourneyThatIsBehind:
         marks.behind = True
 
         class Told:
-            async def ask(self, leaving: Leaving) -> Permission:
+            async def check(self, message: OutgoingMessage) -> Ruling:
                 raise AssertionError("nobody is to be asked")
 
-            async def refused(self, leaving: Leaving, against: Against) -> Never | None: ...
+            async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None: ...
 
-            async def ended(self, leaving: Leaving, *, arrived: bool) -> None: ...
+            async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None: ...
 
         async def attempted() -> None:
             async with attempt_of(RETRY, channel=SMS, destination="twilio", log=Rows(), gate=Told()) as attempt:
@@ -788,9 +789,9 @@ class TestWhetherItMayLeave:
 
     @staticmethod
     async def run(
-        environment: ActivityEnvironment, answer: Permission, attempt: int = 1, away: int = 0
-    ) -> tuple[Sent | None, BaseException | None, list[Permission], list[bool]]:
-        asked, left = list[Permission](), list[bool]()
+        environment: ActivityEnvironment, answer: Ruling, attempt: int = 1, away: int = 0
+    ) -> tuple[Sent | None, BaseException | None, list[Ruling], list[bool]]:
+        asked, left = list[Ruling](), list[bool]()
         now = datetime.now(UTC)
         environment.info = replace(
             environment.info,
@@ -802,15 +803,15 @@ class TestWhetherItMayLeave:
         )
 
         class Told:
-            async def ask(self, leaving: Leaving) -> Permission:
-                assert (leaving.delivery.id, leaving.channel, leaving.address) == (HOLD.id, SMS, "+33612345678")
+            async def check(self, message: OutgoingMessage) -> Ruling:
+                assert (message.delivery.id, message.channel, message.address) == (HOLD.id, SMS, "+33612345678")
                 asked.append(answer)
                 return answer
 
-            async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+            async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
                 raise AssertionError("nobody refuses anything")
 
-            async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
+            async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None:
                 """See `TestWhatTheGateIsToldAtTheEnd`: what is raised here would only be logged."""
 
         async def attempted() -> Sent:
@@ -831,42 +832,39 @@ class TestWhetherItMayLeave:
         assert (sent, asked, left) == (Sent(attempt=1, status=201), [None], [True])
 
     async def test_never_skips_the_step(self, environment: ActivityEnvironment) -> None:
-        never = Never("the contact does not want it", "suppressed")
+        never = Skip("the contact does not want it", "suppressed")
         sent, _, asked, left = await self.run(environment, never)
         assert sent == Sent(attempt=1, outcome="skipped", reason="the contact does not want it")
         assert (asked, left) == ([never], [])
 
     async def test_a_cap_may_hold_it_for_a_person(self, environment: ActivityEnvironment) -> None:
-        _, error, _, left = await self.run(environment, Held("capped by week: 4 in 7d, next Thu 10:02"))
+        _, error, _, left = await self.run(environment, Hold("capped by week: 4 in 7d, next Thu 10:02"))
         assert isinstance(error, ApplicationError)
         assert (error.type, error.non_retryable, left) == ("DeliveryCapped", True, [])
         assert error.message == "capped by week: 4 in 7d, next Thu 10:02 (not attempted yet)"
 
     @pytest.mark.parametrize(
-        ("planned", "attempt", "away", "kind"),
+        ("attempt", "away"),
         [
-            (True, 1, 0, FailureKind.NOT_BEFORE),  # the journey waits, by a timer of its own
-            (True, 2, 0, FailureKind.NOT_BEFORE),  # likewise, and the deadline of what has begun runs on
-            (True, 2, 1, FailureKind.NOT_BEFORE),  # it was turned away, which is no attempt
-            (False, 1, 0, FailureKind.RETRY),
+            (1, 0),  # the journey waits, by a timer
+            (2, 0),  # likewise, and the deadline of what has begun runs on
+            (2, 1),  # it was turned away, which is no attempt
         ],
     )
-    async def test_not_yet_says_when_and_why(
-        self, environment: ActivityEnvironment, planned: bool, attempt: int, away: int, kind: FailureKind
+    async def test_a_deferred_message_says_when_and_why(
+        self, environment: ActivityEnvironment, attempt: int, away: int
     ) -> None:
-        until = NotYet(timedelta(minutes=20), "quiet hours", "it leaves when they are over", "quiet", planned)
-        before = datetime.now(UTC)
-        _, error, _, left = await self.run(environment, until, attempt=attempt, away=away)
+        until = datetime.now(UTC) + timedelta(minutes=20)
+        _, error, _, left = await self.run(
+            environment, Defer(until, "quiet hours", "quiet"), attempt=attempt, away=away
+        )
         assert isinstance(error, ApplicationError)
         failure = failure_of(error)
         assert failure is not None
         assert left == []
-        assert (failure.kind, failure.error, failure.turned_away) == (kind, "quiet", True)
-        assert failure.reason == ("quiet hours" if planned and kind is FailureKind.NOT_BEFORE else
-                                  "quiet hours: it leaves when they are over")  # fmt: skip
-        due = datetime.fromisoformat(failure.next_try_at) - before
-        assert timedelta(minutes=19, seconds=55) < due < timedelta(minutes=21)
-        assert (error.next_retry_delay is None) == (kind is FailureKind.NOT_BEFORE)
+        assert (failure.kind, failure.error, failure.turned_away) == (FailureKind.NOT_BEFORE, "quiet", True)
+        assert (failure.reason, error.next_retry_delay) == ("quiet hours", None)
+        assert abs(datetime.fromisoformat(failure.next_try_at) - until) <= timedelta(seconds=1)
 
 
 class TestWhatTheGateIsToldAtTheEnd:
@@ -891,14 +889,14 @@ class TestWhatTheGateIsToldAtTheEnd:
         heard: list[bool] = []
 
         class Told:
-            async def ask(self, leaving: Leaving) -> Permission:
+            async def check(self, message: OutgoingMessage) -> Ruling:
                 return None
 
-            async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+            async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
                 raise AssertionError("nobody says anything against the address")
 
-            async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
-                heard.append(arrived)
+            async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None:
+                heard.append(uncertain)
                 raise RuntimeError("the store is away")  # which costs the attempt nothing
 
         async def attempted() -> Sent:
@@ -927,29 +925,29 @@ class TestWhatTheGateIsToldAtTheEnd:
     @pytest.mark.parametrize(
         ("answer", "attempt", "left", "told"),
         [
-            (Never("expired", "expired"), 1, [], [False]),  # it may have been scheduled before
-            (Never("expired", "expired"), 2, [], [False]),
-            (Held("capped by week"), 2, [], [False]),
-            (NotYet(timedelta(hours=8), "quiet hours", "it is sent later", "quiet", planned=True), 2, [], []),
-            (NotYet(timedelta(hours=8), "quiet hours", "it is sent later", "quiet", True), 2, ["settled", 1, 1], []),
+            (Skip("expired", "expired"), 1, [], [False]),  # it may have been scheduled before
+            (Skip("expired", "expired"), 2, [], [False]),
+            (Hold("capped by week"), 2, [], [False]),
+            (Defer(datetime.now(UTC) + timedelta(hours=8), "quiet hours", "quiet"), 2, [], []),
+            (Defer(datetime.now(UTC) + timedelta(hours=8), "quiet hours", "quiet"), 2, ["settled", 1, 1], []),
             (None, 2, ["sending"], [True]),  # the worker was lost while it was sending
         ],
     )
     async def test_what_an_earlier_attempt_was_let_go_for(
-        self, environment: ActivityEnvironment, answer: Permission, attempt: int, left: list[Any], told: list[bool]
+        self, environment: ActivityEnvironment, answer: Ruling, attempt: int, left: list[Any], told: list[bool]
     ) -> None:
         heard: list[bool] = []
 
         class Told:
-            async def ask(self, leaving: Leaving) -> Permission:
+            async def check(self, message: OutgoingMessage) -> Ruling:
                 return answer
 
-            async def refused(self, leaving: Leaving, against: Against) -> Never | None:
+            async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
                 raise AssertionError("nobody says anything against the address")
 
-            async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
-                assert (leaving.delivery.id, leaving.channel) == (HOLD.id, SMS)
-                heard.append(arrived)
+            async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None:
+                assert (message.delivery.id, message.channel) == (HOLD.id, SMS)
+                heard.append(uncertain)
 
         async def attempted() -> Sent:
             async with attempt_of(HOLD, channel=SMS, destination="twilio", log=Rows(), gate=Told()) as open_:
@@ -969,23 +967,26 @@ class TestWhatTheReceiverSaysAgainstTheAddress:
 
     @staticmethod
     async def run(
-        environment: ActivityEnvironment, outcome: Outcome, against: Against | None, answer: Never | Exception | None
-    ) -> tuple[Sent | ApplicationError, list[Against], list[bool], Attempt]:
-        heard, places, rows = list[Against](), list[bool](), Rows()
+        environment: ActivityEnvironment,
+        outcome: Outcome,
+        against: AddressVerdict | None,
+        answer: Skip | Exception | None,
+    ) -> tuple[Sent | ApplicationError, list[AddressVerdict], list[bool], Attempt]:
+        heard, places, rows = list[AddressVerdict](), list[bool](), Rows()
 
         class Told:
-            async def ask(self, leaving: Leaving) -> Permission:
+            async def check(self, message: OutgoingMessage) -> Ruling:
                 return None
 
-            async def refused(self, leaving: Leaving, against: Against) -> Never | None:
-                assert leaving.address == "zoe@example.com"
-                heard.append(against)
+            async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
+                assert message.address == "zoe@example.com"
+                heard.append(verdict)
                 if isinstance(answer, Exception):
                     raise answer
                 return answer
 
-            async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
-                places.append(arrived)
+            async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None:
+                places.append(uncertain)
 
         async def attempted() -> Sent:
             async with attempt_of(HOLD, channel=EMAIL, destination="mail.example", log=rows, gate=Told()) as open_:
@@ -1002,7 +1003,7 @@ class TestWhatTheReceiverSaysAgainstTheAddress:
             result = error
         return result, heard, places, rows[0]
 
-    BOUNCE, NEVER = Against("bounce", "550 5.1.1"), Never("the address has bounced", "suppressed")
+    BOUNCE, NEVER = AddressVerdict("bounce", "550 5.1.1"), Skip("the address has bounced", "suppressed")
 
     async def test_a_suppressed_address_skips_the_step(self, environment: ActivityEnvironment) -> None:
         sent, heard, places, row = await self.run(environment, Outcome.PERMANENT, self.BOUNCE, self.NEVER)
@@ -1016,15 +1017,15 @@ class TestWhatTheReceiverSaysAgainstTheAddress:
             (Outcome.PERMANENT, None, NEVER, FailureKind.PERMANENT, 0),
             (Outcome.PERMANENT, BOUNCE, None, FailureKind.PERMANENT, 1),  # no key is set, or one of few soft bounces
             (Outcome.PERMANENT, BOUNCE, RuntimeError("the store is away"), FailureKind.PERMANENT, 1),
-            (Outcome.RETRY, Against("soft", "452 4.2.2"), NEVER, FailureKind.RETRY, 0),  # it may yet pass
+            (Outcome.RETRY, AddressVerdict("soft", "452 4.2.2"), NEVER, FailureKind.RETRY, 0),  # it may yet pass
         ],
     )
     async def test_otherwise_it_fails_as_ever(
         self,
         environment: ActivityEnvironment,
         outcome: Outcome,
-        against: Against | None,
-        answer: Never | Exception | None,
+        against: AddressVerdict | None,
+        answer: Skip | Exception | None,
         kind: FailureKind,
         told: int,
     ) -> None:

@@ -14,13 +14,14 @@ from temporalio.exceptions import ApplicationError
 
 from activities.attempt import attempt_of
 from activities.channel_registry import EMAIL
+from activities.gate import Backoff
 from activities.interface import Delivery
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict
-from activities.permission import Held, Never, NotYet
 from runtime.errors import StoreUnavailable
 from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 from scenario.errors import Aborted
+from scenario.policies.order import Defer, Hold, Skip
 from tests.fakes import Marks, Rows
 from tests.measured import Measured
 
@@ -60,7 +61,7 @@ def failed(outcome: Outcome, asked: int | None = None) -> Callable[[OpenAttempt]
     return block
 
 
-def answered(answer: NotYet | Never | Held) -> Callable[[OpenAttempt], Any]:
+def answered(answer: Backoff | Defer | Skip | Hold) -> Callable[[OpenAttempt], Any]:
     def block(attempt: OpenAttempt) -> None:
         attempt.permitted(answer)
 
@@ -74,10 +75,10 @@ def answered(answer: NotYet | Never | Held) -> Callable[[OpenAttempt], Any]:
         (delivered, 3, ("delivered", "retry")),
         (failed(Outcome.RETRY), 1, ("retry", "first")),
         (failed(Outcome.PERMANENT), 2, ("failed", "retry")),
-        (answered(Never("it is over", "capped")), 1, ("skipped", "first")),
-        (answered(NotYet(timedelta(hours=1), "quiet hours", "it waits", "quiet", planned=True)), 1, None),
-        (answered(NotYet(timedelta(hours=1), "busy", "it waits", "busy")), 2, None),
-        (answered(Held("a cap is full")), 1, None),
+        (answered(Skip("it is over", "capped")), 1, ("skipped", "first")),
+        (answered(Defer(NOON + timedelta(hours=1), "quiet hours", "quiet")), 1, None),
+        (answered(Backoff(timedelta(hours=1), "busy", "it waits", "busy")), 2, None),
+        (answered(Hold("a cap is full")), 1, None),
     ],
 )
 async def test_attempts_are_counted_by_how_they_ended_and_what_is_turned_away_is_none(
@@ -125,14 +126,14 @@ async def test_a_delivery_takes_as_long_as_its_step_does(
 
 
 async def test_what_is_not_delivered_took_no_time():
-    for block in (failed(Outcome.RETRY), answered(Never("it is over", "expired"))):
+    for block in (failed(Outcome.RETRY), answered(Skip("it is over", "expired"))):
         assert (await made(block)).of(DURATION) == {}
 
 
 @pytest.mark.parametrize(
-    ("raised", "reason"), [(Never("it is over", "suppressed"), "suppressed"), (Aborted("nobody there"), "template")]
+    ("raised", "reason"), [(Skip("it is over", "suppressed"), "suppressed"), (Aborted("nobody there"), "template")]
 )
-async def test_a_message_is_skipped_for_a_reason(raised: Never | Exception, reason: str):
+async def test_a_message_is_skipped_for_a_reason(raised: Skip | Exception, reason: str):
     def block(attempt: OpenAttempt) -> None:
         if isinstance(raised, Exception):
             raise raised
@@ -153,7 +154,11 @@ async def test_a_message_is_skipped_for_a_reason(raised: Never | Exception, reas
     ],
 )
 async def test_a_message_waits_for_a_reason(word: str, why: str):
-    answer = NotYet(timedelta(minutes=7), "not yet", "it waits", word, planned=word in ("quiet", "capped"))
+    answer = (
+        Defer(NOON + timedelta(minutes=7), "not yet", word)
+        if word in ("quiet", "capped")
+        else Backoff(timedelta(minutes=7), "not yet", "it waits", word)
+    )
     assert (await made(answered(answer))).of(WAIT) == {("email", why): (1, 420)}
 
 

@@ -11,14 +11,15 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.channel_registry import EMAIL, SMS, WEBHOOK, Channel
 from activities.content import Content
+from activities.gate import OutgoingMessage
 from activities.interface import Delivery
-from activities.permission import Held, Leaving, Never, NotYet, Permission
 from activities.policy_gate import PolicyGate
 from activities.suppressing import Tell, untold
 from gateway.publishing import publish
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store
-from scenario.policies.bounces import Against
+from scenario.policies.bounces import AddressVerdict
+from scenario.policies.order import Defer, Hold, Ruling, Skip
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
 
@@ -59,17 +60,17 @@ class Gates:
         address: str = "+33612345678",
         waited: timedelta = timedelta(0),
         **given: Any,
-    ) -> Leaving:
+    ) -> OutgoingMessage:
         step = {"sms": "hi", "email": "mail", "webhook": "hook"}[channel.name]
         at = datetime.now(UTC)
         began = (at - waited).isoformat()
         delivery = Delivery(
             id=f"msg_{number}", scenario="news@1", step=step, contact="7", now=at.isoformat(), began=began, **given
         )
-        return Leaving(delivery, channel, "a.example.com" if channel is WEBHOOK else "twilio", at, address)
+        return OutgoingMessage(delivery, channel, "a.example.com" if channel is WEBHOOK else "twilio", at, address)
 
-    async def ask(self, number: int = 1, channel: Channel = SMS, **given: Any) -> Permission:
-        return await self.gate.ask(self.leaving(number, channel, **given))
+    async def ask(self, number: int = 1, channel: Channel = SMS, **given: Any) -> Ruling:
+        return await self.gate.check(self.leaving(number, channel, **given))
 
 
 TWO = {"caps": [{"name": "few", "channels": ["sms", "webhook"], "at_most": 2, "per": "24h"}]}
@@ -81,7 +82,7 @@ async def test_a_suppressed_address_is_not_written_to(store: Store, tmp_path: Pa
     assert await gates.ask() is None
     (address, *_) = HASHES.of("sms", "+33612345678")
     await store.suppress(Suppression("sms", address, "stop", datetime(2026, 2, 3, tzinfo=UTC)))
-    assert await gates.ask() == Never("the address has answered STOP (stop, 2026-02-03)", "suppressed")
+    assert await gates.ask() == Skip("the address has answered STOP (stop, 2026-02-03)", "suppressed")
     assert await gates.ask(address="+33699999999") is None
     assert await gates.ask(channel=EMAIL, address="zoe@example.com") is None
 
@@ -91,7 +92,7 @@ async def test_consent_is_asked_for_in_each_attempt(store: Store, tmp_path: Path
     await gates.publish(tmp_path, "subscription: {sms: 52}")
     lists = {"contact": {"lists": [{"id": 52, "name": "SMS"}]}}
     assert await gates.ask(data=lists) is None
-    assert await gates.ask(data={"contact": {"lists": []}}) == Never(
+    assert await gates.ask(data={"contact": {"lists": []}}) == Skip(
         "no consent: the contact is not on the list 52", "no_consent"
     )
 
@@ -104,9 +105,9 @@ async def test_the_hours_are_the_contacts(store: Store, tmp_path: Path) -> None:
     noon, night = f"UTC{12 - hour:+03d}:00", f"UTC{(23 - hour + 12) % 24 - 12:+03d}:00"
     assert await gates.ask(zone=noon) is None
     found = await gates.ask(zone=night)
-    assert isinstance(found, NotYet)
-    assert (found.since, found.word, found.planned) == ("quiet hours", "quiet", True)
-    assert timedelta(hours=10) < found.delay < timedelta(hours=12)
+    assert isinstance(found, Defer)
+    assert (found.reason, found.code) == ("quiet hours", "quiet")
+    assert timedelta(hours=10) < found.until - datetime.now(UTC) < timedelta(hours=12)
     assert await gates.ask(zone=night, at_once=True) is None
 
 
@@ -116,14 +117,14 @@ async def test_a_place_is_taken_once_and_given_back_or_kept(store: Store, tmp_pa
     assert [await gates.ask(1), await gates.ask(1), await gates.ask(2, WEBHOOK, address="")] == [None, None, None]
     assert await gates.ask(9, EMAIL, address="zoe@example.com") is None, "which no cap counts"
     third = await gates.ask(3)
-    assert isinstance(third, Never)
-    assert third.word == "capped"
-    assert third.since.startswith("capped by few: 2 in 1d, next ")
-    await gates.gate.ended(gates.leaving(1), arrived=False)
+    assert isinstance(third, Skip)
+    assert third.code == "capped"
+    assert third.reason.startswith("capped by few: 2 in 1d, next ")
+    await gates.gate.not_delivered(gates.leaving(1), uncertain=False)
     assert await gates.ask(3) is None, "the first one's place"
-    await gates.gate.ended(gates.leaving(3), arrived=True)
-    await gates.gate.ended(gates.leaving(3), arrived=False)  # an operator's retry fails for good
-    assert isinstance(await gates.ask(4), Never), "something may have arrived"
+    await gates.gate.not_delivered(gates.leaving(3), uncertain=True)
+    await gates.gate.not_delivered(gates.leaving(3), uncertain=False)  # an operator's retry fails for good
+    assert isinstance(await gates.ask(4), Skip), "something may have arrived"
     assert await gates.ask(5, at_once=True) is None
     since = datetime.now(UTC) - timedelta(days=1)
     assert [claim.delivery_id for claim in await store.claims_of("7", since)] == ["msg_2", "msg_3", "msg_5"]
@@ -133,10 +134,10 @@ async def test_a_place_is_given_back_by_who_does_not_know_the_destination_yet(st
     gates = Gates(store, {"caps": [{"name": "few", "channels": ["shop"], "at_most": 1, "per": "24h"}]})
     await gates.publish(tmp_path)
     first, second = (replace(gates.leaving(number, WEBHOOK, ""), destination="shop") for number in (1, 2))
-    assert await gates.gate.ask(first) is None
-    assert isinstance(await gates.gate.ask(second), Never)
-    await gates.gate.ended(replace(first, destination="webhook"), arrived=False)
-    assert await gates.gate.ask(second) is None
+    assert await gates.gate.check(first) is None
+    assert isinstance(await gates.gate.check(second), Skip)
+    await gates.gate.not_delivered(replace(first, destination="webhook"), uncertain=False)
+    assert await gates.gate.check(second) is None
 
 
 async def test_what_is_capped_waits_for_its_place_or_a_person(store: Store, tmp_path: Path) -> None:
@@ -145,9 +146,9 @@ async def test_what_is_capped_waits_for_its_place_or_a_person(store: Store, tmp_
     await gates.ask(1)
     await gates.ask(2)
     found = await gates.ask(3)
-    assert isinstance(found, NotYet)
-    assert (found.since, found.word, found.planned) == ("capped by few", "capped", True)
-    assert timedelta(hours=23, minutes=59) < found.delay < timedelta(hours=24, minutes=1)
+    assert isinstance(found, Defer)
+    assert (found.reason, found.code) == ("capped by few", "capped")
+    assert timedelta(hours=23, minutes=59) < found.until - datetime.now(UTC) < timedelta(hours=24, minutes=1)
 
 
 @pytest.mark.parametrize(("waited", "word"), [(timedelta(minutes=59), ""), (timedelta(hours=1), "expired")])
@@ -156,20 +157,20 @@ async def test_a_message_expires_by_when_its_step_began(
 ) -> None:
     gates = Gates(store, {})
     await gates.publish(tmp_path, more=", expires: 1h")
-    assert getattr(await gates.ask(waited=waited), "word", "") == word
+    assert getattr(await gates.ask(waited=waited), "code", "") == word
 
 
 async def test_a_place_counts_from_the_attempt_that_takes_it(store: Store, tmp_path: Path) -> None:
     gates = Gates(store, TWO)
     await gates.publish(tmp_path, more=", capped: {wait: 2d}")
     first = gates.leaving(1, waited=timedelta(hours=23))
-    assert await gates.gate.ask(first) is None
-    [claim] = await store.claims_of("7", first.at - timedelta(days=2))
-    assert claim.claimed_at == first.at
+    assert await gates.gate.check(first) is None
+    [claim] = await store.claims_of("7", first.now - timedelta(days=2))
+    assert claim.claimed_at == first.now
     await gates.ask(2)
     # The next place is free in a day, and a message waits for it for two days from the beginning of its step.
-    assert isinstance(await gates.ask(3, waited=timedelta(hours=23)), NotYet)
-    assert isinstance(await gates.ask(4, waited=timedelta(hours=25)), Never)
+    assert isinstance(await gates.ask(3, waited=timedelta(hours=23)), Defer)
+    assert isinstance(await gates.ask(4, waited=timedelta(hours=25)), Skip)
 
 
 async def test_what_is_capped_is_held(store: Store, tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ async def test_what_is_capped_is_held(store: Store, tmp_path: Path) -> None:
     await gates.publish(tmp_path, more=", capped: hold")
     await gates.ask(1)
     await gates.ask(2)
-    assert isinstance(await gates.ask(3), Held)
+    assert isinstance(await gates.ask(3), Hold)
 
 
 async def test_transactional_messages_are_neither_kept_back_nor_counted(store: Store, tmp_path: Path) -> None:
@@ -194,12 +195,12 @@ async def test_the_store_is_not_asked_where_nothing_can_apply(tmp_path: Path, st
     await content.open("news", 1)
     away: Any = None  # any question to it would fail
     gate = PolicyGate(content, away, Policies, HASHES)
-    assert await gate.ask(gates.leaving(1, WEBHOOK, address="")) is None
-    assert await PolicyGate(content, away, Policies, None).ask(gates.leaving(1, EMAIL, "zoe@example.com")) is None
-    await gate.ended(gates.leaving(1), arrived=False)
+    assert await gate.check(gates.leaving(1, WEBHOOK, address="")) is None
+    assert await PolicyGate(content, away, Policies, None).check(gates.leaving(1, EMAIL, "zoe@example.com")) is None
+    await gate.not_delivered(gates.leaving(1), uncertain=False)
 
 
-BOUNCE, SOFT = Against("bounce", "550 5.1.1"), Against("soft", "552 5.2.2")
+BOUNCE, SOFT = AddressVerdict("bounce", "550 5.1.1"), AddressVerdict("soft", "552 5.2.2")
 
 
 async def test_a_bounce_suppresses_at_once_and_says_what_the_next_attempt_would(store: Store, tmp_path: Path) -> None:
@@ -210,8 +211,8 @@ async def test_a_bounce_suppresses_at_once_and_says_what_the_next_attempt_would(
 
     gates = Gates(store, {}, tell)
     await gates.publish(tmp_path)
-    never = await gates.gate.refused(gates.leaving(1, EMAIL, "Zoe@example.com"), BOUNCE)
-    assert isinstance(never, Never)
+    never = await gates.gate.rejected(gates.leaving(1, EMAIL, "Zoe@example.com"), BOUNCE)
+    assert isinstance(never, Skip)
     assert never == await gates.ask(2, EMAIL, address="zoe@example.com")
     assert told == [("bounce", "550 5.1.1", "Zoe@example.com")]
     [row] = await store.suppressions()
@@ -223,10 +224,10 @@ async def test_the_third_passing_trouble_within_a_week_suppresses(store: Store, 
     gates = Gates(store, {})
     await gates.publish(tmp_path)
     # One delivery counts once, however often an operator tries it again.
-    came = [await gates.gate.refused(gates.leaving(number, EMAIL, "zoe@example.com"), SOFT) for number in (1, 2, 2, 3)]
+    came = [await gates.gate.rejected(gates.leaving(number, EMAIL, "zoe@example.com"), SOFT) for number in (1, 2, 2, 3)]
     assert came[:3] == [None, None, None]
     assert came[3] is not None
-    assert came[3].since.startswith("the address has bounced again and again (soft, ")
+    assert came[3].reason.startswith("the address has bounced again and again (soft, ")
     assert await gates.ask(4, EMAIL, address="zoe@example.com") == came[3]
 
 
@@ -236,12 +237,12 @@ async def test_a_platform_that_cannot_be_told_makes_no_difference(store: Store, 
 
     gates = Gates(store, {}, tell)
     await gates.publish(tmp_path)
-    assert isinstance(await gates.gate.refused(gates.leaving(1, EMAIL, "zoe@example.com"), BOUNCE), Never)
+    assert isinstance(await gates.gate.rejected(gates.leaving(1, EMAIL, "zoe@example.com"), BOUNCE), Skip)
 
 
 async def test_without_a_key_nothing_is_suppressed(store: Store, tmp_path: Path) -> None:
     gates = Gates(store, {})
     await gates.publish(tmp_path)
     gate = PolicyGate(Content(store), store, lambda: Policies(), None)
-    assert await gate.refused(gates.leaving(1, EMAIL, "zoe@example.com"), BOUNCE) is None
+    assert await gate.rejected(gates.leaving(1, EMAIL, "zoe@example.com"), BOUNCE) is None
     assert await store.suppressions() == []

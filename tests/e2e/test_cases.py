@@ -33,10 +33,10 @@ from activities.email.activity import Emails
 from activities.email.channel import RenderedMail
 from activities.email.message import Envelope
 from activities.email.session import Reply
+from activities.gate import OutgoingMessage
 from activities.goal import GoalActivities
 from activities.interface import CLEAR, JOURNEYS, Clearance, Cleared
 from activities.last_attempt import Recollections
-from activities.permission import Leaving, Never, Permission
 from activities.policy_gate import PolicyGate
 from activities.releases import Releases
 from activities.sms import errors as text
@@ -64,8 +64,9 @@ from runtime.store import Attempt, Store
 from runtime.store.claims import Claim
 from scenario.entry.admission import Refused, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
-from scenario.policies.bounces import Against
+from scenario.policies.bounces import AddressVerdict
 from scenario.policies.caps import Cap
+from scenario.policies.order import Ruling, Skip
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
 from scenario.time.timing import zone_of
@@ -194,14 +195,14 @@ class Gates:
     def __init__(self, content: Content, store: Store, policies: Mapping[str, Policies]) -> None:
         self._gates = {name: PolicyGate(content, store, lambda own=own: own, HASHES) for name, own in policies.items()}
 
-    async def ask(self, leaving: Leaving) -> Permission:
-        return await self._gates[leaving.delivery.name].ask(leaving)
+    async def check(self, message: OutgoingMessage) -> Ruling:
+        return await self._gates[message.delivery.name].check(message)
 
-    async def refused(self, leaving: Leaving, against: Against) -> Never | None:
-        return await self._gates[leaving.delivery.name].refused(leaving, against)
+    async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
+        return await self._gates[message.delivery.name].rejected(message, verdict)
 
-    async def ended(self, leaving: Leaving, *, arrived: bool) -> None:
-        await self._gates[leaving.delivery.name].ended(leaving, arrived=arrived)
+    async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None:
+        await self._gates[message.delivery.name].not_delivered(message, uncertain=uncertain)
 
 
 async def _prepare(live: Live, store: Store) -> None:

@@ -29,10 +29,10 @@ from temporalio.client import (
 
 from activities.interface import JOURNEYS
 from activities.open_attempt import OpenAttempt
-from activities.permission import Held, NotYet, Permission
 from gateway.client import Which
 from gateway.local.stack import LocalStack, local
 from runtime.local.devserver import DYNAMIC_CONFIG, DevServer
+from scenario.policies.order import Defer, Hold, Ruling
 from tests.replay.bursts import BURSTS, file_of, write
 from tests.replay.bursts import record as record_bursts
 from workflows.limits import MOST_PARTS
@@ -403,7 +403,7 @@ async def noted(recorder: Recorder) -> None:
 
 async def kept_back(recorder: Recorder) -> None:
     """A delivery that may not leave yet: the journey waits for its moment, asks again, and it is sent."""
-    answers: list[Permission] = [NotYet(timedelta(seconds=6), "quiet hours", "", "quiet", planned=True)]
+    answers: list[Ruling] = [Defer(datetime.now(UTC) + timedelta(seconds=6), "quiet hours", "quiet")]
 
     async def may_leave(attempt: OpenAttempt, address: str = "") -> None:
         del address
@@ -415,7 +415,7 @@ async def kept_back(recorder: Recorder) -> None:
 
 async def deferred(recorder: Recorder) -> None:
     """A retry that may not leave yet: the journey waits for its moment, and makes it."""
-    answers: list[Permission] = [NotYet(timedelta(seconds=6), "quiet hours", "", "quiet", planned=True), None]
+    answers: list[Ruling] = [Defer(datetime.now(UTC) + timedelta(seconds=6), "quiet hours", "quiet"), None]
 
     async def may_leave(attempt: OpenAttempt, address: str = "") -> None:
         del address
@@ -436,8 +436,8 @@ async def past(recorder: Recorder) -> None:
 
 async def policies(recorder: Recorder) -> None:
     """Kept back and sent at once by an operator; held by a cap, and so again; given up between two attempts."""
-    answers: list[Permission] = [Held("capped by week: 4 in 7d, next Thu 10:02"), None]
-    night = NotYet(timedelta(hours=6), "quiet hours", "", "quiet", planned=True)
+    answers: list[Ruling] = [Hold("capped by week: 4 in 7d, next Thu 10:02"), None]
+    night = Defer(datetime.now(UTC) + timedelta(hours=6), "quiet hours", "quiet")
 
     async def may_leave(attempt: OpenAttempt, address: str = "") -> None:
         del address

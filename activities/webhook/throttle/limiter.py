@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import Final, Literal, Self
 from zlib import crc32
 
-from activities.permission import NotYet
+from activities.gate import Backoff
 from activities.webhook.throttle.circuit_breaker import BreakerState, CircuitBreaker, Ticket
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limits import Limits
@@ -103,7 +103,7 @@ class Limiter:
         self._inside = 0
         self._places: OrderedDict[str, _DestinationState] = OrderedDict()
 
-    def enter(self, label: str, limits: Limits, delivery: str = "") -> Permit | NotYet:
+    def enter(self, label: str, limits: Limits, delivery: str = "") -> Permit | Backoff:
         """Asks for leave to send one request.
 
         Args:
@@ -231,10 +231,10 @@ class _DestinationState:
         return max(_UNKNOWN if self._mean is None else self._mean, waiting)
 
 
-def _wait(label: str, seconds: float, word: Literal["busy", "breaker_open"]) -> NotYet:
-    since, then = _WAITS[word]
+def _wait(label: str, seconds: float, word: Literal["busy", "breaker_open"]) -> Backoff:
+    reason, then = _WAITS[word]
     # Rounded up: a microsecond too early is too early.
-    return NotYet(timedelta(microseconds=math.ceil(seconds * 1e6)), f"{label} {since}", then, word)
+    return Backoff(timedelta(microseconds=math.ceil(seconds * 1e6)), f"{label} {reason}", then, word)
 
 
 def _give_back(label: str, breaker: CircuitBreaker, ticket: Ticket, pulse: Pulse) -> None:

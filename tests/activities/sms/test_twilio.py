@@ -10,7 +10,7 @@ from activities.sms.errors import BusyError, ProviderError, RefusedError, Unansw
 from activities.sms.provider import Receipt, TextMessage
 from activities.sms.twilio import Twilio
 from runtime.telemetry.metrics import HTTP_CLIENT
-from scenario.policies.bounces import Against
+from scenario.policies.bounces import AddressVerdict
 from tests.measured import Measured
 
 MESSAGE = TextMessage(id="msg_1", to="+33612345678", body="Merci Zoé & à bientôt 100 % 🎁", within=60)
@@ -132,15 +132,17 @@ async def test_connections_are_kept_open(api: Any, twilio: Twilio):
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (21610, Against("stop", "Twilio's error 21610")),  # its owner has answered STOP
-        (21614, Against("bounce", "Twilio's error 21614")),  # no mobile number
-        (21211, Against("bounce", "Twilio's error 21211")),  # no number
+        (21610, AddressVerdict("stop", "Twilio's error 21610")),  # its owner has answered STOP
+        (21614, AddressVerdict("bounce", "Twilio's error 21614")),  # no mobile number
+        (21211, AddressVerdict("bounce", "Twilio's error 21211")),  # no number
         (21408, None),  # we may not send to that country
         (30007, None),  # filtered by the carrier
         ("21610", None),
         ([21610], None),
     ],
 )
-async def test_some_errors_are_about_the_number_for_good(api: Any, twilio: Twilio, code: Any, expected: Against | None):
+async def test_some_errors_are_about_the_number_for_good(
+    api: Any, twilio: Twilio, code: Any, expected: AddressVerdict | None
+):
     api.answer = (400, {"code": code, "message": "to +33612345678", "status": 400})
     assert (await failing(twilio)).verdict.against == expected

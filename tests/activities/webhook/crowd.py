@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from activities.permission import NotYet
+from activities.gate import Backoff
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import Limiter, Permit
 from activities.webhook.throttle.limits import Limits
@@ -71,7 +71,7 @@ def crowd(
         clock.now, _, delivery, given, pulse = heapq.heappop(todo)
         if pulse is None:
             leave = gate.enter("dead", limits, f"msg_{delivery}") if limits else None
-            if isinstance(leave, NotYet):
+            if isinstance(leave, Backoff):
                 seen.turned_away[int(clock.now)] += 1
                 at(clock.now + leave.delay.total_seconds(), delivery)
                 continue

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scenario.policies.bounces import Against, against
+from scenario.policies.bounces import AddressVerdict, against
 
 
 @pytest.mark.parametrize(
@@ -72,5 +72,5 @@ def test_only_what_is_about_the_address_counts(code: int | None, words: str, exp
 )
 def test_its_evidence_is_codes_and_never_the_servers_words(code: int | None, words: str, evidence: str) -> None:
     found = against(code, words)
-    assert isinstance(found, Against)
+    assert isinstance(found, AddressVerdict)
     assert found.evidence == evidence

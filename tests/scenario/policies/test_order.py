@@ -14,7 +14,7 @@ from scenario.policies.capped import CappedWait
 from scenario.policies.caps import Cap, Full
 from scenario.policies.consent import Agreement
 from scenario.policies.hours import QuietHours, Window
-from scenario.policies.order import Hold, Later, Message, Rules, Ruling, Skip, ask, rules_of
+from scenario.policies.order import Defer, Hold, Message, Rules, Ruling, Skip, ask, rules_of
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
 from scenario.time.timing import spell
@@ -92,7 +92,7 @@ def test_each_is_asked_only_where_those_before_have_nothing_against_it() -> None
     ]
     for facts, one, word, questions in cases:
         ruling = asked(one, ALL, facts)
-        assert (getattr(ruling, "word", ""), facts.asked) == (word, questions)
+        assert (getattr(ruling, "code", ""), facts.asked) == (word, questions)
 
 
 @pytest.mark.parametrize(
@@ -184,15 +184,15 @@ def test_not_before_a_moment(zone: str, rules: Rules, began: str, now: str, unti
     place = ZoneInfo(zone)
     facts = Facts(paris(now), [], full("2026-03-05T10:02"))
     ruling = asked(message(began, zone=place), rules, facts)
-    assert isinstance(ruling, Later)
-    assert spell(ruling.moment, place) == until
+    assert isinstance(ruling, Defer)
+    assert spell(ruling.until, place) == until
 
 
 def test_who_has_waited_for_an_opening_goes_at_a_second_of_his_own() -> None:
     spread = QuietHours.model_validate({"from": "21:00", "to": "08:00", "spread": "15m"})
     rules, facts = Rules(hours=(spread,)), Facts(paris("2026-03-03T22:00"))
     told = [asked(message("2026-03-03T22:00", delivery=f"msg_{number}"), rules, facts) for number in (1, 2, 1)]
-    moments = [spell(ruling.moment, PARIS) for ruling in told if isinstance(ruling, Later)]
+    moments = [spell(ruling.until, PARIS) for ruling in told if isinstance(ruling, Defer)]
     assert moments == [
         "Wed 2026-03-04 08:01:01 Europe/Paris",
         "Wed 2026-03-04 08:14:03 Europe/Paris",
@@ -205,9 +205,9 @@ def test_who_has_waited_for_an_opening_goes_at_a_second_of_his_own() -> None:
     [
         # The night is over at 08:00, ten hours after the step began.
         (replace(ALL, expires=timedelta(hours=10)), "2026-03-03T22:00", "Skip expired"),
-        (replace(ALL, expires=timedelta(hours=10, seconds=1)), "2026-03-03T22:00", "Later quiet"),
+        (replace(ALL, expires=timedelta(hours=10, seconds=1)), "2026-03-03T22:00", "Defer quiet"),
         # The next place is free at 10:02 on the third day, 36 hours and two minutes after it.
-        (replace(ALL, capped=CappedWait(wait=timedelta(hours=36, minutes=2))), "2026-03-04T12:00", "Later capped"),
+        (replace(ALL, capped=CappedWait(wait=timedelta(hours=36, minutes=2))), "2026-03-04T12:00", "Defer capped"),
         (replace(ALL, capped=CappedWait(wait=timedelta(hours=36, minutes=1))), "2026-03-04T12:00", "Skip capped"),
         (
             replace(ALL, capped=CappedWait(wait=timedelta(days=2)), expires=timedelta(hours=36, minutes=2)),
@@ -218,8 +218,8 @@ def test_who_has_waited_for_an_opening_goes_at_a_second_of_his_own() -> None:
 )
 def test_a_message_waits_only_as_long_as_it_may(rules: Rules, now: str, said: str) -> None:
     ruling = asked(message("2026-03-03T22:00"), rules, Facts(paris(now), [], full("2026-03-05T10:02")))
-    assert isinstance(ruling, Later | Skip)
-    assert f"{type(ruling).__name__} {ruling.word}" == said
+    assert isinstance(ruling, Defer | Skip)
+    assert f"{type(ruling).__name__} {ruling.code}" == said
 
 
 def test_what_cannot_leave_in_time_says_what_it_would_have_waited_for() -> None:

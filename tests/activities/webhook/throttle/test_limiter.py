@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.permission import NotYet
+from activities.gate import Backoff
 from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD
 from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Permit
@@ -38,9 +38,9 @@ def fill(gate: Limiter) -> None:
         enter(gate)
 
 
-def turned_away(gate: Limiter, label: str = "wax", limits: Limits = TWO, delivery: str = "") -> NotYet:
+def turned_away(gate: Limiter, label: str = "wax", limits: Limits = TWO, delivery: str = "") -> Backoff:
     wait = gate.enter(label, limits, delivery)
-    assert isinstance(wait, NotYet)
+    assert isinstance(wait, Backoff)
     return wait
 
 
@@ -52,14 +52,14 @@ def down(gate: Limiter, label: str = "wax", limits: Limits = TWO) -> None:
 
 def test_as_many_go_at_once_as_the_destination_takes(gate: Limiter):
     first, _second = enter(gate), enter(gate)
-    assert turned_away(gate).word == "busy"
+    assert turned_away(gate).code == "busy"
     first.leave(Pulse.ALIVE)
     enter(gate)
 
 
 def test_destinations_do_not_wait_for_each_other(gate: Limiter):
     fill(gate)
-    assert turned_away(gate).word == "busy"
+    assert turned_away(gate).code == "busy"
     enter(gate, "push")
 
 
@@ -114,7 +114,7 @@ def test_however_many_wait_an_appointment_is_not_too_far_and_they_do_not_come_at
 def test_while_a_destination_is_left_alone_all_wait_for_the_end_of_its_pause(gate: Limiter, clock: Clock):
     down(gate)
     waits = [turned_away(gate) for _ in range(100)]
-    assert {wait.word for wait in waits} == {"breaker_open"}
+    assert {wait.code for wait in waits} == {"breaker_open"}
     pause = waits[0].delay.total_seconds()
     assert 30 <= pause <= 30 * (1 + SPREAD)
     assert [wait.delay.total_seconds() for wait in waits] == sorted(
@@ -122,7 +122,7 @@ def test_while_a_destination_is_left_alone_all_wait_for_the_end_of_its_pause(gat
     )  # one after the other
     clock.now = pause
     assert enter(gate).probe
-    assert turned_away(gate).word == "breaker_open"
+    assert turned_away(gate).code == "breaker_open"
 
 
 def test_a_probe_that_is_cancelled_lets_the_next_one_probe(gate: Limiter, clock: Clock):
@@ -146,7 +146,7 @@ def test_limits_may_change_while_it_runs(gate: Limiter):
     turned_away(gate, limits=Limits(3, QUICK))
     turned_away(gate, limits=Limits(1, QUICK))
     down(gate, "push", Limits(1, QUICK))
-    assert turned_away(gate, "push", Limits(1, QUICK)).word == "breaker_open"
+    assert turned_away(gate, "push", Limits(1, QUICK)).code == "breaker_open"
     enter(gate, "push", Limits(2, None))  # the breaker is switched off
     enter(gate, "push", Limits(2, QUICK))  # and on again: it begins again
 
@@ -196,7 +196,7 @@ def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
 def test_why_a_delivery_waits_can_be_read(gate: Limiter):
     fill(gate)
     away = turned_away(gate)
-    assert (away.since, away.then) == ("wax has as many requests under way as allowed", "this one waits for its turn")
+    assert (away.reason, away.then) == ("wax has as many requests under way as allowed", "this one waits for its turn")
 
 
 _ACTIONS = st.one_of(
@@ -219,7 +219,7 @@ def test_never_more_than_the_limit_inside_and_never_two_probes(actions: list[tup
             case "enter":
                 label, limits = str(which), _LIMITS[int(str(more))]
                 answer = gate.enter(label, limits)
-                if isinstance(answer, NotYet):
+                if isinstance(answer, Backoff):
                     seconds = round(answer.delay.total_seconds(), 6)  # the difference of two doubles
                     assert SOON <= seconds <= LONGEST * (1 + SPREAD) + FARTHEST + SOON
                     continue
