@@ -4,7 +4,7 @@
 
 Health pages and metrics are for this machine unless `--health-host` and `--metrics-host` say otherwise.
 
-Configured by TEMPORAL_*, SCENARIO_* and OTEL_* variables: see `docs/run/operating.md`.
+Configured by TEMPORAL_*, SCENARIO_* and OTEL_* variables: see `docs/run/settings.md`.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def unknown_names(variables: Iterable[str]) -> list[str]:
         is_known = name in known or name.startswith(f"{PREFIX}SECRET_") or _OF_KUBERNETES.fullmatch(name)
         if upper.startswith(PREFIX) and not is_known and upper not in settings:
             meant = get_close_matches(upper.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1)
-            hint = f"did you mean {PREFIX}{meant[0]}?" if meant else "docs/run/operating.md lists all settings"
+            hint = f"did you mean {PREFIX}{meant[0]}?" if meant else "docs/run/settings.md lists all settings"
             sentences.append(f"there is no setting {name}, so it is ignored: {hint}")
     return sentences
 

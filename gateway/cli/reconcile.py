@@ -112,4 +112,4 @@ def _sum_up(result: Reconciliation) -> None:
         note(f"scenario: {left:,} were not repaired: each is listed with the reason")
     if not result.repair:
         note("scenario: nothing was changed: --repair repairs what differs")
-    note("scenario: for what neither side knows, see 'After a loss' in docs/run/operating.md")
+    note("scenario: for what neither side knows, see 'After a loss' in docs/run/store.md")

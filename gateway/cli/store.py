@@ -43,7 +43,7 @@ def claim(force: _ForceOption = False, reason: _ReasonOption = None, operator: _
     A namespace belongs to the store whose worker used it first. Workers, gateways and commands with any other store, a
     copy or a restored backup among them, refuse to work. After a deliberate restore, or a move to another database,
     stop all workers, then run this with --force and --reason. After a restore, workers start last: see 'After a loss'
-    in docs/run/operating.md.
+    in docs/run/store.md.
     """
     if force and not reason:
         raise BadInput("--force needs --reason: it is kept with the claim")
@@ -62,7 +62,7 @@ async def _claim(force: bool, operator: str, reason: str) -> str:
             await identity.claim(by=operator, reason=reason)
             return (
                 f"the namespace {space} belongs to the store {store.name} now: start the workers or, if one of the two "
-                "was restored, first follow 'After a loss' in docs/run/operating.md, else messages may be sent again"
+                "was restored, first follow 'After a loss' in docs/run/store.md, else messages may be sent again"
             )
         await identity.verify()
         found = await store.namespace_claim(space)

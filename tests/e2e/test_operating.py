@@ -228,7 +228,7 @@ async def test_the_documented_commands_of_temporal_take_effect_during_a_back_off
         await until_retrying(standing.client, journey)
         for verb in verbs:
             [words] = {
-                tuple(words) for words in documented("run/operating.md", f"temporal activity {verb}") if by in words
+                tuple(words) for words in documented("run/retrying.md", f"temporal activity {verb}") if by in words
             }
             ran = await temporal(*(given.get(word, word) for word in words[1:]))
             assert (ran.status, ran.err) == (0, "")

@@ -41,8 +41,8 @@ async def of_a_journey(standing: Stand) -> ScheduleHandle:
 
 
 async def as_documented(standing: Stand, address: str, program: Path, folder: Path) -> ScheduleHandle:
-    """The schedule that `docs/run/operating.md` makes of an entry."""
-    text = (ROOT / "docs" / "run/operating.md").read_text("utf-8").replace("\\\n", "")
+    """The schedule that `docs/run/entering.md` makes of an entry."""
+    text = (ROOT / "docs" / "run/entering.md").read_text("utf-8").replace("\\\n", "")
     [line] = [line.strip() for line in text.splitlines() if line.startswith("    temporal schedule create ")]
     (folder / "entry.json").write_text(json.dumps(ENTRY), "utf-8")
     process = await asyncio.create_subprocess_exec(

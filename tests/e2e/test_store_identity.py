@@ -126,7 +126,7 @@ async def test_a_copy_does_nothing_until_the_namespace_is_moved_to_it(
         arguments = ["store", "claim", "--force", "--reason", "the first disk is gone", "--operator", "ann"]
         assert await asyncio.to_thread(program.run, ["list"]) == 1
         assert await asyncio.to_thread(program.run, arguments) == 0
-        assert "was restored, first follow 'After a loss' in docs/run/operating.md" in capsys.readouterr().out
+        assert "was restored, first follow 'After a loss' in docs/run/store.md" in capsys.readouterr().out
         assert "the namespace has belonged to another store since" in await refused(task)
     async with working(copy):
         assert await asyncio.to_thread(program.run, ["store", "claim"]) == 0

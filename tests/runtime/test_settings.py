@@ -143,7 +143,7 @@ def test_printing_shows_no_secret(monkeypatch: pytest.MonkeyPatch):
         ("SCENARIO_CALLBACK_KEYS", "did you mean SCENARIO_CALLBACK_KEY?"),
         (
             "SCENARIO_ZZZ",
-            "there is no setting SCENARIO_ZZZ, so it is ignored: docs/run/operating.md lists all settings",
+            "there is no setting SCENARIO_ZZZ, so it is ignored: docs/run/settings.md lists all settings",
         ),
         ("SCENARIO_SMTP_FILE", None),
         ("SCENARIO_SECRET_TOKEN", None),

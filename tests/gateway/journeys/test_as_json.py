@@ -55,7 +55,7 @@ def test_the_keys_are_those_that_are_documented() -> None:
 
 
 def test_every_key_is_documented() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "run/operating.md").read_text("utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "reference/json.md").read_text("utf-8")
     documented = page.partition("\n## JSON\n")[2]
     pending = Pending("hook", "scheduled", 3)
     told = as_json.journey(replace(HELD, pending=(pending,), progress={**PROGRESS, "passed_over": PASSED_OVER}))
