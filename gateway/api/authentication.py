@@ -10,13 +10,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from gateway.api.problem import Problem, again
+from gateway.api.problem import SEND_AGAIN, Problem, again
 from gateway.api.shares import Places
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.service.caller import Caller, caller_with
@@ -27,16 +27,19 @@ RATE: Final = 200.0
 """Requests a second that a key may make, where it says nothing else."""
 REMEMBERED: Final = 5.0
 """For so many seconds at most, a revoked key is still accepted."""
+MISSES: Final = 100
+"""Look-ups of unknown keys per second: those who guess keys must not keep the store from others."""
 _KEPT: Final = 1000
 _WINDOW: Final = 2.0  # seconds over which requests are counted, so that a short burst is allowed
 _CHALLENGE: Final = {"www-authenticate": "Bearer"}
 _NOBODY: Final = digest_of("")
+_Value = TypeVar("_Value")
 
 bearer: Final = HTTPBearer(auto_error=False, bearerFormat="sr_<id>_<secret>", description="`scenario keys create`")
 
 
 class Keys:
-    """Knows keys by what is shown of them, and remembers good ones for some seconds.
+    """Verifies API keys. Remembers for some seconds which exist, and which do not.
 
     Args:
         store: Where they are kept.
@@ -50,6 +53,8 @@ class Keys:
     def __init__(self, store: Store, *, rate: float = RATE, clock: Callable[[], float] = monotonic) -> None:
         self.store, self._rate, self._clock = store, rate, clock
         self._known: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._misses = RateLimit(MISSES, 1.0, clock)
         self._limits: dict[float, RateLimit] = {}
         self.places = Places()
 
@@ -57,6 +62,7 @@ class Keys:
         """The good key that a token is, or None.
 
         Raises:
+            Problem: Too many unknown keys were looked up within a second.
             StoreError: The store cannot be asked.
         """
         parsed = parse_token(token)
@@ -83,16 +89,30 @@ class Keys:
         return limit.take(key.id)
 
     async def _key(self, identifier: str) -> ApiKey | None:
+        now = self._clock()
         found = self._known.get(identifier)
-        if found is not None and self._clock() - found[0] < REMEMBERED:
+        if found is not None and now - found[0] < REMEMBERED:
             return found[1]
+        if found is None:
+            if now - self._unknown.get(identifier, -REMEMBERED) < REMEMBERED:
+                return None
+            if seconds := self._misses.take("", 0):
+                raise again("unavailable", f"too many unknown keys are shown: {SEND_AGAIN}", seconds)
         key = await self.store.key(identifier)
-        if key is not None:
-            self._known[identifier] = (self._clock(), key)
-            self._known.move_to_end(identifier)
-            while len(self._known) > _KEPT:
-                self._known.popitem(last=False)
+        if key is None:
+            self._misses.take("")
+            self._known.pop(identifier, None)
+            _remember(self._unknown, identifier, self._clock())
+        else:
+            _remember(self._known, identifier, (self._clock(), key))
         return key
+
+
+def _remember(memory: OrderedDict[str, _Value], identifier: str, value: _Value) -> None:
+    memory[identifier] = value
+    memory.move_to_end(identifier)
+    while len(memory) > _KEPT:
+        memory.popitem(last=False)
 
 
 class Authentication:

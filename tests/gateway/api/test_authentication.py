@@ -9,8 +9,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from gateway.api.authentication import REMEMBERED
-from runtime.api_key import make_token
+from gateway.api.authentication import MISSES, REMEMBERED
+from runtime.api_key import ApiKey, make_token
 from tests.gateway.api.conftest import Api, Opening
 
 ENTRY = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
@@ -72,6 +72,50 @@ async def test_a_revoked_key_is_no_good_within_seconds(api: Api, monkeypatch: py
     await api.client.store.revoke_key(api.token.split("_")[1], datetime.now(UTC))
     now = REMEMBERED
     assert (await api.post("/entries", ENTRY)).status_code == 401
+
+
+class LookUps:
+    """Counts the look-ups of keys in a store."""
+
+    def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.now = 1000.0
+        self._store_key = api.client.store.key
+        monkeypatch.setattr(api.client.store, "key", self._key)
+        monkeypatch.setattr(api.keys, "_clock", lambda: self.now)
+        monkeypatch.setattr(api.keys._misses, "_clock", lambda: self.now)  # pyright: ignore[reportPrivateUsage]
+
+    async def _key(self, identifier: str) -> ApiKey | None:
+        self.count += 1
+        return await self._store_key(identifier)
+
+
+async def test_an_unknown_key_is_looked_up_once_within_seconds(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_ups = LookUps(api, monkeypatch)
+    stranger = api.holding(STRANGER)
+    for _ in range(5):
+        assert (await stranger.post("/entries", ENTRY)).status_code == 401
+    assert look_ups.count == 1
+    look_ups.now += REMEMBERED
+    assert (await stranger.post("/entries", ENTRY)).status_code == 401
+    assert look_ups.count == 2
+
+
+async def test_guessed_keys_do_not_keep_the_store_from_known_ones(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    unseen = api.holding(await api.key())
+    look_ups = LookUps(api, monkeypatch)
+    assert (await api.post("/entries", ENTRY)).status_code == 202
+    for _ in range(MISSES):
+        assert await api.keys.verify(make_token()[0]) is None
+    assert look_ups.count == 1 + MISSES
+    for holder in (unseen, api.holding(STRANGER)):
+        refused = await holder.post("/entries", ENTRY)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert look_ups.count == 1 + MISSES
+    look_ups.now += 0.99
+    assert (await api.post("/entries", ENTRY)).status_code == 202
+    look_ups.now += 0.01
+    assert (await unseen.post("/entries", ENTRY)).status_code == 202
 
 
 async def test_a_key_is_good_for_its_scopes_and_scenarios(api: Api) -> None:
