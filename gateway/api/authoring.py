@@ -173,7 +173,7 @@ async def preview_scenario(body: PreviewBody, client: Client, authors: Authors, 
         "step": body.step,
     }
     if body.scenario is None:
-        request |= {"source": body.source, "files": body.files}
+        request |= {"source": body.source, "files": body.files, "scenarios": caller.scenarios}
     else:
         name, _, number = body.scenario.partition("@")
         caller.check(name)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from gateway.authoring.turns import WAITING, Turns
 from gateway.authoring.work import DONE, LARGEST, Setup
-from gateway.errors import BadInput, MistakenEntry, Refusal
+from gateway.errors import BadInput, Forbidden, MistakenEntry, Refusal
 from runtime.process.sandboxed import SandboxedProcess, SandboxEnded
 
 logger = logging.getLogger("gateway")
@@ -76,6 +76,7 @@ class Authoring:
 
         Raises:
             MistakenEntry: The entry is wrong.
+            Forbidden: The caller may not use a scenario of this name.
             BadInput: The entry does not go with the scenario, or it takes too long, or too much memory.
             Busy: Too many ask at once.
         """
@@ -92,6 +93,7 @@ class Authoring:
             ``{"entry", "findings"}``; the entry is None where none was found, or a finding is an error.
 
         Raises:
+            Forbidden: The caller may not use a scenario of this name.
             BadInput: The scenario cannot be read, or it takes too long, or too much memory.
             Busy: Too many ask at once.
         """
@@ -135,6 +137,8 @@ async def _within(seconds: float, process: SandboxedProcess, data: bytes) -> byt
     if told[:1] != DONE:
         refused = json.loads(told[1:])
         said, at = refused["said"], refused["at"]
+        if refused["forbidden"]:
+            raise Forbidden(said)
         raise MistakenEntry(said, at=at, meant=refused["meant"]) if at else BadInput(said)
     return told[1:]
 

@@ -19,7 +19,7 @@ from activities import policies_file
 from activities.email.senders import Senders
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import read as read_destinations
-from gateway.errors import Refusal
+from gateway.errors import Forbidden, Refusal
 from gateway.preview import draft as drafts
 from gateway.preview.contact import Given, preview
 from gateway.preview.draft import Draft
@@ -30,6 +30,7 @@ from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
 from gateway.publishing import check_file
 from gateway.scenario_file import ScenarioFile
+from gateway.service.caller import Caller
 from runtime.errors import SetupError
 from runtime.process.sandboxed import answer_requests
 from runtime.settings import Settings
@@ -98,15 +99,15 @@ def answer(request: Mapping[str, Any]) -> bytes:
     except EntryError as error:
         return _refused(str(error), "entry", *error.at, meant=error.meant)
     except (Refusal, ScenarioError) as error:
-        return _refused(str(error))
+        return _refused(str(error), forbidden=isinstance(error, Forbidden))
     except SetupError:
         return _refused("destinations.yaml or policies.yaml of this server cannot be used")
     told = DONE + json.dumps(made, ensure_ascii=False).encode(errors="replace")
     return told if len(told) <= LARGEST else _refused(f"that would be more than {LARGEST // 2**20} MB")
 
 
-def _refused(said: str, *at: str | int, meant: str | None = None) -> bytes:
-    return REFUSED + json.dumps({"said": said, "at": at, "meant": meant}).encode()
+def _refused(said: str, *at: str | int, meant: str | None = None, forbidden: bool = False) -> bytes:
+    return REFUSED + json.dumps({"said": said, "at": at, "meant": meant, "forbidden": forbidden}).encode()
 
 
 def _check(request: Mapping[str, Any], _setup: Setup, book: Destinations | None, policies: Policies) -> dict[str, Any]:
@@ -140,10 +141,17 @@ def _sample(request: Mapping[str, Any], _setup: Setup, book: Destinations | None
 def draft_of(
     request: Mapping[str, Any], book: Destinations | None, policies: Policies
 ) -> tuple[Draft | None, tuple[Finding, ...]]:
-    """The scenario of a request, or None where it has a mistake; and what its check found."""
+    """Return the scenario of a request, or None if it has a mistake, and the findings of its check.
+
+    Raises:
+        Forbidden: The caller may not use a scenario of this name.
+    """
     if "document" in request:
         return drafts.published(request["version"], request["document"], request["plan"]), ()
-    return drafts.draft(_sent(request), book and book.listing, policies.quiet_hours)
+    made, findings = drafts.draft(_sent(request), book and book.listing, policies.quiet_hours)
+    if made is not None:
+        Caller(id="", name="", scopes=(), scenarios=request.get("scenarios")).check(made.scenario.scenario)
+    return made, findings
 
 
 def given_in(request: Mapping[str, Any], setup: Setup, book: Destinations | None, policies: Policies) -> Given:

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute
 from gateway import publications
 from gateway.api.problem import Problem
 from gateway.authoring.process import Authoring
-from gateway.errors import BadInput, Busy, MistakenEntry
+from gateway.errors import BadInput, Busy, Forbidden, MistakenEntry
 from gateway.outbox import Outbox
 from gateway.pages.page import Form, Page, does, reason_in, shows
 from gateway.pages.shown_preview import cut, local_time, masked
@@ -100,6 +100,8 @@ def _answers(do: Callable[[Page, Asked, Form], Awaitable[Shown]]) -> Callable[[P
             return await _render(page, Shown(asked=asked, wrong=problem.detail), problem.status_code)
         except (BadInput, MistakenEntry, NotConfigured) as error:
             return await _render(page, Shown(asked=asked, wrong=str(error)), 422)
+        except Forbidden as error:
+            return await _render(page, Shown(asked=asked, wrong=str(error)), 403)
         except Busy as error:
             return await _render(page, Shown(asked=asked, wrong=str(error)), 503)
 
@@ -179,7 +181,7 @@ async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:
             raise Problem("invalid", "choose a published scenario, or paste one")
         if not page.may("publish"):
             raise Problem("forbidden", "to paste a scenario, your key needs the scope 'publish'")
-        return {"source": asked.source}
+        return {"source": asked.source, "scenarios": page.caller.scenarios}
     found = re.fullmatch(r"([^@\s]{1,100})@([1-9]\d{0,8})", asked.version, re.ASCII)
     stored = await page.client.store.version(found[1], int(found[2])) if found else None
     if found is None or stored is None or not page.caller.may_use(found[1]):

@@ -19,6 +19,8 @@ WHY = {"reason": "x"}
 ENTRY = {"scenario": "hello", "contact": {"id": 7}, "trigger": {"type": "order"}}
 EVENT = {"journey": "hello/7", "name": "order.delivered"}
 OF_HELLO = {"scenario": "hello"}
+ORDER = {"type": "order", "order": {}}
+DRAFT = "scenario: hello\ntrigger: order\nsteps:\n  - exit: done\n"
 FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/entries", {"json": ENTRY}),
     ("POST", "/entries", {"json": {**ENTRY, "scenario": "hello@1"}}),
@@ -40,6 +42,7 @@ FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/scenarios/hello/close", {"json": WHY}),
     ("POST", "/scenarios/hello/open", {}),
     ("POST", "/preview", {"json": {"scenario": "hello@1", "entry": ENTRY}}),
+    ("POST", "/preview", {"json": {"source": DRAFT, "entry": ENTRY}}),
     ("GET", "/deliveries", {}),
     ("GET", "/deliveries", {"params": {"journey": "hello/7"}}),
     ("GET", "/deliveries", {"params": OF_HELLO}),
@@ -97,6 +100,11 @@ async def limited(store: Store, tmp_path: Path) -> AsyncIterator[Door]:
 async def test_what_is_not_for_it_is_forbidden(limited: Door, method: str, path: str, request_: dict[str, Any]) -> None:
     problem = await limited.call(method, path, status=403, **request_)
     assert problem["detail"].startswith("this key is ")
+
+
+async def test_it_previews_its_own_drafts(limited: Door) -> None:
+    draft = {"source": DRAFT.replace("hello", "other"), "entry": {**ENTRY, "scenario": "other", "trigger": ORDER}}
+    assert [step["id"] for step in (await limited.call("POST", "/preview", json=draft))["steps"]] == ["exit-1"]
 
 
 @pytest.mark.parametrize("name", ["hello", "nobody"])
