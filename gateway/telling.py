@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -172,23 +172,17 @@ class Telling:
     ) -> Heard:
         if await self.store.is_erased(contact):
             raise BadInput(ERASED)
-        # In this order: an entry that is admitted in between is among both.
-        pending = await self.store.pending_entries(contact)
+        # In this order: an entry that is admitted in between is among both. If the search fails, no journey has
+        # received the signal yet, so the caller can send it again even without an id.
+        pending = [*await self.store.pending_entries(contact), *await self._started_elsewhere(contact)]
         running = await self.store.running(contact)
-        unsearched: RPCError | None = None
-        try:
-            pending += await self._started_elsewhere(contact)
-        except RPCError as error:
-            unsearched = error
         if scenarios is not None:
             pending = [entry for entry in pending if entry.scenario in scenarios]
             running = [entry for entry in running if entry.scenario in scenarios]
         # At most one run of a journey is open, and gets the signal.
         journeys = {entry.workflow_id: entry for entry in (*pending, *running)}
-        reached = await asyncio.gather(*(self._reach(entry, signal, argument) for entry in journeys.values()))
+        reached = await _send_all(self._reach(entry, signal, argument) for entry in journeys.values())
         if not any(reached):
-            if unsearched is not None:
-                raise unsearched
             return Heard(unknown=not running and not await self.store.knows(contact, scenarios))
         admitted = [isinstance(entry, StoredEntry) for entry in journeys.values()]
         told = sum(is_open and is_in for is_open, is_in in zip(reached, admitted, strict=True))
@@ -221,6 +215,15 @@ class Telling:
         else:  # it ended without a departure: it was terminated, say
             await self.store.depart(entry.workflow_id, entry.run_id, "lost", "its workflow is gone", now)
         return False
+
+
+async def _send_all(signals: Iterable[Awaitable[bool]]) -> list[bool]:
+    """Send signals concurrently. If some fail, raise the first error once all others are done."""
+    results = await asyncio.gather(*signals, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result is True for result in results]
 
 
 def _is_new(info: WorkflowExecutionInfo, known: StoredEntry | None) -> bool:

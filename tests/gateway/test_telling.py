@@ -41,6 +41,7 @@ steps:
   - wait: 1d
 """
 WHO = {"operator": "ann", "reason": "incident 42"}
+AWAY = RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
 
 
 def entry(contact: str = "7", order: str = "A1", scenario: str = "late", price: int = 30) -> dict[str, Any]:
@@ -206,19 +207,52 @@ async def test_an_event_that_waits_for_long_tells_when_it_happened(
     assert goal.reached_at <= told
 
 
-async def test_it_is_not_known_who_is_unknown_while_nobody_can_search(
-    deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
+async def test_no_journey_gets_an_event_while_temporal_cannot_be_searched(
+    client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(_: str) -> Sequence[AcceptedEntry]:
-        raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
+    """The caller has to send it again, which must not count twice."""
 
-    await deserted.publish(LATE)
-    await client.enter(entry(), settle=0)
+    async def fail(_: str) -> Sequence[AcceptedEntry]:
+        raise AWAY
+
+    sent: list[str] = []
+
+    async def reach(entry: AcceptedEntry, *_: object) -> bool:
+        sent.append(entry.workflow_id)
+        return True
+
+    await client.store.accept(AcceptedEntry("late/7", "r1", "7", datetime.now(UTC)))
     monkeypatch.setattr(client.unadmitted, "of", fail)
-    assert await client.event("7", *returned()) == Heard(pending=1)
-    for telling in (client.event("8", *returned()), client.contact_changed("8", {"firstname": "Zoé"})):
-        with pytest.raises(RPCError, match="away"):
-            await telling
+    monkeypatch.setattr(client, "_reach", reach)
+    for contact in ("7", "8"):
+        for telling in (client.event(contact, *returned()), client.contact_changed(contact, {"firstname": "Zoé"})):
+            with pytest.raises(RPCError, match="away"):
+                await telling
+    assert sent == []
+
+
+async def test_an_event_has_been_sent_to_all_journeys_before_an_error_is_raised(
+    client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(_: str) -> Sequence[AcceptedEntry]:
+        return []
+
+    sent: list[str] = []
+
+    async def reach(entry: AcceptedEntry, *_: object) -> bool:
+        if entry.workflow_id == "late/7/A":
+            raise AWAY
+        await asyncio.sleep(0.01)
+        sent.append(entry.workflow_id)
+        return True
+
+    for key in ("A", "B", "C"):
+        await client.store.accept(AcceptedEntry(f"late/7/{key}", "r1", "7", datetime.now(UTC)))
+    monkeypatch.setattr(client.unadmitted, "of", nothing)
+    monkeypatch.setattr(client, "_reach", reach)
+    with pytest.raises(RPCError, match="away"):
+        await client.event("7", *returned())
+    assert sorted(sent) == ["late/7/B", "late/7/C"]
 
 
 @pytest.mark.parametrize("operation", ["leave", "pause"])
