@@ -109,6 +109,11 @@ def is_answer(error: RPCError) -> bool:
     return error.status is RPCStatusCode.ALREADY_EXISTS or is_unknown_workflow(error)
 
 
+def is_unknown_token(error: RPCError) -> bool:
+    """Return True if an error may mean that a page token is not the server's. It may be a fault as well."""
+    return error.status in (RPCStatusCode.UNKNOWN, RPCStatusCode.INVALID_ARGUMENT)
+
+
 def fault_of(error: RPCError, namespace: str) -> Fault:
     """Return the fault that an error reports.
 
@@ -191,7 +196,8 @@ class _BoundedCalls(ServiceClient):
             error = RPCError("no answer in time", RPCStatusCode.DEADLINE_EXCEEDED, b"")
         except RPCError as refused:
             error = refused
-        if not (is_answer(error) or (rpc in _ASKING and error.status in NO_WORKER)):
+        is_reply = is_answer(error) or (rpc in _ASKING and error.status in NO_WORKER)
+        if not is_reply and not (getattr(req, "next_page_token", b"") and is_unknown_token(error)):
             fault = fault_of(error, self._namespace)
             logger.log(logging.WARNING if fault.passing else logging.ERROR, "%s (%s)", fault.advice, rpc)
             self._noticed(fault)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
@@ -27,6 +27,7 @@ from gateway.operations.request import check_more, check_record
 from gateway.operations.search import Which, held_page
 from gateway.operations.verbs import NOT_HELD, VERBS, Word
 from gateway.service.paging import decode_cursor, encode_cursor
+from runtime.temporal_faults import is_unknown_token
 
 router = APIRouter(tags=["journeys"])
 
@@ -306,7 +307,7 @@ async def _search_from(cursor: str | None, search: Callable[[bytes | None], Awai
     try:
         return await search(after)
     except RPCError as error:
-        if after is None or error.status not in (RPCStatusCode.UNKNOWN, RPCStatusCode.INVALID_ARGUMENT):
+        if after is None or not is_unknown_token(error):
             raise
     await search(None)
     raise BadCursor()

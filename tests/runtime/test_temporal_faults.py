@@ -140,5 +140,19 @@ async def test_faults_are_logged_and_answers_are_not(
     assert "a contact's data" not in caplog.text
 
 
+@pytest.mark.parametrize(("token", "level"), [(None, logging.ERROR), (b"forged", None)])
+async def test_a_page_token_of_a_caller_is_no_fault_of_the_server(
+    server: RefusingService, caplog: pytest.LogCaptureFixture, token: bytes | None, level: int | None
+) -> None:
+    server.refuse(RPCStatusCode.INVALID_ARGUMENT)
+    noticed: list[Fault] = []
+    with pytest.raises(RPCError):
+        await (
+            bounded(Client(server), noticed=noticed.append).list_workflows("", next_page_token=token).fetch_next_page()
+        )
+    assert [record.levelno for record in caplog.records] == ([] if level is None else [level])
+    assert len(noticed) == len(caplog.records)
+
+
 def test_workers_get_the_connection_itself(server: RefusingService) -> None:
     assert bounded(Client(server)).service_client.worker_service_client is server

@@ -19,7 +19,7 @@ WHY = {"reason": "x"}
 ENTRY = {"scenario": "hello", "contact": {"id": 7}, "trigger": {"type": "order"}}
 EVENT = {"journey": "hello/7", "name": "order.delivered"}
 OF_HELLO = {"scenario": "hello"}
-ORDER = {"type": "order", "order": {}}
+ORDER: dict[str, Any] = {"type": "order", "order": {}}
 DRAFT = "scenario: hello\ntrigger: order\nsteps:\n  - exit: done\n"
 FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/entries", {"json": ENTRY}),
