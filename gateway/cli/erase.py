@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
 
 ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="report what would be erased, and erase nothing")]
-WaitOption = Annotated[bool, typer.Option("--wait", help="wait until it is finished, which takes some minutes")]
+WaitOption = Annotated[
+    bool,
+    typer.Option("--wait", help="wait until it is finished, up to 30 minutes; Ctrl-C ends the wait, not the erasure"),
+]
 ErasureArgument = Annotated[str | None, typer.Argument(metavar="[ID]", help="the erasure's id; without it, all")]
 OpenOption = Annotated[bool, typer.Option("--open", help="only those that are not finished")]
 _LOOK: Final = 2.0  # seconds between two looks at one that is waited for
+_LONGEST: Final = 1800.0  # seconds of waiting: an erasure takes some minutes unless Temporal or all workers are away
 
 
 @grouped
@@ -34,14 +39,15 @@ def erase(
 ) -> None:
     """Erase a contact: end its journeys, make what is kept of it unreadable, and refuse what comes in for it.
 
-    A worker finishes the erasure within some minutes; 'scenario erasures' shows its progress. It cannot be undone: a
-    contact who returns needs another id. The report of --format json can be filed: it names the contact only by an
-    HMAC.
+    A worker finishes the erasure within some minutes; 'scenario erasures' shows its progress. The exit status is 1 if
+    --wait ends before it does. It cannot be undone: a contact who returns needs another id. The report of --format
+    json can be filed: it names the contact only by an HMAC.
     """
 
     async def run(client: ScenarioClient) -> ErasureView:
         view = await client.erase(contact, operator=record.who, reason=record.reason, dry_run=dry_run)
-        while wait and view.id is not None and view.finished_at is None:
+        end = monotonic() + _LONGEST
+        while wait and view.id is not None and view.finished_at is None and monotonic() < end:
             await asyncio.sleep(_LOOK)
             view = await client.erasure(view.id)
         return view
@@ -53,6 +59,8 @@ def erase(
         say(f"there are {_found(view)}: nothing was done")
     else:
         _show(view)
+    if wait and view.id is not None and view.finished_at is None:
+        raise typer.Exit(1)
 
 
 def erasures(

@@ -65,6 +65,15 @@ def test_it_waits_if_asked_to_and_says_what_was_erased(
     assert client.asked[1:] == [("erasure", "e1"), ("erasure", "e1")]
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_it_does_not_wait_forever(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setattr(erase, "_LONGEST", 0.0)
+    client.erasures_seen = [ErasureView.of(BEGUN)]
+    ran = run("erase", "7", *WHO, "--wait", "--format", form)
+    assert (ran.status, len(client.asked)) == (1, 1)
+    assert ran.out
+
+
 def test_the_report_names_nobody(run: Run, client: Client) -> None:
     client.erasures_seen = [ErasureView.of(replace(DONE, before=True))]
     report = run("erase", "7-secret", *WHO, "--format", "json")
