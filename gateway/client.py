@@ -25,8 +25,7 @@ from gateway.coalescing_cache import CoalescingCache
 from gateway.entries import Entered, EntryClient
 from gateway.erasing import ErasureView
 from gateway.errors import UnknownJourney
-from gateway.journeys import listing, view
-from gateway.journeys.listing import ListedJourney
+from gateway.journeys import view
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import JourneyTarget, Tally
 from gateway.operations.many import ManyOperations
@@ -34,8 +33,9 @@ from gateway.operations.migration import MigrationForecast
 from gateway.operations.one import targets
 from gateway.operations.progress import OperationView
 from gateway.operations.retry_policy import Change
-from gateway.operations.search import Which
 from gateway.publishing import Journeys, Publication, publish
+from gateway.service.index import JourneyFilter
+from gateway.service.listing import JourneyLists, ListedJourney
 from gateway.stats import stats
 from gateway.stats.stats import Stats
 from gateway.telling import Heard, Telling
@@ -55,6 +55,7 @@ __all__ = [
     "Entered",
     "ErasureView",
     "Heard",
+    "JourneyFilter",
     "JourneyTarget",
     "JourneyView",
     "ListedJourney",
@@ -63,7 +64,6 @@ __all__ = [
     "ScenarioClient",
     "Stats",
     "Tally",
-    "Which",
     "targets",
 ]
 
@@ -96,7 +96,7 @@ class ScenarioClient(ManyOperations, Telling):
         self.temporal, self.store, self._destinations, self._policies = temporal, store, destinations, policies
         self._door, self.zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
         self.content = Content(store)
-        self.unadmitted = UnadmittedSearch(temporal)
+        self.unadmitted, self.lists = UnadmittedSearch(temporal), JourneyLists(temporal, store)
         self._stats = CoalescingCache(self._count, stats.TTL, cost_factor=stats.COST_FACTOR, max_stale=stats.MAX_STALE)
         self.counted = {}
 
@@ -299,19 +299,10 @@ class ScenarioClient(ManyOperations, Telling):
             scenario: Only those of this scenario.
             version: Only those that follow its version of this number.
             contact: Only this contact's.
-            state: Only those that are doing this, or have ended so: one of `gateway.journeys.listing.STATES`.
+            state: Only those that are doing this, or have ended so: one of `scenario.words.LISTED`.
             step: Only those under way that stand at this step, as far as Temporal's search has learnt.
             since: Only those let in then or later.
             limit: So many at most.
         """
-        return await listing.newest(
-            self.temporal,
-            self.store,
-            scenario=scenario,
-            version=version,
-            contact=contact,
-            state=state,
-            step=step,
-            since=since,
-            limit=limit,
-        )
+        wanted = JourneyFilter(scenario=scenario, version=version, contact=contact, step=step, since=since)
+        return await self.lists.newest(wanted, state=state, limit=limit)

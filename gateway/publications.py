@@ -15,7 +15,7 @@ class ListedVersion:
     """A published version.
 
     Attributes:
-        published: Which, when and by whom.
+        published: JourneyFilter, when and by whom.
         newest: Whether it is the one that those who come in now follow, unless their entry names another.
         under_way: How many journeys follow it.
         closure: Since when and why its scenario admits nobody; None where it does admit contacts.

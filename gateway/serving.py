@@ -122,7 +122,7 @@ def parts_of(
     Args:
         client: Does what they ask for.
         store: Keeps their keys.
-        wanted: Which of them.
+        wanted: JourneyFilter of them.
         authors: Checks and previews scenarios; without it, as if nothing were set.
         outbox: Sends test messages from pages; None: none are sent.
         book: The destinations, for pages; None where they are not known.

@@ -17,12 +17,12 @@ from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from activities.interface import JOURNEYS
 from gateway.errors import UnknownJourney
 from gateway.journeys.identifier import check_identifier
-from gateway.journeys.listing import UNDER_WAY, quoted
+from gateway.service.index import JourneyFilter, JourneyIndex, one_of, query_of, tolerating_no_search
 from runtime.search_attributes import CONTACT_ID
 from runtime.store import AcceptedEntry
 
@@ -47,7 +47,7 @@ class UnadmittedSearch:
     """
 
     def __init__(self, temporal: Client) -> None:
-        self._temporal = temporal
+        self._temporal, self._index = temporal, JourneyIndex(temporal)
         self._behind, self._asked_at = True, -STALE
         self._asking = asyncio.Lock()
         self._wanted: set[str] = set()
@@ -109,13 +109,10 @@ class UnadmittedSearch:
         found: dict[str, list[AcceptedEntry]] = {}
         for start in range(0, len(contacts), _TOGETHER):
             some = contacts[start : start + _TOGETHER]
-            query = f"{UNDER_WAY} AND {CONTACT_ID.name} IN ({', '.join(map(quoted, some))})"
-            try:
-                async for one in self._temporal.list_workflows(query, rpc_timeout=_PATIENCE):
-                    contact = one.typed_search_attributes.get(CONTACT_ID, "")
-                    entry = AcceptedEntry(one.id, one.run_id, contact, one.start_time)
+            query = query_of(JourneyFilter(), one_of(CONTACT_ID.name, some))
+            with tolerating_no_search():
+                for one in await self._index.find(query, patience=_PATIENCE):
+                    contact = one.contact or ""
+                    entry = AcceptedEntry(one.id, one.run_id, contact, one.started_at)
                     found.setdefault(contact, []).append(entry)
-            except RPCError as error:
-                if error.status is not RPCStatusCode.UNIMPLEMENTED:  # a server without search
-                    raise
         return found

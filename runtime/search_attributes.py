@@ -44,6 +44,9 @@ LAST_HELD: Final = "LastHeld"
 ALL: Final = (SCENARIO_NAME, CONTACT_ID, SCENARIO_VERSION, STEP_ID, JOURNEY_STATE, DESTINATION, HELD_REASON)
 """Every one. All are Keywords: SQL visibility stores have room for ten of these and for three of most other types."""
 
+RUNNING: Final = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running'"
+"""The query for running journeys. It leaves out those paused on the server, which the SDK's client cannot read."""
+
 _POLL = 0.1  # seconds between two looks
 
 

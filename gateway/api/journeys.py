@@ -20,14 +20,15 @@ from gateway.api.moment import Moment
 from gateway.api.problem import Mistake, Problem, problems
 from gateway.client import ScenarioClient
 from gateway.errors import BadCursor
-from gateway.journeys import as_json, listing
-from gateway.journeys.listing import ListedJourney
+from gateway.journeys import as_json
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.request import check_more, check_record
-from gateway.operations.search import Which, held_page
 from gateway.operations.verbs import NOT_HELD, VERBS, Word
+from gateway.service.index import JourneyFilter
+from gateway.service.listing import ListedJourney
 from gateway.service.paging import decode_cursor, encode_cursor
 from runtime.temporal_faults import is_unknown_token
+from scenario.words import ENDED
 
 router = APIRouter(tags=["journeys"])
 
@@ -252,46 +253,50 @@ async def list_journeys(
     caller.check(scenario)
     if version is not None and scenario is None:
         raise _mistake("version", "a version goes with a scenario: name it")
-    which: dict[str, Any] = {"scenario": scenario, "version": version, "contact": contact, "step": step, "since": since}
+    which = JourneyFilter(
+        scenario=scenario,
+        version=version,
+        contact=contact,
+        step=step,
+        since=since,
+        destination=destination,
+        reason=reason,
+    )
     if state == "held" or destination is not None or reason is not None:
         if state not in (None, "held"):
             raise _mistake("state", "'destination' and 'reason' are for held journeys: leave 'state' out")
-        return await _held(client, Which(**which, destination=destination, reason=reason), limit, cursor)
-    if step is not None and state in listing.OVER:
+        return await _held(client, which, limit, cursor)
+    if step is not None and state in ENDED:
         raise _mistake("step", "'step' is for journeys under way: leave it or 'state' out")
     if step is not None or state in ("running", "waiting", "paused"):
         return await _under_way(client, which, state, limit, cursor)
-    del which["step"]
     place = decode_cursor(cursor, _Place) if cursor else None
     after = place and await client.store.entry(place["journey"], place["run"])
     if place and after is None:
         raise BadCursor()
-    found = await listing.newest(
-        client.temporal, client.store, **which, state=state, after=after or None, limit=limit + 1
-    )
+    found = await client.lists.newest(which, state=state, after=after or None, limit=limit + 1)
     last = found[limit - 1] if len(found) > limit else None
     following = encode_cursor({"journey": last.id, "run": last.run_id}) if last else None
     return Listed(items=_bodies(found[:limit]), next=following)
 
 
 async def _under_way(
-    client: ScenarioClient, which: dict[str, Any], state: str | None, limit: int, cursor: str | None
+    client: ScenarioClient, which: JourneyFilter, state: str | None, limit: int, cursor: str | None
 ) -> Listed:
-    since = which.pop("since")
-
     async def search(after: bytes | None) -> _Found:
-        return await listing.searched(client.temporal, client.store, **which, state=state, size=limit, after=after)
+        return await client.lists.running_page(which, state=state, size=limit, after=after)
 
     found, following = await _search_from(cursor, search)
     fitting = [item for item in found if state in (None, item.state)]
-    if since is not None:
+    if which.since is not None:
+        since = which.since
         fitting = [item for item in fitting if item.entered_at is not None and item.entered_at >= since]
     return _page(fitting, following)
 
 
-async def _held(client: ScenarioClient, which: Which, limit: int, cursor: str | None) -> Listed:
+async def _held(client: ScenarioClient, which: JourneyFilter, limit: int, cursor: str | None) -> Listed:
     async def search(after: bytes | None) -> _Found:
-        return await held_page(client.temporal, client.store, which, size=limit, after=after)
+        return await client.lists.held_page(which, size=limit, after=after)
 
     return _page(*await _search_from(cursor, search))
 

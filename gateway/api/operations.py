@@ -21,9 +21,9 @@ from gateway.errors import BadCursor, UnknownOperation
 from gateway.operations.batch import RATE
 from gateway.operations.progress import OperationState, OperationView
 from gateway.operations.request import FASTEST
-from gateway.operations.search import Which
 from gateway.operations.verbs import VERBS, Word
 from gateway.service.caller import Caller
+from gateway.service.index import JourneyFilter
 from gateway.service.paging import decode_cursor, encode_cursor
 from runtime.store import OperationItem
 from workflows.operation import SLOWEST
@@ -68,7 +68,7 @@ class ManyBody(MoreBody):
         operation: What is done with them. `retry`, `skip` and `leave` find held ones; `pause` those that are not
             paused, `resume` those that are; `retune` those with a delivery to the destination under way; `migrate`
             those that follow another version.
-        which: Which journeys.
+        which: JourneyFilter journeys.
         reason: Why, for the record.
         operator: Who; the record names the key, too.
         rate: Journeys a second at most.
@@ -107,7 +107,7 @@ class OperationBody(BaseModel):
     Attributes:
         id: Its id.
         operation: What is done with the journeys.
-        which: Which journeys, as they were asked for.
+        which: JourneyFilter journeys, as they were asked for.
         more: What else the operation takes.
         operator: Who asked for it.
         reason: Why.
@@ -205,7 +205,7 @@ async def begin_operation(
     caller.check(body.which.scenario, "which.scenario")
     begun = await client.operate(
         VERBS[body.operation],
-        Which(**dict(body.which)),
+        JourneyFilter(**dict(body.which)),
         operator=caller.operator(body.operator),
         reason=body.reason,
         rate=body.rate,

@@ -33,7 +33,7 @@ def updated(cases: Cases, names: Collection[str], circumstances: Circumstances) 
 
     Args:
         cases: The cases.
-        names: Which of them to change.
+        names: JourneyFilter of them to change.
         circumstances: As for `run`.
 
     Returns:

@@ -17,10 +17,10 @@ from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
     from gateway.client import ScenarioClient
-    from gateway.journeys.listing import ListedJourney
     from gateway.operations.batch import JourneyTarget, Tally
     from gateway.operations.retry_policy import Change, Glance, InFlight
     from gateway.operations.verbs import Verb
+    from gateway.service.listing import ListedJourney
 
 _SAID: Final = 20  # refusals that are said one by one
 
@@ -55,10 +55,10 @@ def operate_many(request: OperationRequest, which: dict[str, Any], *, everybody:
     """
     from gateway.cli import tables
     from gateway.journeys import as_json
-    from gateway.operations.search import EVERY, Which
+    from gateway.service.index import EVERY, JourneyFilter
 
     sending = request.sending
-    wanted = Which(reason=which.pop("held_reason", None), **which)
+    wanted = JourneyFilter(reason=which.pop("held_reason", None), **which)
     more = {"everybody": True} if everybody else {}
     found = session.ask(
         lambda client: client.select(request.verb, wanted, ask=sending.dry_run, limit=sending.limit or EVERY, **more)
@@ -74,7 +74,7 @@ def retune_many(request: OperationRequest, destination: str, change: Change) -> 
     from gateway.cli import tables
     from gateway.journeys import as_json
     from gateway.operations.retry_policy import Glance
-    from gateway.operations.search import EVERY
+    from gateway.service.index import EVERY
 
     async def look(client: ScenarioClient) -> Glance:
         limit = request.sending.limit or EVERY

@@ -11,8 +11,8 @@ from gateway.terminal import console, local, styled, text
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from gateway.journeys.listing import ListedJourney
     from gateway.operations.retry_policy import InFlight
+    from gateway.service.listing import ListedJourney
     from runtime.store import Attempt
 
 _EXCERPT: Final = 72  # characters of a response that fit into a list

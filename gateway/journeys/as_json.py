@@ -45,10 +45,10 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.journeys.listing import ListedJourney
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView, pause_in
 from gateway.operations.retry_policy import InFlight
+from gateway.service.listing import ListedJourney
 from runtime.store import Attempt, StoredEntry
 from scenario.steps.base import Row
 

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.journeys.listing import quoted
 from gateway.journeys.pending_activities import describe
 from gateway.journeys.view import JourneyView, end_of, view_of
+from gateway.service.index import JourneyIndex, equals, literal, one_of
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
 from scenario.entry.entry import journeys_of
 
+STARTED: Final = "WorkflowType = 'Journey' AND ExecutionStatus IN ('Completed', 'Running')"
 _CHUNK: Final = 20  # scenarios in one query
 _LOOKED_AT: Final = 200  # runs that are looked at one by one, for each query
 _ASKED: Final = 10  # at the same time
@@ -104,16 +105,15 @@ async def _asked(temporal: Client, run: _Run) -> NotLetIn | None:
 
 
 async def _runs(temporal: Client, contact: str, names: Sequence[str], *, everywhere: bool) -> AsyncIterator[_Run]:
-    """Runs of a contact's workflows that may not have been let in."""
+    """Yield the runs of a contact's workflows that may not have been admitted."""
     try:
         for query in _queries(contact, names, everywhere=everywhere):
-            async for one in temporal.list_workflows(query, limit=_LOOKED_AT):
-                is_running = one.status is WorkflowExecutionStatus.RUNNING
-                yield _Run(one.id, one.run_id, one.start_time, is_running)
+            for one in await JourneyIndex(temporal).find(query, limit=_LOOKED_AT):
+                yield _Run(one.id, one.run_id, one.started_at, one.is_running)
     except RPCError as error:
         if error.status is not RPCStatusCode.UNIMPLEMENTED:
             raise
-        # A server without search knows the newest run of each id all the same.
+        # A server without search has the newest run of each id nevertheless.
         for name in names:
             if (described := await describe(temporal, journeys_of(name, contact))) is not None:
                 info = described.workflow_execution_info
@@ -122,13 +122,9 @@ async def _runs(temporal: Client, contact: str, names: Sequence[str], *, everywh
 
 
 def _queries(contact: str, names: Sequence[str], *, everywhere: bool) -> Iterator[str]:
-    asking = "WorkflowType = 'Journey' AND ExecutionStatus IN ('Completed', 'Running')"
-    marked = f"{CONTACT_ID.name} = {quoted(contact)}"
-    if everywhere:
-        yield f"{asking} AND {marked}"
-    else:
-        yield f"{asking} AND {marked} AND {SCENARIO_NAME.name} = {quoted(names[0])}"
+    marked = f"{STARTED} AND {equals(CONTACT_ID, contact)}"
+    yield marked if everywhere else f"{marked} AND {equals(SCENARIO_NAME, names[0])}"
     for start in range(0, len(names), _CHUNK):
         ids = [journeys_of(name, contact) for name in names[start : start + _CHUNK]]
-        begun = " OR ".join(f"WorkflowId STARTS_WITH {quoted(f'{name}/')}" for name in ids)
-        yield f"{asking} AND (WorkflowId IN ({', '.join(map(quoted, ids))}) OR {begun})"
+        begun = (f"WorkflowId STARTS_WITH {literal(f'{name}/')}" for name in ids)
+        yield f"{STARTED} AND ({' OR '.join((one_of('WorkflowId', ids), *begun))})"

@@ -21,11 +21,12 @@ from temporalio.client import Client
 from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError
 
+from gateway.service.index import JourneyFilter, query_of
 from runtime.temporal_faults import is_unknown_workflow
 
 LONG: Final = timedelta(seconds=10)
 """A wait that is shorter takes its time."""
-_WAITING: Final = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running' AND JourneyState = 'waiting'"
+_WAITING: Final = query_of(JourneyFilter(), state="waiting")
 _EVERY: Final = 0.5  # seconds between two looks
 _LATER: Final = 5.0  # seconds until a journey is asked again that waits for something else, or for a moment only
 _EVENT: Final = "event "

@@ -157,7 +157,7 @@ async def _refuse_others(temporal: Client, state: Path) -> None:
     Raises:
         LocalError: Journeys are under way.
     """
-    under_way = await temporal.count_workflows("WorkflowType = 'Journey' AND ExecutionStatus = 'Running'")
+    under_way = await temporal.count_workflows(search_attributes.RUNNING)
     if under_way.count:
         raise LocalError(
             f"journeys are under way in {state} ({under_way.count}), and would send for real: let them by --resume, "

@@ -23,8 +23,8 @@ from gateway.operations.asking import Asking
 from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.many import ManyOperations
 from gateway.operations.request import RequestedOperation, request_of
-from gateway.operations.search import EVERY
 from gateway.operations.survey import Found
+from gateway.service.index import EVERY
 from runtime.process.shutdown import Deadline
 from runtime.process.workers import Workers, running
 from runtime.store import OperationItem, Store, StoredOperation, StoreError

@@ -26,9 +26,9 @@ from gateway.operations.migration import check_migration
 from gateway.operations.one import Operations
 from gateway.operations.progress import OperationView, seen
 from gateway.operations.request import BadOperation, RequestedOperation, check_record
-from gateway.operations.search import Which
 from gateway.operations.standstill import standstill
 from gateway.operations.verbs import Verb
+from gateway.service.index import JourneyFilter
 from runtime.store import OperationItem, StoredOperation
 from runtime.temporal_faults import is_unknown_workflow
 from workflows.operation import QUEUE, STOP, WORKFLOW, OperationState
@@ -49,7 +49,7 @@ class ManyOperations(Operations):
     async def operate(
         self,
         verb: Verb,
-        which: Which,
+        which: JourneyFilter,
         *,
         operator: str,
         reason: str,
@@ -86,7 +86,8 @@ class ManyOperations(Operations):
 
         Example::
 
-            begun = await client.operate("retry_step", Which(destination="wax"), operator="ann", reason="wax is back")
+            which = JourneyFilter(destination="wax")
+            begun = await client.operate("retry_step", which, operator="ann", reason="wax is back")
             print((await client.operation(begun.id)).accepted)
         """
         request = RequestedOperation(

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from temporalio.client import Client
 
 from gateway.errors import BadInput
-from gateway.journeys.listing import ListedJourney, listed, sending, states
 from gateway.operations.batch import JourneyTarget
-from gateway.operations.search import EVERY, Which, under_way
+from gateway.service.index import EVERY, JourneyFilter
+from gateway.service.listing import JourneyLists, ListedJourney, listed
 from runtime.store import Published, Store
 from scenario.errors import ScenarioError
 from scenario.model.document import load
@@ -136,15 +136,16 @@ async def forecast(
     names = names or {}
     target, known = await _versions(store, scenario, to, version, names)
     number = target.published.version
+    lists = JourneyLists(temporal, store)
     found: list[ListedJourney] = []
     versions: dict[str, int] = {}
-    async for entries in under_way(store, Which(scenario=scenario, version=version)):
+    async for entries in lists.admitted(JourneyFilter(scenario=scenario, version=version)):
         entries = [entry for entry in entries if entry.version != number]
-        seen = await states(temporal, [entry.workflow_id for entry in entries])
+        seen = await lists.index.states([entry.workflow_id for entry in entries])
         # One that search does not know was terminated, and could not tell the store.
         items = [listed(entry, seen) for entry in entries if entry.workflow_id in seen]
         versions.update((entry.workflow_id, entry.version) for entry in entries)
-        looked = await sending(temporal, items, limit=len(items))
+        looked = await lists.with_deliveries(items, limit=len(items))
         found += [item for item in looked if step in (None, item.step) and state in (None, item.state)]
         if len(found) >= limit:
             break

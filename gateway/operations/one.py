@@ -14,14 +14,14 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.errors import BadOperation, JourneyStuck, NotAccepted, NotAnswered
 from gateway.journeys import view
 from gateway.journeys.identifier import check_identifier
-from gateway.journeys.listing import ListedJourney
-from gateway.operations import retry_policy, search
+from gateway.operations import retry_policy
 from gateway.operations.batch import RATE, Batch, JourneyTarget
 from gateway.operations.migration import MigrationForecast, Version, forecast
 from gateway.operations.now import DestinationNow, destinations_now
 from gateway.operations.retry_policy import Change, Glance, InFlight
-from gateway.operations.search import EVERY, Which
 from gateway.operations.verbs import NOT_HELD, Verb
+from gateway.service.index import EVERY, JourneyFilter
+from gateway.service.listing import JourneyLists, ListedJourney
 from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoredOperation
 from runtime.temporal_faults import is_unknown_workflow
@@ -43,6 +43,7 @@ class Operations:
 
     temporal: Client
     store: Store
+    lists: JourneyLists
 
     async def retry_step(
         self,
@@ -174,7 +175,7 @@ class Operations:
             since: Only those held then or later.
             limit: So many at most.
         """
-        which = Which(
+        which = JourneyFilter(
             scenario=scenario,
             version=version,
             contact=contact,
@@ -183,10 +184,10 @@ class Operations:
             step=step,
             since=since,
         )
-        return await search.held(self.temporal, self.store, which, limit=limit)
+        return await self.lists.held(which, limit=limit)
 
     async def select(
-        self, verb: Verb, which: Which, *, limit: int = EVERY, ask: bool = False, everybody: bool = False
+        self, verb: Verb, which: JourneyFilter, *, limit: int = EVERY, ask: bool = False, everybody: bool = False
     ) -> list[ListedJourney]:
         """Journeys for which an operation makes sense.
 
@@ -199,7 +200,6 @@ class Operations:
             everybody: All that are under way, whatever they are doing.
 
         Raises:
-            NotAnswered: A journey has to be asked, and no worker answers.
             BadOperation: The earlier operation that is named did not pause, or has not ended.
         """
         earlier = await self.paused_by(which)
@@ -209,10 +209,10 @@ class Operations:
             )
         if everybody or verb in NOT_HELD:
             paused = None if everybody else verb == "resume"
-            return await search.running(self.temporal, self.store, which, paused=paused, limit=limit)
-        return await search.held(self.temporal, self.store, which, limit=limit, ask=ask, insist=True)
+            return await self.lists.running(which, paused=paused, limit=limit)
+        return await self.lists.held(which, limit=limit, details=ask)
 
-    async def paused_by(self, which: Which) -> StoredOperation | None:
+    async def paused_by(self, which: JourneyFilter) -> StoredOperation | None:
         """Return the earlier pause whose journeys are meant, or None if none is named.
 
         Raises:
@@ -228,13 +228,13 @@ class Operations:
         return earlier
 
     def select_by_page(
-        self, verb: Verb, which: Which, *, everybody: bool = False
+        self, verb: Verb, which: JourneyFilter, *, everybody: bool = False
     ) -> AsyncIterator[list[ListedJourney]]:
         """As `select`, page by page: as many as there are."""
         if everybody or verb in NOT_HELD:
             paused = None if everybody else verb == "resume"
-            return search.running_by_page(self.temporal, self.store, which, paused=paused)
-        return search.held_by_page(self.temporal, self.store, which, ask=False, insist=True)
+            return self.lists.running_by_page(which, paused=paused)
+        return self.lists.held_by_page(which, details=False)
 
     async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[InFlight]:
         """Deliveries to a destination that are under way. See `gateway.operations.retry_policy.glance`."""
@@ -271,7 +271,7 @@ class Operations:
 
         Example::
 
-            which = Which(destination="wax", since=monday)
+            which = JourneyFilter(destination="wax", since=monday)
             found = await client.select("retry_step", which)
             tally = await client.batch("retry_step", operator="ann", reason="wax is back").run(targets(found))
         """

@@ -23,7 +23,7 @@ class OperationView:
     Attributes:
         id: Its id.
         verb: The update that each journey gets.
-        which: What the journeys have in common: the fields of `gateway.operations.search.Which` that were given.
+        which: What the journeys have in common: the fields of `gateway.service.index.JourneyFilter` that were given.
         more: What else the update takes.
         operator: Who asked for it.
         reason: Why.

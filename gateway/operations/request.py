@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,8 +11,8 @@ from temporalio.exceptions import ApplicationError
 
 from gateway.errors import BadOperation
 from gateway.operations.batch import RATE
-from gateway.operations.search import Which
 from gateway.operations.verbs import NOT_HELD, WORDS, Verb
+from gateway.service.index import JourneyFilter
 from runtime.store import StoredOperation
 from workflows.operation import SLOWEST
 from workflows.update_arguments import read_names, read_retry, read_version, read_waits
@@ -54,7 +54,7 @@ class RequestedOperation:
     """
 
     verb: Verb
-    which: Which
+    which: JourneyFilter
     operator: str
     reason: str
     rate: float = RATE
@@ -112,7 +112,7 @@ class RequestedOperation:
     def as_json(self) -> dict[str, Any]:
         """As the store keeps it, beside verb, operator and reason."""
         since = self.which.since
-        which = {**asdict(self.which), "since": since and since.astimezone(UTC).isoformat()}
+        which = {**self.which.model_dump(), "since": since and since.astimezone(UTC).isoformat()}
         return {
             "which": {name: value for name, value in which.items() if value is not None},
             "rate": self.rate,
@@ -167,7 +167,7 @@ def request_of(stored: StoredOperation) -> RequestedOperation:
             which["since"] = datetime.fromisoformat(since)
         verb = _BY_NAME[stored.verb]
         return RequestedOperation(
-            verb=verb, which=Which(**which), operator=stored.operator, reason=stored.reason, **given
+            verb=verb, which=JourneyFilter(**which), operator=stored.operator, reason=stored.reason, **given
         )
     except (KeyError, TypeError, ValueError):
         raise BadOperation("the operation was asked for by another release: update this gateway") from None

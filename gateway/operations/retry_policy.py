@@ -19,7 +19,8 @@ from activities.channel_registry import CHANNELS
 from activities.interface import fairness_key
 from gateway.errors import BadInput
 from gateway.journeys.pending_activities import Pending, describe, pending
-from gateway.operations.search import EVERY, Which, under_way
+from gateway.service.index import EVERY, JourneyFilter
+from gateway.service.listing import JourneyLists
 from runtime.store import Attempt, Store
 from scenario.plan.retry import BOUNDS, STEEPEST, STORED, UNLIMITED, fit
 
@@ -102,7 +103,9 @@ async def glance(
     found += [_by_the_log(attempt) for attempt in attempts if attempt.workflow_id in beyond]
     look_up, unseen = max(look_up - len(journeys), 0), 0
     if len(found) < limit:
-        async for entries in under_way(store, Which(destination=destination), size=_CHUNK):
+        async for entries in JourneyLists(temporal, store).admitted(
+            JourneyFilter(destination=destination), size=_CHUNK
+        ):
             journeys = [entry.workflow_id for entry in entries]
             found += await _look(temporal, journeys[:look_up], first, limit - len(found))
             if len(found) >= limit:

@@ -10,8 +10,8 @@ from typing import Final
 from temporalio.client import Client
 
 from activities.webhook.destinations.destinations import Destination, Destinations
-from gateway.operations.held_groups import HeldGroups
 from gateway.operations.now import DestinationNow, destinations_now
+from gateway.service.held import HeldGroups
 from runtime.store import Store
 
 LOOKED_BACK: Final = timedelta(hours=1)

@@ -9,7 +9,7 @@ from gateway.operations.batch import JourneyTarget
 from gateway.operations.many import ManyOperations
 from gateway.operations.one import targets
 from gateway.operations.request import RequestedOperation
-from gateway.operations.search import EVERY
+from gateway.service.index import EVERY
 
 
 class Found:

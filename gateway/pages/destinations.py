@@ -13,12 +13,12 @@ from activities.webhook.throttle.limits import BreakerLimits
 from gateway.api.problem import Problem
 from gateway.client import ScenarioClient
 from gateway.coalescing_cache import CoalescingCache
-from gateway.operations.held_groups import held_groups
 from gateway.operations.retry_policy import Change
-from gateway.operations.search import Which
 from gateway.operations.standing import Standings, standings
 from gateway.pages.fields import number_in, rate_in, seconds_in
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
+from gateway.service.held import held_groups
+from gateway.service.index import JourneyFilter
 
 FRESH: Final = 10.0
 """Seconds for which it is remembered how destinations stand."""
@@ -34,7 +34,7 @@ def remembered(client: ScenarioClient, file: DestinationsFile | None) -> Known:
 
     async def find(_: None) -> Standings:
         book = file.book if file is not None and file.configured else None
-        return await standings(client.temporal, client.store, book, await held_groups(client.temporal))
+        return await standings(client.temporal, client.store, book, await held_groups(client.lists.index))
 
     return CoalescingCache(find, FRESH)
 
@@ -81,7 +81,7 @@ async def _retune(page: Page, form: Form) -> Response:
     )
     begun = await page.client.operate(
         "retune",
-        Which(destination=destination),
+        JourneyFilter(destination=destination),
         operator=page.caller.name,
         reason=reason_in(form),
         rate=rate_in(form),

@@ -11,11 +11,11 @@ from starlette.routing import BaseRoute
 from gateway.api.problem import Problem
 from gateway.client import ScenarioClient
 from gateway.coalescing_cache import CoalescingCache
-from gateway.operations.held_groups import HeldAt, HeldGroups, count_held, held_groups, look_at
 from gateway.operations.verbs import VERBS, Verb
 from gateway.pages.fields import most_in, rate_in
 from gateway.pages.links import link
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
+from gateway.service.held import HeldGroupKey, HeldGroups, held_groups
 
 FRESH: Final = 5.0
 """Seconds for which held journeys are remembered: search is some moments behind anyway."""
@@ -43,7 +43,7 @@ def remembered(client: ScenarioClient) -> Held:
     """What finds held journeys, and remembers them for some seconds; by the scenarios that somebody may see."""
 
     async def find(scenarios: frozenset[str] | None) -> HeldGroups:
-        return await held_groups(client.temporal, scenarios)
+        return await held_groups(client.lists.index, scenarios)
 
     return CoalescingCache(find, FRESH)
 
@@ -79,7 +79,7 @@ async def _show(page: Page) -> Response:
     )
 
 
-def operating(at: HeldAt, verb: str, most: int | None = None) -> str:
+def operating(at: HeldGroupKey, verb: str, most: int | None = None) -> str:
     """Where an operation on a group is looked at before it is done."""
     return link("/held/operation", operation=verb, most=most, **at._asdict())
 
@@ -87,8 +87,9 @@ def operating(at: HeldAt, verb: str, most: int | None = None) -> str:
 async def _look(page: Page) -> Response:
     given = page.request.query_params
     verb, at, most = _verb_in(given), _group_in(page, given), most_in(given)
-    count = await count_held(page.client.temporal, at)
-    samples = await look_at(page.client.temporal, at, min(SHOWN, most or SHOWN)) if count else []
+    index = page.client.lists.index
+    count = await index.count(at.query)
+    samples = await index.find(at.query, limit=min(SHOWN, most or SHOWN)) if count else []
     return page.render(
         "held_operation.html",
         verb=verb,
@@ -108,7 +109,7 @@ async def _operate(page: Page, form: Form) -> Response:
     newest = verb == "retry" and form.get("version") == "newest"
     begun = await page.client.operate(
         OFFERED[verb],
-        at.which,
+        at.filter,
         operator=page.caller.name,
         reason=reason_in(form),
         rate=rate_in(form),
@@ -126,12 +127,12 @@ def _verb_in(given: Mapping[str, Any]) -> str:
     return verb
 
 
-def _group_in(page: Page, given: Mapping[str, Any]) -> HeldAt:
+def _group_in(page: Page, given: Mapping[str, Any]) -> HeldGroupKey:
     scenario, step = given.get("scenario", ""), given.get("step", "")
     if not scenario or not step:
         raise Problem("invalid", "say which held journeys are meant: go to them from the page of held journeys")
     page.caller.check(scenario)
-    return HeldAt(scenario, step, given.get("destination") or None, given.get("cause") or None)
+    return HeldGroupKey(scenario, step, given.get("destination") or None, given.get("cause") or None)
 
 
 ROUTES: Final[tuple[BaseRoute, ...]] = (

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from gateway.api.problem import Problem
-from gateway.journeys.listing import OVER, ListedJourney, newest, searched
 from gateway.pages.links import link
 from gateway.pages.page import Page, shows
+from gateway.service.index import JourneyFilter
+from gateway.service.listing import ListedJourney
 from gateway.service.paging import decode_cursor, encode_cursor
+from scenario.words import ENDED
 
 _EACH: Final = 50
 _SEARCHED: Final = ("waiting", "held", "paused")
 """States that Temporal's search knows, some moments behind."""
 _RUNNING: Final = "under way"
-STATES: Final = (_RUNNING, *_SEARCHED, *OVER)
+STATES: Final = (_RUNNING, *_SEARCHED, *ENDED)
 """What one can ask for."""
 
 
@@ -43,36 +45,28 @@ async def _show(page: Page) -> Response:
     place = decode_cursor(cursor, _Place) if (cursor := page.asked("after")) else _Place()
     found, following = _Found(([], None))
     if page.caller.scenarios is None or names:
-        known = {"scenario": scenario, "version": _number(asked["version"]), "contact": asked["contact"]}
+        version = _number(asked["version"])
+        known = JourneyFilter(scenario=scenario, version=version, contact=asked["contact"], step=asked["step"])
         search = _searched if state in _SEARCHED or asked["step"] else _on_record
         found, following = await search(page, known, state, place)
     older = link("/journeys", **asked, after=following) if following else None
     return page.render("journeys.html", journeys=found, names=names, states=STATES, asked=asked, older=older)
 
 
-async def _on_record(page: Page, known: dict[str, Any], state: str | None, place: _Place) -> _Found:
+async def _on_record(page: Page, known: JourneyFilter, state: str | None, place: _Place) -> _Found:
     """Journeys as the store has them, the newest first."""
-    store, temporal = page.client.store, page.client.temporal
-    last = await store.entry(place["journey"], place.get("run")) if "journey" in place else None
-    ended, running = state if state in OVER else None, True if state == _RUNNING else None
-    found = await newest(temporal, store, **known, state=ended, running=running, after=last, limit=_EACH + 1)
+    last = await page.client.store.entry(place["journey"], place.get("run")) if "journey" in place else None
+    ended, running = state if state in ENDED else None, True if state == _RUNNING else None
+    found = await page.client.lists.newest(known, state=ended, running=running, after=last, limit=_EACH + 1)
     shown = found[:_EACH]
     following = {"journey": shown[-1].id, "run": shown[-1].run_id} if len(found) > _EACH else None
     return shown, encode_cursor(following) if following else None
 
 
-async def _searched(page: Page, known: dict[str, Any], state: str | None, place: _Place) -> _Found:
+async def _searched(page: Page, known: JourneyFilter, state: str | None, place: _Place) -> _Found:
     """Journeys under way in a state, or at a step."""
     state = state if state in _SEARCHED else None
-    found, following = await searched(
-        page.client.temporal,
-        page.client.store,
-        **known,
-        state=state,
-        step=page.asked("step"),
-        size=_EACH,
-        after=_token(place),
-    )
+    found, following = await page.client.lists.running_page(known, state=state, size=_EACH, after=_token(place))
     return found, encode_cursor({"token": b64encode(following).decode()}) if following else None
 
 

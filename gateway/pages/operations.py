@@ -9,13 +9,12 @@ from starlette.routing import BaseRoute
 
 from gateway.api.problem import Problem
 from gateway.errors import UnknownOperation
-from gateway.journeys.listing import states
-from gateway.operations.held_groups import HeldAt
 from gateway.operations.progress import OperationView
-from gateway.operations.search import Which
 from gateway.pages.held import operating
 from gateway.pages.links import link
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
+from gateway.service.held import HeldGroupKey
+from gateway.service.index import JourneyFilter
 
 LISTED: Final = 50
 """Operations, and journeys of one, that a page has."""
@@ -35,7 +34,7 @@ async def _show(page: Page) -> Response:
     if outcome not in (None, *_OUTCOMES):
         raise Problem("invalid", f"no journey of an operation is '{outcome}': it is one of {', '.join(_OUTCOMES)}")
     items = await page.client.operation_items(view.id, outcome=outcome, after=_place(page), limit=LISTED)
-    now = await states(page.client.temporal, [item.workflow_id for item in items])
+    now = await page.client.lists.index.states([item.workflow_id for item in items])
     at = f"/operations/{view.id}"
     older = None
     if len(items) == LISTED:
@@ -72,7 +71,7 @@ async def _ask_to_resume(page: Page) -> Response:
 
 async def _resume(page: Page, form: Form) -> Response:
     view = await _operation(page)
-    meant = Which(scenario=view.which.get("scenario"), operation=view.id)
+    meant = JourneyFilter(scenario=view.which.get("scenario"), operation=view.id)
     begun = await page.client.operate("resume", meant, operator=page.caller.name, reason=reason_in(form))
     return go_to(f"/operations/{begun.id}")
 
@@ -117,7 +116,9 @@ def _rest(view: OperationView) -> str | None:
     verb, given = view.word, view.which
     if not view.over or view.limit is None or verb not in ("retry", "skip", "leave") or "step" not in given:
         return None
-    return operating(HeldAt(given["scenario"], given["step"], given.get("destination"), given.get("reason")), verb)
+    return operating(
+        HeldGroupKey(given["scenario"], given["step"], given.get("destination"), given.get("reason")), verb
+    )
 
 
 ROUTES: Final[tuple[BaseRoute, ...]] = (

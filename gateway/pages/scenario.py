@@ -17,8 +17,7 @@ from gateway.pages.links import link
 from gateway.pages.page import Page, shows
 from gateway.pages.rules import rules
 from gateway.pages.shelf import Opened
-from gateway.stats.standing import Now
-from gateway.stats.stats import Stats, StepStats, VersionStats
+from gateway.stats.stats import Now, Stats, StepStats, VersionStats
 from scenario.plan.difference import Difference, difference
 
 _FAILED: Final = ("failed", "unknown")

@@ -34,7 +34,7 @@ class RenderFailure:
     """A contact for whom a step cannot be rendered.
 
     Attributes:
-        number: Which of the contacts.
+        number: JourneyFilter of the contacts.
         step: The step's id.
         finding: What is wrong, at its place in the file.
         fields: What the failing template names, and what that is for this contact, for people.

@@ -18,9 +18,9 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from gateway.journeys.listing import UNDER_WAY, quoted
 from gateway.journeys.pending_activities import describe
 from gateway.journeys.view import end_of, last_run, progress_of
+from gateway.service.index import RUNNING, one_of
 from runtime.temporal_faults import is_unknown_workflow
 
 PAGE: Final = 1000
@@ -111,8 +111,8 @@ class PacedTemporal:
         """Return which of these journeys run, as far as search has learned."""
         found: set[str] = set()
         for start in range(0, len(journeys), _IDS):
-            named = ", ".join(map(quoted, journeys[start : start + _IDS]))
-            async for page in self.search(f"{UNDER_WAY} AND WorkflowId IN ({named})"):
+            some = journeys[start : start + _IDS]
+            async for page in self.search(f"{RUNNING} AND {one_of('WorkflowId', some)}"):
                 found.update(one.execution.workflow_id for one in page)
         return found
 

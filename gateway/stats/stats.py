@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -24,7 +24,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.content import Content, UnknownVersion
 from gateway import publications
 from gateway.errors import BadInput
-from gateway.stats.standing import Now, Standing, standing, turns
+from gateway.service.index import COUNTS, JourneyIndex
 from runtime.store import Attempted, Passed, Population, Store
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send
@@ -39,6 +39,26 @@ MAX_STALE: Final = 60.0
 """Seconds for which older counts are shown while new ones are made."""
 LATELY: Final = timedelta(days=1)
 """What is called lately; it begins with a full hour."""
+
+
+@dataclass(frozen=True)
+class Now:
+    """Running journeys, by state.
+
+    Attributes:
+        waiting: For a time, an event, or until a delivery may leave.
+        held: For an operator's decision.
+        paused: By an operator.
+        running: Between steps, or sending.
+    """
+
+    waiting: int = 0
+    held: int = 0
+    paused: int = 0
+    running: int = 0
+
+
+_STATES: Final = tuple(field.name for field in fields(Now))
 
 
 @dataclass(frozen=True)
@@ -158,12 +178,12 @@ async def stats(
     plans = {number: await _plan(content, scenario, number, newest) for number in sorted(numbers, reverse=True)}
     trouble = ""
     found: dict[int, dict[str, Now]] = {}
-    known = {one.version: _standing(one) for one in before.versions} if before else {}
-    few = turns()
+    known = {one.version: one for one in before.versions} if before else {}
+    turns = asyncio.Semaphore(COUNTS)
     try:
         for number in plans.keys() & followed:
-            steps, name = list(plans[number].steps), f"{scenario}@{number}"
-            found[number] = await standing(temporal, name, steps, known.get(number, {}), few)
+            steps = list(plans[number].steps)
+            found[number] = await _count(temporal, f"{scenario}@{number}", steps, known.get(number), turns)
     except RPCError as error:
         trouble = _trouble(error)
     versions = [
@@ -182,8 +202,19 @@ async def _plan(content: Content, scenario: str, version: int, newest: int) -> P
         raise BadInput(f"{scenario}@{version} was published by a later release of this program: update it") from None
 
 
-def _standing(version: VersionStats) -> Standing:
-    return {step.id: step.now for step in version.steps if step.now is not None}
+async def _count(
+    temporal: Client, version: str, steps: Sequence[str], before: VersionStats | None, turns: asyncio.Semaphore
+) -> dict[str, Now]:
+    """Count the running journeys of a version by step, beginning with steps that had many journeys before."""
+    index = JourneyIndex(temporal)
+    known = {step.id: step.now for step in before.steps if step.now is not None} if before else {}
+
+    async def by_step(state: str) -> dict[str, int]:
+        likely = sorted(steps, key=lambda step: -getattr(known.get(step, Now()), state))
+        return await index.count_by_step(version, state, likely, turns)
+
+    counted = dict(zip(_STATES, await asyncio.gather(*map(by_step, _STATES)), strict=True))
+    return {step: Now(**{state: counted[state].get(step, 0) for state in _STATES}) for step in ("", *steps)}
 
 
 def _trouble(error: RPCError) -> str:

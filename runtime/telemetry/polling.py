@@ -32,7 +32,15 @@ from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
 from runtime.errors import StoreError
-from runtime.search_attributes import DESTINATION, HELD_REASON, JOURNEY_STATE, SCENARIO_NAME, noted_hold, quoted
+from runtime.search_attributes import (
+    DESTINATION,
+    HELD_REASON,
+    JOURNEY_STATE,
+    RUNNING,
+    SCENARIO_NAME,
+    noted_hold,
+    quoted,
+)
 from runtime.telemetry import metrics
 from runtime.telemetry.metrics import OTHER, Gauge, Labels
 
@@ -57,7 +65,6 @@ _PATIENCE: Final = timedelta(seconds=5)
 _STORE: Final = 10.0
 _GIVE_UP: Final = 1.0
 _AGES: Final = (90, 30, 7, 1)  # days
-_UNDER_WAY: Final = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running'"
 # What a server says that has no search, or does not know an attribute of newer ones.
 _UNABLE: Final = (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED)
 
@@ -286,11 +293,11 @@ class Poller:
         return (datetime.now(UTC) - min(moments)).total_seconds() if moments else 0.0
 
     async def _count(self, query: str) -> int:
-        return (await self._client.count_workflows(f"{_UNDER_WAY} AND {query}", rpc_timeout=_PATIENCE)).count
+        return (await self._client.count_workflows(f"{RUNNING} AND {query}", rpc_timeout=_PATIENCE)).count
 
     async def _some(self, query: str) -> Sequence[WorkflowExecution]:
         listed = self._client.list_workflows(
-            f"{_UNDER_WAY} AND {query}", page_size=LOOKED_AT, limit=LOOKED_AT, rpc_timeout=_PATIENCE
+            f"{RUNNING} AND {query}", page_size=LOOKED_AT, limit=LOOKED_AT, rpc_timeout=_PATIENCE
         )
         await listed.fetch_next_page()
         return listed.current_page or []

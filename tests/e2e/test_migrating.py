@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.client import ListedJourney, ScenarioClient, Which, targets
+from gateway.client import ListedJourney, ScenarioClient, JourneyFilter, targets
 from tests.e2e.conftest import Stands, publish
 
 HOOK: Final = '{webhook: NAME, url: "https://HOST.example.com/NAME", body: {id: "{{ contact.id }}"}}'
@@ -109,7 +109,7 @@ async def test_a_hundred_journeys_go_on_in_another_version_and_none_is_lost(stan
         held: list[ListedJourney] = []
         async with asyncio.timeout(60):  # search learns of the new version some moments later
             while len(held) != 16:
-                held = await client.select("retry_step", Which(scenario="fleet", version=2))
+                held = await client.select("retry_step", JourneyFilter(scenario="fleet", version=2))
         await client.batch("retry_step", operator="ann", reason="x", rate=200).run(targets(held))
         fast = {"initial_interval": "1s", "backoff_coefficient": 1}
         retune = client.batch("retune", operator="ann", reason="x", destination="slow.example.com", retry=fast)

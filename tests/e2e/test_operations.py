@@ -17,7 +17,7 @@ from gateway.api.app import application
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
-from gateway.client import OperationView, ScenarioClient, Which
+from gateway.client import OperationView, ScenarioClient, JourneyFilter
 from gateway.errors import NotAccepted
 from gateway.operations.background import running_operations
 from runtime.api_key import ApiKey, make_token
@@ -91,8 +91,8 @@ async def test_a_gateway_that_stops_in_the_middle_hits_nobody_twice_and_misses_n
     async with stand(fail={"/hooks.example.com/no": [422]}) as here, AsyncExitStack() as stack:
         client = here.client
         journeys = await hold(here, tmp_path)
-        looked = await client.operate("retry_step", Which(scenario=NAME), dry_run=True, **WHO)
-        begun = await client.operate("retry_step", Which(scenario=NAME), rate=10, **WHO)
+        looked = await client.operate("retry_step", JourneyFilter(scenario=NAME), dry_run=True, **WHO)
+        begun = await client.operate("retry_step", JourneyFilter(scenario=NAME), rate=10, **WHO)
         assert (begun.state, begun.total) == ("surveying", 0)
         async with running_operations(client):
             await until(client, begun, lambda seen: seen.accepted >= 3)
@@ -120,7 +120,7 @@ async def test_a_stop_leaves_those_as_they_were_who_were_not_asked(stand: Stands
         client = here.client
         journeys = await hold(here, tmp_path)
         assert await held_over_http(client) == journeys
-        begun = await client.operate("skip_step", Which(scenario=NAME), rate=5, **WHO)
+        begun = await client.operate("skip_step", JourneyFilter(scenario=NAME), rate=5, **WHO)
         await until(client, begun, lambda seen: seen.accepted >= 2)
         await client.stop_operation(begun.id, operator="bob", reason="wrong one")
         ended = await until(client, begun, lambda seen: seen.over)

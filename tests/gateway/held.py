@@ -15,7 +15,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.operations.held_groups import HeldAt
+from gateway.service.held import HeldGroupKey
 from runtime.search_attributes import DESTINATION, HELD_REASON, JOURNEY_STATE, LAST_HELD, SCENARIO_NAME, STEP_ID
 
 NOW: Final = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
@@ -40,7 +40,7 @@ class Search:
             f"JourneyState DEFAULT 'held', {', '.join(COLUMNS)})"
         )
 
-    def hold(self, at: HeldAt, times: int = 1, *, since: datetime | None = NOW) -> None:
+    def hold(self, at: HeldGroupKey, times: int = 1, *, since: datetime | None = NOW) -> None:
         """Holds journeys, one a second."""
         (known,) = self.database.execute("SELECT count(*) FROM held").fetchone()
         rows = [
@@ -51,13 +51,17 @@ class Search:
             f"INSERT INTO held (WorkflowId, at, {', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?)", rows
         )
 
-    async def count_workflows(self, query: str) -> Any:
+    async def count_workflows(self, query: str, **_: Any) -> Any:
         self.counted += 1
         return SimpleNamespace(count=self.database.execute(f"SELECT count(*) FROM held WHERE {query}").fetchone()[0])
 
-    async def list_workflows(self, query: str, *, limit: int = 1000, page_size: int = 1000) -> AsyncIterator[Any]:
+    async def list_workflows(
+        self, query: str, *, limit: int | None = 1000, page_size: int = 1000, **_: Any
+    ) -> AsyncIterator[Any]:
         columns = ", ".join(("WorkflowId", "at", *COLUMNS))
-        found = self.database.execute(f"SELECT {columns} FROM held WHERE {query} ORDER BY rowid DESC LIMIT {limit}")
+        found = self.database.execute(
+            f"SELECT {columns} FROM held WHERE {query} ORDER BY rowid DESC LIMIT {limit or -1}"
+        )
         for row in found:
             self.listed += 1
             yield Found(*row)
@@ -94,7 +98,8 @@ class Found:
     """What search finds."""
 
     def __init__(self, identifier: str, at: str | None, *values: str | None) -> None:
-        self.id, self._at = identifier, at
+        self.id, self._at, self.run_id, self.start_time = identifier, at, "r1", NOW
+        self.status = WorkflowExecutionStatus.RUNNING
         keys = (SCENARIO_NAME, STEP_ID, DESTINATION, HELD_REASON)
         pairs = [SearchAttributePair(key, value) for key, value in zip(keys, values, strict=True) if value]
         self.typed_search_attributes = TypedSearchAttributes([*pairs, SearchAttributePair(JOURNEY_STATE, "held")])

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
@@ -38,6 +38,7 @@ class Execution:
     destination: str = "wax"
     reason: str = "permanent"
     noted: dict[str, Any] | None = None
+    status: WorkflowExecutionStatus = WorkflowExecutionStatus.RUNNING
 
     async def memo(self) -> dict[str, Any]:
         return {LAST_HELD: self.noted} if self.noted else {}
@@ -64,7 +65,7 @@ class Temporal:
     namespace: str = "default"
     data_converter: DataConverter = DataConverter.default
 
-    async def list_workflows(self, query: str, page_size: int = 1000) -> AsyncIterator[Execution]:
+    async def list_workflows(self, query: str, page_size: int = 1000, **_: Any) -> AsyncIterator[Execution]:
         self.queries.append(query)
         if self.error:
             raise self.error

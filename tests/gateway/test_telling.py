@@ -12,7 +12,7 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import JOURNEYS
-from gateway.client import Heard, ScenarioClient, Which, targets
+from gateway.client import Heard, JourneyFilter, ScenarioClient, targets
 from gateway.errors import NotAnswered, UnderWay, UnknownJourney
 from gateway.operations import one
 from runtime.store import AcceptedEntry
@@ -286,12 +286,16 @@ async def test_an_operation_on_a_contacts_journeys_goes_to_pending_ones(
     await client.enter(entry("8"), settle=0)
     refused = await client.enter(entry("7", "B2"), settle=0)
     await refused.handle.terminate("as if it had been refused")
-    found = await client.select("leave", Which(contact="7"), everybody=True)
+    found = await client.select("leave", JourneyFilter(contact="7"), everybody=True)
     assert [(one.id, one.state) for one in found] == [(entered.id, "entering")]
-    assert [one.id for one in await client.select("pause", Which(contact="7", scenario="late"))] == [entered.id]
-    for others in (Which(contact="7", scenario="others"), Which(contact="7", version=1, scenario="late"), Which()):
+    assert [one.id for one in await client.select("pause", JourneyFilter(contact="7", scenario="late"))] == [entered.id]
+    for others in (
+        JourneyFilter(contact="7", scenario="others"),
+        JourneyFilter(contact="7", version=1, scenario="late"),
+        JourneyFilter(),
+    ):
         assert await client.select("pause", others) == []
-    assert await client.select("resume", Which(contact="7")) == []
+    assert await client.select("resume", JourneyFilter(contact="7")) == []
     leaving = asyncio.create_task(client.batch("leave", operator="ann", reason="incident 42").run(targets(found)))
     async with deserted.working():
         assert (await leaving).accepted == [entered.id]
@@ -313,5 +317,5 @@ async def test_an_operation_names_an_entry_once_that_is_admitted_while_it_looks(
     async with deserted.working():
         await deserted.until(entered.handle, "waiting")
         monkeypatch.setattr(client.store, "pending_entries", pending)
-        assert [one.id for one in await client.select("pause", Which(contact="7"))] == [entered.id]
+        assert [one.id for one in await client.select("pause", JourneyFilter(contact="7"))] == [entered.id]
         await client.leave(entered.id, **WHO)

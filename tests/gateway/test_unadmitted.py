@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -29,6 +30,7 @@ class Execution:
     contact: str
     run_id: str = "run-1"
     start_time: datetime = NOW
+    status: WorkflowExecutionStatus = WorkflowExecutionStatus.RUNNING
 
     @property
     def typed_search_attributes(self) -> TypedSearchAttributes:

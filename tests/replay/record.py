@@ -29,7 +29,7 @@ from temporalio.client import (
 
 from activities.interface import JOURNEYS
 from activities.open_attempt import OpenAttempt
-from gateway.client import Which
+from gateway.client import JourneyFilter
 from gateway.local.stack import LocalStack, local
 from runtime.local.devserver import DYNAMIC_CONFIG, DevServer
 from scenario.policies.order import Defer, Hold, Ruling
@@ -620,7 +620,7 @@ async def operations(recorder: Recorder) -> None:
     async with asyncio.timeout(60):
         while len(await client.held(scenario="operation")) < 3:
             await asyncio.sleep(0.1)
-    which = Which(scenario="operation")
+    which = JourneyFilter(scenario="operation")
     for name in ("operation-looks", "operation", "operation-stopped"):
         verb, rate = ("pause", 0.1) if name == "operation-stopped" else ("skip_step", 10.0)
         looks = name == "operation-looks"

@@ -18,13 +18,13 @@ from gateway.cli import program, session
 from gateway.client import Heard
 from gateway.erasing import ErasureView
 from gateway.errors import BadInput, UnknownContact, UnknownJourney
-from gateway.journeys.listing import ListedJourney
 from gateway.journeys.view import JourneyView
 from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.migration import MigrationForecast
 from gateway.operations.now import DestinationNow
 from gateway.operations.retry_policy import Glance, InFlight
-from gateway.operations.search import Which
+from gateway.service.index import JourneyFilter
+from gateway.service.listing import ListedJourney
 from gateway.stats.stats import Stats
 from gateway.why.why import Why
 from tests.fakes import Ran
@@ -171,7 +171,7 @@ class Client:
         self.asked.append(("held", wanted))
         return self.found
 
-    async def select(self, verb: str, which: Which, **given: Any) -> list[ListedJourney]:
+    async def select(self, verb: str, which: JourneyFilter, **given: Any) -> list[ListedJourney]:
         self.asked.append(("select", verb, which, given))
         return self.found
 

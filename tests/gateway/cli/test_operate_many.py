@@ -15,7 +15,7 @@ import pytest
 from gateway.errors import NotAccepted, NotAnswered
 from gateway.journeys.pending_activities import Pending
 from gateway.operations.retry_policy import InFlight
-from gateway.operations.search import EVERY, Which
+from gateway.service.index import EVERY, JourneyFilter
 from tests.fakes import Terminal
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.test_show import LISTED, rows
@@ -37,7 +37,7 @@ def test_all_held_ones_that_fit_get_the_operation_each_with_its_step(
     options = ("--scenario", "a", "--since", "2026-03-31T08:00Z", "--held-reason", "exhausted", "--step", "hook")
     ran = run(command, *MANY, *options, "--rate", "600/m", "--limit", "7")
     assert (ran.status, ran.out, ran.err) == (0, "accepted 3\n", "")
-    which = Which(scenario="a", destination="wax", since=at, reason="exhausted", step="hook")
+    which = JourneyFilter(scenario="a", destination="wax", since=at, reason="exhausted", step="hook")
     assert client.asked[:2] == [("select", verb, which, {"ask": False, "limit": 7}), ("batch", 10.0)]
     assert client.asked[2:] == [(verb, f"a/{number}", "hook", WHO) for number in range(3)]
 
@@ -47,7 +47,7 @@ def test_those_under_way_get_the_operation_wherever_they_are(run: Run, client: C
     client.found = [replace(LISTED, id="a/1", state="running"), replace(LISTED, id="a/2", state="paused")]
     ran = run(command, "--scenario", "a", "--reason", "x", "--operator", "ann")
     assert (ran.status, ran.out) == (0, "accepted 2\n")
-    assert client.asked[0] == ("select", command, Which(scenario="a"), {"ask": False, "limit": EVERY})
+    assert client.asked[0] == ("select", command, JourneyFilter(scenario="a"), {"ask": False, "limit": EVERY})
     assert client.asked[2:] == [(command, name, None, {"operator": "ann", "reason": "x"}) for name in ("a/1", "a/2")]
 
 
@@ -58,7 +58,7 @@ def test_all_under_way_can_be_ended_wherever_they_are(run: Run, client: Client) 
     assert client.asked[0] == (
         "select",
         "leave",
-        Which(scenario="a"),
+        JourneyFilter(scenario="a"),
         {"ask": False, "limit": EVERY, "everybody": True},
     )
     who = {"operator": "ann", "reason": "x"}
@@ -144,7 +144,7 @@ def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client) -> Non
     ran = run("retry", *MANY, "--dry-run")
     assert (ran.status, ran.err) == (0, "scenario: retry would be sent to 1 journey: nothing was done\n")
     assert [" ".join(row) for row in rows(ran.out)][1].startswith("a/0 a@3 hook hooks.example.com permanent 2026-03-31")
-    assert client.asked == [("select", "retry_step", Which(destination="wax"), {"ask": True, "limit": EVERY})]
+    assert client.asked == [("select", "retry_step", JourneyFilter(destination="wax"), {"ask": True, "limit": EVERY})]
     assert [item["id"] for item in run("retry", *MANY, "--dry-run", "--format", "json").json] == ["a/0"]
     assert "a/0 a@3 held hook" in " ".join(run("pause", *MANY, "--dry-run").out.split())
 

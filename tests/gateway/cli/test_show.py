@@ -14,11 +14,11 @@ import pytest
 from activities.interface import Delivery
 from activities.webhook.channel import RenderedRequest
 from gateway.cli import tables
-from gateway.journeys.listing import ListedJourney
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.rendered import RenderedDelivery
 from gateway.journeys.view import JourneyView
 from gateway.preview.rendering import Nothing, Problem
+from gateway.service.listing import ListedJourney
 from runtime.store import Store
 from scenario.plan.retry import RetryPolicy
 from tests.gateway.cli.conftest import Client, Run

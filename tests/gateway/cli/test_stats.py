@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.stats.standing import Now
-from gateway.stats.stats import Stats, StepStats, VersionStats
+from gateway.stats.stats import Now, Stats, StepStats, VersionStats
 from tests.gateway.cli.conftest import Client, Run
 
 AS_OF = datetime(2026, 3, 31, 8, 0, 5, tzinfo=UTC)

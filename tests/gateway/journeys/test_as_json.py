@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from gateway.journeys import as_json
-from gateway.journeys.listing import ListedJourney
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView
 from gateway.operations.retry_policy import InFlight
+from gateway.service.listing import ListedJourney
 from tests.gateway.journey import ENTRY, HELD, PLAN, PROGRESS, START, attempt
 from workflows.records import PassedOver
 

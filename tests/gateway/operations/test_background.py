@@ -16,12 +16,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
 from gateway.errors import NotAccepted, NotAnswered
-from gateway.journeys.listing import ListedJourney
 from gateway.operations import background
 from gateway.operations.background import OperationActivities
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.many import ManyOperations
-from gateway.operations.search import Which
+from gateway.service.index import JourneyFilter
+from gateway.service.listing import ListedJourney
 from runtime.store import Store, StoredOperation, StoreUnavailable
 from tests.gateway.cli.test_show import LISTED
 from workflows.operation import Chunk, ChunkDone, Closing
@@ -47,7 +47,7 @@ class Client:
                 raise page
             yield [replace(LISTED, id=name, step="hook") for name in page]
 
-    async def paused_by(self, which: Which) -> StoredOperation | None:
+    async def paused_by(self, which: JourneyFilter) -> StoredOperation | None:
         return None if which.operation is None else await self.store.stored_operation(which.operation)
 
     async def forecast_migration(self, *_: Any, **__: Any) -> Any:

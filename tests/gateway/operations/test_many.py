@@ -14,7 +14,7 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.client import ScenarioClient, Which
+from gateway.client import JourneyFilter, ScenarioClient
 from gateway.errors import BadOperation
 from runtime.store import OperationItem, Store, StoredOperation
 
@@ -81,10 +81,12 @@ async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(store: Store
     temporal = Temporal(fails=True)
     client = ScenarioClient(cast("Client", temporal), store)
     with pytest.raises(RPCError):
-        await client.operate("pause", Which(destination="wax"), operator="ann", reason="x", identifier="once")
+        await client.operate("pause", JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once")
     assert await client.operations() == []
     temporal.fails = False
-    begun = await client.operate("pause", Which(destination="wax"), operator="ann", reason="x", identifier="once")
+    begun = await client.operate(
+        "pause", JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
+    )
     assert (begun.state, list(temporal.started)) == ("surveying", ["operation/once"])
 
 
@@ -92,7 +94,9 @@ async def test_one_that_was_started_although_the_answer_was_lost_goes_on(store: 
     temporal = Temporal({"operation/once": WorkflowExecutionStatus.RUNNING}, fails=True)
     client = ScenarioClient(cast("Client", temporal), store)
     temporal.before = lambda: store.surveyed("once", {"which": {}, "rate": 1.0}, datetime.now(UTC))
-    begun = await client.operate("pause", Which(destination="wax"), operator="ann", reason="x", identifier="once")
+    begun = await client.operate(
+        "pause", JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
+    )
     assert (begun.id, begun.state) == ("once", "running")
 
 
@@ -100,7 +104,7 @@ async def test_asked_for_again_one_begins_whose_program_died_before_it_did(store
     await asked_for(store, "once", timedelta(seconds=5))
     temporal = Temporal()
     client = ScenarioClient(cast("Client", temporal), store)
-    await client.operate("pause", Which(destination="wax"), operator="ann", reason="x", identifier="once")
+    await client.operate("pause", JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once")
     assert list(temporal.started) == ["operation/once"]
     assert len(await client.operations()) == 1
 
@@ -136,7 +140,7 @@ async def test_only_what_an_operation_has_paused_can_be_resumed_by_it(store: Sto
     await store.add_operation(retried)
     client = ScenarioClient(cast("Client", Temporal()), store)
     with pytest.raises(BadOperation, match=sentence):
-        await client.operate("resume", Which(operation=named), operator="ann", reason="x")
+        await client.operate("resume", JourneyFilter(operation=named), operator="ann", reason="x")
 
 
 async def test_the_journeys_of_one_that_is_over_are_counted_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,14 @@ import pytest
 
 from gateway.errors import BadOperation
 from gateway.operations.request import RequestedOperation, request_of
-from gateway.operations.search import Which
 from gateway.operations.verbs import Verb
+from gateway.service.index import JourneyFilter
 from runtime.store import StoredOperation
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
-RETRY = RequestedOperation(verb="retry_step", which=Which(destination="wax"), operator="ann", reason="it is back")
+RETRY = RequestedOperation(
+    verb="retry_step", which=JourneyFilter(destination="wax"), operator="ann", reason="it is back"
+)
 
 
 def stored(request: RequestedOperation, **more: Any) -> StoredOperation:
@@ -33,13 +35,18 @@ def stored(request: RequestedOperation, **more: Any) -> StoredOperation:
     "request_",
     [
         RETRY,
-        replace(RETRY, which=Which(scenario="a", version=3, step="hook", reason="exhausted", since=NOW), limit=3),
+        replace(
+            RETRY, which=JourneyFilter(scenario="a", version=3, step="hook", reason="exhausted", since=NOW), limit=3
+        ),
         replace(RETRY, more={"version": "newest", "now": True}, dry_run=True, rate=0.5),
-        replace(RETRY, verb="leave", which=Which(scenario="a", since=NOW), everybody=True),
-        replace(RETRY, verb="resume", which=Which(scenario="a", operation="op0")),
+        replace(RETRY, verb="leave", which=JourneyFilter(scenario="a", since=NOW), everybody=True),
+        replace(RETRY, verb="resume", which=JourneyFilter(scenario="a", operation="op0")),
         replace(RETRY, verb="retune", more={"retry": {"deadline": "3d", "maximum_attempts": 0}}),
         replace(
-            RETRY, verb="migrate", which=Which(scenario="a", step="x"), more={"map": {"x": "y"}, "waits": "restart"}
+            RETRY,
+            verb="migrate",
+            which=JourneyFilter(scenario="a", step="x"),
+            more={"map": {"x": "y"}, "waits": "restart"},
         ),
     ],
 )
@@ -56,20 +63,32 @@ def test_what_makes_sense_is_kept_as_it_was_asked_for(request_: RequestedOperati
         ({"reason": "x" * 501}, "reason", "say the reason in 1 to 500 characters"),
         ({"rate": 0.001}, "rate", "the rate must be from 0.01 to 10000 journeys a second"),
         ({"rate": float("nan")}, "rate", "the rate must be"),
-        ({"which": Which(contact="\0")}, "which", "'contact' holds the character U+0000"),
+        ({"which": JourneyFilter(contact="\0")}, "which", "'contact' holds the character U+0000"),
         ({"limit": 0}, "limit", "the limit must be at least 1"),
-        ({"which": Which(contact="7", since=datetime(2026, 1, 1))}, "which", "'since' needs a time zone"),  # noqa: DTZ001
-        ({"which": Which(scenario="a", step="b"), "verb": "leave", "everybody": True}, "which", "'step' is for held"),
-        ({"verb": "migrate", "which": Which(scenario="a", contact="7")}, "which", "'contact' does not tell journeys"),
-        ({"which": Which(operation="op0")}, "which", "'operation' is for resume"),
+        ({"which": JourneyFilter(contact="7", since=datetime(2026, 1, 1))}, "which", "'since' needs a time zone"),  # noqa: DTZ001
         (
-            {"verb": "resume", "which": Which(operation="op0", since=NOW)},
+            {"which": JourneyFilter(scenario="a", step="b"), "verb": "leave", "everybody": True},
+            "which",
+            "'step' is for held",
+        ),
+        (
+            {"verb": "migrate", "which": JourneyFilter(scenario="a", contact="7")},
+            "which",
+            "'contact' does not tell journeys",
+        ),
+        ({"which": JourneyFilter(operation="op0")}, "which", "'operation' is for resume"),
+        (
+            {"verb": "resume", "which": JourneyFilter(operation="op0", since=NOW)},
             "which",
             "'operation' names the journeys already: leave 'since' out",
         ),
         ({"more": {"version": 0}}, "version", "'version' must be the number of a version"),
         ({"more": {"now": "yes"}}, "now", "'now' must be true or false"),
-        ({"verb": "migrate", "which": Which(scenario="a"), "more": {"map": {"a": 1}}}, "map", "'map' must be an"),
+        (
+            {"verb": "migrate", "which": JourneyFilter(scenario="a"), "more": {"map": {"a": 1}}},
+            "map",
+            "'map' must be an",
+        ),
     ],
 )
 def test_what_makes_none_is_said_in_one_sentence(changes: dict[str, Any], at: str, sentence: str) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from activities.webhook.destinations.destinations import Destination, Destinations
-from gateway.operations.held_groups import HeldAt, HeldGroup, HeldGroups, Sample
 from gateway.operations.standing import standings
+from gateway.service.held import HeldGroup, HeldGroupKey, HeldGroups
 from runtime.store import Store
 from tests.gateway.operations.test_retry_policy import NOW, activity, record, temporal
 
@@ -18,13 +18,13 @@ async def test_what_is_in_trouble_comes_first_and_what_nothing_was_sent_to_is_th
     await record(store, "a/1")
     sent = await record(store, "a/2", destination="mail.example.com", outcome="delivered", next_try_at=None)
     await store.record([replace(sent, delivery_id="old", destination="ages-ago", started_at=NOW - timedelta(hours=2))])
-    at = HeldAt("a", "hook", "crm", "permanent")
+    at = HeldGroupKey("a", "hook", "crm", "permanent")
     held = HeldGroups(
         total=8,
         groups=(
-            HeldGroup(at=at, count=5, samples=(Sample(id="a/3"),)),
-            HeldGroup(at=at._replace(step="other"), count=2, samples=(Sample(id="a/4"),)),
-            HeldGroup(at=HeldAt("a", "x", None, None), count=1, samples=(Sample(id="a/5"),)),
+            HeldGroup(at=at, count=5, samples=()),
+            HeldGroup(at=at._replace(step="other"), count=2, samples=()),
+            HeldGroup(at=HeldGroupKey("a", "x", None, None), count=1, samples=()),
         ),
     )
     calm = Destination(name="calm", url="https://calm.example.com", rate=7.0)

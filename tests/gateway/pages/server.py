@@ -54,7 +54,14 @@ class Server:
             if f"{name} IS NULL OR " in query:
                 values.append(None)
         return [
-            SimpleNamespace(id=name, typed_search_attributes={key: known.get(key.name) for key in ALL}, memo=_nothing)
+            SimpleNamespace(
+                id=name,
+                run_id="r1",
+                start_time=None,
+                status=WorkflowExecutionStatus.RUNNING,
+                typed_search_attributes={key: known.get(key.name) for key in ALL},
+                memo=_nothing,
+            )
             for name, known in self.journeys.items()
             if all(known.get(key) == value for key, value in wanted.items())
             and all(

@@ -204,7 +204,7 @@ async def test_operations_need_the_scope(site: Site) -> None:
     site.add(does("/do", do))  # pyright: ignore[reportArgumentType]
     await site.sign_in("read")
     answer = await site.send("/do", {}, page="/", status=403)
-    assert "it needs the scope 'operate'" in answer.text()
+    assert "lacks the scope 'operate'" in answer.text()
 
 
 async def test_errors_are_pages_without_a_word_of_the_request(site: Site) -> None:

@@ -19,8 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.content import Content
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput
-from gateway.stats.standing import Now
-from gateway.stats.stats import Stats, StepStats, VersionStats, stats
+from gateway.stats.stats import Now, Stats, StepStats, VersionStats, stats
 from runtime.store import Attempt, Passage, Store
 from runtime.store.admission import AdmissionRequest
 from scenario.check.check import check

@@ -15,13 +15,20 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.failures import Failure, FailureKind
 from gateway.errors import BadInput
-from gateway.journeys.listing import newest, quoted, searched
 from gateway.journeys.next_tries import to_come
 from gateway.journeys.pending_activities import pending
+from gateway.service.index import JourneyFilter, literal
+from gateway.service.listing import JourneyLists, ListedJourney
 from runtime.store import AdmissionRequest, Store
 from tests.gateway.journey import attempt
 from tests.gateway.pages.server import Server
 from tests.gateway.search import NOW, Execution, Temporal, client
+
+
+async def newest(
+    temporal: Temporal, store: Store, *, limit: int, state: str | None = None, **wanted: Any
+) -> list[ListedJourney]:
+    return await JourneyLists(client(temporal), store).newest(JourneyFilter(**wanted), state=state, limit=limit)
 
 
 async def test_search_tells_the_state_of_those_under_way_a_few_at_a_time(store: Store) -> None:
@@ -29,7 +36,7 @@ async def test_search_tells_the_state_of_those_under_way_a_few_at_a_time(store: 
         run = AdmissionRequest("a", 3, str(number), None, f"a/{number}", "r1", "always", NOW, "order")
         await store.admit(run)
     temporal = Temporal([Execution("a/7", state="paused")])
-    listed = await newest(client(temporal), store, scenario="a", contact=None, limit=100)
+    listed = await newest(temporal, store, scenario="a", limit=100)
     assert len(listed) == 60
     assert {item.id for item in listed if item.state == "paused"} == {"a/7"}
     assert {item.state for item in listed if item.id != "a/7"} == {"running"}
@@ -46,11 +53,11 @@ async def test_a_held_one_says_why(store: Store) -> None:
     await let_in(store, "a/7")
     noted = {"reason": "wax answered 422", "cause": "permanent", "destination": "wax", "status": 422, "at": str(NOW)}
     temporal = Temporal([Execution("a/7", noted=noted)])
-    (listed,) = await newest(client(temporal), store, limit=10)
+    (listed,) = await newest(temporal, store, limit=10)
     assert (listed.reason, listed.held_reason, listed.status) == ("wax answered 422", "permanent", 422)
     assert (listed.destination, listed.since) == ("wax", NOW)
     await store.depart("a/7", "r1", "exited", "skipped", NOW)
-    (over,) = await newest(client(temporal), store, limit=10)
+    (over,) = await newest(temporal, store, limit=10)
     assert (over.reason, over.held_reason) == ("skipped", None)
 
 
@@ -60,20 +67,22 @@ async def test_search_finds_those_in_a_state_page_by_page(store: Store) -> None:
         await let_in(store, f"a/{number}")
         server.journeys[f"a/{number}"] = {"JourneyState": "paused" if number % 2 else "waiting", "ScenarioName": "a"}
     server.journeys["a/99"] = {"JourneyState": "waiting", "ScenarioName": "a"}  # not admitted yet
-    temporal = cast("Client", server)
-    page, following = await searched(temporal, store, scenario="a", state="waiting", size=3)
+    lists = JourneyLists(cast("Client", server), store)
+    a = JourneyFilter(scenario="a")
+    page, following = await lists.running_page(a, state="waiting", size=3)
     assert ([item.id for item in page], {item.state for item in page}) == (["a/0", "a/2", "a/4"], {"waiting"})
-    assert await searched(temporal, store, scenario="a", state="waiting", size=3, after=following) == ([], None)
-    await searched(temporal, store, scenario="a", version=2, contact="7", step="hook", state="running", size=3)
+    assert await lists.running_page(a, state="waiting", size=3, after=following) == ([], None)
+    second = JourneyFilter(scenario="a", version=2, contact="7", step="hook")
+    await lists.running_page(second, state="running", size=3)
     assert server.queries[-1] == (
         "WorkflowType = 'Journey' AND ExecutionStatus = 'Running' AND ScenarioName = 'a' AND ContactId = '7'"
         " AND StepId = 'hook' AND (JourneyState IS NULL OR JourneyState IN ('running', 'waiting'))"
     )
     server.journeys["a/0"] = {"ScenarioName": "a"}  # has never waited: search does not know its version
-    page, _ = await searched(temporal, store, scenario="a", version=3, state="running", size=9)
+    page, _ = await lists.running_page(JourneyFilter(scenario="a", version=3), state="running", size=9)
     assert "a/0" in [item.id for item in page]
     server.error = RPCStatusCode.UNIMPLEMENTED
-    assert await searched(temporal, store, size=3) == ([], None)
+    assert await lists.running_page(JourneyFilter(), size=3) == ([], None)
 
 
 async def test_a_journey_says_what_its_delivery_waits_for(store: Store) -> None:
@@ -91,7 +100,7 @@ async def test_a_journey_says_what_its_delivery_waits_for(store: Store) -> None:
     await DataConverter.default.encode_failure(away.as_error(), activity.last_failure)
     await let_in(store, "a/7")
     temporal = Temporal([Execution("a/7", state="waiting")], sending={"a/7": activity})
-    (listed,) = await newest(client(temporal), store, limit=10)
+    (listed,) = await newest(temporal, store, limit=10)
     assert (listed.state, listed.step, listed.reason) == ("running", "hook", "wax has failed too often")
     (going,) = await pending(client(temporal), DescribeWorkflowExecutionResponse(pending_activities=[activity]))
     assert (going.turned_away, going.why) == ("breaker_open", "wax has failed too often")
@@ -102,7 +111,7 @@ async def test_journeys_are_looked_for_by_state_step_and_version(store: Store) -
         await let_in(store, f"a/{number}", version=1 + number % 2, minutes=number)
     await store.depart("a/6", "r1", "exited", None, NOW)
     states = {1: "waiting", 2: "paused", 3: "waiting", 4: "running", 5: "waiting"}
-    temporal = client(Temporal([Execution(f"a/{number}", state=state) for number, state in states.items()]))
+    temporal = Temporal([Execution(f"a/{number}", state=state) for number, state in states.items()])
 
     async def found(limit: int = 2, **wanted: Any) -> list[str]:
         return [item.id for item in await newest(temporal, store, limit=limit, **wanted)]
@@ -137,20 +146,20 @@ async def test_a_server_without_search_still_can_be_looked_at(
     await store.admit(AdmissionRequest("a", 3, "7", None, "a/7", "r1", "always", NOW, "order"))
     temporal = Temporal([], error=RPCError("no", status, b""))
     if passes:
-        (listed,) = await newest(client(temporal), store, scenario=None, contact=None, limit=10)
+        (listed,) = await newest(temporal, store, limit=10)
         assert listed.state == "running"
     else:
         with pytest.raises(RPCError):
-            await newest(client(temporal), store, scenario=None, contact=None, limit=10)
+            await newest(temporal, store, limit=10)
 
 
 @pytest.mark.parametrize(
-    ("text", "literal"), [("a", "'a'"), ("o'neil", r"'o\'neil'"), ("a\\", r"'a\\'"), ("x' OR 'y", r"'x\' OR \'y'")]
+    ("text", "expected"), [("a", "'a'"), ("o'neil", r"'o\'neil'"), ("a\\", r"'a\\'"), ("x' OR 'y", r"'x\' OR \'y'")]
 )
-def test_no_id_can_change_a_query(text: str, literal: str) -> None:
-    assert quoted(text) == literal
+def test_no_id_can_change_a_query(text: str, expected: str) -> None:
+    assert literal(text) == expected
 
 
 def test_what_would_end_a_query_is_refused() -> None:
     with pytest.raises(BadInput, match=r"holds the character U\+0000"):
-        quoted("a\0b")
+        literal("a\0b")

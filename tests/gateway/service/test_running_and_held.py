@@ -7,16 +7,20 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import NotAnswered
-from gateway.operations import search
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.one import targets
-from gateway.operations.search import Which, held, running
+from gateway.service import index
+from gateway.service.index import JourneyFilter
+from gateway.service.listing import JourneyLists
 from runtime.store import AdmissionRequest, OperationItem, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.steps.delivery import Send
 from scenario.steps.wait import WaitRow
 from tests.gateway.search import NOW, Execution, Temporal, client
+
+
+def lists(temporal: Temporal, store: Store) -> JourneyLists:
+    return JourneyLists(client(temporal), store)
 
 
 def told(minutes: int = 20, **more: Any) -> dict[str, Any]:
@@ -50,7 +54,7 @@ async def test_thousands_of_held_journeys_are_listed_and_none_is_asked(store: St
     for number in range(0, 1200, 2):
         await let_in(store, f"a/{number}/K1", at=NOW - timedelta(hours=1))
     temporal = Temporal([Execution(f"a/{number}/K1", noted=note(20 + number % 2)) for number in range(1200)])
-    found = await held(client(temporal), store, Which(scenario="a"))
+    found = await lists(temporal, store).held(JourneyFilter(scenario="a"))
     assert [item.id for item in found] == [f"a/{number}/K1" for number in range(1200)]
     assert (temporal.asked, len(temporal.queries)) == ([], 1)
     first, second, *_ = found
@@ -59,88 +63,59 @@ async def test_thousands_of_held_journeys_are_listed_and_none_is_asked(store: St
     assert (first.run_id, first.key, first.entered_at) == ("r1", "K1", NOW - timedelta(hours=1))
     assert (second.run_id, second.key, second.entered_at) == ("r9", None, NOW)  # the store does not know it
     for ask in (True, False):
-        since = Which(since=NOW + timedelta(minutes=21))
-        assert len(await held(client(temporal), store, since, ask=ask, insist=True)) == 600
+        since = JourneyFilter(since=NOW + timedelta(minutes=21))
+        assert len(await lists(temporal, store).held(since, details=ask)) == 600
     assert temporal.asked == []
-
-
-async def test_held_journeys_of_an_earlier_release_say_why_and_since_when(store: Store) -> None:
-    await let_in(store, "a/7/K1")
-    temporal = Temporal([Execution("a/7/K1"), Execution("a/8")], answers={"a/7/K1": told()})
-    first, second = await held(client(temporal), store, Which(scenario="a"))
-    assert (first.id, first.run_id, first.key, first.step) == ("a/7/K1", "r1", "K1", "hook")
-    assert (first.reason, first.held_reason, first.destination, first.status) == (
-        "wax answered 422",
-        "permanent",
-        "wax",
-        422,
-    )
-    assert first.since == NOW + timedelta(minutes=20)
-    # Where no worker answers, search has to do.
-    assert (second.id, second.state, second.step, second.entered_at) == ("a/8", "held", "hook", NOW)
-    assert (second.reason, second.since, second.destination, second.held_reason) == (None, None, "wax", "permanent")
 
 
 async def test_search_is_asked_for_everything_that_it_knows(store: Store) -> None:
     temporal = Temporal([])
-    which = Which(scenario="a", contact="o'neil", destination="wax", reason="exhausted", step="hook", since=NOW)
-    assert await held(client(temporal), store, which) == []
+    which = JourneyFilter(scenario="a", contact="o'neil", destination="wax", reason="exhausted", step="hook", since=NOW)
+    assert await lists(temporal, store).held(which) == []
     assert temporal.queries == [
         "WorkflowType = 'Journey' AND ExecutionStatus = 'Running' AND JourneyState = 'held' AND ScenarioName = 'a' "
         r"AND ContactId = 'o\'neil' AND Destination = 'wax' AND HeldReason = 'exhausted' AND StepId = 'hook'"
     ]
 
 
-OTHERWISE: dict[str, tuple[dict[str, Any], dict[str, Any] | None, bool]] = {
-    "it goes on": ({}, {"state": "running", "at": "hook", "waiting": None}, False),
-    "it is held elsewhere": ({"step": "hook"}, told(at="mail"), False),
-    "by another": ({"destination": "wax"}, told(waiting={"destination": "other"}), False),
-    "for another reason": ({"reason": "permanent"}, told(waiting={"cause": "exhausted"}), False),
-    "since earlier": ({"since": NOW + timedelta(minutes=21)}, told(20), False),
-    "since just then": ({"since": NOW + timedelta(minutes=20)}, told(20), True),
-    "nobody knows since when": ({"since": NOW}, None, False),
-    "as it was found": ({"step": "hook", "destination": "wax", "reason": "permanent"}, told(), True),
+NEWER: dict[str, tuple[dict[str, Any], dict[str, Any] | None, bool]] = {
+    "by another destination": ({"destination": "wax"}, note(destination="other"), False),
+    "for another cause": ({"reason": "permanent"}, note(cause="exhausted"), False),
+    "since earlier": ({"since": NOW + timedelta(minutes=21)}, note(20), False),
+    "since just then": ({"since": NOW + timedelta(minutes=20)}, note(20), True),
+    "the memo cannot be read": ({"since": NOW}, None, False),
+    "as it was found": ({"step": "hook", "destination": "wax", "reason": "permanent"}, note(), True),
 }
 
 
-@pytest.mark.parametrize(("wanted", "progress", "expected"), OTHERWISE.values(), ids=OTHERWISE.keys())
-async def test_a_journey_knows_better_than_search(
-    store: Store, wanted: dict[str, Any], progress: dict[str, Any] | None, expected: bool
+@pytest.mark.parametrize(("wanted", "noted", "expected"), NEWER.values(), ids=NEWER.keys())
+async def test_the_memo_of_a_journey_is_newer_than_what_search_has_indexed(
+    store: Store, wanted: dict[str, Any], noted: dict[str, Any] | None, expected: bool
 ) -> None:
-    temporal = Temporal([Execution("a/7")], answers={"a/7": progress} if progress else {})
-    found = await held(client(temporal), store, Which(**wanted))
+    temporal = Temporal([Execution("a/7", noted=noted)])
+    found = await lists(temporal, store).held(JourneyFilter(**wanted))
     assert [item.id for item in found] == (["a/7"] if expected else [])
 
 
-async def test_none_is_asked_where_search_is_enough(store: Store) -> None:
-    temporal = Temporal([Execution(f"a/{number}") for number in range(120)])
-    found = await held(client(temporal), store, Which(destination="wax"), ask=False)
-    assert (len(found), temporal.asked) == (120, [])
+async def test_a_held_journey_whose_memo_cannot_be_read_is_listed_as_search_has_it(store: Store) -> None:
+    (found,) = await lists(Temporal([Execution("a/8")]), store).held(JourneyFilter(scenario="a"))
+    assert (found.id, found.state, found.step, found.entered_at) == ("a/8", "held", "hook", NOW)
+    assert (found.reason, found.since, found.destination, found.held_reason) == (None, None, "wax", "permanent")
+
+
+async def test_no_memo_is_read_for_what_search_alone_can_find(store: Store) -> None:
+    temporal = Temporal([Execution(f"a/{number}", noted=note()) for number in range(120)])
+    found = await lists(temporal, store).held(JourneyFilter(destination="wax"), details=False)
+    assert (len(found), found[0].reason) == (120, None)
     assert targets(found)[0] == JourneyTarget("a/0", "hook")
-    found = await held(client(temporal), store, Which(since=NOW), ask=False)
-    assert (found, len(temporal.asked)) == ([], 120)
 
 
-async def test_so_many_at_most_are_found_and_not_all_are_asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_more_held_journeys_are_found_than_the_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [f"a/{number}" for number in range(120)]
-    answers = {name: told(20 if number % 2 else 10) for number, name in enumerate(ids)}
-    temporal = Temporal([Execution(name) for name in ids], answers=answers)
-    monkeypatch.setattr(search, "_PAGE", 50)
-    found = await held(client(temporal), store, Which(since=NOW + timedelta(minutes=15)), limit=30)
+    temporal = Temporal([Execution(name, noted=note(20 if number % 2 else 10)) for number, name in enumerate(ids)])
+    monkeypatch.setattr(index, "_PAGE", 50)
+    found = await lists(temporal, store).held(JourneyFilter(since=NOW + timedelta(minutes=15)), limit=30)
     assert [item.id for item in found] == ids[1:60:2]
-    assert len(temporal.asked) == 100
-
-
-async def test_an_operation_is_not_begun_where_no_worker_answers(store: Store) -> None:
-    temporal = Temporal([Execution("a/7")])
-    with pytest.raises(NotAnswered, match=r"^a/7: no worker answered: check that one is running, and try again$"):
-        await held(client(temporal), store, Which(), insist=True)
-
-
-async def test_one_that_cannot_answer_keeps_no_other(store: Store) -> None:
-    temporal = Temporal([Execution("a/7"), Execution("a/8")], answers={"a/8": told()})
-    assert [item.id for item in await held(client(temporal), store, Which(), insist=True)] == ["a/7", "a/8"]
-    assert [item.id for item in await held(client(temporal), store, Which(since=NOW), insist=True)] == ["a/8"]
 
 
 @pytest.fixture
@@ -174,9 +149,9 @@ async def test_those_to_be_paused_or_resumed_are_under_way(
     store: Store, many: Temporal, wanted: dict[str, Any], paused: bool, expected: list[str]
 ) -> None:
     """One that was terminated is not among them, and one that is held as well knows whether it is paused."""
-    found = await running(client(many), store, Which(**wanted), paused=paused)
+    found = await lists(many, store).running(JourneyFilter(**wanted), paused=paused)
     assert [item.id for item in found] == expected
-    limited = await running(client(many), store, Which(**wanted), paused=paused, limit=1)
+    limited = await lists(many, store).running(JourneyFilter(**wanted), paused=paused, limit=1)
     assert [item.id for item in limited] == expected[:1]
 
 
@@ -189,7 +164,7 @@ async def test_exactly_those_that_accepted_an_earlier_operation_are_found(
     await store.add_items(
         "op1", [OperationItem(number=n, workflow_id=name, outcome=how) for n, (name, how) in enumerate(outcomes)]
     )
-    found = await running(client(many), store, Which(operation="op1", scenario=scenario), paused=True)
+    found = await lists(many, store).running(JourneyFilter(operation="op1", scenario=scenario), paused=True)
     assert " ".join(sorted(item.id for item in found)) == expected, "one is over"
 
 
@@ -198,9 +173,9 @@ async def test_no_more_journeys_are_looked_at_than_are_needed(store: Store) -> N
     for number, name in enumerate(ids):  # some of them came in at the same moment
         await let_in(store, name, at=NOW + timedelta(minutes=number // 30))
     temporal = Temporal([Execution(name, state="waiting") for name in ids])
-    found = await running(client(temporal), store, Which(), paused=False, limit=3)
+    found = await lists(temporal, store).running(JourneyFilter(), paused=False, limit=3)
     assert (len(found), len(temporal.queries)) == (3, 1)
-    every = await running(client(temporal), store, Which(), paused=False)
+    every = await lists(temporal, store).running(JourneyFilter(), paused=False)
     assert [item.id for item in every[:3]] == [item.id for item in found]
     assert (len(every), {item.id for item in every}) == (120, set(ids))
     assert len(temporal.queries) == 1 + 3

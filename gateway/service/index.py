@@ -1,0 +1,265 @@
+"""Temporal's search for journeys: its queries, pages and counts. It lags some moments behind the journeys.
+
+Only this module writes queries and reads search attributes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.common import SearchAttributeKey
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.errors import BadInput
+from runtime import search_attributes
+from runtime.search_attributes import (
+    CONTACT_ID,
+    DESTINATION,
+    HELD_REASON,
+    JOURNEY_STATE,
+    RUNNING,
+    SCENARIO_NAME,
+    SCENARIO_VERSION,
+    STEP_ID,
+    noted_hold,
+)
+
+EVERY: Final = 1_000_000
+"""No limit in practice: one store holds fewer running journeys."""
+PATIENCE: Final = timedelta(seconds=5)
+"""The time in which search answers a person."""
+_PAGE: Final = 1000  # as many as servers return at a time
+_IDS: Final = 50  # in one query
+COUNTS: Final = 4
+"""Counts that search makes at a time."""
+
+
+class JourneyFilter(BaseModel):
+    """Properties that journeys have in common. None matches any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    scenario: str | None = None
+    """Name of the scenario."""
+    version: int | None = None
+    """Version of the scenario; goes with `scenario`."""
+    contact: str | None = None
+    """Contact id."""
+    destination: str | None = None
+    """Held journeys: the destination or host that a delivery failed to reach. Running ones: a destination that their
+    version of the scenario has a step for."""
+    reason: str | None = None
+    """Held journeys: the cause, in one word."""
+    step: str | None = None
+    """Step at which the journeys are."""
+    since: datetime | None = None
+    """Held journeys: held then or later. Others: admitted then or later."""
+    operation: str | None = None
+    """Id of an earlier pause, for the journeys that accepted it."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The hold of a journey, from its memo. All fields are None if the memo cannot be read."""
+
+    since: datetime | None = None
+    reason: str | None = None
+    cause: str | None = None
+    destination: str | None = None
+    status: int | None = None
+    attempts: int | None = None
+
+    @classmethod
+    def read(cls, memo: Mapping[str, Any] | None) -> Hold:
+        """Read a memo."""
+        known = memo or {}
+        since = datetime.fromisoformat(known["at"]) if known.get("at") else None
+        rest = {name: known.get(name) for name in ("reason", "cause", "destination", "status", "attempts")}
+        return cls(since, **rest)
+
+
+@dataclass(frozen=True)
+class IndexedJourney:
+    """A run of a journey, as search has it.
+
+    Attributes:
+        version: Name and version, or None if the journey has not waited yet.
+        state: `running` also if the journey has not waited yet.
+        held_reason: The cause of the hold, in one word.
+        hold: Empty if the journey is not held, or its memo was not read.
+    """
+
+    id: str
+    run_id: str
+    started_at: datetime
+    is_running: bool
+    scenario: str | None
+    version: str | None
+    contact: str | None
+    state: str
+    step: str | None
+    destination: str | None
+    held_reason: str | None
+    hold: Hold = Hold()
+
+
+async def _read(execution: WorkflowExecution, *, holds: bool = True) -> IndexedJourney:
+    known = execution.typed_search_attributes
+    state = known.get(JOURNEY_STATE) or "running"
+    return IndexedJourney(
+        id=execution.id,
+        run_id=execution.run_id,
+        started_at=execution.start_time,
+        is_running=execution.status is WorkflowExecutionStatus.RUNNING,
+        scenario=known.get(SCENARIO_NAME),
+        version=known.get(SCENARIO_VERSION),
+        contact=known.get(CONTACT_ID),
+        state=state,
+        step=known.get(STEP_ID) or None,
+        destination=known.get(DESTINATION) or None,
+        held_reason=known.get(HELD_REASON) or None,
+        hold=Hold.read(await noted_hold(execution)) if holds and state == "held" else Hold(),
+    )
+
+
+class JourneyIndex:
+    """Temporal's search for journeys. Its methods raise RPCError if the server cannot search."""
+
+    def __init__(self, temporal: Client) -> None:
+        self._temporal = temporal
+
+    async def count(self, query: str, *, patience: timedelta | None = None) -> int:
+        """Count the journeys that fit a query."""
+        return (await self._temporal.count_workflows(query, rpc_timeout=patience)).count
+
+    async def find(
+        self, query: str, *, limit: int | None = None, patience: timedelta | None = None
+    ) -> list[IndexedJourney]:
+        """Return the journeys that fit a query, the newest first."""
+        executions = self._temporal.list_workflows(query, limit=limit, rpc_timeout=patience)
+        return await _read_all([one async for one in executions])
+
+    async def page(
+        self, query: str, *, size: int, after: bytes | None = None
+    ) -> tuple[list[IndexedJourney], bytes | None]:
+        """Return one page, and the server's token for the next page, or None if this is the last."""
+        # The server treats an invalid token as a failure of its own, which the SDK retries: hence the time limit.
+        found = self._temporal.list_workflows(query, page_size=size, next_page_token=after, rpc_timeout=PATIENCE)
+        await found.fetch_next_page()
+        return await _read_all(found.current_page or ()), found.next_page_token or None
+
+    async def pages(self, query: str, *, size: int = _PAGE, holds: bool = True) -> AsyncIterator[list[IndexedJourney]]:
+        """Yield the journeys that fit a query, page by page; with `holds`, their memos are decoded."""
+        size, page = min(size, _PAGE), list[WorkflowExecution]()
+        async for execution in self._temporal.list_workflows(query, page_size=size):
+            page.append(execution)
+            if len(page) == size:
+                yield await _read_all(page, holds=holds)
+                page = []
+        if page:
+            yield await _read_all(page, holds=holds)
+
+    async def states(self, ids: Sequence[str]) -> dict[str, IndexedJourney]:
+        """Return the running journeys among these ids. Empty if the server has no search."""
+        found: dict[str, IndexedJourney] = {}
+        with tolerating_no_search():
+            for start in range(0, len(ids), _IDS):
+                some = f"{RUNNING} AND {one_of('WorkflowId', ids[start : start + _IDS])}"
+                found.update((one.id, one) for one in await self.find(some))
+        return found
+
+    async def count_by_step(
+        self, version: str, state: str, steps: Iterable[str], turns: asyncio.Semaphore
+    ) -> dict[str, int]:
+        """Count the journeys of a version in a state, by step. The total is under the empty text.
+
+        Search cannot group by an attribute, and a count takes tens of milliseconds if tens of thousands run. Steps are
+        therefore counted only until all journeys are found.
+
+        Args:
+            version: Name and version.
+            state: The state.
+            steps: The version's steps, those with many journeys first. Steps beyond the last journey are left out.
+            turns: Limits the number of counts at a time.
+        """
+        all_of_them = f"{RUNNING} AND {equals(SCENARIO_VERSION, version)} AND {equals(JOURNEY_STATE, state)}"
+
+        async def count(query: str) -> int:
+            async with turns:
+                return await self.count(query, patience=PATIENCE)
+
+        found = {"": await count(all_of_them)}
+        left, names = found[""], list(steps)
+        for start in range(0, len(names), COUNTS):
+            if left <= 0:
+                break
+            some = names[start : start + COUNTS]
+            counts = await asyncio.gather(*(count(f"{all_of_them} AND {equals(STEP_ID, step)}") for step in some))
+            found |= dict(zip(some, counts, strict=True))
+            left -= sum(counts)
+        return found
+
+
+async def _read_all(executions: Sequence[WorkflowExecution], *, holds: bool = True) -> list[IndexedJourney]:
+    return await asyncio.gather(*(_read(one, holds=holds) for one in executions))
+
+
+@contextmanager
+def tolerating_no_search() -> Generator[None]:
+    """End the block early if the server has no search, as the time-skipping test server."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status is not RPCStatusCode.UNIMPLEMENTED:
+            raise
+
+
+# ---- queries
+
+
+def query_of(wanted: JourneyFilter, *conditions: str, state: str | None = None) -> str:
+    """Return a query for running journeys. `since` and `operation` of the filter are not searchable."""
+    values = {
+        JOURNEY_STATE: state,
+        SCENARIO_NAME: wanted.scenario,
+        SCENARIO_VERSION: f"{wanted.scenario}@{wanted.version}" if wanted.scenario and wanted.version else None,
+        CONTACT_ID: wanted.contact,
+        DESTINATION: wanted.destination,
+        HELD_REASON: wanted.reason,
+        STEP_ID: wanted.step,
+    }
+    clauses = [equals(key, value) for key, value in values.items() if value is not None]
+    return " AND ".join((RUNNING, *clauses, *conditions))
+
+
+def equals(key: SearchAttributeKey[str], value: str | None) -> str:
+    """Return a condition that an attribute has a value, or none."""
+    return f"{key.name} IS NULL" if value is None else f"{key.name} = {literal(value)}"
+
+
+def differs(key: SearchAttributeKey[str], value: str | None) -> str:
+    """Return the opposite condition. For search, a missing value does not differ from any other."""
+    return f"{key.name} IS NOT NULL" if value is None else f"{key.name} != {literal(value)} OR {key.name} IS NULL"
+
+
+def one_of(name: str, values: Iterable[str]) -> str:
+    """Return a condition that an attribute has one of some values."""
+    return f"{name} IN ({', '.join(map(literal, values))})"
+
+
+def literal(text: str) -> str:
+    """Return a text as a value in a query.
+
+    Raises:
+        BadInput: It holds U+0000, which no id does. Search would end there, and be retried without end.
+    """
+    if "\0" in text:
+        raise BadInput("what is looked for holds the character U+0000, which no id does")
+    return search_attributes.quoted(text)

@@ -1,0 +1,367 @@
+"""Lists of journeys. The store knows the admitted journeys, and Temporal's search the states of those that run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from temporalio.client import Client
+
+from gateway.journeys.pending_activities import describe, pending
+from gateway.journeys.view import pause_in, progress_of
+from gateway.service.index import (
+    EVERY,
+    Hold,
+    IndexedJourney,
+    JourneyFilter,
+    JourneyIndex,
+    query_of,
+    tolerating_no_search,
+)
+from runtime.search_attributes import JOURNEY_STATE
+from runtime.store import Store, StoredEntry
+from scenario.plan.plan import load_plan
+from scenario.steps.delivery import Send
+from scenario.words import ENDED
+
+_CHUNK: Final = 50  # journeys of the store at a time
+_DESCRIBED: Final = 200  # journeys of a list that are described
+_AT_ONCE: Final = 20
+
+
+@dataclass(frozen=True)
+class ListedJourney:
+    """A journey in a list.
+
+    Attributes:
+        id: The workflow id.
+        run_id: Its first execution's.
+        scenario: Name and version.
+        contact: The contact's id.
+        key: What tells it from others of the same contact, if anything.
+        state: ``running``, ``waiting``, ``held``, ``paused``; once it is over ``finished``, ``exited``,
+            ``control``, ``holdout``, ``lost``.
+        step: Where it stands, as far as Temporal's search has learnt: some moments behind.
+        reason: Why it is held, why its delivery is tried again, or why it ended: a sentence.
+        entered_at: When it was admitted.
+        ended_at: When it was over.
+        destination: Held: what could not be delivered to, if it was that.
+        held_reason: Held: why, in one word.
+        since: Held: since when.
+        status: Held: the receiver's reply code.
+    """
+
+    id: str
+    run_id: str
+    scenario: str
+    contact: str
+    key: str | None
+    state: str
+    step: str | None
+    reason: str | None
+    entered_at: datetime | None
+    ended_at: datetime | None
+    destination: str | None = None
+    held_reason: str | None = None
+    since: datetime | None = None
+    status: int | None = None
+
+
+class JourneyLists:
+    """Lists of journeys.
+
+    Held journeys are found by search. An operation on what is found names the step, so that a journey that has left
+    the step in the meantime refuses it.
+    """
+
+    def __init__(self, temporal: Client, store: Store) -> None:
+        self._temporal, self._store, self.index = temporal, store, JourneyIndex(temporal)
+
+    async def newest(
+        self,
+        wanted: JourneyFilter,
+        *,
+        state: str | None = None,
+        running: bool | None = None,
+        after: StoredEntry | None = None,
+        limit: int,
+    ) -> list[ListedJourney]:
+        """Return admitted journeys, the newest first.
+
+        With a step, or the state of a running journey, this may go through all running journeys: see `running_page`.
+        """
+        is_over = state in ENDED
+        known: dict[str, Any] = {"scenario": wanted.scenario, "version": wanted.version, "contact_id": wanted.contact}
+        known |= {"since": wanted.since, "outcome": state if is_over else None}
+        known["running"] = False if is_over else True if state or wanted.step else running
+        found: list[ListedJourney] = []
+        last = after
+        while True:
+            entries = await self._store.entries(**known, after=last, limit=limit)
+            indexed = await self.index.states([entry.workflow_id for entry in entries if entry.ended_at is None])
+            items = await self.with_deliveries(
+                [listed(entry, indexed) for entry in entries], limit=_DESCRIBED - len(found)
+            )
+            found += [item for item in items if state in (None, item.state) and wanted.step in (None, item.step)]
+            if len(entries) < limit or len(found) >= limit:
+                return found[:limit]
+            last = entries[-1]
+
+    async def running_page(
+        self, wanted: JourneyFilter, *, state: str | None = None, size: int, after: bytes | None = None
+    ) -> tuple[list[ListedJourney], bytes | None]:
+        """Return a page of running journeys in a state or at a step, and the token of the next page.
+
+        The page may have fewer journeys, and none, although others follow. A journey found as `waiting` may be
+        `running` by now, since search does not know of deliveries.
+        """
+        conditions: list[str] = []
+        if state == "running":
+            name = JOURNEY_STATE.name
+            conditions.append(f"({name} IS NULL OR {name} IN ('running', 'waiting'))")
+            # Search learns the version with the first state.
+            searched, known = wanted.model_copy(update={"version": None}), None
+        else:
+            searched, known = wanted, state
+        page, following = list[IndexedJourney](), None
+        with tolerating_no_search():
+            page, following = await self.index.page(
+                query_of(searched, *conditions, state=known), size=size, after=after
+            )
+        indexed = {one.id: one for one in page}
+        entries = await self._store.under_way(list(indexed))
+        admitted = [entries[name] for name in indexed if name in entries]
+        items = [listed(entry, indexed) for entry in admitted if wanted.version in (None, entry.version)]
+        return await self.with_deliveries(items, limit=size), following
+
+    async def with_deliveries(self, items: list[ListedJourney], *, limit: int) -> list[ListedJourney]:
+        """Return the journeys with their deliveries in progress, for the first `limit` that may have one."""
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def look(item: ListedJourney) -> ListedJourney:
+            async with turns:
+                described = await describe(self._temporal, item.id)
+            going = await pending(self._temporal, described) if described else []
+            return replace(item, state="running", step=going[0].step, reason=going[0].why) if going else item
+
+        busy = [item for item in items if item.ended_at is None and item.state in ("running", "waiting")]
+        some = busy[: max(limit, 0)]
+        looked = dict(zip(some, await asyncio.gather(*map(look, some)), strict=True))
+        return [looked.get(item, item) for item in items]
+
+    # ---- held journeys
+
+    async def held(self, wanted: JourneyFilter, *, limit: int = EVERY, details: bool = True) -> list[ListedJourney]:
+        """Return held journeys."""
+        found: list[ListedJourney] = []
+        # With `since`, less of a page may be left than is wanted.
+        size = EVERY if wanted.since is not None else limit
+        async for page in self.held_by_page(wanted, details=details, size=size):
+            found += page
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    async def held_by_page(
+        self, wanted: JourneyFilter, *, details: bool = True, size: int = EVERY
+    ) -> AsyncIterator[list[ListedJourney]]:
+        """Yield held journeys, page by page.
+
+        Args:
+            wanted: The filter.
+            details: Add the reason and the times of the admission and of the hold.
+            size: Size of a page; a page may have fewer, and none.
+        """
+        read_holds = details or wanted.since is not None
+        async for page in self.index.pages(query_of(wanted, state="held"), size=size, holds=read_holds):
+            found = [item for item in map(_held, page) if not read_holds or _fits(item, wanted)]
+            yield await self._with_entries(found) if details else found
+
+    async def held_page(
+        self, wanted: JourneyFilter, *, size: int, after: bytes | None = None
+    ) -> tuple[list[ListedJourney], bytes | None]:
+        """Return a page of held journeys, and the token of the next page. It may have fewer than `size`."""
+        page, following = await self.index.page(query_of(wanted, state="held"), size=size, after=after)
+        return await self._with_entries([item for item in map(_held, page) if _fits(item, wanted)]), following
+
+    async def _with_entries(self, found: list[ListedJourney]) -> list[ListedJourney]:
+        entries = await self._store.under_way([item.id for item in found])
+        return [
+            replace(item, run_id=entry.run_id, key=entry.key, entered_at=entry.admitted_at)
+            if (entry := entries.get(item.id)) is not None
+            else item
+            for item in found
+        ]
+
+    # ---- running journeys
+
+    async def running(self, wanted: JourneyFilter, *, paused: bool | None, limit: int = EVERY) -> list[ListedJourney]:
+        """Return running journeys that are paused, or that are not. See `running_by_page`."""
+        found: list[ListedJourney] = []
+        async for page in self.running_by_page(wanted, paused=paused):
+            found += page
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    async def running_by_page(
+        self, wanted: JourneyFilter, *, paused: bool | None
+    ) -> AsyncIterator[list[ListedJourney]]:
+        """Yield running journeys, the newest first. A contact's entries that are not admitted yet come before them.
+
+        Args:
+            wanted: The filter; its reason and step do not count.
+            paused: None for all. A held journey is queried whether it is paused. For the journeys of an earlier
+                operation it does not count, since the operation's record is exact and search lags.
+        """
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def fits(item: ListedJourney) -> bool:
+            if paused is None or wanted.operation is not None:
+                return True
+            if item.state != "held":
+                return (item.state == "paused") is paused
+            async with turns:
+                progress = await progress_of(self._temporal.get_workflow_handle(item.id))
+            return (pause_in(progress or {}) is not None) is paused
+
+        entering = list[ListedJourney]()
+        by_contact = JourneyFilter(scenario=wanted.scenario, contact=wanted.contact)
+        if wanted.contact is not None and not paused and wanted == by_contact:
+            entering = await self._entering(wanted.contact, wanted.scenario)
+            yield entering
+        # An entry that is admitted in between is among both.
+        yielded = {item.id for item in entering}
+        pages = self.admitted(wanted) if wanted.operation is None else self._accepted(wanted)
+        async for entries in pages:
+            indexed = await self.index.states([entry.workflow_id for entry in entries])
+            # A journey that search does not have was terminated, and could not report it to the store.
+            there = [entry for entry in entries if wanted.operation is not None or entry.workflow_id in indexed]
+            items = [listed(entry, indexed) for entry in there if entry.workflow_id not in yielded]
+            fitting = await asyncio.gather(*map(fits, items))
+            yield [item for item, is_wanted in zip(items, fitting, strict=True) if is_wanted]
+
+    async def _entering(self, contact: str, scenario: str | None) -> list[ListedJourney]:
+        """Return a contact's entries that were accepted and are yet to be admitted or refused."""
+        entries = [one for one in await self._store.pending_entries(contact) if scenario in (None, one.scenario)]
+        found = await asyncio.gather(*(describe(self._temporal, one.workflow_id, one.run_id) for one in entries))
+        return [
+            ListedJourney(
+                id=one.workflow_id,
+                run_id=one.run_id,
+                scenario=one.scenario,
+                contact=contact,
+                key=None,
+                state="entering",
+                step=None,
+                reason=None,
+                entered_at=None,
+                ended_at=None,
+            )
+            for one, described in zip(entries, found, strict=True)
+            if described is not None and not described.workflow_execution_info.HasField("close_time")
+        ]
+
+    async def _accepted(self, wanted: JourneyFilter) -> AsyncIterator[list[StoredEntry]]:
+        """Yield the running journeys that accepted an operation, page by page."""
+        after: tuple[int, str] | None = None
+        operation = wanted.operation or ""
+        while items := await self._store.items(operation, outcome="accepted", after=after, limit=_CHUNK):
+            running = await self._store.under_way([item.workflow_id for item in items])
+            yield [entry for entry in running.values() if wanted.scenario in (None, entry.scenario)]
+            after = items[-1].place
+
+    async def admitted(self, wanted: JourneyFilter, *, size: int = _CHUNK) -> AsyncIterator[list[StoredEntry]]:
+        """Yield the entries of running journeys, page by page, the newest first.
+
+        Args:
+            wanted: The filter; its reason and step do not count. A destination is a name, a host, `email` or `sms`.
+            size: Size of a page; a page may have fewer, and none.
+        """
+        sends: dict[tuple[str, int], bool] = {}
+        last: StoredEntry | None = None
+        while True:
+            entries = await self._store.entries(
+                scenario=wanted.scenario,
+                version=wanted.version,
+                contact_id=wanted.contact,
+                running=True,
+                since=wanted.since,
+                after=last,
+                limit=size,
+            )
+            if wanted.destination is None:
+                yield entries
+            else:
+                for name, version in {(entry.scenario, entry.version) for entry in entries} - sends.keys():
+                    sends[name, version] = await self._sends(name, version, wanted.destination)
+                yield [entry for entry in entries if sends[entry.scenario, entry.version]]
+            if len(entries) < size:
+                return
+            last = entries[-1]
+
+    async def _sends(self, scenario: str, version: int, destination: str) -> bool:
+        published = await self._store.version(scenario, version)
+        steps = load_plan(published.plan).steps.values() if published else ()
+        return any(isinstance(step, Send) and destination == (step.to or step.channel) for step in steps)
+
+
+def listed(entry: StoredEntry, indexed: Mapping[str, IndexedJourney]) -> ListedJourney:
+    """Return an admitted journey, with its state from search if it runs."""
+    is_over = entry.ended_at is not None
+    now = None if is_over else indexed.get(entry.workflow_id)
+    journey = ListedJourney(
+        id=entry.workflow_id,
+        run_id=entry.run_id,
+        scenario=f"{entry.scenario}@{entry.version}",
+        contact=entry.contact_id,
+        key=entry.key,
+        state=(entry.outcome or "over") if is_over else now.state if now else "running",
+        step=now and now.step,
+        reason=entry.reason,
+        entered_at=entry.admitted_at,
+        ended_at=entry.ended_at,
+    )
+    return _with_hold(journey, now.hold) if now is not None and now.state == "held" else journey
+
+
+def _held(indexed: IndexedJourney) -> ListedJourney:
+    """Return a held journey, as search has it."""
+    journey = ListedJourney(
+        id=indexed.id,
+        run_id=indexed.run_id,
+        scenario=indexed.version or indexed.scenario or "",
+        contact=indexed.contact or "",
+        key=None,
+        state="held",
+        step=indexed.step,
+        reason=None,
+        entered_at=indexed.started_at,
+        ended_at=None,
+        destination=indexed.destination,
+        held_reason=indexed.held_reason,
+    )
+    return _with_hold(journey, indexed.hold)
+
+
+def _with_hold(journey: ListedJourney, hold: Hold) -> ListedJourney:
+    return replace(
+        journey,
+        reason=hold.reason,
+        destination=hold.destination or journey.destination,
+        held_reason=hold.cause or journey.held_reason,
+        since=hold.since,
+        status=hold.status,
+    )
+
+
+def _fits(journey: ListedJourney, wanted: JourneyFilter) -> bool:
+    """Return True if a held journey still fits. Its memo is newer than what search has indexed."""
+    return (
+        wanted.destination in (None, journey.destination)
+        and wanted.reason in (None, journey.held_reason)
+        and (wanted.since is None or (journey.since is not None and journey.since >= wanted.since))
+    )
