@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from gateway.map.map import ScenarioMap
 from gateway.preview.draft import draft
-from runtime.telemetry.metrics import OF_ALL, OF_EACH, Counter, Metric
 from scenario.check.variables import roots, tree_of
 from scenario.entry.objects import Shape
 from scenario.liquid.shapes import ListOf, Object, Roots, Tree, Value
@@ -127,39 +123,8 @@ def _shapes(shape: type[Shape]) -> Iterator[type[Shape]]:
         yield from _shapes(kind)
 
 
-def _alerts() -> Iterator[str]:
-    yield "| alert | severity | after | says |"
-    yield "|---|---|---|---|"
-    rules = yaml.safe_load((DOCS.parent / "deploy" / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
-    for rule in (rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule):
-        says = re.sub(r"{{ \$labels\.(\w+) }}", r"*\1*", rule["annotations"]["summary"])
-        says = re.sub(r"{{ \$value.*?}}", "…", says)
-        name, severity, after = rule["alert"], rule["labels"]["severity"], rule.get("for", "at once")
-        yield f"| [{name}](#{name.lower()}) | {severity} | {after} | {says} |"
-
-
-def _metrics(listed: Iterable[Metric]) -> Callable[[], Iterator[str]]:
-    def table() -> Iterator[str]:
-        yield "| metric, and as Prometheus has it | type | labels | what it says |"
-        yield "|---|---|---|---|"
-        for one in listed:
-            labels = _listed(one.labels) or "none"
-            names = f"`{one.name}`, `{_as_prometheus(one)}`"
-            yield f"| {names} | {type(one).__name__.lower()}, {one.unit or '1'} | {labels} | {one.meaning} |"
-
-    return table
-
-
-def _as_prometheus(metric: Metric) -> str:
-    name = metric.name.replace(".", "_")
-    return f"{name}_total" if isinstance(metric, Counter) else f"{name}_seconds" if metric.unit == "s" else name
-
-
 GENERATED: Final[Mapping[tuple[str, str], Callable[[], Iterable[str]]]] = {
     ("write/converting.md", "names"): _old_names,
-    ("run/metrics.md", "metrics of each process"): _metrics(OF_EACH),
-    ("run/metrics.md", "metrics of one worker for all"): _metrics(OF_ALL),
-    ("run/slo.md", "alerts"): _alerts,
     ("write/templates.md", "variables by trigger"): _variables,
 }
 """What is generated, by its page and by the name of its marks there."""
