@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.client import ListedJourney, ScenarioClient, JourneyFilter, targets
+from gateway.client import JourneyFilter, ListedJourney, ScenarioClient, targets
 from tests.e2e.conftest import Stands, publish
 
 HOOK: Final = '{webhook: NAME, url: "https://HOST.example.com/NAME", body: {id: "{{ contact.id }}"}}'

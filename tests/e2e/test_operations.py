@@ -17,7 +17,7 @@ from gateway.api.app import application
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
-from gateway.client import OperationView, ScenarioClient, JourneyFilter
+from gateway.client import JourneyFilter, OperationView, ScenarioClient
 from gateway.errors import NotAccepted
 from gateway.operations.background import running_operations
 from runtime.api_key import ApiKey, make_token
