@@ -78,6 +78,7 @@ from runtime.telemetry.telemetry import PATIENCE, Telemetry
 from runtime.version import version
 from workflows.enter import Enter
 from workflows.erase import Erase
+from workflows.history import HISTORY_SHARES, HISTORY_USED
 from workflows.journey import Journey
 from workflows.platform import TellPlatform
 from workflows.prune import Prune
@@ -269,7 +270,8 @@ async def serve(
         stack.enter_context(measured(checks))
         if health_port is not None:
             await stack.enter_async_context(health_pages(health_port, checks, host=health_host))
-        client = await connect(role="", patience=WAIT, runtime=await telemetry.runtime(stack))
+        native = await telemetry.runtime(stack, {HISTORY_USED: HISTORY_SHARES})
+        client = await connect(role="", patience=WAIT, runtime=native)
         await search_attributes.ensure(client)
         url, make = settings.store.get_secret_value(), settings.has_default_store
         store = await stack.enter_async_context(Store.open(url, make=make, patience=WAIT))

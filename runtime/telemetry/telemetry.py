@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
@@ -59,16 +59,14 @@ PATIENCE: Final = 5.0
 """Seconds that a collector may take for the last traces. One that is down must not keep a process from ending."""
 
 Signal = Literal["traces", "metrics"]
+Buckets = Mapping[str, Sequence[float]]
+"""Upper bounds of buckets, by the histogram's name."""
+NO_BUCKETS: Final[Buckets] = {}
 
 _BUCKETS: Final = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0)
 """Seconds that a task waits for a worker. The SDK's own bounds tell nothing between 0.1 and 0.5: 0.2 is where it is too
 long. A webhook's wait for its destination's rate is in it, too."""
-HISTORY: Final = "scenario_history_used"
-"""The histogram that journeys have of the share of a limit that their history has used, after each step."""
-_SHARES: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
-_OVERRIDES: Final = {HISTORY: _SHARES} | {
-    f"{what}_schedule_to_start_latency": _BUCKETS for what in ("workflow_task", "activity")
-}
+_OVERRIDES: Final = {f"{what}_schedule_to_start_latency": _BUCKETS for what in ("workflow_task", "activity")}
 _TRIES: Final = 3
 _PERIOD: Final = 60.0  # seconds between two exports of the SDK: as OpenTelemetry's
 
@@ -141,14 +139,18 @@ class Telemetry:
             metrics.set_meter_provider(meters)
         return cls(provider, meters, exposition)
 
-    async def runtime(self, stack: AsyncExitStack) -> Runtime:
-        """The runtime for the process's client. The page of metrics is served for as long as the stack is open.
+    async def runtime(self, stack: AsyncExitStack, buckets: Buckets = NO_BUCKETS) -> Runtime:
+        """Make the runtime for the process's client, and serve the page of metrics while the stack is open.
+
+        Args:
+            stack: Closes the page.
+            buckets: The bounds of histograms that workflows record.
 
         Raises:
             LocalError: The page's port cannot be listened on.
             SettingsError: As for `temporal_runtime`.
         """
-        made, native = temporal_runtime(exposed=self.exposition is not None)
+        made, native = temporal_runtime(exposed=self.exposition is not None, buckets=buckets)
         if self.exposition is not None:
             await stack.enter_async_context(self.exposition.served(native))
         return made
@@ -241,7 +243,9 @@ def provider_of(processor: SpanProcessor, sampler: Sampler | None = None) -> Tra
     return provider
 
 
-def temporal_runtime(*, exposed: bool = False, environ: Mapping[str, str] | None = None) -> tuple[Runtime, int | None]:
+def temporal_runtime(
+    *, exposed: bool = False, environ: Mapping[str, str] | None = None, buckets: Buckets = NO_BUCKETS
+) -> tuple[Runtime, int | None]:
     """A runtime whose native part logs through Python, so that its lines are like all others.
 
     Expensive: one a process. Its metrics are counts and durations (seconds) by task queue, by type of workflow and
@@ -251,6 +255,7 @@ def temporal_runtime(*, exposed: bool = False, environ: Mapping[str, str] | None
         exposed: Whether its metrics are to be had as Prometheus wants them; otherwise they go by OTLP, if the
             environment asks for that.
         environ: Variables that decide that; the process's own by default.
+        buckets: The bounds of further histograms.
 
     Returns:
         The runtime, and the port of the loopback interface at which it serves its metrics at ``/metrics``, if it does.
@@ -261,7 +266,7 @@ def temporal_runtime(*, exposed: bool = False, environ: Mapping[str, str] | None
     """
     if not exposed:
         try:
-            return Runtime(telemetry=TelemetryConfig(logging=_logging(), metrics=_pushed(environ))), None
+            return Runtime(telemetry=TelemetryConfig(logging=_logging(), metrics=_pushed(environ, buckets))), None
         except ValueError:  # its text may quote a URL or a header
             raise SettingsError(
                 "metrics cannot be sent with these variables OTEL_EXPORTER_OTLP_*: look at "
@@ -275,7 +280,7 @@ def temporal_runtime(*, exposed: bool = False, environ: Mapping[str, str] | None
             counters_total_suffix=True,
             unit_suffix=True,
             durations_as_seconds=True,
-            histogram_bucket_overrides=_OVERRIDES,
+            histogram_bucket_overrides={**_OVERRIDES, **buckets},
         )
         try:
             return Runtime(telemetry=TelemetryConfig(logging=_logging(), metrics=serving)), port
@@ -284,7 +289,7 @@ def temporal_runtime(*, exposed: bool = False, environ: Mapping[str, str] | None
     raise LocalError("no port of this machine can be listened on: the metrics cannot be served")
 
 
-def _pushed(environ: Mapping[str, str] | None) -> OpenTelemetryConfig | None:
+def _pushed(environ: Mapping[str, str] | None, buckets: Buckets) -> OpenTelemetryConfig | None:
     """How the SDK sends its metrics by itself, as the exporters of OpenTelemetry's own SDK do."""
     given = os.environ if environ is None else environ
     if not wanted(given, "metrics"):
@@ -296,7 +301,7 @@ def _pushed(environ: Mapping[str, str] | None) -> OpenTelemetryConfig | None:
         metric_periodicity=timedelta(seconds=_PERIOD),
         durations_as_seconds=True,
         http=True,
-        histogram_bucket_overrides=_OVERRIDES,
+        histogram_bucket_overrides={**_OVERRIDES, **buckets},
     )
 
 
