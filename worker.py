@@ -268,6 +268,8 @@ async def serve(
         # `asyncio.run` would wait for threads that wait for somebody, such as a name server. `leave` ends them.
         stack.callback(lambda: loop.set_default_executor(ThreadPoolExecutor(1)))
         stack.enter_context(measured(checks))
+        # Before anything is waited for: a process that starts must not look like one without keys.
+        stack.enter_context(measured_keys(settings))
         if health_port is not None:
             await stack.enter_async_context(health_pages(health_port, checks, host=health_host))
         native = await telemetry.runtime(stack, {HISTORY_USED: HISTORY_SHARES})
@@ -303,7 +305,6 @@ async def serve(
         made = await workers(client, opened, queues, deployment)
         # Not before: while these are made nothing else gets on, and on a busy machine a look would seem too slow.
         checks["store"] = (await stack.enter_async_context(watching(opened.store))).is_well
-        stack.enter_context(measured_keys(settings))
         stack.enter_context(measured_certificates(client, settings, opened.destinations))
         drain = DRAIN
         if WEBHOOK.queue in queues:

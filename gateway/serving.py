@@ -176,10 +176,10 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         store = crew = None
         checks: dict[str, Check] = {"gateway": lambda: ready and not stop.is_set()}
         stack.enter_context(measured(checks))
+        stack.enter_context(measured_keys(settings))
         runtime = await (telemetry or Telemetry(None)).runtime(stack)
         connected = await connect(role="gateway", patience=60.0, runtime=runtime)
         stack.enter_context(measured_certificates(lambda: of_temporal(connected)))
-        stack.enter_context(measured_keys(settings))
         namespace = Namespace(connected)
         temporal = bounded(connected, noticed=lambda fault: namespace.suspect() if fault.lacks_attributes else None)
         checks["temporal"] = (await stack.enter_async_context(watching_namespace(namespace))).is_well

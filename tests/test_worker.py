@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import signal
 import socket
 import threading
@@ -30,9 +31,11 @@ from runtime.process.shutdown import Deadline
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store, StoreUnavailable
+from runtime.telemetry import metrics
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry
 from tests.claims import OwnNamespace
+from tests.measured import now
 from tests.runtime.hand import Hand
 from worker import DRAIN, ENDING, drain_of, main, serve, services, warn_of_short, workers
 
@@ -234,6 +237,20 @@ def ready(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
 async def until(check: Callable[[], Any], wanted: bool) -> None:
     while check() is not wanted:
         await asyncio.sleep(0.01)
+
+
+async def test_keys_are_measured_while_temporal_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    measured: list[set[object]] = []
+
+    async def connect(**_: Any) -> NoReturn:
+        measured.append({setting for setting, _ in now(metrics.KEY)})
+        raise ConnectionFailed("no Temporal server")
+
+    monkeypatch.setattr("worker.connect", connect)
+    key = SecretStr(base64.b64encode(bytes(32)).decode())
+    with pytest.raises(ConnectionFailed):
+        await serve(Settings(suppression_key=key), ["email"], Deadline(1))
+    assert measured == [{"SCENARIO_SUPPRESSION_KEY"}]
 
 
 async def test_it_is_ready_once_it_polls_and_ends_where_a_queue_fails_with_the_others_drained(
