@@ -144,7 +144,7 @@ def cases() -> dict[str, Callable[[], object]]:
         "ours, cold compile of the structure": lambda: BodyCompiler().part(STRUCTURE, ""),
         "ours, linter on the text": lambda: lint(TEXT, kind="json", schema=schema("order")),
         "ours, linter on the structure": lambda: lint(STRUCTURE, kind="json", schema=schema("order")),
-        "ours, fields of the text": lambda: liquid.fields(TEXT, kind="json"),
+        "ours, fields of the text": lambda: liquid.find_fields(TEXT, kind="json"),
         "ours, condition": lambda: liquid.evaluate_condition(condition, DATA),
         "ours, URL": lambda: liquid.render_url(url, DATA),
         "hand-written Python": lambda: json.dumps({"lines": [dict(p) for p in DATA["order"]["products"]]}),

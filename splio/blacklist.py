@@ -16,29 +16,24 @@ _DUPLICATE: Final = "touchpoint_already_exist"
 
 
 class _Reply(BaseModel):
-    """The members of a reply that are read."""
-
     failures: list[Any] = []
     successes: list[Any] | None = None
 
 
 class SplioBlacklist:
-    """``POST /data/blacklists/{email|cellphone}`` with ``{"data": [touchpoint]}``.
+    """The requests ``POST /data/blacklists/{email|cellphone}`` with ``{"data": [touchpoint]}``, and their responses.
 
-    The response is 200, 207 (some were accepted) or 400 (none was), with ``successes`` and ``failures[{touchpoint,
-    error, error_key}]``. The API has one list only.
+    The status is 200, 207 (some were accepted) or 400 (none was). The content has ``successes`` and
+    ``failures[{touchpoint, error, error_key}]``. The API has only one list.
     """
 
     def path(self, channel: str) -> str:
-        """Return the path of the request, relative to the destination's URL."""
         return f"/data/blacklists/{'cellphone' if channel == SMS.name else channel}"
 
     def body(self, address: str) -> bytes:
-        """Return the body of the request."""
         return json.dumps({"data": [address]}, ensure_ascii=False).encode()
 
     def rejection(self, content: Any, address: str) -> Rejection | None:
-        """Return the rejection in a response's JSON, or None if it accepts the address or does not mention it."""
         try:
             reply = _Reply.model_validate(content)
         except ValidationError:

@@ -1,4 +1,4 @@
-"""The command that converts templates from the platform's old syntax: convert."""
+"""The command `convert`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gateway.cli.options import Format, FormatOption
 from gateway.terminal import dump, note
 
 if TYPE_CHECKING:
-    from splio.conversion import Converted
-    from splio.fields import Names
+    from splio.conversion import ConversionResult
+    from splio.fields import CustomFieldNames
 
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="a template, or a scenario file; - is standard input")
@@ -43,11 +43,11 @@ def convert(
     keep_liquid: LiquidOption = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Turn a template in the platform's old syntax, $firstname$ and {SPLIO IF …}, into Liquid.
+    """Convert a template in the platform's old syntax, $firstname$ and {SPLIO IF …}, to Liquid.
 
-    Of a scenario file, the templates inside are converted and the rest stays. What could not be converted is listed on
-    standard error, as file:line:column: message, and the exit status is 1; as JSON: {"text", "left", "notes"}. In its
-    place stands {{ not_converted['…'] }}, which 'scenario check' refuses.
+    In a scenario file, the templates are converted and the rest stays unchanged. Parts that cannot be converted are
+    listed on standard error as file:line:column: message, and the exit status is 1. As JSON: {"text", "left", "notes"}.
+    Each of them is replaced by {{ not_converted['…'] }}, which 'scenario check' rejects.
     """
     from splio.conversion import convert as convert_template
     from splio.scenario_file import convert_scenario, is_scenario
@@ -61,7 +61,7 @@ def convert(
     if output is not None:
         entry_files.write(output, converted.text)
     if form is Format.JSON:
-        left = [rest.as_json() for rest in converted.left]
+        left = [rest.as_json() for rest in converted.unconverted]
         dump({"text": converted.text, "left": left, "notes": list(converted.notes)})
     elif output is None:
         # In UTF-8 whatever the terminal's encoding is: it is a file's content, and files are read as UTF-8.
@@ -69,16 +69,16 @@ def convert(
         sys.stdout.buffer.write(converted.text.encode())
         sys.stdout.buffer.flush()
     _tell(converted, name, listed=form is Format.TEXT)
-    if converted.left:
+    if converted.unconverted:
         raise typer.Exit(1)
 
 
-def _tell(converted: Converted, name: str, *, listed: bool) -> None:
-    for rest in converted.left if listed else ():
+def _tell(converted: ConversionResult, name: str, *, listed: bool) -> None:
+    for rest in converted.unconverted if listed else ():
         note(f"{name}:{rest.line}:{rest.column}: {rest.message}")
     for remark in converted.notes if listed else ():
         note(f"scenario: {remark}")
-    if number := len(converted.left):
+    if number := len(converted.unconverted):
         note(f"scenario: {number} {'thing was' if number == 1 else 'things were'} left in {name}: fix it by hand")
 
 
@@ -91,10 +91,12 @@ def _read(file: str) -> str:
         raise BadInput(f"{entry_files.named(file)} is not UTF-8: save it as UTF-8") from None
 
 
-def _names(sample: str | None) -> Names | None:
-    from splio.fields import Names
+def _names(sample: str | None) -> CustomFieldNames | None:
+    from splio.fields import CustomFieldNames
 
     if sample is None:
         return None
     wanted = "a sample is a contact or an entry, a JSON object"
-    return Names.of(entry_files.parse(entry_files.read(sample), entry_files.named(sample), wanted=wanted))
+    return CustomFieldNames.from_data(
+        entry_files.parse(entry_files.read(sample), entry_files.named(sample), wanted=wanted)
+    )

@@ -1,4 +1,4 @@
-"""One template in the old syntax, turned into Liquid."""
+"""Conversion of a template in the old syntax to Liquid."""
 
 from __future__ import annotations
 
@@ -7,46 +7,46 @@ from dataclasses import dataclass
 from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.source.positions import Lines
-from splio.condition import Unreadable, parse_condition, write
-from splio.edits import Edit, Edits, Left, Remainder
-from splio.fields import Names
+from splio.conditions import ConversionError, parse_condition, write_condition
+from splio.edits import Edit, Edits, Unconverted, UnconvertedOffset
+from splio.fields import CustomFieldNames
 from splio.writer import Writer
 
 
 @dataclass(frozen=True)
-class Converted:
+class ConversionResult:
     """A converted text.
 
     Attributes:
         text: Liquid, or a scenario file.
-        left: What was not converted, in order.
-        notes: What its author should know, though nothing is left; a sentence each.
+        unconverted: The parts that could not be converted, in order.
+        notes: Further remarks for the author, one sentence each.
     """
 
     text: str
-    left: tuple[Left, ...] = ()
+    unconverted: tuple[Unconverted, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def convert(source: str, names: Names | None = None, *, keep_liquid: bool = False) -> Converted:
-    """Turns a template in the old syntax into Liquid.
+def convert(source: str, names: CustomFieldNames | None = None, *, keep_liquid: bool = False) -> ConversionResult:
+    """Convert a template in the old syntax to Liquid.
 
-    The result parses, or what stands in the way is among what is left. Braces that Liquid would read are text in the
-    old syntax and stay text.
+    The result is valid Liquid unless ``unconverted`` contains the reason. Braces in the old syntax are text, and stay
+    text.
 
     Args:
         source: The template.
-        names: The names of custom fields, as far as known.
-        keep_liquid: Whether the template has Liquid in it already, which stays.
+        names: The known names of custom fields.
+        keep_liquid: Whether braces in the template are Liquid already.
     """
-    done = edits_of(source, names or Names(), liquid_is_kept=keep_liquid)
+    done = plan_edits(source, names or CustomFieldNames(), liquid_is_kept=keep_liquid)
     lines = Lines(source)
-    left = [Left(*lines.mark(rest.offset), rest.message) for rest in done.left]
-    return Converted(done.apply(source), tuple(left), notes_on(done.numbers))
+    left = [Unconverted(*lines.mark(rest.offset), rest.message) for rest in done.unconverted]
+    return ConversionResult(done.apply(source), tuple(left), describe_numbered_fields(done.numbers))
 
 
-def notes_on(numbers: frozenset[int]) -> tuple[str, ...]:
-    """What to say about custom fields that are named by their numbers."""
+def describe_numbered_fields(numbers: frozenset[int]) -> tuple[str, ...]:
+    """Return a remark about custom fields that are named by number."""
     if not numbers:
         return ()
     listed = ", ".join(f"c{number}" for number in sorted(numbers))
@@ -56,35 +56,39 @@ def notes_on(numbers: frozenset[int]) -> tuple[str, ...]:
     )
 
 
-def edits_of(source: str, names: Names, *, trigger: str | None = None, liquid_is_kept: bool = False) -> Edits:
-    """What is to be done to a template.
+def plan_edits(
+    source: str, names: CustomFieldNames, *, trigger: str | None = None, liquid_is_kept: bool = False
+) -> Edits:
+    """Return the edits that convert a template.
 
     Args:
         source: The template.
-        names: The names of custom fields, as far as known.
-        trigger: See `splio.fields.field_of`.
-        liquid_is_kept: Whether braces in it are Liquid already.
+        names: The known names of custom fields.
+        trigger: See `splio.fields.find_field`.
+        liquid_is_kept: Whether braces in the template are Liquid already.
     """
-    return _parsed(source, Writer(source, names, trigger, liquid_is_kept).run())
+    return _check_result(source, Writer(source, names, trigger, liquid_is_kept).convert())
 
 
-def condition_of(source: str, names: Names, trigger: str | None) -> Edits:
-    """What is to be done to a condition without braces, as in ``if: $firstname$ != ""``."""
+def plan_condition_edits(source: str, names: CustomFieldNames, trigger: str | None) -> Edits:
+    """Return the edits that convert a condition without braces, as in ``if: $firstname$ != ""``."""
     writer = Writer(source, names, trigger, liquid_is_kept=True)
     try:
-        text = write(parse_condition(source), writer.find)
-    except Unreadable as error:
-        return Edits((), (Remainder(0, str(error)),), frozenset(writer.numbers))
+        text = write_condition(parse_condition(source), writer.resolve_field)
+    except ConversionError as error:
+        return Edits((), (UnconvertedOffset(0, str(error)),), frozenset(writer.numbers))
     return Edits((Edit(0, len(source), text),), (), frozenset(writer.numbers))
 
 
-def _parsed(source: str, done: Edits) -> Edits:
-    """Adds what still keeps the result from being a template, such as its length."""
+def _check_result(source: str, done: Edits) -> Edits:
+    """Add the reason if the result is not a valid template, for example because it is too long."""
     text = done.apply(source)
     try:
         liquid.parse_text(text)
     except TemplateError as error:
-        place = done.before(error.offset or 0)
-        left = sorted((*done.left, Remainder(place, f"the converted template cannot be read: {error.reason}")))
+        place = done.source_offset(error.offset or 0)
+        left = sorted(
+            (*done.unconverted, UnconvertedOffset(place, f"the converted template cannot be read: {error.reason}"))
+        )
         return Edits(done.edits, tuple(left), done.numbers)
     return done

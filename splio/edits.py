@@ -1,4 +1,4 @@
-"""What is to be done to a text, and what is left of it."""
+"""Edits of a text, and the parts that could not be converted."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, order=True, slots=True)
-class Left:
-    """Something that was not converted.
+class Unconverted:
+    """A part that was not converted.
 
     Attributes:
-        line: Its line, from 1.
-        column: Its column, from 1, in characters.
-        message: Why, and what to do, in one sentence.
+        line: From 1.
+        column: From 1, in characters.
+        message: The reason and the remedy, in one sentence.
     """
 
     line: int
@@ -21,26 +21,19 @@ class Left:
     message: str
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data."""
         return {"line": self.line, "column": self.column, "message": self.message}
 
 
 class Edit(NamedTuple):
-    """A part of a text that becomes another.
-
-    Attributes:
-        start: Where it begins, from 0.
-        end: Where it ends.
-        text: What stands there then.
-    """
+    """A replacement of the characters from ``start`` up to ``end``."""
 
     start: int
     end: int
     text: str
 
 
-class Remainder(NamedTuple):
-    """What is left, by its place in the text, from 0."""
+class UnconvertedOffset(NamedTuple):
+    """A part that was not converted, by its index in the text."""
 
     offset: int
     message: str
@@ -48,20 +41,19 @@ class Remainder(NamedTuple):
 
 @dataclass(frozen=True)
 class Edits:
-    """What is to be done to a text.
+    """The edits of a text.
 
     Attributes:
         edits: In order, without overlaps.
-        left: In order.
-        numbers: The custom fields that were named by number, since their names are not known.
+        unconverted: In order.
+        numbers: The custom fields that are named by number.
     """
 
     edits: tuple[Edit, ...]
-    left: tuple[Remainder, ...]
+    unconverted: tuple[UnconvertedOffset, ...]
     numbers: frozenset[int]
 
     def apply(self, source: str) -> str:
-        """The text with everything done."""
         pieces: list[str] = []
         at = 0
         for edit in self.edits:
@@ -69,8 +61,8 @@ class Edits:
             at = edit.end
         return "".join((*pieces, source[at:]))
 
-    def before(self, offset: int) -> int:
-        """The place in the old text that a place in the new one comes from."""
+    def source_offset(self, offset: int) -> int:
+        """Return the index in the source for an index in the result."""
         shift = 0
         for edit in self.edits:
             if edit.start + shift > offset:

@@ -1,7 +1,7 @@
-"""The platform's old names for the fields of its objects, and ours.
+"""The platform's old names of fields, and the fields of the scenario language.
 
-The one table of names: the converter and the documentation both come from it. A name that our own model has is the same
-in both, so that only the others are listed. What a field holds (number, text, date) is asked of the models.
+The converter and the documentation both use this table. It lists only the names that differ. The types of the fields
+(number, text, date) come from the models.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from scenario.entry.objects import Cart, Contact, Order, Product, Reward, Shape,
 from scenario.liquid.shapes import Object, Scalar, Tree, Value
 
 CONTACT: Final = ""
-"""The table of a variable that names none: ``$firstname$``."""
+"""The table of a variable without a table: ``$firstname$``."""
 
 
-class Table(NamedTuple):
+class PlatformTable(NamedTuple):
     """One of the platform's tables.
 
     Attributes:
-        path: What a template calls it.
-        model: What its data are parsed with.
-        names: Old names that differ from ours, and ours; a dot leads into an object.
+        path: Its path in a template.
+        model: The model that parses its data.
+        names: Old names that differ, with the new ones. A dot leads into an object.
     """
 
     path: str
@@ -53,8 +53,8 @@ _TRANSACTION: Final = {
 }
 _ORDER: Final = {**_TRANSACTION, "date_add": "created_at", "date_added": "created_at", "salesperson": "sales_person"}
 
-TABLES: Final[Mapping[str, Table]] = {
-    CONTACT: Table(
+TABLES: Final[Mapping[str, PlatformTable]] = {
+    CONTACT: PlatformTable(
         "contact",
         Contact,
         {
@@ -67,10 +67,10 @@ TABLES: Final[Mapping[str, Table]] = {
             "date": "creation_date",
         },
     ),
-    "order": Table("order", Order, _ORDER),
-    "basket": Table("cart", Cart, _TRANSACTION),
-    "cart": Table("cart", Cart, _TRANSACTION),
-    "product": Table(
+    "order": PlatformTable("order", Order, _ORDER),
+    "basket": PlatformTable("cart", Cart, _TRANSACTION),
+    "cart": PlatformTable("cart", Cart, _TRANSACTION),
+    "product": PlatformTable(
         "product",
         Product,
         {
@@ -86,8 +86,8 @@ TABLES: Final[Mapping[str, Table]] = {
             "total_price": "total_line_amount",
         },
     ),
-    "store": Table("order.store", Store, {"extid": "external_id", "id": "external_id", "type": "store_type"}),
-    "reward": Table(
+    "store": PlatformTable("order.store", Store, {"extid": "external_id", "id": "external_id", "type": "store_type"}),
+    "reward": PlatformTable(
         "reward",
         Reward,
         {
@@ -98,10 +98,10 @@ TABLES: Final[Mapping[str, Table]] = {
         },
     ),
 }
-"""The platform's tables, by the name that its variables use."""
+"""The platform's tables, by their names in variables."""
 
 LISTS: Final[Mapping[str, str]] = {"order": "order", "ticket": "order", "basket": "cart", "cart": "cart"}
-"""What a loop over products goes through, and the root whose ``products`` these are."""
+"""The sources of loops over products, and the roots of their ``products``."""
 
 _CUSTOM: Final = re.compile(r"c(\d{1,4})")
 _WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -109,22 +109,18 @@ _QUOTABLE: Final = re.compile(r"[^'\"\\{}%\x00-\x1f\x7f-\x9f]{1,100}")
 
 
 @dataclass(frozen=True)
-class Names:
-    """The names of custom fields, by what they belong to and their number.
+class CustomFieldNames:
+    """The names of custom fields, by table and number.
 
     Attributes:
-        by_number: ``{"": {0: "civility"}}``; the keys are those of ``TABLES``.
+        by_number: ``{"": {0: "civility"}}``, by the keys of ``TABLES``.
     """
 
     by_number: Mapping[str, Mapping[int, str]] = field(default_factory=dict[str, Mapping[int, str]])
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Names:
-        """Learns them from a contact, or from an entry, as the platform sends it.
-
-        Args:
-            data: A contact, or an object with ``contact`` and, maybe, ``trigger``.
-        """
+    def from_data(cls, data: Mapping[str, Any]) -> CustomFieldNames:
+        """Read the names from a contact, or from an entry with ``contact`` and optionally ``trigger``."""
         contact = data.get("contact", data)
         found: dict[str, dict[int, str]] = {CONTACT: _numbered(contact)}
         trigger = data.get("trigger")
@@ -139,12 +135,12 @@ class Names:
                 found.setdefault("product", {}).update(_numbered(product))
         return cls(found)
 
-    def number(self, table: str, number: int) -> str | None:
-        """The name of a table's custom field, or None where it is not known."""
+    def find_by_number(self, table: str, number: int) -> str | None:
+        """Return the name of a table's custom field, or None if it is unknown."""
         return self.by_number.get(_same(table), {}).get(number)
 
-    def has(self, table: str, name: str) -> str | None:
-        """The custom field of a table that goes by a name, whatever its capitals."""
+    def find_by_name(self, table: str, name: str) -> str | None:
+        """Return the custom field with a name, ignoring case."""
         known = self.by_number.get(_same(table), {}).values()
         return next((one for one in known if one.lower() == name.lower()), None)
 
@@ -164,13 +160,13 @@ def _numbered(data: object) -> dict[int, str]:
     return found
 
 
-class Field(NamedTuple):
-    """A field as our templates name it.
+class MappedField(NamedTuple):
+    """A field of the scenario language.
 
     Attributes:
         path: ``contact.firstname``.
-        kind: What it holds; None where nobody knows, as with custom fields.
-        number: The number of a custom field whose name is not known.
+        kind: Its type, or None for custom fields.
+        number: The number of a custom field whose name is unknown.
     """
 
     path: str
@@ -178,18 +174,15 @@ class Field(NamedTuple):
     number: int | None = None
 
 
-def field_of(table: str, name: str, names: Names, trigger: str | None = None) -> Field | None:
-    """Our name of a field.
+def find_field(table: str, name: str, names: CustomFieldNames, trigger: str | None = None) -> MappedField | None:
+    """Return the field for an old name, or None.
 
     Args:
         table: One of ``TABLES``, in any case.
         name: The old name, in any case.
-        names: Those of the custom fields, as far as known.
-        trigger: That of the scenario that the template belongs to, where there is one: the platform keeps abandoned
-            carts among its orders, so that with ``abandoned_cart`` an ``order`` is the cart.
-
-    Returns:
-        Our field, or None where there is none.
+        names: The known names of custom fields.
+        trigger: The trigger of the scenario that contains the template, if any. The platform stores abandoned carts as
+            orders, so with ``abandoned_cart`` an ``order`` is the cart.
     """
     word, key = name.lower(), table.lower()
     if key == "order" and trigger == "abandoned_cart":
@@ -198,15 +191,15 @@ def field_of(table: str, name: str, names: Names, trigger: str | None = None) ->
         return None
     ours = known.names.get(word, word)
     if (tree := _tree(known.model, ours)) is not None:
-        return Field(f"{known.path}.{ours}", tree.kind)
+        return MappedField(f"{known.path}.{ours}", tree.kind)
     if not issubclass(known.model, WithCustom):
         return None
     if numbered := _CUSTOM.fullmatch(word):
         number = int(numbered[1])
-        custom = names.number(key, number)
-        return Field(f"{known.path}.custom{_step(custom or word)}", None, None if custom else number)
-    custom = names.has(key, name)
-    return Field(f"{known.path}.custom{_step(custom)}", None) if custom else None
+        custom = names.find_by_number(key, number)
+        return MappedField(f"{known.path}.custom{_step(custom or word)}", None, None if custom else number)
+    custom = names.find_by_name(key, name)
+    return MappedField(f"{known.path}.custom{_step(custom)}", None) if custom else None
 
 
 def _step(name: str) -> str:
@@ -214,7 +207,7 @@ def _step(name: str) -> str:
 
 
 def _tree(model: type[Shape], path: str) -> Value | None:
-    """What a dotted path leads to: a single value, or None."""
+    """Return the single value at a dotted path, or None."""
     tree: Tree = tree_of(model)
     for step in path.split("."):
         if not isinstance(tree, Object) or step not in tree.fields:
@@ -224,22 +217,22 @@ def _tree(model: type[Shape], path: str) -> Value | None:
 
 
 @lru_cache(1_000)
-def guess(table: str, name: str) -> str | None:
-    """The old name that was probably meant, where one is close."""
+def suggest_field(table: str, name: str) -> str | None:
+    """Return the most similar old name, or None."""
     known = TABLES.get(table.lower())
     if known is None:
         return None
-    close = get_close_matches(name.lower(), [old for old, _ in pairs(table.lower())], n=1, cutoff=0.75)
+    close = get_close_matches(name.lower(), [old for old, _ in list_names(table.lower())], n=1, cutoff=0.75)
     return f"{table}.{close[0]}" if close and table else close[0] if close else None
 
 
 @cache
-def pairs(table: str) -> tuple[tuple[str, str], ...]:
-    """All old names of a table with ours, in the order of the model's fields."""
+def list_names(table: str) -> tuple[tuple[str, str], ...]:
+    """Return all old names of a table with the new ones, in the order of the model's fields."""
     return tuple(_pairs(TABLES[table]))
 
 
-def _pairs(table: Table) -> Iterator[tuple[str, str]]:
+def _pairs(table: PlatformTable) -> Iterator[tuple[str, str]]:
     tree = tree_of(table.model)
     others: dict[str, list[str]] = {}
     for old, ours in table.names.items():

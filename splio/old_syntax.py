@@ -1,4 +1,4 @@
-"""A template in the old syntax, cut into text, variables and tags."""
+"""The old syntax: a lexer for templates, and the check that warns of it in scenarios."""
 
 from __future__ import annotations
 
@@ -24,34 +24,29 @@ _QUOTES: Final = {'"': '"', "'": "'", "“": "”"}
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a template.
-
-    Attributes:
-        start: Where it begins, from 0.
-        end: Where it ends.
-    """
+class OldSyntaxPart:
+    """A part of a template, from ``start`` up to ``end``."""
 
     start: int
     end: int
 
 
 @dataclass(frozen=True, slots=True)
-class Text(Part):
-    """Text that is sent as it stands."""
+class PlainText(OldSyntaxPart):
+    """Literal text."""
 
 
 @dataclass(frozen=True, slots=True)
-class Liquid(Part):
-    """Liquid that is there already."""
+class ExistingLiquid(OldSyntaxPart):
+    """Text that is Liquid already."""
 
 
 @dataclass(frozen=True, slots=True)
-class Variable(Part):
+class OldVariable(OldSyntaxPart):
     """``$firstname$`` or ``$order.extid$``.
 
     Attributes:
-        table: What stands before the point; empty where there is none.
+        table: The text before the dot, or empty.
         name: The field.
     """
 
@@ -60,13 +55,13 @@ class Variable(Part):
 
 
 @dataclass(frozen=True, slots=True)
-class Tag(Part):
+class OldTag(OldSyntaxPart):
     """``{SPLIO IF …}``.
 
     Attributes:
-        word: IF, ELSEIF, ELSE, ENDIF, FOREACH, ENDFOREACH, or whatever stands there, in capitals.
-        rest: What follows the word, with its HTML entities resolved.
-        closed: Whether there is a closing brace.
+        word: IF, ELSEIF, ELSE, ENDIF, FOREACH, ENDFOREACH, or another word, in capitals.
+        rest: The text after the word, with its HTML entities resolved.
+        closed: Whether it has a closing brace.
     """
 
     word: str
@@ -74,12 +69,12 @@ class Tag(Part):
     closed: bool = True
 
 
-def parts(source: str, *, liquid: bool = False) -> Iterator[Part]:
-    """All parts of a template, in order and without gaps.
+def split_template(source: str, *, liquid: bool = False) -> Iterator[OldSyntaxPart]:
+    """Yield all parts of a template, in order and without gaps.
 
     Args:
         source: The template.
-        liquid: Whether braces in it are Liquid already; otherwise they are text.
+        liquid: Whether braces in it are Liquid. Otherwise they are text.
     """
     at = 0
     for span in _liquid(source) if liquid else ():
@@ -89,7 +84,7 @@ def parts(source: str, *, liquid: bool = False) -> Iterator[Part]:
     yield from _legacy(source, at, len(source))
 
 
-def _liquid(source: str) -> Iterator[Liquid]:
+def _liquid(source: str) -> Iterator[ExistingLiquid]:
     at = 0
     absent: set[str] = set()
     while found := _OPENING.search(source, at):
@@ -100,37 +95,37 @@ def _liquid(source: str) -> Iterator[Liquid]:
             at = found.end()
         else:
             at = close + 2
-            yield Liquid(found.start(), at)
+            yield ExistingLiquid(found.start(), at)
 
 
-def _legacy(source: str, at: int, end: int) -> Iterator[Part]:
+def _legacy(source: str, at: int, end: int) -> Iterator[OldSyntaxPart]:
     while found := _MARKUP.search(source, at, end):
         if found.start() > at:
-            yield Text(at, found.start())
+            yield PlainText(at, found.start())
         part = _tag(source, found, end) if found["tag"] else _variable(found)
         yield part
         at = part.end
     if end > at:
-        yield Text(at, end)
+        yield PlainText(at, end)
 
 
-def _variable(found: re.Match[str]) -> Variable:
-    return Variable(found.start(), found.end(), found["table"] or "", found["name"])
+def _variable(found: re.Match[str]) -> OldVariable:
+    return OldVariable(found.start(), found.end(), found["table"] or "", found["name"])
 
 
-def _tag(source: str, found: re.Match[str], end: int) -> Tag:
+def _tag(source: str, found: re.Match[str], end: int) -> OldTag:
     following = source.find("{", found.end(), end)
     limit = min(end if following == -1 else following, found.start() + _LONGEST_TAG)
     close = _closing(source, found.end(), limit)
     if close is None:
         # A tag is written on one line: what is on the next ones is not part of an unclosed one.
         close = min((at for mark in "\r\n" if (at := source.find(mark, found.end(), limit)) != -1), default=limit)
-        return Tag(found.start(), close, *_words(source[found.end() : close]), closed=False)
-    return Tag(found.start(), close + 1, *_words(source[found.end() : close]))
+        return OldTag(found.start(), close, *_words(source[found.end() : close]), closed=False)
+    return OldTag(found.start(), close + 1, *_words(source[found.end() : close]))
 
 
 def _closing(source: str, start: int, limit: int) -> int | None:
-    """The closing brace: the first one outside of quotes, or, where quotes do not close, the first one at all."""
+    """Return the index of the closing brace: the first outside of quotes or, if quotes are not closed, the first."""
     quote = ""
     for index in range(start, limit):
         character = source[index]
@@ -158,7 +153,7 @@ _SHOWN: Final = 40
 
 
 class _Text(NamedTuple):
-    """A text, where it stands, and whether it is the key there."""
+    """A text, its path, and whether it is the key there."""
 
     path: Path
     text: str
@@ -166,17 +161,20 @@ class _Text(NamedTuple):
 
 
 def check_remnants(data: Any, report: Report) -> None:
-    """Warns of the first piece of old syntax in each text of a scenario: all of them are converted at once.
+    """Warn of the first piece of old syntax in each text of a scenario.
 
-    An amount such as ``$5.00`` or ``100$`` is none: a variable is a name between two signs.
+    Amounts such as ``$5.00`` or ``100$`` do not match: a variable is a name between two signs.
 
     Args:
-        data: The scenario as it was written, with the texts of other files in place.
-        report: Takes the findings.
+        data: The scenario's data, with the texts of its files.
+        report: Collects the findings.
     """
     for template in templates(data):
         for text in _texts(template.path, template.source):
-            found = next((part for part in parts(text.text, liquid=True) if isinstance(part, Variable | Tag)), None)
+            found = next(
+                (part for part in split_template(text.text, liquid=True) if isinstance(part, OldVariable | OldTag)),
+                None,
+            )
             if found is not None:
                 written = clip(text.text[found.start : found.end], _SHOWN)
                 message = f"'{written}' is the platform's old syntax: 'scenario convert' turns it into Liquid"
@@ -185,7 +183,7 @@ def check_remnants(data: Any, report: Report) -> None:
 
 
 def _texts(path: Path, source: Any) -> Iterator[_Text]:
-    """The texts of a template; of a structured body all in it, keys too."""
+    """Yield the texts of a template, including the keys of a structured body."""
     if isinstance(source, str):
         if "$" in source or "{" in source:
             yield _Text(path, source)

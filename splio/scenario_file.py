@@ -1,6 +1,6 @@
-"""The templates inside a scenario file, converted where they stand: comments, order and layout stay.
+"""Conversion of the templates in a scenario file, which keeps comments, order and layout.
 
-A scenario's templates are Liquid, so that braces in them are not text: only the old syntax among them is converted.
+Braces in a scenario's templates are Liquid, so only the old syntax is converted.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from scenario.model.outline import outline
 from scenario.source.positions import written
 from scenario.source.source import Path, Source
 from scenario.source.yaml import compose
-from splio.conversion import Converted, condition_of, edits_of, notes_on
-from splio.edits import Edit, Edits, Left
-from splio.fields import Names
+from splio.conversion import ConversionResult, describe_numbered_fields, plan_condition_edits, plan_edits
+from splio.edits import Edit, Edits, Unconverted
+from splio.fields import CustomFieldNames
 
 _SCENARIO: Final = re.compile(r"^scenario[ \t]*:", re.MULTILINE)
 _OLD: Final = re.compile(r"\$(?:[A-Za-z_]\w*\.)?[A-Za-z_]\w*\$|\{\s*SPLIO\b", re.ASCII | re.IGNORECASE)
 
 
 def is_scenario(text: str) -> bool:
-    """Whether a text is a scenario file, be it a wrong one, and not a template."""
+    """Return True if a text is a scenario file, valid or not, instead of a template."""
     if _SCENARIO.search(text) is None:
         return False
     data = Source(text).data
@@ -35,52 +35,57 @@ def is_scenario(text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Leaf:
-    """A text of the scenario with something to convert in it.
-
-    Attributes:
-        path: Where.
-        text: As it was.
-        done: What is to be done to it.
-    """
+class _TemplateText:
+    """A text of the scenario that contains old syntax, and its edits."""
 
     path: Path
     text: str
     done: Edits
 
 
-def convert_scenario(text: str, names: Names | None = None) -> Converted:
-    """Converts the templates inside a scenario file.
+def convert_scenario(text: str, names: CustomFieldNames | None = None) -> ConversionResult:
+    """Convert the templates in a scenario file.
 
     Args:
         text: The file.
-        names: The names of custom fields, as far as known.
+        names: The known names of custom fields.
     """
     source = Source(text)
     if source.data is None:
         fault = source.findings[0]
-        return Converted(text, (Left(fault.line, fault.column, f"the file cannot be read: {fault.message}"),))
+        return ConversionResult(
+            text, (Unconverted(fault.line, fault.column, f"the file cannot be read: {fault.message}"),)
+        )
     trigger = cast("Mapping[str, Any]", source.data).get("trigger")
-    left: list[Left] = []
-    leaves: list[_Leaf] = []
+    left: list[Unconverted] = []
+    leaves: list[_TemplateText] = []
     for template in templates(source.data):
         for path, leaf in _texts(template.source, template.path):
             if isinstance(leaf, str):
-                leaves.append(_Leaf(path, leaf, _edits(template, path, leaf, names or Names(), trigger)))
+                leaves.append(
+                    _TemplateText(path, leaf, _edits(template, path, leaf, names or CustomFieldNames(), trigger))
+                )
             else:
-                left.append(Left(*source.key(path), "a key with the old syntax is not converted: write it in Liquid"))
+                left.append(
+                    Unconverted(*source.key(path), "a key with the old syntax is not converted: write it in Liquid")
+                )
     for leaf in leaves:
-        left += (Left(*source.inside(leaf.path, rest.offset), rest.message) for rest in leaf.done.left)
+        left += (Unconverted(*source.inside(leaf.path, rest.offset), rest.message) for rest in leaf.done.unconverted)
     made = _rewritten(text, source.data, [leaf for leaf in leaves if leaf.done.edits])
     if made is None:
-        left.append(Left(1, 1, "the converted templates cannot be written into this file: convert them one by one"))
+        left.append(
+            Unconverted(1, 1, "the converted templates cannot be written into this file: convert them one by one")
+        )
     numbers = frozenset(number for leaf in leaves for number in leaf.done.numbers)
-    notes = (*notes_on(numbers), *(f"{name} is a file of its own: convert it, too" for name in _files(source.data)))
-    return Converted(text if made is None else made, tuple(sorted(left)), notes)
+    notes = (
+        *describe_numbered_fields(numbers),
+        *(f"{name} is a file of its own: convert it, too" for name in _files(source.data)),
+    )
+    return ConversionResult(text if made is None else made, tuple(sorted(left)), notes)
 
 
 def _texts(source: Any, path: Path) -> Iterator[tuple[Path, str | None]]:
-    """The texts with old syntax in a template; None for a key that has some."""
+    """Yield the texts of a template that contain old syntax, and None for keys that do."""
     match source:
         case str():
             if _OLD.search(source):
@@ -97,15 +102,15 @@ def _texts(source: Any, path: Path) -> Iterator[tuple[Path, str | None]]:
             return
 
 
-def _edits(template: Template, path: Path, text: str, names: Names, trigger: Any) -> Edits:
+def _edits(template: Template, path: Path, text: str, names: CustomFieldNames, trigger: Any) -> Edits:
     known = trigger if isinstance(trigger, str) else None
     if template.kind == "condition" or path[-1] in ("$if", "$for"):
-        return condition_of(text, names, known)
-    return edits_of(text, names, trigger=known, liquid_is_kept=True)
+        return plan_condition_edits(text, names, known)
+    return plan_edits(text, names, trigger=known, liquid_is_kept=True)
 
 
-def _rewritten(text: str, data: Any, leaves: list[_Leaf]) -> str | None:
-    """The file with its templates converted; None where that cannot be done."""
+def _rewritten(text: str, data: Any, leaves: list[_TemplateText]) -> str | None:
+    """Return the file with its templates converted, or None if that is impossible."""
     if not leaves:
         return text
     wanted = data
@@ -119,7 +124,7 @@ def _rewritten(text: str, data: Any, leaves: list[_Leaf]) -> str | None:
 
 
 def _with(data: Any, path: Path, text: str) -> Any:
-    """The data with another text at a place."""
+    """Return the data with another text at a path."""
     if not path:
         return text
     if isinstance(data, list):
@@ -130,7 +135,7 @@ def _with(data: Any, path: Path, text: str) -> Any:
     return {**members, str(path[0]): _with(members[str(path[0])], path[1:], text)}
 
 
-def _spliced(text: str, leaves: list[_Leaf], *, whole: bool) -> str:
+def _spliced(text: str, leaves: list[_TemplateText], *, whole: bool) -> str:
     root, seen, hidden = compose(text)
     edits: dict[tuple[int, int], Edit] = {}
     for leaf in leaves:
@@ -153,8 +158,8 @@ def _node(node: Node | None, path: Path, hidden: Mapping[int, str]) -> ScalarNod
     return node if isinstance(node, ScalarNode) else None
 
 
-def _in_file(text: str, node: ScalarNode, leaf: _Leaf, *, whole: bool) -> Iterator[Edit]:
-    """The edits of a template as edits of the file."""
+def _in_file(text: str, node: ScalarNode, leaf: _TemplateText, *, whole: bool) -> Iterator[Edit]:
+    """Yield the edits of a template as edits of the file."""
     if whole or node.style is None:
         # A text without quotes can lose its meaning by braces, colons and the like.
         start, end = node.start_mark.index, node.end_mark.index
@@ -178,7 +183,7 @@ def _escaped(text: str, style: str) -> str:
 
 
 def _files(data: Any) -> Iterator[str]:
-    """The names of the files that hold templates of this scenario."""
+    """Yield the names of the files with templates of this scenario."""
     for step in outline(data):
         for key in ("html", "text", "body"):
             value = step.keys.get(key)

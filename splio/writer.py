@@ -1,4 +1,4 @@
-"""From a template's parts to Liquid: blocks are opened and closed, and what means nothing here is put aside."""
+"""Conversion of a template's parts to Liquid."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from splio.condition import Named, Unreadable, parse_condition, write
-from splio.edits import Edit, Edits, Remainder
-from splio.fields import LISTS, TABLES, Field, Names, field_of, guess
-from splio.old_syntax import Liquid, Part, Tag, Text, Variable, parts
+from splio.conditions import ConversionError, VariableReference, parse_condition, write_condition
+from splio.edits import Edit, Edits, UnconvertedOffset
+from splio.fields import LISTS, TABLES, CustomFieldNames, MappedField, find_field, suggest_field
+from splio.old_syntax import ExistingLiquid, OldSyntaxPart, OldTag, OldVariable, PlainText, split_template
 
 _HEADER: Final = re.compile(r"(?P<item>\w+)\s+IN\s+(?P<list>\w+)\b", re.IGNORECASE)
 _ATTRIBUTE: Final = re.compile(r"\s*,?\s*(?P<name>[A-Za-z_]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|“([^”]*)”|([^\s,\"']+))")
@@ -17,26 +17,26 @@ _DIRECTIONS: Final = {"ASC": False, "ASCENDING": False, "DESC": True, "DESCENDIN
 _KNOWN: Final = ("LIMIT", "ORDERBY", "DIRECTION")
 
 
-def write_loop(text: str, names: Names, trigger: str | None, name: str) -> str:
-    """The tags that say the same: a ``for``, and in front of it what sorts.
+def write_loop(text: str, names: CustomFieldNames, trigger: str | None, name: str) -> str:
+    """Return the equivalent tags: a ``for``, after an ``assign`` that sorts if necessary.
 
     Args:
-        text: What stands after FOREACH.
+        text: The text after FOREACH.
         names: The names of custom fields.
-        trigger: See `splio.fields.field_of`.
-        name: That of a variable for the sorted list, if there is one.
+        trigger: See `splio.fields.find_field`.
+        name: The variable for a sorted list.
 
     Raises:
-        Unreadable: Something in it means nothing here.
+        ConversionError: A part has no equivalent.
     """
     header = _HEADER.match(text)
     if header is None:
-        raise Unreadable("a loop is written FOREACH PRODUCT IN ORDER or FOREACH PRODUCT IN BASKET")
+        raise ConversionError("a loop is written FOREACH PRODUCT IN ORDER or FOREACH PRODUCT IN BASKET")
     if header["item"].upper() != "PRODUCT":
-        raise Unreadable(f"there are loops over PRODUCT only, not over {header['item'].upper()}")
+        raise ConversionError(f"there are loops over PRODUCT only, not over {header['item'].upper()}")
     root = LISTS.get(header["list"].lower())
     if root is None:
-        raise Unreadable(f"there are products in ORDER and in BASKET only, not in {header['list'].upper()}")
+        raise ConversionError(f"there are products in ORDER and in BASKET only, not in {header['list'].upper()}")
     if root == "order" and trigger == "abandoned_cart":
         root = "cart"
     given = _attributes(text[header.end() :])
@@ -44,7 +44,7 @@ def write_loop(text: str, names: Names, trigger: str | None, name: str) -> str:
     if "ORDERBY" in given:
         products, before = name, f"{{% assign {name} = {products}{_order(given, names)} %}}"
     elif "DIRECTION" in given:
-        raise Unreadable("DIRECTION means nothing without ORDERBY")
+        raise ConversionError("DIRECTION means nothing without ORDERBY")
     return f"{before}{{% for product in {products}{_limit(given)} %}}"
 
 
@@ -54,12 +54,12 @@ def _attributes(text: str) -> dict[str, str]:
     while text[at:].strip():
         found = _ATTRIBUTE.match(text, at)
         if found is None:
-            raise Unreadable(f"'{text[at:].strip()[:40]}' is not an attribute of a loop")
+            raise ConversionError(f"'{text[at:].strip()[:40]}' is not an attribute of a loop")
         name = found["name"].upper()
         if name not in _KNOWN:
-            raise Unreadable(f"the attribute {name} is not known: a loop has {', '.join(_KNOWN)}")
+            raise ConversionError(f"the attribute {name} is not known: a loop has {', '.join(_KNOWN)}")
         if name in given:
-            raise Unreadable(f"the attribute {name} is there twice")
+            raise ConversionError(f"the attribute {name} is there twice")
         given[name] = next(value for value in found.groups()[1:] if value is not None).strip()
         at = found.end()
     return given
@@ -70,25 +70,25 @@ def _limit(given: dict[str, str]) -> str:
     if limit is None:
         return ""
     if not re.fullmatch(r"\d{1,6}", limit, re.ASCII):
-        raise Unreadable("LIMIT is a whole number")
+        raise ConversionError("LIMIT is a whole number")
     return f" limit: {int(limit)}"
 
 
-def _order(given: dict[str, str], names: Names) -> str:
+def _order(given: dict[str, str], names: CustomFieldNames) -> str:
     name = given["ORDERBY"].strip("$").rpartition(".")[2]
-    known = field_of("product", name, names)
+    known = find_field("product", name, names)
     if known is None or known.path.count(".") != 1:
-        raise Unreadable(f"products cannot be sorted by '{name[:40]}'")
+        raise ConversionError(f"products cannot be sorted by '{name[:40]}'")
     descending = _DIRECTIONS.get(given.get("DIRECTION", "ASC").upper())
     if descending is None:
-        raise Unreadable("DIRECTION is ASC or DESC")
+        raise ConversionError("DIRECTION is ASC or DESC")
     # Prices are numbers in our data, however they were sent, and are sorted as such.
     by = "sort_natural" if known.kind == "text" and not known.path.endswith("_id") else "sort"
     return f" | {by}: '{known.path.partition('.')[2]}'{' | reverse' if descending else ''}"
 
 
 UNKNOWN: Final = "not_converted"
-"""A variable that no template has: what is left is a field of it, so that the check refuses the template."""
+"""A variable that no template has. Unconverted parts become its fields, so that the check rejects the template."""
 
 _NOWHERE: Final = {
     "mirrorurl": "write a link of your own",
@@ -101,74 +101,68 @@ _OPENING: Final = re.compile(r"\{+%|\{{2,}|\{\Z")
 
 @dataclass
 class _Block:
-    """An ``IF`` or ``FOREACH`` that is open.
+    """An open ``IF`` or ``FOREACH``.
 
     Attributes:
-        tag: Its beginning.
+        tag: Its first tag.
         word: ``if`` or ``for``.
-        has_else: Whether its ELSE was there.
+        has_else: Whether it has an ELSE.
     """
 
-    tag: Tag
+    tag: OldTag
     word: str
     has_else: bool = False
 
 
 @dataclass
 class Writer:
-    """Converts one template.
+    """The converter of one template.
 
     Attributes:
         source: The template.
-        names: The names of custom fields, as far as known.
-        trigger: See `splio.fields.field_of`.
+        names: The known names of custom fields.
+        trigger: See `splio.fields.find_field`.
         liquid_is_kept: Whether braces in it are Liquid already.
-        edits: What is to be done, so far.
-        left: What is left, so far.
-        blocks: Those that are open.
-        sorted: How many lists were sorted.
-        numbers: The custom fields that were named by number.
     """
 
     source: str
-    names: Names
+    names: CustomFieldNames
     trigger: str | None
     liquid_is_kept: bool
     edits: list[Edit] = field(default_factory=list[Edit])
-    left: list[Remainder] = field(default_factory=list[Remainder])
+    unconverted: list[UnconvertedOffset] = field(default_factory=list[UnconvertedOffset])
     blocks: list[_Block] = field(default_factory=list[_Block])
     sorted: int = 0
     numbers: set[int] = field(default_factory=set[int])
 
-    def run(self) -> Edits:
-        """Converts all of it."""
-        found = list(parts(self.source, liquid=self.liquid_is_kept))
+    def convert(self) -> Edits:
+        found = list(split_template(self.source, liquid=self.liquid_is_kept))
         for number, part in enumerate(found, 1):
             self._part(part, last=number == len(found))
         end = len(self.source.rstrip("\r\n"))
         closing = "".join(self._unclosed(block) for block in reversed(self.blocks))
         if closing:
             self.edits.append(Edit(end, end, closing))
-        return Edits(tuple(self.edits), tuple(sorted(self.left)), frozenset(self.numbers))
+        return Edits(tuple(self.edits), tuple(sorted(self.unconverted)), frozenset(self.numbers))
 
-    def _part(self, part: Part, *, last: bool) -> None:
+    def _part(self, part: OldSyntaxPart, *, last: bool) -> None:
         match part:
-            case Text():
+            case PlainText():
                 self._literal(part, last=last)
-            case Variable():
+            case OldVariable():
                 self._replace(part, self._variable(part))
-            case Tag():
+            case OldTag():
                 self._tag(part)
-            case Liquid():
+            case ExistingLiquid():
                 pass
             case _:
                 raise AssertionError(part)
 
-    def _replace(self, part: Part, text: str) -> None:
+    def _replace(self, part: OldSyntaxPart, text: str) -> None:
         self.edits.append(Edit(part.start, part.end, text))
 
-    def _literal(self, part: Text, *, last: bool) -> None:
-        """Keeps Liquid from reading braces that are text; also one right before a tag of Liquid's."""
+    def _literal(self, part: PlainText, *, last: bool) -> None:
+        """Protect braces in text from Liquid, including a brace directly before a Liquid tag."""
         text = self.source[part.start : part.end]
         for braces in _OPENING.finditer(text):
             if (self.liquid_is_kept and braces.end() < len(text)) or (last and len(braces[0]) == 1):
@@ -176,41 +170,41 @@ class Writer:
             start, end = part.start + braces.start(), part.start + braces.end()
             self.edits.append(Edit(start, end, f"{{% raw %}}{braces[0]}{{% endraw %}}"))
 
-    def _leave(self, part: Part, message: str) -> str:
-        """Lists what is left; returns what stands in its place."""
-        self.left.append(Remainder(part.start, message))
+    def _leave(self, part: OldSyntaxPart, message: str) -> str:
+        """Record an unconverted part, and return its replacement."""
+        self.unconverted.append(UnconvertedOffset(part.start, message))
         return f"{UNKNOWN}['{self._stub(part)}']"
 
-    def _stub(self, part: Part) -> str:
-        """What a part says, as a text within Liquid."""
+    def _stub(self, part: OldSyntaxPart) -> str:
+        """Return a part's text for use in a Liquid literal."""
         text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029{}\\]+", " ", self.source[part.start : part.end])
         text = text.replace("'", '"').replace("%", " ").strip()
         return text if len(text) <= 60 else f"{text[:57]}..."
 
-    def _variable(self, part: Variable) -> str:
+    def _variable(self, part: OldVariable) -> str:
         try:
-            return f"{{{{ {self.find(Named(part.table, part.name)).path} }}}}"
-        except Unreadable as error:
+            return f"{{{{ {self.resolve_field(VariableReference(part.table, part.name)).path} }}}}"
+        except ConversionError as error:
             return f"{{{{ {self._leave(part, str(error))} }}}}"
 
-    def find(self, named: Named) -> Field:
-        """Our field of a variable.
+    def resolve_field(self, named: VariableReference) -> MappedField:
+        """Return the field of a variable.
 
         Raises:
-            Unreadable: There is none, or not here.
+            ConversionError: The field does not exist, or not at this place.
         """
         table = named.table.lower()
         shown = f"${f'{named.table}.' if named.table else ''}{named.name}$"
-        known = field_of(table, named.name, self.names, self.trigger)
+        known = find_field(table, named.name, self.names, self.trigger)
         if known is None:
-            raise Unreadable(_unknown(shown, table, named.name))
+            raise ConversionError(_unknown(shown, table, named.name))
         if table == "product" and not any(block.word == "for" for block in self.blocks):
-            raise Unreadable(f"{shown} is there only inside of a loop: FOREACH PRODUCT IN ORDER")
+            raise ConversionError(f"{shown} is there only inside of a loop: FOREACH PRODUCT IN ORDER")
         if known.number is not None:
             self.numbers.add(known.number)
         return known
 
-    def _tag(self, tag: Tag) -> None:
+    def _tag(self, tag: OldTag) -> None:
         if not tag.closed:
             self._replace(tag, f"{{{{ {self._leave(tag, 'the tag is not closed: its closing brace is missing')} }}}}")
             return
@@ -226,26 +220,26 @@ class Writer:
             case word:
                 self._replace(tag, f"{{{{ {self._leave(tag, f'there is no tag {word[:40]!r} that is known')} }}}}")
 
-    def _open(self, tag: Tag) -> None:
+    def _open(self, tag: OldTag) -> None:
         self._replace(tag, f"{{% if {self._condition(tag)} %}}" if tag.word == "IF" else self._loop(tag))
         self.blocks.append(_Block(tag, "if" if tag.word == "IF" else "for"))
 
-    def _condition(self, tag: Tag) -> str:
+    def _condition(self, tag: OldTag) -> str:
         try:
-            return write(parse_condition(tag.rest), self.find)
-        except Unreadable as error:
+            return write_condition(parse_condition(tag.rest), self.resolve_field)
+        except ConversionError as error:
             return self._leave(tag, str(error))
 
-    def _loop(self, tag: Tag) -> str:
+    def _loop(self, tag: OldTag) -> str:
         name = f"products_{self.sorted + 1}"
         try:
             made = write_loop(tag.rest, self.names, self.trigger, name)
-        except Unreadable as error:
+        except ConversionError as error:
             return f"{{% for product in {self._leave(tag, str(error))} %}}"
         self.sorted += name in made
         return made
 
-    def _branch(self, tag: Tag) -> None:
+    def _branch(self, tag: OldTag) -> None:
         block = self.blocks[-1] if self.blocks else None
         if block is None or block.word != "if" or block.has_else:
             why = "an ELSE was there before" if block and block.has_else else "there is no open IF"
@@ -257,7 +251,7 @@ class Writer:
             return
         self._replace(tag, f"{{% elsif {self._condition(tag)} %}}")
 
-    def _close(self, tag: Tag) -> None:
+    def _close(self, tag: OldTag) -> None:
         word = "if" if tag.word == "ENDIF" else "for"
         if not any(block.word == word for block in self.blocks):
             name = "IF" if word == "if" else "FOREACH"
@@ -269,7 +263,7 @@ class Writer:
         self._replace(tag, f"{closing}{{% end{word} %}}")
 
     def _unclosed(self, block: _Block) -> str:
-        """Lists a block that nothing closes; returns what closes it, so that the rest can be read."""
+        """Record an unclosed block, and return the tag that closes it."""
         end = "ENDIF" if block.word == "if" else "ENDFOREACH"
         stub = self._leave(block.tag, f"{block.tag.word} is not closed: {end} is missing")
         return f"{{{{ {stub} }}}}{{% end{block.word} %}}"
@@ -280,7 +274,7 @@ def _unknown(shown: str, table: str, name: str) -> str:
         return f"{shown} is not known: there are {', '.join(sorted(filter(None, TABLES)))} and the contact's own fields"
     if not table and (advice := _NOWHERE.get(name.lower())):
         return f"{shown} has no counterpart: {advice}"
-    if (meant := guess(table, name)) is not None:
+    if (meant := suggest_field(table, name)) is not None:
         return f"{shown} is not known: was ${meant}$ meant?"
     path = f"{TABLES[table].path}.custom.{name}"
     return f"{shown} is not known: if it is a custom field, write {{{{ {path} }}}}, or give --sample"

@@ -15,7 +15,7 @@ from scenario.check.variables import roots, tree_of
 from scenario.entry.objects import Shape
 from scenario.liquid.shapes import ListOf, Object, Roots, Tree, Value
 from scenario.model.scenario import TRIGGERS
-from splio.fields import CONTACT, TABLES, pairs
+from splio.fields import CONTACT, TABLES, list_names
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 COMMAND: Final = "python -m tests.documents"
@@ -36,7 +36,7 @@ def _old_names() -> Iterator[str]:
         if table == "cart":
             continue  # another word for BASKET
         olds: dict[str, list[str]] = {}
-        for old, ours in pairs(table):
+        for old, ours in list_names(table):
             olds.setdefault(ours, []).append(f"`${table}.{old}$`" if table != CONTACT else f"`${old}$`")
         for ours, shown in olds.items():
             yield f"| {' '.join(shown)} | `{known.path}.{ours}` |"

@@ -213,7 +213,7 @@ def _fields(places: Places, step: str, problem: Problem) -> dict[str, str]:
     template = places.template(step, problem)
     if template is None:
         return {}
-    paths = liquid.fields(template.source, kind=template.kind)
+    paths = liquid.find_fields(template.source, kind=template.kind)
     names = sorted(PATH_SEPARATOR.join(path) for path in paths if path and path[0] not in ("secrets", "now", "today"))
     return {name: _spelt(pick(problem.data, (name,)), name.split(PATH_SEPARATOR)) for name in names}
 

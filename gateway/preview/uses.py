@@ -38,7 +38,7 @@ def _sources(draft: Draft) -> Iterator[tuple[Any, liquid.Kind]]:
 
 def named(draft: Draft) -> frozenset[Path]:
     """Every path that they name, and of conditions those that lead into lists."""
-    paths = {_where(path, draft) for source, kind in _sources(draft) for path in liquid.fields(source, kind=kind)}
+    paths = {_where(path, draft) for source, kind in _sources(draft) for path in liquid.find_fields(source, kind=kind)}
     inside = (path[:-1] if _counts(path, values) else path for path, values in literals(draft).items())
     return frozenset(paths.union(inside))
 
@@ -49,8 +49,10 @@ def literals(draft: Draft) -> dict[Path, list[Any]]:
     A path that a wait ends at, or that a filter of dates reads, has dates. A path that ends in ``size`` stands
     for the number of items.
     """
-    compared = [liquid.compared(source) for source, kind in _sources(draft) if kind == "condition"]
-    compared += [liquid.compared(*step.compared) for step in draft.steps.values() if step.compared is not None]
+    compared = [liquid.find_compared_values(source) for source, kind in _sources(draft) if kind == "condition"]
+    compared += [
+        liquid.find_compared_values(*step.compared) for step in draft.steps.values() if step.compared is not None
+    ]
     found: dict[Path, list[Any]] = {}
     for path, values in (pair for one in compared for pair in one.items()):
         found.setdefault(_where(path, draft), []).extend(values)
@@ -60,7 +62,7 @@ def literals(draft: Draft) -> dict[Path, list[Any]]:
             found.setdefault(_where(path, draft), []).extend(DATES)
         if kind == "value" and "{{" in source:  # the date of a wait: what a switch goes by has no braces
             written = {tuple(name.split(".")) for name in _OUTPUT.findall(source)}
-            for path in liquid.fields(source, kind=kind) & written:
+            for path in liquid.find_fields(source, kind=kind) & written:
                 found.setdefault(_where(path, draft), []).extend(DATES)
     for path in [path for path, values in found.items() if _counts(path, values)]:
         value = path[:-1]

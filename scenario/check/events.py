@@ -33,7 +33,7 @@ def check_event(source: Any, path: Path, kind: liquid.Kind, here: Here, report: 
     if here.awaited is None and here.passed is None:
         return
     try:
-        named = liquid.fields(source, kind=kind)
+        named = liquid.find_fields(source, kind=kind)
     except TemplateError:
         return  # the linter said why
     for field in sorted(named):

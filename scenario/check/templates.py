@@ -15,7 +15,7 @@ from scenario.check.ways import Here, Ways
 from scenario.errors import TemplateError
 from scenario.http.destinations import Listing, denied
 from scenario.liquid.lint import lint
-from scenario.liquid.lint.findings import Finding
+from scenario.liquid.lint.findings import TemplateFinding
 from scenario.liquid.shapes import Object, Roots
 from scenario.model import scenario
 from scenario.model.outline import outline
@@ -153,7 +153,12 @@ def _granted(template: Template, destinations: Listing | None) -> Collection[str
 
 
 def _tell_secret(
-    template: Template, found: Finding, name: str, destinations: Listing | None, anywhere: set[str], report: Report
+    template: Template,
+    found: TemplateFinding,
+    name: str,
+    destinations: Listing | None,
+    anywhere: set[str],
+    report: Report,
 ) -> None:
     """Reports a secret that may not go where the template sends it, or of which nobody says where it may go.
 
@@ -181,7 +186,7 @@ def _tell_secret(
         report.add(place, code, message, key=found.in_key, offset=found.offset, meant=meant)
 
 
-def _tell(template: Template, found: Finding, kept: Ways, known: Roots, report: Report) -> None:
+def _tell(template: Template, found: TemplateFinding, kept: Ways, known: Roots, report: Report) -> None:
     code, severity, message, meant = found.code, found.severity, found.message, found.suggestion
     # Of what is not the platform's, it is known what is there: its objects keep what nobody declared.
     match found.missing:
@@ -234,12 +239,12 @@ def _elsewhere(template: Template, known: Roots, report: Report) -> None:
     The linter lets a template ask for them, since one text may serve several scenarios; a condition serves its own.
     """
     try:
-        named = {path[0] for path in liquid.fields(template.source, kind="condition")}
+        named = {path[0] for path in liquid.find_fields(template.source, kind="condition")}
     except TemplateError:
         return  # the linter said why
-    for root in named & set(known.elsewhere):
+    for root in named & set(known.availability):
         found = re.search(rf"\b{re.escape(root)}\b", template.source)
-        message = f"'{root}' is there only {known.elsewhere[root]}"
+        message = f"'{root}' is there only {known.availability[root]}"
         report.add(template.path, "out-of-scope", message, offset=found.start() if found else 0)
 
 

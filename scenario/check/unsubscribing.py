@@ -39,6 +39,6 @@ def check_unsubscribing(data: Any, report: Report) -> None:
 
 def _names(text: str, kind: liquid.Kind) -> bool:
     try:
-        return UNSUBSCRIBE in liquid.fields(text, kind=kind)
+        return UNSUBSCRIBE in liquid.find_fields(text, kind=kind)
     except TemplateError:
         return True  # what is wrong with it is said elsewhere

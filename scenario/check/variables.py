@@ -73,7 +73,7 @@ def roots(
         unsure: Why there may be no event all the same; empty where one is certain, or none is there anyway.
     """
     made = frozenset(name for name, there in ((CALLBACK, callback), (UNSUBSCRIBE, unsubscribe)) if there)
-    journey = Object({**_JOURNEY, **dict.fromkeys(sorted(made), _TEXT)}, direct=made)
+    journey = Object({**_JOURNEY, **dict.fromkeys(sorted(made), _TEXT)}, only_by_path=made)
     kept = Object(open=True) if responses is None else Object(responses)
     known: dict[str, Tree] = {"contact": tree_of(Contact), "journey": journey, **_ANYWHERE, "responses": kept}
     entered: dict[str, Tree] = {"type": _TEXT}
@@ -83,7 +83,7 @@ def roots(
             if trigger in (kind, None):
                 known[name] = tree = tree_of(DATA[kind][1])
                 entered.update(tree.fields if name == "event" else {name: tree})
-    known[TRIGGER] = Object(entered, apart=True)
+    known[TRIGGER] = Object(entered, requires_field=True)
     for name in {name for kind in TRIGGERS for name in _data_of(kind)} - set(known):
         kinds = [kind for kind in TRIGGERS if name in _data_of(kind)]
         elsewhere[name] = f"with the trigger {' or '.join(kinds)}"
@@ -94,7 +94,7 @@ def roots(
     else:
         elsewhere["event"] = "with the trigger event, and after a 'wait_for'"
     if secrets is not None:
-        known["secrets"] = Object(dict.fromkeys(secrets, _TEXT), apart=True)
+        known["secrets"] = Object(dict.fromkeys(secrets, _TEXT), requires_field=True)
     else:
         elsewhere["secrets"] = "in a webhook's url, headers and body"
     return Roots(known, elsewhere, {"event": unsure} if unsure else {})

@@ -135,7 +135,7 @@ def _entered(step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Pat
     if opened and way != step.loop:
         return replace(here, missed=frozenset({place}) if here.missed else _MET, passed=place)
     condition, result = step.implied(keys).get(way, (None, False))
-    if here.comes and isinstance(condition, str) and result in liquid.told_by(condition, "event"):
+    if here.comes and isinstance(condition, str) and result in liquid.find_certain_outcomes(condition, "event"):
         return replace(here, missed=_MET)
     return here
 
@@ -157,7 +157,7 @@ def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], place: Path, her
 def _asked(condition: Any) -> frozenset[tuple[str, ...]]:
     """What a condition names of the event."""
     try:
-        named = liquid.fields(condition, kind="condition") if isinstance(condition, str) else frozenset[Any]()
+        named = liquid.find_fields(condition, kind="condition") if isinstance(condition, str) else frozenset[Any]()
     except TemplateError:  # a mistake already
         return frozenset()
     return frozenset(path for path in named if path[0] == "event")

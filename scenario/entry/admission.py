@@ -149,7 +149,7 @@ def branches(lots: Mapping[str, Lot], workflow_id: str, data: Mapping[str, Any])
     found: dict[str, str] = {}
     for name, lot in lots.items():
         unit = lot.unit(known)
-        if unit is None and not any(path[0] in _LATER for path in liquid.fields(lot.by)):
+        if unit is None and not any(path[0] in _LATER for path in liquid.find_fields(lot.by)):
             with suppress(TemplateError):
                 unit = liquid.render_line(lot.by, known)
         if unit:

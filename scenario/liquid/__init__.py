@@ -1,12 +1,12 @@
-"""Templates: Liquid whose results cannot be wrong in the place where they go.
+"""Liquid templates that cannot break the format that they are rendered to.
 
-Each kind of result has its own function, which escapes values as that place needs: JSON that always parses, URLs whose
-host no data can change, headers that stay on their line, HTML that shows data as text. Rendering is a pure function of
-template, data and the ``now`` in the data: there is no clock, no randomness, no file, no network, and every template
-ends within bounded steps, time and room.
+Each output format has its own function, which escapes values as the format requires: JSON always parses, data cannot
+change a URL's host, headers stay on one line, HTML shows data as text. Rendering is a pure function of the template,
+the data and the ``now`` in the data: it reads no clock, random numbers, files or network, and its steps, time and
+memory are bounded.
 
-Importing this package costs nothing: python-liquid is loaded by the first use of a function. Workflow code uses none of
-it; conditions and templates are evaluated by activities.
+Importing this package loads nothing: the first use of a function loads python-liquid. Workflow code uses none of it.
+Activities evaluate conditions and templates.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scenario.liquid.analysis.compared import compared, told_by
-    from scenario.liquid.analysis.fields import Kind, fields
-    from scenario.liquid.analysis.usage import needs
+    from scenario.liquid.analysis.conditions import find_certain_outcomes, find_compared_values
+    from scenario.liquid.analysis.fields import Kind, find_fields
+    from scenario.liquid.analysis.usage import trace_usage
     from scenario.liquid.sinks.body import render_form, render_json, render_plain
     from scenario.liquid.sinks.header import check_header_name, render_header
     from scenario.liquid.sinks.text import (
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Kind",
     "check_header_name",
-    "compared",
     "evaluate_condition",
     "evaluate_value",
-    "fields",
-    "needs",
+    "find_certain_outcomes",
+    "find_compared_values",
+    "find_fields",
     "parse_text",
     "render_form",
     "render_header",
@@ -48,23 +48,23 @@ __all__ = [
     "render_plain",
     "render_text",
     "render_url",
-    "told_by",
+    "trace_usage",
 ]
 
 _HOMES = {
     "sinks.body": ("render_form", "render_json", "render_plain"),
-    "analysis.compared": ("compared", "told_by"),
-    "analysis.fields": ("Kind", "fields"),
+    "analysis.conditions": ("find_compared_values", "find_certain_outcomes"),
+    "analysis.fields": ("Kind", "find_fields"),
     "sinks.header": ("check_header_name", "render_header"),
     "sinks.text": ("evaluate_condition", "evaluate_value", "parse_text", "render_html", "render_line", "render_text"),
-    "analysis.usage": ("needs",),
+    "analysis.usage": ("trace_usage",),
     "sinks.url": ("render_path", "render_url"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Load a function where it is asked for (PEP 562)."""
+    """Import a function on first use (PEP 562)."""
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

@@ -1,7 +1,7 @@
-"""The shape of the data that a template may name, for the linter.
+"""The shapes of the data that a template may read, for the linter.
 
-Whoever knows the data derives the shapes from the models that they are parsed with, so that there is no second list of
-fields. Importing this module loads nothing.
+Shapes are derived from the models that parse the data, so that fields are listed once. Importing this module loads
+nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,7 @@ Scalar = Literal["text", "number", "flag", "date"]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A single value.
-
-    Attributes:
-        kind: What it is; a date is ISO 8601 text.
-    """
+    """A single value. A date is ISO 8601 text."""
 
     kind: Scalar
 
@@ -29,40 +25,39 @@ class Object:
     """Values by name.
 
     Attributes:
-        fields: The ones that are always there, with or without a value.
-        open: Whether any other name may be there too.
-        direct: Fields that are made only where a path names them; the object as a whole comes without them.
-        apart: Whether each value has to be written out, as in ``secrets.TOKEN``: never all of them, and none that data
-            choose.
+        fields: The fields that always exist, with or without a value.
+        open: True if other fields may exist, too.
+        only_by_path: Fields that exist only if a path names them. The object as a whole lacks them.
+        requires_field: True if a template must name one field literally, as in ``secrets.TOKEN``.
     """
 
     fields: Mapping[str, Tree] = field(default_factory=dict[str, "Tree"])
     open: bool = False
-    direct: frozenset[str] = frozenset()
-    apart: bool = False
+    only_by_path: frozenset[str] = frozenset()
+    requires_field: bool = False
 
     @property
     def whole(self) -> Object:
-        """What a template has that names the object, and not a field of it."""
-        if not self.direct:
+        """The object without the fields that exist only by path."""
+        if not self.only_by_path:
             return self
-        return Object({name: tree for name, tree in self.fields.items() if name not in self.direct}, self.open)
+        return Object({name: tree for name, tree in self.fields.items() if name not in self.only_by_path}, self.open)
 
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list to loop over."""
+    """A list."""
 
     item: Tree
 
 
 @dataclass(frozen=True, slots=True)
 class Anything:
-    """A value of a kind that nobody knows."""
+    """A value of unknown type."""
 
 
 Tree = Value | Object | ListOf | Anything
-"""The shape of what a name stands for."""
+"""The shape of a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +65,12 @@ class Roots:
     """The variables of one template.
 
     Attributes:
-        known: Those that it may name.
-        elsewhere: Where else a variable is there, by its name, as the end of a sentence: ``with the trigger reward``.
-        unsure: Why a known variable may be missing all the same, by its name, and what to do.
+        known: The variables that it may read.
+        availability: By the name of any other variable, where it exists, as the end of a sentence: ``with the trigger
+            reward``.
+        possibly_missing: By the name of a variable that may be missing, the reason and the remedy.
     """
 
     known: Mapping[str, Tree]
-    elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
-    unsure: Mapping[str, str] = field(default_factory=dict[str, str])
+    availability: Mapping[str, str] = field(default_factory=dict[str, str])
+    possibly_missing: Mapping[str, str] = field(default_factory=dict[str, str])

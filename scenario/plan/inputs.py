@@ -37,17 +37,17 @@ def handed(
         TemplateError: A template that `scenario.check.check` would have reported.
     """
     sources, always = list(sources), frozenset(always)
-    named = always.union(*(liquid.fields(source, kind=kind) for source, kind in sources))
+    named = always.union(*(liquid.find_fields(source, kind=kind) for source, kind in sources))
     whole = {(name,) for name in OBJECTS} if (TRIGGER,) in named else set[tuple[str, ...]]()
     named = whole.union(handed_as(path) for path in named)
     # A segment with a dot in it cannot be written as a path: its parent goes along whole instead.
     paths = {_cut(path) for path in named if path and path[0] not in _PROVIDED}
     kept = {path for path in paths if not any(path[:length] in paths for length in range(1, len(path)))}
     kept |= paths & {CALLBACK}
-    needs = liquid.needs(sources, same=[(TRIGGER, name) for name in OBJECTS])
+    needs = liquid.trace_usage(sources, same=[(TRIGGER, name) for name in OBJECTS])
     items: dict[str, tuple[str, ...]] = {}
     for path in sorted(kept - always - whole):
-        each = needs.of_lines(path)
+        each = needs.list_item_usage(path)
         if each is not None and (names := spelled(each)) is not None:
             items[PATH_SEPARATOR.join(path)] = names
     return tuple(sorted(PATH_SEPARATOR.join(path) for path in kept)), items
@@ -59,7 +59,7 @@ def named_secrets(step: BaseStep) -> frozenset[str] | None:
     Raises:
         TemplateError: A template that `scenario.check.check` would have reported.
     """
-    paths = {path for source, kind in step.messages() for path in liquid.fields(source, kind=kind)}
+    paths = {path for source, kind in step.messages() for path in liquid.find_fields(source, kind=kind)}
     asked = [path[1:2] for path in paths if path[0] == "secrets"]
     return None if () in asked else frozenset(name for (name,) in asked)
 
@@ -67,7 +67,7 @@ def named_secrets(step: BaseStep) -> frozenset[str] | None:
 def names_unsubscribing(step: BaseStep) -> bool:
     """Whether one of a step's templates names `journey.unsubscribe_url`."""
     try:
-        return any(UNSUBSCRIBE in liquid.fields(source, kind=kind) for source, kind in step.messages())
+        return any(UNSUBSCRIBE in liquid.find_fields(source, kind=kind) for source, kind in step.messages())
     except TemplateError:
         return False  # what is wrong, whoever renders it says
 

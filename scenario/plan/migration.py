@@ -210,4 +210,4 @@ def _to_come(plan: Plan, at: str, *, done: bool) -> Collection[str]:
 def _read(step: BaseStep) -> list[tuple[str, ...]]:
     """The fields that a step's templates and conditions name."""
     sources = step.sources(step.keys())
-    return sorted(path for source in sources for path in liquid.fields(source.text, kind=source.kind) if path)
+    return sorted(path for source in sources for path in liquid.find_fields(source.text, kind=source.kind) if path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from scenario.plan.plan import EACH, PATH_SEPARATOR
 
 if TYPE_CHECKING:
-    from scenario.liquid.analysis.usage_tree import Need
+    from scenario.liquid.analysis.usage_tree import DataUsage
 
 
 MOST_NAMES: Final = 100
@@ -24,7 +24,7 @@ class _Unspelled(ValueError):
     """A name that cannot be written as a part of a path."""
 
 
-def spelled(each: Need) -> tuple[str, ...] | None:
+def spelled(each: DataUsage) -> tuple[str, ...] | None:
     """The fields that are needed of each item, sorted.
 
     Args:
@@ -42,19 +42,19 @@ def spelled(each: Need) -> tuple[str, ...] | None:
     return names if len(names) <= MOST_NAMES else None
 
 
-def _is_object(need: Need) -> bool:
+def _is_object(need: DataUsage) -> bool:
     """Whether nothing is read but some fields, so that the others can be left out."""
     return not need.whole and not need.tested and need.each is None
 
 
-def _below(need: Need, lead: str) -> Iterator[str]:
+def _below(need: DataUsage, lead: str) -> Iterator[str]:
     for name, field in sorted(need.fields.items()):
         if not name or PATH_SEPARATOR in name or name.endswith(EACH):
             raise _Unspelled
         yield from _field(field, lead + name)
 
 
-def _field(need: Need, name: str) -> Iterator[str]:
+def _field(need: DataUsage, name: str) -> Iterator[str]:
     if need.whole:
         yield name
     elif need.each is not None and not need.fields and _is_object(need.each):

@@ -38,7 +38,7 @@ def contact(a: bool, b: bool, c: bool, d: bool) -> dict[str, Any]:
 def test_a_condition_means_what_it_meant(made: tuple[str, str]) -> None:
     old, python = made
     converted = convert(f"{{SPLIO IF {old}}}yes{{SPLIO ELSE}}no{{SPLIO ENDIF}}")
-    assert converted.left == ()
+    assert converted.unconverted == ()
     meant: Callable[..., bool] = eval(f"lambda a, b, c, d: bool({python})")
     for values in EVERY:
         text = liquid.render_text(converted.text, {"contact": contact(*values)})
@@ -80,7 +80,7 @@ def test_a_condition_means_what_it_meant(made: tuple[str, str]) -> None:
 )
 def test_custom_fields_compare_whatever_their_type(old: str, value: Any, holds: bool) -> None:
     made = convert(f"{{SPLIO IF {old}}}yes{{SPLIO ENDIF}}")
-    assert made.left == ()
+    assert made.unconverted == ()
     data = {"contact": {"custom": {"c1": value, "c2": 2}}}
     assert (liquid.render_text(made.text, data) == "yes") is holds
 
@@ -103,7 +103,7 @@ def test_custom_fields_compare_whatever_their_type(old: str, value: Any, holds: 
 def test_what_is_no_condition_is_said_to_be_none(old: str, why: str) -> None:
     made = convert(f"{{SPLIO IF {old}}}a{{SPLIO ENDIF}}")
     if why == "'a}'":
-        assert made.left == ()  # a single brace does no harm
+        assert made.unconverted == ()  # a single brace does no harm
         return
-    assert len(made.left) == 1
-    assert why in made.left[0].message
+    assert len(made.unconverted) == 1
+    assert why in made.unconverted[0].message

@@ -12,11 +12,11 @@ from scenario.check.variables import roots
 from scenario.errors import TemplateError
 from scenario.liquid.engine.environment import html_engine
 from scenario.liquid.lint import lint
-from scenario.liquid.sinks.text import template
+from scenario.liquid.sinks.text import parse_template
 from splio.conversion import convert
-from splio.fields import Names
+from splio.fields import CustomFieldNames
 
-NAMES = Names({"": {0: "civility", 3: "favourite store"}, "product": {2: "gift"}})
+NAMES = CustomFieldNames({"": {0: "civility", 3: "favourite store"}, "product": {2: "gift"}})
 
 CONVERTED = {
     "$firstname$": "{{ contact.firstname }}",
@@ -92,7 +92,7 @@ CONVERTED = {
 @pytest.mark.parametrize(("old", "new"), CONVERTED.items(), ids=CONVERTED)
 def test_what_is_known_becomes_liquid(old: str, new: str) -> None:
     made = convert(old, NAMES)
-    assert (made.text, made.left) == (new, ())
+    assert (made.text, made.unconverted) == (new, ())
     liquid.parse_text(made.text)
     assert [found for found in lint(made.text, kind="text", schema=roots(None)) if found.severity == "error"] == []
 
@@ -145,7 +145,7 @@ LEFT = {
 def test_what_is_not_known_is_listed_and_refused_by_the_check(old: str, said: str) -> None:
     made = convert(old)
     liquid.parse_text(made.text)
-    assert [f"{left.line}:{left.column}: {left.message}" for left in made.left] == [said]
+    assert [f"{left.line}:{left.column}: {left.message}" for left in made.unconverted] == [said]
     findings = lint(made.text, kind="text", schema=roots(None))
     assert "there is no variable 'not_converted'" in [found.message for found in findings]
 
@@ -168,9 +168,9 @@ def test_custom_fields_that_are_named_by_number_are_remarked_on() -> None:
 
 def test_names_are_learnt_from_a_contact_or_an_entry() -> None:
     fields = [{"id": "4", "name": "vip"}, {"id": 5}, {"id": "x", "name": "a"}, {"id": 6, "name": "o'x"}, 3]
-    assert Names.of({"custom_fields": fields}).by_number == {"": {4: "vip"}}
+    assert CustomFieldNames.from_data({"custom_fields": fields}).by_number == {"": {4: "vip"}}
     order = {"custom_fields": fields, "products": [{"custom_fields": fields}, {}]}
-    assert Names.of({"contact": {}, "trigger": {"type": "order", "order": order}}).by_number == {
+    assert CustomFieldNames.from_data({"contact": {}, "trigger": {"type": "order", "order": order}}).by_number == {
         "": {},
         "order": {4: "vip"},
         "product": {4: "vip"},
@@ -194,7 +194,7 @@ def test_a_converted_body_is_the_json_that_was_meant() -> None:
         '{"name": "$product.name$", "price": $product.price$, "img": "$product.img_url$"},{SPLIO ENDFOREACH}]}'
     )
     made = convert(old)
-    assert made.left == ()
+    assert made.unconverted == ()
     assert json.loads(liquid.render_json(made.text, ORDER)) == {
         "to": 'Ann "Bo"\n',
         "id": "A\\1",
@@ -236,11 +236,11 @@ def test_whatever_comes_in_a_template_comes_out(old: str, keep: bool) -> None:
     made = convert(old, keep_liquid=keep)
     try:
         liquid.parse_text(made.text)
-        template(html_engine, made.text)
+        parse_template(html_engine, made.text)
     except TemplateError:
         # Liquid that was there may be wrong; what was made is not.
         assert keep
-        assert "the converted template cannot be read" in str(made.left)
+        assert "the converted template cannot be read" in str(made.unconverted)
 
 
 @given(anything)
@@ -248,7 +248,7 @@ def test_whatever_comes_in_a_template_comes_out(old: str, keep: bool) -> None:
 def test_what_parses_and_is_left_is_refused_by_the_check(old: str) -> None:
     made = convert(old)
     refused = any("not_converted" in found.message for found in lint(made.text, kind="text", schema=roots(None)))
-    assert refused == bool(made.left)
+    assert refused == bool(made.unconverted)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="$") | st.sampled_from("{}%-#\"'")))
@@ -259,7 +259,7 @@ def test_text_stays_text(old: str) -> None:
 
 def test_a_template_that_is_too_long_is_said_to_be() -> None:
     made = convert("x" * 70_000 + "$firstname$")
-    assert [left.message for left in made.left] == [
+    assert [left.message for left in made.unconverted] == [
         "the converted template cannot be read: a template may have 64 KB of text"
     ]
 
@@ -278,6 +278,6 @@ TOO_LONG = "the converted template cannot be read: a template may have 64 KB of 
 @pytest.mark.parametrize(("old", "many", "said"), HOSTILE, ids=[old[:10] for old, _, _ in HOSTILE])
 @pytest.mark.parametrize("keep", [False, True])
 def test_hostile_text_is_converted_to_its_end(old: str, many: int, said: str, keep: bool) -> None:
-    left = [rest.message for rest in convert(old, keep_liquid=keep).left if rest.message != TOO_LONG]
+    left = [rest.message for rest in convert(old, keep_liquid=keep).unconverted if rest.message != TOO_LONG]
     assert len(left) == many
     assert all(message.startswith(said) for message in left)

@@ -4,7 +4,7 @@ import pytest
 
 from scenario.check.variables import roots, tree_of
 from scenario.liquid.shapes import Object
-from splio.fields import LISTS, TABLES, Names, field_of, pairs
+from splio.fields import LISTS, TABLES, CustomFieldNames, find_field, list_names
 from tests.documents import COMMAND, DOCS, page
 
 
@@ -16,8 +16,8 @@ def test_each_name_of_ours_is_a_field_of_a_model(table: str) -> None:
         assert isinstance(tree, Object)
         tree = tree.fields[part]
     assert tree == tree_of(TABLES[table].model)
-    for old, ours in pairs(table):
-        found = field_of(table, old, Names())
+    for old, ours in list_names(table):
+        found = find_field(table, old, CustomFieldNames())
         assert found is not None, old
         assert found.path == f"{TABLES[table].path}.{ours}"
         at = tree

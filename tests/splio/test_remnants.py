@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from splio.old_syntax import Tag, Variable, parts
+from splio.old_syntax import OldTag, OldVariable, split_template
 
 ROOT = Path(__file__).parents[2]
 REAL = [
@@ -15,7 +15,9 @@ REAL = [
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
 def test_there_is_no_false_alarm(path: Path) -> None:
-    found = [part for part in parts(path.read_text("utf-8"), liquid=True) if isinstance(part, Variable | Tag)]
+    found = [
+        part for part in split_template(path.read_text("utf-8"), liquid=True) if isinstance(part, OldVariable | OldTag)
+    ]
     assert found == []
 
 

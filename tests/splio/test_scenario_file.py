@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scenario.check.check import check
 from scenario.source.source import Source
 from splio.conversion import convert
-from splio.fields import Names
+from splio.fields import CustomFieldNames
 from splio.scenario_file import convert_scenario, is_scenario
 
 OLD = """\
@@ -59,8 +59,8 @@ steps:
 
 
 def test_templates_are_converted_where_they_stand() -> None:
-    made = convert_scenario(OLD, Names({"": {1: "shoe"}}))
-    assert (made.text, made.left, made.notes) == (NEW, (), ())
+    made = convert_scenario(OLD, CustomFieldNames({"": {1: "shoe"}}))
+    assert (made.text, made.unconverted, made.notes) == (NEW, (), ())
     assert [finding.code for finding in check(made.text).findings] == ["no-unsubscribe"]
     assert convert_scenario(NEW).text == NEW
 
@@ -84,7 +84,7 @@ steps:
     body: {"$email$": 1}
 """
     made = convert_scenario(text)
-    assert [f"{left.line}:{left.column}: {left.message}" for left in made.left] == [
+    assert [f"{left.line}:{left.column}: {left.message}" for left in made.unconverted] == [
         "5:14: $shoe$ is not known: if it is a custom field, write {{ contact.custom.shoe }}, or give --sample",
         "8:10: $fistname$ is not known: was $firstname$ meant?",
         "9:7: IF is not closed: ENDIF is missing",
@@ -116,7 +116,7 @@ def test_a_file_that_is_no_yaml_is_left_alone() -> None:
     text = "scenario: a\nsteps: [\n"
     made = convert_scenario(text)
     assert made.text == text
-    assert [(left.line, left.message[:23]) for left in made.left] == [(3, "the file cannot be read")]
+    assert [(left.line, left.message[:23]) for left in made.unconverted] == [(3, "the file cannot be read")]
 
 
 templates = st.lists(
@@ -147,14 +147,14 @@ def test_whatever_its_style_a_template_becomes_what_it_becomes_alone(text: str, 
         return  # this style cannot hold this text
     old = data["steps"][0]["text"]
     made = convert_scenario(file)
-    assert not any("cannot be written" in left.message for left in made.left), file
+    assert not any("cannot be written" in left.message for left in made.unconverted), file
     after = Source(made.text).data
     assert after["steps"][0]["id"] == "b"
     if made.text == file:
         return
     alone = convert(old, keep_liquid=True)
     assert after["steps"][0]["text"] == alone.text
-    assert [left.message for left in made.left] == [left.message for left in alone.left]
+    assert [left.message for left in made.unconverted] == [left.message for left in alone.unconverted]
 
 
 def test_a_condition_is_one_expression_in_the_quotes_that_yaml_wants() -> None:

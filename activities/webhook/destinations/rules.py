@@ -58,7 +58,7 @@ class Issue(NamedTuple):
 
 def secrets_in(template: str) -> tuple[str, ...]:
     """The secrets that a header's template names."""
-    named = (path for path in liquid.fields(template, kind="header") if path[0] == "secrets")
+    named = (path for path in liquid.find_fields(template, kind="header") if path[0] == "secrets")
     return tuple(sorted({str(path[1]) for path in named if len(path) > 1}))
 
 
@@ -138,7 +138,7 @@ def _headers(entry: DestinationForm, place: Place) -> Iterator[Issue]:
             yield Issue(path, found.code, message, offset=found.offset, severity=found.severity)
         plain = "{{" not in value and "{%" not in value
         errors = any(found.severity == "error" for found in findings)
-        if not errors and any(len(named) == 1 for named in liquid.fields(value, kind="header")):
+        if not errors and any(len(named) == 1 for named in liquid.find_fields(value, kind="header")):
             yield Issue(path, "secret", "name the secret that is meant, such as {{ secrets.NAME }}")
         if not errors and (not value or (plain and flaw("x", value))):
             message = (

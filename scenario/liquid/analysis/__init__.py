@@ -1,1 +1,1 @@
-"""What templates read, found without rendering them."""
+"""Static analysis of the data that templates read."""

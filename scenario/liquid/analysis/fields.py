@@ -1,8 +1,7 @@
-"""Which data a template may read, found without rendering it.
+"""Static analysis of the fields that a template may read.
 
-A step is handed only the fields that its templates name. What is found here must be enough for every path that a
-rendering could take: a name counts as the template's own only where an ``assign`` before it, on the same level, is
-certain to have run.
+A step gets only the fields that its templates name, so the result must cover every path through a template. A name
+counts as the template's own only after an ``assign`` on the same level, which is certain to run.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from liquid.expression import Expression
 from scenario.liquid.engine.environment import Engine, html_engine, json_engine, strict_engine, text_engine
 from scenario.liquid.filters import dates
 from scenario.liquid.sinks import structured, structured_parts
-from scenario.liquid.sinks.text import condition, template
+from scenario.liquid.sinks.text import compile_condition, parse_template
 
 Kind = Literal["text", "html", "line", "json", "form", "plain", "url", "path", "header", "condition", "value"]
-"""What a template is for: each has its own way of writing values."""
+"""The output format of a template, which determines how it escapes values."""
 
 ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {
     "text": text_engine,
@@ -43,37 +42,36 @@ ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {
 }
 _VIRTUAL: Final = frozenset({"size", "first", "last"})
 _OF_DATES: Final = (("now",), ("today",), ("journey", "timezone"))
-"""What a filter of dates may read: "now" may be a value as well as a word of the template."""
+"""Data that a filter of dates may read."""
 _NO_CONTEXT: Final = cast("RenderContext", None)
 
 
-def fields(source: str | Mapping[str, Any] | list[Any], *, kind: Kind = "text") -> frozenset[tuple[str, ...]]:
-    """The paths of the data that a template may read.
+def find_fields(source: str | Mapping[str, Any] | list[Any], *, kind: Kind = "text") -> frozenset[tuple[str, ...]]:
+    """Return the data paths that a template may read.
 
     Args:
         source: A template, a condition, or a structured body.
-        kind: What it is for. A structured body is one whatever this says.
+        kind: The output format of a template. Structured bodies ignore it.
 
-    Returns:
-        Paths such as ``("contact", "firstname")``. A path stands for everything below it: a list that is looped over
-        is named as a whole, and a dynamic ``contact[key]`` gives ``("contact",)``. Rendering with the data that
-        ``select`` takes by these paths gives the same bytes as rendering with all data.
+    Returns: Paths such as ``("contact", "firstname")``. A path includes everything below it: a loop's list is included
+        as a whole, and a dynamic ``contact[key]`` gives ``("contact",)``. Rendering with the selected data gives the
+        same bytes as rendering with all data.
 
     Raises:
         TemplateError: The template is malformed.
     """
-    reader = _Reader()
+    reader = _FieldCollector()
     if not isinstance(source, str):
-        reader.part(structured.compiled(source).root, frozenset())
+        reader.part(structured.compile_body(source).root, frozenset())
     elif kind == "condition":
-        reader.expression(condition(source).expression, frozenset())
+        reader.expression(compile_condition(source).expression, frozenset())
     else:
-        reader.nodes(template(ENGINES[kind], source).nodes, frozenset())
+        reader.nodes(parse_template(ENGINES[kind], source).nodes, frozenset())
     return frozenset(reader.found)
 
 
-class _Reader:
-    """Walks a parsed template and notes what it reads."""
+class _FieldCollector:
+    """A walk over a parsed template."""
 
     def __init__(self) -> None:
         self.found: set[tuple[str, ...]] = set()
@@ -83,10 +81,10 @@ class _Reader:
 
         Args:
             nodes: The nodes.
-            own: Names that are the template's own when the first of them is rendered.
+            own: Names that the template has assigned before them.
 
         Returns:
-            Names that are its own after the last one.
+            Names that it has assigned after them.
         """
         for node in nodes:
             own = self._node(node, own)
@@ -122,7 +120,6 @@ class _Reader:
         self.nodes(node.children(_NO_CONTEXT, include_partials=False), own)
 
     def expression(self, expression: Expression, own: frozenset[str]) -> None:
-        """Read an expression and all inside it."""
         if isinstance(expression, Path):
             self._path(expression, own)
         if isinstance(expression, FilteredExpression | TernaryFilteredExpression) and any(
@@ -143,32 +140,31 @@ class _Reader:
         if keys and keys[0] not in own:
             self.found.add(tuple(keys))
 
-    def part(self, part: structured_parts.Written, own: frozenset[str]) -> None:
-        """Read a part of a structured body."""
+    def part(self, part: structured_parts.BodyPart, own: frozenset[str]) -> None:
         match part:
-            case structured_parts.Constant():
+            case structured_parts.ConstantPart():
                 pass
-            case structured_parts.Leaf():
+            case structured_parts.LiquidPart():
                 self.nodes(part.template.nodes, own)
-            case structured_parts.Listed():
+            case structured_parts.ListPart():
                 for item in part.items:
                     self.part(item, own)
-            case structured_parts.Mapped():
+            case structured_parts.MappingPart():
                 for pair in part.pairs:
-                    if isinstance(pair.key, structured_parts.Leaf):
+                    if isinstance(pair.key, structured_parts.LiquidPart):
                         self.part(pair.key, own)
                     self.part(pair.value, own)
-            case structured_parts.For():
+            case structured_parts.ForPart():
                 self.expression(part.loop, own)
                 self.part(part.each, own | {part.loop.identifier, "forloop"})
                 if part.otherwise is not None:
                     self.part(part.otherwise, own)
-            case structured_parts.If():
+            case structured_parts.IfPart():
                 self.expression(part.condition, own)
                 self.part(part.then, own)
                 if part.otherwise is not None:
                     self.part(part.otherwise, own)
-            case structured_parts.Let():
+            case structured_parts.LetPart():
                 for name, value in part.names:
                     self.part(value, own)
                     own |= {name}

@@ -1,12 +1,11 @@
-"""Which fields of a loop's items a template reads, found without rendering it.
+"""Static analysis of the fields of list items that a template reads.
 
-``reading`` names a list as a whole. Here the values of variables are traced back to the data that they are taken from,
-through loops, ``assign``, ``$let`` and the filters that keep items, so that a step can be handed the two or three
-fields of each line that it prints. What is done with a value in any other way, by a filter or a tag that is not known
-here, needs all of it.
+``find_fields`` includes a list as a whole. This module traces variables back to the data that they come from, through
+loops, ``assign``, ``$let`` and the filters that keep items, so that a step gets only the fields of each line that it
+prints. Any other use of a value, by an unknown filter or tag, requires all of it.
 
-Nothing depends on the order in which a template runs: a name stands for everything that it is ever assigned and, since
-that may not have happened yet, for the variable of the data, too. Only a loop's own variable hides all others.
+The result does not depend on the order of execution: a name represents everything that is ever assigned to it and also
+the variable of the data. Only a loop's own variable hides all others.
 """
 
 from __future__ import annotations
@@ -44,108 +43,105 @@ from liquid.builtin.tags.tablerow_tag import TablerowNode
 from liquid.expression import Expression
 
 from scenario.liquid.analysis.fields import ENGINES, Kind
-from scenario.liquid.analysis.usage_tree import Need
+from scenario.liquid.analysis.usage_tree import DataUsage
 from scenario.liquid.sinks import structured, structured_parts
-from scenario.liquid.sinks.text import condition, template
+from scenario.liquid.sinks.text import compile_condition, parse_template
 
 BY_FIELD: Final = frozenset(
     {"compact", "find", "find_index", "has", "map", "reject", "sort", "sort_natural", "sum", "uniq", "where"}
 )
-"""Filters that look into a field of each item, where they are told one."""
+"""Filters that read one field of each item, if an argument names it."""
 
 
-class Seen(NamedTuple):
-    """A value, as far as is known without the data.
+class TracedValue(NamedTuple):
+    """A value, as far as it is known without the data.
 
     Attributes:
-        these: It may be one of these.
-        inside: It may be a new list of these.
+        sources: The data that it may be.
+        items: The data that a new list may contain.
     """
 
-    these: frozenset[Need] = frozenset()
-    inside: frozenset[Need] = frozenset()
+    sources: frozenset[DataUsage] = frozenset()
+    items: frozenset[DataUsage] = frozenset()
 
-    def or_else(self, other: Seen) -> Seen:
-        """What may be this value or another."""
-        return Seen(self.these | other.these, self.inside | other.inside)
+    def union(self, other: TracedValue) -> TracedValue:
+        """Return the value that may be either of two."""
+        return TracedValue(self.sources | other.sources, self.items | other.items)
 
-    def take(self) -> None:
-        """All of it is read."""
-        for need in self.these | self.inside:
+    def mark_whole(self) -> None:
+        """Record that all of it is read."""
+        for need in self.sources | self.items:
             need.whole = True
 
-    def ask(self) -> None:
-        """It is asked for being there, or for being empty."""
-        for need in self.these:
+    def mark_tested(self) -> None:
+        """Record that its existence is tested."""
+        for need in self.sources:
             need.tested = True
 
-    def field(self, name: str) -> Seen:
-        """A field of it; a new list has none."""
-        return Seen(frozenset(found for need in self.these for found in need.of_field(name)))
+    def field(self, name: str) -> TracedValue:
+        """Return one of its fields. A new list has none."""
+        return TracedValue(frozenset(found for need in self.sources for found in need.field_usage(name)))
 
-    def item(self) -> Seen:
-        """An item of it."""
-        return Seen(frozenset(found for need in self.these for found in need.of_items()) | self.inside)
+    def item(self) -> TracedValue:
+        """Return one of its items."""
+        return TracedValue(frozenset(found for need in self.sources for found in need.item_usage()) | self.items)
 
-    def flat(self) -> frozenset[Need]:
-        """Its items as most filters see them: what lists inside of it hold is laid out.
+    def flat(self) -> frozenset[DataUsage]:
+        """Return its items, with inner lists flattened, as most filters do.
 
-        An item of a list that is a list itself is handed over whole in any case, but a field that `map` has collected
-        has to be read as the list that it may be.
+        An item that is a list itself is included whole, but a field collected by `map` may be a list and is read as
+        one.
         """
-        laid = (found for need in self.inside if not need.is_item for found in need.of_items())
-        return self.item().these.union(laid)
+        laid = (found for need in self.items if not need.is_item for found in need.item_usage())
+        return self.item().sources.union(laid)
 
-    def by_field(self, name: str, key: str) -> Seen:
-        """What comes out of one of the filters that look into a field of each item."""
+    def by_field(self, name: str, key: str) -> TracedValue:
+        """Return the result of a filter that reads a field of each item."""
         items = self.flat()
-        values = Seen(items).field(key)
+        values = TracedValue(items).field(key)
         if name == "map":
-            return Seen(inside=values.these)
-        values.take()
+            return TracedValue(items=values.sources)
+        values.mark_whole()
         match name:
             case "find":
-                return Seen(items)
+                return TracedValue(items)
             case "find_index" | "has" | "sum":
-                return NEW
+                return NEW_VALUE
             case _:
-                return Seen(inside=items)
+                return TracedValue(items=items)
 
 
-NEW: Final = Seen()
-"""A value that holds nothing of the data's lists and objects: a number, a text."""
+NEW_VALUE: Final = TracedValue()
+"""A value without lists or objects of the data, such as a number or a text."""
 
 
 MOST_SOURCES: Final = 32
-"""Places in the data that one name may stand for."""
+"""Places in the data that one name may represent."""
 MOST_PASSES: Final = 24
-"""How often a template is gone through until its names stand for nothing new."""
+"""Limit of passes over a template until its names represent no further data."""
 _NO_CONTEXT: Final = cast("RenderContext", None)
 
 
-_Scope = Mapping[str, Seen]
+_Scope = Mapping[str, TracedValue]
 
 
-def needs(
+def trace_usage(
     sources: Iterable[tuple[str | Mapping[str, Any] | list[Any], Kind]], same: Iterable[tuple[str, str]] = ()
-) -> Need:
-    """What some templates read of the data that they share.
+) -> DataUsage:
+    """Return the data that several templates read, by variable.
+
+    `DataUsage.list_item_usage` reports the fields of a list's items. For other paths use ``find_fields``.
 
     Args:
-        sources: Templates, conditions and structured bodies, and what each is for.
-        same: Fields of variables that are variables too: each the variable, and the name of both the field and the
-            other one.
-
-    Returns:
-        By variable. It is for telling what is read of a list's items (``Need.of_lines``): which paths are read at all
-        is for ``fields`` to say.
+        sources: Templates, conditions and structured bodies, with their kinds.
+        same: By variable, the name of a field that is also the variable of this name.
 
     Raises:
         TemplateError: A template is malformed.
     """
-    root = Need()
+    root = DataUsage()
     for outer, name in same:
-        for holder, one in zip(root.of_field(outer), root.of_field(name), strict=True):
+        for holder, one in zip(root.field_usage(outer), root.field_usage(name), strict=True):
             holder.fields[name] = one
     for source, kind in sources:
         _Tracer(root).trace(source, kind)
@@ -153,22 +149,22 @@ def needs(
 
 
 class _Tracer:
-    """Goes through one parsed template and notes what is done with the data."""
+    """A walk over one parsed template."""
 
-    def __init__(self, root: Need) -> None:
+    def __init__(self, root: DataUsage) -> None:
         self._root = root
-        self._names: dict[str, Seen] = {}
+        self._names: dict[str, TracedValue] = {}
 
     def trace(self, source: str | Mapping[str, Any] | list[Any], kind: Kind) -> None:
-        """Go through a template until its names stand for nothing new."""
+        """Repeat the walk until the template's names represent no further data."""
         for _ in range(MOST_PASSES):
             before = dict(self._names)
             if not isinstance(source, str):
-                self._part(structured.compiled(source).root, {})
+                self._part(structured.compile_body(source).root, {})
             elif kind == "condition":
-                self._use(condition(source).expression, {})
+                self._use(compile_condition(source).expression, {})
             else:
-                self._nodes(template(ENGINES[kind], source).nodes, {})
+                self._nodes(parse_template(ENGINES[kind], source).nodes, {})
             if self._names == before:
                 return
         self._root.whole = True
@@ -185,30 +181,30 @@ class _Tracer:
                 self._assign(str(node.name), self._value(node.expression, scope))
             case ForNode():
                 item = self._loop(node.expression, scope)
-                self._node(node.block, {**scope, "forloop": NEW, str(node.expression.identifier): item})
+                self._node(node.block, {**scope, "forloop": NEW_VALUE, str(node.expression.identifier): item})
                 if node.default is not None:
                     self._node(node.default, scope)
             case TablerowNode():
                 item = self._loop(node.expression, scope)
-                self._node(node.block, {**scope, "tablerowloop": NEW, str(node.expression.identifier): item})
+                self._node(node.block, {**scope, "tablerowloop": NEW_VALUE, str(node.expression.identifier): item})
             case IncludeNode() | RenderNode():
                 # What such a template reads is not in this one.
                 self._root.whole = True
             case _:
                 for expression in node.expressions():
                     self._use(expression, scope)
-                inner = {**scope, **{str(name): NEW for name in node.block_scope()}}
+                inner = {**scope, **{str(name): NEW_VALUE for name in node.block_scope()}}
                 self._nodes(node.children(_NO_CONTEXT, include_partials=False), inner)
 
-    def _assign(self, name: str, value: Seen) -> None:
-        known = self._names.get(name, NEW).or_else(value)
-        if len(known.these) + len(known.inside) > MOST_SOURCES:
-            value.take()
+    def _assign(self, name: str, value: TracedValue) -> None:
+        known = self._names.get(name, NEW_VALUE).union(value)
+        if len(known.sources) + len(known.items) > MOST_SOURCES:
+            value.mark_whole()
         else:
             self._names[name] = known
 
-    def _loop(self, loop: LoopExpression, scope: _Scope) -> Seen:
-        """The items of a loop."""
+    def _loop(self, loop: LoopExpression, scope: _Scope) -> TracedValue:
+        """Return the items of a loop."""
         for part in (loop.limit, loop.offset, loop.cols):
             if part is not None:
                 self._use(part, scope)
@@ -217,12 +213,12 @@ class _Tracer:
     # ---- expressions
 
     def _use(self, expression: Expression, scope: _Scope) -> None:
-        self._value(expression, scope).take()
+        self._value(expression, scope).mark_whole()
 
     def _test(self, expression: Expression, scope: _Scope) -> None:
-        self._value(expression, scope).ask()
+        self._value(expression, scope).mark_tested()
 
-    def _value(self, expression: Expression, scope: _Scope) -> Seen:
+    def _value(self, expression: Expression, scope: _Scope) -> TracedValue:
         match expression:
             case Path():
                 return self._path(expression, scope)
@@ -233,7 +229,7 @@ class _Tracer:
                 value = self._value(expression.left, scope)
                 if expression.alternative is not None:
                     other = self._value(expression.alternative, scope)
-                    value = value.or_else(self._filtered(other, expression.filters, scope))
+                    value = value.union(self._filtered(other, expression.filters, scope))
                 return self._filtered(value, expression.tail_filters, scope)
             case BooleanExpression():
                 self._test(expression.expression, scope)
@@ -255,15 +251,15 @@ class _Tracer:
             case _:
                 for part in expression.children():
                     self._use(part, scope)
-        return NEW
+        return NEW_VALUE
 
-    def _path(self, path: Path, scope: _Scope) -> Seen:
+    def _path(self, path: Path, scope: _Scope) -> TracedValue:
         name, *keys = path.path
         root = str(name)
         if root in scope:
             value = scope[root]
         else:
-            value = Seen(frozenset(self._root.of_field(root))).or_else(self._names.get(root, NEW))
+            value = TracedValue(frozenset(self._root.field_usage(root))).union(self._names.get(root, NEW_VALUE))
         for key in keys:
             if isinstance(key, Path):
                 self._use(key, scope)
@@ -271,75 +267,75 @@ class _Tracer:
                 value = value.item()
             elif key == "size":
                 value.item()
-                value = NEW
+                value = NEW_VALUE
             else:
                 value = value.field(key)
         return value
 
-    def _filtered(self, value: Seen, filters: Iterable[Filter] | None, scope: _Scope) -> Seen:
+    def _filtered(self, value: TracedValue, filters: Iterable[Filter] | None, scope: _Scope) -> TracedValue:
         for one in filters or ():
             value = self._filter(value, one, scope)
         return value
 
-    def _filter(self, value: Seen, used: Filter, scope: _Scope) -> Seen:
-        """What comes out of a filter."""
+    def _filter(self, value: TracedValue, used: Filter, scope: _Scope) -> TracedValue:
+        """Return the result of a filter."""
         arguments: Sequence[Expression] = [one.value for one in used.args if not isinstance(one, KeywordArgument)]
         match used.name, arguments:
             case "size", []:
                 value.item()
-                return NEW
+                return NEW_VALUE
             case (("first" | "last"), []):
                 return value.item()
             case "slice", _:
                 for part in arguments:
                     self._use(part, scope)
-                return Seen(inside=value.item().these)
+                return TracedValue(items=value.item().sources)
             case (("reverse" | "compact"), []):
-                return Seen(inside=value.flat())
+                return TracedValue(items=value.flat())
             case "concat", [other]:
-                return Seen(inside=value.flat() | self._value(other, scope).item().these)
+                return TracedValue(items=value.flat() | self._value(other, scope).item().sources)
             case "default", _:
-                value.ask()
+                value.mark_tested()
                 for one in used.args:
-                    value = value.or_else(self._value(one.value, scope))
+                    value = value.union(self._value(one.value, scope))
                 return value
             case name, [StringLiteral(value=str(key)), *rest] if name in BY_FIELD and key:
                 for part in rest:
                     self._use(part, scope)
                 return value.by_field(name, key)
             case _:
-                value.take()
+                value.mark_whole()
                 for one in used.args:
                     self._use(one.value, scope)
-                return NEW
+                return NEW_VALUE
 
     # ---- structured bodies
 
-    def _part(self, part: structured_parts.Written, scope: _Scope) -> None:
+    def _part(self, part: structured_parts.BodyPart, scope: _Scope) -> None:
         match part:
-            case structured_parts.Constant():
+            case structured_parts.ConstantPart():
                 pass
-            case structured_parts.Leaf():
+            case structured_parts.LiquidPart():
                 self._nodes(part.template.nodes, scope)
-            case structured_parts.Listed():
+            case structured_parts.ListPart():
                 for item in part.items:
                     self._part(item, scope)
-            case structured_parts.Mapped():
+            case structured_parts.MappingPart():
                 for pair in part.pairs:
-                    if isinstance(pair.key, structured_parts.Leaf):
+                    if isinstance(pair.key, structured_parts.LiquidPart):
                         self._part(pair.key, scope)
                     self._part(pair.value, scope)
-            case structured_parts.For():
+            case structured_parts.ForPart():
                 item = self._loop(part.loop, scope)
-                self._part(part.each, {**scope, "forloop": NEW, part.loop.identifier: item})
+                self._part(part.each, {**scope, "forloop": NEW_VALUE, part.loop.identifier: item})
                 if part.otherwise is not None:
                     self._part(part.otherwise, scope)
-            case structured_parts.If():
+            case structured_parts.IfPart():
                 self._use(part.condition, scope)
                 self._part(part.then, scope)
                 if part.otherwise is not None:
                     self._part(part.otherwise, scope)
-            case structured_parts.Let():
+            case structured_parts.LetPart():
                 inner = dict(scope)
                 for name, value in part.names:
                     inner[name] = self._named(value, inner)
@@ -347,9 +343,9 @@ class _Tracer:
             case _:
                 raise AssertionError(type(part))
 
-    def _named(self, part: structured_parts.Written, scope: _Scope) -> Seen:
-        """The value of a name of ``$let``: what a single output gives, else something newly made."""
-        if isinstance(part, structured_parts.Leaf) and part.output is not None:
+    def _named(self, part: structured_parts.BodyPart, scope: _Scope) -> TracedValue:
+        """Return the value of a name of ``$let``: that of a single output, otherwise a new value."""
+        if isinstance(part, structured_parts.LiquidPart) and part.output is not None:
             return self._value(part.output, scope)
         self._part(part, scope)
-        return NEW
+        return NEW_VALUE

@@ -1,4 +1,4 @@
-"""What of the data templates read, as a tree: down to the single fields of a list's items."""
+"""The data that templates read, as a tree down to the fields of list items."""
 
 from __future__ import annotations
 
@@ -6,61 +6,61 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-DEEPEST: Final = 16
-"""Levels that are told apart; what is below is needed whole. A variable may be assigned a field of itself in a loop."""
+MAX_DEPTH: Final = 16
+"""Levels of the tree; deeper data is included whole. A loop may assign a variable to one of its own fields."""
 
 
 @dataclass(eq=False, slots=True)
-class Need:
-    """What is read of one value.
+class DataUsage:
+    """The usage of one value.
 
-    Which kind of value it is, only the data tell: a value that is read as a list and turns out to be an object is
-    needed whole, and so is an item of a list that is a list itself.
+    Only the data determine the type of a value. A value that is read as a list but is an object is included whole, and
+    so is an item that is a list itself.
 
     Attributes:
         depth: Levels above it.
-        is_item: Whether it is an item of a list, rather than a field or a variable.
-        whole: Whether all of it is read, or may be.
-        tested: Whether it is asked for being there, or for being empty.
-        each: What is read of any of its items, where it is read as a list.
-        fields: What is read of its fields, where it is read as an object.
+        is_item: Whether it is an item of a list.
+        whole: Whether all of it may be read.
+        tested: Whether its existence is tested.
+        each: The usage of its items, if it is read as a list.
+        fields: The usage of its fields, if it is read as an object.
     """
 
     depth: int = 0
     is_item: bool = False
     whole: bool = False
     tested: bool = False
-    each: Need | None = None
-    fields: dict[str, Need] = field(default_factory=dict[str, "Need"])
+    each: DataUsage | None = None
+    fields: dict[str, DataUsage] = field(default_factory=dict[str, "DataUsage"])
 
-    def of_field(self, name: str) -> Iterable[Need]:
-        """What is read of a field; nothing where all of the object is needed anyway."""
+    def field_usage(self, name: str) -> Iterable[DataUsage]:
+        """Return the usage of a field, or nothing if the object is included whole."""
         if self._is_enough():
             return ()
         if name not in self.fields:
-            self.fields[name] = Need(self.depth + 1)
+            self.fields[name] = DataUsage(self.depth + 1)
         return (self.fields[name],)
 
-    def of_items(self) -> Iterable[Need]:
-        """What is read of each item; nothing where all of the list is needed anyway."""
+    def item_usage(self) -> Iterable[DataUsage]:
+        """Return the usage of the items, or nothing if the list is included whole."""
         if self._is_enough():
             return ()
         if self.each is None:
-            self.each = Need(self.depth + 1, is_item=True)
+            self.each = DataUsage(self.depth + 1, is_item=True)
         return (self.each,)
 
     def _is_enough(self) -> bool:
-        self.whole = self.whole or self.depth >= DEEPEST
+        self.whole = self.whole or self.depth >= MAX_DEPTH
         return self.whole
 
-    def of_lines(self, path: Sequence[str]) -> Need | None:
-        """What is read of each item of a list.
+    def list_item_usage(self, path: Sequence[str]) -> DataUsage | None:
+        """Return the usage of the items of a list.
 
         Args:
-            path: The variable and the keys below it that lead to the list.
+            path: The variable and keys that lead to the list.
 
         Returns:
-            None where the list is needed whole, or is not read as one.
+            None if the list is included whole or not read as a list.
         """
         need = self
         for name in path:

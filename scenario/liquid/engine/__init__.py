@@ -1,1 +1,1 @@
-"""python-liquid, set up for our sinks."""
+"""python-liquid, configured and bounded."""

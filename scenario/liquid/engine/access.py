@@ -1,13 +1,10 @@
-"""How a template reads data: what a missing key means.
+"""Missing data: the rules that all output formats share.
 
-Three rules, the same in every sink:
-
-* A field of nil is nil: ``order.store.name`` of an order without a store is nothing, not a mistake.
-* Some mappings are *open*: which keys they have depends on the retailer or on another system, so that a missing key is
-  nil, too. These are everything under a key (or a variable) named ``custom``, ``event``, ``properties`` or
-  ``responses``, and every ``Open`` mapping.
-* Any other missing key is nothing in texts and e-mails, and a mistake in webhooks, where data carries every declared
-  field (as nil, if need be), so that only a misspelling is missing.
+* A field of nil is nil: ``order.store.name`` of an order without a store renders as nothing.
+* Some mappings are *open*: their keys depend on the retailer or on another system, so a missing key is nil. These are
+  all mappings below a key or variable named ``custom``, ``event``, ``properties`` or ``responses``, and every ``Open``.
+* Any other missing key renders as nothing in texts and e-mails, and is an error in webhooks. A webhook's data has every
+  declared field, if only as nil, so a missing key is a misspelling.
 """
 
 from __future__ import annotations
@@ -20,55 +17,50 @@ from liquid.token import Token
 from liquid.undefined import UNDEFINED, Undefined
 
 OPEN_NAMES: Final = frozenset({"custom", "event", "properties", "responses"})
-"""Keys and variables under which every mapping is open."""
+"""Keys and variables below which every mapping is open."""
 
 
 class Open(dict[str, Any]):
     """A mapping whose missing keys are nil, at every depth.
 
-    Names alone make a mapping open (``OPEN_NAMES``), which survives a trip through JSON; this type is for data that
-    is open under another name and is handed to the engine directly.
+    ``OPEN_NAMES`` work by name and survive JSON. This type is for data under another name, passed to the engine.
     """
 
     __slots__ = ()
 
     def copy(self) -> dict[str, Any]:
-        """A plain mapping of the same content."""
         return dict(super().items())
 
     def __missing__(self, key: str) -> None:
         return None
 
     def __getitem__(self, key: str) -> Any:
-        return opened(super().__getitem__(key))
+        return open_value(super().__getitem__(key))
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """The value of a key, opened as by a look-up: what filters such as ``property`` and ``map`` ask."""
-        return opened(super().get(key, default))
+        return open_value(super().get(key, default))
 
     def items(self) -> Any:
-        """The pairs, values opened as by a look-up."""
-        return [(key, opened(value)) for key, value in super().items()]
+        return [(key, open_value(value)) for key, value in super().items()]
 
 
 class _OpenList(list[Any]):
-    """A list under an open name: its mappings are open."""
+    """A list whose mappings are open."""
 
     __slots__ = ()
 
     def copy(self) -> list[Any]:
-        """A plain list of the same content."""
         return list(super().__iter__())
 
     def __getitem__(self, index: Any) -> Any:
-        return opened(super().__getitem__(index))
+        return open_value(super().__getitem__(index))
 
     def __iter__(self) -> Iterator[Any]:
-        return (opened(item) for item in super().__iter__())
+        return (open_value(item) for item in super().__iter__())
 
 
-def opened(value: Any) -> Any:
-    """The same value, open if it is a mapping or a list."""
+def open_value(value: Any) -> Any:
+    """Return the value, made open if it is a mapping or a list."""
     if isinstance(value, dict):
         return value if isinstance(value, Open) else Open(cast("dict[str, Any]", value))
     if isinstance(value, list):
@@ -76,22 +68,22 @@ def opened(value: Any) -> Any:
     return value
 
 
-def closed(value: Any) -> Any:
-    """The same value as the plain mapping or list that it was before it was opened."""
+def plain_value(value: Any) -> Any:
+    """Return the plain mapping or list behind an open one."""
     return cast("Any", value).copy() if isinstance(value, Open | _OpenList) else value
 
 
-class Missing(Undefined):
-    """Renders as nothing, is false, equals nil, has no items: what texts and e-mails get."""
+class LenientMissing(Undefined):
+    """A missing value in texts and e-mails: it renders as nothing, is false, equals nil and has no items."""
 
     __slots__ = ()
 
 
-class NotThere(UndefinedError):
-    """What a template needs is not there.
+class MissingValueError(UndefinedError):
+    """A missing value that a template requires.
 
     Attributes:
-        path: The variable that it was looked for in, and the keys below it.
+        path: The variable and the keys below it.
     """
 
     def __init__(self, message: str, path: tuple[object, ...], token: Token | None) -> None:
@@ -100,21 +92,17 @@ class NotThere(UndefinedError):
 
 
 class StrictMissing(Undefined):
-    """May be tested (``if``, ``== nil``, ``default``); every other use is a mistake: what webhooks get.
+    """A missing value in webhooks: it may be tested (``if``, ``== nil``, ``default``), and every other use is an error.
 
-    Its `obj` is the path that leads nowhere.
+    Its `obj` is the missing path.
     """
 
     __slots__ = ()
 
-    def refuse(self) -> Never:
-        """Say what is missing.
-
-        Raises:
-            NotThere: Always.
-        """
+    def raise_missing(self) -> Never:
+        """Raise the error that names the missing path."""
         path = (self.name,) if self.obj is UNDEFINED else cast("tuple[object, ...]", self.obj)
-        raise NotThere(self.hint or f"there is no '{self.name}'", path, self.token)
+        raise MissingValueError(self.hint or f"there is no '{self.name}'", path, self.token)
 
     def __bool__(self) -> bool:
         return False
@@ -125,26 +113,26 @@ class StrictMissing(Undefined):
     __hash__ = Undefined.__hash__
 
     def __str__(self) -> str:
-        self.refuse()
+        self.raise_missing()
 
     def __int__(self) -> int:
-        self.refuse()
+        self.raise_missing()
 
     def __len__(self) -> int:
-        self.refuse()
+        self.raise_missing()
 
     def __iter__(self) -> Iterator[Any]:
-        self.refuse()
+        self.raise_missing()
 
     def __contains__(self, item: object) -> bool:
-        self.refuse()
+        self.raise_missing()
 
     def __getitem__(self, key: str) -> object:
-        self.refuse()
+        self.raise_missing()
 
     def __reversed__(self) -> Iterator[Any]:
-        self.refuse()
+        self.raise_missing()
 
     def poke(self) -> bool:
-        """Raise: python-liquid pokes a value before it takes its length or its items for granted."""
-        self.refuse()
+        """Raise. python-liquid calls this before it reads a value's length or items."""
+        self.raise_missing()

@@ -1,4 +1,4 @@
-"""The state of one rendering: variables, what is left of its bounds, and how data is read."""
+"""The state of one rendering: its variables and its budget."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from liquid.token import Token
 from liquid.undefined import UNDEFINED
 from liquid.utils import ReadOnlyChainMap
 
-from scenario.liquid.engine.access import OPEN_NAMES, Open, opened
+from scenario.liquid.engine.access import OPEN_NAMES, Open, open_value
 from scenario.liquid.engine.limits import MAX_LOCALS, BoundReached, Budget
 from scenario.liquid.engine.sink import HtmlSink, Sink
 
 
 class Context(RenderContext):
-    """A rendering context that has a budget and no clock.
+    """A rendering context with a budget and without a clock.
 
-    python-liquid's own context knows ``now`` and ``today`` from the machine's clock. Here they are variables like any
-    other: a template is a pure function of its text and its data.
+    python-liquid's context reads ``now`` and ``today`` from the machine's clock. Here they are ordinary variables.
     """
 
     __slots__ = ("_room", "_weights", "budget")
@@ -41,7 +40,7 @@ class Context(RenderContext):
         """Set a variable of the template.
 
         Raises:
-            BoundReached: The template's variables hold more than ``MAX_LOCALS``.
+            BoundReached: The template's variables exceed ``MAX_LOCALS``.
         """
         # Counted as it changes: python-liquid measures all variables at each assignment.
         weight = len(cast("Sized", val)) if isinstance(val, str | list | tuple | dict) else 1
@@ -53,23 +52,18 @@ class Context(RenderContext):
         self.locals[name] = val
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
-        """Count the rounds of all loops that are inside of one another.
-
-        Raises:
-            LoopIterationLimitError: There are too many.
-        """
         # A single loop is most of them, and a short one no reason to multiply.
         if self.loops or length * self.loop_iteration_carry > (self.env.loop_iteration_limit or 0):
             super().raise_for_loop_limit(length)
 
     def get_size_of_locals(self) -> int:
-        """Nothing: ``assign`` does its own counting."""
+        """Return 0, since ``assign`` counts."""
         return 0
 
     def get_buffer(self, buf: TextIO | None = None) -> StringIO:
-        """A sink for a part of the output that a tag keeps to itself, such as ``capture``.
+        """Return a sink for output that a tag captures.
 
-        In HTML what is captured is markup from then on, so that values are escaped on their way in.
+        In HTML the captured text is markup from then on, so this sink escapes its values.
         """
         carried = buf.size if isinstance(buf, Sink) else 0
         return cast("StringIO", HtmlSink(carried) if self.autoescape else Sink(carried))
@@ -78,9 +72,9 @@ class Context(RenderContext):
         """Resolve a path by the rules of ``access``.
 
         Args:
-            path: The variable and the keys below it, evaluated.
-            token: Where the path is, for messages.
-            default: What a missing key gives; by default one of the ``missing`` types.
+            path: The variable and the evaluated keys below it.
+            token: The path's place, for messages.
+            default: The result for a missing key. By default, one of the types of missing values.
         """
         root, *keys = path
         try:
@@ -88,7 +82,7 @@ class Context(RenderContext):
         except (KeyError, TypeError):
             return self.missing(path, token) if default is UNDEFINED else default
         if root in OPEN_NAMES:
-            found = opened(found)
+            found = open_value(found)
         for key in keys:
             try:
                 found = self.get_item(found, key)
@@ -97,7 +91,7 @@ class Context(RenderContext):
         return found
 
     def missing(self, path: Sequence[object], token: Token | None) -> object:
-        """What stands for a path that leads nowhere."""
+        """Return the value that represents a missing path."""
         root = path[0]
         name = root if isinstance(root, str) else "a variable"
         # Only keys that the template itself spells out: others are data.
@@ -106,10 +100,10 @@ class Context(RenderContext):
         return self.env.undefined(name, obj=tuple(path), hint=hint, token=token)
 
     def get_item(self, obj: Any, key: Any) -> Any:
-        """One key of one value, with Liquid's ``size``, ``first`` and ``last``.
+        """Return one item or field of a value, including Liquid's ``size``, ``first`` and ``last``.
 
         Raises:
-            KeyError, IndexError, TypeError: There is no such thing.
+            KeyError, IndexError, TypeError: The value has no such item.
         """
         if obj is None:
             return None
@@ -137,7 +131,7 @@ class Context(RenderContext):
 def _mapping_item(mapping: Mapping[Any, Any], key: Any) -> Any:
     if key in mapping:
         found = mapping[key]
-        return opened(found) if key in OPEN_NAMES else found
+        return open_value(found) if key in OPEN_NAMES else found
     if key == "size":
         return len(mapping)
     if key == "first" and mapping:
@@ -154,7 +148,7 @@ def _index(key: Any) -> int:
 
 
 def _written(token: Token | None) -> str:
-    """The path as the template writes it: from its token on, as far as a path goes."""
+    """Return the path as it is spelled in the template."""
     if token is None or token.start_index < 0:
         return ""
     source, start = token.source, token.start_index

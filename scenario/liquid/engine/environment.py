@@ -1,4 +1,4 @@
-"""python-liquid, set up for our sinks: its lexer, tags, filters and contexts replaced where they are not enough."""
+"""python-liquid's environment with the project's lexer, tags, filters and contexts; the cache of compiled templates."""
 
 from __future__ import annotations
 
@@ -16,58 +16,54 @@ from liquid.parser import get_parser
 from liquid.token import Token
 
 from scenario.liquid import filters
-from scenario.liquid.engine.access import Missing, StrictMissing
+from scenario.liquid.engine.access import LenientMissing, StrictMissing
 from scenario.liquid.engine.context import Context
 from scenario.liquid.engine.instrument import instrument
 from scenario.liquid.engine.lexer import template_stream
 from scenario.liquid.engine.limits import BoundReached
 from scenario.liquid.engine.nodes import (
     AbortTag,
-    EchoValueTag,
-    FixedIncludeTag,
-    LinesTag,
-    RowsTag,
+    EchoOutputTag,
+    IfTag,
+    LiquidTag,
+    LiteralIncludeTag,
+    OutputTag,
     StrictCaseTag,
-    UnlessSoTag,
-    ValueTag,
-    WhetherTag,
+    TableRowTag,
+    UnlessTag,
 )
-from scenario.liquid.engine.sink import ContentTag, Sink
-from scenario.liquid.sinks.json_text import JsonContentTag, has_written_keys
+from scenario.liquid.engine.sink import LiteralTextTag, Sink
+from scenario.liquid.sinks.json_text import JsonContentTag, has_rendered_keys
 
 _TAGS = (
     AbortTag,
-    ContentTag,
-    EchoValueTag,
-    FixedIncludeTag,
-    LinesTag,
-    RowsTag,
+    LiteralTextTag,
+    EchoOutputTag,
+    LiteralIncludeTag,
+    LiquidTag,
+    TableRowTag,
     StrictCaseTag,
-    UnlessSoTag,
-    ValueTag,
-    WhetherTag,
+    UnlessTag,
+    OutputTag,
+    IfTag,
 )
 _MARKUP_TAGS = ("tablerow", "ifchanged")
-"""Tags that write HTML, or write again what they rendered: outside of texts and e-mails they would be escaped."""
+"""Tags that write HTML or repeat their own output. Outside of texts and e-mails their output would be escaped."""
 
 
-class Template(BoundTemplate):
-    """A parsed template. Holds no state: it may be rendered by several threads at once."""
+class ParsedTemplate(BoundTemplate):
+    """A parsed template. It is stateless, so several threads may render it."""
 
     context_class: type[RenderContext] = Context
-    written_keys: bool = False
-    """Whether data may be in the keys of the JSON that it writes."""
+    has_rendered_keys: bool = False
+    """True if data may occur in keys of the JSON that it writes."""
 
     def write(self, data: Mapping[str, Any], sink: Sink) -> None:
-        """Render into a sink.
-
-        Args:
-            data: The variables.
-            sink: Where to write; it decides how values are escaped.
+        """Render into a sink, which escapes the values.
 
         Raises:
-            LiquidError: The template cannot be rendered with these data.
-            Aborted: The template says that nothing is to be sent.
+            LiquidError: The template cannot be rendered with the data.
+            Aborted: The template aborts the delivery.
         """
         context = self.context_class(self, globals=data)
         buffer = cast("TextIO", sink)
@@ -81,20 +77,20 @@ class Template(BoundTemplate):
 
 
 class Engine(Environment):
-    """One way to read templates.
+    """The environment of one output format.
 
     Args:
-        strict: Whether a missing variable is a mistake (webhooks) or nothing (texts and e-mails).
+        strict: Whether a missing variable is an error (webhooks) or renders as nothing (texts and e-mails).
         html: Whether outputs are escaped as HTML.
-        json: Whether literal text is JSON, whose strings are to be told apart.
-        markup: Whether there are tags that write markup.
-        partials: Templates that ``render`` and ``include`` may name, literally. Without any, there are no such tags.
+        json: Whether the literal text is JSON, whose strings are tracked.
+        markup: Whether tags that write markup exist.
+        partials: Templates that ``render`` and ``include`` may name. Without any, these tags do not exist.
     """
 
     loop_iteration_limit: ClassVar[int | None] = 100_000
     block_nesting_limit: ClassVar[int] = 30
     context_depth_limit: ClassVar[int] = 30
-    template_class: type[BoundTemplate] = Template
+    template_class: type[BoundTemplate] = ParsedTemplate
 
     def __init__(
         self,
@@ -108,13 +104,12 @@ class Engine(Environment):
         self._json, self._markup, self._partials = json, markup, partials
         super().__init__(
             tolerance=Mode.STRICT,
-            undefined=StrictMissing if strict else Missing,
+            undefined=StrictMissing if strict else LenientMissing,
             autoescape=html,
             loader=DictLoader(dict(partials or {})),
         )
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
-        """Register python-liquid's tags, less those that have no place, and our filters."""
         super().setup_tags_and_filters(extra=False)
         for tag in _TAGS:
             self.add_tag(tag)
@@ -125,7 +120,7 @@ class Engine(Environment):
                 del self.tags[name]
         if self._partials is None:
             del self.tags["render"], self.tags["include"]
-        self.filters.update(filters.functions(html=self.autoescape))
+        self.filters.update(filters.filter_functions(html=self.autoescape))
 
     def _parse(self, source: str) -> list[Node]:
         nodes = get_parser(self).parse(template_stream(source))
@@ -139,20 +134,20 @@ class Engine(Environment):
         path: str | Path | None = None,
         globals: Mapping[str, object] | None = None,  # noqa: A002 - python-liquid's name
         matter: Mapping[str, object] | None = None,
-    ) -> BoundTemplate:
+    ) -> ParsedTemplate:
         """Parse a template.
 
         Raises:
-            LiquidError: It is malformed, or reaches a bound.
+            LiquidError: It is malformed or exceeds a limit.
         """
         try:
             nodes = self._parse(source)
         except RecursionError as error:
             raise BoundReached("the template is nested too deeply", Token("", "", 0, source)) from error
-        made = self.template_class(self, nodes, name=name, path=path)
+        made = ParsedTemplate(self, nodes, name=name, path=path)
         if self._json:
             # Partials are read only while rendering: any may have an output in a key.
-            cast("Template", made).written_keys = bool(self._partials) or has_written_keys(nodes)
+            made.has_rendered_keys = bool(self._partials) or has_rendered_keys(nodes)
         return made
 
     def error(
@@ -161,11 +156,7 @@ class Engine(Environment):
         msg: str | None = None,
         token: Token | None = None,
     ) -> None:
-        """Raise the error, with a position wherever there is one.
-
-        Raises:
-            LiquidError: Always.
-        """
+        """Raise the error, with a position if one is known."""
         error = exc if isinstance(exc, LiquidError) else exc(msg, token=token)
         if error.token is None or error.token.start_index < 0:
             error.token = token or error.token
@@ -174,41 +165,40 @@ class Engine(Environment):
 
 @cache
 def text_engine() -> Engine:
-    """For e-mail texts, subjects, SMS and conditions: what is missing renders as nothing."""
+    """Return the engine for texts, subjects, SMS and conditions, in which missing values render as nothing."""
     return Engine(strict=False, markup=True)
 
 
 @cache
 def html_engine() -> Engine:
-    """For HTML e-mails."""
     return Engine(strict=False, html=True, markup=True)
 
 
 @cache
 def strict_engine() -> Engine:
-    """For the leaves of structured bodies, URLs and headers: what is missing is a mistake."""
+    """Return the engine for structured bodies, URLs and headers, in which missing values are errors."""
     return Engine(strict=True)
 
 
 @cache
 def json_engine() -> Engine:
-    """For JSON bodies written as text."""
+    """Return the engine for JSON bodies written as text."""
     return Engine(strict=True, json=True)
 
 
 T = TypeVar("T")
 
 MAX_CHARACTERS: Final = 2_000_000
-"""Source text whose compiled form one cache keeps: about 60 MB, since a compiled template is 30 times its source."""
+"""Source text of the templates in one cache. A compiled template is 30 times its source, so this is about 60 MB."""
 
 
-class Cache(Generic[T]):
-    """What was compiled last, up to a number of characters of source. Safe for threads.
+class TemplateCache(Generic[T]):
+    """A thread-safe LRU cache of compiled templates, bounded by the length of their sources.
 
-    Two threads that miss at the same time both compile; that is cheaper than one waiting for the other.
+    Two threads that miss at the same time both compile, which costs less than waiting.
 
     Args:
-        capacity: Characters of source, all entries together.
+        capacity: Characters of source of all entries together.
     """
 
     def __init__(self, capacity: int = MAX_CHARACTERS) -> None:
@@ -218,12 +208,12 @@ class Cache(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, weight: int, make: Callable[[], T]) -> T:
-        """The entry of that key, made if it is not there.
+        """Return the entry of a key, compiled if it is missing. If compiling raises, nothing is stored.
 
         Args:
-            key: The content that it is compiled from.
+            key: The content to compile.
             weight: Characters of that content.
-            make: Compiles it. What it raises is passed on, and nothing is kept.
+            make: Compiles it.
         """
         entries = self._entries
         found = entries.get(key)

@@ -1,4 +1,4 @@
-"""python-liquid's errors as ours: one sentence, a position, and never a contact's data."""
+"""Translation of python-liquid's errors: one sentence, a position, and never a contact's data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from liquid.exceptions import (
 )
 
 from scenario.errors import LimitExceeded, MissingVariable, TemplateError
-from scenario.liquid.engine.access import NotThere
+from scenario.liquid.engine.access import MissingValueError
 
 _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 
@@ -79,7 +79,7 @@ _WORDS: Final = {
     "string": "a text in quotes",
     "word": "a name",
 }
-"""What python-liquid calls the parts of an expression, and what people call them."""
+"""Readable names for python-liquid's kinds of tokens."""
 
 _LIMITS: Final[dict[type[LiquidError], str]] = {
     BlockNestingError: "blocks are nested more than 30 levels deep",
@@ -88,10 +88,10 @@ _LIMITS: Final[dict[type[LiquidError], str]] = {
 }
 
 
-def position(source: str, offset: int) -> tuple[int, int]:
-    """The 1-based line and column of an index into a text.
+def find_position(source: str, offset: int) -> tuple[int, int]:
+    """Return the line and column, both from 1, of an index into a text.
 
-    Lines end as in an editor (LF, CRLF, CR), not as in ``str.splitlines``, which also breaks at U+2028 and others.
+    Lines end as in editors (LF, CRLF, CR). ``str.splitlines`` also breaks at U+2028 and others.
     """
     line, start = 1, 0
     for found in _NEWLINE.finditer(source, 0, offset):
@@ -99,26 +99,26 @@ def position(source: str, offset: int) -> tuple[int, int]:
     return line, offset - start + 1
 
 
-def mistake(reason: str, source: str, offset: int | None, *, limit: bool = False, at: str = "") -> TemplateError:
-    """A template's error.
+def make_error(reason: str, source: str, offset: int | None, *, limit: bool = False, at: str = "") -> TemplateError:
+    """Return a template's error.
 
     Args:
-        reason: What is wrong, in one sentence.
+        reason: One sentence.
         source: The template's text.
-        offset: Where in it, or None where nobody knows.
-        limit: Whether a bound was reached.
-        at: Which part of a structured body the template is, such as ``lines[0].name``.
+        offset: Index into the text, or None if it is unknown.
+        limit: Whether a limit was exceeded.
+        at: The part of a structured body, such as ``lines[0].name``.
     """
     kind = LimitExceeded if limit else TemplateError
     if offset is None:
         return kind(reason, at=at)
     offset = min(max(offset, 0), len(source))
-    line, column = position(source, offset)
+    line, column = find_position(source, offset)
     return kind(reason, at=at, line=line, column=column, offset=offset)
 
 
-def reworded(message: str) -> str:
-    """python-liquid's message in a template author's words."""
+def reword(message: str) -> str:
+    """Return python-liquid's message in an author's words."""
     for pattern, words in _REWORDED:
         if known := pattern.fullmatch(message):
             return known.expand(words)
@@ -138,21 +138,21 @@ def _word(kind: str) -> str:
     return _WORDS.get(kind, quoted if " " not in kind else kind)
 
 
-def translated(error: LiquidError, source: str, *, at: str = "") -> TemplateError:
-    """The error of ours that says the same.
+def translate_error(error: LiquidError, source: str, *, at: str = "") -> TemplateError:
+    """Return the project's error for one of python-liquid.
 
     Args:
-        error: What python-liquid, or our own code inside it, raised.
+        error: The error, from python-liquid or from code inside it.
         source: The template's text.
-        at: Which part of a structured body the template is.
+        at: The part of a structured body.
     """
     token = error.token
     offset = token.start_index if token is not None and token.start_index >= 0 else None
     if token is not None and token.source != source:
         offset = None
-    reason = _LIMITS.get(type(error)) or reworded(str(error.args[0]) if error.args else "the template is malformed")
-    made = mistake(reason, source, offset, limit=isinstance(error, ResourceLimitError), at=at)
-    if isinstance(error, NotThere):
+    reason = _LIMITS.get(type(error)) or reword(str(error.args[0]) if error.args else "the template is malformed")
+    made = make_error(reason, source, offset, limit=isinstance(error, ResourceLimitError), at=at)
+    if isinstance(error, MissingValueError):
         place = {"line": made.line, "column": made.column, "offset": made.offset}
         return MissingVariable(made.reason, error.path, at=at, **place)
     return made

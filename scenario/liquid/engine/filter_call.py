@@ -1,4 +1,4 @@
-"""A filter as it is used in a template: bound to its function, checked once, bounded at every call."""
+"""One use of a filter: bound to its function, checked when parsed, bounded at every call."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from liquid.expression import Expression
 from liquid.token import Token
 
 from scenario.liquid.engine.access import StrictMissing
-from scenario.liquid.engine.limits import BoundReached, check_made, check_range, cost
-from scenario.liquid.engine.values import NoJson, describe
+from scenario.liquid.engine.limits import BoundReached, check_range, check_result, step_cost
+from scenario.liquid.engine.values import JsonValueError, describe_type
 
 if TYPE_CHECKING:
     from liquid import Environment
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from scenario.liquid.engine.context import Context
 
 
-class Unfit(FilterArgumentError):
-    """A value or an argument that a filter cannot work with. The message is fit for people and quotes no data."""
+class FilterValueError(FilterArgumentError):
+    """A value or argument that a filter does not accept. The message is for authors and quotes no data."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, token=None)
@@ -34,11 +34,9 @@ class FilterCall(Filter):
     """One use of a filter.
 
     Attributes:
-        function: The filter, with what it needs to know of the environment.
-        positional: Its arguments.
-        keyword: Its named arguments.
-        takes_missing: Whether the filter has a use for a missing value, as ``default`` has.
-        takes_context: Whether the filter reads variables, as ``date`` reads ``now``.
+        function: The filter, bound to its environment.
+        takes_missing: Whether it accepts a missing value, as ``default`` does.
+        takes_context: Whether it reads variables, as ``date`` reads ``now``.
     """
 
     __slots__ = ("function", "keyword", "positional", "takes_context", "takes_missing")
@@ -62,36 +60,35 @@ class FilterCall(Filter):
         """Apply the filter.
 
         Raises:
-            LiquidError: The filter cannot work with these values, or its result is too large. With a position, and
-                without quoting a value.
+            LiquidError: The filter rejects the values, or its result is too large. The error quotes no value.
         """
         budget = context.budget
-        budget.steps -= 1 + cost(left)
-        if budget.steps < budget.next_look:
-            budget.look()
+        budget.steps -= 1 + step_cost(left)
+        if budget.steps < budget.next_check:
+            budget.check()
         arguments = [argument.evaluate(context) for argument in self.positional]
         named: dict[str, object] = {name: value.evaluate(context) for name, value in self.keyword}
         if self.takes_context:
             named["context"] = context
         try:
             if type(left) is StrictMissing and not self.takes_missing:
-                left.refuse()
+                left.raise_missing()
             for argument in arguments:
                 if type(argument) is StrictMissing:
-                    argument.refuse()
+                    argument.raise_missing()
                 elif type(argument) is Decimal:
-                    check_made(self.name, argument)
+                    check_result(self.name, argument)
             if type(left) in (int, Decimal):
-                check_made(self.name, left)
+                check_result(self.name, left)
             elif type(left) is range:
                 check_range(left)
             made = self.function(left, *arguments, **named)
-            check_made(self.name, made)
-            budget.steps -= cost(made)
-        except (Unfit, ResourceLimitError, UndefinedError) as error:
+            check_result(self.name, made)
+            budget.steps -= step_cost(made)
+        except (FilterValueError, ResourceLimitError, UndefinedError) as error:
             error.token = error.token or self.token
             raise
-        except NoJson as error:
+        except JsonValueError as error:
             raise _unfit(f"'{self.name}': {error}", self.token) from error
         except RecursionError as error:
             raise BoundReached(f"'{self.name}' got a value that is nested too deeply", self.token) from error
@@ -103,34 +100,34 @@ class FilterCall(Filter):
         return made
 
     def _cannot(self, left: object, arguments: list[object]) -> str:
-        given = f" and {', '.join(describe(argument) for argument in arguments)}" if arguments else ""
-        return f"'{self.name}' cannot work with {describe(left)}{given}"
+        given = f" and {', '.join(describe_type(argument) for argument in arguments)}" if arguments else ""
+        return f"'{self.name}' cannot work with {describe_type(left)}{given}"
 
 
-def _unfit(message: str, token: Token) -> Unfit:
-    error = Unfit(message)
+def _unfit(message: str, token: Token) -> FilterValueError:
+    error = FilterValueError(message)
     error.token = token
     return error
 
 
-def bind(parsed: Filter, environment: Environment) -> FilterCall:
-    """Look a filter up and check its arguments' number and names.
+def bind_filter(parsed: Filter, environment: Environment) -> FilterCall:
+    """Look up a filter and check the number and names of its arguments.
 
     Raises:
-        UnknownFilterError: There is no such filter.
+        UnknownFilterError: The filter does not exist.
         FilterArgumentError: It takes other arguments.
     """
     function = environment.filters.get(parsed.name)
     if function is None:
         raise UnknownFilterError(f"there is no filter '{parsed.name}'", token=parsed.token)
-    if problem := arguments_problem(parsed, function):
+    if problem := find_argument_problem(parsed, function):
         raise FilterArgumentError(problem, token=parsed.token)
     return FilterCall(parsed, function, environment)
 
 
-def arguments_problem(parsed: Filter, function: Callable[..., Any]) -> str | None:
-    """What is wrong with the number or the names of a filter's arguments, or None."""
-    required, most, names = parameters(function)
+def find_argument_problem(parsed: Filter, function: Callable[..., Any]) -> str | None:
+    """Return a message about the number or names of a filter's arguments, or None."""
+    required, most, names = list_parameters(function)
     given = [argument for argument in parsed.args if not isinstance(argument, KeywordArgument)]
     for argument in parsed.args:
         if isinstance(argument, KeywordArgument) and argument.name not in names:
@@ -147,14 +144,11 @@ def arguments_problem(parsed: Filter, function: Callable[..., Any]) -> str | Non
 
 
 @lru_cache(maxsize=512)
-def parameters(function: Callable[..., Any]) -> tuple[int, int, frozenset[str]]:
-    """How a filter may be called.
+def list_parameters(function: Callable[..., Any]) -> tuple[int, int, frozenset[str]]:
+    """Return the least and the greatest number of arguments, and the names of keyword arguments.
 
     Args:
-        function: The filter's function; its first parameter is the value that the filter is applied to.
-
-    Returns:
-        The least and the greatest number of arguments, and the names of named arguments.
+        function: The filter's function. Its first parameter is the filtered value.
     """
     positional = [
         parameter

@@ -1,8 +1,10 @@
-"""What happens to a template between parsing and its first rendering.
+"""Replacement of parts of a parsed template before its first rendering.
 
-One walk over python-liquid's tree puts our own parts in place of its parts: blocks that count steps, paths that are
-followed fast, comparisons that know ``blank`` and ``Decimal``, filters that are bound, bounded and checked.
-python-liquid notices an unknown filter or a wrong argument only when it renders; here that is the template's error.
+One walk over python-liquid's tree replaces blocks by ones that count steps, comparisons by ones that handle ``blank``
+and ``Decimal``, and filters by bound, bounded and checked ones. python-liquid reports unknown filters and wrong
+arguments only when it renders; here the template is rejected when it is parsed.
+
+A class that adds no attribute is assigned in place, so that every reference to the expression sees it.
 """
 
 from __future__ import annotations
@@ -35,10 +37,10 @@ from liquid.undefined import Undefined
 
 from scenario.liquid.engine.access import StrictMissing
 from scenario.liquid.engine.context import Context
-from scenario.liquid.engine.filter_call import bind
-from scenario.liquid.engine.limits import MAX_FILTERS, BoundReached, cost, few_digits
-from scenario.liquid.engine.nodes import Block, Value
-from scenario.liquid.engine.values import describe, precedes, same, to_text
+from scenario.liquid.engine.filter_call import bind_filter
+from scenario.liquid.engine.limits import MAX_FILTERS, BoundReached, check_digits, step_cost
+from scenario.liquid.engine.nodes import CountedBlock, OutputValue
+from scenario.liquid.engine.values import are_equal, describe_type, precedes, to_text
 
 if TYPE_CHECKING:
     from liquid import Environment, RenderContext
@@ -50,8 +52,7 @@ class Equal(EqExpression):
     __slots__ = ()
 
     def evaluate(self, context: RenderContext) -> object:
-        """Whether both sides are the same."""
-        return same(self.left.evaluate(context), self.right.evaluate(context))
+        return are_equal(self.left.evaluate(context), self.right.evaluate(context))
 
 
 class NotEqual(NeExpression):
@@ -60,21 +61,20 @@ class NotEqual(NeExpression):
     __slots__ = ()
 
     def evaluate(self, context: RenderContext) -> object:
-        """Whether the sides differ."""
-        return not same(self.left.evaluate(context), self.right.evaluate(context))
+        return not are_equal(self.left.evaluate(context), self.right.evaluate(context))
 
 
 def _precedes(token: Token, first: Expression, second: Expression, context: RenderContext, *, or_equal: bool) -> bool:
-    """Whether one side is less than the other.
+    """Compare the order of two expressions.
 
     Raises:
-        LiquidTypeError: They have no order. It says what to write, and quotes no data.
+        LiquidTypeError: They have no order. The message suggests a filter and quotes no data.
     """
     left, right = first.evaluate(context), second.evaluate(context)
     answer = precedes(left, right, or_equal=or_equal)
     if answer is not None:
         return answer
-    message = f"{describe(left)} and {describe(right)} cannot be compared"
+    message = f"{describe_type(left)} and {describe_type(right)} cannot be compared"
     for value, other, side in ((left, right, first), (right, left, second)):
         if isinstance(value, str) and isinstance(other, int | float | Decimal):
             message = f"{message}: write {side} | number"
@@ -87,7 +87,6 @@ class Less(LtExpression):
     __slots__ = ()
 
     def evaluate(self, context: RenderContext) -> object:
-        """Whether the left side is less."""
         return _precedes(self.token, self.left, self.right, context, or_equal=False)
 
 
@@ -97,7 +96,6 @@ class Greater(GtExpression):
     __slots__ = ()
 
     def evaluate(self, context: RenderContext) -> object:
-        """Whether the right side is less."""
         return _precedes(self.token, self.right, self.left, context, or_equal=False)
 
 
@@ -107,7 +105,6 @@ class LessOrEqual(LeExpression):
     __slots__ = ()
 
     def evaluate(self, context: RenderContext) -> object:
-        """Whether the left side is less or equal."""
         return _precedes(self.token, self.left, self.right, context, or_equal=True)
 
 
@@ -117,25 +114,19 @@ class GreaterOrEqual(GeExpression):
     __slots__ = ()
 
     def evaluate(self, context: RenderContext) -> object:
-        """Whether the right side is less or equal."""
         return _precedes(self.token, self.right, self.left, context, or_equal=True)
 
 
 class Contains(ContainsExpression):
-    """``contains``: a part of a text, an item of a list, a key of an object."""
+    """``contains``: a part of a text, an item of a list, or a key of an object."""
 
     __slots__ = ()
 
     def evaluate(self, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Whether the left side holds the right one.
-
-        Raises:
-            LiquidTypeError: The left side holds nothing at all, as a number.
-        """
         left, right = self.left.evaluate(context), self.right.evaluate(context)
         if not is_truthy(left) or not is_truthy(right):
             return False
-        context.budget.spend(cost(left))
+        context.budget.spend(step_cost(left))
         if isinstance(left, str):
             return to_text(right) in left
         if isinstance(left, Mapping):
@@ -144,52 +135,53 @@ class Contains(ContainsExpression):
             # Asked, not walked through: a range may have no end to speak of.
             return isinstance(right, int) and right in left
         if isinstance(left, list | tuple):
-            return any(same(item, right) for item in cast("Sequence[Any]", left))
-        raise LiquidTypeError(f"'contains' looks into a text or a list, not into {describe(left)}", token=self.token)
+            return any(are_equal(item, right) for item in cast("Sequence[Any]", left))
+        raise LiquidTypeError(
+            f"'contains' looks into a text or a list, not into {describe_type(left)}", token=self.token
+        )
 
 
-class When(AnyExpression):
+class WhenValues(AnyExpression):
     """The values of a ``when``."""
 
     __slots__ = ()
 
     def evaluate(self, context: RenderContext) -> list[bool]:
-        """Which of them equal the case's value."""
         left = self.left.evaluate(context)
-        return [same(left, right.evaluate(context)) for right in self.expressions]
+        return [are_equal(left, right.evaluate(context)) for right in self.expressions]
 
 
-class Range(RangeLiteral):
+class BoundedRange(RangeLiteral):
     """``(1..5)``."""
 
     __slots__ = ()
 
     def _make_range(self, start: Any, stop: Any) -> range:
         try:
-            return super()._make_range(few_digits(start), few_digits(stop))
+            return super()._make_range(check_digits(start), check_digits(stop))
         except OverflowError as error:
             raise LiquidTypeError("a range goes from one whole number to another", token=self.token) from error
 
 
-class Loop(LoopExpression):
-    """What ``for`` and ``tablerow`` loop over, where ``limit: 0`` means nothing instead of everything, and nil all."""
+class BoundedLoop(LoopExpression):
+    """The source of ``for`` and ``tablerow``. ``limit: 0`` means no items, and a limit of nil means all."""
 
     __slots__ = ()
 
     def _to_int(self, obj: object, *, token: Token) -> Any:
         if isinstance(obj, StrictMissing):
-            obj.refuse()
+            obj.raise_missing()
         # As in Shopify's Liquid: a limit or an offset of nil is none.
         if obj is None or isinstance(obj, Undefined):
             return None
         try:
-            return super()._to_int(few_digits(obj), token=token)
+            return super()._to_int(check_digits(obj), token=token)
         except (LiquidTypeError, OverflowError) as error:
             raise LiquidTypeError("a loop's limit and offset are whole numbers", token=token) from error
 
     def _to_iter(self, obj: object, context: RenderContext) -> tuple[Iterator[Any], int]:
         if isinstance(obj, StrictMissing):
-            obj.refuse()
+            obj.raise_missing()
         if type(obj) is list:
             items = cast("list[Any]", obj)
             return iter(items), len(items)
@@ -226,45 +218,49 @@ _REPLACED: Final[dict[type[Expression], type[Expression]]] = {
     LeExpression: LessOrEqual,
     GeExpression: GreaterOrEqual,
     ContainsExpression: Contains,
-    AnyExpression: When,
-    LoopExpression: Loop,
-    RangeLiteral: Range,
+    AnyExpression: WhenValues,
+    LoopExpression: BoundedLoop,
+    RangeLiteral: BoundedRange,
 }
 
 _NO_CONTEXT: Final = cast("RenderContext", None)
-"""Partials are not followed, so that nobody asks for a context."""
+"""Only partials need a context, and they are not followed."""
 
 
 def instrument(nodes: Iterable[Node], environment: Environment) -> None:
-    """Put our parts into a freshly parsed tree, in place.
+    """Replace parts of a parsed tree, in place.
 
     Args:
         nodes: The tree.
-        environment: Whose filters the expressions name.
+        environment: The source of the filters.
 
     Raises:
-        UnknownFilterError: There is no such filter.
+        UnknownFilterError: A filter does not exist.
         FilterArgumentError: A filter has too few, too many or unknown arguments.
-        BoundReached: Too many filters in one expression.
+        BoundReached: An expression has too many filters.
     """
     seen: set[int] = set()
     pending = list(nodes)
     while pending:
         node = pending.pop()
         if type(node) is BlockNode:
-            node.__class__ = Block
+            node.__class__ = CountedBlock
         elif isinstance(node, CaptureNode):
             # Blanks are dropped from what steers: a capture of a line break is one, as in Shopify's Liquid.
             node.block.blank = False
         for expression in node.expressions():
             instrument_expression(expression, environment, seen)
-        if isinstance(node, Value) and type(node.expression) is FilteredExpression and not node.expression.filters:
+        if (
+            isinstance(node, OutputValue)
+            and type(node.expression) is FilteredExpression
+            and not node.expression.filters
+        ):
             node.expression = node.expression.left
         pending.extend(node.children(_NO_CONTEXT, include_partials=False))
 
 
 def instrument_expression(expression: Expression, environment: Environment, seen: set[int] | None = None) -> None:
-    """Put our parts into a freshly parsed expression, in place. Raises as ``instrument`` does."""
+    """Replace parts of a parsed expression, in place. Raises as ``instrument`` does."""
     seen = set() if seen is None else seen
     pending = [expression]
     while pending:
@@ -284,20 +280,20 @@ def instrument_expression(expression: Expression, environment: Environment, seen
                 # python-liquid's names compare themselves in Python, at every look-up of any variable in the loop.
                 part.identifier = str(part.identifier)
         elif isinstance(part, FilteredExpression):
-            part.filters = _bound(part.filters, environment)
+            part.filters = _bind_all(part.filters, environment)
         elif isinstance(part, TernaryFilteredExpression):
-            part.filters = _bound(part.filters, environment)
-            part.tail_filters = _bound(part.tail_filters, environment)
+            part.filters = _bind_all(part.filters, environment)
+            part.tail_filters = _bind_all(part.tail_filters, environment)
             pending.append(part.left)
         pending.extend(part.children())
         if isinstance(part, AnyExpression):
             pending.append(part.left)
 
 
-def _bound(filters: list[Filter] | None, environment: Environment) -> list[Filter] | None:
+def _bind_all(filters: list[Filter] | None, environment: Environment) -> list[Filter] | None:
     if not filters:
         return filters
     if len(filters) > MAX_FILTERS:
         message = f"an expression has more than {MAX_FILTERS} filters"
         raise BoundReached(message, filters[MAX_FILTERS].token)
-    return [cast("Filter", bind(one, environment)) for one in filters]
+    return [cast("Filter", bind_filter(one, environment)) for one in filters]

@@ -1,10 +1,10 @@
-"""Template text to tokens, in linear time.
+"""A lexer for templates that runs in linear time.
 
-python-liquid's lexer is one regular expression, tried at every position. It is quadratic on unclosed ``raw`` tags, on
-runs of braces and on braces inside comments: 60 KB of them take minutes. This one finds the next opening brace, then
-its closing brace, and remembers when there are no more closing ones. It yields the same tokens, so that python-liquid's
-parser runs on them, with two differences: a content token starts where its text starts (after whitespace control), and
-whitespace control reaches over a template's last line break, as in Shopify's implementation.
+python-liquid's lexer tries one regular expression at every position. It is quadratic on unclosed ``raw`` tags, runs of
+braces and braces inside comments: 60 KB of them take minutes. This lexer finds the next opening brace, then its closing
+brace, and remembers if no closing brace remains. Its tokens equal python-liquid's, with two differences: a content
+token starts at its text (after whitespace control), and whitespace control includes a template's last line break, as in
+Shopify's implementation.
 """
 
 from __future__ import annotations
@@ -43,15 +43,14 @@ _OPERATOR: Final = re.compile(r"\b(?:and|or|not)\b")
 _LIQUID_LINE: Final = re.compile(r"[ \t]*(?P<name>#|\w+)[ \t]*(?P<expression>[^\n]*?)[ \t\r]*(?:\n+|$)|[\r\n]+")
 
 
-class Stream(TokenStream):
-    """A token stream whose end has a position, so that "found end of expression" points somewhere."""
+class PositionedStream(TokenStream):
+    """A token stream whose end has a position, for errors such as "found end of expression"."""
 
     def __init__(self, tokens: Iterable[Token], end: Token, depth: int = 0) -> None:
         super().__init__(iter(tokens), depth)
         self.eof = end
 
     def into_inner(self, *, tag: Token | None = None, eat: bool = True) -> TokenStream:
-        """The tokens of the expression at hand. See ``TokenStream.into_inner``."""
         token = self.current
         if token.kind != TOKEN_EXPRESSION:
             raise LiquidSyntaxError("missing expression", token=tag or token)
@@ -60,15 +59,12 @@ class Stream(TokenStream):
         return expression_stream(token)
 
 
-def expression_stream(token: Token) -> Stream:
-    """The tokens of one expression.
-
-    Args:
-        token: The expression, with its place in the template.
+def expression_stream(token: Token) -> PositionedStream:
+    """Return the tokens of one expression.
 
     Raises:
-        BoundReached: The expression has more brackets or operators than anybody writes.
-        LiquidSyntaxError: A character that no expression has.
+        BoundReached: The expression has too many brackets or operators.
+        LiquidSyntaxError: It contains an invalid character.
     """
     text = token.value
     if text.count("[") + text.count("(") > MAX_BRACKETS:
@@ -76,11 +72,11 @@ def expression_stream(token: Token) -> Stream:
     if len(text) > 3 * MAX_OPERATORS and len(_OPERATOR.findall(text)) > MAX_OPERATORS:
         raise BoundReached(f"an expression has more than {MAX_OPERATORS} 'and', 'or' and 'not'", token)
     end = Token(TOKEN_EOF, "", token.start_index + len(text), token.source)
-    return Stream(_named(tokenize(text, token)), end)
+    return PositionedStream(_words_as_names(tokenize(text, token)), end)
 
 
-def _named(tokens: Iterable[Token]) -> Iterator[Token]:
-    """The tokens, with every word behind a dot a name: ``order.limit``, although ``limit`` is a word of loops."""
+def _words_as_names(tokens: Iterable[Token]) -> Iterator[Token]:
+    """Yield the tokens, with every word after a dot as a name, since ``limit`` in ``order.limit`` is no keyword."""
     before = ""
     for token in tokens:
         # The kind of a keyword is the word itself.
@@ -88,25 +84,25 @@ def _named(tokens: Iterable[Token]) -> Iterator[Token]:
         before = token.kind
 
 
-def template_stream(source: str) -> Stream:
-    """The tokens of a template.
+def template_stream(source: str) -> PositionedStream:
+    """Return the tokens of a template.
 
     Raises:
-        BoundReached: The template is longer than ``MAX_SOURCE``.
+        BoundReached: The template exceeds ``MAX_SOURCE``.
         LiquidSyntaxError: A tag or an output is not closed.
     """
     if len(source) > MAX_SOURCE:
         raise BoundReached(
             f"a template may have {MAX_SOURCE // 1024} KB of text", Token(TOKEN_EOF, "", MAX_SOURCE, source)
         )
-    return Stream(_Lexer(source).tokens(), Token(TOKEN_EOF, "", len(source), source))
+    return PositionedStream(_Lexer(source).tokens(), Token(TOKEN_EOF, "", len(source), source))
 
 
-def liquid_tag_stream(token: Token, depth: int) -> Stream:
-    """The tokens inside a ``{% liquid %}`` tag: one tag a line.
+def liquid_tag_stream(token: Token, depth: int) -> PositionedStream:
+    """Return the tokens inside a ``{% liquid %}`` tag, which has one tag on each line.
 
     Raises:
-        LiquidSyntaxError: A line that is not a tag.
+        LiquidSyntaxError: A line is not a tag.
     """
     tokens: list[Token] = []
     at, text = 0, token.value
@@ -123,12 +119,12 @@ def liquid_tag_stream(token: Token, depth: int) -> Stream:
         if expression:
             start = token.start_index + line.start("expression")
             tokens.append(Token(TOKEN_EXPRESSION, expression, start, token.source))
-    return Stream(tokens, Token(TOKEN_EOF, "", token.start_index + len(text), token.source), depth)
+    return PositionedStream(tokens, Token(TOKEN_EOF, "", token.start_index + len(text), token.source), depth)
 
 
 @dataclass(slots=True)
 class _Lexer:
-    """Walks a template once, from its start to its end."""
+    """One pass over a template."""
 
     source: str
     at: int = 0
@@ -140,7 +136,6 @@ class _Lexer:
     ahead: dict[str, int] = field(default_factory=dict[str, int])
 
     def tokens(self) -> Iterator[Token]:
-        """All tokens, in order."""
         source, size = self.source, len(self.source)
         while self.at < size:
             opening = _OPENING.search(source, self.at)
@@ -173,7 +168,7 @@ class _Lexer:
         return found
 
     def _markup(self, start: int, closing: str) -> tuple[str, int, bool] | None:
-        """The expression from ``start`` to a closing brace, the place after it, and whether it trims."""
+        """Return the expression up to a closing brace, the index after it, and whether it trims whitespace."""
         close = self._find(closing, start)
         if close == -1:
             return None
@@ -246,7 +241,7 @@ class _Lexer:
         yield tag
 
     def _verbatim(self, name: str, start: int) -> Token | None:
-        """A whole ``raw`` or ``doc`` block, or None where this tag does not open one."""
+        """Return a complete ``raw`` or ``doc`` block, or None if this tag does not open one."""
         opening, closing = _VERBATIM[name]
         opened = opening.match(self.source, start)
         if opened is None or self.ahead.get(f"end{name}") == -1:

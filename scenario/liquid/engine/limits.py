@@ -1,9 +1,8 @@
-"""What a template may cost: steps, time, room, nesting and size.
+"""Limits of a rendering: steps, time, memory, nesting and size.
 
-python-liquid limits loops nest by nest and output as a whole. That leaves open what a template does in sequence
-(500 loops of 99,000), what one filter makes of its input (``s | replace: 'a', s``) and how long it takes. Here one
-``Budget`` is shared by everything that a rendering does, so that every hostile template ends in an error within
-half a second and a few megabytes.
+python-liquid limits nested loops and the total output. It does not limit consecutive loops (500 loops of 99,000), the
+result of one filter (``s | replace: 'a', s``) or time. Here all parts of a rendering share one ``Budget``, so that a
+hostile template fails within half a second and a few megabytes.
 """
 
 from __future__ import annotations
@@ -16,79 +15,77 @@ from liquid.exceptions import ResourceLimitError
 from liquid.token import Token
 
 MAX_SOURCE: Final = 64 * 1024
-"""Characters of one template's text. E-mail clients cut a message off at about 100 KB of HTML."""
+"""Characters of one template. E-mail clients truncate messages at about 100 KB of HTML."""
 
 MAX_OUTPUT: Final = 1_000_000
-"""Characters that one rendering may write, captures included."""
+"""Characters of output of one rendering, including captures."""
 
 MAX_BODY: Final = 256 * 1024
 """Bytes of a webhook's body, as sent."""
 
 MAX_STEPS: Final = 100_000
-"""Nodes rendered and filters applied in one rendering: an e-mail with 50 products takes about 2,000."""
+"""Rendered nodes and applied filters of one rendering. An e-mail with 50 products takes about 2,000."""
 
 MAX_SECONDS: Final = 0.4
-"""Processor seconds of one rendering. Not wall-clock time: a busy machine must not change what is sent."""
+"""CPU seconds of one rendering. Wall-clock time would make the result depend on the machine's load."""
 
 MAX_PAUSE: Final = 0.1
-"""Processor seconds that count at most between two looks at the clock.
+"""CPU seconds that count at most between two checks.
 
-What a template does between two looks, 64 steps or the call of one filter, takes 20 milliseconds at most. A longer time
-is not its own: a garbage collection of a large process takes hundreds of milliseconds of this very thread, and must not
-make a delivery fail for good.
+A template's own work between two checks (64 steps or one filter call) takes at most 20 ms. A garbage collection of a
+large process takes hundreds of milliseconds of the same thread, and must not fail a delivery.
 """
 
 MAX_TEXT: Final = 256 * 1024
-"""Characters of a text that a filter makes."""
+"""Characters of a filter's result."""
 
 MAX_ITEMS: Final = 10_000
-"""Items of a list that a filter makes."""
+"""Items of a filter's result."""
 
 MAX_NUMBER: Final = 10**40
-"""Where whole numbers end: larger ones are nobody's price, and take time to multiply."""
+"""Limit of whole numbers. Larger ones are slow to multiply."""
 
 MOST_DIGITS: Final = 40
-"""The same in digits."""
+"""The same limit in digits."""
 
 MAX_LOCALS: Final = 1_000_000
-"""Characters and list items that ``assign`` and ``capture`` may hold at one time."""
+"""Characters and list items in variables of ``assign`` and ``capture``."""
 
 MAX_FILTERS: Final = 30
 """Filters in one expression."""
 
 MAX_BRACKETS: Final = 50
-"""Opening brackets and parentheses in one expression: python-liquid's expression lexer is quadratic in them."""
+"""Opening brackets and parentheses in one expression. python-liquid's expression lexer is quadratic in them."""
 
 MAX_OPERATORS: Final = 100
-"""``and``, ``or`` and ``not`` in one expression: each is a level of recursion."""
+"""``and``, ``or`` and ``not`` in one expression. Each is a level of recursion."""
 
 MAX_DEPTH: Final = 64
-"""Levels of mappings and lists in a value that is written as JSON."""
+"""Levels of mappings and lists in a value written as JSON."""
 
 _LOOK_EVERY: Final = 64
 
 
 class BoundReached(ResourceLimitError):
-    """A bound of this module was reached. Its message is fit for people; it becomes ``LimitExceeded``."""
+    """An exceeded limit of this module. Its message is for authors; it becomes ``LimitExceeded``."""
 
     def __init__(self, message: str, token: Token | None = None) -> None:
         super().__init__(message, token=token)
 
 
 class Budget:
-    """The steps and the time that are left to one rendering.
+    """The remaining steps and time of one rendering.
 
     Attributes:
-        steps: Steps left. Read and written by the hottest code directly; ``look`` is to be called when it falls
-            below ``next_look``.
-        next_look: The number of steps left at which the clock is to be read again.
+        steps: Remaining steps. Hot code updates it directly and calls ``check`` when it falls below ``next_check``.
+        next_check: The number of remaining steps at which to read the clock again.
     """
 
-    __slots__ = ("_looked", "_seconds", "next_look", "steps")
+    __slots__ = ("_looked", "_seconds", "next_check", "steps")
 
     def __init__(self) -> None:
         self.steps = MAX_STEPS
-        self.next_look = MAX_STEPS - _LOOK_EVERY
+        self.next_check = MAX_STEPS - _LOOK_EVERY
         self._seconds = MAX_SECONDS
         self._looked = time.thread_time()
 
@@ -96,17 +93,17 @@ class Budget:
         """Take some steps.
 
         Raises:
-            BoundReached: There are not that many left, or the time is over.
+            BoundReached: Steps or time are used up.
         """
         self.steps -= steps
-        if self.steps < self.next_look:
-            self.look()
+        if self.steps < self.next_check:
+            self.check()
 
-    def look(self) -> None:
-        """Compare what is left with the bounds.
+    def check(self) -> None:
+        """Compare the remaining steps and time with the limits.
 
         Raises:
-            BoundReached: The steps or the seconds are used up.
+            BoundReached: Steps or time are used up.
         """
         if self.steps < 0:
             raise BoundReached(f"the template takes more than {MAX_STEPS:,} steps: loop over less")
@@ -115,21 +112,24 @@ class Budget:
         self._looked = now
         if self._seconds < 0:
             raise BoundReached(f"the template takes longer than {MAX_SECONDS} seconds: loop over less")
-        self.next_look = self.steps - _LOOK_EVERY
+        self.next_check = self.steps - _LOOK_EVERY
 
 
-def cost(value: object) -> int:
-    """The steps that a filter's work on a value takes, beyond the one for its call: a step is about a microsecond."""
+def step_cost(value: object) -> int:
+    """Return the steps that a filter takes for a value, in addition to one for its call.
+
+    A step is about a microsecond.
+    """
     if isinstance(value, str):
         return len(value) >> 9
     return len(value) >> 2 if isinstance(value, list) else 0  # pyright: ignore[reportUnknownArgumentType]
 
 
-def few_digits(value: Any) -> Any:
-    """The value, unless it is a Decimal that takes seconds to turn into a whole number, such as 1E+999999.
+def check_digits(value: Any) -> Any:
+    """Return the value, unless it is a Decimal that takes seconds to convert to an integer, such as 1E+999999.
 
     Raises:
-        OverflowError: It is one.
+        OverflowError: It is such a Decimal.
     """
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MOST_DIGITS:
         raise OverflowError
@@ -137,7 +137,7 @@ def few_digits(value: Any) -> Any:
 
 
 def check_range(numbers: range) -> None:
-    """Refuse a range that is too long to be made a list of.
+    """Reject a range that is too long to become a list.
 
     Raises:
         BoundReached: It has more than ``MAX_ITEMS`` numbers.
@@ -147,15 +147,15 @@ def check_range(numbers: range) -> None:
         raise BoundReached(f"a range has more than {MAX_ITEMS:,} numbers")
 
 
-def check_made(name: str, made: object) -> None:
-    """Refuse what a filter made if it is too large.
+def check_result(name: str, made: object) -> None:
+    """Reject the result of a filter if it is too large.
 
     Args:
         name: The filter's name, for the message.
         made: Its result.
 
     Raises:
-        BoundReached: The result is a longer text or list, or a larger number, than a template may handle.
+        BoundReached: The result is too long a text or list, or too large a number.
     """
     if isinstance(made, str):
         if len(made) > MAX_TEXT:

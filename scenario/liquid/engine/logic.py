@@ -1,8 +1,8 @@
-"""Conditions, read: ``and``, ``or``, ``not``, comparisons, parentheses, and filters on whatever is compared.
+"""The parser of conditions: ``and``, ``or``, ``not``, comparisons, parentheses, and filters on compared values.
 
-From what binds tightest: filters; comparisons; ``not``; ``and`` and ``or``, which are of one rank and are read from the
-right, as everywhere in Liquid. What is published with that reading keeps it; the linter asks for parentheses where
-another would differ. A chain of comparisons is read from the right, too, as python-liquid does.
+Precedence from highest to lowest: filters; comparisons; ``not``; ``and`` and ``or``. The last two have equal precedence
+and associate to the right, as everywhere in Liquid. Published conditions rely on it; the linter asks for parentheses if
+another order would give another result. Chains of comparisons associate to the right as well, as in python-liquid.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from liquid.token import (
     Token,
 )
 
-from scenario.liquid.engine.foreign import translate
+from scenario.liquid.engine.foreign_syntax import explain_foreign_syntax
 from scenario.liquid.engine.lexer import expression_stream
 from scenario.liquid.engine.limits import BoundReached
 
 _OF_LOOPS: Final = frozenset({"as", "cols", "continue", "limit", "offset", "required", "reversed", "with"})
-"""Words of other tags, which are names in a condition."""
+"""Keywords of other tags, which are names in a condition."""
 
 _LOGIC, _COMPARISON, _MEMBERSHIP = 1, 2, 3
 _BINARY: Final[dict[str, tuple[int, Callable[[Token, Expression, Expression], Expression]]]] = {
@@ -61,7 +61,7 @@ _BINARY: Final[dict[str, tuple[int, Callable[[Token, Expression, Expression], Ex
     "ge": (_COMPARISON, GeExpression),
     "contains": (_MEMBERSHIP, ContainsExpression),
 }
-"""By the kind of an operator's token: how tightly it binds, and what it makes."""
+"""Precedence and expression class by the token of an operator."""
 
 COMPARISONS: Final = (
     EqExpression,
@@ -76,36 +76,36 @@ LOGIC: Final = (LogicalAndExpression, LogicalOrExpression, LogicalNotExpression)
 
 
 def parse_condition(env: Environment, token: Token) -> BooleanExpression:
-    """The condition of a tag, a step or a rule.
+    """Parse the condition of a tag, a step or a rule.
 
     Args:
-        env: Whose filters there are.
-        token: Its text, with its place in the template.
+        env: The source of the filters.
+        token: The condition and its place in the template.
 
     Raises:
-        ForeignWords: It is written as in another language.
+        ForeignSyntaxError: It uses the syntax of another language.
         LiquidSyntaxError: It is malformed in another way.
-        BoundReached: It is longer or deeper than anybody writes.
+        BoundReached: It is too long or too deeply nested.
     """
     try:
-        parsed = _whole(env, expression_stream(token))
+        parsed = _parse_whole(env, expression_stream(token))
     except LiquidSyntaxError as error:
-        raise translate(token) or error from error
+        raise explain_foreign_syntax(token) or error from error
     except RecursionError as error:
         raise BoundReached("the condition is nested too deeply", token) from error
     return BooleanExpression(parsed.token, parsed)
 
 
-def _whole(env: Environment, tokens: TokenStream) -> Expression:
+def _parse_whole(env: Environment, tokens: TokenStream) -> Expression:
     tokens.tokens = [token._replace(kind=TOKEN_WORD) if token.kind in _OF_LOOPS else token for token in tokens.tokens]
-    parsed = _expression(env, tokens, _LOGIC)
+    parsed = _parse_expression(env, tokens, _LOGIC)
     if tokens.current.kind != TOKEN_EOF:
-        raise LiquidSyntaxError(_left_over(tokens), token=tokens.current)
+        raise LiquidSyntaxError(_explain_remainder(tokens), token=tokens.current)
     return parsed
 
 
-def _left_over(tokens: TokenStream) -> str:
-    """What is wrong where a condition goes on that could end."""
+def _explain_remainder(tokens: TokenStream) -> str:
+    """Return a message about text after the end of a condition."""
     stray, before = tokens.current, tokens.tokens[max(tokens.pos - 2, 0) : tokens.pos]
     if stray.kind == TOKEN_RPAREN:
         return "this parenthesis closes nothing"
@@ -117,15 +117,15 @@ def _left_over(tokens: TokenStream) -> str:
 
 
 def parse_loop(env: Environment, token: Token) -> LoopExpression:
-    """What a loop goes over. Raises as `parse_condition` does."""
+    """Parse the source of a loop. Raises as `parse_condition` does."""
     return LoopExpression.parse(env, expression_stream(token))
 
 
 def parse_operand(env: Environment, tokens: TokenStream) -> Expression:
-    """What stands on one side of a comparison: a value or a group, with filters behind it."""
+    """Parse one side of a comparison: a value or a group, with its filters."""
     token = tokens.current
     if token.kind == TOKEN_LPAREN or (token.kind == TOKEN_RANGE_LITERAL and not _is_range(tokens)):
-        left = _group(env, tokens)
+        left = _parse_group(env, tokens)
     else:
         left = parse_primitive(env, tokens)
     if tokens.current.kind != TOKEN_PIPE:
@@ -133,32 +133,32 @@ def parse_operand(env: Environment, tokens: TokenStream) -> Expression:
     return FilteredExpression(left.token, left, Filter.parse(env, tokens, delim=(TOKEN_PIPE,)))
 
 
-def _expression(env: Environment, tokens: TokenStream, rank: int) -> Expression:
+def _parse_expression(env: Environment, tokens: TokenStream, rank: int) -> Expression:
     if tokens.current.kind == TOKEN_NOT:
         if rank > _LOGIC:
             message = "'not' stands before what it turns round, not behind an operator: write not (a == b), or a != b"
             raise LiquidSyntaxError(message, token=tokens.current)
-        left: Expression = LogicalNotExpression(next(tokens), _negated(env, tokens))
+        left: Expression = LogicalNotExpression(next(tokens), _parse_negated(env, tokens))
     else:
         left = parse_operand(env, tokens)
     while True:
         binds, make = _BINARY.get(tokens.current.kind, (0, None))
         if make is None or binds < rank:
             return left
-        left = make(next(tokens), left, _expression(env, tokens, binds))
+        left = make(next(tokens), left, _parse_expression(env, tokens, binds))
 
 
-def _negated(env: Environment, tokens: TokenStream) -> Expression:
-    """What a ``not`` turns round: the comparison behind it, or another ``not``."""
+def _parse_negated(env: Environment, tokens: TokenStream) -> Expression:
+    """Parse the operand of ``not``: a comparison or another ``not``."""
     if tokens.current.kind == TOKEN_NOT:
-        return LogicalNotExpression(next(tokens), _negated(env, tokens))
-    return _expression(env, tokens, _COMPARISON)
+        return LogicalNotExpression(next(tokens), _parse_negated(env, tokens))
+    return _parse_expression(env, tokens, _COMPARISON)
 
 
-def _group(env: Environment, tokens: TokenStream) -> Expression:
-    """What stands in parentheses: a value keeps what it is, a condition becomes true or false."""
+def _parse_group(env: Environment, tokens: TokenStream) -> Expression:
+    """Parse parentheses. A value keeps its type, a condition becomes a boolean."""
     opening = next(tokens)
-    inner = _expression(env, tokens, _LOGIC)
+    inner = _parse_expression(env, tokens, _LOGIC)
     if tokens.current.kind == TOKEN_EOF:
         raise LiquidSyntaxError("this parenthesis is not closed: add ')'", token=opening)
     tokens.eat(TOKEN_RPAREN)
@@ -166,7 +166,7 @@ def _group(env: Environment, tokens: TokenStream) -> Expression:
 
 
 def _is_range(tokens: TokenStream) -> bool:
-    """Whether the parenthesis opens a range. python-liquid's lexer takes it for one where dots follow anywhere."""
+    """Return True if the parenthesis opens a range. python-liquid's lexer assumes so if dots follow anywhere."""
     depth = 0
     for token in tokens.tokens[tokens.pos + 1 :]:
         if token.kind == TOKEN_RANGE and depth == 0:

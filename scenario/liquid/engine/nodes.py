@@ -1,4 +1,4 @@
-"""The parts of a template that write or steer, in the shape that our sinks and bounds need."""
+"""Tags and nodes that write through sinks, count steps and parse in linear time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.case_tag import CaseNode, CaseTag, MultiExpressionBlockNode
 from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
 from liquid.builtin.tags.echo_tag import EchoTag
-from liquid.builtin.tags.if_tag import IfNode, IfTag
+from liquid.builtin.tags.if_tag import IfNode
+from liquid.builtin.tags.if_tag import IfTag as LiquidIfTag
 from liquid.builtin.tags.include_tag import IncludeNode, IncludeTag
-from liquid.builtin.tags.liquid_tag import LiquidTag
+from liquid.builtin.tags.liquid_tag import LiquidTag as LiquidLinesTag
 from liquid.builtin.tags.tablerow_tag import TablerowNode, TablerowTag
-from liquid.builtin.tags.unless_tag import UnlessNode, UnlessTag
+from liquid.builtin.tags.unless_tag import UnlessNode
+from liquid.builtin.tags.unless_tag import UnlessTag as LiquidUnlessTag
 from liquid.exceptions import LiquidSyntaxError
 from liquid.expression import Expression
 from liquid.parser import get_parser
@@ -26,9 +28,9 @@ from liquid.token import TOKEN_EOF, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_STRING
 from scenario.errors import Aborted
 from scenario.liquid.engine.context import Context
 from scenario.liquid.engine.lexer import expression_stream, liquid_tag_stream
-from scenario.liquid.engine.limits import few_digits
+from scenario.liquid.engine.limits import check_digits
 from scenario.liquid.engine.logic import parse_condition, parse_operand
-from scenario.liquid.engine.sink import Nowhere, Sink
+from scenario.liquid.engine.sink import DiscardingSink, Sink
 
 if TYPE_CHECKING:
     from liquid import Environment
@@ -36,60 +38,55 @@ if TYPE_CHECKING:
 
 _NO_REASON: Final = "the template says so"
 _LONGEST_REASON: Final = 200
-"""Characters of an abort's reason, which stands in lists of journeys."""
+"""Characters of an abort's reason, which is shown in lists of journeys."""
 
 
-class Value(OutputNode):
+class OutputValue(OutputNode):
     """``{{ … }}``."""
 
     __slots__ = ()
 
     def render_to_output(self, context: RenderContext, buffer: Sink) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Hand the value to the sink, which knows how to write it where it stands."""
+        """Write the value to the sink, which escapes it."""
         return buffer.value(self.expression.evaluate(context), self.token)
 
     render = render_to_output  # pyright: ignore[reportAssignmentType]
 
 
-class ValueTag(Output):
+class OutputTag(Output):
     """Parses ``{{ … }}``."""
 
-    node_class = Value
+    node_class = OutputValue
 
     def parse(self, stream: TokenStream) -> OutputNode:
-        """Parse the expression with positions up to its end."""
+        """Parse the expression, with positions up to its end."""
         token = stream.eat(TOKEN_OUTPUT)
         expression = stream.expect(TOKEN_EXPRESSION)
         return self.node_class(token, FilteredExpression.parse(self.env, expression_stream(expression)))
 
 
-class EchoValueTag(EchoTag):
+class EchoOutputTag(EchoTag):
     """Parses ``{% echo … %}``."""
 
-    node_class = Value  # pyright: ignore[reportAssignmentType]
+    node_class = OutputValue  # pyright: ignore[reportAssignmentType]
 
 
-class Block(BlockNode):
-    """A sequence of nodes that takes a step for each node, so that loops over nothing count, too."""
+class CountedBlock(BlockNode):
+    """A sequence of nodes that takes a step for each node, so that loops without output count, too."""
 
     __slots__ = ()
 
     def render(self, context: Context, buffer: TextIO) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Render the nodes.
-
-        Raises:
-            BoundReached: The budget is used up.
-        """
         budget = context.budget
         budget.steps -= len(self.nodes) + 1
-        if budget.steps < budget.next_look:
-            budget.look()
+        if budget.steps < budget.next_check:
+            budget.check()
         return self.render_to_output(context, buffer)
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
-        """Render the nodes, into nothing where they are nothing but blanks and tags."""
+        """Render the nodes. The output is discarded if the block consists of whitespace and tags."""
         if self.blank and context.env.suppress_blank_control_flow_blocks:
-            nowhere = cast("TextIO", Nowhere())
+            nowhere = cast("TextIO", DiscardingSink())
             for node in self.nodes:
                 node.render(context, nowhere)
             return 0
@@ -99,11 +96,10 @@ class Block(BlockNode):
         return written
 
 
-class LinesTag(LiquidTag):
-    """Parses ``{% liquid %}``, in linear time and with positions."""
+class LiquidTag(LiquidLinesTag):
+    """Parses ``{% liquid %}`` in linear time and with positions."""
 
     def parse(self, stream: TokenStream) -> Node:
-        """Parse one tag a line."""
         token = stream.current
         if stream.peek.kind != TOKEN_EXPRESSION:
             return self.node_class(token, None, block=BlockNode(token, []))
@@ -113,24 +109,24 @@ class LinesTag(LiquidTag):
         return self.node_class(token, lines, block=get_parser(self.env).parse_block(inner, end=()))
 
 
-class Rows(TablerowNode):
-    """``{% tablerow %}``, with one column where ``cols`` is not a number."""
+class TableRowNode(TablerowNode):
+    """``{% tablerow %}``, with one column if ``cols`` is not a number."""
 
     def _int_or_zero(self, arg: object) -> int:
         try:
-            return super()._int_or_zero(few_digits(arg))
+            return super()._int_or_zero(check_digits(arg))
         except (TypeError, OverflowError):
             return 0
 
 
-class RowsTag(TablerowTag):
+class TableRowTag(TablerowTag):
     """Parses ``{% tablerow %}``."""
 
-    node_class = Rows
+    node_class = TableRowNode
 
 
 class Abort(Node):
-    """``{% abort 'reason' %}``: nothing is to be sent."""
+    """``{% abort 'reason' %}``: send nothing."""
 
     __slots__ = ("reason",)
 
@@ -142,26 +138,20 @@ class Abort(Node):
         return f"{{% abort '{self.reason}' %}}"
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
-        """End the rendering.
-
-        Raises:
-            Aborted: Always.
-        """
         raise Aborted(self.reason)
 
 
 class AbortTag(Tag):
     """Parses ``{% abort %}``.
 
-    The reason is one line of plain text, not an expression: it ends up in logs and in Temporal's history, where a
-    contact's data has no place.
+    The reason is one line of plain text, not an expression: it appears in logs and in Temporal's history, which must
+    not contain a contact's data.
     """
 
     name = "abort"
     block = False
 
     def parse(self, stream: TokenStream) -> Node:
-        """Parse the tag and its reason, if any."""
         token = stream.current
         if stream.peek.kind != TOKEN_EXPRESSION:
             return Abort(token, _NO_REASON)
@@ -177,11 +167,10 @@ class AbortTag(Tag):
         return Abort(token, reason)
 
 
-class FixedIncludeTag(IncludeTag):
-    """Parses ``{% include 'name' %}``, where the name must be literal: data never chooses a template."""
+class LiteralIncludeTag(IncludeTag):
+    """Parses ``{% include 'name' %}``. The name must be literal, so that data cannot choose a template."""
 
     def parse(self, stream: TokenStream) -> Node:
-        """Parse the tag."""
         node = cast("IncludeNode", super().parse(stream))
         if not isinstance(node.name, StringLiteral):
             raise LiquidSyntaxError("'include' takes a name in quotes", token=node.token)
@@ -192,8 +181,10 @@ _OTHERWISE: Final = frozenset({"elsif", "else", TOKEN_EOF})
 _OF_CASES: Final = frozenset({"endcase", "when", "else", TOKEN_EOF})
 
 
-def _fork(environment: Environment, stream: TokenStream, node: type[IfNode | UnlessNode], end: str) -> Node:
-    """The tags from an ``if`` or ``unless`` to its end."""
+def _parse_conditional(
+    environment: Environment, stream: TokenStream, node: type[IfNode | UnlessNode], end: str
+) -> Node:
+    """Parse the tags from an ``if`` or ``unless`` to its end."""
     block = get_parser(environment).parse_block
     ends = _OTHERWISE | {end}
     token = stream.eat(TOKEN_TAG)
@@ -225,27 +216,24 @@ def _condition(environment: Environment, stream: TokenStream, tag: Token) -> Boo
     return parse_condition(environment, token)
 
 
-class WhetherTag(IfTag):
+class IfTag(LiquidIfTag):
     """Parses ``{% if %}``."""
 
     def parse(self, stream: TokenStream) -> Node:
-        """Parse the tags up to its end."""
-        return _fork(self.env, stream, IfNode, "endif")
+        return _parse_conditional(self.env, stream, IfNode, "endif")
 
 
-class UnlessSoTag(UnlessTag):
+class UnlessTag(LiquidUnlessTag):
     """Parses ``{% unless %}``."""
 
     def parse(self, stream: TokenStream) -> Node:
-        """Parse the tags up to its end."""
-        return _fork(self.env, stream, UnlessNode, "endunless")
+        return _parse_conditional(self.env, stream, UnlessNode, "endunless")
 
 
 class StrictCaseTag(CaseTag):
-    """Parses ``{% case %}``, and refuses what python-liquid drops in silence: all after ``when 'a' and``."""
+    """Parses ``{% case %}``, and rejects the text that python-liquid ignores, such as that after ``when 'a' and``."""
 
     def parse(self, stream: TokenStream) -> Node:
-        """Parse the tags up to its end."""
         token = stream.eat(TOKEN_TAG)
         inner = stream.into_inner(tag=token)
         asked = parse_operand(self.env, inner)

@@ -1,8 +1,7 @@
-"""Where a template writes: buffers that tell its own text from data.
+"""Output buffers that distinguish a template's literal text from data.
 
-A template's literal text arrives by ``literal``, the value of an output by ``value``, and what other tags write by
-``write``. So each sink can treat data as data, wherever it comes from: branches, loops, captures and partials need no
-analysis. ``write`` counts as data unless a sink says otherwise.
+``literal`` takes the template's own text, ``value`` the value of an output, and ``write`` the output of other tags,
+which counts as data by default. Branches, loops, captures and partials therefore need no analysis.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from scenario.liquid.engine.values import to_text
 
 
 class Sink:
-    """A plain text, limited to ``MAX_OUTPUT`` characters.
+    """A plain text of at most ``MAX_OUTPUT`` characters.
 
-    python-liquid asks of its buffers nothing but ``write`` and ``getvalue``. Unlike its own limited buffer this one
-    leaves CR and CRLF alone and takes lone surrogates.
+    python-liquid needs only ``write`` and ``getvalue`` of its buffers. Unlike its own limited buffer, this one keeps CR
+    and CRLF and accepts lone surrogates.
 
     Attributes:
-        size: Characters written so far, by this sink and those that it carries on from.
+        size: Characters written by this sink and the sinks that it continues.
     """
 
     __slots__ = ("_append", "_parts", "size")
@@ -34,17 +33,13 @@ class Sink:
         self._append = self._parts.append
 
     def getvalue(self) -> str:
-        """All that was written."""
         return "".join(self._parts)
 
     def put(self, text: str) -> int:
-        """Append text as it is.
-
-        Returns:
-            Its number of characters.
+        """Append text unchanged, and return its length.
 
         Raises:
-            BoundReached: That is more than ``MAX_OUTPUT`` characters.
+            BoundReached: The output exceeds ``MAX_OUTPUT``.
         """
         length = len(text)
         self.size += length
@@ -54,55 +49,52 @@ class Sink:
         return length
 
     def write(self, text: str, /) -> int:
-        """Take what a tag writes by itself, as ``cycle`` and ``increment`` do."""
+        """Write the output of a tag such as ``cycle`` and ``increment``."""
         return self.put(text)
 
-    def literal(self, node: Content) -> int:
-        """Take the template's own text."""
+    def literal(self, node: LiteralText) -> int:
+        """Write the template's own text."""
         return self.put(node.text)
 
     def value(self, value: object, token: Token) -> int:
-        """Take the value of an output."""
+        """Write the value of an output."""
         return self.put(value if type(value) is str else to_text(value))
 
 
 class HtmlSink(Sink):
-    """HTML whose outputs are escaped, but for text that a filter or a capture made safe."""
+    """HTML with escaped outputs, except text that a filter or a capture marked as safe."""
 
     __slots__ = ()
 
     def value(self, value: object, token: Token) -> int:
-        """Take the value of an output, with ``& < > " '`` escaped."""
         if not hasattr(value, "__html__"):
             value = to_text(value)
         return self.put(str(escape(value)))
 
 
-class Nowhere(Sink):
-    """What a block of nothing but blanks writes to: its tags run, its blanks are dropped, as in Shopify's Liquid."""
+class DiscardingSink(Sink):
+    """The sink of a block of whitespace and tags: the tags run, the whitespace is discarded, as in Shopify's Liquid."""
 
     __slots__ = ()
 
     def put(self, text: str) -> int:
-        """Drop the text."""
         return 0
 
 
-class Content(ContentNode):
+class LiteralText(ContentNode):
     """The template's own text."""
 
     __slots__ = ()
 
     # Every buffer is a sink of ours; a cast at run time would cost a tenth of a rendering.
     def render_to_output(self, _: RenderContext, buffer: Sink) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Hand the text to the sink as what it is: not data."""
         return buffer.literal(self)
 
     # python-liquid asks here whether the tag is disabled: text is not a tag.
     render = render_to_output  # pyright: ignore[reportAssignmentType]
 
 
-class ContentTag(Literal):
+class LiteralTextTag(Literal):
     """Parses text."""
 
-    node_class = Content
+    node_class = LiteralText

@@ -1,7 +1,7 @@
-"""Values as text and as JSON.
+"""Values as text and as JSON, and their comparison; the same for all output formats.
 
-One definition of what a value looks like, for every sink: a list prints as its items one after the other (as in
-Liquid), nil prints as nothing also inside a list, a mapping prints as JSON.
+A list prints its items one after the other, as in Liquid. Nil prints as nothing, also inside a list. A mapping prints
+as JSON.
 """
 
 from __future__ import annotations
@@ -33,45 +33,45 @@ _EXACT: Final = 2**53
 
 
 class RawJson(str):
-    """Text that is JSON already: the result of ``| json``, which is not encoded a second time."""
+    """Text that is JSON: the result of ``| json``, which is not encoded again."""
 
     __slots__ = ()
 
 
 class InString(str):
-    """Text that is escaped already for the inside of a JSON string: the result of ``| json_escape``."""
+    """Text that is escaped for the inside of a JSON string: the result of ``| json_escape``."""
 
     __slots__ = ()
 
 
 class PercentEncoded(str):
-    """Text that is percent-encoded already: the result of ``| url_encode`` and its like."""
+    """Percent-encoded text: the result of ``| url_encode`` and similar filters."""
 
     __slots__ = ()
 
 
-class NoJson(ValueError):
-    """A value that JSON cannot hold. The message is fit for people and quotes no data."""
+class JsonValueError(ValueError):
+    """A value that JSON cannot represent. The message is for authors and quotes no data."""
 
 
-def clean(text: str) -> str:
-    """Text that UTF-8 can encode: surrogate pairs are joined, lone surrogates become U+FFFD."""
+def replace_surrogates(text: str) -> str:
+    """Return text that UTF-8 can encode: surrogate pairs are joined, lone surrogates become U+FFFD."""
     if text.isascii() or not _SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def to_text(value: object, depth: int = 0) -> str:
-    """The text of a value, as a template prints it.
+    """Return the text that a template prints for a value.
 
     Args:
-        value: Any value that a template can get hold of.
+        value: Any value in a template.
         depth: Levels of lists around the value.
 
     Raises:
-        NoJson: A mapping holds what JSON cannot.
-        BoundReached: The number has more than 300 digits, or lists are nested too deeply.
-        UndefinedError: The value is missing where it must not be.
+        JsonValueError: A mapping contains a value that JSON cannot represent.
+        BoundReached: A number exceeds 300 digits, or lists are nested too deeply.
+        UndefinedError: A required value is missing.
     """
     if isinstance(value, str):
         return value
@@ -100,11 +100,7 @@ def to_text(value: object, depth: int = 0) -> str:
 
 
 def json_text(value: object) -> str:
-    """The value as compact JSON text; text that is JSON already (``RawJson``) as it is.
-
-    Raises:
-        NoJson, BoundReached, UndefinedError: As ``to_json``.
-    """
+    """Return the value as compact JSON. ``RawJson`` stays unchanged. Raises as ``to_json`` does."""
     # Asked one by one, and without casts, which are calls: this is what each output of a body runs through.
     if type(value) is str:
         return encode_basestring(value)
@@ -122,20 +118,19 @@ def json_text(value: object) -> str:
 
 
 def to_json(value: object, depth: int = 0) -> Any:
-    """The value in the types that ``json`` writes.
+    """Return a new value of the types that ``json`` writes.
+
+    A ``Decimal`` becomes a number if a double represents it exactly, else text, so that no digit is lost. Dates become
+    ISO 8601 text.
 
     Args:
-        value: Any value that a template can get hold of.
+        value: Any value in a template.
         depth: Levels of mappings and lists around the value.
 
-    Returns:
-        A new value of dict, list, str, int, float, bool and None. A ``Decimal`` becomes a number when a double holds
-        it exactly, else a text, so that no digit is lost in silence. Dates become ISO 8601 text.
-
     Raises:
-        NoJson: NaN, an infinity, bytes or another type that JSON has no form for.
-        BoundReached: More than ``MAX_DEPTH`` levels, or a number of more than 300 digits.
-        UndefinedError: The value is missing where it must not be.
+        JsonValueError: JSON cannot represent the value, such as NaN, infinity or bytes.
+        BoundReached: The value exceeds ``MAX_DEPTH`` levels, or a number exceeds 300 digits.
+        UndefinedError: A required value is missing.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -147,20 +142,20 @@ def to_json(value: object, depth: int = 0) -> Any:
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise NoJson("JSON has no infinite numbers and no NaN")
+            raise JsonValueError("JSON has no infinite numbers and no NaN")
         return float(value)
     if isinstance(value, Decimal):
         return _decimal(value)
     if isinstance(value, Undefined):
         if isinstance(value, StrictMissing):
-            value.refuse()
+            value.raise_missing()
         return None
     if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, Nil | Empty | Blank):
         return None if isinstance(value, Nil) else ""
     if isinstance(value, ForLoop | TableRow):
-        raise NoJson("JSON cannot hold a loop's state: use one of its fields, such as forloop.index")
+        raise JsonValueError("JSON cannot hold a loop's state: use one of its fields, such as forloop.index")
     if depth > MAX_DEPTH:
         raise BoundReached(f"a value is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, Mapping):
@@ -171,25 +166,25 @@ def to_json(value: object, depth: int = 0) -> Any:
         return list(value)
     if isinstance(value, list | tuple):
         return [to_json(item, depth + 1) for item in cast("Sequence[Any]", value)]
-    raise NoJson(f"JSON cannot hold a value of type {type(value).__name__}")
+    raise JsonValueError(f"JSON cannot hold a value of type {type(value).__name__}")
 
 
 def _decimal(value: Decimal) -> int | float | str:
     if not value.is_finite():
-        raise NoJson("JSON has no infinite numbers and no NaN")
+        raise JsonValueError("JSON has no infinite numbers and no NaN")
     if value == value.to_integral_value() and abs(value) < _EXACT:
         return int(value)
     double = float(value)
     return double if math.isfinite(double) and Decimal(repr(double)) == value else str(value)
 
 
-def exact(number: Number) -> Decimal:
-    """The number that a person reads: of the double 0.1, 0.1."""
+def to_exact_decimal(number: Number) -> Decimal:
+    """Return the number as it is printed: 0.1 for the double 0.1."""
     return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
 
 
-def describe(value: object) -> str:
-    """What kind of value it is, in a template author's words, for messages that must not quote data."""
+def describe_type(value: object) -> str:
+    """Return the type of a value in an author's words, for messages that must not quote data."""
     if value is None or isinstance(value, Undefined | Nil):
         return "nothing"
     if isinstance(value, bool):
@@ -208,11 +203,11 @@ def describe(value: object) -> str:
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
 
-def same(left: object, right: object) -> bool:
-    """Whether two values are equal, as ``==`` and ``when`` see it.
+def are_equal(left: object, right: object) -> bool:
+    """Compare two values as ``==`` and ``when`` do.
 
-    Nil, false, blanks and empty lists equal ``blank``; ``0`` is not ``false``; a ``Decimal`` of 19.90 equals the
-    double 19.9; two times (ISO 8601) are equal where they are the same moment.
+    Nil, false, whitespace and empty lists equal ``blank``. ``0`` is not ``false``. A ``Decimal`` of 19.90 equals the
+    double 19.9. Two ISO 8601 times are equal if they are the same instant.
     """
     if isinstance(left, Blank | Empty) or isinstance(right, Blank | Empty):
         keyword, value = (left, right) if isinstance(left, Blank | Empty) else (right, left)
@@ -225,12 +220,12 @@ def same(left: object, right: object) -> bool:
             left, right = _instants(left, right)
         return left == right
     if isinstance(left, Decimal) or isinstance(right, Decimal):
-        return _is_number(left) and _is_number(right) and exact(left) == exact(right)
+        return _is_number(left) and _is_number(right) and to_exact_decimal(left) == to_exact_decimal(right)
     return left == right
 
 
 def _is_number(value: object) -> TypeGuard[float | Decimal]:
-    """Whether it is a number that can be compared: NaN cannot, and a signalling NaN refuses."""
+    """Return True for a comparable number. NaN is not comparable, and a signalling NaN raises."""
     if isinstance(value, Decimal):
         return not value.is_nan()
     return isinstance(value, int) or (isinstance(value, float) and not math.isnan(value))
@@ -249,7 +244,7 @@ def _is_empty(value: object) -> bool:
 
 
 def _plain(value: object) -> object:
-    """The value as it would be in data that came as JSON."""
+    """Return the value as JSON data would have it."""
     if type(value) is str:
         return value
     if isinstance(value, dt.date):
@@ -258,9 +253,9 @@ def _plain(value: object) -> object:
 
 
 def precedes(left: object, right: object, *, or_equal: bool) -> bool | None:
-    """Whether one value is less than another; None where they have no order, such as a text and a number.
+    """Return True if one value is less than another, or None if they have no order, such as a text and a number.
 
-    Two texts that are times (ISO 8601) are compared as times, whatever their offsets from UTC.
+    Two ISO 8601 times are compared as instants, independent of their UTC offsets.
     """
     left, right = _plain(left), _plain(right)
     if isinstance(left, str) and isinstance(right, str):
@@ -271,7 +266,7 @@ def precedes(left: object, right: object, *, or_equal: bool) -> bool | None:
         if not _is_number(left) or not _is_number(right):
             return False
         if isinstance(left, Decimal) != isinstance(right, Decimal):
-            left, right = exact(left), exact(right)
+            left, right = to_exact_decimal(left), to_exact_decimal(right)
         return left <= right if or_equal else left < right  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType]
     if left is None or right is None or isinstance(left, Blank | Empty) or isinstance(right, Blank | Empty):
         return False
@@ -283,7 +278,7 @@ def _are_times(left: str, right: str) -> bool:
 
 
 def _instants(left: str, right: str) -> tuple[str, str] | tuple[dt.datetime, dt.datetime]:
-    """Two times as what they are: their texts are not in order where their offsets from UTC differ."""
+    """Return two times as datetimes. Their texts do not sort correctly if their UTC offsets differ."""
     try:
         return _aware(dt.datetime.fromisoformat(left)), _aware(dt.datetime.fromisoformat(right))
     except ValueError:

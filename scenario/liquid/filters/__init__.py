@@ -1,4 +1,4 @@
-"""The filters, one module a concern. python-liquid's own stand where they are right; these are the rest."""
+"""The filters that replace or extend python-liquid's."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from scenario.liquid.engine.values import to_text
 from scenario.liquid.filters import dates, encodings, lists, numbers, texts
 
 
-def _textual(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A text filter of python-liquid that prints values as we do: ``true`` and not ``True``, nothing for nil."""
+def _printing_values(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a text filter of python-liquid print values as templates do: ``true``, not ``True``, and no ``None``."""
 
     @wraps(function)
     def printed(value: object, *arguments: object, **named: object) -> Any:
@@ -45,7 +45,7 @@ _TEXTUAL: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
-    **{name: _textual(function) for name, function in _TEXTUAL.items()},
+    **{name: _printing_values(function) for name, function in _TEXTUAL.items()},
     **numbers.FILTERS,
     **lists.FILTERS,
     **texts.FILTERS,
@@ -57,10 +57,10 @@ _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 
-def functions(*, html: bool) -> Mapping[str, Callable[..., Any]]:
-    """The filters that replace python-liquid's, or that it does not have, by name.
+def filter_functions(*, html: bool) -> Mapping[str, Callable[..., Any]]:
+    """Return the filters by name.
 
     Args:
-        html: Whether they are for HTML, where what an author writes is markup and data is not.
+        html: Whether the template is HTML, in which the author's text is markup and data is not.
     """
     return {**_FILTERS, **lists.HTML_FILTERS} if html else _FILTERS

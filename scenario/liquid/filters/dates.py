@@ -1,7 +1,7 @@
-"""Dates: read from data, shown in the journey's time zone, written for a language. Never from the machine's clock.
+"""Filters of dates: parsing, calculation, and formatting in the journey's time zone and a language.
 
-``'now'`` and ``'today'`` mean the variables of these names, which are fixed when a message may leave, so that every
-attempt of a delivery sends the same bytes.
+``'now'`` and ``'today'`` are the variables of these names, not the machine's clock. They are fixed when a message may
+leave, so that every attempt of a delivery sends the same bytes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from liquid.filter import with_context
 from liquid.undefined import is_undefined
 
 from scenario.errors import DurationError
-from scenario.liquid.engine.filter_call import Unfit
+from scenario.liquid.engine.filter_call import FilterValueError
 from scenario.liquid.engine.limits import BoundReached
-from scenario.liquid.engine.values import describe, to_text
-from scenario.liquid.filters.numbers import locale
+from scenario.liquid.engine.values import describe_type, to_text
+from scenario.liquid.filters.numbers import find_locale
 from scenario.liquid.filters.strftime import strftime
 from scenario.time.duration import parse_duration
 from scenario.time.timing import read_zone, shift
@@ -34,8 +34,8 @@ _STYLES: Final = ("short", "medium", "long", "full")
 _CLOCK_WORDS: Final = ("now", "today")
 
 
-class _Reader(dateutil.parserinfo):
-    """Two-digit years mean the same today and in ten years (POSIX: 69 to 99 are in the 1900s)."""
+class _DateParserInfo(dateutil.parserinfo):
+    """A reader of two-digit years that does not depend on today (POSIX: 69 to 99 are in the 1900s)."""
 
     def convertyear(self, year: int, century_specified: bool = False) -> int:
         if year >= 100 or century_specified:
@@ -45,18 +45,18 @@ class _Reader(dateutil.parserinfo):
 
 # What a text leaves out is taken from here, not from today.
 _START: Final = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - dates without a zone stay without
-_dateutil: Final = dateutil.parser(_Reader())
+_dateutil: Final = dateutil.parser(_DateParserInfo())
 
 
 def _zone_of_text(name: str | None, seconds: int | None) -> dt.tzinfo | None:
-    """The zone that a date's text names. Only offsets and UTC: abbreviations would depend on the machine's zone."""
+    """Return the zone in a date's text. Abbreviations other than UTC would depend on the machine's zone."""
     if seconds is not None:
         return dt.timezone(dt.timedelta(seconds=seconds))
     return dt.UTC if name in ("UTC", "GMT", "Z") else None
 
 
-def parse(text: str) -> dt.datetime | None:
-    """The date that a text holds, or None: ISO 8601, seconds since 1970, or as people write dates in English."""
+def parse_date(text: str) -> dt.datetime | None:
+    """Return the date in a text, or None. Accepts ISO 8601, seconds since 1970, and English dates."""
     text = text.strip()
     return _parsed(text) if len(text) <= _LONGEST_DATE else None
 
@@ -93,46 +93,46 @@ _NO_ZONE: Final = "'date' takes a time zone such as 'Europe/Paris'"
 def _zone(name: str) -> dt.tzinfo:
     found = read_zone(name)
     if found is None:
-        raise Unfit(_NO_ZONE)
+        raise FilterValueError(_NO_ZONE)
     return found
 
 
 def _journey_zone(context: RenderContext | None) -> dt.tzinfo | None:
-    """Return the zone that the data name as `journey.timezone`, whatever a template assigns."""
+    """Return the zone in the data's `journey.timezone`. A template's own variable of this name has no effect."""
     journey = context.globals.get("journey") if context else None  # the linter tries constants without data
     name = cast("Mapping[str, object]", journey).get("timezone") if isinstance(journey, Mapping) else None
     return None if name is None else read_zone(name)
 
 
 def _clock(context: RenderContext, word: str) -> object:
-    """Return the time according to the data."""
+    """Return the current time in the data."""
     for name in (word, "now"):
         found = context.resolve(name, default=None)
         if found is not None and not is_undefined(found):
             return found
-    raise Unfit(f"'{word}' has no value here")
+    raise FilterValueError(f"'{word}' has no value here")
 
 
 @with_context
 def date(
     value: object, format_: object, zone: object = None, language: object = None, *, context: RenderContext
 ) -> str:
-    """A date as text.
+    """Format a date.
 
     Args:
-        value: The date: a date, ISO 8601 text, seconds since 1970, ``'now'``.
-        format_: Directives such as ``%d/%m/%Y``, or a style: ``short``, ``medium``, ``long``, ``full``, with ``time``
-            after it for the time as well (``long time``).
-        zone: The zone to show a moment in, such as ``Europe/Paris`` or ``+02:00``; by default `journey.timezone`. Dates
-            and times without an offset are written as they stand.
-        language: Whose names and order to use, such as ``fr`` or ``contact.language``. English by default.
+        value: A date, ISO 8601 text, seconds since 1970, or ``'now'``.
+        format_: Directives such as ``%d/%m/%Y``, or one of the styles ``short``, ``medium``, ``long`` and ``full``,
+            followed by ``time`` to include the time (``long time``).
+        zone: The zone in which to show an instant, such as ``Europe/Paris`` or ``+02:00``. The default is
+            `journey.timezone`. Dates and times without an offset are not converted.
+        language: The language of names and order, such as ``fr`` or ``contact.language``. The default is English.
         context: The variables.
 
-    Returns:
-        The text; an empty one where there is no date; and a text that holds no date as it is, as in Shopify's Liquid.
+    Returns: The text, or an empty text if there is no value. A text that is not a date is returned unchanged, as in
+        Shopify's Liquid.
 
     Raises:
-        Unfit: The value cannot be a date, or there is no such zone.
+        FilterValueError: The value cannot be a date, or the zone does not exist.
     """
     if value is None or is_undefined(value) or value == "":
         return ""
@@ -149,22 +149,22 @@ def date(
         at = _shown_in(shown_in, at)
     if len(pattern) > _LONGEST_FORMAT:
         raise BoundReached(f"'date' takes a format of up to {_LONGEST_FORMAT} characters")
-    names = None if language is None or is_undefined(language) else locale(to_text(language))
+    names = None if language is None or is_undefined(language) else find_locale(to_text(language))
     style, _, with_time = pattern.partition(" ")
     if style in _STYLES and with_time in ("", "time"):
         write = format_datetime if with_time else format_date
-        return write(at, style, locale=names or locale("en"))
+        return write(at, style, locale=names or find_locale("en"))
     return strftime(at, pattern, names)
 
 
-def is_bare(pattern: str) -> bool:
-    """Return True if a format has no directive and is no style, so that it prints itself."""
+def is_literal_format(pattern: str) -> bool:
+    """Return True if a format has no directive and is not a style, so that it prints itself."""
     style, _, with_time = pattern.partition(" ")
     return bool(pattern) and "%" not in pattern and not (style in _STYLES and with_time in ("", "time"))
 
 
 def _shown_in(zone: dt.tzinfo, at: dt.datetime) -> dt.datetime:
-    """Return a moment on the clocks of a zone. A date or a time without an offset stays what it says."""
+    """Return an instant in a zone. A date or time without an offset keeps its digits."""
     if at.tzinfo is None:
         return at.replace(tzinfo=zone)
     try:
@@ -180,19 +180,19 @@ def _moment(value: object, name: str) -> dt.datetime | None:
     if isinstance(value, dt.date):
         return dt.datetime.combine(value, dt.time())
     if isinstance(value, str):
-        return parse(value)
+        return parse_date(value)
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return _from_seconds(value)
-    raise Unfit(f"'{name}' cannot make a date of {describe(value)}")
+    raise FilterValueError(f"'{name}' cannot make a date of {describe_type(value)}")
 
 
 def _read(name: str, value: object, context: RenderContext | None) -> dt.datetime | None:
-    """Read the date that a filter calculates with, a moment on the journey's clock; None if there is no value.
+    """Return the date that a filter calculates with, or None if there is no value. Instants are in the journey's zone.
 
     Raises:
-        Unfit: It is not a date.
+        FilterValueError: It is not a date.
     """
     if value is None or is_undefined(value) or value == "":
         return None
@@ -200,23 +200,23 @@ def _read(name: str, value: object, context: RenderContext | None) -> dt.datetim
         value = _clock(context, value)
     at = _moment(value, name)
     if at is None:
-        raise Unfit(f"'{name}' needs a date, such as 2026-12-24 or 2026-12-24T09:00:00+01:00")
+        raise FilterValueError(f"'{name}' needs a date, such as 2026-12-24 or 2026-12-24T09:00:00+01:00")
     zone = _journey_zone(context)
     return at if zone is None or at.tzinfo is None else _shown_in(zone, at)
 
 
 def _is_day(value: object, at: dt.datetime) -> bool:
-    """Whether the date is one without a time of day."""
+    """Return True for a date without a time of day."""
     if isinstance(value, str):
         return at.tzinfo is None and at.time() == dt.time() and ":" not in value
     return isinstance(value, dt.date) and not isinstance(value, dt.datetime)
 
 
-def _moved(name: str, value: object, length: object, sign: int, context: RenderContext | None) -> str | None:
+def _shift(name: str, value: object, length: object, sign: int, context: RenderContext | None) -> str | None:
     try:
         by = sign * parse_duration(to_text(length))
     except DurationError:
-        raise Unfit(f"'{name}' takes a length of time such as '3d', '2h' or '1w2d'") from None
+        raise FilterValueError(f"'{name}' takes a length of time such as '3d', '2h' or '1w2d'") from None
     at = _read(name, value, context)
     if at is None:
         return None
@@ -224,20 +224,20 @@ def _moved(name: str, value: object, length: object, sign: int, context: RenderC
     try:
         moved = at + by if at.tzinfo is None else shift(at, by, at.tzinfo).astimezone(at.tzinfo)
     except OverflowError:
-        raise Unfit(f"'{name}' leads beyond the calendar") from None
+        raise FilterValueError(f"'{name}' leads beyond the calendar") from None
     return moved.date().isoformat() if is_day else moved.isoformat()
 
 
 @with_context
 def add(value: object, length: object, *, context: RenderContext) -> str | None:
-    """Return a date so much later. Whole days are days of the calendar: the time of day stays. Nil stays nil."""
-    return _moved("add", value, length, 1, context)
+    """Return a later date. Whole days are calendar days, so the time of day stays. Nil stays nil."""
+    return _shift("add", value, length, 1, context)
 
 
 @with_context
 def subtract(value: object, length: object, *, context: RenderContext) -> str | None:
-    """Return a date so much earlier; see `add`."""
-    return _moved("subtract", value, length, -1, context)
+    """Return an earlier date. See `add`."""
+    return _shift("subtract", value, length, -1, context)
 
 
 def _today(name: str, context: RenderContext | None) -> dt.date:
@@ -248,14 +248,17 @@ def _today(name: str, context: RenderContext | None) -> dt.date:
 
 @with_context
 def days_until(value: object, *, context: RenderContext) -> int | None:
-    """Count the days of the calendar from today until a date: 0 today, negative if it is past; nil for nil."""
+    """Count the calendar days from today until a date: 0 for today, negative for the past, nil for nil."""
     at = _read("days_until", value, context)
     return None if at is None else (at.date() - _today("days_until", context)).days
 
 
 @with_context
 def next_anniversary(value: object, *, context: RenderContext) -> str | None:
-    """Return the next day, today included, with the month and day of a date; 29 February is the 28th in other years."""
+    """Return the next day, including today, with the month and day of a date.
+
+    29 February becomes the 28th if necessary.
+    """
     at = _read("next_anniversary", value, context)
     if at is None:
         return None

@@ -1,4 +1,4 @@
-"""Encodings and digests: JSON, HTML, URLs, base64, hashes and signatures."""
+"""Filters for JSON, HTML, URLs, base64, hashes and signatures."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from liquid import Environment
 from liquid.filter import with_environment
 from markupsafe import escape as escape_markup
 
-from scenario.liquid.engine.filter_call import Unfit
-from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, clean, to_json, to_text
+from scenario.liquid.engine.filter_call import FilterValueError
+from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, replace_surrogates, to_json, to_text
 
 
 def to_json_text(value: object) -> RawJson:
-    """The value as JSON. In a JSON body it is not encoded twice."""
+    """Return the value as JSON. A JSON body does not encode it again."""
     return RawJson(json.dumps(to_json(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 
 def json_escape(value: object) -> InString:
-    """The value's text, escaped for the inside of a JSON string."""
+    """Escape the value's text for the inside of a JSON string."""
     return InString(json.dumps(to_text(value), ensure_ascii=False)[1:-1])
 
 
 @with_environment
 def escape(value: object, *, environment: Environment) -> str:
-    """The text with HTML's special characters escaped; in HTML, where values are escaped anyway, only once."""
+    """Escape HTML's special characters. HTML templates, which escape all values, do not escape the result again."""
     text = str(to_text(value))
     return escape_markup(text) if environment.autoescape else _html(text)
 
 
 @with_environment
 def escape_once(value: object, *, environment: Environment) -> str:
-    """As ``escape``, but for what is escaped already."""
+    """Escape HTML's special characters, except in entities."""
     text = html.unescape(str(to_text(value)))
     return escape_markup(text) if environment.autoescape else _html(text)
 
@@ -50,45 +50,43 @@ def _html(text: str) -> str:
 
 
 def url_encode(value: object) -> PercentEncoded:
-    """The text as a value in a URL's query, blanks as ``+``."""
-    return PercentEncoded(urllib.parse.quote_plus(clean(to_text(value))))
+    """Encode the text as a query value, with spaces as ``+``."""
+    return PercentEncoded(urllib.parse.quote_plus(replace_surrogates(to_text(value))))
 
 
 def url_param_escape(value: object) -> PercentEncoded:
-    """The text as any part of a URL, everything but letters, digits and ``-._~`` percent-encoded."""
-    return PercentEncoded(urllib.parse.quote(clean(to_text(value)), safe=""))
+    """Percent-encode everything except letters, digits and ``-._~``."""
+    return PercentEncoded(urllib.parse.quote(replace_surrogates(to_text(value)), safe=""))
 
 
 def url_escape(value: object) -> PercentEncoded:
-    """A whole URL with what no URL may hold percent-encoded; its own ``/?#&=`` are kept."""
-    return PercentEncoded(urllib.parse.quote(clean(to_text(value)), safe="/:?#[]@!$&'()*+,;=%"))
+    """Percent-encode the characters that no URL may contain, but not ``/?#&=`` and other delimiters."""
+    return PercentEncoded(urllib.parse.quote(replace_surrogates(to_text(value)), safe="/:?#[]@!$&'()*+,;=%"))
 
 
 def _bytes(value: object) -> bytes:
-    return clean(to_text(value)).encode()
+    return replace_surrogates(to_text(value)).encode()
 
 
 def base64_encode(value: object) -> str:
-    """The text's UTF-8 bytes in base64."""
     return base64.b64encode(_bytes(value)).decode()
 
 
 def base64_url_safe_encode(value: object) -> str:
-    """The text's UTF-8 bytes in URL-safe base64."""
     return base64.urlsafe_b64encode(_bytes(value)).decode()
 
 
 def base64_decode(value: object) -> str:
-    """The text that base64 holds, as RFC 4648 §4 writes it: nothing else in it, and padded.
+    """Decode base64 as in RFC 4648 §4: padded, without other characters.
 
     Raises:
-        Unfit: It is not base64, or holds no UTF-8 text.
+        FilterValueError: It is not base64 or not UTF-8.
     """
     return _decoded("base64_decode", _bytes(value), b"+/")
 
 
 def base64_url_safe_decode(value: object) -> str:
-    """The text that URL-safe base64 holds (RFC 4648 §5), padded or not. Raises as ``base64_decode`` does."""
+    """Decode URL-safe base64 (RFC 4648 §5), padded or not. Raises as ``base64_decode`` does."""
     encoded = _bytes(value)
     return _decoded("base64_url_safe_decode", encoded + b"=" * (-len(encoded) % 4), b"-_")
 
@@ -97,7 +95,7 @@ def _decoded(name: str, encoded: bytes, last_two: bytes) -> str:
     try:
         return base64.b64decode(encoded, altchars=last_two, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise Unfit(f"'{name}' needs base64 of a UTF-8 text") from error
+        raise FilterValueError(f"'{name}' needs base64 of a UTF-8 text") from error
 
 
 def _digest(algorithm: str) -> Callable[[object], str]:
@@ -112,7 +110,7 @@ def _signature(algorithm: str) -> Callable[[object, object], str]:
     def signature(value: object, key: object) -> str:
         secret = _bytes(key)
         if not secret:
-            raise Unfit(f"'hmac_{algorithm}' needs a key that is not empty")
+            raise FilterValueError(f"'hmac_{algorithm}' needs a key that is not empty")
         return hmac.new(secret, _bytes(value), algorithm).hexdigest()
 
     return signature

@@ -1,4 +1,4 @@
-"""Lists: items printed as everywhere, duplicates found in one pass, results bounded before they are made."""
+"""Filters of lists. Duplicates are found in one pass, and results are bounded before they are built."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from liquid.filter import sequence_filter
 from liquid.undefined import is_undefined
 from markupsafe import Markup
 
-from scenario.liquid.engine.filter_call import Unfit
+from scenario.liquid.engine.filter_call import FilterValueError
 from scenario.liquid.engine.limits import MAX_TEXT, BoundReached
-from scenario.liquid.engine.values import describe, same, to_text
+from scenario.liquid.engine.values import are_equal, describe_type, to_text
 
 
 @sequence_filter
 def join(items: Iterable[object], separator: object = " ") -> str:
-    """The items' texts with something between them.
+    """Join the items' texts.
 
     Raises:
-        BoundReached: That would be too long a text.
+        BoundReached: The text would be too long.
     """
     between = to_text(separator)
     texts = [item if isinstance(item, str) else to_text(item) for item in items]
@@ -32,7 +32,7 @@ def join(items: Iterable[object], separator: object = " ") -> str:
 
 @sequence_filter
 def join_html(items: Iterable[object], separator: object = " ") -> str:
-    """As ``join``, in HTML: the author's separator is HTML, the items are not."""
+    """Join the items' texts in HTML: the author's separator is markup, the items are escaped."""
     texts = [item if isinstance(item, str) else to_text(item) for item in items]
     between = Markup(" ") if separator == " " else separator if isinstance(separator, str) else to_text(separator)
     if sum(map(len, texts)) + len(between) * len(texts) > MAX_TEXT:
@@ -42,7 +42,7 @@ def join_html(items: Iterable[object], separator: object = " ") -> str:
 
 @sequence_filter
 def unique(items: Sequence[Any], key: object = None) -> list[Any]:
-    """The items without repetitions, or without those whose field repeats."""
+    """Return the items without duplicates, or without items whose field repeats."""
     seen: set[Hashable] = set()
     kept: list[Any] = []
     for item in items:
@@ -57,11 +57,11 @@ def unique(items: Sequence[Any], key: object = None) -> list[Any]:
 def _field(name: str, item: Any, key: object) -> Any:
     if isinstance(item, Mapping):
         return cast("Mapping[Any, Any]", item).get(key)
-    raise Unfit(f"'{name}' needs a list of objects to look into their fields")
+    raise FilterValueError(f"'{name}' needs a list of objects to look into their fields")
 
 
 def _mark(value: object) -> Hashable:
-    """Equal values give equal marks, whether or not they can be hashed."""
+    """Return equal marks for equal values, including values that cannot be hashed."""
     if isinstance(value, Mapping):
         pairs = cast("Mapping[Any, Any]", value).items()
         return (Mapping, frozenset((key, _mark(item)) for key, item in pairs))
@@ -74,7 +74,7 @@ def _mark(value: object) -> Hashable:
 
 @sequence_filter
 def compact(items: Iterable[Any], key: object = None) -> list[Any]:
-    """The items that are not nil, or whose field is not."""
+    """Return the items that are not nil, or whose field is not nil."""
     if key is None or is_undefined(key):
         return [item for item in items if item is not None]
     return [item for item in items if _field("compact", item, key) is not None]
@@ -82,7 +82,7 @@ def compact(items: Iterable[Any], key: object = None) -> list[Any]:
 
 @sequence_filter
 def map_field(items: Iterable[Any], key: object) -> list[Any]:
-    """One field of each object."""
+    """Return one field of each object."""
     made: list[Any] = []
     for item in items:
         if isinstance(item, Mapping):
@@ -90,23 +90,23 @@ def map_field(items: Iterable[Any], key: object) -> list[Any]:
         elif item is None or is_undefined(item):
             made.append(None)
         else:
-            raise Unfit("'map' needs a list of objects")
+            raise FilterValueError("'map' needs a list of objects")
     return made
 
 
 @sequence_filter
 def sort(items: Iterable[Any], key: object = None) -> list[Any]:
-    """The items in order, or in the order of one field. Nothing comes last.
+    """Return the items in order, or in the order of one field. Nil comes last.
 
     Raises:
-        Unfit: Texts and numbers are mixed.
+        FilterValueError: Texts and numbers are mixed.
     """
     return _sorted("sort", items, key, lambda value: value)
 
 
 @sequence_filter
 def sort_natural(items: Iterable[Any], key: object = None) -> list[Any]:
-    """As ``sort``, for texts, upper and lower case alike."""
+    """Sort texts without regard to case."""
     return _sorted("sort_natural", items, key, lambda value: to_text(value).lower())
 
 
@@ -116,7 +116,7 @@ def _sorted(name: str, items: Iterable[Any], key: object, rank: Callable[[Any], 
     def place(item: Any) -> tuple[bool, Any]:
         if by_field:
             if not isinstance(item, Mapping):
-                raise Unfit(f"'{name}' needs a list of objects to sort by a field")
+                raise FilterValueError(f"'{name}' needs a list of objects to sort by a field")
             item = cast("Mapping[Any, Any]", item).get(to_text(key))
         nothing = item is None or is_undefined(item)
         return nothing, 0 if nothing else rank(item)
@@ -125,12 +125,12 @@ def _sorted(name: str, items: Iterable[Any], key: object, rank: Callable[[Any], 
     values = [value for (nothing, value), _ in placed if not nothing]
     numbers = sum(isinstance(value, int | float | Decimal) for value in values)
     if numbers not in (0, len(values)):
-        raise Unfit(f"'{name}' cannot mix numbers and texts")
+        raise FilterValueError(f"'{name}' cannot mix numbers and texts")
     return [item for _, item in sorted(placed, key=lambda pair: pair[0])]
 
 
 def _matches(item: Any, field: object, wanted: object) -> bool:
-    """Whether an item's field is the wanted value; without one, whether the field is anything but nil and false."""
+    """Return True if an item's field has the value or, if no value is given, is neither nil nor false."""
     if isinstance(item, Mapping):
         found = cast("Mapping[Any, Any]", item).get(field)
     elif isinstance(item, str):
@@ -144,44 +144,44 @@ def _matches(item: Any, field: object, wanted: object) -> bool:
         # As in Shopify's Liquid: then the filter gives nothing.
         raise FilterItemTypeError("a list of objects holds nothing in the place of one", token=None)
     else:
-        raise Unfit(f"a list of objects holds {describe(item)} in the place of one")
+        raise FilterValueError(f"a list of objects holds {describe_type(item)} in the place of one")
     if wanted is None or is_undefined(wanted):
         return found is not None and found is not False
-    return same(found, wanted)
+    return are_equal(found, wanted)
 
 
 @sequence_filter
 def where(items: Iterable[Any], field: object, wanted: object = None) -> list[Any]:
-    """The objects whose field is the wanted value, or is there at all."""
+    """Return the objects whose field has the value or, without one, is set."""
     return [item for item in items if _matches(item, field, wanted)]
 
 
 @sequence_filter
 def reject(items: Iterable[Any], field: object, wanted: object = None) -> list[Any]:
-    """The objects that ``where`` leaves out."""
+    """Return the objects that ``where`` excludes."""
     return [item for item in items if not _matches(item, field, wanted)]
 
 
 @sequence_filter
 def find(items: Iterable[Any], field: object, wanted: object = None) -> Any:
-    """The first object that ``where`` gives, or nothing."""
+    """Return the first result of ``where``, or nil."""
     return next((item for item in items if _matches(item, field, wanted)), None)
 
 
 @sequence_filter
 def find_index(items: Iterable[Any], field: object, wanted: object = None) -> int | None:
-    """The place of the first object that ``where`` gives, from 0, or nothing."""
+    """Return the index of the first result of ``where``, or nil."""
     return next((place for place, item in enumerate(items) if _matches(item, field, wanted)), None)
 
 
 @sequence_filter
 def has(items: Iterable[Any], field: object, wanted: object = None) -> bool:
-    """Whether ``where`` gives any object."""
+    """Return True if ``where`` returns any object."""
     return any(_matches(item, field, wanted) for item in items)
 
 
 def property_(value: object, key: object) -> object:
-    """The field of an object whose name is in a variable; nothing where there is none."""
+    """Return the field of an object whose name is in a variable, or nil."""
     return cast("Mapping[Any, Any]", value).get(key) if isinstance(value, Mapping) else None
 
 

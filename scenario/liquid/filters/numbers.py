@@ -1,4 +1,4 @@
-"""Arithmetic, exact: Decimals stay Decimals, halves round up, and money never loses a cent to a double."""
+"""Exact arithmetic, and amounts of money. Decimals stay Decimals, and halves round up."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from babel.numbers import format_currency, get_currency_precision, is_currency
 from liquid.filter import sequence_filter
 from liquid.undefined import is_undefined
 
-from scenario.liquid.engine.filter_call import Unfit
+from scenario.liquid.engine.filter_call import FilterValueError
 from scenario.liquid.engine.limits import MOST_DIGITS
-from scenario.liquid.engine.values import Number, describe, exact, to_text
+from scenario.liquid.engine.values import Number, describe_type, to_exact_decimal, to_text
 
 ARITHMETIC: Final = decimal.Context(prec=50, Emax=9999, Emin=-9999)
-"""Ten digits more than a number may have: nothing but quotients is ever rounded."""
+"""Ten digits more than a number may have, so that only quotients are rounded."""
 
 _AS_A_DOUBLE: Final = decimal.Context(prec=15)
-"""As many digits as every double holds."""
+"""The digits that every double can represent."""
 
 _NUMERAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _GROUPED: Final = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d+)?")
@@ -34,11 +34,11 @@ _LONGEST_NUMERAL: Final = 60
 _MOST_PLACES: Final = 12
 
 
-def numeral(text: str) -> int | Decimal | None:
-    """The number that a text spells, or None.
+def parse_number(text: str) -> int | Decimal | None:
+    """Return the number in a text, or None.
 
-    Takes what data holds: ``12``, ``-3.50``, ``1e3``, the French ``1 234,50``, the German ``1.234,50`` and the English
-    ``1,234.50``. A comma before exactly three digits could mean either, so that it means nothing.
+    Accepts ``12``, ``-3.50``, ``1e3``, the French ``1 234,50``, the German ``1.234,50`` and the English ``1,234.50``. A
+    comma before exactly three digits is ambiguous, so the text is not a number.
     """
     text = text.strip()
     if len(text) > _LONGEST_NUMERAL:
@@ -59,7 +59,7 @@ def numeral(text: str) -> int | Decimal | None:
 
 
 def _operand(value: object) -> Number:
-    """The number that a value counts as in arithmetic: 0 where it is none, as in Shopify's Liquid."""
+    """Return the number that a value represents in arithmetic, or 0 if it is not a number, as in Shopify's Liquid."""
     if isinstance(value, bool):
         return 0
     if isinstance(value, int | float | Decimal):
@@ -76,37 +76,37 @@ def _calculate(
     whole: Callable[[int, int], int],
     decimals: Callable[[Decimal, Decimal], Decimal],
 ) -> Number:
-    """Whole numbers stay whole; a Decimal on either side makes a Decimal; else a double, calculated exactly."""
+    """Calculate exactly.
+
+    Integers stay integers, a Decimal operand gives a Decimal, otherwise the result is a double.
+    """
     first, second = _operand(left), _operand(right)
     if isinstance(first, int) and isinstance(second, int):
         return whole(first, second)
-    made = decimals(exact(first), exact(second))
+    made = decimals(to_exact_decimal(first), to_exact_decimal(second))
     return made if isinstance(first, Decimal) or isinstance(second, Decimal) else float(made)
 
 
 def plus(value: object, other: object) -> Number:
-    """The sum."""
     return _calculate(value, other, lambda a, b: a + b, ARITHMETIC.add)
 
 
 def minus(value: object, other: object) -> Number:
-    """The difference."""
     return _calculate(value, other, lambda a, b: a - b, ARITHMETIC.subtract)
 
 
 def times(value: object, other: object) -> Number:
-    """The product."""
     return _calculate(value, other, lambda a, b: a * b, ARITHMETIC.multiply)
 
 
 def divided_by(value: object, other: object) -> Number:
-    """The quotient; of two whole numbers a whole number, rounded down.
+    """Divide. Two integers give an integer, rounded down.
 
     Raises:
-        Unfit: The divisor is zero.
+        FilterValueError: The divisor is zero.
     """
     if not _operand(other):
-        raise Unfit("'divided_by' cannot divide by zero")
+        raise FilterValueError("'divided_by' cannot divide by zero")
     first, second = _operand(value), _operand(other)
     if isinstance(first, float) and isinstance(second, float | int):
         return first / second
@@ -116,19 +116,19 @@ def divided_by(value: object, other: object) -> Number:
 
 
 def _quotient(value: Decimal, other: Decimal) -> Decimal:
-    """What comes out even, exactly; what does not, as a double has it, so that JSON writes it as a number, too."""
+    """Return an exact quotient, or a double if it does not come out even, so that JSON writes it as a number."""
     made = ARITHMETIC.divide(value, other)
     return made if len(made.as_tuple().digits) < ARITHMETIC.prec else _AS_A_DOUBLE.plus(made)
 
 
 def modulo(value: object, other: object) -> Number:
-    """What is left after a division.
+    """Return the remainder of a division.
 
     Raises:
-        Unfit: The divisor is zero.
+        FilterValueError: The divisor is zero.
     """
     if not _operand(other):
-        raise Unfit("'modulo' cannot divide by zero")
+        raise FilterValueError("'modulo' cannot divide by zero")
     return _calculate(value, other, lambda a, b: a % b, _remainder)
 
 
@@ -138,36 +138,33 @@ def _remainder(value: Decimal, other: Decimal) -> Decimal:
 
 
 def at_least(value: object, least: object) -> Number:
-    """The value, or the least that it may be."""
+    """Return the value, but not less than the minimum."""
     first, second = _operand(value), _operand(least)
-    return second if exact(first) < exact(second) else first
+    return second if to_exact_decimal(first) < to_exact_decimal(second) else first
 
 
 def at_most(value: object, most: object) -> Number:
-    """The value, or the most that it may be."""
+    """Return the value, but not more than the maximum."""
     first, second = _operand(value), _operand(most)
-    return second if exact(first) > exact(second) else first
+    return second if to_exact_decimal(first) > to_exact_decimal(second) else first
 
 
 def absolute(value: object) -> Number:
-    """The value without its sign."""
     found = _operand(value)
     # Not abs(): that rounds a Decimal as the thread's context says.
     return found.copy_abs() if isinstance(found, Decimal) else abs(found)
 
 
 def ceil(value: object) -> int:
-    """The next whole number up."""
     return int(_finite("ceil", value).to_integral_value(ROUND_CEILING))
 
 
 def floor(value: object) -> int:
-    """The next whole number down."""
     return int(_finite("floor", value).to_integral_value(ROUND_FLOOR))
 
 
 def round_half_up(value: object, digits: object = 0) -> Number:
-    """The value with so many digits after the point; halves go away from zero: 2.5 to 3, 2.675 to 2.68.
+    """Round to a number of decimal places, halves away from zero: 2.5 to 3, 2.675 to 2.68.
 
     python-liquid rounds halves to even (2.5 to 2) and in binary (2.675 to 2.67).
     """
@@ -184,39 +181,39 @@ def round_half_up(value: object, digits: object = 0) -> Number:
 
 
 def _finite(name: str, value: object) -> Decimal:
-    number = exact(_operand(value))
+    number = to_exact_decimal(_operand(value))
     if not number.is_finite() or number.adjusted() > MOST_DIGITS:
-        raise Unfit(f"'{name}' works with numbers of up to 40 digits")
+        raise FilterValueError(f"'{name}' works with numbers of up to 40 digits")
     return number
 
 
 @sequence_filter
 def total(items: Iterable[object], key: object = None) -> Number:
-    """The sum of a list's numbers, or of one field of its objects. What is not a number counts as 0.
+    """Return the sum of a list's numbers, or of one field of its objects. Other values count as 0.
 
     Raises:
-        Unfit: A field is asked for, and the list holds something else than objects.
+        FilterValueError: A field is named, and the list contains values other than objects.
     """
     made: Number = 0
     for item in items:
         value = item
         if key is not None and not is_undefined(key):
             if not isinstance(item, Mapping):
-                raise Unfit("'sum' needs a list of objects to add up one of their fields")
+                raise FilterValueError("'sum' needs a list of objects to add up one of their fields")
             value = cast("Mapping[Any, Any]", item).get(to_text(key))
         made = plus(made, value)
     return made
 
 
-def numeric(name: str, value: object) -> Number | None:
-    """The number that a value is, or that a text spells; nothing where there is nothing or a blank text.
+def to_number(name: str, value: object) -> Number | None:
+    """Return a value or the number in a text. Nil and blank texts give None.
 
     Args:
-        name: The filter that wants it, for messages.
+        name: The filter's name, for messages.
         value: The value.
 
     Raises:
-        Unfit: It is not a number.
+        FilterValueError: It is not a number.
     """
     if value is None or is_undefined(value):
         return None
@@ -225,24 +222,24 @@ def numeric(name: str, value: object) -> Number | None:
     if isinstance(value, str):
         if not value.strip():
             return None
-        if (found := numeral(value)) is not None:
+        if (found := parse_number(value)) is not None:
             return found
-        raise Unfit(f"'{name}' needs a text that is a number, such as '12.50'")
-    raise Unfit(f"'{name}' cannot make a number of {describe(value)}")
+        raise FilterValueError(f"'{name}' needs a text that is a number, such as '12.50'")
+    raise FilterValueError(f"'{name}' cannot make a number of {describe_type(value)}")
 
 
 def number(value: object) -> Number | None:
-    """The number that a text spells, so that it is written to JSON without quotes and can be compared.
+    """Return the number in a text, so that JSON writes it without quotes and it can be compared.
 
     Raises:
-        Unfit: The value is not a number.
+        FilterValueError: It is not a number.
     """
-    return numeric("number", value)
+    return to_number("number", value)
 
 
 def number_with_delimiter(value: object, delimiter: object = ",", separator: object = ".") -> str:
-    """The number with its digits in groups of three."""
-    text = to_text(numeric("number_with_delimiter", value))
+    """Return the number with its digits in groups of three."""
+    text = to_text(to_number("number_with_delimiter", value))
     sign, text = ("-", text[1:]) if text.startswith("-") else ("", text)
     whole, point, fraction = text.partition(".")
     if not whole.isdigit():
@@ -254,16 +251,16 @@ def number_with_delimiter(value: object, delimiter: object = ",", separator: obj
 _LONGEST_NAME: Final = 64
 
 
-def locale(name: str) -> Locale:
-    """A locale by its name, as contacts' data has it: ``fr``, ``fr_FR``, ``fr-fr``.
+def find_locale(name: str) -> Locale:
+    """Return a locale by its name in a contact's data: ``fr``, ``fr_FR``, ``fr-fr``.
 
-    Falls back to the language alone and to English: what a contact's record holds must not stop a message.
+    Falls back to the language and then to English, so that a contact's record cannot stop a message.
     """
-    return _found(name.strip()[:_LONGEST_NAME])
+    return _parse_locale(name.strip()[:_LONGEST_NAME])
 
 
 @lru_cache(maxsize=256)
-def _found(name: str) -> Locale:
+def _parse_locale(name: str) -> Locale:
     wanted = name.replace("-", "_")
     for candidate in (wanted, wanted.partition("_")[0].lower()):
         try:
@@ -274,35 +271,35 @@ def _found(name: str) -> Locale:
 
 
 def money(value: object, currency: object, language: object = "en") -> str:
-    """An amount with its currency: ``12,50 €``; halves of the currency's smallest unit go away from zero.
+    """Format an amount with its currency: ``12,50 €``. Halves of the smallest unit round away from zero.
 
-    babel rounds halves to even, and writes what is left of -0.001 as -0.00.
+    babel rounds halves to even, and prints -0.001 as -0.00.
 
     Args:
-        value: The amount, a number or a text that is one.
-        currency: Its ISO 4217 code, such as ``EUR``.
-        language: The locale to write it in, such as ``fr`` or ``contact.language``.
+        value: A number, or a text with one.
+        currency: The ISO 4217 code, such as ``EUR``.
+        language: The locale, such as ``fr`` or ``contact.language``.
 
     Returns:
-        The text, or an empty one where there is no amount.
+        The text, or an empty text if there is no amount.
 
     Raises:
-        Unfit: The amount is not a number, or the currency is none.
+        FilterValueError: The amount is not a number, or the currency does not exist.
     """
     if value is None or is_undefined(value) or value == "":
         return ""
     code = to_text(currency).strip().upper()
     if not is_currency(code):
-        raise Unfit("'money' needs a currency of three letters, such as 'EUR'")
-    amount = numeric("money", value)
+        raise FilterValueError("'money' needs a currency of three letters, such as 'EUR'")
+    amount = to_number("money", value)
     if amount is None:
         return ""
-    rounded = exact(amount)
+    rounded = to_exact_decimal(amount)
     if not rounded.is_finite() or rounded.adjusted() > MOST_DIGITS:
-        raise Unfit("'money' works with numbers of up to 40 digits")
+        raise FilterValueError("'money' works with numbers of up to 40 digits")
     smallest = Decimal(1).scaleb(-get_currency_precision(code))
     rounded = rounded.quantize(smallest, ROUND_HALF_UP, ARITHMETIC)
-    return format_currency(rounded or abs(rounded), code, locale=locale(to_text(language)))
+    return format_currency(rounded or abs(rounded), code, locale=find_locale(to_text(language)))
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {

@@ -1,7 +1,7 @@
-"""Dates to text by ``strftime`` directives, the same on every machine.
+"""``strftime`` with the same results on every machine.
 
-Python's own ``strftime`` takes names from the process's locale and unknown directives from the C library. This one
-knows Ruby's directives and flags, which Shopify's Liquid documents, and takes names from babel.
+Python's ``strftime`` takes names from the process's locale and unknown directives from the C library. This one supports
+Ruby's directives and flags, which Shopify's Liquid documents, and takes names from babel.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from babel import Locale
 
-from scenario.liquid.engine.filter_call import Unfit
+from scenario.liquid.engine.filter_call import FilterValueError
 
 _DIRECTIVE: Final = re.compile(r"%([-0^#_]*)(\d{0,2})(:{0,2}[A-Za-z%+])")
 _ENGLISH: Final = Locale("en")
@@ -60,16 +60,16 @@ _NUMBERS: Final[dict[str, tuple[int, str, Callable[[dt.datetime], int]]]] = {
 
 
 def strftime(at: dt.datetime, pattern: str, locale: Locale | None = None) -> str:
-    """A date as text.
+    """Format a date by directives.
 
     Args:
-        at: The date; without a zone it counts as UTC where a zone matters.
-        pattern: Text with directives such as ``%d/%m/%Y``. Flags: ``-`` no padding, ``_`` blanks, ``0`` zeros,
-            ``^`` upper case, ``#`` the other case.
-        locale: Whose names days and months get; English by default.
+        at: The date. Without a zone it counts as UTC.
+        pattern: Text with directives such as ``%d/%m/%Y``. Flags: ``-`` no padding, ``_`` spaces, ``0`` zeros, ``^``
+            upper case, ``#`` opposite case.
+        locale: The language of the names of days and months. The default is English.
 
     Raises:
-        Unfit: A directive that does not exist.
+        FilterValueError: A directive does not exist.
     """
     names = locale or _ENGLISH
 
@@ -118,7 +118,7 @@ def _name(at: dt.datetime, names: Locale, directive: str) -> str:
         case "Z":
             return _aware(at).tzname() or ""
         case _:
-            raise Unfit(f"'date' has no directive '%{directive}'")
+            raise FilterValueError(f"'date' has no directive '%{directive}'")
 
 
 def _named(table: Any, key: int) -> str:

@@ -1,4 +1,4 @@
-"""Texts: values printed as everywhere, lengths as Shopify counts them, replacements that cannot explode."""
+"""Filters of texts, with bounded results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Final, cast
 
 from liquid.undefined import is_undefined
 
-from scenario.liquid.engine.filter_call import Unfit
+from scenario.liquid.engine.filter_call import FilterValueError
 from scenario.liquid.engine.limits import MAX_TEXT, BoundReached
-from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, describe, to_text
+from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, describe_type, to_text
 
 _LETTERS: Final = r"(?:[^\W_]|[\u0300-\u036f])+"  # accents may be characters of their own
 _WORD: Final = re.compile(rf"{_LETTERS}(?:['’]{_LETTERS})*")
@@ -18,7 +18,7 @@ _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def replace(value: object, old: object, new: object = "") -> str:
-    """Each occurrence of a text replaced by another.
+    """Replace each occurrence of a text.
 
     Raises:
         BoundReached: The result would be too long.
@@ -30,7 +30,7 @@ def replace(value: object, old: object, new: object = "") -> str:
 
 
 def replace_last(value: object, old: object, new: object) -> str:
-    """The last occurrence of a text replaced by another; of an empty text, that is the end."""
+    """Replace the last occurrence of a text. The last occurrence of an empty text is at the end."""
     text, old, new = to_text(value), to_text(old), to_text(new)
     if not old:
         return text + new
@@ -39,12 +39,11 @@ def replace_last(value: object, old: object, new: object) -> str:
 
 
 def remove_last(value: object, old: object) -> str:
-    """The text without the last occurrence of another."""
     return replace_last(value, old, "")
 
 
 def split(value: object, separator: object) -> list[str]:
-    """The parts of a text between separators, without empty ones at its end; without a separator, its characters."""
+    """Split a text at separators, without empty parts at its end. Without a separator, return its characters."""
     text, between = to_text(value), to_text(separator)
     if not between:
         return list(text)
@@ -55,28 +54,28 @@ def split(value: object, separator: object) -> list[str]:
 
 
 def truncate(value: object, length: object = 50, end: object = "...") -> str:
-    """The text, cut off so that it and the end are no longer than a number of characters."""
+    """Shorten the text so that it has at most the given number of characters, including the end."""
     text, end, most = to_text(value), to_text(end), _whole("truncate", length)
     return text if len(text) <= most else f"{text[: max(most - len(end), 0)]}{end}"
 
 
 def truncate_words(value: object, number: object = 15, end: object = "...") -> str:
-    """The text, cut off after so many words, at least one."""
+    """Shorten the text to a number of words, at least one."""
     text, most = to_text(value), max(_whole("truncatewords", number), 1)
     words = text.split()
     return text if len(words) <= most else " ".join(words[:most]) + to_text(end)
 
 
 def slice_(value: object, start: object, length: object = 1) -> str | list[Any]:
-    """A part of a text or a list.
+    """Return a part of a text or a list.
 
     Args:
         value: The text or the list.
-        start: Where it begins, from 0; below 0, from the end.
-        length: Its length.
+        start: The index of the first element. A negative one counts from the end.
+        length: The number of elements.
 
     Raises:
-        Unfit: These are not whole numbers.
+        FilterValueError: These are not whole numbers.
     """
     items = cast("Sequence[Any]", value if isinstance(value, list | tuple | range) else to_text(value))
     first = _whole("slice", start)
@@ -92,32 +91,32 @@ def _whole(name: str, value: object) -> int:
         return value
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         return int(value)
-    raise Unfit(f"'{name}' counts in whole numbers, not with {describe(value)}")
+    raise FilterValueError(f"'{name}' counts in whole numbers, not with {describe_type(value)}")
 
 
 def titlecase(value: object) -> str:
-    """Each word with a capital: what a shouted ``MARIE-CLAIRE`` needs."""
+    """Capitalize each word and lower the rest: ``MARIE-CLAIRE`` becomes ``Marie-Claire``."""
     return _WORD.sub(lambda word: word[0].capitalize(), to_text(value))
 
 
 def string(value: object) -> str:
-    """The value's text, so that it is written to JSON in quotes, even if it is JSON itself."""
+    """Return the value's text, which JSON writes in quotes even if it is JSON itself."""
     text = to_text(value)
     return str(text) if isinstance(text, RawJson | InString | PercentEncoded) else text
 
 
 def phone_e164(value: object, region: object = None) -> str | None:
-    """A phone number in its international form, ``+33612345678``.
+    """Return a phone number in international form, ``+33612345678``.
 
     Args:
-        value: The number as somebody wrote it.
+        value: The number in any notation.
         region: The two-letter country of national numbers, such as ``FR``.
 
     Returns:
-        The number, or nothing where it is not a possible number, so that ``if … != blank`` decides.
+        The number, or nil if it is not a possible number, for tests such as ``if … != blank``.
 
     Raises:
-        Unfit: There is no such country.
+        FilterValueError: The country does not exist.
     """
     if value is None or is_undefined(value) or value == "":
         return None
@@ -125,7 +124,7 @@ def phone_e164(value: object, region: object = None) -> str | None:
 
     country = to_text(region).upper() or None
     if country is not None and country not in phonenumbers.SUPPORTED_REGIONS:
-        raise Unfit("'phone_e164' takes a country of two letters, such as 'FR'")
+        raise FilterValueError("'phone_e164' takes a country of two letters, such as 'FR'")
     try:
         number = phonenumbers.parse(to_text(value), country)
     except phonenumbers.NumberParseException:

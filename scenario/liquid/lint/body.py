@@ -1,4 +1,4 @@
-"""Structured bodies: every text in them, with the names that ``$for`` and ``$let`` put around it."""
+"""The linter of structured bodies: all their texts, with the names that ``$for`` and ``$let`` define."""
 
 from __future__ import annotations
 
@@ -13,37 +13,33 @@ from liquid.token import TOKEN_EXPRESSION, Token
 from scenario.liquid.engine.environment import Engine
 from scenario.liquid.engine.limits import MAX_DEPTH
 from scenario.liquid.engine.logic import parse_condition, parse_loop
-from scenario.liquid.lint.expressions import Reader
-from scenario.liquid.lint.findings import Finding, Page
-from scenario.liquid.lint.names import Names
-from scenario.liquid.lint.repair import looped, note_malformed, read
-from scenario.liquid.lint.shaping import ANYTHING, FORLOOP, TEXT
-from scenario.liquid.lint.walk import asked, item_of, walk
+from scenario.liquid.lint.expressions import ExpressionLinter
+from scenario.liquid.lint.filter_shapes import ANYTHING, FORLOOP, TEXT
+from scenario.liquid.lint.findings import LintedText, TemplateFinding
+from scenario.liquid.lint.nodes import lint_nodes, loop_item_shape, mentioned_variables
+from scenario.liquid.lint.repair import guess_loop_variable, parse_with_repairs, report_syntax_error
+from scenario.liquid.lint.scope import TemplateScope
 from scenario.liquid.shapes import ListOf, Object, Tree
-from scenario.liquid.sinks.structured import FORMS, expression_problem
+from scenario.liquid.sinks.structured import FORMS, find_expression_problem
 
 Place = tuple[str | int, ...]
 _Parsed = TypeVar("_Parsed", LoopExpression, BooleanExpression)
 
 
 class BodyLinter:
-    """Checks one body.
+    """The linter of one body.
 
     Args:
-        engine: That of structured bodies.
+        engine: The engine of structured bodies.
         kind: ``json`` or ``form``.
     """
 
     def __init__(self, engine: Engine, kind: str) -> None:
         self._engine, self._kind = engine, kind
-        self.findings: list[Finding] = []
+        self.findings: list[TemplateFinding] = []
 
-    def part(self, body: object, path: Place, names: Names, depth: int = 0) -> Tree:
-        """Check one part of the body.
-
-        Returns:
-            The shape of what it makes.
-        """
+    def part(self, body: object, path: Place, names: TemplateScope, depth: int = 0) -> Tree:
+        """Check one part of the body, and return the shape of its value."""
         if depth > MAX_DEPTH:
             self._note(path, "limit", f"a body may be nested {MAX_DEPTH} levels deep")
             return ANYTHING
@@ -59,27 +55,27 @@ class BodyLinter:
         return ANYTHING
 
     def _note(self, path: Place, code: str, message: str, *, in_key: bool = False) -> None:
-        page = Page("", path, in_key=in_key)
+        page = LintedText("", path, in_key=in_key)
         page.add(code, message, 0)
         self.findings.extend(page.findings)
 
-    def _text(self, source: str, path: Place, names: Names, *, in_key: bool = False) -> Tree:
+    def _text(self, source: str, path: Place, names: TemplateScope, *, in_key: bool = False) -> Tree:
         if "{{" not in source and "{%" not in source:
             return TEXT
-        page = Page(source, path, in_key=in_key)
-        nodes = read(page, self._engine)
+        page = LintedText(source, path, in_key=in_key)
+        nodes = parse_with_repairs(page, self._engine)
         shape: Tree = TEXT
         if nodes is not None:
-            reader = Reader(page, self._engine, self._kind)
+            reader = ExpressionLinter(page, self._engine, self._kind)
             # A leaf's own assignments end with it.
-            walk(nodes, reader, names.apart())
+            lint_nodes(nodes, reader, names.copy())
             if len(nodes) == 1 and isinstance(nodes[0], OutputNode):
-                quiet = Reader(Page(source), self._engine, self._kind)
+                quiet = ExpressionLinter(LintedText(source), self._engine, self._kind)
                 shape = quiet.shape(cast("FilteredExpression", nodes[0].expression), names)
         self.findings.extend(page.findings)
         return shape
 
-    def _mapping(self, body: Mapping[Any, Any], path: Place, names: Names, depth: int) -> Tree:
+    def _mapping(self, body: Mapping[Any, Any], path: Place, names: TemplateScope, depth: int) -> Tree:
         for form, (needed, allowed) in FORMS.items():
             if form in body:
                 for key in sorted(needed - set(body)):
@@ -100,8 +96,8 @@ class BodyLinter:
             fields[str(key)] = self.part(value, inner, names, depth + 1)
         return Object(fields)
 
-    def _form(self, form: str, body: Mapping[Any, Any], path: Place, names: Names, depth: int) -> Tree:
-        def inside(key: str, names: Names) -> Tree:
+    def _form(self, form: str, body: Mapping[Any, Any], path: Place, names: TemplateScope, depth: int) -> Tree:
+        def inside(key: str, names: TemplateScope) -> Tree:
             return self.part(body[key], (*path, key), names, depth + 1) if key in body else ANYTHING
 
         match form:
@@ -121,48 +117,48 @@ class BodyLinter:
                     return inside("$in", names)
                 for name, value in cast("Mapping[Any, Any]", given).items():
                     shape = self.part(value, (*path, form, name), names, depth + 1)
-                    names = names.within({str(name): shape})
+                    names = names.with_names({str(name): shape})
                 return inside("$in", names)
 
-    def _loop(self, source: object, path: Place, names: Names) -> Names:
+    def _loop(self, source: object, path: Place, names: TemplateScope) -> TemplateScope:
         page, parsed = self._expression(parse_loop, source, path)
         if parsed is None or page is None:
-            name = looped(source) if isinstance(source, str) else None
-            return names.within({"forloop": FORLOOP, **({name: ANYTHING} if name else {})})
-        item = item_of(parsed, Reader(page, self._engine, self._kind), names)
+            name = guess_loop_variable(source) if isinstance(source, str) else None
+            return names.with_names({"forloop": FORLOOP, **({name: ANYTHING} if name else {})})
+        item = loop_item_shape(parsed, ExpressionLinter(page, self._engine, self._kind), names)
         self.findings.extend(page.findings)
-        return names.within({str(parsed.identifier): item, "forloop": FORLOOP})
+        return names.with_names({str(parsed.identifier): item, "forloop": FORLOOP})
 
-    def _condition(self, source: object, path: Place, names: Names) -> tuple[Names, Names]:
-        """Check a condition. Returns the names that are in scope where it is true, and where it is not."""
+    def _condition(self, source: object, path: Place, names: TemplateScope) -> tuple[TemplateScope, TemplateScope]:
+        """Check a condition, and return the scopes in which it is true and false."""
         page, parsed = self._expression(parse_condition, source, path)
         if parsed is None or page is None:
             return names, names
-        Reader(page, self._engine, self._kind).shape(parsed, names)
+        ExpressionLinter(page, self._engine, self._kind).shape(parsed, names)
         self.findings.extend(page.findings)
-        around = names.asking(asked(parsed))
-        return around.knowing(parsed, is_true=True), around.knowing(parsed, is_true=False)
+        around = names.with_tested(mentioned_variables(parsed))
+        return around.with_outcome(parsed, is_true=True), around.with_outcome(parsed, is_true=False)
 
     def _expression(
         self, parse: Callable[[Engine, Token], _Parsed], source: object, path: Place
-    ) -> tuple[Page | None, _Parsed | None]:
+    ) -> tuple[LintedText | None, _Parsed | None]:
         if isinstance(source, bool):
             return None, None
-        if problem := expression_problem(str(path[-1]), source):
+        if problem := find_expression_problem(str(path[-1]), source):
             self._note(path, "body-form", problem)
             return None, None
-        page = Page(cast("str", source), path)
+        page = LintedText(cast("str", source), path)
         parsed = parsed_expression(parse, page, self._engine)
         if parsed is None:
             self.findings.extend(page.findings)
         return page, parsed
 
 
-def parsed_expression(parse: Callable[[Engine, Token], _Parsed], page: Page, engine: Engine) -> _Parsed | None:
-    """An expression that stands alone, or None where it cannot be parsed, which is noted on the page."""
+def parsed_expression(parse: Callable[[Engine, Token], _Parsed], page: LintedText, engine: Engine) -> _Parsed | None:
+    """Return a parsed expression, or None after reporting that it cannot be parsed."""
     source = page.source
     try:
         return parse(engine, Token(TOKEN_EXPRESSION, source, 0, source))
     except LiquidError as error:
-        note_malformed(error, page)
+        report_syntax_error(error, page)
         return None

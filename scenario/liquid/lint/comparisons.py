@@ -1,4 +1,4 @@
-"""Comparisons that come out the same for everybody, or can never be worked out, by the shapes of what is compared."""
+"""The linter of comparisons that always have the same result or always fail, by the shapes of their sides."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from liquid.builtin.expressions.primitive import (
 from liquid.expression import Expression
 
 from scenario.liquid.engine.logic import COMPARISONS
-from scenario.liquid.filters.numbers import numeral
-from scenario.liquid.lint.findings import Page, Severity
-from scenario.liquid.lint.shaping import called
+from scenario.liquid.filters.numbers import parse_number
+from scenario.liquid.lint.filter_shapes import describe_shape
+from scenario.liquid.lint.findings import LintedText, Severity
 from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
 
 _NOTHING: Final = (Nil, Blank, Empty)
 _LITERALS: Final = (StringLiteral, IntegerLiteral, FloatLiteral)
 _FLAGS: Final = {**dict.fromkeys(("true", "1", "yes"), "true"), **dict.fromkeys(("false", "0", "no"), "false")}
-"""Texts that a field of data_type boolean comes as, and what becomes of each; see `scenario.entry.values`."""
+"""Texts of boolean custom fields by their converted value; see `scenario.entry.values`."""
 _CONSTANTS: Final = (*_LITERALS, TrueLiteral, FalseLiteral, *_NOTHING)
 
 
-class Comparisons:
-    """Checks the comparisons of one template.
+class ComparisonLinter:
+    """The linter of one template's comparisons.
 
     Args:
-        page: Takes what is wrong.
-        kind: What the template is for. In a condition of the scenario it is an error when something is always true or
-            never; in a template, which may be from elsewhere, a warning.
+        page: Collects the mistakes.
+        kind: The output format. A constant result is an error in a scenario's condition, and a warning in a template,
+            which may come from another system.
     """
 
-    def __init__(self, page: Page, kind: str) -> None:
+    def __init__(self, page: LintedText, kind: str) -> None:
         self._page, self._is_condition = page, kind == "condition"
         self._last = "order.currency"
-        """What was compared last: ``a == 'x' or 'y'`` goes on about it."""
+        """The last comparison, to which ``or 'y'`` in ``a == 'x' or 'y'`` refers."""
 
-    def compared(self, comparison: Expression, first: Tree, second: Tree) -> None:
-        """Note what is wrong with a comparison.
+    def check_comparison(self, comparison: Expression, first: Tree, second: Tree) -> None:
+        """Report the mistakes of a comparison.
 
         Args:
             comparison: The comparison.
@@ -74,11 +74,11 @@ class Comparisons:
             self._ordered(comparison, first, second)
             self._typed(comparison, first, second)
 
-    def asked(self, part: Expression, shape: Tree) -> None:
-        """Note what is true for everybody, where it is asked whether it is true.
+    def check_test(self, part: Expression, shape: Tree) -> None:
+        """Report a tested value that is always true.
 
         Args:
-            part: What ``and``, ``or``, ``not`` or ``if`` asks.
+            part: The operand of ``and``, ``or``, ``not`` or ``if``.
             shape: Its shape.
         """
         if isinstance(part, _LITERALS):
@@ -95,7 +95,8 @@ class Comparisons:
 
     def _equal(self, comparison: Expression, first: Tree, second: Tree) -> None:
         if _unlike(first, second):
-            message = f"{called(first)} and {called(second)} are never equal{_instead(comparison, first, second)}"
+            sides = f"{describe_shape(first)} and {describe_shape(second)}"
+            message = f"{sides} are never equal{_suggest(comparison, first, second)}"
             self._always("comparison", message, comparison.token.start_index)
 
     def _ordered(self, comparison: Expression, first: Tree, second: Tree) -> None:
@@ -105,11 +106,12 @@ class Comparisons:
         elif any(isinstance(shape, ListOf | Object) for shape in (first, second)) or (
             _unlike(first, second) and {"number", "flag"} & {_kind(first), _kind(second)}
         ):
-            message = f"{called(first)} and {called(second)} cannot be compared{_instead(comparison, first, second)}"
+            sides = f"{describe_shape(first)} and {describe_shape(second)}"
+            message = f"{sides} cannot be compared{_suggest(comparison, first, second)}"
             self._page.add("comparison", message, comparison.token.start_index)
 
     def _typed(self, comparison: Expression, first: Tree, second: Tree) -> None:
-        """Note a text that a custom field is never equal to where the platform types it."""
+        """Report a text that a custom field never equals because the platform types it."""
         is_equality = isinstance(comparison, EqExpression | NeExpression)
         left, right = comparison.children()
         for side, shape, other in ((left, first, right), (right, second, left)):
@@ -117,7 +119,7 @@ class Comparisons:
                 continue
             if is_equality and (flag := _FLAGS.get(other.value.lower())) is not None:
                 typed = f"where its data_type is boolean, '{side}' is never the text {other}: write {side} == {flag}"
-            elif not is_equality and numeral(other.value) is not None:
+            elif not is_equality and parse_number(other.value) is not None:
                 typed = f"where its data_type is a number's, '{side}' is compared with no text: write {other.value}"
             else:
                 continue
@@ -127,20 +129,20 @@ class Comparisons:
         left, right = comparison.children()
         at = comparison.token.start_index
         if isinstance(first, Value) and first.kind in ("number", "flag"):
-            message = f"'contains' looks into a text or a list, and '{left}' is {called(first)}: write =="
+            message = f"'contains' looks into a text or a list, and '{left}' is {describe_shape(first)}: write =="
             self._page.add("comparison", message, at)
         elif isinstance(second, ListOf | Object):
-            message = f"'contains' looks for one value, and '{right}' is {called(second)}"
+            message = f"'contains' looks for one value, and '{right}' is {describe_shape(second)}"
             self._always("comparison", message, at)
         elif isinstance(first, ListOf) and isinstance(second, Value) and _unlike(first.item, second):
-            message = f"each item of the list is {called(first.item)}, and never {called(second)}"
+            message = f"each item of the list is {describe_shape(first.item)}, and never {describe_shape(second)}"
             if isinstance(first.item, Object):
                 message = f"{message}: write {left} | map: '{_field(first.item)}' contains {right}"
             self._always("comparison", message, at)
 
 
 def _is_custom(side: Expression) -> bool:
-    """Return True if it is a custom field, which has the type that its `data_type` says."""
+    """Return True for a custom field, whose type its `data_type` determines."""
     return isinstance(side, Path) and len(side.path) > 1 and side.path[-2] == "custom"
 
 
@@ -157,13 +159,13 @@ def _kind(shape: Tree) -> str:
 
 
 def _unlike(first: Tree, second: Tree) -> bool:
-    """Whether two values are known to be of different kinds, so that they are never equal."""
+    """Return True if two values have different known types and are therefore never equal."""
     kinds = {_kind(first), _kind(second)}
     return len(kinds) == 2 and "" not in kinds
 
 
-def _instead(comparison: Expression, first: Tree, second: Tree) -> str:
-    """What was probably meant by a comparison of different kinds, as the end of a sentence."""
+def _suggest(comparison: Expression, first: Tree, second: Tree) -> str:
+    """Return the probable intention of a comparison of different types, as the end of a sentence."""
     sides = list(zip(comparison.children(), (first, second), strict=True))
     is_equality = isinstance(comparison, EqExpression | NeExpression)
     for (side, shape), (other, beside) in (sides, sides[::-1]):
@@ -186,7 +188,7 @@ def _instead(comparison: Expression, first: Tree, second: Tree) -> str:
             case Value("date") if _kind(beside) == "number":
                 return ": a date is text, such as '2026-12-24'"
             case Value("number") if isinstance(other, StringLiteral):
-                number = numeral(other.value)
+                number = parse_number(other.value)
                 return f": write {number} without quotes" if number is not None else ""
             case Value("text") if _kind(beside) == "number" and not isinstance(side, StringLiteral):
                 if is_equality and isinstance(other, IntegerLiteral | FloatLiteral):
@@ -198,5 +200,5 @@ def _instead(comparison: Expression, first: Tree, second: Tree) -> str:
 
 
 def _field(item: Object) -> str:
-    """The field that a list's objects are known by."""
+    """Return the identifying field of a list's objects."""
     return next((name for name in ("name", "external_id", *item.fields) if name in item.fields), "name")

@@ -1,6 +1,6 @@
-"""What a template says itself and what would fail for everybody: wrong constants, texts that no header or URL can hold.
+"""The linter of literals: invalid constants, and texts that no header, URL or HTML can contain.
 
-Data are not needed to find it. The functions that render are asked, so that they have the only say.
+It calls the functions that render, so that the rules exist once. It needs no data.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from liquid.expression import Expression
 from scenario.errors import TemplateError
 from scenario.http.access import Access
 from scenario.http.urls import UrlError, parse
-from scenario.liquid.engine.sink import Content
+from scenario.liquid.engine.sink import LiteralText
 from scenario.liquid.filters import dates
-from scenario.liquid.lint.findings import Page
+from scenario.liquid.lint.findings import LintedText
 from scenario.liquid.sinks.header import check_header_value
 from scenario.liquid.sinks.url import SILENT, render_path, render_url
 from scenario.mail_limits import MAX_NESTING, MAX_SUBJECT
@@ -35,25 +35,25 @@ _NESTING: Final = frozenset(
     | {"ol", "section", "small", "span", "strong", "sub", "sup", "table", "td", "th", "tr", "u", "ul"}
 )
 _FROM: Final = {"tr": ("table",), "td": ("tr", "table"), "th": ("tr", "table")}
-"""Where such an element stands; what is open inside of it is closed by its beginning."""
+"""Enclosing elements in which such an element closes the open ones."""
 _CELLS: Final = ("td", "th", "table")
-"""Beyond these an end tag closes nothing."""
+"""Elements that limit the effect of an end tag."""
 
 
-def check_nesting(nodes: Iterable[Node], page: Page) -> None:
-    """Note the first element that is nested too deeply.
+def check_nesting(nodes: Iterable[Node], page: LintedText) -> None:
+    """Report the first element that is nested too deeply.
 
     Args:
-        nodes: The template. What is inside of a tag, such as a branch, counts there and not behind it.
-        page: Takes what is wrong.
+        nodes: The template. The content of a tag, such as a branch, does not affect the text after it.
+        page: Collects the mistakes.
     """
     _check(nodes, [], page)
 
 
-def _check(nodes: Iterable[Node], around: list[str], page: Page) -> bool:
+def _check(nodes: Iterable[Node], around: list[str], page: LintedText) -> bool:
     stack = list(around)
     for node in nodes:
-        if not isinstance(node, Content):
+        if not isinstance(node, LiteralText):
             if _check(node.children(_NO_CONTEXT, include_partials=False), stack, page):
                 return True
             continue
@@ -93,24 +93,24 @@ _SAMPLES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
     "modulo": (1, (1,)),
     "subtract": ("2026-03-29", ("1d",)),
 }
-"""By filter: a value that it works with, and for each argument that is not a constant one that is right."""
+"""By filter, a valid value and valid replacements for arguments that are not constants."""
 
 _URLS: Final[Mapping[str, Callable[[str, Mapping[str, Any]], str]]] = {"url": render_url, "path": render_path}
 _HOST: Final = re.compile(r"https?://([^/?#:]*)")
 _PLAIN: Final = Access()
-"""Where a plain URL may lead: nobody but a destination is allowed more."""
+"""The access of a URL without a destination."""
 _VALUE: Final = "x"
 _SOMETHING: Final = "?x"
-"""In the place of a tag in a URL: it may write a query or a part of the path, or nothing."""
+"""The replacement of a tag in a URL, which may write a query, a part of the path, or nothing."""
 _NO_PART_OF_A_DATE: Final = re.compile(r"[^\d\s:+.,TtZzW-]", re.ASCII)
-"""ISO 8601 has signs enough: anything else around an output makes no date of it, whatever it is."""
+"""Characters that do not occur in ISO 8601 and therefore make any date invalid."""
 
 
-def constants_problem(applied: Filter, function: Callable[..., Any]) -> str | None:
-    """What is wrong with a filter's constants, such as a time zone that does not exist; or None.
+def find_constant_problem(applied: Filter, function: Callable[..., Any]) -> str | None:
+    """Return a message about a filter's constants, such as an unknown time zone, or None.
 
     Args:
-        applied: The filter as it is used, the number of its arguments right.
+        applied: The use of the filter, with a valid number of arguments.
         function: The filter.
     """
     if applied.name not in _SAMPLES or not applied.args:
@@ -123,7 +123,7 @@ def constants_problem(applied: Filter, function: Callable[..., Any]) -> str | No
         function(value, *arguments, **named)
     except LiquidError as error:
         return str(error.args[0])
-    if applied.name == "date" and arguments and dates.is_bare(str(arguments[0])):
+    if applied.name == "date" and arguments and dates.is_literal_format(str(arguments[0])):
         return f"'date' would print '{clip(str(arguments[0]))}': write directives such as '%d/%m/%Y', or 'long'"
     return None
 
@@ -138,13 +138,13 @@ def _constant(part: Expression, usual: object) -> object:
             return usual
 
 
-def check_texts(nodes: Iterable[Node], kind: str, page: Page) -> None:
-    """Note what is not allowed in a header, a URL or a date, whatever the values around it are.
+def check_texts(nodes: Iterable[Node], kind: str, page: LintedText) -> None:
+    """Report texts that are not allowed in a header, a URL or a date, whatever the values around them.
 
     Args:
-        nodes: The template. What is inside of tags is left alone: nobody knows which of its texts are written.
-        kind: What it is for.
-        page: Takes what is wrong.
+        nodes: The template. Text inside of tags is ignored, since it may not be rendered.
+        kind: The output format.
+        page: Collects the mistakes.
     """
     if kind == "value":
         _check_date(nodes, page)
@@ -162,7 +162,7 @@ def check_texts(nodes: Iterable[Node], kind: str, page: Page) -> None:
         match node:
             case OutputNode():
                 written += _VALUE
-            case Content():
+            case LiteralText():
                 written += node.text
             case _ if isinstance(node, SILENT):
                 continue
@@ -188,11 +188,11 @@ def check_texts(nodes: Iterable[Node], kind: str, page: Page) -> None:
             page.add("url", error.reason, 0)
 
 
-def _check_length(nodes: Iterable[Node], page: Page) -> None:
-    """Note where a subject becomes too long by its own text alone."""
+def _check_length(nodes: Iterable[Node], page: LintedText) -> None:
+    """Report a subject whose literal text alone is too long."""
     left = MAX_SUBJECT
     for node in nodes:
-        if isinstance(node, Content):
+        if isinstance(node, LiteralText):
             if len(node.text) > left:
                 message = f"a subject has at most {MAX_SUBJECT:,} characters"
                 page.add("limit", message, node.token.start_index + left)
@@ -200,17 +200,17 @@ def _check_length(nodes: Iterable[Node], page: Page) -> None:
             left -= len(node.text)
 
 
-def _check_fragment(nodes: Iterable[Node], page: Page) -> None:
-    """Note a ``#``: what follows it is for browsers and is never sent (RFC 9110 §4.2.5), so a delivery is refused."""
+def _check_fragment(nodes: Iterable[Node], page: LintedText) -> None:
+    """Report a ``#``. A fragment is never sent (RFC 9110 §4.2.5), so deliveries would be rejected."""
     for node in nodes:
-        if isinstance(node, Content) and "#" in node.text:
+        if isinstance(node, LiteralText) and "#" in node.text:
             message = "a URL that is called has no fragment: leave out the '#' and what follows it, or write %23"
             page.add("url", message, node.token.start_index + node.text.index("#"))
             return
 
 
-def _check_host(written: str, page: Page) -> bool:
-    """Note a host with letters that names on the wire do not have (RFC 3986 §3.2.2); whether it has some."""
+def _check_host(written: str, page: LintedText) -> bool:
+    """Report a host with letters outside of ASCII (RFC 3986 §3.2.2), and return True if it has some."""
     found = _HOST.match(written)
     if found is None or found[1].isascii():
         return False
@@ -222,8 +222,8 @@ def _check_host(written: str, page: Page) -> bool:
     return True
 
 
-def _check_refused(rendered: str, kind: str, page: Page) -> None:
-    """Note a URL that no delivery may call, whatever the data; a path, behind whatever URL its destination has."""
+def _check_refused(rendered: str, kind: str, page: LintedText) -> None:
+    """Report a URL that no delivery may call, or a path that is invalid for any destination."""
     try:
         parse(rendered if kind == "url" else f"https://destination.example{rendered}", _PLAIN)
     except UrlError as error:
@@ -232,10 +232,10 @@ def _check_refused(rendered: str, kind: str, page: Page) -> None:
             page.add("refused-url", f"every delivery is refused: {error}{hint if error.openable else ''}", 0)
 
 
-def _check_date(nodes: Iterable[Node], page: Page) -> None:
-    """Note text around the output of a date, such as that of the ``until`` of a wait."""
+def _check_date(nodes: Iterable[Node], page: LintedText) -> None:
+    """Report text around the output of a date, such as that of the ``until`` of a wait."""
     for node in nodes:
-        if isinstance(node, Content) and (found := _NO_PART_OF_A_DATE.search(node.text)) is not None:
+        if isinstance(node, LiteralText) and (found := _NO_PART_OF_A_DATE.search(node.text)) is not None:
             message = "a date has no text around it: leave the output alone, such as '{{ reward.expiration_date }}'"
             page.add("date", message, node.token.start_index + found.start())
             return

@@ -1,4 +1,4 @@
-"""Expressions: paths, filters, comparisons, and what their values turn out to be."""
+"""The linter of expressions: paths, filters, comparisons, and the shapes of their values."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from liquid.builtin.expressions.primitive import (
 from liquid.expression import Expression
 
 from scenario.liquid.engine.environment import Engine
-from scenario.liquid.engine.filter_call import arguments_problem
+from scenario.liquid.engine.filter_call import find_argument_problem
 from scenario.liquid.engine.limits import MAX_FILTERS
 from scenario.liquid.engine.logic import COMPARISONS
-from scenario.liquid.lint.comparisons import Comparisons
-from scenario.liquid.lint.constants import constants_problem
-from scenario.liquid.lint.findings import Page, nearest
-from scenario.liquid.lint.names import WRITTEN_OTHERWISE, Names, below
-from scenario.liquid.lint.shaping import (
+from scenario.liquid.lint.comparisons import ComparisonLinter
+from scenario.liquid.lint.constants import find_constant_problem
+from scenario.liquid.lint.filter_shapes import (
     ANYTHING,
     BY_FIELD,
     DATE,
     FLAG,
     NUMBER,
     TEXT,
-    called,
+    describe_shape,
     field_argument,
     shape_after,
 )
+from scenario.liquid.lint.findings import LintedText, nearest
+from scenario.liquid.lint.scope import FOREIGN_CONSTANTS, TemplateScope, check_item_field
 from scenario.liquid.shapes import ListOf, Tree, Value
 
 _CLOCK_WORDS: Final = ("now", "today")
@@ -53,37 +53,34 @@ _BY_HAND: Final[Mapping[str, frozenset[str]]] = {
     "url": _FOR_HTML,
     "path": _FOR_HTML,
 }
-"""By what a template is for: filters that escape a value once more than it is escaped there, or for another place."""
+"""By output format, filters whose escaping is redundant or meant for another format."""
 _HANDMADE: Final = frozenset({'"', "\\", "\n"})
 
 
-class Reader:
-    """Reads the expressions of one template.
+class ExpressionLinter:
+    """The linter of one template's expressions.
 
     Args:
-        page: The template; takes what is wrong.
-        engine: Whose filters there are.
-        kind: What the template is for.
+        page: Collects the mistakes.
+        engine: The source of the filters.
+        kind: The output format.
     """
 
-    def __init__(self, page: Page, engine: Engine, kind: str) -> None:
+    def __init__(self, page: LintedText, engine: Engine, kind: str) -> None:
         self.page, self._engine, self._kind = page, engine, kind
-        self._comparisons = Comparisons(page, kind)
+        self._comparisons = ComparisonLinter(page, kind)
 
-    def shape(self, expression: Expression, names: Names, *, test: bool = False) -> Tree:
-        """Check an expression and all inside it.
+    def shape(self, expression: Expression, names: TemplateScope, *, test: bool = False) -> Tree:
+        """Check an expression, and return the shape of its value.
 
         Args:
             expression: The expression.
-            names: What is in scope.
-            test: Whether it only asks if something is there.
-
-        Returns:
-            The shape of its value.
+            names: The scope.
+            test: Whether it only tests if a value exists.
         """
         match expression:
             case Path():
-                return names.follow(expression, self.page, test=test)
+                return names.resolve(expression, self.page, test=test)
             case FilteredExpression():
                 shape = self.shape(expression.left, names, test=test or self._has_default(expression))
                 return self._filtered(expression.left, expression.filters, shape, names)
@@ -93,19 +90,19 @@ class Reader:
                     self.shape(part, names, test=True)
                 return shape
             case BooleanExpression():
-                self._asked(expression.expression, names)
+                self._check_test(expression.expression, names)
                 return FLAG
             case LogicalNotExpression():
-                self._asked(expression.right, names)
+                self._check_test(expression.right, names)
                 return FLAG
             case LogicalAndExpression() | LogicalOrExpression():
                 self._logic(expression)
-                self._asked(expression.left, names)
-                self._asked(expression.right, names)
+                self._check_test(expression.left, names)
+                self._check_test(expression.right, names)
                 return FLAG
             case _ if isinstance(expression, COMPARISONS):
                 first, second = (self._side(side, names) for side in expression.children())
-                self._comparisons.compared(expression, first, second)
+                self._comparisons.check_comparison(expression, first, second)
                 return FLAG
             case _:
                 for part in expression.children():
@@ -125,15 +122,15 @@ class Reader:
             severity = "error" if self._kind == "condition" else "warning"
             self.page.add("mixed-logic", message, expression.token.start_index, severity=severity)
 
-    def _asked(self, part: Expression, names: Names) -> None:
-        """Check what is asked whether it is true."""
-        self._comparisons.asked(part, self.shape(part, names, test=True))
+    def _check_test(self, part: Expression, names: TemplateScope) -> None:
+        """Check an expression whose truth is tested."""
+        self._comparisons.check_test(part, self.shape(part, names, test=True))
 
-    def _side(self, side: Expression, names: Names) -> Tree:
-        """Check one side of a comparison: a word that nobody knows is probably a text without its quotes."""
+    def _side(self, side: Expression, names: TemplateScope) -> Tree:
+        """Check one side of a comparison. An unknown word is probably a text without quotes."""
         if isinstance(side, Path) and len(side.path) == 1 and isinstance(word := side.path[0], str):
-            is_known = names.find(word) is not None or word in names.schema.elsewhere or word in WRITTEN_OTHERWISE
-            if not is_known and nearest(word, names.known()) is None:
+            is_known = names.find(word) is not None or word in names.schema.availability or word in FOREIGN_CONSTANTS
+            if not is_known and nearest(word, names.all_names()) is None:
                 message = f"there is no variable '{word}': a text is written in quotes, '{word}'"
                 if not word.replace("-", "_").isidentifier():
                     message = "there are no lists in a condition: compare with each value, joined by 'or'"
@@ -141,7 +138,7 @@ class Reader:
                 return ANYTHING
         return self.shape(side, names, test=True)
 
-    def _filtered(self, left: Expression, filters: list[Filter] | None, shape: Tree, names: Names) -> Tree:
+    def _filtered(self, left: Expression, filters: list[Filter] | None, shape: Tree, names: TemplateScope) -> Tree:
         if filters and len(filters) > MAX_FILTERS:
             message = f"an expression has more than {MAX_FILTERS} filters"
             self.page.add("limit", message, filters[MAX_FILTERS].token.start_index)
@@ -157,7 +154,7 @@ class Reader:
             before = applied
         return shape
 
-    def _argument(self, applied: Filter, argument: Expression, names: Names) -> None:
+    def _argument(self, applied: Filter, argument: Expression, names: TemplateScope) -> None:
         if applied.name in BY_FIELD and isinstance(argument, Path) and len(argument.path) == 1:
             word = argument.path[0]
             if isinstance(word, str) and names.find(word) is None:
@@ -173,13 +170,15 @@ class Reader:
             meant = nearest(applied.name, self._engine.filters)
             page.add("unknown-filter", f"there is no filter '{applied.name}'", at, suggestion=meant)
             return
-        if problem := arguments_problem(applied, function) or constants_problem(applied, function):
+        if problem := find_argument_problem(applied, function) or find_constant_problem(applied, function):
             page.add("filter-arguments", problem, at)
         if isinstance(shape, Value) and applied.name in _OF_LISTS:
-            page.add("not-a-list", f"'{applied.name}' works on lists, and this is {called(shape)}", at)
+            page.add("not-a-list", f"'{applied.name}' works on lists, and this is {describe_shape(shape)}", at)
         field = field_argument(applied)
         if field is not None:
-            below(shape, field.value, f"'{what}'" if isinstance(shape, ListOf) else what, field.token.start_index, page)
+            check_item_field(
+                shape, field.value, f"'{what}'" if isinstance(shape, ListOf) else what, field.token.start_index, page
+            )
         self._habits(applied)
 
     def _habits(self, applied: Filter) -> None:
@@ -193,7 +192,7 @@ class Reader:
             page.add("unescaped", message, at, severity="warning")
 
     def _of_date(self, applied: Filter, shape: Tree, before: Filter | None) -> None:
-        """Note arithmetic on a date: a number is no length of time."""
+        """Report arithmetic on a date."""
         right = {"plus": "add", "minus": "subtract"}.get(applied.name)
         if right is not None and (shape == DATE or (before is not None and _writes_date(before))):
             message = (
@@ -210,7 +209,7 @@ class Reader:
 
 
 def _writes_date(applied: Filter) -> bool:
-    """Whether a filter writes a date of which more than one number is left."""
+    """Return True if a filter formats more than one number of a date."""
     if applied.name != "date" or not applied.args or not isinstance(applied.args[0].value, StringLiteral):
         return False
     return _ONE_NUMBER.fullmatch(applied.args[0].value.value) is None

@@ -1,4 +1,4 @@
-"""What the linter reports."""
+"""The linter's results."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ Severity = Literal["error", "warning"]
 
 _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 ALIKE: Final = 0.6
-"""How much of two words must agree for one to be a misspelling of the other."""
+"""Minimum similarity of a misspelled word."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TemplateFinding:
     """One mistake in a template.
 
     Attributes:
-        code: A short word for programs, such as ``unknown-field``.
-        message: One sentence for the author, with the suggestion if there is one.
-        severity: An error would fail or send what nobody wants; a warning is probably not what was meant.
-        line: Counted from 1, in the template's own text.
-        column: Counted from 1, in characters.
-        offset: Index into the template's own text.
-        suggestion: What was probably meant, or None.
-        path: Which text of a structured body, as keys and indexes; empty for a text.
-        in_key: Whether that text is the last key of the path itself, not its value.
-        missing: The object that has no such field, as the template names it, and the field; None of other mistakes.
+        code: A stable identifier, such as ``unknown-field``.
+        message: One sentence for the author, including the suggestion.
+        severity: An error would fail or send wrong text; a warning is probably not intended.
+        line: From 1, in the template's text.
+        column: From 1, in characters.
+        offset: Index into the template's text.
+        suggestion: The probable intention, or None.
+        path: The keys and indexes of a text in a structured body.
+        in_key: Whether the text is the last key of the path instead of its value.
+        missing: An unknown field: its object as named in the template, and the field.
     """
 
     code: str
@@ -50,20 +50,20 @@ class Finding:
         return f"{place}{self.line}:{self.column} {self.severity} {self.code}: {self.message}"
 
 
-class Page:
-    """The findings about one text.
+class LintedText:
+    """A text and its mistakes.
 
     Attributes:
         source: The text.
-        path: Which text of a structured body it is.
+        path: Its path in a structured body.
         in_key: Whether it is a key of that body.
-        findings: What was found so far.
+        findings: The mistakes so far.
     """
 
     def __init__(self, source: str, path: tuple[str | int, ...] = (), *, in_key: bool = False) -> None:
         self.source, self.path, self.in_key = source, path, in_key
-        self.findings: list[Finding] = []
-        self._known: set[Finding] = set()
+        self.findings: list[TemplateFinding] = []
+        self._known: set[TemplateFinding] = set()
 
     def add(
         self,
@@ -75,33 +75,35 @@ class Page:
         suggestion: str | None = None,
         missing: tuple[str, str] | None = None,
     ) -> None:
-        """Note a mistake.
+        """Report a mistake, unless it has been reported.
 
         Args:
-            code: See ``Finding``.
+            code: See ``TemplateFinding``.
             message: One sentence, without the suggestion.
-            offset: Index into the text; what lies outside is taken to its nearer end.
-            severity: See ``Finding``.
-            suggestion: What was probably meant.
-            missing: See ``Finding``.
+            offset: Index into the text, which is clamped to it.
+            severity: See ``TemplateFinding``.
+            suggestion: See ``TemplateFinding``.
+            missing: See ``TemplateFinding``.
         """
         offset = min(max(offset, 0), len(self.source))
         line = bisect_right(self._starts, offset)
         column = offset - self._starts[line - 1] + 1
         if suggestion is not None:
             message = f"{message}: did you mean '{suggestion}'?"
-        found = Finding(code, message, severity, line, column, offset, suggestion, self.path, self.in_key, missing)
+        found = TemplateFinding(
+            code, message, severity, line, column, offset, suggestion, self.path, self.in_key, missing
+        )
         if found not in self._known:
             self._known.add(found)
             self.findings.append(found)
 
     @cached_property
     def _starts(self) -> list[int]:
-        """Where lines begin, as `scenario.liquid.engine.errors.position` counts them; once, not for each mistake."""
+        """The starts of the lines, as `scenario.liquid.engine.errors.find_position` counts them."""
         return [0, *(found.end() for found in _NEWLINE.finditer(self.source))]
 
 
 def nearest(word: str, known: Iterable[str], alike: float = ALIKE) -> str | None:
-    """The known word that was probably meant, or None."""
+    """Return the most similar known word, or None."""
     found = get_close_matches(word, list(known), 1, alike)
     return found[0] if found else None

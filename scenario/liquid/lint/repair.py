@@ -1,8 +1,8 @@
-"""Reading a template with mistakes in it: each is noted, fixed in the tokens, and reading goes on.
+"""A parser for templates with mistakes: it reports each, repairs the tokens and continues.
 
-python-liquid stops at the first mistake. Here the tags are balanced first, then the template is parsed; an expression
-that cannot be parsed is replaced by one that means nothing, and so on until it parses. Tokens keep their places, so
-that everything found later is still at its place in the author's text.
+python-liquid stops at the first mistake. Here the tags are balanced first. Then the template is parsed, and any
+malformed expression is replaced by an empty one, until it parses. Tokens keep their positions, so that later findings
+are located in the author's text.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from liquid.parser import get_parser
 from liquid.token import TOKEN_COMMENT, TOKEN_EOF, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TAG, Token
 
 from scenario.liquid.engine.environment import Engine
-from scenario.liquid.engine.errors import translated
-from scenario.liquid.engine.foreign import ForeignWords
-from scenario.liquid.engine.lexer import Stream, liquid_tag_stream, template_stream
-from scenario.liquid.lint.findings import Page, nearest
+from scenario.liquid.engine.errors import translate_error
+from scenario.liquid.engine.foreign_syntax import ForeignSyntaxError
+from scenario.liquid.engine.lexer import PositionedStream, liquid_tag_stream, template_stream
+from scenario.liquid.lint.findings import LintedText, nearest
 
 MAX_MISTAKES: Final = 60
-"""Syntax mistakes after which reading is given up: each costs another parsing."""
+"""Limit of syntax mistakes. Each costs another parse."""
 
 _TAGS_ALIKE: Final = 0.75
-"""As ``findings.ALIKE``. Higher, since the template is read on as if the other tag had been written."""
+"""Like ``findings.ALIKE``, but higher, since the template is parsed as if it contained the other tag."""
 
 _INNER: Final = {
     "if": frozenset({"elsif", "else"}),
@@ -48,40 +48,37 @@ _HARMLESS: Final = {
 }
 
 
-def read(page: Page, engine: Engine) -> list[Node] | None:
-    """The nodes of a template, without those that could not be read.
+def parse_with_repairs(page: LintedText, engine: Engine) -> list[Node] | None:
+    """Return the nodes of a template without its malformed parts, or None if there are too many.
 
     Args:
-        page: The template; takes what is wrong with its syntax.
-        engine: Whose tags there are.
-
-    Returns:
-        The nodes, or None where too much is wrong.
+        page: The template. Collects the mistakes.
+        engine: The source of the tags.
     """
     tokens = _tokens(page)
     if tokens is None:
         return None
-    tokens = _Balance(page, engine).balanced(_flattened(tokens, page))
+    tokens = _TagBalancer(page, engine).balance(_inline_liquid_tags(tokens, page))
     for _ in range(MAX_MISTAKES):
         try:
-            return get_parser(engine).parse(Stream(tokens, _end(page)))
+            return get_parser(engine).parse(PositionedStream(tokens, _end(page)))
         except LiquidError as error:
-            if not _mended(tokens, error, page):
+            if not _repair(tokens, error, page):
                 return None
     return None
 
 
-def _end(page: Page) -> Token:
+def _end(page: LintedText) -> Token:
     return Token(TOKEN_EOF, "", len(page.source), page.source)
 
 
-def _tokens(page: Page) -> list[Token] | None:
+def _tokens(page: LintedText) -> list[Token] | None:
     source = page.source
     for _ in range(MAX_MISTAKES):
         try:
             return list(template_stream(source).tokens)
         except LiquidError as error:
-            if not note_malformed(error, page) or error.token is None:
+            if not report_syntax_error(error, page) or error.token is None:
                 return None
             # What is not closed is text, from its braces on; every other character keeps its place.
             at = error.token.start_index
@@ -89,20 +86,20 @@ def _tokens(page: Page) -> list[Token] | None:
     return None
 
 
-def note_malformed(error: LiquidError, page: Page) -> bool:
-    """Note a syntax mistake. Whether it makes sense to go on."""
-    if isinstance(error, ForeignWords):
+def report_syntax_error(error: LiquidError, page: LintedText) -> bool:
+    """Report a syntax mistake, and return True if parsing can continue."""
+    if isinstance(error, ForeignSyntaxError):
         for word in error.found:
             page.add("foreign-word", word.message, word.offset)
         return True
-    ours = translated(error, error.token.source if error.token is not None else page.source)
+    ours = translate_error(error, error.token.source if error.token is not None else page.source)
     is_limit = isinstance(error, ResourceLimitError)
     page.add("limit" if is_limit else "syntax", ours.reason, ours.offset or 0)
     return not is_limit
 
 
-def _flattened(tokens: Sequence[Token], page: Page) -> list[Token]:
-    """The tokens with those inside of ``{% liquid %}`` in its place."""
+def _inline_liquid_tags(tokens: Sequence[Token], page: LintedText) -> list[Token]:
+    """Return the tokens, with each ``{% liquid %}`` replaced by its content."""
     made: list[Token] = []
     skip = False
     for index, token in enumerate(tokens):
@@ -116,31 +113,31 @@ def _flattened(tokens: Sequence[Token], page: Page) -> list[Token]:
                 try:
                     made.extend(liquid_tag_stream(following, 0).tokens)
                 except LiquidError as error:
-                    note_malformed(error, page)
+                    report_syntax_error(error, page)
             continue
         made.append(token)
     return made
 
 
 @dataclass(slots=True)
-class _Open:
-    """A block tag that waits for its end."""
+class _OpenBlock:
+    """A block tag without its end."""
 
     token: Token
     name: str
 
 
-class _Balance:
-    """Gives each block tag its end, and each end its block tag."""
+class _TagBalancer:
+    """A pass that pairs block tags and end tags."""
 
-    def __init__(self, page: Page, engine: Engine) -> None:
+    def __init__(self, page: LintedText, engine: Engine) -> None:
         self._page, self._engine = page, engine
         self._blocks = {name for name, tag in engine.tags.items() if tag.block and tag.end}
-        self._open: list[_Open] = []
+        self._open: list[_OpenBlock] = []
         self._made: list[Token] = []
 
-    def balanced(self, tokens: list[Token]) -> list[Token]:
-        """The tokens with what is missing and without what is too much. Notes each."""
+    def balance(self, tokens: list[Token]) -> list[Token]:
+        """Return the tokens with missing tags added and surplus tags removed. Reports each."""
         dropping = False
         for token in tokens:
             if token.kind == TOKEN_EXPRESSION and dropping:
@@ -160,7 +157,7 @@ class _Balance:
         return token.kind == TOKEN_TAG and token.value == "else"
 
     def _tag(self, token: Token) -> bool:
-        """Take a tag. Whether it stays."""
+        """Process a tag, and return True if it stays."""
         name = token.value
         if name.startswith("end") and name[3:] in self._blocks | _VERBATIM:
             return self._end(token, name[3:])
@@ -176,7 +173,7 @@ class _Balance:
             # Read on as if it had been written, so that its end, or its beginning, is not a mistake as well.
             return meant is not None and self._tag(token._replace(value=meant))
         if name in self._blocks:
-            self._open.append(_Open(token, name))
+            self._open.append(_OpenBlock(token, name))
         self._made.append(token)
         return True
 
@@ -203,7 +200,7 @@ class _Balance:
         self._made.append(token)
         return True
 
-    def _close_unclosed(self, block: _Open, at: int) -> None:
+    def _close_unclosed(self, block: _OpenBlock, at: int) -> None:
         self._page.add(
             "unclosed-tag", f"'{block.name}' is not closed: add '{{% end{block.name} %}}'", block.token.start_index
         )
@@ -212,11 +209,11 @@ class _Balance:
         self._made.append(Token(TOKEN_TAG, f"end{block.name}", at, self._page.source))
 
 
-def _mended(tokens: list[Token], error: LiquidError, page: Page) -> bool:
-    """Note a mistake and remove it from the tokens. Whether that was possible."""
-    if not note_malformed(error, page) or error.token is None:
+def _repair(tokens: list[Token], error: LiquidError, page: LintedText) -> bool:
+    """Report a mistake and remove it from the tokens. Returns False if that is impossible."""
+    if not report_syntax_error(error, page) or error.token is None:
         return False
-    place = _place(tokens, error.token.start_index)
+    place = _find_token(tokens, error.token.start_index)
     if place is None:
         return False
     token = tokens[place]
@@ -246,19 +243,19 @@ def _harmless(owner: Token, expression: Token) -> str:
         return f"{named[1]} = nil"
     if owner.kind == TOKEN_TAG and owner.value in ("for", "tablerow"):
         written = expression.value if expression.kind == TOKEN_EXPRESSION else ""
-        named = f"{looped(written) or '_'} in nil"
+        named = f"{guess_loop_variable(written) or '_'} in nil"
         return named if expression.value != named else "_ in nil"  # a word that no variable may have
     return _HARMLESS.get(owner.value, "nil") if owner.kind == TOKEN_TAG else "nil"
 
 
-def looped(source: str) -> str | None:
-    """The variable that a loop with a mistake in it was probably to have: the first word of it."""
+def guess_loop_variable(source: str) -> str | None:
+    """Return the probable variable of a malformed loop, which is its first word."""
     found = _LOOPED.match(source)
     return found[1] if found else None
 
 
-def _place(tokens: Sequence[Token], offset: int) -> int | None:
-    """The token that holds a place of the text; the innermost where several do."""
+def _find_token(tokens: Sequence[Token], offset: int) -> int | None:
+    """Return the index of the innermost token at an offset."""
     best: int | None = None
     for index, token in enumerate(tokens):
         if token.start_index <= offset <= token.start_index + len(token.value):

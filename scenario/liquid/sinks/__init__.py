@@ -1,1 +1,1 @@
-"""Where templates write: each escapes what it is given."""
+"""Rendering functions by output format."""

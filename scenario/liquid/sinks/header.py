@@ -1,4 +1,4 @@
-"""A request's header fields: names that are ours or a proxy's are refused, values cannot break out of their line."""
+"""Header fields of requests. Reserved names are rejected, and values cannot leave their line."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from liquid.token import Token
 from scenario.errors import TemplateError
 from scenario.http.headers import MAX_VALUE, denied
 from scenario.liquid.engine.environment import strict_engine
-from scenario.liquid.engine.errors import mistake
+from scenario.liquid.engine.errors import make_error
 from scenario.liquid.engine.sink import Sink
 from scenario.liquid.engine.values import to_text
-from scenario.liquid.sinks.text import render
+from scenario.liquid.sinks.text import render_into
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VISIBLE: Final = re.compile(r"[\t\x20-\x7e]*")
 
 
 def check_header_name(name: str) -> None:
-    """Refuse a name that is malformed (RFC 9110 §5.6.2) or not a scenario's to set.
+    """Reject a name that is malformed (RFC 9110 §5.6.2) or reserved.
 
     Raises:
-        TemplateError: The name is refused.
+        TemplateError: The name is rejected.
     """
     if not _TOKEN.fullmatch(name):
         raise TemplateError("a header's name is made of letters, digits and '-'")
@@ -34,10 +34,10 @@ def check_header_name(name: str) -> None:
 
 
 def check_header_value(value: str) -> None:
-    """Refuse a value that could end its line or that HTTP cannot carry (RFC 9110 §5.5).
+    """Reject a value that could end its line or that HTTP cannot carry (RFC 9110 §5.5).
 
     Raises:
-        TemplateError: The value is refused.
+        TemplateError: The value is rejected.
     """
     if problem := _problem(value):
         raise TemplateError(problem)
@@ -53,8 +53,8 @@ def _problem(value: str) -> str | None:
     return None
 
 
-class _HeaderSink(Sink):
-    """A header's value: each output is checked where it is written, so that a mistake has a position."""
+class HeaderSink(Sink):
+    """A header's value. Each output is checked when it is written, so that errors have positions."""
 
     __slots__ = ()
 
@@ -67,19 +67,15 @@ class _HeaderSink(Sink):
 
 
 def render_header(source: str, data: Mapping[str, Any]) -> str:
-    """A header's value: visible ASCII, without spaces at its ends.
-
-    Args:
-        source: The template.
-        data: The variables; one that is missing is a mistake.
+    """Render a header's value: visible ASCII, stripped of spaces.
 
     Raises:
-        TemplateError: The template is malformed, a variable is missing, or the value cannot be a header's.
-        Aborted: The template says that nothing is to be sent.
+        TemplateError: The template is malformed, a variable is missing, or the value is not valid in a header.
+        Aborted: The template aborts the delivery.
     """
-    sink = _HeaderSink()
-    render(strict_engine, source, data, sink)
+    sink = HeaderSink()
+    render_into(strict_engine, source, data, sink)
     value = sink.getvalue()
     if problem := _problem(value):
-        raise mistake(problem, source, 0)
+        raise make_error(problem, source, 0)
     return value

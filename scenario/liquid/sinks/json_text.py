@@ -1,8 +1,8 @@
-"""A JSON body written as text: each output escapes itself by where it stands.
+"""JSON bodies written as text, in which each output is escaped by its position.
 
-``"Dear {{ name }}"`` is inside a JSON string: the value's text is escaped. ``{"quantity": {{ quantity }}}`` is outside:
-the value is written as a JSON literal of its own type. The sink knows at run time which it is, so that branches, loops
-and captures need no analysis: whatever path was taken, the sink has seen every character of it.
+In ``"Dear {{ name }}"`` the output is inside a JSON string, and the value's text is escaped. In ``{"quantity": {{
+quantity }}}`` it is outside, and the value is written as JSON of its own type. The sink tracks the position while
+rendering, so that branches, loops and captures need no analysis.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from liquid.builtin.content import Literal
 from liquid.exceptions import LiquidTypeError
 from liquid.token import TOKEN_CONTENT, Token
 
-from scenario.liquid.engine.errors import mistake
+from scenario.liquid.engine.errors import make_error
 from scenario.liquid.engine.limits import MAX_BODY
-from scenario.liquid.engine.sink import Content, Sink
-from scenario.liquid.engine.values import InString, NoJson, clean, json_text, to_text
+from scenario.liquid.engine.sink import LiteralText, Sink
+from scenario.liquid.engine.values import InString, JsonValueError, json_text, replace_surrogates, to_text
 from scenario.source.decoding import NotJson, TooDeep, read_json
 
 OUTSIDE, INSIDE, ESCAPED = 0, 1, 2
-"""Where in JSON a character stands: outside of any string, inside one, right after a backslash in one."""
+"""Positions in JSON: outside of strings, inside a string, after a backslash in a string."""
 
 TOO_DEEP: Final = "the body is nested too deeply to be read"
 _DELIMITER: Final = re.compile(r'["\\]')
@@ -42,14 +42,14 @@ _COMMAS: Final = re.compile(
 
 
 def scan(text: str, state: int) -> int:
-    """Follow JSON's string delimiters through a text.
+    """Track JSON's string delimiters through a text.
 
     Args:
         text: Characters of a JSON document.
-        state: Where the first of them stands: ``OUTSIDE``, ``INSIDE`` or ``ESCAPED``.
+        state: The position of the first character.
 
     Returns:
-        Where the character after the last would stand.
+        The position after the last character.
     """
     at = 0
     if state == ESCAPED and text:
@@ -65,11 +65,11 @@ def scan(text: str, state: int) -> int:
     return state
 
 
-class JsonContent(Content):
+class JsonContent(LiteralText):
     """Literal text of a JSON body, scanned once when it is parsed.
 
     Attributes:
-        after: The state after the text for each state before it.
+        after: The position after the text for each position before it.
     """
 
     __slots__ = ("after",)
@@ -86,12 +86,12 @@ class JsonContentTag(Literal):
 
 
 class JsonSink(Sink):
-    """A JSON document in the making.
+    """An unfinished JSON document.
 
     Attributes:
-        state: Where the next character stands.
-        marks: For each piece written, where it starts in the document and which part of the template wrote it, so that
-            a mistake in the document leads back to the template.
+        state: The position of the next character.
+        marks: For each written piece, its start in the document and the token of the template that wrote it. Errors in
+            the document are thereby located in the template.
     """
 
     __slots__ = ("marks", "state")
@@ -102,16 +102,15 @@ class JsonSink(Sink):
         self.marks: list[tuple[int, Token]] = []
 
     def literal(self, node: JsonContent) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Take the template's own JSON."""
         self.state = node.after[self.state]
         self.marks.append((self.size, node.token))
         return self.put(node.text)
 
     def value(self, value: object, token: Token) -> int:
-        """Take an output's value: as text inside a string, as a literal outside.
+        """Write an output's value: as text inside a string, as JSON outside.
 
         Raises:
-            LiquidTypeError: The output follows a backslash, or JSON has no form for the value.
+            LiquidTypeError: The output follows a backslash, or JSON cannot represent the value.
         """
         self.marks.append((self.size, token))
         if type(value) is str and self.state != ESCAPED:
@@ -120,7 +119,7 @@ class JsonSink(Sink):
         return self._data(value, token)
 
     def write(self, text: str, /) -> int:
-        """Take what a tag writes by itself. It is data, too."""
+        """Write the output of a tag, which counts as data."""
         before = self.marks[-1][1] if self.marks else Token("", "", 0, "")
         self.marks.append((self.size, Token("tag", "", before.start_index + len(before.value), before.source)))
         return self._data(text, None)
@@ -134,15 +133,14 @@ class JsonSink(Sink):
             if isinstance(value, InString):
                 return self.put(value)
             return self.put(encode_basestring(value if type(value) is str else to_text(value))[1:-1])
-        except NoJson as error:
+        except JsonValueError as error:
             raise LiquidTypeError(str(error), token=token) from error
 
 
-def mend_commas(text: str) -> str:
-    """Blank out the commas that no JSON has: after an opening bracket, before a closing one, in a row.
+def blank_stray_commas(text: str) -> str:
+    """Replace invalid commas by spaces: after an opening bracket, before a closing one, or in a row.
 
-    That is what loops leave whose last item was filtered out. Commas become blanks, so that every other character
-    keeps its place.
+    Loops leave such commas when they skip their last item. Every other character keeps its index.
     """
 
     def mended(found: re.Match[str]) -> str:
@@ -154,52 +152,49 @@ def mend_commas(text: str) -> str:
     return _COMMAS.sub(mended, text)
 
 
-def finished(sink: JsonSink, source: str) -> bytes:
-    """The document that a template wrote.
+def finish_document(sink: JsonSink, source: str) -> bytes:
+    """Return the document that a template wrote, with stray commas blanked, as valid JSON in UTF-8.
 
     Args:
-        sink: What it wrote to.
+        sink: The sink that it wrote to.
         source: The template's text, for error positions.
 
-    Returns:
-        Valid JSON in UTF-8, written as the template wrote it, with its stray commas blanked out.
-
     Raises:
-        TemplateError: It is not JSON; with the line and column of the template that went wrong.
-        LimitExceeded: It is larger than ``MAX_BODY``.
+        TemplateError: It is not JSON. The error has the position in the template.
+        LimitExceeded: It exceeds ``MAX_BODY``.
     """
     text = sink.getvalue()
     try:
         read_json(text)
     except NotJson:
-        text = mend_commas(text)
+        text = blank_stray_commas(text)
         try:
             read_json(text)
         except TooDeep as error:
-            raise mistake(TOO_DEEP, source, _origin(sink, error.at), limit=True) from error
+            raise make_error(TOO_DEEP, source, _origin(sink, error.at), limit=True) from error
         except NotJson as error:
-            raise mistake(f"the body is not JSON: {error.reason}", source, _origin(sink, error.at)) from error
-    return encoded(text, source)
+            raise make_error(f"the body is not JSON: {error.reason}", source, _origin(sink, error.at)) from error
+    return encode_body(text, source)
 
 
-def encoded(text: str, source: str) -> bytes:
-    """A document's bytes.
+def encode_body(text: str, source: str) -> bytes:
+    """Encode a document in UTF-8.
 
     Raises:
-        LimitExceeded: There are more than ``MAX_BODY``.
+        LimitExceeded: It exceeds ``MAX_BODY``.
     """
     try:
         body = text.encode()
     except UnicodeEncodeError:
         # Lone surrogates can only be in strings: what they become is valid there.
-        body = clean(text).encode()
+        body = replace_surrogates(text).encode()
     if len(body) > MAX_BODY:
-        raise mistake(f"the body is larger than {MAX_BODY // 1024} KB", source, None, limit=True)
+        raise make_error(f"the body is larger than {MAX_BODY // 1024} KB", source, None, limit=True)
     return body
 
 
 def _origin(sink: JsonSink, place: int) -> int:
-    """Which index of the template wrote a character of the document."""
+    """Return the index in the template that wrote a character of the document."""
     mark: tuple[int, Token] | None = None
     for candidate in sink.marks:
         if candidate[0] > place:
@@ -216,21 +211,19 @@ def _origin(sink: JsonSink, place: int) -> int:
 _NO_CONTEXT: Final = cast("RenderContext", None)
 
 _ENDS_A_KEY: Final = re.compile(r'(?:[^"\\]|\\.)*"\s*:|\s*:', re.DOTALL)
-"""A piece of text that ends a key begun before it: by its first quote, or where that has come already, by its colon."""
+"""Text that ends a key begun before it, either at its first quote or, after that quote, at its colon."""
 _PARTS: Final = re.compile(r'(?P<key>"(?:[^"\\]|\\.)*"(?=\s*:))|"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 
 
-def has_written_keys(nodes: Iterable[Node]) -> bool:
-    """Whether an output or a tag may stand in a key, or be one.
+def has_rendered_keys(nodes: Iterable[Node]) -> bool:
+    """Return False only if no output or tag can be in a key.
 
-    No path through the template is followed: a key that the author wrote whole has both its quotes and its colon in one
-    piece of text, so that each that ends in another piece than it began in has something between.
+    A key that the author wrote completely has its quotes and colon in one piece of text. A key that ends in another
+    piece than it began in therefore contains an output or a tag. Some texts with a colon after an output give True as
+    well.
 
     Args:
         nodes: A template, parsed by the JSON engine.
-
-    Returns:
-        False only where there is none. True also of some texts with a colon after an output.
     """
     pieces = list(_pieces(nodes))
     # Right after a backslash, the first character of the next piece says nothing.
@@ -247,41 +240,41 @@ def _pieces(nodes: Iterable[Node]) -> Iterable[JsonContent]:
         pending.extend(node.children(_NO_CONTEXT, include_partials=False))
 
 
-class _Twins(Exception):
-    """Two keys of one object are equal."""
+class _DuplicateKeys(Exception):
+    """Two equal keys in one object."""
 
 
-def refuse_twins(body: bytes, sink: JsonSink, source: str) -> None:
-    """Refuse a body in which a key that data wrote is equal to another of the same object.
+def refuse_duplicate_keys(body: bytes, sink: JsonSink, source: str) -> None:
+    """Reject a body in which a key written by data equals another key of the same object.
 
-    Keys that the author wrote twice are left alone.
+    Duplicate keys that the author wrote are accepted.
 
     Args:
         body: The finished body.
-        sink: What the template wrote to.
+        sink: The sink that the template wrote to.
         source: The template's text, for error positions.
 
     Raises:
-        TemplateError: There is such a key; with the line and column of what wrote it.
+        TemplateError: There is such a key. The error has the position of its output.
     """
     try:
-        json.loads(body.decode(), object_pairs_hook=_all_different)
+        json.loads(body.decode(), object_pairs_hook=_require_distinct)
     except RecursionError as error:
-        raise mistake(TOO_DEEP, source, None, limit=True) from error
-    except _Twins:
-        token = _twin(sink)
+        raise make_error(TOO_DEEP, source, None, limit=True) from error
+    except _DuplicateKeys:
+        token = _find_duplicate(sink)
         if token is not None:
             reason = "two keys of the same object are equal: what data write must not take another key's place"
-            raise mistake(reason, source, token.start_index) from None
+            raise make_error(reason, source, token.start_index) from None
 
 
-def _all_different(pairs: list[tuple[str, Any]]) -> None:
+def _require_distinct(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) < len(pairs):
-        raise _Twins
+        raise _DuplicateKeys
 
 
-def _twin(sink: JsonSink) -> Token | None:
-    """What wrote the first key that is equal to one before it, or that one; None where the author wrote them all."""
+def _find_duplicate(sink: JsonSink) -> Token | None:
+    """Return the token that wrote the first duplicate key or its twin, or None if the author wrote all of them."""
     text = sink.getvalue()
     marks = [(start, token) for start, token in sink.marks if token.kind != TOKEN_CONTENT]
     at = 0
@@ -291,7 +284,7 @@ def _twin(sink: JsonSink) -> Token | None:
             while at < len(marks) and marks[at][0] < part.start():
                 at += 1
             writer = marks[at][1] if at < len(marks) and marks[at][0] < part.end() else None
-            key = clean(json.loads(part["key"]))
+            key = replace_surrogates(json.loads(part["key"]))
             if key in around[-1] and (found := writer or around[-1][key]) is not None:
                 return found
             around[-1].setdefault(key, writer)

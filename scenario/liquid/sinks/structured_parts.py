@@ -1,4 +1,4 @@
-"""The parts of a structured body, compiled: each writes its own JSON."""
+"""The compiled parts of structured bodies, which write JSON."""
 
 from __future__ import annotations
 
@@ -14,117 +14,113 @@ from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError, L
 from liquid.expression import Expression
 
 from scenario.liquid.engine.context import Context
-from scenario.liquid.engine.environment import Template
+from scenario.liquid.engine.environment import ParsedTemplate
 from scenario.liquid.engine.sink import Sink
-from scenario.liquid.engine.values import NoJson, clean, json_text
+from scenario.liquid.engine.values import JsonValueError, json_text, replace_surrogates
 
 SAME_KEYS: Final = "two keys of the same mapping are equal"
 
 
-def below(path: str, key: str) -> str:
-    """The place of a key in the part of a body at a path."""
+def join_path(path: str, key: str) -> str:
+    """Return the path of a key below a path."""
     return f"{path}.{key}" if path else key
 
 
-class Written:
-    """A part of a body, compiled.
+class BodyPart:
+    """A compiled part of a body.
 
     Attributes:
-        path: Where it is in the body, such as ``lines.$each.name``.
-        chooses: Whether ``chosen`` may give anything but the part itself, so that it has to be asked.
+        path: Its path in the body, such as ``lines.$each.name``.
+        is_conditional: Whether ``choose`` may return another part or None.
     """
 
     path: str
-    chooses: ClassVar[bool] = False
+    is_conditional: ClassVar[bool] = False
 
-    def chosen(self, context: Context) -> Written | None:
-        """What is to be written in its place, or None for nothing."""
+    def choose(self, context: Context) -> BodyPart | None:
+        """Return the part to write in its place, or None for nothing."""
         return self
 
     def write(self, context: Context, sink: Sink, lead: str) -> None:
-        """Write it as JSON.
+        """Write the part as JSON.
 
         Args:
             context: The variables.
-            sink: Where to.
-            lead: What to write right before it: a comma, a key.
+            sink: The output.
+            lead: Text to write before it: a comma, a key.
         """
         raise AssertionError("each kind of part writes itself")
 
 
 @dataclass(frozen=True, slots=True)
-class Constant(Written):
-    """A part without Liquid."""
+class ConstantPart(BodyPart):
+    """A part without Liquid, encoded when compiled."""
 
     path: str
     text: str
 
     def write(self, context: Context, sink: Sink, lead: str) -> None:
-        """Write the text that was encoded while compiling."""
         sink.put(lead + self.text)
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf(Written):
+class LiquidPart(BodyPart):
     """A text with Liquid in it.
 
     Attributes:
-        template: The text, parsed.
+        template: The parsed text.
         source: The text.
-        output: The expression that gives the value, where the text is one output and nothing else.
+        output: The expression of the value if the text is a single output.
     """
 
     path: str
-    template: Template
+    template: ParsedTemplate
     source: str
     output: Expression | None
 
     def value(self, context: Context) -> object:
-        """Its value: of a single output the output's, else the rendered text."""
+        """Return the value of a single output, otherwise the rendered text."""
         if self.output is None:
             return self.text(context)
         try:
             return self.output.evaluate(context)
         except LiquidError as error:
-            raise _placed(error, self.path, self.template.nodes[0]) from None
+            raise _with_place(error, self.path, self.template.nodes[0]) from None
 
     def text(self, context: Context) -> str:
-        """The rendered text."""
         sink = Sink()
         buffer = cast("TextIO", sink)
         for node in self.template.nodes:
             try:
                 node.render(context, buffer)
             except LiquidError as error:
-                raise _placed(error, self.path, node) from None
+                raise _with_place(error, self.path, node) from None
             except LiquidInterrupt as interrupt:
                 error = LiquidSyntaxError(f"unexpected '{interrupt}'", token=node.token)
-                raise _placed(error, self.path) from interrupt
+                raise _with_place(error, self.path) from interrupt
         return sink.getvalue()
 
     def write(self, context: Context, sink: Sink, lead: str) -> None:
-        """Write the value."""
         try:
             value = self.text(context) if self.output is None else self.output.evaluate(context)
             sink.put(lead + (encode_basestring(value) if type(value) is str else json_text(value)))
-        except NoJson as error:
-            raise _placed(LiquidTypeError(str(error), token=self.template.nodes[0].token), self.path) from error
+        except JsonValueError as error:
+            raise _with_place(LiquidTypeError(str(error), token=self.template.nodes[0].token), self.path) from error
         except LiquidError as error:
-            raise _placed(error, self.path, self.template.nodes[0]) from None
+            raise _with_place(error, self.path, self.template.nodes[0]) from None
 
 
 @dataclass(frozen=True, slots=True)
-class Listed(Written):
+class ListPart(BodyPart):
     """A list."""
 
     path: str
-    items: tuple[Written, ...]
+    items: tuple[BodyPart, ...]
 
     def write(self, context: Context, sink: Sink, lead: str) -> None:
-        """Write the items that are not left out."""
         before = f"{lead}["
         for item in self.items:
-            part = item.chosen(context) if item.chooses else item
+            part = item.choose(context) if item.is_conditional else item
             if part is not None:
                 part.write(context, sink, before)
                 before = ","
@@ -132,29 +128,28 @@ class Listed(Written):
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """One key of a mapping, encoded with its colon, or rendered each time; and its value."""
+class MappingEntry:
+    """One key of a mapping, either encoded with its colon or rendered each time, and its value."""
 
-    key: str | Leaf
-    value: Written
+    key: str | LiquidPart
+    value: BodyPart
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped(Written):
+class MappingPart(BodyPart):
     """A mapping."""
 
     path: str
-    pairs: tuple[Pair, ...]
+    pairs: tuple[MappingEntry, ...]
     has_rendered_keys: bool
 
     def write(self, context: Context, sink: Sink, lead: str) -> None:
-        """Write the pairs that are not left out."""
         context.budget.spend(len(self.pairs))
-        seen: dict[str, Leaf | None] | None = {} if self.has_rendered_keys else None
+        seen: dict[str, LiquidPart | None] | None = {} if self.has_rendered_keys else None
         before = f"{lead}{{"
         for pair in self.pairs:
             part = pair.value
-            if part.chooses and (part := part.chosen(context)) is None:
+            if part.is_conditional and (part := part.choose(context)) is None:
                 continue
             key = pair.key if isinstance(pair.key, str) else f"{json_text(pair.key.text(context))}:"
             if seen is not None:
@@ -164,33 +159,32 @@ class Mapped(Written):
         sink.put("}" if before == "," else f"{before}}}")
 
     @staticmethod
-    def _refuse_twice(key: str, seen: dict[str, Leaf | None], pair: Pair) -> None:
+    def _refuse_twice(key: str, seen: dict[str, LiquidPart | None], pair: MappingEntry) -> None:
         # A key made of data must not take another's place, as the receiver reads them: broken characters are one.
-        name = clean(key)
-        leaf = pair.key if isinstance(pair.key, Leaf) else None
+        name = replace_surrogates(key)
+        leaf = pair.key if isinstance(pair.key, LiquidPart) else None
         if name in seen and (leaf := leaf or seen[name]) is not None:
-            raise _placed(LiquidTypeError(SAME_KEYS, token=leaf.template.nodes[0].token), leaf.path)
+            raise _with_place(LiquidTypeError(SAME_KEYS, token=leaf.template.nodes[0].token), leaf.path)
         seen[name] = leaf
 
 
 @dataclass(frozen=True, slots=True)
-class For(Written):
+class ForPart(BodyPart):
     """``$for``."""
 
     path: str
     source: str
     loop: LoopExpression
-    each: Written
-    otherwise: Written | None
+    each: BodyPart
+    otherwise: BodyPart | None
 
     def write(self, context: Context, sink: Sink, lead: str) -> None:
-        """Write a list with what ``$each`` gives for each item."""
         try:
             items, length = self.loop.evaluate(context)
         except LiquidError as error:
-            raise _placed(error, below(self.path, "$for")) from None
+            raise _with_place(error, join_path(self.path, "$for")) from None
         if not length and self.otherwise is not None:
-            part = self.otherwise.chosen(context)
+            part = self.otherwise.choose(context)
             sink.put(f"{lead}null") if part is None else part.write(context, sink, lead)
             return
         each, budget, name = self.each, context.budget, self.loop.identifier
@@ -201,7 +195,7 @@ class For(Written):
             for item in state:
                 budget.spend(1)
                 variables[name] = item
-                part = each.chosen(context) if each.chooses else each
+                part = each.choose(context) if each.is_conditional else each
                 if part is not None:
                     part.write(context, sink, before)
                     before = ","
@@ -209,62 +203,59 @@ class For(Written):
 
 
 @dataclass(frozen=True, slots=True)
-class If(Written):
+class IfPart(BodyPart):
     """``$if``."""
 
     path: str
     source: str
     condition: BooleanExpression
-    then: Written
-    otherwise: Written | None
-    chooses: ClassVar[bool] = True
+    then: BodyPart
+    otherwise: BodyPart | None
+    is_conditional: ClassVar[bool] = True
 
-    def chosen(self, context: Context) -> Written | None:
-        """The part that the condition picks."""
+    def choose(self, context: Context) -> BodyPart | None:
         try:
             holds = self.condition.evaluate(context)
         except LiquidError as error:
-            raise _placed(error, below(self.path, "$if")) from None
+            raise _with_place(error, join_path(self.path, "$if")) from None
         part = self.then if holds else self.otherwise
-        return part.chosen(context) if part is not None else None
+        return part.choose(context) if part is not None else None
 
     def write(self, context: Context, sink: Sink, lead: str) -> None:
-        """Write the part that the condition picks, nothing being null."""
-        part = self.chosen(context)
+        part = self.choose(context)
         sink.put(f"{lead}null") if part is None else part.write(context, sink, lead)
 
 
 @dataclass(frozen=True, slots=True)
-class Let(Written):
+class LetPart(BodyPart):
     """``$let``."""
 
     path: str
-    names: tuple[tuple[str, Written], ...]
-    inside: Written
+    names: tuple[tuple[str, BodyPart], ...]
+    inside: BodyPart
 
     def write(self, context: Context, sink: Sink, lead: str) -> None:
-        """Write ``$in`` with the names in place."""
         variables: dict[str, object] = {}
         with context.extend(variables):
             for name, part in self.names:
                 variables[name] = self._value(part, context)
-            part = self.inside.chosen(context)
+            part = self.inside.choose(context)
             sink.put(f"{lead}null") if part is None else part.write(context, sink, lead)
 
     @staticmethod
-    def _value(part: Written, context: Context) -> object:
-        if isinstance(part, Leaf):
+    def _value(part: BodyPart, context: Context) -> object:
+        if isinstance(part, LiquidPart):
             return part.value(context)
         text = Sink()
-        chosen = part.chosen(context)
+        chosen = part.choose(context)
         if chosen is None:
             return None
         chosen.write(context, text, "")
         return json.loads(text.getvalue())
 
 
-def _placed(error: LiquidError, path: str, node: Node | None = None) -> LiquidError:
-    """The error, with the part of the body that it is about and a position there, unless it has them."""
+def _with_place(error: LiquidError, path: str, node: Node | None = None) -> LiquidError:
+    """Return the error with a path and a position, unless it has them."""
     error.template_name = error.template_name or path
     if error.token is None and node is not None:
         error.token = node.token

@@ -1,10 +1,10 @@
-"""E-mail texts and HTML, SMS, subjects; conditions and single values."""
+"""E-mail texts and HTML, SMS and subjects; conditions and single values."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from liquid.builtin.expressions import Nil
 from liquid.builtin.expressions.primitive import Blank, Empty
@@ -13,112 +13,102 @@ from liquid.exceptions import LiquidError
 from liquid.token import TOKEN_EXPRESSION, Token
 from liquid.undefined import Undefined
 
-from scenario.liquid.engine.access import closed
+from scenario.liquid.engine.access import plain_value
 from scenario.liquid.engine.context import Context
-from scenario.liquid.engine.environment import Cache, Engine, Template, html_engine, text_engine
-from scenario.liquid.engine.errors import mistake, translated
+from scenario.liquid.engine.environment import Engine, ParsedTemplate, TemplateCache, html_engine, text_engine
+from scenario.liquid.engine.errors import make_error, translate_error
 from scenario.liquid.engine.instrument import instrument_expression
 from scenario.liquid.engine.limits import MAX_SOURCE
 from scenario.liquid.engine.logic import parse_condition
 from scenario.liquid.engine.sink import HtmlSink, Sink
-from scenario.liquid.engine.values import NoJson
+from scenario.liquid.engine.values import JsonValueError
 from scenario.source.findings import clip
 
-_templates: Final = Cache[Template]()
-_conditions: Final = Cache["Condition"]()
+_templates: Final = TemplateCache[ParsedTemplate]()
+_conditions: Final = TemplateCache["CompiledCondition"]()
 
 _BRACES: Final = re.compile(r"\{%-?\s*end\w+\s*-?%\}|\{[{%]-?\s*(?:if\s+)?|\s*-?[%}]\}")
 _NOT_ON_A_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
-def template(engine: Callable[[], Engine], source: str) -> Template:
-    """A template, parsed now or before.
-
-    Args:
-        engine: One of the engines of ``engine``.
-        source: The template's text.
+def parse_template(engine: Callable[[], Engine], source: str) -> ParsedTemplate:
+    """Return a parsed template, from the cache if possible.
 
     Raises:
-        TemplateError: It is malformed; with its position.
+        TemplateError: It is malformed. The error has a position.
     """
 
-    def parse() -> Template:
+    def parse() -> ParsedTemplate:
         try:
-            return cast("Template", engine().from_string(source))
+            return engine().from_string(source)
         except LiquidError as error:
-            raise translated(error, source) from error
+            raise translate_error(error, source) from error
 
     return _templates.get((engine, source), len(source), parse)
 
 
-def render(engine: Callable[[], Engine], source: str, data: Mapping[str, Any], sink: Sink) -> Template:
-    """Render a template into a sink.
-
-    Returns:
-        The template.
+def render_into(engine: Callable[[], Engine], source: str, data: Mapping[str, Any], sink: Sink) -> ParsedTemplate:
+    """Render a template into a sink, and return the template.
 
     Raises:
-        TemplateError: It is malformed, or cannot be rendered with these data.
-        Aborted: It says that nothing is to be sent.
+        TemplateError: It is malformed or cannot be rendered with the data.
+        Aborted: It aborts the delivery.
     """
-    parsed = template(engine, source)
+    parsed = parse_template(engine, source)
     try:
         parsed.write(data, sink)
     except LiquidError as error:
-        raise translated(error, source) from error
+        raise translate_error(error, source) from error
     except RecursionError as error:
-        raise mistake("the template got a value that is nested too deeply", source, None, limit=True) from error
+        raise make_error("the template got a value that is nested too deeply", source, None, limit=True) from error
     return parsed
 
 
 def render_text(source: str, data: Mapping[str, Any]) -> str:
-    """An e-mail's text or an SMS. Nothing is escaped; what is missing renders as nothing.
+    """Render an e-mail's text or an SMS. Nothing is escaped, and missing values render as nothing.
 
     Args:
         source: The template.
-        data: The variables: plain JSON values, or ``Decimal`` and ``datetime``.
+        data: The variables: JSON values, ``Decimal`` and ``datetime``.
 
     Raises:
-        TemplateError: The template is malformed, or cannot be rendered with these data.
-        Aborted: The template says that nothing is to be sent.
+        TemplateError: The template is malformed or cannot be rendered with the data.
+        Aborted: The template aborts the delivery.
     """
     sink = Sink()
-    render(text_engine, source, data, sink)
+    render_into(text_engine, source, data, sink)
     return sink.getvalue()
 
 
 def parse_text(source: str) -> None:
-    """Refuse a malformed text without rendering it.
+    """Reject a malformed text.
 
     Raises:
-        TemplateError: It is malformed; with its position.
+        TemplateError: It is malformed. The error has a position.
     """
-    template(text_engine, source)
+    parse_template(text_engine, source)
 
 
 def render_html(source: str, data: Mapping[str, Any]) -> str:
-    """An HTML e-mail: values are escaped, what is missing renders as nothing. Raises as ``render_text`` does."""
+    """Render an HTML e-mail.
+
+    Values are escaped, and missing values render as nothing. Raises as ``render_text`` does.
+    """
     sink = HtmlSink()
-    render(html_engine, source, data, sink)
+    render_into(html_engine, source, data, sink)
     return sink.getvalue()
 
 
 def render_line(source: str, data: Mapping[str, Any]) -> str:
-    """A subject: one line, whatever the data hold. Raises as ``render_text`` does.
+    """Render a subject, which is one line for any data. Raises as ``render_text`` does.
 
-    Returns:
-        The text, in which each run of line breaks and control characters is one space, with none at its ends.
+    Each run of line breaks and control characters becomes one space, and the text is stripped.
     """
     return _NOT_ON_A_LINE.sub(" ", render_text(source, data)).strip()
 
 
-class Condition:
-    """A condition, compiled.
-
-    Attributes:
-        source: Its text.
-        expression: Its tree.
-    """
+class CompiledCondition:
+    """A compiled condition."""
 
     __slots__ = ("_holder", "expression", "source")
 
@@ -126,69 +116,69 @@ class Condition:
         self.source = source
         token = Token(TOKEN_EXPRESSION, source, 0, source)
         if len(source) > MAX_SOURCE:
-            raise mistake(f"a condition may have {MAX_SOURCE // 1024} KB of text", source, MAX_SOURCE, limit=True)
+            raise make_error(f"a condition may have {MAX_SOURCE // 1024} KB of text", source, MAX_SOURCE, limit=True)
         if not source.strip():
-            raise mistake("the condition is empty", source, 0)
+            raise make_error("the condition is empty", source, 0)
         if source.lstrip().startswith(("{{", "{%")):
-            raise mistake(f"a condition is written without braces: {clip(_BRACES.sub('', source))}", source, 0)
+            raise make_error(f"a condition is written without braces: {clip(_BRACES.sub('', source))}", source, 0)
         engine = text_engine()
         try:
             self.expression = parse_condition(engine, token)
             instrument_expression(self.expression, engine)
         except LiquidError as error:
-            raise translated(error, source) from error
-        self._holder = Template(engine, nodes=[])
+            raise translate_error(error, source) from error
+        self._holder = ParsedTemplate(engine, nodes=[])
 
     def holds(self, data: Mapping[str, Any]) -> bool:
-        """Whether it is true of these data.
+        """Evaluate the condition.
 
         Raises:
-            TemplateError: It compares what cannot be compared.
+            TemplateError: It compares values that have no order.
         """
         try:
             return self.expression.evaluate(Context(self._holder, globals=data))
         except LiquidError as error:
-            raise translated(error, self.source) from error
+            raise translate_error(error, self.source) from error
 
 
-def condition(source: str) -> Condition:
-    """A condition, compiled now or before.
+def compile_condition(source: str) -> CompiledCondition:
+    """Return a compiled condition, from the cache if possible.
 
     Raises:
-        TemplateError: It is malformed; with its position.
+        TemplateError: It is malformed. The error has a position.
     """
-    return _conditions.get(source, len(source), lambda: Condition(source))
+    return _conditions.get(source, len(source), lambda: CompiledCondition(source))
 
 
 def evaluate_condition(source: str, data: Mapping[str, Any]) -> bool:
-    """Whether a condition holds, such as ``order.total_price > 20 and contact.cellphone != blank``.
+    """Evaluate a condition such as ``order.total_price > 20 and contact.cellphone != blank``.
 
-    What is missing is nil. How it is read, `scenario.liquid.engine.logic` says.
+    Missing values are nil. `scenario.liquid.engine.logic` documents the syntax.
 
     Args:
         source: The condition, without braces.
         data: The variables.
 
     Raises:
-        TemplateError: The condition is malformed, or compares what cannot be compared.
+        TemplateError: The condition is malformed or compares values that have no order.
     """
-    return condition(source).holds(data)
+    return compile_condition(source).holds(data)
 
 
 def evaluate_value(source: str, data: Mapping[str, Any]) -> Any:
-    """The value of a template: of ``{{ reward.expiration_date }}`` alone the value itself, else the rendered text.
+    """Return the value of a template with a single output, otherwise its text. A missing value is None.
 
-    What is missing is None. Raises as ``render_text`` does.
+    Raises as ``render_text`` does.
     """
-    parsed = template(text_engine, source)
+    parsed = parse_template(text_engine, source)
     if len(parsed.nodes) != 1 or not isinstance(parsed.nodes[0], OutputNode):
         return render_text(source, data)
     try:
         found = parsed.nodes[0].expression.evaluate(Context(parsed, globals=data))
     except LiquidError as error:
-        raise translated(error, source) from error
-    except NoJson as error:
-        raise mistake(str(error), source, 0) from error
+        raise translate_error(error, source) from error
+    except JsonValueError as error:
+        raise make_error(str(error), source, 0) from error
     if found is None or isinstance(found, Undefined | Nil):
         return None
-    return "" if isinstance(found, Blank | Empty) else closed(found)
+    return "" if isinstance(found, Blank | Empty) else plain_value(found)

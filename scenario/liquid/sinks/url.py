@@ -1,9 +1,9 @@
-"""URLs: where a request goes is literal, what it says is data.
+"""URLs whose destination is literal.
 
-Scheme, host and port are plain text in the template, so that no data can send a request elsewhere. Values are
+Scheme, host and port must be plain text in the template, so that data cannot redirect a request. Values are
 percent-encoded, so that they cannot add a segment, a parameter or a fragment. A path segment that data leave empty is
-refused: ``/contacts/{{ contact.id }}`` without an id would address all contacts. So is one that a branch or a loop
-leaves out between two slashes.
+rejected, since ``/contacts/{{ contact.id }}`` without an id would address all contacts. A segment that a branch or loop
+omits between two slashes is rejected as well.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from liquid.builtin.tags.comment_tag import CommentNode
 from liquid.token import Token
 
 from scenario.http.paths import is_dotted
-from scenario.liquid.engine.environment import Cache, Template, strict_engine
-from scenario.liquid.engine.errors import mistake
-from scenario.liquid.engine.sink import Content, Sink
-from scenario.liquid.engine.values import PercentEncoded, clean, to_text
-from scenario.liquid.sinks.text import render, template
+from scenario.liquid.engine.environment import ParsedTemplate, TemplateCache, strict_engine
+from scenario.liquid.engine.errors import make_error
+from scenario.liquid.engine.sink import LiteralText, Sink
+from scenario.liquid.engine.values import PercentEncoded, replace_surrogates, to_text
+from scenario.liquid.sinks.text import parse_template, render_into
 
 _ORIGIN: Final = re.compile(r"https?://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?=[/?#]|\Z)")
 _USER: Final = re.compile(r"https?://[^/?#]*@")
@@ -33,18 +33,18 @@ _LITERAL: Final = "/:?#[]@!$&'()*+,;=%-._~"
 _DROPPED: Final = str.maketrans("", "", "\r\n\t")
 
 SILENT: Final = (AssignNode, CaptureNode, CommentNode)
-"""Tags that write nothing where they stand."""
+"""Tags without output."""
 
-_shapes: Final = Cache[str]()
+_shapes: Final = TemplateCache[str]()
 
 
-class _UrlSink(Sink):
-    """A URL in the making, which remembers where data went.
+class UrlSink(Sink):
+    """An unfinished URL that records the positions of data.
 
     Attributes:
-        data: Where each value stands, and which output wrote it.
-        seams: Where two pieces of text meet in ``//``, and where in the template the second is: a branch that was
-            not taken, or a loop over nothing, left the part between them out.
+        data: The index and the token of each value.
+        seams: The index of each ``//`` that two pieces of text form, and the second one's index in the template. A
+            branch or loop omitted the part between them.
     """
 
     __slots__ = ("data", "seams")
@@ -54,14 +54,14 @@ class _UrlSink(Sink):
         self.data: list[tuple[int, Token | None]] = []
         self.seams: list[tuple[int, Token]] = []
 
-    def literal(self, node: Content) -> int:
+    def literal(self, node: LiteralText) -> int:
         # Line breaks are dropped, as browsers do: a long URL may be folded in YAML.
         text = node.text.translate(_DROPPED)
         if not text:
             return 0  # so that the last piece is the last that can be seen
         if text.startswith("/") and self._parts and self._parts[-1].endswith("/"):
             self.seams.append((self.size, node.token))
-        return self.put(urllib.parse.quote(clean(text), safe=_LITERAL + " "))
+        return self.put(urllib.parse.quote(replace_surrogates(text), safe=_LITERAL + " "))
 
     def value(self, value: object, token: Token) -> int:
         return self._encoded(value, token)
@@ -70,29 +70,33 @@ class _UrlSink(Sink):
         return self._encoded(text, None)
 
     def _encoded(self, value: object, token: Token | None) -> int:
-        text = value if isinstance(value, PercentEncoded) else urllib.parse.quote(clean(to_text(value)), safe="")
+        text = (
+            value
+            if isinstance(value, PercentEncoded)
+            else urllib.parse.quote(replace_surrogates(to_text(value)), safe="")
+        )
         self.data.append((self.size, token))
         return self.put(text)
 
 
-def _checked(sink: _UrlSink, path_start: int, source: str) -> str:
-    """The finished URL, in which no path segment is empty or dotted because of data, or dotted at all."""
+def _check_segments(sink: UrlSink, path_start: int, source: str) -> str:
+    """Return the finished URL. Segments that are dotted, or empty because of data, are rejected."""
     url = sink.getvalue()
     leading = len(url) - len(url.lstrip(" "))
     if " " in url.strip(" "):
-        raise mistake("a URL cannot contain a space", source, 0)
+        raise make_error("a URL cannot contain a space", source, 0)
     path_start += leading
     query = re.search(r"[?#]", url[path_start:])
     path_end = path_start + query.start() if query else len(url)
     for start, token in sink.data:
         if start <= path_end and _is_hollow(_segment(url, start, path_start, path_end)):
             offset = token.start_index if token is not None else 0
-            raise mistake("this value leaves a part of the URL's path empty, '.' or '..'", source, offset)
+            raise make_error("this value leaves a part of the URL's path empty, '.' or '..'", source, offset)
     for start, token in sink.seams:
         if start < path_end:
-            raise mistake("the part of the URL's path before this is empty", source, token.start_index)
+            raise make_error("the part of the URL's path before this is empty", source, token.start_index)
     if is_dotted(f"/{url[path_start:path_end].strip(' ')}"):
-        raise mistake("a URL's path cannot have '.' or '..' as a part", source, 0)
+        raise make_error("a URL's path cannot have '.' or '..' as a part", source, 0)
     return url.strip(" ")
 
 
@@ -107,12 +111,12 @@ def _is_hollow(segment: str) -> bool:
     return not bare or is_dotted(f"/{bare}")
 
 
-def _first_text(parsed: Template) -> tuple[Content | None, list[Node]]:
-    """The first text of a template, if nothing that writes comes before it, and the nodes after it."""
+def _first_text(parsed: ParsedTemplate) -> tuple[LiteralText | None, list[Node]]:
+    """Return the leading text of a template, unless an output comes before it, and the nodes after it."""
     for index, node in enumerate(parsed.nodes):
         if isinstance(node, SILENT):
             continue
-        if isinstance(node, Content):
+        if isinstance(node, LiteralText):
             if not node.text.strip():
                 continue
             return node, parsed.nodes[index + 1 :]
@@ -120,8 +124,8 @@ def _first_text(parsed: Template) -> tuple[Content | None, list[Node]]:
     return None, []
 
 
-def origin(source: str) -> str:
-    """The scheme, host and port of a URL template, such as ``https://hooks.example.com``.
+def find_origin(source: str) -> str:
+    """Return the scheme, host and port of a URL template, such as ``https://hooks.example.com``.
 
     Raises:
         TemplateError: The template is malformed, or these are not plain text.
@@ -130,94 +134,90 @@ def origin(source: str) -> str:
 
 
 def _origin(source: str) -> str:
-    parsed = template(strict_engine, source)
+    parsed = parse_template(strict_engine, source)
     first, after = _first_text(parsed)
     if first is None:
         reason = "a URL starts with its scheme and host as plain text, as in https://hooks.example.com/"
-        raise mistake(reason, source, 0)
+        raise make_error(reason, source, 0)
     text = first.text.lstrip()
     found = _ORIGIN.match(text)
     if found is None:
         if _USER.match(text):
             reason = "a URL holds no user name before its host: credentials go into a header"
-            raise mistake(reason, source, first.token.start_index)
+            raise make_error(reason, source, first.token.start_index)
         reason = "a URL starts with https:// and a host, as plain text, followed by '/'"
-        raise mistake(reason, source, first.token.start_index)
+        raise make_error(reason, source, first.token.start_index)
     if int(found["port"] or 0) > _LAST_PORT:
-        raise mistake(f"a port is a number up to {_LAST_PORT}", source, first.token.start_index)
-    if found.end() == len(text.rstrip("\r\n\t ")) and any(not isinstance(node, Content) for node in after):
+        raise make_error(f"a port is a number up to {_LAST_PORT}", source, first.token.start_index)
+    if found.end() == len(text.rstrip("\r\n\t ")) and any(not isinstance(node, LiteralText) for node in after):
         reason = "a URL's host is plain text: put a '/' between it and what follows"
-        raise mistake(reason, source, first.token.start_index + len(first.text))
+        raise make_error(reason, source, first.token.start_index + len(first.text))
     return found[0]
 
 
 def render_url(source: str, data: Mapping[str, Any]) -> str:
-    """A URL.
+    """Render a URL, in ASCII except for its host.
 
     Args:
-        source: The template. Scheme, host and port are plain text in it.
-        data: The variables; one that is missing is a mistake.
-
-    Returns:
-        The URL, in ASCII but for its host.
+        source: The template. Scheme, host and port must be plain text.
+        data: The variables.
 
     Raises:
         TemplateError: The template is malformed, a variable is missing, or data leave a part of the path empty.
-        Aborted: The template says that nothing is to be sent.
+        Aborted: The template aborts the delivery.
     """
-    return _once(_url, source, data)
+    return _render_cached(_url, source, data)
 
 
-def _once(rendered: Callable[[str, Mapping[str, Any]], str], source: str, data: Mapping[str, Any]) -> str:
-    """Render a template, once if it is plain text: then it comes out the same whatever the data."""
+def _render_cached(rendered: Callable[[str, Mapping[str, Any]], str], source: str, data: Mapping[str, Any]) -> str:
+    """Render a template. Plain text is rendered only once."""
     if "{" in source:
         return rendered(source, data)
     return _shapes.get((rendered, source), len(source), lambda: rendered(source, data))
 
 
 def _url(source: str, data: Mapping[str, Any]) -> str:
-    start = origin(source)
-    sink = _UrlSink()
-    render(strict_engine, source, data, sink)
+    start = find_origin(source)
+    sink = UrlSink()
+    render_into(strict_engine, source, data, sink)
     plain = urllib.parse.quote(start, safe=_LITERAL)
-    url = _checked(sink, len(plain), source)
+    url = _check_segments(sink, len(plain), source)
     if not url.startswith(plain) or not re.match(r"[/?#]|\Z", url[len(plain) :]):
-        raise mistake("the URL's scheme, host and port must be the ones that the template spells out", source, 0)
+        raise make_error("the URL's scheme, host and port must be the ones that the template spells out", source, 0)
     return start + url[len(plain) :]
 
 
 def check_path(source: str) -> None:
-    """Refuse a path template that is malformed or that is not a path.
+    """Reject a malformed path template.
 
     Raises:
-        TemplateError: It is refused.
+        TemplateError: It is rejected.
     """
     _shapes.get(("path", source), len(source), lambda: _path_shape(source))
 
 
 def _path_shape(source: str) -> str:
-    parsed = template(strict_engine, source)
+    parsed = parse_template(strict_engine, source)
     first, _ = _first_text(parsed)
     if first is not None and (first.text.lstrip().startswith("//") or _ORIGIN.match(first.text.lstrip())):
         reason = "a path is what comes after the destination's URL: write /orders, not https://… or //…"
-        raise mistake(reason, source, first.token.start_index)
+        raise make_error(reason, source, first.token.start_index)
     return source
 
 
 def render_path(source: str, data: Mapping[str, Any]) -> str:
-    """A path beneath a destination's base URL, with a query if the template has one. Raises as ``render_url`` does.
+    """Render a path below a destination's base URL, with an optional query. Raises as ``render_url`` does.
 
-    Returns:
-        The path, starting with ``/`` unless it is nothing but a query or nothing at all.
+    The path starts with ``/`` unless it is empty or only a query.
     """
-    return _once(_path, source, data)
+    return _render_cached(_path, source, data)
 
 
 def _path(source: str, data: Mapping[str, Any]) -> str:
     check_path(source)
-    sink = _UrlSink()
-    render(strict_engine, source, data, sink)
-    path = _checked(sink, 0, source)
+    sink = UrlSink()
+    render_into(strict_engine, source, data, sink)
+    path = _check_segments(sink, 0, source)
     if path.startswith("//"):
-        raise mistake("a path cannot start with '//'", source, 0)
+        raise make_error("a path cannot start with '//'", source, 0)
     return path if not path or path[0] in "/?#" else f"/{path}"

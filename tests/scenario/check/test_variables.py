@@ -29,13 +29,13 @@ def test_each_trigger_brings_its_own_data(trigger: str):
     made = roots(trigger)
 
     assert set(made.known) == ANYWHERE | BY_TRIGGER.get(trigger, set())
-    assert set(made.elsewhere) == {"order", "ticket", "cart", "reward", "event", "secrets"} - set(made.known)
+    assert set(made.availability) == {"order", "ticket", "cart", "reward", "event", "secrets"} - set(made.known)
 
 
 def test_secrets_are_for_webhooks_and_events_for_those_who_waited():
     assert "secrets" in roots("order", secrets=()).known
     assert "event" in roots("order", event=True).known
-    assert roots("birthday").elsewhere["order"] == "with the trigger order or ticket"
+    assert roots("birthday").availability["order"] == "with the trigger order or ticket"
 
 
 def shape(value: Any) -> str:
@@ -232,7 +232,9 @@ JOINED = [f"{left} {word} {right}" for left in ASKED for right in ASKED for word
 
 def test_the_answer_without_an_event_never_tells_that_there_is_one():
     conditions = [*ASKED, *FILTERED, *JOINED]
-    told = [one for one in conditions if liquid.evaluate_condition(one, {}) in liquid.told_by(one, "event")]
+    told = [
+        one for one in conditions if liquid.evaluate_condition(one, {}) in liquid.find_certain_outcomes(one, "event")
+    ]
     assert told == []
 
 

@@ -131,7 +131,7 @@ def test_a_value_keeps_its_type_where_it_stands_alone(source: str, value: object
     ],
 )
 def test_the_fields_that_a_template_may_read_are_found(source: Any, kind: Any, paths: set[tuple[str, ...]]) -> None:
-    assert liquid.fields(source, kind=kind) == paths
+    assert liquid.find_fields(source, kind=kind) == paths
 
 
 def test_a_plain_body_is_its_text_in_utf_8_and_strict() -> None:

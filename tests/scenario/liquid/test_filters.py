@@ -13,7 +13,7 @@ import pytest
 from scenario.errors import TemplateError
 from scenario.liquid import evaluate_value, render_html, render_json, render_line, render_text
 from scenario.liquid.engine.environment import text_engine
-from scenario.liquid.engine.filter_call import parameters
+from scenario.liquid.engine.filter_call import list_parameters
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "write/templates.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| .*? \| `(\{\{.*\}\}\.?)` \| `(.*)` \|$", re.MULTILINE)
@@ -203,7 +203,7 @@ def test_a_filter_gives(source: str, result: str) -> None:
 
 def arguments(name: str) -> list[str]:
     """The ways to call a filter with nothing."""
-    least, most, _ = parameters(text_engine().filters[name])
+    least, most, _ = list_parameters(text_engine().filters[name])
     return [f"{name}: {', '.join(['nothing'] * number)}" if number else name for number in range(least, most + 1)]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from liquid.exceptions import LiquidError
 
-from scenario.liquid.engine.environment import Engine, Template
+from scenario.liquid.engine.environment import Engine, ParsedTemplate
 from scenario.liquid.engine.sink import Sink
 
 SUITE = Path(__file__).parents[3] / "../shared/data/liquid/golden_liquid.json"
@@ -33,7 +33,7 @@ def cases() -> list[dict[str, Any]]:
 def rendered(case: dict[str, Any]) -> str:
     engine = Engine(strict=False, markup=True, partials=case.get("templates") or {})
     template = engine.from_string(case["template"])
-    assert isinstance(template, Template)
+    assert isinstance(template, ParsedTemplate)
     sink = Sink()
     template.write(case.get("data") or {}, sink)
     return sink.getvalue()

@@ -9,7 +9,7 @@ import pytest
 from scenario.errors import TemplateError
 from scenario.liquid import render_text
 from scenario.liquid.engine.environment import text_engine
-from scenario.liquid.engine.filter_call import parameters
+from scenario.liquid.engine.filter_call import list_parameters
 
 ODD: list[Any] = [
     None,
@@ -41,7 +41,7 @@ FILTERS = text_engine().filters
 
 
 def calls(name: str) -> list[tuple[str, dict[str, Any]]]:
-    least, most, _ = parameters(FILTERS[name])
+    least, most, _ = list_parameters(FILTERS[name])
     made: list[tuple[str, dict[str, Any]]] = []
     for number in range(least, min(most, 2) + 1):
         given = ", ".join(f"a{index}" for index in range(number))

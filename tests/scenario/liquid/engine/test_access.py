@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scenario.errors import TemplateError
-from scenario.liquid import evaluate_value, fields, render_json, render_text
+from scenario.liquid import evaluate_value, find_fields, render_json, render_text
 from scenario.liquid.engine.access import Open
 
 DATA: dict[str, Any] = {
@@ -153,4 +153,4 @@ def test_a_value_comes_out_as_plain_data() -> None:
     ],
 )
 def test_the_data_that_a_template_may_read(source: str, paths: set[tuple[str, ...]]) -> None:
-    assert fields(source) == paths
+    assert find_fields(source) == paths

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from scenario.errors import LimitExceeded, TemplateError
-from scenario.liquid import evaluate_condition, fields, render_html, render_json, render_text
+from scenario.liquid import evaluate_condition, find_fields, render_html, render_json, render_text
 from scenario.liquid.engine.limits import BoundReached, Budget
 from tests.scenario.liquid.hostile import BODIES, DATA, TEMPLATES
 
@@ -36,13 +36,13 @@ def test_a_pause_of_the_process_does_not_count_as_the_templates_time(clock: list
     budget = Budget()
     for passed in (2.0, 0.01, 5.0, 0.01):  # two garbage collections of a very large process
         clock[0] += passed
-        budget.look()
+        budget.check()
     for _ in range(17):
         clock[0] += 0.01
-        budget.look()
+        budget.check()
     clock[0] += 0.02
     with pytest.raises(BoundReached, match=r"longer than 0\.4 seconds"):
-        budget.look()
+        budget.check()
 
 
 @pytest.mark.usefixtures("clock")
@@ -127,4 +127,4 @@ def test_conditions_and_analysis_are_bounded_too() -> None:
     with pytest.raises(LimitExceeded):
         evaluate_condition("a" + " or a" * 5000, DATA)
     with pytest.raises(LimitExceeded):
-        fields("{% if true %}" * 500)
+        find_fields("{% if true %}" * 500)

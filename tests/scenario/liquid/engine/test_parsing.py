@@ -10,7 +10,7 @@ from liquid import Environment
 
 from scenario import liquid
 from scenario.errors import TemplateError
-from scenario.liquid.engine.environment import Cache
+from scenario.liquid.engine.environment import TemplateCache
 from scenario.liquid.engine.lexer import template_stream
 from tests.scenario.liquid.samples import pages
 
@@ -128,14 +128,14 @@ def test_the_cache_keeps_what_was_used_last() -> None:
     def make(name: str) -> Any:
         return lambda: made.append(name) or name
 
-    cache = Cache[str](capacity=10)
+    cache = TemplateCache[str](capacity=10)
     for name in ("a", "b", "a", "c", "a", "b"):
         assert cache.get(name, 4, make(name)) == name
     assert made == ["a", "b", "c", "b"]
 
 
 def test_what_fails_is_not_kept() -> None:
-    cache = Cache[str]()
+    cache = TemplateCache[str]()
     with pytest.raises(ZeroDivisionError):
         cache.get("a", 1, lambda: str(1 // 0))
     assert cache.get("a", 1, lambda: "x") == "x"

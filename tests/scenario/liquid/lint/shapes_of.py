@@ -35,7 +35,7 @@ def tree(name: str, value: Any) -> Tree:
         case dict():
             fields = cast("dict[str, Any]", value)
             if name in OPEN:
-                return Object(open=True, apart=name == "secrets")
+                return Object(open=True, requires_field=name == "secrets")
             return Object({key: tree(key, item) for key, item in fields.items()})
         case _:
             return Value("text") if name in TEXTS else Anything()

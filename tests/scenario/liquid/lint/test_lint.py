@@ -11,9 +11,9 @@ import pytest
 from scenario.errors import TemplateError
 from scenario.liquid.analysis.fields import ENGINES
 from scenario.liquid.lint import lint
-from scenario.liquid.lint.findings import Finding
+from scenario.liquid.lint.findings import TemplateFinding
 from scenario.liquid.sinks import structured, url
-from scenario.liquid.sinks.text import condition, template
+from scenario.liquid.sinks.text import compile_condition, parse_template
 from tests.scenario.liquid.lint.shapes_of import schema
 from tests.scenario.liquid.mutants import mutants
 from tests.scenario.liquid.samples import Page, pages
@@ -27,10 +27,10 @@ CODE = re.compile(r'(?:add|_note)\(\s*(?:path, |inner, |\(\*path, \w+\), )?"([a-
 DEEP = "elements are nested more than 256 levels deep: is one not closed?"
 
 PARSERS: dict[str, Callable[[str], object]] = {
-    **{kind: partial(template, engine) for kind, engine in ENGINES.items()},
-    "url": url.origin,
+    **{kind: partial(parse_template, engine) for kind, engine in ENGINES.items()},
+    "url": url.find_origin,
     "path": url.check_path,
-    "condition": condition,
+    "condition": compile_condition,
 }
 
 
@@ -39,7 +39,7 @@ def parse(page: Page) -> None:
     if isinstance(page.source, str):
         PARSERS[page.kind](page.source)
     else:
-        structured.compiled(page.source)
+        structured.compile_body(page.source)
 
 
 def report(source: Any, kind: Any, trigger: str = "order") -> list[str]:
@@ -433,7 +433,7 @@ def test_what_a_form_escapes_is_not_escaped_by_hand(name: str) -> None:
 
 def test_findings_are_data() -> None:
     (found,) = lint("\n{{ contact.emial }}", kind="text", schema=schema("order"))
-    assert found == Finding(
+    assert found == TemplateFinding(
         code="unknown-field",
         message="'contact' has no field 'emial': did you mean 'email'?",
         severity="error",
@@ -447,19 +447,19 @@ def test_findings_are_data() -> None:
 
 def test_each_mistake_of_thousands_is_noted_without_looking_through_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[Any] = []
-    equal = Finding.__eq__
+    equal = TemplateFinding.__eq__
 
-    def noted(self: Finding, other: object) -> bool:
+    def noted(self: TemplateFinding, other: object) -> bool:
         compared.append(other)
         return equal(self, other)
 
-    monkeypatch.setattr(Finding, "__eq__", noted)
+    monkeypatch.setattr(TemplateFinding, "__eq__", noted)
     found = lint("{% iff x %}\n" * 5_000, kind="text", schema=schema("order"))
     assert {one.line for one in found if one.code == "unknown-tag"} == set(range(1, 5_001))
     assert len(compared) < len(found), "where every one is compared with every other, it is millions"
 
 
-def errors(mutant: Page) -> list[Finding]:
+def errors(mutant: Page) -> list[TemplateFinding]:
     found = lint(mutant.source, kind=mutant.kind, schema=schema(mutant.trigger))
     return [one for one in found if one.severity == "error"]
 

@@ -9,9 +9,17 @@ import pytest
 
 from scenario.errors import TemplateError
 from scenario.liquid import render_json
-from scenario.liquid.engine.environment import Engine, Template, json_engine
-from scenario.liquid.sinks.json_text import ESCAPED, INSIDE, OUTSIDE, JsonSink, finished, mend_commas, scan
-from scenario.liquid.sinks.text import template
+from scenario.liquid.engine.environment import Engine, ParsedTemplate, json_engine
+from scenario.liquid.sinks.json_text import (
+    ESCAPED,
+    INSIDE,
+    OUTSIDE,
+    JsonSink,
+    blank_stray_commas,
+    finish_document,
+    scan,
+)
+from scenario.liquid.sinks.text import parse_template
 
 DATA: dict[str, Any] = {
     "name": 'x", "admin": true, "y": "',
@@ -128,7 +136,7 @@ def test_other_keys_are_left_alone(source: str) -> None:
     ],
 )
 def test_only_templates_with_outputs_in_keys_are_looked_at(source: str, looked_at: bool) -> None:
-    assert template(json_engine, source).written_keys is looked_at
+    assert parse_template(json_engine, source).has_rendered_keys is looked_at
 
 
 PARTIALS = {"value": "{{ x }}", "ends": '{{ x }}"', "item": '{"n": "{{ i }}"},', "key": '"{{ x }}": 1,'}
@@ -137,11 +145,11 @@ PARTIALS = {"value": "{{ x }}", "ends": '{{ x }}"', "item": '{"n": "{{ i }}"},',
 def rendered(source: str, **data: Any) -> bytes:
     """A JSON text that may name partials. No scenario has any; the sink does not care."""
     template = Engine(strict=True, json=True, partials=PARTIALS).from_string(source)
-    assert isinstance(template, Template)
+    assert isinstance(template, ParsedTemplate)
     sink = JsonSink()
     template.write(data, sink)
-    assert template.written_keys
-    return finished(sink, source)
+    assert template.has_rendered_keys
+    return finish_document(sink, source)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +243,6 @@ def test_strings_are_followed(text: str, before: int, after: int) -> None:
 
 def test_mending_keeps_every_other_character_in_its_place() -> None:
     text = '[ ,1, ,2 , ] , { ,"a,,":"\\",]", }'
-    mended = mend_commas(text)
+    mended = blank_stray_commas(text)
     assert mended == '[  1,  2   ] , {  "a,,":"\\",]"  }'
     assert len(mended) == len(text)

@@ -9,7 +9,7 @@ import pytest
 
 from scenario.errors import Aborted, LimitExceeded, TemplateError
 from scenario.liquid import render_form, render_json
-from scenario.liquid.sinks.structured import compiled
+from scenario.liquid.sinks.structured import compile_body
 from scenario.plan.context import pick
 from scenario.plan.inputs import handed
 
@@ -136,8 +136,8 @@ def test_a_mistake_says_where_in_the_body_it_is(body: Any, message: str) -> None
 
 def test_a_body_that_cannot_be_compiled_is_refused_without_data() -> None:
     with pytest.raises(TemplateError):
-        compiled({"a": ["{{ x | }}"]})
-    compiled({"a": ["{{ x }}"]})
+        compile_body({"a": ["{{ x | }}"]})
+    compile_body({"a": ["{{ x }}"]})
 
 
 def test_a_body_may_not_be_nested_without_end() -> None:

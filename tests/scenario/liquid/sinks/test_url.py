@@ -6,7 +6,7 @@ import pytest
 
 from scenario.errors import TemplateError
 from scenario.liquid import render_path, render_url
-from scenario.liquid.sinks.url import check_path, origin
+from scenario.liquid.sinks.url import check_path, find_origin
 
 DATA: dict[str, Any] = {
     "id": "a/b?c#d e",
@@ -79,7 +79,7 @@ def test_values_are_encoded(source: str, url: str) -> None:
 )
 def test_the_host_is_plain_text(source: str) -> None:
     with pytest.raises(TemplateError) as caught:
-        origin(source)
+        find_origin(source)
     assert caught.value.line is not None
     with pytest.raises(TemplateError):
         render_url(source, DATA)
@@ -117,7 +117,7 @@ def test_a_path_keeps_its_parts(source: str, column: int) -> None:
 
 
 def test_the_origin_is_known_without_rendering() -> None:
-    assert origin("https://h.example.com:8443/x/{{ id }}") == "https://h.example.com:8443"
+    assert find_origin("https://h.example.com:8443/x/{{ id }}") == "https://h.example.com:8443"
 
 
 @pytest.mark.parametrize(

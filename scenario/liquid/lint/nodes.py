@@ -1,4 +1,4 @@
-"""The nodes of a template, in order, with what is in scope at each."""
+"""The linter of nodes, which tracks the names in scope."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ from liquid.builtin.tags.tablerow_tag import TablerowNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 from liquid.expression import Expression
 
-from scenario.liquid.lint.expressions import Reader
-from scenario.liquid.lint.names import Names
-from scenario.liquid.lint.shaping import ANYTHING, FORLOOP, NUMBER, TABLEROWLOOP, TEXT, called
+from scenario.liquid.lint.expressions import ExpressionLinter
+from scenario.liquid.lint.filter_shapes import ANYTHING, FORLOOP, NUMBER, TABLEROWLOOP, TEXT, describe_shape
+from scenario.liquid.lint.scope import TemplateScope
 from scenario.liquid.shapes import ListOf, Object, Tree, Value
 
 _NO_CONTEXT: Final = cast("RenderContext", None)
 
 
-def walk(nodes: Iterable[Node], reader: Reader, names: Names, *, looping: bool = False) -> None:
+def lint_nodes(nodes: Iterable[Node], reader: ExpressionLinter, names: TemplateScope, *, looping: bool = False) -> None:
     """Check the nodes of a template.
 
     Args:
-        nodes: The nodes, as parsed.
-        reader: Checks their expressions and takes what is wrong.
-        names: What is in scope at the first of them; takes what they assign.
+        nodes: The parsed nodes.
+        reader: Checks their expressions.
+        names: The scope, to which their assignments are added.
         looping: Whether they are inside of a loop.
     """
     for node in nodes:
         _node(node, reader, names, looping=looping)
 
 
-def _node(node: Node, reader: Reader, names: Names, *, looping: bool) -> None:
+def _node(node: Node, reader: ExpressionLinter, names: TemplateScope, *, looping: bool) -> None:
     match node:
         case AssignNode():
             names.own[str(node.name)] = reader.shape(node.expression, names)
         case CaptureNode():
-            walk(_children(node), reader, names, looping=looping)
+            lint_nodes(_children(node), reader, names, looping=looping)
             names.own[str(node.name)] = TEXT
         case IncrementNode() | DecrementNode():
             names.own.setdefault(str(node.name), NUMBER)
         case ForNode():
-            inside = names.within({**_item(node.expression, reader, names), "forloop": FORLOOP})
-            walk([node.block], reader, inside, looping=True)
+            inside = names.with_names({**_item(node.expression, reader, names), "forloop": FORLOOP})
+            lint_nodes([node.block], reader, inside, looping=True)
             if node.default is not None:
-                walk([node.default], reader, names, looping=looping)
+                lint_nodes([node.default], reader, names, looping=looping)
         case TablerowNode():
-            inside = names.within({**_item(node.expression, reader, names), "tablerowloop": TABLEROWLOOP})
-            walk([node.block], reader, inside, looping=True)
+            inside = names.with_names({**_item(node.expression, reader, names), "tablerowloop": TABLEROWLOOP})
+            lint_nodes([node.block], reader, inside, looping=True)
         case BreakNode() | ContinueNode():
             if not looping:
                 reader.page.add("outside-loop", f"'{node.token.value}' is outside of a loop", node.token.start_index)
@@ -65,40 +65,40 @@ def _node(node: Node, reader: Reader, names: Names, *, looping: bool) -> None:
             _branches(node, reader, names, looping=looping)
         case CaseNode():
             reader.shape(node.expression, names, test=True)
-            inside = otherwise = names.asking(asked(node.expression))
+            inside = otherwise = names.with_tested(mentioned_variables(node.expression))
             for block in node.blocks:
                 if isinstance(block, MultiExpressionBlockNode):
                     for value in block.expression.children():
                         reader.shape(value, names, test=True)
                     equal = _equal(node, block)
-                    walk([block.block], reader, inside.knowing(equal, is_true=True), looping=looping)
-                    otherwise = otherwise.knowing(equal, is_true=False)
+                    lint_nodes([block.block], reader, inside.with_outcome(equal, is_true=True), looping=looping)
+                    otherwise = otherwise.with_outcome(equal, is_true=False)
                 else:
-                    walk([block], reader, otherwise, looping=looping)
+                    lint_nodes([block], reader, otherwise, looping=looping)
         case _:
             for expression in node.expressions():
                 reader.shape(expression, names)
-            walk(_children(node), reader, names, looping=looping)
+            lint_nodes(_children(node), reader, names, looping=looping)
 
 
-def _branches(node: IfNode | UnlessNode, reader: Reader, names: Names, *, looping: bool) -> None:
-    """Check the branches of an ``if`` or ``unless``, each with what is known where it is taken."""
+def _branches(node: IfNode | UnlessNode, reader: ExpressionLinter, names: TemplateScope, *, looping: bool) -> None:
+    """Check the branches of an ``if`` or ``unless``, each with the outcomes that lead to it."""
     reader.shape(node.condition, names)
     is_if = isinstance(node, IfNode)
-    names = names.asking(asked(node.condition))
-    walk([node.consequence], reader, names.knowing(node.condition, is_true=is_if), looping=looping)
-    names = names.knowing(node.condition, is_true=not is_if)
+    names = names.with_tested(mentioned_variables(node.condition))
+    lint_nodes([node.consequence], reader, names.with_outcome(node.condition, is_true=is_if), looping=looping)
+    names = names.with_outcome(node.condition, is_true=not is_if)
     for branch in node.alternatives:
         reader.shape(branch.expression, names)
-        inside = names.asking(asked(branch.expression)).knowing(branch.expression, is_true=True)
-        walk([branch.block], reader, inside, looping=looping)
-        names = names.knowing(branch.expression, is_true=False)
+        inside = names.with_tested(mentioned_variables(branch.expression)).with_outcome(branch.expression, is_true=True)
+        lint_nodes([branch.block], reader, inside, looping=looping)
+        names = names.with_outcome(branch.expression, is_true=False)
     if node.default is not None:
-        walk([node.default], reader, names, looping=looping)
+        lint_nodes([node.default], reader, names, looping=looping)
 
 
 def _equal(case: CaseNode, when: MultiExpressionBlockNode) -> Expression:
-    """The condition that a ``when`` stands for."""
+    """Return the condition that a ``when`` represents."""
     first, *others = (EqExpression(when.token, case.expression, value) for value in when.expression.children())
     made: Expression = first
     for other in others:
@@ -110,13 +110,13 @@ def _children(node: Node) -> Iterable[Node]:
     return node.children(_NO_CONTEXT, include_partials=False)
 
 
-def _item(loop: LoopExpression, reader: Reader, names: Names) -> dict[str, Tree]:
-    """A loop's variable and its shape."""
-    return {str(loop.identifier): item_of(loop, reader, names)}
+def _item(loop: LoopExpression, reader: ExpressionLinter, names: TemplateScope) -> dict[str, Tree]:
+    """Return a loop's variable and its shape."""
+    return {str(loop.identifier): loop_item_shape(loop, reader, names)}
 
 
-def item_of(loop: LoopExpression, reader: Reader, names: Names) -> Tree:
-    """The shape of what a loop goes over, one at a time. Checks the loop's expression."""
+def loop_item_shape(loop: LoopExpression, reader: ExpressionLinter, names: TemplateScope) -> Tree:
+    """Check a loop's expression, and return the shape of its items."""
     shape = reader.shape(loop.iterable, names)
     for part in (loop.limit, loop.offset, loop.cols):
         if part is not None:
@@ -125,7 +125,7 @@ def item_of(loop: LoopExpression, reader: Reader, names: Names) -> Tree:
         return shape.item
     if isinstance(shape, Value):
         at = loop.iterable.token.start_index
-        reader.page.add("not-a-list", f"'{loop.iterable}' is {called(shape)}, not a list to loop over", at)
+        reader.page.add("not-a-list", f"'{loop.iterable}' is {describe_shape(shape)}, not a list to loop over", at)
     if isinstance(shape, Object) and not shape.open:
         at = loop.iterable.token.start_index
         lists = [name for name, tree in shape.fields.items() if isinstance(tree, ListOf)]
@@ -136,8 +136,8 @@ def item_of(loop: LoopExpression, reader: Reader, names: Names) -> Tree:
     return ANYTHING
 
 
-def asked(condition: Expression) -> frozenset[str]:
-    """The variables that a condition mentions: inside of it they may be missing, or of another trigger."""
+def mentioned_variables(condition: Expression) -> frozenset[str]:
+    """Return the variables in a condition, which may be missing or belong to another trigger inside of it."""
     found: set[str] = set()
     pending = [condition]
     while pending:

@@ -1,4 +1,4 @@
-"""Where outputs stand in a JSON text: inside a string, or outside, and on every path the same."""
+"""The linter of JSON texts, whose outputs must be inside or outside of a string on every path."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from liquid.builtin.tags.for_tag import ForNode
 from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 
-from scenario.liquid.lint.findings import Page
-from scenario.liquid.sinks.json_text import ESCAPED, INSIDE, OUTSIDE, TOO_DEEP, JsonContent, mend_commas
+from scenario.liquid.lint.findings import LintedText
+from scenario.liquid.sinks.json_text import ESCAPED, INSIDE, OUTSIDE, TOO_DEEP, JsonContent, blank_stray_commas
 from scenario.source.decoding import NotJson, TooDeep, read_json
 
 States = frozenset[int]
@@ -26,14 +26,14 @@ _NO_CONTEXT: Final = cast("RenderContext", None)
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")
 
 
-def check_states(nodes: list[Node], page: Page) -> None:
-    """Note outputs whose place in the JSON depends on the path taken, and texts that are not closed.
+def check_states(nodes: list[Node], page: LintedText) -> None:
+    """Report outputs whose position in the JSON depends on the path, and texts that are not closed.
 
     Args:
         nodes: The template, parsed by the JSON engine.
-        page: Takes what is wrong.
+        page: Collects the mistakes.
     """
-    walker = _Walker(page)
+    walker = _StateWalker(page)
     before = len(page.findings)
     end = walker.sequence(nodes, frozenset({OUTSIDE}))
     if end != frozenset({OUTSIDE}):
@@ -43,15 +43,15 @@ def check_states(nodes: list[Node], page: Page) -> None:
         _check_plain(nodes, page)
 
 
-class _Walker:
-    """Follows all paths through a template at once."""
+class _StateWalker:
+    """A walk along all paths of a template at the same time."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: LintedText) -> None:
         self._page = page
         self.opened: int | None = None
 
     def sequence(self, nodes: Iterable[Node], states: States) -> States:
-        """The states after some nodes, from those before them."""
+        """Return the possible positions after some nodes."""
         for node in nodes:
             states = self._node(node, states)
         return states
@@ -120,8 +120,8 @@ class _Walker:
         return self._branches(list(blocks), states, always=has_else)
 
 
-def _check_plain(nodes: list[Node], page: Page) -> None:
-    """Parse what a template without tags would render to: a value is a value wherever it comes from."""
+def _check_plain(nodes: list[Node], page: LintedText) -> None:
+    """Parse the result of a template without tags, in which all values have the same effect."""
     pieces: list[tuple[int, int, str]] = []
     state, size = OUTSIDE, 0
     for node in nodes:
@@ -130,7 +130,7 @@ def _check_plain(nodes: list[Node], page: Page) -> None:
             text, state = node.text, node.after[state]
         pieces.append((size, node.token.start_index, text))
         size += len(text)
-    rendered = mend_commas("".join(text for _, _, text in pieces))
+    rendered = blank_stray_commas("".join(text for _, _, text in pieces))
     try:
         read_json(rendered)
     except TooDeep as error:
@@ -140,6 +140,6 @@ def _check_plain(nodes: list[Node], page: Page) -> None:
 
 
 def _origin(pieces: Sequence[tuple[int, int, str]], place: int) -> int:
-    """Which index of the template wrote a character."""
+    """Return the index in the template that wrote a character."""
     start, offset, text = next(piece for piece in reversed(pieces) if piece[0] <= place or piece[0] == 0)
     return offset + (min(place - start, len(text)) if text != "0" else 0)

@@ -1,6 +1,6 @@
-"""Words and signs of other languages in a condition, and what to write instead.
+"""Syntax of other languages in conditions, and its Liquid equivalents.
 
-Looked for only where a condition cannot be read, to say why: none of this is part of the language.
+It is only searched for to explain why a condition cannot be parsed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from liquid.token import Token
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _VALUE: Final = re.compile(r"'[^']*'|\"[^\"]*\"|[\w.-]+")
 _SHOWN: Final = 3
-"""Values of a list that a message shows."""
+"""List values shown in a message."""
 _MOST: Final = 20
-"""Words of one condition that are told of."""
+"""Reported words of one condition."""
 _QUOTES: Final = "“”„‟«»‘’‚‛‹›`´"
 _NAME: Final = r"(?<![\w.-])[A-Za-z_][\w-]*(?:\.[\w-]+|\[[^\]]*\])*"
 
@@ -64,26 +64,22 @@ _METHODS: Final = {
 }
 
 
-class Foreign(NamedTuple):
+class ForeignWord(NamedTuple):
     """One word or sign.
 
     Attributes:
-        offset: Index into the source that the condition is in.
-        message: What to write instead, in one sentence.
+        offset: Index into the source that contains the condition.
+        message: One sentence with the Liquid equivalent.
     """
 
     offset: int
     message: str
 
 
-class ForeignWords(LiquidSyntaxError):
-    """A condition is written as in another language.
+class ForeignSyntaxError(LiquidSyntaxError):
+    """A condition in the syntax of another language."""
 
-    Attributes:
-        found: All its words and signs that are.
-    """
-
-    def __init__(self, found: list[Foreign], token: Token) -> None:
+    def __init__(self, found: list[ForeignWord], token: Token) -> None:
         super().__init__(found[0].message, token=token._replace(start_index=found[0].offset, value=""))
         self.found = found
 
@@ -211,25 +207,21 @@ _WRITTEN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ..
 )
 
 
-def translate(token: Token) -> ForeignWords | None:
-    """The error that names the words and signs of other languages in a condition; None where there are none.
-
-    Args:
-        token: The condition, which could not be read.
-    """
+def explain_foreign_syntax(token: Token) -> ForeignSyntaxError | None:
+    """Return an error that lists the foreign words of an unreadable condition, or None if it has none."""
     # Words between quotes do not count; a quote that is not closed hides nothing.
     outside = _QUOTED.sub(lambda quoted: "\0" * len(quoted[0]), token.value)
     matches = [(_start(match), match, say) for pattern, say in _WRITTEN for match in pattern.finditer(token.value)]
-    found: list[Foreign] = []
+    found: list[ForeignWord] = []
     taken = 0
     for start, match, say in sorted(matches, key=itemgetter(0)):
         if len(found) < _MOST and start >= taken and outside[start] != "\0":
             taken = match.end()
-            found.append(Foreign(token.start_index + start, say(match)))
-    return ForeignWords(found, token) if found else None
+            found.append(ForeignWord(token.start_index + start, say(match)))
+    return ForeignSyntaxError(found, token) if found else None
 
 
 def _start(match: re.Match[str]) -> int:
-    """Where the word itself is: what is looked at before it is not a part of it."""
+    """Return the start of the word itself, without the context matched before it."""
     groups = match.groupdict()
     return match.start("word") if "word" in groups else match.start("called") if "called" in groups else match.start()

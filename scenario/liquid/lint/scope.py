@@ -1,4 +1,4 @@
-"""The variables of a template and what is below them: whether a path leads somewhere, and to what shape."""
+"""The variables in scope, and the shapes at the ends of paths."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Final
 from liquid.builtin.expressions import Path
 from liquid.expression import Expression
 
-from scenario.liquid.analysis.compared import told
+from scenario.liquid.analysis.conditions import certain_outcomes
 from scenario.liquid.engine.access import OPEN_NAMES
-from scenario.liquid.lint.findings import Page, nearest
-from scenario.liquid.lint.shaping import ANYTHING, NUMBER, called
+from scenario.liquid.lint.filter_shapes import ANYTHING, NUMBER, describe_shape
+from scenario.liquid.lint.findings import LintedText, nearest
 from scenario.liquid.shapes import ListOf, Object, Roots, Tree, Value
 
-WRITTEN_OTHERWISE: Final = {
+FOREIGN_CONSTANTS: Final = {
     **dict.fromkeys(("True", "TRUE", "yes"), "true"),
     **dict.fromkeys(("False", "FALSE", "no"), "false"),
     **dict.fromkeys(("None", "NONE", "Null", "NULL", "Nil", "NIL", "none", "undefined"), "nil"),
 }
-"""What other languages call a constant, and what it is called here."""
-_CALLED_OTHERWISE: Final = {
+"""Liquid's constants by their names in other languages."""
+_FOREIGN_FIELDS: Final = {
     **dict.fromkeys(("items", "line_items", "lineitems", "lines", "articles", "positions", "contents"), "products"),
     **dict.fromkeys(("phone", "mobile", "telephone", "tel", "msisdn"), "cellphone"),
     **dict.fromkeys(("total", "amount", "sum", "value"), "total_price"),
@@ -28,19 +28,19 @@ _CALLED_OTHERWISE: Final = {
     **dict.fromkeys(("locale", "lang"), "language"),
     **dict.fromkeys(("tz", "zone"), "timezone"),
 }
-"""What other platforms call a field, and what it is called here."""
+"""Fields by their names on other platforms."""
 _VIRTUAL: Final = frozenset({"size", "first", "last"})
 
 
-class Names:
-    """The names that are in scope at one place.
+class TemplateScope:
+    """The names in scope at one place of a template.
 
     Args:
         schema: The variables of the template.
-        inner: What loops and ``$let`` add around the place, innermost last.
-        own: What the template itself assigned.
-        tested: Variables that an ``if`` around the place asks for, so that they may be of another trigger.
-        present: Those of them that are certain to be there, by what came of it.
+        inner: The names of enclosing loops and ``$let``, innermost last.
+        own: The template's assignments.
+        tested: Variables that an enclosing ``if`` tests, so that they may belong to another trigger.
+        present: Variables that the outcome of an enclosing condition proves to exist.
     """
 
     def __init__(
@@ -54,47 +54,49 @@ class Names:
         self.schema, self.inner, self.tested, self.present = schema, inner, tested, present
         self.own: dict[str, Tree] = {} if own is None else own
 
-    def within(self, names: Mapping[str, Tree]) -> Names:
-        """The same with more names: those of a loop."""
-        return Names(self.schema, (*self.inner, names), self.own, self.tested, self.present)
+    def with_names(self, names: Mapping[str, Tree]) -> TemplateScope:
+        """Return the scope with more names, such as a loop's."""
+        return TemplateScope(self.schema, (*self.inner, names), self.own, self.tested, self.present)
 
-    def asking(self, tested: frozenset[str]) -> Names:
-        """The same inside of a test for some variables."""
-        return Names(self.schema, self.inner, self.own, self.tested | tested, self.present)
+    def with_tested(self, tested: frozenset[str]) -> TemplateScope:
+        """Return the scope inside of a test of some variables."""
+        return TemplateScope(self.schema, self.inner, self.own, self.tested | tested, self.present)
 
-    def knowing(self, condition: Expression, *, is_true: bool) -> Names:
-        """The same where it is known what came of a condition."""
-        present = frozenset(root for root in self.schema.unsure if is_true in told(condition, root))
-        return Names(self.schema, self.inner, self.own, self.tested, self.present | present)
+    def with_outcome(self, condition: Expression, *, is_true: bool) -> TemplateScope:
+        """Return the scope after a condition with a known outcome."""
+        present = frozenset(
+            root for root in self.schema.possibly_missing if is_true in certain_outcomes(condition, root)
+        )
+        return TemplateScope(self.schema, self.inner, self.own, self.tested, self.present | present)
 
-    def apart(self) -> Names:
-        """The same for a template of its own: what it assigns ends with it."""
-        return Names(self.schema, self.inner, dict(self.own), self.tested, self.present)
+    def copy(self) -> TemplateScope:
+        """Return a scope whose assignments do not affect this one."""
+        return TemplateScope(self.schema, self.inner, dict(self.own), self.tested, self.present)
 
     def find(self, name: str) -> Tree | None:
-        """The shape of a variable, or None where there is none."""
+        """Return the shape of a variable, or None if it is unknown."""
         for names in (*reversed(self.inner), self.own, self.schema.known):
             if name in names:
                 return names[name]
         return None
 
-    def known(self) -> list[str]:
-        """All names in scope."""
+    def all_names(self) -> list[str]:
+        """Return all names in scope."""
         return [name for names in (*self.inner, self.own, self.schema.known) for name in names]
 
-    def follow(self, path: Path, page: Page, *, test: bool = False, quiet: bool = False) -> Tree:
-        """The shape at a path's end.
+    def resolve(self, path: Path, page: LintedText, *, test: bool = False, quiet: bool = False) -> Tree:
+        """Return the shape at the end of a path.
 
         Args:
             path: The path.
-            page: Takes what is wrong with it.
-            test: Whether the path only asks if something is there.
-            quiet: Whether it was looked at before.
+            page: Collects the mistakes.
+            test: Whether it only tests if a value exists.
+            quiet: Whether not to report mistakes.
         """
         root, *keys = path.path
         for key in path.path:
             if isinstance(key, Path):
-                self.follow(key, page, quiet=quiet)
+                self.resolve(key, page, quiet=quiet)
         at = path.token.start_index
         if isinstance(root, Path) and not quiet:
             page.add("dynamic-variable", "the name of a variable cannot be in a variable", at)
@@ -108,7 +110,7 @@ class Names:
             return ANYTHING
         if not quiet and not test and root not in self.present and shape is self.schema.known.get(root):
             self._unsure(root, at, page)
-        if isinstance(shape, Object) and shape.apart and not _spelt(keys):
+        if isinstance(shape, Object) and shape.requires_field and not _spelt(keys):
             if not quiet:
                 page.add("not-apart", f"name which part of '{root}' is meant: {root}.NAME", at)
             return ANYTHING
@@ -130,24 +132,24 @@ class Names:
             done, at = f"{done}.{key}", at + len(key)
         return shape.whole if isinstance(shape, Object) else shape
 
-    def _unknown(self, root: str, at: int, page: Page, *, test: bool) -> None:
-        if root in self.schema.elsewhere:
+    def _unknown(self, root: str, at: int, page: LintedText, *, test: bool) -> None:
+        if root in self.schema.availability:
             # A test for it is how one template serves several triggers.
             if not test and root not in self.tested:
-                page.add("out-of-scope", f"'{root}' is there only {self.schema.elsewhere[root]}", at)
+                page.add("out-of-scope", f"'{root}' is there only {self.schema.availability[root]}", at)
             return
-        if (word := WRITTEN_OTHERWISE.get(root)) is not None:
+        if (word := FOREIGN_CONSTANTS.get(root)) is not None:
             page.add("unknown-variable", f"'{root}' is written '{word}' here", at)
             return
         page.add("unknown-variable", f"there is no variable '{root}'", at, suggestion=self._meant(root))
 
-    def _unsure(self, root: str, at: int, page: Page) -> None:
-        if (why := self.schema.unsure.get(root)) is not None:
+    def _unsure(self, root: str, at: int, page: LintedText) -> None:
+        if (why := self.schema.possibly_missing.get(root)) is not None:
             page.add("may-be-missing", f"'{root}' may be missing here: {why}", at, severity="warning")
 
     def _meant(self, root: str) -> str | None:
-        """What an unknown variable probably is: one that is spelt alike, or a field without its object."""
-        if (found := nearest(root, self.known())) is not None:
+        """Return the variable that an unknown name probably means: a similar one, or a field without its object."""
+        if (found := nearest(root, self.all_names())) is not None:
             return found
         objects = {name: shape for name, shape in self.schema.known.items() if isinstance(shape, Object)}
         for name, shape in objects.items():
@@ -160,12 +162,12 @@ class Names:
 
 
 def _spelt(keys: Sequence[object]) -> bool:
-    """Whether a path goes on with a name that is written out."""
+    """Return True if a path continues with a literal name."""
     return bool(keys) and isinstance(keys[0], str) and keys[0] not in _VIRTUAL
 
 
-def _below(shape: Tree, key: str, done: str, at: int, page: Page | None) -> Tree | None:
-    """The shape of one key of a value; None where there is no such key, which is noted on the page."""
+def _below(shape: Tree, key: str, done: str, at: int, page: LintedText | None) -> Tree | None:
+    """Return the shape of one key of a value, or None after reporting that it is unknown."""
     match shape:
         case ListOf():
             if key in _VIRTUAL:
@@ -183,7 +185,7 @@ def _below(shape: Tree, key: str, done: str, at: int, page: Page | None) -> Tree
                 return NUMBER if key == "size" and not shape.open else ANYTHING
             if page is not None:
                 meant = nearest(key, shape.fields)
-                other = _CALLED_OTHERWISE.get(key) if meant is None else None
+                other = _FOREIGN_FIELDS.get(key) if meant is None else None
                 known = f", which is called '{other}' here" if other in shape.fields else ""
                 message = f"'{done}' has no field '{key}'{known}"
                 page.add("unknown-field", message, at, suggestion=meant, missing=(done, key))
@@ -192,21 +194,21 @@ def _below(shape: Tree, key: str, done: str, at: int, page: Page | None) -> Tree
             if key == "size" and shape.kind in ("text", "date"):
                 return NUMBER
             if page is not None:
-                page.add("no-object", f"'{done}' is {called(shape)}, it has no field '{key}'", at)
+                page.add("no-object", f"'{done}' is {describe_shape(shape)}, it has no field '{key}'", at)
             return None
         case _:
             return ANYTHING
 
 
-def below(shape: Tree, field: str, what: str, at: int, page: Page) -> None:
-    """Note a field that the objects of a list do not have, as a filter's argument names it.
+def check_item_field(shape: Tree, field: str, what: str, at: int, page: LintedText) -> None:
+    """Report a field, named by a filter's argument, that the objects of a list do not have.
 
     Args:
-        shape: Of the list.
+        shape: The shape of the list.
         field: The field.
-        what: The list, as the message calls it.
-        at: Where the argument is.
-        page: Takes the mistake.
+        what: The list's name in the message.
+        at: The index of the argument.
+        page: Collects the mistakes.
     """
     if isinstance(shape, ListOf) and isinstance(shape.item, Object) and not shape.item.open:
         fields = shape.item.fields

@@ -1,4 +1,4 @@
-"""What a condition compares its data with: the values that make it come out one way or the other."""
+"""Static analysis of conditions: the compared values, and the variables that an outcome proves to exist."""
 
 from __future__ import annotations
 
@@ -33,72 +33,72 @@ from liquid.expression import Expression
 from scenario.errors import TemplateError
 from scenario.liquid.engine.environment import text_engine
 from scenario.liquid.engine.logic import COMPARISONS
-from scenario.liquid.sinks.text import condition, template
+from scenario.liquid.sinks.text import compile_condition, parse_template
 
-Place = tuple[str, ...]
-"""A path in the data. The items of a list are at the place of the list."""
+DataPath = tuple[str, ...]
+"""A path in the data. The items of a list have the path of the list."""
 
 SIZE: Final = "size"
-"""Last part of a place that stands for how many items a list has, or characters a text."""
+"""The last part of a path that represents the number of items of a list or of characters of a text."""
 _FEW: Final = (1, 2)
-"""How many items a list needs to have that is asked for what is in them."""
+"""Sizes to try for a list whose items are read."""
 _OF_ITEMS: Final = frozenset({"first", "last"})
 _CALCULATING: Final = frozenset({"divided_by", "minus", "number", "plus", "times"})
-"""Filters that take a number in text."""
+"""Filters that accept numbers in text."""
 _LOOKING: Final = frozenset({"find", "find_index", "has", "reject", "where"})
-"""Filters that ask for items whose field has a value."""
+"""Filters that select items by the value of a field."""
 
 
-def compared(source: str, values: Sequence[Any] | None = None) -> Mapping[Place, Sequence[Any]]:
-    """The values that a condition compares its data with, by where these are; and how many items lists need.
+def find_compared_values(source: str, values: Sequence[Any] | None = None) -> Mapping[DataPath, Sequence[Any]]:
+    """Return the values that a condition compares its data with, by path, and the sizes that its lists need.
 
-    What filters do is undone as far as that is possible: data that are ``'fr'`` or ``'FR'`` meet ``contact.language |
-    downcase == 'fr'``. Beside a number there are its neighbours, so that they meet ``<`` both ways.
+    The effects of filters are inverted if possible: ``'fr'`` and ``'FR'`` satisfy ``contact.language | downcase ==
+    'fr'``. For a number the result includes its neighbours, which satisfy ``<`` either way.
 
     Args:
-        source: The condition; or a template with one output, if there are values.
-        values: What the value of the template is compared with.
+        source: The condition, or a template with one output if there are values.
+        values: The values that the template's output is compared with.
 
     Raises:
         TemplateError: It is malformed.
     """
-    reader = _Reader()
+    reader = _ValueCollector()
     if values is None:
-        reader.read(condition(source).expression)
+        reader.collect(compile_condition(source).expression)
         return reader.found
-    for node in template(text_engine, source).nodes:
+    for node in parse_template(text_engine, source).nodes:
         if isinstance(node, OutputNode):
-            reader.meet(node.expression, list(values))
+            reader.collect_side(node.expression, list(values))
     return reader.found
 
 
-class _Reader:
+class _ValueCollector:
     def __init__(self) -> None:
-        self.found: defaultdict[Place, list[Any]] = defaultdict(list)
+        self.found: defaultdict[DataPath, list[Any]] = defaultdict(list)
 
-    def read(self, part: Expression) -> None:
-        """Note what a part of the condition compares."""
+    def collect(self, part: Expression) -> None:
+        """Record the values that a part of the condition compares."""
         if isinstance(part, COMPARISONS):
             left, right = part.children()
-            self.meet(left, _values(right))
-            self.meet(right, _values(left))
+            self.collect_side(left, _values(right))
+            self.collect_side(right, _values(left))
         elif isinstance(part, Path | FilteredExpression):
-            self.meet(part, [])
+            self.collect_side(part, [])
         else:
             for inner in part.children():
-                self.read(inner)
+                self.collect(inner)
 
-    def meet(self, side: Expression, values: list[Any]) -> None:
-        """Note the values that one side of a comparison has to have."""
+    def collect_side(self, side: Expression, values: list[Any]) -> None:
+        """Record the values for one side of a comparison."""
         filters: Sequence[Filter] = ()
         while isinstance(side, FilteredExpression):
             filters, side = [*(side.filters or ()), *filters], side.left
         if not isinstance(side, Path):
             for inner in side.children():
-                self.read(inner)
+                self.collect(inner)
             return
         place = self._place(side)
-        places: list[Place] = []
+        places: list[DataPath] = []
         for used in filters:
             places.append(place)
             place = self._through(used, place)
@@ -106,11 +106,11 @@ class _Reader:
             if used.name == SIZE:
                 place = (*before, SIZE)
             else:
-                values = _undone(used, values)
+                values = _invert_filter(used, values)
         self._note(place, values)
 
-    def _through(self, used: Filter, place: Place) -> Place:
-        """Where the values are that come out of a filter. Notes what it asks of them."""
+    def _through(self, used: Filter, place: DataPath) -> DataPath:
+        """Return the path of a filter's results, and record the values that it compares."""
         match used.name, _arguments(used):
             case (("map" | "sum"), [str(field), *_]):
                 self._note((*place, SIZE), _FEW)
@@ -122,14 +122,14 @@ class _Reader:
                 pass
         return place
 
-    def _note(self, place: Place, values: Iterable[Any]) -> None:
+    def _note(self, place: DataPath, values: Iterable[Any]) -> None:
         known = self.found[place]
         for value in values:
             if not any(type(value) is type(other) and value == other for other in known):  # 1 is not true here
                 known.append(value)
 
-    def _place(self, path: Path) -> Place:
-        """Where a path leads to, as far as its author spelt that out."""
+    def _place(self, path: Path) -> DataPath:
+        """Return the data path of a template's path, up to its first dynamic key."""
         made: list[str] = []
         for key in path.path:
             if isinstance(key, Path):
@@ -158,7 +158,7 @@ def _values(side: Expression) -> list[Any]:
 
 
 def _arguments(used: Filter) -> list[Any]:
-    """A filter's arguments that are constants, up to the first that is none."""
+    """Return a filter's leading constant arguments."""
     made: list[Any] = []
     for argument in used.args:
         values = _values(argument.value)
@@ -168,8 +168,8 @@ def _arguments(used: Filter) -> list[Any]:
     return made
 
 
-def _undone(used: Filter, values: list[Any]) -> list[Any]:
-    """What a filter has to be given to make values; more than enough where nobody knows."""
+def _invert_filter(used: Filter, values: list[Any]) -> list[Any]:
+    """Return inputs with which a filter gives the values. The result may include others."""
     arguments = _arguments(used)
     by = arguments[0] if arguments else None
     made: list[Any] = []
@@ -220,66 +220,66 @@ def _number_before(name: str, value: Any, by: Any) -> Any:
 _TRUE: Final = frozenset({True})
 _FALSE: Final = frozenset({False})
 _KEEP_NOTHING: Final = frozenset({"find", "first", "last", "number"})
-"""Filters that make nothing of nothing."""
+"""Filters that return nil for nil."""
 _MAKE_EMPTY: Final = frozenset({"compact", "map", "reject", "reverse", "sort", "sort_natural", "uniq", "where"})
-"""Filters that make an empty list of nothing."""
+"""Filters that return an empty list for nil."""
 
 
-def told_by(source: str, root: str) -> frozenset[bool]:
-    """The results of a condition with which a variable is certain to be there.
+def find_certain_outcomes(source: str, root: str) -> frozenset[bool]:
+    """Return the outcomes of a condition that prove that a variable exists.
 
-    What is missing is false, equals `nil` and `blank`, is neither more nor less than anything, and contains nothing.
+    A missing value is false, equals `nil` and `blank`, is neither less nor more than any value, and contains nothing.
 
     Args:
-        source: The condition. A malformed one is a mistake already, and no other shall follow from it.
+        source: The condition. For a malformed one, which is reported elsewhere, both outcomes count.
         root: The variable's name.
     """
     try:
-        return told(condition(source).expression, root)
+        return certain_outcomes(compile_condition(source).expression, root)
     except TemplateError:
         return _TRUE | _FALSE
 
 
-def told(part: Expression, root: str) -> frozenset[bool]:
-    """The same of a condition that is parsed."""
+def certain_outcomes(part: Expression, root: str) -> frozenset[bool]:
+    """Return the same for a parsed condition."""
     match part:
         case BooleanExpression():
-            return told(part.expression, root)
+            return certain_outcomes(part.expression, root)
         case LogicalAndExpression():
-            left, right = told(part.left, root), told(part.right, root)
+            left, right = certain_outcomes(part.left, root), certain_outcomes(part.right, root)
             return ((left | right) & _TRUE) | (left & right & _FALSE)
         case LogicalOrExpression():
-            left, right = told(part.left, root), told(part.right, root)
+            left, right = certain_outcomes(part.left, root), certain_outcomes(part.right, root)
             return ((left | right) & _FALSE) | (left & right & _TRUE)
         case LogicalNotExpression():
-            return frozenset(not result for result in told(part.right, root))
+            return frozenset(not result for result in certain_outcomes(part.right, root))
         case Path() | FilteredExpression():
-            return _TRUE if _is_of(part, root, frozenset({"has"})) else frozenset()
+            return _TRUE if _is_missing_with(part, root, frozenset({"has"})) else frozenset()
         case EqExpression() | NeExpression():
-            asked = _asked(part, root)
+            asked = _true_if_compared(part, root)
             # A missing one equals these two: it is there where the answer is "unequal".
             unequal = any(isinstance(side, Nil | Blank) for side in part.children())
             return asked and (_TRUE if unequal is isinstance(part, NeExpression) else _FALSE)
         case ContainsExpression():
-            return _asked(part, root, _MAKE_EMPTY)
+            return _true_if_compared(part, root, _MAKE_EMPTY)
         case LtExpression() | GtExpression() | LeExpression() | GeExpression():
-            return _asked(part, root)
+            return _true_if_compared(part, root)
         case _:
             return frozenset()
 
 
-def _asked(comparison: Expression, root: str, last: frozenset[str] = frozenset()) -> frozenset[bool]:
-    """That a comparison is true tells of a variable which is a side of it."""
-    return _TRUE if any(_is_of(side, root, last) for side in comparison.children()) else frozenset()
+def _true_if_compared(comparison: Expression, root: str, last: frozenset[str] = frozenset()) -> frozenset[bool]:
+    """Return the true outcome if the variable is a side of a comparison."""
+    return _TRUE if any(_is_missing_with(side, root, last) for side in comparison.children()) else frozenset()
 
 
-def _is_of(side: Expression, root: str, last: frozenset[str]) -> bool:
-    """Whether a side is nothing where a variable is missing.
+def _is_missing_with(side: Expression, root: str, last: frozenset[str]) -> bool:
+    """Return True if a side has no value when a variable is missing.
 
     Args:
         side: The side.
         root: The variable's name.
-        last: Filters that may be the last one, because what they make of nothing is as good as nothing there.
+        last: Further filters that may be the last one, since the comparison treats their empty result as missing.
     """
     if isinstance(side, FilteredExpression):
         *others, final = [used.name for used in side.filters or ()] or ["first"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scenario.liquid import compared
+from scenario.liquid import find_compared_values
 
 LINES = ("order", "products")
 FEW = {(*LINES, "size"): [1, 2]}
@@ -33,11 +33,13 @@ FEW = {(*LINES, "size"): [1, 2]}
     ],
 )  # fmt: skip
 def test_the_values_of_a_condition_are_told_by_place(condition: str, values: dict[Any, Any]) -> None:
-    assert {place: found for place, found in compared(condition).items() if found or place in values} == values
+    assert {
+        place: found for place, found in find_compared_values(condition).items() if found or place in values
+    } == values
 
 
 def test_so_are_those_of_a_value() -> None:
-    assert compared("{{ event.lines.first.sku | upcase }}", ["A", 1]) == {
+    assert find_compared_values("{{ event.lines.first.sku | upcase }}", ["A", 1]) == {
         ("event", "lines", "size"): [1, 2],
         ("event", "lines", "sku"): ["A", "a", 1],
     }

@@ -1,6 +1,6 @@
-"""Conditions of ``{SPLIO IF …}``, read into a tree.
+"""Conditions of ``{SPLIO IF …}``: a parser, and their conversion to Liquid.
 
-``AND`` binds closer than ``OR``; parentheses and ``NOT`` are understood. What an operand means here is not decided yet.
+``AND`` has higher precedence than ``OR``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from splio.fields import Field
+from splio.fields import MappedField
 
 _TOKEN: Final = re.compile(
     r"""\s*(?:
@@ -27,12 +27,12 @@ _MARKS: Final = {"&&": "AND", "||": "OR", "!": "NOT"}
 _DEEPEST: Final = 20
 
 
-class Unreadable(Exception):
-    """A condition that means nothing here; the text says why."""
+class ConversionError(Exception):
+    """A part that has no equivalent in Liquid. The text states the reason."""
 
 
 @dataclass(frozen=True)
-class Named:
+class VariableReference:
     """``$order.extid$``."""
 
     table: str
@@ -40,65 +40,60 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Literal:
+class LiteralOperand:
     """A text or a number, as text."""
 
     text: str
 
 
-Operand = Named | Literal
+Operand = VariableReference | LiteralOperand
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two operands compared.
+class OldComparison:
+    """A comparison of two operands.
 
     Attributes:
         left: The first operand.
-        operator: ``= != < <= > >= LIKE``, or empty where an operand stands alone.
+        operator: ``= != < <= > >= LIKE``, or empty for a single operand.
         right: The second operand.
     """
 
     left: Operand
     operator: str = ""
-    right: Operand = Literal("")
+    right: Operand = LiteralOperand("")
 
 
 @dataclass(frozen=True)
-class Not:
+class Negation:
     """The opposite of a condition."""
 
-    condition: Condition
+    condition: OldCondition
 
 
 @dataclass(frozen=True)
-class Group:
-    """Several conditions.
-
-    Attributes:
-        word: ``and`` or ``or``.
-        conditions: Two or more.
-    """
+class ConditionGroup:
+    """Two or more conditions joined by ``and`` or ``or``."""
 
     word: str
-    conditions: tuple[Condition, ...]
+    conditions: tuple[OldCondition, ...]
 
 
-Condition = Comparison | Not | Group
+OldCondition = OldComparison | Negation | ConditionGroup
 
 
-def parse_condition(text: str) -> Condition:
-    """Reads a condition.
+def parse_condition(text: str) -> OldCondition:
+    """Parse a condition.
 
     Raises:
-        Unreadable: It is none.
+        ConversionError: It is malformed.
     """
-    reader = _Reader(_tokens(text))
+    reader = _ConditionParser(_tokens(text))
     if not reader.tokens:
-        raise Unreadable("the condition is missing")
+        raise ConversionError("the condition is missing")
     condition = reader.either(0)
     if reader.tokens:
-        raise Unreadable(f"nothing can follow the condition, but {reader.shown()} does")
+        raise ConversionError(f"nothing can follow the condition, but {reader.shown()} does")
     return condition
 
 
@@ -115,10 +110,10 @@ def _tokens(text: str) -> list[_Token]:
     while at < len(text):
         found = _TOKEN.match(text, at)
         if found is None:
-            raise Unreadable(f"'{text[at:].lstrip()[0]}' is not understood in a condition")
+            raise ConversionError(f"'{text[at:].lstrip()[0]}' is not understood in a condition")
         at = found.end()
         if found["field"]:
-            tokens.append(_Token("operand", found[0].strip(), Named(found["table"] or "", found["field"])))
+            tokens.append(_Token("operand", found[0].strip(), VariableReference(found["table"] or "", found["field"])))
         elif found["operator"]:
             tokens.append(_Token("operator", _SAME.get(found["operator"], found["operator"])))
         elif found["mark"]:
@@ -126,15 +121,15 @@ def _tokens(text: str) -> list[_Token]:
         elif found["word"]:
             word = found["word"]
             known = word.upper() in ("AND", "OR", "NOT", "LIKE")
-            tokens.append(_Token("word", word.upper()) if known else _Token("operand", word, Literal(word)))
+            tokens.append(_Token("word", word.upper()) if known else _Token("operand", word, LiteralOperand(word)))
         else:
             quoted = next(found[name] for name in ("double", "single", "curly") if found[name] is not None)
-            tokens.append(_Token("operand", f"'{quoted}'", Literal(quoted)))
+            tokens.append(_Token("operand", f"'{quoted}'", LiteralOperand(quoted)))
     return tokens
 
 
-class _Reader:
-    """Takes tokens from the front, by one rule a method."""
+class _ConditionParser:
+    """A recursive descent parser with one method for each rule."""
 
     def __init__(self, tokens: Sequence[_Token]) -> None:
         self.tokens = list(tokens)[::-1]
@@ -147,56 +142,56 @@ class _Reader:
             return self.tokens.pop().text
         return None
 
-    def either(self, depth: int) -> Condition:
+    def either(self, depth: int) -> OldCondition:
         conditions = [self.both(depth)]
         while self.take("word", "OR"):
             conditions.append(self.both(depth))
-        return conditions[0] if len(conditions) == 1 else Group("or", _flat("or", conditions))
+        return conditions[0] if len(conditions) == 1 else ConditionGroup("or", _flat("or", conditions))
 
-    def both(self, depth: int) -> Condition:
+    def both(self, depth: int) -> OldCondition:
         conditions = [self.single(depth)]
         while self.take("word", "AND"):
             conditions.append(self.single(depth))
-        return conditions[0] if len(conditions) == 1 else Group("and", _flat("and", conditions))
+        return conditions[0] if len(conditions) == 1 else ConditionGroup("and", _flat("and", conditions))
 
-    def single(self, depth: int) -> Condition:
+    def single(self, depth: int) -> OldCondition:
         if depth > _DEEPEST:
-            raise Unreadable(f"the condition is nested more than {_DEEPEST} levels deep")
+            raise ConversionError(f"the condition is nested more than {_DEEPEST} levels deep")
         if self.take("word", "NOT"):
-            return Not(self.single(depth + 1))
+            return Negation(self.single(depth + 1))
         if self.take("word", "("):
             inner = self.either(depth + 1)
             if not self.take("word", ")"):
-                raise Unreadable("a parenthesis is not closed")
+                raise ConversionError("a parenthesis is not closed")
             return inner
         return self.comparison()
 
-    def comparison(self) -> Condition:
+    def comparison(self) -> OldCondition:
         left = self.operand()
         if operator := self.take("operator"):
-            return Comparison(left, operator, self.operand())
+            return OldComparison(left, operator, self.operand())
         if self.take("word", "LIKE"):
-            return Comparison(left, "LIKE", self.operand())
+            return OldComparison(left, "LIKE", self.operand())
         if self.tokens[-2:-1] and self.tokens[-1].text == "NOT" and self.tokens[-2].text == "LIKE":
             self.tokens.pop()
             self.tokens.pop()
-            return Not(Comparison(left, "LIKE", self.operand()))
-        if isinstance(left, Literal):
-            raise Unreadable(f"'{left.text}' is compared with nothing")
-        return Comparison(left)
+            return Negation(OldComparison(left, "LIKE", self.operand()))
+        if isinstance(left, LiteralOperand):
+            raise ConversionError(f"'{left.text}' is compared with nothing")
+        return OldComparison(left)
 
     def operand(self) -> Operand:
         if self.tokens and (operand := self.tokens[-1].operand) is not None:
             self.tokens.pop()
             return operand
-        raise Unreadable(f"a variable, a text or a number is missing before {self.shown()}")
+        raise ConversionError(f"a variable, a text or a number is missing before {self.shown()}")
 
 
-def _flat(word: str, conditions: Sequence[Condition]) -> tuple[Condition, ...]:
-    """Groups of the same word inside of one another are one."""
-    flat: list[Condition] = []
+def _flat(word: str, conditions: Sequence[OldCondition]) -> tuple[OldCondition, ...]:
+    """Merge nested groups of the same word."""
+    flat: list[OldCondition] = []
     for condition in conditions:
-        if isinstance(condition, Group) and condition.word == word:
+        if isinstance(condition, ConditionGroup) and condition.word == word:
             flat.extend(condition.conditions)
         else:
             flat.append(condition)
@@ -208,41 +203,43 @@ _UNQUOTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|\{\{|\{%|\}\}
 _FLAGS: Final = {"1": "true", "true": "true", "yes": "true", "0": "false", "false": "false", "no": "false"}
 _FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
-Find = Callable[[Named], Field]
-"""Our field of a variable; raises Unreadable where there is none."""
+FieldLookup = Callable[[VariableReference], MappedField]
+"""Returns the field of a variable, or raises ConversionError."""
 
 
-def quoted(text: str) -> str:
-    """A text as Liquid writes it.
+def quote(text: str) -> str:
+    """Return a text as a Liquid literal.
 
     Raises:
-        Unreadable: Liquid cannot write it.
+        ConversionError: Liquid cannot represent it.
     """
     if _UNQUOTABLE.search(text) or ("'" in text and '"' in text):
-        raise Unreadable("Liquid cannot write this text: it has both kinds of quotes, braces or a line break in it")
+        raise ConversionError(
+            "Liquid cannot write this text: it has both kinds of quotes, braces or a line break in it"
+        )
     return f'"{text}"' if "'" in text else f"'{text}'"
 
 
-def write(condition: Condition, find: Find) -> str:
-    """A condition in Liquid.
+def write_condition(condition: OldCondition, find: FieldLookup) -> str:
+    """Return a condition in Liquid.
 
     Args:
-        condition: As it was read.
-        find: Gives our field of a variable.
+        condition: The parsed condition.
+        find: Returns the field of a variable.
 
     Raises:
-        Unreadable: Something in it means nothing here.
+        ConversionError: A part has no equivalent.
     """
     return _write(condition, find)[1]
 
 
-def _write(condition: Condition, find: Find) -> tuple[str, str]:
-    """The word that joins the condition's parts, empty where there is one part only, and its text."""
-    if isinstance(condition, Comparison):
+def _write(condition: OldCondition, find: FieldLookup) -> tuple[str, str]:
+    """Return the word that joins the condition's parts, empty for a single part, and its text."""
+    if isinstance(condition, OldComparison):
         word, texts = _comparison(condition, find)
         return (word, f" {word} ".join(texts)) if len(texts) > 1 else ("", texts[0])
-    if isinstance(condition, Not):
-        return "", f"not ({write(condition.condition, find)})"
+    if isinstance(condition, Negation):
+        return "", f"not ({write_condition(condition.condition, find)})"
     texts: list[str] = []
     for part in condition.conditions:
         word, text = _write(part, find)
@@ -250,28 +247,28 @@ def _write(condition: Condition, find: Find) -> tuple[str, str]:
     return condition.word, f" {condition.word} ".join(texts)
 
 
-def _comparison(comparison: Comparison, find: Find) -> tuple[str, list[str]]:
-    """The conditions that say the same, and the word between them."""
+def _comparison(comparison: OldComparison, find: FieldLookup) -> tuple[str, list[str]]:
+    """Return the equivalent conditions and the word between them."""
     left, operator, right = comparison.left, comparison.operator, comparison.right
-    if isinstance(left, Literal):
-        if isinstance(right, Literal):
-            raise Unreadable("a condition compares a variable with something")
+    if isinstance(left, LiteralOperand):
+        if isinstance(right, LiteralOperand):
+            raise ConversionError("a condition compares a variable with something")
         if operator == "LIKE":
-            raise Unreadable("a variable stands before LIKE, and a text after it")
+            raise ConversionError("a variable stands before LIKE, and a text after it")
         left, right, operator = right, left, _FLIPPED.get(operator, operator)
     known = find(left)
     if not operator:
         return "", [f"{known.path} != blank"]
     if operator == "LIKE":
         return "", [_like(known, right)]
-    if isinstance(right, Named):
+    if isinstance(right, VariableReference):
         return "", [_between(known, operator, find(right))]
     if operator in ("=", "!="):
         return _equality(known, operator, right.text)
     return "", [_order(known, operator, right.text)]
 
 
-def _equality(known: Field, operator: str, text: str) -> tuple[str, list[str]]:
+def _equality(known: MappedField, operator: str, text: str) -> tuple[str, list[str]]:
     sign, word = ("==", "or") if operator == "=" else ("!=", "and")
     if not text.strip():
         return "", [f"{known.path} {sign} blank"]
@@ -283,31 +280,31 @@ def _equality(known: Field, operator: str, text: str) -> tuple[str, list[str]]:
             values = [_needed(flag, known, text)]
         case None:
             # A custom field may hold text, a number or true and false, whatever its data type says.
-            values = [quoted(text), *filter(None, (number, flag))]
+            values = [quote(text), *filter(None, (number, flag))]
         case _:
-            values = [quoted(text)]
+            values = [quote(text)]
     return word, [f"{known.path} {sign} {value}" for value in values]
 
 
-def _order(known: Field, operator: str, text: str) -> str:
+def _order(known: MappedField, operator: str, text: str) -> str:
     number = _number(text)
     match known.kind:
         case "number":
             return f"{known.path} {operator} {_needed(number, known, text)}"
         case "flag":
-            raise Unreadable(f"'{known.path}' is true or false: neither is more than the other")
+            raise ConversionError(f"'{known.path}' is true or false: neither is more than the other")
         case "date":
-            return f"{known.path} {operator} {quoted(text)}"
+            return f"{known.path} {operator} {quote(text)}"
         case _ if number is not None:
             return f"{known.path} | plus: 0 {operator} {number}"
         case None:
-            return f"{known.path} | string {operator} {quoted(text)}"
+            return f"{known.path} | string {operator} {quote(text)}"
         case _:
-            return f"{known.path} {operator} {quoted(text)}"
+            return f"{known.path} {operator} {quote(text)}"
 
 
-def _between(known: Field, operator: str, other: Field) -> str:
-    """Two fields compared."""
+def _between(known: MappedField, operator: str, other: MappedField) -> str:
+    """Compare two fields."""
     if operator in ("=", "!="):
         return f"{known.path} {'==' if operator == '=' else '!='} {other.path}"
     if known.kind == other.kind and known.kind in ("number", "date", "text"):
@@ -315,36 +312,36 @@ def _between(known: Field, operator: str, other: Field) -> str:
     return f"{known.path} | plus: 0 {operator} {other.path} | plus: 0"
 
 
-def _like(known: Field, pattern: Operand) -> str:
-    if isinstance(pattern, Named):
-        raise Unreadable("LIKE is followed by a text")
+def _like(known: MappedField, pattern: Operand) -> str:
+    if isinstance(pattern, VariableReference):
+        raise ConversionError("LIKE is followed by a text")
     text = pattern.text
     core = text.removeprefix("%").removesuffix("%")
     if not core or "%" in core or "_" in core:
-        raise Unreadable("LIKE can have a '%' at its beginning and its end only, and no '_'")
+        raise ConversionError("LIKE can have a '%' at its beginning and its end only, and no '_'")
     path = known.path if known.kind in ("text", "date") else f"{known.path} | string"
     length = len(core)
     match text.startswith("%"), text.endswith("%"):
         case True, True:
-            return f"{path} contains {quoted(core)}"
+            return f"{path} contains {quote(core)}"
         case False, True:
-            return f"{path} | slice: 0, {length} == {quoted(core)}"
+            return f"{path} | slice: 0, {length} == {quote(core)}"
         case True, False:
-            return f"{path} | slice: -{length}, {length} == {quoted(core)}"
+            return f"{path} | slice: -{length}, {length} == {quote(core)}"
         case _:
-            return f"{path} == {quoted(core)}"
+            return f"{path} == {quote(core)}"
 
 
 def _number(text: str) -> str | None:
-    """A number as Liquid writes it, or None where the text is none. Leading zeros tell a code from a number."""
+    """Return a number as a Liquid literal, or None. A text with leading zeros is a code, not a number."""
     text = text.strip()
     if not _NUMBER.fullmatch(text) or re.match(r"-?0\d", text):
         return None
     return text.replace(",", ".")
 
 
-def _needed(value: str | None, known: Field, text: str) -> str:
+def _needed(value: str | None, known: MappedField, text: str) -> str:
     if value is None:
         kinds: Mapping[str, str] = {"number": "a number", "flag": "true or false"}
-        raise Unreadable(f"'{known.path}' is {kinds[known.kind or '']}, which '{text[:40]}' is not")
+        raise ConversionError(f"'{known.path}' is {kinds[known.kind or '']}, which '{text[:40]}' is not")
     return value

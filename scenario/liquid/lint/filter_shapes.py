@@ -1,4 +1,4 @@
-"""What shape a filter gives, and what it needs."""
+"""The shapes of filters' results and inputs."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ _NUMBERS: Final = frozenset(
     }
 )
 DATES: Final = frozenset({"add", "next_anniversary", "subtract"})
-"""Filters that give a date."""
+"""Filters that return a date."""
 _OTHERS: Final = frozenset({"default", "has", "json", "property", "property_accessor", "slice", "safe"})
 BY_FIELD: Final = frozenset(
     {
         *("compact", "find", "find_index", "has", "map", "reject", "sort", "sort_natural", "sum", "uniq", "where"),
     }
 )
-"""Filters of lists whose first argument names a field of the list's objects."""
+"""Filters of lists whose first argument names a field."""
 
 
 def shape_after(applied: Filter, shape: Tree) -> Tree:
-    """The shape of what a filter makes.
+    """Return the shape of a filter's result.
 
     Args:
         applied: The filter with its arguments.
-        shape: Of the value that it is applied to.
+        shape: The shape of its input.
     """
     name = applied.name
     if name in _SAME_LIST:
@@ -84,13 +84,13 @@ def shape_after(applied: Filter, shape: Tree) -> Tree:
 
 
 def named_field(applied: Filter) -> str | None:
-    """The field that a filter's first argument names in plain text, or None."""
+    """Return the field that a filter's first argument names literally, or None."""
     literal = field_argument(applied)
     return literal.value if literal is not None else None
 
 
 def field_argument(applied: Filter) -> StringLiteral | None:
-    """The first argument of a filter that looks into a field, if it is plain text."""
+    """Return the first argument of a filter that reads a field, if it is literal."""
     arguments: Sequence[object] = applied.args
     if applied.name in BY_FIELD and arguments and isinstance(arguments[0], PositionalArgument):
         value = arguments[0].value
@@ -98,8 +98,8 @@ def field_argument(applied: Filter) -> StringLiteral | None:
     return None
 
 
-def called(shape: Tree) -> str:
-    """What a shape is called in a message."""
+def describe_shape(shape: Tree) -> str:
+    """Return a shape's name for a message."""
     match shape:
         case Value("text"):
             return "a text"
