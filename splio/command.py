@@ -64,7 +64,7 @@ def convert(
         left = [rest.as_json() for rest in converted.unconverted]
         dump({"text": converted.text, "left": left, "notes": list(converted.notes)})
     elif output is None:
-        # In UTF-8 whatever the terminal's encoding is: it is a file's content, and files are read as UTF-8.
+        # UTF-8 for any terminal, since it is a file's content, and files are read as UTF-8.
         sys.stdout.flush()
         sys.stdout.buffer.write(converted.text.encode())
         sys.stdout.buffer.flush()

@@ -208,11 +208,7 @@ FieldLookup = Callable[[VariableReference], MappedField]
 
 
 def quote(text: str) -> str:
-    """Return a text as a Liquid literal.
-
-    Raises:
-        ConversionError: Liquid cannot represent it.
-    """
+    """Return a text as a Liquid literal."""
     if _UNQUOTABLE.search(text) or ("'" in text and '"' in text):
         raise ConversionError(
             "Liquid cannot write this text: it has both kinds of quotes, braces or a line break in it"
@@ -221,15 +217,7 @@ def quote(text: str) -> str:
 
 
 def write_condition(condition: OldCondition, find: FieldLookup) -> str:
-    """Return a condition in Liquid.
-
-    Args:
-        condition: The parsed condition.
-        find: Returns the field of a variable.
-
-    Raises:
-        ConversionError: A part has no equivalent.
-    """
+    """Return a condition in Liquid."""
     return _write(condition, find)[1]
 
 
@@ -279,7 +267,7 @@ def _equality(known: MappedField, operator: str, text: str) -> tuple[str, list[s
         case "flag":
             values = [_needed(flag, known, text)]
         case None:
-            # A custom field may hold text, a number or true and false, whatever its data type says.
+            # A custom field may hold text, a number or a boolean, whatever its data type.
             values = [quote(text), *filter(None, (number, flag))]
         case _:
             values = [quote(text)]

@@ -59,14 +59,7 @@ def describe_numbered_fields(numbers: frozenset[int]) -> tuple[str, ...]:
 def plan_edits(
     source: str, names: CustomFieldNames, *, trigger: str | None = None, liquid_is_kept: bool = False
 ) -> Edits:
-    """Return the edits that convert a template.
-
-    Args:
-        source: The template.
-        names: The known names of custom fields.
-        trigger: See `splio.fields.find_field`.
-        liquid_is_kept: Whether braces in the template are Liquid already.
-    """
+    """Return the edits that convert a template."""
     return _check_result(source, Writer(source, names, trigger, liquid_is_kept).convert())
 
 

@@ -166,7 +166,7 @@ class MappedField(NamedTuple):
     Attributes:
         path: ``contact.firstname``.
         kind: Its type, or None for custom fields.
-        number: The number of a custom field whose name is unknown.
+        number: The number of a custom field without a known name.
     """
 
     path: str

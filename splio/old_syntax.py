@@ -70,12 +70,7 @@ class OldTag(OldSyntaxPart):
 
 
 def split_template(source: str, *, liquid: bool = False) -> Iterator[OldSyntaxPart]:
-    """Yield all parts of a template, in order and without gaps.
-
-    Args:
-        source: The template.
-        liquid: Whether braces in it are Liquid. Otherwise they are text.
-    """
+    """Yield all parts of a template, in order and without gaps."""
     at = 0
     for span in _liquid(source) if liquid else ():
         yield from _legacy(source, at, span.start)
@@ -118,7 +113,7 @@ def _tag(source: str, found: re.Match[str], end: int) -> OldTag:
     limit = min(end if following == -1 else following, found.start() + _LONGEST_TAG)
     close = _closing(source, found.end(), limit)
     if close is None:
-        # A tag is written on one line: what is on the next ones is not part of an unclosed one.
+        # A tag is on one line, so an unclosed one ends at the line break.
         close = min((at for mark in "\r\n" if (at := source.find(mark, found.end(), limit)) != -1), default=limit)
         return OldTag(found.start(), close, *_words(source[found.end() : close]), closed=False)
     return OldTag(found.start(), close + 1, *_words(source[found.end() : close]))
@@ -140,7 +135,7 @@ def _closing(source: str, start: int, limit: int) -> int | None:
 
 
 def _words(inside: str) -> tuple[str, str]:
-    # Visual editors write quotes and '<' as entities, and a tag inside of a JSON string has its quotes escaped.
+    # Visual editors write quotes and '<' as entities, and quotes inside a JSON string are escaped.
     text = unescape(inside).replace('\\"', '"').strip()
     words = re.split(r"\s+", text, maxsplit=1)
     word, rest = words[0], words[1] if len(words) > 1 else ""
@@ -164,10 +159,6 @@ def check_remnants(data: Any, report: Report) -> None:
     """Warn of the first piece of old syntax in each text of a scenario.
 
     Amounts such as ``$5.00`` or ``100$`` do not match: a variable is a name between two signs.
-
-    Args:
-        data: The scenario's data, with the texts of its files.
-        report: Collects the findings.
     """
     for template in templates(data):
         for text in _texts(template.path, template.source):

@@ -44,12 +44,7 @@ class _TemplateText:
 
 
 def convert_scenario(text: str, names: CustomFieldNames | None = None) -> ConversionResult:
-    """Convert the templates in a scenario file.
-
-    Args:
-        text: The file.
-        names: The known names of custom fields.
-    """
+    """Convert the templates in a scenario file."""
     source = Source(text)
     if source.data is None:
         fault = source.findings[0]
@@ -142,7 +137,7 @@ def _spliced(text: str, leaves: list[_TemplateText], *, whole: bool) -> str:
         node = _node(root, leaf.path, hidden)
         if node is None:
             continue
-        # A text that is repeated by an alias is one text.
+        # A text and its YAML aliases are edited once.
         for edit in _in_file(seen, node, leaf, whole=whole):
             edits[edit.start, edit.end] = edit
     return Edits(tuple(sorted(edits.values())), (), frozenset()).apply(text)
@@ -161,7 +156,7 @@ def _node(node: Node | None, path: Path, hidden: Mapping[int, str]) -> ScalarNod
 def _in_file(text: str, node: ScalarNode, leaf: _TemplateText, *, whole: bool) -> Iterator[Edit]:
     """Yield the edits of a template as edits of the file."""
     if whole or node.style is None:
-        # A text without quotes can lose its meaning by braces, colons and the like.
+        # Braces or colons could change the meaning of an unquoted text.
         start, end = node.start_mark.index, node.end_mark.index
         breaks = "\n" if text[start:end].endswith("\n") else ""
         yield Edit(start, end, json.dumps(leaf.done.apply(leaf.text), ensure_ascii=False) + breaks)

@@ -18,17 +18,7 @@ _KNOWN: Final = ("LIMIT", "ORDERBY", "DIRECTION")
 
 
 def write_loop(text: str, names: CustomFieldNames, trigger: str | None, name: str) -> str:
-    """Return the equivalent tags: a ``for``, after an ``assign`` that sorts if necessary.
-
-    Args:
-        text: The text after FOREACH.
-        names: The names of custom fields.
-        trigger: See `splio.fields.find_field`.
-        name: The variable for a sorted list.
-
-    Raises:
-        ConversionError: A part has no equivalent.
-    """
+    """Return the equivalent tags: a ``for``, after an ``assign`` that sorts if necessary."""
     header = _HEADER.match(text)
     if header is None:
         raise ConversionError("a loop is written FOREACH PRODUCT IN ORDER or FOREACH PRODUCT IN BASKET")
@@ -82,7 +72,7 @@ def _order(given: dict[str, str], names: CustomFieldNames) -> str:
     descending = _DIRECTIONS.get(given.get("DIRECTION", "ASC").upper())
     if descending is None:
         raise ConversionError("DIRECTION is ASC or DESC")
-    # Prices are numbers in our data, however they were sent, and are sorted as such.
+    # Prices are numbers in the parsed data, so they sort as numbers.
     by = "sort_natural" if known.kind == "text" and not known.path.endswith("_id") else "sort"
     return f" | {by}: '{known.path.partition('.')[2]}'{' | reverse' if descending else ''}"
 
@@ -101,13 +91,7 @@ _OPENING: Final = re.compile(r"\{+%|\{{2,}|\{\Z")
 
 @dataclass
 class _Block:
-    """An open ``IF`` or ``FOREACH``.
-
-    Attributes:
-        tag: Its first tag.
-        word: ``if`` or ``for``.
-        has_else: Whether it has an ELSE.
-    """
+    """An open ``IF`` or ``FOREACH``."""
 
     tag: OldTag
     word: str
@@ -116,14 +100,7 @@ class _Block:
 
 @dataclass
 class Writer:
-    """The converter of one template.
-
-    Attributes:
-        source: The template.
-        names: The known names of custom fields.
-        trigger: See `splio.fields.find_field`.
-        liquid_is_kept: Whether braces in it are Liquid already.
-    """
+    """The converter of one template."""
 
     source: str
     names: CustomFieldNames
@@ -188,11 +165,7 @@ class Writer:
             return f"{{{{ {self._leave(part, str(error))} }}}}"
 
     def resolve_field(self, named: VariableReference) -> MappedField:
-        """Return the field of a variable.
-
-        Raises:
-            ConversionError: The field does not exist, or not at this place.
-        """
+        """Return the field of a variable."""
         table = named.table.lower()
         shown = f"${f'{named.table}.' if named.table else ''}{named.name}$"
         known = find_field(table, named.name, self.names, self.trigger)

@@ -41,7 +41,7 @@ DataPath = tuple[str, ...]
 SIZE: Final = "size"
 """The last part of a path that represents the number of items of a list or of characters of a text."""
 _FEW: Final = (1, 2)
-"""Sizes to try for a list whose items are read."""
+"""Sizes to try for a list if its items are read."""
 _OF_ITEMS: Final = frozenset({"first", "last"})
 _CALCULATING: Final = frozenset({"divided_by", "minus", "number", "plus", "times"})
 """Filters that accept numbers in text."""
@@ -58,9 +58,6 @@ def find_compared_values(source: str, values: Sequence[Any] | None = None) -> Ma
     Args:
         source: The condition, or a template with one output if there are values.
         values: The values that the template's output is compared with.
-
-    Raises:
-        TemplateError: It is malformed.
     """
     reader = _ValueCollector()
     if values is None:
@@ -125,7 +122,7 @@ class _ValueCollector:
     def _note(self, place: DataPath, values: Iterable[Any]) -> None:
         known = self.found[place]
         for value in values:
-            if not any(type(value) is type(other) and value == other for other in known):  # 1 is not true here
+            if not any(type(value) is type(other) and value == other for other in known):  # 1 does not equal true here
                 known.append(value)
 
     def _place(self, path: Path) -> DataPath:
@@ -257,7 +254,7 @@ def certain_outcomes(part: Expression, root: str) -> frozenset[bool]:
             return _TRUE if _is_missing_with(part, root, frozenset({"has"})) else frozenset()
         case EqExpression() | NeExpression():
             asked = _true_if_compared(part, root)
-            # A missing one equals these two: it is there where the answer is "unequal".
+            # A missing value equals both, so only "unequal" proves that the variable exists.
             unequal = any(isinstance(side, Nil | Blank) for side in part.children())
             return asked and (_TRUE if unequal is isinstance(part, NeExpression) else _FALSE)
         case ContainsExpression():

@@ -56,9 +56,6 @@ def find_fields(source: str | Mapping[str, Any] | list[Any], *, kind: Kind = "te
     Returns: Paths such as ``("contact", "firstname")``. A path includes everything below it: a loop's list is included
         as a whole, and a dynamic ``contact[key]`` gives ``("contact",)``. Rendering with the selected data gives the
         same bytes as rendering with all data.
-
-    Raises:
-        TemplateError: The template is malformed.
     """
     reader = _FieldCollector()
     if not isinstance(source, str):
@@ -79,12 +76,7 @@ class _FieldCollector:
     def nodes(self, nodes: Iterable[Node], own: frozenset[str]) -> frozenset[str]:
         """Read a sequence of nodes.
 
-        Args:
-            nodes: The nodes.
-            own: Names that the template has assigned before them.
-
-        Returns:
-            Names that it has assigned after them.
+        Takes and returns the names that the template has assigned before and after them.
         """
         for node in nodes:
             own = self._node(node, own)
@@ -109,7 +101,7 @@ class _FieldCollector:
             case TablerowNode():
                 self.nodes([node.block], own | {str(name) for name in node.block_scope()})
             case _:
-                # Each child may or may not be rendered: what it assigns is certain only inside it.
+                # A child may not be rendered, so its assignments are certain only inside of it.
                 for child in children:
                     self._block(child, own)
         return own

@@ -54,7 +54,7 @@ BY_FIELD: Final = frozenset(
 
 
 class TracedValue(NamedTuple):
-    """A value, as far as it is known without the data.
+    """A value, as far as it can be determined without the data.
 
     Attributes:
         sources: The data that it may be.
@@ -135,9 +135,6 @@ def trace_usage(
     Args:
         sources: Templates, conditions and structured bodies, with their kinds.
         same: By variable, the name of a field that is also the variable of this name.
-
-    Raises:
-        TemplateError: A template is malformed.
     """
     root = DataUsage()
     for outer, name in same:
@@ -188,7 +185,7 @@ class _Tracer:
                 item = self._loop(node.expression, scope)
                 self._node(node.block, {**scope, "tablerowloop": NEW_VALUE, str(node.expression.identifier): item})
             case IncludeNode() | RenderNode():
-                # What such a template reads is not in this one.
+                # The data that a partial reads is unknown.
                 self._root.whole = True
             case _:
                 for expression in node.expressions():
@@ -239,7 +236,7 @@ class _Tracer:
                 self._test(expression.left, scope)
                 self._test(expression.right, scope)
             case EqExpression() | NeExpression():
-                # Compared with nothing, a list need not show its items.
+                # A comparison with blank or nil does not read a list's items.
                 sides = (expression.left, expression.right)
                 compare = self._test if any(isinstance(side, Nil | Blank | Empty) for side in sides) else self._use
                 compare(expression.left, scope)

@@ -21,7 +21,7 @@ OPEN_NAMES: Final = frozenset({"custom", "event", "properties", "responses"})
 
 
 class Open(dict[str, Any]):
-    """A mapping whose missing keys are nil, at every depth.
+    """A mapping in which missing keys are nil, at every depth.
 
     ``OPEN_NAMES`` work by name and survive JSON. This type is for data under another name, passed to the engine.
     """
@@ -45,7 +45,7 @@ class Open(dict[str, Any]):
 
 
 class _OpenList(list[Any]):
-    """A list whose mappings are open."""
+    """A list of open mappings."""
 
     __slots__ = ()
 

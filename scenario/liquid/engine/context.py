@@ -37,22 +37,17 @@ class Context(RenderContext):
             self._room = MAX_LOCALS
 
     def assign(self, key: str, val: Any) -> None:
-        """Set a variable of the template.
-
-        Raises:
-            BoundReached: The template's variables exceed ``MAX_LOCALS``.
-        """
-        # Counted as it changes: python-liquid measures all variables at each assignment.
+        # Updated incrementally: python-liquid measures all variables at each assignment.
         weight = len(cast("Sized", val)) if isinstance(val, str | list | tuple | dict) else 1
         self._room += self._weights.get(key, 0) - weight
         if self._room < 0:
             raise BoundReached(f"the template's variables hold more than {MAX_LOCALS:,} characters")
-        name = str(key)  # python-liquid's names compare themselves in Python
+        name = str(key)  # python-liquid's name type compares in Python, which is slow
         self._weights[name] = weight
         self.locals[name] = val
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
-        # A single loop is most of them, and a short one no reason to multiply.
+        # Most loops are single and short, so the product is not needed.
         if self.loops or length * self.loop_iteration_carry > (self.env.loop_iteration_limit or 0):
             super().raise_for_loop_limit(length)
 
@@ -71,10 +66,7 @@ class Context(RenderContext):
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
         """Resolve a path by the rules of ``access``.
 
-        Args:
-            path: The variable and the evaluated keys below it.
-            token: The path's place, for messages.
-            default: The result for a missing key. By default, one of the types of missing values.
+        A missing key gives the default, or else a value that represents it.
         """
         root, *keys = path
         try:
@@ -94,17 +86,13 @@ class Context(RenderContext):
         """Return the value that represents a missing path."""
         root = path[0]
         name = root if isinstance(root, str) else "a variable"
-        # Only keys that the template itself spells out: others are data.
+        # Only literal keys: evaluated ones are data.
         spelled = token.value if token is not None else name
         hint = f"there is no '{_written(token) or spelled}'" if token is not None else None
         return self.env.undefined(name, obj=tuple(path), hint=hint, token=token)
 
     def get_item(self, obj: Any, key: Any) -> Any:
-        """Return one item or field of a value, including Liquid's ``size``, ``first`` and ``last``.
-
-        Raises:
-            KeyError, IndexError, TypeError: The value has no such item.
-        """
+        """Return one item or field of a value, including ``size``, ``first`` and ``last``, or raise a lookup error."""
         if obj is None:
             return None
         if isinstance(obj, Mapping):
@@ -117,7 +105,7 @@ class Context(RenderContext):
             items = cast("Sequence[Any]", obj)
             match key:
                 case "size":
-                    # Not len() of a range: it fails where there are more numbers than a machine word can count.
+                    # Not len(), which fails for ranges longer than a machine word.
                     return max(obj.stop - obj.start, 0) if isinstance(obj, range) else len(items)
                 case "first":
                     return items[0]
@@ -148,7 +136,7 @@ def _index(key: Any) -> int:
 
 
 def _written(token: Token | None) -> str:
-    """Return the path as it is spelled in the template."""
+    """Return the path in the template's own spelling."""
     if token is None or token.start_index < 0:
         return ""
     source, start = token.source, token.start_index

@@ -82,7 +82,7 @@ class Engine(Environment):
     Args:
         strict: Whether a missing variable is an error (webhooks) or renders as nothing (texts and e-mails).
         html: Whether outputs are escaped as HTML.
-        json: Whether the literal text is JSON, whose strings are tracked.
+        json: Whether the literal text is JSON, in which strings are tracked.
         markup: Whether tags that write markup exist.
         partials: Templates that ``render`` and ``include`` may name. Without any, these tags do not exist.
     """
@@ -135,18 +135,13 @@ class Engine(Environment):
         globals: Mapping[str, object] | None = None,  # noqa: A002 - python-liquid's name
         matter: Mapping[str, object] | None = None,
     ) -> ParsedTemplate:
-        """Parse a template.
-
-        Raises:
-            LiquidError: It is malformed or exceeds a limit.
-        """
         try:
             nodes = self._parse(source)
         except RecursionError as error:
             raise BoundReached("the template is nested too deeply", Token("", "", 0, source)) from error
         made = ParsedTemplate(self, nodes, name=name, path=path)
         if self._json:
-            # Partials are read only while rendering: any may have an output in a key.
+            # Partials are loaded during rendering, and any may have an output in a key.
             made.has_rendered_keys = bool(self._partials) or has_rendered_keys(nodes)
         return made
 
@@ -156,7 +151,6 @@ class Engine(Environment):
         msg: str | None = None,
         token: Token | None = None,
     ) -> None:
-        """Raise the error, with a position if one is known."""
         error = exc if isinstance(exc, LiquidError) else exc(msg, token=token)
         if error.token is None or error.token.start_index < 0:
             error.token = token or error.token
@@ -196,9 +190,6 @@ class TemplateCache(Generic[T]):
     """A thread-safe LRU cache of compiled templates, bounded by the length of their sources.
 
     Two threads that miss at the same time both compile, which costs less than waiting.
-
-    Args:
-        capacity: Characters of source of all entries together.
     """
 
     def __init__(self, capacity: int = MAX_CHARACTERS) -> None:
@@ -208,13 +199,7 @@ class TemplateCache(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, weight: int, make: Callable[[], T]) -> T:
-        """Return the entry of a key, compiled if it is missing. If compiling raises, nothing is stored.
-
-        Args:
-            key: The content to compile.
-            weight: Characters of that content.
-            make: Compiles it.
-        """
+        """Return the entry of a key, compiled if it is missing. Its weight is the length of its source."""
         entries = self._entries
         found = entries.get(key)
         if found is not None:

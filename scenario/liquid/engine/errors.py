@@ -139,13 +139,7 @@ def _word(kind: str) -> str:
 
 
 def translate_error(error: LiquidError, source: str, *, at: str = "") -> TemplateError:
-    """Return the project's error for one of python-liquid.
-
-    Args:
-        error: The error, from python-liquid or from code inside it.
-        source: The template's text.
-        at: The part of a structured body.
-    """
+    """Return the project's error for one of python-liquid."""
     token = error.token
     offset = token.start_index if token is not None and token.start_index >= 0 else None
     if token is not None and token.source != source:

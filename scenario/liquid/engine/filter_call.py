@@ -1,4 +1,4 @@
-"""One use of a filter: bound to its function, checked when parsed, bounded at every call."""
+"""A use of a filter: bound to its function, checked when parsed, bounded at every call."""
 
 from __future__ import annotations
 
@@ -57,11 +57,7 @@ class FilterCall(Filter):
         self.takes_context = bool(getattr(function, "with_context", False))
 
     def evaluate(self, left: object, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Apply the filter.
-
-        Raises:
-            LiquidError: The filter rejects the values, or its result is too large. The error quotes no value.
-        """
+        """Apply the filter."""
         budget = context.budget
         budget.steps -= 1 + step_cost(left)
         if budget.steps < budget.next_check:
@@ -95,7 +91,7 @@ class FilterCall(Filter):
         except MemoryError as error:
             raise BoundReached(f"'{self.name}' needs too much memory", self.token) from error
         except (LiquidError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as error:
-            # python-liquid's filters raise all of these for odd values, and quote them.
+            # python-liquid's filters raise all of these for odd values. Their messages quote the values.
             raise _unfit(self._cannot(left, arguments), self.token) from error
         return made
 
@@ -111,12 +107,7 @@ def _unfit(message: str, token: Token) -> FilterValueError:
 
 
 def bind_filter(parsed: Filter, environment: Environment) -> FilterCall:
-    """Look up a filter and check the number and names of its arguments.
-
-    Raises:
-        UnknownFilterError: The filter does not exist.
-        FilterArgumentError: It takes other arguments.
-    """
+    """Look up a filter and check the number and names of its arguments."""
     function = environment.filters.get(parsed.name)
     if function is None:
         raise UnknownFilterError(f"there is no filter '{parsed.name}'", token=parsed.token)
@@ -145,11 +136,7 @@ def find_argument_problem(parsed: Filter, function: Callable[..., Any]) -> str |
 
 @lru_cache(maxsize=512)
 def list_parameters(function: Callable[..., Any]) -> tuple[int, int, frozenset[str]]:
-    """Return the least and the greatest number of arguments, and the names of keyword arguments.
-
-    Args:
-        function: The filter's function. Its first parameter is the filtered value.
-    """
+    """Return the least and the greatest number of arguments, and the names of keyword arguments."""
     positional = [
         parameter
         for parameter in inspect.signature(function).parameters.values()

@@ -16,9 +16,7 @@ from liquid.token import Token
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _VALUE: Final = re.compile(r"'[^']*'|\"[^\"]*\"|[\w.-]+")
 _SHOWN: Final = 3
-"""List values shown in a message."""
 _MOST: Final = 20
-"""Reported words of one condition."""
 _QUOTES: Final = "“”„‟«»‘’‚‛‹›`´"
 _NAME: Final = r"(?<![\w.-])[A-Za-z_][\w-]*(?:\.[\w-]+|\[[^\]]*\])*"
 
@@ -209,7 +207,7 @@ _WRITTEN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ..
 
 def explain_foreign_syntax(token: Token) -> ForeignSyntaxError | None:
     """Return an error that lists the foreign words of an unreadable condition, or None if it has none."""
-    # Words between quotes do not count; a quote that is not closed hides nothing.
+    # Words between quotes do not count. An unclosed quote has no effect.
     outside = _QUOTED.sub(lambda quoted: "\0" * len(quoted[0]), token.value)
     matches = [(_start(match), match, say) for pattern, say in _WRITTEN for match in pattern.finditer(token.value)]
     found: list[ForeignWord] = []

@@ -65,11 +65,7 @@ class NotEqual(NeExpression):
 
 
 def _precedes(token: Token, first: Expression, second: Expression, context: RenderContext, *, or_equal: bool) -> bool:
-    """Compare the order of two expressions.
-
-    Raises:
-        LiquidTypeError: They have no order. The message suggests a filter and quotes no data.
-    """
+    """Compare the order of two expressions."""
     left, right = first.evaluate(context), second.evaluate(context)
     answer = precedes(left, right, or_equal=or_equal)
     if answer is not None:
@@ -132,7 +128,7 @@ class Contains(ContainsExpression):
         if isinstance(left, Mapping):
             return isinstance(right, str | int) and right in cast("Mapping[Any, Any]", left)
         if isinstance(left, range):
-            # Asked, not walked through: a range may have no end to speak of.
+            # Not iterated, since a range may be almost endless.
             return isinstance(right, int) and right in left
         if isinstance(left, list | tuple):
             return any(are_equal(item, right) for item in cast("Sequence[Any]", left))
@@ -171,7 +167,7 @@ class BoundedLoop(LoopExpression):
     def _to_int(self, obj: object, *, token: Token) -> Any:
         if isinstance(obj, StrictMissing):
             obj.raise_missing()
-        # As in Shopify's Liquid: a limit or an offset of nil is none.
+        # As in Shopify's Liquid, a limit or offset of nil is ignored.
         if obj is None or isinstance(obj, Undefined):
             return None
         try:
@@ -230,10 +226,6 @@ _NO_CONTEXT: Final = cast("RenderContext", None)
 def instrument(nodes: Iterable[Node], environment: Environment) -> None:
     """Replace parts of a parsed tree, in place.
 
-    Args:
-        nodes: The tree.
-        environment: The source of the filters.
-
     Raises:
         UnknownFilterError: A filter does not exist.
         FilterArgumentError: A filter has too few, too many or unknown arguments.
@@ -246,7 +238,7 @@ def instrument(nodes: Iterable[Node], environment: Environment) -> None:
         if type(node) is BlockNode:
             node.__class__ = CountedBlock
         elif isinstance(node, CaptureNode):
-            # Blanks are dropped from what steers: a capture of a line break is one, as in Shopify's Liquid.
+            # Whitespace of control blocks is discarded, but a capture keeps a line break, as in Shopify's Liquid.
             node.block.blank = False
         for expression in node.expressions():
             instrument_expression(expression, environment, seen)
@@ -265,19 +257,19 @@ def instrument_expression(expression: Expression, environment: Environment, seen
     pending = [expression]
     while pending:
         part = pending.pop()
-        # Some are reached twice: a case's value belongs to each of its "when".
+        # Some occur twice: a case's value belongs to each of its "when".
         if id(part) in seen:
             continue
         seen.add(id(part))
         kind = type(part)
         if kind is Path:
             if isinstance(cast("Path", part).path[0], Path):
-                # The data that such a template reads could not be determined.
+                # Static analysis could not determine the data that such a template reads.
                 raise LiquidSyntaxError("the name of a variable cannot be in a variable", token=part.token)
         elif kind in _REPLACED:
             part.__class__ = _REPLACED[kind]
             if isinstance(part, LoopExpression):
-                # python-liquid's names compare themselves in Python, at every look-up of any variable in the loop.
+                # python-liquid's name type compares in Python, at every lookup of any variable in the loop.
                 part.identifier = str(part.identifier)
         elif isinstance(part, FilteredExpression):
             part.filters = _bind_all(part.filters, environment)

@@ -44,7 +44,7 @@ _LIQUID_LINE: Final = re.compile(r"[ \t]*(?P<name>#|\w+)[ \t]*(?P<expression>[^\
 
 
 class PositionedStream(TokenStream):
-    """A token stream whose end has a position, for errors such as "found end of expression"."""
+    """A token stream with a position for its end, for errors such as "found end of expression"."""
 
     def __init__(self, tokens: Iterable[Token], end: Token, depth: int = 0) -> None:
         super().__init__(iter(tokens), depth)
@@ -60,12 +60,7 @@ class PositionedStream(TokenStream):
 
 
 def expression_stream(token: Token) -> PositionedStream:
-    """Return the tokens of one expression.
-
-    Raises:
-        BoundReached: The expression has too many brackets or operators.
-        LiquidSyntaxError: It contains an invalid character.
-    """
+    """Return the tokens of one expression."""
     text = token.value
     if text.count("[") + text.count("(") > MAX_BRACKETS:
         raise BoundReached(f"an expression has more than {MAX_BRACKETS} brackets", token)
@@ -79,18 +74,13 @@ def _words_as_names(tokens: Iterable[Token]) -> Iterator[Token]:
     """Yield the tokens, with every word after a dot as a name, since ``limit`` in ``order.limit`` is no keyword."""
     before = ""
     for token in tokens:
-        # The kind of a keyword is the word itself.
+        # A keyword's kind equals its word.
         yield token._replace(kind=TOKEN_WORD) if before == TOKEN_DOT and token.kind == token.value else token
         before = token.kind
 
 
 def template_stream(source: str) -> PositionedStream:
-    """Return the tokens of a template.
-
-    Raises:
-        BoundReached: The template exceeds ``MAX_SOURCE``.
-        LiquidSyntaxError: A tag or an output is not closed.
-    """
+    """Return the tokens of a template."""
     if len(source) > MAX_SOURCE:
         raise BoundReached(
             f"a template may have {MAX_SOURCE // 1024} KB of text", Token(TOKEN_EOF, "", MAX_SOURCE, source)
@@ -99,11 +89,7 @@ def template_stream(source: str) -> PositionedStream:
 
 
 def liquid_tag_stream(token: Token, depth: int) -> PositionedStream:
-    """Return the tokens inside a ``{% liquid %}`` tag, which has one tag on each line.
-
-    Raises:
-        LiquidSyntaxError: A line is not a tag.
-    """
+    """Return the tokens inside a ``{% liquid %}`` tag, which has one tag on each line."""
     tokens: list[Token] = []
     at, text = 0, token.value
     while at < len(text):
@@ -132,7 +118,7 @@ class _Lexer:
     comment_depth: int = 0
     comment_start: int = 0
     comment: list[str] = field(default_factory=list[str])
-    # Where the next closing brace or end tag is, as last looked up: -1 when there is none up to the end.
+    # Index of the next closing brace or end tag at the last lookup, or -1 if none remains.
     ahead: dict[str, int] = field(default_factory=dict[str, int])
 
     def tokens(self) -> Iterator[Token]:
@@ -194,7 +180,7 @@ class _Lexer:
         source = self.source
         named = _TAG_NAME.match(source, start)
         if named is None:
-            # In a comment, too, braces belong together: what looks like a tag ends at the next closing brace.
+            # Braces in comments are paired, too: a tag ends at the next closing brace.
             close = self._find("%}", start) if self.comment_depth else -1
             if close == -1:
                 yield from self._unclosed(start, "missing tag name or closing delimiter")
@@ -257,7 +243,7 @@ class _Lexer:
 
     def _unclosed(self, start: int, message: str) -> Iterator[Token]:
         if self.comment_depth:
-            # Inside a comment, anything goes.
+            # Comments may contain unclosed tags.
             self.comment.append(self.source[start : start + 2])
             self.at = start + 2
             return

@@ -37,23 +37,13 @@ large process takes hundreds of milliseconds of the same thread, and must not fa
 """
 
 MAX_TEXT: Final = 256 * 1024
-"""Characters of a filter's result."""
-
 MAX_ITEMS: Final = 10_000
-"""Items of a filter's result."""
-
 MAX_NUMBER: Final = 10**40
-"""Limit of whole numbers. Larger ones are slow to multiply."""
-
 MOST_DIGITS: Final = 40
-"""The same limit in digits."""
-
 MAX_LOCALS: Final = 1_000_000
 """Characters and list items in variables of ``assign`` and ``capture``."""
 
 MAX_FILTERS: Final = 30
-"""Filters in one expression."""
-
 MAX_BRACKETS: Final = 50
 """Opening brackets and parentheses in one expression. python-liquid's expression lexer is quadratic in them."""
 
@@ -100,11 +90,7 @@ class Budget:
             self.check()
 
     def check(self) -> None:
-        """Compare the remaining steps and time with the limits.
-
-        Raises:
-            BoundReached: Steps or time are used up.
-        """
+        """Compare the remaining steps and time with the limits. Raises as ``spend`` does."""
         if self.steps < 0:
             raise BoundReached(f"the template takes more than {MAX_STEPS:,} steps: loop over less")
         now = time.thread_time()
@@ -126,37 +112,21 @@ def step_cost(value: object) -> int:
 
 
 def check_digits(value: Any) -> Any:
-    """Return the value, unless it is a Decimal that takes seconds to convert to an integer, such as 1E+999999.
-
-    Raises:
-        OverflowError: It is such a Decimal.
-    """
+    """Return the value, or raise OverflowError for a Decimal that is slow to convert to an integer (1E+999999)."""
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MOST_DIGITS:
         raise OverflowError
     return value
 
 
 def check_range(numbers: range) -> None:
-    """Reject a range that is too long to become a list.
-
-    Raises:
-        BoundReached: It has more than ``MAX_ITEMS`` numbers.
-    """
-    # Not len(): it fails where a range is longer than a machine word can count.
+    """Reject a range that is too long to become a list."""
+    # Not len(), which fails for ranges longer than a machine word.
     if numbers.stop - numbers.start > MAX_ITEMS:
         raise BoundReached(f"a range has more than {MAX_ITEMS:,} numbers")
 
 
 def check_result(name: str, made: object) -> None:
-    """Reject the result of a filter if it is too large.
-
-    Args:
-        name: The filter's name, for the message.
-        made: Its result.
-
-    Raises:
-        BoundReached: The result is too long a text or list, or too large a number.
-    """
+    """Reject the result of a filter if it is too large."""
     if isinstance(made, str):
         if len(made) > MAX_TEXT:
             raise BoundReached(f"'{name}' makes a text of more than {MAX_TEXT:,} characters")

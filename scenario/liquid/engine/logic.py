@@ -78,10 +78,6 @@ LOGIC: Final = (LogicalAndExpression, LogicalOrExpression, LogicalNotExpression)
 def parse_condition(env: Environment, token: Token) -> BooleanExpression:
     """Parse the condition of a tag, a step or a rule.
 
-    Args:
-        env: The source of the filters.
-        token: The condition and its place in the template.
-
     Raises:
         ForeignSyntaxError: It uses the syntax of another language.
         LiquidSyntaxError: It is malformed in another way.

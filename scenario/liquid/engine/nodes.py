@@ -199,9 +199,9 @@ def _parse_conditional(
     if stream.current.is_tag("else"):
         next(stream)
         if stream.current.kind == TOKEN_EXPRESSION:
-            next(stream)  # as in Shopify's Liquid: ignored
+            next(stream)  # ignored, as in Shopify's Liquid
         default = block(stream, ends)
-    # As in Shopify's Liquid: further ones are ignored.
+    # Further branches are ignored, as in Shopify's Liquid.
     while not stream.current.is_tag(end) and stream.current.kind != TOKEN_EOF:
         next(stream)
     stream.expect(TOKEN_TAG, value=end)
@@ -239,7 +239,7 @@ class StrictCaseTag(CaseTag):
         asked = parse_operand(self.env, inner)
         inner.expect_eos()
         while stream.current.kind not in (TOKEN_TAG, TOKEN_EOF):
-            next(stream)  # what stands before the first `when` is written nowhere
+            next(stream)  # text before the first `when` is discarded
         block = get_parser(self.env).parse_block
         blocks: list[MultiExpressionBlockNode | BlockNode] = []
         while not stream.current.is_tag("endcase"):

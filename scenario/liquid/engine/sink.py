@@ -36,11 +36,7 @@ class Sink:
         return "".join(self._parts)
 
     def put(self, text: str) -> int:
-        """Append text unchanged, and return its length.
-
-        Raises:
-            BoundReached: The output exceeds ``MAX_OUTPUT``.
-        """
+        """Append text unchanged, and return its length."""
         length = len(text)
         self.size += length
         if self.size > MAX_OUTPUT:
@@ -86,11 +82,11 @@ class LiteralText(ContentNode):
 
     __slots__ = ()
 
-    # Every buffer is a sink of ours; a cast at run time would cost a tenth of a rendering.
+    # Every buffer is a Sink. A cast at run time would cost a tenth of a rendering.
     def render_to_output(self, _: RenderContext, buffer: Sink) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         return buffer.literal(self)
 
-    # python-liquid asks here whether the tag is disabled: text is not a tag.
+    # python-liquid's version checks if the tag is disabled, which does not apply to text.
     render = render_to_output  # pyright: ignore[reportAssignmentType]
 
 

@@ -33,19 +33,19 @@ _EXACT: Final = 2**53
 
 
 class RawJson(str):
-    """Text that is JSON: the result of ``| json``, which is not encoded again."""
+    """Text that is JSON, from ``| json``. It is not encoded again."""
 
     __slots__ = ()
 
 
 class InString(str):
-    """Text that is escaped for the inside of a JSON string: the result of ``| json_escape``."""
+    """Text that is escaped for the inside of a JSON string, from ``| json_escape``."""
 
     __slots__ = ()
 
 
 class PercentEncoded(str):
-    """Percent-encoded text: the result of ``| url_encode`` and similar filters."""
+    """Percent-encoded text, from ``| url_encode`` and similar filters."""
 
     __slots__ = ()
 
@@ -62,17 +62,7 @@ def replace_surrogates(text: str) -> str:
 
 
 def to_text(value: object, depth: int = 0) -> str:
-    """Return the text that a template prints for a value.
-
-    Args:
-        value: Any value in a template.
-        depth: Levels of lists around the value.
-
-    Raises:
-        JsonValueError: A mapping contains a value that JSON cannot represent.
-        BoundReached: A number exceeds 300 digits, or lists are nested too deeply.
-        UndefinedError: A required value is missing.
-    """
+    """Return the text that a template prints for a value."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -84,7 +74,7 @@ def to_text(value: object, depth: int = 0) -> str:
             raise BoundReached("a number has more than 300 digits")
         return int.__str__(value)
     if isinstance(value, Decimal):
-        # Not str(): that writes 100 as 1E+2.
+        # Not str(), which writes 100 as 1E+2.
         return format(value, "f") if value.is_finite() and -50 < value.adjusted() < 50 else str(value)
     if isinstance(value, list | tuple):
         if depth > MAX_DEPTH:
@@ -101,7 +91,7 @@ def to_text(value: object, depth: int = 0) -> str:
 
 def json_text(value: object) -> str:
     """Return the value as compact JSON. ``RawJson`` stays unchanged. Raises as ``to_json`` does."""
-    # Asked one by one, and without casts, which are calls: this is what each output of a body runs through.
+    # Hot path of every output: separate checks without casts, which are calls.
     if type(value) is str:
         return encode_basestring(value)
     if value is None:
@@ -122,10 +112,6 @@ def to_json(value: object, depth: int = 0) -> Any:
 
     A ``Decimal`` becomes a number if a double represents it exactly, else text, so that no digit is lost. Dates become
     ISO 8601 text.
-
-    Args:
-        value: Any value in a template.
-        depth: Levels of mappings and lists around the value.
 
     Raises:
         JsonValueError: JSON cannot represent the value, such as NaN, infinity or bytes.
@@ -179,7 +165,7 @@ def _decimal(value: Decimal) -> int | float | str:
 
 
 def to_exact_decimal(number: Number) -> Decimal:
-    """Return the number as it is printed: 0.1 for the double 0.1."""
+    """Return the number in its printed form: 0.1 for the double 0.1."""
     return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
 
 

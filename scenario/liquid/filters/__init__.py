@@ -1,4 +1,7 @@
-"""The filters that replace or extend python-liquid's."""
+"""The filters that replace or extend python-liquid's.
+
+A filter raises FilterValueError if it cannot use a value, and BoundReached if its result would be too large.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     **texts.FILTERS,
     **encodings.FILTERS,
     **dates.FILTERS,
-    # Names that other platforms' templates use.
+    # Aliases from other platforms' templates.
     "property_accessor": lists.property_,
     "sha2": encodings.FILTERS["sha256"],
 }

@@ -43,7 +43,7 @@ class _DateParserInfo(dateutil.parserinfo):
         return year + (1900 if year >= 69 else 2000)
 
 
-# What a text leaves out is taken from here, not from today.
+# Source of the fields that a text omits, instead of today.
 _START: Final = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - dates without a zone stay without
 _dateutil: Final = dateutil.parser(_DateParserInfo())
 
@@ -79,7 +79,7 @@ def _loose(text: str) -> dt.datetime | None:
     try:
         return _dateutil.parse(text, default=_START, tzinfos=_zone_of_text)
     except (ValueError, OverflowError, AttributeError, TypeError):
-        # dateutil raises the last two for odd texts that it half understands.
+        # dateutil raises the last two for some malformed texts.
         return None
 
 
@@ -99,7 +99,7 @@ def _zone(name: str) -> dt.tzinfo:
 
 def _journey_zone(context: RenderContext | None) -> dt.tzinfo | None:
     """Return the zone in the data's `journey.timezone`. A template's own variable of this name has no effect."""
-    journey = context.globals.get("journey") if context else None  # the linter tries constants without data
+    journey = context.globals.get("journey") if context else None  # the linter evaluates constants without a context
     name = cast("Mapping[str, object]", journey).get("timezone") if isinstance(journey, Mapping) else None
     return None if name is None else read_zone(name)
 
@@ -130,9 +130,6 @@ def date(
 
     Returns: The text, or an empty text if there is no value. A text that is not a date is returned unchanged, as in
         Shopify's Liquid.
-
-    Raises:
-        FilterValueError: The value cannot be a date, or the zone does not exist.
     """
     if value is None or is_undefined(value) or value == "":
         return ""
@@ -170,7 +167,7 @@ def _shown_in(zone: dt.tzinfo, at: dt.datetime) -> dt.datetime:
     try:
         return at.astimezone(zone)
     except OverflowError:
-        # 9999-12-31T23:59:59Z, which stands for "never", has no time in Tokyo.
+        # 9999-12-31T23:59:59Z, a common value for "never", does not exist in Tokyo's time.
         return at
 
 
@@ -189,11 +186,7 @@ def _moment(value: object, name: str) -> dt.datetime | None:
 
 
 def _read(name: str, value: object, context: RenderContext | None) -> dt.datetime | None:
-    """Return the date that a filter calculates with, or None if there is no value. Instants are in the journey's zone.
-
-    Raises:
-        FilterValueError: It is not a date.
-    """
+    """Return the date for a filter's calculation, or None if there is no value. Instants are in the journey's zone."""
     if value is None or is_undefined(value) or value == "":
         return None
     if isinstance(value, str) and value in _CLOCK_WORDS and context is not None:

@@ -45,7 +45,7 @@ def escape_once(value: object, *, environment: Environment) -> str:
 
 
 def _html(text: str) -> str:
-    # The apostrophe as Shopify's Liquid writes it: receivers compare.
+    # The apostrophe as in Shopify's Liquid, since receivers compare texts.
     return html.escape(text).replace("&#x27;", "&#39;")
 
 
@@ -77,11 +77,7 @@ def base64_url_safe_encode(value: object) -> str:
 
 
 def base64_decode(value: object) -> str:
-    """Decode base64 as in RFC 4648 §4: padded, without other characters.
-
-    Raises:
-        FilterValueError: It is not base64 or not UTF-8.
-    """
+    """Decode base64 as in RFC 4648 §4: padded, without other characters."""
     return _decoded("base64_decode", _bytes(value), b"+/")
 
 
@@ -100,7 +96,7 @@ def _decoded(name: str, encoded: bytes, last_two: bytes) -> str:
 
 def _digest(algorithm: str) -> Callable[[object], str]:
     def digest(value: object) -> str:
-        # MD5 and SHA-1 are asked for as identifiers by other systems, not for security.
+        # Other systems require MD5 and SHA-1 as identifiers, not for security.
         return hashlib.new(algorithm, _bytes(value), usedforsecurity=False).hexdigest()
 
     return digest

@@ -18,11 +18,7 @@ from scenario.liquid.engine.values import are_equal, describe_type, to_text
 
 @sequence_filter
 def join(items: Iterable[object], separator: object = " ") -> str:
-    """Join the items' texts.
-
-    Raises:
-        BoundReached: The text would be too long.
-    """
+    """Join the items' texts."""
     between = to_text(separator)
     texts = [item if isinstance(item, str) else to_text(item) for item in items]
     if sum(map(len, texts)) + len(between) * len(texts) > MAX_TEXT:
@@ -42,7 +38,7 @@ def join_html(items: Iterable[object], separator: object = " ") -> str:
 
 @sequence_filter
 def unique(items: Sequence[Any], key: object = None) -> list[Any]:
-    """Return the items without duplicates, or without items whose field repeats."""
+    """Return the items without duplicates, or without those that repeat a field's value."""
     seen: set[Hashable] = set()
     kept: list[Any] = []
     for item in items:
@@ -74,7 +70,7 @@ def _mark(value: object) -> Hashable:
 
 @sequence_filter
 def compact(items: Iterable[Any], key: object = None) -> list[Any]:
-    """Return the items that are not nil, or whose field is not nil."""
+    """Return the items that are not nil, or those with a field that is not nil."""
     if key is None or is_undefined(key):
         return [item for item in items if item is not None]
     return [item for item in items if _field("compact", item, key) is not None]
@@ -96,11 +92,7 @@ def map_field(items: Iterable[Any], key: object) -> list[Any]:
 
 @sequence_filter
 def sort(items: Iterable[Any], key: object = None) -> list[Any]:
-    """Return the items in order, or in the order of one field. Nil comes last.
-
-    Raises:
-        FilterValueError: Texts and numbers are mixed.
-    """
+    """Return the items in order, or in the order of one field. Nil comes last."""
     return _sorted("sort", items, key, lambda value: value)
 
 
@@ -130,18 +122,18 @@ def _sorted(name: str, items: Iterable[Any], key: object, rank: Callable[[Any], 
 
 
 def _matches(item: Any, field: object, wanted: object) -> bool:
-    """Return True if an item's field has the value or, if no value is given, is neither nil nor false."""
+    """Return True if an item's field has the value. Without a value, it must be neither nil nor false."""
     if isinstance(item, Mapping):
         found = cast("Mapping[Any, Any]", item).get(field)
     elif isinstance(item, str):
-        # As in Shopify's Liquid: a text "has" what it contains.
+        # As in Shopify's Liquid, a text "has" its substrings.
         found = field if to_text(field) in item else None
     elif isinstance(item, list | tuple) or is_undefined(item):
         found = None
     elif isinstance(item, int) and isinstance(field, int):
         found = item == field
     elif item is None:
-        # As in Shopify's Liquid: then the filter gives nothing.
+        # As in Shopify's Liquid, the result is nil then.
         raise FilterItemTypeError("a list of objects holds nothing in the place of one", token=None)
     else:
         raise FilterValueError(f"a list of objects holds {describe_type(item)} in the place of one")
@@ -152,7 +144,7 @@ def _matches(item: Any, field: object, wanted: object) -> bool:
 
 @sequence_filter
 def where(items: Iterable[Any], field: object, wanted: object = None) -> list[Any]:
-    """Return the objects whose field has the value or, without one, is set."""
+    """Return the objects in which a field has the value or, without a value, is set."""
     return [item for item in items if _matches(item, field, wanted)]
 
 
@@ -181,7 +173,7 @@ def has(items: Iterable[Any], field: object, wanted: object = None) -> bool:
 
 
 def property_(value: object, key: object) -> object:
-    """Return the field of an object whose name is in a variable, or nil."""
+    """Return the field of an object by a name in a variable, or nil."""
     return cast("Mapping[Any, Any]", value).get(key) if isinstance(value, Mapping) else None
 
 

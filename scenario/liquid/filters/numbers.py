@@ -100,11 +100,7 @@ def times(value: object, other: object) -> Number:
 
 
 def divided_by(value: object, other: object) -> Number:
-    """Divide. Two integers give an integer, rounded down.
-
-    Raises:
-        FilterValueError: The divisor is zero.
-    """
+    """Divide. Two integers give an integer, rounded down."""
     if not _operand(other):
         raise FilterValueError("'divided_by' cannot divide by zero")
     first, second = _operand(value), _operand(other)
@@ -122,11 +118,7 @@ def _quotient(value: Decimal, other: Decimal) -> Decimal:
 
 
 def modulo(value: object, other: object) -> Number:
-    """Return the remainder of a division.
-
-    Raises:
-        FilterValueError: The divisor is zero.
-    """
+    """Return the remainder of a division."""
     if not _operand(other):
         raise FilterValueError("'modulo' cannot divide by zero")
     return _calculate(value, other, lambda a, b: a % b, _remainder)
@@ -151,7 +143,7 @@ def at_most(value: object, most: object) -> Number:
 
 def absolute(value: object) -> Number:
     found = _operand(value)
-    # Not abs(): that rounds a Decimal as the thread's context says.
+    # Not abs(), which rounds a Decimal by the thread's context.
     return found.copy_abs() if isinstance(found, Decimal) else abs(found)
 
 
@@ -189,11 +181,7 @@ def _finite(name: str, value: object) -> Decimal:
 
 @sequence_filter
 def total(items: Iterable[object], key: object = None) -> Number:
-    """Return the sum of a list's numbers, or of one field of its objects. Other values count as 0.
-
-    Raises:
-        FilterValueError: A field is named, and the list contains values other than objects.
-    """
+    """Return the sum of a list's numbers, or of one field of its objects. Other values count as 0."""
     made: Number = 0
     for item in items:
         value = item
@@ -211,9 +199,6 @@ def to_number(name: str, value: object) -> Number | None:
     Args:
         name: The filter's name, for messages.
         value: The value.
-
-    Raises:
-        FilterValueError: It is not a number.
     """
     if value is None or is_undefined(value):
         return None
@@ -229,11 +214,7 @@ def to_number(name: str, value: object) -> Number | None:
 
 
 def number(value: object) -> Number | None:
-    """Return the number in a text, so that JSON writes it without quotes and it can be compared.
-
-    Raises:
-        FilterValueError: It is not a number.
-    """
+    """Return the number in a text, so that JSON writes it without quotes and it can be compared."""
     return to_number("number", value)
 
 
@@ -282,9 +263,6 @@ def money(value: object, currency: object, language: object = "en") -> str:
 
     Returns:
         The text, or an empty text if there is no amount.
-
-    Raises:
-        FilterValueError: The amount is not a number, or the currency does not exist.
     """
     if value is None or is_undefined(value) or value == "":
         return ""

@@ -67,9 +67,6 @@ def strftime(at: dt.datetime, pattern: str, locale: Locale | None = None) -> str
         pattern: Text with directives such as ``%d/%m/%Y``. Flags: ``-`` no padding, ``_`` spaces, ``0`` zeros, ``^``
             upper case, ``#`` opposite case.
         locale: The language of the names of days and months. The default is English.
-
-    Raises:
-        FilterValueError: A directive does not exist.
     """
     names = locale or _ENGLISH
 

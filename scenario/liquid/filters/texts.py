@@ -12,17 +12,13 @@ from scenario.liquid.engine.filter_call import FilterValueError
 from scenario.liquid.engine.limits import MAX_TEXT, BoundReached
 from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, describe_type, to_text
 
-_LETTERS: Final = r"(?:[^\W_]|[\u0300-\u036f])+"  # accents may be characters of their own
+_LETTERS: Final = r"(?:[^\W_]|[\u0300-\u036f])+"  # accents may be separate characters
 _WORD: Final = re.compile(rf"{_LETTERS}(?:['’]{_LETTERS})*")
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def replace(value: object, old: object, new: object = "") -> str:
-    """Replace each occurrence of a text.
-
-    Raises:
-        BoundReached: The result would be too long.
-    """
+    """Replace each occurrence of a text."""
     text, old, new = to_text(value), to_text(old), to_text(new)
     if len(text) + text.count(old) * (len(new) - len(old)) > MAX_TEXT:
         raise BoundReached(f"'replace' makes a text of more than {MAX_TEXT:,} characters")
@@ -73,9 +69,6 @@ def slice_(value: object, start: object, length: object = 1) -> str | list[Any]:
         value: The text or the list.
         start: The index of the first element. A negative one counts from the end.
         length: The number of elements.
-
-    Raises:
-        FilterValueError: These are not whole numbers.
     """
     items = cast("Sequence[Any]", value if isinstance(value, list | tuple | range) else to_text(value))
     first = _whole("slice", start)
@@ -114,13 +107,10 @@ def phone_e164(value: object, region: object = None) -> str | None:
 
     Returns:
         The number, or nil if it is not a possible number, for tests such as ``if … != blank``.
-
-    Raises:
-        FilterValueError: The country does not exist.
     """
     if value is None or is_undefined(value) or value == "":
         return None
-    import phonenumbers  # here, since it takes a while and few templates need it
+    import phonenumbers  # a slow import that few templates need
 
     country = to_text(region).upper() or None
     if country is not None and country not in phonenumbers.SUPPORTED_REGIONS:
@@ -132,7 +122,7 @@ def phone_e164(value: object, region: object = None) -> str | None:
     if not phonenumbers.is_possible_number(number):
         return None
     if number.italian_leading_zero and not phonenumbers.is_valid_number(number):
-        # The 0 for calls inside the country, taken for a digit of a number that lacks one: it would reach a stranger.
+        # A national prefix 0 that was parsed as a digit of an incomplete number, which would reach another person.
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 

@@ -48,12 +48,7 @@ _OF_DATA: Final = frozenset(
 def lint(source: str | Mapping[str, Any] | list[Any], *, kind: Kind, schema: Roots) -> list[TemplateFinding]:
     """Return all mistakes in a template, in the order of the text.
 
-    A template without an error among them can be parsed.
-
-    Args:
-        source: The template, the condition, or the structured body.
-        kind: The output format.
-        schema: The variables and their shapes.
+    A template without an error among them can be parsed. `schema` has the variables and their shapes.
     """
     names = TemplateScope(schema)
     if not isinstance(source, str):
@@ -82,7 +77,7 @@ def _lint_text(page: LintedText, kind: Kind, names: TemplateScope) -> None:
         return
     well_formed = not page.findings
     lint_nodes(nodes, ExpressionLinter(page, engine, kind), names)
-    # In the JSON of a template that had to be fixed, quotes may be missing for that reason alone.
+    # In the JSON of a repaired template, quotes may be missing because of the repair.
     if kind == "json" and well_formed:
         check_states(nodes, page)
 

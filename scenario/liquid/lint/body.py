@@ -27,12 +27,7 @@ _Parsed = TypeVar("_Parsed", LoopExpression, BooleanExpression)
 
 
 class BodyLinter:
-    """The linter of one body.
-
-    Args:
-        engine: The engine of structured bodies.
-        kind: ``json`` or ``form``.
-    """
+    """The linter of one body."""
 
     def __init__(self, engine: Engine, kind: str) -> None:
         self._engine, self._kind = engine, kind
@@ -67,7 +62,7 @@ class BodyLinter:
         shape: Tree = TEXT
         if nodes is not None:
             reader = ExpressionLinter(page, self._engine, self._kind)
-            # A leaf's own assignments end with it.
+            # A leaf's assignments end with the leaf.
             lint_nodes(nodes, reader, names.copy())
             if len(nodes) == 1 and isinstance(nodes[0], OutputNode):
                 quiet = ExpressionLinter(LintedText(source), self._engine, self._kind)

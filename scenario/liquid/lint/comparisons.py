@@ -32,10 +32,8 @@ _CONSTANTS: Final = (*_LITERALS, TrueLiteral, FalseLiteral, *_NOTHING)
 class ComparisonLinter:
     """The linter of one template's comparisons.
 
-    Args:
-        page: Collects the mistakes.
-        kind: The output format. A constant result is an error in a scenario's condition, and a warning in a template,
-            which may come from another system.
+    A constant result is an error in a scenario's condition. In a template, which may come from another system, it is a
+    warning.
     """
 
     def __init__(self, page: LintedText, kind: str) -> None:
@@ -44,13 +42,7 @@ class ComparisonLinter:
         """The last comparison, to which ``or 'y'`` in ``a == 'x' or 'y'`` refers."""
 
     def check_comparison(self, comparison: Expression, first: Tree, second: Tree) -> None:
-        """Report the mistakes of a comparison.
-
-        Args:
-            comparison: The comparison.
-            first: The shape of its left side.
-            second: The shape of its right side.
-        """
+        """Report the mistakes of a comparison."""
         left, right = comparison.children()
         self._last = str(left) if isinstance(left, Path) else self._last
         chained = [side for side in (left, right) if isinstance(side, COMPARISONS)]
@@ -75,12 +67,7 @@ class ComparisonLinter:
             self._typed(comparison, first, second)
 
     def check_test(self, part: Expression, shape: Tree) -> None:
-        """Report a tested value that is always true.
-
-        Args:
-            part: The operand of ``and``, ``or``, ``not`` or ``if``.
-            shape: Its shape.
-        """
+        """Report a tested value that is always true."""
         if isinstance(part, _LITERALS):
             message = f"{part} alone is always true: write the whole comparison, such as {self._last} == {part}"
             self._always("constant", message, part.token.start_index)
@@ -142,7 +129,7 @@ class ComparisonLinter:
 
 
 def _is_custom(side: Expression) -> bool:
-    """Return True for a custom field, whose type its `data_type` determines."""
+    """Return True for a custom field, which has the type of its `data_type`."""
     return isinstance(side, Path) and len(side.path) > 1 and side.path[-2] == "custom"
 
 

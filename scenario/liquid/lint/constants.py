@@ -41,12 +41,7 @@ _CELLS: Final = ("td", "th", "table")
 
 
 def check_nesting(nodes: Iterable[Node], page: LintedText) -> None:
-    """Report the first element that is nested too deeply.
-
-    Args:
-        nodes: The template. The content of a tag, such as a branch, does not affect the text after it.
-        page: Collects the mistakes.
-    """
+    """Report the first element that is nested too deeply."""
     _check(nodes, [], page)
 
 
@@ -107,12 +102,7 @@ _NO_PART_OF_A_DATE: Final = re.compile(r"[^\d\s:+.,TtZzW-]", re.ASCII)
 
 
 def find_constant_problem(applied: Filter, function: Callable[..., Any]) -> str | None:
-    """Return a message about a filter's constants, such as an unknown time zone, or None.
-
-    Args:
-        applied: The use of the filter, with a valid number of arguments.
-        function: The filter.
-    """
+    """Return a message about a filter's constants, such as an unknown time zone, or None."""
     if applied.name not in _SAMPLES or not applied.args:
         return None
     value, right = _SAMPLES[applied.name]
@@ -139,13 +129,7 @@ def _constant(part: Expression, usual: object) -> object:
 
 
 def check_texts(nodes: Iterable[Node], kind: str, page: LintedText) -> None:
-    """Report texts that are not allowed in a header, a URL or a date, whatever the values around them.
-
-    Args:
-        nodes: The template. Text inside of tags is ignored, since it may not be rendered.
-        kind: The output format.
-        page: Collects the mistakes.
-    """
+    """Report texts that are not allowed in a header, a URL or a date, whatever the values around them."""
     if kind == "value":
         _check_date(nodes, page)
     if kind == "html":
@@ -189,7 +173,7 @@ def check_texts(nodes: Iterable[Node], kind: str, page: LintedText) -> None:
 
 
 def _check_length(nodes: Iterable[Node], page: LintedText) -> None:
-    """Report a subject whose literal text alone is too long."""
+    """Report a subject with too much literal text."""
     left = MAX_SUBJECT
     for node in nodes:
         if isinstance(node, LiteralText):

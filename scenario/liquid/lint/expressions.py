@@ -53,31 +53,19 @@ _BY_HAND: Final[Mapping[str, frozenset[str]]] = {
     "url": _FOR_HTML,
     "path": _FOR_HTML,
 }
-"""By output format, filters whose escaping is redundant or meant for another format."""
+"""By output format, filters that escape redundantly or for another format."""
 _HANDMADE: Final = frozenset({'"', "\\", "\n"})
 
 
 class ExpressionLinter:
-    """The linter of one template's expressions.
-
-    Args:
-        page: Collects the mistakes.
-        engine: The source of the filters.
-        kind: The output format.
-    """
+    """The linter of one template's expressions."""
 
     def __init__(self, page: LintedText, engine: Engine, kind: str) -> None:
         self.page, self._engine, self._kind = page, engine, kind
         self._comparisons = ComparisonLinter(page, kind)
 
     def shape(self, expression: Expression, names: TemplateScope, *, test: bool = False) -> Tree:
-        """Check an expression, and return the shape of its value.
-
-        Args:
-            expression: The expression.
-            names: The scope.
-            test: Whether it only tests if a value exists.
-        """
+        """Check an expression, and return the shape of its value. A test reads a value only to see if it exists."""
         match expression:
             case Path():
                 return names.resolve(expression, self.page, test=test)
@@ -118,12 +106,12 @@ class ExpressionLinter:
             message = (
                 "'a and b or c' is 'a and (b or c)' here, and '(a and b) or c' in other languages: write parentheses"
             )
-            # A template may be from where it is read in the same way; a condition is written here.
+            # A template may come from a system with the same precedence. Conditions are written for this one.
             severity = "error" if self._kind == "condition" else "warning"
             self.page.add("mixed-logic", message, expression.token.start_index, severity=severity)
 
     def _check_test(self, part: Expression, names: TemplateScope) -> None:
-        """Check an expression whose truth is tested."""
+        """Check a tested expression."""
         self._comparisons.check_test(part, self.shape(part, names, test=True))
 
     def _side(self, side: Expression, names: TemplateScope) -> Tree:

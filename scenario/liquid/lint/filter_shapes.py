@@ -47,16 +47,11 @@ BY_FIELD: Final = frozenset(
         *("compact", "find", "find_index", "has", "map", "reject", "sort", "sort_natural", "sum", "uniq", "where"),
     }
 )
-"""Filters of lists whose first argument names a field."""
+"""Filters of lists that take the name of a field as their first argument."""
 
 
 def shape_after(applied: Filter, shape: Tree) -> Tree:
-    """Return the shape of a filter's result.
-
-    Args:
-        applied: The filter with its arguments.
-        shape: The shape of its input.
-    """
+    """Return the shape of a filter's result."""
     name = applied.name
     if name in _SAME_LIST:
         return shape if isinstance(shape, ListOf) else ANYTHING

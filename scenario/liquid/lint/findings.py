@@ -51,14 +51,7 @@ class TemplateFinding:
 
 
 class LintedText:
-    """A text and its mistakes.
-
-    Attributes:
-        source: The text.
-        path: Its path in a structured body.
-        in_key: Whether it is a key of that body.
-        findings: The mistakes so far.
-    """
+    """A text, which may be part of a structured body, and its mistakes so far."""
 
     def __init__(self, source: str, path: tuple[str | int, ...] = (), *, in_key: bool = False) -> None:
         self.source, self.path, self.in_key = source, path, in_key
@@ -75,16 +68,7 @@ class LintedText:
         suggestion: str | None = None,
         missing: tuple[str, str] | None = None,
     ) -> None:
-        """Report a mistake, unless it has been reported.
-
-        Args:
-            code: See ``TemplateFinding``.
-            message: One sentence, without the suggestion.
-            offset: Index into the text, which is clamped to it.
-            severity: See ``TemplateFinding``.
-            suggestion: See ``TemplateFinding``.
-            missing: See ``TemplateFinding``.
-        """
+        """Report a mistake, unless it has been reported. The offset is clamped to the text."""
         offset = min(max(offset, 0), len(self.source))
         line = bisect_right(self._starts, offset)
         column = offset - self._starts[line - 1] + 1

@@ -1,4 +1,4 @@
-"""The linter of JSON texts, whose outputs must be inside or outside of a string on every path."""
+"""The linter of JSON texts. An output must be inside or outside of a string on every path."""
 
 from __future__ import annotations
 
@@ -27,12 +27,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f]")
 
 
 def check_states(nodes: list[Node], page: LintedText) -> None:
-    """Report outputs whose position in the JSON depends on the path, and texts that are not closed.
-
-    Args:
-        nodes: The template, parsed by the JSON engine.
-        page: Collects the mistakes.
-    """
+    """Report outputs that are inside a string on some paths only, and texts that are not closed."""
     walker = _StateWalker(page)
     before = len(page.findings)
     end = walker.sequence(nodes, frozenset({OUTSIDE}))
@@ -103,7 +98,7 @@ class _StateWalker:
     def _loop(self, node: ForNode, states: States) -> States:
         reached = states
         while True:
-            # Once more around, until no round adds a state.
+            # Repeated until no iteration adds a state.
             after = reached | self._node(node.block, reached)
             if after == reached:
                 break

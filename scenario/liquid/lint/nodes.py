@@ -29,14 +29,7 @@ _NO_CONTEXT: Final = cast("RenderContext", None)
 
 
 def lint_nodes(nodes: Iterable[Node], reader: ExpressionLinter, names: TemplateScope, *, looping: bool = False) -> None:
-    """Check the nodes of a template.
-
-    Args:
-        nodes: The parsed nodes.
-        reader: Checks their expressions.
-        names: The scope, to which their assignments are added.
-        looping: Whether they are inside of a loop.
-    """
+    """Check the nodes of a template."""
     for node in nodes:
         _node(node, reader, names, looping=looping)
 
@@ -131,7 +124,7 @@ def loop_item_shape(loop: LoopExpression, reader: ExpressionLinter, names: Templ
         lists = [name for name, tree in shape.fields.items() if isinstance(tree, ListOf)]
         meant = f"{loop.iterable}.{lists[0]}" if len(lists) == 1 else None
         message = f"'{loop.iterable}' is an object, not a list to loop over"
-        # Without a list in it, it may be meant: a loop over an object goes over its names and values.
+        # It may be intended if the object contains no list: such a loop yields names and values.
         reader.page.add("not-a-list", message, at, severity="error" if lists else "warning", suggestion=meant)
     return ANYTHING
 

@@ -49,12 +49,7 @@ _HARMLESS: Final = {
 
 
 def parse_with_repairs(page: LintedText, engine: Engine) -> list[Node] | None:
-    """Return the nodes of a template without its malformed parts, or None if there are too many.
-
-    Args:
-        page: The template. Collects the mistakes.
-        engine: The source of the tags.
-    """
+    """Return the nodes of a template without its malformed parts, or None if there are too many."""
     tokens = _tokens(page)
     if tokens is None:
         return None
@@ -80,7 +75,7 @@ def _tokens(page: LintedText) -> list[Token] | None:
         except LiquidError as error:
             if not report_syntax_error(error, page) or error.token is None:
                 return None
-            # What is not closed is text, from its braces on; every other character keeps its place.
+            # An unclosed tag becomes text. Every other character keeps its index.
             at = error.token.start_index
             source = f"{source[:at]}  {source[at + 2 :]}"
     return None
@@ -170,7 +165,7 @@ class _TagBalancer:
             known = (*self._engine.tags, *_INNER_TAGS, *(f"end{block}" for block in self._blocks))
             meant = nearest(name, known, _TAGS_ALIKE)
             self._page.add("unknown-tag", f"there is no tag '{name}'", token.start_index, suggestion=meant)
-            # Read on as if it had been written, so that its end, or its beginning, is not a mistake as well.
+            # Continue as if the tag had been correct, so that its counterpart is not reported as well.
             return meant is not None and self._tag(token._replace(value=meant))
         if name in self._blocks:
             self._open.append(_OpenBlock(token, name))
@@ -244,7 +239,7 @@ def _harmless(owner: Token, expression: Token) -> str:
     if owner.kind == TOKEN_TAG and owner.value in ("for", "tablerow"):
         written = expression.value if expression.kind == TOKEN_EXPRESSION else ""
         named = f"{guess_loop_variable(written) or '_'} in nil"
-        return named if expression.value != named else "_ in nil"  # a word that no variable may have
+        return named if expression.value != named else "_ in nil"  # not a valid variable name
     return _HARMLESS.get(owner.value, "nil") if owner.kind == TOKEN_TAG else "nil"
 
 

@@ -70,7 +70,7 @@ class TemplateScope:
         return TemplateScope(self.schema, self.inner, self.own, self.tested, self.present | present)
 
     def copy(self) -> TemplateScope:
-        """Return a scope whose assignments do not affect this one."""
+        """Return a scope that is independent in its assignments."""
         return TemplateScope(self.schema, self.inner, dict(self.own), self.tested, self.present)
 
     def find(self, name: str) -> Tree | None:
@@ -114,7 +114,7 @@ class TemplateScope:
             if not quiet:
                 page.add("not-apart", f"name which part of '{root}' is meant: {root}.NAME", at)
             return ANYTHING
-        # The schema says itself whether there may be more: of responses it knows which a step before has kept.
+        # A variable in the schema states itself if it is open: for responses, the saved ones are known.
         if root in OPEN_NAMES and root not in self.schema.known and isinstance(shape, Object):
             shape = Object(shape.fields, open=True)
         done, at = root, at + len(root)
@@ -134,7 +134,7 @@ class TemplateScope:
 
     def _unknown(self, root: str, at: int, page: LintedText, *, test: bool) -> None:
         if root in self.schema.availability:
-            # A test for it is how one template serves several triggers.
+            # One template may serve several triggers by testing for their variables.
             if not test and root not in self.tested:
                 page.add("out-of-scope", f"'{root}' is there only {self.schema.availability[root]}", at)
             return
@@ -201,15 +201,7 @@ def _below(shape: Tree, key: str, done: str, at: int, page: LintedText | None) -
 
 
 def check_item_field(shape: Tree, field: str, what: str, at: int, page: LintedText) -> None:
-    """Report a field, named by a filter's argument, that the objects of a list do not have.
-
-    Args:
-        shape: The shape of the list.
-        field: The field.
-        what: The list's name in the message.
-        at: The index of the argument.
-        page: Collects the mistakes.
-    """
+    """Report a field, named by a filter's argument, that the objects of a list do not have."""
     if isinstance(shape, ListOf) and isinstance(shape.item, Object) and not shape.item.open:
         fields = shape.item.fields
         if field not in fields:

@@ -26,12 +26,6 @@ def render_json(body: str | Mapping[str, Any] | list[Any], data: Mapping[str, An
 
     Returns:
         Valid JSON in UTF-8. A structure gives compact JSON, a text keeps its layout.
-
-    Raises:
-        TemplateError: The body is malformed, a variable is missing, a text does not render to JSON, or data write a
-            duplicate key.
-        LimitExceeded: The body exceeds ``MAX_BODY`` or takes too many steps.
-        Aborted: The template aborts the delivery.
     """
     if not isinstance(body, str):
         return structured.render_structured(body, data)
@@ -56,11 +50,6 @@ def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
     Args:
         body: Field names and values, with Liquid in both. A list repeats its field, nil is an empty value.
         data: The variables.
-
-    Raises:
-        TemplateError: The body is malformed, a variable is missing, or a value is a mapping.
-        LimitExceeded: The body exceeds ``MAX_BODY``.
-        Aborted: The template aborts the delivery.
     """
     rendered: Any = json.loads(replace_surrogates(structured.compile_body(body).text(data)))
     if not isinstance(rendered, dict):

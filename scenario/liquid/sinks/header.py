@@ -22,11 +22,7 @@ _VISIBLE: Final = re.compile(r"[\t\x20-\x7e]*")
 
 
 def check_header_name(name: str) -> None:
-    """Reject a name that is malformed (RFC 9110 §5.6.2) or reserved.
-
-    Raises:
-        TemplateError: The name is rejected.
-    """
+    """Reject a name that is malformed (RFC 9110 §5.6.2) or reserved."""
     if not _TOKEN.fullmatch(name):
         raise TemplateError("a header's name is made of letters, digits and '-'")
     if denied(name):
@@ -34,11 +30,7 @@ def check_header_name(name: str) -> None:
 
 
 def check_header_value(value: str) -> None:
-    """Reject a value that could end its line or that HTTP cannot carry (RFC 9110 §5.5).
-
-    Raises:
-        TemplateError: The value is rejected.
-    """
+    """Reject a value that could end its line or that HTTP cannot carry (RFC 9110 §5.5)."""
     if problem := _problem(value):
         raise TemplateError(problem)
 
@@ -67,12 +59,7 @@ class HeaderSink(Sink):
 
 
 def render_header(source: str, data: Mapping[str, Any]) -> str:
-    """Render a header's value: visible ASCII, stripped of spaces.
-
-    Raises:
-        TemplateError: The template is malformed, a variable is missing, or the value is not valid in a header.
-        Aborted: The template aborts the delivery.
-    """
+    """Render a header's value: visible ASCII, stripped of spaces."""
     sink = HeaderSink()
     render_into(strict_engine, source, data, sink)
     value = sink.getvalue()

@@ -107,11 +107,7 @@ class JsonSink(Sink):
         return self.put(node.text)
 
     def value(self, value: object, token: Token) -> int:
-        """Write an output's value: as text inside a string, as JSON outside.
-
-        Raises:
-            LiquidTypeError: The output follows a backslash, or JSON cannot represent the value.
-        """
+        """Write an output's value: as text inside a string, as JSON outside."""
         self.marks.append((self.size, token))
         if type(value) is str and self.state != ESCAPED:
             text = encode_basestring(value)
@@ -153,16 +149,7 @@ def blank_stray_commas(text: str) -> str:
 
 
 def finish_document(sink: JsonSink, source: str) -> bytes:
-    """Return the document that a template wrote, with stray commas blanked, as valid JSON in UTF-8.
-
-    Args:
-        sink: The sink that it wrote to.
-        source: The template's text, for error positions.
-
-    Raises:
-        TemplateError: It is not JSON. The error has the position in the template.
-        LimitExceeded: It exceeds ``MAX_BODY``.
-    """
+    """Return the document that a template wrote, with stray commas blanked, as valid JSON in UTF-8."""
     text = sink.getvalue()
     try:
         read_json(text)
@@ -178,15 +165,11 @@ def finish_document(sink: JsonSink, source: str) -> bytes:
 
 
 def encode_body(text: str, source: str) -> bytes:
-    """Encode a document in UTF-8.
-
-    Raises:
-        LimitExceeded: It exceeds ``MAX_BODY``.
-    """
+    """Encode a document in UTF-8."""
     try:
         body = text.encode()
     except UnicodeEncodeError:
-        # Lone surrogates can only be in strings: what they become is valid there.
+        # Lone surrogates occur only in strings, where their replacement is valid.
         body = replace_surrogates(text).encode()
     if len(body) > MAX_BODY:
         raise make_error(f"the body is larger than {MAX_BODY // 1024} KB", source, None, limit=True)
@@ -221,12 +204,9 @@ def has_rendered_keys(nodes: Iterable[Node]) -> bool:
     A key that the author wrote completely has its quotes and colon in one piece of text. A key that ends in another
     piece than it began in therefore contains an output or a tag. Some texts with a colon after an output give True as
     well.
-
-    Args:
-        nodes: A template, parsed by the JSON engine.
     """
     pieces = list(_pieces(nodes))
-    # Right after a backslash, the first character of the next piece says nothing.
+    # The first character after a backslash is escaped.
     skipped = (0, 1) if any(ESCAPED in piece.after for piece in pieces) else (0,)
     return any(_ENDS_A_KEY.match(piece.text, start) for piece in pieces for start in skipped)
 
@@ -248,14 +228,6 @@ def refuse_duplicate_keys(body: bytes, sink: JsonSink, source: str) -> None:
     """Reject a body in which a key written by data equals another key of the same object.
 
     Duplicate keys that the author wrote are accepted.
-
-    Args:
-        body: The finished body.
-        sink: The sink that the template wrote to.
-        source: The template's text, for error positions.
-
-    Raises:
-        TemplateError: There is such a key. The error has the position of its output.
     """
     try:
         json.loads(body.decode(), object_pairs_hook=_require_distinct)

@@ -67,11 +67,7 @@ class BodyCompiler:
         self._engine = strict_engine()
 
     def part(self, body: object, path: str, depth: int = 0) -> BodyPart:
-        """Compile one part.
-
-        Raises:
-            TemplateError: It is malformed. The error has the path and, in a leaf, the position.
-        """
+        """Compile one part."""
         if depth > MAX_DEPTH:
             raise make_error(f"a body may be nested {MAX_DEPTH} levels deep", "", None, limit=True, at=path)
         if isinstance(body, str):
@@ -110,7 +106,7 @@ class BodyCompiler:
         pairs = tuple(self._pair(key, value, path, depth) for key, value in body.items())
         plain = [pair.key for pair in pairs if isinstance(pair.key, str)]
         if len(set(plain)) < len(plain):
-            raise make_error(SAME_KEYS, "", None, at=path)  # 1 and "1" are two keys in YAML, and one in JSON
+            raise make_error(SAME_KEYS, "", None, at=path)  # 1 and "1" are different keys in YAML, but equal in JSON
         rendered = len(plain) < len(pairs)
         mapped = MappingPart(path, pairs, rendered)
         return mapped if rendered else _fold_constant(mapped, tuple(pair.value for pair in pairs))
@@ -206,13 +202,7 @@ class CompiledBody:
     _holder: ParsedTemplate
 
     def text(self, data: Mapping[str, Any]) -> str:
-        """Render the body as compact JSON.
-
-        Raises:
-            TemplateError: It cannot be rendered with the data. The error has the path in the body and the position
-                there.
-            Aborted: A leaf aborts the delivery.
-        """
+        """Render the body as compact JSON."""
         sink = Sink()
         context = Context(self._holder, globals=data)
         try:
@@ -230,14 +220,7 @@ _bodies: Final = TemplateCache[CompiledBody]()
 
 
 def compile_body(body: Mapping[str, Any] | list[Any]) -> CompiledBody:
-    """Return a compiled body, from the cache if possible.
-
-    Args:
-        body: Mappings, lists, texts and numbers from YAML.
-
-    Raises:
-        TemplateError: It is malformed. The error has the path and, in a leaf, the position there.
-    """
+    """Return a compiled body, from the cache if possible."""
     key = _content(body)
     return _bodies.get(key, len(key), lambda: CompiledBody(BodyCompiler().part(body, ""), empty_template()))
 
@@ -247,7 +230,7 @@ def _content(body: Any) -> bytes:
     try:
         return marshal.dumps(body, 2)
     except ValueError:
-        # A date that YAML made of unquoted text, or a mapping that is not a dict.
+        # A date that YAML parsed from unquoted text, or a mapping other than a dict.
         return marshal.dumps(_plain(body), 2)
 
 

@@ -42,13 +42,7 @@ class BodyPart:
         return self
 
     def write(self, context: Context, sink: Sink, lead: str) -> None:
-        """Write the part as JSON.
-
-        Args:
-            context: The variables.
-            sink: The output.
-            lead: Text to write before it: a comma, a key.
-        """
+        """Write the part as JSON, with a text before it, such as a comma or a key."""
         raise AssertionError("each kind of part writes itself")
 
 
@@ -160,7 +154,7 @@ class MappingPart(BodyPart):
 
     @staticmethod
     def _refuse_twice(key: str, seen: dict[str, LiquidPart | None], pair: MappingEntry) -> None:
-        # A key made of data must not take another's place, as the receiver reads them: broken characters are one.
+        # Data must not duplicate a key. Receivers treat all invalid characters as equal.
         name = replace_surrogates(key)
         leaf = pair.key if isinstance(pair.key, LiquidPart) else None
         if name in seen and (leaf := leaf or seen[name]) is not None:

@@ -32,11 +32,7 @@ _NOT_ON_A_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def parse_template(engine: Callable[[], Engine], source: str) -> ParsedTemplate:
-    """Return a parsed template, from the cache if possible.
-
-    Raises:
-        TemplateError: It is malformed. The error has a position.
-    """
+    """Return a parsed template, from the cache if possible."""
 
     def parse() -> ParsedTemplate:
         try:
@@ -48,12 +44,7 @@ def parse_template(engine: Callable[[], Engine], source: str) -> ParsedTemplate:
 
 
 def render_into(engine: Callable[[], Engine], source: str, data: Mapping[str, Any], sink: Sink) -> ParsedTemplate:
-    """Render a template into a sink, and return the template.
-
-    Raises:
-        TemplateError: It is malformed or cannot be rendered with the data.
-        Aborted: It aborts the delivery.
-    """
+    """Render a template into a sink, and return the template."""
     parsed = parse_template(engine, source)
     try:
         parsed.write(data, sink)
@@ -65,27 +56,14 @@ def render_into(engine: Callable[[], Engine], source: str, data: Mapping[str, An
 
 
 def render_text(source: str, data: Mapping[str, Any]) -> str:
-    """Render an e-mail's text or an SMS. Nothing is escaped, and missing values render as nothing.
-
-    Args:
-        source: The template.
-        data: The variables: JSON values, ``Decimal`` and ``datetime``.
-
-    Raises:
-        TemplateError: The template is malformed or cannot be rendered with the data.
-        Aborted: The template aborts the delivery.
-    """
+    """Render an e-mail's text or an SMS. Nothing is escaped, and missing values render as nothing."""
     sink = Sink()
     render_into(text_engine, source, data, sink)
     return sink.getvalue()
 
 
 def parse_text(source: str) -> None:
-    """Reject a malformed text.
-
-    Raises:
-        TemplateError: It is malformed. The error has a position.
-    """
+    """Reject a malformed text."""
     parse_template(text_engine, source)
 
 
@@ -130,11 +108,7 @@ class CompiledCondition:
         self._holder = ParsedTemplate(engine, nodes=[])
 
     def holds(self, data: Mapping[str, Any]) -> bool:
-        """Evaluate the condition.
-
-        Raises:
-            TemplateError: It compares values that have no order.
-        """
+        """Evaluate the condition."""
         try:
             return self.expression.evaluate(Context(self._holder, globals=data))
         except LiquidError as error:
@@ -142,11 +116,7 @@ class CompiledCondition:
 
 
 def compile_condition(source: str) -> CompiledCondition:
-    """Return a compiled condition, from the cache if possible.
-
-    Raises:
-        TemplateError: It is malformed. The error has a position.
-    """
+    """Return a compiled condition, from the cache if possible."""
     return _conditions.get(source, len(source), lambda: CompiledCondition(source))
 
 
@@ -154,13 +124,6 @@ def evaluate_condition(source: str, data: Mapping[str, Any]) -> bool:
     """Evaluate a condition such as ``order.total_price > 20 and contact.cellphone != blank``.
 
     Missing values are nil. `scenario.liquid.engine.logic` documents the syntax.
-
-    Args:
-        source: The condition, without braces.
-        data: The variables.
-
-    Raises:
-        TemplateError: The condition is malformed or compares values that have no order.
     """
     return compile_condition(source).holds(data)
 

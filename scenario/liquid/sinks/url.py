@@ -1,4 +1,4 @@
-"""URLs whose destination is literal.
+"""URLs with a literal destination.
 
 Scheme, host and port must be plain text in the template, so that data cannot redirect a request. Values are
 percent-encoded, so that they cannot add a segment, a parameter or a fragment. A path segment that data leave empty is
@@ -55,10 +55,10 @@ class UrlSink(Sink):
         self.seams: list[tuple[int, Token]] = []
 
     def literal(self, node: LiteralText) -> int:
-        # Line breaks are dropped, as browsers do: a long URL may be folded in YAML.
+        # Line breaks are removed, as browsers do, since YAML may fold a long URL.
         text = node.text.translate(_DROPPED)
         if not text:
-            return 0  # so that the last piece is the last that can be seen
+            return 0  # so that the last piece is the last visible one
         if text.startswith("/") and self._parts and self._parts[-1].endswith("/"):
             self.seams.append((self.size, node.token))
         return self.put(urllib.parse.quote(replace_surrogates(text), safe=_LITERAL + " "))
@@ -125,11 +125,7 @@ def _first_text(parsed: ParsedTemplate) -> tuple[LiteralText | None, list[Node]]
 
 
 def find_origin(source: str) -> str:
-    """Return the scheme, host and port of a URL template, such as ``https://hooks.example.com``.
-
-    Raises:
-        TemplateError: The template is malformed, or these are not plain text.
-    """
+    """Return the scheme, host and port of a URL template, such as ``https://hooks.example.com``."""
     return _shapes.get(source, len(source), lambda: _origin(source))
 
 
@@ -156,16 +152,7 @@ def _origin(source: str) -> str:
 
 
 def render_url(source: str, data: Mapping[str, Any]) -> str:
-    """Render a URL, in ASCII except for its host.
-
-    Args:
-        source: The template. Scheme, host and port must be plain text.
-        data: The variables.
-
-    Raises:
-        TemplateError: The template is malformed, a variable is missing, or data leave a part of the path empty.
-        Aborted: The template aborts the delivery.
-    """
+    """Render a URL, in ASCII except for its host."""
     return _render_cached(_url, source, data)
 
 
@@ -188,11 +175,7 @@ def _url(source: str, data: Mapping[str, Any]) -> str:
 
 
 def check_path(source: str) -> None:
-    """Reject a malformed path template.
-
-    Raises:
-        TemplateError: It is rejected.
-    """
+    """Reject a malformed path template."""
     _shapes.get(("path", source), len(source), lambda: _path_shape(source))
 
 
