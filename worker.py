@@ -56,24 +56,24 @@ from activities.webhook.platform import SuppressionReporter
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.rate_sync import pacing
 from runtime import search_attributes
-from runtime.certificates import measured_keys
+from runtime.certificates import measuring_keys
 from runtime.connection import connect
-from runtime.encryption.codec import encrypting
-from runtime.encryption.opening import check_keys, keyring_in, keyring_of, telling_keys
+from runtime.encryption.codec import encrypt_client
+from runtime.encryption.opening import check_keys, keyring_in, keyring_of, recording_keys
 from runtime.errors import SettingsError, SetupError, WorkerFailed
-from runtime.identity.identity import StoreIdentity, guarding
-from runtime.process.health import Check, health_pages, measured, watching, watching_clock
-from runtime.process.namespace import Polls, watching_namespace
+from runtime.identity.identity import StoreIdentity, guarding_identity
+from runtime.process.health import Check, health_pages, measuring_readiness, watching, watching_clock
+from runtime.process.namespace import PollerCheck, watching_namespace
 from runtime.process.ports import HOST
-from runtime.process.shutdown import Deadline, leave
+from runtime.process.shutdown import Deadline, exit_process
 from runtime.process.slots import ActivityWorker, completes_polls
-from runtime.process.workers import Workers, collect_rarely, deployment_of, running, unversioned
+from runtime.process.workers import Workers, deployment_from, running_workers, tune_garbage_collection, unversioned
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 from runtime.telemetry import logs, metrics
 from runtime.telemetry.exposition import Exposition
-from runtime.telemetry.polling import telling
+from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
 from runtime.version import version
 from workflows.enter import Enter
@@ -243,7 +243,7 @@ async def serve(
     telemetry = telemetry or Telemetry(None)
     # What is wrong with these is said before a server is waited for.
     destinations, channels = DestinationsFile(settings.destinations), channels_of(settings, INBOX)
-    policies, deployment = PoliciesFile(settings.policies), deployment_of()
+    policies, deployment = PoliciesFile(settings.policies), deployment_from()
     stop = asyncio.Event()
     ready = asyncio.Event()
     crew: Workers | None = None
@@ -265,11 +265,11 @@ async def serve(
     checks: dict[str, Check] = {"worker": is_ready}
 
     async with AsyncExitStack() as stack:
-        # `asyncio.run` would wait for threads that wait for somebody, such as a name server. `leave` ends them.
+        # `asyncio.run` would wait for threads that wait for somebody, such as a name server. `exit_process` ends them.
         stack.callback(lambda: loop.set_default_executor(ThreadPoolExecutor(1)))
-        stack.enter_context(measured(checks))
+        stack.enter_context(measuring_readiness(checks))
         # Before anything is waited for: a process that starts must not look like one without keys.
-        stack.enter_context(measured_keys(settings))
+        stack.enter_context(measuring_keys(settings))
         if health_port is not None:
             await stack.enter_async_context(health_pages(health_port, checks, host=health_host))
         native = await telemetry.runtime(stack, {HISTORY_USED: HISTORY_SHARES})
@@ -280,11 +280,11 @@ async def serve(
         identity = StoreIdentity(client, store)
         await identity.ensure()
         await store.check(writing=True)  # one that can only be read would do until the first journey
-        await stack.enter_async_context(guarding(identity, store, ask_to_stop, rotates=True))
+        await stack.enter_async_context(guarding_identity(identity, store, ask_to_stop, rotates=True))
         keys = keyring_of(settings, store)
         await check_keys(keys, store)
-        await stack.enter_async_context(telling_keys(keys, store, "worker"))
-        client = encrypting(client, keys, worker=True)
+        await stack.enter_async_context(recording_keys(keys, store, "worker"))
+        client = encrypt_client(client, keys, worker=True)
         opened = await stack.enter_async_context(
             services(
                 settings,
@@ -311,15 +311,17 @@ async def serve(
             drain = drain_of(opened.destinations.book)
             await stack.enter_async_context(pacing(client, opened.destinations))
         if telemetry.meters is not None:
-            await stack.enter_async_context(telling(client, store, {queue: queue == JOURNEYS for queue in QUEUES}))
+            await stack.enter_async_context(
+                cluster_metrics(client, store, {queue: queue == JOURNEYS for queue in QUEUES})
+            )
         deadline.seconds = (drain + ENDING).total_seconds()
-        crew = await stack.enter_async_context(running(made, deadline=deadline, keep=CLOSING))
+        crew = await stack.enter_async_context(running_workers(made, deadline=deadline, keep=CLOSING))
         await crew.polling()
-        polls = Polls(client, made, JOURNEYS)
+        polls = PollerCheck(client, made, JOURNEYS)
         checks["temporal"] = (await stack.enter_async_context(watching_namespace(polls))).is_well
         compared = {"store": store, "temporal": polls}
         checks["clock"] = (await stack.enter_async_context(watching_clock(compared))).is_well
-        collect_rarely()
+        tune_garbage_collection()
         ready.set()
         logger.info("ready, polling %s; %s", ", ".join(queues), channels.sentence)
         if drain > DRAIN:
@@ -381,7 +383,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         status = 1
     except asyncio.CancelledError:
         logger.info("stopped before it was ready")
-    leave(status, telemetry, patience=deadline.left(PATIENCE))
+    exit_process(status, telemetry, patience=deadline.left(PATIENCE))
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ class AdmissionActivities:
         )
         if isinstance(answer, stored.Closure):
             raise Refused(_closed(answer, opened), "closed")
-        if isinstance(answer, stored.AlreadyIn):
+        if isinstance(answer, stored.AlreadyEntered):
             raise Refused(_already_in(answer, opened), answer.why)
         if not answer.again:
             ADMISSION.add(opened.name, "admitted", answer.outcome)
@@ -237,7 +237,7 @@ def _closed(closure: stored.Closure, opened: Opened) -> str:
     )
 
 
-def _already_in(answer: stored.AlreadyIn, opened: Opened) -> str:
+def _already_in(answer: stored.AlreadyEntered, opened: Opened) -> str:
     match answer.why:
         case "under_way":
             return f"the contact is in {opened.name} already, as {answer.workflow_id}"

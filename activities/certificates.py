@@ -9,7 +9,7 @@ from temporalio.client import Client
 from activities.email.server import parse_server
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.watch import DestinationsFile
-from runtime.certificates import Certificates, measured, of_temporal
+from runtime.certificates import Certificates, measuring_certificates, temporal_certificates
 from runtime.settings import Settings
 
 
@@ -17,7 +17,9 @@ def measured_certificates(
     client: Client, settings: Settings, destinations: DestinationsFile
 ) -> AbstractContextManager[None]:
     """Measure the seconds left of all certificates of a worker."""
-    return measured(lambda: {**of_temporal(client), **certificates_of(settings, destinations.book)})
+    return measuring_certificates(
+        lambda: {**temporal_certificates(client), **certificates_of(settings, destinations.book)}
+    )
 
 
 def certificates_of(settings: Settings, book: Destinations) -> Certificates:

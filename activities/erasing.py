@@ -39,7 +39,7 @@ from activities.erasure import CLEAR_ROWS, DELETE_HISTORIES, END_JOURNEYS, Ended
 from runtime.encryption.codec import contact_of
 from runtime.encryption.keyring import REMEMBERED, Keyring
 from runtime.errors import SetupError
-from runtime.search_attributes import CONTACT_ID, quoted
+from runtime.search_attributes import CONTACT_ID, quote
 from runtime.store import Store, StoreError
 from runtime.store.erasures import StoredErasure
 from runtime.temporal_faults import fault_of, is_unknown_workflow
@@ -224,10 +224,10 @@ def _queries(contact: str, scenarios: Sequence[str]) -> Iterator[str]:
     begins = _UNFOUND.split(contact, maxsplit=1)[0]
     is_whole = begins == contact
     ids = [journeys_of(name, begins) for name in scenarios]
-    clauses = [f"{CONTACT_ID.name} {'=' if is_whole else 'STARTS_WITH'} {quoted(begins)}"]
+    clauses = [f"{CONTACT_ID.name} {'=' if is_whole else 'STARTS_WITH'} {quote(begins)}"]
     for some in (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)):
-        begun = [f"WorkflowId STARTS_WITH {quoted(f'{one}/' if is_whole else one)}" for one in some]
-        exact = [f"WorkflowId IN ({', '.join(map(quoted, some))})"] if is_whole else []
+        begun = [f"WorkflowId STARTS_WITH {quote(f'{one}/' if is_whole else one)}" for one in some]
+        exact = [f"WorkflowId IN ({', '.join(map(quote, some))})"] if is_whole else []
         clauses.append(" OR ".join(exact + begun))
     for clause in clauses:
         yield f"WorkflowType = 'Journey' AND ({clause})"

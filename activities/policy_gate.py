@@ -15,7 +15,7 @@ from activities.gate import OutgoingMessage
 from activities.interface import Delivery
 from activities.suppressing import Suppressing, SuppressionStore, Tell, untold
 from runtime.derived_keys import AddressHashes
-from runtime.store.claims import Claim
+from runtime.store.claims import CapClaim
 from scenario.policies.bounces import AddressVerdict
 from scenario.policies.caps import Cap, Full
 from scenario.policies.order import Message, Rules, Ruling, Skip, ask, rules_of
@@ -30,7 +30,7 @@ _logger = logging.getLogger(__name__)
 class CapStore(SuppressionStore, Protocol):
     """Who knows suppressions and places under caps: `runtime.store.Store`."""
 
-    async def claim(self, wanted: Claim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
+    async def claim(self, wanted: CapClaim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
         """Takes a place, or says what is full."""
         ...
 
@@ -140,7 +140,7 @@ class _StoreFacts:
         if not caps:
             return None
         delivery: Delivery = self.outgoing.delivery
-        wanted = Claim(
+        wanted = CapClaim(
             delivery_id=delivery.id,
             contact_id=delivery.contact,
             channel=self.message.channel,

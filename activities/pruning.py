@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from activities.retention import PRUNE, Pruned, Pruning
 from runtime import pruning
 from runtime.errors import StoreFault
-from runtime.pruning import Place
+from runtime.pruning import PruningPosition
 from runtime.retention import RetentionError, parse_ages
 from runtime.telemetry.metrics import RETENTION_DELETED
 
@@ -27,7 +27,7 @@ class Prunings:
     """
 
     def __init__(self, store: pruning.Pruned) -> None:
-        self._pruning = pruning.Pruning(store)
+        self._pruning = pruning.Pruner(store)
 
     @activity.defn(name=PRUNE.name)
     async def prune(self, asked: Pruning) -> Pruned:
@@ -42,7 +42,7 @@ class Prunings:
             ages = parse_ages(asked.ages)
         except RetentionError as error:
             raise ApplicationError(str(error), type="RetentionError", non_retryable=True) from None
-        place = Place(asked.job, datetime.fromisoformat(asked.since)) if asked.job else Place()
+        place = PruningPosition(asked.job, datetime.fromisoformat(asked.since)) if asked.job else PruningPosition()
         try:
             done = await self._pruning.run(ages, datetime.fromisoformat(asked.now), place, seconds=SECONDS, told=_count)
         except StoreFault as error:

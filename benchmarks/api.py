@@ -28,7 +28,7 @@ from benchmarks.bulk import IN_FLIGHT, side_by_side, start
 from benchmarks.journeys import Place, cpu, entry, place, say, scenario
 from runtime import search_attributes
 from runtime.api_key import SCOPES, ApiKey, make_token
-from runtime.process.shutdown import leave
+from runtime.process.shutdown import exit_process
 from runtime.store import AdmissionRequest, Store
 
 BATCH: Final = 250
@@ -223,7 +223,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of half load")
     parser.add_argument("--parked", type=int, default=20_000)
     asyncio.run(measure(parser.parse_args()))
-    leave(0)
+    exit_process(0)
 
 
 if __name__ == "__main__":

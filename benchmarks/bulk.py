@@ -23,7 +23,7 @@ from temporalio.client import Client
 from activities.interface import JOURNEYS
 from benchmarks.journeys import Place, cpu, entry, place, say, scenario
 from gateway.client import ScenarioClient, targets
-from runtime.process.shutdown import leave
+from runtime.process.shutdown import exit_process
 from runtime.store import Attempt, Store, StoredEntry
 
 IN_FLIGHT: Final = 50
@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--retried", type=int, default=1000, help="so many of them are tried again")
     parser.add_argument("--slow", type=int, default=1000, help="deliveries in back-off; 0 for none")
     asyncio.run(measure(parser.parse_args()))
-    leave(0)
+    exit_process(0)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ from runtime.encryption.opening import keyring_of
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.process.ports import free_port
-from runtime.process.shutdown import leave
+from runtime.process.shutdown import exit_process
 from runtime.settings import Settings
 from runtime.store import Store
 from scenario.steps.delivery import delivery_id
@@ -789,4 +789,4 @@ if __name__ == "__main__":
     if given.keep:
         given.keep.mkdir(parents=True, exist_ok=True)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    leave(asyncio.run(measure(given.journeys, given.away, given.gone, given.rows, given.keep)), None)
+    exit_process(asyncio.run(measure(given.journeys, given.away, given.gone, given.rows, given.keep)), None)

@@ -19,8 +19,8 @@ from typing import Any, Final, NamedTuple
 
 from benchmarks.journeys import cpu
 from benchmarks.stops import say
-from runtime.process.shutdown import leave
-from runtime.store import Claim, Store
+from runtime.process.shutdown import exit_process
+from runtime.store import CapClaim, Store
 from runtime.store.claims import _take  # pyright: ignore[reportPrivateUsage]
 from runtime.store.database import Database
 from runtime.store.schema import claims
@@ -38,7 +38,7 @@ MANY: Final = 100
 ROUNDS: Final = 50
 CROWDS: Final = 5
 
-Ask = Callable[[Claim], Awaitable[bool]]
+Ask = Callable[[CapClaim], Awaitable[bool]]
 
 
 class Cost(NamedTuple):
@@ -86,17 +86,17 @@ def asking(place: Place) -> dict[str, Ask]:
     for number, cap in enumerate(CAPS):
         bounds[f"since_{number}"] = cap.since(NOW, UTC)
 
-    def row(claim: Claim) -> dict[str, Any]:
+    def row(claim: CapClaim) -> dict[str, Any]:
         return {name: getattr(claim, name) for name in claim.__slots__} | {"kept": 0}
 
-    async def insert(claim: Claim) -> bool:
+    async def insert(claim: CapClaim) -> bool:
         await database.write(bare, row(claim))
         return True
 
-    async def count_and_insert(claim: Claim) -> bool:
+    async def count_and_insert(claim: CapClaim) -> bool:
         return bool(await database.write(naive, row(claim) | bounds))
 
-    async def ask(claim: Claim) -> bool:
+    async def ask(claim: CapClaim) -> bool:
         return await place.store.claim(claim, CAPS, UTC) is None
 
     return {"bare insert": insert, "naive": count_and_insert, "claim": ask}
@@ -105,11 +105,11 @@ def asking(place: Place) -> dict[str, Ask]:
 numbers = count()
 
 
-def claims_of(contacts: int, each: int) -> Iterator[list[Claim]]:
+def claims_of(contacts: int, each: int) -> Iterator[list[CapClaim]]:
     """For each of so many new contacts, so many deliveries that want a place."""
     for _ in range(contacts):
         contact = str(next(numbers))
-        yield [Claim(f"msg_{next(numbers):024}", contact, "sms", "", "bench", NOW) for _ in range(each)]
+        yield [CapClaim(f"msg_{next(numbers):024}", contact, "sms", "", "bench", NOW) for _ in range(each)]
 
 
 async def cost(place: Place, ask: Ask, in_flight: int) -> Cost:
@@ -176,4 +176,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_process(main())

@@ -36,7 +36,7 @@ from activities.webhook.rendering import render
 from activities.webhook.route import Direct, Route
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.limits import Limits
-from runtime.process.workers import collect_rarely
+from runtime.process.workers import tune_garbage_collection
 from runtime.store import Attempt
 from scenario.check.check import check
 from scenario.http.access import Access
@@ -255,7 +255,7 @@ async def compare(in_flight: int, delay: int, seconds: float) -> dict[str, Figur
             ends[name] = receiver, ways[name]
         for _, send in ends.values():
             await measure(send, in_flight, _WARM)
-        collect_rarely()
+        tune_garbage_collection()
         turns = [
             {name: await measure(send, in_flight, seconds / _TURNS) for name, (_, send) in ends.items()}
             for _ in range(_TURNS)

@@ -36,22 +36,22 @@ from benchmarks.bare import APART, QUEUE
 from gateway.publishing import publish
 from runtime import search_attributes
 from runtime.connection import connect
-from runtime.encryption.codec import encrypting
+from runtime.encryption.codec import encrypt_client
 from runtime.encryption.keyring import Keyring
 from runtime.encryption.opening import keyring_of
-from runtime.encryption.wrapping import Wrapping
+from runtime.encryption.wrapping import KeyWrapping
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.ports import free_port
-from runtime.process.shutdown import leave
-from runtime.process.workers import collect_rarely
+from runtime.process.shutdown import exit_process
+from runtime.process.workers import tune_garbage_collection
 from runtime.settings import Settings
 from runtime.store import Store
 from runtime.telemetry.exposition import Exposition
-from runtime.telemetry.polling import telling
+from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import Telemetry
-from worker import running, services, workers
+from worker import running_workers, services, workers
 
 CONCURRENT: Final = 40
 ROUNDS: Final = 5
@@ -217,12 +217,12 @@ async def work(address: str, state: Path, receiver: str, smtp: str, metrics: int
         opened = await stack.enter_async_context(services(settings, routes=Diverted(receiver)))
         if metrics:
             await stack.enter_async_context(
-                telling(client, opened.store, {queue: queue == JOURNEYS for queue in QUEUES})
+                cluster_metrics(client, opened.store, {queue: queue == JOURNEYS for queue in QUEUES})
             )
-        sealed = encrypting(client, keyring_of(settings, opened.store), worker=True)
-        crew = await stack.enter_async_context(running(await workers(sealed, opened)))
+        sealed = encrypt_client(client, keyring_of(settings, opened.store), worker=True)
+        crew = await stack.enter_async_context(running_workers(await workers(sealed, opened)))
         await crew.polling()
-        collect_rarely()
+        tune_garbage_collection()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await crew.until(stop)
@@ -293,7 +293,7 @@ async def place(
                 await publish(path, store)
         if encrypted:
             opened = await stack.enter_async_context(Store.open(f"sqlite+aiosqlite:///{state / 'store.db'}"))
-            client = encrypting(client, Keyring(opened, Wrapping([b"k" * 32])))
+            client = encrypt_client(client, Keyring(opened, KeyWrapping([b"k" * 32])))
         words = ("--work", server.address, str(state), receiver.url, inbox.url, str(metrics))
         worker = await stack.enter_async_context(process("benchmarks.journeys", *words, **keys))
         yield Place(client, server_pid(state), worker, state, server.address, receiver.url)
@@ -491,7 +491,7 @@ def main() -> None:
         asyncio.run(work(address, Path(state), receiver, smtp, int(metrics)))
     else:
         asyncio.run(measure(options))
-    leave(0)
+    exit_process(0)
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
-from runtime.process.shutdown import leave
-from runtime.process.workers import running
+from runtime.process.shutdown import exit_process
+from runtime.process.workers import running_workers
 from runtime.settings import Settings
 from runtime.store import Attempt
 from tests.e2e.conftest import SENDER, publish
@@ -254,7 +254,7 @@ async def measure(seconds: float, slow: float, seed: int) -> int:
         client = ScenarioClient(temporal, opened.store)
         for purpose in PURPOSES:
             await publish(client, folder, SCENARIO.replace("PURPOSE", purpose))
-        await stack.enter_async_context(running(await workers(working, opened, QUEUES)))
+        await stack.enter_async_context(running_workers(await workers(working, opened, QUEUES)))
 
         capacity = await capacity_of(client)
         count = round(TIMES * capacity * seconds)
@@ -278,4 +278,4 @@ if __name__ == "__main__":
     given = parser.parse_args()
     status = asyncio.run(measure(given.seconds, given.slow, given.seed))
     sys.stdout.flush()
-    leave(status, None)
+    exit_process(status, None)

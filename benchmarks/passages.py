@@ -16,7 +16,7 @@ from typing import Final
 
 from benchmarks.claims import CROWD, Cost, Place
 from benchmarks.stops import say
-from runtime.process.shutdown import leave
+from runtime.process.shutdown import exit_process
 from runtime.store import Attempt, Passage, Store
 from runtime.store.admission import AdmissionRequest
 from runtime.store.schema import entries, passages
@@ -176,4 +176,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_process(main())

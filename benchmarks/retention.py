@@ -40,12 +40,12 @@ from runtime import pruning, search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import Receiver
-from runtime.process.shutdown import leave
+from runtime.process.shutdown import exit_process
 from runtime.retention import parse_ages
 from runtime.settings import Settings
-from runtime.store import AdmissionRequest, AlreadyIn, Store
+from runtime.store import AdmissionRequest, AlreadyEntered, Store
 from tests.runtime.store.conftest import Server, programs
-from worker import running, services, workers
+from worker import running_workers, services, workers
 
 AGES: Final = "deliveries=180d,responses=30d,entries=2y,passages=2y"
 HOOK: Final = "  - webhook: hook\n    url: https://hooks.example.com/bench\n    body: {a: 1}\n"
@@ -100,7 +100,7 @@ async def work(address: str, url: str, receiver: str) -> None:
         client = await connect(address, role="bench")
         settings = Settings(store=SecretStr(url))
         opened = await stack.enter_async_context(services(settings, routes=Diverted(receiver)))
-        crew = await stack.enter_async_context(running(await workers(client, opened)))
+        crew = await stack.enter_async_context(running_workers(await workers(client, opened)))
         say("ready")
         await crew.until(stop)
 
@@ -175,7 +175,7 @@ async def complete(place: Place) -> None:
     """Prunes to the end, in this process and without pauses."""
     began, used, there = time.perf_counter(), cpu(os.getpid()), place.cpu()
     with patch.object(pruning, "PAUSE", 0.0), patch.object(pruning, "LEAST_PAUSE", 0.0):
-        done = await pruning.Pruning(place.store).run(parse_ages(AGES), datetime.now(UTC))
+        done = await pruning.Pruner(place.store).run(parse_ages(AGES), datetime.now(UTC))
     took, rows = time.perf_counter() - began, done.deleted.total()
     say(f"\nthe rest, alone and without pauses: {dict(done.deleted)}; {'; '.join(done.kept)}")
     ours, theirs = (1e6 * seconds / rows for seconds in (cpu(os.getpid()) - used, place.cpu() - there))
@@ -195,7 +195,7 @@ async def check(place: Place, before: Mapping[str, Any], now: datetime) -> None:
         assert not place.ask(f"SELECT count(*) FROM {gone}"), gone
     for contact in (10, place.ask("SELECT max(contact_id::int) FROM entries WHERE scenario = 'once'")):
         asking = AdmissionRequest("once", 1, str(contact), None, f"once/{contact}", "again", "never", now)
-        assert isinstance(await place.store.admit(asking), AlreadyIn), contact
+        assert isinstance(await place.store.admit(asking), AlreadyEntered), contact
     say("again: never holds, journeys under way are there, statistics are the same")
 
 
@@ -270,4 +270,4 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=15, help="of a spell")
     arguments = parser.parse_args()
     asyncio.run(work(*arguments.work) if arguments.work else main(arguments))
-    leave(0)
+    exit_process(0)

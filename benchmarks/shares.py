@@ -25,7 +25,7 @@ import aiohttp
 from benchmarks.api import Gateway, gateway
 from benchmarks.journeys import Place, cpu, entry, place, say, scenario
 from runtime.api_key import SCOPES, ApiKey, Scope, make_token
-from runtime.process.shutdown import leave
+from runtime.process.shutdown import exit_process
 from runtime.store import Store
 
 MOST: Final = 3.0
@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="of each turn")
     parser.add_argument("--rounds", type=int, default=2)
     ratios = asyncio.run(measure(parser.parse_args()))
-    leave(int(any(ratio > MOST for ratio in ratios)))
+    exit_process(int(any(ratio > MOST for ratio in ratios)))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from runtime.local import devserver
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
-from runtime.process.shutdown import leave
+from runtime.process.shutdown import exit_process
 from runtime.store import Store
 from tests.e2e.conftest import ROOT, SENDER, environment, publish
 
@@ -201,4 +201,4 @@ if __name__ == "__main__":
         (key, json.loads(value)) for key, _, value in (one.partition("=") for one in given.set)
     )
     asyncio.run(measure(given.journeys, given.stops, given.pause))
-    leave(0, None)
+    exit_process(0, None)

@@ -42,13 +42,13 @@ from gateway.telling import Heard, Telling
 from gateway.unadmitted import UnadmittedSearch
 from gateway.why.why import Why, why
 from runtime.connection import connect
-from runtime.encryption.codec import encrypting
+from runtime.encryption.codec import encrypt_client
 from runtime.encryption.keyring import Erased
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of
 from runtime.identity.identity import StoreIdentity
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
-from runtime.temporal_faults import bounded
+from runtime.temporal_faults import bound_calls
 
 __all__ = [
     "Change",
@@ -125,7 +125,7 @@ class ScenarioClient(ManyOperations, Telling):
             await StoreIdentity(temporal, store).verify()
             keys = keyring_of(settings, store)
             await check_keys(keys, store)
-            temporal = bounded(encrypting(temporal, keys))
+            temporal = bound_calls(encrypt_client(temporal, keys))
             client = cls(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
             try:
                 yield client

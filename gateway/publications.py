@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 
 from gateway.errors import BadInput
-from runtime.store import Closure, Listed, Store
+from runtime.store import Closure, Store, VersionSummary
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ListedVersion:
         closure: Since when and why its scenario admits nobody; None where it does admit contacts.
     """
 
-    published: Listed
+    published: VersionSummary
     newest: bool
     under_way: int
     closure: Closure | None

@@ -12,7 +12,7 @@ from activities.content import Content, UnknownVersion
 from gateway import publications
 from gateway.errors import BadInput
 from gateway.significance import interval, p_of_rates, p_of_shares
-from runtime.store import Store, Tally
+from runtime.store import GoalCount, Store
 from scenario.model.goal import Goal
 from scenario.plan.plan import load_plan
 from scenario.policies.draw import CONTROL, WHOLE, WITHHELD, Lot
@@ -65,7 +65,7 @@ class Arm:
         return self.value / self.entered if self.entered else None
 
     @classmethod
-    def of(cls, name: str, tallies: Iterable[Tally]) -> Arm:
+    def of(cls, name: str, tallies: Iterable[GoalCount]) -> Arm:
         """Counts tallies together."""
         some = list(tallies)
         return cls(
@@ -134,7 +134,7 @@ class _Version:
     goal: Goal | None
     lots: Mapping[str, Lot]
     control: int
-    tallies: list[Tally] = field(default_factory=list[Tally])
+    tallies: list[GoalCount] = field(default_factory=list[GoalCount])
 
 
 async def results(
@@ -195,7 +195,7 @@ def _comparisons(versions: Sequence[_Version]) -> list[Comparison]:
 
 def _by_split(split: str, versions: Sequence[_Version]) -> Comparison:
     """Compares the branches of a split, over the versions that have it."""
-    branches = {name: list[Tally]() for one in reversed(versions) for name in one.lots[split].shares}
+    branches = {name: list[GoalCount]() for one in reversed(versions) for name in one.lots[split].shares}
     undrawn = 0
     for tally in (tally for one in versions for tally in one.tallies if not tally.group):
         if (drawn := tally.branches.get(split)) is None:
@@ -207,7 +207,7 @@ def _by_split(split: str, versions: Sequence[_Version]) -> Comparison:
     return replace(_compared(split, branches, versions), mismatch=_seldom(strata), undrawn=undrawn)
 
 
-def _compared(split: str | None, groups: Mapping[str, Sequence[Tally]], versions: Sequence[_Version]) -> Comparison:
+def _compared(split: str | None, groups: Mapping[str, Sequence[GoalCount]], versions: Sequence[_Version]) -> Comparison:
     """Compares groups with the control group, else with the first branch, else with the holdout."""
     arms = [Arm.of(name, tallies) for name, tallies in groups.items()]
     apart = [

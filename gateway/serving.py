@@ -42,22 +42,21 @@ from gateway.outbox import Outbox
 from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
 from runtime.callback import Callbacks
-from runtime.certificates import measured as measured_certificates
-from runtime.certificates import measured_keys, of_temporal
+from runtime.certificates import measuring_certificates, measuring_keys, temporal_certificates
 from runtime.connection import connect
-from runtime.encryption.codec import encrypting
-from runtime.encryption.opening import check_keys, keyring_of, telling_keys
-from runtime.encryption.wrapping import Wrapping
+from runtime.encryption.codec import encrypt_client
+from runtime.encryption.opening import check_keys, keyring_of, recording_keys
+from runtime.encryption.wrapping import KeyWrapping
 from runtime.errors import SettingsError
-from runtime.identity.identity import StoreIdentity, guarding
-from runtime.process.health import Check, measured, readiness, watching, watching_clock
+from runtime.identity.identity import StoreIdentity, guarding_identity
+from runtime.process.health import Check, measuring_readiness, readiness, watching, watching_clock
 from runtime.process.http_guard import ALIVE, READY
 from runtime.process.http_server import DRAIN, HttpServer
-from runtime.process.namespace import Namespace, watching_namespace
-from runtime.settings import Settings, origins_in
+from runtime.process.namespace import NamespaceCheck, watching_namespace
+from runtime.settings import Settings, parse_origins
 from runtime.store import Store
 from runtime.telemetry.telemetry import Telemetry
-from runtime.temporal_faults import bounded
+from runtime.temporal_faults import bound_calls
 from runtime.unsubscribing import Unsubscribing
 from scenario.source.findings import listed
 
@@ -169,34 +168,38 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         listening = await stack.enter_async_context(HttpServer(port, host, purpose="the gateway"))
         parts: dict[str, ASGIApp] = {}
         what: list[str] = []
-        if wanted.codec and not Wrapping.configured(settings):
+        if wanted.codec and not KeyWrapping.configured(settings):
             raise SettingsError("there is nothing to decode: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
         # Without these, what is open to the world has no way to the store.
-        needs_store = wanted.api or wanted.pages or Unsubscribing.configured(settings) or Wrapping.configured(settings)
+        needs_store = (
+            wanted.api or wanted.pages or Unsubscribing.configured(settings) or KeyWrapping.configured(settings)
+        )
         store = crew = None
         checks: dict[str, Check] = {"gateway": lambda: ready and not stop.is_set()}
-        stack.enter_context(measured(checks))
-        stack.enter_context(measured_keys(settings))
+        stack.enter_context(measuring_readiness(checks))
+        stack.enter_context(measuring_keys(settings))
         runtime = await (telemetry or Telemetry(None)).runtime(stack)
         connected = await connect(role="gateway", patience=60.0, runtime=runtime)
-        stack.enter_context(measured_certificates(lambda: of_temporal(connected)))
-        namespace = Namespace(connected)
-        temporal = bounded(connected, noticed=lambda fault: namespace.suspect() if fault.lacks_attributes else None)
+        stack.enter_context(measuring_certificates(lambda: temporal_certificates(connected)))
+        namespace = NamespaceCheck(connected)
+        temporal = bound_calls(connected, noticed=lambda fault: namespace.suspect() if fault.lacks_attributes else None)
         checks["temporal"] = (await stack.enter_async_context(watching_namespace(namespace))).is_well
         if needs_store:
             opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
             store = await stack.enter_async_context(opened)
             identity = StoreIdentity(connected, store)
             await identity.verify()
-            await stack.enter_async_context(guarding(identity, store, ask_to_stop, rotates=False))
+            await stack.enter_async_context(guarding_identity(identity, store, ask_to_stop, rotates=False))
             checks["store"] = (await stack.enter_async_context(watching(store))).is_well
             checks["clock"] = (await stack.enter_async_context(watching_clock({"store": store}))).is_well
             keyring = keyring_of(settings, store)
             await check_keys(keyring, store)
-            await stack.enter_async_context(telling_keys(keyring, store, "gateway"))
-            temporal = encrypting(temporal, keyring)
+            await stack.enter_async_context(recording_keys(keyring, store, "gateway"))
+            temporal = encrypt_client(temporal, keyring)
             if wanted.codec:
-                parts[f"{codec.PREFIX}/"] = codec.application(keyring, Keys(store), origins_in(settings.codec_origins))
+                parts[f"{codec.PREFIX}/"] = codec.application(
+                    keyring, Keys(store), parse_origins(settings.codec_origins)
+                )
                 what.append("the codec")
         if store is not None:
             client = ScenarioClient(
@@ -207,7 +210,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
             book, ui, origins = (
                 DestinationsFile(settings.destinations),
                 settings.temporal_ui,
-                origins_in(settings.api_origins),
+                parse_origins(settings.api_origins),
             )
             outbox = await stack.enter_async_context(Outbox.configured(settings, book, store)) if wanted.pages else None
             parts.update(

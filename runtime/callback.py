@@ -22,7 +22,7 @@ from uuid import UUID
 
 from runtime.errors import SettingsError
 from runtime.sealed_token import ExpiredToken, SealedToken
-from runtime.settings import Settings, callback_key
+from runtime.settings import Settings, parse_key
 
 LIFE: Final = timedelta(days=30)
 """Lifetime of a token, counted from the delivery's own time."""
@@ -32,7 +32,7 @@ _DELIVERY: Final = re.compile(r"msg_([0-9a-f]{32})", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Claim:
+class CallbackClaim:
     """The content of a callback token.
 
     Attributes:
@@ -79,7 +79,7 @@ class Callbacks:
             raise SettingsError(
                 f"{missing} is missing: SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY are set together, or not at all"
             )
-        keys = [callback_key(value) for value in (key, settings.callback_key_previous) if value is not None]
+        keys = [parse_key(value) for value in (key, settings.callback_key_previous) if value is not None]
         return cls(url, keys)
 
     def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
@@ -102,7 +102,7 @@ class Callbacks:
         token = self._tokens.seal(expires.to_bytes(_EXPIRY) + ids + workflow_id.encode())
         return f"{self._base}/callbacks/{token}"
 
-    def verify(self, token: str, now: datetime) -> Claim:
+    def verify(self, token: str, now: datetime) -> CallbackClaim:
         """Return the content of a token.
 
         Args:
@@ -119,4 +119,4 @@ class Callbacks:
         if now >= expires:
             raise ExpiredToken("the token has expired")
         root, delivery, journey = content[5:21], content[21:37], content[37:]
-        return Claim(journey.decode(), str(UUID(bytes=root)), f"msg_{delivery.hex()}", expires)
+        return CallbackClaim(journey.decode(), str(UUID(bytes=root)), f"msg_{delivery.hex()}", expires)

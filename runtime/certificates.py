@@ -26,7 +26,7 @@ TRUSTED: Final = ("ca", "temporal_ca", "smtp_ca")
 """Uses whose files hold several authorities of which one is enough."""
 
 
-def of_temporal(client: Client) -> Certificates:
+def temporal_certificates(client: Client) -> Certificates:
     """Return the certificates that a connection was made with. A file that changes later is not read again."""
     tls = client.service_client.config.tls
     if not isinstance(tls, TLSConfig):
@@ -46,7 +46,7 @@ def expiry(use: str, pem: bytes) -> datetime:
 
 
 @contextmanager
-def measured(certificates: Callable[[], Certificates]) -> Generator[None]:
+def measuring_certificates(certificates: Callable[[], Certificates]) -> Generator[None]:
     """Measure the seconds left of certificates, which are read whenever somebody asks."""
     unusable = set[tuple[str, str | None]]()
 
@@ -71,7 +71,7 @@ def measured(certificates: Callable[[], Certificates]) -> Generator[None]:
 
 
 @contextmanager
-def measured_keys(settings: Settings) -> Generator[None]:
+def measuring_keys(settings: Settings) -> Generator[None]:
     """Measure the names of the keys that this process has."""
     names = key_names(settings)
     metrics.KEY.reads(lambda: [(name, 1.0) for name in names])

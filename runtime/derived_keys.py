@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
-from runtime.settings import MIN_KEY, Settings, keys_in
+from runtime.settings import MIN_KEY, Settings, parse_keys
 from scenario.policies import addresses
 
 _PREFIX: Final = "scenario-runner "
@@ -37,7 +37,7 @@ def derive_keys(keys: Sequence[bytes], purpose: str, length: int = 32) -> tuple[
 def suppression_keys(settings: Settings) -> list[bytes]:
     """Return the current and the previous suppression keys, or none if there is no current one."""
     values = (settings.suppression_key, settings.suppression_key_previous)
-    return [key for value in values if value is not None and settings.suppression_key for key in keys_in(value)]
+    return [key for value in values if value is not None and settings.suppression_key for key in parse_keys(value)]
 
 
 def key_names(settings: Settings) -> list[tuple[str, str]]:
@@ -55,7 +55,7 @@ def key_names(settings: Settings) -> list[tuple[str, str]]:
         (setting, hashlib.sha256(derive_key(key, "key name")).hexdigest()[:8])
         for setting, value in values
         if value is not None
-        for key in keys_in(value)
+        for key in parse_keys(value)
     ]
 
 

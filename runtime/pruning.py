@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from runtime.retention import Ages
-from runtime.store.retention import BEGINNING, Agenda, Batch, Job
+from runtime.store.retention import BEGINNING, PrunedBatch, PruningJob, PruningPlan
 
 PAUSE: Final = 9.0
 """How long it pauses after a batch, measured by how long that took: it works for a tenth of the time at most."""
@@ -29,7 +29,7 @@ VACUUM: Final = (
 class Pruned(Protocol):
     """What is pruned: `runtime.store.Store`."""
 
-    def agenda(self, ages: Ages, now: datetime, again: Mapping[str, tuple[int, frozenset[str]]]) -> Agenda:
+    def agenda(self, ages: Ages, now: datetime, again: Mapping[str, tuple[int, frozenset[str]]]) -> PruningPlan:
         """What there is to delete."""
         ...
 
@@ -37,13 +37,13 @@ class Pruned(Protocol):
         """Finds what scenarios' versions say as `again:`."""
         ...
 
-    async def delete_some(self, job: Job, since: datetime) -> Batch:
+    async def delete_some(self, job: PruningJob, since: datetime) -> PrunedBatch:
         """Deletes some rows."""
         ...
 
 
 @dataclass(frozen=True)
-class Place:
+class PruningPosition:
     """Where a pruning is.
 
     Attributes:
@@ -56,7 +56,7 @@ class Place:
 
 
 @dataclass
-class Done:
+class PruningResult:
     """What was deleted.
 
     Attributes:
@@ -66,13 +66,13 @@ class Done:
         kept: What is kept for longer than it was asked for, and why: sentences.
     """
 
-    place: Place | None = None
+    place: PruningPosition | None = None
     pause: float = 0.0
     deleted: Counter[str] = field(default_factory=Counter[str])
     kept: tuple[str, ...] = ()
 
 
-class Pruning:
+class Pruner:
     """Prunes a store. Keeps what it knows of published versions, which never change.
 
     Args:
@@ -83,7 +83,7 @@ class Pruning:
         self._store = store
         self._again: dict[str, tuple[int, frozenset[str]]] = {}
 
-    async def agenda(self, ages: Ages, now: datetime) -> Agenda:
+    async def agenda(self, ages: Ages, now: datetime) -> PruningPlan:
         """What there is to delete.
 
         Args:
@@ -98,12 +98,12 @@ class Pruning:
         self,
         ages: Ages,
         now: datetime,
-        place: Place | None = None,
+        place: PruningPosition | None = None,
         *,
         seconds: float | None = None,
         told: Callable[[str, int], None] = lambda table, rows: None,
         paused: Callable[[float], None] = lambda seconds: None,
-    ) -> Done:
+    ) -> PruningResult:
         """Deletes what is old enough.
 
         Args:
@@ -117,11 +117,11 @@ class Pruning:
         Raises:
             StoreError: The store cannot be written to. What was deleted is; it may go on where it was.
         """
-        place = place or Place()
+        place = place or PruningPosition()
         agenda, begun = await self.agenda(ages, now), monotonic()
-        done = Done(kept=agenda.kept)
+        done = PruningResult(kept=agenda.kept)
         jobs = agenda.since(place.job)
-        here = Place(jobs[0].name, place.since if jobs[0].name == place.job else BEGINNING)
+        here = PruningPosition(jobs[0].name, place.since if jobs[0].name == place.job else BEGINNING)
         while jobs:
             started = monotonic()
             batch = await self._store.delete_some(jobs[0], here.since)
@@ -131,7 +131,7 @@ class Pruning:
             if batch.is_last:
                 jobs = jobs[1:]
             if jobs:
-                here = Place(jobs[0].name, BEGINNING if batch.is_last else batch.until)
+                here = PruningPosition(jobs[0].name, BEGINNING if batch.is_last else batch.until)
                 ended = monotonic()
                 pause = min(max((ended - started) * PAUSE, LEAST_PAUSE), LONGEST_PAUSE) if batch.rows else 0.0
                 if seconds is not None and ended - begun + pause >= seconds:

@@ -50,13 +50,13 @@ RUNNING: Final = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running'"
 _POLL = 0.1  # seconds between two looks
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Return a text as a value in a query of Temporal's search."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
-async def noted_hold(execution: WorkflowExecution) -> Mapping[str, Any] | None:
+async def read_last_hold(execution: WorkflowExecution) -> Mapping[str, Any] | None:
     """Why a journey was held the last time, as it noted in its memo; None where it never was, or nobody can read it."""
     try:
         return (await execution.memo()).get(LAST_HELD)

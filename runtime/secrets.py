@@ -53,7 +53,7 @@ class Secrets(Mapping[str, str]):
         self._environ = os.environ if environ is None else environ
         self._read: dict[str, tuple[_Stamp, str]] = {}
         self._every, self._clock = every, clock
-        self._latest: Snapshot | None = None
+        self._latest: SecretsSnapshot | None = None
         self._looked = 0.0
 
     def names(self) -> list[str]:
@@ -77,7 +77,7 @@ class Secrets(Mapping[str, str]):
                 found[name] = value
         return found
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> SecretsSnapshot:
         """Every secret, for one delivery: as it is, or was a second ago. While nothing changes it is the same object.
 
         A file that cannot be read stands in nobody's way but of those who ask for that secret. One that is empty, or
@@ -95,7 +95,7 @@ class Secrets(Mapping[str, str]):
             self._looked = now
         return latest
 
-    def _look(self) -> Snapshot:
+    def _look(self) -> SecretsSnapshot:
         found, unreadable = self._variables(), dict[str, SettingsError]()
         files = self._files()
         for name in self._read.keys() - files.keys() - found.keys():
@@ -114,7 +114,7 @@ class Secrets(Mapping[str, str]):
                     unreadable[name] = SettingsError(
                         f"the file of the secret {name} is empty: write the secret into it"
                     )
-        return Snapshot(found, unreadable)
+        return SecretsSnapshot(found, unreadable)
 
     def __getitem__(self, name: str) -> str:
         path = self._files().get(name)
@@ -173,7 +173,7 @@ class Secrets(Mapping[str, str]):
         return value
 
 
-class Snapshot(Mapping[str, str]):
+class SecretsSnapshot(Mapping[str, str]):
     """The secrets at one moment.
 
     It lists those that could be read, and says what is wrong with another where that one is asked for.
@@ -210,7 +210,7 @@ class Snapshot(Mapping[str, str]):
 
     def __eq__(self, other: object) -> bool:
         """Whether the same secrets have the same values, and the same is wrong with the others."""
-        return isinstance(other, Snapshot) and self._told() == other._told()
+        return isinstance(other, SecretsSnapshot) and self._told() == other._told()
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -186,17 +186,17 @@ _WANTED: Final = {
 }
 
 
-def callback_key(value: SecretStr) -> bytes:
+def parse_key(value: SecretStr) -> bytes:
     """The key that a setting holds."""
     return _bytes(value.get_secret_value())
 
 
-def keys_in(value: SecretStr) -> list[bytes]:
+def parse_keys(value: SecretStr) -> list[bytes]:
     """The keys that a setting of several holds."""
     return [_bytes(text) for text in value.get_secret_value().split(",")]
 
 
-def origins_in(value: str | None) -> list[str]:
+def parse_origins(value: str | None) -> list[str]:
     """The origins that a setting of several names."""
     return [text.strip() for text in (value or "").split(",") if text.strip()]
 
@@ -282,8 +282,8 @@ _GOOD: Final[dict[str, Callable[[str], bool]]] = {
     "bounce_address": lambda text: bool(_BOUNCES.fullmatch(text)),
     "inbound_key": _is_key,
     "encryption_keys": lambda text: all(map(_is_key, text.split(","))),
-    "codec_origins": lambda text: all(map(_ORIGIN.fullmatch, origins_in(text))),
-    "api_origins": lambda text: all(map(_ORIGIN.fullmatch, origins_in(text))),
+    "codec_origins": lambda text: all(map(_ORIGIN.fullmatch, parse_origins(text))),
+    "api_origins": lambda text: all(map(_ORIGIN.fullmatch, parse_origins(text))),
     "temporal_ui": _is_address,
     "test_recipients": lambda text: all(_RECIPIENT.fullmatch(one.strip()) for one in text.split(",")),
     "retention": _is_retention,

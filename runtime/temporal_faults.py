@@ -34,7 +34,7 @@ NO_WORKER: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Fault:
+class TemporalFault:
     """A fault of Temporal or of this installation.
 
     Attributes:
@@ -50,36 +50,36 @@ class Fault:
     lacks_attributes: bool = False
 
 
-_AWAY: Final = Fault("the Temporal server does not answer: check that it is running, and try again", 5)
-_BROKEN: Final = Fault("the Temporal server failed ({status}): look at its log, and try again", 5)
-_BUSY: Final = Fault(
+_AWAY: Final = TemporalFault("the Temporal server does not answer: check that it is running, and try again", 5)
+_BROKEN: Final = TemporalFault("the Temporal server failed ({status}): look at its log, and try again", 5)
+_BUSY: Final = TemporalFault(
     "the Temporal server has too much to do: try again in a moment, or raise the limits of namespace {namespace}", 10
 )
-_DENIED: Final = Fault(
+_DENIED: Final = TemporalFault(
     "the Temporal server does not let this process do it: check TEMPORAL_API_KEY or the client certificate, and what "
     "the account may do in namespace {namespace}",
     30,
     passing=False,
 )
-_REFUSED: Final = Fault(
+_REFUSED: Final = TemporalFault(
     "the Temporal server refused a call ({status}): check that its version is supported, and report it with what "
     "SCENARIO_DEBUG=1 shows",
     30,
     passing=False,
 )
-_NO_NAMESPACE: Final = Fault(
+_NO_NAMESPACE: Final = TemporalFault(
     "the Temporal server has no namespace {namespace}: set TEMPORAL_NAMESPACE, or create it again with `temporal "
     "operator namespace create --namespace {namespace}`",
     30,
     passing=False,
 )
-_NO_ATTRIBUTES: Final = Fault(
+_NO_ATTRIBUTES: Final = TemporalFault(
     "namespace {namespace} lacks the search attributes of journeys: start a worker, or register them with `{command}`",
     5,
     passing=False,
     lacks_attributes=True,
 )
-_FAULTS: Final[Mapping[RPCStatusCode, Fault]] = {
+_FAULTS: Final[Mapping[RPCStatusCode, TemporalFault]] = {
     RPCStatusCode.CANCELLED: _AWAY,  # what the SDK calls a call whose time is over
     RPCStatusCode.DEADLINE_EXCEEDED: _AWAY,
     RPCStatusCode.UNAVAILABLE: _AWAY,
@@ -114,7 +114,7 @@ def is_unknown_token(error: RPCError) -> bool:
     return error.status in (RPCStatusCode.UNKNOWN, RPCStatusCode.INVALID_ARGUMENT)
 
 
-def fault_of(error: RPCError, namespace: str) -> Fault:
+def fault_of(error: RPCError, namespace: str) -> TemporalFault:
     """Return the fault that an error reports.
 
     Args:
@@ -143,7 +143,9 @@ _ASKING: Final = frozenset({"update_workflow_execution", "poll_workflow_executio
 """Calls that a worker answers. Whoever makes them limits their time."""
 
 
-def bounded(client: Client, *, longest: float = LONGEST, noticed: Callable[[Fault], None] = lambda _: None) -> Client:
+def bound_calls(
+    client: Client, *, longest: float = LONGEST, noticed: Callable[[TemporalFault], None] = lambda _: None
+) -> Client:
     """Return a client on the same connection whose calls end in time.
 
     Args:
@@ -157,7 +159,9 @@ def bounded(client: Client, *, longest: float = LONGEST, noticed: Callable[[Faul
 
 
 class _BoundedCalls(ServiceClient):
-    def __init__(self, inner: ServiceClient, namespace: str, longest: float, noticed: Callable[[Fault], None]) -> None:
+    def __init__(
+        self, inner: ServiceClient, namespace: str, longest: float, noticed: Callable[[TemporalFault], None]
+    ) -> None:
         super().__init__(inner.config)
         self._inner, self._namespace, self._longest, self._noticed = inner, namespace, longest, noticed
 

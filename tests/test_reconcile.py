@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.reconcile import Ended, differences
-from runtime.store import AdmissionRequest, Attempt, Claim, Passage, Store
+from runtime.store import AdmissionRequest, Attempt, CapClaim, Passage, Store
 from scenario.policies.caps import Cap
 from scenario.steps.delivery import delivery_id
 
@@ -25,7 +25,7 @@ JOURNEY = Ended("7", "chaos/7", "r", {"outcome": "finished", "steps": STEPS}, NO
 async def store(tmp_path: Path) -> AsyncGenerator[Store]:
     """A store with one journey that delivered once."""
     asking = AdmissionRequest("chaos", 1, "7", None, "chaos/7", "r", "never", NOW, "segment")
-    claim = Claim(ID, "7", "webhook", "shop", "chaos", NOW)
+    claim = CapClaim(ID, "7", "webhook", "shop", "chaos", NOW)
     attempt = Attempt(ID, 1, "chaos/7", "r", "chaos", 1, "first", "webhook", "shop", "7", NOW, 5, "delivered")
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
         await opened.admit(asking)

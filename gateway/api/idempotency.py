@@ -39,7 +39,7 @@ from gateway.api.problem import Mistake, Problem, again
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.service.caller import Caller
 from runtime.store import Store, StoreError
-from runtime.store.api_access import LEASE, Answered, Taken
+from runtime.store.api_access import LEASE, ClaimedRequest, StoredAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -102,13 +102,13 @@ class Idempotency:
         seal = _Seal(shown(scope) or "", given[0])
         digest = seal.digest(_target(scope) + b"\n" + body)
         told = await self._store.take_request(caller.id, seal.name, digest, self._now(), lease=self._lease)
-        if isinstance(told, Taken):
+        if isinstance(told, ClaimedRequest):
             await self._carry_out(told, seal, scope, replayed(body, receive), send)
         else:
             await _replay(told, seal, digest)(scope, receive, send)
         await self._prune()
 
-    async def _carry_out(self, taken: Taken, seal: _Seal, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _carry_out(self, taken: ClaimedRequest, seal: _Seal, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["request_id"] = _id_of(taken)
         collected = _Collected()
         renewing = asyncio.create_task(self._renew(taken))
@@ -129,7 +129,7 @@ class Idempotency:
         for message in collected.messages:
             await send(message)
 
-    async def _renew(self, taken: Taken) -> None:
+    async def _renew(self, taken: ClaimedRequest) -> None:
         """Keep a request from being taken for killed for as long as it is under way."""
         while True:
             await asyncio.sleep(self._lease.total_seconds() / 3)
@@ -218,7 +218,7 @@ def _target(scope: Scope) -> bytes:
     return f"{scope['method']} {scope['path']}?".encode(errors="replace") + scope["query_string"]
 
 
-def _replay(found: Answered, seal: _Seal, digest: str) -> Response:
+def _replay(found: StoredAnswer, seal: _Seal, digest: str) -> Response:
     if found.digest != digest:
         raise _mistake("this Idempotency-Key was given with another request: take a new one for each")
     if found.status is None or found.answer is None:
@@ -232,7 +232,7 @@ def _mistake(sentence: str) -> Problem:
     return Problem("invalid", sentence, [where])
 
 
-def _id_of(taken: Taken) -> UUID:
+def _id_of(taken: ClaimedRequest) -> UUID:
     # With the time, since the same key is another request when it is forgotten.
     return uuid5(_SPACE, f"{taken.key_id} {taken.requested_at.isoformat()} {taken.idempotency_key}")
 

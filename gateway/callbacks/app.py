@@ -35,7 +35,7 @@ from gateway.callbacks import page
 from gateway.callbacks.deliver import EventId, Told, Unsettled
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.errors import BadInput
-from runtime.callback import Callbacks, Claim
+from runtime.callback import CallbackClaim, Callbacks
 from runtime.encryption.keyring import Erased
 from runtime.errors import SetupError
 from runtime.process.http_guard import ALIVE
@@ -58,7 +58,7 @@ _EVENT_ID: Final[TypeAdapter[str]] = TypeAdapter(EventId)
 _UNKNOWN: Final = "there is no such callback address: post to it exactly as it was sent to you"
 _OVER: Final = "this callback address has expired, or its journey is over"
 
-Tell = Callable[[Claim, Told, str | None], Awaitable[bool]]
+Tell = Callable[[CallbackClaim, Told, str | None], Awaitable[bool]]
 """Tells a journey; False where it is over. See `gateway.callbacks.deliver.tell`."""
 
 
@@ -139,7 +139,7 @@ class Receiving:
             raise ErrorAnswer(400, str(error)) from None
         return page.asking(request)
 
-    def _claim(self, token: str) -> Claim:
+    def _claim(self, token: str) -> CallbackClaim:
         try:
             return self._callbacks.verify(token, datetime.now(UTC))
         except ExpiredToken:

@@ -15,7 +15,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from gateway.errors import BadInput
-from runtime.callback import Claim
+from runtime.callback import CallbackClaim
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.entry.entry import LARGEST_EVENT, is_too_deep, is_too_large
 from scenario.entry.plain_json import unread, unsent
@@ -128,7 +128,7 @@ class Overfull(Unsettled):
     """The journey's run has been told as much as it can bear. It may be told again in the next."""
 
 
-async def tell(temporal: Client, claim: Claim, event: Told, identifier: str | None = None) -> bool:
+async def tell(temporal: Client, claim: CallbackClaim, event: Told, identifier: str | None = None) -> bool:
     """Tells the journey of a claim.
 
     A later journey of the same workflow id is not told: each run that continues a journey knows which run was its
@@ -166,7 +166,7 @@ async def tell(temporal: Client, claim: Claim, event: Told, identifier: str | No
     raise Unsettled("the journey does not stand still")
 
 
-async def _run(temporal: Client, claim: Claim) -> str | None:
+async def _run(temporal: Client, claim: CallbackClaim) -> str | None:
     """The run in which the claim's journey is now; None where it is over.
 
     Raises:

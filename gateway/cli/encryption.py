@@ -16,11 +16,11 @@ def rotate() -> None:
     nothing is done. Take the old key away when this command has said that none is left.
     """
     from runtime.encryption.opening import rotate as run
-    from runtime.encryption.wrapping import Wrapping
+    from runtime.encryption.wrapping import KeyWrapping
     from runtime.errors import SettingsError
     from runtime.settings import Settings
 
-    wrapping = Wrapping.configured(Settings())
+    wrapping = KeyWrapping.configured(Settings())
     if wrapping is None:
         raise SettingsError("nothing is encrypted: SCENARIO_ENCRYPTION_KEYS is not set")
 

@@ -16,7 +16,7 @@ from gateway.cli.options import Format
 if TYPE_CHECKING:
     from gateway.map.map import ScenarioMap
     from gateway.map.overlay import Overlay
-    from runtime.store import Published, Store
+    from runtime.store import Store, StoredVersion
     from scenario.model.scenario import Scenario
     from scenario.plan.plan import Plan
 
@@ -102,14 +102,14 @@ async def _of_name(what: str, since: int | None) -> ScenarioMap:
     return ScenarioMap(_plan_of(later), title, trigger if isinstance(trigger, str) else "", overlay)
 
 
-def _overlay(earlier: Published, later: Scenario) -> Overlay:
+def _overlay(earlier: StoredVersion, later: Scenario) -> Overlay:
     from gateway.map.overlay import since
     from scenario.plan.difference import difference
 
     return since(difference(_scenario_of(earlier), later))
 
 
-async def _published(store: Store, name: str, number: int | None) -> Published:
+async def _published(store: Store, name: str, number: int | None) -> StoredVersion:
     from gateway import publications
     from gateway.errors import BadInput
 
@@ -119,13 +119,13 @@ async def _published(store: Store, name: str, number: int | None) -> Published:
     return found
 
 
-def _scenario_of(published: Published) -> Scenario:
+def _scenario_of(published: StoredVersion) -> Scenario:
     from scenario.model.document import load
 
     return load(published.document)
 
 
-def _plan_of(published: Published) -> Plan:
+def _plan_of(published: StoredVersion) -> Plan:
     from pydantic import ValidationError
 
     from gateway.errors import BadInput

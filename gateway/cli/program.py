@@ -48,9 +48,9 @@ def main() -> NoReturn:
         _complete()
     status = run(sys.argv[1:])
     if "temporalio" in sys.modules:
-        from runtime.process.shutdown import leave
+        from runtime.process.shutdown import exit_process
 
-        leave(status)
+        exit_process(status)
     sys.exit(status)
 
 

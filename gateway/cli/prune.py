@@ -56,7 +56,7 @@ def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = 
     Journeys under way stay, and those that 'again:' of a published version needs. Ctrl-C stops it between two batches;
     run it again to go on.
     """
-    from runtime.pruning import VACUUM, Pruning
+    from runtime.pruning import VACUUM, Pruner
 
     ages = _ages(given)
     rows = Counter[str]()
@@ -64,7 +64,7 @@ def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = 
 
     async def work() -> tuple[str, ...]:
         async with session.stored(writes=True) as store:
-            pruning, now = Pruning(store), datetime.now(UTC)
+            pruning, now = Pruner(store), datetime.now(UTC)
             if dry_run:
                 agenda = await pruning.agenda(ages, now)
                 for job in agenda.jobs:

@@ -59,29 +59,29 @@ def receiver(
     What is told holds from the next request on, until something else is: also when 'scenario dev' is started again.
     Of several places that a request fits, the longest counts. --reset without a place forgets all that is told.
     """
-    from runtime.local.answers import Answer, tell
+    from runtime.local.answers import ReceiverAnswer, set_answer
 
     if (answer is not None or delay is not None) + refuse + reset > 1 or (times is not None and answer is None):
         raise typer.BadParameter("give --answer with --times and --delay, or --refuse, or --reset")
     place = None if place is None else place.removeprefix("https://").removeprefix("http://").strip("/")
-    told = None
+    wanted = None
     if answer is not None or delay is not None or refuse:
         if not place:
             raise typer.BadParameter("say for which place, such as wax or hooks.example.com")
         status = 503 if refuse else answer or 200  # where a request has come by already
         first = (status,) * (times or 0)
-        told = Answer(first, 200 if first else status, delay or 0.0, refuse)
-    if told or reset:
-        tell(state, place, told)
-    _show(state, place, form, quietly=bool(told or reset))
+        wanted = ReceiverAnswer(first, 200 if first else status, delay or 0.0, refuse)
+    if wanted or reset:
+        set_answer(state, place, wanted)
+    _show(state, place, form, quietly=bool(wanted or reset))
 
 
 def _show(state: Path, place: str | None, form: Format, *, quietly: bool) -> None:
     """What came and what is told; after it was told, that alone."""
-    from runtime.local.answers import covers, told
+    from runtime.local.answers import covers, read_answers
     from runtime.local.receiver import newest
 
-    answers = told(state)
+    answers = read_answers(state)
     came: dict[str, list[Received]] = {}
     for request in newest(state / "received", _NEWEST):
         came.setdefault(request.place, []).append(request)

@@ -34,12 +34,12 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
 
     from gateway.client import ScenarioClient
     from runtime.connection import connect
-    from runtime.encryption.codec import encrypting
+    from runtime.encryption.codec import encrypt_client
     from runtime.encryption.opening import check_keys, keyring_of
     from runtime.identity.identity import StoreIdentity
     from runtime.settings import Settings
     from runtime.telemetry.telemetry import Telemetry
-    from runtime.temporal_faults import bounded
+    from runtime.temporal_faults import bound_calls
 
     quieten()
     settings = Settings()
@@ -50,7 +50,7 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
             await StoreIdentity(temporal, store).verify()
             keys = keyring_of(settings, store)
             await check_keys(keys, store)
-            temporal = bounded(encrypting(temporal, keys))
+            temporal = bound_calls(encrypt_client(temporal, keys))
             try:
                 yield ScenarioClient(temporal, store, settings.platform_timezone, policies=settings.policies)
             except RPCError as error:

@@ -30,7 +30,7 @@ from gateway.measured import Measured
 from gateway.pages.session import session_of
 from gateway.service.caller import caller_with
 from gateway.unstored import Unstored
-from runtime.encryption.codec import Encryption
+from runtime.encryption.codec import EncryptionCodec
 from runtime.encryption.keyring import Erased, Keyring, UnknownKey
 from runtime.errors import SetupError
 from runtime.store import StoreError
@@ -42,7 +42,7 @@ _SENT: Final = ("authorization", "content-type", "x-namespace")
 
 
 class _Codec:
-    def __init__(self, encryption: Encryption, keys: Keys) -> None:
+    def __init__(self, encryption: EncryptionCodec, keys: Keys) -> None:
         self._encryption, self._keys = encryption, keys
 
     async def decode(self, request: Request) -> Response:
@@ -83,7 +83,7 @@ def application(keyring: Keyring, keys: Keys, origins: Sequence[str]) -> ASGIApp
         keys: Knows who asks.
         origins: Those whose scripts may ask, such as ``https://temporal.example.com``.
     """
-    codec = _Codec(Encryption(keyring), keys)
+    codec = _Codec(EncryptionCodec(keyring), keys)
     cors = Middleware(
         CORSMiddleware, allow_origins=origins, allow_methods=["POST"], allow_headers=_SENT, allow_credentials=True
     )

@@ -32,7 +32,7 @@ from gateway.local.ways_in import WaysIn, let_in
 from gateway.operations.background import running_operations
 from runtime import search_attributes
 from runtime.connection import connect
-from runtime.encryption.codec import encrypting
+from runtime.encryption.codec import encrypt_client
 from runtime.encryption.opening import check_keys, keyring_of
 from runtime.errors import LocalError
 from runtime.identity.identity import StoreIdentity
@@ -44,7 +44,7 @@ from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from runtime.store import Store
-from worker import Services, running, services, workers
+from worker import Services, running_workers, services, workers
 
 _KEY = "suppression.key"
 
@@ -117,7 +117,7 @@ async def local(
         await check_keys(keys, opened_store)
         connected = await connect(server.address, role="local")
         await StoreIdentity(connected, opened_store).settle()
-        temporal, working = encrypting(connected, keys), encrypting(connected, keys, worker=True)
+        temporal, working = encrypt_client(connected, keys), encrypt_client(connected, keys, worker=True)
         await search_attributes.ensure(temporal)
         if send and not resume:
             await _refuse_others(temporal, state)
@@ -137,7 +137,7 @@ async def local(
             opened = replace(opened, secrets=StandIns())
         opened = replace(opened, writer=log(opened.writer))
         await keep_schedule(working, settings.retention)
-        await stack.enter_async_context(running(await workers(working, opened)))
+        await stack.enter_async_context(running_workers(await workers(working, opened)))
         client = ScenarioClient(
             *(temporal, opened.store, settings.platform_timezone),
             *(settings.destinations if send else None, settings.policies),

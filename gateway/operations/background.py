@@ -26,7 +26,7 @@ from gateway.operations.request import RequestedOperation, request_of
 from gateway.operations.survey import Found
 from gateway.service.index import EVERY
 from runtime.process.shutdown import Deadline
-from runtime.process.workers import Workers, running
+from runtime.process.workers import Workers, running_workers
 from runtime.store import OperationItem, Store, StoredOperation, StoreError
 from runtime.store.operations import NOT_ASKED, UNANSWERED
 from workflows.operation import CLOSE, OPERATE, QUEUE, SURVEY, Chunk, ChunkDone, Closing, Operation
@@ -224,7 +224,7 @@ async def running_operations(client: ManyOperations) -> AsyncGenerator[Workers]:
     except (StoreError, RPCError) as error:
         logger.warning("operations that were asked for were not looked at: %s", error)
     deadline = Deadline(_ENDING)
-    async with running([operations_worker(client)], deadline=deadline) as crew:
+    async with running_workers([operations_worker(client)], deadline=deadline) as crew:
         try:
             yield crew
         finally:

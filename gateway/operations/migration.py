@@ -16,7 +16,7 @@ from gateway.errors import BadInput
 from gateway.operations.batch import JourneyTarget
 from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.listing import JourneyLists, ListedJourney, listed
-from runtime.store import Published, Store
+from runtime.store import Store, StoredVersion
 from scenario.errors import ScenarioError
 from scenario.model.document import load
 from scenario.plan.difference import Difference, difference
@@ -101,7 +101,7 @@ class MigrationForecast:
 
 
 class _Known(NamedTuple):
-    published: Published
+    published: StoredVersion
     plan: Plan
 
 

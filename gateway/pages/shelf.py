@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Final
 
 from gateway.api.problem import Problem
-from runtime.store import Published, Store
+from runtime.store import Store, StoredVersion
 from scenario.errors import ScenarioError
 from scenario.model.document import load
 from scenario.model.scenario import Scenario
@@ -25,7 +25,7 @@ class Opened:
         published: As the store has it.
     """
 
-    published: Published
+    published: StoredVersion
 
     @cached_property
     def scenario(self) -> Scenario:

@@ -28,7 +28,7 @@ from runtime.search_attributes import (
     SCENARIO_NAME,
     SCENARIO_VERSION,
     STEP_ID,
-    noted_hold,
+    read_last_hold,
 )
 
 EVERY: Final = 1_000_000
@@ -125,7 +125,7 @@ async def _read(execution: WorkflowExecution, *, holds: bool = True) -> IndexedJ
         step=known.get(STEP_ID) or None,
         destination=known.get(DESTINATION) or None,
         held_reason=known.get(HELD_REASON) or None,
-        hold=Hold.read(await noted_hold(execution)) if holds and state == "held" else Hold(),
+        hold=Hold.read(await read_last_hold(execution)) if holds and state == "held" else Hold(),
     )
 
 
@@ -262,4 +262,4 @@ def literal(text: str) -> str:
     """
     if "\0" in text:
         raise BadInput("what is looked for holds the character U+0000, which no id does")
-    return search_attributes.quoted(text)
+    return search_attributes.quote(text)

@@ -25,7 +25,7 @@ from activities.content import Content, UnknownVersion
 from gateway import publications
 from gateway.errors import BadInput
 from gateway.service.index import COUNTS, JourneyIndex
-from runtime.store import Attempted, Passed, Population, Store
+from runtime.store import AttemptCount, JourneyCount, PassageCount, Store
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send
 
@@ -134,9 +134,9 @@ class Stats:
 class _Stored:
     """What the store has counted."""
 
-    passed: Sequence[Passed]
-    population: Sequence[Population]
-    attempted: Sequence[Attempted]
+    passed: Sequence[PassageCount]
+    population: Sequence[JourneyCount]
+    attempted: Sequence[AttemptCount]
     trying_again: Mapping[tuple[int, str], int]
 
 
@@ -265,7 +265,7 @@ def _version(
     )
 
 
-def _summed(attempted: Sequence[Attempted], step: str, by: str) -> dict[str, int]:
+def _summed(attempted: Sequence[AttemptCount], step: str, by: str) -> dict[str, int]:
     summed = Counter[str]()
     for one in attempted:
         if one.step == step:

@@ -18,7 +18,7 @@ from scenario.steps.delivery import Send
 
 @dataclass(frozen=True)
 class Claimed:
-    """A place under caps; see `runtime.store.claims.Claim`."""
+    """A place under caps; see `runtime.store.claims.CapClaim`."""
 
     delivery_id: str
     channel: str

@@ -36,7 +36,7 @@ _PLAIN: Final = (SetupError, StoreError, Erased)
 _GONE: Final = "gone-"  # ids of keys that workers alone know
 
 
-class Encryption(PayloadCodec, WithSerializationContext):
+class EncryptionCodec(PayloadCodec, WithSerializationContext):
     """Encrypts payloads, and decrypts them.
 
     Args:
@@ -58,14 +58,14 @@ class Encryption(PayloadCodec, WithSerializationContext):
         return cls(keys, gone=DataKey(f"{_GONE}{secrets.token_hex(8)}", AESGCM(secrets.token_bytes(32))))
 
     @override
-    def with_context(self, context: SerializationContext) -> Encryption:
+    def with_context(self, context: SerializationContext) -> EncryptionCodec:
         match context:
             case (
                 WorkflowSerializationContext(workflow_id=workflow)
                 | ActivitySerializationContext(workflow_id=str(workflow))
             ):
                 answers = isinstance(context, ActivitySerializationContext)
-                return Encryption(self._keys, gone=self._gone, contact=contact_of(workflow), answers=answers)
+                return EncryptionCodec(self._keys, gone=self._gone, contact=contact_of(workflow), answers=answers)
             case _:
                 return self
 
@@ -168,14 +168,14 @@ def contact_of(workflow: str) -> str | None:
     return contact.replace("%2F", "/") if slash and contact else None
 
 
-def encrypted(keys: Keyring, *, worker: bool = False) -> DataConverter:
+def encrypting_converter(keys: Keyring, *, worker: bool = False) -> DataConverter:
     """The data converter where something is to be encrypted, or has been.
 
     Args:
         keys: The keys of contacts.
-        worker: Whether it is a worker's, see `Encryption`.
+        worker: Whether it is a worker's, see `EncryptionCodec`.
     """
-    codec = Encryption.of_a_worker(keys) if worker else Encryption(keys)
+    codec = EncryptionCodec.of_a_worker(keys) if worker else EncryptionCodec(keys)
     failures = EncodedFailures if keys.encrypts else CONVERTER.failure_converter_class
     return _Converter(CONVERTER.payload_converter_class, codec, failures)
 
@@ -185,13 +185,13 @@ class _Converter(DataConverter):
 
     @override
     def with_context(self, context: SerializationContext) -> Self:
-        codec = cast("Encryption", self.payload_codec)
+        codec = cast("EncryptionCodec", self.payload_codec)
         known = copy(self)
         object.__setattr__(known, "payload_codec", codec.with_context(context))
         return known
 
 
-def encrypting(client: Client, keys: Keyring, *, worker: bool = False) -> Client:
+def encrypt_client(client: Client, keys: Keyring, *, worker: bool = False) -> Client:
     """A client over the same connection that encrypts, or the same where nothing is to be encrypted.
 
     A worker that encrypts nothing has a codec, too: others may have begun to encrypt, and what it cannot read it must
@@ -200,11 +200,11 @@ def encrypting(client: Client, keys: Keyring, *, worker: bool = False) -> Client
     Args:
         client: That of a process.
         keys: The keys of contacts.
-        worker: Whether it is a worker's, see `Encryption`.
+        worker: Whether it is a worker's, see `EncryptionCodec`.
     """
     if not keys.encrypts and not worker:
         return client
     config = client.config()
-    config["data_converter"] = encrypted(keys, worker=worker)
+    config["data_converter"] = encrypting_converter(keys, worker=worker)
     config["header_codec_behavior"] = HeaderCodecBehavior.CODEC
     return Client(**config)

@@ -22,7 +22,7 @@ from typing import Final, Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from runtime.encryption.wrapping import NONCE, Wrapping, plain, read_plain
+from runtime.encryption.wrapping import NONCE, KeyWrapping, plain, read_plain
 from runtime.errors import SetupError, StoreUnavailable
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.erasure import ERASED
@@ -112,7 +112,9 @@ class Keyring:
         clock: Seconds that only go forward.
     """
 
-    def __init__(self, store: KeyStore, wrapping: Wrapping | None, *, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, store: KeyStore, wrapping: KeyWrapping | None, *, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._store, self._wrapping, self._clock = store, wrapping, clock
         self._by_id: OrderedDict[str, tuple[float, DataKey]] = OrderedDict()
         self._of: OrderedDict[str, tuple[float, DataKey]] = OrderedDict()

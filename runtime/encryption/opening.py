@@ -13,7 +13,7 @@ from typing import Final
 from uuid import uuid4
 
 from runtime.encryption.keyring import Keyring
-from runtime.encryption.wrapping import Wrapping, read_plain
+from runtime.encryption.wrapping import KeyWrapping, read_plain
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
@@ -33,7 +33,7 @@ def keyring_of(settings: Settings, store: Store) -> Keyring:
     Raises:
         SettingsError: The setting cannot be used.
     """
-    keys = store.sealing = Keyring(store, Wrapping.configured(settings))
+    keys = store.sealing = Keyring(store, KeyWrapping.configured(settings))
     return keys
 
 
@@ -64,7 +64,7 @@ async def check_keys(keys: Keyring, store: Store) -> None:
 
 
 @asynccontextmanager
-async def telling_keys(keys: Keyring, store: Store, role: str) -> AsyncGenerator[None]:
+async def recording_keys(keys: Keyring, store: Store, role: str) -> AsyncGenerator[None]:
     """Record in the store which keys this process knows, until it ends; see `runtime.encryption.opening`.
 
     Args:
@@ -105,7 +105,7 @@ async def telling_keys(keys: Keyring, store: Store, role: str) -> AsyncGenerator
 _TOGETHER = 500
 
 
-async def rotate(store: Store, wrapping: Wrapping) -> tuple[int, int]:
+async def rotate(store: Store, wrapping: KeyWrapping) -> tuple[int, int]:
     """Wraps every key anew that another than the newest has wrapped.
 
     May be stopped and run again. A key that is made or destroyed meanwhile is in nobody's way.

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from runtime.derived_keys import derive_key
 from runtime.errors import SettingsError
-from runtime.settings import MIN_KEY, Settings, keys_in
+from runtime.settings import MIN_KEY, Settings, parse_keys
 
 NONCE: Final = 12
 """Bytes of a nonce (NIST SP 800-38D §8.2.2)."""
@@ -38,7 +38,7 @@ def read_plain(text: str) -> bytes | None:
     return base64.urlsafe_b64decode(text[3:]) if text.startswith("p1.") else None
 
 
-class Wrapping:
+class KeyWrapping:
     """Wraps keys, and opens what it has wrapped.
 
     Args:
@@ -60,7 +60,7 @@ class Wrapping:
             SettingsError: The file that it names cannot be read, or holds something else.
         """
         if settings.encryption_keys is not None:
-            return cls(keys_in(settings.encryption_keys))
+            return cls(parse_keys(settings.encryption_keys))
         path, setting = settings.encryption_keys_file, "SCENARIO_ENCRYPTION_KEYS_FILE"
         return cls(_keys_of(path, setting), setting) if path is not None else None
 
@@ -119,7 +119,7 @@ def _keys_of(path: Path, setting: str) -> list[bytes]:
     keys: list[bytes] = []
     for number, line in enumerate(text.splitlines(), 1):
         for word in re.findall(r"[^\s,]+", line.partition("#")[0]):
-            keys += keys_in(SecretStr(word))
+            keys += parse_keys(SecretStr(word))
             if len(keys[-1]) < MIN_KEY:
                 raise SettingsError(
                     f"{setting}, line {number}: must be a key in base64, of at least {MIN_KEY} random bytes, as "

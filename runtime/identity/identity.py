@@ -240,7 +240,7 @@ _PATIENCE: Final = 30.0  # seconds that one may take
 
 
 @asynccontextmanager
-async def guarding(
+async def guarding_identity(
     identity: StoreIdentity, store: Store, stop: Callable[[], None], *, rotates: bool, every: float = COMPARE_EVERY
 ) -> AsyncGenerator[None]:
     """Compare the store with its namespace periodically. On a mismatch, refuse further calls and ask to stop.

@@ -48,7 +48,7 @@ _CLAIM: Final = TypeAdapter(NamespaceClaim)
 
 
 @dataclass(frozen=True)
-class Run:
+class ClaimRun:
     """The workflow's latest run.
 
     Attributes:
@@ -87,7 +87,7 @@ async def read_record(client: Client) -> NamespaceClaim | None:
         request.next_page_token, request.maximum_page_size = response.next_page_token, _PAGE
 
 
-async def read_run(client: Client) -> Run | None:
+async def read_run(client: Client) -> ClaimRun | None:
     """Return the latest run, or None if there is none.
 
     Raises:
@@ -102,7 +102,7 @@ async def read_run(client: Client) -> Run | None:
         raise
     info = response.workflow_execution_info
     is_open = info.status == WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
-    return Run(info.execution.run_id, is_open, info.history_length)
+    return ClaimRun(info.execution.run_id, is_open, info.history_length)
 
 
 async def start(client: Client, claim: NamespaceClaim, *, replace: bool = False) -> bool:
@@ -140,7 +140,7 @@ async def start(client: Client, claim: NamespaceClaim, *, replace: bool = False)
     return True
 
 
-async def write(client: Client, run: Run, claim: NamespaceClaim) -> None:
+async def write(client: Client, run: ClaimRun, claim: NamespaceClaim) -> None:
     """Add a newer token to a run, or start another run once that one is long.
 
     Nothing is written if another run has taken its place: somebody else has claimed the namespace.
@@ -176,7 +176,7 @@ async def write(client: Client, run: Run, claim: NamespaceClaim) -> None:
     await start(client, claim)
 
 
-def _execution(run: Run | None = None) -> WorkflowExecution:
+def _execution(run: ClaimRun | None = None) -> WorkflowExecution:
     return WorkflowExecution(workflow_id=WORKFLOW, run_id=run.run_id if run else "")
 
 

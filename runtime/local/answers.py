@@ -18,7 +18,7 @@ NAME: Final = "receiver.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReceiverAnswer:
     """How requests to one place are answered.
 
     Attributes:
@@ -47,10 +47,10 @@ class Answer:
         return f"{said}, each after {self.delay:g} s" if self.delay else said
 
 
-_FILE: Final = TypeAdapter(dict[str, Answer])
+_FILE: Final = TypeAdapter(dict[str, ReceiverAnswer])
 
 
-class Answers:
+class ReceiverAnswers:
     """What is told at present, by place.
 
     A place is a destination's name or a host, with as much of the path behind it as is meant, or a part of a path:
@@ -61,18 +61,18 @@ class Answers:
         told: What is told beside it.
     """
 
-    def __init__(self, path: Path | None = None, told: Mapping[str, Answer] | None = None) -> None:
+    def __init__(self, path: Path | None = None, defaults: Mapping[str, ReceiverAnswer] | None = None) -> None:
         self._path = path
-        self._told = dict(told or {})
-        self._read: dict[str, Answer] = {}
+        self._defaults = dict(defaults or {})
+        self._read: dict[str, ReceiverAnswer] = {}
         self._stamp: tuple[int, int] | None = None
 
-    def find(self, path: str) -> tuple[str, Answer]:
+    def find(self, path: str) -> tuple[str, ReceiverAnswer]:
         """What a request to a path of the receiver gets, and for which place that was told; for none, 200."""
         self._look()
-        told = self._told | self._read
-        place = max((name for name in told if covers(name, path)), key=len, default=None)
-        return ("", Answer()) if place is None else (place, told[place])
+        answers = self._defaults | self._read
+        place = max((name for name in answers if covers(name, path)), key=len, default=None)
+        return ("", ReceiverAnswer()) if place is None else (place, answers[place])
 
     def _look(self) -> None:
         if self._path is None:
@@ -94,7 +94,7 @@ def covers(place: str, path: str) -> bool:
     return not place.strip("/") or f"/{place.strip('/')}/" in f"{path}/"
 
 
-def read(path: Path) -> dict[str, Answer] | None:
+def read(path: Path) -> dict[str, ReceiverAnswer] | None:
     """What a file tells, by place; None where it cannot be read."""
     try:
         return _FILE.validate_json(path.read_bytes())
@@ -102,7 +102,7 @@ def read(path: Path) -> dict[str, Answer] | None:
         return None
 
 
-def told(state: Path) -> dict[str, Answer]:
+def read_answers(state: Path) -> dict[str, ReceiverAnswer]:
     """What the receiver of a state folder is told, by place.
 
     Raises:
@@ -116,19 +116,19 @@ def told(state: Path) -> dict[str, Answer]:
     return found
 
 
-def tell(state: Path, place: str | None, answer: Answer | None) -> None:
+def set_answer(state: Path, place: str | None, answer: ReceiverAnswer | None) -> None:
     """Tells the receiver of a state folder what a place gets from now on.
 
     Args:
         state: The folder; made when it is not there.
-        place: See `Answers`; None for all that is told.
+        place: See `ReceiverAnswers`; None for all that is told.
         answer: None for what it gets when nothing is told.
 
     Raises:
         LocalError: The file cannot be read or written.
     """
     make_folder(state)
-    answers = told(state) if place else {}
+    answers = read_answers(state) if place else {}
     if place and answer:
         answers[place] = replace(answer, told=time.time_ns())
     elif place:

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from runtime.errors import NotInstalled
 from runtime.local.folder import make_folder, write_private
-from runtime.process.ports import HOST, refusal
+from runtime.process.ports import HOST, port_error
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 """A message may have this many bytes, as with most mail servers."""
@@ -91,7 +91,7 @@ class Inbox:
         try:
             self._server = await loop.create_server(protocol, HOST, self._port)
         except OSError as error:
-            raise refusal(error, self._port, "the local inbox") from None
+            raise port_error(error, self._port, "the local inbox") from None
         self._port = int(self._server.sockets[0].getsockname()[1])
         return self
 

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from runtime.local.answers import Answer, Answers, covers
+from runtime.local.answers import ReceiverAnswer, ReceiverAnswers, covers
 from runtime.local.folder import make_folder, write_private
 from runtime.process.http_server import HttpServer
 from runtime.process.ports import HOST
@@ -40,8 +40,8 @@ class Receiver:
     Args:
         port: 0 takes a free one.
         folder: Where each request is written to as ``<time>-<number>.json``, if anywhere.
-        fail: Place → statuses to answer first, see `Answer`.
-        told: The file that tells how to answer, see `Answers`.
+        fail: Place → statuses to answer first, see `ReceiverAnswer`.
+        told: The file that tells how to answer, see `ReceiverAnswers`.
 
     Raises:
         PortInUse: Another program listens on the port (when entered).
@@ -58,7 +58,9 @@ class Receiver:
     ) -> None:
         self._port = port
         self._folder = folder
-        self._answers = Answers(told, {place: Answer(first=tuple(each)) for place, each in (fail or {}).items()})
+        self._answers = ReceiverAnswers(
+            told, {place: ReceiverAnswer(first=tuple(each)) for place, each in (fail or {}).items()}
+        )
         self._answered: Counter[tuple[str, int, str]] = Counter()
         self._closed: socket.socket | None = None
         self._requests: deque[Received] = deque(maxlen=KEEP)

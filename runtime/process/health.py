@@ -65,7 +65,7 @@ def readiness(checks: Mapping[str, Check]) -> JSONResponse:
 
 
 @contextmanager
-def measured(checks: Mapping[str, Check]) -> Generator[None]:
+def measuring_readiness(checks: Mapping[str, Check]) -> Generator[None]:
     """Measure the checks, too. More of them may be added meanwhile."""
     metrics.READY.reads(lambda: [((name,), float(check())) for name, check in list(checks.items())])
     try:
@@ -84,7 +84,7 @@ _LATE: Final = 3
 """Checks that may be cancelled and not over: while so many are, no further one is begun."""
 
 
-class Looked(Protocol):
+class Checkable(Protocol):
     """What is watched: the store, or what Temporal says of this worker."""
 
     @property
@@ -101,7 +101,7 @@ class Watch:
         patience: Seconds that a look may take.
     """
 
-    def __init__(self, looked: Looked, what: str = "The store", *, patience: float = PATIENCE) -> None:
+    def __init__(self, looked: Checkable, what: str = "The store", *, patience: float = PATIENCE) -> None:
         self._looked, self._what, self._patience = looked, what, patience
         self._late = set[asyncio.Task[None]]()
         self.trouble: str | None = None
@@ -156,7 +156,7 @@ class Watch:
 
 @asynccontextmanager
 async def watching(
-    looked: Looked, what: str = "The store", *, every: float = EVERY, patience: float = PATIENCE
+    looked: Checkable, what: str = "The store", *, every: float = EVERY, patience: float = PATIENCE
 ) -> AsyncGenerator[Watch]:
     """Looks at something once before anything else, and then again and again.
 
@@ -188,14 +188,14 @@ LIMIT: Final = 30.0
 _CALLED: Final = {"store": "the store's", "temporal": "Temporal's"}
 
 
-class Compared(Protocol):
+class OffsetSource(Protocol):
     """The store, or a worker's view of Temporal."""
 
     @property
     def clock_offset(self) -> ClockOffset | None: ...
 
 
-class Clock:
+class ClockCheck:
     """This machine's clock, as `Watch` checks it. The check makes no call: other checks measure the offsets.
 
     Args:
@@ -204,7 +204,7 @@ class Clock:
 
     name = "of this machine"
 
-    def __init__(self, others: Mapping[str, Compared]) -> None:
+    def __init__(self, others: Mapping[str, OffsetSource]) -> None:
         self._others = others
         self._reported: dict[tuple[str, bool], str] = {}
 
@@ -233,9 +233,9 @@ def _sentence(of: str, ahead: bool, seconds: float) -> str:
 
 
 @asynccontextmanager
-async def watching_clock(others: Mapping[str, Compared]) -> AsyncGenerator[Watch]:
+async def watching_clock(others: Mapping[str, OffsetSource]) -> AsyncGenerator[Watch]:
     """Compare this machine's clock periodically, and measure its offsets."""
-    clock = Clock(others)
+    clock = ClockCheck(others)
     metrics.CLOCK_OFFSET.reads(lambda: [((of,), seconds) for of, seconds in clock.read()])
     try:
         async with watching(clock, "The clock") as watch:

@@ -44,7 +44,7 @@ _quiet: Final = logging.getLogger("uvicorn.error").getChild("guarded")
 _quiet.setLevel(logging.ERROR)
 
 
-class Malformed:
+class MalformedCounter:
     """Counts malformed requests, and logs the count: anybody can send thousands a second.
 
     Args:
@@ -70,7 +70,7 @@ class Malformed:
         self._due, self._count = None, 0
 
 
-class Guard:
+class HttpGuard:
     """An ASGI application around another.
 
     Args:
@@ -81,7 +81,7 @@ class Guard:
     """
 
     def __init__(self, application: ASGIApp, *, requests: int, patience: float) -> None:
-        self.malformed = Malformed()
+        self.malformed = MalformedCounter()
         self.patience = patience
         self.connections = requests + SPARE
         self._application, self._requests = application, requests
@@ -107,8 +107,8 @@ class Guard:
                 self._under_way -= 1
 
 
-class Guarded(H11Protocol):
-    """A connection to a `Guard`.
+class GuardedProtocol(H11Protocol):
+    """A connection to a `HttpGuard`.
 
     uvicorn would wait forever for a request that does not come. Some hundred such connections, which cost their maker
     nothing, would otherwise keep everybody else out.
@@ -120,8 +120,8 @@ class Guarded(H11Protocol):
     _dropped = False
 
     @property
-    def _guard(self) -> Guard:
-        return cast("Guard", self.config.app)
+    def _guard(self) -> HttpGuard:
+        return cast("HttpGuard", self.config.app)
 
     @property
     def waits(self) -> bool:
@@ -189,7 +189,7 @@ class Guarded(H11Protocol):
             self._late = self.loop.call_later(self._guard.patience, self._give_up)
 
     def _make_room(self) -> None:
-        others = [other for other in cast("set[Guarded]", self.connections) if not other._dropped]
+        others = [other for other in cast("set[GuardedProtocol]", self.connections) if not other._dropped]
         if len(others) > self._guard.connections:
             idle = [other for other in others if other is not self and (other.waits or other.transport.is_closing())]
             if idle:

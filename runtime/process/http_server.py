@@ -14,8 +14,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from runtime.errors import LocalError
-from runtime.process.http_guard import HEAD, Guard, Guarded
-from runtime.process.ports import HOST, refusal
+from runtime.process.http_guard import HEAD, GuardedProtocol, HttpGuard
+from runtime.process.ports import HOST, port_error
 
 DRAIN: Final = 15
 """Seconds that requests under way may take when the server stops: more than any of them is given to be answered."""
@@ -47,7 +47,7 @@ class HttpServer:
         self._socket = _listen(host, port, purpose)
         self.port = int(self._socket.getsockname()[1])
         self._server: _Server | None = None
-        self._guard: Guard | None = None
+        self._guard: HttpGuard | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -70,10 +70,10 @@ class HttpServer:
                 client that is behind with reading what it is answered has six times as long to catch up.
             drain: Seconds that requests under way may take when the server stops.
         """
-        self._guard = Guard(application, requests=requests, patience=patience)
+        self._guard = HttpGuard(application, requests=requests, patience=patience)
         config = uvicorn.Config(
             self._guard,
-            http=Guarded,
+            http=GuardedProtocol,
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -117,6 +117,6 @@ def _listen(host: str, port: int, purpose: str) -> socket.socket:
     except socket.gaierror:
         raise LocalError(f"{host} is not an address to listen on: choose 127.0.0.1, or 0.0.0.0 for all") from None
     except OSError as error:
-        raise refusal(error, port, purpose) from None
+        raise port_error(error, port, purpose) from None
     listening.setblocking(False)
     return listening

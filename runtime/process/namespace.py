@@ -40,7 +40,7 @@ _SILENT: Final = {RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNIMPLEMENTED}
 """Statuses of a server that runs, but refuses the call."""
 
 
-class Namespace:
+class NamespaceCheck:
     """Checks a namespace periodically, and registers search attributes that it lacks.
 
     Attributes are verified at the first look, after each gap in which the server did not answer, when the namespace is
@@ -133,19 +133,19 @@ class Namespace:
             )
 
 
-def watching_namespace(namespace: Namespace) -> AbstractAsyncContextManager[Watch]:
+def watching_namespace(namespace: NamespaceCheck) -> AbstractAsyncContextManager[Watch]:
     """Check a namespace periodically."""
     return watching(namespace, "Temporal's namespace", every=_EVERY, patience=_PATIENCE)
 
 
-class Poller(Protocol):
+class PollingWorker(Protocol):
     """What is used of a worker."""
 
     @property
     def task_queue(self) -> str: ...
 
 
-class Polls(Namespace):
+class PollerCheck(NamespaceCheck):
     """Asks about one queue after the other, and about the namespace.
 
     A server remembers a poll for five minutes. A full worker polls again within that time, since no attempt is longer.
@@ -164,7 +164,7 @@ class Polls(Namespace):
     def __init__(
         self,
         client: Client,
-        workers: Sequence[Poller],
+        workers: Sequence[PollingWorker],
         steers: str,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,

@@ -37,12 +37,12 @@ def check_port(port: int, purpose: str, *, host: str = HOST) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise refusal(error, port, purpose) from None
+            raise port_error(error, port, purpose) from None
         except OverflowError:
             raise LocalError(f"{port} is not a port: choose one from 1024 to 65535 for {purpose}") from None
 
 
-def refusal(error: OSError, port: int, purpose: str) -> LocalError:
+def port_error(error: OSError, port: int, purpose: str) -> LocalError:
     """What to tell a person where a port could not be listened on."""
     if error.errno == errno.EADDRINUSE:
         return PortInUse(port, f"stop that program, or choose another port for {purpose}")

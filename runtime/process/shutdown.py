@@ -57,7 +57,7 @@ class Deadline:
         return max(0.0, min(most, self._end - self._clock() - keep))
 
 
-def leave(status: int, telemetry: Telemetry | None = None, *, patience: float = PATIENCE) -> NoReturn:
+def exit_process(status: int, telemetry: Telemetry | None = None, *, patience: float = PATIENCE) -> NoReturn:
     """Ends the process, with nothing lost that was written or traced.
 
     To be called last, by a process's main function, when everything that it opened is closed: no `finally`, no

@@ -28,7 +28,7 @@ _LOOK: Final = 0.01
 """Seconds between two looks at whether workers have started: the SDK tells nobody."""
 
 
-class Polling(Protocol):
+class RunnableWorker(Protocol):
     """What is used of `temporalio.worker.Worker`."""
 
     @property
@@ -40,9 +40,9 @@ class Polling(Protocol):
 
 
 class Workers:
-    """Workers that run. Made by `running`."""
+    """Workers that run. Made by `running_workers`."""
 
-    def __init__(self, made: Sequence[Polling]) -> None:
+    def __init__(self, made: Sequence[RunnableWorker]) -> None:
         self._tasks = {asyncio.create_task(worker.run()): worker for worker in made}
         self._stopping = False
 
@@ -115,8 +115,8 @@ class Workers:
 
 
 @asynccontextmanager
-async def running(
-    made: Sequence[Polling], *, deadline: Deadline | None = None, keep: float = 0.0
+async def running_workers(
+    made: Sequence[RunnableWorker], *, deadline: Deadline | None = None, keep: float = 0.0
 ) -> AsyncGenerator[Workers]:
     """Runs workers, and at the end stops them all at once: together they have the time of a drain, not each.
 
@@ -141,7 +141,7 @@ BUILD: Final = "TEMPORAL_WORKER_BUILD_ID"
 """The variables that Temporal's worker controller for Kubernetes sets."""
 
 
-def deployment_of(environ: Mapping[str, str] = os.environ) -> WorkerDeploymentConfig | None:
+def deployment_from(environ: Mapping[str, str] = os.environ) -> WorkerDeploymentConfig | None:
     """What this process is by its variables; None where it is not versioned.
 
     All workers of a deployment have to be versioned, whichever queues they serve, or none of them: the server hands
@@ -176,7 +176,7 @@ _YOUNG: Final = 10_000
 """New objects before a collection begins. Python's default, 700, is reached a few times a delivery under load."""
 
 
-def collect_rarely() -> None:
+def tune_garbage_collection() -> None:
     """Exempt all objects made so far from collection, and collect others less often.
 
     Imported modules alone are some hundred thousand objects. To go through them took an eighth of a worker's time.

@@ -16,39 +16,38 @@ from runtime.errors import (
     StoreUnavailable,
 )
 from runtime.store.accepted_entries import AcceptedEntry
-from runtime.store.admission import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
-from runtime.store.claims import Claim
+from runtime.store.admission import AdmissionRequest, AdmittedRun, Again, AlreadyEntered, StoredEntry
+from runtime.store.claims import CapClaim
 from runtime.store.closures import Closure
-from runtime.store.deliveries import Attempt, Attempted, Outcomes
-from runtime.store.entries import Population
-from runtime.store.goals import Tally
+from runtime.store.deliveries import Attempt, AttemptCount, OutcomeCounts
+from runtime.store.entries import JourneyCount
+from runtime.store.goals import GoalCount
 from runtime.store.namespace_claims import NamespaceClaim
 from runtime.store.operations import OperationItem, StoredOperation
-from runtime.store.passages import Passage, Passed
+from runtime.store.passages import Passage, PassageCount
 from runtime.store.store import Store
-from runtime.store.versions import Listed, Newest, Published
+from runtime.store.versions import NewestVersion, StoredVersion, VersionSummary
 from runtime.store.writer import AttemptWriter
 
 __all__ = [
     "AcceptedEntry",
     "AdmissionRequest",
+    "AdmittedRun",
     "Again",
-    "AlreadyIn",
+    "AlreadyEntered",
     "Attempt",
+    "AttemptCount",
     "AttemptWriter",
-    "Attempted",
-    "Claim",
+    "CapClaim",
     "Closure",
-    "LetIn",
-    "Listed",
+    "GoalCount",
+    "JourneyCount",
     "NamespaceClaim",
-    "Newest",
+    "NewestVersion",
     "OperationItem",
-    "Outcomes",
+    "OutcomeCounts",
     "Passage",
-    "Passed",
-    "Population",
-    "Published",
+    "PassageCount",
     "Store",
     "StoreAddressError",
     "StoreError",
@@ -60,5 +59,6 @@ __all__ = [
     "StoreUnavailable",
     "StoredEntry",
     "StoredOperation",
-    "Tally",
+    "StoredVersion",
+    "VersionSummary",
 ]

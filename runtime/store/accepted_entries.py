@@ -18,8 +18,8 @@ from typing import Final
 
 from sqlalchemy import Executable, bindparam, delete, exists, or_, select, tuple_
 
-from runtime.store.columns import Instant
-from runtime.store.database import Inserting, Queries
+from runtime.store.columns import UtcDateTime
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import accepted_entries, entries
 
 KEPT: Final = timedelta(days=1)
@@ -102,7 +102,7 @@ _PRUNE = (
         tuple_(*_KEY).in_(
             select(_oldest.contact_id, _oldest.workflow_id, _oldest.run_id).where(
                 or_(
-                    _oldest.accepted_at < bindparam("old", type_=Instant),
+                    _oldest.accepted_at < bindparam("old", type_=UtcDateTime),
                     exists().where(entries.c.workflow_id == _oldest.workflow_id, entries.c.run_id == _oldest.run_id),
                 )
             )
@@ -113,7 +113,7 @@ _PRUNE = (
 
 
 @cache
-def _accept(insert: Inserting) -> Executable:
+def _accept(insert: InsertFactory) -> Executable:
     return (
         insert(accepted_entries)
         .values({column.name: bindparam(column.name) for column in _table})

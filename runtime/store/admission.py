@@ -103,7 +103,7 @@ class StoredEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class LetIn:
+class AdmittedRun:
     """The run is in.
 
     Attributes:
@@ -124,7 +124,7 @@ class LetIn:
 
 
 @dataclass(frozen=True, slots=True)
-class AlreadyIn:
+class AlreadyEntered:
     """The run is not admitted, because of an earlier one.
 
     Attributes:
@@ -143,7 +143,7 @@ class AlreadyIn:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class Eligible:
     """The run may come in under this ordinal, if no other entry takes it first."""
 
     ordinal: int
@@ -158,7 +158,7 @@ class AdmissionDecision:
         lost: Entries that are over although nobody said so.
     """
 
-    answer: LetIn | AlreadyIn | Allowed
+    answer: AdmittedRun | AlreadyEntered | Eligible
     lost: tuple[StoredEntry, ...] = ()
 
 
@@ -176,7 +176,7 @@ def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> Admissio
     for entry in earlier:
         if (entry.workflow_id, entry.run_id) == (asking.workflow_id, asking.run_id):
             over = (entry.outcome, entry.reason) if entry.outcome in WITHHELD else (None, None)
-            return AdmissionDecision(LetIn(entry.version, entry.ordinal, entry.admitted_at, *over, again=True))
+            return AdmissionDecision(AdmittedRun(entry.version, entry.ordinal, entry.admitted_at, *over, again=True))
     running = [entry for entry in earlier if entry.ended_at is None]
     # Temporal has at most one open run of a workflow id, and ours is open: that other one was terminated, or its
     # departure did not get through.
@@ -186,13 +186,13 @@ def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> Admissio
             return AdmissionDecision(_because(entry, "under_way"), lost)
     newest = max(earlier, key=lambda entry: entry.ordinal, default=None)
     if newest is None:
-        return AdmissionDecision(Allowed(1))
+        return AdmissionDecision(Eligible(1))
     if asking.again == "never":
         return AdmissionDecision(_because(newest, "entered_before"), lost)
     if isinstance(asking.again, timedelta) and asking.now < (until := newest.admitted_at + asking.again):
         return AdmissionDecision(_because(newest, "too_soon", until), lost)
-    return AdmissionDecision(Allowed(newest.ordinal + 1), lost)
+    return AdmissionDecision(Eligible(newest.ordinal + 1), lost)
 
 
-def _because(entry: StoredEntry, why: Why, until: datetime | None = None) -> AlreadyIn:
-    return AlreadyIn(why, entry.workflow_id, entry.run_id, entry.admitted_at, until)
+def _because(entry: StoredEntry, why: Why, until: datetime | None = None) -> AlreadyEntered:
+    return AlreadyEntered(why, entry.workflow_id, entry.run_id, entry.admitted_at, until)

@@ -27,26 +27,26 @@ from sqlalchemy import (
 )
 
 from runtime.api_key import ApiKey
-from runtime.store.columns import Instant, Json, Words
-from runtime.store.database import Inserting, Queries
+from runtime.store.columns import Json, SafeText, UtcDateTime
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import metadata
 
 api_keys = Table(
     "api_keys",
     metadata,
-    Column("id", Words, nullable=False),
+    Column("id", SafeText, nullable=False),
     # SHA-256 of the secret, in hex: a secret of 256 random bits needs no slow hash.
-    Column("digest", Words, nullable=False),
+    Column("digest", SafeText, nullable=False),
     Column("scopes", Json, nullable=False),
     # Names of the only scenarios that it is for; null: all.
     Column("scenarios", Json, nullable=True),
     # Requests a second; null: as the gateway has it.
     Column("rate", Float, nullable=True),
-    Column("note", Words, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("created_by", Words, nullable=False),
-    Column("expires_at", Instant, nullable=True),
-    Column("revoked_at", Instant, nullable=True),
+    Column("note", SafeText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", SafeText, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=True),
+    Column("revoked_at", UtcDateTime, nullable=True),
     PrimaryKeyConstraint("id"),
 )
 """Keys of the HTTP API. A revoked one stays, to be told from one that never was."""
@@ -55,9 +55,9 @@ sessions = Table(
     "sessions",
     metadata,
     # SHA-256 of the random token in the cookie, in hex: the store cannot be used to sign in.
-    Column("digest", Words, nullable=False),
-    Column("key_id", Words, nullable=False),
-    Column("ends_at", Instant, nullable=False),
+    Column("digest", SafeText, nullable=False),
+    Column("key_id", SafeText, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("digest"),
     Index(None, "ends_at"),
 )
@@ -66,21 +66,21 @@ sessions = Table(
 api_answers = Table(
     "api_answers",
     metadata,
-    Column("key_id", Words, nullable=False),
+    Column("key_id", SafeText, nullable=False),
     # A digest of it, keyed with the API key: engines make their keys of what they send, a contact's id among it.
-    Column("idempotency_key", Words, nullable=False),
+    Column("idempotency_key", SafeText, nullable=False),
     # Of the request, keyed too: the same key for another request is a mistake.
-    Column("digest", Words, nullable=False),
+    Column("digest", SafeText, nullable=False),
     # When it was first asked. It tells what is done for the key now from what is done for it when it is forgotten.
-    Column("requested_at", Instant, nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
     # When the process that carries it out took it up; this tells it from processes before it.
-    Column("started_at", Instant, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
     # When that process last said that it does: if it was killed, another takes over after a while.
-    Column("renewed_at", Instant, nullable=False),
+    Column("renewed_at", UtcDateTime, nullable=False),
     # Null while the request is under way.
     Column("status", Integer, nullable=True),
     # Headers and body, sealed with a key that only the caller's API key gives, as Base64.
-    Column("answer", Words, nullable=True),
+    Column("answer", SafeText, nullable=True),
     PrimaryKeyConstraint("key_id", "idempotency_key"),
     Index(None, "requested_at"),
 )
@@ -173,7 +173,7 @@ _answers = api_answers.c
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ClaimedRequest:
     """A request that whoever asked has to carry out.
 
     Attributes:
@@ -190,7 +190,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class StoredAnswer:
     """A request that was answered before.
 
     Attributes:
@@ -209,7 +209,7 @@ class ApiAnswers(Queries):
 
     async def take_request(
         self, key_id: str, idempotency_key: str, digest: str, now: datetime, *, lease: timedelta = LEASE
-    ) -> Taken | Answered:
+    ) -> ClaimedRequest | StoredAnswer:
         """Take a request up, or say what became of it.
 
         Args:
@@ -224,20 +224,20 @@ class ApiAnswers(Queries):
         one = {"key_id": key_id, "idempotency_key": idempotency_key}
         while True:
             if taken := await self._database.write(_take(self._database.insert), row | bounds):
-                return Taken(key_id, idempotency_key, taken[0]["requested_at"], now)
+                return ClaimedRequest(key_id, idempotency_key, taken[0]["requested_at"], now)
             if found := await self._database.read(_ONE_ANSWER, one):
-                return Answered(**found[0])
+                return StoredAnswer(**found[0])
             # It was forgotten in between: try again.
 
-    async def renew_request(self, taken: Taken, now: datetime) -> None:
+    async def renew_request(self, taken: ClaimedRequest, now: datetime) -> None:
         """Note that a request is still under way; nothing happens if another has taken it over."""
         await self._database.write(_RENEW, _mine(taken) | {"now": now})
 
-    async def keep_answer(self, taken: Taken, status: int, answer: str) -> None:
+    async def keep_answer(self, taken: ClaimedRequest, status: int, answer: str) -> None:
         """Keep what a request was answered; nothing happens where another has taken it over."""
         await self._database.write(_KEEP, _mine(taken) | {"status": status, "answer": answer})
 
-    async def give_up_request(self, taken: Taken) -> None:
+    async def give_up_request(self, taken: ClaimedRequest) -> None:
         """Let whoever asks next carry a request out, at once."""
         await self._database.write(_GIVE_UP, _mine(taken))
 
@@ -247,7 +247,7 @@ class ApiAnswers(Queries):
         return len(gone) == _TOGETHER
 
 
-def _mine(taken: Taken) -> dict[str, object]:
+def _mine(taken: ClaimedRequest) -> dict[str, object]:
     return {"of_key": taken.key_id, "named": taken.idempotency_key, "mine": taken.started_at}
 
 
@@ -277,11 +277,13 @@ _PRUNE = (
 
 
 @cache
-def _take(insert: Inserting) -> Executable:
-    now, digest = bindparam("now", type_=Instant), bindparam("digest", type_=_answers.digest.type)
-    forgotten = _answers.requested_at < bindparam("forgotten", type_=Instant)
+def _take(insert: InsertFactory) -> Executable:
+    now, digest = bindparam("now", type_=UtcDateTime), bindparam("digest", type_=_answers.digest.type)
+    forgotten = _answers.requested_at < bindparam("forgotten", type_=UtcDateTime)
     killed = and_(
-        _answers.status.is_(None), _answers.renewed_at < bindparam("killed", type_=Instant), _answers.digest == digest
+        _answers.status.is_(None),
+        _answers.renewed_at < bindparam("killed", type_=UtcDateTime),
+        _answers.digest == digest,
     )
     statement = insert(api_answers).values(
         key_id=bindparam("key_id"),

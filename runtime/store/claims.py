@@ -30,8 +30,8 @@ from sqlalchemy import (
     update,
 )
 
-from runtime.store.columns import Instant, storable
-from runtime.store.database import Inserting, Queries
+from runtime.store.columns import UtcDateTime, storable
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import claims, deliveries
 from scenario.policies.caps import Cap, Full, full
 
@@ -39,7 +39,7 @@ _table = claims.c
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class CapClaim:
     """A delivery's place.
 
     Attributes:
@@ -61,13 +61,13 @@ class Claim:
     permanent: bool = False
 
 
-_GIVEN = tuple(field.name for field in fields(Claim) if field.name != "permanent")
+_GIVEN = tuple(field.name for field in fields(CapClaim) if field.name != "permanent")
 
 
 class Claims(Queries):
     """The table of places."""
 
-    async def claim(self, wanted: Claim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
+    async def claim(self, wanted: CapClaim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
         """Take a place for a delivery under all caps that apply to it.
 
         May be repeated: a delivery that has a place keeps it, whatever the caps say now, and takes no second one. One
@@ -113,14 +113,14 @@ class Claims(Queries):
         """
         await self._database.write(_RELEASE, {"of_delivery": delivery_id})
 
-    async def claims_of(self, contact_id: str, since: datetime) -> list[Claim]:
+    async def claims_of(self, contact_id: str, since: datetime) -> list[CapClaim]:
         """A contact's places that were taken then or later, the oldest first."""
         rows = await self._database.read(_OF_CONTACT, {"contact_id": contact_id, "since": since})
         return sorted(map(_claim, rows), key=lambda claim: (claim.claimed_at, claim.delivery_id))
 
 
-def _claim(row: RowMapping) -> Claim:
-    return replace(Claim(**row), permanent=bool(row["permanent"]))
+def _claim(row: RowMapping) -> CapClaim:
+    return replace(CapClaim(**row), permanent=bool(row["permanent"]))
 
 
 _ARRIVED = ("delivered", "unknown")
@@ -131,7 +131,7 @@ _counts = or_(
         deliveries.c.outcome.in_([literal_column(f"'{outcome}'") for outcome in _ARRIVED]),
     ),
 )
-_columns = [_table[field.name] for field in fields(Claim)]
+_columns = [_table[field.name] for field in fields(CapClaim)]
 _of_contact = (_table.contact_id == bindparam("contact_id"), _table.claimed_at >= bindparam("since"), _counts)
 _OF_CONTACT = select(*_columns).where(*_of_contact)
 # Its own may be older than what caps look back to.
@@ -147,7 +147,9 @@ _RELEASE = (
 
 
 @lru_cache(maxsize=256)
-def _take(insert: Inserting, one_writer: bool, counted: tuple[tuple[tuple[str, ...] | None, int], ...]) -> Executable:
+def _take(
+    insert: InsertFactory, one_writer: bool, counted: tuple[tuple[tuple[str, ...] | None, int], ...]
+) -> Executable:
     """Insert a delivery's row where all caps have a place.
 
     Args:
@@ -160,7 +162,7 @@ def _take(insert: Inserting, one_writer: bool, counted: tuple[tuple[tuple[str, .
     free: list[ColumnElement[bool]] = []
     # What never changes stands in the statement: each value that is sent costs.
     for number, (names, at_most) in enumerate(counted):
-        counts = [earlier.c.claimed_at >= bindparam(f"since_{number}", type_=Instant)]
+        counts = [earlier.c.claimed_at >= bindparam(f"since_{number}", type_=UtcDateTime)]
         if names is not None:
             columns = (earlier.c.channel, earlier.c.destination)
             counts.append(or_(*(column == _quoted(name) for name in names for column in columns)))
@@ -178,7 +180,7 @@ def _take(insert: Inserting, one_writer: bool, counted: tuple[tuple[tuple[str, .
 def _earlier(one_writer: bool, contact_id: ColumnElement[str]) -> CTE:
     """The contact's places, as they are when nobody else can take one."""
     columns = (_table.channel, _table.destination, _table.claimed_at)
-    earliest = bindparam("earliest", type_=Instant)
+    earliest = bindparam("earliest", type_=UtcDateTime)
     if one_writer:
         return (
             select(*columns)

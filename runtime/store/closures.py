@@ -8,7 +8,7 @@ from functools import cache
 
 from sqlalchemy import Executable, bindparam, delete, select
 
-from runtime.store.database import Inserting, Queries
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import closed
 
 _table = closed.c
@@ -59,6 +59,6 @@ _OPEN = delete(closed).where(_table.scenario == bindparam("name")).returning(_ta
 
 
 @cache
-def _close(insert: Inserting) -> Executable:
+def _close(insert: InsertFactory) -> Executable:
     row = insert(closed).values({name: bindparam(name) for name in _NAMES})
     return row.on_conflict_do_nothing().returning(_table.scenario)

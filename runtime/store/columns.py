@@ -20,7 +20,7 @@ def storable(text: str) -> str:
     return _UNSTORABLE.sub("\ufffd", text) if _UNSTORABLE.search(text) else text
 
 
-class Words(TypeDecorator[str]):
+class SafeText(TypeDecorator[str]):
     """Text of any length and origin. What no database can keep becomes U+FFFD."""
 
     impl = Text
@@ -31,7 +31,7 @@ class Words(TypeDecorator[str]):
         return None if value is None else storable(value)
 
 
-class Instant(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """A moment, to the microsecond: aware and in UTC in Python, whatever the engine and its session's zone.
 
     SQLite keeps it as ``2026-03-29 01:30:00.000000``, so that text order is time order.

@@ -9,7 +9,7 @@ from functools import cache
 
 from sqlalchemy import Executable, bindparam, delete, select, update
 
-from runtime.store.database import Inserting, Queries
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import contact_keys, key_holders
 
 _table = contact_keys.c
@@ -96,13 +96,13 @@ _REWRAP = (
 
 
 @cache
-def _add(insert: Inserting) -> Executable:
+def _add(insert: InsertFactory) -> Executable:
     row = insert(contact_keys).values({name: bindparam(name) for name in _NAMES})
     return row.on_conflict_do_nothing().returning(_table.key_id)
 
 
 @cache
-def _destroy(insert: Inserting) -> Executable:
+def _destroy(insert: InsertFactory) -> Executable:
     row = insert(contact_keys).values({name: bindparam(name) for name in _NAMES})
     gone = {"wrapped_key": "", "destroyed_at": row.excluded.destroyed_at}
     return row.on_conflict_do_update(index_elements=["owner"], set_=gone, where=_table.destroyed_at.is_(None))
@@ -150,7 +150,7 @@ class KeyHolders(Queries):
 
 
 @cache
-def _hold(insert: Inserting) -> Executable:
+def _hold(insert: InsertFactory) -> Executable:
     row = insert(key_holders).values({name: bindparam(name) for name in ("process", "keys", "expires_at")})
     changed = {"keys": row.excluded["keys"], "expires_at": row.excluded.expires_at}
     return row.on_conflict_do_update(index_elements=["process"], set_=changed)

@@ -17,7 +17,7 @@ from runtime.clock_offset import ClockOffset
 from runtime.errors import StoreError, StoreFault, StoreUnavailable
 
 T = TypeVar("T")
-Inserting = Callable[[Table], sqlite.Insert | postgresql.Insert]
+InsertFactory = Callable[[Table], sqlite.Insert | postgresql.Insert]
 Parameters = Mapping[str, Any]
 
 _FULL = "its disk is full"
@@ -76,7 +76,7 @@ class Database(ABC):
     """
 
     name: str
-    insert: Inserting
+    insert: InsertFactory
     one_writer: bool
     clock_offset: ClockOffset | None = None
     """The offset of this machine's clock from the database's at the last look, or None if both are one."""
@@ -154,7 +154,7 @@ class Queries:
         self._database = database
 
 
-def transacted(connection: Connection, begin: str, work: Callable[[Connection], T]) -> T:
+def in_transaction(connection: Connection, begin: str, work: Callable[[Connection], T]) -> T:
     """What `work` gives, done in one transaction."""
     connection.exec_driver_sql(begin)
     try:
@@ -167,7 +167,7 @@ def transacted(connection: Connection, begin: str, work: Callable[[Connection], 
     return done
 
 
-def give_up(context: ExceptionContext) -> None:
+def invalidate_read_only(context: ExceptionContext) -> None:
     """Give up all connections where one takes no writes; a listener of the event ``handle_error``.
 
     They would stay as they are, while new ones come to the server that has taken over, or to a file that was mended.
@@ -177,7 +177,7 @@ def give_up(context: ExceptionContext) -> None:
 
 
 @contextmanager
-def readable(name: str) -> Generator[None]:
+def translated_errors(name: str) -> Generator[None]:
     """Turn the errors of SQLAlchemy and its drivers into the store's own.
 
     Args:
@@ -193,10 +193,10 @@ def readable(name: str) -> Generator[None]:
         if isinstance(error, StatementError) and not isinstance(error, DBAPIError) and error.orig is not None:
             raise error.orig from None  # a value that one of our own column types refused
         # Without its cause: drivers quote users, statements and values.
-        raise translated(error, name) from None
+        raise translate(error, name) from None
 
 
-def translated(error: SQLAlchemyError, name: str) -> StoreUnavailable | StoreFault:
+def translate(error: SQLAlchemyError, name: str) -> StoreUnavailable | StoreFault:
     """The store's error for one of SQLAlchemy's."""
     driver = error.orig if isinstance(error, DBAPIError) else None
     code = _code(driver)

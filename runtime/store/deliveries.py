@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select, tuple_
 
-from runtime.store.database import Inserting, Queries
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.erasure import erased_name
 from runtime.store.schema import deliveries, entries
 
@@ -72,7 +72,7 @@ class Attempt:
     test_by: str | None = None
 
 
-class Sealing(Protocol):
+class TextCipher(Protocol):
     """Encrypts texts of contacts."""
 
     async def seal(self, contact: str, text: str) -> str | None:
@@ -93,7 +93,7 @@ class Sealing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempted:
+class AttemptCount:
     """Attempts of one kind, counted.
 
     Attributes:
@@ -118,7 +118,7 @@ class Attempts(Queries):
         sealing: Encrypts what receivers answered; None: it is kept in clear.
     """
 
-    sealing: Sealing | None = None
+    sealing: TextCipher | None = None
 
     async def is_erased(self, contact: str) -> bool:
         """Whether a contact was erased: nothing is taken for it any more."""
@@ -265,7 +265,7 @@ class Deliveries(Attempts):
         wanted = {"since": since, "limit": limit}
         return await self.opened(await self._database.read(_TO_BE_TRIED_AGAIN, wanted))
 
-    async def attempted(self, scenario: str, *, since: datetime) -> list[Attempted]:
+    async def attempted(self, scenario: str, *, since: datetime) -> list[AttemptCount]:
         """How many attempts a scenario's steps made, of each kind apart.
 
         Args:
@@ -273,7 +273,7 @@ class Deliveries(Attempts):
             since: Only those that began then or later.
         """
         wanted = {"scenario": scenario, "since": since}
-        return [Attempted(**row) for row in await self._database.read(_ATTEMPTED, wanted)]
+        return [AttemptCount(**row) for row in await self._database.read(_ATTEMPTED, wanted)]
 
     async def trying_again(self, scenario: str, *, since: datetime) -> dict[tuple[int, str], int]:
         """How many deliveries of journeys under way are to be tried again, by version and step.
@@ -336,7 +336,7 @@ _FIELDS = tuple(field.name for field in fields(Attempt))
 
 
 @cache
-def _add(insert: Inserting) -> Executable:
+def _add(insert: InsertFactory) -> Executable:
     return insert(deliveries).values({name: bindparam(name) for name in _FIELDS}).on_conflict_do_nothing()
 
 
@@ -347,7 +347,7 @@ _table = deliveries.c
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class OutcomeCounts:
     """How attempts ended.
 
     Attributes:
@@ -362,7 +362,7 @@ class Outcomes:
 class AttemptCounts(Queries):
     """The table of attempts, as counts."""
 
-    async def outcomes(self, *, since: datetime, most: int = COUNTED) -> Outcomes:
+    async def outcomes(self, *, since: datetime, most: int = COUNTED) -> OutcomeCounts:
         """How attempts to each destination ended.
 
         Args:
@@ -373,7 +373,7 @@ class AttemptCounts(Queries):
         found: dict[str, dict[str, int]] = {}
         for row in rows:
             found.setdefault(row["destination"], {})[row["outcome"]] = row["attempts"]
-        return Outcomes(found, sum(row["attempts"] for row in rows) >= most)
+        return OutcomeCounts(found, sum(row["attempts"] for row in rows) >= most)
 
 
 _newest = (

@@ -31,10 +31,10 @@ from sqlalchemy import (
     update,
 )
 
-from runtime.store.admission import AdmissionRequest, Allowed, AlreadyIn, LetIn, StoredEntry, decide
+from runtime.store.admission import AdmissionRequest, AdmittedRun, AlreadyEntered, Eligible, StoredEntry, decide
 from runtime.store.closures import Closure
 from runtime.store.columns import storable
-from runtime.store.database import Inserting, Queries
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import closed, entries
 
 LOST = "lost"
@@ -51,7 +51,7 @@ _table = entries.c
 
 
 @dataclass(frozen=True, slots=True)
-class Population:
+class JourneyCount:
     """Journeys of one kind, counted.
 
     Attributes:
@@ -70,7 +70,7 @@ class Population:
 class Entries(Queries):
     """The table of journeys."""
 
-    async def admit(self, asking: AdmissionRequest) -> LetIn | AlreadyIn | Closure:
+    async def admit(self, asking: AdmissionRequest) -> AdmittedRun | AlreadyEntered | Closure:
         """Let a run in, or say what keeps it out: an earlier one, or that the scenario is closed.
 
         May be repeated: a run that is in gets the answer of its first asking, also when both ask at once.
@@ -98,7 +98,7 @@ class Entries(Queries):
         }
         # Nearly all are the first: one statement lets those in.
         if await self._database.write(_add_first(self._database.insert), row):
-            return LetIn(asking.version, 1, asking.now, asking.outcome, asking.reason)
+            return AdmittedRun(asking.version, 1, asking.now, asking.outcome, asking.reason)
         asking = replace(asking, workflow_id=storable(asking.workflow_id), run_id=storable(asking.run_id))
         while True:
             earlier = await self._database.read(
@@ -107,15 +107,15 @@ class Entries(Queries):
             ruling = decide(asking, [stored_entry(found) for found in earlier])
             for entry in ruling.lost:
                 await self.depart(entry.workflow_id, entry.run_id, LOST, "a newer run took its place", asking.now)
-            is_closed = not isinstance(ruling.answer, LetIn) and await self._database.read(
+            is_closed = not isinstance(ruling.answer, AdmittedRun) and await self._database.read(
                 _CLOSED, {"scenario": asking.scenario}
             )
             if is_closed:
                 return Closure(**is_closed[0])
             match ruling.answer:
-                case Allowed(ordinal):
+                case Eligible(ordinal):
                     if await self._database.write(_add(self._database.insert), {**row, "ordinal": ordinal}):
-                        return LetIn(asking.version, ordinal, asking.now, asking.outcome, asking.reason)
+                        return AdmittedRun(asking.version, ordinal, asking.now, asking.outcome, asking.reason)
                     # Another entry took this number: look again.
                 case answer:
                     return answer
@@ -236,9 +236,9 @@ class Entries(Queries):
         rows = await self._database.read(_COUNTS)
         return {(row["scenario"], row["version"]): row["journeys"] for row in rows}
 
-    async def population(self, scenario: str) -> list[Population]:
+    async def population(self, scenario: str) -> list[JourneyCount]:
         """How many journeys of a scenario there are, of each kind apart."""
-        return [Population(**row) for row in await self._database.read(_POPULATION, {"scenario": scenario})]
+        return [JourneyCount(**row) for row in await self._database.read(_POPULATION, {"scenario": scenario})]
 
     async def knows(self, contact_id: str, scenarios: Collection[str] | None = None) -> bool:
         """Return whether any journey was ever this contact's; in these scenarios, if they are given."""
@@ -351,7 +351,7 @@ _KNOWS_IN = _KNOWS.where(_table.scenario.in_(bindparam("scenarios", expanding=Tr
 
 
 @cache
-def _add_first(insert: Inserting) -> Executable:
+def _add_first(insert: InsertFactory) -> Executable:
     given = {name: bindparam(name, type_=_table[name].type) for name in _GIVEN}
     nobody = ~exists().where(*(_table[name] == given[name] for name in _IDENTITY))
     is_open = ~exists().where(closed.c.scenario == given["scenario"])
@@ -364,7 +364,7 @@ def _add_first(insert: Inserting) -> Executable:
 
 
 @cache
-def _add(insert: Inserting) -> Executable:
+def _add(insert: InsertFactory) -> Executable:
     return (
         insert(entries)
         .values({name: bindparam(name) for name in (*_GIVEN, "ordinal")})

@@ -30,7 +30,7 @@ def erased_name(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Traces:
+class ErasureCounts:
     """Rows of a contact.
 
     Attributes:
@@ -53,11 +53,11 @@ class Traces:
 class Erasure(Queries):
     """Erases contacts."""
 
-    async def traces(self, contact: str) -> Traces:
+    async def traces(self, contact: str) -> ErasureCounts:
         """How much there is of a contact."""
         rows = await self._database.read(_COUNT, {"whose": contact})
         items, asked = await self._items(contact), await self._asked(contact)
-        return Traces(**rows[0], operation_items=len(items), operations=len(asked))
+        return ErasureCounts(**rows[0], operation_items=len(items), operations=len(asked))
 
     async def erase(self, contact: str, name: str) -> None:
         """Let no row lead to a contact. The row of a journey that has not ended stays: a journey cannot do without it.

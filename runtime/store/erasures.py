@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Executable, RowMapping, bindparam, case, delete, func, literal, or_, select, tuple_, update
 
-from runtime.store.database import Inserting, Queries
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.erasure import erased_name
 from runtime.store.schema import deliveries, erasure_runs, erasures
 
@@ -267,13 +267,13 @@ _FORGET_RUNS = delete(erasure_runs).where(_runs.erasure_id == bindparam("of"))
 
 
 @cache
-def _add(insert: Inserting) -> Executable:
+def _add(insert: InsertFactory) -> Executable:
     row = insert(erasures).values({name: bindparam(name) for name in _NAMES})
     return row.on_conflict_do_nothing().returning(_table.id)
 
 
 @cache
-def _add_run(insert: Inserting) -> Executable:
+def _add_run(insert: InsertFactory) -> Executable:
     given = ("erasure_id", "workflow_id", "run_id", "running")
     row = select(*(bindparam(name, type_=_runs[name].type) for name in given), literal(0)).where(
         select(_table.id).where(_table.id == bindparam("erasure_id"), _table.finished_at.is_(None)).exists()

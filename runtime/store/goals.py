@@ -19,7 +19,7 @@ from scenario.policies.draw import WITHHELD
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class GoalCount:
     """Entries of one kind, counted.
 
     Attributes:
@@ -72,7 +72,7 @@ class Goals(Queries):
 
     async def tally(
         self, scenario: str, now: datetime, *, version: int | None = None, since: datetime | None = None
-    ) -> list[Tally]:
+    ) -> list[GoalCount]:
         """Counts a scenario's entries, of each kind apart.
 
         Args:
@@ -118,8 +118,8 @@ class Goals(Queries):
         return [_tally(row) for row in rows]
 
 
-def _tally(row: RowMapping) -> Tally:
-    found = Tally(**row)
+def _tally(row: RowMapping) -> GoalCount:
+    found = GoalCount(**row)
     return replace(found, branches=found.branches or {}, value=round(Decimal(found.value or 0), 6))
 
 

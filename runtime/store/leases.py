@@ -7,7 +7,7 @@ from functools import cache
 
 from sqlalchemy import Executable, bindparam, delete, or_
 
-from runtime.store.database import Inserting, Queries
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import leases
 
 _table = leases.c
@@ -39,7 +39,7 @@ class Leases(Queries):
 
 
 @cache
-def _take(insert: Inserting) -> Executable:
+def _take(insert: InsertFactory) -> Executable:
     row = insert(leases).values({name: bindparam(name) for name in ("name", "holder", "expires_at")})
     free = or_(
         _table.holder == row.excluded.holder, _table.expires_at <= bindparam("now", type_=_table.expires_at.type)

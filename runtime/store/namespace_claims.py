@@ -8,16 +8,16 @@ from functools import cache
 from sqlalchemy import Column, Executable, PrimaryKeyConstraint, Table, bindparam, select, update
 
 from runtime.errors import StoreError
-from runtime.store.columns import Json, Words
-from runtime.store.database import Inserting, Queries
+from runtime.store.columns import Json, SafeText
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import metadata
 
 _claims = Table(
     "namespace_claims",
     metadata,
-    Column("namespace", Words, nullable=False),
+    Column("namespace", SafeText, nullable=False),
     # The claim's token, apart, so that of several workers one replaces it.
-    Column("token", Words, nullable=False),
+    Column("token", SafeText, nullable=False),
     Column("claim", Json, nullable=False),
     PrimaryKeyConstraint("namespace"),
 )
@@ -96,7 +96,7 @@ _ROTATE = (
 
 
 @cache
-def _insert(insert: Inserting, *, replace: bool) -> Executable:
+def _insert(insert: InsertFactory, *, replace: bool) -> Executable:
     row = insert(_claims).values({column.name: bindparam(column.name, type_=column.type) for column in _claims.columns})
     if not replace:
         return row.on_conflict_do_nothing()

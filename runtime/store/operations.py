@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Executable, bindparam, case, delete, func, select, tuple_, update
 
-from runtime.store.database import Inserting, Queries
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import operation_items, operations
 
 ITEMS_TOGETHER: Final = 500
@@ -301,6 +301,6 @@ _COUNTS = (
 
 
 @cache
-def _add(insert: Inserting) -> Executable:
+def _add(insert: InsertFactory) -> Executable:
     row = insert(operations).values({name: bindparam(name) for name in _NAMES})
     return row.on_conflict_do_nothing().returning(_table.id)

@@ -19,8 +19,8 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Executable, bindparam, case, func, select, text, update
 
-from runtime.store.columns import Instant, Words, storable
-from runtime.store.database import Inserting, Queries
+from runtime.store.columns import SafeText, UtcDateTime, storable
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import entries, passages
 
 
@@ -41,7 +41,7 @@ class Passage(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class PassageCount:
     """How many passed a step of a version with one outcome.
 
     Attributes:
@@ -109,15 +109,15 @@ class Passages(Queries):
         lists = {f"{name}s": [row[name] for row in rows] for name in (*_KEYS, "total")}
         return bool(await self._database.write(_COUNT, given | lists))
 
-    async def passed(self, scenario: str, since: datetime) -> list[Passed]:
+    async def passed(self, scenario: str, since: datetime) -> list[PassageCount]:
         """How many passed the steps of a scenario.
 
         Args:
             scenario: Its name.
-            since: `Passed.lately` counts from the beginning of this hour.
+            since: `PassageCount.lately` counts from the beginning of this hour.
         """
         rows = await self._database.read(_PASSED, {"scenario": scenario, "since": _hour(since)})
-        return [Passed(**row) for row in rows]
+        return [PassageCount(**row) for row in rows]
 
 
 class _Told(NamedTuple):
@@ -172,7 +172,7 @@ def _hour(at: datetime) -> datetime:
 
 
 def _count_in_turn(
-    insert: Inserting, given: dict[str, Any], rows: list[dict[str, Any]], connection: Connection
+    insert: InsertFactory, given: dict[str, Any], rows: list[dict[str, Any]], connection: Connection
 ) -> bool:
     """Both in one transaction, which has the database for itself."""
     told = connection.execute(_TELL, given).first()
@@ -212,8 +212,8 @@ FROM told, unnest(
 ORDER BY one.version, one.step, one.outcome, one.hour
 ON CONFLICT (scenario, version, hour, step, outcome) DO UPDATE SET total = passages.total + excluded.total
 RETURNING total
-""").bindparams(*(bindparam(name, type_=Words) for name in ("of_workflow", "of_run", "was", "becomes")))
-_lately = func.sum(case((_table.hour >= bindparam("since", type_=Instant), _table.total), else_=0))
+""").bindparams(*(bindparam(name, type_=SafeText) for name in ("of_workflow", "of_run", "was", "becomes")))
+_lately = func.sum(case((_table.hour >= bindparam("since", type_=UtcDateTime), _table.total), else_=0))
 _PASSED = (
     select(_table.version, _table.step, _table.outcome, func.sum(_table.total).label("total"), _lately.label("lately"))
     .where(_table.scenario == bindparam("scenario"))
@@ -224,7 +224,7 @@ _PASSED = (
 
 
 @cache
-def _add(insert: Inserting) -> Executable:
+def _add(insert: InsertFactory) -> Executable:
     row = insert(passages).values({name: bindparam(name) for name in ("scenario", *_KEYS, "total")})
     return row.on_conflict_do_update(
         index_elements=passages.primary_key.columns, set_={"total": _table.total + row.excluded.total}

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from runtime.clock_offset import ClockOffset
 from runtime.errors import StoreAddressError, StoreFault
-from runtime.store.database import Database, Parameters, T, give_up, readable, transacted
+from runtime.store.database import Database, Parameters, T, in_transaction, invalidate_read_only, translated_errors
 
 POOL_SIZE = 10
 """Connections of one process at most, made as they are needed and kept. Who finds none free waits for one."""
@@ -69,7 +69,7 @@ class PostgreSQL(Database):
             skip_autocommit_rollback=True,
             hide_parameters=True,
         )
-        event.listen(self._engine.sync_engine, "handle_error", give_up)
+        event.listen(self._engine.sync_engine, "handle_error", invalidate_read_only)
         event.listen(self._engine.sync_engine, "connect", self._look)
 
     @override
@@ -113,7 +113,7 @@ class PostgreSQL(Database):
                     break
                 await asyncio.sleep(_LOOK)
             try:
-                return await connection.run_sync(transacted, "BEGIN", work)
+                return await connection.run_sync(in_transaction, "BEGIN", work)
             finally:
                 if not connection.invalidated:
                     await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATING})")
@@ -156,7 +156,7 @@ class PostgreSQL(Database):
 
     async def _connected(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         self._admit()
-        with readable(self.name):
+        with translated_errors(self.name):
             try:
                 async with self._engine.connect() as connection:
                     return await work(connection)

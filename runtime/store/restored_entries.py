@@ -7,7 +7,7 @@ from functools import cache
 from sqlalchemy import Executable, bindparam, func, literal, select, update
 
 from runtime.store.admission import StoredEntry
-from runtime.store.database import Inserting, Queries
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.entries import LOST
 from runtime.store.schema import entries
 
@@ -52,7 +52,7 @@ _REOPEN = (
 
 
 @cache
-def _restore(insert: Inserting) -> Executable:
+def _restore(insert: InsertFactory) -> Executable:
     given = {name: bindparam(name, type_=_table[name].type) for name in _GIVEN}
     before = entries.alias()
     identity = (before.c[name] == given[name] for name in ("contact_id", "scenario", "key"))

@@ -52,7 +52,7 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Job:
+class PruningJob:
     """Rows of one kind that are old enough.
 
     Attributes:
@@ -70,7 +70,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Agenda:
+class PruningPlan:
     """What there is to delete.
 
     Attributes:
@@ -78,17 +78,17 @@ class Agenda:
         kept: What is kept for longer than it was asked for, and why: sentences.
     """
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[PruningJob, ...]
     kept: tuple[str, ...] = ()
 
-    def since(self, place: str) -> tuple[Job, ...]:
+    def since(self, place: str) -> tuple[PruningJob, ...]:
         """The jobs from one on; all, where there is none of that name."""
         names = [job.name for job in self.jobs]
         return self.jobs[names.index(place) :] if place in names else self.jobs
 
 
 @dataclass(frozen=True)
-class Batch:
+class PrunedBatch:
     """What a batch deleted.
 
     Attributes:
@@ -105,7 +105,7 @@ class Batch:
 class Retention(Queries):
     """Deletes what is old."""
 
-    def agenda(self, ages: Ages, now: datetime, again: Mapping[str, tuple[int, frozenset[str]]]) -> Agenda:
+    def agenda(self, ages: Ages, now: datetime, again: Mapping[str, tuple[int, frozenset[str]]]) -> PruningPlan:
         """What there is to delete.
 
         Args:
@@ -114,14 +114,14 @@ class Retention(Queries):
             again: What scenarios say as `again:`, see `learn_again`: of others, no entries are deleted.
         """
         given = {**NATURAL, **ages}
-        jobs: list[Job] = []
+        jobs: list[PruningJob] = []
         kept: list[str] = []
         for table in _KINDS:
             age = given.get(_AGE_OF.get(table, table))
             if age is None:
                 continue
             if table != "entries":
-                jobs.append(Job(table, table, now - age))
+                jobs.append(PruningJob(table, table, now - age))
                 continue
             for scenario, (_, words) in sorted(again.items()):
                 needed = max((_needed(word) for word in words), default=timedelta(0))
@@ -132,8 +132,8 @@ class Retention(Queries):
                     kept.append(
                         f"{scenario} keeps its entries for {format_duration(needed)}, as 'again:' of a version needs"
                     )
-                jobs.append(Job(f"entries/{scenario}", "entries", now - max(age, needed), scenario))
-        return Agenda(tuple(jobs), tuple(kept))
+                jobs.append(PruningJob(f"entries/{scenario}", "entries", now - max(age, needed), scenario))
+        return PruningPlan(tuple(jobs), tuple(kept))
 
     async def learn_again(self, known: dict[str, tuple[int, frozenset[str]]]) -> None:
         """Finds what scenarios' versions say as `again:`.
@@ -150,7 +150,7 @@ class Retention(Queries):
                 words |= {_again(one["document"]) for one in documents}
                 known[name] = (version, words)
 
-    async def delete_some(self, job: Job, since: datetime = BEGINNING, most: int = BATCH) -> Batch:
+    async def delete_some(self, job: PruningJob, since: datetime = BEGINNING, most: int = BATCH) -> PrunedBatch:
         """Deletes some of a job's rows, the oldest first.
 
         Args:
@@ -163,10 +163,10 @@ class Retention(Queries):
         given |= {"whose": job.scenario} if job.scenario else {}
         rows = await self._database.write(_deleting(job.table, self._database.one_writer), given)
         if kind.at is None:
-            return Batch(len(rows), since, not rows)
-        return Batch(len(rows), max((row["at"] for row in rows), default=since), len(rows) < most)
+            return PrunedBatch(len(rows), since, not rows)
+        return PrunedBatch(len(rows), max((row["at"] for row in rows), default=since), len(rows) < most)
 
-    async def old(self, job: Job) -> int:
+    async def old(self, job: PruningJob) -> int:
         """How many rows a job is about, as it stands."""
         given = {"since": BEGINNING, "until": job.before} | ({"whose": job.scenario} if job.scenario else {})
         kind = _KINDS[job.table]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, Integer, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint, text
 
-from runtime.store.columns import Instant, Json, Words
+from runtime.store.columns import Json, SafeText, UtcDateTime
 
 # Named by rule, so that a later migration can drop a constraint by its name on either engine.
 metadata = MetaData(
@@ -22,15 +22,15 @@ metadata = MetaData(
 versions = Table(
     "scenario_versions",
     metadata,
-    Column("scenario", Words, nullable=False),
+    Column("scenario", SafeText, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("digest", Words, nullable=False),
+    Column("digest", SafeText, nullable=False),
     Column("document", Json, nullable=False),
     Column("plan", Json, nullable=False),
-    Column("published_at", Instant, nullable=False),
-    Column("published_by", Words, nullable=False),
+    Column("published_at", UtcDateTime, nullable=False),
+    Column("published_by", SafeText, nullable=False),
     # Whether its journeys stay with it (pin), or go on in newer versions (follow).
-    Column("journeys", Words, nullable=False, server_default="pin"),
+    Column("journeys", SafeText, nullable=False, server_default="pin"),
     PrimaryKeyConstraint("scenario", "version"),
     # The same content is the same version, also when two publishers race.
     UniqueConstraint("scenario", "digest"),
@@ -40,10 +40,10 @@ versions = Table(
 closed = Table(
     "closed_scenarios",
     metadata,
-    Column("scenario", Words, nullable=False),
-    Column("closed_at", Instant, nullable=False),
-    Column("closed_by", Words, nullable=False),
-    Column("reason", Words, nullable=False),
+    Column("scenario", SafeText, nullable=False),
+    Column("closed_at", UtcDateTime, nullable=False),
+    Column("closed_by", SafeText, nullable=False),
+    Column("reason", SafeText, nullable=False),
     PrimaryKeyConstraint("scenario"),
 )
 """Scenarios that admit nobody."""
@@ -55,33 +55,33 @@ _NOT_FINISHED = text("outcome <> 'finished'")
 entries = Table(
     "entries",
     metadata,
-    Column("workflow_id", Words, nullable=False),
-    Column("run_id", Words, nullable=False),
-    Column("scenario", Words, nullable=False),
+    Column("workflow_id", SafeText, nullable=False),
+    Column("run_id", SafeText, nullable=False),
+    Column("scenario", SafeText, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("contact_id", Words, nullable=False),
+    Column("contact_id", SafeText, nullable=False),
     # "" where the scenario has no key: NULLs are distinct in a unique constraint, and would let two in.
-    Column("key", Words, nullable=False),
+    Column("key", SafeText, nullable=False),
     # The contact's first, second, … entry under this scenario and key. See entries.py: this is what makes
     # admission atomic without a lock.
     Column("ordinal", Integer, nullable=False),
-    Column("trigger", Words, nullable=False),
-    Column("admitted_at", Instant, nullable=False),
-    Column("ended_at", Instant, nullable=True),
-    Column("outcome", Words, nullable=True),
-    Column("reason", Words, nullable=True),
+    Column("trigger", SafeText, nullable=False),
+    Column("admitted_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("outcome", SafeText, nullable=True),
+    Column("reason", SafeText, nullable=True),
     # The version that let it in, where it follows another one by now: what is measured is measured by that.
     Column("entered_version", Integer, nullable=True),
     # The branch of each split, by the split's id, as it was drawn when the contact came in.
     Column("branches", Json, nullable=True),
     # Until when the scenario's goal counts; when it was reached, and its value, a decimal number.
-    Column("goal_until", Instant, nullable=True),
-    Column("reached_at", Instant, nullable=True),
-    Column("goal_value", Words, nullable=True),
+    Column("goal_until", UtcDateTime, nullable=True),
+    Column("reached_at", UtcDateTime, nullable=True),
+    Column("goal_value", SafeText, nullable=True),
     # How many of its passages are counted in `passages`: told again, none counts twice.
     Column("counted_passages", Integer, nullable=False, server_default="0"),
     # Those of them that the journey may still report otherwise, and when it reported them, as JSON.
-    Column("revisable_passages", Words, nullable=True),
+    Column("revisable_passages", SafeText, nullable=True),
     PrimaryKeyConstraint("workflow_id", "run_id"),
     # The contact first, so that the same index answers "which journeys of this contact are under way?".
     UniqueConstraint("contact_id", "scenario", "key", "ordinal"),
@@ -107,10 +107,10 @@ entries = Table(
 accepted_entries = Table(
     "accepted_entries",
     metadata,
-    Column("contact_id", Words, nullable=False),
-    Column("workflow_id", Words, nullable=False),
-    Column("run_id", Words, nullable=False),
-    Column("accepted_at", Instant, nullable=False),
+    Column("contact_id", SafeText, nullable=False),
+    Column("workflow_id", SafeText, nullable=False),
+    Column("run_id", SafeText, nullable=False),
+    Column("accepted_at", UtcDateTime, nullable=False),
     # The contact first: "which of this contact's entries are pending?" is asked with every event.
     PrimaryKeyConstraint("contact_id", "workflow_id", "run_id"),
     Index(None, "accepted_at"),
@@ -125,27 +125,27 @@ _IN_ERROR = text("error IS NOT NULL")
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("delivery_id", Words, nullable=False),
+    Column("delivery_id", SafeText, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("started_at", Instant, nullable=False),
-    Column("workflow_id", Words, nullable=False),
-    Column("run_id", Words, nullable=False),
-    Column("scenario", Words, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("workflow_id", SafeText, nullable=False),
+    Column("run_id", SafeText, nullable=False),
+    Column("scenario", SafeText, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("step", Words, nullable=False),
-    Column("channel", Words, nullable=False),
-    Column("destination", Words, nullable=False),
-    Column("contact_id", Words, nullable=False),
+    Column("step", SafeText, nullable=False),
+    Column("channel", SafeText, nullable=False),
+    Column("destination", SafeText, nullable=False),
+    Column("contact_id", SafeText, nullable=False),
     Column("milliseconds", Integer, nullable=False),
-    Column("outcome", Words, nullable=False),
+    Column("outcome", SafeText, nullable=False),
     Column("status", Integer, nullable=True),
-    Column("error", Words, nullable=True),
-    Column("next_try_at", Instant, nullable=True),
-    Column("response", Words, nullable=True),
-    Column("trace_id", Words, nullable=True),
-    Column("now", Words, nullable=True),
+    Column("error", SafeText, nullable=True),
+    Column("next_try_at", UtcDateTime, nullable=True),
+    Column("response", SafeText, nullable=True),
+    Column("trace_id", SafeText, nullable=True),
+    Column("now", SafeText, nullable=True),
     # Who sent it to try a step out; such a row is of no journey.
-    Column("test_by", Words, nullable=True),
+    Column("test_by", SafeText, nullable=True),
     # An operator's retry starts counting attempts again: the time tells its first attempt from the first of all.
     PrimaryKeyConstraint("delivery_id", "attempt", "started_at"),
     Index(None, "workflow_id", "started_at"),
@@ -165,12 +165,12 @@ deliveries = Table(
 claims = Table(
     "claims",
     metadata,
-    Column("delivery_id", Words, nullable=False),
-    Column("contact_id", Words, nullable=False),
-    Column("channel", Words, nullable=False),
-    Column("destination", Words, nullable=False),
-    Column("scenario", Words, nullable=False),
-    Column("claimed_at", Instant, nullable=False),
+    Column("delivery_id", SafeText, nullable=False),
+    Column("contact_id", SafeText, nullable=False),
+    Column("channel", SafeText, nullable=False),
+    Column("destination", SafeText, nullable=False),
+    Column("scenario", SafeText, nullable=False),
+    Column("claimed_at", UtcDateTime, nullable=False),
     # 1 where something may have arrived: then nobody gives it back.
     Column("permanent", Integer, nullable=False),
     # 1 where it was given back: it counts all the same if the log of attempts says that the message arrived.
@@ -184,14 +184,14 @@ claims = Table(
 suppressions = Table(
     "suppressions",
     metadata,
-    Column("channel", Words, nullable=False),
+    Column("channel", SafeText, nullable=False),
     # An HMAC of it, never the address itself.
-    Column("address_hash", Words, nullable=False),
+    Column("address_hash", SafeText, nullable=False),
     # The list, by its id or name; "" is all.
-    Column("scope", Words, nullable=False),
-    Column("source", Words, nullable=False),
-    Column("suppressed_at", Instant, nullable=False),
-    Column("evidence", Words, nullable=False),
+    Column("scope", SafeText, nullable=False),
+    Column("source", SafeText, nullable=False),
+    Column("suppressed_at", UtcDateTime, nullable=False),
+    Column("evidence", SafeText, nullable=False),
     # The address first of what is asked for: one read before each attempt.
     PrimaryKeyConstraint("channel", "address_hash", "scope", "source"),
     Index(None, "suppressed_at"),
@@ -201,10 +201,10 @@ suppressions = Table(
 soft_bounces = Table(
     "soft_bounces",
     metadata,
-    Column("channel", Words, nullable=False),
-    Column("address_hash", Words, nullable=False),
-    Column("delivery_id", Words, nullable=False),
-    Column("bounced_at", Instant, nullable=False),
+    Column("channel", SafeText, nullable=False),
+    Column("address_hash", SafeText, nullable=False),
+    Column("delivery_id", SafeText, nullable=False),
+    Column("bounced_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("channel", "address_hash", "delivery_id"),
     Index(None, "bounced_at"),
 )
@@ -213,12 +213,12 @@ soft_bounces = Table(
 passages = Table(
     "passages",
     metadata,
-    Column("scenario", Words, nullable=False),
+    Column("scenario", SafeText, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("step", Words, nullable=False),
-    Column("outcome", Words, nullable=False),
+    Column("step", SafeText, nullable=False),
+    Column("outcome", SafeText, nullable=False),
     # Its beginning.
-    Column("hour", Instant, nullable=False),
+    Column("hour", UtcDateTime, nullable=False),
     Column("total", Integer, nullable=False),
     # The hour before the step: what is asked for are the last hours of one scenario.
     PrimaryKeyConstraint("scenario", "version", "hour", "step", "outcome"),
@@ -229,21 +229,21 @@ passages = Table(
 operations = Table(
     "operations",
     metadata,
-    Column("id", Words, nullable=False),
-    Column("verb", Words, nullable=False),
+    Column("id", SafeText, nullable=False),
+    Column("verb", SafeText, nullable=False),
     # Which journeys, at which rate, whether only to look, and what else the operation takes.
     Column("request", Json, nullable=False),
-    Column("operator", Words, nullable=False),
-    Column("reason", Words, nullable=False),
-    Column("created_at", Instant, nullable=False),
+    Column("operator", SafeText, nullable=False),
+    Column("reason", SafeText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
     # When all its journeys were found.
-    Column("surveyed_at", Instant, nullable=True),
-    Column("ended_at", Instant, nullable=True),
-    Column("outcome", Words, nullable=True),
+    Column("surveyed_at", UtcDateTime, nullable=True),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("outcome", SafeText, nullable=True),
     # What is in its way, or why it failed: a sentence.
-    Column("trouble", Words, nullable=True),
-    Column("stopped_by", Words, nullable=True),
-    Column("stop_reason", Words, nullable=True),
+    Column("trouble", SafeText, nullable=True),
+    Column("stopped_by", SafeText, nullable=True),
+    Column("stop_reason", SafeText, nullable=True),
     PrimaryKeyConstraint("id"),
     Index(None, "created_at"),
     Index("ix_operations_open", "created_at", sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY),
@@ -255,17 +255,17 @@ _NOT_YET = text("outcome IS NULL")
 operation_items = Table(
     "operation_items",
     metadata,
-    Column("operation_id", Words, nullable=False),
+    Column("operation_id", SafeText, nullable=False),
     # Gives them an order; two that look for journeys at the same time may use one twice.
     Column("number", Integer, nullable=False),
-    Column("workflow_id", Words, nullable=False),
+    Column("workflow_id", SafeText, nullable=False),
     # The step that it was found at, if that matters.
-    Column("step", Words, nullable=True),
+    Column("step", SafeText, nullable=True),
     # Null as long as it has not answered.
-    Column("outcome", Words, nullable=True),
+    Column("outcome", SafeText, nullable=True),
     # Why it refused; without an outcome, why there was no answer.
-    Column("reason", Words, nullable=True),
-    Column("answered_at", Instant, nullable=True),
+    Column("reason", SafeText, nullable=True),
+    Column("answered_at", UtcDateTime, nullable=True),
     # However often it is looked for, a journey is in an operation once.
     PrimaryKeyConstraint("operation_id", "workflow_id"),
     Index(None, "operation_id", "number", "workflow_id"),
@@ -281,13 +281,13 @@ operation_items = Table(
 contact_keys = Table(
     "contact_keys",
     metadata,
-    Column("key_id", Words, nullable=False),
+    Column("key_id", SafeText, nullable=False),
     # An HMAC of the contact's id; or a word for a key that is nobody's.
-    Column("owner", Words, nullable=False),
+    Column("owner", SafeText, nullable=False),
     # The key, wrapped by one of SCENARIO_ENCRYPTION_KEYS; "" once it is destroyed.
-    Column("wrapped_key", Words, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("destroyed_at", Instant, nullable=True),
+    Column("wrapped_key", SafeText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("destroyed_at", UtcDateTime, nullable=True),
     PrimaryKeyConstraint("key_id"),
     UniqueConstraint("owner"),
 )
@@ -296,10 +296,10 @@ contact_keys = Table(
 leases = Table(
     "leases",
     metadata,
-    Column("name", Words, nullable=False),
+    Column("name", SafeText, nullable=False),
     # A process, by a name of its own.
-    Column("holder", Words, nullable=False),
-    Column("expires_at", Instant, nullable=False),
+    Column("holder", SafeText, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("name"),
 )
 """Which process does, for all of them, what one is enough for."""
@@ -308,10 +308,10 @@ key_holders = Table(
     "key_holders",
     metadata,
     # A name for people, such as "worker on host-1 (12-5f3a)".
-    Column("process", Words, nullable=False),
+    Column("process", SafeText, nullable=False),
     # Names of the keys of SCENARIO_ENCRYPTION_KEYS that it knows.
     Column("keys", Json, nullable=False),
-    Column("expires_at", Instant, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("process"),
 )
 """The running processes, and which keys they know: contacts' keys may be wrapped by a key that all know."""
@@ -321,19 +321,19 @@ _OPEN = text("finished_at IS NULL")
 erasures = Table(
     "erasures",
     metadata,
-    Column("id", Words, nullable=False),
+    Column("id", SafeText, nullable=False),
     # An HMAC of the contact's id.
-    Column("contact_hash", Words, nullable=False),
+    Column("contact_hash", SafeText, nullable=False),
     # The contact's id while the erasure is open; then nothing holds it any more.
-    Column("contact_id", Words, nullable=True),
-    Column("operator", Words, nullable=False),
-    Column("reason", Words, nullable=False),
+    Column("contact_id", SafeText, nullable=True),
+    Column("operator", SafeText, nullable=False),
+    Column("reason", SafeText, nullable=False),
     # 1 if the contact's payloads were encrypted.
     Column("encrypted", Integer, nullable=False),
     # 1 if the contact had been erased before.
     Column("before", Integer, nullable=False),
-    Column("requested_at", Instant, nullable=False),
-    Column("state", Words, nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("state", SafeText, nullable=False),
     # Journeys that were running, and runs that Temporal had.
     Column("ended", Integer, nullable=False),
     Column("histories", Integer, nullable=False),
@@ -343,10 +343,10 @@ erasures = Table(
     Column("rows", Json, nullable=False),
     # Channels and destinations that may hold messages; known once it is finished.
     Column("sent_to", Json, nullable=True),
-    Column("trouble", Words, nullable=True),
+    Column("trouble", SafeText, nullable=True),
     # When Temporal was first found to have none of the runs.
-    Column("confirmed_at", Instant, nullable=True),
-    Column("finished_at", Instant, nullable=True),
+    Column("confirmed_at", UtcDateTime, nullable=True),
+    Column("finished_at", UtcDateTime, nullable=True),
     PrimaryKeyConstraint("id"),
     Index(None, "requested_at", "id"),
     # One contact has one open erasure: this decides which of two requests begins it.
@@ -357,9 +357,9 @@ erasures = Table(
 erasure_runs = Table(
     "erasure_runs",
     metadata,
-    Column("erasure_id", Words, nullable=False),
-    Column("workflow_id", Words, nullable=False),
-    Column("run_id", Words, nullable=False),
+    Column("erasure_id", SafeText, nullable=False),
+    Column("workflow_id", SafeText, nullable=False),
+    Column("run_id", SafeText, nullable=False),
     # 1 if the run was found running.
     Column("running", Integer, nullable=False),
     # 1 if Temporal does not have it any more.

@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from runtime.errors import StoreAddressError, StoreMissing, StoreUnavailable
 from runtime.local.folder import make_private
-from runtime.store.database import Database, Parameters, T, give_up, readable, transacted
+from runtime.store.database import Database, Parameters, T, in_transaction, invalidate_read_only, translated_errors
 
 P = ParamSpec("P")
 
@@ -81,7 +81,7 @@ class SQLite(Database):
         self._file: tuple[int, int] | None = None
         self._in_vain: tuple[float, str] | None = None  # until when a write waited for another process, and its error
         event.listen(self._engine, "connect", self._prepare)
-        event.listen(self._engine, "handle_error", give_up)
+        event.listen(self._engine, "handle_error", invalidate_read_only)
         self._writer = ThreadPoolExecutor(1, "store-write")
         # Threads that share the one connection of a database in memory would disturb each other.
         self._reader = self._writer if memory else ThreadPoolExecutor(READERS, "store-read")
@@ -193,7 +193,7 @@ class SQLite(Database):
                 if found is None
                 else f"The store {self.name} is another file than the one in use: restart this process to use that one."
             )
-        with readable(self.name), self._engine.connect() as connection:
+        with translated_errors(self.name), self._engine.connect() as connection:
             yield connection
 
     def _execute(self, statement: Executable, parameters: Parameters | None) -> Sequence[RowMapping]:
@@ -208,7 +208,7 @@ class SQLite(Database):
     def _transact(self, work: Callable[[Connection], T]) -> T:
         with self._connection() as connection:
             # IMMEDIATE waits for other writers here; a plain BEGIN would fail later, when it first writes.
-            return transacted(connection, "BEGIN IMMEDIATE", work)
+            return in_transaction(connection, "BEGIN IMMEDIATE", work)
 
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Executable, RowMapping, bindparam, delete, func, select, tuple_
 
-from runtime.store.database import Inserting, Queries
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import soft_bounces, suppressions
 from scenario.policies.suppression import SOFT, SOFT_BOUNCES, SOFT_SPAN, Suppression, lasting
 
@@ -168,6 +168,6 @@ def _suppression(row: RowMapping) -> Suppression:
 
 
 @cache
-def _add_soft(insert: Inserting) -> Executable:
+def _add_soft(insert: InsertFactory) -> Executable:
     row: dict[str, Any] = {column.name: bindparam(column.name) for column in _soft}
     return insert(soft_bounces).values(row).on_conflict_do_nothing()

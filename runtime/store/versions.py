@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 from sqlalchemy import Executable, bindparam, func, literal, or_, select
 
-from runtime.store.database import Inserting, Queries
+from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import versions
 
 _table = versions.c
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class StoredVersion:
     """One version of a scenario.
 
     Attributes:
@@ -43,7 +43,7 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Newest:
+class NewestVersion:
     """A scenario's newest version.
 
     Attributes:
@@ -58,7 +58,7 @@ class Newest:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class VersionSummary:
     """A version, without what it holds.
 
     Attributes:
@@ -66,7 +66,7 @@ class Listed:
         version: 1, 2, …
         published_at: When.
         published_by: Who, as the publisher said, or "".
-        journeys: ``pin`` or ``follow``; see `Published`.
+        journeys: ``pin`` or ``follow``; see `StoredVersion`.
     """
 
     scenario: str
@@ -139,7 +139,7 @@ class Versions(Queries):
         rows = await self._database.read(_NEWEST, {"scenario": scenario})
         return rows[0]["version"]
 
-    async def version(self, scenario: str, version: int | None = None) -> Published | None:
+    async def version(self, scenario: str, version: int | None = None) -> StoredVersion | None:
         """One version of a scenario. It never changes: whoever needs it often keeps it.
 
         Args:
@@ -154,15 +154,15 @@ class Versions(Queries):
             if version is None:
                 return None
         rows = await self._database.read(_ONE, {"scenario": scenario, "version": version})
-        return Published(**rows[0]) if rows else None
+        return StoredVersion(**rows[0]) if rows else None
 
-    async def scenarios(self) -> list[Newest]:
+    async def scenarios(self) -> list[NewestVersion]:
         """Every published scenario with its newest version, by name."""
-        return [Newest(**row) for row in await self._database.read(_SCENARIOS)]
+        return [NewestVersion(**row) for row in await self._database.read(_SCENARIOS)]
 
-    async def listed(self, scenario: str | None = None) -> list[Listed]:
+    async def listed(self, scenario: str | None = None) -> list[VersionSummary]:
         """Published versions, the newest of each scenario first; of one scenario, or of all."""
-        return [Listed(**row) for row in await self._database.read(_LISTED, {"name": scenario})]
+        return [VersionSummary(**row) for row in await self._database.read(_LISTED, {"name": scenario})]
 
 
 _AGAIN = "~"
@@ -199,7 +199,7 @@ _SCENARIOS = (
 
 
 @cache
-def _add(insert: Inserting) -> Executable:
+def _add(insert: InsertFactory) -> Executable:
     taken = {name: bindparam(name, type_=_table[name].type) for name in _ADDED}
     number = func.coalesce(func.max(_table.version), literal(0)) + 1
     row = select(number, *taken.values()).where(_table.scenario == taken["scenario"])

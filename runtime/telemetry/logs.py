@@ -81,7 +81,7 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, text: 
     """
     target = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(target)
-    handler.addFilter(Seldom())
+    handler.addFilter(ThrottledFilter())
     handler.setFormatter(TextFormatter() if (target.isatty() if text is None else text) else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -93,7 +93,7 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, text: 
     activity.logger.activity_info_on_message = False
 
 
-class Seldom(logging.Filter):
+class ThrottledFilter(logging.Filter):
     """Lets a line through that says the same as one before it only after a while, with the number of those between.
 
     That is for the loggers which say with each call that a server is out of reach: Temporal's native part five times.

@@ -38,8 +38,8 @@ from runtime.search_attributes import (
     JOURNEY_STATE,
     RUNNING,
     SCENARIO_NAME,
-    noted_hold,
-    quoted,
+    quote,
+    read_last_hold,
 )
 from runtime.telemetry import metrics
 from runtime.telemetry.metrics import OTHER, Gauge, Labels
@@ -73,7 +73,7 @@ Figures = dict[Gauge, list[tuple[Labels, float]]]
 logger = logging.getLogger(__name__)
 
 
-class Known(Protocol):
+class MetricsStore(Protocol):
     """What is asked of the store."""
 
     async def lease(self, name: str, holder: str, *, now: datetime, expires_at: datetime) -> bool: ...
@@ -89,7 +89,7 @@ class _Looked(NamedTuple):
     some: Sequence[WorkflowExecution]
 
 
-class Poller:
+class ClusterMetrics:
     """One worker's part in it.
 
     Args:
@@ -102,7 +102,7 @@ class Poller:
     def __init__(
         self,
         client: Client,
-        store: Known,
+        store: MetricsStore,
         queues: Mapping[str, bool],
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -288,7 +288,7 @@ class Poller:
                 if old := await self._some(f"{_in('held')} AND StartTime < '{since}'"):
                     some += old
                     break
-        noted = [await noted_hold(one) or {} for one in some]
+        noted = [await read_last_hold(one) or {} for one in some]
         moments = [datetime.fromisoformat(one["at"]) for one in noted if one.get("at")]
         return (datetime.now(UTC) - min(moments)).total_seconds() if moments else 0.0
 
@@ -310,11 +310,13 @@ def _in(state: str) -> str:
 def _having(keys: Sequence[SearchAttributeKey[str]], values: Sequence[str]) -> str:
     """What have these values, as search takes it; the empty one is that of what has none."""
     said = zip((key.name for key in keys), values, strict=True)
-    return " AND ".join(f"{name} = {quoted(value)}" if value else f"{name} IS NULL" for name, value in said)
+    return " AND ".join(f"{name} = {quote(value)}" if value else f"{name} IS NULL" for name, value in said)
 
 
 @asynccontextmanager
-async def telling(client: Client, store: Known, queues: Mapping[str, bool]) -> AsyncGenerator[Poller]:
+async def cluster_metrics(
+    client: Client, store: MetricsStore, queues: Mapping[str, bool]
+) -> AsyncGenerator[ClusterMetrics]:
     """Takes part in the election, and tells what is known where this worker is elected.
 
     Args:
@@ -322,7 +324,7 @@ async def telling(client: Client, store: Known, queues: Mapping[str, bool]) -> A
         store: Knows the lease, and the journeys.
         queues: The task queues; whether each is one of workflows.
     """
-    poller = Poller(client, store, queues)
+    poller = ClusterMetrics(client, store, queues)
 
     def reading(gauge: Gauge) -> Callable[[], list[tuple[Labels, float]]]:
         return lambda: poller.figures.get(gauge, [])

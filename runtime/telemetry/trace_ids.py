@@ -61,7 +61,7 @@ class JourneyIds(IdGenerator):
 
 
 @dataclass(frozen=True)
-class Run:
+class TracedRun:
     """One run of a workflow, by what stays the same when it is replayed or reset.
 
     Attributes:
@@ -87,7 +87,7 @@ class Run:
         if self.first == self.original or _here(context).is_valid:
             return context
         # Continued as new, and nobody passed a trace on: below the first run's span, which began it.
-        first = Run(self.workflow_type, self.first, self.first, {})
+        first = TracedRun(self.workflow_type, self.first, self.first, {})
         return first.below(sampler)
 
     def below(self, sampler: Sampler) -> Context:

@@ -46,7 +46,7 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
-from runtime.telemetry.trace_ids import PROPAGATOR, Carrier, HeaderConverter, JourneyIds, Run, extract, inject
+from runtime.telemetry.trace_ids import PROPAGATOR, Carrier, HeaderConverter, JourneyIds, TracedRun, extract, inject
 
 _HEADERS: Final = HeaderConverter()
 _RUN_CONTEXT: Final = "__scenario_run_context"
@@ -146,11 +146,11 @@ class JourneyTracing(TracingInterceptor):
         span.end(params.time_ns)
         return inject(trace.set_span_in_context(span, context))
 
-    def _run_context(self, run: Run) -> Carrier:
+    def _run_context(self, run: TracedRun) -> Carrier:
         provider = self._sdk()
         return run.parent if provider is None else inject(run.below(provider.sampler))
 
-    def _run_span(self, run: Run, attributes: Attributes, time_ns: int) -> None:
+    def _run_span(self, run: TracedRun, attributes: Attributes, time_ns: int) -> None:
         provider = self._sdk()
         if provider is None:
             return
@@ -185,11 +185,11 @@ class JourneyInbound(TracingWorkflowInboundInterceptor):
             # Not the base's, which would make the run's span once more.
             return await self.next.execute_workflow(input)
 
-    def _run(self) -> Run:
+    def _run(self) -> TracedRun:
         info = workflow.info()
         header = info.headers.get(self.header_key)
         parent: Carrier = _HEADERS.from_payloads([header])[0] if header else {}
-        return Run(info.workflow_type, info.first_execution_run_id, info.original_execution_run_id, parent)
+        return TracedRun(info.workflow_type, info.first_execution_run_id, info.original_execution_run_id, parent)
 
     def _load_workflow_context_carrier(self) -> Any:
         # What the run itself, and the handlers of its signals and updates, hang their spans below.

@@ -16,7 +16,7 @@ from temporalio.service import TLSConfig
 from activities.certificates import certificates_of
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.watch import DestinationsFile
-from runtime.certificates import measured, of_temporal
+from runtime.certificates import measuring_certificates, temporal_certificates
 from runtime.settings import Settings
 from runtime.telemetry import metrics
 from tests.fakes import RefusingService
@@ -56,7 +56,7 @@ def test_the_days_left_are_measured_by_use(tmp_path: Path, book: Destinations) -
     service = RefusingService()
     service.config = replace(service.config, tls=TLSConfig(client_cert=long + short, client_private_key=b"key"))
     temporal = Client(service)
-    with measured(lambda: {**of_temporal(temporal), **certificates_of(settings, book)}):
+    with measuring_certificates(lambda: {**temporal_certificates(temporal), **certificates_of(settings, book)}):
         found = left()
         assert found.pop(("ca", "wax")) > 300
         assert found == {("client", "wax"): 20, ("smtp_ca", None): 300, ("temporal_client", None): 2}
@@ -68,12 +68,12 @@ def test_a_file_that_cannot_be_read_is_told_once_and_hides_no_other(
 ) -> None:
     caplog.set_level(logging.WARNING)
     (tmp_path / "ca.pem").write_text("nothing")
-    with measured(lambda: certificates_of(Settings(), book)):
+    with measuring_certificates(lambda: certificates_of(Settings(), book)):
         for _ in range(2):
             assert left() == {("client", "wax"): 20}
     assert caplog.messages == ["the certificate ca of wax cannot be measured (ValueError)"]
 
 
 def test_without_tls_there_is_nothing_to_measure() -> None:
-    assert of_temporal(Client(RefusingService())) == {}
+    assert temporal_certificates(Client(RefusingService())) == {}
     assert certificates_of(Settings(), DestinationsFile(None).book) == {}

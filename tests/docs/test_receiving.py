@@ -28,7 +28,7 @@ from activities.webhook.signing import Key, headers
 from gateway.callbacks.app import PACE, Receiving
 from gateway.callbacks.deliver import Told
 from gateway.callbacks.rate_limit import RateLimit
-from runtime.callback import LIFE, Callbacks, Claim
+from runtime.callback import LIFE, CallbackClaim, Callbacks
 from runtime.process.http_server import HttpServer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "integrate" / "receiving.md").read_text(encoding="utf-8")
@@ -263,7 +263,7 @@ class Journey:
     told: list[tuple[Told, str | None]] = field(default_factory=list[tuple[Told, str | None]])
     over: bool = False
 
-    async def tell(self, _claim: Claim, event: Told, identifier: str | None) -> bool:
+    async def tell(self, _claim: CallbackClaim, event: Told, identifier: str | None) -> bool:
         self.told.append((event, identifier))
         return not self.over
 

@@ -31,7 +31,7 @@ from gateway.codec.app import PREFIX, application
 from runtime import search_attributes
 from runtime.api_key import ApiKey, make_token
 from runtime.connection import connect
-from runtime.encryption.codec import encrypting
+from runtime.encryption.codec import encrypt_client
 from runtime.encryption.opening import keyring_of
 from runtime.errors import NotInstalled
 from runtime.local.devserver import DevServer, find_program
@@ -44,7 +44,7 @@ from runtime.store import Store
 from runtime.telemetry.telemetry import provider_of
 from runtime.telemetry.tracing import JourneyTracing
 from tests.claims import free_namespace
-from worker import running, services, workers
+from worker import running_workers, services, workers
 
 ROOT = Path(__file__).resolve().parents[2]
 SENDER = "Shop <shop@example.com>"
@@ -72,7 +72,7 @@ def encryption(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 def sealing(temporal: Client, store: Store, *, worker: bool = False) -> Client:
     """A client that encrypts, where everything is encrypted."""
-    return encrypting(temporal, keyring_of(Settings(), store), worker=worker)
+    return encrypt_client(temporal, keyring_of(Settings(), store), worker=worker)
 
 
 @pytest.fixture(scope="session")
@@ -220,7 +220,7 @@ def stand(
 
             @asynccontextmanager
             async def work() -> AsyncGenerator[None]:
-                async with running(await workers(working, given)):
+                async with running_workers(await workers(working, given)):
                     yield
 
             async with nullcontext() if idle else work(), decoding(opened.store) as variables:

@@ -28,7 +28,7 @@ from runtime.return_path import ReturnPaths
 from runtime.settings import Settings
 from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import publish, sealing
-from worker import running, services, workers
+from worker import running_workers, services, workers
 
 pytestmark = pytest.mark.encrypted
 
@@ -93,7 +93,9 @@ async def test_it_is_skipped_and_the_platform_told(server: DevServer, stack: Asy
     temporal = await connect(server.address)
     await search_attributes.ensure(temporal)
     opened = await stack.enter_async_context(services(settings))
-    await stack.enter_async_context(running(await workers(sealing(temporal, opened.store, worker=True), opened)))
+    await stack.enter_async_context(
+        running_workers(await workers(sealing(temporal, opened.store, worker=True), opened))
+    )
     temporal = sealing(temporal, opened.store)
     client = ScenarioClient(temporal, opened.store)
     await publish(client, tmp_path, SCENARIO)

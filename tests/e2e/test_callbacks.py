@@ -27,7 +27,7 @@ from gateway.callbacks.deliver import Overfull, Told, tell
 from gateway.callbacks.server import application
 from gateway.client import Entered, ScenarioClient
 from runtime import search_attributes
-from runtime.callback import Callbacks, Claim
+from runtime.callback import CallbackClaim, Callbacks
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
@@ -38,7 +38,7 @@ from runtime.store import Store
 from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import ROOT, environment, outcomes, publish, sealing
 from tests.e2e.decoding import decoded
-from worker import running, services, workers
+from worker import running_workers, services, workers
 
 pytestmark = pytest.mark.encrypted
 
@@ -109,7 +109,7 @@ async def dialogue(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIter
         await search_attributes.ensure(temporal)
         async with (
             services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
-            running(await workers(sealing(temporal, opened.store, worker=True), opened)),
+            running_workers(await workers(sealing(temporal, opened.store, worker=True), opened)),
             httpx.AsyncClient(trust_env=False) as http,
         ):
             assert opened.channels.callbacks is not None
@@ -204,7 +204,7 @@ async def test_a_journey_is_found_in_whatever_run_it_is(server: DevServer):
         async with asyncio.timeout(60):
             while (await temporal.get_workflow_handle("relay/1").describe()).run_id == root:
                 await asyncio.sleep(0.02)
-        claim = Claim("relay/1", root, DELIVERY, datetime.now(UTC))
+        claim = CallbackClaim("relay/1", root, DELIVERY, datetime.now(UTC))
         assert await tell(temporal, claim, Told(name="x", properties={"a": 1}), "evt_1")
         async with asyncio.timeout(60):
             heard = await handle.result()
@@ -221,7 +221,7 @@ async def test_outsiders_cannot_fill_a_journeys_history_until_temporal_ends_it(
     temporal = await connect(server.address)
     queue = f"full-{bound.lower().replace('_', '-')}"
     handle = await temporal.start_workflow(Relay.run, args=[1, []], id=queue, task_queue=queue)  # where nobody works
-    claim = Claim(queue, handle.first_execution_run_id or "", DELIVERY, datetime.now(UTC))
+    claim = CallbackClaim(queue, handle.first_execution_run_id or "", DELIVERY, datetime.now(UTC))
     event = Told(name="x", properties={"a": "a" * 1_000})
     told = 0
     with suppress(Overfull):

@@ -61,7 +61,7 @@ from gateway.preview.rendering import (
 from gateway.publishing import publish
 from runtime.derived_keys import AddressHashes
 from runtime.store import Attempt, Store
-from runtime.store.claims import Claim
+from runtime.store.claims import CapClaim
 from scenario.entry.admission import Refused, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.policies.bounces import AddressVerdict
@@ -211,7 +211,7 @@ async def _prepare(live: Live, store: Store) -> None:
     for number, one in enumerate(case.sent):
         at = live.start + (one.after or timedelta(0)) - (one.before or timedelta(0))
         at = datetime.fromisoformat(one.at).replace(tzinfo=ZoneInfo(ZONE)) if one.at else at
-        claim = Claim(f"{live.id}/{number}", str(who["id"]), one.by, "", "other", at)
+        claim = CapClaim(f"{live.id}/{number}", str(who["id"]), one.by, "", "other", at)
         assert await store.claim(claim, [ONE], UTC) is None
     for channel, source in case.suppressed.items():  # for all journeys: each case needs an address of its own
         address = HASHES.of(channel, who[{"sms": "cellphone", "email": "email"}[channel]])[0]

@@ -23,7 +23,7 @@ from runtime.secrets import Secrets
 from runtime.settings import Settings
 from tests.e2e.conftest import outcomes, publish, sealing
 from tests.e2e.decoding import decoded
-from worker import running, services, workers
+from worker import running_workers, services, workers
 
 TOKEN = "t0p-s3cret-t0ken"
 KEY = "whsec_" + base64.b64encode(b"a signing key of 32 bytes, truly").decode()
@@ -98,7 +98,7 @@ async def place(server: DevServer, tmp_path: Path) -> AsyncIterator[Place]:
         async with services(settings) as opened:
             secrets = Secrets(settings, {"SCENARIO_SECRET_TOKEN": TOKEN, "SCENARIO_SECRET_SIGN": KEY})
             working = sealing(temporal, opened.store, worker=True)
-            async with running(await workers(working, replace(opened, secrets=secrets))):
+            async with running_workers(await workers(working, replace(opened, secrets=secrets))):
                 yield Place(ScenarioClient(sealing(temporal, opened.store), opened.store), receiver, file)
 
 

@@ -36,7 +36,7 @@ from runtime.settings import Settings
 from runtime.store import Store
 from tests.e2e.conftest import publish, sealing
 from tests.replay.record import DELETES_SOON
-from worker import running, services, workers
+from worker import running_workers, services, workers
 
 CONTACT = "planted-eve-4720"
 MARK = "Pl4nt3d"
@@ -151,7 +151,7 @@ async def test_a_copy_of_the_store_opens_nothing_and_tells_nothing(
         await store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000.0, "", datetime.now(UTC), "test"))
         await publish(client, tmp_path, SOURCE)
         async with (
-            running(await workers(sealing(temporal, store, worker=True), opened)),
+            running_workers(await workers(sealing(temporal, store, worker=True), opened)),
             starting_erasures(client.temporal, store),
             gateway(client) as http,
         ):

@@ -27,12 +27,12 @@ from gateway.client import Entered, ScenarioClient
 from gateway.erasing import ErasureView
 from gateway.errors import BadInput, NotEntered, UnknownJourney
 from runtime import search_attributes
-from runtime.callback import Claim
+from runtime.callback import CallbackClaim
 from runtime.connection import connect
-from runtime.encryption.codec import Encryption, encrypting
+from runtime.encryption.codec import EncryptionCodec, encrypt_client
 from runtime.encryption.keyring import DataKey, Erased, Keyring
 from runtime.encryption.opening import rotate
-from runtime.encryption.wrapping import Wrapping
+from runtime.encryption.wrapping import KeyWrapping
 from runtime.errors import SettingsError
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
@@ -43,7 +43,7 @@ from runtime.store.erasure import ERASED
 from tests.e2e.apis import api
 from tests.e2e.conftest import KEYS, SENDER, outcomes, publish
 from tests.e2e.planted import command
-from worker import running, services, workers
+from worker import running_workers, services, workers
 
 MARK = "Zo3-S34L3D"
 OLD, NEW = b"k" * 32, b"n" * 32
@@ -140,16 +140,16 @@ async def place(
         Store.open(url) as another,
         Receiver(fail={"/hooks.example.com/call": [503]}) as receiver,
     ):
-        working = store.sealing = Keyring(store, Wrapping([OLD]))
-        keys = another.sealing = Keyring(another, Wrapping([OLD]))
+        working = store.sealing = Keyring(store, KeyWrapping([OLD]))
+        keys = another.sealing = Keyring(another, KeyWrapping([OLD]))
         connected = await connect(server.address)
-        temporal = encrypting(connected, working, worker=True)
+        temporal = encrypt_client(connected, working, worker=True)
         await search_attributes.ensure(temporal)
         async with (
             services(settings, store=store, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
-            running(await workers(temporal, opened)),
+            running_workers(await workers(temporal, opened)),
         ):
-            client = ScenarioClient(encrypting(connected, keys), another)
+            client = ScenarioClient(encrypt_client(connected, keys), another)
             await publish(client, tmp_path, STEPS)
             yield Place(client, another, keys)
 
@@ -211,15 +211,18 @@ async def test_an_erased_contact_cannot_be_read_from_copies_and_others_go_on(pla
 
     # A copy of the store holds the key: once all others are wrapped anew, who destroys the old key has destroyed it.
     input_of = before.events[0].workflow_execution_started_event_attributes.input.payloads
-    await rotate(place.store, Wrapping([NEW, OLD]))
+    await rotate(place.store, KeyWrapping([NEW, OLD]))
     async with Store.open(copied) as copy_of_before:
-        assert MARK.encode() in (await Encryption(Keyring(copy_of_before, Wrapping([OLD]))).decode(input_of))[0].data
+        assert (
+            MARK.encode()
+            in (await EncryptionCodec(Keyring(copy_of_before, KeyWrapping([OLD]))).decode(input_of))[0].data
+        )
         with pytest.raises(SettingsError, match="lacks a key"):
-            await Encryption(Keyring(copy_of_before, Wrapping([NEW]))).decode(input_of)
+            await EncryptionCodec(Keyring(copy_of_before, KeyWrapping([NEW]))).decode(input_of)
     with pytest.raises(Erased):
-        await Encryption(Keyring(place.store, Wrapping([NEW, OLD]))).decode(input_of)
+        await EncryptionCodec(Keyring(place.store, KeyWrapping([NEW, OLD]))).decode(input_of)
     [kept] = (await other.handle.fetch_history()).events[0].workflow_execution_started_event_attributes.input.payloads
-    [read] = await Encryption(Keyring(place.store, Wrapping([NEW]))).decode([kept])
+    [read] = await EncryptionCodec(Keyring(place.store, KeyWrapping([NEW]))).decode([kept])
     assert MARK.encode() in read.data
 
 
@@ -247,7 +250,7 @@ async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(
     place: Place, server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journey = await place.waiting("g1")
-    callback = Claim(journey.id, journey.run_id, "msg_1", datetime.now(UTC))
+    callback = CallbackClaim(journey.id, journey.run_id, "msg_1", datetime.now(UTC))
     view = await place.erase("g1")
 
     async with api(place.client) as served, httpx.AsyncClient(base_url=served.url, trust_env=False) as http:

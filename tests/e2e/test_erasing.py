@@ -32,7 +32,7 @@ from runtime.store.sqlite import SQLite
 from tests.e2e.conftest import ROOT, environment, publish, sealing
 from tests.fakes import ERASURE
 from tests.replay.record import DELETES_SOON
-from worker import running, services, workers
+from worker import running_workers, services, workers
 
 CONTACT = "zoe-4711-contact"
 MARK = "Zo3-3R4S3D"
@@ -211,7 +211,7 @@ async def test_it_is_finished_once_temporal_and_the_store_are_back(
             await search_attributes.ensure(temporal)
             working, ours = sealing(temporal, opened.store, worker=True), sealing(temporal, opened.store)
             client = ScenarioClient(ours, opened.store)
-            async with running(await workers(working, opened)):
+            async with running_workers(await workers(working, opened)):
                 await enter(client, tmp_path)
         view = await client.erase(CONTACT, operator="ann", reason="request 4711")
         assert view.trouble is not None
@@ -219,7 +219,7 @@ async def test_it_is_finished_once_temporal_and_the_store_are_back(
         async with (
             DevServer(tmp_path / "temporal", port=port),
             starting_erasures(ours, opened.store),
-            running(await workers(working, opened)),
+            running_workers(await workers(working, opened)),
         ):
             async with asyncio.timeout(60):
                 while (await client.erasures())[0].state == "requested":

@@ -182,7 +182,7 @@ async def test_what_is_held_is_found_by_search(
         await publish(place.client, tmp_path, HELD.replace("NAME", name))
         for contact in range(2):
             await place.client.enter({"scenario": name, "contact": {"id": contact}, "trigger": {"type": "segment"}})
-        poller = polling.Poller(place.client.temporal, place.client.store, {"journeys": True})
+        poller = polling.ClusterMetrics(place.client.temporal, place.client.store, {"journeys": True})
         mine = {(name, "held"): 2.0, (name, "running"): 0.0}
         async with asyncio.timeout(60):
             while mine.items() - dict(poller.figures.get(metrics.JOURNEYS, ())).items():

@@ -35,7 +35,7 @@ from runtime.local.devserver import DevServer
 from runtime.local.receiver import Receiver
 from runtime.settings import Settings
 from tests.e2e.conftest import forget_the_dead, outcomes, publish, sealing
-from worker import running, services, workers
+from worker import running_workers, services, workers
 
 
 @dataclass
@@ -89,7 +89,7 @@ async def place(server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
         @asynccontextmanager
         async def work(*queues: str, to: Client = temporal) -> AsyncGenerator[None]:
-            async with running(await workers(sealing(to, opened.store, worker=True), opened, queues)):
+            async with running_workers(await workers(sealing(to, opened.store, worker=True), opened, queues)):
                 yield
 
         yield Place(client, receiver, work, inbox)
@@ -249,7 +249,7 @@ async def test_an_order_s_message_does_not_wait_behind_a_newsletter(tmp_path: Pa
             entry = {"scenario": scenario, "contact": {"id": contact}, "trigger": {"type": "segment"}}
             return await client.enter(entry)
 
-        async with running(await workers(temporal, opened, (JOURNEYS, WEBHOOK.queue))):
+        async with running_workers(await workers(temporal, opened, (JOURNEYS, WEBHOOK.queue))):
             await asyncio.gather(*(enter("news", number) for number in range(MANY)))
             await until(lambda: _waiting(temporal, MANY - 20))
             journeys = [await enter(name, 1) for name in ("order", "receipt")]

@@ -20,7 +20,7 @@ from gateway.cli import program
 from gateway.client import ScenarioClient
 from gateway.publishing import publish
 from gateway.serving import Parts
-from runtime.identity.identity import StoreIdentity, guarding
+from runtime.identity.identity import StoreIdentity, guarding_identity
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.process.ports import free_port
@@ -38,7 +38,7 @@ def _hasty(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rotate and compare many times a second."""
     monkeypatch.setenv("TEMPORAL_ADDRESS", server.address)
     for module in (worker, serving):
-        monkeypatch.setattr(module, "guarding", partial(guarding, every=0.1))
+        monkeypatch.setattr(module, "guarding", partial(guarding_identity, every=0.1))
         monkeypatch.setattr(module, "StoreIdentity", partial(StoreIdentity, every=0.1))
 
 

@@ -28,7 +28,7 @@ from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from scenario.policies.suppression import stops
 from tests.e2e.conftest import SENDER, publish, sealing
-from worker import running, services, workers
+from worker import running_workers, services, workers
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 # Several words long, so that a header of it would be folded were it not for us.
@@ -93,7 +93,7 @@ async def shop(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterator
         await search_attributes.ensure(temporal)
         async with (
             services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
-            running(await workers(sealing(temporal, opened.store, worker=True), opened)),
+            running_workers(await workers(sealing(temporal, opened.store, worker=True), opened)),
             httpx.AsyncClient(trust_env=False, follow_redirects=False) as http,
         ):
             ways = opened.channels

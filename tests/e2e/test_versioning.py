@@ -27,12 +27,12 @@ from runtime import search_attributes
 from runtime.connection import connect
 from runtime.errors import ConnectionFailed
 from runtime.local.devserver import DevServer
-from runtime.process.namespace import Polls
-from runtime.process.workers import BUILD, DEPLOYMENT, deployment_of
+from runtime.process.namespace import PollerCheck
+from runtime.process.workers import BUILD, DEPLOYMENT, deployment_from
 from runtime.settings import Settings
 from runtime.store import Store
 from tests.e2e.conftest import Gate, outcomes, publish
-from worker import running, services, workers
+from worker import running_workers, services, workers
 
 NAMESPACE = "versioned"
 NAME = "scenario-runner"
@@ -51,7 +51,7 @@ steps:
         body: {contact: "{{ contact.id }}"}
 """
 
-Versions = Callable[..., AbstractAsyncContextManager[Polls]]
+Versions = Callable[..., AbstractAsyncContextManager[PollerCheck]]
 
 
 @pytest.fixture
@@ -84,14 +84,14 @@ def version(temporal: Client, settings: Settings) -> Versions:
     """Runs workers of one version, of all queues."""
 
     @asynccontextmanager
-    async def serving(build: str | None, gate: Gate) -> AsyncGenerator[Polls]:
-        deployment = deployment_of({DEPLOYMENT: NAME, BUILD: build} if build else {})
+    async def serving(build: str | None, gate: Gate) -> AsyncGenerator[PollerCheck]:
+        deployment = deployment_from({DEPLOYMENT: NAME, BUILD: build} if build else {})
         async with (
             services(settings, routes=Diverted(gate.url)) as opened,
-            running(made := await workers(temporal, opened, QUEUES, deployment)) as crew,
+            running_workers(made := await workers(temporal, opened, QUEUES, deployment)) as crew,
         ):
             await crew.polling()
-            yield Polls(temporal, made, JOURNEYS)
+            yield PollerCheck(temporal, made, JOURNEYS)
 
     return serving
 
@@ -142,7 +142,7 @@ async def test_journeys_and_deliveries_go_on_with_the_version_that_is_current(
     assert said == f"{why}: create it again, or stop this process."
 
 
-async def trouble(polls: Polls) -> str:
+async def trouble(polls: PollerCheck) -> str:
     """What is wrong, once something is: servers learn of a namespace that is gone some seconds later."""
     while True:
         try:

@@ -29,7 +29,7 @@ from gateway.errors import (
 from gateway.journeys import as_json
 from gateway.operations import one as module
 from runtime.encryption.keyring import Keyring
-from runtime.encryption.wrapping import Wrapping
+from runtime.encryption.wrapping import KeyWrapping
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import AdmissionRequest, Store, StoreMissing, StoreOutdated
@@ -411,7 +411,7 @@ async def test_a_client_without_the_keys_sends_nothing_in_clear(
     monkeypatch.setattr("gateway.client.StoreIdentity", OwnNamespace)
     settings = Settings.model_validate({"store": f"sqlite:///{tmp_path}/store.db"})
     async with Store.open(settings.store.get_secret_value()) as store:
-        await Keyring(store, Wrapping([b"k" * 32])).seal("7", "hello")
+        await Keyring(store, KeyWrapping([b"k" * 32])).seal("7", "hello")
     with pytest.raises(SettingsError, match="set SCENARIO_ENCRYPTION_KEYS here, too"):
         await ScenarioClient.open(settings).__aenter__()
 

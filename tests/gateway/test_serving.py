@@ -26,8 +26,8 @@ from gateway.serving import OPEN, Front, Parts, parts_of, serve
 from runtime.errors import AttributesMissing, LocalError, SettingsError, WorkerFailed
 from runtime.process.health import watching
 from runtime.process.http_server import HttpServer
-from runtime.process.namespace import Namespace
-from runtime.process.workers import Workers, running
+from runtime.process.namespace import NamespaceCheck
+from runtime.process.workers import Workers, running_workers
 from runtime.settings import Settings
 from runtime.store import Store, StoreError, StoreUnavailable
 from runtime.telemetry import metrics
@@ -157,7 +157,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Queue:
     queue = Queue()
 
     def operations(_client: ScenarioClient) -> AbstractAsyncContextManager[Workers]:
-        return running([queue])
+        return running_workers([queue])
 
     monkeypatch.setattr(serving, "connect", connect)
     monkeypatch.setattr(serving, "StoreIdentity", OwnNamespace)
@@ -209,15 +209,15 @@ async def test_it_is_ready_while_it_can_use_temporal_and_the_store(
     caplog.set_level(logging.INFO)
     troubles: dict[str, Exception] = {}
 
-    async def check(looked: Namespace | Store, **_: Any) -> None:
+    async def check(looked: NamespaceCheck | Store, **_: Any) -> None:
         if (trouble := troubles.get(type(looked).__name__)) is not None:
             raise trouble
 
-    monkeypatch.setattr(Namespace, "check", check)
+    monkeypatch.setattr(NamespaceCheck, "check", check)
     monkeypatch.setattr(Store, "check", check)
     monkeypatch.setattr("runtime.process.namespace._EVERY", 0.01)
     monkeypatch.setattr(serving, "watching", partial(watching, every=0.01))
-    troubles["Namespace"] = AttributesMissing("namespace default lacks the search attributes of journeys")
+    troubles["NamespaceCheck"] = AttributesMissing("namespace default lacks the search attributes of journeys")
     task = asyncio.create_task(serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True)))
     port = await ready_port(task, caplog)
     assert "lacks the search attributes" in caplog.text

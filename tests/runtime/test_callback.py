@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runtime.callback import Callbacks, Claim
+from runtime.callback import CallbackClaim, Callbacks
 from runtime.errors import SettingsError
 from runtime.sealed_token import ExpiredToken, ForgedToken, MalformedToken, TokenError
 from runtime.settings import Settings
@@ -17,7 +17,7 @@ NOW = datetime.fromisoformat("2026-03-02T09:30:00+01:00")
 JOURNEY = "post-purchase/3028687/CGX0094"
 ROOT = "0199a1b2-0000-7000-8000-0123456789ab"
 DELIVERY = "msg_00112233445566778899aabbccddeeff"
-CLAIM = Claim(JOURNEY, ROOT, DELIVERY, datetime(2026, 4, 1, 8, 30, tzinfo=UTC))
+CLAIM = CallbackClaim(JOURNEY, ROOT, DELIVERY, datetime(2026, 4, 1, 8, 30, tzinfo=UTC))
 LATER = NOW + timedelta(days=29)
 
 

@@ -7,7 +7,7 @@ import base64
 import pytest
 from pydantic import SecretStr
 
-from runtime.certificates import measured_keys
+from runtime.certificates import measuring_keys
 from runtime.derived_keys import AddressHashes, key_names
 from runtime.settings import Settings
 from runtime.telemetry import metrics
@@ -30,7 +30,7 @@ def test_each_key_has_a_name_that_stays_when_it_becomes_the_previous_one() -> No
 
 def test_they_are_measured() -> None:
     settings = Settings(suppression_key=SecretStr(KEYS[0]), suppression_key_previous=SecretStr(f"{KEYS[1]},{KEYS[2]}"))
-    with measured_keys(settings):
+    with measuring_keys(settings):
         assert {setting for setting, _ in now(metrics.KEY)} == {"SCENARIO_SUPPRESSION_KEY"}
         assert len(now(metrics.KEY)) == 3
     assert now(metrics.KEY) == {}

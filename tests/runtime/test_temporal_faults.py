@@ -13,7 +13,7 @@ from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure, NotFoundFai
 from temporalio.client import Client, WorkflowQueryFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
-from runtime.temporal_faults import Fault, bounded, fault_of, is_answer, is_unknown_workflow
+from runtime.temporal_faults import TemporalFault, bound_calls, fault_of, is_answer, is_unknown_workflow
 from tests.fakes import RefusingService
 
 
@@ -88,8 +88,8 @@ def server() -> RefusingService:
 async def test_a_call_that_is_not_answered_ends_in_time(
     server: RefusingService, caplog: pytest.LogCaptureFixture
 ) -> None:
-    noticed: list[Fault] = []
-    client = bounded(Client(server), longest=0.01, noticed=noticed.append)
+    noticed: list[TemporalFault] = []
+    client = bound_calls(Client(server), longest=0.01, noticed=noticed.append)
     with pytest.raises(RPCError) as raised:
         await client.get_workflow_handle("a/1").describe()
     assert raised.value.status is RPCStatusCode.DEADLINE_EXCEEDED
@@ -104,7 +104,7 @@ async def test_a_call_that_is_not_answered_ends_in_time(
 
 
 async def test_calls_that_wait_for_a_worker_or_an_end_are_exempt(server: RefusingService) -> None:
-    handle = bounded(Client(server), longest=0.0).get_workflow_handle("a/1")
+    handle = bound_calls(Client(server), longest=0.0).get_workflow_handle("a/1")
     for waiting in (handle.query("progress"), handle.result()):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
@@ -133,7 +133,7 @@ async def test_faults_are_logged_and_answers_are_not(
     server: RefusingService, caplog: pytest.LogCaptureFixture, status: RPCStatusCode, call: str, level: int | None
 ) -> None:
     server.refuse(status)
-    handle = bounded(Client(server)).get_workflow_handle("a/1")
+    handle = bound_calls(Client(server)).get_workflow_handle("a/1")
     with pytest.raises((RPCError, WorkflowQueryFailedError)):
         await (handle.describe() if call == "describe" else handle.query("progress"))
     assert [record.levelno for record in caplog.records] == ([] if level is None else [level])
@@ -145,14 +145,16 @@ async def test_a_page_token_of_a_caller_is_no_fault_of_the_server(
     server: RefusingService, caplog: pytest.LogCaptureFixture, token: bytes | None, level: int | None
 ) -> None:
     server.refuse(RPCStatusCode.INVALID_ARGUMENT)
-    noticed: list[Fault] = []
+    noticed: list[TemporalFault] = []
     with pytest.raises(RPCError):
         await (
-            bounded(Client(server), noticed=noticed.append).list_workflows("", next_page_token=token).fetch_next_page()
+            bound_calls(Client(server), noticed=noticed.append)
+            .list_workflows("", next_page_token=token)
+            .fetch_next_page()
         )
     assert [record.levelno for record in caplog.records] == ([] if level is None else [level])
     assert len(noticed) == len(caplog.records)
 
 
 def test_workers_get_the_connection_itself(server: RefusingService) -> None:
-    assert bounded(Client(server)).service_client.worker_service_client is server
+    assert bound_calls(Client(server)).service_client.worker_service_client is server

@@ -15,7 +15,7 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 
 from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, Sent
-from runtime.store.claims import Claim
+from runtime.store.claims import CapClaim
 from scenario.policies.caps import Cap
 from tests.workflows.conftest import Attempt, Stage, failing
 from tests.workflows.test_continuing import runs
@@ -245,7 +245,7 @@ async def test_what_is_given_up_between_attempts_gives_its_place_back(stage: Sta
     delivery = stage.channels.of("hi")[0].delivery.id
     cap = Cap.model_validate({"name": "one", "at_most": 1, "per": "7d"})
     now = await stage.now()
-    wanted = Claim(delivery, "7", "sms", "", "night", now)
+    wanted = CapClaim(delivery, "7", "sms", "", "night", now)
     assert await stage.store.claim(wanted, [cap], ZoneInfo("UTC")) is None
     if how == "skip":
         await stage.operate(handle, "skip_step", WHO)

@@ -37,7 +37,7 @@ from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import Limiter, Permit
 from activities.webhook.throttle.limits import Limits
 from runtime.errors import SettingsError
-from runtime.secrets import Snapshot
+from runtime.secrets import SecretsSnapshot
 from runtime.store import StoreUnavailable
 from scenario.steps.base import BaseStep
 from scenario.steps.webhook import Webhook
@@ -75,7 +75,7 @@ class Desk:
 
     def read(self) -> Mapping[str, str]:
         """The secrets as they are now."""
-        return Snapshot(self.secrets, self.unreadable)
+        return SecretsSnapshot(self.secrets, self.unreadable)
 
     def know(self, **entries: str) -> None:
         """Writes `destinations.yaml`, an entry's keys as YAML in braces."""

@@ -16,7 +16,7 @@ from temporalio.service import RPCStatusCode
 
 from gateway.publishing import publish
 from runtime.store import AdmissionRequest, Store
-from runtime.temporal_faults import bounded
+from runtime.temporal_faults import bound_calls
 from tests.fakes import RefusingService
 from tests.gateway.api.doors import Door, opened
 
@@ -59,7 +59,7 @@ async def door(store: Store, service: RefusingService, tmp_path: Path) -> AsyncI
     await publish(file, store)
     now = datetime.now(UTC)
     await store.admit(AdmissionRequest("hello", 1, "7", None, "hello/7", "run", "never", now))
-    async with opened(store, bounded(Client(service), longest=0.05)) as door:
+    async with opened(store, bound_calls(Client(service), longest=0.05)) as door:
         yield door
 
 

@@ -19,7 +19,7 @@ from gateway.api.idempotency import Idempotency
 from gateway.api.problem import Problem, again
 from gateway.errors import UnderWay
 from gateway.service.caller import caller_with
-from runtime.store.api_access import KEPT, Answered, ApiAnswers, Taken
+from runtime.store.api_access import KEPT, ApiAnswers, ClaimedRequest, StoredAnswer
 from tests.gateway.api.conftest import Api
 
 ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
@@ -167,7 +167,9 @@ def later(api: Api, monkeypatch: pytest.MonkeyPatch, passed: timedelta) -> None:
     """Let time pass for all requests from now on."""
     take = api.client.store.take_request
 
-    async def taken(key_id: str, key: str, digest: str, now: datetime, *, lease: timedelta) -> Taken | Answered:
+    async def taken(
+        key_id: str, key: str, digest: str, now: datetime, *, lease: timedelta
+    ) -> ClaimedRequest | StoredAnswer:
         return await take(key_id, key, digest, now + passed, lease=lease)
 
     monkeypatch.setattr(api.client.store, "take_request", taken)

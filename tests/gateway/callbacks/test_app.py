@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.callbacks.app import MAX_BODY, Receiving
 from gateway.callbacks.deliver import Told, Unsettled
 from gateway.callbacks.rate_limit import RateLimit
-from runtime.callback import Callbacks, Claim
+from runtime.callback import CallbackClaim, Callbacks
 from runtime.process.http_server import HttpServer
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -32,10 +32,12 @@ NOBODY = {"error": "there is no such callback address: post to it exactly as it 
 class Journeys:
     """Stands in for Temporal: notes what it is told, and answers as the test says."""
 
-    told: list[tuple[Claim, Told, str | None]] = field(default_factory=list[tuple[Claim, Told, str | None]])
+    told: list[tuple[CallbackClaim, Told, str | None]] = field(
+        default_factory=list[tuple[CallbackClaim, Told, str | None]]
+    )
     answer: bool | Exception | None = True
 
-    async def tell(self, claim: Claim, event: Told, identifier: str | None) -> bool:
+    async def tell(self, claim: CallbackClaim, event: Told, identifier: str | None) -> bool:
         self.told.append((claim, event, identifier))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -333,7 +335,7 @@ async def _listens(port: int) -> bool:
 async def test_requests_under_way_are_answered_before_it_stops(journeys: Journeys):
     begun, go = asyncio.Event(), asyncio.Event()
 
-    async def slowly(claim: Claim, event: Told, identifier: str | None) -> bool:
+    async def slowly(claim: CallbackClaim, event: Told, identifier: str | None) -> bool:
         begun.set()
         await go.wait()
         return await journeys.tell(claim, event, identifier)

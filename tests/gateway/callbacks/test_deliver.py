@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.callbacks.deliver import MOST_BYTES, MOST_EVENTS, Overfull, Told, Unsettled, tell
 from gateway.errors import BadInput
-from runtime.callback import Claim
+from runtime.callback import CallbackClaim
 
 SECRET = "zoe.obrien@example.com"
 
@@ -90,7 +90,7 @@ def test_what_is_no_event_is_told_why_and_not_quoted(content: Any, wanted: str):
     assert caught.value.__cause__ is None
 
 
-CLAIM = Claim("a/7", "root", "msg_1", datetime(2027, 1, 1, tzinfo=UTC))
+CLAIM = CallbackClaim("a/7", "root", "msg_1", datetime(2027, 1, 1, tzinfo=UTC))
 RUNNING = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 Signal = tuple[str | None, dict[str, Any]]
 

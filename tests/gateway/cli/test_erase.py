@@ -13,7 +13,7 @@ import pytest
 from gateway.cli import erase
 from gateway.erasing import ErasureView
 from runtime.encryption.keyring import Keyring
-from runtime.encryption.wrapping import Wrapping
+from runtime.encryption.wrapping import KeyWrapping
 from runtime.store import Store
 from tests.fakes import ERASURE
 from tests.gateway.cli.conftest import Client, Run
@@ -125,7 +125,7 @@ def test_keys_are_wrapped_anew(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
 
     async def seal() -> str | None:
         async with Store.open(url) as store:
-            return await Keyring(store, Wrapping([OLD])).seal("7", "hello")
+            return await Keyring(store, KeyWrapping([OLD])).seal("7", "hello")
 
     sealed = asyncio.run(seal())
     monkeypatch.setenv("SCENARIO_STORE", url)
@@ -139,6 +139,6 @@ def test_keys_are_wrapped_anew(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
 
     async def unseal() -> str | None:
         async with Store.open(url) as store:
-            return await Keyring(store, Wrapping([NEW])).unseal(sealed or "")
+            return await Keyring(store, KeyWrapping([NEW])).unseal(sealed or "")
 
     assert asyncio.run(unseal()) == "hello"

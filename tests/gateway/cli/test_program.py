@@ -133,7 +133,7 @@ def test_the_first_process_of_a_container_ends_by_sigterm_too(monkeypatch: pytes
 
     monkeypatch.setattr(program, "run", run)
     monkeypatch.setattr("os.getpid", lambda: pid)
-    monkeypatch.setattr("runtime.process.shutdown.leave", sys.exit)
+    monkeypatch.setattr("runtime.process.shutdown.exit_process", sys.exit)
     try:
         with pytest.raises(SystemExit):
             program.main()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.store import AdmissionRequest, Attempt, Store
-from runtime.store.retention import Batch, Job
+from runtime.store.retention import PrunedBatch, PruningJob
 from tests.gateway.cli.conftest import Run
 
 NOW = datetime.now(UTC)
@@ -113,7 +113,7 @@ def test_without_a_store_there_is_nothing_to_tell(run: Run, monkeypatch: pytest.
 def test_ctrl_c_stops_it_and_what_is_gone_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     delete_some = Store.delete_some
 
-    async def interrupted(self: Store, job: Job, since: datetime) -> Batch:
+    async def interrupted(self: Store, job: PruningJob, since: datetime) -> PrunedBatch:
         if job.table == "responses":
             raise KeyboardInterrupt
         return await delete_some(self, job, since)

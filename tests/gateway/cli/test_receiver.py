@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.local.answers import told
+from runtime.local.answers import read_answers
 from runtime.local.receiver import Received, keep
 from tests.gateway.cli.conftest import Run
 
@@ -46,14 +46,14 @@ def test_it_is_told_in_one_line(run: Run, arguments: tuple[str, ...], line: str)
 def test_what_is_told_is_kept_until_it_is_reset(run: Run) -> None:
     run("receiver", "wax", "--answer", "503", "--times", "2", "--state", "other")
     run("receiver", "crm", "--answer", "422", "--state", "other")
-    assert {place: (answer.first, answer.then) for place, answer in told(Path("other")).items()} == {
+    assert {place: (answer.first, answer.then) for place, answer in read_answers(Path("other")).items()} == {
         "wax": ((503, 503), 200),
         "crm": ((), 422),
     }
     run("receiver", "wax", "--reset", "--state", "other")
-    assert list(told(Path("other"))) == ["crm"]
+    assert list(read_answers(Path("other"))) == ["crm"]
     run("receiver", "--reset", "--state", "other")
-    assert told(Path("other")) == {}
+    assert read_answers(Path("other")) == {}
 
 
 @pytest.mark.usefixtures("came", "paris")
@@ -81,7 +81,7 @@ def test_a_place_that_nothing_went_to_is_told_all_the_same(run: Run) -> None:
     ran = run("receiver", "wux", "--answer", "503")
     assert ran.status == 0
     assert ran.err == "nothing was sent to 'wux' yet: crm, hooks.example.com\n"
-    assert "wux" in told(STATE)
+    assert "wux" in read_answers(STATE)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook as Verifier
 from gateway.cli import session
 from gateway.cli.options import login
 from runtime.derived_keys import AddressHashes
-from runtime.local.answers import NAME, Answer, tell
+from runtime.local.answers import NAME, ReceiverAnswer, set_answer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.store import NamespaceClaim, Store, StoreMismatch
@@ -123,12 +123,12 @@ async def test_a_webhook_leaves_as_a_worker_sends_it_and_marked_as_a_test(send: 
 
 async def test_what_a_receiver_says_no_with_is_shown_and_is_status_1(send: Send, tmp_path: Path) -> None:
     told = {
-        Answer(then=503): (503, "wax answered 503; a journey would try again"),
-        Answer(then=401): (401, "wax answered 401; a journey would try again for an hour"),
-        Answer(then=422): (422, "wax answered 422; a journey would not try again"),
+        ReceiverAnswer(then=503): (503, "wax answered 503; a journey would try again"),
+        ReceiverAnswer(then=401): (401, "wax answered 401; a journey would try again for an hour"),
+        ReceiverAnswer(then=422): (422, "wax answered 422; a journey would not try again"),
     }
     for answer, (status, said) in told.items():
-        tell(tmp_path, "in", answer)
+        set_answer(tmp_path, "in", answer)
         ran = await send("hook", "--format", "json")
         assert (ran.status, ran.err) == (
             1,

@@ -10,7 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.cli import session
 from runtime.encryption.keyring import Keyring
-from runtime.encryption.wrapping import Wrapping
+from runtime.encryption.wrapping import KeyWrapping
 from runtime.errors import AttributesMissing, ConnectionFailed, SetupError
 from runtime.process.ports import free_port
 from runtime.store import Store
@@ -76,7 +76,7 @@ def test_a_command_without_the_keys_sends_nothing_in_clear(
 
     async def seal() -> None:
         async with Store.open(url) as store:
-            await Keyring(store, Wrapping([b"k" * 32])).seal("7", "hello")
+            await Keyring(store, KeyWrapping([b"k" * 32])).seal("7", "hello")
 
     url = f"sqlite:///{tmp_path / 'store.db'}"
     asyncio.run(seal())

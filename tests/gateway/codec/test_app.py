@@ -19,9 +19,9 @@ from temporalio.converter import WorkflowSerializationContext
 from gateway.api.authentication import Keys
 from gateway.codec.app import MOST, application
 from runtime.api_key import ApiKey, Scope, make_token
-from runtime.encryption.codec import Encryption
+from runtime.encryption.codec import EncryptionCodec
 from runtime.encryption.keyring import Keyring
-from runtime.encryption.wrapping import Wrapping
+from runtime.encryption.wrapping import KeyWrapping
 from runtime.store import Store
 
 UI = "https://temporal.example.com"
@@ -46,14 +46,14 @@ class Server:
     async def sealed(self, contact: str) -> Payload:
         """A payload of a contact's journey."""
         context = WorkflowSerializationContext(namespace="default", workflow_id=f"sale/{contact}")
-        (payload,) = await Encryption(self.keyring).with_context(context).encode([CLEAR])
+        (payload,) = await EncryptionCodec(self.keyring).with_context(context).encode([CLEAR])
         return payload
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        keyring = Keyring(store, Wrapping([b"k" * 32]))
+        keyring = Keyring(store, KeyWrapping([b"k" * 32]))
         transport = httpx.ASGITransport(application(keyring, Keys(store), [UI]))
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
             yield Server(http, store, keyring)

@@ -16,7 +16,7 @@ from gateway.why.caps import CapPlaces, places
 from gateway.why.story import refused, told
 from gateway.why.words import clock
 from runtime.store import StoredEntry
-from runtime.store.claims import Claim
+from runtime.store.claims import CapClaim
 from scenario.policies.caps import Cap
 from tests.gateway.journey import ENTRY, HELD, PLAN, PROGRESS, START, attempt
 
@@ -73,8 +73,10 @@ def test_whether_a_step_was_reached_is_answered() -> None:
 
 def test_places_under_caps_are_counted_as_they_are_when_a_message_asks() -> None:
     caps = [Cap.model_validate({"name": "week", "channels": ["sms"], "at_most": 2, "per": "7d"})]
-    claims = [Claim(f"msg_{n}", "7", by, "", "a", START + timedelta(hours=n)) for n, by in enumerate(("sms", "email"))]
+    claims = [
+        CapClaim(f"msg_{n}", "7", by, "", "a", START + timedelta(hours=n)) for n, by in enumerate(("sms", "email"))
+    ]
     now = START + timedelta(days=1)
     assert places(caps, claims, now, PARIS) == (CapPlaces("week", 1, 2, "7d", None),)
-    both = [*claims, Claim("msg_9", "7", "sms", "", "a", now)]
+    both = [*claims, CapClaim("msg_9", "7", "sms", "", "a", now)]
     assert places(caps, both, now, PARIS) == (CapPlaces("week", 2, 2, "7d", START + timedelta(days=7)),)

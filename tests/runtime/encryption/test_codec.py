@@ -12,9 +12,9 @@ from temporalio.converter import ActivitySerializationContext, WorkflowSerializa
 from temporalio.exceptions import ApplicationError
 
 from runtime.data_converter import ENCODING, KEY_ID
-from runtime.encryption.codec import Encryption, contact_of, encrypted
+from runtime.encryption.codec import EncryptionCodec, contact_of, encrypting_converter
 from runtime.encryption.keyring import Erased, Keyring, UnknownKey
-from runtime.encryption.wrapping import Wrapping
+from runtime.encryption.wrapping import KeyWrapping
 from runtime.store import Store, StoreUnavailable
 
 CLEAR = Payload(metadata={"encoding": b"json/plain"}, data=b'{"name": "Zo\xc3\xa9"}')
@@ -39,7 +39,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def keys(store: Store) -> Keyring:
-    return Keyring(store, Wrapping([b"k" * 32]))
+    return Keyring(store, KeyWrapping([b"k" * 32]))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_the_contact_is_read_off_the_workflows_id(workflow: str, contact: str | 
 
 
 async def test_what_is_encrypted_names_its_key_and_is_decoded_without_a_workflow(keys: Keyring) -> None:
-    codec = Encryption(keys)
+    codec = EncryptionCodec(keys)
     (sealed,) = await codec.with_context(JOURNEY).encode([CLEAR])
     assert sealed.metadata["encoding"] == ENCODING
     assert sealed.metadata[KEY_ID].decode() == (await keys.key_of("3028687")).id
@@ -66,24 +66,24 @@ async def test_what_is_encrypted_names_its_key_and_is_decoded_without_a_workflow
 
 
 async def test_an_activity_of_a_journey_uses_its_contacts_key(keys: Keyring) -> None:
-    (sealed,) = await Encryption(keys).with_context(ACTIVITY).encode([CLEAR])
+    (sealed,) = await EncryptionCodec(keys).with_context(ACTIVITY).encode([CLEAR])
     assert sealed.metadata[KEY_ID].decode() == (await keys.key_of("3028687")).id
 
 
 async def test_a_client_refuses_what_is_for_an_erased_contact_and_a_worker_makes_it_unreadable(keys: Keyring) -> None:
     await keys.destroy("3028687")
     with pytest.raises(Erased):
-        await Encryption(keys).with_context(JOURNEY).encode([CLEAR])
-    worker = Encryption.of_a_worker(keys)
+        await EncryptionCodec(keys).with_context(JOURNEY).encode([CLEAR])
+    worker = EncryptionCodec.of_a_worker(keys)
     sealed = await worker.with_context(JOURNEY).encode([CLEAR])
     assert await worker.with_context(JOURNEY).decode(sealed) == [CLEAR]
-    for another in (Encryption.of_a_worker(keys), Encryption(keys)):
+    for another in (EncryptionCodec.of_a_worker(keys), EncryptionCodec(keys)):
         with pytest.raises(Erased, match="the contact was erased"):
             await another.decode(sealed)
 
 
 async def test_what_nobody_can_decrypt_stops_no_journey_of_a_contact_who_is_known_here(keys: Keyring) -> None:
-    (sealed,) = await Encryption(keys).with_context(JOURNEY).encode([CLEAR])
+    (sealed,) = await EncryptionCodec(keys).with_context(JOURNEY).encode([CLEAR])
     await keys.destroy("4")
     foreign = [
         Payload(metadata={"encoding": ENCODING}, data=b"what"),
@@ -92,13 +92,13 @@ async def test_what_nobody_can_decrypt_stops_no_journey_of_a_contact_who_is_know
         Payload(metadata={"encoding": ENCODING, KEY_ID: b"gone-00"}, data=sealed.data),
         Payload(metadata=sealed.metadata, data=sealed.data[:-1]),
     ]
-    worker = Encryption.of_a_worker(keys)
+    worker = EncryptionCodec.of_a_worker(keys)
     assert await worker.with_context(JOURNEY).decode([sealed, *foreign]) == [CLEAR, *foreign]
     with pytest.raises(UnknownKey):  # an answer that another store's worker has encrypted
         await worker.with_context(ACTIVITY).decode([foreign[2]])
     elsewhere = WorkflowSerializationContext(namespace="default", workflow_id="post-purchase/of-another-store")
     erased = WorkflowSerializationContext(namespace="default", workflow_id="post-purchase/4")
-    for codec in (worker, worker.with_context(elsewhere), worker.with_context(erased), Encryption(keys)):
+    for codec in (worker, worker.with_context(elsewhere), worker.with_context(erased), EncryptionCodec(keys)):
         for payload in foreign:
             with pytest.raises((UnknownKey, Erased)):
                 await codec.decode([payload])
@@ -113,7 +113,7 @@ async def test_why_nothing_can_be_decrypted_is_said_without_a_key(
     why.__cause__ = ValueError("with anything in it")
     if sdks is not None:
         sdks.__cause__ = why
-    await encrypted(keys, worker=True).with_context(JOURNEY).encode_failure(sdks or why, failure)
+    await encrypting_converter(keys, worker=True).with_context(JOURNEY).encode_failure(sdks or why, failure)
     info = ApplicationFailureInfo(type=type(why).__name__)
     assert failure == Failure(message=str(why), application_failure_info=info)
     assert not await keys.has("3028687")
@@ -123,9 +123,9 @@ async def test_a_worker_that_encrypts_nothing_passes_over_nothing_that_others_ca
     keys: Keyring, store: Store
 ) -> None:
     """Encryption is turned on, and workers from before are still there: they must not go on without an event."""
-    (sealed,) = await Encryption(keys).with_context(JOURNEY).encode([CLEAR])
+    (sealed,) = await EncryptionCodec(keys).with_context(JOURNEY).encode([CLEAR])
     bare = Keyring(store, None)
-    worker = Encryption.of_a_worker(bare)
+    worker = EncryptionCodec.of_a_worker(bare)
     foreign = [
         Payload(metadata={"encoding": ENCODING, KEY_ID: b"0" * 32}, data=b"what"),
         Payload(metadata={"encoding": ENCODING, KEY_ID: b"\x00"}, data=b"what"),
@@ -139,14 +139,14 @@ async def test_a_worker_that_encrypts_nothing_passes_over_nothing_that_others_ca
     await keys.destroy("3028687")
     with pytest.raises(Erased):
         await worker.with_context(JOURNEY).decode([sealed])
-    converter = encrypted(bare, worker=True)
+    converter = encrypting_converter(bare, worker=True)
     failure = Failure()
     await converter.encode_failure(ApplicationError("whatsapp answered 503"), failure)
     assert failure.message == "whatsapp answered 503"
 
 
 async def test_failures_are_encrypted_and_read_again(keys: Keyring) -> None:
-    converter = encrypted(keys).with_context(JOURNEY)
+    converter = encrypting_converter(keys).with_context(JOURNEY)
     failure = Failure()
     await converter.encode_failure(ApplicationError("whatsapp answered 503", "body", type="Http"), failure)
     assert "503" not in failure.message

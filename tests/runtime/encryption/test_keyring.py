@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from runtime.encryption.keyring import REMEMBERED, Erased, Keyring, UnknownKey
-from runtime.encryption.wrapping import Wrapping
+from runtime.encryption.wrapping import KeyWrapping
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
@@ -34,11 +34,11 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def keys(store: Store) -> Keyring:
-    return Keyring(store, Wrapping([OLD]))
+    return Keyring(store, KeyWrapping([OLD]))
 
 
 async def test_a_contact_has_one_key_in_every_process_also_where_both_ask_at_once(store: Store) -> None:
-    rings = [Keyring(store, Wrapping([OLD])) for _ in range(5)]
+    rings = [Keyring(store, KeyWrapping([OLD])) for _ in range(5)]
     made = await asyncio.gather(*(ring.key_of("3028687") for ring in rings))
     assert len({key.id for key in made}) == 1
     sealed = made[0].encrypt(b"hello")
@@ -58,14 +58,14 @@ async def test_the_store_holds_neither_the_contacts_id_nor_the_key(keys: Keyring
 
 async def test_a_key_is_found_by_its_id_alone(store: Store, keys: Keyring) -> None:
     key = await keys.key_of("1")
-    other = Keyring(store, Wrapping([OLD]))
+    other = Keyring(store, KeyWrapping([OLD]))
     assert (await other.key(key.id)).decrypt(key.encrypt(b"hello")) == b"hello"
 
 
 async def test_a_destroyed_key_is_gone_and_no_other_is_made(store: Store, keys: Keyring) -> None:
     key = await keys.key_of("1")
     await keys.destroy("1")
-    for ring in (keys, Keyring(store, Wrapping([OLD]))):
+    for ring in (keys, Keyring(store, KeyWrapping([OLD]))):
         with pytest.raises(Erased, match="the contact was erased"):
             await ring.key_of("1")
         with pytest.raises(Erased):
@@ -86,7 +86,7 @@ async def test_a_contact_without_a_key_is_erased_before_one_is_made(keys: Keyrin
 
 async def test_another_process_forgets_a_destroyed_key_within_a_minute(store: Store, keys: Keyring) -> None:
     now = 0.0
-    other = Keyring(store, Wrapping([OLD]), clock=lambda: now)
+    other = Keyring(store, KeyWrapping([OLD]), clock=lambda: now)
     await other.key_of("1")
     await keys.destroy("1")
     now = REMEMBERED - 1
@@ -134,7 +134,7 @@ class Late:
 @pytest.mark.parametrize("seed", range(10))
 async def test_who_asks_while_others_make_the_first_keys_gets_the_same(seed: int) -> None:
     late: Any = Late(random.Random(seed))
-    ring = Keyring(late, Wrapping([OLD]))
+    ring = Keyring(late, KeyWrapping([OLD]))
     made = await asyncio.gather(*(ring.key_of(contact) for contact in ("1", "2", None) * 7))
     assert len({key.id for key in made}) == 3
     assert len(late.rows) == 4
@@ -144,7 +144,7 @@ async def test_no_key_is_made_in_another_store_than_it_was(store: Store) -> None
     """Where a name in the network leads to another database: journeys go on in memory, for some time."""
     now, away = 0.0, Away(store)
     leads: Any = away
-    ring = Keyring(leads, Wrapping([OLD]), clock=lambda: now)
+    ring = Keyring(leads, KeyWrapping([OLD]), clock=lambda: now)
     await ring.key_of("1")
     async with Store.open("sqlite:///:memory:") as other:
         away.store, now = other, REMEMBERED
@@ -154,7 +154,7 @@ async def test_no_key_is_made_in_another_store_than_it_was(store: Store) -> None
         with pytest.raises(UnknownKey, match="leads to another store"):
             await ring.destroy("1")
         assert await other.wrapped_keys() == []
-        await Keyring(other, Wrapping([OLD])).key_of("1")
+        await Keyring(other, KeyWrapping([OLD])).key_of("1")
         with pytest.raises(UnknownKey, match="leads to another store"):
             await ring.key_of("2")
     async with Store.open("sqlite:///:memory:") as copy_of_before:
@@ -164,15 +164,15 @@ async def test_no_key_is_made_in_another_store_than_it_was(store: Store) -> None
         with pytest.raises(UnknownKey, match="leads to another store"):
             await ring.key_of("1")
     away.store = store
-    again = Keyring(store, Wrapping([OLD]))
+    again = Keyring(store, KeyWrapping([OLD]))
     for contact in ("1", "2"):
         assert (await ring.key_of(contact)).id == (await again.key_of(contact)).id
 
 
 async def test_what_was_decrypted_by_its_keys_id_is_answered_without_asking_the_store_again(store: Store) -> None:
-    identifier = (await Keyring(store, Wrapping([OLD])).key_of("1")).id
+    identifier = (await Keyring(store, KeyWrapping([OLD])).key_of("1")).id
     asked: Any = Away(store)
-    ring = Keyring(asked, Wrapping([OLD]))
+    ring = Keyring(asked, KeyWrapping([OLD]))
     await ring.name_of("")
     before = asked.asked
     assert await ring.key(identifier) is await ring.key_of("1")
@@ -182,7 +182,7 @@ async def test_what_was_decrypted_by_its_keys_id_is_answered_without_asking_the_
 async def test_keys_that_are_known_serve_while_the_store_is_away(store: Store) -> None:
     now = 0.0
     away: Any = Away(store)
-    ring = Keyring(away, Wrapping([OLD]), clock=lambda: now)
+    ring = Keyring(away, KeyWrapping([OLD]), clock=lambda: now)
     known, nobodys = await ring.key_of("1"), await ring.key_of(None)
     now, away.away = 10 * REMEMBERED, True
     assert [await ring.key_of("1"), await ring.key(known.id), await ring.key_of(None)] == [known, known, nobodys]
@@ -197,7 +197,7 @@ async def test_a_key_that_is_known_to_be_destroyed_does_not_serve_while_the_stor
 ) -> None:
     now = 0.0
     away: Any = Away(store)
-    ring = Keyring(away, Wrapping([OLD]), clock=lambda: now)
+    ring = Keyring(away, KeyWrapping([OLD]), clock=lambda: now)
     known = await ring.key_of("1")
     await keys.destroy("1")
     now = REMEMBERED
@@ -211,10 +211,10 @@ async def test_a_key_that_is_known_to_be_destroyed_does_not_serve_while_the_stor
 
 async def test_a_new_key_of_the_settings_reads_what_the_one_before_wrapped(store: Store, keys: Keyring) -> None:
     key = await keys.key_of("1")
-    both = Keyring(store, Wrapping([NEW, OLD]))
+    both = Keyring(store, KeyWrapping([NEW, OLD]))
     assert (await both.key_of("1")).id == key.id
     with pytest.raises(SettingsError, match="SCENARIO_ENCRYPTION_KEYS lacks a key"):
-        await Keyring(store, Wrapping([NEW])).key_of("1")
+        await Keyring(store, KeyWrapping([NEW])).key_of("1")
 
 
 async def test_what_is_damaged_or_from_elsewhere_is_said(store: Store, keys: Keyring) -> None:
@@ -231,7 +231,7 @@ async def test_what_is_damaged_or_from_elsewhere_is_said(store: Store, keys: Key
     for damaged in (before[:-8] + "AAAAAAA=", before[:-9]):
         await store.rewrap(key.id, before, damaged)
         with pytest.raises(SettingsError, match="damaged: restore it from a backup"):
-            await Keyring(store, Wrapping([OLD])).key(key.id)
+            await Keyring(store, KeyWrapping([OLD])).key(key.id)
         before = damaged
 
 
@@ -251,18 +251,18 @@ async def test_a_text_is_sealed_for_the_store_and_opened(store: Store, keys: Key
 
 
 def test_the_settings_give_keys_or_a_file_with_them(tmp_path: Path) -> None:
-    assert Wrapping.configured(Settings()) is None
+    assert KeyWrapping.configured(Settings()) is None
     texts = [base64.b64encode(key).decode() for key in (NEW, OLD)]
     path = tmp_path / "keys"
     # As editors write it: with a byte order mark, comments, blank lines and other line ends.
     path.write_bytes(f"\ufeff# la clé de novembre\r\n{texts[0]} # in use\r\n\r\n{texts[1]},\r\n".encode())
-    by_file = Wrapping.configured(Settings(encryption_keys_file=path))
-    by_value = Wrapping.configured(Settings(encryption_keys=",".join(texts)))
+    by_file = KeyWrapping.configured(Settings(encryption_keys_file=path))
+    by_value = KeyWrapping.configured(Settings(encryption_keys=",".join(texts)))
     assert by_file is not None
     assert repr(by_file) == repr(by_value)
     assert texts[0] not in repr(by_file)
     with pytest.raises(SettingsError, match="SCENARIO_ENCRYPTION_KEYS_FILE lacks a key"):
-        by_file.open(Wrapping([b"l" * 32]).close(b"", ""), "")
+        by_file.open(KeyWrapping([b"l" * 32]).close(b"", ""), "")
 
 
 @pytest.mark.parametrize(
@@ -277,6 +277,6 @@ def test_a_file_that_holds_no_keys_is_said(tmp_path: Path, content: bytes, said:
     path = tmp_path / "keys"
     path.write_bytes(content)
     with pytest.raises(SettingsError) as caught:
-        Wrapping.configured(Settings(encryption_keys_file=path))
+        KeyWrapping.configured(Settings(encryption_keys_file=path))
     assert str(caught.value).startswith(f"SCENARIO_ENCRYPTION_KEYS_FILE{said}")
     assert "secret" not in str(caught.value)

@@ -12,8 +12,8 @@ import pytest
 
 from runtime.encryption import keyring, opening
 from runtime.encryption.keyring import Keyring
-from runtime.encryption.opening import EXPIRES, check_keys, rotate, telling_keys
-from runtime.encryption.wrapping import Wrapping
+from runtime.encryption.opening import EXPIRES, check_keys, recording_keys, rotate
+from runtime.encryption.wrapping import KeyWrapping
 from runtime.errors import SettingsError, StoreUnavailable
 from runtime.store import Store
 
@@ -23,17 +23,17 @@ OLD, NEW = b"o" * 32, b"n" * 32
 async def test_the_old_key_is_needed_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "_TOGETHER", 3)
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        old = Keyring(store, Wrapping([OLD]))
+        old = Keyring(store, KeyWrapping([OLD]))
         sealed = [await old.seal(str(contact), f"text {contact}") for contact in range(7)]
         await old.destroy("6")
         with pytest.raises(SettingsError, match="lacks a key"):
-            await rotate(store, Wrapping([NEW]))
+            await rotate(store, KeyWrapping([NEW]))
         with pytest.raises(SettingsError, match="lacks a key"):
-            await check_keys(Keyring(store, Wrapping([NEW])), store)
-        both = Wrapping([NEW, OLD])
+            await check_keys(Keyring(store, KeyWrapping([NEW])), store)
+        both = KeyWrapping([NEW, OLD])
         assert await rotate(store, both) == (7, 0)  # six contacts, and what contacts are known by
         assert await rotate(store, both) == (0, 7)
-        new = Keyring(store, Wrapping([NEW]))
+        new = Keyring(store, KeyWrapping([NEW]))
         assert [await new.unseal(text or "") for text in sealed] == [*(f"text {n}" for n in range(6)), None]
         assert (await new.key_of("5")).id == (await old.key_of("5")).id
 
@@ -45,8 +45,8 @@ async def test_contacts_that_were_erased_before_anything_was_encrypted_stay_so(t
         await check_keys(bare, store)
         assert (await bare.is_erased("1"), await bare.is_erased("2")) == (True, False)
         assert await bare.seal("2", "in clear") == "in clear"
-        assert await rotate(store, Wrapping([NEW])) == (1, 0)
-        later = Keyring(store, Wrapping([NEW]))
+        assert await rotate(store, KeyWrapping([NEW])) == (1, 0)
+        later = Keyring(store, KeyWrapping([NEW]))
         await check_keys(later, store)
         with pytest.raises(SettingsError, match="the store has keys of contacts"):
             await check_keys(bare, store)
@@ -58,11 +58,11 @@ async def test_who_has_the_wrong_keys_wraps_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(keyring, "_identifier", lambda: f"{next(numbers):032x}")  # what contacts are known by is first
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         await Keyring(store, None).destroy("1")
-        ring = Keyring(store, Wrapping([OLD]))
+        ring = Keyring(store, KeyWrapping([OLD]))
         await ring.key_of("2")
         before = await store.wrapped_keys()
         with pytest.raises(SettingsError, match="lacks a key"):
-            await rotate(store, Wrapping([NEW]))
+            await rotate(store, KeyWrapping([NEW]))
         assert await store.wrapped_keys() == before
 
 
@@ -71,16 +71,16 @@ async def test_nothing_is_wrapped_while_a_running_process_lacks_the_newest_key(
 ) -> None:
     monkeypatch.setattr(opening, "EVERY", 0.0)
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        old, both = Keyring(store, Wrapping([OLD])), Wrapping([NEW, OLD])
+        old, both = Keyring(store, KeyWrapping([OLD])), KeyWrapping([NEW, OLD])
         await old.key_of("1")
         before = await store.wrapped_keys()
-        async with telling_keys(Keyring(store, both), store, "gateway"), telling_keys(old, store, "worker"):
+        async with recording_keys(Keyring(store, both), store, "gateway"), recording_keys(old, store, "worker"):
             with pytest.raises(
                 SettingsError, match=r"1 running processes .* such as the worker on .* Start them again"
             ):
                 await rotate(store, both)
             assert await store.wrapped_keys() == before
-        async with telling_keys(Keyring(store, both), store, "gateway"):
+        async with recording_keys(Keyring(store, both), store, "gateway"):
             assert await rotate(store, both) == (2, 0)
 
 
@@ -113,7 +113,7 @@ async def test_a_failure_does_not_end_the_telling(
                 again.set()
 
         monkeypatch.setattr(store, "hold_keys", away)
-        async with telling_keys(Keyring(store, None), store, "worker"):
+        async with recording_keys(Keyring(store, None), store, "worker"):
             await asyncio.wait_for(again.wait(), 30)
         assert await store.key_holders(datetime.now(UTC)) == []
     assert [record.getMessage() for record in caplog.records] == [

@@ -9,7 +9,7 @@ import pytest
 
 from activities.webhook.route import Diverted
 from runtime.errors import LocalError
-from runtime.local.answers import NAME, Answer, covers, tell, told
+from runtime.local.answers import NAME, ReceiverAnswer, covers, read_answers, set_answer
 from runtime.local.receiver import Receiver
 
 
@@ -45,24 +45,24 @@ async def test_what_is_told_holds_from_the_next_request_on_and_after_a_restart(t
 
     async with Receiver(told=tmp_path / NAME) as receiver:
         assert await asked(receiver, 1) == [200]
-        tell(tmp_path, "wax", Answer(first=(503, 503)))
+        set_answer(tmp_path, "wax", ReceiverAnswer(first=(503, 503)))
         assert await asked(receiver, 3) == [503, 503, 200]
         assert await asked(receiver, 1, delivery="b") == [503]
-        tell(tmp_path, "wax", Answer(first=(503, 503)))  # said again, it begins again
+        set_answer(tmp_path, "wax", ReceiverAnswer(first=(503, 503)))  # said again, it begins again
         assert await asked(receiver, 3) == [503, 503, 200]
-        tell(tmp_path, "hooks.example.com", Answer(then=422))
+        set_answer(tmp_path, "hooks.example.com", ReceiverAnswer(then=422))
         assert await asked(receiver, 1) == [422], "the longer place counts"
         (tmp_path / NAME).write_text("{")
         assert await asked(receiver, 1) == [422], "what cannot be read changes nothing"
     with pytest.raises(LocalError, match=r"receiver\.json cannot be read: delete it, and tell the receiver again"):
-        told(tmp_path)
-    tell(tmp_path, None, None)
-    tell(tmp_path, "wax", Answer(then=429))
+        read_answers(tmp_path)
+    set_answer(tmp_path, None, None)
+    set_answer(tmp_path, "wax", ReceiverAnswer(then=429))
     async with Receiver(told=tmp_path / NAME) as receiver:
         assert await asked(receiver, 1) == [429]
-        tell(tmp_path, "wax", None)
+        set_answer(tmp_path, "wax", None)
         assert await asked(receiver, 1) == [200]
-        tell(tmp_path, "wax", Answer(delay=60))
+        set_answer(tmp_path, "wax", ReceiverAnswer(delay=60))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await asked(receiver, 1)
@@ -72,7 +72,7 @@ async def test_what_is_told_holds_from_the_next_request_on_and_after_a_restart(t
 
 
 async def test_a_place_that_refuses_is_not_listened_at(tmp_path: Path) -> None:
-    tell(tmp_path, "wax", Answer(refuse=True, then=503))
+    set_answer(tmp_path, "wax", ReceiverAnswer(refuse=True, then=503))
     async with Receiver(told=tmp_path / NAME) as receiver:
         routes = Diverted(receiver.url, receiver.refuses)
         open_, closed = routes.named("crm"), routes.named("wax")
@@ -85,18 +85,18 @@ async def test_a_place_that_refuses_is_not_listened_at(tmp_path: Path) -> None:
         assert closed.url == f"http://127.0.0.1:{port}/wax"
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
-        tell(tmp_path, "wax", None)
+        set_answer(tmp_path, "wax", None)
         assert routes.named("wax").url == f"{receiver.url}/wax"
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (Answer(), "200"),
-        (Answer(first=(503,) * 3), "503 to the first 3 attempts of each message, then 200"),
-        (Answer(then=200, delay=20), "200, each after 20 s"),
-        (Answer(refuse=True), "connections are refused"),
+        (ReceiverAnswer(), "200"),
+        (ReceiverAnswer(first=(503,) * 3), "503 to the first 3 attempts of each message, then 200"),
+        (ReceiverAnswer(then=200, delay=20), "200, each after 20 s"),
+        (ReceiverAnswer(refuse=True), "connections are refused"),
     ],
 )
-def test_it_is_said_in_words(answer: Answer, words: str) -> None:
+def test_it_is_said_in_words(answer: ReceiverAnswer, words: str) -> None:
     assert answer.words == words

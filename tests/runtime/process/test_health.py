@@ -15,7 +15,7 @@ import pytest
 from runtime.clock_offset import ClockOffset
 from runtime.errors import ClockWrong, LocalError, PortInUse
 from runtime.process import health
-from runtime.process.health import Clock, Watch, health_pages, measured, watching, watching_clock
+from runtime.process.health import ClockCheck, Watch, health_pages, measuring_readiness, watching, watching_clock
 from runtime.process.ports import HOST
 from runtime.store import StoreError
 from runtime.telemetry import metrics
@@ -58,7 +58,7 @@ async def test_it_is_ready_when_every_check_says_so(checks: dict[str, health.Che
 
 def test_the_checks_are_measured_those_too_that_come_later():
     checks = {"store": no}
-    with measured(checks):
+    with measuring_readiness(checks):
         checks |= {"temporal": yes}
         assert now(metrics.READY) == {("store",): (0, 0), ("temporal",): (1, 1)}
     assert now(metrics.READY) == {}
@@ -250,7 +250,7 @@ def test_an_offset_is_what_is_certain(asked: float, answered: float, theirs: flo
     ],
 )
 async def test_a_clock_may_differ_by_half_a_minute(store: Other, temporal: Other, sentence: str | None) -> None:
-    clock = Clock({"store": store, "temporal": temporal})
+    clock = ClockCheck({"store": store, "temporal": temporal})
     if sentence is None:
         await clock.check()
         return

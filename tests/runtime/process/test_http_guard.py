@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from runtime.process.http_guard import SPARE, Malformed
+from runtime.process.http_guard import SPARE, MalformedCounter
 from runtime.process.http_server import HttpServer
 
 PLACES = 3
@@ -187,7 +187,7 @@ async def test_what_is_not_http_is_counted_and_not_logged_one_by_one(site: Site,
 
 
 async def test_they_are_told_at_intervals(caplog: pytest.LogCaptureFixture):
-    malformed = Malformed(every=0.001)
+    malformed = MalformedCounter(every=0.001)
     for count in (3, 2):
         for _ in range(count):
             malformed.add()

@@ -18,7 +18,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from runtime.errors import AttributesMissing, ConnectionFailed
-from runtime.process.namespace import AWAY, VERIFIED, Namespace, Polls
+from runtime.process.namespace import AWAY, VERIFIED, NamespaceCheck, PollerCheck
 from tests.fakes import Clock
 
 
@@ -68,11 +68,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def namespace(temporal: Temporal, clock: Clock) -> Namespace:
-    return Namespace(cast("Client", temporal), clock)
+def namespace(temporal: Temporal, clock: Clock) -> NamespaceCheck:
+    return NamespaceCheck(cast("Client", temporal), clock)
 
 
-async def trouble(namespace: Namespace) -> str | None:
+async def trouble(namespace: NamespaceCheck) -> str | None:
     try:
         await namespace.check()
     except (ConnectionFailed, AttributesMissing) as error:
@@ -81,7 +81,7 @@ async def trouble(namespace: Namespace) -> str | None:
 
 
 async def test_attributes_are_verified_at_first_and_every_minute(
-    namespace: Namespace, temporal: Temporal, clock: Clock
+    namespace: NamespaceCheck, temporal: Temporal, clock: Clock
 ) -> None:
     seen: list[int] = []
     for clock.now in (0.0, 5.0, VERIFIED - 1, VERIFIED, VERIFIED + 5):
@@ -91,7 +91,7 @@ async def test_attributes_are_verified_at_first_and_every_minute(
 
 
 @pytest.mark.parametrize("what", ["a gap", "another namespace", "a suspicion"])
-async def test_they_are_verified_after(what: str, namespace: Namespace, temporal: Temporal) -> None:
+async def test_they_are_verified_after(what: str, namespace: NamespaceCheck, temporal: Temporal) -> None:
     await namespace.check()
     match what:
         case "a gap":
@@ -107,7 +107,7 @@ async def test_they_are_verified_after(what: str, namespace: Namespace, temporal
 
 
 async def test_missing_attributes_are_registered_again_and_that_is_logged(
-    namespace: Namespace, temporal: Temporal, caplog: pytest.LogCaptureFixture
+    namespace: NamespaceCheck, temporal: Temporal, caplog: pytest.LogCaptureFixture
 ) -> None:
     temporal.has_attributes = False
     assert await trouble(namespace) is None
@@ -118,7 +118,7 @@ async def test_missing_attributes_are_registered_again_and_that_is_logged(
 
 
 async def test_without_the_right_to_register_them_it_is_trouble_until_they_are_back(
-    namespace: Namespace, temporal: Temporal
+    namespace: NamespaceCheck, temporal: Temporal
 ) -> None:
     temporal.has_attributes = temporal.may_register = False
     assert [await trouble(namespace) for _ in range(2)] == ["have them registered"] * 2
@@ -127,7 +127,7 @@ async def test_without_the_right_to_register_them_it_is_trouble_until_they_are_b
 
 
 async def test_a_namespace_that_was_replaced_is_named(
-    namespace: Namespace, temporal: Temporal, caplog: pytest.LogCaptureFixture
+    namespace: NamespaceCheck, temporal: Temporal, caplog: pytest.LogCaptureFixture
 ) -> None:
     await namespace.check()
     temporal.id = "b"
@@ -155,7 +155,7 @@ async def test_a_namespace_that_was_replaced_is_named(
     ],
 )
 async def test_what_the_server_says_is_believed_at_once(
-    namespace: Namespace, temporal: Temporal, status: RPCStatusCode, sentence: str | None
+    namespace: NamespaceCheck, temporal: Temporal, status: RPCStatusCode, sentence: str | None
 ) -> None:
     await namespace.check()
     temporal.says = status
@@ -167,7 +167,7 @@ async def test_what_the_server_says_is_believed_at_once(
 
 
 async def test_a_server_may_be_away_for_as_long_as_its_restart_takes(
-    namespace: Namespace, temporal: Temporal, clock: Clock
+    namespace: NamespaceCheck, temporal: Temporal, clock: Clock
 ) -> None:
     await namespace.check()
     temporal.says = RPCStatusCode.UNAVAILABLE
@@ -183,7 +183,7 @@ async def test_a_server_may_be_away_for_as_long_as_its_restart_takes(
 
 
 async def test_a_process_that_may_poll_and_not_ask_is_well(
-    namespace: Namespace, temporal: Temporal, clock: Clock
+    namespace: NamespaceCheck, temporal: Temporal, clock: Clock
 ) -> None:
     temporal.says = RPCStatusCode.PERMISSION_DENIED
     clock.now = AWAY * 2
@@ -228,7 +228,7 @@ class Worker:
 @dataclass
 class Place:
     temporal: TemporalPolls
-    polls: Polls
+    polls: PollerCheck
     workers: list[Worker]
 
     async def trouble(self) -> str | None:
@@ -242,7 +242,7 @@ class Place:
 @pytest.fixture
 def place() -> Place:
     temporal, workers = TemporalPolls(), [Worker("journeys"), Worker("email")]
-    return Place(temporal, Polls(cast("Client", temporal), workers, "journeys"), workers)
+    return Place(temporal, PollerCheck(cast("Client", temporal), workers, "journeys"), workers)
 
 
 async def test_it_asks_about_one_queue_at_a_time(place: Place):
@@ -267,7 +267,7 @@ async def test_a_queue_without_its_poll_is_trouble_the_second_time_and_until_it_
 async def test_the_times_of_polls_tell_how_this_machines_clock_differs(ahead: float, certain: float):
     """A poll that is new was made since the look before; one that is old says nothing, however old it is."""
     temporal, clock = TemporalPolls(says=("another", ME), polled_at=10_000.0), Clock()
-    polls = Polls(cast("Client", temporal), [Worker("email")], "journeys", wall_clock=clock)
+    polls = PollerCheck(cast("Client", temporal), [Worker("email")], "journeys", wall_clock=clock)
     for clock.now in (10_001.0 + ahead, 10_006.0 + ahead, 10_306.0 + ahead):
         await polls.check()
         assert polls.clock_offset is None

@@ -17,7 +17,7 @@ from temporalio.worker import SlotPermit, SlotReleaseContext
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.process.slots import ActivityWorker, Slots, completes_polls
-from runtime.process.workers import running
+from runtime.process.workers import running_workers
 from tests.fakes import Clock
 
 
@@ -149,6 +149,6 @@ async def test_a_worker_drains_itself_only_where_the_server_completes_no_polls(
         grace=timedelta(seconds=4),
         polls_completed=completed,
     )
-    async with running([worker]) as crew:
+    async with running_workers([worker]) as crew:
         await crew.polling()
     assert len(drained) == (not completed)

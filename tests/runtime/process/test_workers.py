@@ -11,14 +11,14 @@ from temporalio.common import VersioningBehavior
 
 from runtime.errors import SettingsError, WorkerFailed
 from runtime.process.shutdown import Deadline
-from runtime.process.workers import collect_rarely, deployment_of, running, unversioned
+from runtime.process.workers import deployment_from, running_workers, tune_garbage_collection, unversioned
 from runtime.version import version
 from tests.runtime.hand import Hand
 
 
 async def test_they_are_ready_once_all_of_them_poll():
     quick, slow = Hand(), Hand("email", slow=True)
-    async with running([quick, slow]) as crew:
+    async with running_workers([quick, slow]) as crew:
         waiting = asyncio.create_task(crew.polling())
         await asyncio.sleep(0.05)
         assert not waiting.done()
@@ -31,7 +31,7 @@ async def test_they_are_ready_once_all_of_them_poll():
 
 async def test_they_run_until_somebody_asks_and_stop_together():
     made, stop = [Hand(), Hand("email")], asyncio.Event()
-    async with running(made) as crew:
+    async with running_workers(made) as crew:
         waiting = asyncio.create_task(crew.until(stop))
         await asyncio.sleep(0)
         assert not waiting.done()
@@ -44,7 +44,7 @@ async def test_the_first_that_fails_ends_the_wait_and_the_others_are_stopped(cap
     broken, other = Hand(), Hand("email")
 
     async def run() -> None:
-        async with running([broken, other]) as crew:
+        async with running_workers([broken, other]) as crew:
             await crew.polling()
             broken.breaks.set()
             await crew.until(asyncio.Event())
@@ -64,14 +64,14 @@ async def test_one_that_cannot_start_ends_the_wait_for_the_others():
     broken = Hand(slow=True)
     broken.breaks.set()
     with pytest.raises(WorkerFailed, match="'webhooks' failed"):
-        async with running([broken, Hand("email", slow=True)]) as crew:
+        async with running_workers([broken, Hand("email", slow=True)]) as crew:
             await crew.polling()
 
 
 async def test_one_that_failed_while_nobody_looked_is_told_at_the_end():
     broken = Hand()
     with pytest.raises(WorkerFailed):
-        async with running([broken, Hand("email")]):
+        async with running_workers([broken, Hand("email")]):
             broken.breaks.set()
 
 
@@ -79,7 +79,7 @@ async def test_one_that_does_not_stop_is_given_up_when_the_time_is_over(caplog: 
     deadline = Deadline(10)
     stuck, good = Hand(), Hand("email")
     stuck.stays = asyncio.Event()
-    async with running([stuck, good], deadline=deadline, keep=10):
+    async with running_workers([stuck, good], deadline=deadline, keep=10):
         deadline.begin()
     assert good.ended.is_set()
     assert "the worker of the queue 'webhooks' did not stop in time" in caplog.messages
@@ -87,7 +87,7 @@ async def test_one_that_does_not_stop_is_given_up_when_the_time_is_over(caplog: 
 
 @pytest.mark.parametrize("environ", [{}, {"TEMPORAL_DEPLOYMENT_NAME": "", "TEMPORAL_WORKER_BUILD_ID": ""}])
 def test_it_is_not_unless_it_is_told(environ: dict[str, str]):
-    assert deployment_of(environ) is None
+    assert deployment_from(environ) is None
 
 
 def test_without_versions_a_worker_tells_its_release():
@@ -97,7 +97,7 @@ def test_without_versions_a_worker_tells_its_release():
 
 
 def test_both_make_a_version_whose_journeys_go_on_with_the_next():
-    found = deployment_of({"TEMPORAL_DEPLOYMENT_NAME": "scenario-runner", "TEMPORAL_WORKER_BUILD_ID": "1.4.0"})
+    found = deployment_from({"TEMPORAL_DEPLOYMENT_NAME": "scenario-runner", "TEMPORAL_WORKER_BUILD_ID": "1.4.0"})
     assert found is not None
     assert found.version.to_canonical_string() == "scenario-runner.1.4.0"
     assert found.use_worker_versioning
@@ -113,7 +113,7 @@ def test_both_make_a_version_whose_journeys_go_on_with_the_next():
 )
 def test_one_alone_is_refused(there: str, missing: str):
     with pytest.raises(SettingsError) as caught:
-        deployment_of({there: "x"})
+        deployment_from({there: "x"})
     assert str(caught.value) == f"{there} is set and {missing} is not: set both for a versioned worker, or neither"
 
 
@@ -125,5 +125,5 @@ def test_what_is_loaded_is_left_out_and_other_objects_are_collected_less_often(m
 
     for name in ("collect", "freeze", "set_threshold"):
         monkeypatch.setattr(gc, name, noted(name))
-    collect_rarely()
+    tune_garbage_collection()
     assert calls == ["collect()", "freeze()", "set_threshold(10000,)"]

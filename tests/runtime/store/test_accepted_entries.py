@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from runtime.store import AcceptedEntry, AdmissionRequest, Store
 from runtime.store.accepted_entries import KEPT
-from runtime.store.erasure import Traces
+from runtime.store.erasure import ErasureCounts
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 FIRST = AcceptedEntry("sale/7/A", "run-1", "7", NOW)
@@ -57,6 +57,6 @@ async def test_erasing_a_contact_leaves_none_of_its_rows(store: Store) -> None:
     assert sorted(await store.journeys_of("7")) == [("sale/7/A", "run-1"), ("sale/7/B", "run-2")]
     assert (await store.traces("7")).accepted_entries == 2
     await store.erase("7", "0123")
-    assert await store.traces("7") == Traces(0, 0, 0, 0)
+    assert await store.traces("7") == ErasureCounts(0, 0, 0, 0)
     assert await store.pending_entries("7") == []
     assert await store.pending_entries("8") == [OTHER]

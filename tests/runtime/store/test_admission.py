@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runtime.store import AdmissionRequest, Again, AlreadyIn, LetIn, StoredEntry
-from runtime.store.admission import AdmissionDecision, Allowed, decide
+from runtime.store import AdmissionRequest, AdmittedRun, Again, AlreadyEntered, StoredEntry
+from runtime.store.admission import AdmissionDecision, Eligible, decide
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 YESTERDAY = NOW - timedelta(days=1)
@@ -30,24 +30,24 @@ LONG_AGO = entry(1, "old", ago=MONTH)
 IN_ALREADY = entry(4, "new", over=False, ago=timedelta(minutes=1))
 
 
-def kept_out(why: str, by: StoredEntry, until: datetime | None = None) -> AlreadyIn:
-    return AlreadyIn(why, by.workflow_id, by.run_id, by.admitted_at, until)  # type: ignore[arg-type]
+def kept_out(why: str, by: StoredEntry, until: datetime | None = None) -> AlreadyEntered:
+    return AlreadyEntered(why, by.workflow_id, by.run_id, by.admitted_at, until)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("again", "earlier", "expected"),
     [
         # nobody was here
-        ("never", [], AdmissionDecision(Allowed(1))),
-        ("when_finished", [], AdmissionDecision(Allowed(1))),
-        ("always", [], AdmissionDecision(Allowed(1))),
-        (MONTH, [], AdmissionDecision(Allowed(1))),
+        ("never", [], AdmissionDecision(Eligible(1))),
+        ("when_finished", [], AdmissionDecision(Eligible(1))),
+        ("always", [], AdmissionDecision(Eligible(1))),
+        (MONTH, [], AdmissionDecision(Eligible(1))),
         # an earlier journey is over
         ("never", [OVER], AdmissionDecision(kept_out("entered_before", OVER))),
-        ("when_finished", [OVER], AdmissionDecision(Allowed(2))),
-        ("always", [OVER], AdmissionDecision(Allowed(2))),
+        ("when_finished", [OVER], AdmissionDecision(Eligible(2))),
+        ("always", [OVER], AdmissionDecision(Eligible(2))),
         (MONTH, [OVER], AdmissionDecision(kept_out("too_soon", OVER, YESTERDAY + MONTH))),
-        (MONTH, [LONG_AGO], AdmissionDecision(Allowed(2))),
+        (MONTH, [LONG_AGO], AdmissionDecision(Eligible(2))),
         (
             MONTH + timedelta(microseconds=1),
             [LONG_AGO],
@@ -55,8 +55,8 @@ def kept_out(why: str, by: StoredEntry, until: datetime | None = None) -> Alread
         ),
         # an earlier run of the same workflow id never took leave
         ("never", [STUCK], AdmissionDecision(kept_out("entered_before", STUCK), (STUCK,))),
-        ("when_finished", [STUCK], AdmissionDecision(Allowed(2), (STUCK,))),
-        ("always", [STUCK], AdmissionDecision(Allowed(2), (STUCK,))),
+        ("when_finished", [STUCK], AdmissionDecision(Eligible(2), (STUCK,))),
+        ("always", [STUCK], AdmissionDecision(Eligible(2), (STUCK,))),
         (MONTH, [STUCK], AdmissionDecision(kept_out("too_soon", STUCK, YESTERDAY + MONTH), (STUCK,))),
         # another workflow is under way for the same contact and key
         ("never", [ELSEWHERE], AdmissionDecision(kept_out("under_way", ELSEWHERE))),
@@ -64,8 +64,12 @@ def kept_out(why: str, by: StoredEntry, until: datetime | None = None) -> Alread
         ("always", [ELSEWHERE, STUCK], AdmissionDecision(kept_out("under_way", ELSEWHERE), (STUCK,))),
         (MONTH, [LONG_AGO, ELSEWHERE], AdmissionDecision(kept_out("under_way", ELSEWHERE))),
         # the run is in already, whatever came after it
-        ("never", [IN_ALREADY], AdmissionDecision(LetIn(1, 4, IN_ALREADY.admitted_at, again=True))),
-        ("when_finished", [ELSEWHERE, IN_ALREADY], AdmissionDecision(LetIn(1, 4, IN_ALREADY.admitted_at, again=True))),
+        ("never", [IN_ALREADY], AdmissionDecision(AdmittedRun(1, 4, IN_ALREADY.admitted_at, again=True))),
+        (
+            "when_finished",
+            [ELSEWHERE, IN_ALREADY],
+            AdmissionDecision(AdmittedRun(1, 4, IN_ALREADY.admitted_at, again=True)),
+        ),
     ],
 )
 def test_the_rule_of_again(again: Again, earlier: list[StoredEntry], expected: AdmissionDecision) -> None:

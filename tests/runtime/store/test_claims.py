@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from runtime.store import Claim, Store, StoreFault
+from runtime.store import CapClaim, Store, StoreFault
 from runtime.store.claims import Claims
 from scenario.policies.caps import Cap, Full, full
 from tests.runtime.store.conftest import Server
@@ -36,8 +36,8 @@ def cap(at_most: int, per: str, *channels: str, name: str = "some") -> Cap:
     return Cap.model_validate({"name": name, "at_most": at_most, "per": per, "channels": channels or None})
 
 
-def claim(delivery_id: str, contact_id: str = "7", **other: Any) -> Claim:
-    return replace(Claim(delivery_id, contact_id, "sms", "", "welcome", NOW), **other)
+def claim(delivery_id: str, contact_id: str = "7", **other: Any) -> CapClaim:
+    return replace(CapClaim(delivery_id, contact_id, "sms", "", "welcome", NOW), **other)
 
 
 async def ids(store: Store, contact_id: str = "7") -> list[str]:
@@ -138,7 +138,7 @@ async def test_the_store_counts_as_the_rule_does(store: Store) -> None:
         cap(6, "7d", "sms"),
         cap(30, "month"),
     ]
-    taken: list[Claim] = []
+    taken: list[CapClaim] = []
     answers = Counter[str]()
     now = NOW
     for number in range(300):

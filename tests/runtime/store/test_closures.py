@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from runtime.store import AdmissionRequest, Closure, LetIn, Store
+from runtime.store import AdmissionRequest, AdmittedRun, Closure, Store
 
 NOW = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 CLOSURE = Closure("a", NOW, "ann", "the sale is over")
@@ -15,17 +15,17 @@ def asking(contact: str, scenario: str = "a") -> AdmissionRequest:
 
 
 async def test_a_closed_scenario_lets_nobody_in_at_once_and_forgets_nobody(store: Store, another: Store) -> None:
-    assert isinstance(await store.admit(asking("1")), LetIn)
+    assert isinstance(await store.admit(asking("1")), AdmittedRun)
     assert await another.close_scenario(CLOSURE)
     assert await store.admit(asking("2")) == CLOSURE
-    assert isinstance(await store.admit(asking("1")), LetIn), "it asks again, and is in"
-    assert isinstance(await store.admit(asking("2", "b")), LetIn)
+    assert isinstance(await store.admit(asking("1")), AdmittedRun), "it asks again, and is in"
+    assert isinstance(await store.admit(asking("2", "b")), AdmittedRun)
     await store.depart("a/1", "r1", "finished", None, NOW)
     again = AdmissionRequest("a", 1, "1", None, "a/1", "r2", "always", NOW, "order")
     assert await store.admit(again) == CLOSURE, "who was in before stays out as well"
     assert await store.open_scenario("a")
-    assert isinstance(await store.admit(again), LetIn)
-    assert isinstance(await store.admit(asking("2")), LetIn)
+    assert isinstance(await store.admit(again), AdmittedRun)
+    assert isinstance(await store.admit(asking("2")), AdmittedRun)
 
 
 async def test_the_first_to_close_it_stays_on_record(store: Store) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime.store import AdmissionRequest, Attempt, Attempted, Store
+from runtime.store import AdmissionRequest, Attempt, AttemptCount, Store
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -177,11 +177,11 @@ async def test_attempts_of_a_scenario_are_counted_by_step_and_outcome(store: Sto
     await store.record([FAILED, DELIVERED, skipped, replace(skipped, delivery_id="msg_5"), *others, *newer])
     found = await store.attempted("welcome", since=NOW)
     assert sorted(found, key=lambda one: (one.version, one.outcome)) == [
-        Attempted(1, "whatsapp", "delivered", None, 1),
-        Attempted(1, "whatsapp", "retry", "ServiceUnavailable", 1),
-        Attempted(1, "whatsapp", "skipped", "capped", 2),
-        Attempted(2, "whatsapp", "delivered", None, 1),
-        Attempted(2, "whatsapp", "retry", "ServiceUnavailable", 1),
+        AttemptCount(1, "whatsapp", "delivered", None, 1),
+        AttemptCount(1, "whatsapp", "retry", "ServiceUnavailable", 1),
+        AttemptCount(1, "whatsapp", "skipped", "capped", 2),
+        AttemptCount(2, "whatsapp", "delivered", None, 1),
+        AttemptCount(2, "whatsapp", "retry", "ServiceUnavailable", 1),
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runtime.store import AdmissionRequest, AlreadyIn, LetIn, Store, StoredEntry
+from runtime.store import AdmissionRequest, AdmittedRun, AlreadyEntered, Store, StoredEntry
 from runtime.store.entries import LOST, TOGETHER
 
 NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
@@ -33,7 +33,7 @@ async def runs(store: Store, **wanted: Any) -> list[str]:
 
 
 async def test_the_first_entry_of_a_contact_is_let_in_and_on_record(store: Store) -> None:
-    assert await store.admit(asking(key="A1", trigger="order")) == LetIn(1, 1, NOW)
+    assert await store.admit(asking(key="A1", trigger="order")) == AdmittedRun(1, 1, NOW)
     assert await store.entry("welcome/7") == StoredEntry(
         workflow_id="welcome/7",
         run_id="run-1",
@@ -53,9 +53,9 @@ async def test_the_first_entry_of_a_contact_is_let_in_and_on_record(store: Store
 async def test_asking_again_gets_the_first_answer_though_the_version_and_the_key_have_changed(store: Store) -> None:
     await store.admit(asking())
     later = asking(version=2, key="B2", now=NOW + HOUR, again="never")
-    assert await store.admit(later) == LetIn(1, 1, NOW, again=True)
+    assert await store.admit(later) == AdmittedRun(1, 1, NOW, again=True)
     await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
-    assert await store.admit(later) == LetIn(1, 1, NOW, again=True)
+    assert await store.admit(later) == AdmittedRun(1, 1, NOW, again=True)
     assert await runs(store) == ["run-1"]
 
 
@@ -63,21 +63,21 @@ async def test_two_attempts_of_one_run_at_once_both_come_in_and_make_one_entry(s
     for turn in range(10):
         run = asking(f"run-{turn}", contact_id=str(turn), workflow_id=f"welcome/{turn}", again="never")
         answers = await asyncio.gather(store.admit(run), another.admit(run), store.admit(run))
-        assert [replace(answer, again=False) for answer in answers] == [LetIn(1, 1, NOW)] * 3
-        assert sorted(answer.again for answer in answers if isinstance(answer, LetIn)) == [False, True, True]
+        assert [replace(answer, again=False) for answer in answers] == [AdmittedRun(1, 1, NOW)] * 3
+        assert sorted(answer.again for answer in answers if isinstance(answer, AdmittedRun)) == [False, True, True]
     assert len(await store.entries()) == 10
 
 
 async def test_a_finished_journey_lets_the_next_one_in(store: Store) -> None:
     await store.admit(asking())
     await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
-    assert await store.admit(asking("run-2", now=NOW + 2 * HOUR)) == LetIn(1, 2, NOW + 2 * HOUR)
+    assert await store.admit(asking("run-2", now=NOW + 2 * HOUR)) == AdmittedRun(1, 2, NOW + 2 * HOUR)
 
 
 async def test_once_is_all_where_a_contact_may_never_come_again(store: Store) -> None:
     await store.admit(asking(again="never"))
     await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
-    kept_out = AlreadyIn("entered_before", "welcome/7", "run-1", NOW)
+    kept_out = AlreadyEntered("entered_before", "welcome/7", "run-1", NOW)
     assert await store.admit(asking("run-2", again="never")) == kept_out
     assert await store.admit(asking("run-2", again="never")) == kept_out
     assert await runs(store) == ["run-1"]
@@ -87,8 +87,8 @@ async def test_too_soon_says_when_it_will_not_be(store: Store) -> None:
     await store.admit(asking())
     await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
     second = asking("run-2", again=24 * HOUR, now=NOW + 23 * HOUR)
-    assert await store.admit(second) == AlreadyIn("too_soon", "welcome/7", "run-1", NOW, until=NOW + 24 * HOUR)
-    assert isinstance(await store.admit(replace(second, now=NOW + 24 * HOUR)), LetIn)
+    assert await store.admit(second) == AlreadyEntered("too_soon", "welcome/7", "run-1", NOW, until=NOW + 24 * HOUR)
+    assert isinstance(await store.admit(replace(second, now=NOW + 24 * HOUR)), AdmittedRun)
 
 
 async def test_another_contact_key_or_scenario_is_another_entry(store: Store) -> None:
@@ -100,12 +100,12 @@ async def test_another_contact_key_or_scenario_is_another_entry(store: Store) ->
         replace(first, workflow_id="birthday/7/A1", run_id="run-5", scenario="birthday"),
     ]
     for run in [first, *others]:
-        assert await store.admit(run) == LetIn(1, 1, NOW), run.workflow_id
+        assert await store.admit(run) == AdmittedRun(1, 1, NOW), run.workflow_id
 
 
 async def test_a_run_that_never_took_leave_is_lost_when_the_next_one_comes(store: Store) -> None:
     await store.admit(asking())
-    assert await store.admit(asking("run-2", now=NOW + HOUR)) == LetIn(1, 2, NOW + HOUR)
+    assert await store.admit(asking("run-2", now=NOW + HOUR)) == AdmittedRun(1, 2, NOW + HOUR)
     lost = await store.entry("welcome/7", "run-1")
     assert lost is not None
     assert (lost.outcome, lost.ended_at) == ("lost", NOW + HOUR)
@@ -114,17 +114,17 @@ async def test_a_run_that_never_took_leave_is_lost_when_the_next_one_comes(store
 
 async def test_a_lost_run_is_noted_also_where_the_next_one_is_kept_out(store: Store) -> None:
     await store.admit(asking())
-    assert isinstance(await store.admit(asking("run-2", again="never")), AlreadyIn)
+    assert isinstance(await store.admit(asking("run-2", again="never")), AlreadyEntered)
     assert await store.running("7") == []
 
 
 async def test_a_journey_under_another_workflow_id_keeps_others_out(store: Store) -> None:
     await store.admit(asking(workflow_id="imported-7"))
-    kept_out = AlreadyIn("under_way", "imported-7", "run-1", NOW)
+    kept_out = AlreadyEntered("under_way", "imported-7", "run-1", NOW)
     for again in ("never", "when_finished", "always", HOUR):
         assert await store.admit(asking("run-2", again=again, now=NOW + 2 * HOUR)) == kept_out
     await store.depart("imported-7", "run-1", "exited", None, NOW)
-    assert isinstance(await store.admit(asking("run-2")), LetIn)
+    assert isinstance(await store.admit(asking("run-2")), AdmittedRun)
 
 
 @pytest.mark.parametrize("again", ["never", "when_finished", "always", HOUR])
@@ -139,9 +139,9 @@ async def test_of_many_that_ask_at_once_one_comes_in(store: Store, another: Stor
         asking(f"run-{number}", workflow_id=f"welcome-{number}", again=again, now=NOW + HOUR) for number in range(12)
     ]
     answers = await asyncio.gather(*((store if number % 2 else another).admit(run) for number, run in enumerate(crowd)))
-    welcome = [answer for answer in answers if isinstance(answer, LetIn)]
-    assert welcome == [LetIn(1, before + 1, NOW + HOUR)]
-    assert {answer.why for answer in answers if isinstance(answer, AlreadyIn)} == {"under_way"}
+    welcome = [answer for answer in answers if isinstance(answer, AdmittedRun)]
+    assert welcome == [AdmittedRun(1, before + 1, NOW + HOUR)]
+    assert {answer.why for answer in answers if isinstance(answer, AlreadyEntered)} == {"under_way"}
     assert len(await store.running("7")) == 1
 
 
@@ -249,9 +249,9 @@ async def test_a_time_without_a_zone_is_refused(store: Store) -> None:
 
 async def test_text_that_no_database_keeps_does_not_keep_a_contact_out(store: Store) -> None:
     strange = asking(workflow_id="welcome/7\x00", contact_id="7\x00", key="\ud800", again="never")
-    assert isinstance(await store.admit(strange), LetIn)
-    assert isinstance(await store.admit(strange), LetIn)
-    assert isinstance(await store.admit(replace(strange, run_id="run-2")), AlreadyIn)
+    assert isinstance(await store.admit(strange), AdmittedRun)
+    assert isinstance(await store.admit(strange), AdmittedRun)
+    assert isinstance(await store.admit(replace(strange, run_id="run-2")), AlreadyEntered)
     assert await store.knows("7\x00")
 
 

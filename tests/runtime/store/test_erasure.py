@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from runtime.encryption.keyring import Keyring
-from runtime.store import AdmissionRequest, Attempt, Claim, OperationItem, Store, StoredOperation
-from runtime.store.erasure import Traces
+from runtime.store import AdmissionRequest, Attempt, CapClaim, OperationItem, Store, StoredOperation
+from runtime.store.erasure import ErasureCounts
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 ATTEMPT = Attempt(
@@ -37,10 +37,10 @@ async def filled(store: Store, again: str = "") -> None:
         await store.record(
             [replace(ATTEMPT, delivery_id=f"msg_{contact}", workflow_id=f"{begins}/k1", contact_id=contact)]
         )
-        await store.claim(Claim(f"msg_{contact}", contact, "sms", "", "sale", NOW), [], UTC)
+        await store.claim(CapClaim(f"msg_{contact}", contact, "sms", "", "sale", NOW), [], UTC)
 
 
-async def erase(store: Store, contact: str) -> Traces:
+async def erase(store: Store, contact: str) -> ErasureCounts:
     """Erases a contact whose journeys have ended. Returns what there was of it."""
     found = await store.traces(contact)
     for workflow, run in await store.journeys_of(contact):
@@ -51,9 +51,9 @@ async def erase(store: Store, contact: str) -> Traces:
 
 async def test_its_rows_lead_to_nobody_and_others_stay(store: Store) -> None:
     await filled(store)
-    assert await store.traces("a/b") == Traces(entries=2, deliveries=1, claims=0, operation_items=0)
-    assert await erase(store, "a/b") == Traces(entries=2, deliveries=1, claims=0, operation_items=0)
-    assert await store.traces("a/b") == Traces(0, 0, 0, 0)
+    assert await store.traces("a/b") == ErasureCounts(entries=2, deliveries=1, claims=0, operation_items=0)
+    assert await erase(store, "a/b") == ErasureCounts(entries=2, deliveries=1, claims=0, operation_items=0)
+    assert await store.traces("a/b") == ErasureCounts(0, 0, 0, 0)
     assert not await store.knows("a/b")
     (kept,) = await store.deliveries(delivery_id="msg_a/b")
     assert (kept.contact_id, kept.workflow_id) == ("erased:0123", "sale/erased:0123")
@@ -94,8 +94,8 @@ async def test_operations_that_went_to_it_lead_to_nobody_and_to_others_as_before
         await store.add_items("op0", [OperationItem(number=n, workflow_id=one) for n, one in enumerate(found)])
     await store.answered("op0", "sale/ab", "refused", "there is no journey sale/ab", NOW)
 
-    assert await erase(store, "ab") == Traces(0, 0, 0, operation_items=3, operations=1)
-    assert await store.traces("ab") == Traces(0, 0, 0, 0)
+    assert await erase(store, "ab") == ErasureCounts(0, 0, 0, operation_items=3, operations=1)
+    assert await store.traces("ab") == ErasureCounts(0, 0, 0, 0)
     items = await store.items("op0")
     assert [item.workflow_id for item in items[3:]] == others
     assert {item.workflow_id[:12] for item in items[:3]} == {"erased:0123:"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime.store import AdmissionRequest, Store, Tally
+from runtime.store import AdmissionRequest, GoalCount, Store
 
 NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -95,13 +95,13 @@ async def test_a_tally_counts_each_kind_of_entry_apart(store: Store) -> None:
     await enter(store, "9", "holdout")
     await enter(store, "1", workflow_id="other/1", scenario="other")
     everybody = [
-        Tally(1, "", {}, 4, 4, 3, 1, Decimal("0.2")),
-        Tally(1, "control", {}, 1, 1, 1, 0, Decimal(7)),
-        Tally(1, "holdout", {}, 1, 1, 0, 1, Decimal(0)),
-        Tally(2, "", {}, 1, 0, 0, 0, Decimal(0)),
+        GoalCount(1, "", {}, 4, 4, 3, 1, Decimal("0.2")),
+        GoalCount(1, "control", {}, 1, 1, 1, 0, Decimal(7)),
+        GoalCount(1, "holdout", {}, 1, 1, 0, 1, Decimal(0)),
+        GoalCount(2, "", {}, 1, 0, 0, 0, Decimal(0)),
     ]
 
-    def ordered(tallies: list[Tally]) -> list[Tally]:
+    def ordered(tallies: list[GoalCount]) -> list[GoalCount]:
         return sorted(tallies, key=lambda one: (one.version, one.group))
 
     now = UNTIL - 6 * HOUR

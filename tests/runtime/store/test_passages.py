@@ -8,7 +8,7 @@ from itertools import count
 
 from sqlalchemy import select
 
-from runtime.store import Passage, Passed, Store
+from runtime.store import Passage, PassageCount, Store
 from runtime.store.admission import AdmissionRequest
 from runtime.store.schema import entries
 
@@ -137,14 +137,14 @@ async def test_hours_versions_and_outcomes_are_told_apart(store: Store) -> None:
     late = [Passage(3, "mail", "delivered", NOW.astimezone(india)), Passage(3, "mail", "failed\x00", NOW)]
     await store.count_passages(journey, "r", 0, [early, *late])
     assert await store.passed("a", NOW) == [
-        Passed(2, "mail", "skipped", 1, 0),
-        Passed(3, "mail", "delivered", 1, 1),
-        Passed(3, "mail", "failed\ufffd", 1, 1),
+        PassageCount(2, "mail", "skipped", 1, 0),
+        PassageCount(3, "mail", "delivered", 1, 1),
+        PassageCount(3, "mail", "failed\ufffd", 1, 1),
     ]
     assert await store.passed("a", NOW - timedelta(hours=1)) == [
-        Passed(2, "mail", "skipped", 1, 1),
-        Passed(3, "mail", "delivered", 1, 1),
-        Passed(3, "mail", "failed\ufffd", 1, 1),
+        PassageCount(2, "mail", "skipped", 1, 1),
+        PassageCount(3, "mail", "delivered", 1, 1),
+        PassageCount(3, "mail", "failed\ufffd", 1, 1),
     ]
     assert await store.passed("b", NOW) == []
 

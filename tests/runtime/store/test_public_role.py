@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.encryption.keyring import Keyring
-from runtime.encryption.opening import check_keys, telling_keys
+from runtime.encryption.opening import check_keys, recording_keys
 from runtime.store import AcceptedEntry, Store
 from scenario.policies.suppression import Suppression
 from tests.runtime.store.conftest import Server, migrate
@@ -39,7 +39,7 @@ async def test_the_documented_rights_are_enough_for_callbacks_and_unsubscribing(
         await store.database_identity()
         keys = store.sealing = Keyring(store, None)
         await check_keys(keys, store)
-        async with telling_keys(keys, store, "gateway"):
+        async with recording_keys(keys, store, "gateway"):
             pass
         # A contact unsubscribes: its journeys are told.
         await store.suppress(Suppression("email", "a", "unsub", NOW))

@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import func, select
 
 from runtime.api_key import ApiKey
-from runtime.pruning import Place, Pruning
-from runtime.store import AdmissionRequest, AlreadyIn, Attempt, Claim, LetIn, Passage, Store
-from runtime.store.api_access import Taken
+from runtime.pruning import Pruner, PruningPosition
+from runtime.store import AdmissionRequest, AdmittedRun, AlreadyEntered, Attempt, CapClaim, Passage, Store
+from runtime.store.api_access import ClaimedRequest
 from runtime.store.closures import Closure
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.operations import OperationItem, StoredOperation
-from runtime.store.retention import Agenda, Job
+from runtime.store.retention import PruningJob, PruningPlan
 from runtime.store.schema import metadata
 from runtime.store.store import connect
 from scenario.policies.caps import Cap
@@ -46,14 +46,14 @@ async def enter(store: Store, name: str, contact: str, days: float, *, lasted: f
     """Lets a contact in so many days ago; gives the journey's run."""
     asking = AdmissionRequest(name, 1, contact, None, f"{name}/{contact}", f"{contact}-{days}", "always", ago(days))
     answer = await store.admit(replace(asking, **more))
-    assert isinstance(answer, LetIn), answer
+    assert isinstance(answer, AdmittedRun), answer
     if lasted is not None:
         await store.depart(asking.workflow_id, asking.run_id, "finished", None, ago(days - lasted))
     return asking.run_id
 
 
 async def prune(store: Store, ages: Mapping[str, timedelta] = AGES, now: datetime = NOW) -> dict[str, int]:
-    return dict((await Pruning(store).run(ages, now)).deleted)
+    return dict((await Pruner(store).run(ages, now)).deleted)
 
 
 async def runs(store: Store) -> set[str]:
@@ -88,7 +88,7 @@ async def test_attempts_go_and_what_receivers_answered_goes_sooner(store: Store)
 
 async def test_a_batch_is_bounded_and_begins_with_the_oldest(store: Store) -> None:
     await store.record([attempt(number, 200 + number) for number in range(5)])
-    job, ages = Job("deliveries", "deliveries", ago(180)), list[tuple[int, float, bool]]()
+    job, ages = PruningJob("deliveries", "deliveries", ago(180)), list[tuple[int, float, bool]]()
     since = ago(1000)
     for _ in range(3):
         batch = await store.delete_some(job, since, most=2)
@@ -118,24 +118,24 @@ async def test_again_never_holds_for_ever(store: Store) -> None:
     await publish(store, "often", "always")
     run = await enter(store, "once", "7", 3000)
     await enter(store, "often", "7", 3000)
-    done = await Pruning(store).run({"entries": DAY}, NOW)
+    done = await Pruner(store).run({"entries": DAY}, NOW)
     assert (dict(done.deleted), done.kept) == (
         {"entries": 1},
         ("once keeps all its entries: a version of it says 'again: never'",),
     )
     asking = AdmissionRequest("once", 1, "7", None, "once/7", "now", "never", NOW)
-    assert await store.admit(asking) == AlreadyIn("entered_before", "once/7", run, ago(3000))
+    assert await store.admit(asking) == AlreadyEntered("entered_before", "once/7", run, ago(3000))
 
 
 async def test_again_after_a_time_is_kept_for_it(store: Store) -> None:
     await publish(store, "monthly", "after 30d", "after 3d", "always")
     await enter(store, "monthly", "7", 32)
     await enter(store, "monthly", "8", 29)
-    done = await Pruning(store).run({"entries": 7 * DAY}, NOW)
+    done = await Pruner(store).run({"entries": 7 * DAY}, NOW)
     assert done.kept == ("monthly keeps its entries for 30d, as 'again:' of a version needs",)
     assert await runs(store) == {"8-29"}
     asking = AdmissionRequest("monthly", 1, "8", None, "monthly/8", "now", 30 * DAY, NOW)
-    assert isinstance(await store.admit(asking), AlreadyIn)
+    assert isinstance(await store.admit(asking), AlreadyEntered)
 
 
 async def test_a_word_of_a_later_release_keeps_all(store: Store) -> None:
@@ -147,7 +147,7 @@ async def test_a_word_of_a_later_release_keeps_all(store: Store) -> None:
 
 async def test_versions_that_come_later_are_seen(store: Store) -> None:
     await publish(store, "welcome", "always")
-    pruning = Pruning(store)
+    pruning = Pruner(store)
     assert (await pruning.run(AGES, NOW)).kept == ()
     await publish(store, "welcome", "always", "never")
     assert (await pruning.run(AGES, NOW)).kept != ()
@@ -163,8 +163,8 @@ async def test_a_pause_that_is_too_long_for_who_asked_is_told(
     clock = iter([0.0, 0.0, took])  # begun; of the one batch, its start and end
     monkeypatch.setattr("runtime.pruning.monotonic", lambda: next(clock))
     await store.soft("email", ["a hash"], "msg_1", ago(31))
-    soft_bounces = Place("soft_bounces")
-    done = await Pruning(store).run({}, NOW, soft_bounces, seconds=4.0)
+    soft_bounces = PruningPosition("soft_bounces")
+    done = await Pruner(store).run({}, NOW, soft_bounces, seconds=4.0)
     assert (done.deleted, done.pause) == ({"soft_bounces": 1}, pause)
     assert done.place is not None
     assert done.place.job != "soft_bounces"
@@ -188,11 +188,11 @@ async def test_rows_of_the_erased_go_like_others(store: Store) -> None:
 async def test_what_has_an_end_of_its_own_goes_in_any_case(store: Store) -> None:
     caps = [Cap(name="week", at_most=9, per=7 * DAY)]
     for number, days in enumerate((93, 91)):
-        await store.claim(Claim(f"msg_{number}", "7", "sms", "", "welcome", ago(days)), caps, UTC)
+        await store.claim(CapClaim(f"msg_{number}", "7", "sms", "", "welcome", ago(days)), caps, UTC)
     for number, days in enumerate((31, 29)):
         await store.soft("email", ["a hash"], f"msg_{number}", ago(days))
     for number, days in enumerate((1.1, 0.9)):
-        assert isinstance(await store.take_request("key", str(number), "digest", ago(days)), Taken)
+        assert isinstance(await store.take_request("key", str(number), "digest", ago(days)), ClaimedRequest)
     await store.record([attempt(1, 3000)])
     assert await prune(store, {}) == {"claims": 1, "soft_bounces": 1, "answers": 1}
 
@@ -237,15 +237,15 @@ async def test_it_goes_on_where_it_was(store: Store) -> None:
     await publish(store, "welcome", "always")
     await store.record([attempt(number, 200, response=None) for number in range(400)])
     await enter(store, "welcome", "7", 800)
-    pruning, places, deleted = Pruning(store), list[Place](), Counter[str]()
-    place: Place | None = Place()
+    pruning, places, deleted = Pruner(store), list[PruningPosition](), Counter[str]()
+    place: PruningPosition | None = PruningPosition()
     while place is not None:
         places.append(place)
         done = await pruning.run(AGES, NOW, place, seconds=0)  # one batch
         place, deleted = done.place, deleted + done.deleted
     assert deleted == {"deliveries": 400, "entries": 1}
     assert [place.job for place in places[:5]] == ["", "deliveries", "responses", "entries/welcome", "claims"]
-    assert places[1] == Place("deliveries", ago(200))
+    assert places[1] == PruningPosition("deliveries", ago(200))
 
 
 async def test_two_who_prune_at_once_take_rows_that_the_other_does_not(store: Store, another: Store) -> None:
@@ -257,13 +257,13 @@ async def test_two_who_prune_at_once_take_rows_that_the_other_does_not(store: St
 
 async def test_what_is_old_is_counted(store: Store) -> None:
     await store.record([attempt(1, 181), attempt(2, 179), attempt(3, 1)])
-    agenda = await Pruning(store).agenda(AGES, NOW)
+    agenda = await Pruner(store).agenda(AGES, NOW)
     found = {job.table: await store.old(job) for job in agenda.jobs}
     assert {table: n for table, n in found.items() if n} == {"deliveries": 1, "responses": 2}
 
 
 @pytest.mark.parametrize("name", ["entries/gone", ""])
 def test_a_place_that_is_none_begins_anew(name: str) -> None:
-    jobs = (Job("deliveries", "deliveries", NOW), Job("claims", "claims", NOW))
-    assert Agenda(jobs).since(name) == jobs
-    assert Agenda(jobs).since("claims") == jobs[1:]
+    jobs = (PruningJob("deliveries", "deliveries", NOW), PruningJob("claims", "claims", NOW))
+    assert PruningPlan(jobs).since(name) == jobs
+    assert PruningPlan(jobs).since("claims") == jobs[1:]

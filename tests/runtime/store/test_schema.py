@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from runtime.store import AdmissionRequest, Claim, Passage, Store, StoredEntry, StoredOperation
-from runtime.store.retention import Job
+from runtime.store import AdmissionRequest, CapClaim, Passage, Store, StoredEntry, StoredOperation
+from runtime.store.retention import PruningJob
 from runtime.store.schema import metadata
 from runtime.store.store import connect
 from scenario.policies.caps import Cap
@@ -20,7 +20,7 @@ LAST = StoredEntry("welcome/7/A1", "run-1", "welcome", 1, "7", "A1", 1, "order",
 PLACE = (NOW, 1, "msg_1")
 PASSED = Passage(1, "mail", "delivered", NOW)
 OPERATION = StoredOperation(id="op", verb="skip_step", request={}, operator="ann", reason="why", created_at=NOW)
-CLAIM = Claim("msg_1", "7", "sms", "", "welcome", NOW)
+CLAIM = CapClaim("msg_1", "7", "sms", "", "welcome", NOW)
 CAPS = [Cap(name="week", at_most=4, per=timedelta(days=7)), Cap(name="sms", channels=("sms",), at_most=1, per="day")]
 
 Statement = tuple[str, Any]
@@ -128,7 +128,7 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.stored_operations(is_open=True, after=OPERATION), "ix_operations_open"),
     (lambda store: store.journeys_of("7"), "(contact_id=?)"),
     *(
-        (methodcaller("delete_some", Job(table, table, NOW, "a")), index)
+        (methodcaller("delete_some", PruningJob(table, table, NOW, "a")), index)
         for table, index in {
             "responses": "ix_deliveries_answered (started_at>? AND started_at<?)",
             "deliveries": "ix_deliveries_started_at (started_at>? AND started_at<?)",

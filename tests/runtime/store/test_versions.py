@@ -2,7 +2,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from runtime.store import Newest, Store
+from runtime.store import NewestVersion, Store
 
 
 async def test_the_first_publication_is_version_1_and_the_next_content_version_2(store: Store) -> None:
@@ -90,7 +90,7 @@ async def test_scenarios_are_listed_with_their_newest_version(store: Store) -> N
     assert [(one.scenario, one.version) for one in listed] == [("birthday", 1), ("welcome", 2)]
     newest = await store.version("welcome")
     assert newest is not None
-    assert listed[1] == Newest("welcome", 2, newest.published_at)
+    assert listed[1] == NewestVersion("welcome", 2, newest.published_at)
 
 
 async def test_publishers_at_once_get_a_number_each_and_one_for_the_same_content(store: Store, another: Store) -> None:

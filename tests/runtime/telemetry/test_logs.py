@@ -198,7 +198,7 @@ def test_people_are_told_where_an_error_was(stream: io.StringIO):
 
 def test_what_comes_with_each_call_is_said_once_in_a_while():
     now = [0.0]
-    seldom = logs.Seldom(lambda: now[0])
+    seldom = logs.ThrottledFilter(lambda: now[0])
 
     def said(name: str, text: str, *args: object) -> str | None:
         record = logging.LogRecord(name, logging.WARNING, __file__, 1, text, args, None)
@@ -221,7 +221,7 @@ def test_what_comes_with_each_call_is_said_once_in_a_while():
 
 
 def test_what_the_absence_of_the_store_fails_is_said_once_in_a_while_for_all_journeys():
-    seldom = logs.Seldom(lambda: 0.0)
+    seldom = logs.ThrottledFilter(lambda: 0.0)
 
     def said(error: Exception, run: str) -> bool:
         text = f"Failed handling activation on workflow with run ID {run}"

@@ -24,7 +24,7 @@ from runtime.encryption.keyring import Erased
 from runtime.search_attributes import DESTINATION, HELD_REASON, LAST_HELD, SCENARIO_NAME
 from runtime.store import AdmissionRequest, Store, StoreUnavailable
 from runtime.telemetry import metrics, polling
-from runtime.telemetry.polling import Poller, telling
+from runtime.telemetry.polling import ClusterMetrics, cluster_metrics
 from tests.fakes import ERASURE
 from tests.measured import now
 
@@ -126,8 +126,8 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-def poller(store: Store) -> Callable[[Server], Poller]:
-    return lambda server: Poller(cast("Client", server), store, QUEUES, clock=Clock())
+def poller(store: Store) -> Callable[[Server], ClusterMetrics]:
+    return lambda server: ClusterMetrics(cast("Client", server), store, QUEUES, clock=Clock())
 
 
 async def admit(store: Store, scenario: str, number: int) -> None:
@@ -146,7 +146,7 @@ async def admit(store: Store, scenario: str, number: int) -> None:
         await store.admit(asked)
 
 
-async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callable[[Server], Poller]):
+async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callable[[Server], ClusterMetrics]):
     await admit(store, "welcome", 5)
     await admit(store, "birthday", 2)
     held = [Journey("welcome", "wax", "exhausted", 5), Journey("welcome", "wax", "exhausted"), Journey("welcome")]
@@ -174,7 +174,7 @@ async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callabl
     assert server.calls <= 12
 
 
-async def test_a_hold_that_nobody_can_read_hides_no_other(poller: Callable[[Server], Poller]):
+async def test_a_hold_that_nobody_can_read_hides_no_other(poller: Callable[[Server], ClusterMetrics]):
     class Unreadable(Journey):
         async def memo(self) -> Mapping[str, Any]:
             raise Erased
@@ -187,7 +187,7 @@ async def test_a_hold_that_nobody_can_read_hides_no_other(poller: Callable[[Serv
 
 
 async def test_of_many_that_are_held_the_groups_are_counted(
-    poller: Callable[[Server], Poller], monkeypatch: pytest.MonkeyPatch
+    poller: Callable[[Server], ClusterMetrics], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(polling, "LOOKED_AT", 3)
     monkeypatch.setattr(polling, "GROUPS", 2)
@@ -210,7 +210,9 @@ async def test_of_many_that_are_held_the_groups_are_counted(
     assert oldest == pytest.approx(99 * 3600, abs=60)
 
 
-async def test_one_of_two_tells_it_and_the_other_one_goes_on_when_that_stops(poller: Callable[[Server], Poller]):
+async def test_one_of_two_tells_it_and_the_other_one_goes_on_when_that_stops(
+    poller: Callable[[Server], ClusterMetrics],
+):
     first, second = poller(Server()), poller(Server())
     await asyncio.gather(first.round(30), second.round(30))
     assert sorted(bool(one.figures) for one in (first, second)) == [False, True]
@@ -224,7 +226,9 @@ async def test_one_of_two_tells_it_and_the_other_one_goes_on_when_that_stops(pol
     assert first.figures == {}
 
 
-async def test_who_does_not_know_whether_it_has_the_lease_any_more_tells_nothing(poller: Callable[[Server], Poller]):
+async def test_who_does_not_know_whether_it_has_the_lease_any_more_tells_nothing(
+    poller: Callable[[Server], ClusterMetrics],
+):
     one = poller(Server())
     await one.round(30)
     clock = cast("Clock", one._clock)  # pyright: ignore[reportPrivateUsage]
@@ -235,7 +239,7 @@ async def test_who_does_not_know_whether_it_has_the_lease_any_more_tells_nothing
 
 
 async def test_figures_that_go_while_they_are_read_are_whole(
-    poller: Callable[[Server], Poller], monkeypatch: pytest.MonkeyPatch
+    poller: Callable[[Server], ClusterMetrics], monkeypatch: pytest.MonkeyPatch
 ):
     def goes(clock: Clock) -> float:
         one._figures = None  # pyright: ignore[reportPrivateUsage]
@@ -248,7 +252,7 @@ async def test_figures_that_go_while_they_are_read_are_whole(
 
 
 async def test_where_the_answers_take_long_the_lease_lasts_until_the_next_round(
-    store: Store, poller: Callable[[Server], Poller], monkeypatch: pytest.MonkeyPatch
+    store: Store, poller: Callable[[Server], ClusterMetrics], monkeypatch: pytest.MonkeyPatch
 ):
     class Slow(Server):
         async def describe_task_queue(self, request: DescribeTaskQueueRequest, **given: Any) -> Any:
@@ -275,7 +279,7 @@ async def test_where_the_answers_take_long_the_lease_lasts_until_the_next_round(
     assert one.figures == {}
 
 
-async def test_where_there_are_none_any_more_0_is_told(poller: Callable[[Server], Poller]):
+async def test_where_there_are_none_any_more_0_is_told(poller: Callable[[Server], ClusterMetrics]):
     server = Server(held=[Journey("welcome", "wax", "exhausted")], paused=[Journey("birthday")])
     one = poller(server)
     await one.round(30)
@@ -288,7 +292,7 @@ async def test_where_there_are_none_any_more_0_is_told(poller: Callable[[Server]
 
 
 async def test_not_all_that_there_ever_were_are_told(
-    poller: Callable[[Server], Poller], monkeypatch: pytest.MonkeyPatch
+    poller: Callable[[Server], ClusterMetrics], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(polling, "REMEMBERED", 2)
     server = Server()
@@ -300,7 +304,7 @@ async def test_not_all_that_there_ever_were_are_told(
 
 
 async def test_what_cannot_be_found_out_is_gone_not_old_and_logged_once(
-    poller: Callable[[Server], Poller], caplog: pytest.LogCaptureFixture
+    poller: Callable[[Server], ClusterMetrics], caplog: pytest.LogCaptureFixture
 ):
     server = Server()
     one = poller(server)
@@ -322,7 +326,7 @@ async def test_what_cannot_be_found_out_is_gone_not_old_and_logged_once(
     assert one.figures[metrics.POLL_AGE] == [((), 0)]
 
 
-async def test_what_a_server_does_not_know_makes_the_rest_no_older(poller: Callable[[Server], Poller]):
+async def test_what_a_server_does_not_know_makes_the_rest_no_older(poller: Callable[[Server], ClusterMetrics]):
     one = poller(Server(trouble={"TemporalReportedProblems": RPCStatusCode.INVALID_ARGUMENT}))
     cast("Clock", one._clock).now += 30  # pyright: ignore[reportPrivateUsage]
     await one.round(30)
@@ -331,7 +335,7 @@ async def test_what_a_server_does_not_know_makes_the_rest_no_older(poller: Calla
 
 
 async def test_gauges_are_there_while_it_is_told_and_gone_with_the_worker(store: Store):
-    async with telling(cast("Client", Server()), store, QUEUES) as one:
+    async with cluster_metrics(cast("Client", Server()), store, QUEUES) as one:
         async with asyncio.timeout(60):
             while metrics.PROBLEMS not in one.figures:
                 await asyncio.sleep(0.01)
