@@ -212,11 +212,11 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
 
     monkeypatch.setattr("worker.connect", nothing)
     monkeypatch.setattr("worker.StoreIdentity", OwnNamespace)
-    monkeypatch.setattr("worker.Polls", Calm)
+    monkeypatch.setattr("worker.PollerCheck", Calm)
     monkeypatch.setattr("worker.Telemetry.runtime", nothing)
     monkeypatch.setattr("worker.search_attributes.ensure", nothing)
-    monkeypatch.setattr("worker.encrypting", unchanged)
-    monkeypatch.setattr("worker.collect_rarely", unchanged)
+    monkeypatch.setattr("worker.encrypt_client", unchanged)
+    monkeypatch.setattr("worker.tune_garbage_collection", unchanged)
     monkeypatch.setattr("worker.workers", all_hands)
     return made
 
@@ -445,7 +445,7 @@ def asked_to_serve(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr("worker.serve", note)
     monkeypatch.setattr("worker.Exposition", exposed)
-    monkeypatch.setattr("worker.leave", left)
+    monkeypatch.setattr("worker.exit_process", left)
     monkeypatch.setattr("worker.logs.configure", lambda: None)
     return asked
 
@@ -503,7 +503,7 @@ def test_a_queue_that_fails_is_status_1_and_told_once(
         raise SystemExit(status)
 
     monkeypatch.setattr("worker.serve", fail)
-    monkeypatch.setattr("worker.leave", left)
+    monkeypatch.setattr("worker.exit_process", left)
     monkeypatch.setattr("worker.logs.configure", lambda: None)
     with pytest.raises(SystemExit) as caught:
         main([])

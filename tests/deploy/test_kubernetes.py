@@ -360,7 +360,7 @@ def test_commands_are_ones_that_the_image_has(everything: tuple[Object, ...], mo
         raise SystemExit
 
     monkeypatch.setattr(worker, "serve", serve)
-    monkeypatch.setattr(worker, "leave", left)
+    monkeypatch.setattr(worker, "exit_process", left)
     monkeypatch.setattr(worker, "Exposition", exposing)
     monkeypatch.setattr(worker.Telemetry, "start", start)
     monkeypatch.setattr(worker.logs, "configure", lambda: None)

@@ -38,7 +38,7 @@ def _hasty(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rotate and compare many times a second."""
     monkeypatch.setenv("TEMPORAL_ADDRESS", server.address)
     for module in (worker, serving):
-        monkeypatch.setattr(module, "guarding", partial(guarding_identity, every=0.1))
+        monkeypatch.setattr(module, "guarding_identity", partial(guarding_identity, every=0.1))
         monkeypatch.setattr(module, "StoreIdentity", partial(StoreIdentity, every=0.1))
 
 

@@ -136,12 +136,12 @@ async def test_a_process_sends_its_traces_by_otlp_and_leaves():
     code = (
         "import sys\n"
         "from opentelemetry import trace\n"
-        "from runtime.process.shutdown import leave\n"
+        "from runtime.process.shutdown import exit_process\n"
         "from runtime.telemetry.telemetry import Telemetry\n"
         "telemetry = Telemetry.start()\n"
         "trace.get_tracer('test').start_span('journey').end()\n"
         "print('said', end='')\n"
-        "leave(3, telemetry)\n"
+        "exit_process(3, telemetry)\n"
     )
     async with Receiver() as collector:
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "PATH": ""}
@@ -160,7 +160,7 @@ async def test_a_process_sends_its_metrics_by_otlp_those_of_the_sdk_among_them(s
     code = (
         "import asyncio\n"
         "from runtime.connection import connect\n"
-        "from runtime.process.shutdown import leave\n"
+        "from runtime.process.shutdown import exit_process\n"
         "from runtime.telemetry import telemetry\n"
         "from runtime.telemetry.metrics import LOG_DROPPED\n"
         "telemetry._PERIOD = 0.1\n"
@@ -170,7 +170,7 @@ async def test_a_process_sends_its_metrics_by_otlp_those_of_the_sdk_among_them(s
         f"    await connect('{server.address}', runtime=telemetry.temporal_runtime()[0])\n"
         "    await asyncio.to_thread(input)\n"
         "asyncio.run(run())\n"
-        "leave(0, started)\n"
+        "exit_process(0, started)\n"
     )
     environ = {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_HEADERS": "x-key=a%20b", "PATH": ""}
     seen: dict[str, dict[str, str]] = {}
@@ -207,7 +207,7 @@ def inflated(request: Received) -> bytes:
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
 async def test_a_process_leaves_with_its_status_although_nobody_reads_it(closed: str):
-    code = f"from runtime.process.shutdown import leave\nimport sys\nsys.{closed}.write('x')\n"
+    code = f"from runtime.process.shutdown import exit_process\nimport sys\nsys.{closed}.write('x')\n"
     code += f"sys.{closed}.close()\nleave(4)\n"
     status, _, _ = await subprocess_of(code, {})
     assert status == 4
