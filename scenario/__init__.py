@@ -1,13 +1,13 @@
-"""The scenario language: what an author writes and an engine sends. No Temporal, no I/O.
+"""The scenario language: what an author writes and an engine sends. It knows no Temporal and does no I/O.
 
 * `source`: a file's text as plain data, with the place of everything in it.
-* `model`: the file as pydantic models. `steps`: a module a kind of step.
-* `check`: everything wrong with a file, before it is published.
-* `plan`: the flat table of steps that a journey carries, and what each step is handed.
-* `entry`: a contact asking to come in; a platform's data in one clean shape.
-* `responses`: what is kept of a receiver's answer. `http`: what URLs, addresses and headers may be.
-* `time`: durations, and when waits end.
+* `model`: the file as pydantic models. `steps`: one module per step kind.
+* `check`: mistakes in a file, before it is published.
+* `plan`: the flat table of steps that a journey carries, and the data that steps get.
+* `entry`: an entry, and the platform's data in clean shapes.
+* `responses`: saved responses. `http`: allowed URLs, addresses and headers.
+* `time`: durations and ends of waits. `policies`: rules for all scenarios.
 * `liquid`: the template engine. `extensions`: optional parts, such as `splio`.
 
-Importing this package loads none of them: a journey needs few.
+Importing this package loads none of them, since a journey needs few.
 """

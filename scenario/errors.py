@@ -1,17 +1,17 @@
-"""What can be wrong, as one small tree of exceptions.
+"""The exceptions of the scenario language.
 
     ScenarioError
-    ├── DurationError      a duration that cannot be read
+    ├── DurationError      a malformed duration
     ├── EntryError         an entry, contact or trigger that cannot be accepted
     ├── TemplateError      a template that cannot be parsed or rendered
-    │   ├── LimitExceeded    a template that takes too many steps, too long or too much room
-    │   └── MissingVariable  a template that needs what is not there
-    ├── BadRecipient       a contact's address or number that nothing can be sent to
-    ├── NotConfigured      a delivery that needs what this process is not set up for
-    └── Aborted            not a mistake: a template said ``{% abort 'reason' %}``, or there is nobody to send to
+    │   ├── LimitExceeded    a template that exceeds a limit
+    │   └── MissingVariable  a template that needs a missing value
+    ├── BadRecipient       an unusable address or number of a contact
+    ├── NotConfigured      a delivery that needs a missing setting
+    └── Aborted            no mistake: ``{% abort 'reason' %}``, or no recipient
 
-Each message is one sentence that a person who writes scenarios understands. It never quotes a contact's data:
-messages end up in logs, in Temporal's history and in its UI.
+Each message is one sentence for authors of scenarios. It never quotes a contact's data, because messages end up in
+logs, in Temporal's history and in its UI.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from typing_extensions import override
 
 
 class ScenarioError(Exception):
-    """Anything wrong with a scenario, a template or an entry."""
+    """A mistake in a scenario, a template or an entry."""
 
 
 class DurationError(ScenarioError):
-    """A duration that is neither ``90s 15m 2h 3d 2w`` nor ISO 8601."""
+    """A malformed duration."""
 
 
 class EntryError(ScenarioError):
-    """An entry that is not one: no object, no contact, no id, an unknown trigger.
+    """A malformed entry.
 
     Attributes:
-        at: Keys and indexes that lead to what is wrong; empty where it is the whole, or the place is not known.
-        meant: The name that was probably meant there.
+        at: Keys and indexes that lead to the mistake; empty if it is the whole, or unknown.
+        meant: A suggestion, or None.
     """
 
     def __init__(self, text: str, *, at: Sequence[str | int] = (), meant: str | None = None) -> None:
@@ -47,11 +47,11 @@ class TemplateError(ScenarioError):
     """A template that cannot be parsed or rendered.
 
     Attributes:
-        reason: What is wrong, without a place.
-        at: Which part of a structured body or of a message is meant, such as ``lines[0].name``; else empty.
-        line: 1-based line in the template's own text, or None where no position is known.
-        column: 1-based column in that line, or None.
-        offset: 0-based index into the template's text, or None.
+        reason: The reason, without a place.
+        at: The part of a structured body or a message, such as ``lines[0].name``; else empty.
+        line: Line in the template's own text, from 1, or None.
+        column: Column in that line, from 1, or None.
+        offset: Index into the template's text, from 0, or None.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class TemplateError(ScenarioError):
 
     @property
     def sentence(self) -> str:
-        """What is wrong, without a position."""
+        """The reason without a position."""
         return f"{self.at}: {self.reason}" if self.at else self.reason
 
     def within(self, part: str) -> TemplateError:
-        """The same error as one of a message's part: a line without it could be any in the file."""
+        """Return the same error as one of a message's part."""
         return type(self)(self.reason, **self._place(part))
 
     def _place(self, part: str) -> dict[str, Any]:
@@ -81,15 +81,15 @@ class TemplateError(ScenarioError):
 
 
 class LimitExceeded(TemplateError):
-    """A template that went over one of the engine's bounds (steps, seconds, output, nesting, source size)."""
+    """A template that exceeds a limit: steps, seconds, output, nesting, source size."""
 
 
 class MissingVariable(TemplateError):
-    """A template that needs a variable, or something in it, that is not there.
+    """A template that needs a missing variable or field.
 
     Attributes:
-        path: The variable and the keys below it: ``("secrets", "TOKEN")``. A template may work keys out from data: show
-            none that is not known to be no datum.
+        path: The variable and the keys below it: ``("secrets", "TOKEN")``. Keys may be computed from data, so show only
+            known ones.
     """
 
     def __init__(
@@ -111,21 +111,21 @@ class MissingVariable(TemplateError):
 
 
 class BadRecipient(ScenarioError):
-    """A contact's address or number that nothing can be sent to.
+    """An unusable address or number of a contact.
 
     Attributes:
-        word: Class of the error, in one word, for the log of attempts.
+        word: The error in one word, for the log of attempts.
     """
 
     word = "bad_recipient"
 
 
 class NotConfigured(ScenarioError):
-    """A delivery that needs what this process is not set up for: a destination, a secret."""
+    """A delivery that needs a missing setting: a destination, a secret."""
 
 
 class Aborted(ScenarioError):
-    """Nothing should be sent: a template said so at run time (``{% abort 'reason' %}``), or there is nobody to send to.
+    """Nothing should be sent: ``{% abort 'reason' %}``, or no recipient.
 
     Attributes:
         reason: The text given to the tag.

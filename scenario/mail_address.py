@@ -1,4 +1,4 @@
-"""Who sends and who receives: mailboxes that are fit for a header and for SMTP."""
+"""E-mail addresses of senders and recipients, fit for headers and SMTP."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from scenario.errors import BadRecipient
 
 _NAMED: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"\s*|(?P<name>(?!")[^<>]*))<(?P<address>[^<>\s]+)>')
 _LONGEST: Final = 254
-"""Characters of an address: a path has 256, its brackets among them (RFC 5321 §4.5.3.1.3)."""
+"""Maximum characters of an address: a path has 256 with its brackets (RFC 5321 §4.5.3.1.3)."""
 _LONGEST_SENDER: Final = 1000
-"""Characters of an address with its name."""
+"""Maximum characters of an address with its name."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 _MALFORMED: Final = "the e-mail address is malformed"
 
 
 class BadAddress(BadRecipient):
-    """Not an e-mail address. The message does not quote it."""
+    """A malformed e-mail address. The message does not quote it."""
 
     word = "bad_address"
 
 
 @dataclass(frozen=True)
 class Mailbox:
-    """An e-mail address, with a name where it has one.
+    """An e-mail address with an optional name.
 
     Attributes:
-        address: Its domain in ASCII (IDNA); the part before the ``@`` as its owner writes it.
-        name: What readers see in its place.
+        address: The address, with its domain in ASCII (IDNA).
+        name: The displayed name.
     """
 
     address: str
@@ -39,15 +39,14 @@ class Mailbox:
 
     @property
     def domain(self) -> str:
-        """What comes after the ``@``."""
         return self.address.rpartition("@")[2]
 
 
 def parse_address(text: str) -> Mailbox:
-    """Reads a contact's address. Blanks around it are not a mistake; everything else is (RFC 5321 §4.1.2, RFC 6531).
+    """Read a contact's address, ignoring blanks around it (RFC 5321 §4.1.2, RFC 6531).
 
     Raises:
-        BadAddress: It is none.
+        BadAddress: It is malformed.
     """
     text = text.strip()
     # Not left to the library: what it takes for a text of many combining marks grows with the square of the length.
@@ -62,10 +61,10 @@ def parse_address(text: str) -> Mailbox:
 
 
 def parse_sender(text: str) -> Mailbox:
-    """Reads a sender, ``Name <address>`` or an address alone; of a name in quotes, what RFC 5322 §3.2.4 means by it.
+    """Read a sender, ``Name <address>`` or an address. Quoted names follow RFC 5322 §3.2.4.
 
     Raises:
-        BadAddress: It is neither, or its address is not ASCII: too many servers refuse such a sender.
+        BadAddress: It is malformed, or its address is not ASCII, which too many servers reject.
     """
     text = text.strip().encode("utf-8", "replace").decode("utf-8")  # a header cannot hold half surrogate pairs
     if len(text) > _LONGEST_SENDER:

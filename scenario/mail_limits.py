@@ -1,14 +1,14 @@
-"""How large an e-mail may be, and what of it can be seen before anything is rendered."""
+"""Size limits of an e-mail, and what can be seen of them before rendering."""
 
 from __future__ import annotations
 
 from typing import Final
 
 MAX_SUBJECT: Final = 8_000
-"""Characters of a rendered subject. What it takes to read one back grows with the square of its length."""
+"""Maximum characters of a rendered subject. Reading one back takes quadratic time."""
 
 MAX_PART: Final = 500_000
-"""Characters of a rendered part, HTML or text. E-mail clients cut a message off at about 100 KB of HTML."""
+"""Maximum characters of rendered HTML or text. E-mail clients cut HTML off at about 100 KB."""
 
 MAX_NESTING: Final = 256
-"""Levels of elements in the HTML: ten tables, each in a cell of the one before, are 50."""
+"""Maximum nesting of elements. Ten nested tables are 50."""

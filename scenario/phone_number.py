@@ -1,4 +1,4 @@
-"""Telephone numbers as providers want them: E.164 (ITU-T), a plus and at most fifteen digits."""
+"""Telephone numbers in E.164 (ITU-T): a plus and at most fifteen digits."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from scenario.errors import BadRecipient
 
 
 class BadNumber(BadRecipient):
-    """Not an international telephone number. The message does not quote it."""
+    """A malformed telephone number. The message does not quote it."""
 
     word = "bad_number"
 
 
 def international(text: str) -> str:
-    """Reads a contact's number, written with ``+`` or ``00`` and its country's code, in any usual spelling.
+    """Return a contact's number in E.164, from a number with ``+`` or ``00`` and its country's code.
 
-    A number without its country's code is refused rather than guessed at: the message would go to a stranger.
+    A number without a country's code is rejected, because a guess could reach a stranger.
 
     Raises:
-        BadNumber: It is none, or of a length that its country does not have.
+        BadNumber: It is malformed, or too short or long for its country.
     """
     written = text.strip()
     if written.startswith("00"):

@@ -1,4 +1,4 @@
-"""Everything wrong with a scenario, before it is published."""
+"""The check of a scenario file: every mistake, before it is published."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from scenario.source.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of checking a scenario file.
+    """The result of checking a scenario file.
 
     Attributes:
-        findings: All that is wrong with it, in the order of the file.
-        scenario: The scenario, its files inlined; None where a finding is an error.
+        findings: All findings, in the order of the file.
+        scenario: The scenario with its files inlined, or None if a finding is an error.
     """
 
     findings: tuple[Finding, ...]
@@ -46,17 +46,16 @@ def check(
     now: datetime | None = None,
     quiet_hours: Sequence[QuietHours] = (),
 ) -> Checked:
-    """Checks a scenario file: every mistake in it, at its line and column.
+    """Check a scenario file.
 
     Args:
         text: The file's content.
-        read: Gives the text of a file that the scenario refers to, by its path relative to the scenario file; raises
-            OSError or UnicodeDecodeError where there is none. Paths that leave the folder never get here. Without it,
-            a reference is a mistake.
-        file: How findings name the file.
-        destinations: Those that exist; None where they are not known: then any will do, and any secret may go anywhere.
-        now: The time, aware: a moment before it is worth a warning. None: no moment is.
-        quiet_hours: Those of all scenarios.
+        read: Returns the text of a file that the scenario refers to, by its path relative to the scenario file. Raises
+            OSError or UnicodeDecodeError if it cannot be read. Without it, a reference is a mistake.
+        file: The file's name in findings.
+        destinations: Known destinations. If None, any name is accepted, and secrets may go anywhere.
+        now: The time, with a zone, for warnings about past dates. None turns these off.
+        quiet_hours: Quiet hours of all scenarios.
     """
     source = Source(text, file)
     report = Report(source)

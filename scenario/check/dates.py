@@ -1,4 +1,4 @@
-"""Dates to wait for: text around one that brings its time along already, and moments that are past."""
+"""Checks of dates to wait for: templates that cannot give a date, and dates that are past."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from scenario.source.source import Path
 from scenario.time.timing import parse_moment, zone_of
 
 OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_]\w*(?:\.\w+)*)\s*-?\}\}")
-"""An output of a variable, without filters."""
+"""An output of a variable without filters."""
 
 
 def check_date(source: str, path: Path, known: Roots, report: Report) -> None:
-    """Reports a template of a date that can be none, whatever the data.
+    """Report a date template that cannot give a date, whatever the data.
 
     Args:
         source: The template.
-        path: Where it stands.
-        known: What it may name.
-        report: Takes the findings.
+        path: Its path.
+        known: Variables that it may use.
+        report: Receives the findings.
     """
     for found in OUTPUT.finditer(source):
         name, around = found[1], source[: found.start()] + source[found.end() :]
@@ -38,7 +38,7 @@ def check_date(source: str, path: Path, known: Roots, report: Report) -> None:
 
 
 def shape_of(known: Roots, name: str) -> Tree | None:
-    """The shape of a variable by its path, ``journey.key``; None where there is none."""
+    """Return the shape of a variable by its path (``journey.key``), or None if there is none."""
     first, *rest = name.split(".")
     shape = known.known.get(first)
     for part in rest:
@@ -47,13 +47,13 @@ def shape_of(known: Roots, name: str) -> Tree | None:
 
 
 def check_moments(data: Any, steps: Iterable[Written], now: datetime, report: Report) -> None:
-    """Reports moments that are past before anybody can come to them.
+    """Report dates that are past before any contact can reach them.
 
     Args:
-        data: The scenario as it was written.
+        data: The scenario as written.
         steps: Its steps.
-        now: The time, aware.
-        report: Takes the findings.
+        now: The time, with a zone.
+        report: Receives the findings.
     """
     zone = zone_of(cast("Mapping[str, Any]", data).get("timezone")) if isinstance(data, Mapping) else zone_of()
     for step in steps:

@@ -1,4 +1,4 @@
-"""Where `event` could be meant for the one that admitted the contact, and may be, or is not, another one."""
+"""Checks of `event` in scenarios whose trigger is an event: it may be the trigger or an awaited event."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _OWN: Final = ("name", "time", "properties")
 
 
 def check_event(source: Any, path: Path, kind: liquid.Kind, here: Here, report: Report, lead: int = 0) -> None:
-    """Reports what a template of a scenario with the trigger ``event`` names of `event` behind a wait for another one.
+    """Report a use of `event`, behind a wait for another event, that could mean the trigger's event.
 
-    What the wait's own condition names of its event is meant for that.
+    A property that the wait's own condition uses is taken for the awaited event's.
 
     Args:
-        source: The template, the condition, or the structured body.
-        path: Where it stands.
-        kind: What it is for.
-        here: What is known there.
-        report: Takes the findings.
-        lead: How many characters of the text come before what was written.
+        source: The template, condition, or structured body.
+        path: Its path.
+        kind: Its purpose.
+        here: Variables known at this place.
+        report: Receives the findings.
+        lead: Number of characters of the text that precede what the author wrote.
     """
     if here.awaited is None and here.passed is None:
         return
@@ -47,7 +47,6 @@ def check_event(source: Any, path: Path, kind: liquid.Kind, here: Here, report: 
 
 
 def _which(here: Here, report: Report) -> str:
-    """Which event it is."""
     if here.awaited is None:
         line = report.line(here.passed or ())
         return f"'{_EVENT}' is the trigger's here, since line {line} waited for another one in vain"
@@ -57,7 +56,7 @@ def _which(here: Here, report: Report) -> str:
 
 
 def _places(source: Any, name: str) -> Iterator[tuple[Path, int]]:
-    """Where a name is written in a template, or in the texts of a structured body."""
+    """Yield the places where a template, or the texts of a structured body, use a name."""
     match source:
         case str():
             for found in re.finditer(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", source):

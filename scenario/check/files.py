@@ -1,4 +1,4 @@
-"""Puts the texts of other files in the place of references to them: ``html: {file: mails/thank-you.html}``."""
+"""Replaces references to files by their texts: ``html: {file: mails/thank-you.html}``."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from scenario.source.report import Report
 from scenario.source.source import Path
 
 MAX_TEXT: Final = 512 * 1024
-"""Longest text that is read, in characters."""
+"""Maximum length of a file's text, in characters."""
 _FILE: Final = re.compile(r"[\w./-]+\.(?:html?|txt|liquid|json|mjml|md)")
 
 
 def inline_files(data: Any, read: Callable[[str], str] | None, report: Report) -> Any:
-    """Reads the files that a scenario refers to.
+    """Read the files that a scenario refers to.
 
     Args:
-        data: The scenario as it was written.
+        data: The scenario as written.
         read: See `scenario.check.check.check`.
-        report: Takes what is wrong with the references.
+        report: Receives the findings.
 
     Returns:
-        The data with texts in the place of references, but for those that cannot be read.
+        The data with texts in place of all readable references.
     """
     texts: dict[Path, str] = {}
     # Once for all steps that refer to a file: their texts are one in memory, however many they are.
@@ -48,7 +48,6 @@ def inline_files(data: Any, read: Callable[[str], str] | None, report: Report) -
 
 
 def _name(reference: Mapping[str, Any]) -> str | None:
-    """The file that a reference names; None where it is none or `scenario.check.structure` has to complain."""
     name = reference.get("file")
     return name if set(reference) == {"file"} and isinstance(name, str) and name else None
 

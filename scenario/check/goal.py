@@ -1,4 +1,4 @@
-"""The value of a goal: what can be no number, whatever the event brings."""
+"""The check of a goal's value, which must be a number."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from scenario.source.source import Path
 
 
 def check_value(source: str, path: Path, known: Roots, report: Report) -> None:
-    """Reports a value that gives no number.
+    """Report a value that cannot be a number, whatever the event has.
 
     Args:
         source: The template.
-        path: Where it stands.
-        known: What it may name.
-        report: Takes the findings.
+        path: Its path.
+        known: Variables that it may use.
+        report: Receives the findings.
     """
     if not is_worth(source):
         message = "the value of a goal is one number: write one output, such as {{ event.total }}, or a number"

@@ -1,4 +1,4 @@
-"""Quiet hours and windows that let nothing through, that hold for nothing, and that are missing at night."""
+"""Checks of quiet hours and windows that block everything, apply to nothing, or are missing at night."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _KEEP: Final = f"add 'window: {_WINDOW}' to the step, or 'quiet_hours' to the sc
 
 
 def check_hours(data: Any, destinations: Listing | None, report: Report, around: Sequence[QuietHours] = ()) -> None:
-    """Reports what is wrong with the times at which a scenario sends.
+    """Report mistakes in the times at which a scenario sends.
 
     Args:
-        data: The scenario as it was written, with its misspelt keys put right.
-        destinations: Those that exist; None where they are not known.
-        report: Takes the findings.
-        around: The quiet hours of all scenarios.
+        data: The scenario as written, with misspelt keys corrected.
+        destinations: Known destinations, or None.
+        report: Receives the findings.
+        around: Quiet hours of all scenarios.
     """
     if not isinstance(data, Mapping):
         return
@@ -66,7 +66,7 @@ def _window(step: Written, quiet: Sequence[QuietHours], report: Report) -> Windo
 def _midnight(
     step: Written, kept: Sequence[QuietHours], own: QuietHours | None, window: Window | None, report: Report
 ) -> None:
-    """Report text messages that leave at midnight because a day off is over, where the rule stands that says so."""
+    """Report text messages that leave at midnight because a day off ends. The finding points at the rule."""
     found = opened_at_midnight([*_holding(kept, step.keys), *((window,) if window else ())])
     if found is None:
         return
@@ -78,7 +78,7 @@ def _midnight(
 
 
 def _read(model: type[_H], around: Mapping[str, Any], path: Path, report: Report) -> _H | None:
-    """Hours as they were written, what is wrong with them being told; None where they are none."""
+    """Return hours as a model, or None after reporting their mistakes."""
     try:
         hours = model.model_validate(around.get(str(path[-1])), by_alias=True, by_name=False)
     except ValidationError:
@@ -91,7 +91,7 @@ def _read(model: type[_H], around: Mapping[str, Any], path: Path, report: Report
 def _channels(
     quiet: QuietHours, path: Path, sending: Sequence[Written], destinations: Listing | None, report: Report
 ) -> None:
-    """Where destinations are not known, any name but one that looks like a channel's may be one of theirs."""
+    """Report unknown channels. Without known destinations, any other name may be a destination's."""
     channels = [kind for kind, model in KINDS.items() if model.sends]
     named = {to for step in sending if isinstance(to := step.keys.get("to"), str)}
     known = {*channels, *(named if destinations is None else destinations.destinations)}
@@ -106,23 +106,22 @@ def _channels(
 
 
 def _holding(quiet: Sequence[QuietHours], keys: Mapping[str, Any]) -> list[QuietHours]:
-    """The quiet hours that hold for a step."""
     channel, to = kind_of(keys) or "", keys.get("to")
     return [hours for hours in quiet if hours.applies_to(channel, to if isinstance(to, str) else None)]
 
 
 def _nights(steps: Any, path: Path, at: int | None, quiet: Sequence[QuietHours], report: Report) -> int | None:
-    """Reports marketing that is plainly sent at night, in a list of steps.
+    """Report marketing that is certainly sent at night, in a list of steps.
 
     Args:
-        steps: As they were written.
-        path: Where they stand.
-        at: The time of day at which contacts come to the first, in minutes, where it is known.
+        steps: The steps as written.
+        path: Their path.
+        at: Time of day at which contacts reach the first step, in minutes, if known.
         quiet: The quiet hours.
-        report: Takes the findings.
+        report: Receives the findings.
 
     Returns:
-        The time at which they have passed the last.
+        The time of day after the last step.
     """
     for index, step in enumerate(cast("list[Any]", steps) if isinstance(steps, list) else ()):
         kind = kind_of(step)
@@ -140,6 +139,6 @@ def _nights(steps: Any, path: Path, at: int | None, quiet: Sequence[QuietHours],
 
 
 def _is_kept(keys: Mapping[str, Any], at: int, quiet: Sequence[QuietHours]) -> bool:
-    """Whether a window, or the quiet hours of some day, say that a step may or may not send at a time of day."""
+    """Return True if a window or quiet hours decide whether the step may send at a time of day."""
     moments = [MONDAY + timedelta(days=day, minutes=at) for day in range(7)]
     return "window" in keys or any(hours.cover(moment) for hours in _holding(quiet, keys) for moment in moments)

@@ -1,4 +1,4 @@
-"""What a scenario may not do, or can hardly mean, although its keys and values are right."""
+"""Rules about a scenario as a whole, beyond its keys and values."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from scenario.time.duration import format_duration
 from scenario.time.timing import read_zone
 
 _BACK: Final = 100
-"""How many waits before one are compared with it: in the longest scenario too, the check takes no time to speak of."""
+"""Number of earlier waits that each wait is compared with. It bounds the time of the check."""
 
 MOST_ROUNDS: Final = 10_000
-"""Rounds of a repetition within others, all together."""
+"""Maximum number of rounds of nested repetitions."""
 
 
 def check_rules(data: Any, known: Ways, report: Report, now: datetime | None = None) -> None:
-    """Reports what is wrong with a scenario as a whole, whatever else is wrong with it.
+    """Report mistakes of a scenario as a whole.
 
     Args:
-        data: The scenario as it was written, with its misspelt keys put right.
-        known: What is known at its places.
-        report: Takes the findings.
-        now: The time; None where nothing is to be called past.
+        data: The scenario as written, with misspelt keys corrected.
+        known: Variables known at its places.
+        report: Receives the findings.
+        now: The time, or None to skip findings about past dates.
     """
     if not isinstance(data, Mapping):
         return
@@ -56,7 +56,7 @@ def check_rules(data: Any, known: Ways, report: Report, now: datetime | None = N
 
 
 def _names(steps: Sequence[Written], report: Report) -> None:
-    """Names are unique: operators, histories and deliveries know a step by its own."""
+    """Report repeated names: operators, histories and deliveries identify a step by its name."""
     made = {step.id for step in steps if step.id is not None and not any(_naming(step))}
     first: dict[str, Path] = {}
     for step in steps:
@@ -73,14 +73,13 @@ def _names(steps: Sequence[Written], report: Report) -> None:
 
 
 def _naming(step: Written) -> Iterator[str]:
-    """The keys that name a step."""
     for key in dict.fromkeys(("id", step.kind)):
         if key is not None and (key == "id" or step.model.sends) and isinstance(step.keys.get(key), str):
             yield key
 
 
 def _unreachable(steps: Sequence[Written], known: Ways, report: Report) -> None:
-    """Nothing follows an exit; of the steps that do, the first is named."""
+    """Report the first step behind an exit."""
     by_path = {step.path: step for step in steps}
     told: set[Path] = set()
     for step in steps:
@@ -95,7 +94,7 @@ def _unreachable(steps: Sequence[Written], known: Ways, report: Report) -> None:
 
 
 def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, str | None], Path]:
-    """The exit rules by event and condition; two of the same are one too many."""
+    """Return exit rules by event and condition, and report duplicates."""
     rules: dict[tuple[str, str | None], Path] = {}
     written = scenario.get("exit")
     for index, rule in enumerate(cast("list[Any]", written) if isinstance(written, list) else ()):
@@ -114,7 +113,7 @@ def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, 
 
 
 def _waits(steps: Sequence[Written], rules: Mapping[tuple[str, str | None], Path], report: Report) -> None:
-    """Waits for events that a journey does not live to see, or that it has seen already."""
+    """Report waits for events that end the journey, or that have already come."""
     waits = [
         (step, awaited)
         for step in steps
@@ -142,7 +141,7 @@ def _waits(steps: Sequence[Written], rules: Mapping[tuple[str, str | None], Path
 
 
 def _leads(earlier: Written, awaited: Awaited, path: Path) -> bool:
-    """Whether a step is reached only after the event that an earlier one waits for has come."""
+    """Return True if a step is reached only after the event of an earlier wait."""
     for way, inner, _ in earlier.model.lists(earlier.keys):
         inside = (*earlier.path, *inner)
         if way == awaited.way and path[: len(inside)] == inside:
@@ -153,7 +152,7 @@ def _leads(earlier: Written, awaited: Awaited, path: Path) -> bool:
 
 
 def _rounds(steps: Sequence[Written], report: Report) -> None:
-    """Repetitions in each other that come to too many rounds, and waits in one for what an earlier round has seen."""
+    """Report nested repetitions with too many rounds, and waits that an earlier round has already met."""
     around: list[tuple[Written, int]] = []
     for step in steps:
         around = [(outer, rounds) for outer, rounds in around if step.path[: len(outer.path)] == outer.path]
@@ -173,7 +172,7 @@ def _rounds(steps: Sequence[Written], report: Report) -> None:
 
 
 def _long_round(step: Written, report: Report) -> None:
-    """Report a round that takes longer than it is until the next: this begins late, and so do all after it."""
+    """Report a round that takes longer than `every`: the next one starts late, and so do all others."""
     every = step.model.every(step.keys)
     takes = max((_least(inner) for _, _, inner in step.model.lists(step.keys)), default=timedelta(0))
     if every and takes > every:
@@ -182,7 +181,7 @@ def _long_round(step: Written, report: Report) -> None:
 
 
 def _least(steps: Any) -> timedelta:
-    """Return the least time that a list of steps takes."""
+    """Return the minimum duration of a list of steps."""
     total = timedelta(0)
     for step in cast("list[Any]", steps) if isinstance(steps, list) else ():
         if (kind := kind_of(step)) is not None:
@@ -201,7 +200,10 @@ def _key(scenario: Mapping[str, Any], report: Report) -> None:
 
 
 def _zone(scenario: Mapping[str, Any], report: Report) -> None:
-    """The model also takes files that a machine has beside the zones: versions published with one can still be read."""
+    """Report a zone that is not in the IANA database.
+
+    The model accepts every zone file of the machine, so that published versions can still be read.
+    """
     name = scenario.get("timezone")
     if isinstance(name, str) and read_zone(name) is None and not report.knows(("timezone",)):
         message = f"'{clip(name)}' is not a time zone: write a name such as Europe/Paris"

@@ -1,4 +1,4 @@
-"""How large a scenario may be: repeated values and files that are used often make a large one of a small file."""
+"""Limits on the size of a scenario: aliases and files can make a small file large."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from scenario.plan.plan import LARGEST_PLAN, dump_plan
 from scenario.source.report import Report
 
 LARGEST: Final = 8 * 2**20
-"""Characters of a scenario as JSON."""
+"""Maximum number of characters of a scenario as JSON."""
 
 
 def is_storable(data: Any, report: Report) -> bool:
-    """Whether a scenario is small enough for more to be done with it; one that is not is reported.
+    """Report a scenario that is too large. Return True if it is small enough for further checks.
 
     Args:
-        data: The scenario as it was written, with the texts of other files in place.
-        report: Takes the finding.
+        data: The scenario as written, with texts of files in place.
+        report: Receives the finding.
     """
     if _size(data) <= LARGEST:
         return True
@@ -30,12 +30,7 @@ def is_storable(data: Any, report: Report) -> bool:
 
 
 def check_plan(made: Scenario, report: Report) -> None:
-    """Reports a scenario whose plan no journey could carry.
-
-    Args:
-        made: The scenario.
-        report: Takes the finding.
-    """
+    """Report a scenario whose plan is too large for a journey."""
     if is_too_large(dump_plan(compile_plan(made)), LARGEST_PLAN):
         message = (
             f"what each journey has to carry is larger than {LARGEST_PLAN // 1000:,} KB: split the scenario, shorten "
@@ -45,7 +40,7 @@ def check_plan(made: Scenario, report: Report) -> None:
 
 
 def _size(data: Any) -> int:
-    """About as many characters as the data has as JSON. No JSON is made: it might not find room."""
+    """Return the approximate number of characters of the data as JSON, without creating the JSON."""
     match data:
         case str():
             return len(data) + 3

@@ -1,7 +1,6 @@
-"""Which keys and values a scenario may have: what pydantic says of `scenario.model`, with places in the file.
+"""Checks of a scenario's keys and values: pydantic's errors about `scenario.model`, with places in the file.
 
-A misspelt key that was plainly meant to be a known one is reported once and then taken for it, so that its value is
-checked too and nothing is called missing that is only misspelt.
+A misspelt key with an obvious meaning is reported once and then corrected, so that its value is checked, too.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from scenario.steps.base import is_given
 from scenario.steps.registry import KINDS
 
 KINDS_NOT_YET: Final = frozenset(("update",))
-"""Step kinds of the language that this version does not have."""
+"""Step kinds that are reserved for later versions."""
 
 _NAMES: Final[Mapping[type[BaseModel], str]] = {
     scenario.Scenario: "a scenario",
@@ -44,7 +43,6 @@ _NAMES: Final[Mapping[type[BaseModel], str]] = {
 
 
 def _named(form: type[BaseModel]) -> str:
-    """What a model is called in messages."""
     for kind, step in KINDS.items():
         if form is step:
             return f"{'an' if kind[0] in 'aeiou' else 'a'} '{kind}' step"
@@ -54,15 +52,15 @@ def _named(form: type[BaseModel]) -> str:
 
 
 def _meant(word: str) -> str | None:
-    """The kind that people mean by another word for it."""
+    """Return the step kind for another word for it, or None."""
     return next((kind for kind, step in KINDS.items() if word in step.synonyms), None)
 
 
 def check_structure(source: Source, report: Report) -> Any:
-    """Reports what is wrong with a scenario's keys and values.
+    """Report mistakes in a scenario's keys and values.
 
     Returns:
-        The scenario's data with misspelt keys put right.
+        The scenario's data with misspelt keys corrected.
     """
     data = source.data
     faults = faults_of(data)
@@ -90,7 +88,7 @@ def check_structure(source: Source, report: Report) -> Any:
 
 
 def _renamed(data: Any, path: Path, words: Mapping[Path, str]) -> Any:
-    """The data with keys renamed, in the same order."""
+    """Return the data with renamed keys, in the same order."""
     match data:
         case dict():
             members = cast("dict[str, Any]", data).items()
@@ -103,7 +101,6 @@ def _renamed(data: Any, path: Path, words: Mapping[Path, str]) -> Any:
 
 
 def _tell(fault: Fault, report: Report) -> None:
-    """Reports what no guess put right."""
     what = _named(fault.form)
     match fault.detail["type"]:
         case "complaint":
@@ -132,7 +129,6 @@ def _tell(fault: Fault, report: Report) -> None:
 
 
 def _tell_step(fault: Fault, report: Report) -> None:
-    """Reports a step of no known kind."""
     kinds = listed(KINDS)
     step = fault.detail["input"]
     word = leading(step)
@@ -151,7 +147,7 @@ def _tell_step(fault: Fault, report: Report) -> None:
 
 
 def _first(text: str) -> str:
-    """What stands before the first blank or ':', which is the key where the one behind it is missing."""
+    """Return the text before the first blank or colon: the key, if the one after it is missing."""
     return re.split(r"[:\s]", text.strip(), maxsplit=1)[0]
 
 
@@ -163,7 +159,7 @@ def _subject(path: Path) -> str:
 
 
 def _empty(data: Any, path: Path, report: Report) -> None:
-    """A key without a value is a value that was forgotten, also where the model would do without."""
+    """Report keys without a value, also optional ones: the value was probably forgotten."""
     if path[-1:] == ("body",) or path[-2:] == ("save", "schema"):
         return  # a body may hold null, and a schema speak of it
     if isinstance(data, Mapping):

@@ -1,4 +1,4 @@
-"""Keys that the models of a scenario do not know, and what their author meant by them."""
+"""Unknown keys of a scenario, and suggestions for them."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     WAITS: CappedWait,
 }
 _KEYED: Final[Mapping[str, type[BaseModel]]] = {"subscription": Agreement}
-"""Forms that stand under keys of an author's own choice, by the key around these."""
+"""Forms below keys that the author chooses, by the parent key."""
 _TAG: Final = re.compile(r"<\w+>")
 _SINGLE: Final = frozenset((parts.File, scenario.ExitRule))
-"""Forms in which a wrong key must have been meant as the one that is missing."""
+"""Forms in which a wrong key must be the missing one."""
 _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("condition", "where"), "if"),
     **dict.fromkeys(("timeout", "within", "at_most"), "for"),
@@ -60,7 +60,7 @@ _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("amount", "revenue", "worth"), "value"),
     **dict.fromkeys(("conversion", "success"), "goal"),
 }
-"""What people write for keys, beside what looks alike."""
+"""Synonyms of keys."""
 _HOMONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "when": ("if", "cases"),
     "do": ("then", "steps"),
@@ -68,7 +68,7 @@ _HOMONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("case", "branches", "options"), ("cases", "branches")),
     **dict.fromkeys(("cases", "paths", "variants", "arms", "groups", "steps"), ("branches",)),
 }
-"""Words that mean one key in one place, and another elsewhere."""
+"""Words whose meaning depends on the place."""
 _CREDENTIALS: Final = (
     'credentials are a header, such as headers: {Authorization: "Bearer {{ secrets.NAME }}"}, '
     "or in the destination's own entry"
@@ -97,15 +97,15 @@ _NO_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
         ),
     },
 }
-"""What people look for among the keys of a step that has this one, and what to write instead."""
+"""Keys that people expect in a step with this key, and what to write instead."""
 
 
 class Fault(NamedTuple):
     """One of pydantic's errors about a scenario.
 
     Attributes:
-        path: Of the value; or of the key that is missing or unknown.
-        form: The model that has, lacks or does not know the key.
+        path: Path of the value, or of the missing or unknown key.
+        form: The model.
         detail: The error.
     """
 
@@ -115,17 +115,15 @@ class Fault(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The key."""
         return str(self.path[-1]) if self.path else ""
 
     @property
     def is_unknown(self) -> bool:
-        """Whether the model does not know the key."""
         return self.detail["type"] == "extra_forbidden"
 
     @property
     def instead_of(self) -> type[BaseModel] | None:
-        """The model in whose place something else stands, a text or a number."""
+        """The model in whose place a text or a number stands."""
         if self.detail["type"] != "model_type" or not isinstance(self.detail["input"], str | int | float):
             return None
         form = scenario.ExitRule if self.path and isinstance(self.path[-1], int) else _form(self.key)
@@ -133,23 +131,22 @@ class Fault(NamedTuple):
 
     @property
     def is_missing(self) -> bool:
-        """Whether the model lacks the key."""
         return self.detail["type"] == "missing"
 
     @property
     def is_kindless(self) -> bool:
-        """Whether it is a step without a kind."""
+        """True if it is a step without a kind."""
         return self.detail["type"] == "union_tag_not_found" and isinstance(self.path[-1], int)
 
     @property
     def instead(self) -> str | None:
-        """What to write instead of an unknown key, where that is none."""
+        """What to write instead of an unknown key that is not a misspelling."""
         words = (words for key, words in _NO_KEYS.items() if key in keys_of(self.form))
         return next((words[self.key.lower()] for words in words if self.key.lower() in words), None)
 
 
 class Guess(NamedTuple):
-    """What an unknown key was meant to be, and the finding about it."""
+    """A suggestion for an unknown key, and the finding about it."""
 
     word: str
     code: str
@@ -157,7 +154,6 @@ class Guess(NamedTuple):
 
 
 def faults_of(data: Any) -> list[Fault]:
-    """What pydantic finds wrong with a scenario's structure."""
     try:
         scenario.Scenario.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -182,15 +178,14 @@ def _fault(detail: ErrorDetails, data: Any) -> Fault:
 
 
 def is_about_key(detail: ErrorDetails) -> bool:
-    """Whether an error is about a key that an author chooses, and not about its value."""
+    """Return True if an error is about a key that the author chose, not about its value."""
     return detail["loc"][-1:] == ("[key]",)
 
 
 def _path(place: Path, data: Any) -> Path:
-    """The path of a place in pydantic's report: it without its tags.
+    """Return the path of a place in pydantic's report, without its tags.
 
-    A key may look like a tag. It is one where the place ends and the mapping there has it: pydantic never looks into a
-    key that it does not know. So is a case, which may be any text.
+    A key may look like a tag. It is a key if the place ends there and the mapping has it. The same holds for a case.
     """
     path = tuple(
         part
@@ -209,7 +204,7 @@ def _is_tag(part: str | int) -> bool:
 
 
 def _form(part: str) -> type[BaseModel]:
-    """The model that a place in pydantic's report stands for: a tag, or the key of a part."""
+    """Return the model for a tag or a part's key in pydantic's report."""
     for kind, step in KINDS.items():
         if part == f"<{kind}>":
             return step
@@ -219,22 +214,22 @@ def _form(part: str) -> type[BaseModel]:
 
 
 def keys_of(form: type[BaseModel]) -> tuple[str, ...]:
-    """The keys of a model, as an author writes them."""
+    """Return the keys of a model as authors write them."""
     return tuple(field.alias or name for name, field in form.model_fields.items())
 
 
 def leading(step: Any) -> str | None:
-    """The key that ought to name a step's kind: its first one."""
+    """Return the first key of a step, which should name its kind."""
     if not isinstance(step, Mapping):
         return None
     return next((key for key in cast("Mapping[str, Any]", step) if key != "id"), None)
 
 
 def explained(faults: Sequence[Fault]) -> set[Path]:
-    """The paths of faults that another one explains.
+    """Return the paths of faults that another fault explains.
 
-    The keys of a step whose own '-' is missing seem to be keys of the step above; its kind is the one to point at. And
-    where a 'wait' has some unknown key, it is that which ought to be 'until'.
+    If a step's '-' is missing, its keys seem to belong to the step above: only its kind is reported. If a 'wait' has an
+    unknown key, only that is reported.
     """
     unknown = [fault for fault in faults if fault.is_unknown]
     parts_of_steps: dict[type[BaseModel], str] = {
@@ -255,12 +250,7 @@ def explained(faults: Sequence[Fault]) -> set[Path]:
 
 
 def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
-    """What unknown keys were meant to be, by their paths; no two of one place the same.
-
-    Args:
-        faults: All that pydantic finds wrong with `data`.
-        data: The scenario.
-    """
+    """Return suggestions for unknown keys, by path. No two suggestions of one place are equal."""
     guesses: dict[Path, Guess] = {}
     taken: set[Path] = set()
     silent = explained(faults)
@@ -281,7 +271,7 @@ def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
 
 
 def _begins_step(fault: Fault) -> bool:
-    """Whether an unknown key of a step is a kind: then it is its own step, without its '-'."""
+    """Return True if an unknown key of a step is a kind: it is a step of its own without its '-'."""
     return fault.key in KINDS and _is_step(fault.form)
 
 

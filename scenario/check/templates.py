@@ -1,4 +1,4 @@
-"""Where a scenario has templates, what kind each is, and what is wrong with it."""
+"""Templates of a scenario: their places, kinds and mistakes."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _GOAL: Final = ("goal",)
 
 
 class Template(NamedTuple):
-    """A template as it stands in the file.
+    """A template in the file.
 
     Attributes:
-        path: Where.
-        kind: What its output becomes.
+        path: Its path.
+        kind: Its purpose.
         source: The text, or the structure of a structured body.
-        step: The model of the step that it belongs to; None outside of steps.
-        awaits: Whether that step waits for an event.
-        to: The destination that the step names, or whatever else stands there; None without one.
-        lead: How many characters of the text come before what was written.
-        met: What its value is compared with, by the place of each; see `Source`.
+        step: The model of its step, or None outside of steps.
+        awaits: True if that step waits for an event.
+        to: The step's destination, or None.
+        lead: Number of characters of the text that precede what the author wrote.
+        met: Values that it is compared with, by place; see `Source`.
     """
 
     path: Path
@@ -53,11 +53,7 @@ class Template(NamedTuple):
 
 
 def templates(data: Any) -> Iterator[Template]:
-    """All templates of a scenario that have the type of one, in no particular order.
-
-    Args:
-        data: The scenario as it was written, see `scenario.model.outline`.
-    """
+    """Yield all templates of a scenario whose values have the right type, in any order."""
     if not isinstance(data, Mapping):
         return
     scenario = cast("Mapping[str, Any]", data)
@@ -85,13 +81,13 @@ def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path
 
 
 def check_templates(data: Any, known_ways: Ways, report: Report, destinations: Listing | None = None) -> None:
-    """Reports all mistakes in templates: what cannot be parsed, and what means nothing there.
+    """Report mistakes in templates.
 
     Args:
-        data: The scenario as it was written, with its misspelt keys put right and the texts of other files in place.
-        known_ways: What is known at its places.
-        report: Takes the findings.
-        destinations: Say which secrets may go where; None where they are not known.
+        data: The scenario as written, with misspelt keys corrected and texts of files in place.
+        known_ways: Variables known at its places.
+        report: Receives the findings.
+        destinations: Destinations and their secrets, or None if unknown.
     """
     written = cast("Mapping[str, Any]", data if isinstance(data, Mapping) else {})
     trigger, marketing = written.get("trigger"), written.get("purpose") != TRANSACTIONAL
@@ -138,7 +134,7 @@ def check_templates(data: Any, known_ways: Ways, report: Report, destinations: L
 
 
 def _check_met(template: Template, known: Roots, report: Report) -> None:
-    """Reports what a value is compared with and, by its shape, never is."""
+    """Report comparisons with values that the template can never have."""
     for place, tests in template.met:
         never = [
             next((found for found in lint(test, kind="condition", schema=known) if found.code == "comparison"), None)
@@ -160,15 +156,15 @@ def _tell_secret(
     anywhere: set[str],
     report: Report,
 ) -> None:
-    """Reports a secret that may not go where the template sends it, or of which nobody says where it may go.
+    """Report a secret that may not be sent to this place, or that may be sent anywhere.
 
     Args:
-        template: The template that names it.
-        found: What the linter says.
+        template: The template.
+        found: The linter's finding.
         name: The secret's name.
-        destinations: Say where it may go; None where they are not known.
-        anywhere: The secrets of which this was said already.
-        report: Takes the finding.
+        destinations: Destinations and their secrets, or None if unknown.
+        anywhere: Secrets that were already reported.
+        report: Receives the finding.
     """
     place, code, name = (*template.path, *found.path), "secret", clip(name)
     if destinations is None:
@@ -218,12 +214,11 @@ def _tell(template: Template, found: TemplateFinding, kept: Ways, known: Roots, 
 
 
 def _comes_later(name: str, template: Template, kept: Ways) -> bool:
-    """Whether some step saves a response of that name, which is not on the way to a template."""
+    """Return True if a step that is not before the template saves this response."""
     return template.path[:1] != ("exit",) and name in kept.saves
 
 
 def _unkept(name: str, meant: str | None, template: Template, kept: Ways, report: Report) -> str:
-    """The sentence about a response that no step on the way to a template keeps."""
     if template.path[:1] == ("exit",):
         message = f"no step saves a response as '{clip(name)}'"
     else:
@@ -234,10 +229,7 @@ def _unkept(name: str, meant: str | None, template: Template, kept: Ways, report
 
 
 def _elsewhere(template: Template, known: Roots, report: Report) -> None:
-    """Reports variables of other triggers in a condition.
-
-    The linter lets a template ask for them, since one text may serve several scenarios; a condition serves its own.
-    """
+    """Report variables of other triggers in a condition. Texts may serve several scenarios, conditions may not."""
     try:
         named = {path[0] for path in liquid.find_fields(template.source, kind="condition")}
     except TemplateError:
@@ -249,7 +241,7 @@ def _elsewhere(template: Template, known: Roots, report: Report) -> None:
 
 
 def _unsure(here: Here, report: Report) -> str:
-    """Why there may be no event, and what to do about it; empty where one is certain."""
+    """Return why there may be no event, and what to do; empty if there is certainly one."""
     ask = "ask {% if event %}, or give each value a default, {{ event.… | default: '-' }}"
     waits = sorted(report.line(place) for place in here.missed if place)
     if waits:

@@ -1,4 +1,4 @@
-"""Whether marketing shows how to unsubscribe from it."""
+"""The check that marketing contains an unsubscribe link."""
 
 from __future__ import annotations
 
@@ -19,13 +19,9 @@ _MISSING: Final = (
 
 
 def check_unsubscribing(data: Any, report: Report) -> None:
-    """Reports messages of a marketing scenario that name no `journey.unsubscribe_url`.
+    """Report marketing messages without `journey.unsubscribe_url`.
 
-    Their headers for one click are there anyway, but many mail programs show no button, and the law asks for a link.
-
-    Args:
-        data: The scenario as it was written, with the texts of other files in place.
-        report: Takes the findings.
+    The one-click headers are set anyway, but many mail programs show no button, and the law requires a link.
     """
     if not isinstance(data, Mapping) or cast("Mapping[str, Any]", data).get("purpose", MARKETING) != MARKETING:
         return

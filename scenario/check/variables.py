@@ -1,7 +1,6 @@
-"""What a template may name, by trigger and place: derived from the very models that entries are read with.
+"""Variables of templates by trigger and place, derived from the models of entries.
 
-There is no second list of fields: a field added to `scenario.entry.objects` is known to templates, to the check before
-publishing and to the documentation at once.
+A field added to `scenario.entry.objects` is available in templates, checks and documentation without another list.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ _GONE: Final = (
     "while the journey runs, and a goal counts after it too: name what the event brings, event.…, or journey.key"
 )
 CALLBACK: Final = "callback_url"
-"""The field of `journey` that gives its holder a power: it is made only for templates that name it."""
+"""The field of `journey` that lets its holder report events. It is created only for templates that use it."""
 UNSUBSCRIBE: Final = "unsubscribe_url"
-"""The same of marketing that goes to an address."""
+"""The field of `journey` for marketing that goes to an address. It is created only for templates that use it."""
 _KINDS: Final[Mapping[Callable[..., Any], Tree]] = {
     values.as_id: _TEXT,
     values.as_text: _TEXT,
@@ -61,16 +60,16 @@ def roots(
     responses: Mapping[str, Tree] | None = None,
     unsure: str = "",
 ) -> Roots:
-    """What a template may name.
+    """Return the variables that a template may use.
 
     Args:
-        trigger: The scenario's, or None where it is not known: then the data of all triggers are.
-        event: Whether an event has come by then, or is being looked at.
-        secrets: The names of those that it may read; None where it does not belong to a webhook.
-        callback: Whether it belongs to a message, where `journey.callback_url` is made.
-        unsubscribe: Whether it belongs to marketing by e-mail or SMS, where `journey.unsubscribe_url` is made.
-        responses: The responses that may be kept by then, or None where that is not known: then any may be.
-        unsure: Why there may be no event all the same; empty where one is certain, or none is there anyway.
+        trigger: The scenario's trigger, or None for the data of all triggers.
+        event: True if `event` exists.
+        secrets: Names of the available secrets, or None outside of webhooks.
+        callback: True in messages, which have `journey.callback_url`.
+        unsubscribe: True in marketing by e-mail or SMS, which has `journey.unsubscribe_url`.
+        responses: Saved responses, or None if any may exist.
+        unsure: Why the event may be missing; empty if it is certain.
     """
     made = frozenset(name for name, there in ((CALLBACK, callback), (UNSUBSCRIBE, unsubscribe)) if there)
     journey = Object({**_JOURNEY, **dict.fromkeys(sorted(made), _TEXT)}, only_by_path=made)
@@ -101,7 +100,7 @@ def roots(
 
 
 def roots_of_goal() -> Roots:
-    """What a goal's condition and value may name: they are asked after the journey too, when its data are gone."""
+    """Return the variables of a goal. It may be evaluated after the journey, without the journey's data."""
     known: dict[str, Tree] = {"event": Object(tree_of(Happening).fields, open=True), "journey": Object(_JOURNEY)}
     gone = {
         "contact",
@@ -122,7 +121,6 @@ def _data_of(trigger: str) -> tuple[str, ...]:
 
 @cache
 def tree_of(shape: type[Shape]) -> Object:
-    """The tree of one of the platform's objects."""
     return Object({name: _field(info) for name, info in shape.model_fields.items()})
 
 

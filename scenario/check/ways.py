@@ -1,4 +1,4 @@
-"""What is known when a step is reached, on all ways that lead to it: saved responses, an event."""
+"""Variables known at each step, over all ways that lead to it: saved responses, an event."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS, kind_of
 
 Known = Mapping[str, Tree]
-"""Responses by name, with the shape that their schemas give them."""
+"""Responses by name, with the shapes that their schemas give."""
 
 
 @dataclass(frozen=True)
 class Here:
-    """What is known at one place.
+    """Variables known at one place.
 
     Attributes:
-        responses: Those that may be there. One that is kept on some way to the place may be missing where the contact
-            came another way, or where the response was not kept.
-        comes: Whether an event may be there.
-        missed: The ways on which there is none: each by the path of the last ``wait_for`` whose time was over, or an
-            empty one where the way leads past all of them. None of these: an event is certain to be there.
-        entered: Whether it may be the one that admitted the contact.
-        awaited: The path of a step that waited for it, if it may be another one.
-        asked: What the conditions of such steps name of it.
-        passed: The path of a step that waited for another one, and whose time was over.
+        responses: Responses that may exist.
+        comes: True if an event may exist.
+        missed: Ways without an event: each is the path of the last ``wait_for`` that timed out, or empty if the way has
+            none. An empty set means that an event certainly exists.
+        entered: True if the event may be the trigger's.
+        awaited: Path of a step that awaited the event, or None.
+        asked: Properties that the conditions of such steps use.
+        passed: Path of a step that awaited another event and timed out, or None.
     """
 
     responses: Known = field(default_factory=dict[str, Tree])
@@ -49,13 +48,13 @@ _MET: Final[frozenset[Path]] = frozenset()
 
 @dataclass(frozen=True)
 class Ways:
-    """What is known at the places of a scenario.
+    """Variables known at the places of a scenario.
 
     Attributes:
-        before: What is there when a step is performed, by the step's path.
-        saves: Where each response is kept first, by its name: the path of the step.
-        anywhere: All responses, whichever way.
-        ends: The paths of the steps behind which nobody comes.
+        before: Variables before each step, by the step's path.
+        saves: Path of the first step that saves each response.
+        anywhere: All responses.
+        ends: Paths of steps after which no contact continues.
     """
 
     before: Mapping[Path, Here]
@@ -64,11 +63,7 @@ class Ways:
     ends: Set[Path]
 
     def at(self, path: Path) -> Here:
-        """What something in the file may name.
-
-        Args:
-            path: Of the template or condition. An exit rule is asked at any time; who comes in has no response yet.
-        """
+        """Return the variables of a template or condition by its path. Exit rules may be evaluated at any time."""
         if path[:1] == ("exit",):
             return Here(self.anywhere)
         for length in range(len(path), 0, -1):
@@ -85,10 +80,10 @@ class _Walk:
     ends: set[Path] = field(default_factory=set[Path])
 
     def steps(self, items: Any, path: Path, here: Here) -> tuple[Here, bool]:
-        """Goes through a list of steps.
+        """Follow a list of steps.
 
         Returns:
-            What is known behind it, and whether anybody gets there.
+            Variables after it, and True if a contact can get there.
         """
         goes_on = True
         for index, item in enumerate(cast("list[Any]", items) if isinstance(items, list) else ()):
@@ -128,7 +123,7 @@ class _Walk:
 
 
 def _entered(step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Path, here: Here) -> Here:
-    """What is known at the beginning of a way that leads out of a step."""
+    """Return the variables at the start of a branch."""
     opened = {awaited.way: awaited.condition for awaited in step.awaits(keys)}
     if way in opened:
         return replace(here, comes=True, missed=_MET, entered=False, awaited=place, asked=_asked(opened[way]))
@@ -141,7 +136,7 @@ def _entered(step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Pat
 
 
 def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], place: Path, here: Here) -> Here:
-    """What may be there at a step to which the last of the steps inside it leads back."""
+    """Return the variables at a step to which its last inner step returns."""
     ends = [here]
     for way, path, branch in step.lists(keys):
         for inner in outline({"steps": branch}) if way == step.loop else ():
@@ -155,7 +150,6 @@ def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], place: Path, her
 
 
 def _asked(condition: Any) -> frozenset[tuple[str, ...]]:
-    """What a condition names of the event."""
     try:
         named = liquid.find_fields(condition, kind="condition") if isinstance(condition, str) else frozenset[Any]()
     except TemplateError:  # a mistake already
@@ -164,11 +158,7 @@ def _asked(condition: Any) -> frozenset[tuple[str, ...]]:
 
 
 def ways(data: Any) -> Ways:
-    """What is known at the places of a scenario.
-
-    Args:
-        data: The scenario as it was written, see `scenario.model.outline`.
-    """
+    """Return the variables known at all places of a scenario."""
     walk = _Walk()
     if isinstance(data, Mapping):
         scenario = cast("Mapping[str, Any]", data)
@@ -179,7 +169,7 @@ def ways(data: Any) -> Ways:
 
 
 def joined(ends: Sequence[Here]) -> Here:
-    """What is known where several ways meet."""
+    """Return the variables known where several ways meet."""
     names = dict.fromkeys(name for end in ends for name in end.responses)
     return Here(
         {name: merged([end.responses[name] for end in ends if name in end.responses]) for name in names},
@@ -193,7 +183,6 @@ def joined(ends: Sequence[Here]) -> Here:
 
 
 def _saved(save: Any) -> tuple[str, Tree] | None:
-    """A response's name and shape, if that is what it says."""
     if not isinstance(save, Mapping):
         return None
     keys = cast("Mapping[str, Any]", save)

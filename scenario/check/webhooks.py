@@ -1,4 +1,4 @@
-"""What a delivery may not do, whatever its keys and values: where it goes, what it carries, what it keeps."""
+"""Checks of deliveries: where they go, what they contain, what they save."""
 
 from __future__ import annotations
 
@@ -27,18 +27,13 @@ _CREDENTIALS: Final = frozenset(
 _TOKEN: Final = re.compile(
     r"(?i:\b(?:bearer|basic)\s+\S{8})|\b(?:sk|pk|rk)_(?:live|test)_\w|\bgh[pousr]_\w{16}|\bxox[abpr]-"
 )
-"""How tokens begin that are known to be some."""
+"""Beginnings of known kinds of tokens."""
 _OPENING, _CLOSING = frozenset("“„‟«»”‘‚’"), frozenset("”“‟»«’‘")
 _BARE_SECRET: Final = re.compile(r"\{\{-?\s*secrets\.(\w+)\s*-?\}\}")
 
 
 def check_delivery(step: Written, report: Report) -> None:
-    """Reports what is wrong with a step that sends something.
-
-    Args:
-        step: The step, as it was written.
-        report: Takes the findings.
-    """
+    """Report mistakes of a step that sends."""
     _patience(step, report)
     _mailboxes(step, report)
     _secret_path(step, report)
@@ -49,7 +44,7 @@ def check_delivery(step: Written, report: Report) -> None:
 
 
 def _patience(step: Written, report: Report) -> None:
-    """A deadline leaves time for a second attempt."""
+    """Report a deadline without time for a second attempt."""
     retry = step.keys.get("retry")
     if not isinstance(retry, Mapping):
         return
@@ -77,7 +72,7 @@ def _length(value: Any, default: timedelta) -> timedelta | None:
 
 
 def _secret_path(step: Written, report: Report) -> None:
-    """Who puts a secret into a path says whether its slashes part it: in a template nobody sees them."""
+    """Report a secret in a path without `url_escape` or `url_encode`, which decide on its slashes."""
     for key in ("url", "path"):
         written = step.keys.get(key)
         path = written.partition("?")[0] if isinstance(written, str) and step.model.secrets else ""
@@ -91,7 +86,7 @@ def _secret_path(step: Written, report: Report) -> None:
 
 
 def _mailboxes(step: Written, report: Report) -> None:
-    """Who is named as the sender of a message, and who is to have its answers, has an address."""
+    """Report senders and reply addresses that are no addresses."""
     for key in ("from", "reply_to"):
         written = step.keys.get(key)
         if not isinstance(written, str) or not written or not step.model.has((key,)):
@@ -130,14 +125,13 @@ def _headers(step: Written, report: Report) -> None:
 
 
 def _is_credential(name: str, value: object) -> bool:
-    """Return True if a header's text is a credential itself."""
     if not isinstance(value, str) or "{{" in value or "{%" in value:
         return False
     return bool(_TOKEN.search(value)) or (name.lower() in _CREDENTIALS and bool(value.strip()))
 
 
 def _quotes(step: Written, report: Report) -> None:
-    """Report a text in the quotes of a text processor, which would be sent: YAML's are straight."""
+    """Report typographic quotes around a text: YAML does not remove them, so they would be sent."""
     for key in ("subject", "text", "from"):
         text = step.keys.get(key)
         if isinstance(text, str) and len(text) > 1 and text[0] in _OPENING and text[-1] in _CLOSING:
@@ -146,7 +140,7 @@ def _quotes(step: Written, report: Report) -> None:
 
 
 def _body(step: Written, report: Report) -> None:
-    """A body is written as its kind of content is."""
+    """Report a body that does not fit its kind of content."""
     content, body = step.keys.get("content"), step.keys.get("body")
     if step.keys.get("method") == LOOK_UP:
         if body is not None:
@@ -168,7 +162,10 @@ def _body(step: Written, report: Report) -> None:
 
 
 def _form(fields: Mapping[str, Any], place: Path, report: Report) -> None:
-    """A form is flat: a field is one value, or a list of them; what `$for` and the like make, rendering finds out."""
+    """Report a form field that is neither a value nor a list of values.
+
+    Rendering checks the results of `$for` and the like.
+    """
     for name, value in fields.items():
         if _is_form({name: value}):
             return
@@ -180,7 +177,7 @@ def _form(fields: Mapping[str, Any], place: Path, report: Report) -> None:
 
 
 def _save(step: Written, report: Report) -> None:
-    """A kept response has a name that templates can use, and a schema that can be looked at."""
+    """Report a name or schema that cannot be used."""
     save = step.keys.get("save")
     if not isinstance(save, Mapping):
         return
@@ -193,13 +190,7 @@ def _save(step: Written, report: Report) -> None:
 
 
 def check_destinations(data: Any, listing: Listing, report: Report) -> None:
-    """Report destinations that do not exist or are not for the scenario, and headers that they set themselves.
-
-    Args:
-        data: The scenario as it was written, with its misspelt keys put right.
-        listing: Those that do.
-        report: Takes the findings.
-    """
+    """Report unknown or foreign destinations, and headers that the destination sets itself."""
     known = listing.destinations
     for step in outline(data):
         name = step.keys.get("to")
@@ -219,7 +210,7 @@ def check_destinations(data: Any, listing: Listing, report: Report) -> None:
 
 
 def _theirs(step: Written, destination: str, theirs: Collection[str], report: Report) -> None:
-    """What a destination sets is for operations to decide: a delivery that sets it as well would be held."""
+    """Report a header that the destination sets: such a delivery would be held."""
     headers = step.keys.get("headers")
     if not isinstance(headers, Mapping):
         return
@@ -231,5 +222,5 @@ def _theirs(step: Written, destination: str, theirs: Collection[str], report: Re
 
 
 def _is_form(keys: Mapping[str, Any]) -> bool:
-    """Whether a mapping is one of the forms that steer what is written, rather than fields."""
+    """Return True if a mapping is a form such as `$for` instead of fields."""
     return any(key.startswith("$") and not key.startswith("$$") for key in keys)

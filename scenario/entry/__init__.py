@@ -1,1 +1,1 @@
-"""A contact asking to come in, and a platform's data in one clean shape."""
+"""Entries, and the platform's data in clean shapes."""

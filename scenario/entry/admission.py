@@ -1,4 +1,4 @@
-"""The rules of admission that need no memory: trigger, condition, key, and the id that a journey must have."""
+"""Rules of admission that depend on the entry alone: trigger, condition, key, workflow id."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SCHEDULED: Final = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re
 
 
 class Refused(ScenarioError):
-    """The contact is not admitted; the text says why, without any of its data.
+    """The contact is not admitted. The text is the reason, without data of the contact.
 
     Attributes:
-        word: Why, in one word.
+        word: The reason in one word.
     """
 
     def __init__(self, text: str, word: str = "other") -> None:
@@ -36,11 +36,11 @@ class Refused(ScenarioError):
 
 
 class Mistaken(Refused):
-    """The entry itself is mistaken: it names what there is not, or comes by another trigger than the scenario's.
+    """The entry itself is wrong: it names something that does not exist, or has another trigger.
 
     Attributes:
         at: Keys that lead to the mistake.
-        meant: What was probably meant there, if anything is like it.
+        meant: A suggestion, if there is one.
     """
 
     def __init__(self, text: str, *, at: Sequence[str], meant: str | None = None) -> None:
@@ -49,14 +49,14 @@ class Mistaken(Refused):
 
 
 def entry_data(entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime) -> dict[str, Any]:
-    """What the entry rules' templates and conditions see.
+    """Return the variables of entry rules.
 
     Args:
-        entry: Who wants to come in.
-        scenario: To where.
-        version: Its number.
-        zone: IANA zone of the platform's zone-less dates.
-        now: When it asks.
+        entry: The entry.
+        scenario: Its scenario.
+        version: The scenario's version.
+        zone: IANA zone of the platform's dates without an offset.
+        now: The time of the entry.
 
     Raises:
         EntryError: The contact or the trigger's data is malformed.
@@ -70,7 +70,7 @@ def entry_data(entry: Entry, scenario: Scenario, version: int, zone: str, now: d
 
 
 def check_trigger(entry: Entry, scenario: Scenario) -> None:
-    """Raises `Mistaken` where the entry's trigger is not the scenario's."""
+    """Raise `Mistaken` if the entry's trigger is not the scenario's."""
     kind = entry.trigger["type"]
     if kind != scenario.trigger:
         text = f"{scenario.scenario} is entered by '{scenario.trigger}', not by '{kind}'"
@@ -78,11 +78,10 @@ def check_trigger(entry: Entry, scenario: Scenario) -> None:
 
 
 def check_rules(scenario: Scenario, data: dict[str, Any]) -> None:
-    """Checks what a contact must fulfil.
+    """Check the entry's condition and the contact's consent.
 
     Raises:
-        Refused: ``entry.if`` does not hold for this data, or cannot be evaluated; or the contact agrees to none of the
-            channels for whose marketing the scenario asks for consent.
+        Refused: ``entry.if`` is false or cannot be evaluated, or the contact consents to no channel of the scenario.
     """
     if scenario.purpose == MARKETING and (lacking := nowhere(scenario.subscription or {}, data["contact"])):
         raise Refused(f"no consent to {scenario.scenario}: {lacking}", "consent")
@@ -98,12 +97,12 @@ def check_rules(scenario: Scenario, data: dict[str, Any]) -> None:
 
 
 class Withheld(NamedTuple):
-    """A contact that is let in, to get nothing: what becomes of it is compared with what becomes of others.
+    """A contact that is admitted and gets nothing, for comparison.
 
     Attributes:
-        outcome: How its journey ends at once: one of `scenario.policies.draw.WITHHELD`.
+        outcome: Outcome of its journey: one of `scenario.policies.draw.WITHHELD`.
         reason: One sentence.
-        why: What was drawn: ``0.0412 of 1, by contact``.
+        why: The draw: ``0.0412 of 1, by contact``.
     """
 
     outcome: str
@@ -112,9 +111,9 @@ class Withheld(NamedTuple):
 
 
 def withheld(scenario: Scenario, contact_id: str, holdout: Holdout | None) -> Withheld | None:
-    """Whether a contact gets nothing: since the workspace holds it out of all marketing, or the scenario compares.
+    """Return whether the holdout or the scenario's control group withholds everything from a contact, else None.
 
-    The holdout comes first: of those whom it leaves, the scenario keeps its share.
+    The holdout is drawn first.
     """
     if holdout is not None and scenario.purpose == MARKETING:
         drawn = apart(holdout.seed, HOLDOUT, holdout.share).draw(contact_id)
@@ -128,20 +127,20 @@ def withheld(scenario: Scenario, contact_id: str, holdout: Holdout | None) -> Wi
 
 
 def control_of(scenario: Scenario) -> Lot:
-    """How a scenario's control group is drawn; of one without it, nobody is in it."""
+    """Return how a scenario's control group is drawn. Without a control group, it is empty."""
     return apart(f"{scenario.scenario}/control", CONTROL, scenario.control or 0)
 
 
 _LATER: Final = ("now", "today", "responses", "event")
-"""What a journey knows otherwise when it comes to a step than when it begins."""
+"""Variables that differ between the start of a journey and its steps."""
 
 
 def branches(lots: Mapping[str, Lot], workflow_id: str, data: Mapping[str, Any]) -> dict[str, str]:
-    """The branches that a contact will take wherever it is known as it comes in what they are drawn by.
+    """Return the branches that a contact will take, as far as they are drawn by data known at its entry.
 
     Args:
-        lots: How they are drawn, by the step's id.
-        workflow_id: The journey's.
+        lots: The draws, by step id.
+        workflow_id: The journey's workflow id.
         data: From `entry_data`.
     """
     journey = {**data["journey"], "id": workflow_id, "key": journey_root(workflow_id, "", 0, None)["key"]}
@@ -158,7 +157,7 @@ def branches(lots: Mapping[str, Lot], workflow_id: str, data: Mapping[str, Any])
 
 
 def key_of(entry: Entry, scenario: Scenario, data: dict[str, Any]) -> str | None:
-    """The key of the journey: the engine's own, else what the scenario's rule gives.
+    """Return the journey's key: the engine's, else that of the scenario's rule.
 
     Raises:
         Refused: The rule gives none.
@@ -175,13 +174,11 @@ def key_of(entry: Entry, scenario: Scenario, data: dict[str, Any]) -> str | None
 
 
 def identity(entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime) -> tuple[str, str]:
-    """The workflow id of an entry's journey, and its summary for Temporal's UI: ids only.
-
-    The arguments are those of `entry_data`.
+    """Return the workflow id of an entry's journey and its summary for Temporal's UI, which has ids only.
 
     Raises:
-        Refused: It is not admitted: the trigger is another (`Mistaken`), or the rule gives no key.
-        EntryError: Its data are malformed, or the id would be too long.
+        Refused: The trigger is wrong (`Mistaken`), or the rule gives no key.
+        EntryError: The data is malformed, or the id would be too long.
     """
     check_trigger(entry, scenario)  # the key's template would fail first, and say less
     key, kind = key_of(entry, scenario, entry_data(entry, scenario, version, zone, now)), entry.trigger["type"]
@@ -190,7 +187,7 @@ def identity(entry: Entry, scenario: Scenario, version: int, zone: str, now: dat
 
 
 def check_identity(given: str, entry: Entry, key: str | None) -> None:
-    """Raises `Refused` where a journey has another workflow id than its entry says; its form is told, not its data."""
+    """Raise `Refused` if a journey's workflow id differs from its entry's. The message has no data."""
     expected = journey_id(entry, key)
     if given == expected:
         return

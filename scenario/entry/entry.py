@@ -1,4 +1,4 @@
-"""An entry: one contact and the trigger's data, asking to come in, and what templates see of them."""
+"""An entry: one contact and the trigger's data, and the variables that templates get from them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from scenario.model.scenario import TRIGGERS
 from scenario.validation import flaws
 
 _LONGEST_ID: Final = 300
-"""Bytes of a contact's id or a key: with a scenario's name, both must fit into a workflow id of 1,000 bytes."""
+"""Maximum bytes of a contact's id or a key."""
 LARGEST: Final = 1024 * 1024
-"""Bytes of an entry as JSON. All that a journey hands on, its entry among it, has to stay below Temporal's 2 MB."""
+"""Maximum bytes of an entry as JSON. A journey passes it on, within Temporal's limit of 2 MB."""
 LARGEST_EVENT: Final = 256 * 1024
-"""Bytes of an event as JSON."""
+"""Maximum bytes of an event as JSON."""
 _DEEPEST: Final = 60
 _DEEPEST_OF_ALL: Final = 100
 
 
 class Entry(BaseModel):
-    """One contact, asking to come in.
+    """One contact's request to enter a scenario.
 
     Attributes:
         scenario: The scenario's name, or ``name@version``.
-        contact: As the platform sends it.
+        contact: The contact as the platform sends it.
         trigger: ``{"type": …}`` and the trigger's data under its own name.
-        key: What tells this journey from others of the same contact, where the engine names it itself.
+        key: The engine's key for this journey, or None.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -53,13 +53,13 @@ class Entry(BaseModel):
 
     @property
     def version(self) -> int | None:
-        """The version that the entry pins, or None for the newest."""
+        """The pinned version, or None for the newest."""
         _, at, number = self.scenario.partition("@")
         return int(number) if at else None
 
     @property
     def contact_id(self) -> str:
-        """The contact's id, as text."""
+        """The contact's id as text."""
         return as_id(self.contact["id"]) or ""
 
 
@@ -67,10 +67,10 @@ _SCENARIO: Final = re.compile(r"(?=[^@]{1,100}(?:@|\Z))[a-z0-9]+(?:-[a-z0-9]+)*(
 
 
 def parse_entry(data: object) -> Entry:
-    """Reads an entry and checks what does not depend on the platform's settings.
+    """Read an entry and check what does not depend on the platform's settings.
 
     Raises:
-        EntryError: It cannot come in; the sentence says why, without any of the contact's data.
+        EntryError: It is malformed. The message has no data of the contact.
     """
     try:
         entry = Entry.model_validate(data)
@@ -99,14 +99,14 @@ def parse_entry(data: object) -> Entry:
 
 
 def is_entry(data: object) -> bool:
-    """Whether an argument is an entry at all, be it a wrong one: an object that names a scenario."""
+    """Return True if an argument is an entry, perhaps a wrong one: an object that names a scenario."""
     return isinstance(data, Mapping) and isinstance(cast("Mapping[str, object]", data).get("scenario"), str)
 
 
 def is_too_deep(data: object) -> bool:
-    """Whether plain JSON data is nested so deeply that it could not be handed on.
+    """Return True if JSON data is nested too deeply to be passed on.
 
-    What is handed on is wrapped, and at some 200 levels readers of JSON give up: it would be read once and never again.
+    Journeys wrap it, and readers of JSON give up at some 200 levels.
     """
     level: list[object] = [data]
     for _ in range(_DEEPEST_OF_ALL):
@@ -124,24 +124,24 @@ def is_too_deep(data: object) -> bool:
 
 
 def is_too_large(data: object, limit: int) -> bool:
-    """Whether plain JSON data takes more than so many bytes as JSON in UTF-8."""
+    """Return True if JSON data takes more bytes than a limit, in UTF-8."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return len(text) > limit or len(text.encode(errors="replace")) > limit
 
 
 LONGEST_WORKFLOW_ID: Final = 250
-"""Bytes of a workflow id."""
+"""Maximum bytes of a workflow id."""
 _SLASH: Final = "%2F"
-"""How a ``/`` in a contact's id is written in that of a journey."""
+"""Spelling of ``/`` in a contact's id within a workflow id."""
 
 
 def journey_root(workflow_id: str | None, scenario: str, version: int, entered_at: str | None) -> dict[str, Any]:
-    """`journey` as templates and conditions see it.
+    """Return the variable `journey`.
 
     Args:
-        workflow_id: None where it is not known yet. Its last part is the journey's key, if it has one: `journey_id`.
+        workflow_id: The workflow id, or None if it is not known yet.
         scenario: The scenario's name.
-        version: The number of its version.
+        version: Its version.
         entered_at: ISO 8601 in UTC.
     """
     key = next(iter((workflow_id or "").split("/", 2)[2:]), None)
@@ -149,18 +149,18 @@ def journey_root(workflow_id: str | None, scenario: str, version: int, entered_a
 
 
 def journeys_of(scenario: str, contact: str) -> str:
-    """The workflow id of a contact's journey in a scenario; where there are keys, what stands before ``/<key>``."""
+    """Return the workflow id of a contact's journey without a key, which is also the prefix of ids with keys."""
     return f"{scenario}/{contact.replace('/', _SLASH)}"
 
 
 def journey_id(entry: Entry, key: str | None) -> str:
-    """The workflow id of an entry's journey: ``<scenario>/<contact id>`` or ``<scenario>/<contact id>/<key>``.
+    """Return the workflow id of an entry's journey: ``<scenario>/<contact id>`` or ``<scenario>/<contact id>/<key>``.
 
-    A ``/`` in a contact's id is written ``%2F``: it must not pass for the one before a key.
+    A ``/`` in a contact's id is written ``%2F``, so that it cannot be mistaken for the one before a key.
 
     Raises:
-        EntryError: It is too long for Temporal's SQL stores, which keep workflow ids in VARCHAR(255); or the contact's
-            id has ``%2F`` in it, so that two contacts would have one journey, and one key that encrypts what is theirs.
+        EntryError: It is too long for Temporal's SQL stores (VARCHAR(255)), or the contact's id contains ``%2F``, so
+            that two contacts would share a journey.
     """
     if _SLASH in entry.contact_id:
         raise EntryError(
@@ -174,14 +174,14 @@ def journey_id(entry: Entry, key: str | None) -> str:
 
 
 def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
-    """The entry's data as templates see it: plain JSON values by root name.
+    """Return the entry's variables for templates: plain JSON values by root name.
 
     Args:
         entry: From `parse_entry`.
-        zone: The platform's, for its zone-less dates.
+        zone: The platform's zone, for dates without an offset.
 
     Raises:
-        EntryError: The contact or the trigger's data is malformed; the sentence names the field.
+        EntryError: The contact or the trigger's data is malformed. The message names the field.
     """
     context: dict[str, Any] = {"contact": _clean(Contact, entry.contact, "contact", zone)}
     kind = entry.trigger["type"]
@@ -201,10 +201,10 @@ def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
 
 
 def patch_contact(contact: Mapping[str, Any], patch: Mapping[str, Any], zone: tzinfo) -> dict[str, Any]:
-    """A clean contact, or what is known of one, with some fields changed; custom fields are changed one by one.
+    """Return a clean contact with changed fields. Custom fields are changed individually.
 
     Raises:
-        EntryError: The patch is malformed; the contact stays as it is.
+        EntryError: The patch is malformed.
     """
     changed = _clean(Contact, patch, "contact", zone)
     given = {("custom" if key == "custom_fields" else key) for key in patch} - {"id"}
@@ -222,10 +222,7 @@ def _clean(shape: type[Shape], data: object, where: str, zone: tzinfo) -> dict[s
 
 
 def _sound(data: Any, where: str, depth: int = 0) -> Any:
-    """Data that JSON in UTF-8 can hold: half a character (a lone surrogate) becomes U+FFFD, NaN and infinity None.
-
-    JSON that comes in may spell all of these, and what is not checked here would fail when it is written again.
-    """
+    """Return data that JSON in UTF-8 can hold: a lone surrogate becomes U+FFFD, NaN and infinity become None."""
     if depth > _DEEPEST:
         raise EntryError(f"{where} is nested more than {_DEEPEST} levels deep", at=where.split("."))
     match data:
@@ -252,12 +249,11 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 def _place(error: ValidationError) -> tuple[str | int, ...]:
-    """Where the first thing is wrong."""
     return error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"]
 
 
 def _sentence(where: str, error: ValidationError) -> str:
-    """The first thing wrong, by its place and without its value."""
+    """Describe the first mistake by its place, without its value."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     subject = f"'{place}' of {where}" if place else where

@@ -1,4 +1,4 @@
-"""An event as templates and conditions see it."""
+"""The variable `event`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 def event_root(name: str, time: str | None, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """An event under the name `event`: its properties both directly and under `properties`.
+    """Return the variable `event`: properties directly and under `properties`.
 
-    So ``event.order_id`` works, and ``event.properties.name`` reaches a property that `name` or `time` would hide.
+    ``event.order_id`` works, and ``event.properties.name`` reaches a property that `name` or `time` would hide.
     """
     return {**properties, "name": name, "time": time, "properties": dict(properties)}

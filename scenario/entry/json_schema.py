@@ -1,7 +1,6 @@
-"""The JSON Schema of an entry, for editors and for engines that make entries.
+"""The JSON Schema of an entry, for editors and engines.
 
-It names the fields that the platform's objects have, and refuses nothing that is accepted: values come as text, as
-numbers or as nothing, and fields that nobody knows are kept.
+It lists the known fields and accepts everything that entries accept.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _KINDS: Final[Mapping[Callable[..., Any], str]] = {
 
 
 def schema() -> dict[str, Any]:
-    """The schema of an entry (JSON Schema, draft 2020-12), as plain data."""
+    """Return the JSON Schema of an entry (draft 2020-12)."""
     shapes: dict[str, Any] = {}
     contact = _shape(Contact, shapes)
     objects = {root: _shape(model, shapes) for root, model in DATA.values() if root != "event"}
@@ -64,7 +63,6 @@ def schema() -> dict[str, Any]:
 
 
 def _shape(shape: type[BaseModel], shapes: dict[str, Any]) -> dict[str, Any]:
-    """A reference to an object's definition, which is made where there is none yet."""
     if shape.__name__ not in shapes:
         shapes[shape.__name__] = {}  # it may hold itself
         properties = {name: _field(info, shapes) for name, info in shape.model_fields.items()}

@@ -1,7 +1,7 @@
-"""The objects that a customer platform sends, as its API returns them, in one clean shape for templates.
+"""The platform's objects as its API sends them, in clean shapes for templates.
 
-The models accept what comes unchanged (see `scenario.entry.values`), keep fields that they do not know, and fill those
-that they know and did not get with None, so that in a webhook only a misspelling is an error.
+The models accept what is sent (see `scenario.entry.values`) and keep unknown fields. Missing known fields become None,
+so that in a webhook only a misspelling is an error.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from scenario.entry.values import Custom, Flag, Id, Moment, Number, Text, as_cus
 
 
 class Shape(BaseModel):
-    """Base of the platform's objects: unknown fields are kept, as they came.
+    """The base of the platform's objects. Unknown fields are kept.
 
-    A list or an object inside that is absent may come as null, as ``""`` or, as PHP writes every empty thing, as
-    ``[]``.
+    A missing list or object may be null, ``""``, or ``[]`` as PHP writes it.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
     second: ClassVar[Mapping[str, str]] = {}
-    """Fields under a second name, and the first: the names that the platform's old template syntax has for them, and
-    those that only some of its objects use. Whichever is sent, templates may use either."""
+    """Second names of fields, from the platform's old template syntax or from some of its objects.
+
+    Templates may use either.
+    """
 
     @model_validator(mode="before")
     @classmethod
@@ -52,7 +53,7 @@ class Shape(BaseModel):
 
 @cache
 def _parts(shape: type[Shape]) -> frozenset[str]:
-    """The fields that hold a list or an object: those that are never None."""
+    """Return the fields that hold a list or an object."""
     names: set[str] = set()
     for name, field in shape.model_fields.items():
         if field.get_default(call_default_factory=True, validated_data={}) is not None:
@@ -63,7 +64,7 @@ def _parts(shape: type[Shape]) -> frozenset[str]:
 
 
 class WithCustom(Shape):
-    """An object that has custom fields: by name, under `custom`."""
+    """An object with custom fields, by name, under `custom`."""
 
     custom: Custom = Field(
         default_factory=dict, validation_alias=AliasChoices("custom_fields", "custom"), validate_default=True
@@ -72,7 +73,7 @@ class WithCustom(Shape):
     @model_validator(mode="before")
     @classmethod
     def _one_custom(cls, data: Any, info: ValidationInfo) -> Any:
-        """Both spellings at once are one: the second would be kept as an unknown field, in the first one's place."""
+        """Accept one of two spellings, and drop the other."""
         if not isinstance(data, Mapping):
             return cast("object", data)
         row = cast("Mapping[str, Any]", data)
@@ -83,7 +84,7 @@ class WithCustom(Shape):
 
 
 class MailingList(Shape):
-    """A list that a contact is on."""
+    """A mailing list of a contact."""
 
     id: Id = None
     name: Text = None
@@ -97,7 +98,7 @@ class LoyaltyCard(Shape):
 
 
 class Consent(Shape):
-    """What a contact allows on one channel."""
+    """A contact's consent on one channel."""
 
     channel: Text = None
     scope: Text = None
@@ -121,7 +122,7 @@ class Recommendation(Shape):
 
 
 class Contact(WithCustom):
-    """A contact: system fields, custom fields, lists, cards, recommendations."""
+    """A contact."""
 
     id: Id = None
     firstname: Text = None
@@ -140,7 +141,7 @@ class Contact(WithCustom):
 
 
 class Product(WithCustom):
-    """A line of an order or a cart. A cart's line says `product_id` where an order's says `external_id`: both work."""
+    """A line of an order or a cart. `product_id` and `external_id` are the same field."""
 
     second: ClassVar[Mapping[str, str]] = {
         "product_id": "external_id",
@@ -170,7 +171,7 @@ class Product(WithCustom):
 
 
 class Store(Shape):
-    """The shop that an order was placed in."""
+    """The shop of an order."""
 
     second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
 
@@ -183,7 +184,7 @@ class Store(Shape):
 
 
 class Order(WithCustom):
-    """An order or a till receipt."""
+    """An order or a receipt."""
 
     second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
 
@@ -226,7 +227,7 @@ class Cart(WithCustom):
 
 
 class RewardDefinition(Shape):
-    """What a reward is."""
+    """A reward's definition."""
 
     second: ClassVar[Mapping[str, str]] = {"extid": "external_id", "img_url": "image_url"}
 
@@ -264,7 +265,7 @@ class Reward(Shape):
 
 
 class Happening(Shape):
-    """An event that admits a contact."""
+    """An event that starts a journey."""
 
     name: Text = None
     time: Moment = None
@@ -278,7 +279,7 @@ DATA: Final[Mapping[str, tuple[str, type[Shape]]]] = {
     "reward": ("reward", Reward),
     "event": ("event", Happening),
 }
-"""What a trigger brings beside the contact: the name templates use, and its model."""
+"""Data of each trigger: its name in templates, and its model."""
 
 ALIASES: Final[Mapping[str, str]] = {"order": "ticket", "ticket": "order"}
-"""A trigger's data under a second name."""
+"""Second names of triggers' data."""

@@ -1,4 +1,4 @@
-"""Why something cannot travel to a journey as plain JSON: each cause in its own sentence, none with the data."""
+"""Reasons why data cannot travel to a journey as plain JSON. No message contains the data."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from scenario.source.decoding import MOST_DIGITS, TOO_LONG, NotJson, TooDeep, re
 
 _TOO_LONG: Final = 10**MOST_DIGITS
 DEEPEST: Final = 100
-"""Levels: what journeys hand on is wrapped, and at some 200 levels readers of JSON give up."""
+"""Maximum nesting. Journeys wrap the data, and readers of JSON give up at some 200 levels."""
 
 
 def unsent(data: object, what: str) -> str:
-    """Why data cannot be written as JSON that a worker reads; a general sentence where the cause is not found.
+    """Return why data cannot be written as JSON.
 
     Args:
-        data: In memory.
-        what: What it is called.
+        data: The data.
+        what: Its name in the message.
     """
     return _cause(data, what) or f"{what} holds something that JSON does not have, such as NaN: send plain JSON"
 
 
 def unread(content: bytes, what: str, hint: str = "") -> str:
-    """Why a text of JSON cannot be read by a worker; empty where the cause is not found.
+    """Return why a JSON text cannot be read by a worker, or an empty text if no cause is found.
 
     Args:
         content: The text.
-        what: What it is called.
-        hint: What to write, where it is not JSON at all.
+        what: Its name in the message.
+        hint: What to write if it is no JSON.
     """
     try:
         return _cause(read_json(content.decode()), what)
@@ -47,12 +47,7 @@ def unread(content: bytes, what: str, hint: str = "") -> str:
 
 
 def has_form(data: object, form: type) -> bool:
-    """Whether plain JSON data are those of a dataclass, each of its type; keys that it does not know are ignored.
-
-    Args:
-        data: In memory.
-        form: The dataclass.
-    """
+    """Return True if JSON data has the fields and types of a dataclass. Unknown keys are ignored."""
     try:
         TypeAdapter(form).validate_json(json.dumps(data), strict=True)
     except ValueError:
@@ -92,7 +87,7 @@ def _is_whole(text: str) -> bool:
 
 
 def _inside(item: object, seen: set[int]) -> Iterator[object]:
-    """What an object or a list holds, each but once: one that holds itself has no end."""
+    """Yield the values of an object or a list once each, also if it contains itself."""
     if not isinstance(item, dict | list | tuple) or id(cast("object", item)) in seen:
         return
     seen.add(id(cast("object", item)))

@@ -1,11 +1,10 @@
-"""The kinds of values that a platform's objects are made of, brought into one clean form.
+"""Value types of the platform's objects, converted to clean JSON values.
 
-A platform sends numbers as text, ids as numbers, booleans as ``"0"`` and ``"1"``, "no date" as ``"0000-00-00"`` and
-dates without a zone. The annotated types below accept all that and give templates JSON values: numbers as numbers,
-ids as text, "no date" as None, times as ISO 8601 text with their offset. The zone of zone-less dates comes in
-through pydantic's validation context, under `ZONE`.
+A platform sends numbers as text, ids as numbers, booleans as ``"0"`` and ``"1"``, missing dates as ``"0000-00-00"``,
+and dates without an offset. The types below return numbers, text ids, None, and ISO 8601 times with an offset. The zone
+of dates without an offset is in pydantic's validation context, under `ZONE`.
 
-No message here quotes a value: it may be personal data.
+Messages never contain a value, which may be personal data.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from scenario.errors import EntryError
 from scenario.time.timing import parse_moment
 
 ZONE: Final = "zone"
-"""Key of the validation context that holds the platform's `tzinfo`."""
+"""Key of the platform's `tzinfo` in the validation context."""
 
 _INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[-+]?(?:\d{1,18}(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?", re.ASCII)
 _LARGEST: Final = 10**19
-"""No whole number is longer: beyond some 300 digits it would have no place among the floats any more."""
+"""Largest whole number. Beyond some 300 digits it would not fit into a float."""
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TRUE: Final = ("true", "1", "yes")
 _FALSE: Final = ("false", "0", "no")
@@ -36,7 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def as_id(value: object) -> str | None:
-    """An id as text; a number's digits, None where there is none."""
+    """Return an id as text, or None if there is none."""
     if value is None or value == "":
         return None
     if isinstance(value, float) and value.is_integer():
@@ -50,7 +49,7 @@ def as_id(value: object) -> str | None:
 
 
 def as_text(value: object) -> str | None:
-    """Text; numbers become their digits."""
+    """Return text; numbers become digits."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -59,7 +58,7 @@ def as_text(value: object) -> str | None:
 
 
 def as_number(value: object) -> int | float | None:
-    """A number; text that spells one; None for None and ``""``."""
+    """Return a number, also from a text; None for None and ``""``."""
     if value is None or value == "":
         return None
     if isinstance(value, str):
@@ -80,7 +79,7 @@ def as_number(value: object) -> int | float | None:
 
 
 def as_flag(value: object) -> bool | None:
-    """True or false, also as ``"true"``, ``"1"``, ``0`` and the like."""
+    """Return a boolean, also from ``"true"``, ``"1"``, ``0`` and the like."""
     if value is None or value == "":
         return None
     if isinstance(value, bool):
@@ -94,7 +93,7 @@ def as_flag(value: object) -> bool | None:
 
 
 def as_moment(value: object, info: ValidationInfo) -> str | None:
-    """A date as it stands, a date and time as ISO 8601 with an offset, or None for "no date"."""
+    """Return a date unchanged, a date and time as ISO 8601 with an offset, or None if there is no date."""
     if value is None:
         return None
     if not isinstance(value, str | int) or isinstance(value, bool):
@@ -109,7 +108,7 @@ def as_moment(value: object, info: ValidationInfo) -> str | None:
 
 
 def _day(text: str) -> str | None:
-    """Return a date without a time, which is the same day in every zone, or None for anything else."""
+    """Return a date without a time, which is the same day in every zone, or None."""
     try:
         return text if _DAY.fullmatch(text) and date.fromisoformat(text) > date.min else None
     except ValueError:
@@ -117,10 +116,10 @@ def _day(text: str) -> str | None:
 
 
 def as_custom(value: object, info: ValidationInfo) -> dict[str, Any]:
-    """Custom fields by name, whether they come as a list of ``{id, name, value, data_type}`` or as a mapping.
+    """Return custom fields by name, from a list of ``{id, name, value, data_type}`` or a mapping.
 
-    A field without a name goes by ``c<id>``. A value that does not fit its own data type is kept as it came: custom
-    fields are typed in by people, and one slip must not keep a contact out.
+    A field without a name is called ``c<id>``. A value that does not fit its data type is kept, so that a typing
+    mistake keeps no contact out.
     """
     if value is None:
         return {}

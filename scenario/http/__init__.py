@@ -1,1 +1,1 @@
-"""URLs, addresses and headers of webhooks: what they may be."""
+"""URLs, addresses and headers that webhooks may use."""

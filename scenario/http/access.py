@@ -1,4 +1,4 @@
-"""What a webhook's destination is allowed to reach: decided by operations, never by a scenario."""
+"""The network access of a webhook's destination. Operators decide it, never a scenario."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the deliveries of one destination may go.
+    """The network access of one destination.
 
-    The default is what every destination gets that says nothing, and every plain URL: HTTPS on port 443 to public
-    unicast addresses.
+    The default, also for plain URLs, is HTTPS on port 443 to public unicast addresses.
 
     Attributes:
-        allow_private: Also private unicast networks (RFC 1918, RFC 4193, RFC 6598, loopback). Never link-local,
+        allow_private: Also private unicast networks (RFC 1918, RFC 4193, RFC 6598, loopback), but never link-local,
             multicast, "this host" or a cloud's metadata address.
-        allow_cidr: Further networks, each by name. Opens special-purpose ranges too, except those that are never right
-            (see `scenario.http.addresses.AddressKind.NEVER`).
+        allow_cidr: Further networks, also special-purpose ones except `scenario.http.addresses.AddressKind.NEVER`.
         allow_http: Also plain ``http``.
-        ports: The TCP ports that may be called.
+        ports: Allowed TCP ports.
     """
 
     allow_private: bool = False

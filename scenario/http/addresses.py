@@ -1,12 +1,11 @@
-"""Which addresses may be dialled: only public unicast ones, unless a destination's `Access` says otherwise.
+"""Addresses that may be dialled: public unicast ones, unless a destination's `Access` allows others.
 
-A receiver's URL comes from people who write scenarios, so a worker must not become their way into the network it
-runs in (SSRF). The decision is made here on the numeric address that is about to be dialled, so no spelling of a host
-(decimal, octal, mapped, a name that resolves inwards) makes a difference.
+Authors of scenarios choose URLs, and must not reach the worker's own network (SSRF). The decision is made on the
+numeric address that is about to be dialled, so the spelling of a host makes no difference.
 
-Sources: IANA special-purpose registries (RFC 6890 and updates), RFC 4291 §2.5.5 (embedded IPv4), RFC 6052 (NAT64),
-RFC 3056 (6to4), RFC 4380 (Teredo), RFC 7915 (SIIT), RFC 9602 (SRv6), RFC 9637 (documentation). Python's
-`ipaddress.is_global` is not enough: it lets multicast, NAT64, 6to4 (3.11), ``::/96`` and site-local addresses through.
+Sources: IANA special-purpose registries (RFC 6890 and updates), RFC 4291 §2.5.5 (embedded IPv4), RFC 6052 (NAT64), RFC
+3056 (6to4), RFC 4380 (Teredo), RFC 7915 (SIIT), RFC 9602 (SRv6), RFC 9637 (documentation). Python's
+`ipaddress.is_global` is not enough: it accepts multicast, NAT64, 6to4 (3.11), ``::/96`` and site-local addresses.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ Address = IPv4Address | IPv6Address
 
 
 class AddressKind(Enum):
-    """What sort of address it is, and so who may open it."""
+    """The kind of an address, which decides who may allow it."""
 
     PUBLIC = "public"
-    """Public unicast: anybody may call it."""
+    """Public unicast: always allowed."""
     PRIVATE = "private"
-    """Private unicast: for destinations with ``allow_private``, or by ``allow_cidr``."""
+    """Private unicast: allowed by ``allow_private`` or ``allow_cidr``."""
     SPECIAL = "special"
-    """Reserved, documentation, transition mechanisms: by ``allow_cidr`` only."""
+    """Reserved, documentation, transition mechanisms: allowed by ``allow_cidr`` only."""
     NEVER = "never"
-    """Link-local, multicast, "this host", a cloud's metadata service: no setting opens it."""
+    """Link-local, multicast, "this host", a cloud's metadata service: never allowed."""
 
 
 def _v4(*networks: str) -> tuple[IPv4Network, ...]:
@@ -88,15 +87,15 @@ _CARRIERS: Final = (
     (IPv6Network("::ffff:0:0:0/96"), 12),  # SIIT
     (IPv6Network("::/96"), 12),  # "IPv4-compatible"
 )
-"""Networks whose addresses hold an IPv4 address that packets end up at, and the byte at which it begins."""
+"""Networks whose addresses contain the IPv4 address that packets reach, and the byte at which it begins."""
 _LOOPBACK_V6: Final = IPv6Address("::1")
 
 
 def canonical(address: str | Address) -> Address:
-    """The address as the kernel treats it: an IPv4-mapped one is its IPv4 address, a zone is dropped.
+    """Return the address as the kernel treats it: an IPv4-mapped one as IPv4, without a zone.
 
     Args:
-        address: As ``getaddrinfo`` gives it: ``93.184.216.34``, ``2001:db8::1``, ``fe80::1%eth0``.
+        address: From ``getaddrinfo``: ``93.184.216.34``, ``2001:db8::1``, ``fe80::1%eth0``.
 
     Raises:
         ValueError: It is not a numeric address.
@@ -109,7 +108,7 @@ def canonical(address: str | Address) -> Address:
 
 @lru_cache(maxsize=4096)
 def classify(address: str | Address) -> AddressKind:
-    """What sort of address it is.
+    """Return the kind of an address.
 
     Raises:
         ValueError: It is not a numeric address.
@@ -133,14 +132,14 @@ def classify(address: str | Address) -> AddressKind:
 
 @lru_cache(maxsize=4096)
 def permitted(address: str | Address, access: Access) -> bool:
-    """Whether this destination may dial this address.
+    """Return True if a destination may dial an address.
 
-    An address that holds an IPv4 address, and that ``allow_cidr`` opens (a network that has IPv6 only reaches all of
-    IPv4 through its NAT64 prefix), is judged by the IPv4 address inside it as well.
+    If ``allow_cidr`` opens an address that contains an IPv4 address, such as a NAT64 prefix, the IPv4 address must be
+    allowed as well.
 
     Args:
-        address: The numeric address that is about to be dialled.
-        access: The destination's permissions.
+        address: The numeric address.
+        access: The destination's access.
 
     Raises:
         ValueError: It is not a numeric address.
@@ -161,7 +160,7 @@ def permitted(address: str | Address, access: Access) -> bool:
 
 
 def _carried(address: Address) -> IPv4Address | None:
-    """The IPv4 address inside an IPv6 address that is made of one."""
+    """Return the IPv4 address inside an IPv6 address, or None."""
     if not isinstance(address, IPv6Address):
         return None
     start = next((start for network, start in _CARRIERS if address in network), None)

@@ -1,6 +1,6 @@
-"""What scenarios have to know of the systems that webhooks go to: their names, and which secrets may go where.
+"""Names and secrets of destinations, as far as scenarios use them.
 
-The one rule of secrets: the check before publishing goes by it, and so does every delivery once more.
+The check before publishing and every delivery use the same rule for secrets.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A destination, as far as it matters to those who write scenarios.
+    """A destination as authors of scenarios see it.
 
     Attributes:
-        headers: The names of the headers that it sets itself.
-        secrets: The secrets that the steps which name it may name.
-        owners: The scenarios that may use it, or None for all.
+        headers: Names of the headers that it sets.
+        secrets: Secrets that its steps may use.
+        owners: Scenarios that may use it, or None for all.
     """
 
     headers: tuple[str, ...] = ()
@@ -29,18 +29,18 @@ class Listing:
     """All destinations.
 
     Attributes:
-        destinations: By name.
-        public_secrets: The secrets that steps with a plain URL may name, wherever it leads.
+        destinations: Destinations by name.
+        public_secrets: Secrets that steps with a plain URL may use.
     """
 
     destinations: Mapping[str, Known] = field(default_factory=dict[str, Known])
     public_secrets: frozenset[str] = frozenset()
 
     def granted(self, to: str | None) -> frozenset[str]:
-        """The secrets that a step's url, headers and body may name; none where nobody knows the destination.
+        """Return the secrets that a step may use; none if its destination is unknown.
 
         Args:
-            to: The destination that the step names; None = it has a plain URL.
+            to: The step's destination, or None for a plain URL.
         """
         if to is None:
             return self.public_secrets
@@ -49,16 +49,16 @@ class Listing:
 
 
 def disowned(scenario: str, to: str) -> str:
-    """Say that a scenario may not use a destination, and what to write so that it may."""
+    """Return the message that a scenario may not use a destination, and how to allow it."""
     return f"the scenario '{scenario}' may not use destination '{to}': list it under its 'owners' in destinations.yaml"
 
 
 def denied(secret: str, to: str | None) -> str:
-    """One sentence: a step names a secret that may not go where it sends, and what to write for it to go there.
+    """Return the message that a secret may not be sent to this place, and how to allow it.
 
     Args:
         secret: The secret's name.
-        to: As for `Listing.granted`.
+        to: See `Listing.granted`.
     """
     if to is not None:
         return f"the secret {secret} may not go to destination '{to}': list it under its 'secrets' in destinations.yaml"

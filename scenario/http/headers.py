@@ -1,6 +1,6 @@
-"""The request headers that nobody but the sender sets: neither a scenario, nor a destination.
+"""Request headers that neither a scenario nor a destination may set.
 
-The one list: the check before publishing, the check of `destinations.yaml` and every delivery go by it.
+The check before publishing, the check of `destinations.yaml` and every delivery use this list.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 MAX_VALUE: Final = 4096
-"""Characters of one value. Receivers refuse requests whose headers pass 8 KB in all."""
+"""Maximum characters of a value. Receivers reject requests with more than about 8 KB of headers."""
 
 FRAMING: Final = frozenset(
     {
@@ -29,20 +29,19 @@ DENIED_NAMES: Final = FRAMING | {
     # Set for every delivery: Standard Webhooks, W3C Trace Context.
     "baggage", "idempotency-key", "traceparent", "tracestate", "webhook-id", "webhook-signature", "webhook-timestamp",
 }  # fmt: skip
-"""Names that nobody else may set, in lower case and with hyphens."""
+"""Names that nobody else may set, in lower case, with hyphens."""
 
 DENIED_PREFIXES: Final = (
     "webhook-", "proxy-", "sec-", "x-amz-", "x-amzn-", "x-goog-", "x-google", "x-gfe", "x-azure-", "x-fd-", "x-envoy-",
     "cf-",
 )  # fmt: skip
-"""What the names of clouds' and proxies' own fields start with: a receiver behind them may trust these."""
+"""Prefixes of headers that clouds and proxies set and receivers may trust."""
 
 
 def denied(name: str) -> bool:
-    """Whether neither a scenario nor a destination may set this header.
+    """Return True if neither a scenario nor a destination may set a header.
 
-    CGI and its heirs (RFC 3875 §4.1.18) hand ``Content_Length`` to a program as what ``Content-Length`` would be: an
-    underscore is not a way around the list.
+    CGI (RFC 3875 §4.1.18) treats ``Content_Length`` like ``Content-Length``, so underscores count as hyphens.
 
     Args:
         name: The header's name, in any case.

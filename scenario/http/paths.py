@@ -1,7 +1,4 @@
-"""What the path of a URL must not hold, be it written so or left so by data.
-
-The one rule: templates go by it, so that a mistake has its place in the file, and so does every delivery once more.
-"""
+"""Forbidden parts of a URL's path, in templates and in rendered URLs."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ _DOTTED: Final = re.compile(
 
 
 def is_dotted(path: str) -> bool:
-    """Whether a part of a path is ``.`` or ``..``, so that it would lead elsewhere (RFC 3986 §5.2.4).
+    """Return True if a part of a path is ``.`` or ``..`` and would lead elsewhere (RFC 3986 §5.2.4).
 
-    Some servers decode a path before they take its ``..`` away, and some take what follows a semicolon for no part of
-    it: a ``..`` between encoded slashes, or before a semicolon, is one.
+    Some servers decode a path before they remove ``..``, and ignore what follows a semicolon in a part. Both are
+    considered.
 
     Args:
-        path: It begins with ``/``, and ends before a query.
+        path: Begins with ``/`` and has no query.
     """
     return bool(_DOTTED.search(path))

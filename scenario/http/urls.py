@@ -1,11 +1,8 @@
-"""Which URLs a webhook may call: the URL of a delivery, read once and strictly.
+"""URLs that a webhook may call, read strictly.
 
-Parsers of URLs disagree about odd input, and a guard that reads another host than the client dials is not a guard. So
-only what RFC 3986 and every parser agree on is taken: a literal scheme, a host name or a canonical address, a port, a
-path and a query. What sends it compares what the client's own parser made of it, and judges every address that it is
-about to dial once more.
-
-The one rule: the check before publishing goes by it for plain URLs, that of `destinations.yaml`, and every delivery.
+URL parsers disagree about odd input, and a guard must read the same host as the client. Only what RFC 3986 and all
+parsers agree on is accepted: a literal scheme, a host name or a canonical address, a port, a path and a query. The
+transport compares the client's own parsing, and judges every address before it dials.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from scenario.http.addresses import AddressKind, classify, permitted
 from scenario.http.paths import is_dotted
 
 MAX_URL: Final = 8000
-"""Characters. RFC 9110 §4.1 asks receivers for 8000 octets at least."""
+"""Maximum characters. RFC 9110 §4.1 asks receivers to support 8000 octets."""
 
 _ANY_CASE: Final = re.ASCII | re.IGNORECASE
 _SHAPE: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>[^#]*)", _ANY_CASE)
@@ -50,11 +47,11 @@ class UrlError(ScenarioError):
     """A URL that may not be called.
 
     Attributes:
-        reason: Why, in a few words that do not quote the URL: ``its scheme is not https``.
-        is_address: Whether its host is an address that may not be called.
-        openable: Whether operations may allow it to a destination.
-        scheme: Its scheme, where that is what is wrong.
-        port: Its port, where that is what is wrong.
+        reason: The reason in a few words, without the URL: ``its scheme is not https``.
+        is_address: True if its host is a forbidden address.
+        openable: True if operators may allow it for a destination.
+        scheme: The scheme, if that is wrong.
+        port: The port, if that is wrong.
     """
 
     def __init__(
@@ -75,7 +72,7 @@ class Target:
     """A URL that may be called.
 
     Attributes:
-        url: The URL as it is sent, with everything that has to be percent-encoded encoded.
+        url: The URL as it is sent, percent-encoded.
         scheme: ``https`` or ``http``.
         host: Lower-case name or address, without brackets.
         port: TCP port.
@@ -88,21 +85,18 @@ class Target:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port: what logs, summaries and spans may show of a URL."""
+        """Scheme, host and port: the part that logs, summaries and spans may show."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
 
 @lru_cache(maxsize=256)
 def parse(url: str, access: Access) -> Target:
-    """Reads the URL of a delivery and judges all of it that can be judged without DNS.
+    """Read a delivery's URL and check everything that needs no DNS.
 
     Args:
-        url: Absolute, as configured and rendered.
-        access: What the destination may reach.
-
-    Returns:
-        The URL as it will be sent.
+        url: The rendered, absolute URL.
+        access: The destination's access.
 
     Raises:
         UrlError: It may not be called.
@@ -139,7 +133,7 @@ def parse(url: str, access: Access) -> Target:
 
 
 def _host(host: str, access: Access) -> str:
-    """The host without brackets, or a refusal."""
+    """Return the host without brackets."""
     try:
         if host.startswith("["):
             return _address(IPv6Address(host[1:-1]), access)

@@ -1,1 +1,1 @@
-"""The scenario file as pydantic models, and what is said of it."""
+"""The scenario file as pydantic models."""

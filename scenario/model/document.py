@@ -1,4 +1,4 @@
-"""Scenarios as they are stored: JSON documents with nothing left to a default, and their digests."""
+"""Scenarios as stored: JSON documents with all defaults written out, and their digests."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from scenario.steps.registry import KINDS, kind_stored
 
 
 def document(scenario: Scenario) -> dict[str, Any]:
-    """A scenario as a JSON document, with all defaults written out: a later version's other defaults change nothing.
+    """Return a scenario as a JSON document with all defaults, so that later defaults change nothing.
 
-    Keys come in the order that `load` needs: a step's kind first.
+    A step's kind is its first key, as `load` requires.
     """
     return _kinds_first(scenario.model_dump(mode="json", by_alias=True))
 
 
 def load(stored: Mapping[str, Any]) -> Scenario:
-    """Reads what `document` wrote, also where a database has sorted its keys.
+    """Read a document, also if a database has sorted its keys.
 
     Raises:
-        ScenarioError: It is not such a document, or one of a newer version.
+        ScenarioError: It is not a scenario, or one of a newer version.
     """
     try:
         return Scenario.model_validate(_kinds_first(stored), by_alias=True, by_name=False)
@@ -45,7 +45,7 @@ def _kinds_first(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kind_first(step: Any) -> Any:
-    """A step with its kind as its first key: 'if' names a kind, and is also a key of the kind 'wait_for'."""
+    """Return a step with its kind as the first key. 'if' is a kind, and also a key of 'wait_for'."""
     if not isinstance(step, Mapping):
         return step
     keys = cast("Mapping[str, Any]", step)
@@ -60,7 +60,6 @@ def _kind_first(step: Any) -> Any:
 
 
 def _with(data: Any, path: Path, value: Any) -> Any:
-    """The data with another value at a path."""
     if not path:
         return value
     first, *rest = path
@@ -68,6 +67,6 @@ def _with(data: Any, path: Path, value: Any) -> Any:
 
 
 def digest(stored: Mapping[str, Any]) -> str:
-    """SHA-256 of a document's canonical JSON (keys sorted, no blanks, UTF-8), in hexadecimal."""
+    """Return the SHA-256 of a document's canonical JSON (sorted keys, no blanks, UTF-8), in hexadecimal."""
     canonical = json.dumps(stored, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The goal of a scenario: the event that tells that it has worked, and what that is worth."""
+"""The goal of a scenario: the event that shows success, and its value."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from scenario.model.parts import Model
 from scenario.model.scalars import Condition, EventName, Interval, Template
 
 LONGEST: Final = timedelta(days=90)
-"""The longest time in which a goal counts. What happens later has other reasons, and an entry has to stay that long."""
+"""Maximum period of a goal. Later events have other causes, and the entry has to be kept that long."""
 _LARGEST: Final = Decimal(10**12)
 _PLACES: Final = Decimal("0.000001")
 _OUTPUT: Final = re.compile(r"\s*\{\{[^{}]*\}\}\s*")
 
 
 def number_of(value: object) -> Decimal | None:
-    """A value as the number it is, or is the text of; None where it is none.
+    """Return a number, also from a text, or None.
 
-    Amounts come as numbers or as text. One of a thousand billion or more is none, and six decimals are kept: no
-    currency has more.
+    Numbers of 10^12 and more are rejected. Six decimals are kept: no currency has more.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         return None
@@ -37,7 +36,7 @@ def number_of(value: object) -> Decimal | None:
 
 
 def is_worth(text: str) -> bool:
-    """Whether a text can give a number: it is one, or is one output and nothing else."""
+    """Return True if a text can give a number: it is a number, or exactly one output."""
     return _OUTPUT.fullmatch(text) is not None or ("{" not in text and number_of(text) is not None)
 
 
@@ -52,7 +51,7 @@ def _worth(value: object) -> object:
 
 
 class Goal(Model):
-    """What a scenario is for, as an event: it is counted once an entry, during the journey or after it."""
+    """The event that a scenario aims at. It is counted once per entry, during the journey or after it."""
 
     event: EventName
     condition: Condition | None = Field(

@@ -1,7 +1,6 @@
-"""The JSON Schema of a scenario file, for editors: completion, descriptions, and most mistakes while typing.
+"""The JSON Schema of a scenario file, for editors: completion, descriptions, and most mistakes.
 
-It says what `scenario.model.scenario` says, as far as a schema can: what templates may name, and what only holds for a
-scenario as a whole, is for ``scenario check``.
+Templates, and rules about a scenario as a whole, are checked by ``scenario check`` only.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> dict[str, Any]:
-    """The schema of a scenario file (JSON Schema, draft 2020-12), as plain data."""
+    """Return the JSON Schema of a scenario file (draft 2020-12)."""
     made = scenario.Scenario.model_json_schema(by_alias=True, mode="validation")
     definitions = cast("dict[str, dict[str, Any]]", made.pop("$defs"))
     forms = {name: cast("dict[str, Any]", tidied(form)) for name, form in definitions.items()}
@@ -36,10 +35,9 @@ def schema() -> dict[str, Any]:
 
 
 def tidied(part: Any) -> Any:
-    """A part of pydantic's schema as editors show it best.
+    """Return a part of pydantic's schema, simplified for editors.
 
-    Without the titles that pydantic makes from field names; without null, which says nothing that leaving a key out
-    does not say, and the defaults that hold it; with every list of steps pointing at one definition of a step.
+    It has no titles made from field names and no null, and every list of steps refers to one definition.
     """
     if isinstance(part, list):
         return [tidied(item) for item in cast("list[Any]", part)]

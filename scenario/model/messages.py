@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in the words of the scenario language: one sentence each, telling what to write."""
+"""Pydantic's errors in the words of the scenario language, one sentence each."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class Fault(NamedTuple):
 
 
 def empty(name: str) -> Fault:
-    """A key without a value."""
+    """Return the fault of a key without a value."""
     return Fault("empty", f"{name} is empty: give it a value, or remove it")
 
 
 def worded(detail: ErrorDetails, name: str) -> Fault:
-    """Words an error about the value of a key.
+    """Return the fault for an error about the value of a key.
 
     Args:
-        detail: pydantic's.
+        detail: Pydantic's error.
         name: The key, or "the scenario" and the like, as the sentence's subject.
     """
     value: Any = detail["input"]

@@ -1,4 +1,4 @@
-"""What is wrong with a file that one pydantic model describes, in sentences with places."""
+"""Mistakes of a file that one pydantic model describes, with places."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MEANT: Final = re.compile(r": did you mean '(.*)'\?$")
 
 
 def tell(error: ValidationError, data: Any, form: type[BaseModel], whole: str, report: Report) -> None:
-    """Reports pydantic's errors. A key that is missing only because it is misspelt is told of once.
+    """Report pydantic's errors. A missing key that is only misspelt is reported once.
 
     Args:
-        error: Of validating the data.
+        error: The validation error.
         data: The file's data.
         form: The model of the whole file.
-        whole: What the file is called where it is the subject of a sentence.
-        report: Takes the finding.
+        whole: The file's name as the subject of a sentence.
+        report: Receives the findings.
     """
     said = [explained(detail, data, form, whole) for detail in error.errors(include_url=False)]
     meant = {
@@ -40,7 +40,7 @@ def tell(error: ValidationError, data: Any, form: type[BaseModel], whole: str, r
 
 
 def explained(detail: ErrorDetails, data: Any, form: type[BaseModel], whole: str) -> tuple[Path, str, str, bool]:
-    """What `tell` reports of one error: the path, a code, the sentence, and whether it is about the key."""
+    """Return the path, code and sentence of one error, and True if it is about the key."""
     path, around = _resolved(detail["loc"], data, form)
     name = str(path[-1]) if path else ""
     match detail["type"]:
@@ -59,7 +59,7 @@ def explained(detail: ErrorDetails, data: Any, form: type[BaseModel], whole: str
 
 
 def _resolved(place: tuple[str | int, ...], data: Any, form: type[BaseModel]) -> tuple[Path, type[BaseModel] | None]:
-    """The path of a place in pydantic's report, without the names of unions' members; and the model around its end."""
+    """Return the path of a place in pydantic's report, without names of union members, and the model at its end."""
     path: list[str | int] = []
     around: type[BaseModel] | None = None
     forms: list[Any] = [form]
@@ -80,7 +80,7 @@ def _resolved(place: tuple[str | int, ...], data: Any, form: type[BaseModel]) ->
 
 
 def _inside(form: Any, part: str | int) -> list[Any]:
-    """What may stand at a key or an index of something: models, lists and mappings."""
+    """Return models, lists and mappings that may stand at a key or an index."""
     if isinstance(form, type) and issubclass(form, BaseModel):
         found = next((f for key, f in form.model_fields.items() if (f.alias or key) == part), None)
         return _choices(found.annotation) if found else []

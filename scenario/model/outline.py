@@ -1,4 +1,4 @@
-"""The steps of a scenario: as they stand in the file, right or wrong, for checks that must not wait; or as models."""
+"""All steps of a scenario in one sequence, as written (right or wrong) or as models."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _LONGEST: Final = 40
 
 
 class Written(NamedTuple):
-    """One step as written.
+    """One step.
 
     Attributes:
-        step: The step: its keys and values, or its model.
-        path: Where it stands, ``("steps", 4, "then", 0)``.
-        kind: Its kind, or None where no key of it names one.
+        step: Its keys and values, or its model.
+        path: Its path, ``("steps", 4, "then", 0)``.
+        kind: Its kind, or None if no key names one.
         keys: Its keys and values.
-        place: Its place as generated ids count it, ``5.then.1``.
+        place: Its position for generated ids, ``5.then.1``.
     """
 
     step: Any
@@ -34,7 +34,7 @@ class Written(NamedTuple):
 
     @property
     def id(self) -> str | None:
-        """The id it will have: `id`, else its name, else one made from its place; None where that cannot be known."""
+        """Its id: `id`, else its name, else one from its position; None if unknown."""
         if self.kind is None:
             return None
         named = KINDS[self.kind].sends
@@ -45,22 +45,21 @@ class Written(NamedTuple):
 
     @property
     def model(self) -> type[BaseStep]:
-        """The model of its kind; of one that has none, what all steps have."""
+        """The model of its kind, or the base model."""
         return BaseStep if self.kind is None else KINDS[self.kind]
 
 
 def outline(data: Any) -> Iterator[Written]:
-    """Goes through all steps of a scenario in the order of the file, whatever is wrong with it.
+    """Yield all steps of a scenario in the order of the file, whatever is wrong with it.
 
     Args:
-        data: The scenario as `scenario.source.source.Source` reads it, or its keys and values with steps as models.
+        data: The scenario from `scenario.source.source.Source`, or its keys and values with steps as models.
     """
     if isinstance(data, Mapping):
         yield from _steps_in(cast("Mapping[str, Any]", data).get("steps"), ("steps",), "")
 
 
 def _steps_in(items: Any, path: Path, place: str) -> Iterator[Written]:
-    """Goes through a list of steps and the lists inside them."""
     for index, item in enumerate(cast("list[Any]", items) if isinstance(items, list) else ()):
         if not isinstance(item, Mapping | BaseStep):
             continue
@@ -72,9 +71,9 @@ def _steps_in(items: Any, path: Path, place: str) -> Iterator[Written]:
 
 
 def spelled(way: str) -> str:
-    """A way as ids of the steps on it spell it, no two ways the same: a case may be any text, and an id is not.
+    """Return the unique spelling of a branch in step ids.
 
-    A short word stays as it is, and `.` becomes `--`; of anything else the letters and digits stay, and a digest.
+    A short word stays as it is, and `.` becomes `--`. Anything else becomes its letters and digits and a digest.
     """
     if _WORD.fullmatch(way) and len(way) <= _LONGEST:
         return way.replace(".", "--")

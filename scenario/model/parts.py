@@ -1,4 +1,4 @@
-"""What the steps of a scenario file are made of: texts and bodies, here or in other files, retries, responses."""
+"""Parts of steps: texts and bodies, retries, saved responses."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from scenario.plan.retry import BOUNDS, STORED, RetryPolicy
 
 
 class Model(BaseModel):
-    """Base of everything in the file: unknown keys are mistakes, nothing is changed after reading."""
+    """The base of all models of the file: unknown keys are mistakes, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
 class File(Model):
-    """A text kept beside the scenario; its content takes the reference's place when the scenario is published."""
+    """A text in another file. It replaces the reference when the scenario is published."""
 
     file: str = Field(min_length=1, description="Path relative to the scenario file, in its folder or below.")
 
@@ -49,7 +49,7 @@ def _body_form(value: object) -> str | None:
 
 
 Text = Annotated[Annotated[Template, Tag("<text>")] | Annotated[File, Tag("<file>")], Discriminator(_text_form)]
-"""A text, here or in a file of its own."""
+"""A text, inline or in a file."""
 Body = Annotated[
     Annotated[Template, Tag("<text>")]
     | Annotated[File, Tag("<file>")]
@@ -57,11 +57,11 @@ Body = Annotated[
     | Annotated[list[Any], Tag("<list>")],
     Discriminator(_body_form),
 ]
-"""A webhook's body: text with Liquid, here or in a file, or a structure with Liquid in its leaves."""
+"""A webhook's body: text with Liquid, inline or in a file, or a structure with Liquid in its leaves."""
 
 
 class Retry(Model):
-    """How a delivery is tried again, in Temporal's own words."""
+    """The retry policy of a step, in Temporal's words."""
 
     initial_interval: Interval = Field(default=timedelta(seconds=5), description="Time before the second attempt.")
     backoff_coefficient: float = Field(
@@ -85,12 +85,12 @@ class Retry(Model):
 
     @property
     def policy(self) -> RetryPolicy:
-        """As plans hold it."""
+        """The policy as plans hold it."""
         return RetryPolicy().changed_by(self._values(STORED))
 
     @property
     def own(self) -> dict[str, float]:
-        """What was written of it, as plans name it."""
+        """The written values, by their names in plans."""
         return {key: float(value) for key, value in self._values(self.model_fields_set).items()}
 
     def _values(self, names: Container[str]) -> dict[str, float]:
@@ -99,7 +99,7 @@ class Retry(Model):
 
 
 class Save(Model):
-    """Keeps a webhook's response for later templates and conditions."""
+    """A response that is kept for later templates and conditions."""
 
     name: SavedName = Field(
         alias="as", description="Its name: `{{ responses.<name>.… }}` in what comes after the step."

@@ -1,4 +1,4 @@
-"""What single values of a scenario file may be: names, durations, times of day, zones, templates."""
+"""Values of a scenario file: names, durations, times of day, zones, templates."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _duration(value: object) -> timedelta:
 
 
 def read_span(value: object) -> timedelta:
-    """A length of time from text; raises ValueError where it is none, or a negative one."""
+    """Return a duration from text. Raise ValueError if it is malformed or negative."""
     length = _duration(value)
     if length < timedelta(0):
         raise ValueError("a duration here cannot be negative")
@@ -62,7 +62,7 @@ def _attempt(value: timedelta) -> timedelta:
 
 
 def read_clock(value: str) -> str:
-    """A time of day, unchanged; raises ValueError where it is none."""
+    """Return a time of day unchanged. Raise ValueError if it is malformed."""
     if not _CLOCK.fullmatch(value):
         raise ValueError(f"'{value[:40]}' is not a time of day: write hours and minutes, such as \"09:30\"")
     return value
@@ -82,7 +82,7 @@ DURATION: Final = (
     r"((\d+(\.\d{1,3})?[smhdw] *)+"
     r"|P(?=\d|T\d)(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d{1,3})?S)?)?)"
 )
-"""A duration as a pattern for editors; `scenario.time.duration` is what reads it."""
+"""A duration's pattern, for editors; `scenario.time.duration` reads durations."""
 _SPAN_SCHEMA: Final = {
     "type": "string",
     "pattern": f"^\\+?{DURATION}$",
@@ -95,18 +95,18 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema(_SPAN_SCHEMA),
 ]
-"""A length of time, not negative."""
+"""A duration, not negative."""
 Interval = Annotated[Duration, AfterValidator(_positive)]
-"""A length of time, greater than zero."""
+"""A duration greater than zero."""
 Timeout = Annotated[Duration, AfterValidator(_attempt)]
-"""How long one attempt may take."""
+"""The maximum duration of one attempt."""
 Offset = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema(_OFFSET_SCHEMA),
 ]
-"""A length of time before (``-3d``) or after (``3d``) a date."""
+"""A duration before (``-3d``) or after (``3d``) a date."""
 Zone = Annotated[str, AfterValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Paris"]})]
 """An IANA time zone."""
 Name = Annotated[str, Field(pattern=NAME, max_length=100, description="Lower-case words joined by '-'.")]
@@ -115,9 +115,9 @@ EventName = Annotated[str, Field(pattern=EVENT, max_length=200, examples=["order
 Template = Annotated[str, Field(min_length=1)]
 """Text with Liquid."""
 UrlPath = Annotated[str, Field(min_length=1, pattern=PATH, examples=["/orders/{{ order.external_id }}"])]
-"""What follows a destination's URL, with Liquid."""
+"""The part behind a destination's URL, with Liquid."""
 SavedName = Annotated[str, Field(pattern=SAVED, max_length=50, examples=["whatsapp"])]
-"""What a response is kept as; templates name it behind ``responses.``, so it is a word of Liquid."""
+"""The name of a saved response, used as ``responses.<name>``."""
 Expression = Annotated[
     str, Field(min_length=1, description="A value, such as contact.language; filters may follow it.", max_length=1000)
 ]

@@ -1,8 +1,6 @@
-"""The scenario file as pydantic models: what an author may write, and nothing else.
+"""The scenario file as pydantic models: exactly what an author may write.
 
-`scenario.source` reads YAML into the plain data that is validated here; `scenario.check` words what is wrong;
-`scenario.plan.compile` makes a plan of the result. The step kinds are in `scenario.steps`, what they are made of in
-`scenario.model.parts`, single values in `scenario.model.scalars`.
+`scenario.source` reads YAML, `scenario.check` words mistakes, `scenario.plan.compile` makes a plan of the result.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ Trigger = Literal[
     "event",
 ]
 TRIGGERS: Final[tuple[str, ...]] = get_args(Trigger)
-"""What may let a contact into a scenario."""
+"""All triggers."""
 
 
 def _again(value: object) -> str:
@@ -69,11 +67,11 @@ Again = Annotated[
         }
     ),
 ]
-"""When the same contact (and key) is admitted once more."""
+"""Whether the same contact and key may enter again."""
 
 
 class EntryRules(Model):
-    """Who is admitted, and how often."""
+    """The rules of admission."""
 
     key: Template | None = Field(
         default=None, description="One journey per contact and key; without it, one per contact."
@@ -83,7 +81,7 @@ class EntryRules(Model):
 
 
 class ExitRule(Model):
-    """An event that makes the contact leave at once, whatever the journey is doing."""
+    """An event that ends the journey immediately."""
 
     event: EventName
     condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")

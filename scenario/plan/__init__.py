@@ -1,1 +1,1 @@
-"""A scenario compiled for running, and what its steps are handed."""
+"""Scenarios compiled for running, and the data that steps get."""

@@ -1,7 +1,7 @@
-"""The plan as a journey's history holds it: without repetitions, since a history keeps every byte.
+"""The plan without repetitions, as a journey's history holds it.
 
-What a step's templates name is listed once for all steps. A successor that stands next is left out, and so is the first
-step's name. A store may hand the steps over in another order: the plan is the same then, only longer.
+Fields are listed once for all steps. A successor that is the next step is left out, and so is the first step's name. A
+store may return steps in another order; the plan is then the same, only longer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def shorten(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Return a plan without repetitions.
 
     Args:
-        plan: As `scenario.plan.plan.dump_plan` writes it.
+        plan: From `scenario.plan.plan.dump_plan`.
     """
     numbers: dict[tuple[str, tuple[str, ...] | None], int] = {}
     steps: dict[str, dict[str, Any]] = {}

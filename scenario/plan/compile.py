@@ -1,4 +1,4 @@
-"""From a scenario to the plan that journeys run: every step named, linked to its successors, its fields listed."""
+"""Compiles a scenario into the plan that journeys run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from scenario.steps.base import BaseStep, Compiler, Row
 
 
 def named_steps(scenario: Scenario) -> Iterator[tuple[str, BaseStep]]:
-    """All steps in the order of the file, each with its id: ``id:``, else its name, else one made from its place.
+    """Yield all steps in the order of the file with their ids: ``id:``, else the name, else one from the position.
 
-    The place counts from 1 and names the branch: ``wait-2``, ``webhook-5.then.1``.
+    Positions count from 1 and name the branch: ``wait-2``, ``webhook-5.then.1``.
     """
     for written in outline({"steps": scenario.steps}):
         yield str(written.id), written.step
 
 
 class _Around(NamedTuple):
-    """What the steps of all lists are compiled with."""
+    """Values that the steps of all lists share."""
 
     scenario: str
     ids: Mapping[int, str]
@@ -32,20 +32,20 @@ class _Around(NamedTuple):
 
 
 def _consents(scenario: Scenario) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """The fields that tell whether a contact agrees to a channel's marketing."""
+    """Return the contact's fields that decide on consent, by channel."""
     asked = (scenario.subscription or {}) if scenario.purpose == MARKETING else {}
     return {channel: needs.fields for channel, needs in asked.items()}
 
 
 def compile_plan(scenario: Scenario, *, follows: bool = False) -> Plan:
-    """Compiles a checked scenario.
+    """Compile a checked scenario.
 
     Args:
         scenario: The scenario.
-        follows: Whether journeys are to go on in newer versions.
+        follows: True if its journeys follow newer versions.
 
     Raises:
-        TemplateError: A template that `scenario.check.check` would have reported.
+        TemplateError: A template is malformed.
     """
     ids = {id(step): name for name, step in named_steps(scenario)}
     goal = scenario.goal
@@ -64,7 +64,7 @@ def compile_plan(scenario: Scenario, *, follows: bool = False) -> Plan:
 
 
 def _compile(steps: Sequence[BaseStep], after: str | None, around: _Around) -> str | None:
-    """Adds a list of steps to the table; returns the id of the first, or `after` where the list is empty."""
+    """Add a list of steps to the table. Return the first step's id, or `after` if the list is empty."""
     if not steps:
         return after
     ids, table, needed = around.ids, around.table, around.consents

@@ -1,4 +1,4 @@
-"""A journey's data as templates and conditions see it, and the part of it that a step is handed."""
+"""The part of a journey's data that a step gets."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from scenario.plan.plan import PATH_SEPARATOR
 from scenario.plan.projection import narrowed
 
 NO_ITEMS: Final[Mapping[str, Iterable[str]]] = MappingProxyType({})
-"""Nothing is known of any list's items."""
+"""No knowledge about items of lists."""
 
 
 def pick(
     data: Mapping[str, Any], fields: Iterable[str], items: Mapping[str, Iterable[str]] = NO_ITEMS
 ) -> dict[str, Any]:
-    """The part of `data` that some fields need, in the shape that it has.
+    """Return the part of the data that some fields need, in its own structure.
 
     Args:
-        data: By root name.
-        fields: Dotted paths, as `scenario.plan.inputs` lists them. A path that leads through a list, or through
-            something that is not there, takes along what it got to.
-        items: Of some of the fields, what is needed of each item where the field is a list; see
-            `scenario.plan.projection`. As many items are picked as there are, in the same order.
+        data: Data by root name.
+        fields: Dotted paths, as in `scenario.plan.inputs`. A path through a list, or beyond the data, picks as much as
+            it reached.
+        items: For some of the fields, the parts needed of each item if the field is a list; see
+            `scenario.plan.projection`. The number and order of items stay the same.
     """
     picked: dict[str, Any] = {}
     for path in fields:

@@ -1,4 +1,4 @@
-"""What is different between two versions of a scenario, for those who publish one or put journeys into it."""
+"""The difference between two versions of a scenario."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from scenario.policies.draw import CONTACT, CONTROL, UNITS, percent
 from scenario.steps.base import Path
 
 _ELSEWHERE: Final = frozenset({"scenario", "description", "steps"})
-"""Keys of a scenario that change nothing for a journey, or that are told step by step."""
+"""Keys of a scenario that do not affect journeys, or that are compared step by step."""
 
 
 @dataclass(frozen=True)
 class Redrawn:
-    """A draw by which not everybody gets what they got before.
+    """A draw whose results differ.
 
     Attributes:
         what: ``split subject``, or ``control``.
-        share: How many get something else, in hundredths of a per cent; None where all are drawn anew.
-        whom: Of what: ``contacts``, ``journeys``, or what else they are drawn by.
+        share: Share of changed results, in hundredths of a percent; None if everything is drawn again.
+        whom: The units: ``contacts``, ``journeys``, or another one.
     """
 
     what: str
@@ -35,7 +35,7 @@ class Redrawn:
     whom: str
 
     def since(self, version: str) -> str:
-        """``split subject: 7 % of contacts would now take another branch than in post-purchase@3``."""
+        """Return ``split subject: 7 % of contacts would now take another branch than in post-purchase@3``."""
         if self.share is None:
             return f"{self.what}: all {self.whom} are drawn anew: it has another seed or another 'by' than in {version}"
         does = "be in another group" if self.what == CONTROL else "take another branch"
@@ -44,15 +44,14 @@ class Redrawn:
 
 @dataclass(frozen=True)
 class Difference:
-    """What is different between a version and a later one.
+    """The difference between a version and a later one.
 
     Attributes:
-        added: Steps that only the later one has.
-        removed: Steps that only the earlier one has.
-        changed: What changed of a step: keys of the file (``subject``, ``wait``), and ways that lead elsewhere
-            (``then → sms-2``).
-        settings: Keys of the scenario itself that changed: ``exit``, ``timezone``.
-        redrawn: Draws that give another result to some.
+        added: Steps of the later version only.
+        removed: Steps of the earlier version only.
+        changed: Changes of a step: keys of the file (``subject``, ``wait``), and other successors (``then → sms-2``).
+        settings: Changed keys of the scenario itself: ``exit``, ``timezone``.
+        redrawn: Draws with other results.
     """
 
     added: tuple[str, ...] = ()
@@ -62,7 +61,6 @@ class Difference:
     redrawn: tuple[Redrawn, ...] = ()
 
     def __str__(self) -> str:
-        """``added: sms-2; removed: wait-2; changed: thank-you (subject, html)``."""
         parts = [f"added: {', '.join(self.added)}"] if self.added else []
         parts += [f"removed: {', '.join(self.removed)}"] if self.removed else []
         changed = [f"{step} ({', '.join(what)})" for step, what in self.changed.items()]
@@ -71,7 +69,7 @@ class Difference:
 
 
 def difference(earlier: Scenario, later: Scenario) -> Difference:
-    """Compares two versions of a scenario, step by step, by the ids of steps."""
+    """Compare two versions of a scenario by the ids of their steps."""
     old, new = document(earlier), document(later)
     before, after = _steps(old), _steps(new)
     plans = compile_plan(earlier), compile_plan(later)
@@ -103,22 +101,19 @@ def _redrawn(earlier: Scenario, later: Scenario, old: Plan, new: Plan) -> Iterat
 
 
 def _steps(stored: Mapping[str, Any]) -> dict[str, Written]:
-    """The steps of a document, by their ids."""
     return {str(written.id): written for written in outline(stored)}
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """The keys whose values differ."""
     yield from (key for key in (*new, *(key for key in old if key not in new)) if old.get(key) != new.get(key))
 
 
 def _keys(before: Written, after: Written) -> Iterator[str]:
-    """The keys of a step whose values differ, whatever steps stand under them."""
+    """Yield the keys of a step whose values differ, without its inner steps."""
     yield from ["its kind"] if before.kind != after.kind else _differing(_own(before), _own(after))
 
 
 def _own(step: Written) -> dict[str, Any]:
-    """A step as it is stored, without the steps in it and its id."""
     own = {key: copy.deepcopy(value) for key, value in step.keys.items() if key != "id"}
     for _, path, _ in step.model.lists(step.keys):
         _empty(own, path)
@@ -133,7 +128,7 @@ def _empty(data: Any, path: Path) -> None:
 
 
 def _ways(old: Plan, new: Plan, name: str) -> Iterator[str]:
-    """Ways that lead to another step although both are in both versions: steps have changed their order."""
+    """Yield successors that differ although both steps exist in both versions: the order has changed."""
     before, after = old.steps[name].ways, new.steps[name].ways
     for key, target in after.items():
         was = before.get(key, target)

@@ -1,4 +1,4 @@
-"""What a step is given of its journey's data: what its templates name, and no more."""
+"""The data that a step gets: what its templates use, and no more."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from scenario.plan.projection import spelled
 from scenario.steps.base import BaseStep
 
 CALLBACK: Final = ("journey", "callback_url")
-"""What a template names that wants an address to call back to. It is made for the delivery: the journey has none."""
+"""The field for callbacks. The delivery creates its value."""
 UNSUBSCRIBE: Final = ("journey", "unsubscribe_url")
-"""The same for an address at which the contact unsubscribes."""
+"""The field for unsubscribing. The delivery creates its value."""
 _PROVIDED: Final = frozenset({"now", "today", "secrets"})
-"""Roots that the activity adds itself: handing them over would only make histories longer."""
+"""Variables that the activity provides, so that histories need not hold them."""
 
 
 def handed(
     sources: Iterable[tuple[Any, liquid.Kind]], always: Iterable[tuple[str, ...]] = ()
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """What a step is handed of the journey's data, for `scenario.plan.context.pick`.
+    """Return the fields that templates use, for `scenario.plan.context.pick`.
 
     Args:
-        sources: Its templates, and what each is for.
-        always: Fields that it needs whole, whatever its templates name.
+        sources: The templates and their kinds.
+        always: Fields that are needed in any case.
 
     Returns:
-        The fields that they name, without those that another one contains, sorted. And of those that may be lists what
-        is read of each item, where that is known field by field.
+        Sorted fields without those that another one contains, and for lists the parts needed of each item, if known.
 
     Raises:
-        TemplateError: A template that `scenario.check.check` would have reported.
+        TemplateError: A template is malformed.
     """
     sources, always = list(sources), frozenset(always)
     named = always.union(*(liquid.find_fields(source, kind=kind) for source, kind in sources))
@@ -54,10 +53,10 @@ def handed(
 
 
 def named_secrets(step: BaseStep) -> frozenset[str] | None:
-    """The names of the secrets that a step's templates may read; None where one works the name out as it goes.
+    """Return the secrets that a step's templates may read, or None if a name is computed.
 
     Raises:
-        TemplateError: A template that `scenario.check.check` would have reported.
+        TemplateError: A template is malformed.
     """
     paths = {path for source, kind in step.messages() for path in liquid.find_fields(source, kind=kind)}
     asked = [path[1:2] for path in paths if path[0] == "secrets"]
@@ -65,7 +64,7 @@ def named_secrets(step: BaseStep) -> frozenset[str] | None:
 
 
 def names_unsubscribing(step: BaseStep) -> bool:
-    """Whether one of a step's templates names `journey.unsubscribe_url`."""
+    """Return True if a template of a step uses `journey.unsubscribe_url`."""
     try:
         return any(UNSUBSCRIBE in liquid.find_fields(source, kind=kind) for source, kind in step.messages())
     except TemplateError:

@@ -1,7 +1,6 @@
-"""Where a journey stands in another version of its scenario, or why it cannot go on there.
+"""The step of another version at which a journey continues, or why it cannot.
 
-Everything here is a pure function of two plans and a journey's place. Activities call it: what it says may change
-without a thought for journeys under way, whose histories hold its answers.
+All functions are pure. Only activities call them, and histories hold their answers, so they may change freely.
 """
 
 from __future__ import annotations
@@ -19,27 +18,26 @@ from scenario.steps.delivery import Send
 _SUGGESTED: Final = 3
 
 Names = Mapping[str, str]
-"""New ids of steps by their old ones; a step that is not in it keeps its id."""
+"""New ids of steps by their old ones; other steps keep their ids."""
 
 
 class MigrationError(ScenarioError):
-    """A journey cannot go on in another version from where it stands. The text says why, and what helps."""
+    """A journey cannot continue in another version. The text has the reason and a remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a journey stands, and what it has done. Journeys send it to activities: fields may be added.
+    """A journey's position and past. Journeys send it to activities, so fields may be added.
 
     Attributes:
         at: The step.
-        is_over: Whether that step is done, or its delivery under way, which ends as it began: then the journey goes on
-            behind it.
-        way: Of a step that is over, the key of the way that leads out of it, where it has several.
-        following: Of a step that is over, the one that comes next; None is the end.
-        sent: Steps whose message has left, or may have.
-        rounds: Repetitions that it is in.
-        responses: Names of those that it keeps.
-        has_event: Whether templates see something as `event`.
+        is_over: True if the step, or its delivery, ends before the migration.
+        way: The branch taken out of a completed step.
+        following: The next step after a completed one, or None at the end.
+        sent: Steps whose message was or may have been sent.
+        rounds: Current repetitions.
+        responses: Names of saved responses.
+        has_event: True if `event` has a value.
     """
 
     at: str
@@ -53,19 +51,16 @@ class Place:
 
 
 def migrated(old: Plan, new: Plan, place: Place, names: Names) -> str:
-    """The step of another version at which an operator's migration puts a journey.
+    """Return the step of another version at which an operator's migration puts a journey.
 
     Args:
-        old: What the journey follows.
-        new: What it is to follow.
-        place: Where it stands.
-        names: What the operator maps.
-
-    Returns:
-        The id of the step at which it stands there; behind which, where it is over here.
+        old: The current plan.
+        new: The new plan.
+        place: The journey's position.
+        names: The operator's mapping of steps.
 
     Raises:
-        MigrationError: It cannot go on there.
+        MigrationError: It cannot continue there.
     """
     for was, becomes in names.items():
         if becomes not in new.steps:
@@ -77,16 +72,12 @@ def migrated(old: Plan, new: Plan, place: Place, names: Names) -> str:
 
 
 def followed(old: Plan, new: Plan, place: Place) -> str | None:
-    """The step of a newer version that comes next for a journey that follows, and has just done one.
+    """Return the next step in a newer version for a journey that follows and has completed a step.
 
-    It must have the step that would come next here. What the newer version puts in front of that one, behind the step
-    that was done, comes first.
-
-    Returns:
-        The step's id; None where nothing comes next.
+    The version must have the step that would come next. Steps that it inserts before that one come first.
 
     Raises:
-        MigrationError: It cannot go on there.
+        MigrationError: It cannot continue there.
     """
     following = place.following
     if following is not None:
@@ -103,13 +94,13 @@ def followed(old: Plan, new: Plan, place: Place) -> str | None:
 
 
 def unknown(new: Plan, steps: Mapping[str, BaseStep], at: str, place: Place) -> list[str]:
-    """What steps read of earlier ones that a journey never did: ``responses.poll``, ``event``.
+    """Return variables that steps read and that the journey lacks: ``responses.poll``, ``event``.
 
     Args:
-        new: What it is to follow.
-        steps: The steps of that version, by their ids.
-        at: Where it would stand.
-        place: What it knows.
+        new: The new plan.
+        steps: Its steps by id.
+        at: The step at which the journey would continue.
+        place: The journey's position.
     """
     to_come = [at, *(name for name in new.ahead(at) if name != at)]
     rows = [new.steps[name] for name in to_come]
@@ -129,10 +120,9 @@ def unknown(new: Plan, steps: Mapping[str, BaseStep], at: str, place: Place) -> 
 
 
 def fate(old: Plan, new: Plan, at: str, names: Names) -> tuple[bool, str]:
-    """What becomes of journeys that stand at a step, as far as the plans alone tell.
+    """Return whether journeys at a step can continue, as far as the plans tell, and a phrase about the step.
 
-    Returns:
-        Whether they can go on, and what to say of the step: ``which stays``, ``which is gone: map it``.
+    Phrases are ``which stays``, ``which is gone: map it`` and the like.
     """
     earlier = tuple(name for name, row in old.steps.items() if isinstance(row, Send) and at in old.ahead(name))
     rounds = tuple(old.loops(at)) + ((at,) if old.steps[at].again is not None else ())
@@ -152,10 +142,10 @@ def fate(old: Plan, new: Plan, at: str, names: Names) -> tuple[bool, str]:
 
 
 def _require(old: Plan, new: Plan, was: str, becomes: str) -> None:
-    """Makes sure that a step is there, and is what it was.
+    """Check that a step exists and has the same kind.
 
     Raises:
-        MigrationError: It is not.
+        MigrationError: It does not.
     """
     row, other = old.steps[was], new.steps.get(becomes)
     if other is None:
@@ -165,22 +155,14 @@ def _require(old: Plan, new: Plan, was: str, becomes: str) -> None:
 
 
 def _hint(old: Plan, new: Plan, was: str) -> str:
-    """Which steps it may be mapped to: new ones of its kind."""
+    """Return the steps that a step may be mapped to: new ones of its kind."""
     kind = old.steps[was].kind
     like = [name for name, row in new.steps.items() if row.kind == kind and name not in old.steps]
     return f", to {' or '.join(like)} say" if 0 < len(like) <= _SUGGESTED else ""
 
 
 def _fits(old: Plan, new: Plan, place: Place, names: Names, at: str, *, done: bool) -> None:
-    """Makes sure that nothing is sent twice, and that no repetition begins in its middle.
-
-    Args:
-        old: What the journey follows.
-        new: What it is to follow.
-        place: Where it stands.
-        names: What is mapped.
-        at: Where it would stand.
-        done: Whether it would stand behind that step.
+    """Check that nothing is sent twice and no repetition starts in its middle.
 
     Raises:
         MigrationError: It would be so.
@@ -208,6 +190,5 @@ def _to_come(plan: Plan, at: str, *, done: bool) -> Collection[str]:
 
 
 def _read(step: BaseStep) -> list[tuple[str, ...]]:
-    """The fields that a step's templates and conditions name."""
     sources = step.sources(step.keys())
     return sorted(path for source in sources for path in liquid.find_fields(source.text, kind=source.kind) if path)

@@ -1,8 +1,8 @@
-"""A scenario compiled for running: a flat table of steps, each naming its successors.
+"""A scenario compiled for running: a flat table of steps with their successors.
 
-The plan is what a journey carries: kinds, successors, waits, conditions as text, retry policies and which fields each
-step's templates name. Template bodies stay in the store. A journey's history holds its plan once, so its JSON leaves
-out everything that has its default value: **the defaults below are part of the format and never change**.
+A journey carries the plan: kinds, successors, waits, conditions, retry policies and the fields that templates use.
+Template bodies stay in the store. The JSON leaves out default values: **the defaults below are part of the format and
+never change**.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _CONFIG = ConfigDict(extra="ignore")
 
 
 Step = Annotated[Row, PlainValidator(read_row), PlainSerializer(dump_row)]
-"""A step of any kind that is registered."""
+"""A step of a registered kind."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class PlannedExit:
-    """An event that ends the journey, wherever it is."""
+    """An event that ends the journey."""
 
     event: str
     condition: str | None = None
@@ -36,11 +36,11 @@ class PlannedExit:
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class PlannedGoal:
-    """The event that is counted once an entry. Its condition and its value stay in the store, where it is counted.
+    """The event that a scenario aims at. Its condition and value stay in the store.
 
     Attributes:
         event: Its name.
-        within: Seconds from the admission; later ones do not count.
+        within: Seconds from admission; later events do not count.
     """
 
     event: str
@@ -49,16 +49,16 @@ class PlannedGoal:
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class Plan:
-    """All that a journey needs to find its way.
+    """Everything that a journey needs to find its way.
 
     Attributes:
-        start: The id of the first step.
+        start: The first step's id.
         steps: Steps by id. A successor of None is the end.
-        exit: Rules for leaving early.
-        zone: IANA zone of contacts that have none.
-        goal: What is counted, if anything.
-        purpose: The scenario's.
-        follows: Whether its journeys go on in a newer version as soon as they can, rather than stay with this one.
+        exit: Exit rules.
+        zone: IANA zone of contacts without a zone.
+        goal: The goal, if any.
+        purpose: The scenario's purpose.
+        follows: True if its journeys follow newer versions.
     """
 
     start: str
@@ -77,20 +77,20 @@ class Plan:
 
     @property
     def lots(self) -> dict[str, Lot]:
-        """What is drawn at steps, by their ids."""
+        """Draws of steps, by step id."""
         return {name: step.lot for name, step in self.steps.items() if step.lot is not None}
 
     def ahead(self, start: str) -> list[str]:
-        """The steps that may still come after one, in the plan's order."""
+        """Return the steps that may come after one, in the plan's order."""
         return self._reached(self.steps[start].successors)
 
     def loops(self, step: str) -> list[str]:
-        """The repetitions among whose steps one stands, in the plan's order."""
+        """Return the repetitions that contain a step, in the plan's order."""
         found = [(name, row.ways[row.again]) for name, row in self.steps.items() if row.again is not None]
         return [name for name, first in found if name != step and step in self._reached((first,), but=name)]
 
     def _reached(self, open_ends: Sequence[str | None], but: str | None = None) -> list[str]:
-        """The steps that can be come to from some, themselves among them; not by way of `but`."""
+        """Return the steps that can be reached from some steps, without passing through `but`."""
         reached: set[str] = set()
         left = [*open_ends]
         while left:
@@ -103,20 +103,19 @@ class Plan:
 
 _PLAN: Final = TypeAdapter(Plan)
 PATH_SEPARATOR: Final = "."
-"""Between the segments of a field's path, as in ``contact.custom.vip``."""
+"""Separator of a field's path, as in ``contact.custom.vip``."""
 EACH: Final = "[]"
-"""Behind a list's name, for each of its items, as in ``options[].label``: in `Send.item_fields` alone. In `Send.fields`
-it is a part of a name like any other."""
+"""Suffix of a list's name for each of its items, as in ``options[].label``, in `Send.item_fields` only."""
 
 LARGEST_PLAN: Final = 1_500_000
-"""Bytes of a plan as JSON: the answer that it goes along in has to stay below Temporal's 2 MB."""
+"""Maximum bytes of a plan as JSON. The activity result that contains it must stay below Temporal's 2 MB."""
 
 
 def dump_plan(plan: Plan) -> dict[str, Any]:
-    """The plan as plain JSON data, without what has its default value."""
+    """Return the plan as JSON data without default values."""
     return _PLAN.dump_python(plan, mode="json", exclude_defaults=True, exclude={"events"})
 
 
 def load_plan(data: Mapping[str, Any]) -> Plan:
-    """Reads what `dump_plan` wrote. Keys that a newer version added are ignored."""
+    """Read a plan. Unknown keys are ignored."""
     return _PLAN.validate_python(data)

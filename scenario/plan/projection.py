@@ -1,7 +1,7 @@
-"""What a step is handed of a list's items: how the fields that it needs are written in a plan, and a list cut to them.
+"""The needed parts of a list's items: their notation in plans, and lists reduced to them.
 
-Each is a path below the item: ``name``, ``brand.label``, ``options[].label`` for that of each of an item's own lists;
-``options[]`` alone where nothing counts but how many there are.
+Each is a path below the item: ``name``, ``brand.label``, ``options[].label`` for inner lists, or ``options[]`` if only
+the number of items matters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 MOST_NAMES: Final = 100
-"""Fields that are named one by one: a plan is not to outgrow what it saves."""
+"""Maximum number of listed fields, so that a plan does not outgrow its benefit."""
 
 
 class _Unspelled(ValueError):
@@ -25,13 +25,10 @@ class _Unspelled(ValueError):
 
 
 def spelled(each: DataUsage) -> tuple[str, ...] | None:
-    """The fields that are needed of each item, sorted.
+    """Return the sorted fields that are needed of each item, or None if the whole item is needed.
 
     Args:
-        each: What is read of it.
-
-    Returns:
-        None where all of the item is needed, where a field's name cannot be written, or where there are too many.
+        each: The usage of the items.
     """
     if not _is_object(each):
         return None
@@ -43,7 +40,7 @@ def spelled(each: DataUsage) -> tuple[str, ...] | None:
 
 
 def _is_object(need: DataUsage) -> bool:
-    """Whether nothing is read but some fields, so that the others can be left out."""
+    """Return True if only named fields are read, so that others can be left out."""
     return not need.whole and not need.tested and need.each is None
 
 
@@ -68,9 +65,9 @@ def _field(need: DataUsage, name: str) -> Iterator[str]:
 
 
 def narrowed(items: list[Any], names: Iterable[str]) -> list[Any]:
-    """A list's items without the fields that nobody needs.
+    """Return a list's items with the needed fields only, in the same number and order.
 
-    As many as there were, in the same order. What is not an object stays as it is, also within an item.
+    Values that are no objects stay.
     """
     wanted: dict[str, Any] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""How a delivery is tried again: the one retry policy, what its values may be, and changes of it."""
+"""The retry policy of deliveries: its values, limits and changes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from pydantic.dataclasses import dataclass
 from scenario.time.duration import LONGEST
 
 SHORT: Final = timedelta(hours=1)
-"""How long a receiver that looks misconfigured (a 401, a refused login) is tried, from the first attempt on."""
+"""Time for which a receiver that looks misconfigured (401, a refused login) is tried."""
 LAST: Final = timedelta(seconds=5)
-"""Before the deadline, at which a last attempt is begun, however long it was to wait: it may have to wait for a worker.
-It may then take its full time."""
+"""Time before the deadline at which a last attempt starts. It may still have to wait for a worker."""
 _JITTER: Final = 0.2
 STEEPEST: Final = 100
-"""The largest backoff coefficient."""
+"""Maximum backoff coefficient."""
 UNLIMITED: Final = 2**31 - 1
-"""So many attempts are as good as no limit; the largest number that Temporal takes."""
+"""Number of attempts that means no limit: the largest number that Temporal accepts."""
 _LENGTHS: Final = (0.001, LONGEST.total_seconds())
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "initial_interval": _LENGTHS,
@@ -31,24 +30,24 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "deadline": _LENGTHS,
     "maximum_attempts": (0, UNLIMITED),
 }
-"""The least and the most that each value may be, where a person gives it."""
+"""Minimum and maximum of each value that a person may give."""
 
 Changes: TypeAlias = Mapping[str, float]
-"""Some of a policy's values by the names that plans have for them (`STORED`), durations in seconds."""
+"""Some values of a policy by their names in plans (`STORED`), durations in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore", validate_by_name=True, serialize_by_alias=True))
 class RetryPolicy:
     """A retry policy in Temporal's words; durations in seconds.
 
-    Plans and histories hold it by the shorter aliases, and without what has its default value: neither ever changes.
+    Plans and histories use the shorter aliases and leave out default values: neither ever changes.
 
     Attributes:
-        initial_interval: Before the second attempt.
-        backoff_coefficient: By which each further pause is longer.
-        maximum_interval: No pause is longer.
-        deadline: Over all attempts, from when the delivery was scheduled.
-        maximum_attempts: So many at most; 0: as many as the deadline allows.
+        initial_interval: Pause before the second attempt.
+        backoff_coefficient: Factor from one pause to the next.
+        maximum_interval: Longest pause.
+        deadline: Time for all attempts, from scheduling.
+        maximum_attempts: Maximum number; 0: as many as the deadline allows.
     """
 
     initial_interval: Annotated[float, Field(alias="initial")] = 5.0
@@ -59,24 +58,23 @@ class RetryPolicy:
 
     @property
     def is_sound(self) -> bool:
-        """Whether Temporal takes it: no pause is longer than the longest."""
+        """True if Temporal accepts it: the first pause is not longer than the longest."""
         return self.initial_interval <= self.maximum_interval
 
     def spread(self, identifier: str) -> RetryPolicy:
-        """The policy with its first interval moved by up to 20 % either way.
+        """Return the policy with up to 20 % jitter on its first interval.
 
-        Deliveries that fail together would otherwise come back together. The jitter comes from the delivery id, so that
-        it is the same whoever works it out.
+        The jitter depends on the delivery id only, so every process calculates the same.
         """
         share = int(hashlib.sha256(identifier.encode()).hexdigest()[:8], 16) / 0xFFFF_FFFF
         initial = round(self.initial_interval * (1 - _JITTER + 2 * _JITTER * share), 3)
         return replace(self, initial_interval=initial, maximum_interval=max(self.maximum_interval, initial))
 
     def pause(self, attempt: int) -> float:
-        """Seconds between an attempt and the next one.
+        """Return the seconds between an attempt and the next one.
 
         Args:
-            attempt: The number of the attempt that failed, from 1.
+            attempt: Number of the failed attempt, from 1.
         """
         try:
             return min(self.initial_interval * self.backoff_coefficient ** (attempt - 1), self.maximum_interval)
@@ -84,7 +82,7 @@ class RetryPolicy:
             return self.maximum_interval
 
     def changed_by(self, changes: Changes) -> RetryPolicy:
-        """With some of its values changed; names that it does not have, a newer program's, are ignored."""
+        """Return the policy with changed values. Unknown names are ignored."""
         given = {name: type(getattr(self, name))(changes[key]) for name, key in STORED.items() if key in changes}
         return replace(self, **given)
 
@@ -92,22 +90,18 @@ class RetryPolicy:
 STORED: Final[Mapping[str, str]] = {
     name: field.alias or name for name, field in cast("Any", RetryPolicy).__pydantic_fields__.items()
 }
-"""The names that plans and histories have for the values of a policy, by its own, which people use."""
+"""Names of a policy's values in plans and histories, by the names that people use."""
 
 
 def lengthen(asked: int | None, planned: float, left: float) -> float | None:
-    """The pause to make instead of the planned one, if any.
+    """Return the pause to use instead of the planned one, or None.
 
-    A receiver can ask for more patience than the retry policy has, never for less, and never past the deadline: a
-    delivery's last attempt is made just before the deadline rather than not at all.
+    A receiver can lengthen a pause, never shorten it, and never beyond the last moment for an attempt.
 
     Args:
-        asked: Seconds that it asks for, if it does.
-        planned: Seconds until the next attempt by the retry policy.
-        left: Seconds from now to the last moment at which an attempt can still be begun.
-
-    Returns:
-        Seconds, or None to leave the planned pause alone.
+        asked: Seconds that the receiver requested, or None.
+        planned: Seconds until the next attempt by the policy.
+        left: Seconds until the last moment for an attempt.
     """
     if asked is None:
         return None
@@ -116,6 +110,6 @@ def lengthen(asked: int | None, planned: float, left: float) -> float | None:
 
 
 def fit(changes: Changes, initial: float = 0.0, maximum: float = 0.0) -> bool:
-    """Whether changes fit each other, and the intervals that there are; those that are 0 are not known."""
+    """Return True if changes are consistent with each other and with the current intervals; 0 means unknown."""
     known = RetryPolicy(initial_interval=initial, maximum_interval=maximum or LONGEST.total_seconds())
     return known.changed_by(changes).is_sound

@@ -1,1 +1,1 @@
-"""What holds for messages beside their steps: pure rules, asked in one order by whoever sends or previews."""
+"""Rules for messages beyond their steps. All functions are pure, and previews use the same ones."""

@@ -1,4 +1,4 @@
-"""Which channels write to addresses, and how an address is spelled where two spellings must be found to be one."""
+"""Channels that write to addresses, and the canonical spelling of addresses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def channels() -> tuple[str, ...]:
 
 
 def sources(channel: str) -> tuple[Source, ...]:
-    """Return why an address of a channel may be suppressed, or nothing if the channel writes to no addresses."""
+    """Return the reasons for which an address of a channel may be suppressed."""
     return next((model.suppressed_by for model in _senders() if model.channel == channel), ())
 
 

@@ -1,4 +1,4 @@
-"""What a step does where a cap leaves it no place."""
+"""The choice of a step whose message exceeds a cap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WAITS: Final = "<waits>"
 
 
 class CappedWait(Model):
-    """Waits for a place, for so long at most; then the step is skipped."""
+    """A wait for a free place, with a maximum; then the step is skipped."""
 
     wait: Interval
 

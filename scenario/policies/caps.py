@@ -1,7 +1,7 @@
-"""Caps: how many messages a contact is sent at most, over all scenarios.
+"""Caps: the maximum number of messages to a contact, over all scenarios.
 
-A delivery claims a place before it is sent. A claim counts under a cap until the day, the week or the month in which it
-was made is over, or until a length of time has passed. So a full cap knows the moment at which its next place is free.
+A delivery claims a place before it is sent. A claim counts until its day, week or month ends, or until it is older than
+a period. A full cap therefore knows when its next place is free.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scenario.time.timing import LAST, WEEKDAYS, at_local
 
 CALENDAR: Final = ("day", "week", "month")
 LONGEST: Final = timedelta(days=31)
-"""No cap looks further back, and none of its places is free later than that."""
+"""Maximum period of a cap."""
 _DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
 _MINUTE: Final = timedelta(minutes=1)
@@ -66,30 +66,24 @@ Per = Annotated[
         }
     ),
 ]
-"""A period of the calendar, or a length of time."""
+"""A calendar period, or a duration."""
 
 
 class Counted(Protocol):
-    """A place that a delivery has."""
+    """A delivery's claim."""
 
     @property
-    def channel(self) -> str:
-        """By what it is sent: ``email``, ``sms``, ``webhook``."""
-        ...
+    def channel(self) -> str: ...
 
     @property
-    def destination(self) -> str:
-        """Where a webhook goes to, by the destination's name."""
-        ...
+    def destination(self) -> str: ...
 
     @property
-    def claimed_at(self) -> datetime:
-        """When it was claimed; aware."""
-        ...
+    def claimed_at(self) -> datetime: ...
 
 
 class Cap(Model):
-    """So many messages at most, to one contact."""
+    """A maximum number of messages to one contact."""
 
     name: Name
     channels: Annotated[tuple[Name, ...], AfterValidator(_some)] | None = Field(
@@ -100,25 +94,25 @@ class Cap(Model):
     per: Per
 
     def applies_to(self, channel: str, destination: str) -> bool:
-        """Whether a message counts.
+        """Return True if a message counts under this cap.
 
         Args:
-            channel: By what it is sent.
-            destination: Where a webhook goes to, by the destination's name.
+            channel: The message's channel.
+            destination: A webhook's destination.
         """
         return self.channels is None or channel in self.channels or destination in self.channels
 
     @property
     def words(self) -> str:
-        """How many messages it lets pass: ``4 in 7d``, ``1 a day``."""
+        """The cap as text: ``4 in 7d``, ``1 a day``."""
         return _rate(self.at_most, _written(self.per))
 
     def since(self, now: datetime, zone: tzinfo) -> datetime:
-        """The earliest moment (UTC) whose claims count now; later ones do, too, also those of clocks that are ahead.
+        """Return the earliest time (UTC) whose claims count now. Later claims count too, also those of clocks ahead.
 
         Args:
-            now: Aware.
-            zone: The contact's.
+            now: With a zone.
+            zone: The contact's zone.
         """
         if isinstance(self.per, timedelta):
             # One that is exactly so old has left.
@@ -126,7 +120,7 @@ class Cap(Model):
         return at_local(self._first_day(now.astimezone(zone).date()), time(), zone)
 
     def until(self, claimed_at: datetime, zone: tzinfo) -> datetime:
-        """The moment (UTC) from which on a claim does not count any more."""
+        """Return the time (UTC) from which a claim no longer counts."""
         try:
             if isinstance(self.per, timedelta):
                 return claimed_at.astimezone(UTC) + self.per
@@ -138,7 +132,6 @@ class Cap(Model):
             return LAST
 
     def _first_day(self, day: date) -> date:
-        """The first day of its period of the calendar."""
         match self.per:
             case "week":
                 return day - day.weekday() * _DAY
@@ -150,14 +143,13 @@ class Cap(Model):
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """A cap that has no place left.
+    """A cap without a free place.
 
     Attributes:
-        cap: Its name; of several, the one that has a place last.
-        at_most: How many places it has.
-        per: For which time, as it is written: ``day``, ``7d``.
-        free: From when on there is a place (UTC, the first whole second), under this cap and all others, unless others
-            take it.
+        cap: Its name; of several, the one whose place is free last.
+        at_most: Its number of places.
+        per: Its period as written: ``day``, ``7d``.
+        free: Time (UTC, whole seconds) at which this cap and all others have a place, unless others take it.
     """
 
     cap: str
@@ -166,11 +158,11 @@ class Full:
     free: datetime
 
     def words(self, now: datetime, zone: tzinfo) -> str:
-        """As people read it: ``capped by week: 4 in 7d, next Thu 10:02``.
+        """Return the reason: ``capped by week: 4 in 7d, next Thu 10:02``.
 
         Args:
-            now: When it was asked.
-            zone: The contact's, whose clock is told.
+            now: The current time.
+            zone: The contact's zone.
         """
         # At the minute that is told, there is a place.
         local = _up_to(_MINUTE, self.free).astimezone(zone)
@@ -182,27 +174,24 @@ class Full:
 
 
 def since(caps: Sequence[Cap], now: datetime, zone: tzinfo) -> datetime:
-    """The earliest moment (UTC) that any of the caps looks back to.
+    """Return the earliest time (UTC) that any of the caps considers.
 
     Args:
         caps: At least one.
-        now: Aware.
-        zone: The contact's.
+        now: With a zone.
+        zone: The contact's zone.
     """
     return min(cap.since(now, zone) for cap in caps)
 
 
 def full(caps: Iterable[Cap], claims: Iterable[Counted], now: datetime, zone: tzinfo) -> Full | None:
-    """Whether a contact may be sent one message more.
+    """Return the cap that forbids one more message, or None.
 
     Args:
-        caps: Those that apply to the message.
-        claims: The contact's, without the message's own: all since the moment that `since` gives, older ones as well.
-        now: Aware.
-        zone: The contact's.
-
-    Returns:
-        The cap that has no place, or None where all have one.
+        caps: The caps that apply to the message.
+        claims: The contact's other claims, at least those since `since`.
+        now: With a zone.
+        zone: The contact's zone.
     """
     counted = sorted((claim.claimed_at, claim.channel, claim.destination) for claim in claims)
     found: Full | None = None
@@ -219,7 +208,7 @@ def full(caps: Iterable[Cap], claims: Iterable[Counted], now: datetime, zone: tz
 
 
 def _up_to(unit: timedelta, moment: datetime) -> datetime:
-    """The first moment from then on that is a whole one of the unit, in UTC."""
+    """Round a time up to a whole unit, in UTC."""
     moment = moment.astimezone(UTC)
     rest = timedelta(seconds=moment.second, microseconds=moment.microsecond) % unit
     return moment + (unit - rest if rest else rest)

@@ -1,4 +1,4 @@
-"""Whether a contact has agreed to a channel's marketing: the lists it is on, and what it lets be tracked."""
+"""Consent to a channel's marketing: the contact's lists and tracking consent."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pydantic_core import CoreSchema
 from scenario.model.parts import Model
 
 LISTS: Final = ("contact", "lists")
-"""The field that says which lists a contact is on."""
+"""The field with a contact's lists."""
 TRACKING: Final = ("contact", "tracking_consent")
-"""The field that says what a contact lets be tracked."""
+"""The field with a contact's tracking consent."""
 
 
 def _list(value: object) -> str:
@@ -24,7 +24,7 @@ def _list(value: object) -> str:
 
 
 ListName = Annotated[str, BeforeValidator(_list), WithJsonSchema({"type": ["string", "integer"]})]
-"""A list of the platform's, by its id or its name."""
+"""A list of the platform, by its id or name."""
 
 
 def _is_none(value: object) -> bool:
@@ -32,7 +32,7 @@ def _is_none(value: object) -> bool:
 
 
 class Agreement(Model):
-    """What a channel's marketing needs of a contact."""
+    """The consent that a channel's marketing needs."""
 
     mailing_list: ListName | None = Field(
         default=None,
@@ -56,11 +56,11 @@ class Agreement(Model):
 
     @property
     def fields(self) -> tuple[tuple[str, ...], ...]:
-        """The contact's fields that tell."""
+        """The contact's fields that decide."""
         return (LISTS,) * (self.mailing_list is not None) + (TRACKING,) * (self.tracking is not None)
 
     def missing(self, channel: str, contact: Mapping[str, Any]) -> str:
-        """What is missing of the contact's consent, in a few words; empty where nothing is."""
+        """Return what is missing of the contact's consent, or an empty text."""
         if self.mailing_list is not None and not _is_on(self.mailing_list, _rows(contact, LISTS)):
             return f"the contact is not on the list {self.mailing_list}"
         if self.tracking is not None and not any(
@@ -76,7 +76,7 @@ def _asked(value: object) -> object:
 
 
 class _Short:
-    """Says in the schema that a list may stand alone."""
+    """Allows a list alone in the schema."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -84,17 +84,17 @@ class _Short:
 
 
 Subscription = dict[str, Annotated[Agreement, BeforeValidator(_asked), _Short]]
-"""What marketing needs of a contact, by channel; nothing of channels that are not named."""
+"""Required consent by channel. Other channels need none."""
 
 
 def missing(subscription: Subscription, channel: str, contact: Mapping[str, Any]) -> str:
-    """Why a channel's marketing must not go to a contact; empty where it may."""
+    """Return why a channel's marketing must not go to a contact, or an empty text."""
     asked = subscription.get(channel)
     return asked.missing(channel, contact) if asked else ""
 
 
 def nowhere(subscription: Subscription, contact: Mapping[str, Any]) -> str:
-    """Why a contact could be sent nothing at all that asks for consent; empty where one channel is agreed to."""
+    """Return why a contact consents to none of the channels, or an empty text."""
     reasons = [asked.missing(channel, contact) for channel, asked in subscription.items()]
     return reasons[0] if reasons and all(reasons) else ""
 

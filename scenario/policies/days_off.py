@@ -1,7 +1,6 @@
-"""Days on which nothing is sent: days of the week, and countries' public holidays.
+"""Days without sending: weekdays, and public holidays of countries.
 
-The holidays are those of the `holidays` package. It takes a quarter of a second to load, so only what names a country
-loads it.
+The `holidays` package takes a quarter of a second to load, so it is loaded only if a country is named.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def _form(value: str) -> str:
 
 
 def _meant(value: str) -> str:
-    """What to write instead of something of the wrong form."""
+    """Return a suggestion for a malformed day off."""
     word = value.strip()
     if (start := word[:3].lower()) in WEEKDAYS:
         return f"did you mean '{start}'?"
@@ -45,15 +44,11 @@ DayOff = Annotated[
     AfterValidator(_form),
     WithJsonSchema({"anyOf": [{"enum": list(WEEKDAYS)}, {"type": "string", "pattern": f"^{COUNTRY}$"}]}),
 ]
-"""A day of the week, or the code of a country whose public holidays are meant; whether there is one is for a check."""
+"""A weekday, or the code of a country whose public holidays apply. A check finds unknown countries."""
 
 
 def unknown(day: str) -> str | None:
-    """Why nobody knows a day off of the right form; None where it is known.
-
-    Args:
-        day: As `DayOff` has it.
-    """
+    """Return why a well-formed day off is unknown, or None."""
     if day in WEEKDAYS:
         return None
     code, _, part = day.partition("-")
@@ -72,11 +67,11 @@ def unknown(day: str) -> str | None:
 
 @lru_cache(maxsize=512)
 def holidays_of(place: str, year: int) -> Mapping[date, str]:
-    """The public holidays of a year, by their day, each with its name; none where nobody knows the place.
+    """Return the public holidays of a year by day, with their names; none if the place is unknown.
 
     Args:
         place: The code of a country, or of a part of one.
-        year: Of the calendar.
+        year: The year.
     """
     from holidays import country_holidays
 
@@ -89,7 +84,7 @@ def holidays_of(place: str, year: int) -> Mapping[date, str]:
 
 @lru_cache
 def _parts() -> Mapping[str, list[str]]:
-    """The parts of each country that have holidays of their own, by the country's code."""
+    """Return the parts of each country with holidays of their own."""
     from holidays import list_supported_countries
 
     return list_supported_countries(include_aliases=False)
@@ -97,7 +92,7 @@ def _parts() -> Mapping[str, list[str]]:
 
 @lru_cache
 def _codes() -> Mapping[str, str]:
-    """The codes of countries, by their English names and other codes, in lower case."""
+    """Return the codes of countries by their English names and other codes, in lower case."""
     from holidays.registry import COUNTRIES
 
     return {word.lower(): codes[1] for name, codes in COUNTRIES.items() for word in (name, *codes)}

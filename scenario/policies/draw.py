@@ -1,8 +1,8 @@
-"""Draws that anybody can repeat: who takes which branch of a split, who is in a control group, whom the holdout keeps.
+"""Repeatable draws: branches of a split, control groups, the holdout.
 
-Nothing is stored and nothing is random. SHA-256 makes a number of a seed and a unit (a contact's id, say), and branches
-have ranges of that number: so the same unit takes the same branch at every entry and in every version, draws of
-different seeds are independent of each other, and who was in a group of the past can be worked out.
+Nothing is stored and nothing is random. SHA-256 turns a seed and a unit, such as a contact's id, into a number, and
+each branch has a range of numbers. The same unit takes the same branch at every entry and in every version. Draws with
+different seeds are independent.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from scenario.model.scalars import SEED
 from scenario.source.findings import clip
 
 WHOLE: Final = 10_000
-"""All of them, in hundredths of a per cent: as exact as a share is written."""
+"""100 %, in hundredths of a percent."""
 CONTACT: Final = "contact"
-"""The unit of a draw that is the same over all of a contact's journeys: its id."""
+"""The unit of a draw that is the same over all journeys of a contact: its id."""
 JOURNEY: Final = "journey"
-"""The unit of a draw that is another one for each key: the journey's id."""
+"""The unit of a draw that differs between journeys of a contact: the journey's id."""
 UNITS: Final = (CONTACT, JOURNEY)
 CONTROL: Final = "control"
-"""How the journey of a contact ends that its scenario keeps for comparison."""
+"""The outcome of a journey in its scenario's control group."""
 HOLDOUT: Final = "holdout"
-"""How the journey of a contact ends that no marketing is to reach."""
+"""The outcome of a journey of a contact in the holdout."""
 WITHHELD: Final = (CONTROL, HOLDOUT)
-"""How journeys end whose contacts were let in to get nothing."""
+"""Outcomes of journeys whose contacts get nothing."""
 _BITS: Final = 64
 
 
 def u(seed: str, unit: str) -> int:
-    """The number of a unit: the first 8 bytes of SHA-256 of the seed, a line feed and the unit. Of 2⁶⁴ all are alike.
+    """Return the number of a unit: the first 8 bytes of SHA-256 of the seed, a line feed and the unit.
 
-    **Never to be changed**: another formula would move contacts from branch to branch in the middle of their tests.
+    **Never change it**: another formula would move contacts between branches during their tests.
     """
     return int.from_bytes(hashlib.sha256(f"{seed}\n{unit}".encode(errors="replace")).digest()[:8])
 
 
 def drawn(shares: Mapping[str, int], number: int) -> str:
-    """The first name whose cumulative share is above a number.
+    """Return the first name whose cumulative share is above a number.
 
     Args:
-        shares: In hundredths of a per cent, 100 per cent together.
-        number: From `u`. Compared as a whole number: no border is rounded.
+        shares: In hundredths of a percent, 100 % in total.
+        number: From `u`, compared as an integer, so no border is rounded.
     """
     total = 0
     for name, share in shares.items():
@@ -60,10 +60,10 @@ def drawn(shares: Mapping[str, int], number: int) -> str:
 
 
 def hundredths(value: object) -> int:
-    """A share in per cent, such as 33.33, in hundredths.
+    """Return a percentage such as 33.33 in hundredths.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is malformed.
     """
     if isinstance(value, str) and value.strip().removesuffix("%").strip().replace(".", "", 1).isdecimal():
         raise ValueError(f"write the per cent as a number: {value.strip().removesuffix('%').strip()}")
@@ -82,7 +82,7 @@ def hundredths(value: object) -> int:
 
 
 def percent(share: int) -> int | float:
-    """Hundredths as per cent, as they are written: 50, 33.33."""
+    """Return hundredths as a percentage: 50, 33.33."""
     return share // 100 if share % 100 == 0 else share / 100
 
 
@@ -92,9 +92,9 @@ Share = Annotated[
     PlainSerializer(percent, return_type=int | float),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100, "examples": [50, 33.33]}),
 ]
-"""A share in hundredths of a per cent; a file has it in per cent, with two decimals at most."""
+"""A share in hundredths of a percent; in files a percentage with at most two decimals."""
 Seed = Annotated[str, Field(min_length=1, max_length=200, pattern=SEED)]
-"""What a draw is made with, beside the unit."""
+"""The seed of a draw."""
 
 
 def _not_all(share: int) -> int:
@@ -104,23 +104,23 @@ def _not_all(share: int) -> int:
 
 
 KeptOut = Annotated[Share, AfterValidator(_not_all)]
-"""A share of those who get nothing."""
+"""The share of contacts who get nothing."""
 
 
 class Holdout(Model):
-    """Contacts that no marketing reaches, in whichever scenario, so that the effect of all of it can be measured."""
+    """Contacts who get no marketing of any scenario, so that its whole effect can be measured."""
 
     share: KeptOut = Field(description="Per cent of all contacts.")
     seed: Seed = Field(description="Another one keeps others out: change it to begin a new period.")
 
 
 class Drawn(NamedTuple):
-    """What came of a draw.
+    """The result of a draw.
 
     Attributes:
         name: The branch.
-        number: The number that it was drawn by.
-        by: Whose it is, as people read it.
+        number: The number.
+        by: The unit, for people.
     """
 
     name: str
@@ -129,7 +129,7 @@ class Drawn(NamedTuple):
 
     @property
     def why(self) -> str:
-        """The number for people: ``0.7312 of 1, by contact``."""
+        """The draw for people: ``0.7312 of 1, by contact``."""
         # Cut, not rounded: so it is below a border wherever the number is.
         places = self.number * WHOLE >> _BITS
         return f"0.{places:04} of 1, by {self.by}"
@@ -140,12 +140,12 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Lot:
-    """How something is drawn.
+    """A draw.
 
     Attributes:
-        seed: Equal seeds draw the same people.
-        shares: In hundredths of a per cent, in the order of their ranges.
-        by: The unit: ``contact``, ``journey``, or a template that gives it.
+        seed: Equal seeds draw the same units.
+        shares: In hundredths of a percent, in the order of their ranges.
+        by: The unit: ``contact``, ``journey``, or a template.
     """
 
     seed: str
@@ -153,19 +153,18 @@ class Lot:
     by: str = CONTACT
 
     def unit(self, data: Mapping[str, Any]) -> str | None:
-        """What is drawn by, from a journey's data; None where a template gives it."""
+        """Return the unit from a journey's data, or None if a template gives it."""
         return str(data[self.by]["id"]) if self.by in UNITS else None
 
     def draw(self, unit: str) -> Drawn:
-        """What a unit draws."""
         number = u(self.seed, unit)
         return Drawn(drawn(self.shares, number), number, clip(self.by.strip("{- }")))
 
     def moved(self, other: Lot) -> int | None:
-        """How many, in hundredths of a per cent, draw another name than by an earlier lot.
+        """Return the share of units, in hundredths of a percent, that draw another name than with an earlier lot.
 
         Returns:
-            None where all are drawn anew, by another seed or other units.
+            None if another seed or unit draws everything again.
         """
         if (self.seed, self.by) != (other.seed, other.by):
             return None
@@ -176,7 +175,6 @@ class Lot:
 
 
 def _borders(shares: Mapping[str, int]) -> list[int]:
-    """Where ranges end, in hundredths of a per cent."""
     ends: list[int] = []
     for share in shares.values():
         ends.append((ends[-1] if ends else 0) + share)
@@ -184,10 +182,9 @@ def _borders(shares: Mapping[str, int]) -> list[int]:
 
 
 def _at(shares: Mapping[str, int], place: int) -> str:
-    """Whose range begins at a place, or goes on there."""
     return next(name for name, end in zip(shares, _borders(shares), strict=True) if end > place)
 
 
 def apart(seed: str, name: str, share: int) -> Lot:
-    """The lot that takes some contacts out, under a name; the others draw an empty one."""
+    """Return the lot that gives some contacts a name, and the others an empty one."""
     return Lot(seed=seed, shares={name: share, "": WHOLE - share})

@@ -1,7 +1,7 @@
-"""When nothing may be sent: quiet hours, a step's window, days off. Pure, and asked before every attempt.
+"""Quiet hours, windows and days off.
 
-What the contact's clock shows decides. So a time that a change of the clock skips is never there: a window of 02:00 to
-03:00 does not open on that day. One that comes twice holds both times.
+The contact's clock decides. A skipped time never occurs: a window of 02:00 to 03:00 does not open on that day. A
+repeated time covers both occurrences.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from scenario.policies.days_off import DayOff, holidays_of
 from scenario.time.timing import LAST, WEEKDAYS
 
 AHEAD: Final = timedelta(days=8)
-"""How far ahead an opening is looked for: a week, and a day."""
+"""Period in which an opening is searched: a week and a day."""
 _HORIZON: Final = AHEAD + timedelta(days=2)
-"""How far ahead it is known when what has opened closes."""
+"""Period in which the closing of an opening is known."""
 _DAY: Final = timedelta(days=1)
 _DAY_MINUTES: Final = 24 * 60
 
@@ -41,7 +41,7 @@ def _spread(value: timedelta) -> timedelta:
 
 
 _CLOCK: Final = r"([01]\d|2[0-3]):[0-5]\d"
-"""A time of day as a pattern for editors."""
+"""A time of day as a pattern, for editors."""
 Clock = Annotated[
     str,
     AfterValidator(read_clock),
@@ -53,16 +53,16 @@ End = Annotated[
     AfterValidator(_end),
     WithJsonSchema({"type": "string", "pattern": f"^({_CLOCK}|24:00)$", "examples": ["20:00"]}),
 ]
-"""A time of day at which something ends: midnight is 24:00, or 00:00."""
+"""A time of day at which a period ends. Midnight is 24:00 or 00:00."""
 Spread = Annotated[Duration, AfterValidator(_spread)]
 Days = Annotated[list[Weekday], Field(min_length=1)]
 
 
 class Hours(Model):
-    """Hours of some days of the week, on the contact's clock, and days without any.
+    """Hours on some weekdays in the contact's zone, except days off.
 
     Attributes:
-        on: The days on which the hours begin: those that go over midnight end on the day after.
+        on: Weekdays on which the hours begin; they may end on the next day.
     """
 
     start: Clock | None = Field(default=None, alias="from", description="When the hours begin.")
@@ -81,26 +81,26 @@ class Hours(Model):
 
     @cached_property
     def minutes(self) -> tuple[int, int]:
-        """When the hours begin and end, in minutes of a day; an end before the beginning is on the next one."""
+        """Start and end in minutes of a day. An end before the start is on the next day."""
         first, last = (int(text[:2]) * 60 + int(text[3:]) for text in (self.start or "00:00", self.end or "24:00"))
         return first, last or _DAY_MINUTES
 
     @cached_property
     def _days(self) -> frozenset[int]:
-        """The days of the week on which the hours begin, Monday being 0."""
+        """Weekdays on which the hours begin; Monday is 0."""
         return frozenset(range(7)) if self.on is None else frozenset(map(WEEKDAYS.index, self.on))
 
     @property
     def weekly(self) -> Self:
-        """Without public holidays: what is the same in every week."""
+        """Return the hours without public holidays: the same in every week."""
         days = [day for day in self.days_off or () if day in WEEKDAYS]
         return self.model_copy(update={"days_off": days or None})
 
     def cover(self, local: datetime) -> bool:
-        """Whether it is one of these hours.
+        """Return True if a local time is within the hours.
 
         Args:
-            local: What the contact's clock shows.
+            local: The contact's local time.
         """
         first, last = self.minutes
         minute, day = local.hour * 60 + local.minute, local.weekday()
@@ -109,10 +109,10 @@ class Hours(Model):
         return day in self._days if minute >= first else minute < last and (day - 1) % 7 in self._days
 
     def closed(self, local: datetime) -> str:
-        """Why nothing may be sent at a time; empty where it may.
+        """Return why nothing may be sent at a local time, or an empty text.
 
         Args:
-            local: What the contact's clock shows.
+            local: The contact's local time.
         """
         for day in self.days_off or ():
             if day in WEEKDAYS:
@@ -144,11 +144,11 @@ class QuietHours(Hours):
     )
 
     def applies_to(self, channel: str, destination: str | None = None) -> bool:
-        """Whether they hold for a delivery.
+        """Return True if they apply to a delivery.
 
         Args:
-            channel: What it is sent by.
-            destination: The name of the destination that it goes to, if it has one.
+            channel: Its channel.
+            destination: Its destination, if any.
         """
         return self.channels is None or channel in self.channels or destination in self.channels
 
@@ -172,7 +172,7 @@ class QuietHours(Hours):
 
 
 class Window(Hours):
-    """The hours in which a step may send: from midnight, and to midnight, where it does not say."""
+    """Hours in which a step may send; by default from midnight, to midnight."""
 
     @override
     def closed(self, local: datetime) -> str:
@@ -187,14 +187,13 @@ class Window(Hours):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """When something may be sent that may not be sent now.
+    """The time at which something may be sent that may not be sent now.
 
     Attributes:
-        moment: The first moment (UTC) at which nothing forbids it; None where there is none within `AHEAD`. Ask again
-            then: a window that opens on Mondays may have met a holiday.
+        moment: First time (UTC) at which nothing forbids it; None if there is none within `AHEAD`. Ask again then: a
+            window on Mondays may fall on a holiday.
         since: What forbids it now, in a few words.
-        spread: Over what time from then on those that have waited are spread: see `spread_by`. What comes by itself
-            when it has opened goes at once.
+        spread: Period over which waiting messages are spread: see `spread_by`. New messages are sent immediately.
     """
 
     moment: datetime | None
@@ -203,12 +202,12 @@ class Opening:
 
 
 def opening(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> Opening | None:
-    """When something may be sent; None where it may be now.
+    """Return when something may be sent, or None if it may be sent now.
 
     Args:
-        rules: What holds for the delivery: all of it must be open.
-        now: Aware.
-        zone: The contact's.
+        rules: All rules of the delivery.
+        now: With a zone.
+        zone: The contact's zone.
     """
     since = _closed(rules, now.astimezone(zone))
     if not since:
@@ -220,26 +219,23 @@ def opening(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> Opening | No
 
 
 def spread_by(delivery_id: str, spread: timedelta) -> timedelta:
-    """How long after an opening a delivery that has waited goes out: whole seconds below `spread`, always the same.
+    """Return the delay of a waiting delivery after an opening: whole seconds below `spread`, always the same.
 
     Args:
         delivery_id: See `scenario.steps.delivery.delivery_id`.
-        spread: The opening's.
+        spread: The opening's spread.
     """
     number = int.from_bytes(hashlib.sha256(delivery_id.encode()).digest()[:8])
     return timedelta(seconds=int(spread.total_seconds()) * number >> 64)
 
 
 def stretches(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> Iterator[tuple[datetime, datetime]]:
-    """The times in which all of the rules are open, each with its end, which is not one of them.
+    """Yield the periods, start and end in UTC, in which all rules allow sending.
 
     Args:
         rules: As for `opening`.
-        now: Where the first may begin, aware. Others begin within `AHEAD`.
-        zone: The contact's.
-
-    Yields:
-        Instants in UTC.
+        now: Start of the search, with a zone; it ends after `AHEAD`.
+        zone: The contact's zone.
     """
     now = now.astimezone(UTC)
     if now > LAST - _HORIZON:
@@ -263,7 +259,7 @@ def _closed(rules: Sequence[Hours], local: datetime) -> str:
 
 
 def _changes(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> list[datetime]:
-    """The moments at which something may open or close, now being the first."""
+    """Return the times at which something may open or close, beginning with now."""
     last = now + _HORIZON
     clocks = {minutes % _DAY_MINUTES for rule in rules for minutes in rule.minutes} | {0}
     today = now.astimezone(zone).date()
@@ -279,7 +275,7 @@ def _changes(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> list[dateti
 
 
 def _shift(start: datetime, end: datetime, zone: tzinfo) -> datetime:
-    """The moment at which the clocks of a zone are changed between two others, to the second; the later one if none."""
+    """Return the time of a clock change between two times, to the second, or the later time."""
     offset = start.astimezone(zone).utcoffset()
     if end.astimezone(zone).utcoffset() == offset:
         return end

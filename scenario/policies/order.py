@@ -1,7 +1,6 @@
-"""Whether a message may leave: what is asked before every attempt, and in which order.
+"""The order in which rules decide whether a message may leave: suppression, consent, hours, caps.
 
-Suppression, consent, window and quiet hours, cap. Exit rules act before, by themselves. Journeys ask, as do previews
-and cases: who they are makes no difference but for what they know.
+Journeys, previews and cases use it alike. Exit rules act before, independently.
 """
 
 from __future__ import annotations
@@ -63,16 +62,16 @@ Ruling: TypeAlias = Defer | Skip | Hold | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What is to leave.
+    """A message that is to leave.
 
     Attributes:
-        delivery: Its delivery's id.
-        channel: By what.
-        destination: The name of the destination that it goes to, or the host; "" where the channel has one place.
-        began: When its step began.
-        zone: The contact's.
-        contact: The contact's fields, those among them that consent needs.
-        at_once: Whether an operator wants it to leave whatever the hour, and whatever caps say.
+        delivery: Its delivery id.
+        channel: Its channel.
+        destination: Its destination or host; empty for channels with one place.
+        began: Start of its step.
+        zone: The contact's zone.
+        contact: The contact's fields that consent needs.
+        at_once: True if an operator wants it sent despite hours and caps.
     """
 
     delivery: str
@@ -86,15 +85,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What holds for a message.
+    """The rules for a message.
 
     Attributes:
-        purpose: Its scenario's.
-        subscription: The consent that its scenario asks for.
-        hours: When it may leave: all of them must be open.
-        expires: How long it may wait.
-        caps: Those that count it.
-        capped: What becomes of it where one of them is full.
+        purpose: The scenario's purpose.
+        subscription: The consent that the scenario requires.
+        hours: Hours, all of which must be open.
+        expires: Maximum wait.
+        caps: Caps that count it.
+        capped: What happens if a cap is full.
     """
 
     purpose: Purpose = MARKETING
@@ -106,7 +105,7 @@ class Rules:
 
 
 class ByScenario(Protocol):
-    """What a scenario says for all of its messages: `scenario.model.scenario.Scenario`."""
+    """A scenario's settings for all of its messages."""
 
     @property
     def purpose(self) -> Purpose: ...
@@ -117,7 +116,7 @@ class ByScenario(Protocol):
 
 
 class ByStep(Protocol):
-    """What a step says for its own: `scenario.steps.delivery.DeliveryStep`."""
+    """A step's settings for its messages."""
 
     @property
     def window(self) -> Hours | None: ...
@@ -128,29 +127,29 @@ class ByStep(Protocol):
 
 
 class Facts(Protocol):
-    """What has to be looked up: each is asked for only where it matters, in the order of the rules."""
+    """Facts that have to be looked up. Each is requested only if it matters, in the order of the rules."""
 
     async def suppressions(self) -> Iterable[Suppression]:
-        """What stands against the address; nothing where the channel has none."""
+        """Return the suppressions of the address; none if the channel has no addresses."""
         ...
 
     async def claim(self, caps: Sequence[Cap]) -> Full | None:
-        """Takes a place under these caps, unless the delivery has one; what is full, where there is none."""
+        """Claim a place under caps unless the delivery has one. Return the full cap, or None."""
         ...
 
     def now(self) -> datetime:
-        """The time, aware."""
+        """Return the time, with a zone."""
         ...
 
 
 def rules_of(scenario: ByScenario, step: ByStep, policies: Policies, channel: str, destination: str) -> Rules:
-    """What holds for the messages of a step.
+    """Return the rules for the messages of a step.
 
     Args:
-        scenario: Its scenario.
+        scenario: The scenario.
         step: The step.
-        policies: Those of all scenarios.
-        channel: By what it sends.
+        policies: The rules for all scenarios.
+        channel: The step's channel.
         destination: See `Message`.
     """
     own = () if step.window is None else (step.window,)
@@ -174,7 +173,7 @@ def stopped(channel: str, rules: Rules, suppressions: Iterable[Suppression]) -> 
 
 
 async def ask(message: Message, rules: Rules, facts: Facts) -> Ruling:
-    """Whether a message may leave now."""
+    """Return the ruling on a message."""
     asked = (rules.subscription or {}).get(message.channel)
     if found := stopped(message.channel, rules, await facts.suppressions()):
         return Skip(found.words, "suppressed")
@@ -196,11 +195,10 @@ async def ask(message: Message, rules: Rules, facts: Facts) -> Ruling:
 
 
 _ANY = 1_000_000
-"""As many messages as nobody is sent: what leaves whatever caps say counts all the same."""
+"""A number of places that no contact uses up: an operator's message leaves despite caps and still counts."""
 
 
 def _hour(message: Message, rules: Rules, now: datetime) -> Ruling:
-    """Whether the hour is right."""
     closed = opening(rules.hours, now, message.zone) if rules.hours else None
     if closed is None:
         return None
@@ -210,7 +208,7 @@ def _hour(message: Message, rules: Rules, now: datetime) -> Ruling:
 
 
 def _place(message: Message, rules: Rules, full: Full, now: datetime) -> Ruling:
-    """What becomes of a message for which a cap has no place."""
+    """Return the ruling on a message that exceeds a cap."""
     words = full.words(now, message.zone)
     match rules.capped:
         case "hold":

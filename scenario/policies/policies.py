@@ -1,4 +1,4 @@
-"""What holds for all scenarios of a workspace: `policies.yaml`, read from its text."""
+"""The rules for all scenarios: `policies.yaml`."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def _apart(caps: list[Cap]) -> list[Cap]:
 
 
 class Policies(Model):
-    """What holds for the marketing of all scenarios.
+    """Rules for the marketing of all scenarios.
 
     Attributes:
-        quiet_hours: When nothing is sent; all of them hold.
-        holdout: Who is sent nothing at all.
-        caps: How many messages a contact is sent at most.
+        quiet_hours: Hours without sending; all of them apply.
+        holdout: Contacts who get no marketing.
+        caps: Maximum numbers of messages to a contact.
     """
 
     quiet_hours: Annotated[list[QuietHours], BeforeValidator(_listed)] = Field(default_factory=list[QuietHours])
@@ -54,11 +54,11 @@ class Policies(Model):
 
 
 class Examined(NamedTuple):
-    """What came of reading a file.
+    """The result of reading a file.
 
     Attributes:
-        findings: All that is wrong with it, in the order of the file.
-        policies: What it says; None where a finding is an error.
+        findings: All findings, in the order of the file.
+        policies: The policies, or None if a finding is an error.
     """
 
     findings: tuple[Finding, ...]
@@ -66,12 +66,12 @@ class Examined(NamedTuple):
 
 
 def examine(text: str | bytes, file: str, destinations: Collection[str] | None = None) -> Examined:
-    """Reads `policies.yaml` and says everything that is wrong with it.
+    """Read and check `policies.yaml`.
 
     Args:
         text: The file's content.
-        file: How findings name it.
-        destinations: The names of those that exist; None where they are not known: then any will do.
+        file: The file's name in findings.
+        destinations: Names of known destinations. If None, any name is accepted.
     """
     source = Source(text, file, _WORDS)
     report = Report(source)
@@ -91,7 +91,7 @@ def examine(text: str | bytes, file: str, destinations: Collection[str] | None =
 
 
 def _check_channels(policies: Policies, known: Collection[str] | None, data: Any, report: Report) -> None:
-    """Reports names that are neither a channel nor a destination."""
+    """Report names that are neither a channel nor a destination."""
     if known is None:
         return
     names = {*(kind for kind, model in KINDS.items() if model.sends), *known}
@@ -104,7 +104,7 @@ def _check_channels(policies: Policies, known: Collection[str] | None, data: Any
 
 
 def _check_midnight(policies: Policies, data: Any, report: Report) -> None:
-    """Report quiet hours that let text messages go at midnight."""
+    """Report quiet hours that let text messages leave at midnight."""
     for kind in [kind for kind, model in KINDS.items() if model.rings]:
         found = opened_at_midnight([hours for hours in policies.quiet_hours if hours.applies_to(kind)])
         for place, hours in _quiet(policies, data) if found else ():
@@ -121,14 +121,14 @@ def _named(policies: Policies, data: Any) -> Iterable[tuple[Path, Iterable[str]]
 
 
 def _quiet(policies: Policies, data: Any) -> Iterable[tuple[Path, QuietHours]]:
-    """The quiet hours, each with its place: they may stand alone, or in a list."""
+    """Yield the quiet hours, alone or in a list, with their paths."""
     single = isinstance(cast("Mapping[str, Any]", data).get("quiet_hours"), Mapping)
     for index, hours in enumerate(policies.quiet_hours):
         yield ("quiet_hours",) if single else ("quiet_hours", index), hours
 
 
 def schema() -> dict[str, Any]:
-    """The schema of `policies.yaml` (JSON Schema, draft 2020-12), as plain data."""
+    """Return the JSON Schema of `policies.yaml` (draft 2020-12)."""
     made = tidied(Policies.model_json_schema(by_alias=True, mode="validation"))
     hours = made["properties"]["quiet_hours"]
     made["properties"]["quiet_hours"] = {"anyOf": [{"$ref": "#/$defs/QuietHours"}, hours]}

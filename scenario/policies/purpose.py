@@ -1,11 +1,11 @@
-"""What a scenario is for, by which most policies hold or do not."""
+"""The purpose of a scenario."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
 Purpose = Literal["marketing", "transactional"]
-"""Transactional messages are what the contact has asked for: they keep no quiet hours, count towards no cap, need no
-subscription, and nobody is held out of them."""
+"""Transactional messages are requested by the contact: quiet hours, caps, subscriptions and the holdout do not apply.
+"""
 MARKETING: Final = "marketing"
 TRANSACTIONAL: Final = "transactional"

@@ -1,4 +1,4 @@
-"""Whether an address may be written to: what was said about it, and what that stops."""
+"""Suppressed addresses: reasons, and the messages that they stop."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Final, Literal
 from scenario.policies.purpose import MARKETING, Purpose
 
 Source = Literal["custom", "unsub", "soft", "bounce", "fbl", "stop"]
-"""Who or what asks not to write, in the platform's words: an operator, the contact, passing troubles that did not pass,
-a bounce, a complaint that came by a feedback loop, a STOP in answer to a text message."""
+"""The reason in the platform's words.
+
+An operator, an unsubscription, repeated soft bounces, a bounce, a complaint from a feedback loop, a STOP message.
+"""
 UNSUBSCRIBED: Final = "unsub"
-"""The one source that stops only marketing, and only that of its scope."""
+"""The one source that stops only marketing, of its scope."""
 SOFT: Final = "soft"
 
 SOFT_BOUNCES: Final = 3
-"""So many of them within `SOFT_SPAN` are taken for a lasting trouble."""
+"""Number of soft bounces within `SOFT_SPAN` that suppress an address."""
 SOFT_SPAN: Final = timedelta(days=7)
 
 _SAID: Final[Mapping[Source, str]] = {
@@ -32,15 +34,15 @@ _SAID: Final[Mapping[Source, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """An address must not be written to.
+    """A suppressed address.
 
     Attributes:
-        channel: By what: ``email`` or ``sms``.
-        address_hash: The address as an HMAC, see `runtime.derived_keys`; never itself.
-        source: Who or what asks for it.
-        suppressed_at: Since when.
-        scope: The list that it is about, by its id or name; "" is all.
-        evidence: What it rests on, such as a server's words; no address and no number.
+        channel: ``email`` or ``sms``.
+        address_hash: An HMAC of the address, see `runtime.derived_keys`.
+        source: The reason.
+        suppressed_at: Time of the suppression.
+        scope: A list's id or name; empty for all.
+        evidence: Evidence such as a status, without addresses and numbers.
     """
 
     channel: str
@@ -52,18 +54,18 @@ class Suppression:
 
     @property
     def words(self) -> str:
-        """Why nothing is sent, for people: no address."""
+        """The reason for people, without the address."""
         what = _SAID.get(self.source, "has been suppressed") + (f" from {self.scope}" if self.scope else "")
         return f"the address {what} ({self.source}, {self.suppressed_at:%Y-%m-%d})"
 
 
 def stops(suppressions: Iterable[Suppression], purpose: Purpose, scopes: Collection[str] = ()) -> Suppression | None:
-    """The suppression because of which a message must not go; None where it may.
+    """Return the suppression that stops a message, or None.
 
     Args:
-        suppressions: All of the address, on the message's channel.
-        purpose: What the message's scenario is for.
-        scopes: The lists that the message belongs to, by id or name; how they are capitalised makes no difference.
+        suppressions: All suppressions of the address on the message's channel.
+        purpose: The purpose of the message's scenario.
+        scopes: The message's lists by id or name, in any case.
 
     Returns:
         Of several the one that stops most, then the oldest.
@@ -83,5 +85,5 @@ def stops(suppressions: Iterable[Suppression], purpose: Purpose, scopes: Collect
 
 
 def lasting(bounces: int) -> bool:
-    """Whether so many soft bounces within `SOFT_SPAN` mean that the address is not to be written to any more."""
+    """Return True if a number of soft bounces within `SOFT_SPAN` suppresses the address."""
     return bounces >= SOFT_BOUNCES

@@ -1,4 +1,4 @@
-"""What a contact unsubscribes from by a message."""
+"""The scope of an unsubscription through a message."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from scenario.steps.delivery import DeliveryStep
 
 
 def scope_of(scenario: Scenario, step: BaseStep) -> str | None:
-    """What a contact unsubscribes from by a message, and what must not have been unsubscribed from for it to go.
+    """Return the scope that a contact unsubscribes from by a message.
 
     Args:
-        scenario: The message's.
-        step: What sends it.
+        scenario: The message's scenario.
+        step: The step that sends it.
 
     Returns:
-        The list, by its id or name; "" is all marketing on the channel. None where nobody can unsubscribe: from what is
-        not marketing, or goes to no address of the contact.
+        A list's id or name; empty for all marketing of the channel. None if it is not marketing, or goes to no address.
     """
     if scenario.purpose != MARKETING or not isinstance(step, DeliveryStep) or step.recipient is None:
         return None

@@ -1,4 +1,4 @@
-"""What hours come to in a week, so that it can be said before anything waits for them."""
+"""The effect of hours in a typical week, for checks before any message waits."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from scenario.time.duration import format_duration
 from scenario.time.timing import WEEKDAYS
 
 MONDAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
-"""The beginning of a week that stands for every other."""
+"""The start of a week that represents all others."""
 
 
 MIDNIGHT: Final = (
     "what is kept back on a day off leaves at 00:00 on the contact's clock, text messages too: "
     "add 'from' and 'to', such as {wanted}"
 )
-"""What is said of hours that open at midnight."""
+"""The warning about hours that open at midnight."""
 
 
 class HoursFlaw(NamedTuple):
-    """What is wrong with hours although their keys and values are right.
+    """A mistake in hours whose keys and values are valid.
 
     Attributes:
-        path: Where, from the hours on; empty where they are wrong as a whole.
+        path: Path within the hours; empty for the whole.
         code: As in `scenario.source.findings.Finding`.
         message: One sentence for the author.
     """
@@ -38,15 +38,15 @@ class HoursFlaw(NamedTuple):
 
 
 def openings(*rules: Hours) -> list[tuple[datetime, timedelta]]:
-    """When all rules are open in a week without holidays and changes of the clock, and for how long."""
+    """Return when all rules allow sending in a week without holidays and clock changes, and for how long."""
     weekly = [rule.weekly for rule in rules]
     return [(start, end - start) for start, end in stretches(weekly, MONDAY, UTC)]
 
 
 def opened_at_midnight(rules: Sequence[Hours]) -> Hours | None:
-    """Return the rule of which a day off ends at a midnight at which all rules are open, or None if there is none.
+    """Return the rule whose day off ends at a midnight at which all rules allow sending, or None.
 
-    A public holiday may be any day of the week.
+    A public holiday may fall on any weekday.
     """
     for rule in rules:
         for day in [day for day in rule.days_off or () if not unknown(day)]:
@@ -62,7 +62,7 @@ def _closed(rules: Sequence[Hours], local: datetime) -> bool:
 
 
 def flaws(hours: Hours) -> Iterator[HoursFlaw]:
-    """Countries that nobody knows, hours that leave no time, and a spread for which there is too little of it."""
+    """Yield unknown countries, hours without any time, and a spread that does not fit."""
     for index, day in enumerate(hours.days_off or ()):
         if sentence := unknown(day):
             yield HoursFlaw(("days_off", index), "value", sentence)

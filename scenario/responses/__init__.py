@@ -1,1 +1,1 @@
-"""Responses of receivers that are kept: their schema, and whether one fits it."""
+"""Saved responses: their schemas and validation."""

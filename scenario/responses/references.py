@@ -1,4 +1,4 @@
-"""The parts of a JSON Schema: where they are, where its references lead, and how often it looks at one value."""
+"""Parts of a JSON Schema: their paths, references, and how many of them apply to one value."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ONE: Final = (
 )
 LISTED: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
 NAMED: Final = ("$defs", "definitions", "dependentSchemas", "properties")
-"""Keywords whose values are schemas, lists of them, or schemas by name."""
+"""Keywords whose values are schemas by name."""
 REFERENCES: Final = ("$ref", "$dynamicRef")
 _HERE: Final = ("allOf", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf", "then")
-"""Keywords whose schemas look at the very value that their own schema looks at, and at nothing in it."""
+"""Keywords whose schemas apply to the same value as their parent."""
 
 
 class Whole:
-    """A whole schema, within which references lead.
+    """A whole schema, in which references are resolved.
 
     Args:
         schema: A schema, right or wrong.
@@ -46,7 +46,7 @@ class Whole:
         return {name: part for name, part in found if isinstance(name, str)}
 
     def find(self, reference: str) -> Any:
-        """What a reference leads to, by a pointer (RFC 6901) or an anchor, or None."""
+        """Return the target of a reference, a pointer (RFC 6901) or an anchor, or None."""
         name = unquote(reference.removeprefix("#"))
         if name and not name.startswith("/"):
             return self._anchors.get(name)
@@ -56,14 +56,13 @@ class Whole:
         return found
 
     def most_looks(self) -> int | None:
-        """How many schemas at most look at one and the same value, those that look into it left out.
+        """Return the maximum number of schemas that apply to one value, without those for its parts.
 
-        Each part counts as often as ways lead to it, and is looked up once: two references to the next of thirty
-        definitions are two billion looks and sixty look-ups.
+        A part counts as often as references lead to it, and is computed once. Thirty definitions with two references
+        each to the next apply two billion times.
 
         Returns:
-            The number; None where a part leads back to itself, so that looking has no end (JSON Schema Core 2020-12,
-            §9.4.1).
+            The number, or None if a part refers to itself without end (JSON Schema Core 2020-12, §9.4.1).
         """
         looks: dict[int, int] = {}
         for _, part in parts(self._schema):
@@ -72,9 +71,9 @@ class Whole:
         return max(looks.values(), default=1)
 
     def _count(self, start: Mapping[str, Any], looks: dict[int, int]) -> bool:
-        """Counts the looks of a part and of all that it leads to, by their identity; whether that has an end.
+        """Count the applications of a part and everything it refers to. Return False if that has no end.
 
-        By a stack of its own, since a chain of references may be longer than Python calls go deep.
+        It uses a stack of its own, because a chain of references may exceed Python's recursion limit.
         """
         under_way: set[int] = set()
         stack = [(start, False)]
@@ -95,7 +94,7 @@ class Whole:
         return True
 
     def _here(self, part: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """The schemas that look at the same value as a part, and next to it."""
+        """Yield the schemas beside a part that apply to the same value."""
         led = [self.find(name) for key in REFERENCES if isinstance(name := part.get(key), str)]
         for inner in (*led, *(item for key in _HERE for item in _schemas(part.get(key), key))):
             if isinstance(inner, Mapping):
@@ -112,7 +111,7 @@ def _schemas(value: Any, key: str) -> Iterator[Any]:
 
 
 def parts(schema: Any, path: Path = ()) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """A schema and all schemas in it, each with its path."""
+    """Yield a schema and all schemas in it with their paths."""
     if not isinstance(schema, Mapping):
         return
     keys = cast("Mapping[str, Any]", schema)

@@ -1,4 +1,4 @@
-"""The JSON Schema of a response that is kept: what is wrong with it, and what it says that templates find there."""
+"""The JSON Schema of a saved response: its mistakes, and the shape that templates see."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 MAX_SCHEMA: Final = 16 * 1024
-"""Bytes of a schema as compact JSON."""
+"""Maximum bytes of a schema as compact JSON."""
 MAX_LOOKS: Final = 2_000
-"""How many schemas may look at one and the same value: a tenth of the steps that `validation` goes."""
+"""Maximum number of schemas that apply to one value: a tenth of the steps of `validation`."""
 
 _NOTES: Final = (
     "$anchor",
@@ -42,9 +42,9 @@ _NOTES: Final = (
     "title",
     "writeOnly",
 )
-"""Keywords that say nothing of which values fit, or only beside others."""
+"""Keywords that do not restrict values by themselves."""
 _LONGEST: Final = 30
-"""Characters of the longest keyword, and some."""
+"""Maximum length of a keyword for suggestions."""
 _TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
 _CALLED: Final[Mapping[str, str]] = {
     "array": "a list",
@@ -56,17 +56,17 @@ _CALLED: Final[Mapping[str, str]] = {
 }
 _DEEPEST: Final = 20
 _MOST: Final = 2_000
-"""Levels and parts of a schema that are made shapes of: references can make a small one endless."""
+"""Maximum number of parts that are turned into shapes: references can make a small schema endless."""
 _ANYTHING: Final = Anything()
 
 
 class Fault(NamedTuple):
-    """Something wrong with a schema.
+    """A mistake in a schema.
 
     Attributes:
-        path: Of the value, within the schema.
+        path: Path of the value within the schema.
         message: One sentence for the author.
-        severity: Whether it forbids publishing.
+        severity: An error forbids publishing.
     """
 
     path: Path
@@ -75,7 +75,6 @@ class Fault(NamedTuple):
 
 
 def faults_of(schema: Mapping[str, Any]) -> list[Fault]:
-    """All that is wrong with a schema, each once."""
     size = len(json.dumps(schema, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
     if size > MAX_SCHEMA:
         return [Fault((), f"the schema is larger than {MAX_SCHEMA // 1024} KB: say less of the response")]
@@ -86,7 +85,7 @@ def faults_of(schema: Mapping[str, Any]) -> list[Fault]:
 
 
 def _tiring(schema: Mapping[str, Any]) -> Iterator[Fault]:
-    """What is right, and never done with a value, or not for long."""
+    """Yield schemas that are valid and take too long, or forever."""
     looks = Whole(schema).most_looks()
     if looks is None:
         yield Fault((), "the schema refers to itself without end")
@@ -96,7 +95,7 @@ def _tiring(schema: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _malformed(schema: Mapping[str, Any]) -> Iterator[Fault]:
-    """What the meta-schema says."""
+    """Yield violations of the meta-schema."""
     from jsonschema import Draft202012Validator  # here, not above: most scenarios have no schema, and it loads slowly
 
     validator = Draft202012Validator(Draft202012Validator.META_SCHEMA)
@@ -121,7 +120,7 @@ def _worded(error: ValidationError) -> str:
 
 
 def _unusable(schema: Mapping[str, Any]) -> Iterator[Fault]:
-    """What is JSON Schema, and yet not to be had here."""
+    """Yield valid keywords that are not supported."""
     whole = Whole(schema)
     for path, part in parts(schema):
         for key, value in part.items():
@@ -154,25 +153,24 @@ def _keywords() -> tuple[str, ...]:
 
 @lru_cache(256)
 def _meant(key: str) -> str | None:
-    """The keyword that an unknown one is nearly spelt like."""
     close = get_close_matches(key, _keywords(), 1, 0.8) if len(key) <= _LONGEST else []
     return close[0] if close else None
 
 
 def tree_of_schema(schema: Mapping[str, Any] | None) -> Tree:
-    """The shape of what a schema lets through, for the linter.
+    """Return the shape of values that a schema accepts, for the linter.
 
-    An object has the properties that are listed, although JSON Schema would let others through as well: whoever lists
-    them means to say what is there. `additionalProperties` says that there is more.
+    An object has the listed properties only, although JSON Schema accepts others, because an author who lists them
+    means these. `additionalProperties` allows more.
 
     Args:
-        schema: A schema, right or wrong; None says nothing.
+        schema: A schema, right or wrong, or None for any value.
     """
     return _tree(schema, _Search(schema), 0)
 
 
 class _Search(Whole):
-    """A whole schema, and how many of its parts may still be made shapes of."""
+    """A whole schema, and the number of parts that may still be turned into shapes."""
 
     left = _MOST
 
@@ -192,7 +190,7 @@ def _tree(part: Any, whole: _Search, depth: int) -> Tree:
 
 
 def _own(keys: Mapping[str, Any], whole: _Search, depth: int) -> Tree:
-    """The shape by a schema's own words, without those of the schemas that it is joined of."""
+    """Return the shape by a schema's own keywords, without those of combined schemas."""
     match _type(keys):
         case "object":
             given = keys.get("properties")
@@ -233,7 +231,7 @@ def _is_null(schema: Any) -> bool:
 
 
 def merged(shapes: Sequence[Tree]) -> Tree:
-    """The shape of a value that has one of several: of objects, the fields of all."""
+    """Return the shape of a value that has one of several shapes."""
     if len(shapes) == 1 or (shapes and all(shape == shapes[0] for shape in shapes)):
         return shapes[0]
     objects = [shape for shape in shapes if isinstance(shape, Object)]

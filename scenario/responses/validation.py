@@ -1,4 +1,4 @@
-"""Whether a response fits its schema. A receiver is not trusted: what it answers takes no schema long."""
+"""Validation of responses against their schemas, in bounded time."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 UNCHECKED: Final = ("pattern", "uniqueItems")
-"""Keywords of a schema that are ignored: what a receiver sends could make them take hours."""
+"""Ignored keywords: a response could make them take hours."""
 _STEPS: Final = 20_000
-"""Keywords of a schema that are applied to one response: about a tenth of a second."""
+"""Maximum number of keywords applied to one response: about a tenth of a second."""
 
 
 class _TooMuch(Exception):
-    """A schema takes too many steps on some value."""
+    """A schema needs too many steps for a value."""
 
 
 def misfit(value: Any, schema: Mapping[str, Any]) -> str | None:
-    """Where a value does not fit a schema, as the end of a sentence, or None where it does.
+    """Return where a value violates a schema, as the end of a sentence, or None if it is valid.
 
     Args:
         value: Plain JSON data.
-        schema: A schema that `scenario.responses.schema` finds nothing wrong with. What it says of `UNCHECKED` is
-            ignored; nothing is ever fetched.
+        schema: A schema without faults. Keywords in `UNCHECKED` are ignored; nothing is downloaded.
     """
     from referencing.exceptions import Unresolvable  # here, not above: most journeys have no schema to wait for
 
@@ -41,7 +40,7 @@ def misfit(value: Any, schema: Mapping[str, Any]) -> str | None:
 
 
 def _place(error: ValidationError) -> str:
-    """Where the schema says what does not hold: never a value, nor a key that only the response has."""
+    """Describe the place by the schema, never by a value or a key of the response."""
     return clip("/".join(str(part) for part in error.absolute_schema_path), 200) or "its top"
 
 
@@ -54,7 +53,7 @@ def _validator(schema: Mapping[str, Any]) -> Validator:
 
 
 class _Work(threading.local):
-    """The steps that are left to the validation at work in this thread: there is never more than one."""
+    """Steps left for the validation in this thread."""
 
     left = 0
 
@@ -74,7 +73,7 @@ def _counted(check: Callable[..., Any]) -> Callable[..., Iterator[ValidationErro
 
 @cache
 def _kind() -> Callable[..., Validator]:
-    """The class of validators that count their steps."""
+    """Return the class of validators that count their steps."""
     from jsonschema import Draft202012Validator, validators
 
     known = cast("Mapping[str, Callable[..., Any]]", Draft202012Validator.VALIDATORS)

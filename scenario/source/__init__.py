@@ -1,1 +1,1 @@
-"""A file's text with the places of everything in it, and what is found wrong there."""
+"""A file's text with the places of everything in it, and findings about it."""

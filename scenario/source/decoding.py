@@ -1,8 +1,4 @@
-"""JSON read from text, and what is wrong with it told in the same words on every Python.
-
-Python's own messages are a parser's, and differ between its versions: 3.13 tells a comma before a closing bracket as
-such, and at the comma; before, it was a missing key, and at the bracket.
-"""
+"""JSON from text, with the same error messages on every Python version."""
 
 from __future__ import annotations
 
@@ -12,13 +8,13 @@ from typing import Any, Final, NoReturn
 
 MORE: Final = "there is something after the end"
 MOST_DIGITS: Final = 4300
-"""Digits of a number: beyond, neither Python nor what workers read JSON with reads an integer (CVE-2020-10735)."""
+"""Maximum digits of a number (CVE-2020-10735)."""
 TOO_LONG: Final = f"a number has more than {MOST_DIGITS:,} digits"
 DEPTH: Final = 500
-"""Brackets within each other. How many Python's own reader takes differs between its versions and its callers."""
+"""Maximum nesting. Python's own limit differs between versions and callers."""
 _BLANK: Final = " \t\n\r"  # what JSON takes for white space
 _STRUCTURE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])|(-?\b(?:NaN|Infinity)\b|\d{4301,})')
-"""Texts; and outside of them brackets, and what Python reads beside JSON, or refuses to: 4,300 digits are its bound."""
+"""Strings; and outside of them brackets, NaN and Infinity, and numbers of more than 4,300 digits."""
 _REASONS: Final = {
     "Invalid control character at": "a line break or control character is inside a text: write \\n",
     "Unexpected UTF-8 BOM (decode using utf-8-sig)": "a byte order mark comes before it: remove it",
@@ -32,17 +28,17 @@ _REASONS: Final = {
     "Invalid \\uXXXX escape": "'\\u' is not followed by four hexadecimal digits",
 }
 _GOES_ON: Final = ("Expecting ',' delimiter", "Expecting property name enclosed in double quotes")
-"""What Python expects of an object or a list that is still open: at a document's end, not what is missing."""
+"""Python's messages about an object or a list that is still open at the document's end."""
 
 
 class NotJson(ValueError):
-    """A text is not JSON, or none that can be read.
+    """A text is not JSON, or cannot be read.
 
     Attributes:
-        reason: What is wrong, without a place and without anything that the text holds.
-        at: Index of the character where it goes wrong.
-        line: Its line, counted from 1.
-        column: Its column, counted from 1.
+        reason: The reason, without a place and without content.
+        at: Index of the character.
+        line: Its line, from 1.
+        column: Its column, from 1.
     """
 
     def __init__(self, reason: str, text: str, at: int) -> None:
@@ -53,24 +49,24 @@ class NotJson(ValueError):
 
 
 class TooDeep(NotJson):
-    """More than `DEPTH` brackets are within each other."""
+    """More than `DEPTH` nested brackets."""
 
 
 class KeyTwice(NotJson):
-    """An object has a key twice. Readers differ in which they take (RFC 8259 §4). Its place is not known."""
+    """An object has a key twice. Readers differ in which one they use (RFC 8259 §4)."""
 
 
 def read_json(text: str, *, unique: bool = False) -> Any:
-    """What a JSON text says.
+    """Read a JSON text.
 
     Args:
-        text: All of it.
-        unique: Whether an object may have a key only once.
+        text: The text.
+        unique: True to reject repeated keys.
 
     Raises:
-        NotJson: It is not JSON, in which Python would also read NaN and Infinity.
+        NotJson: It is not JSON. NaN and Infinity, which Python accepts, are none.
         TooDeep: It is nested too deeply.
-        KeyTwice: An object has a key twice, where that may not be.
+        KeyTwice: A key is repeated.
     """
     if text.count("[") + text.count("{") > DEPTH:
         _refuse_deep(text)

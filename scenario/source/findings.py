@@ -1,4 +1,4 @@
-"""What `scenario.check.check` reports: one mistake, at its place in a file."""
+"""Findings of checks: one mistake each, with its place in a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Severity = Literal["error", "warning"]
 
 
 class Mark(NamedTuple):
-    """A place in a text; line and column count from 1, columns in characters, as editors show them."""
+    """A place in a text. Line and column count from 1, columns in characters."""
 
     line: int
     column: int
@@ -19,16 +19,16 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True, order=True, slots=True)
 class Finding:
-    """One thing wrong with a scenario file, or with a text that it refers to.
+    """One mistake in a scenario file, or in a text that it refers to.
 
     Attributes:
-        file: The file, as the caller named it.
-        line: Counted from 1.
-        column: Counted from 1, in characters.
-        severity: A scenario with an error cannot be published; one with a warning can.
+        file: The file's name, as the caller gave it.
+        line: Line, from 1.
+        column: Column, from 1, in characters.
+        severity: An error forbids publishing; a warning does not.
         code: A short word for programs, such as ``unknown-key``.
         message: One sentence for the author.
-        did_you_mean: What was probably meant, where one word says that; it is in the message, too.
+        did_you_mean: A suggestion of one word, which the message also contains.
     """
 
     file: str
@@ -43,28 +43,28 @@ class Finding:
         return f"{self.file}:{self.line}:{self.column}: {self.severity} {self.code}: {self.message}"
 
     def as_json(self) -> dict[str, Any]:
-        """The finding as plain data, for ``--format json``."""
+        """Return the finding as JSON data."""
         return {name: value for name, value in asdict(self).items() if name != "did_you_mean" or value is not None}
 
 
 def tidy(findings: Iterable[Finding], file: str) -> tuple[Finding, ...]:
-    """Findings in the order of the text, each once; those about `file` before those about the files it refers to."""
+    """Return findings in the order of the text, without duplicates; those about `file` first."""
     return tuple(sorted(set(findings), key=lambda finding: (finding.file != file, finding)))
 
 
 def clip(text: str, length: int = 40) -> str:
-    """An author's words for a message, not too many of them."""
+    """Return the beginning of an author's text, for a message."""
     return text if len(text) <= length else f"{text[:length]}…"
 
 
 def near(word: str, known: Collection[str]) -> str | None:
-    """The known word that was probably meant, or None."""
+    """Return the known word that is most similar, or None."""
     spelt = {name.lower(): name for name in known}
     matches = get_close_matches(word.lower().replace("-", "_"), spelt, 1, 0.7)
     return spelt[matches[0]] if matches else None
 
 
 def listed(words: Iterable[str], last: str = "or") -> str:
-    """Words as a sentence has them: ``a, b or c``."""
+    """Join words for a sentence: ``a, b or c``."""
     *most, end = words
     return f"{', '.join(most)} {last} {end}" if most else end

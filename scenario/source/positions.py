@@ -1,4 +1,4 @@
-"""From a position inside a YAML scalar's text to the position in the file where that character was written."""
+"""Maps a position inside a YAML scalar's value to the position in the file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _FOLD: Final = re.compile(r"[ \t]*(?:\r\n|\r|\n)(?:[ \t]*(?:\r\n|\r|\n))*[ \t]*"
 _ESCAPED_BREAK: Final = re.compile(r"\\(?:\r\n|\r|\n)(?:[ \t]*(?:\r\n|\r|\n))*[ \t]*")
 _BREAK: Final = re.compile(r"\r\n|\r|\n")
 _PROPERTIES: Final = re.compile(r"(?:[&!][^\s]*(?:[ \t\r\n]+(?:\#[^\r\n]*)?)+)*")
-"""An anchor and a tag before a scalar (YAML 1.2 §6.9), and what may stand between them and it."""
+"""An anchor and a tag before a scalar (YAML 1.2 §6.9), and blanks and comments around them."""
 _HEX: Final = {"x": 2, "u": 4, "U": 8}
 
 
 class Lines:
-    """The lines of a text, for turning an index into a line and a column.
+    """The lines of a text, to convert an index into line and column.
 
-    Lines end as they do in editors and YAML 1.2: at LF, CR LF or CR.
+    Lines end at LF, CR LF or CR.
     """
 
     def __init__(self, text: str) -> None:
@@ -30,23 +30,20 @@ class Lines:
         self._length = len(text)
 
     def mark(self, index: int) -> Mark:
-        """The line and column of the character at an index; one past the end is the end."""
+        """Return the place of the character at an index. One past the end is the end."""
         index = max(0, min(index, self._length))
         line = bisect_right(self._starts, index)
         return Mark(line, index - self._starts[line - 1] + 1)
 
 
 def written(text: str, node: ScalarNode) -> list[int]:
-    """Where each character of a scalar was written.
+    """Return the index in the file of each character of a scalar, and of its end.
 
-    Exact for literal (``|``), plain and quoted scalars; for folded ones (``>``) exact but for blanks at line ends.
+    Exact for literal (``|``), plain and quoted scalars; for folded ones (``>``) except blanks at line ends.
 
     Args:
         text: The file.
-        node: One of its scalars, with its marks.
-
-    Returns:
-        An index into `text` for each character of the node's value, and one for the end.
+        node: The scalar, with its marks.
     """
     start, end = node.start_mark.index, node.end_mark.index
     if properties := _PROPERTIES.match(text, start, end):
@@ -75,7 +72,7 @@ def _literal(text: str, start: int, end: int, value: str) -> list[int]:
 
 
 def _folded(text: str, start: int, end: int, value: str) -> list[int]:
-    """Characters that are not blanks are there in the same order; the gaps between them are never longer."""
+    """Map folded scalars: characters other than blanks appear in the same order, and gaps never grow."""
     indices: list[int] = []
     at = start
     for character in value:
@@ -89,7 +86,7 @@ def _folded(text: str, start: int, end: int, value: str) -> list[int]:
 
 
 def _flowing(text: str, start: int, end: int, style: str) -> Iterator[int]:
-    """Plain and quoted scalars: escapes, and line breaks that are folded (YAML 1.2 §6.5, §7.3)."""
+    """Map plain and quoted scalars, with escapes and folded line breaks (YAML 1.2 §6.5, §7.3)."""
     at = start
     while at < end:
         if folded := _FOLD.match(text, at, end):

@@ -1,4 +1,4 @@
-"""Collects what is wrong with one scenario file, each finding at its place."""
+"""Collects the findings about one scenario file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ _ACCEPTED: Final = re.compile(r"(?:^|\s)#\s*check:\s*ignore\s+([\w-]+(?:\s*,\s*[
 class Report:
     """The findings about a source and the texts it refers to.
 
-    Warnings that a comment accepts, ``# check: ignore which-event``, are left out: at the end of their line or of their
-    key's, or on a line of its own directly above.
+    A comment ``# check: ignore which-event`` suppresses a warning at its line, at its key's line, or on the next line.
     """
 
     def __init__(self, source: Source) -> None:
@@ -38,16 +37,16 @@ class Report:
         severity: Severity = "error",
         meant: str | None = None,
     ) -> None:
-        """Adds a finding.
+        """Add a finding.
 
         Args:
-            path: What is wrong.
+            path: The path of the value.
             code: A short word for programs.
             message: One sentence for the author.
-            key: Whether to point at the key rather than at its value.
-            offset: Index of a character in the text that is the value (or the key), to point at that.
-            severity: Whether it forbids publishing.
-            meant: What was probably meant, in a word.
+            key: True to point at the key instead of its value.
+            offset: Index of a character in the value's text (or the key), to point at that.
+            severity: An error forbids publishing.
+            meant: A suggestion of one word.
         """
         self._told.add(path)
         file, mark = self._place(path, key, offset)
@@ -60,7 +59,7 @@ class Report:
 
     @cached_property
     def _accepted(self) -> dict[int, set[str]]:
-        """Find the codes that comments accept, by the line that each is about."""
+        """Return the codes that comments suppress, by line."""
         accepted: dict[int, set[str]] = {}
         for number, line in enumerate(self._source.text.splitlines(), 1):
             if found := _ACCEPTED.search(line):
@@ -77,26 +76,25 @@ class Report:
         return set[str]().union(*(self._accepted.get(line, ()) for line in lines))
 
     def knows(self, path: Path) -> bool:
-        """Whether there is a finding about the value at `path` already."""
+        """Return True if there is already a finding about the value at a path."""
         return path in self._told
 
     def line(self, path: Path) -> int:
-        """The line on which something begins, for messages that point at it."""
+        """Return the line on which a value begins."""
         return self._source.at(path).line
 
     def inlined(self, path: Path, reference: str, text: str) -> None:
-        """Notes that the value at `path` is the text of another file, so that places in it are named as that file's."""
+        """Record that the value at `path` is another file's text, so that findings in it name that file."""
         file = posixpath.normpath(posixpath.join(posixpath.dirname(self._source.file), reference))
         self._texts[path] = (file, Lines(text))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All findings so far, in the order of the file, each once."""
+        """All findings in the order of the file, without duplicates."""
         return tidy(self._findings, self._source.file)
 
     @property
     def has_errors(self) -> bool:
-        """Whether something forbids publishing."""
         return any(finding.severity == "error" for finding in self._findings)
 
     def _place(self, path: Path, key: bool, offset: int | None) -> tuple[str, Mark]:

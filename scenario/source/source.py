@@ -1,7 +1,7 @@
-"""A scenario file's text, read into plain data that remembers where every key and value was written.
+"""A scenario file's text as plain data, with the place of every key and value.
 
-Places are named by paths: ``("steps", 2, "then", 0, "body")``. A place inside a text, such as a mistake in a template
-within a block scalar, is mapped back to the line and column of the file.
+Places are named by paths: ``("steps", 2, "then", 0, "body")``. A position inside a text, such as a template in a block
+scalar, is mapped to the line and column of the file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scenario.source.yaml import BARE, MAX_BYTES, MAX_DEPTH, MAX_NODES, SyntaxFa
 
 Path = tuple[str | int, ...]
 _LOST: Final = re.compile(r"[ \t]+(#[\d{][^\r\n]*)")
-"""A comment that was hardly meant to be one: ``Order #12``."""
+"""A comment that was probably meant as text: ``Order #12``."""
 _PLAIN_TAGS: Final = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")
 )
@@ -32,23 +32,22 @@ class _Place(NamedTuple):
 
 
 class Source:
-    """A scenario file as it was read.
+    """A parsed scenario file.
 
     Attributes:
         file: Its name, for findings.
-        data: Plain data: mappings with text keys, lists, text, numbers, true, false and None. None where the text is
-            no YAML.
-        findings: What is wrong with the file as YAML: syntax, duplicate keys, unknown tags, bounds.
+        data: Mappings with text keys, lists, texts, numbers, booleans and None; None if the text is not YAML.
+        findings: Mistakes in its YAML: syntax, duplicate keys, unknown tags, limits.
     """
 
     def __init__(self, text: str | bytes, file: str = "scenario.yaml", words: Mapping[str, str] | None = None) -> None:
-        """Reads a text; whatever is wrong with it becomes a finding.
+        """Parse a text. Mistakes become findings.
 
         Args:
             text: The file's content; bytes must be UTF-8.
-            file: How findings name it.
-            words: What is said of an ``empty`` file, too many ``values`` and more than a ``single document``, where it
-                is not a scenario.
+            file: The file's name in findings.
+            words: Messages for an ``empty`` file, too many ``values`` and more than a ``single document``, if it is not
+                a scenario.
         """
         words = words or {}
         self.file = file
@@ -75,21 +74,21 @@ class Source:
         return Lines(self._text)
 
     def at(self, path: Path) -> Mark:
-        """Where a value begins; where there is none, where the nearest one around it does."""
+        """Return the place of a value, or of its nearest existing parent."""
         return self._begin(self._nearest(path).value) if self._places else Mark(1, 1)
 
     def key(self, path: Path) -> Mark:
-        """Where a value's key begins; a list's item begins where its value does."""
+        """Return the place of a value's key, or of a list's item."""
         place = self._places.get(path)
         return self._begin(place.key) if place and place.key is not None else self.at(path)
 
     def inside(self, path: Path, offset: int, *, key: bool = False) -> Mark:
-        """Where a character of the text at `path` was written.
+        """Return the place of a character of a text.
 
         Args:
-            path: Of a text.
-            offset: Index of the character in the text, from 0.
-            key: Whether the text is the key itself and not its value.
+            path: The text's path.
+            offset: Index of the character, from 0.
+            key: True if the text is the key itself.
         """
         place = self._nearest(path) if self._places else None
         node = place and (place.key if key else place.value)
@@ -100,21 +99,20 @@ class Source:
         return self._lines.mark(indices[max(0, min(offset, len(indices) - 1))])
 
     def span(self, path: Path) -> tuple[int, int]:
-        """The indices in `text` between which a value was written; where there is none, the nearest one around it."""
+        """Return the indices in `text` between which a value, or its nearest existing parent, stands."""
         node = self._nearest(path).value
         start = node.start_mark.index
         return start, start + len(self.text[start : _end(node)].rstrip())
 
     @property
     def text(self) -> str:
-        """The file's text."""
         return self._text.translate(self._hidden)
 
     def rename(self, words: Mapping[Path, str]) -> None:
-        """Makes the places of some keys and of all below them known by other keys too: those that were meant.
+        """Make the places of some keys, and of everything below, known by other keys as well.
 
         Args:
-            words: The other keys, by the paths of these.
+            words: The other keys, by path.
         """
         for known, place in list(self._places.items()):
             target = tuple(words.get(known[: length + 1], part) for length, part in enumerate(known))
@@ -158,7 +156,7 @@ class Source:
         return self._scalar(node)
 
     def _negated(self, node: ScalarNode) -> str | None:
-        """What follows a ``!`` that YAML takes for a tag, which is noted; None where there is none."""
+        """Report a ``!`` that YAML takes for a tag, and return the text behind it, or None."""
         text = self._text[node.start_mark.index : node.end_mark.index].translate(self._hidden)
         if not text.startswith("!") or text.startswith("!!"):
             return None
@@ -167,13 +165,13 @@ class Source:
         return text[1:].strip()
 
     def _is_bare(self, node: MappingNode) -> bool:
-        """Whether a mapping is an output that wants quotes: ``{{ contact.firstname }}``."""
+        """Return True if a mapping is an output without quotes: ``{{ contact.firstname }}``."""
         return self._text.startswith("{{", node.start_mark.index) and any(
             isinstance(key, MappingNode) for key, _ in cast("list[tuple[Node, Node]]", node.value)
         )
 
     def _is_valueless(self, key: Node, value: Node) -> bool:
-        """Whether a key between braces has neither a ':' nor a value: it is the rest of a text with a comma in it."""
+        """Return True if a key between braces has neither ':' nor a value: it is the rest of a text with a comma."""
         return (
             value.end_mark.index == value.start_mark.index
             and ":" not in self._text[key.end_mark.index : value.end_mark.index]
@@ -233,7 +231,7 @@ class Source:
             return 0
 
     def _joined(self, node: Node, text: str) -> str:
-        """The text with surrogates, which JSON escapes in pairs, joined to the characters that they stand for."""
+        """Return the text with surrogate pairs, from JSON escapes, joined to characters."""
         if text.isprintable() or not any("\ud800" <= character <= "\udfff" for character in text):
             return text
         try:
@@ -244,7 +242,7 @@ class Source:
 
 
 def _end(node: Node) -> int:
-    """Where a value ends: of keys or items in lines of their own, where the last of these does."""
+    """Return the end of a value; for lines of keys or items, the end of the last one."""
     items = cast("list[Any]", node.value)
     if isinstance(node, MappingNode | SequenceNode) and items and not node.flow_style:
         return _end(items[-1][1] if isinstance(node, MappingNode) else items[-1])

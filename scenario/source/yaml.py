@@ -1,7 +1,7 @@
-"""YAML as scenarios are written in it: PyYAML's parser without YAML 1.1's surprises, bounded, and kind in its errors.
+"""YAML for scenarios: PyYAML's parser with the types of YAML 1.2, limits, and readable errors.
 
-A value is what YAML 1.2's core schema says (https://yaml.org/spec/1.2.2/#103-core-schema): ``on``, ``yes``, ``10:00``
-and ``2026-03-29`` are text. So, beyond the standard, is a number with leading zeros: it is a phone number or a code.
+Values follow YAML 1.2's core schema (https://yaml.org/spec/1.2.2/#103-core-schema): ``on``, ``yes``, ``10:00`` and
+``2026-03-29`` are text. Beyond the standard, so is a number with leading zeros, such as a phone number.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _FLOAT: Final = re.compile(
 
 
 class SyntaxFault(Exception):
-    """The text is not YAML, or more of it than a scenario needs.
+    """The text is not YAML, or exceeds a limit.
 
     Attributes:
-        mark: Where.
+        mark: The place.
         code: As in `scenario.source.findings.Finding`.
-        word: What it is, where files of another kind have words of their own for it: see `scenario.source.source`.
+        word: The key of a message that other kinds of files replace: see `scenario.source.source`.
     """
 
     def __init__(self, message: str, mark: Mark, code: str = "syntax", word: str = "") -> None:
@@ -51,7 +51,7 @@ class SyntaxFault(Exception):
 
 
 class _Resolver(BaseResolver):
-    """Which plain scalars are not text."""
+    """Decides which plain scalars are not text."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         tag = str(cast("Any", super()).resolve(kind, value, implicit))
@@ -67,7 +67,7 @@ class _Resolver(BaseResolver):
 
 
 class _Loader(Reader, Scanner, Parser, Composer, _Resolver):
-    """From text to a tree of nodes with their marks; stops at a tree that is too deep or too large."""
+    """Composes a tree of nodes with marks, within limits of depth and size."""
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
@@ -89,12 +89,12 @@ class _Loader(Reader, Scanner, Parser, Composer, _Resolver):
 
 
 def larger() -> SyntaxFault:
-    """The fault of a file of more than so many bytes."""
+    """Return the fault of a file of too many bytes."""
     return SyntaxFault(f"the file is larger than {MAX_BYTES // 1024} KB", Mark(1, 1), "too-large")
 
 
 def too_large(mark: Mark, *, deep: bool = False) -> SyntaxFault:
-    """The fault of a tree over the bounds."""
+    """Return the fault of a tree that exceeds a limit."""
     if deep:
         return SyntaxFault(f"nested more than {MAX_DEPTH} levels deep", mark, "too-large")
     return SyntaxFault(f"more than {MAX_NODES:,} values: split the scenario", mark, "too-large", "values")
@@ -104,9 +104,9 @@ class Composed(NamedTuple):
     """A parsed text.
 
     Attributes:
-        root: The root node; None for an empty text.
-        text: The text as the parser saw it, some characters hidden behind others; indexes are the same in both.
-        hidden: Brings back what was hidden, by `str.translate`.
+        root: The root node, or None for an empty text.
+        text: The text as the parser saw it, with some characters replaced; indexes are the same.
+        hidden: Restores replaced characters, by `str.translate`.
     """
 
     root: Node | None
@@ -115,10 +115,10 @@ class Composed(NamedTuple):
 
 
 def compose(text: str) -> Composed:
-    """Parses a text.
+    """Parse a text.
 
     Raises:
-        SyntaxFault: It is not YAML; the sentence says what to do.
+        SyntaxFault: It is not YAML.
     """
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise larger()
@@ -150,7 +150,7 @@ _LONE: Final = re.compile(r"\s*(?:- )?[\w-]+()\s*")
 
 
 def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
-    """PyYAML's error in words that say what to do, at the place where the author has to do it."""
+    """Return PyYAML's error with a remedy, at the place that the author must change."""
     problem, context = error.problem or "", error.context or ""
     found, start = error.problem_mark or error.context_mark, error.context_mark or error.problem_mark
     here = Mark(found.line + 1, found.column + 1) if found else Mark(1, 1)
@@ -210,7 +210,7 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
 
 
 BARE: Final = "text that begins with '{{' or '{%' needs quotes around it"
-"""YAML takes the braces of Liquid for its own."""
+"""YAML takes the braces of Liquid for a mapping."""
 
 
 def _line(lines: list[str], mark: Mark) -> str:
@@ -224,7 +224,7 @@ def _quote(problem: str, context: str) -> str:
 
 
 def _misplaced_colon(lines: list[str], here: Mark) -> SyntaxFault:
-    """A ':' where no key can be: often the line above is a key that lacks its own, or the blank behind it."""
+    """Return the fault of a ':' where no key can be: often the key above lacks its own, or the blank behind it."""
     for number in range(here.line - 1, 0, -1):
         above = lines[number - 1]
         if not above.strip() or above.lstrip().startswith("#"):

@@ -1,1 +1,1 @@
-"""Durations, and when waits end."""
+"""Durations and local times."""

@@ -1,4 +1,4 @@
-"""Durations as people write them: ``90s``, ``15m``, ``2h``, ``3d``, ``2w``, ``1h30m``, or ISO 8601 (``P3DT12H``)."""
+"""Durations: ``90s``, ``15m``, ``2h``, ``3d``, ``2w``, ``1h30m``, or ISO 8601 (``P3DT12H``)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _ISO = re.compile(
     re.ASCII,
 )
 LONGEST = timedelta(days=3660)
-"""Ten years: a longer wait is a slip of the pen, and Temporal would hold its timer all the same."""
+"""Ten years. A longer wait is a mistake."""
 
 
 def parse_duration(text: str) -> timedelta:
-    """Reads a duration.
+    """Return a duration.
 
     Args:
-        text: ``90s 15m 2h 3d 2w``, several of them in a row (``1h30m``), or ISO 8601 weeks, days, hours, minutes
-            and seconds; a leading ``-`` or ``+`` makes it an offset.
+        text: ``90s 15m 2h 3d 2w``, combined (``1h30m``), or ISO 8601 weeks, days, hours, minutes and seconds; a leading
+            ``-`` or ``+`` makes it an offset.
 
     Returns:
-        The exact length; a day is 24 hours here. What a day means on a calendar is `scenario.time.timing`'s business.
+        The exact length; a day is 24 hours. `scenario.time.timing` handles calendar days.
 
     Raises:
-        DurationError: The text is not a duration, or is longer than `LONGEST`.
+        DurationError: The text is malformed or longer than `LONGEST`.
     """
     text = text.strip()
     if found := _SHORT.fullmatch(text):
@@ -47,13 +47,13 @@ def parse_duration(text: str) -> timedelta:
 
 
 def per_second(rate: str) -> float:
-    """So many a second, from ``10/s``, ``600/m`` or ``100/h``; 0 where the text is not a rate."""
+    """Return the number per second of a rate (``10/s``, ``600/m``, ``100/h``), or 0 if it is malformed."""
     found = _RATE.fullmatch(rate)
     return float(found[1]) / _UNITS[found[2]] if found else 0.0
 
 
 def format_duration(duration: timedelta) -> str:
-    """Writes a duration in the shortest of the forms that `parse_duration` reads (``2d``, ``1h30m``, ``0s``)."""
+    """Return the shortest text that `parse_duration` reads (``2d``, ``1h30m``, ``0s``)."""
     seconds = duration.total_seconds()
     sign, rest = ("-" if seconds < 0 else ""), abs(seconds)
     parts: list[str] = []

@@ -1,8 +1,7 @@
-"""When a wait ends: local times, dates and offsets, right through changes of the clock.
+"""Ends of waits: local times, dates and offsets, across clock changes.
 
-Everything here is a pure function of its arguments. Local times that a change of the clock skips or repeats are read
-as RFC 5545 §3.3.5 says: a skipped time is taken with the offset from before the change (02:30 on the night that skips
-02:00 to 03:00 is 03:30), and a repeated one means its first occurrence.
+All functions are pure. Local times at a clock change follow RFC 5545 §3.3.5: a skipped time uses the offset from before
+the change (02:30 is 03:30 when 02:00 to 03:00 is skipped), and a repeated time means its first occurrence.
 """
 
 from __future__ import annotations
@@ -21,27 +20,26 @@ _DAY: Final = timedelta(days=1)
 # Two days from the ends of the calendar: every zone can show these.
 _FIRST: Final = datetime(1, 1, 3, tzinfo=UTC)
 LAST: Final = datetime(9999, 12, 29, tzinfo=UTC)
-"""The end of time: what lies beyond it has no date."""
+"""The latest supported time."""
 _NO_DATE: Final = re.compile(r"|null|0|0000-00-00.*|0001-01-01(?:[T ]00:00.*)?", re.DOTALL)
-"""How platforms write "no date": MySQL's zero date and .NET's least one among them."""
+"""How platforms write a missing date, such as MySQL's zero date and .NET's minimum."""
 
 
 _OFFSET: Final = re.compile(r"Z|(?:UTC|GMT)? ?([-+\u2212])(\d{1,2})(?::?([0-5]\d))?", re.ASCII | re.IGNORECASE)
 _FARTHEST: Final = timedelta(hours=14)
 _NO_ZONES: Final = re.compile("localtime|posixrules|Factory|(?:right|posix)/.*", re.DOTALL)
-"""Names of files that a machine may have beside the zones: its own zone, none at all, and copies, the ones of ``right``
-with leap seconds, 27 seconds late. A name means the same everywhere."""
+"""Files beside the zones of a machine: its own zone, none, and copies; ``right`` includes leap seconds.
+
+A name must mean the same everywhere.
+"""
 _LONGEST_NAME: Final = 64
-"""Characters of a zone's name: no longer ones are kept in memory."""
+"""Maximum length of a zone's name. Longer ones are not cached."""
 
 
 def read_zone(name: object) -> tzinfo | None:
-    """A time zone, by its IANA name or by its offset from UTC: ``+02:00``, ``UTC+2``, ``GMT-3``, ``Z``.
+    """Return a time zone by its IANA name or offset (``+02:00``, ``UTC+2``, ``GMT-3``, ``Z``), or None.
 
-    East of Greenwich is plus, as people write it; in the IANA's own names, ``Etc/GMT-2``, it is minus.
-
-    Returns:
-        The zone, whose text is a name that can be read again; None where it is neither.
+    Plus is east of Greenwich. In IANA's own names, ``Etc/GMT-2``, minus is east.
     """
     text = name.strip() if isinstance(name, str) else ""
     return _read_zone(text) if len(text) <= _LONGEST_NAME else None
@@ -62,19 +60,19 @@ def _read_zone(name: str) -> tzinfo | None:
 
 
 def zone_of(*names: object) -> tzinfo:
-    """The first of the names that is a time zone; UTC where none is.
+    """Return the first name that is a time zone, else UTC.
 
-    A contact's zone is data that somebody typed once: a wrong one must not stop a journey.
+    A contact's zone is typed by people: a wrong one must not stop a journey.
     """
     return next(filter(None, map(read_zone, names)), ZoneInfo("UTC"))
 
 
 def unplaced(own: object, scenario: str) -> str:
-    """Why a contact's own zone is not used, and what is; empty where it is used, or where the contact has none.
+    """Return why a contact's own zone is not used, and which one is; empty if it is used or missing.
 
     Args:
-        own: The contact's.
-        scenario: The scenario's, which is used instead.
+        own: The contact's zone.
+        scenario: The scenario's zone.
     """
     if own is None or own == "" or read_zone(own) is not None:
         return ""
@@ -85,21 +83,21 @@ def unplaced(own: object, scenario: str) -> str:
 
 
 def at_local(day: date, clock: time, zone: tzinfo) -> datetime:
-    """The instant (UTC) at which clocks in `zone` show `clock` on `day`; see the module's rule for changes."""
+    """Return the moment (UTC) at which clocks in a zone show a time on a day."""
     return datetime.combine(day, clock.replace(fold=0), zone).astimezone(UTC)
 
 
 def next_local(now: datetime, clock: str, days: Sequence[str], zone: tzinfo) -> datetime:
-    """The next time that clocks in `zone` show `clock` on one of `days`.
+    """Return the next moment at which clocks in a zone show a time on one of some days.
 
     Args:
-        now: Aware; a time that is just now counts.
+        now: With a zone; the current minute counts.
         clock: ``HH:MM``.
-        days: Some of `WEEKDAYS`; empty means every day.
-        zone: The contact's.
+        days: Some of `WEEKDAYS`, or empty for every day.
+        zone: The contact's zone.
 
     Returns:
-        An instant in UTC, not before `now`.
+        A moment in UTC, not before `now`.
     """
     wanted = time.fromisoformat(clock)
     today = now.astimezone(zone).date()
@@ -114,16 +112,16 @@ def next_local(now: datetime, clock: str, days: Sequence[str], zone: tzinfo) -> 
 
 
 def parse_moment(text: str, zone: tzinfo) -> datetime | None:
-    """Reads a date or a date and time as platforms write them.
+    """Read a date, or a date and time, as platforms write them.
 
     Args:
-        text: ISO 8601, with ``T`` or a blank, with or without offset; a date alone is its midnight; ``""``, ``0``,
-            ``0000-00-00 …`` and ``0001-01-01`` are "no date"; nine to eleven digits are seconds since 1970, twelve or
-            thirteen milliseconds.
-        zone: Of a text that carries none.
+        text: ISO 8601 with ``T`` or a blank, with or without an offset; a date is its midnight. ``""``, ``0``,
+            ``0000-00-00 …`` and ``0001-01-01`` are no date. Nine to eleven digits are seconds since 1970, twelve or
+            thirteen are milliseconds.
+        zone: The zone of a text without an offset.
 
     Returns:
-        An aware time in `zone` or with the text's own offset, or None for "no date".
+        A time in `zone` or with the text's own offset, or None for no date.
 
     Raises:
         EntryError: The text is not a date.
@@ -147,7 +145,7 @@ def parse_moment(text: str, zone: tzinfo) -> datetime | None:
 
 
 def later(moment: datetime, seconds: float) -> datetime:
-    """So many seconds later, but not after the end of time: platforms write 9999-12-31 for "never"."""
+    """Return a moment some seconds later, but not after the last one: platforms write 9999-12-31 for "never"."""
     try:
         return min(moment + timedelta(seconds=seconds), LAST)
     except OverflowError:
@@ -155,12 +153,12 @@ def later(moment: datetime, seconds: float) -> datetime:
 
 
 def shift(moment: datetime, offset: timedelta, zone: tzinfo) -> datetime:
-    """Moves a moment by an offset whose whole days are days of the calendar in `zone`.
+    """Return a moment shifted by an offset whose whole days are calendar days in a zone.
 
-    Three days before Monday 09:00 is Friday 09:00, also where a change of the clock lies between.
+    Three days before Monday 09:00 is Friday 09:00, also across a clock change.
 
     Returns:
-        An instant in UTC; near the ends of the calendar (the years 1 and 9999) these.
+        A moment in UTC, within the years 1 to 9999.
     """
     days, rest = divmod(abs(offset), _DAY)
     sign = -1 if offset < timedelta(0) else 1
@@ -173,7 +171,7 @@ def shift(moment: datetime, offset: timedelta, zone: tzinfo) -> datetime:
 
 
 def spell(moment: datetime, zone: tzinfo) -> str:
-    """A moment as people read it: ``Tue 2026-03-03 10:00 Europe/Paris`` (seconds only where there are some)."""
+    """Return a moment as text: ``Tue 2026-03-03 10:00 Europe/Paris``, with seconds if there are any."""
     local = moment.astimezone(zone)
     clock = local.strftime("%H:%M:%S") if local.second else local.strftime("%H:%M")
     return f"{WEEKDAYS[local.weekday()].capitalize()} {local:%Y-%m-%d} {clock} {zone}"
