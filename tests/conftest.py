@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import faulthandler
 import gc
@@ -27,6 +28,8 @@ _HUNG = 330.0
 """Seconds after which a process is ended that does not get to the end of a test, or of itself."""
 _ON_TEST_SERVER: Final = 100
 """Seconds after which a test on the time-skipping server has hung: most take less than one."""
+_SHUTDOWN: Final = 20.0
+"""Seconds after which a worker that does not shut down is cancelled: its server has lost a task, or is gone."""
 _stderr = pytest.StashKey[int]()
 
 # Some images set PYTHONDONTWRITEBYTECODE. Then each worker of the tests, each command and each workflow sandbox would
@@ -191,21 +194,38 @@ def _copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _patient_workers() -> Iterator[None]:
-    """Give workflow code a minute, not two seconds, before the SDK fails its task as deadlocked.
+    """Give workflow code a minute, not two seconds, before the SDK fails its task as deadlocked. Bound shutdowns.
 
-    On a busy machine its thread may have to wait that long for a processor.
+    On a busy machine the thread of a workflow may have to wait that long for a processor. If a test hangs, its loop
+    cancels the worker's tasks together with the test, which then waits in `Worker.shutdown` for an event that these
+    tasks would have set.
     """
     if "temporalio.worker" not in sys.modules:  # no test here runs one
         yield
         return
+    from temporalio.worker import Worker
     from temporalio.worker._workflow import _WorkflowWorker  # pyright: ignore[reportPrivateUsage]
 
-    made = _WorkflowWorker.__init__
+    made, shut_down = _WorkflowWorker.__init__, Worker.shutdown
 
     def make(self: _WorkflowWorker, **given: Any) -> None:
         made(self, **given)
         self._deadlock_timeout_seconds = 60  # pyright: ignore[reportPrivateUsage]
 
+    async def shut_down_in_time(self: Worker) -> None:
+        running: asyncio.Task[None] | None = self._async_context_run_task  # pyright: ignore
+        if running is None:
+            await shut_down(self)
+            return
+        shutdown = asyncio.ensure_future(shut_down(self))
+        try:
+            await asyncio.wait({shutdown, running}, timeout=_SHUTDOWN, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not shutdown.done():
+                shutdown.cancel()
+                running.cancel()
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_WorkflowWorker, "__init__", make)
+        patch.setattr(Worker, "shutdown", shut_down_in_time)
         yield

@@ -177,7 +177,10 @@ class Stage:
             )
         ]
         async with journeys, senders[0], senders[1], senders[2]:
-            yield
+            try:
+                yield
+            finally:
+                await asyncio.gather(*(worker.shutdown() for worker in (journeys, *senders)))
 
     async def publish(self, text: str, journeys: Literal["pin", "follow"] = "pin") -> str:
         """Publishes a scenario given as YAML; gives ``name@version``."""
