@@ -21,18 +21,18 @@ FileArgument = Annotated[
 ]
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="where the result goes, instead of standard output"),
+    typer.Option("--output", "-o", metavar="FILE", help="the output file, instead of standard output"),
 ]
 SampleOption = Annotated[
     str | None,
     typer.Option(
         "--sample",
         metavar="FILE",
-        help="a contact or an entry as the platform sends it: tells the names of the custom fields c0, c1, …",
+        help="a contact or an entry in the platform's format, for the names of the custom fields c0, c1, …",
     ),
 ]
 LiquidOption = Annotated[
-    bool, typer.Option("--keep-liquid", help="the template has Liquid in it already: leave that as it is")
+    bool, typer.Option("--keep-liquid", help="the template contains Liquid already: keep it unchanged")
 ]
 
 
@@ -79,7 +79,7 @@ def _tell(converted: ConversionResult, name: str, *, listed: bool) -> None:
     for remark in converted.notes if listed else ():
         note(f"scenario: {remark}")
     if number := len(converted.unconverted):
-        note(f"scenario: {number} {'thing was' if number == 1 else 'things were'} left in {name}: fix it by hand")
+        note(f"scenario: {number} {'part' if number == 1 else 'parts'} of {name} must be converted by hand")
 
 
 def _read(file: str) -> str:

@@ -93,7 +93,7 @@ def parse_condition(text: str) -> OldCondition:
         raise ConversionError("the condition is missing")
     condition = reader.either(0)
     if reader.tokens:
-        raise ConversionError(f"nothing can follow the condition, but {reader.shown()} does")
+        raise ConversionError(f"{reader.shown()} cannot follow the condition")
     return condition
 
 
@@ -110,7 +110,7 @@ def _tokens(text: str) -> list[_Token]:
     while at < len(text):
         found = _TOKEN.match(text, at)
         if found is None:
-            raise ConversionError(f"'{text[at:].lstrip()[0]}' is not understood in a condition")
+            raise ConversionError(f"'{text[at:].lstrip()[0]}' is not supported in a condition")
         at = found.end()
         if found["field"]:
             tokens.append(_Token("operand", found[0].strip(), VariableReference(found["table"] or "", found["field"])))
@@ -177,7 +177,7 @@ class _ConditionParser:
             self.tokens.pop()
             return Negation(OldComparison(left, "LIKE", self.operand()))
         if isinstance(left, LiteralOperand):
-            raise ConversionError(f"'{left.text}' is compared with nothing")
+            raise ConversionError(f"'{left.text}' has no value to compare with")
         return OldComparison(left)
 
     def operand(self) -> Operand:
@@ -240,7 +240,7 @@ def _comparison(comparison: OldComparison, find: FieldLookup) -> tuple[str, list
     left, operator, right = comparison.left, comparison.operator, comparison.right
     if isinstance(left, LiteralOperand):
         if isinstance(right, LiteralOperand):
-            raise ConversionError("a condition compares a variable with something")
+            raise ConversionError("a condition compares a variable with a value")
         if operator == "LIKE":
             raise ConversionError("a variable stands before LIKE, and a text after it")
         left, right, operator = right, left, _FLIPPED.get(operator, operator)
@@ -280,7 +280,7 @@ def _order(known: MappedField, operator: str, text: str) -> str:
         case "number":
             return f"{known.path} {operator} {_needed(number, known, text)}"
         case "flag":
-            raise ConversionError(f"'{known.path}' is true or false: neither is more than the other")
+            raise ConversionError(f"'{known.path}' is true or false, and these have no order")
         case "date":
             return f"{known.path} {operator} {quote(text)}"
         case _ if number is not None:
@@ -306,7 +306,7 @@ def _like(known: MappedField, pattern: Operand) -> str:
     text = pattern.text
     core = text.removeprefix("%").removesuffix("%")
     if not core or "%" in core or "_" in core:
-        raise ConversionError("LIKE can have a '%' at its beginning and its end only, and no '_'")
+        raise ConversionError("LIKE supports '%' only at the start and the end, and no '_'")
     path = known.path if known.kind in ("text", "date") else f"{known.path} | string"
     length = len(core)
     match text.startswith("%"), text.endswith("%"):

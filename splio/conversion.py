@@ -51,8 +51,8 @@ def describe_numbered_fields(numbers: frozenset[int]) -> tuple[str, ...]:
         return ()
     listed = ", ".join(f"c{number}" for number in sorted(numbers))
     return (
-        f"{listed}: custom fields go by their numbers only where the platform sends no names: give a contact or an "
-        "entry as it sends them with --sample, and their names are used",
+        f"{listed}: custom fields are named by number only if the platform sends no names: give a contact or an entry "
+        "in the platform's format as --sample, and their names are used",
     )
 
 

@@ -74,7 +74,7 @@ def convert_scenario(text: str, names: CustomFieldNames | None = None) -> Conver
     numbers = frozenset(number for leaf in leaves for number in leaf.done.numbers)
     notes = (
         *describe_numbered_fields(numbers),
-        *(f"{name} is a file of its own: convert it, too" for name in _files(source.data)),
+        *(f"{name} is a separate file: convert it, too" for name in _files(source.data)),
     )
     return ConversionResult(text if made is None else made, tuple(sorted(left)), notes)
 

@@ -34,7 +34,7 @@ def write_loop(text: str, names: CustomFieldNames, trigger: str | None, name: st
     if "ORDERBY" in given:
         products, before = name, f"{{% assign {name} = {products}{_order(given, names)} %}}"
     elif "DIRECTION" in given:
-        raise ConversionError("DIRECTION means nothing without ORDERBY")
+        raise ConversionError("DIRECTION needs ORDERBY")
     return f"{before}{{% for product in {products}{_limit(given)} %}}"
 
 
@@ -189,7 +189,7 @@ class Writer:
             case "ENDIF" | "ENDFOREACH":
                 self._close(tag)
             case "":
-                self._replace(tag, f"{{{{ {self._leave(tag, 'the tag says nothing')} }}}}")
+                self._replace(tag, f"{{{{ {self._leave(tag, 'the tag is empty')} }}}}")
             case word:
                 self._replace(tag, f"{{{{ {self._leave(tag, f'there is no tag {word[:40]!r} that is known')} }}}}")
 
@@ -216,7 +216,7 @@ class Writer:
         block = self.blocks[-1] if self.blocks else None
         if block is None or block.word != "if" or block.has_else:
             why = "an ELSE was there before" if block and block.has_else else "there is no open IF"
-            self._replace(tag, f"{{{{ {self._leave(tag, f'{tag.word} belongs to nothing: {why}')} }}}}")
+            self._replace(tag, f"{{{{ {self._leave(tag, f'{tag.word} is misplaced: {why}')} }}}}")
             return
         if tag.word == "ELSE":
             block.has_else = True

@@ -90,13 +90,13 @@ def test_custom_fields_compare_whatever_their_type(old: str, value: Any, holds: 
     [
         ("($firstname$", "a parenthesis is not closed"),
         ("(" * 30 + "$firstname$" + ")" * 30, "the condition is nested more than 20 levels deep"),
-        ("'a' = 'b'", "a condition compares a variable with something"),
+        ("'a' = 'b'", "a condition compares a variable with a value"),
         ("'a' LIKE $email$", "a variable stands before LIKE, and a text after it"),
         ("$email$ LIKE $email$", "LIKE is followed by a text"),
-        ("$store.online$ > 1", "'order.store.online' is true or false: neither is more than the other"),
+        ("$store.online$ > 1", "'order.store.online' is true or false, and these have no order"),
         ("$email$ = \"a'\" AND $email$ = 'a}'", "'a}'"),
         ("$email$ = “a'b\"c”", "both kinds of quotes"),
-        ("$email$ & 1", "'&' is not understood in a condition"),
+        ("$email$ & 1", "'&' is not supported in a condition"),
         ("$email$ = AND", "a variable, a text or a number is missing before 'AND'"),
     ],
 )

@@ -110,17 +110,15 @@ LEFT = {
     "$product.name$": "1:1: $product.name$ is there only inside of a loop: FOREACH PRODUCT IN ORDER",
     "{SPLIO IF $firstname$ = }a{SPLIO ENDIF}": ("1:1: a variable, a text or a number is missing before the end"),
     "{SPLIO IF}a{SPLIO ENDIF}": "1:1: the condition is missing",
-    '{SPLIO IF FILTER "vip"}a{SPLIO ENDIF}': "1:1: 'FILTER' is compared with nothing",
-    "{SPLIO IF $firstname$ ~ 3}a{SPLIO ENDIF}": "1:1: nothing can follow the condition, but '~' does",
+    '{SPLIO IF FILTER "vip"}a{SPLIO ENDIF}': "1:1: 'FILTER' has no value to compare with",
+    "{SPLIO IF $firstname$ ~ 3}a{SPLIO ENDIF}": "1:1: '~' cannot follow the condition",
     "{SPLIO IF $order.tax$ > x}a{SPLIO ENDIF}": "1:1: 'order.tax_amount' is a number, which 'x' is not",
-    '{SPLIO IF $email$ LIKE "a%b"}a{SPLIO ENDIF}': (
-        "1:1: LIKE can have a '%' at its beginning and its end only, and no '_'"
-    ),
+    '{SPLIO IF $email$ LIKE "a%b"}a{SPLIO ENDIF}': ("1:1: LIKE supports '%' only at the start and the end, and no '_'"),
     "{SPLIO IF $firstname$}a": "1:1: IF is not closed: ENDIF is missing",
     "a{SPLIO ENDIF}": "1:2: ENDIF closes nothing: there is no open IF",
-    "{SPLIO ELSE}": "1:1: ELSE belongs to nothing: there is no open IF",
+    "{SPLIO ELSE}": "1:1: ELSE is misplaced: there is no open IF",
     "{SPLIO IF $firstname$}a{SPLIO ELSE}b{SPLIO ELSE}c{SPLIO ENDIF}": (
-        "1:37: ELSE belongs to nothing: an ELSE was there before"
+        "1:37: ELSE is misplaced: an ELSE was there before"
     ),
     "{SPLIO FOREACH STORE IN ORDER}a{SPLIO ENDFOREACH}": "1:1: there are loops over PRODUCT only, not over STORE",
     "{SPLIO FOREACH PRODUCT IN SHOP}a{SPLIO ENDFOREACH}": (
@@ -160,8 +158,8 @@ def test_liquid_that_is_there_already_can_stay() -> None:
 
 def test_custom_fields_that_are_named_by_number_are_remarked_on() -> None:
     assert convert("$c12$ $c0$").notes == (
-        "c0, c12: custom fields go by their numbers only where the platform sends no names: give a contact or an entry "
-        "as it sends them with --sample, and their names are used",
+        "c0, c12: custom fields are named by number only if the platform sends no names: give a contact or an entry "
+        "in the platform's format as --sample, and their names are used",
     )
     assert convert("$c0$", NAMES).notes == ()
 

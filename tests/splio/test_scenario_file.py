@@ -88,10 +88,10 @@ steps:
         "5:14: $shoe$ is not known: if it is a custom field, write {{ contact.custom.shoe }}, or give --sample",
         "8:10: $fistname$ is not known: was $firstname$ meant?",
         "9:7: IF is not closed: ENDIF is missing",
-        "11:9: LIKE can have a '%' at its beginning and its end only, and no '_'",
+        "11:9: LIKE supports '%' only at the start and the end, and no '_'",
         "15:12: a key with the old syntax is not converted: write it in Liquid",
     ]
-    assert made.notes == ("mails/a.txt is a file of its own: convert it, too",)
+    assert made.notes == ("mails/a.txt is a separate file: convert it, too",)
     assert sum("not_converted" in line for line in made.text.splitlines()) == 3
     assert "{{ not_converted['SPLIO IF $email$'] }}{% endif %}\n    text:" in made.text
 

@@ -20,7 +20,7 @@ _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 
 _REWORDED: Final = (
     (re.compile(r"expected '}}', found end of file"), "'{{' is not closed: add '}}'"),
-    (re.compile(r"missing tag name or closing delimiter"), "'{%' is not closed, or no tag's name follows it"),
+    (re.compile(r"missing tag name or closing delimiter"), "'{%' is not closed, or it has no tag name"),
     (re.compile(r"expected tag end(\w+), found .*"), r"'\1' is not closed: add '{% end\1 %}'"),
     (re.compile(r"(\w+) tag was never closed"), r"'\1' is not closed: add '{% end\1 %}'"),
     (re.compile(r"unexpected tag '(raw|doc)'"), r"'\1' is not closed: add '{% end\1 %}'"),
@@ -29,7 +29,7 @@ _REWORDED: Final = (
     (re.compile(r"unexpected tag '?([^']*)'?"), r"there is no tag '\1'"),
     (re.compile(r"expected content, found expression"), "this tag takes nothing after its name"),
     (re.compile(r"missing or unexpected path segment"), "a value is missing here"),
-    (re.compile(r"range literal length limit reached"), "a range has more numbers than anything can loop over"),
+    (re.compile(r"range literal length limit reached"), "a range is too long for a loop"),
     (re.compile(r"missing expression"), "this tag needs an expression"),
     (re.compile(r"unexpected '(break|continue)'"), r"'\1' is outside of a loop"),
     (re.compile(r"unexpected (\"'\"|'\"')"), r"the quote \1 is not closed"),
@@ -84,7 +84,7 @@ _WORDS: Final = {
 _LIMITS: Final[dict[type[LiquidError], str]] = {
     BlockNestingError: "blocks are nested more than 30 levels deep",
     ContextDepthError: "partials are nested more than 30 levels deep",
-    LoopIterationLimitError: "nested loops go around more than 100,000 times: loop over less",
+    LoopIterationLimitError: "nested loops run more than 100,000 times: loop over fewer items",
 }
 
 

@@ -91,7 +91,7 @@ def _lower(found: re.Match[str]) -> str:
 
 
 def _leave_out(found: re.Match[str]) -> str:
-    return f"leave '{found[1]}' out: the condition begins with what it asks for"
+    return f"leave '{found[1]}' out: a condition is only the expression"
 
 
 def _quoted(found: re.Match[str]) -> str:
@@ -155,7 +155,7 @@ def _flat(text: str) -> str:
 _WRITTEN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = tuple(
     (re.compile(pattern), say)
     for pattern, say in (
-        (r"\{\{|\}\}|\{%|%\}", _fixed("'…' has no place inside of a condition: write the name alone")),
+        (r"\{\{|\}\}|\{%|%\}", _fixed("'…' is not allowed in a condition: write the name alone")),
         (rf"[{_QUOTES}][^{_QUOTES}'\"]*[{_QUOTES}]?", _quoted),
         (r"&&|\|\||!==|===|=>|=<|=!|=~|[≠≥≤]|(?<![=!<>])=(?![=])|!(?!=)", _sign),
         (r"&", _fixed("'&' is written 'and' here")),
@@ -175,14 +175,14 @@ _WRITTEN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ..
         (r"(?<![\w.])(?:equals?|eq|ne|gte?|lte?|ge|le|(?i:like|matches|includes|unless))\b(?![.:(])", _sign),
         (r"(?<![\w.])(?i:between)\b", _fixed("there is no '…': write a >= 1 and a <= 5")),
         (r"(?<![\w.])(?i:exists|isset|is_set|defined)\b(?!\()", _fixed("'…' is written '!= blank'")),
-        (r"(?<![\w.])(?i:then|else|end|endif)\b", _fixed("'…' has no place in a condition: it is only asked here")),
+        (r"(?<![\w.])(?i:then|else|end|endif)\b", _fixed("'…' is not allowed in a condition: it only tests values")),
         (
             r"(?<![\w.])(?i:contains\s+(?:any|all|one)(?:\s+of)?)(?=[\s(\[])",
             _fixed("there is no '…': compare with each, a contains 'x' or a contains 'y'"),
         ),
         (
             r"\?",
-            _fixed("there is no '… :': a condition is true or false by itself, and 'then' and 'else' are a step's"),
+            _fixed("there is no '… :': a condition is only true or false, and 'then' and 'else' belong to a step"),
         ),
         (r"(?<![\w.])(?!(?:and|or|not|contains|in)\()(?P<called>[A-Za-z_]\w*)\(", _called),
         (r"\.(?P<called>[A-Za-z_]\w*)\(", _called),

@@ -132,9 +132,7 @@ class Contains(ContainsExpression):
             return isinstance(right, int) and right in left
         if isinstance(left, list | tuple):
             return any(are_equal(item, right) for item in cast("Sequence[Any]", left))
-        raise LiquidTypeError(
-            f"'contains' looks into a text or a list, not into {describe_type(left)}", token=self.token
-        )
+        raise LiquidTypeError(f"'contains' searches a text or a list, not {describe_type(left)}", token=self.token)
 
 
 class WhenValues(AnyExpression):

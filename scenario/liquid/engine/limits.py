@@ -92,12 +92,12 @@ class Budget:
     def check(self) -> None:
         """Compare the remaining steps and time with the limits. Raises as ``spend`` does."""
         if self.steps < 0:
-            raise BoundReached(f"the template takes more than {MAX_STEPS:,} steps: loop over less")
+            raise BoundReached(f"the template takes more than {MAX_STEPS:,} steps: loop over fewer items")
         now = time.thread_time()
         self._seconds -= min(now - self._looked, MAX_PAUSE)
         self._looked = now
         if self._seconds < 0:
-            raise BoundReached(f"the template takes longer than {MAX_SECONDS} seconds: loop over less")
+            raise BoundReached(f"the template takes longer than {MAX_SECONDS} seconds: loop over fewer items")
         self.next_check = self.steps - _LOOK_EVERY
 
 

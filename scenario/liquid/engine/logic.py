@@ -104,12 +104,12 @@ def _explain_remainder(tokens: TokenStream) -> str:
     """Return a message about text after the end of a condition."""
     stray, before = tokens.current, tokens.tokens[max(tokens.pos - 2, 0) : tokens.pos]
     if stray.kind == TOKEN_RPAREN:
-        return "this parenthesis closes nothing"
+        return "this parenthesis has no opening one"
     if [token.kind for token in before] == [TOKEN_PIPE, TOKEN_WORD]:
-        return f"a ':' is missing behind the filter '{before[-1].value}'"
+        return f"a ':' is missing after the filter '{before[-1].value}'"
     if stray.kind == TOKEN_COMMA:
         return "a ',' separates the arguments of a filter, not conditions: write 'and' or 'or'"
-    return "what follows here belongs to nothing: an operator is missing, such as ==, contains, and, or"
+    return "an operator is missing before this, such as ==, contains, and, or"
 
 
 def parse_loop(env: Environment, token: Token) -> LoopExpression:
@@ -132,7 +132,10 @@ def parse_operand(env: Environment, tokens: TokenStream) -> Expression:
 def _parse_expression(env: Environment, tokens: TokenStream, rank: int) -> Expression:
     if tokens.current.kind == TOKEN_NOT:
         if rank > _LOGIC:
-            message = "'not' stands before what it turns round, not behind an operator: write not (a == b), or a != b"
+            message = (
+                "'not' comes before the comparison that it negates, not after an operator: "
+                "write not (a == b), or a != b"
+            )
             raise LiquidSyntaxError(message, token=tokens.current)
         left: Expression = LogicalNotExpression(next(tokens), _parse_negated(env, tokens))
     else:

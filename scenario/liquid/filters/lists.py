@@ -134,9 +134,9 @@ def _matches(item: Any, field: object, wanted: object) -> bool:
         found = item == field
     elif item is None:
         # As in Shopify's Liquid, the result is nil then.
-        raise FilterItemTypeError("a list of objects holds nothing in the place of one", token=None)
+        raise FilterItemTypeError("a list of objects contains nothing in place of an object", token=None)
     else:
-        raise FilterValueError(f"a list of objects holds {describe_type(item)} in the place of one")
+        raise FilterValueError(f"a list of objects contains {describe_type(item)} in place of an object")
     if wanted is None or is_undefined(wanted):
         return found is not None and found is not False
     return are_equal(found, wanted)

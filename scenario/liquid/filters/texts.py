@@ -84,7 +84,7 @@ def _whole(name: str, value: object) -> int:
         return value
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         return int(value)
-    raise FilterValueError(f"'{name}' counts in whole numbers, not with {describe_type(value)}")
+    raise FilterValueError(f"'{name}' needs a whole number, not {describe_type(value)}")
 
 
 def titlecase(value: object) -> str:

@@ -48,14 +48,14 @@ class ComparisonLinter:
         chained = [side for side in (left, right) if isinstance(side, COMPARISONS)]
         if chained:
             at = max(comparison.token.start_index, chained[0].token.start_index)
-            self._always("comparison", "this compares what came of a comparison: join two of them with 'and'", at)
+            self._always("comparison", "this compares the result of a comparison: join two comparisons with 'and'", at)
         elif isinstance(left, _CONSTANTS) and isinstance(right, _CONSTANTS):
             at = comparison.token.start_index
-            self._always("constant", "both sides are constants: this is the same for everybody", at)
+            self._always("constant", "both sides are constants: the result is the same for every contact", at)
         elif str(left) == str(right):
-            why = "this is the same for everybody"
+            why = "the result is the same for every contact"
             if isinstance(left, Path) and left.path[0] == "event":
-                why = "the event that is waited for is 'event', and the trigger's is 'trigger'"
+                why = "the awaited event is 'event', and the trigger's event is 'trigger'"
             self._always("same-sides", f"both sides are '{left}': {why}", comparison.token.start_index)
         elif isinstance(comparison, ContainsExpression):
             self._contains(comparison, first, second)
@@ -73,7 +73,7 @@ class ComparisonLinter:
             self._always("constant", message, part.token.start_index)
         elif self._is_condition and isinstance(shape, ListOf):
             how = f"{part}.size > 0" if isinstance(part, Path) else "| size > 0"
-            message = f"an empty list is true as well: ask for its size, {how}"
+            message = f"an empty list is true as well: compare its size, {how}"
             self._always("constant", message, part.token.start_index)
 
     def _always(self, code: str, message: str, at: int) -> None:
@@ -88,7 +88,7 @@ class ComparisonLinter:
 
     def _ordered(self, comparison: Expression, first: Tree, second: Tree) -> None:
         if any(isinstance(side, _NOTHING) for side in comparison.children()):
-            message = "nothing is more or less than this: compare with == or !="
+            message = "this value has no order: compare with == or !="
             self._always("comparison", message, comparison.token.start_index)
         elif any(isinstance(shape, ListOf | Object) for shape in (first, second)) or (
             _unlike(first, second) and {"number", "flag"} & {_kind(first), _kind(second)}
@@ -105,9 +105,9 @@ class ComparisonLinter:
             if not (_is_custom(side) and isinstance(shape, Anything) and isinstance(other, StringLiteral)):
                 continue
             if is_equality and (flag := _FLAGS.get(other.value.lower())) is not None:
-                typed = f"where its data_type is boolean, '{side}' is never the text {other}: write {side} == {flag}"
+                typed = f"if its data_type is boolean, '{side}' is never the text {other}: write {side} == {flag}"
             elif not is_equality and parse_number(other.value) is not None:
-                typed = f"where its data_type is a number's, '{side}' is compared with no text: write {other.value}"
+                typed = f"if its data_type is numeric, '{side}' cannot be compared with text: write {other.value}"
             else:
                 continue
             self._page.add("custom-type", typed, comparison.token.start_index, severity="warning")
@@ -116,10 +116,10 @@ class ComparisonLinter:
         left, right = comparison.children()
         at = comparison.token.start_index
         if isinstance(first, Value) and first.kind in ("number", "flag"):
-            message = f"'contains' looks into a text or a list, and '{left}' is {describe_shape(first)}: write =="
+            message = f"'contains' searches a text or a list, and '{left}' is {describe_shape(first)}: write =="
             self._page.add("comparison", message, at)
         elif isinstance(second, ListOf | Object):
-            message = f"'contains' looks for one value, and '{right}' is {describe_shape(second)}"
+            message = f"'contains' searches for one value, and '{right}' is {describe_shape(second)}"
             self._always("comparison", message, at)
         elif isinstance(first, ListOf) and isinstance(second, Value) and _unlike(first.item, second):
             message = f"each item of the list is {describe_shape(first.item)}, and never {describe_shape(second)}"
@@ -165,7 +165,7 @@ def _suggest(comparison: Expression, first: Tree, second: Tree) -> str:
             case Object():
                 return f": name a field of '{side}'"
             case Value("flag") if isinstance(side, BooleanExpression):
-                return ": compare each part of what is in the parentheses, a == 'x' or b == 'x'"
+                return ": compare each value in the parentheses, a == 'x' or b == 'x'"
             case Value("flag"):
                 return (
                     f": write {side} == true, or {side} alone"

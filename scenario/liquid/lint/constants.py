@@ -188,7 +188,7 @@ def _check_fragment(nodes: Iterable[Node], page: LintedText) -> None:
     """Report a ``#``. A fragment is never sent (RFC 9110 §4.2.5), so deliveries would be rejected."""
     for node in nodes:
         if isinstance(node, LiteralText) and "#" in node.text:
-            message = "a URL that is called has no fragment: leave out the '#' and what follows it, or write %23"
+            message = "a requested URL has no fragment: remove the '#' and the text after it, or write %23"
             page.add("url", message, node.token.start_index + node.text.index("#"))
             return
 
@@ -212,7 +212,7 @@ def _check_refused(rendered: str, kind: str, page: LintedText) -> None:
         parse(rendered if kind == "url" else f"https://destination.example{rendered}", _PLAIN)
     except UrlError as error:
         if not any(found.code == "url" for found in page.findings):
-            hint = "; operations may allow it to a destination: then write 'to' instead of 'url'"
+            hint = "; operators can allow it for a destination: then write 'to' instead of 'url'"
             page.add("refused-url", f"every delivery is refused: {error}{hint if error.openable else ''}", 0)
 
 
@@ -220,6 +220,6 @@ def _check_date(nodes: Iterable[Node], page: LintedText) -> None:
     """Report text around the output of a date, such as that of the ``until`` of a wait."""
     for node in nodes:
         if isinstance(node, LiteralText) and (found := _NO_PART_OF_A_DATE.search(node.text)) is not None:
-            message = "a date has no text around it: leave the output alone, such as '{{ reward.expiration_date }}'"
+            message = "a date has no text around it: write only the output, such as '{{ reward.expiration_date }}'"
             page.add("date", message, node.token.start_index + found.start())
             return

@@ -173,19 +173,17 @@ class ExpressionLinter:
         page, at = self.page, applied.token.start_index
         by_hand = applied.name in _BY_HAND.get(self._kind, ())
         if by_hand or (self._kind == "json" and _replaces_quotes(applied)):
-            message = f"'{applied.name}' escapes by hand what is escaped anyway: remove it"
+            message = f"'{applied.name}' escapes a value that is escaped automatically: remove it"
             page.add("escaped-by-hand", message, at, severity="warning")
         if self._kind == "html" and applied.name == "safe":
-            message = "'safe' lets markup through: be sure that no contact can write it"
+            message = "'safe' keeps markup: make sure that no contact can write it"
             page.add("unescaped", message, at, severity="warning")
 
     def _of_date(self, applied: Filter, shape: Tree, before: Filter | None) -> None:
         """Report arithmetic on a date."""
         right = {"plus": "add", "minus": "subtract"}.get(applied.name)
         if right is not None and (shape == DATE or (before is not None and _writes_date(before))):
-            message = (
-                f"'{applied.name}' calculates with numbers, and this is a date: write {right}: '3d', before 'date'"
-            )
+            message = f"'{applied.name}' works with numbers, and this is a date: write {right}: '3d', before 'date'"
             self.page.add("date", message, applied.token.start_index)
 
     def _clock(self, left: Expression, applied: Filter) -> None:

@@ -85,14 +85,14 @@ class _StateWalker:
     def _output(self, node: OutputNode, states: States) -> None:
         at = node.token.start_index
         if ESCAPED in states:
-            self._page.add("json-string", "an output stands right after a backslash", at)
+            self._page.add("json-string", "an output directly follows a backslash", at)
         elif len(states) > 1:
             message = "this output is inside a text on one path and outside on another"
             self._page.add("json-string", message, at)
         elif states == frozenset({INSIDE}) and isinstance(node.expression, FilteredExpression):
             filters = node.expression.filters
             if filters and filters[-1].name == "json":
-                message = "'json' inside quotes makes a text of JSON: remove the quotes, or the filter"
+                message = "'json' inside quotes writes JSON as text: remove the quotes or the filter"
                 self._page.add("json-in-quotes", message, filters[-1].token.start_index, severity="warning")
 
     def _loop(self, node: ForNode, states: States) -> States:

@@ -37,7 +37,7 @@ def check_header_value(value: str) -> None:
 
 def _problem(value: str) -> str | None:
     if not _VISIBLE.fullmatch(value):
-        return "a header's value holds a line break, a control character or a character that is not ASCII"
+        return "a header's value contains a line break, a control character or a character that is not ASCII"
     if value != value.strip(" \t"):
         return "a header's value starts or ends with a space: is one of its parts empty?"
     if len(value) > MAX_VALUE:
@@ -54,7 +54,7 @@ class HeaderSink(Sink):
         text = to_text(value)
         if not _VISIBLE.fullmatch(text):
             reason = "this value has a line break, a control character or a character that is not ASCII"
-            raise LiquidTypeError(f"{reason}, which no header can hold", token=token)
+            raise LiquidTypeError(f"{reason}, which a header cannot contain", token=token)
         return self.put(text)
 
 

@@ -125,7 +125,7 @@ class JsonSink(Sink):
             if self.state == OUTSIDE:
                 return self.put(json_text(value))
             if self.state == ESCAPED:
-                raise LiquidTypeError("an output stands right after a backslash", token=token)
+                raise LiquidTypeError("an output directly follows a backslash", token=token)
             if isinstance(value, InString):
                 return self.put(value)
             return self.put(encode_basestring(value if type(value) is str else to_text(value))[1:-1])
@@ -236,7 +236,7 @@ def refuse_duplicate_keys(body: bytes, sink: JsonSink, source: str) -> None:
     except _DuplicateKeys:
         token = _find_duplicate(sink)
         if token is not None:
-            reason = "two keys of the same object are equal: what data write must not take another key's place"
+            reason = "two keys of the same object are equal: data must not write a duplicate key"
             raise make_error(reason, source, token.start_index) from None
 
 

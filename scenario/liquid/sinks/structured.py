@@ -243,7 +243,7 @@ def _plain(body: Any) -> Any:
         return f"{type(body).__name__}:{body}"
     if body is None or isinstance(body, str | int | float):
         return body
-    raise TemplateError(f"a body is made of mappings, lists, texts and numbers, not of {type(body).__name__}")
+    raise TemplateError(f"a body consists of mappings, lists, texts and numbers, not of {type(body).__name__}")
 
 
 def render_structured(body: Mapping[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:

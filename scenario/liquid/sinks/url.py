@@ -139,14 +139,14 @@ def _origin(source: str) -> str:
     found = _ORIGIN.match(text)
     if found is None:
         if _USER.match(text):
-            reason = "a URL holds no user name before its host: credentials go into a header"
+            reason = "a URL cannot contain a user name: put credentials into a header"
             raise make_error(reason, source, first.token.start_index)
         reason = "a URL starts with https:// and a host, as plain text, followed by '/'"
         raise make_error(reason, source, first.token.start_index)
     if int(found["port"] or 0) > _LAST_PORT:
         raise make_error(f"a port is a number up to {_LAST_PORT}", source, first.token.start_index)
     if found.end() == len(text.rstrip("\r\n\t ")) and any(not isinstance(node, LiteralText) for node in after):
-        reason = "a URL's host is plain text: put a '/' between it and what follows"
+        reason = "a URL's host is plain text: put a '/' after it"
         raise make_error(reason, source, first.token.start_index + len(first.text))
     return found[0]
 
@@ -170,7 +170,7 @@ def _url(source: str, data: Mapping[str, Any]) -> str:
     plain = urllib.parse.quote(start, safe=_LITERAL)
     url = _check_segments(sink, len(plain), source)
     if not url.startswith(plain) or not re.match(r"[/?#]|\Z", url[len(plain) :]):
-        raise make_error("the URL's scheme, host and port must be the ones that the template spells out", source, 0)
+        raise make_error("the URL's scheme, host and port must be literal in the template", source, 0)
     return start + url[len(plain) :]
 
 
@@ -183,7 +183,7 @@ def _path_shape(source: str) -> str:
     parsed = parse_template(strict_engine, source)
     first, _ = _first_text(parsed)
     if first is not None and (first.text.lstrip().startswith("//") or _ORIGIN.match(first.text.lstrip())):
-        reason = "a path is what comes after the destination's URL: write /orders, not https://… or //…"
+        reason = "a path continues the destination's URL: write /orders, not https://… or //…"
         raise make_error(reason, source, first.token.start_index)
     return source
 

@@ -38,7 +38,7 @@ def test_what_is_left_is_listed_and_the_status_says_so(run: Run, tmp_path: Path)
     assert ran.err.splitlines() == [
         "a.txt:1:4: $fistname$ is not known: was $firstname$ meant?",
         "a.txt:2:1: $mirrorurl$ has no counterpart: write a link of your own",
-        "scenario: 2 things were left in a.txt: fix it by hand",
+        "scenario: 2 parts of a.txt must be converted by hand",
     ]
 
 
@@ -49,7 +49,7 @@ def test_json_holds_text_and_what_is_left(run: Run, tmp_path: Path) -> None:
     assert ran.json["text"] == "{{ not_converted['$shop$'] }} {{ contact.custom.c1 }}"
     assert [(left["line"], left["column"]) for left in ran.json["left"]] == [(1, 1)]
     assert len(ran.json["notes"]) == 1
-    assert ran.err == "scenario: 1 thing was left in a.txt: fix it by hand\n"
+    assert ran.err == "scenario: 1 part of a.txt must be converted by hand\n"
 
 
 def test_a_file_can_take_the_result(run: Run, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_remark_does_not_change_the_status(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("$c1$")
     ran = run("convert", "a.txt")
     assert (ran.status, ran.out) == (0, "{{ contact.custom.c1 }}")
-    assert ran.err.startswith("scenario: c1: custom fields go by their numbers only where")
+    assert ran.err.startswith("scenario: c1: custom fields are named by number only if")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ import pytest
 from tests.gateway.preview.conftest import Follow, told
 
 EMPTY = "this value leaves a part of the URL's path empty, '.' or '..'"
-ASCII = "this value has a line break, a control character or a character that is not ASCII, which no header can hold"
+ASCII = (
+    "this value has a line break, a control character or a character that is not ASCII, which a header cannot contain"
+)
 
 CASES = {
     "a URL": ("  - webhook: w\n    url: https://x.example/a/{{ contact.language }}\n", (6, 30, EMPTY)),

@@ -28,7 +28,7 @@ def test_the_first_contact_that_fails_is_told_with_the_value_that_does_it(drafte
     failure = trial.failure
     assert failure is not None
     assert (failure.step, failure.finding.line, failure.finding.column) == ("w", 7, 25)
-    assert "no header can hold" in failure.finding.message
+    assert "a header cannot contain" in failure.finding.message
     assert failure.fields.keys() == {"contact.firstname"}
     # Nothing is left in the entry but what it needs to fail.
     assert failure.entry.keys() == {"scenario", "contact", "trigger"}
@@ -181,7 +181,7 @@ def test_a_step_that_nobody_came_by_is_named_with_what_would_fail_there(drafted:
     assert trial.failure is None
     missed = trial.missed["w"]
     assert missed is not None
-    assert "no header can hold" in missed.message
+    assert "a header cannot contain" in missed.message
 
 
 def test_one_step_alone_can_be_tried(drafted: Drafts) -> None:

@@ -218,7 +218,7 @@ def test_the_check_says_what_every_delivery_would_be_refused_for(case: dict[str,
 def test_what_data_fill_in_hides_no_refusal(url: str, rest: str):
     (message,) = refused(f"{url}{rest}")
     assert message.startswith("every delivery is refused: ")
-    assert message.endswith("; operations may allow it to a destination: then write 'to' instead of 'url'")
+    assert message.endswith("; operators can allow it for a destination: then write 'to' instead of 'url'")
 
 
 @pytest.mark.parametrize(
@@ -242,6 +242,4 @@ def test_a_path_is_judged_by_the_same_rule_whatever_its_destination():
 
 
 def test_a_user_name_is_named_as_such():
-    assert refused("https://u:p@a.example/") == [
-        "a URL holds no user name before its host: credentials go into a header"
-    ]
+    assert refused("https://u:p@a.example/") == ["a URL cannot contain a user name: put credentials into a header"]

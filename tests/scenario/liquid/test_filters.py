@@ -248,8 +248,8 @@ def test_no_filter_writes_a_value_as_python_does(name: str) -> None:
             "{{ 'YQ/_' | base64_url_safe_decode }}",
             "'base64_url_safe_decode' needs base64 of a UTF-8 text (line 1, column 13)",
         ),
-        ("{{ 'a' | slice: 1.5 }}", "'slice' counts in whole numbers, not with a number (line 1, column 10)"),
-        ("{{ 'a' | truncate: nothing }}", "'truncate' counts in whole numbers, not with nothing (line 1, column 10)"),
+        ("{{ 'a' | slice: 1.5 }}", "'slice' needs a whole number, not a number (line 1, column 10)"),
+        ("{{ 'a' | truncate: nothing }}", "'truncate' needs a whole number, not nothing (line 1, column 10)"),
         (
             "{{ tags | compact: 'a' }}",
             "'compact' needs a list of objects to look into their fields (line 1, column 11)",

@@ -145,7 +145,7 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
         ("headers: {'a b': c}",
          "1:54: error header: a header's name is empty or holds a character that is not allowed"),
         ("headers: {X-A: b, x-a: c}", "1:62: error header: 'x-a' and 'X-A' are the same header: keep one"),
-        ("headers: {X-A: é}", "1:59: error header: a header's value holds a line break, "
+        ("headers: {X-A: é}", "1:59: error header: a header's value contains a line break, "
          "a control character or a character that is not ASCII"),
         ("headers: {X-A: '{{ contact.email }}'}", "1:63: error unknown-variable: there is no variable '…'"),
         ("headers: {X-A: '{{ secrets.A'}", "1:60: error syntax: '{{' is not closed: add '}}'"),

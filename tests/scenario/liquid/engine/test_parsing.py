@@ -46,7 +46,7 @@ from tests.scenario.liquid.samples import pages
         ),
         (
             "{% assign n = 99999999 | times: 999999999999 %}{% for i in (1..n) %}{% endfor %}",
-            "a range has more numbers than anything can loop over (line 1, column 51)",
+            "a range is too long for a loop (line 1, column 51)",
         ),
         ("{% abort a.b %}", "'abort' takes a reason in quotes (line 1, column 10)"),
         ("{% abort 'a' b %}", "a name is not expected here (line 1, column 14)"),

@@ -67,7 +67,7 @@ def test_there_is_no_false_alarm(page: Page) -> None:
                 "1:41 error json-string: this output is inside a text on one path and outside on another",
             ],
         ),
-        ('{"a": "\\{{ contact.email }}"}', ["1:9 error json-string: an output stands right after a backslash"]),
+        ('{"a": "\\{{ contact.email }}"}', ["1:9 error json-string: an output directly follows a backslash"]),
         (
             '{"a": "{{ contact.id }}\n"}',
             ["1:24 error json-string: a line break or control character is inside a text: write \\n"],
@@ -75,16 +75,13 @@ def test_there_is_no_false_alarm(page: Page) -> None:
         (
             '["{{ contact.email | escape }}", "{{ contact.email | replace: \'"\', \'x\' }}"]',
             [
-                "1:22 warning escaped-by-hand: 'escape' escapes by hand what is escaped anyway: remove it",
-                "1:54 warning escaped-by-hand: 'replace' escapes by hand what is escaped anyway: remove it",
+                "1:22 warning escaped-by-hand: 'escape' escapes a value that is escaped automatically: remove it",
+                "1:54 warning escaped-by-hand: 'replace' escapes a value that is escaped automatically: remove it",
             ],
         ),
         (
             '["{{ contact.lists | json }}"]',
-            [
-                "1:22 warning json-in-quotes: "
-                "'json' inside quotes makes a text of JSON: remove the quotes, or the filter"
-            ],
+            ["1:22 warning json-in-quotes: 'json' inside quotes writes JSON as text: remove the quotes or the filter"],
         ),
         ("[NaN]", ["1:2 error no-json: this is not JSON: NaN and Infinity do not exist there"]),
         ("[" + "9" * 5000 + "]", ["1:2 error no-json: this is not JSON: a number has more than 4,300 digits"]),
@@ -224,25 +221,19 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             [
                 "1:1 error url: a URL starts with https:// and a host, as plain text, followed by '/'",
                 "1:20 error unknown-field: 'contact' has no field 'host'",
-                "1:47 warning escaped-by-hand: 'escape' escapes by hand what is escaped anyway: remove it",
+                "1:47 warning escaped-by-hand: 'escape' escapes a value that is escaped automatically: remove it",
             ],
         ),
         ("url", "https://h.example.com/?q={{ contact.email | url_encode }}", []),
         (
             "url",
             "https://h.example.com/{{ contact.id }}?a=%23#top",
-            [
-                "1:45 error url: a URL that is called has no fragment: "
-                "leave out the '#' and what follows it, or write %23"
-            ],
+            ["1:45 error url: a requested URL has no fragment: remove the '#' and the text after it, or write %23"],
         ),
         (
             "path",
             "/{% if contact.id %}a{% endif %}#{{ contact.id }}",
-            [
-                "1:33 error url: a URL that is called has no fragment: "
-                "leave out the '#' and what follows it, or write %23"
-            ],
+            ["1:33 error url: a requested URL has no fragment: remove the '#' and the text after it, or write %23"],
         ),
         (
             "url",
@@ -253,7 +244,7 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
         (
             "path",
             "//evil/{{ contact.id }}",
-            ["1:1 error url: a path is what comes after the destination's URL: write /orders, not https://… or //…"],
+            ["1:1 error url: a path continues the destination's URL: write /orders, not https://… or //…"],
         ),
         (
             "header",
@@ -264,7 +255,7 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             "header",
             "Caf\u00e9 {{ contact.id }}",
             [
-                "1:1 error header: a header's value holds a line break, a control character "
+                "1:1 error header: a header's value contains a line break, a control character "
                 "or a character that is not ASCII"
             ],
         ),
@@ -272,7 +263,7 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             "header",
             "\u00e9 {{ contact.emial }}{{ order.products.name }}",
             [
-                "1:1 error header: a header's value holds a line break, a control character "
+                "1:1 error header: a header's value contains a line break, a control character "
                 "or a character that is not ASCII",
                 "1:14 error unknown-field: 'contact' has no field 'emial': did you mean 'email'?",
                 "1:40 error list-field: 'order.products' is a list, it has no field 'name': loop over it, "
@@ -399,7 +390,7 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             "value",
             "on {{ order.ordered_at }}",
             [
-                "1:1 error date: a date has no text around it: leave the output alone, such as "
+                "1:1 error date: a date has no text around it: write only the output, such as "
                 "'{{ reward.expiration_date }}'"
             ],
         ),
@@ -407,7 +398,7 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
             "value",
             "{{ order.ordered_at }} at 10:00",
             [
-                "1:24 error date: a date has no text around it: leave the output alone, such as "
+                "1:24 error date: a date has no text around it: write only the output, such as "
                 "'{{ reward.expiration_date }}'"
             ],
         ),
@@ -427,7 +418,7 @@ def test_each_kind_of_template_has_its_own_mistakes(kind: Any, source: str, foun
 
 @pytest.mark.parametrize("name", ["escape", "escape_once", "url_encode", "url_param_escape"])
 def test_what_a_form_escapes_is_not_escaped_by_hand(name: str) -> None:
-    message = f"'{name}' escapes by hand what is escaped anyway: remove it"
+    message = f"'{name}' escapes a value that is escaped automatically: remove it"
     assert report({"a": f"{{{{ contact.email | {name} }}}}"}, "form") == [f"a 1:20 warning escaped-by-hand: {message}"]
 
 

@@ -82,7 +82,7 @@ def test_a_json_text_means(source: str, means: Any) -> None:
     assert json.loads(render_json(source, DATA)) == means
 
 
-TWINS = "two keys of the same object are equal: what data write must not take another key's place"
+TWINS = "two keys of the same object are equal: data must not write a duplicate key"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_text_is_sent_as_it_is_laid_out() -> None:
         ("[{{ nan }}]", "JSON has no infinite numbers and no NaN (line 1, column 2)"),
         ("[{{ inf }}]", "JSON has no infinite numbers and no NaN (line 1, column 2)"),
         ("[{{ bytes }}]", "JSON cannot hold a value of type bytes (line 1, column 2)"),
-        ('["\\{{ flag }}"]', "an output stands right after a backslash (line 1, column 4)"),
+        ('["\\{{ flag }}"]', "an output directly follows a backslash (line 1, column 4)"),
         ("[{{ missing }}]", "there is no 'missing' (line 1, column 5)"),
         ("[{{ object.a.c.d }}]", "there is no 'object.a.c.d' (line 1, column 5)"),
         ("{% tablerow i in items %}{% endtablerow %}", "there is no tag 'tablerow' (line 1, column 4)"),

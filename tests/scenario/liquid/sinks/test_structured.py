@@ -112,7 +112,7 @@ def test_the_result_is_compact_and_in_utf_8() -> None:
         ({"a": {"b": ["x" * 600_000, "y" * 600_000]}}, "a.b: the template writes more than 1,000,000 characters"),
         (
             {"$if": "missing contains 1 or total contains 1", "$then": 1},
-            "$if: 'contains' looks into a text or a list, not into a number (line 1, column 29)",
+            "$if: 'contains' searches a text or a list, not a number (line 1, column 29)",
         ),
         ({"$for": "i in missing", "$each": 1}, "$for: there is no 'missing' (line 1, column 6)"),
         ({"a": {"$if": "{{ flag }}", "$then": 1}}, "a.$if: '$if' is written without braces (line 1, column 1)"),
@@ -120,7 +120,7 @@ def test_the_result_is_compact_and_in_utf_8() -> None:
         ({"a": "{{ '1e300' | times: '1e300' }}"}, "a: JSON has no infinite numbers and no NaN (line 1, column 1)"),
         ({"a": "{% break %}"}, "a: 'break' is outside of a loop (line 1, column 4)"),
         ({"a": {1, 2}}, "a: JSON cannot hold a value of type set"),
-        ({"a": object()}, "a body is made of mappings, lists, texts and numbers, not of object"),
+        ({"a": object()}, "a body consists of mappings, lists, texts and numbers, not of object"),
         ({"a": "{{ forloop }}"}, "a: there is no 'forloop' (line 1, column 4)"),
         (
             {"$for": "i in items", "$each": "{{ forloop }}"},

@@ -136,7 +136,7 @@ def test_a_path_lies_beneath_its_destination(source: str, path: str) -> None:
 
 @pytest.mark.parametrize("source", ["https://evil.example.net/", "//evil.example.net/", " //evil"])
 def test_a_path_is_no_url(source: str) -> None:
-    with pytest.raises(TemplateError, match="comes after the destination's URL"):
+    with pytest.raises(TemplateError, match="continues the destination's URL"):
         check_path(source)
 
 
