@@ -1,1 +1,1 @@
-"""Checks and previews for who asks over HTTP: in processes of their own, since what is sent may be made to hurt."""
+"""Checks and previews over HTTP, in processes of their own, because their input may be hostile."""

@@ -1,7 +1,6 @@
-"""Processes that check and preview scenarios, so that none can block the gateway, fill its memory or end it.
+"""Processes that check and preview scenarios, so that none can block the gateway or use up its memory.
 
-Templates are bounded (`scenario.liquid`), and so is a scenario; but a large one of two hundred steps may well take
-seconds, and Python does nothing else meanwhile. So a process of its own does it, which is ended where that takes long.
+A large scenario may take seconds, and Python does nothing else meanwhile. A separate process can be killed.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ from runtime.process.sandboxed import SandboxedProcess, SandboxEnded
 logger = logging.getLogger("gateway")
 
 SECONDS: Final = 10.0
-"""That one request may take, once there is a process."""
+"""Maximum duration of a request, once it has a process."""
 PROCESSES: Final = 2
-"""How many there are at most, each started when it is needed first."""
+"""Maximum number of processes. Each starts when it is first needed."""
 TOGETHER: Final = 40
-"""How many requests of all keys may wait."""
+"""Maximum number of waiting requests of all keys."""
 
 _MODULE: Final = "gateway.authoring.work"
 
 
 class Authoring:
-    """Checks and previews scenarios in processes of their own. They end with this one, however that ends.
+    """Checks and previews scenarios in child processes, which end with this one.
 
     Args:
-        setup: What of the settings they depend on.
+        setup: The settings that they need.
         seconds: See `SECONDS`.
     """
 
@@ -46,61 +45,61 @@ class Authoring:
     async def check(
         self, key: str, source: str, files: Mapping[str, str] | None = None, name: str = ""
     ) -> dict[str, Any]:
-        """Checks a scenario.
+        """Check a scenario.
 
         Args:
-            key: The API key that asks.
+            key: The caller's API key.
             source: YAML.
-            files: The texts that it refers to, by their paths.
-            name: How findings name it.
+            files: Texts of referenced files, by path.
+            name: The file's name in findings.
 
         Returns:
-            ``{"findings", "document"}``; the document is None where a finding is an error.
+            ``{"findings", "document"}``; the document is None if a finding is an error.
 
         Raises:
-            BadInput: It takes too long, or too much memory.
-            Busy: Too many ask at once.
+            BadInput: It takes too much time or memory.
+            Busy: Too many requests are waiting.
         """
         request = {"do": "check", "source": source, "files": dict(files or {}), "name": name}
         return json.loads(await self._ask(key, request))
 
     async def preview(self, key: str, request: Mapping[str, Any]) -> bytes:
-        """What a scenario would send to a contact.
+        """Return what a scenario would send to a contact.
 
         Args:
-            key: The API key that asks.
+            key: The caller's API key.
             request: See `gateway.authoring.work`.
 
         Returns:
-            JSON, in UTF-8: what `gateway.preview.report.report` makes, and the check's ``findings``.
+            JSON in UTF-8: `gateway.preview.report.report` with the check's ``findings``.
 
         Raises:
             MistakenEntry: The entry is wrong.
             Forbidden: The caller may not use a scenario of this name.
-            BadInput: The entry does not go with the scenario, or it takes too long, or too much memory.
-            Busy: Too many ask at once.
+            BadInput: The entry does not fit the scenario, or it takes too much time or memory.
+            Busy: Too many requests are waiting.
         """
         return await self._ask(key, {"do": "preview", **request})
 
     async def sample(self, key: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """An entry to begin with, made up.
+        """Return a sample entry.
 
         Args:
-            key: The API key that asks.
-            request: The scenario, as a preview takes it.
+            key: The caller's API key.
+            request: The scenario, as in a preview.
 
         Returns:
-            ``{"entry", "findings"}``; the entry is None where none was found, or a finding is an error.
+            ``{"entry", "findings"}``; the entry is None if none was found or a finding is an error.
 
         Raises:
             Forbidden: The caller may not use a scenario of this name.
-            BadInput: The scenario cannot be read, or it takes too long, or too much memory.
-            Busy: Too many ask at once.
+            BadInput: The scenario cannot be read, or it takes too much time or memory.
+            Busy: Too many requests are waiting.
         """
         return json.loads(await self._ask(key, {"do": "sample", **request}))
 
     async def close(self) -> None:
-        """Ends its processes. They start again where somebody asks all the same."""
+        """End the processes. They start again with the next request."""
         await asyncio.gather(*(asyncio.to_thread(process.end) for process in self._idle))
 
     async def _ask(self, key: str, request: Mapping[str, Any]) -> bytes:
@@ -122,7 +121,7 @@ class Authoring:
 
 
 async def _within(seconds: float, process: SandboxedProcess, data: bytes) -> bytes:
-    """Return the answer, or kill the process: on a timeout, and if the caller is cancelled."""
+    """Return the answer, or kill the process on a timeout or a cancellation."""
     asking = asyncio.ensure_future(asyncio.to_thread(_request, process, data))
     try:
         done, _ = await asyncio.wait([asking], timeout=seconds)

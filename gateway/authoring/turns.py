@@ -11,25 +11,25 @@ from typing import Final
 from gateway.errors import Busy
 
 WAITING: Final = 3
-"""Requests of one key that may wait while another of its requests is answered."""
+"""Maximum number of waiting requests of one key."""
 
 
 def too_many_checks(count: int) -> Busy:
-    """Return the refusal of a key that has so many checks and previews in progress or waiting."""
+    """Return the refusal of a key with so many checks and previews in progress or waiting."""
     return Busy(
         f"this key has {count} checks or previews in progress or waiting: wait for their answers, then try again"
     )
 
 
 class Turns:
-    """Turns at something that few can use at the same time.
+    """Turns at a limited resource.
 
-    Each key has one turn at a time. If several keys wait, they get turns in rotation.
+    Each key has one turn at a time. Waiting keys get turns in rotation.
 
     Args:
-        places: How many turns there are at the same time.
-        waiting: How many requests of one key may wait.
-        together: How many requests of all keys may wait.
+        places: Number of turns at the same time.
+        waiting: Maximum number of waiting requests of one key.
+        together: Maximum number of waiting requests of all keys.
     """
 
     def __init__(self, places: int, *, waiting: int, together: int) -> None:
@@ -39,10 +39,10 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncGenerator[None]:
-        """Wait for a turn, and have it.
+        """Wait for a turn and hold it.
 
         Raises:
-            Busy: Too many wait already.
+            Busy: Too many requests are waiting.
         """
         if self._free and not self._running[key]:
             self._begin(key)
@@ -63,7 +63,6 @@ class Turns:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Give a free place to the first key in the rotation that has no turn now."""
         for key, queue in list(self._queues.items()):
             if not self._free:
                 return

@@ -1,9 +1,8 @@
-"""What is done in a process of its own: a scenario that somebody sent is checked, or shown to a contact.
+"""The work of a child process: check a scenario, or preview it.
 
-A request and its answer are JSON objects. A request has ``do`` (``check``, ``preview``, or ``sample``: an entry to
-begin with) and ``with`` (`Setup`). Of a scenario that was sent it has ``source``, ``files`` and ``name``; of one that
-is published ``version`` (with its name), ``document`` and ``plan``. A preview also has ``entry``, and may have ``at``,
-``events``, ``responses`` and ``step``.
+Requests and answers are JSON objects. A request has ``do`` (``check``, ``preview`` or ``sample``) and ``with``
+(`Setup`). A submitted scenario has ``source``, ``files`` and ``name``; a published one ``version`` (with its name),
+``document`` and ``plan``. A preview also has ``entry``, and optionally ``at``, ``events``, ``responses`` and ``step``.
 """
 
 from __future__ import annotations
@@ -40,28 +39,28 @@ from scenario.policies.policies import Policies
 from scenario.source.findings import Finding, listed, near
 
 DONE: Final = b"+"
-"""How an answer begins that holds what was asked for."""
+"""First byte of a successful answer."""
 REFUSED: Final = b"-"
-"""How an answer begins that says why not: ``{"said", "at", "meant"}``: why, where in the request, what was meant."""
+"""First byte of a refusal: ``{"said", "at", "meant"}``: the reason, the place in the request, a suggestion."""
 LARGEST: Final = 16 * 2**20
-"""Bytes of an answer."""
+"""Maximum bytes of an answer."""
 NICE: Final = 5
-"""How much it stands back behind the gateway, which answers all others meanwhile."""
+"""Lower priority than the gateway's."""
 MEGABYTES: Final = 512
-"""Of memory, beyond what the process has before it begins."""
+"""Memory that the process may use beyond its initial size."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What of the settings checks and previews depend on. There is no secret among it.
+    """Settings for checks and previews, without secrets.
 
     Attributes:
-        destinations: Path of `destinations.yaml`; None where it is not known.
-        policies: Path of `policies.yaml`, likewise.
-        zone: IANA zone of the platform's zone-less dates.
-        mail_from: Who sends e-mails.
-        mail_from_allowed: Who else may.
-        base: Where callbacks lead.
+        destinations: Path of `destinations.yaml`, or None.
+        policies: Path of `policies.yaml`, or None.
+        zone: IANA zone of the platform's dates without an offset.
+        mail_from: Sender of e-mails.
+        mail_from_allowed: Other allowed senders.
+        base: Base of callback URLs.
     """
 
     destinations: str | None = None
@@ -73,7 +72,6 @@ class Setup:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """That of the settings."""
         destinations, policies = (path and str(path) for path in (settings.destinations, settings.policies))
         return cls(
             destinations=destinations or None,
@@ -85,12 +83,11 @@ class Setup:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """It as plain data."""
         return asdict(self)
 
 
 def answer(request: Mapping[str, Any]) -> bytes:
-    """Does one thing. Returns `DONE` or `REFUSED`, and JSON."""
+    """Answer one request: `DONE` or `REFUSED`, and JSON."""
     setup = Setup(**request["with"])
     try:
         book = read_destinations(Path(setup.destinations)) if setup.destinations else None
@@ -111,14 +108,14 @@ def _refused(said: str, *at: str | int, meant: str | None = None, forbidden: boo
 
 
 def _check(request: Mapping[str, Any], _setup: Setup, book: Destinations | None, policies: Policies) -> dict[str, Any]:
-    """Returns ``{"findings", "document"}``; the document is null where a finding is an error."""
+    """Return ``{"findings", "document"}``; the document is null if a finding is an error."""
     checked = check_file(_sent(request), book and book.listing, policies.quiet_hours)
     made = checked.scenario and document(checked.scenario)
     return {"findings": _plain(checked.findings), "document": made}
 
 
 def _preview(request: Mapping[str, Any], setup: Setup, book: Destinations | None, policies: Policies) -> dict[str, Any]:
-    """Returns what `gateway.preview.report.report` makes, and ``findings``; where one is an error, no step."""
+    """Return `gateway.preview.report.report` with ``findings``; without steps if one is an error."""
     made, findings = draft_of(request, book, policies)
     if made is None:
         return {"steps": [], "findings": _plain(findings)}
@@ -133,7 +130,7 @@ def _preview(request: Mapping[str, Any], setup: Setup, book: Destinations | None
 
 
 def _sample(request: Mapping[str, Any], _setup: Setup, book: Destinations | None, policies: Policies) -> dict[str, Any]:
-    """Returns ``{"entry", "findings"}``; the entry is null where none was found, or a finding is an error."""
+    """Return ``{"entry", "findings"}``; the entry is null if none was found or a finding is an error."""
     made, findings = draft_of(request, book, policies)
     return {"entry": made and first_entry(made), "findings": _plain(findings)}
 
@@ -141,7 +138,7 @@ def _sample(request: Mapping[str, Any], _setup: Setup, book: Destinations | None
 def draft_of(
     request: Mapping[str, Any], book: Destinations | None, policies: Policies
 ) -> tuple[Draft | None, tuple[Finding, ...]]:
-    """Return the scenario of a request, or None if it has a mistake, and the findings of its check.
+    """Return the scenario of a request, or None if it has a mistake, and its findings.
 
     Raises:
         Forbidden: The caller may not use a scenario of this name.
@@ -155,7 +152,7 @@ def draft_of(
 
 
 def given_in(request: Mapping[str, Any], setup: Setup, book: Destinations | None, policies: Policies) -> Given:
-    """The circumstances of a request for a preview."""
+    """Return the circumstances of a preview."""
     at = request.get("at")
     return Given(
         at=datetime.fromisoformat(at) if at else None,
@@ -168,7 +165,7 @@ def given_in(request: Mapping[str, Any], setup: Setup, book: Destinations | None
 
 
 def workshop_of(setup: Setup, book: Destinations | None) -> Workshop:
-    """What renders, with what the settings say of it."""
+    """Return a renderer for the settings."""
     senders = Senders.configured(setup.mail_from, setup.mail_from_allowed) if setup.mail_from else SENDERS
     base = setup.base or BASE
     return Workshop(senders=senders, callbacks=StandIn(base), unsubscribing=UnsubscribeStandIn(base), book=book)

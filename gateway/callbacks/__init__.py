@@ -1,1 +1,1 @@
-"""The way in for receivers: signed addresses by which one journey is told that something happened."""
+"""Signed URLs by which a receiver reports an event to one journey."""

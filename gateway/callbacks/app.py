@@ -1,17 +1,15 @@
-"""The way in over HTTP: ``/callbacks/{token}``, ``/u/{token}`` (see `gateway.callbacks.unsubscribe`), ``GET /healthz``.
+"""Routes ``/callbacks/{token}``, ``/u/{token}`` (`gateway.callbacks.unsubscribe`), ``GET /healthz``; nothing else.
 
-Nothing else is answered.
+A receiver posts ``{"name": "whatsapp.replied", "properties": {…}}`` to ``{{ journey.callback_url }}``, and that journey
+gets the event. The routes are public:
 
-Whoever was sent ``{{ journey.callback_url }}`` posts ``{"name": "whatsapp.replied", "properties": {…}}`` there, and
-that one journey is told. It is open to the internet, so it says little and does little before it knows the token:
+- only POST acts, because mail servers and chats open every URL. A URL with an event's name is a link, and answers GET
+  with a page that asks: see `gateway.callbacks.page`;
+- an unknown and a forged token get the same answer;
+- a body is read only with a valid token, up to 64 KB and 10 seconds;
+- the rate of each token is limited, to protect its journey.
 
-- only POST acts: mail servers and chats fetch every address that they see. One that names an event is a link, and
-  answers GET with a page that asks, see `gateway.callbacks.page`;
-- an address that was never given out and a forged one look the same;
-- a body is read only for a good token, to 64 KB and for 10 seconds;
-- a token may be used often, yet not so often that it drowns its journey.
-
-The token is a secret. It is in no log here, and a proxy in front must not log the path either.
+The token is a secret. It is not logged here, and a proxy must not log the path either.
 """
 
 from __future__ import annotations
@@ -45,13 +43,13 @@ from runtime.store import StoreError
 logger = logging.getLogger(__name__)
 
 MAX_BODY: Final = 64 * 1024
-"""Bytes of a body."""
+"""Maximum bytes of a body."""
 
 PATIENCE: Final = 10.0
-"""Seconds that a body may take to arrive, and then Temporal to take the event."""
+"""Seconds for a body to arrive, and then for Temporal to accept the event."""
 
 PACE: Final = (60, 60.0)
-"""So many events in so many seconds, for each delivery."""
+"""Maximum number of events per number of seconds, for each delivery."""
 
 _AGAIN: Final = 5  # seconds
 _EVENT_ID: Final[TypeAdapter[str]] = TypeAdapter(EventId)
@@ -59,7 +57,7 @@ _UNKNOWN: Final = "there is no such callback address: post to it exactly as it w
 _OVER: Final = "this callback address has expired, or its journey is over"
 
 Tell = Callable[[CallbackClaim, Told, str | None], Awaitable[bool]]
-"""Tells a journey; False where it is over. See `gateway.callbacks.deliver.tell`."""
+"""Sends an event to a journey. Returns False if the journey has ended. See `gateway.callbacks.deliver.tell`."""
 
 
 class ErrorAnswer(HTTPException):
@@ -73,11 +71,11 @@ class Receiving:
     """The routes, as an ASGI application in `application`.
 
     Args:
-        callbacks: Knows the tokens.
-        tell: Tells a journey.
-        pace: How often one delivery's address may be used.
+        callbacks: Verifies tokens.
+        tell: Sends an event to a journey.
+        pace: Rate limit of each delivery's URL.
         patience: See `PATIENCE`.
-        more: Other routes.
+        more: Further routes.
     """
 
     def __init__(
@@ -170,20 +168,20 @@ def _acceptable(request: Request) -> None:
 
 
 def _event(body: bytes, request: Request) -> tuple[Told, str | None]:
-    """The event in a body, and what tells it from another, if anything does.
+    """Return the event in a body, and its id, if any.
 
     Raises:
-        BadInput: It is none.
+        BadInput: It is malformed.
     """
     event = Told.parse(body)
     return event, event.id or _identifier(request)
 
 
 def _identifier(request: Request) -> str | None:
-    """What a client names its message by, so that it may send it again.
+    """Return the client's id of its message, for repeated requests.
 
     Raises:
-        BadInput: It is not an id.
+        BadInput: It is malformed.
     """
     for name in ("webhook-id", "idempotency-key"):
         # The latter is a string in quotes by its draft, and bare in practice.

@@ -1,4 +1,4 @@
-"""Delivers the event of a callback to the one journey that its address was made for."""
+"""Sends the event of a callback to its journey."""
 
 from __future__ import annotations
 
@@ -32,24 +32,27 @@ _UNDER_WAY: Final = frozenset(
 )
 
 MOST_EVENTS: Final = 8_000
-"""Events of a run's history beyond which outsiders are not heard: Temporal takes 10,000 signals, 51,200 events."""
-MOST_BYTES: Final = 16 * 1024 * 1024
-"""Bytes of a run's history beyond which outsiders are not heard: at 50 MB Temporal ends the journey.
+"""Number of events in a run's history after which callbacks are refused.
 
-A journey whose delivery is tried again for days cannot continue as new meanwhile; all it is told stays in that run.
+Temporal accepts 10,000 signals and 51,200 events.
+"""
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of a run's history after which callbacks are refused. Temporal ends a journey at 50 MB.
+
+A journey whose delivery is retried for days cannot continue as new meanwhile.
 """
 
 EventId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
-"""What tells a repeated event from another: visible ASCII."""
+"""The id of an event, for deduplication: visible ASCII."""
 
 
 class Told(BaseModel):
-    """An event as an outsider tells it: the body of a callback.
+    """An event in the body of a callback.
 
     Attributes:
         name: Such as ``whatsapp.replied``.
-        properties: What conditions see as ``event.…``.
-        id: Told twice under one id, it counts once.
+        properties: Its properties.
+        id: Its id for deduplication.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
@@ -60,10 +63,10 @@ class Told(BaseModel):
 
     @classmethod
     def parse(cls, content: bytes) -> Told:
-        """Reads an event from JSON.
+        """Read an event from JSON.
 
         Raises:
-            BadInput: It is none; the sentence says what is wrong and quotes nothing.
+            BadInput: It is malformed. The message quotes nothing.
         """
         try:
             return cls.model_validate_json(content).takeable()
@@ -73,10 +76,10 @@ class Told(BaseModel):
 
     @classmethod
     def make(cls, name: str, properties: Mapping[str, Any]) -> Told:
-        """Makes an event of what a program says.
+        """Return an event from a name and properties.
 
         Raises:
-            BadInput: It is none; the sentence says what is wrong and quotes nothing.
+            BadInput: It is malformed. The message quotes nothing.
         """
         try:
             return cls(name=name, properties=dict(properties)).takeable()
@@ -84,10 +87,10 @@ class Told(BaseModel):
             raise BadInput(_wrong(error)) from None
 
     def takeable(self) -> Told:
-        """The event itself, where a journey takes it: what it cannot take it ignores, and nobody would know.
+        """Return the event if journeys accept it. They would ignore others silently.
 
         Raises:
-            BadInput: It does not; the sentence says why.
+            BadInput: They do not.
         """
         data = {"name": self.name, "properties": self.properties}
         try:
@@ -121,32 +124,32 @@ def _wrong(error: ValidationError) -> str:
 
 
 class Unsettled(Exception):
-    """The journey went from run to run faster than it could be told. Try again."""
+    """The journey continued as new faster than the event could be sent. Try again."""
 
 
 class Overfull(Unsettled):
-    """The journey's run has been told as much as it can bear. It may be told again in the next."""
+    """The journey's run has received too many events. Its next run may accept more."""
 
 
 async def tell(temporal: Client, claim: CallbackClaim, event: Told, identifier: str | None = None) -> bool:
-    """Tells the journey of a claim.
+    """Send an event to the journey of a claim.
 
-    A later journey of the same workflow id is not told: each run that continues a journey knows which run was its
-    first, and that is compared. The signal goes to the very run that was looked at, so that nothing can come between.
+    A later journey of the same workflow id does not receive it: the first run's id is compared, and the signal names
+    the run.
 
     Args:
         temporal: A client of the journeys' namespace.
-        claim: Of a verified token.
-        event: What happened.
-        identifier: Told twice under one identifier, it counts once. It is kept apart from those of the engine and of
-            other deliveries: nobody can take away an event that somebody else is going to tell.
+        claim: From a verified token.
+        event: The event.
+        identifier: Id for deduplication. It is separate for each delivery and from the engine's ids, so that nobody can
+            suppress another sender's event.
 
     Returns:
-        False where that journey is over.
+        False if that journey has ended.
 
     Raises:
-        RPCError: Temporal does not answer, or refuses.
-        Unsettled: See there, and `Overfull`.
+        RPCError: Temporal is unavailable or refuses.
+        Unsettled: See there and `Overfull`.
     """
     message: dict[str, Any] = {"name": event.name, "properties": event.properties}
     if identifier is not None:
@@ -167,7 +170,7 @@ async def tell(temporal: Client, claim: CallbackClaim, event: Told, identifier: 
 
 
 async def _run(temporal: Client, claim: CallbackClaim) -> str | None:
-    """The run in which the claim's journey is now; None where it is over.
+    """Return the current run of the claim's journey, or None if it has ended.
 
     Raises:
         Overfull: See there.

@@ -1,8 +1,8 @@
-"""The page behind a link in a message: it asks first, and tells the journey only when its button is pressed.
+"""The page behind a link in a message. Its button sends the event.
 
-Mail servers, chats and virus scanners open every link. So a callback address with an event's name behind it,
-``…?name=newsletter.confirmed&list=weekly``, answers GET with a form that posts to the same address; everything else in
-its query is a property of the event. What the page says is ours alone: nothing of the address is repeated in it.
+Mail servers, chats and virus scanners open every link. A callback URL with an event's name,
+``…?name=newsletter.confirmed&list=weekly``, therefore answers GET with a form that posts to the same URL. Other
+parameters are the event's properties. The page repeats nothing of the URL.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _UNSUBSCRIBE: Final = (
     '<button name="by" value="page">{button}</button></form>'
 )
 PRESSED: Final = b"by=page"
-"""What the body of a POST has where the button of the page for unsubscribing was pressed."""
+"""Body of a POST from the button of the page for unsubscribing."""
 _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {
         "ask": "Please press the button to confirm.",
@@ -96,16 +96,16 @@ _SAID: Final = {
 
 
 def is_link(request: Request) -> bool:
-    """Whether somebody has opened a link that names an event, or pressed the button of its page."""
+    """Return True if a link with an event's name was opened, or the button of its page pressed."""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return "name" in request.query_params and (request.method in ("GET", "HEAD") or media == _FORM)
 
 
 def event_of(request: Request) -> tuple[Told, str]:
-    """The event that a link names, and its id: told twice by one link, it counts once.
+    """Return the event of a link and its id for deduplication.
 
     Raises:
-        BadInput: It is none.
+        BadInput: It is malformed.
     """
     properties = dict(request.query_params)
     event = Told.make(properties.pop("name"), properties)
@@ -114,31 +114,31 @@ def event_of(request: Request) -> tuple[Told, str]:
 
 
 def asking(request: Request) -> HTMLResponse:
-    """The page with the button."""
+    """Return the page with the button."""
     language = _language(request)
     return _page(language, "ask", HTTPStatus.OK, _ASK.format(button=_WORDS[language]["button"]))
 
 
 def saying(request: Request, status: int, headers: Mapping[str, str] | None = None) -> HTMLResponse:
-    """The page that says what came of it, in the words of people.
+    """Return the page that states the result.
 
     Args:
-        request: What is answered.
-        status: How.
-        headers: Of the answer, beside the page's own.
+        request: The request.
+        status: The status of the answer.
+        headers: Further headers.
     """
     return _page(_language(request), _SAID.get(HTTPStatus(status), "later"), status, headers=headers)
 
 
 def unsubscribing(request: Request) -> HTMLResponse:
-    """The page that asks whether to unsubscribe."""
+    """Return the page that asks whether to unsubscribe."""
     language = _language(request)
     form = _UNSUBSCRIBE.format(button=_WORDS[language]["unsubscribe button"])
     return _page(language, "unsubscribe", HTTPStatus.OK, form)
 
 
 def unsubscribed(request: Request) -> HTMLResponse:
-    """The page that says that it is done."""
+    """Return the page that confirms it."""
     return _page(_language(request), "unsubscribed", HTTPStatus.OK)
 
 
@@ -155,6 +155,6 @@ def _page(
 
 
 def _language(request: Request) -> str:
-    """The first of the languages that the browser asks for and that we have; they come in the order of preference."""
+    """Return the browser's first supported language, in order of preference."""
     asked = (part.strip()[:2].lower() for part in request.headers.get("accept-language", "").split(","))
     return next((language for language in asked if language in _WORDS), "en")

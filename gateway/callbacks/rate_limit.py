@@ -1,4 +1,4 @@
-"""How often one thing may happen: a bound on what the holder of an address can pour into a journey."""
+"""Rate limits by key."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _KEPT: Final = 10_000
 
 
 class RateLimit:
-    """So many times in so many seconds, for each key.
+    """A number of times per number of seconds, for each key.
 
-    Counted in windows that begin with a key's first time. Of more keys than it keeps, the oldest windows are forgotten
-    first: it errs on the side of letting in. Each process counts for itself.
+    Windows begin with a key's first time. If there are too many keys, the oldest windows are forgotten, in favour of
+    the callers. Each process counts by itself.
 
     Args:
-        times: How often.
-        seconds: In how long.
-        clock: Seconds that only go forward.
+        times: The number of times.
+        seconds: The window.
+        clock: A monotonic clock in seconds.
     """
 
     def __init__(self, times: int, seconds: float, clock: Callable[[], float] = monotonic) -> None:
@@ -27,14 +27,11 @@ class RateLimit:
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def take(self, key: str, times: int = 1) -> float:
-        """Count something, unless the limit is reached.
+        """Count something unless the limit is reached. Return 0, or the seconds to wait.
 
         Args:
-            key: What it is counted for.
-            times: How many times it counts, perhaps beyond the limit; 0 only asks.
-
-        Returns:
-            0 where it may be, else the seconds after which it may.
+            key: The key.
+            times: How many times it counts, perhaps beyond the limit; 0 only checks.
         """
         now = self._clock()
         begun, count = self._windows.get(key, (now, 0))

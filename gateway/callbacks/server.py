@@ -1,4 +1,4 @@
-"""What is open to the world, put together from the settings: callbacks, unsubscribing, bounces, answers to SMS."""
+"""The public routes: callbacks, unsubscribing, bounces, answers to SMS."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ logger = logging.getLogger("gateway")
 
 
 def application(callbacks: Callbacks, temporal: Client, more: Sequence[Route] = ()) -> Starlette:
-    """The gateway of one namespace.
+    """Return the public gateway of one namespace.
 
     Args:
-        callbacks: Knows the tokens.
-        temporal: To tell journeys.
-        more: What else it serves: see `routes_of`.
+        callbacks: Verifies tokens.
+        temporal: Client for journeys.
+        more: Further routes: see `routes_of`.
     """
     return Receiving(callbacks, partial(tell, temporal), more=more).application
 
@@ -45,16 +45,16 @@ def application(callbacks: Callbacks, temporal: Client, more: Sequence[Route] = 
 def routes_of(
     settings: Settings, temporal: Client, store: Store, destinations: DestinationsFile
 ) -> dict[str, list[Route]]:
-    """What is served where suppressions are configured, by what it is for.
+    """Return the routes for suppressions, by purpose.
 
     Args:
-        settings: Of the process.
-        temporal: To tell journeys, and to have the platform told.
-        store: Keeps suppressions.
-        destinations: Among which the platform may be.
+        settings: Settings of the process.
+        temporal: Client for journeys and for reports to the platform.
+        store: Stores suppressions.
+        destinations: The destinations, with the platform's.
 
     Raises:
-        SettingsError: A setting is missing that another one needs.
+        SettingsError: A required setting is missing.
     """
     unsubscribing, hashes = Unsubscribing.configured(settings), AddressHashes.configured(settings)
     paths = ReturnPaths.configured(settings)

@@ -1,13 +1,13 @@
-"""Where contacts unsubscribe: ``/u/{token}``, one click in a mail program (RFC 8058) or a button on a page.
+"""Unsubscribing at ``/u/{token}``: one click in a mail program (RFC 8058), or a button on a page.
 
-- GET and HEAD change nothing, since mail servers and virus scanners open every link: they show a page that asks.
-- POST answers 200 once the suppression is in the store, also again and again; no redirect, no cookie, no login (§3.2).
-  A token that was never given out is answered the same, and does nothing. Only where the store cannot be reached it
-  is 503: the sender shall come again, or the contact, who would otherwise be written to once more.
-- The contact's journeys are told after the answer: their exit rules decide. Where they cannot be, no marketing leaves
-  all the same, since every attempt asks for suppressions.
+- GET and HEAD change nothing, because mail servers and virus scanners open every link: they show a page that asks.
+- POST answers 200 once the suppression is stored, also repeatedly; no redirect, no cookie, no login (§3.2). An unknown
+  token gets the same answer and has no effect. If the store is unavailable, the answer is 503, so that the sender tries
+  again.
+- The contact's journeys receive an event after the answer. If that fails, still no marketing leaves, because every
+  attempt checks suppressions.
 
-Whoever has the address can unsubscribe its contact. Neither it nor the address that was written to is in any log.
+Whoever has the URL can unsubscribe its contact. Neither the URL nor the address is logged.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ from scenario.policies.suppression import UNSUBSCRIBED, Suppression
 logger = logging.getLogger(__name__)
 
 EVENT: Final = "contact.unsubscribed"
-"""What journeys are told, with the properties ``channel`` and ``scope``."""
+"""The event for journeys, with the properties ``channel`` and ``scope``."""
 MAX_BODY: Final = 16 * 1024
-"""Bytes of a body, whatever it says: RFC 8058's is ``List-Unsubscribe=One-Click``."""
+"""Maximum bytes of a body. RFC 8058's is ``List-Unsubscribe=One-Click``."""
 PATIENCE: Final = 10.0
-"""Seconds that a body may take to arrive, and then the store to answer."""
+"""Seconds for a body to arrive, and then for the store to answer."""
 PACE: Final = (60, 60.0)
-"""So many requests in so many seconds, for each token."""
+"""Maximum number of requests per number of seconds, for each token."""
 
 _AGAIN: Final = 30  # seconds
 _PAUSES: Final = (1.0, 5.0, 0.0)  # seconds between tries to tell journeys, which the gateway's drain leaves time for
 
 TellContact = Callable[[str, str, Mapping[str, Any], str], Awaitable[object]]
-"""Tells all journeys of a contact: `gateway.telling.Telling.event`."""
+"""Sends an event to all journeys of a contact."""
 
 
 class Unsubscriptions:
     """The routes.
 
     Args:
-        unsubscribing: Knows the tokens.
+        unsubscribing: Verifies tokens.
         suppressing: Suppresses addresses.
-        tell: Tells a contact's journeys.
-        pace: How often one token may be used.
+        tell: Sends an event to a contact's journeys.
+        pace: Rate limit of each token.
         patience: See `PATIENCE`.
-        pauses: Seconds after each try to tell the journeys.
+        pauses: Seconds after each try to reach the journeys.
     """
 
     def __init__(
@@ -80,7 +80,6 @@ class Unsubscriptions:
 
     @property
     def routes(self) -> list[Route]:
-        """Of the gateway's application."""
         path = f"{PATH}{{token}}"
         return [Route(path, self._ask, methods=["GET"]), Route(path, self._unsubscribe, methods=["POST"])]
 
@@ -119,7 +118,7 @@ class Unsubscriptions:
         return done
 
     async def _suppress(self, subscriber: Subscriber, evidence: str) -> Suppression | None:
-        """What stands in the store now; None where the address is none, as that of no token of ours."""
+        """Return the stored suppression, or None for a token without an address."""
         try:
             return await self._suppressing.suppress(
                 subscriber.channel, subscriber.address, UNSUBSCRIBED, evidence, scope=subscriber.scope
@@ -128,7 +127,7 @@ class Unsubscriptions:
             return None
 
     async def _told(self, subscriber: Subscriber, said: Suppression, identifier: str) -> None:
-        """Tells the contact's journeys and has the platform told, each several times where that fails."""
+        """Report it to the contact's journeys and the platform, with retries."""
         properties = {"channel": subscriber.channel, "scope": subscriber.scope}
         event = partial(self._tell, subscriber.contact_id, EVENT, properties, identifier)
         news = partial(self._suppressing.tell, said, subscriber.address)
@@ -153,7 +152,7 @@ class Unsubscriptions:
 
 
 async def _body(request: Request) -> bytes | None:
-    """The body; None where it is too large. What Content-Length says is not believed, or missing."""
+    """Return the body, or None if it is too large. Content-Length is not trusted."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

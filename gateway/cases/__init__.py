@@ -1,1 +1,1 @@
-"""Cases: what a scenario is to do, run in virtual time and compared with what it does."""
+"""Test cases: expectations about a scenario, run in virtual time."""

@@ -1,4 +1,4 @@
-"""What is expected of a case compared with what became of it."""
+"""Compares a case's expectations with its run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.cases.run import Course, Got
 from scenario.source.source import Path as Place
 
 MISSING: Final = object()
-"""There is no such thing."""
+"""A missing value."""
 _TEXTS: Final = ("reason", "note", "to", "from", "reply_to", "subject", "text", "html", "method", "url")
 _EXACT: Final = ("outcome", "way", "at", "attempts", "status")
 _MINUTE: Final = len("2026-03-02 09:00")
@@ -21,15 +21,15 @@ _MINUTE: Final = len("2026-03-02 09:00")
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not as expected.
+    """One difference between expectation and run.
 
     Attributes:
-        place: In the case file, from the case on.
+        place: Path in the case file, from the case on.
         what: ``subject of email thank-you``.
-        expected: As it was written; text is shown as it is, and anything else as JSON.
-        got: What came instead; `MISSING` where nothing did.
-        kind: ``value`` where `got` can stand in the place of `expected`; ``steps`` where steps are missing or too many;
-            ``case`` where nothing but the case itself can change it.
+        expected: The expected value.
+        got: The actual value, or `MISSING`.
+        kind: ``value`` if `got` can replace `expected`; ``steps`` if the number of steps differs; ``case`` if only a
+            change of the case itself helps.
     """
 
     place: Place
@@ -40,7 +40,7 @@ class Difference:
 
 
 def compare(case: Case, course: Course) -> list[Difference]:
-    """All that is not as a case expects."""
+    """Return all differences of a case."""
     return list(_compare(case, course))
 
 
@@ -78,12 +78,12 @@ def _compare(case: Case, course: Course) -> Iterator[Difference]:
 
 
 def label(step: Got | Expected) -> str:
-    """A step in two words."""
+    """Return a step as two words."""
     return f"{step.kind} {step.id}"
 
 
 def met_in(expected: Sequence[Expected], course: Course) -> dict[int, int]:
-    """Which steps are the expected ones: the indices of these, by the indices of those, in the order of both."""
+    """Return the indices of actual steps by those of the expected steps that they match, in order."""
     met: dict[int, int] = {}
     cursor = 0
     for index, step in enumerate(expected):
@@ -135,7 +135,7 @@ def _step(place: Place, expected: Expected, got: Got) -> Iterator[Difference]:
 
 
 def told(got: Got) -> dict[str, Any]:
-    """All that is known of a step, by the keys of an expected one; None and what is left out is not there."""
+    """Return everything known about a step, by the keys of an expected step."""
     at = got.at.strftime("%Y-%m-%d %H:%M:%S")
     facts: dict[str, Any] = {
         "outcome": got.outcome,

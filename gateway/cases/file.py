@@ -1,4 +1,4 @@
-"""Reads a case file: gives its cases, or everything that is wrong with it, each mistake at its line and column."""
+"""Reads case files and reports their mistakes with line and column."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _WORDS: Final[Mapping[str, str]] = {
     "single document": "the file goes on after '---': put all cases under the one 'cases:'",
 }
 _JSON: Final = frozenset({"entry", "with", "body", "body_is", "properties", "contact"})
-"""Keys whose values are JSON of which anything may be null."""
+"""Keys whose values are JSON and may contain null."""
 
 
 @dataclass(frozen=True)
 class Beside:
-    """The files that stand for a worker's, where a case file does not name its own.
+    """Files that are used if a case file names none.
 
     Attributes:
-        destinations: The path of destinations.yaml.
-        policies: The path of policies.yaml.
+        destinations: Path of destinations.yaml.
+        policies: Path of policies.yaml.
     """
 
     destinations: Path | None = None
@@ -58,14 +58,14 @@ class Cases:
     """A case file that can be run.
 
     Attributes:
-        path: Of the file.
-        source: Where everything in it stands.
-        file: What it says.
+        path: The file's path.
+        source: The places of its content.
+        file: Its content.
         draft: The scenario.
-        book: The destinations; None where they are not known.
-        entries: The entries, by case.
-        policies: What holds for all scenarios.
-        beside: The files that were given beside.
+        book: The destinations, or None if unknown.
+        entries: Entries by case.
+        policies: The rules for all scenarios.
+        beside: The default files.
     """
 
     path: Path
@@ -78,16 +78,16 @@ class Cases:
     beside: Beside
 
     def at(self, case: Case) -> str:
-        """When the contact of a case comes in."""
+        """Return the time of a case's entry."""
         return case.at or self.file.at or ""
 
     def answers(self, case: Case) -> Mapping[str, list[model.Answer]]:
-        """What the receivers of a case answer."""
+        """Return the answers of a case's receivers."""
         return {**self.file.answers, **case.answers}
 
 
 def case_files(path: Path) -> list[Path]:
-    """The case files that a path stands for: a case file, the one beside a scenario, or those in a folder.
+    """Return the case files for a path: a case file, the one beside a scenario, or those in a folder.
 
     Raises:
         BadInput: There is none.
@@ -105,25 +105,25 @@ def case_files(path: Path) -> list[Path]:
 
 
 def read(path: Path, beside: Beside = Beside()) -> tuple[Cases | None, tuple[Finding, ...]]:
-    """Reads a case file, its scenario and its entries.
+    """Read a case file, its scenario and its entries.
 
     Args:
-        path: Of the case file.
-        beside: The files that hold where it does not name its own.
+        path: The case file.
+        beside: Files that are used if it names none.
 
     Returns:
-        The cases, or None where something is wrong; and all that is wrong, be it with the scenario.
+        The cases, or None if there is a mistake, and all findings, including the scenario's.
 
     Raises:
         BadInput: The file cannot be read.
-        DestinationsError: The destinations cannot.
-        PoliciesError: The policies cannot.
+        DestinationsError: The destinations cannot be read.
+        PoliciesError: The policies cannot be read.
     """
     return parsed(content(path), path, beside)
 
 
 def parsed(text: str | bytes, path: Path, beside: Beside = Beside()) -> tuple[Cases | None, tuple[Finding, ...]]:
-    """Reads the text of a case file; see `read`."""
+    """Read the text of a case file; see `read`."""
     source = Source(text, str(path), _WORDS)
     report = Report(source)
     if source.data is None:
@@ -170,7 +170,7 @@ def _policies(path: Path, file: CaseFile, beside: Beside) -> Policies:
 
 
 def _named(path: Path, own: str | None, given: Path | None, what: str) -> Path | None:
-    """The path of a file that holds for all cases of a file."""
+    """Return the path of a file that applies to all cases of a file."""
     named = path.parent / own if own else given
     if named is None or named == Path():  # an empty variable is one not set
         return None
@@ -183,7 +183,7 @@ def _named(path: Path, own: str | None, given: Path | None, what: str) -> Path |
 
 
 def _empty(data: Any, path: Place, report: Report) -> None:
-    """A key without a value is a value that was forgotten, unless it is JSON's null."""
+    """Report keys without a value, unless JSON's null is meant."""
     if path and path[-1] in _JSON:
         return
     if isinstance(data, dict):
@@ -200,7 +200,7 @@ def _empty(data: Any, path: Place, report: Report) -> None:
 
 
 def _entry(path: Path, file: CaseFile, name: str, case: Case, report: Report) -> dict[str, Any] | None:
-    """The entry of a case, with what is otherwise in it."""
+    """Return the entry of a case with the case's changes."""
     given = file.entry if case.entry is None else case.entry
     place: Place = ("entry",) if case.entry is None else ("cases", name, "entry")
     if given is None:
@@ -224,7 +224,7 @@ def _entry(path: Path, file: CaseFile, name: str, case: Case, report: Report) ->
 
 
 def patched(value: Any, patch: Any) -> Any:
-    """JSON with some of it otherwise (RFC 7396). A list of named custom fields is changed by their names."""
+    """Return JSON data with changes (RFC 7396). A list of custom fields is changed by their names."""
     if not isinstance(patch, Mapping):
         return patch
     if isinstance(value, list):

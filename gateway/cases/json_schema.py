@@ -9,6 +9,6 @@ from scenario.model.json_schema import DIALECT, tidied
 
 
 def schema() -> dict[str, Any]:
-    """The schema of a case file (JSON Schema, draft 2020-12), as plain data."""
+    """Return the JSON Schema of a case file (draft 2020-12)."""
     made = CaseFile.model_json_schema(by_alias=True, mode="validation")
     return {"$schema": DIALECT, **tidied(made)}

@@ -1,4 +1,4 @@
-"""The case file as pydantic models: what an author may write, and nothing else."""
+"""The case file as pydantic models: exactly what an author may write."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def _entry_form(value: object) -> str:
 
 
 Moment = Annotated[str, AfterValidator(_moment), Field(examples=["2026-03-02T09:00"])]
-"""A date and time; without a zone, on the contact's clock."""
+"""A date and time; without a zone, in the contact's zone."""
 
 
 class Part(Model):
-    """What a text has in it, where the whole of it does not matter."""
+    """Parts that a text contains."""
 
     contains: str | None = Field(default=None, min_length=1, description="It has this text in it.")
     lacks: str | None = Field(default=None, min_length=1, description="It does not have this text in it.")
@@ -57,13 +57,13 @@ class Part(Model):
 
 
 Text = Annotated[Annotated[str, Tag("<text>")] | Annotated[Part, Tag("<part>")], Discriminator(_form)]
-"""The whole of a text, or what it has in it."""
+"""A whole text, or parts that it contains."""
 Entry = Annotated[Annotated[str, Tag("<file>")] | Annotated[dict[str, Any], Tag("<entry>")], Discriminator(_entry_form)]
-"""An entry, here or in a JSON file."""
+"""An entry, inline or in a JSON file."""
 
 
 class Answer(Model):
-    """What a receiver answers to an attempt."""
+    """A receiver's answer to an attempt."""
 
     status: int | None = Field(
         default=None, strict=True, ge=100, le=599, description="Its reply code; by default that all is well."
@@ -77,7 +77,7 @@ class Answer(Model):
 
 
 class Happening(Model):
-    """Something that reaches the journey from outside, after a time or at a moment."""
+    """Something that reaches the journey from outside, after a duration or at a time."""
 
     after: Duration | None = Field(default=None, description="Time since the contact came in.")
     at: Moment | None = Field(default=None, description="The moment.")
@@ -90,14 +90,14 @@ class Happening(Model):
 
 
 class Event(Happening):
-    """Something happens to the contact."""
+    """An event of the contact."""
 
     name: EventName
     properties: dict[str, Any] = Field(default_factory=dict, description="What templates see as event.…")
 
 
 class Change(Happening):
-    """Fields of the contact change."""
+    """A change of the contact's fields."""
 
     contact: dict[str, Any] = Field(min_length=1, description="The fields, as the platform sends them.")
 
@@ -106,7 +106,7 @@ VERBS: Final = ("retry", "skip", "leave", "pause", "resume")
 
 
 class Operation(Happening):
-    """What an operator does: one of these."""
+    """An operator's action: one of these."""
 
     retry: StepId | None = Field(default=None, description="Tries this step again, which is held.")
     skip: StepId | None = Field(default=None, description="Gives this step up.")
@@ -127,7 +127,7 @@ class Operation(Happening):
 
     @property
     def verb(self) -> str:
-        """Which it is."""
+        """Its name."""
         return next(verb for verb in VERBS if getattr(self, verb) is not None)
 
     @property
@@ -137,7 +137,7 @@ class Operation(Happening):
 
 
 class Expected(Model):
-    """One step that the journey is to take; its first key is the step's kind, with its id."""
+    """An expected step. Its first key is the step's kind, with its id."""
 
     outcome: str | None = Field(default=None, description="How it went: delivered, waited, timeout, then, else, …")
     way: str | None = Field(default=None, description="The way that was taken, where its outcome does not say: a case.")
@@ -185,11 +185,11 @@ else:
     """`Expected`, with a key for each kind of step."""
 
 Ends = Literal["finished", "exited", "control", "holdout", "held", "paused", "waiting"]
-"""How a journey is found when nothing more happens."""
+"""The state of a journey when nothing more happens."""
 
 
 class Expectation(Model):
-    """What is to come of it."""
+    """Everything that a case expects."""
 
     refused: Text | None = Field(default=None, description="Why the contact is not admitted.")
     steps: list[Step] | None = Field(
@@ -209,7 +209,7 @@ class Expectation(Model):
 
 
 class SentBefore(Happening):
-    """A message of another journey that has a place under caps."""
+    """A message of another journey that counts under caps."""
 
     after: Duration | None = Field(default=None, description="Time since the contact came in.")
     before: Duration | None = Field(default=None, description="Time before the contact came in.")
@@ -223,7 +223,7 @@ class SentBefore(Happening):
 
 
 class Given(Model):
-    """What a case begins with; what all cases of a file share stands at its top."""
+    """The circumstances of a case, or of all cases of a file."""
 
     entry: Entry | None = Field(default=None, description="Who comes in: an entry, or the path of its JSON file.")
     at: Moment | None = Field(default=None, description="When the contact comes in, on its own clock.")
@@ -240,7 +240,7 @@ class Given(Model):
 
 
 class Case(Given):
-    """One contact's way through the scenario, and what is expected of it."""
+    """One contact's way through the scenario, and its expectations."""
 
     changed: dict[str, Any] = Field(
         default_factory=dict, alias="with", description="Fields of the entry that are otherwise; null takes one away."

@@ -1,4 +1,4 @@
-"""What came of cases: for people, as JSON, and as JUnit XML."""
+"""Results of cases: as text, JSON and JUnit XML."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from scenario.source.source import Source
 
 _NOTHING: Final = "nothing"
 _NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""XML 1.0 §2.2."""
+"""Characters that XML cannot contain (XML 1.0 §2.2)."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one case.
+    """The result of one case.
 
     Attributes:
         file: The case file.
         name: The case.
-        mark: Where the case stands.
-        differences: All that is not as expected, each with its place.
-        seconds: How long it took.
+        mark: The case's place.
+        differences: All differences, with their places.
+        seconds: Duration of the run.
     """
 
     file: str
@@ -39,19 +39,18 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether all is as expected."""
         return not self.differences
 
 
 def result(source: Source, name: str, differences: Sequence[Difference], seconds: float) -> Result:
-    """What came of one case, with the places of its differences in the file."""
+    """Return the result of one case, with places of differences in the file."""
     path = ("cases", name)
     placed = [(_mark(source, (*path, *difference.place)), difference) for difference in differences]
     return Result(source.file, name, source.key(path), tuple(sorted(placed, key=lambda pair: pair[0])), seconds)
 
 
 def unread(file: str, findings: Sequence[Finding]) -> Result:
-    """What stands for the cases of a file that has mistakes, where a program reads the results."""
+    """Return the result that stands for the cases of a file with mistakes."""
     told = [(Mark(one.line, one.column), Difference((), str(one), MISSING, MISSING, "case")) for one in findings]
     return Result(file, "the file has no mistakes", Mark(1, 1), tuple(told), 0.0)
 
@@ -61,14 +60,14 @@ def _mark(source: Source, path: tuple[str | int, ...]) -> Mark:
 
 
 def shown(value: Any) -> str:
-    """A value for people: text as it is, anything else as JSON."""
+    """Return a value as text, or as JSON if it is no text."""
     if value is MISSING:
         return _NOTHING
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def lines(one: Result) -> list[str]:
-    """A case as text: itself, and under it what is not as expected."""
+    """Return a case as text, followed by its differences."""
     if one.passed:
         return [f"  ✓ {one.name}"]
     said = [f"  ✗ {one.name}"]
@@ -90,7 +89,6 @@ def lines(one: Result) -> list[str]:
 
 
 def as_json(one: Result) -> dict[str, Any]:
-    """A case as plain data."""
     return {
         "file": one.file,
         "case": one.name,
@@ -111,7 +109,7 @@ def as_json(one: Result) -> dict[str, Any]:
 
 
 def junit(results: Sequence[Result]) -> str:
-    """All cases as JUnit XML, as CI servers read it: a suite a file."""
+    """Return all cases as JUnit XML, with one suite per file."""
     root = ElementTree.Element("testsuites", _counts(results))
     for file in dict.fromkeys(one.file for one in results):
         of_file = [one for one in results if one.file == file]
@@ -134,5 +132,4 @@ def _counts(results: Sequence[Result]) -> dict[str, str]:
 
 
 def _xml(text: str) -> str:
-    """Text without the characters that XML cannot hold."""
     return _NOT_XML.sub("\ufffd", text)

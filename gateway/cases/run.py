@@ -1,4 +1,4 @@
-"""Runs a case: its contact's journey in virtual time, with the answers and events that the case gives."""
+"""Runs a case: a journey in virtual time, with the case's answers and events."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ _ASKED: Final = "as the case says"
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What holds for all cases.
+    """The circumstances of all cases.
 
     Attributes:
-        platform_zone: IANA zone of the platform's zone-less dates.
-        workshop: Renders; without the destinations, which each case file brings itself.
-        start: When contacts come in, whatever their cases say; None: as these say.
-        root: The run id that delivery ids are made from.
+        platform_zone: IANA zone of the platform's dates without an offset.
+        workshop: Renders messages, without the destinations of the case files.
+        start: Time of all entries, or None for the cases' own.
+        root: The run id for delivery ids.
     """
 
     platform_zone: str = "UTC"
@@ -60,21 +60,21 @@ class Circumstances:
 
 @dataclass(frozen=True, kw_only=True)
 class Got:
-    """One step as it went.
+    """One step of a run.
 
     Attributes:
-        id: The step's.
+        id: The step's id.
         kind: Its kind.
-        outcome: As in a journey's result; ``held``, ``paused`` or ``waiting`` where the journey stands at it.
-        at: When it was over, on the clock that the contact had then; of one at which the journey stands, until when it
-            waits, or when nothing more happens.
-        reason: Why, where that is not plain.
-        status: The receiver's last reply code.
-        attempts: How many attempts were made.
-        note: What a person should know all the same.
-        way: The way that was taken, where the outcome does not say.
-        sends: Whether it is a delivery.
-        message: What was sent, if anything was to be.
+        outcome: As in a journey's result; ``held``, ``paused`` or ``waiting`` if the journey stops there.
+        at: Its end in the contact's zone at that time; if the journey stops there, the end of its wait, or the time at
+            which nothing more happens.
+        reason: The reason, if needed.
+        status: The receiver's last status.
+        attempts: Number of attempts.
+        note: Remarks.
+        way: The branch taken, if the outcome does not name it.
+        sends: True if it is a delivery.
+        message: The message, if any.
     """
 
     id: str
@@ -91,28 +91,27 @@ class Got:
 
     @property
     def passed(self) -> bool:
-        """Whether the contact came by; by a delivery only does whom something was to be sent to."""
+        """True if the contact took the step; of a delivery, if there was something to send."""
         return self.tried or not self.sends
 
     @property
     def tried(self) -> bool:
-        """Whether anything was to leave by it."""
+        """True if a message was to leave."""
         return self.message is not None and not isinstance(self.message, Nothing)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """What became of a case.
+    """The run of a case.
 
     Attributes:
-        refused: Why the contact was not let in, if it was not.
+        refused: Why the contact was not admitted, or None.
         steps: The steps, in order.
-        ends: ``finished``, ``exited``, ``control``, ``holdout``; ``held``, ``paused`` or ``waiting`` where it stands;
-            empty where refused.
-        reason: Why it ended so.
-        sent: What each attempt sent, by step.
-        failed: Why the case cannot be run: its entry is malformed, or it goes on without an end.
-        rejected: What the case itself could not do, by its place in the case: operations that were not accepted.
+        ends: ``finished``, ``exited``, ``control``, ``holdout``; ``held``, ``paused`` or ``waiting``; empty if refused.
+        reason: The reason for its end.
+        sent: Messages of all attempts, by step.
+        failed: Why the case cannot be run: a malformed entry, or no end.
+        rejected: Operations that were not accepted, by their place in the case.
     """
 
     refused: str | None = None
@@ -125,12 +124,12 @@ class Course:
 
 
 class _Journey(VirtualJourney):
-    """A journey that remembers with each step what was sent by it.
+    """A journey that records the message of each step.
 
     Attributes:
-        course: The steps that are over.
-        message: What the present step sends.
-        handed: The data that its delivery was given at first.
+        course: The completed steps.
+        message: The current step's message.
+        handed: The delivery's first input.
     """
 
     def __init__(self, *given: Any, **more: Any) -> None:
@@ -138,19 +137,17 @@ class _Journey(VirtualJourney):
         super().__init__(*given, **more)
 
     def begin(self, step: str) -> None:
-        """Comes to a step."""
         super().begin(step)
         self.message: Result | None = None
         self.handed: Any = None
 
     def record(self, *given: Any, **more: Any) -> None:
-        """Says how the step went."""
         super().record(*given, **more)
         self.course.append((self.records[-1], self.message))
 
 
 def run(cases: Cases, name: str, circumstances: Circumstances) -> Course:
-    """Runs one case."""
+    """Run one case."""
     try:
         return _Run(cases, name, circumstances).course()
     except (BadInput, EntryError) as error:
@@ -195,7 +192,7 @@ class _Run:
     # ---- what reaches the journey
 
     def _meets(self, start: datetime, zone: tzinfo) -> Workspace:
-        """What its messages meet: policies, and what the case says of suppressions and of other journeys' messages."""
+        """Return the workspace: policies, suppressions, and messages of other journeys."""
         case = self._case
         suppressions = [
             Suppression(channel, "", cast("Source", source), start) for channel, source in case.suppressed.items()
@@ -290,7 +287,7 @@ class _Run:
             yield reply
 
     def _keep(self, journey: VirtualJourney, step: str, reply: AttemptReply) -> str | None:
-        """Keeps a response where the step says so; gives a note about that."""
+        """Save a response if the step does. Return a note about it."""
         save = self._cases.draft.steps[step].saved
         if save is None:
             return None
@@ -321,7 +318,7 @@ class _Run:
 
 
 def _standing(journey: _Journey) -> tuple[str, str]:
-    """What a journey does that is not over, and why."""
+    """Return the state of a journey that has not ended, and the reason."""
     if journey.held is not None:
         return "held", journey.held.reason
     return ("paused", "") if journey.paused else ("waiting", "")
@@ -356,7 +353,7 @@ def _placed(text: str, zone: tzinfo) -> datetime:
 
 
 def replies(step: str, answers: Sequence[Answer]) -> Iterator[AttemptReply]:
-    """What comes of the attempts at a step: as the case says, and from then on all is well."""
+    """Yield the results of attempts at a step: the case's, then successes."""
     left = _MOST
     for answer in answers:
         times = left if answer.times == "always" else min(answer.times, left)

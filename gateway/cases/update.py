@@ -1,7 +1,7 @@
-"""Writes into a case file what is got in the place of what is expected.
+"""Replaces expectations in a case file by the actual values.
 
-A value that differs is replaced where it stands: comments, order and all the rest of the file stay. Where steps are
-missing or too many, the list of steps is written anew, and what stood in comments between them is lost.
+A differing value is replaced in place, so comments and order stay. If the number of steps differs, the list of steps is
+written again, without its comments.
 """
 
 from __future__ import annotations
@@ -20,24 +20,21 @@ from gateway.cases.run import Circumstances, Course, Got, run
 from scenario.source.source import Path as Place
 
 _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w .@/+()!?'-]|:(?=\S))*(?<! )")
-"""Text that YAML reads as it stands, wherever that is."""
+"""Text that is a plain scalar of YAML everywhere."""
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d", re.ASCII)
 _WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 _NEW: Final = ("outcome", "reason", "way", "at", "attempts", "to", "subject", "method", "url", "text", "body")
-"""What is written of a step that was not expected."""
+"""Keys that are written for an unexpected step."""
 Edit = tuple[int, int, str]
 
 
 def updated(cases: Cases, names: Collection[str], circumstances: Circumstances) -> Cases | None:
-    """The cases with what is got in them.
+    """Return the cases with actual values, or None if nothing can be changed.
 
     Args:
         cases: The cases.
-        names: JourneyFilter of them to change.
+        names: Names of the cases to change.
         circumstances: As for `run`.
-
-    Returns:
-        None where nothing can be changed.
     """
     edits: set[Edit] = set()
     for name in names:
@@ -53,7 +50,7 @@ def updated(cases: Cases, names: Collection[str], circumstances: Circumstances) 
 
 
 def _meet(one: Edit, other: Edit) -> bool:
-    """Whether two edits are about the same text."""
+    """Return True if two edits overlap."""
     return one[:2] == other[:2] or (one[0] < other[1] and other[0] < one[1])
 
 
@@ -88,7 +85,7 @@ def _edits(cases: Cases, name: str, course: Course) -> list[Edit]:
 
 
 def _expectation(course: Course) -> dict[str, Any]:
-    """All that a case may expect that had nothing to expect yet."""
+    """Return all expectations for a case without any."""
     if course.refused is not None:
         return {"refused": course.refused}
     made: dict[str, Any] = {"steps": [_new(got) for got in course.steps], "ends": course.ends}
@@ -98,7 +95,7 @@ def _expectation(course: Course) -> dict[str, Any]:
 def _steps(
     written: list[dict[str, Any]], found: Sequence[Difference], expected: Sequence[Any], course: Course
 ) -> list[dict[str, Any]]:
-    """The list of steps: those that were expected, with their differences, and those that send something besides."""
+    """Return the list of steps: the expected ones with actual values, and others that send."""
     for one in found:
         match one.place:
             case ("expect", "steps", int(), _, *_) if one.kind == "value":
@@ -145,7 +142,6 @@ def _value(data: Any, path: Place) -> Any:
 
 
 def _replaced(cases: Cases, path: Place, value: Any) -> Edit:
-    """A value in the place of another one."""
     start, end = cases.source.span(path)
     mark, key = cases.source.at(path), cases.source.key(path)
     if cases.source.text[start : start + 1] in ("|", ">") and isinstance(value, str) and _is_literal(value):
@@ -158,7 +154,7 @@ def _replaced(cases: Cases, path: Place, value: Any) -> Edit:
 
 
 def _anew(cases: Cases, path: Place, value: Any) -> Edit:
-    """A block in the place of another value: where that begins, or under its key."""
+    """Replace a value by a block, at its place or below its key."""
     start, end = cases.source.span(path)
     mark, key = cases.source.at(path), cases.source.key(path)
     if not value or cases.source.text[cases.source.span(path[:-1])[0]] in "{[":
@@ -170,7 +166,7 @@ def _anew(cases: Cases, path: Place, value: Any) -> Edit:
 
 
 def _block(value: Any) -> list[str]:
-    """Keys and items in lines of their own."""
+    """Return keys and items on lines of their own."""
     lines: list[str] = []
     if isinstance(value, Mapping):
         for key, inner in cast("Mapping[str, Any]", value).items():
@@ -191,13 +187,13 @@ def _member(key: str, value: Any) -> list[str]:
 
 
 def _is_literal(text: str) -> bool:
-    """Whether a text can be written as it is, in lines of its own."""
+    """Return True if a text can be written as a literal block."""
     lines = text.rstrip("\n").split("\n")
     return bool(lines[0].strip()) and not lines[0].startswith(" ") and all(line.isprintable() for line in lines)
 
 
 def _scalar(value: Any) -> str:
-    """A value in one line: plain where that cannot be misread, else as JSON, which is YAML too."""
+    """Return a value on one line: plain if it cannot be misread, else as JSON, which YAML includes."""
     if isinstance(value, str):
         is_plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
         if is_plain or _MOMENT.fullmatch(value):
@@ -206,6 +202,6 @@ def _scalar(value: Any) -> str:
 
 
 def _in_line(value: Any) -> str:
-    """A value as JSON; characters that YAML does not take are escaped."""
+    """Return a value as JSON, with escapes for characters that YAML rejects."""
     text = json.dumps(value, ensure_ascii=False)
     return json.dumps(value) if Reader.NON_PRINTABLE.search(text) else text

@@ -1,1 +1,1 @@
-"""The codec server: lets Temporal's UI and command line show what is encrypted."""
+"""The codec server, which decrypts payloads for Temporal's UI and command line."""

@@ -1,10 +1,11 @@
-"""``POST /codec/decode`` and ``/codec/encode``, as Temporal's UI and command line call a remote codec.
+"""``POST /codec/decode`` and ``/codec/encode`` for Temporal's UI and command line.
 
-Both take and give ``{"payloads": [{"metadata", "data"}]}`` (protobuf's JSON). Whoever asks shows a key with the scope
-``decode``: the command line by ``--codec-auth 'Bearer sr_…'``, a browser also by the session that it has begun on the
-pages of the same host. Scripts are let in from the named origins alone: that of Temporal's UI.
+Both exchange ``{"payloads": [{"metadata", "data"}]}`` (protobuf's JSON). Callers need a key with the scope ``decode``:
+the command line by ``--codec-auth 'Bearer sr_…'``, a browser also by its session of the pages on the same host. Only
+scripts from the configured origins are allowed.
 
-What was of an erased contact is shown as that. What is encoded here is of no contact: no workflow's id comes along.
+Payloads of erased contacts are replaced by a note. Encoded payloads belong to no contact, since the request names no
+workflow.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from runtime.store import StoreError
 
 PREFIX: Final = "/codec"
 MOST: Final = 16 * 1024 * 1024
-"""Bytes of a body: a page of a history has payloads of some megabytes, which Base64 lengthens."""
+"""Maximum bytes of a body: a page of a history has some megabytes, and Base64 makes them longer."""
 _SENT: Final = ("authorization", "content-type", "x-namespace")
 
 
@@ -46,12 +47,10 @@ class _Codec:
         self._encryption, self._keys = encryption, keys
 
     async def decode(self, request: Request) -> Response:
-        """Decrypts payloads."""
         async with await self._allow(request):
             return _answer([await self._decoded(payload) for payload in await _payloads(request)])
 
     async def encode(self, request: Request) -> Response:
-        """Encrypts payloads."""
         async with await self._allow(request):
             return _answer(await self._encryption.encode(await _payloads(request)))
 
@@ -65,7 +64,7 @@ class _Codec:
         return decoded
 
     async def _allow(self, request: Request) -> AbstractAsyncContextManager[None]:
-        """Check who asks, before the body is read, and occupy a place of their key."""
+        """Authenticate the caller before the body is read, and occupy a place of the key."""
         token = shown(request.scope)
         session = await session_of(request, self._keys) if token is None else None
         caller = caller_with(session.key) if session is not None else await caller_of(self._keys, token)
@@ -76,12 +75,12 @@ class _Codec:
 
 
 def application(keyring: Keyring, keys: Keys, origins: Sequence[str]) -> ASGIApp:
-    """The codec server.
+    """Return the codec server.
 
     Args:
-        keyring: The keys of contacts.
-        keys: Knows who asks.
-        origins: Those whose scripts may ask, such as ``https://temporal.example.com``.
+        keyring: The contacts' keys.
+        keys: Authenticates callers.
+        origins: Allowed origins of scripts, such as ``https://temporal.example.com``.
     """
     codec = _Codec(EncryptionCodec(keyring), keys)
     cors = Middleware(

@@ -1,1 +1,1 @@
-"""The way in for bounces, complaints and answers to text messages, which mail servers and providers hand in."""
+"""Bounces, complaints and answers to text messages from mail servers and providers."""

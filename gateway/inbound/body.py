@@ -1,4 +1,4 @@
-"""The body of a request from outside, bounded."""
+"""The body of an external request, with limits."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from starlette.requests import ClientDisconnect, Request
 
 
 async def body(request: Request, *, keep: int, most: int) -> tuple[bytes, int]:
-    """How a body begins, and how long it is. What Content-Length says is not believed, or missing.
+    """Return the beginning of a body and its length. Content-Length is not trusted.
 
     Args:
         request: The request.
-        keep: Bytes that are kept.
-        most: Bytes after which no more is read.
+        keep: Bytes to return.
+        most: Bytes after which reading stops.
 
     Returns:
-        What is kept, and how much came: more than `most` where that is too much; nothing of one that broke off.
+        The beginning, and the number of bytes, more than `most` if it is too large. Nothing of an interrupted body.
     """
     kept, length = bytearray(), 0
     try:

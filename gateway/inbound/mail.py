@@ -1,11 +1,11 @@
-"""``POST /inbound/email``: a mail server hands in what came to a return path or to a feedback loop's address.
+"""``POST /inbound/email``: mails to a return path or a feedback loop's address, from a mail server.
 
-The body is the mail as it is. Whoever posts shows the key; what he posts, anybody may have written.
+The body is the unchanged mail. The caller authenticates with a key, but anybody may have written the mail.
 
-- A mail without a token of ours is not read at all.
-- It is read in one of a few threads, for a bounded time.
-- What it says counts where its token proves which delivery, and which of the addresses that it names, it is about.
-- The answer is 202 whatever the mail is, so that the server does not hand it in again; 503 where it shall.
+- A mail without one of our tokens is not parsed.
+- A few threads parse mails, in bounded time.
+- Its content counts only if the token proves the delivery and its address.
+- The answer is 202 for every mail, so that the server does not repeat it, or 503 to have it repeated.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ logger = logging.getLogger(__name__)
 
 PATH: Final = "/inbound/email"
 MAX_BODY: Final = 32 * 1024 * 1024
-"""Bytes of a mail that are taken; what comes after `MAX_READ` of them is not looked at."""
+"""Maximum bytes of a mail; only `MAX_READ` of them are parsed."""
 PATIENCE: Final = 30.0
-"""Seconds that a mail may take to arrive."""
+"""Seconds for a mail to arrive."""
 READING: Final = 5.0
-"""Seconds that it may take to be read."""
+"""Seconds for parsing it."""
 
 _CHANNEL: Final = "email"
 _MOST_TOKENS: Final = 5
@@ -52,9 +52,9 @@ class InboundMail:
     """The route.
 
     Args:
-        paths: Know the tokens.
+        paths: Verifies tokens.
         suppressing: Suppresses addresses.
-        key: What a mail server shows, as it is set.
+        key: The mail server's key.
         patience: See `PATIENCE`.
         reading: See `READING`.
     """
@@ -74,7 +74,6 @@ class InboundMail:
 
     @property
     def routes(self) -> list[Route]:
-        """Of the gateway's application."""
         return [Route(PATH, self._take, methods=["POST"])]
 
     async def _take(self, request: Request) -> Response:
@@ -125,7 +124,7 @@ class InboundMail:
         return JSONResponse({"delivery": delivery, "suppressed": found.source}, 202)
 
     def _proven(self, report: Report, tokens: list[str]) -> tuple[str, str] | None:
-        """Which delivery it is about, and which of the addresses that it names."""
+        """Return the proven delivery and address, or None."""
         for address in report.addresses:
             for token in tokens:
                 try:
@@ -136,7 +135,7 @@ class InboundMail:
         return None
 
     def _let_in(self, shown: str) -> bool:
-        """Whether the key is there: as a bearer token, or as the password of whatever user."""
+        """Return True if the key is given, as a bearer token or as any user's password."""
         scheme, _, value = shown.partition(" ")
         value = value.strip()
         if scheme.lower() == "basic":

@@ -1,7 +1,7 @@
-"""What a mail that came to a return path says: a bounce (RFC 3464), a complaint (ARF, RFC 5965), or nothing of use.
+"""Parses a mail to a return path: a bounce (RFC 3464), a complaint (ARF, RFC 5965), or anything else.
 
-Anybody may have written it. Only what is asked for is read of it, within bounds, and nothing of it is believed but by
-the token of a return path, which proves what it is about (`runtime.return_path`).
+Anybody may have written it. Only what is needed is read, within limits, and it counts only if a return path's token
+proves it (`runtime.return_path`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from scenario.policies.bounces import AddressVerdict, against
 from scenario.policies.suppression import SOFT
 
 MAX_READ: Final = 256 * 1024
-"""Bytes of a mail that are read: what is said of the delivery stands in front of the mail that is sent back."""
+"""Bytes that are parsed: reports precede the returned mail."""
 MAX_PARTS: Final = 50
-"""Parts of it that are looked at."""
+"""Maximum number of parts."""
 MAX_ADDRESSES: Final = 50
-"""Addresses that it may name."""
+"""Maximum number of addresses."""
 COMPLAINT: Final = "fbl"
 
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # it logs each of its detectors, and what a mail breaks
@@ -34,24 +34,24 @@ _RECIPIENT: Final = (
     *("final-recipient", "original-recipient", "x-failed-recipients", "x-actual-recipient"),
     *("original-rcpt-to", "removal-recipient", "x-hmxmroriginalrecipient", "to", "delivered-to"),
 )
-"""Headers, of any part, that may name whom the mail was sent to."""
+"""Headers of any part that may name the recipient."""
 _ADDRESS: Final = re.compile(r"[^\s<>;,\"()]{1,128}@[^\s<>;,\"()]{1,253}")
 _HEX: Final = re.compile(r"\+([0-9A-F]{2})", re.ASCII)
 _CODE: Final = re.compile(r"(?<![\d.])([45]\d\d)(?=[ -])", re.ASCII)
 _GENERAL: Final = re.compile(r"[245]\.0\.0", re.ASCII)
 _EXCERPT: Final = 4096
-"""Characters of a text in which a status is looked for."""
+"""Characters of a text that are searched for a status."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a mail says.
+    """The content of a mail.
 
     Attributes:
-        against: What it says against an address; None where it says nothing.
-        complaint: Whether it is a complaint about a mail.
-        addresses: Those that it may be about: nobody knows until a return path proves it.
-        word: What it is, in a word or two, for the log.
+        against: The verdict on an address, or None.
+        complaint: True for a complaint.
+        addresses: Addresses that it may concern, until a return path proves one.
+        word: Its kind in a word or two, for the log.
     """
 
     against: AddressVerdict | None = None
@@ -61,10 +61,10 @@ class Report:
 
 
 def read(content: bytes) -> Report:
-    """Reads a mail, in time that grows with its length. Never raises because of what it holds.
+    """Parse a mail in linear time. It never raises because of its content.
 
     Args:
-        content: As it came; `MAX_READ` bytes of it are read.
+        content: The mail; `MAX_READ` bytes are parsed.
     """
     try:
         return _read(email.message_from_bytes(content[:MAX_READ]))
@@ -89,7 +89,7 @@ def _read(message: Message) -> Report:
 
 
 def _of_status(part: Message, addresses: tuple[str, ...]) -> Report:
-    """A bounce as RFC 3464 has it."""
+    """Return a bounce as in RFC 3464."""
     blocks = part.get_payload()
     word = "a notification without a failure"
     for block in cast("list[Message]", blocks)[:MAX_PARTS] if isinstance(blocks, list) else ():
@@ -106,7 +106,7 @@ def _of_status(part: Message, addresses: tuple[str, ...]) -> Report:
 
 
 def _against(diagnostic: str, status: str) -> AddressVerdict | None:
-    """What a block says. The receiving server's own words are better than what the reporting one makes of them."""
+    """Return the verdict of a block. The receiving server's own words win over the reporting server's status."""
     if not diagnostic.strip():
         return against(None, status)
     code = _CODE.search(diagnostic)
@@ -117,7 +117,7 @@ def _against(diagnostic: str, status: str) -> AddressVerdict | None:
 
 
 def _of_words(message: Message, parts: Iterable[Message], addresses: tuple[str, ...]) -> Report:
-    """A bounce as servers wrote them before there was a standard, and as some still do."""
+    """Return a bounce of a server without the standard."""
     temporary, permanent = all_failures(message)
     if not permanent:
         return Report(word="delayed: it is still being tried" if temporary else "no bounce")
@@ -135,7 +135,7 @@ def _of_words(message: Message, parts: Iterable[Message], addresses: tuple[str, 
 
 
 def _parts(message: Message) -> Iterator[Message]:
-    """A mail's parts, and what is sent back with it: a bounded number."""
+    """Yield a bounded number of a mail's parts, including the returned mail."""
     for number, part in enumerate(message.walk()):
         if number >= MAX_PARTS:
             return

@@ -1,7 +1,6 @@
-"""``POST /inbound/twilio``: what contacts answer to text messages, of which STOP and START mean something here.
+"""``POST /inbound/twilio``: answers to text messages, of which STOP and START have an effect.
 
-Twilio signs what it posts (twilio.com/docs/usage/security): HMAC-SHA1 over the address and the parameters, with the
-account's token.
+Twilio signs requests (twilio.com/docs/usage/security): HMAC-SHA1 over URL and parameters, with the account's token.
 """
 
 from __future__ import annotations
@@ -32,39 +31,37 @@ logger = logging.getLogger(__name__)
 
 PATH: Final = "/inbound/twilio"
 MAX_BODY: Final = 64 * 1024
-"""Bytes of what is posted."""
+"""Maximum bytes of a body."""
 PATIENCE: Final = 10.0
-"""Seconds that it may take to arrive."""
+"""Seconds for it to arrive."""
 
 _CHANNEL: Final = "sms"
 _STOP: Final = frozenset(
     {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "ARRET", "ARRÊT"}
 )
 _START: Final = frozenset({"START", "UNSTOP", "YES"})
-"""Twilio's own words for both, by which it stops and starts sending, and French ones."""
+"""Twilio's own words for stopping and starting, and French ones."""
 _NOTHING: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 """TwiML that sends no answer."""
 
 
 class Removing(Protocol):
-    """Where suppressions are taken back: `runtime.store.Store`."""
+    """Removes suppressions: `runtime.store.Store`."""
 
     async def unsuppress(
         self, channel: str, addresses: Collection[str], *, source: str | None = None
-    ) -> list[Suppression]:
-        """Write to an address again."""
-        ...
+    ) -> list[Suppression]: ...
 
 
 class InboundTexts:
     """The route.
 
     Args:
-        url: Where Twilio reaches this gateway, without the path: it is signed, too.
-        token: The account's.
+        url: URL of this gateway without the path, which the signature includes.
+        token: The account's token.
         suppressing: Suppresses numbers.
-        store: Takes that back.
-        hashes: Know numbers.
+        store: Removes suppressions.
+        hashes: Hashes numbers.
     """
 
     def __init__(self, url: str, token: str, suppressing: Suppressing, store: Removing, hashes: AddressHashes) -> None:
@@ -73,7 +70,6 @@ class InboundTexts:
 
     @property
     def routes(self) -> list[Route]:
-        """Of the gateway's application."""
         return [Route(PATH, self._take, methods=["POST"])]
 
     async def _take(self, request: Request) -> Response:

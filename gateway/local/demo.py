@@ -1,4 +1,4 @@
-"""`scenario demo`: the examples from entry to end on a local server, and proof that every message arrived."""
+"""`scenario demo`: runs the examples on a local server, and verifies that every message arrived."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from scenario.time.timing import zone_of
 
 _PACKAGED: Final = Path(__file__).with_name("examples")
 EXAMPLES: Final = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parents[2] / "examples"
-"""Beside this module where it was installed, else at the root of the source tree."""
+"""The folder beside this module if the package is installed, else at the root of the source tree."""
 FAILING: Final = {"/hooks.example.com/wax/9f31": (503, 503)}
-"""The WhatsApp provider has a bad moment, so that retries are seen."""
+"""Failures of the WhatsApp provider, to show retries."""
 _STATE: Final = Path(".scenario/demo")
 HEADINGS: Final = ("when", "step", "outcome", "tries", "to", "what")
 _PATIENCE: Final = 120.0
@@ -38,13 +38,13 @@ _PATIENCE: Final = 120.0
 
 @dataclass(frozen=True)
 class DemoRun:
-    """One entry's journey, over.
+    """One entry's completed journey.
 
     Attributes:
-        entry: What came in.
+        entry: The entry.
         journey: The journey.
-        result: What it returned.
-        arrivals: Its deliveries, and whether each arrived as it was sent.
+        result: Its result.
+        arrivals: Its deliveries, each with whether it arrived as sent.
     """
 
     entry: dict[str, Any]
@@ -54,21 +54,21 @@ class DemoRun:
 
     @property
     def sound(self) -> bool:
-        """Whether it did what it should."""
+        """True if it went as intended."""
         return self.result["outcome"] in ("finished", "exited") and all(arrival.sound for arrival in self.arrivals)
 
 
 async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state: Path = _STATE) -> int:
-    """Runs the examples.
+    """Run the examples.
 
     Args:
-        stay: Keep the servers up afterwards, until Ctrl-C.
-        console: Where to show what happened.
-        examples: Folder of the scenarios, with their entries under ``entries``.
-        state: Folder for databases, inbox and what the receiver got; emptied first.
+        stay: Keep the servers running until Ctrl-C.
+        console: Output.
+        examples: Folder of the scenarios, with entries under ``entries``.
+        state: Folder for databases, inbox and received webhooks; emptied first.
 
     Returns:
-        The exit status: 0, or 1 where a journey did not do what it should; by Ctrl-C afterwards it does not change.
+        The exit status: 1 if a journey did not go as intended, else 0.
     """
     if not (examples / "entries").is_dir():
         raise LocalError(f"the examples are not at {examples}: an installed wheel and the source tree have them")
@@ -94,7 +94,7 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 
 
 async def run(place: LocalStack, files: list[Path]) -> list[DemoRun]:
-    """Lets the contacts of some entry files in, and follows them to the end, time skipped where a wait is long."""
+    """Enter the contacts of entry files and follow their journeys to the end, skipping long waits."""
     entries: list[dict[str, Any]] = [json.loads(await asyncio.to_thread(path.read_text, "utf-8")) for path in files]
     journeys = [await place.client.enter(entry) for entry in entries]
     # The parcel arrives: told before time is skipped, and kept until the journey gets to wait for it.

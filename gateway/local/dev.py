@@ -1,4 +1,4 @@
-"""`scenario dev`: the local servers, the ways in and a worker, until Ctrl-C."""
+"""`scenario dev`: local servers, the gateway and a worker until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from runtime.process.ports import HOST
 from runtime.settings import Settings
 
 USUAL: Final = (f"{HOST}:7233", Path(".scenario"))
-"""Address and folder that other commands take where nothing is set."""
+"""Address and folder that other commands use by default."""
 _INBOX: Final = {name: "inbox" for name, channel in CHANNELS.items() if not channel.addressed}
 
 
@@ -41,17 +41,17 @@ async def dev(
     skip_time: bool,
     console: Console,
 ) -> int:
-    """Runs until it is interrupted.
+    """Run until interrupted.
 
     Args:
-        state: Folder that keeps everything from one start to the next.
-        port: Of Temporal.
-        ui_port: Of Temporal's UI.
-        gateway_port: Of the API, the pages and callbacks.
-        send: Send for real, as the environment says.
-        resume: Let journeys that are under way send, too.
-        skip_time: Do not wait where a step waits long for a time.
-        console: Where to tell what runs where, and what leaves.
+        state: Folder of the state.
+        port: Port of Temporal.
+        ui_port: Port of Temporal's UI.
+        gateway_port: Port of the API, the pages and callbacks.
+        send: Send for real, with the environment's settings.
+        resume: Let running journeys send, too.
+        skip_time: Skip long waits for a time.
+        console: Output.
 
     Returns:
         The exit status.
@@ -91,7 +91,7 @@ async def dev(
 
 
 def _kept(place: LocalStack, state: Path) -> list[tuple[str, str]]:
-    """Where everything ends, with nothing sent."""
+    """Return where messages go if nothing is sent."""
     return [
         ("Inbox", f"{place.inbox.folder}  (e-mails as .eml, SMS as .json)"),
         (
@@ -104,7 +104,7 @@ def _kept(place: LocalStack, state: Path) -> list[tuple[str, str]]:
 
 
 def _sent(place: LocalStack) -> list[tuple[str, str]]:
-    """What messages leave by, and which settings are missing for that."""
+    """Return the channels that send, and missing settings."""
     given = place.services
     webhooks = "to where scenarios say"
     if given.destinations.configured:
@@ -145,14 +145,11 @@ async def _skipping(temporal: Client, tell: Callable[[Text], None], *, wanted: b
 
 
 def exports(address: str, state: Path) -> list[str]:
-    """What has to be set for other commands to find this server and its store.
+    """Return shell commands for other commands to find this server; none with the default address and folder.
 
     Args:
-        address: Of Temporal.
-        state: The folder of the state.
-
-    Returns:
-        Commands of a shell; none where everything is as usual.
+        address: Temporal's address.
+        state: Folder of the state.
     """
     usual_address, usual_state = USUAL
     lines = [] if address == usual_address else [f"export TEMPORAL_ADDRESS={address}"]

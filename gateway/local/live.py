@@ -1,4 +1,4 @@
-"""A line for each message that leaves, as `scenario dev` prints it: ids only, no address and no payload."""
+"""One line per attempt for `scenario dev`, with ids only."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _ENDS: Final = {"delivered": "delivered", "skipped": "nothing to send", "cancell
 
 
 def line(who: str, step: str, what: str, word: str = "") -> Text:
-    """One line: the time on this machine's clock, the journey, the step, and what there is to say.
+    """Return one line: local time, journey, step, and what happened.
 
     Args:
         who: The journey's id.
-        step: The step's.
-        what: What happens.
-        word: The outcome whose colour that has.
+        step: The step's id.
+        what: What happened.
+        word: The outcome, which decides on the colour.
     """
     made = Text(f"{datetime.now():%H:%M:%S}  ", "dim")  # noqa: DTZ005 - a clock on the wall
     for part in filter(None, (who, step)):
@@ -37,19 +37,18 @@ def line(who: str, step: str, what: str, word: str = "") -> Text:
 
 
 class LiveLog:
-    """The log of attempts, each of which is said as it is written down.
+    """A log of attempts that also prints each attempt.
 
     Args:
-        log: Where they are written.
-        say: Where they are said.
-        names: What destinations are called that are known by another name, by channel.
+        log: The log.
+        say: Prints a line.
+        names: Displayed names of destinations, by channel.
     """
 
     def __init__(self, log: Log, say: Callable[[Text], None], names: Mapping[str, str]) -> None:
         self._log, self._say, self._names = log, say, names
 
     def put(self, attempt: Attempt) -> None:
-        """Takes an attempt."""
         self._log.put(attempt)
         to = self._names.get(attempt.channel, attempt.destination)
         said = f"{attempt.channel} → {to} {attempt.status or attempt.error or ''}".rstrip()
@@ -77,10 +76,10 @@ def _spelt(pause: timedelta) -> str:
 
 
 class LiveWarnings(logging.Handler):
-    """Says what a worker's log warns of: a journey that is held, a destination that is left alone.
+    """Prints warnings of the worker's log: held journeys, opened breakers.
 
     Args:
-        say: Where.
+        say: Prints a line.
     """
 
     def __init__(self, say: Callable[[Text], None]) -> None:
@@ -100,7 +99,7 @@ class LiveWarnings(logging.Handler):
             logging.getLogger(name).removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Has it said by the event loop: a workflow's thread may do nothing of what printing takes."""
+        """Print in the event loop, because a workflow's thread must not."""
         if record.levelno >= logging.WARNING or record.name == _BREAKER:
             with suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._tell, record)

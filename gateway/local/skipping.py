@@ -1,6 +1,6 @@
-"""Time that the local server skips for a journey (`frontend.WorkflowTimeSkippingEnabled` in `runtime.local.devserver`).
+"""Skips time for journeys on the local server (`frontend.WorkflowTimeSkippingEnabled` in `runtime.local.devserver`).
 
-Once skipped, a journey's clock stays ahead of everybody else's.
+A journey's clock stays ahead afterwards.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway.service.index import JourneyFilter, query_of
 from runtime.temporal_faults import is_unknown_workflow
 
 LONG: Final = timedelta(seconds=10)
-"""A wait that is shorter takes its time."""
+"""Shorter waits are not skipped."""
 _WAITING: Final = query_of(JourneyFilter(), state="waiting")
 _EVERY: Final = 0.5  # seconds between two looks
 _LATER: Final = 5.0  # seconds until a journey is asked again that waits for something else, or for a moment only
@@ -34,12 +34,12 @@ _ANSWER: Final = timedelta(seconds=5)
 
 
 async def skip_time(temporal: Client, journey: str, span: timedelta | None = None) -> None:
-    """Skips time of a journey while it does nothing; one that is over is left alone.
+    """Skip time of an idle journey. A journey that has ended is left alone.
 
     Args:
-        temporal: Of the local server.
+        temporal: Client of the local server.
         journey: Its workflow id.
-        span: So much; by default all there is, pauses between attempts as well.
+        span: Duration, or None for everything, including pauses between attempts.
     """
     ahead = None
     if span is not None:
@@ -60,11 +60,11 @@ async def skip_time(temporal: Client, journey: str, span: timedelta | None = Non
 
 
 async def skip_waits(temporal: Client, said: Callable[[str, str, str], None]) -> None:
-    """Skips long waits for a time, as journeys get to them; never what waits for an event, an operator or a retry.
+    """Skip long waits for a time as journeys reach them, but never waits for events, operators or retries.
 
     Args:
-        temporal: Of the local server.
-        said: Told the journey, the step and what becomes of its wait.
+        temporal: Client of the local server.
+        said: Called with the journey, the step and what happens to its wait.
     """
     loop = asyncio.get_running_loop()
     again: dict[str, float] = {}
@@ -90,7 +90,7 @@ async def skip_waits(temporal: Client, said: Callable[[str, str, str], None]) ->
 
 @dataclass(frozen=True)
 class _Wait:
-    """What a journey waits for: its step, since when, until when, how long by its own clock, and for which event."""
+    """A journey's wait: its step, start, end, length on its own clock, and event."""
 
     step: str
     since: str

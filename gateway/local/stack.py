@@ -1,7 +1,7 @@
-"""Everything that journeys need, on this machine alone: Temporal's dev server, inbox, receiver, gateway, worker.
+"""The local servers: Temporal's dev server, inbox, receiver, gateway, worker.
 
-Unless told otherwise, nothing that is sent leaves the machine: e-mails and SMS end in the inbox, every webhook at the
-local receiver, and secrets are stand-ins.
+By default, messages stay on the machine: e-mails and SMS go to the inbox, webhooks to the local receiver, and secrets
+are stand-ins.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ _KEY = "suppression.key"
 
 @dataclass(frozen=True)
 class LocalStack:
-    """The local servers, up and running.
+    """The running local servers.
 
     Attributes:
-        client: To enter contacts and look at journeys.
+        client: A client.
         server: Temporal.
-        inbox: Where e-mails and SMS end.
-        receiver: Where webhooks end.
-        gateway: Where callbacks are received, at addresses that are good until it stops.
-        ways_in: Where people and engines come in, by the same server.
-        services: What the worker works with.
+        inbox: Receives e-mails and SMS.
+        receiver: Receives webhooks.
+        gateway: Receives callbacks.
+        ways_in: The API and the pages, on the same port.
+        services: The worker's services.
     """
 
     client: ScenarioClient
@@ -84,20 +84,20 @@ async def local(
     resume: bool = True,
     log: Callable[[Log], Log] = lambda log: log,
 ) -> AsyncGenerator[LocalStack]:
-    """Starts everything, and ends it.
+    """Start everything, and stop it at the end.
 
     Args:
-        state: Folder of databases, inbox and what the receiver got.
-        port: Of Temporal; 0 takes a free one.
-        ui_port: Of Temporal's UI; 0 takes a free one.
-        gateway_port: Of the API, the pages and callbacks; 0 takes a free one.
-        fail: Place at the receiver → statuses that it answers first.
-        send: Send messages to where they are meant for, as the environment sets the channels, with its secrets.
-        resume: Whether journeys that are under way may go on to do so.
-        log: Makes of the log of attempts the one that the worker is given.
+        state: Folder of databases, inbox and received webhooks.
+        port: Port of Temporal; 0 for a free one.
+        ui_port: Port of Temporal's UI; 0 for a free one.
+        gateway_port: Port of the API, the pages and callbacks; 0 for a free one.
+        fail: First statuses of the receiver, by place.
+        send: Send for real, with the environment's channels and secrets.
+        resume: Let running journeys send, too.
+        log: Wraps the log of attempts.
 
     Raises:
-        SetupError: Something cannot be started; the sentence says what to do.
+        SetupError: Something cannot be started.
         StoreError: The store cannot be opened.
     """
     state = await asyncio.to_thread(_folder, state)
@@ -152,10 +152,10 @@ async def local(
 
 
 async def _refuse_others(temporal: Client, state: Path) -> None:
-    """Makes sure that nobody is written to who came in when nothing was sent.
+    """Refuse to send if contacts entered when nothing was sent.
 
     Raises:
-        LocalError: Journeys are under way.
+        LocalError: Journeys are running.
     """
     under_way = await temporal.count_workflows(search_attributes.RUNNING)
     if under_way.count:
@@ -166,7 +166,7 @@ async def _refuse_others(temporal: Client, state: Path) -> None:
 
 
 def _settled(environment: Settings, inbox: Inbox, gateway: HttpServer, state: Path, *, send: bool) -> Settings:
-    """The environment's settings, with what is here in the place of what leads elsewhere, or nowhere."""
+    """Return the environment's settings with local replacements."""
     here: dict[str, Any] = {"store": environment.store}
     if not send:
         for channel in adapters().values():
@@ -180,7 +180,7 @@ def _settled(environment: Settings, inbox: Inbox, gateway: HttpServer, state: Pa
 
 
 def kept_key(path: Path) -> str:
-    """The key that the folder's suppressions were made with, made anew where there is none yet.
+    """Return the folder's suppression key, created if there is none.
 
     Raises:
         LocalError: It cannot be read or written.
@@ -194,7 +194,7 @@ def kept_key(path: Path) -> str:
 
 
 async def until_interrupted() -> None:
-    """Waits for Ctrl-C, and takes it as the end that was meant: what follows, and its exit status, is as without it.
+    """Wait for Ctrl-C and treat it as the normal end.
 
     `asyncio.run` turns the first Ctrl-C into a cancellation of its task, and the second into `KeyboardInterrupt`.
     """

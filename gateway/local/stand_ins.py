@@ -1,4 +1,4 @@
-"""Secrets for a machine where nothing is sent: every name has one, and nobody's real one is read."""
+"""Stand-ins for secrets, for a machine that sends nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from runtime.settings import Settings
 
 
 def stand_in(name: str) -> str:
-    """What stands in for a secret."""
     return f"stand-in-{name}"
 
 
 class StandIns(Secrets):
-    """Has a secret for whoever asks, and lists those that somebody has asked for."""
+    """Has a stand-in for every name, and records the requested names."""
 
     def __init__(self) -> None:
         super().__init__(Settings(secrets_dir=None))

@@ -1,4 +1,4 @@
-"""Whether what was sent arrived: every delivery of a journey compared, byte by byte, with what the receiver got."""
+"""Compares every delivery of a journey, byte by byte, with what the receiver got."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from scenario.entry.event import event_root
 from scenario.steps.delivery import DeliveryStep, delivery_id
 
 _WRITTEN: Final = 10.0
-"""Seconds after which an attempt is on record, also on a busy machine."""
+"""Seconds within which an attempt is recorded, also on a busy machine."""
 
 
 def parcel(order: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """What journeys of the examples are told once: the order's parcel has arrived. Name and properties of the event."""
+    """Return the name and properties of the event that the examples await: the order's parcel has arrived."""
     return "order.delivered", {"order_id": order.get("external_id"), "carrier": "Colissimo"}
 
 
 async def arrivals(
     place: LocalStack, entry: dict[str, Any], journey: Entered, result: Mapping[str, Any]
 ) -> list[Arrival]:
-    """Looks for every message that a journey says it delivered.
+    """Find every message that a journey reports as delivered.
 
     Args:
         place: The local servers.
-        entry: What came in.
-        journey: The journey, over.
-        result: What it returned.
+        entry: The entry.
+        journey: The completed journey.
+        result: Its result.
     """
     parsed = parse_entry(entry)
     name, _, version = str(result["version"]).partition("@")
@@ -58,7 +58,7 @@ async def arrivals(
 
 
 async def _times(place: LocalStack, identifier: str) -> dict[str, Any]:
-    """The times that a delivery's templates saw; nothing if they do not come on record soon."""
+    """Return the times that a delivery's templates used, or nothing if they are not recorded soon."""
     end = time.monotonic() + _WRITTEN
     while time.monotonic() < end:
         for attempt in await place.services.store.deliveries(delivery_id=identifier, outcome="delivered"):
@@ -68,7 +68,7 @@ async def _times(place: LocalStack, identifier: str) -> dict[str, Any]:
 
 
 def _seen(place: LocalStack, opened: Opened, step: DeliveryStep, data: dict[str, Any]) -> dict[str, Any]:
-    """The data with what was made for this step alone."""
+    """Return the data with the values made for this step."""
     unsubscribing = place.services.channels.unsubscribing
     if unsubscribing is None:
         return data

@@ -1,4 +1,4 @@
-"""The ways in of the local servers: callbacks, the API and the pages, on one port, with a key that is simply there."""
+"""Callbacks, the API and the pages of the local servers, on one port, with a ready API key."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from runtime.settings import Settings
 from runtime.store import Store
 
 KEY: Final = "api.key"
-"""The file in the folder of the state that holds the key."""
+"""Name of the file with the API key."""
 
 
 @dataclass(frozen=True)
 class WaysIn:
-    """Where people and engines come in.
+    """Addresses of the local gateway.
 
     Attributes:
-        pages: The pages' address, which signs in whoever opens it, until the server ends.
-        api: The API's address.
-        key: A key that is good for everything.
-        authors: Checks and previews for them, until it is closed.
+        pages: A sign-in link that works until the server ends.
+        api: The API's URL.
+        key: An API key with all scopes.
+        authors: Checks and previews, to be closed.
     """
 
     pages: str
@@ -62,17 +62,17 @@ async def let_in(
     temporal_ui: str,
     keyring: Keyring,
 ) -> WaysIn:
-    """Starts to serve them.
+    """Serve the API and the pages.
 
     Args:
-        gateway: The server that listens already.
-        client: Does what is asked for.
-        given: What the worker works with.
-        settings: Of this process.
-        state: The folder that keeps the key.
-        destinations: Among which the platform may be.
-        temporal_ui: The address of Temporal's UI.
-        keyring: The keys of contacts.
+        gateway: The listening server.
+        client: The client.
+        given: The worker's services.
+        settings: Settings of this process.
+        state: Folder with the key.
+        destinations: The destinations.
+        temporal_ui: URL of Temporal's UI.
+        keyring: The contacts' keys.
 
     Raises:
         LocalError: The key's file cannot be read or written.
@@ -105,7 +105,7 @@ async def let_in(
 
 
 async def kept_api_key(path: Path, store: Store) -> str:
-    """The key of all scopes that a folder has, made anew where it has none that is good.
+    """Return the folder's API key with all scopes, created if there is no valid one.
 
     Raises:
         LocalError: Its file cannot be read or written.

@@ -1,5 +1,5 @@
-"""Previews: what a scenario would send to a contact, byte by byte, with nothing sent.
+"""Previews: the exact bytes that a scenario would send to a contact. Nothing is sent.
 
-A preview follows the plan as a journey would, with a clock of its own, and renders every step by the functions that the
-activities use. It needs no server, no store and no secret.
+A preview follows the plan like a journey, with a virtual clock, and renders steps by the activities' own functions. It
+needs no server, store or secret.
 """

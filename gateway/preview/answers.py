@@ -1,4 +1,4 @@
-"""Made-up responses: JSON that a receiver may answer with, by its schema where there is one."""
+"""Made-up responses of receivers, by their JSON Schemas."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from scenario.responses.validation import misfit
 Path = tuple[str, ...]
 
 _DEEPEST: Final = 12
-"""Levels of lists and objects in a made-up value, where a schema refers to itself."""
+"""Maximum nesting of a made-up value, for schemas that refer to themselves."""
 _PARTS: Final = 400
-"""Values in one: a response of 16 KB holds not many more."""
+"""Maximum number of values in it. A response of 16 KB has few more."""
 _MANY: Final = 40
 _ROWS: Final = (0, 1, 2, 3)
 _BOUNDS: Final = ("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf")
 _LEAF: Final = ("type", "maxLength", "minLength", *_BOUNDS)
-"""Keywords that values without parts are chosen by."""
+"""Keywords that decide on values without parts."""
 _OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "object": ("properties", "required", "additionalProperties", "minProperties", "maxProperties", "propertyNames"),
     "array": ("items", "prefixItems", "contains", "minItems", "maxItems"),
     "string": ("minLength", "maxLength", "pattern", "format"),
     "number": _BOUNDS,
 }
-"""Keywords that tell the type where a schema does not say it."""
+"""Keywords that imply a type."""
 
 
 class Unmade(Exception):
-    """No value could be made that way; another try may have more luck."""
+    """No value was found. Another try may succeed."""
 
 
 @dataclass(frozen=True)
 class Hints:
-    """What a scenario does with a response: what it does not name needs no value.
+    """What a scenario uses of a response.
 
     Attributes:
-        named: What templates and conditions name, as paths beneath the response.
-        looped: What they loop over, with the names that they use of each item.
-        literals: By path, what conditions compare it with.
+        named: Paths below the response that templates and conditions use.
+        looped: Paths of loops, with the fields used of each item.
+        literals: Values that conditions compare, by path.
     """
 
     named: frozenset[Path] = frozenset()
@@ -53,7 +53,7 @@ class Hints:
     literals: Mapping[Path, Sequence[Any]] = field(default_factory=dict[Path, Sequence[Any]])
 
     def below(self, path: Path) -> list[str]:
-        """The names that are used of what is at a path."""
+        """Return the fields that are used below a path."""
         depth = len(path)
         return sorted({name[depth] for name in self.named if len(name) > depth and name[:depth] == path})
 
@@ -62,10 +62,10 @@ class MadeUpAnswer:
     """Makes up one response.
 
     Args:
-        chance: Decides.
-        schema: What the step says of its response; None where it says nothing.
-        hints: What the scenario does with it.
-        mode: ``ordinary``: what usually comes. ``empty``: as little as may come. ``mixed``: anything.
+        chance: Source of randomness.
+        schema: The response's schema, or None.
+        hints: What the scenario uses of it.
+        mode: ``ordinary``: a usual response. ``empty``: as little as possible. ``mixed``: anything.
     """
 
     def __init__(self, chance: random.Random, schema: Mapping[str, Any] | None, hints: Hints, mode: str) -> None:
@@ -74,7 +74,7 @@ class MadeUpAnswer:
         self._left = _PARTS
 
     def value(self) -> Any:
-        """The response, of which not every one fits its schema: some of what schemas say is left to luck.
+        """Return a response. Not all of them match the schema.
 
         Raises:
             Unmade: None was found.
@@ -109,7 +109,7 @@ class MadeUpAnswer:
                 return self._leaf({**flat, "type": kind}, path)
 
     def _flat(self, schema: Any) -> dict[str, Any]:
-        """A schema with one choice of each that it leaves, and with all that it refers to."""
+        """Return a schema with one choice of each alternative, and with its references resolved."""
         if schema is False:
             raise Unmade
         if not isinstance(schema, Mapping):
@@ -162,12 +162,12 @@ class MadeUpAnswer:
         return made
 
     def _sizes(self, path: Path) -> list[int]:
-        """How many items a list is to have that conditions look into; nothing where they do not."""
+        """Return the numbers of items of a list that conditions distinguish, if any."""
         wanted = self._hints.literals.get((*path, SIZE), ())
         return [min(count, _MANY) for count in wanted if isinstance(count, int) and count >= 0]
 
     def _leaf(self, flat: Mapping[str, Any], path: Path) -> Any:
-        """Text, a number, true or false. What a format or a pattern says is not looked at, so is not broken either."""
+        """Return a text, a number or a boolean. Formats and patterns are ignored."""
         kind = str(flat["type"])
         usual, worse = worst.ANSWERS.get(kind, ((), ()))
         if kind == "string" and (known := worst.FORMATS.get(str(flat.get("format")))):
@@ -229,7 +229,7 @@ def _fits(value: str, schema: str) -> bool:
 
 
 def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """What two schemas say of the same value, as one; where both say something of a keyword, the first is heard."""
+    """Combine two schemas of one value. The first one's keywords win."""
     both = {**other, **one}
     if "properties" in one and "properties" in other:
         mine, theirs = (cast("Mapping[str, Any]", each["properties"]) for each in (one, other))
@@ -241,7 +241,6 @@ def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _count(value: Any, default: int) -> int:
-    """A number of items or keys, of which a made-up value has no more than its parts may be."""
     return min(int(value), _PARTS) if isinstance(value, int | float) else default
 
 

@@ -1,4 +1,4 @@
-"""One contact's preview: the entry read as admission would read it, then its way through the scenario."""
+"""The preview for one contact: admission, then its way through the scenario."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from scenario.time.timing import unplaced, zone_of
 
 @dataclass(frozen=True)
 class Given:
-    """What a preview is made with, beside the entry.
+    """The circumstances of a preview.
 
     Attributes:
-        at: When the contact comes in; without a zone it is the contact's time. None: now.
-        events: What happens to the contact.
-        responses: What webhooks with a `save:` get for an answer, by its name.
-        platform_zone: IANA zone of the platform's zone-less dates.
-        workshop: Renders.
-        policies: What holds for all scenarios.
+        at: Time of the entry; without a zone in the contact's zone. None: now.
+        events: Events of the contact.
+        responses: Responses of webhooks with `save:`, by name.
+        platform_zone: IANA zone of the platform's dates without an offset.
+        workshop: Renders messages.
+        policies: The rules for all scenarios.
     """
 
     at: datetime | None = None
@@ -43,11 +43,11 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownExit:
-    """A rule for leaving early.
+    """An exit rule.
 
     Attributes:
         rule: The rule.
-        met: Whether a given event fulfils it.
+        met: True if a given event fulfils it.
     """
 
     rule: plan.PlannedExit
@@ -61,14 +61,14 @@ class Preview:
     Attributes:
         journey: The journey's id.
         contact: The contact's id.
-        key: What tells this journey from others of the contact, if anything.
-        zone: The contact's.
-        start: When it comes in, in UTC.
-        refused: Why the contact is not admitted: one sentence, or None.
-        withheld: Why it would be let in to get nothing, if so; what it would get else is shown all the same.
-        notes: What else a person should know.
+        key: The journey's key, or None.
+        zone: The contact's zone.
+        start: Time of the entry, in UTC.
+        refused: Why the contact is not admitted, or None.
+        withheld: Why the contact would get nothing, or None. Its messages are shown anyway.
+        notes: Remarks.
         steps: All steps, in the order of the file.
-        exits: The rules for leaving early.
+        exits: The exit rules.
     """
 
     journey: str
@@ -84,16 +84,16 @@ class Preview:
 
 
 def preview(draft: Draft, argument: object, given: Given) -> Preview:
-    """Follows one contact through a scenario.
+    """Follow one contact through a scenario.
 
     Args:
         draft: The scenario.
-        argument: The entry, as JSON has it.
+        argument: The entry as JSON data.
         given: The circumstances.
 
     Raises:
-        EntryError: The entry is malformed: there are no data to show anything with.
-        BadInput: It comes by another trigger.
+        EntryError: The entry is malformed.
+        BadInput: It has another trigger.
     """
     entry = parse_entry(argument)
     scenario = draft.scenario
@@ -142,7 +142,7 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
 
 
 def kept_out(draft: Draft, argument: object, given: Given) -> str | None:
-    """Why a contact is not admitted, or None.
+    """Return why a contact is not admitted, or None.
 
     Raises:
         EntryError: The entry is malformed.
@@ -157,10 +157,10 @@ def kept_out(draft: Draft, argument: object, given: Given) -> str | None:
 
 
 def _admission(draft: Draft, entry: Entry, data: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
-    """What admission would say, as far as it can be known without a store.
+    """Decide on admission, as far as it is possible without a store.
 
     Returns:
-        Why the contact is not admitted; its key; the journey's id. Each is None where there is none.
+        The reason for a refusal, the key, and the journey's id; each may be None.
     """
     refused = key = None
     try:
@@ -180,7 +180,7 @@ def _start(at: datetime | None, zone: tzinfo) -> datetime:
 
 
 def _unmet(exits: Sequence[ShownExit], given: Given) -> list[str]:
-    """Given events that somebody expects to end the journey, and that do not."""
+    """Return notes about given events that were meant to end the journey, and do not."""
     met = {exit_.rule.event for exit_ in exits if exit_.met}
     named = dict.fromkeys(exit_.rule.event for exit_ in exits)
     told = {event.name for event in given.events}
@@ -192,7 +192,7 @@ def _unmet(exits: Sequence[ShownExit], given: Given) -> list[str]:
 
 
 def _unheard(draft: Draft, given: Given) -> list[str]:
-    """Given events that nobody waits for are probably misspelt."""
+    """Return notes about given events that no step awaits: they are probably misspelt."""
     return [
         f"no step and no exit rule waits for '{event.name}'"
         for event in given.events
@@ -201,7 +201,7 @@ def _unheard(draft: Draft, given: Given) -> list[str]:
 
 
 def _unanswered(draft: Draft, given: Given) -> list[str]:
-    """Responses that something names and nobody knows before they come; and those given that no step keeps."""
+    """Return notes about used responses that are missing, and given ones that no step saves."""
     rows = draft.plan.steps.values()
     saved = {row.save for row in rows if isinstance(row, Send) and row.save is not None}
     named = [field for row in rows if isinstance(row, Send) for field in row.fields]

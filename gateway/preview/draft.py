@@ -1,4 +1,4 @@
-"""A scenario file as a worker would have it after publishing, without a store."""
+"""A scenario as it would be after publishing, without a store."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from scenario.source.findings import Finding
 from scenario.steps.base import BaseStep as Step
 
 VERSION = 1
-"""The version that templates see as `journey.version` where the entry pins none: nobody has counted yet."""
+"""The version in `journey.version` if the entry pins none."""
 
 _OF_PUBLISHING: Final = frozenset({"secret", "no-unsubscribe"})
-"""What is for whoever publishes to know: nothing that is shown depends on it."""
+"""Findings that do not affect a preview."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A scenario that was checked and compiled.
+    """A checked and compiled scenario.
 
     Attributes:
-        file: As it was written.
-        scenario: As it would be read back after publishing.
-        plan: What journeys would follow.
+        file: The file.
+        scenario: The scenario as it would be read back after publishing.
+        plan: Its plan.
         steps: Steps by id, in the order of the file.
-        warnings: What the check found that does not stand in the way.
+        warnings: The check's warnings.
     """
 
     file: ScenarioFile
@@ -48,10 +48,10 @@ class Draft:
 def draft(
     file: ScenarioFile | Path, destinations: Listing | None = None, quiet_hours: Sequence[QuietHours] = ()
 ) -> tuple[Draft | None, tuple[Finding, ...]]:
-    """Checks and compiles a scenario file; see `gateway.publishing.check_file`.
+    """Check and compile a scenario file; see `gateway.publishing.check_file`.
 
     Returns:
-        The draft, or None where the file has a mistake; and what the check found.
+        The draft, or None if the file has a mistake, and the check's findings.
 
     Raises:
         BadInput: The file cannot be read.
@@ -69,12 +69,12 @@ def draft(
 
 
 def published(version: str, stored: Mapping[str, Any], plan: Mapping[str, Any]) -> Draft:
-    """A published version as a draft. What was written is gone: places are those in its document, laid out as JSON.
+    """Return a published version as a draft. Places are those in its document as JSON, since the file is not stored.
 
     Args:
         version: ``post-purchase@3``.
-        stored: Its document, from the store.
-        plan: Its plan, from the store.
+        stored: Its document.
+        plan: Its plan.
 
     Raises:
         ScenarioError: A newer program has stored it.

@@ -1,4 +1,4 @@
-"""An entry to begin with: what a scenario's templates and conditions name, and no more, with usual values."""
+"""A sample entry: what a scenario's templates and conditions use, with usual values."""
 
 from __future__ import annotations
 
@@ -14,15 +14,11 @@ from scenario.policies.purpose import MARKETING
 
 _DRAWS: Final = 50
 _ALWAYS: Final[frozenset[Path]] = frozenset({("contact", "id"), ("contact", "timezone")})
-"""What journeys look at, whatever templates name."""
+"""Fields that journeys need in any case."""
 
 
 def first_entry(draft: Draft) -> dict[str, Any] | None:
-    """An entry that the scenario lets in; None where none was found. The same scenario gives the same one.
-
-    Args:
-        draft: The scenario.
-    """
+    """Return an entry that the scenario admits, always the same one, or None if none was found."""
     samples, wanted = Samples(draft, 0, plausible=True), _wanted(draft)
     for again in range(_DRAWS):
         entry = _agreeing(_pruned(samples.entry(1, again), wanted), draft)
@@ -46,7 +42,7 @@ def _is_let_in(draft: Draft, entry: dict[str, Any]) -> bool:
 
 
 def _agreeing(entry: dict[str, Any], draft: Draft) -> dict[str, Any]:
-    """Return the entry with the consent that the scenario's marketing asks for."""
+    """Return the entry with the consent that the scenario requires."""
     contact = entry["contact"]
     for channel, asked in (draft.scenario.subscription or {}).items() if draft.scenario.purpose == MARKETING else ():
         if asked.mailing_list is not None:
@@ -66,7 +62,7 @@ def _pruned(entry: dict[str, Any], wanted: frozenset[Path]) -> dict[str, Any]:
 
 
 def _part(value: Any, path: Path, wanted: frozenset[Path]) -> Any:
-    """A part with what is wanted of it: what is named, what is above that, and all that is below."""
+    """Return a part of an entry reduced to what is used."""
     if path in wanted:
         return value
     if isinstance(value, list):

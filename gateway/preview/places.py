@@ -1,4 +1,4 @@
-"""Where in the files a template fails that renders well for other contacts."""
+"""The place in a file at which a template fails."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _CODE: Final = "preview"
 
 
 class Places:
-    """The file of a scenario, to be pointed into.
+    """Finds places in a scenario's file, which it reads on first use.
 
     Args:
-        file: The file. It is looked through at the first question.
+        file: The file.
     """
 
     def __init__(self, file: ScenarioFile) -> None:
@@ -49,7 +49,7 @@ class Places:
         self._found: dict[tuple[Place, str, bool, int | None], Finding] = {}
 
     def find(self, step: str, problem: Problem) -> Finding:
-        """What is wrong with a step, at its place: that of the failing output where a template fails."""
+        """Return the finding for a step's problem, at the failing output if a template fails."""
         report = self._read()
         place = self._steps.get(step, ())
         message = problem.message
@@ -69,7 +69,7 @@ class Places:
         return self._found[asked]
 
     def template(self, step: str, problem: Problem) -> Template | None:
-        """The template that fails, if one does."""
+        """Return the failing template, or None."""
         self._read()
         if problem.error is None:
             return None
@@ -77,7 +77,7 @@ class Places:
         return found[0] if found else None
 
     def _failing(self, place: Place, problem: Problem, error: TemplateError) -> tuple[Template, TemplateError] | None:
-        """The template of a step that raises the error. Others may fail, too: then it is the one that says the same."""
+        """Return the template of a step that raises this error, and its own error."""
         failing: list[tuple[Template, TemplateError]] = []
         for template in templates(self._data):
             if template.path[: len(place)] != place or self._deeper(template.path, place):
@@ -93,7 +93,7 @@ class Places:
         return next(same, failing[0] if failing else None)
 
     def _deeper(self, path: Place, step: Place) -> bool:
-        """Whether a template belongs to a step inside the step."""
+        """Return True if a template belongs to an inner step."""
         return any(len(inner) > len(step) and path[: len(inner)] == inner for inner in self._steps.values())
 
     def _read(self) -> Report:
@@ -107,7 +107,7 @@ class Places:
 
 
 def _inside(template: Template, error: TemplateError) -> tuple[Place, int | None, bool, str]:
-    """Where a template's error is: the text's path, the index in it, whether the text is a key, and what is wrong."""
+    """Return the place of a template's error: the text's path, the index, True for a key, and the message."""
     if isinstance(template.source, str):
         return template.path, (error.offset or template.lead) - template.lead, False, error.reason
     # The body's compiler spells the part in the same way.

@@ -1,4 +1,4 @@
-"""Values as they usually come, by the names of fields: for an entry that a person begins with."""
+"""Usual values by the names of fields, for sample entries."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ _KINDS: Final[dict[Callable[..., Any], Callable[[Any], Any]]] = {
     values.as_text: lambda value: "1" if value is True else str(value),
     values.as_id: lambda value: "A-1",
 }
-"""How a value is made one of its kind, by what reads the field."""
+"""Conversions of a value to the kind that a reader expects."""
 
 
 def plausible(path: Path, reader: Callable[..., Any] | None = None, *, is_date: bool = False) -> Any:
-    """Return a value that a field of this name usually has.
+    """Return a usual value for a field of this name.
 
     Args:
-        path: Where it stands.
-        reader: What reads the field; None if the platform does not know it.
-        is_date: Whether the scenario waits for it, or hands it to a filter of dates.
+        path: The field's path.
+        reader: The function that reads the field, or None for unknown fields.
+        is_date: True if the scenario waits for it, or formats it as a date.
     """
     name = path[-1]
     words = {word.lower() for word in _WORD.findall(name)} | {name.lower()}

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from runtime.unsubscribing import Subscriber
 
 SENDERS: Final = Senders(Mailbox("sender@example.com", "Sender"), frozenset({ANY}))
-"""Who may send e-mails where SCENARIO_MAIL_FROM is not set."""
+"""The sender if SCENARIO_MAIL_FROM is not set."""
 BASE: Final = "https://callbacks.example.com"
-"""Where addresses lead while SCENARIO_CALLBACK_URL is not set."""
+"""The base of callback URLs if SCENARIO_CALLBACK_URL is not set."""
 ROOT: Final = "00000000-0000-0000-0000-000000000000"
 """The run id of a journey that was never started."""
 
 
 class StandIn:
-    """Gives out addresses that look like `journey.callback_url` and open nothing.
+    """Makes URLs that look like `journey.callback_url` and do nothing.
 
     Args:
         base: SCENARIO_CALLBACK_URL.
@@ -44,14 +44,14 @@ class StandIn:
         self._real = Callbacks(base, [bytes(32)])
 
     def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
-        """An address as long as the real one."""
+        """Return a URL of the usual length."""
         now = min(now, LAST - timedelta(days=366_000))  # an address lives on from its step: not beyond the end of time
         base, slash, token = self._real.url(workflow_id, root, f"msg_{0:032}", now).rpartition("/")
         return f"{base}{slash}{'preview'.ljust(len(token), '0')}"
 
 
 class UnsubscribeStandIn:
-    """Gives out addresses that look like `journey.unsubscribe_url` and open nothing.
+    """Makes URLs that look like `journey.unsubscribe_url` and do nothing.
 
     Args:
         base: SCENARIO_CALLBACK_URL.
@@ -63,17 +63,17 @@ class UnsubscribeStandIn:
         self._real = Unsubscribing(base, [bytes(32)])
 
     def url(self, subscriber: Subscriber) -> str:
-        """An address as long as the real one."""
+        """Return a URL of the usual length."""
         base, slash, token = self._real.url(subscriber).rpartition("/")
         return f"{base}{slash}{'preview'.ljust(len(token), '0')}"
 
 
 @dataclass(frozen=True)
 class Nothing:
-    """There is nothing to send, which is not a mistake: no address, or a template aborted.
+    """Nothing to send: no address, or a template aborted.
 
     Attributes:
-        reason: Why.
+        reason: The reason.
     """
 
     reason: str
@@ -85,8 +85,8 @@ class Problem:
 
     Attributes:
         message: One sentence.
-        error: The template's error, where a template is the reason.
-        data: What templates saw.
+        error: The template's error, if a template is the reason.
+        data: The template's variables.
     """
 
     message: str
@@ -98,21 +98,21 @@ Result = Message | Nothing | Problem
 
 
 def placeholder(step: str) -> str:
-    """A delivery id that no delivery has, as long as the real one."""
+    """Return a delivery id of the usual length that belongs to no delivery."""
     return f"msg_preview{hashlib.sha256(step.encode()).hexdigest()[:25]}"
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """What rendering takes beside step and data.
+    """Renders messages.
 
     Attributes:
-        senders: From whom e-mails may be.
+        senders: Allowed senders of e-mails.
         callbacks: Makes `journey.callback_url`.
         unsubscribing: Makes `journey.unsubscribe_url`.
-        identify: A step's delivery id.
-        book: The destinations. None where they are not known: then a URL begins with the destination's name.
-        to: Who gets e-mails and SMS instead of the contact.
+        identify: Returns a step's delivery id.
+        book: The destinations. If None, a URL begins with the destination's name.
+        to: Recipient of e-mails and SMS instead of the contact.
     """
 
     senders: Senders = SENDERS
@@ -123,16 +123,16 @@ class Workshop:
     to: str | None = None
 
     def render(self, step: BaseStep, delivery: Delivery, journey: str, scenario: Scenario) -> Result:
-        """Renders a delivery.
+        """Render a delivery.
 
         Args:
             step: The step.
-            delivery: What the journey would hand to the activity.
+            delivery: The activity's input.
             journey: The workflow id.
-            scenario: The step's.
+            scenario: The scenario.
 
         Raises:
-            BadRecipient: Nothing can be sent to whom `to` says.
+            BadRecipient: `to` is not a valid recipient.
         """
         assert isinstance(step, DeliveryStep)  # noqa: S101 no other step is delivered
         seen = template_data(delivery, journey, self.callbacks, self._unsubscribe_url(step, delivery, scenario))

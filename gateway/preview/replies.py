@@ -1,4 +1,4 @@
-"""What the receivers of a scenario's webhooks answer to a made-up contact."""
+"""Made-up responses to the webhooks of a scenario."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gateway.preview.uses import Path, literals, loops, named
 from scenario.model.parts import Save
 
 _DRAWS: Final = 20
-"""Responses made up for each that fits its schema."""
+"""Number of tries for each response that matches its schema."""
 _LOST: Final = 0.15
-"""How often there is none: it was not JSON, say."""
+"""Probability of no saved response, for example because it was not JSON."""
 
 
 class Replies:
-    """Responses for one scenario, by the names that they are saved under. The same seed and number give the same.
+    """Responses for one scenario by name. The same seed and number give the same ones.
 
     Args:
         draft: The scenario.
-        seed: Another one gives other responses.
-        given: Responses that are always these.
+        seed: The seed.
+        given: Fixed responses.
     """
 
     def __init__(self, draft: Draft, seed: int, given: Mapping[str, Any]) -> None:
@@ -40,14 +40,14 @@ class Replies:
 
     @property
     def unmade(self) -> list[str]:
-        """The names of those of which none could be made up that fits its schema, so far."""
+        """Names for which no matching response was found so far."""
         return sorted(self._tried - self._made)
 
     def made(self, number: int) -> dict[str, Any]:
-        """The responses to a contact.
+        """Return the responses to a contact.
 
         Args:
-            number: Counted from 1. The first gets ordinary ones, the second none, the third as little as may come.
+            number: From 1. The first contact gets ordinary responses, the second none, the third minimal ones.
         """
         chance = random.Random(f"{self._seed}/{number}/responses")  # noqa: S311
         mode = {1: "ordinary", 3: "empty"}.get(number, "mixed")
@@ -63,7 +63,7 @@ class Replies:
         return made
 
     def _one(self, chance: random.Random, save: Save, mode: str) -> Any:
-        """A response that is kept; None where none was found."""
+        """Return a response that would be saved, or None."""
         for draw in range(_DRAWS):
             # What asks for much of a value is met rather by one that has everything, or nothing.
             way = mode if draw < _DRAWS // 2 else ("ordinary", "empty")[draw % 2]

@@ -1,4 +1,4 @@
-"""A preview as plain data, for ``--format json`` and for whoever shows it."""
+"""A preview as JSON data."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from scenario.time.timing import zone_of
 
 
 def report(shown: Preview, places: Places, only: str | None = None) -> dict[str, Any]:
-    """A preview as JSON data.
+    """Return a preview as JSON data.
 
     Args:
         shown: The preview.
         places: The scenario's file.
-        only: The id of the one step that is wanted.
+        only: The id of the only step to include, or None.
 
     Returns:
         ``{"journey", "contact", "key", "entered_at", "timezone", "refused", "withheld", "notes", "exit", "steps"}``;
-        ``withheld`` is null or ``{"outcome", "reason"}``: how the journey would end at once. Each step has ``id``,
-        ``kind``, ``what``, ``taken``, ``reachable``, ``branch``, ``at`` and ``outcome``, and where there is one
-        ``reason``, ``waits_until``, ``way``, ``note``, ``error`` (``message``, ``file``, ``line``, ``column``), and its
-        ``request`` (``method``, ``url``, ``headers``, the names of ``attempt_headers``, ``body``) or ``message``.
+            ``withheld`` is null or ``{"outcome", "reason"}``. Each step has ``id``, ``kind``, ``what``, ``taken``,
+            ``reachable``, ``branch``, ``at`` and ``outcome``, and optionally ``reason``, ``waits_until``, ``way``,
+            ``note``, ``error`` (``message``, ``file``, ``line``, ``column``), and ``request`` (``method``, ``url``,
+            ``headers``, names of ``attempt_headers``, ``body``) or ``message``.
     """
     zone = str(shown.zone)
     return {

@@ -1,4 +1,4 @@
-"""Made-up entries: contacts and trigger data with the worst values of every field, from the models that read them."""
+"""Made-up entries with difficult values in every field, from the models of entries."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ from scenario.entry.values import as_custom
 
 _ROWS: Final = (0, 1, 2, 3, 7)
 MANY: Final = 500
-"""Lines of a very long order."""
+"""Number of lines of a very long order."""
 _UNENDED: Final = 0.3
-"""How often the event does not come that would end a repetition."""
+"""Probability that no event ends a repetition."""
 
 
 class Samples:
     """Entries for one scenario. The same seed and number give the same entry.
 
     Args:
-        draft: The scenario: its trigger says which data there are, its templates which custom and unknown fields, its
-            conditions which values make a difference.
-        seed: Another one gives other entries.
-        plausible: Whether values are to be as they usually come, and conditions' own where those let nobody in.
+        draft: The scenario: its trigger, templates and conditions decide on the data.
+        seed: The seed.
+        plausible: True for usual values, and for values of conditions if those admit nobody.
     """
 
     def __init__(self, draft: Draft, seed: int, *, plausible: bool = False) -> None:
@@ -43,12 +42,11 @@ class Samples:
         self._literals = literals(draft)
 
     def entry(self, number: int, again: int = 0) -> dict[str, Any]:
-        """An entry.
+        """Return an entry.
 
         Args:
-            number: Counted from 1. The first is an ordinary one, the second has nothing but an id, in the third every
-                field is empty.
-            again: Another entry of that number, where this one is of no use.
+            number: From 1. The first is ordinary, the second has only an id, in the third every field is empty.
+            again: Number of another entry in place of one that is of no use.
         """
         chance = random.Random(f"{self._seed}/{number}/{again}")  # noqa: S311
         maker = _Maker(chance, number if again == 0 else 0, self._named, self._literals)
@@ -65,12 +63,12 @@ class Samples:
     def events(
         self, number: int, entry: Mapping[str, Any], responses: Mapping[str, Any] | None = None
     ) -> list[GivenEvent]:
-        """What happens to the contact of that number: one of each kind of event that the scenario waits for.
+        """Return the events of a contact: one of each kind that the scenario awaits.
 
         Args:
-            number: Of the contact.
-            entry: The contact's.
-            responses: What webhooks get for an answer: events carry what is told apart by it, too.
+            number: The contact's number.
+            entry: The contact's entry.
+            responses: Responses of webhooks, whose ids events may carry.
         """
         chance = random.Random(f"{self._seed}/{number}/events")  # noqa: S311
         maker = _Maker(chance, 0, self._named, self._literals)
@@ -109,7 +107,7 @@ class _Maker:
         self._lavish = self._rows is None
 
     def shape(self, shape: type[BaseModel], path: Path) -> dict[str, Any]:
-        """An object, by its model."""
+        """Return an object by its model."""
         made: dict[str, Any] = {}
         for name, info, reader in _fields(shape):
             if self._mode == "bare" or (self._mode == "mixed" and self._chance.random() < 0.08):
@@ -150,7 +148,7 @@ class _Maker:
         return self.value(path, worst.ANYTHING, ("Zoé",))
 
     def _custom(self, path: Path) -> dict[str, Any]:
-        """Custom fields: those that templates name and one that none does, as a mapping or as the platform's list."""
+        """Return custom fields: those used and one more, as a mapping or as the platform's list."""
         if self._mode == "empty":
             return {"custom_fields": []}
         names = [*sorted(self.below(path)), "c0"]
@@ -161,12 +159,12 @@ class _Maker:
         return {"custom_fields": rows}
 
     def value(self, path: Path, pool: tuple[Any, ...], usual: tuple[Any, ...]) -> Any:
-        """A value that does not belong to a model.
+        """Return a value outside of the models.
 
         Args:
-            path: Where it stands.
-            pool: The worst values of its kind.
-            usual: What usually comes.
+            path: Its path.
+            pool: Difficult values of its kind.
+            usual: Usual values.
         """
         if self._mode == "empty":
             return self._chance.choice((None, ""))
@@ -180,7 +178,7 @@ class _Maker:
         return self._chance.choice(pool)
 
     def _nested(self, path: Path, names: list[str]) -> Any:
-        """What has the names that are used of it: an object, or a list of such."""
+        """Return an object, or a list of objects, with the used fields."""
         rows = self._sizes(path)
         made = [
             {name: self.value((*path, name), worst.ANYTHING, ("Zoé",)) for name in names}
@@ -189,12 +187,12 @@ class _Maker:
         return made if rows else made[0]
 
     def _sizes(self, path: Path) -> list[int]:
-        """How many items a list is to have that conditions look into; nothing where they do not."""
+        """Return the numbers of items of a list that conditions distinguish, if any."""
         wanted = [count for count in self._literals.get((*path, SIZE), ()) if isinstance(count, int) and count >= 0]
         return [*(min(count, MANY) for count in wanted), 0, 3] if wanted else []
 
     def below(self, path: Path) -> set[str]:
-        """The names that templates use of what is at a path."""
+        """Return the fields that templates use below a path."""
         depth = len(path)
         return {named[depth] for named in self._named if len(named) > depth and named[:depth] == path}
 
@@ -203,7 +201,7 @@ class _Plausible(_Maker):
     """Makes an entry of usual values.
 
     Args:
-        bold: Whether to try values that conditions compare with.
+        bold: True to try values that conditions compare with.
     """
 
     def __init__(
@@ -241,7 +239,7 @@ class _Plausible(_Maker):
 
 @cache
 def _fields(shape: type[BaseModel]) -> tuple[tuple[str, FieldInfo, Callable[..., Any] | None], ...]:
-    """A model's fields, and what brings each into its clean form."""
+    """Return a model's fields and their readers."""
     return tuple((name, info, _reader(info)) for name, info in shape.model_fields.items())
 
 
@@ -250,7 +248,7 @@ def _reader(info: FieldInfo) -> Callable[..., Any] | None:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """The texts and numbers of a response."""
+    """Yield the texts and numbers of a response."""
     if isinstance(value, dict | list):
         inner = cast("dict[str, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
         for one in inner:
@@ -260,7 +258,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _identifiers(entry: Mapping[str, Any]) -> Iterator[Any]:
-    """The ids of what admitted the contact: events of it carry them."""
+    """Yield the ids of the trigger's data: its events carry them."""
     for value in entry["trigger"].values():
         if isinstance(value, dict):
             data = cast("dict[str, Any]", value)

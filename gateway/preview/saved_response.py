@@ -1,4 +1,4 @@
-"""What a step keeps of a response that was made up or given: what a worker would keep of it."""
+"""The saved form of a made-up or given response."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scenario.model.parts import Save
 
 
 def keep(save: Save, value: Any) -> Kept:
-    """What a step keeps of a response, as a worker decides it.
+    """Return what a worker would save of a response.
 
     Args:
-        save: What the step says about it.
-        value: The response, as JSON has it.
+        save: The step's `save`.
+        value: The response as JSON data.
     """
     body = json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
     return kept(save, Response(200, {}, body), KnownSecrets())

@@ -1,4 +1,4 @@
-"""Making an entry that fails as simple as it can be, so that a person sees which value it is."""
+"""Reduces an entry that fails to a minimum, so that its cause is visible."""
 
 from __future__ import annotations
 
@@ -10,22 +10,19 @@ Path = tuple[str | int, ...]
 ENTRY: Final[frozenset[Path]] = frozenset(
     (("scenario",), ("contact",), ("contact", "id"), ("trigger",), ("trigger", "type"))
 )
-"""What an entry cannot do without."""
+"""Parts that an entry needs."""
 
 
 def simplest(
     entry: dict[str, Any], fails: Callable[[dict[str, Any]], bool], tries: int, *, kept: frozenset[Path] = ENTRY
 ) -> dict[str, Any]:
-    """The entry without all that its failing does not need.
+    """Return the smallest variant of an entry that still fails.
 
     Args:
-        entry: Fails.
-        fails: Whether an entry fails in the same way.
-        tries: How many entries may be looked at.
-        kept: The places that stay as they are.
-
-    Returns:
-        An entry that fails; the one that was given where nothing can be left out.
+        entry: An entry that fails.
+        fails: Returns True if an entry fails in the same way.
+        tries: Maximum number of variants.
+        kept: Places that stay unchanged.
     """
     best = entry
     left = tries
@@ -48,7 +45,7 @@ def simplest(
 
 
 def _paths(data: Any, path: Path) -> Iterator[Path]:
-    """Every place in an entry that may be changed: the whole before its parts, so that much goes at once."""
+    """Yield every place of an entry that may be changed, parents first."""
     if path:
         yield path
     if isinstance(data, dict):
@@ -66,14 +63,13 @@ def _at(data: Any, path: Path) -> Any:
 
 
 def _without(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
-    """The entry without the value at a path."""
     changed = copy.deepcopy(entry)
     del _at(changed, path[:-1])[path[-1]]
     yield changed
 
 
 def _halved(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
-    """The entry with either half of a long text at a path: what is wrong with it may be in one of them."""
+    """Yield the entry with either half of a long text."""
     value = _at(entry, path)
     if isinstance(value, str) and len(value) > 1:
         middle = len(value) // 2
@@ -82,7 +78,7 @@ def _halved(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _plain(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
-    """The entry with a plain text at a path."""
+    """Yield the entry with a plain text at a path."""
     value = _at(entry, path)
     if isinstance(value, str) and value != "x":
         yield _with(entry, path, "x")

@@ -1,4 +1,4 @@
-"""Trying a scenario on many made-up contacts, to find the first for whom a step cannot be rendered."""
+"""Renders a scenario for many made-up contacts, to find one for whom a step fails."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from scenario.source.findings import Finding
 from scenario.steps.delivery import Send
 
 _TRIES: Final = 400
-"""Entries looked at in the search of the simplest that fails."""
+"""Maximum number of variants in the search of the smallest entry."""
 _DRAWS: Final = 10
-"""Contacts made up for each that is admitted."""
+"""Number of tries for each admitted contact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +34,13 @@ class RenderFailure:
     """A contact for whom a step cannot be rendered.
 
     Attributes:
-        number: JourneyFilter of the contacts.
+        number: The contact's number.
         step: The step's id.
-        finding: What is wrong, at its place in the file.
-        fields: What the failing template names, and what that is for this contact, for people.
-        entry: The entry, as simple as it can be and still fail.
-        events: What happens to the contact, as far as the failing needs it.
-        responses: What webhooks get for an answer, by the name that it is saved under, as far as the failing needs it.
+        finding: The mistake, at its place in the file.
+        fields: Values of the fields that the failing template uses, for people.
+        entry: The smallest entry that fails.
+        events: The events that it needs to fail.
+        responses: The responses that it needs to fail, by name.
     """
 
     number: int
@@ -54,16 +54,16 @@ class RenderFailure:
 
 @dataclass(kw_only=True)
 class Trial:
-    """What came of it.
+    """The result of a trial.
 
     Attributes:
-        wanted: How many contacts were asked for.
-        rendered: How many were rendered without a problem.
-        refused: For how many no contact was found that is admitted.
-        failure: The first that could not be.
-        missed: Steps that none of them came by, with the problem that one of them would have had there, if any.
-        untaken: Ways without a step that none of them went, by the step that they lead out of.
-        unmade: Names of saved responses of which none could be made up that fits its schema.
+        wanted: Requested number of contacts.
+        rendered: Number of contacts without a problem.
+        refused: Number of contacts for whom no admitted entry was found.
+        failure: The first failure, or None.
+        missed: Steps that no contact reached, with the problem that one would have had there.
+        untaken: Branches without steps that no contact took, by step.
+        unmade: Names of saved responses for which none matching the schema was found.
     """
 
     wanted: int
@@ -78,17 +78,17 @@ class Trial:
 def attempt(
     draft: Draft, wanted: int, *, seed: int, given: Given, step: str | None = None, each: Callable[[], None]
 ) -> Trial:
-    """Renders every step for made-up contacts, until one fails.
+    """Render every step for made-up contacts until one fails.
 
-    A step counts as failing where the contact might come by it: what stands after an `if` that keeps it away is
-    allowed to fail. Both ways of a `wait_for` count.
+    A step fails only if the contact might reach it: a step behind an `if` that excludes the contact may fail. Both
+    branches of a `wait_for` count.
 
     Args:
         draft: The scenario.
-        wanted: How many contacts.
-        seed: Another one gives other contacts.
-        given: The circumstances; its events are made up, too, and those responses that are not in it.
-        step: The one step to look at.
+        wanted: Number of contacts.
+        seed: The seed.
+        given: The circumstances. Events and missing responses are made up.
+        step: The only step to render, or None.
         each: Called after each contact.
     """
     samples, replies, places = Samples(draft, seed), Replies(draft, seed, given.responses), Places(draft.file)
@@ -127,7 +127,7 @@ def attempt(
 
 
 def _bare_ways(draft: Draft, name: str) -> set[str]:
-    """The ways out of a step that a condition or a value decides on and that have no step to be missed."""
+    """Return the branches of a step that depend on data and have no steps."""
     row, step = draft.plan.steps[name], draft.steps[name]
     if row.asked is None or row.role != "divides":
         return set()
@@ -135,7 +135,7 @@ def _bare_ways(draft: Draft, name: str) -> set[str]:
 
 
 def _admitted(samples: Samples, number: int, draft: Draft, given: Given) -> dict[str, Any] | None:
-    """The entry of a number; another one where it is not admitted; None where none of some is."""
+    """Return the entry of a number, or another one that is admitted, or None."""
     for again in range(_DRAWS):
         entry = samples.entry(number, again)
         try:
@@ -148,7 +148,7 @@ def _admitted(samples: Samples, number: int, draft: Draft, given: Given) -> dict
 
 
 def _problem(passed: Passed) -> Problem | None:
-    """Why a step fails, in the scenario or in us."""
+    """Return why a step fails, in the scenario or in this program."""
     if passed.problem is not None:
         # A wait that goes on without its date was told so. A message with a mistake is not meant, whatever follows it.
         foreseen = passed.outcome == "failed" and not isinstance(passed.row, Send)
@@ -166,7 +166,7 @@ def _failure(
     wanted = places.find(passed.id, problem)
 
     def fails(candidate: dict[str, Any], circumstances: Given) -> Problem | None:
-        """The problem of the same step at the same place, if the candidate has it."""
+        """Return the same problem of the same step, if the candidate has it."""
         try:
             if kept_out(draft, candidate, circumstances) is not None:
                 return None
@@ -196,7 +196,7 @@ _TOLD: Final[frozenset[Path]] = frozenset((("events",), ("responses",)))
 
 
 def _told(given: Given) -> dict[str, Any]:
-    """The events, of each name one, and the responses as data that can be made simpler."""
+    """Return one event of each name and the responses, as data that can be reduced."""
     return {
         "events": {event.name: dict(event.properties) for event in given.events},
         "responses": dict(given.responses),
@@ -204,7 +204,7 @@ def _told(given: Given) -> dict[str, Any]:
 
 
 def _telling(given: Given, told: Mapping[str, Any]) -> Given:
-    """The circumstances with other events and responses."""
+    """Return the circumstances with other events and responses."""
     events = [GivenEvent(name, properties) for name, properties in told["events"].items()]
     return replace(given, events=events, responses=told["responses"])
 

@@ -1,4 +1,4 @@
-"""What a scenario's templates and conditions use of its data: what made-up data must have."""
+"""Fields that a scenario's templates and conditions use, which made-up data must have."""
 
 from __future__ import annotations
 
@@ -18,36 +18,35 @@ from scenario.model.document import document
 Path = tuple[str, ...]
 
 SIZE: Final = "size"
-"""Last part of a path that stands for how many items a list has, or characters a text."""
+"""Last part of a path that means the number of items or characters."""
 _LOOP: Final = re.compile(r"(?<![\w.-])([A-Za-z_]\w{0,60})\s+in\s+([A-Za-z_][\w.-]{0,200}\w)", re.ASCII)
 _OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_][\w.]*)")
-"""The path that an output begins with."""
+"""The path at the beginning of an output."""
 _DATED: Final = re.compile(
     r"\{\{-?\s*([A-Za-z_][\w.]*)\s*\|\s*(?:date|days_until|next_anniversary|add|subtract)\b", re.ASCII
 )
-"""The path that an output hands to a filter of dates."""
+"""The path that an output passes to a date filter."""
 _SHORT: Final = ("first", "last", "size")
-"""What Liquid knows of every list: no names of fields."""
+"""Fields that Liquid gives to every list."""
 
 
 def _sources(draft: Draft) -> Iterator[tuple[Any, liquid.Kind]]:
-    """Every template and condition that a contact's journey meets: its goal's are asked of events that come later."""
+    """Yield every template and condition of a journey. Its goal's are evaluated for later events."""
     written = templates(document(draft.scenario))
     return ((template.source, template.kind) for template in written if template.path[:1] != ("goal",))
 
 
 def named(draft: Draft) -> frozenset[Path]:
-    """Every path that they name, and of conditions those that lead into lists."""
+    """Return all used paths, and of conditions those into lists."""
     paths = {_where(path, draft) for source, kind in _sources(draft) for path in liquid.find_fields(source, kind=kind)}
     inside = (path[:-1] if _counts(path, values) else path for path, values in literals(draft).items())
     return frozenset(paths.union(inside))
 
 
 def literals(draft: Draft) -> dict[Path, list[Any]]:
-    """Return, by path, the values that conditions and switches compare it with.
+    """Return the values that conditions and switches compare, by path.
 
-    A path that a wait ends at, or that a filter of dates reads, has dates. A path that ends in ``size`` stands
-    for the number of items.
+    Paths of waits and date filters have dates. A path that ends in ``size`` has numbers of items.
     """
     compared = [liquid.find_compared_values(source) for source, kind in _sources(draft) if kind == "condition"]
     compared += [
@@ -73,12 +72,12 @@ def literals(draft: Draft) -> dict[Path, list[Any]]:
 
 
 def _counts(path: Path, values: Sequence[Any]) -> bool:
-    """Whether a path stands for a number of items, and not for a field of that name."""
+    """Return True if a path means a number of items instead of a field."""
     return path[-1] == SIZE and all(isinstance(value, int) for value in values)
 
 
 def _where(path: Path, draft: Draft) -> Path:
-    """Where what a path names is in an entry's data, which has one name for each object, and no `trigger`."""
+    """Return the path in an entry's data, which has no `trigger` and no second names."""
     path = handed_as(path)
     if path[0] == TRIGGER:
         return ("event", *path[1:])
@@ -87,9 +86,9 @@ def _where(path: Path, draft: Draft) -> Path:
 
 
 def loops(draft: Draft) -> dict[Path, set[str]]:
-    """The paths that they loop over, with the names that they use of each item.
+    """Return the paths of loops, with the used fields of each item.
 
-    Read from the words that they are written with, which is good enough for samples.
+    It reads the source text, which is enough for samples.
     """
     found: dict[Path, set[str]] = {}
     for source, _ in _sources(draft):

@@ -1,4 +1,4 @@
-"""The way of one contact through a plan, as a journey would take it, with a clock that does not wait."""
+"""One contact's way through a plan, as a journey would take it, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from scenario.steps.host import Event as KeptEvent
 from scenario.time.timing import later
 
 Branch = tuple[tuple[str, str], ...]
-"""The forks that a step is inside of: each a step's id, and which way."""
+"""The branches that contain a step: step ids, each with its branch."""
 
 
 @dataclass(frozen=True)
 class GivenEvent:
-    """Something that happens to the contact, as soon as a step waits for it.
+    """An event that occurs as soon as a step awaits it.
 
     Attributes:
         name: Such as ``order.delivered``.
-        properties: What conditions see as ``event.…``.
+        properties: Its properties.
     """
 
     name: str
@@ -45,23 +45,23 @@ class GivenEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class Passed:
-    """One step of the preview.
+    """One step of a preview.
 
     Attributes:
-        id: The step's.
+        id: The step's id.
         row: The step in the plan.
-        branch: The forks that it is inside of: each a step's id, and which way.
-        taken: Whether the contact comes by.
-        reachable: Whether it might: by no condition is it kept away, be it that events decide, or chance.
-        began: When, by the preview's clock; in UTC.
+        branch: The branches that contain it.
+        taken: True if the contact reaches it.
+        reachable: True if only events or chance keep the contact away.
+        began: Its start on the virtual clock, in UTC.
         outcome: ``sent``, ``skipped``; ``waited``; ``event``, ``timeout``; ``then``, ``case``, ``else``; a split's
-            branch; ``exited``; or, where it cannot be performed, what `on_failure` makes of it: ``held``, ``failed``.
-        reason: Why, where that is not plain.
-        until: When its wait ends, in UTC.
-        way: The way that is taken, where its outcome does not say.
-        note: How that came about, where chance decides.
-        result: What it would send, or why it cannot.
-        delivery: What the journey would hand to the activity that sends.
+            branch; ``exited``; or the effect of `on_failure`: ``held``, ``failed``.
+        reason: The reason, if needed.
+        until: End of its wait, in UTC.
+        way: The branch taken, if the outcome does not name it.
+        note: The draw, if chance decides.
+        result: The message, or why there is none.
+        delivery: The activity's input.
     """
 
     id: str
@@ -80,16 +80,16 @@ class Passed:
 
     @property
     def problem(self) -> Problem | None:
-        """Why it cannot be performed, if it cannot."""
+        """Why it cannot be performed, or None."""
         return self.result if isinstance(self.result, Problem) else None
 
 
 @dataclass(frozen=True)
 class _Here:
-    """Where the contact is: the time, the last event, the responses kept; and whether it is there, or might be.
+    """The contact's state: time, last event, responses, and whether it is or might be here.
 
     Attributes:
-        skips: Whether it goes on at the next wait of the list, since the date of this one is past.
+        skips: True until the next wait of the list, after a date that is past.
     """
 
     now: datetime
@@ -101,17 +101,17 @@ class _Here:
 
 
 class Walk:
-    """Goes through all steps, those on the contact's way and those beside it.
+    """Visits all steps, on the contact's way and beside it.
 
     Args:
         draft: The scenario.
-        data: What templates and conditions see, by root; without `now`, `today` and the last event.
-        zone: The contact's.
-        workshop: Renders.
-        events: What happens to the contact.
-        responses: What webhooks with a `save:` get for an answer, by its name.
+        data: Variables by root name, without `now`, `today` and the last event.
+        zone: The contact's zone.
+        workshop: Renders messages.
+        events: Events of the contact.
+        responses: Responses of webhooks with `save:`, by name.
         version: ``post-purchase@3``.
-        policies: What holds for all scenarios.
+        policies: The rules for all scenarios.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Walk:
         self._delivery: Delivery | None = None
 
     def go(self, start: datetime) -> list[Passed]:
-        """All steps, in the order of the file."""
+        """Return all steps, in the order of the file."""
         self._passed = []
         self._through(self._draft.scenario.steps, _Here(start), ())
         return self._passed
@@ -152,7 +152,7 @@ class Walk:
         return ahead or here
 
     def _host(self, here: _Here, step: BaseStep | None = None) -> VirtualHost:
-        """A host that stands at a step, to whom the given events happen there: to one ``since: now``, too."""
+        """Return a host at a step, where the given events occur, also for ``since: now``."""
         deliver = partial(self._deliver, step)
         host = VirtualHost(Clock(here.now), self._data, self._zone, deliver, event=here.event, responses=here.responses)
         host.begin("" if step is None else self._names[id(step)])
@@ -209,7 +209,7 @@ class Walk:
         return self._rounds(row, step, here, end, host) if is_round and end.taken == here.taken else end
 
     def _rounds(self, row: Row, step: BaseStep, here: _Here, end: _Here, host: VirtualHost) -> _Here:
-        """On through the rounds behind the first, which alone is shown: as if each took as long."""
+        """Continue after the first round, which alone is shown, as if all rounds took as long."""
         took = end.now - here.now
         while (rounds := host.memory.rounds.get(host.step)) is not None:
             again = self._host(end, step)
@@ -259,7 +259,7 @@ class Walk:
                 return Delivered(outcome="sent", reason=self._answered(step, host))
 
     def _answered(self, step: BaseStep, host: VirtualHost) -> str | None:
-        """Keeps the response where the step says so. Returns why it is not kept, or None."""
+        """Save the response if the step does. Return why it is not saved, or None."""
         save = step.saved
         if save is None or save.name not in self._responses:
             return None
@@ -272,7 +272,7 @@ class Walk:
     # ---- forks
 
     def _awaited(self, row: Row, host: VirtualHost, *, for_ever: bool) -> str:
-        """Why an event opened a way, or did not."""
+        """Return why an event occurred, or did not."""
         if host.matched_event is not None:
             return f"{host.matched_event['name']} comes"
         names = list(row.awaited.values())
@@ -281,7 +281,7 @@ class Walk:
         return f"{missing}: it would wait forever; from here on as if the event had come" if for_ever else missing
 
     def _fork(self, passed: Passed, step: BaseStep, here: _Here, host: VirtualHost, went: Outcome | None) -> _Here:
-        """Goes through all ways that lead out of a step, and on by the one that is taken."""
+        """Visit all branches of a step, and continue with the one that is taken."""
         row = passed.row
         way = went.way if isinstance(went, Next) else None if host.held else next(iter(row.awaited))
         lists = {key: steps for key, _, steps in step.lists(step.keys())}
@@ -310,7 +310,7 @@ class Walk:
         return replace(end, reachable=reachable)
 
     def _entered(self, row: Row, way: str, here: _Here, host: VirtualHost) -> _Here:
-        """Where those are that come by a way; beside the one that is taken, as far as it can be guessed."""
+        """Return the state at the start of a branch; of one that is not taken, as far as it can be guessed."""
         name = row.awaited.get(way)
         if name is not None:
             # The best guess at an event is one that was given.
@@ -323,11 +323,11 @@ class Walk:
     # ---- what would end the journey early
 
     def leaves(self, rule: plan.PlannedExit, start: datetime) -> bool:
-        """Whether one of the given events would end the journey by a rule, if it came at the start."""
+        """Return True if a given event would end the journey by a rule, at its start."""
         return self._met(_Here(start), rule.event, rule.condition) is True
 
     def _met(self, here: _Here, name: str, condition: str | None) -> bool | None:
-        """Whether one of the given events of a name fulfils a condition; None where none is given."""
+        """Return True if a given event of a name fulfils a condition, or None if there is no such event."""
         host = self._host(here)
         named = [event for event in host.kept if event.name == name]
         if condition is None or not named:
@@ -340,8 +340,7 @@ class Walk:
 def _end(host: VirtualHost, here: _Here) -> datetime | None:
     """Return when a step's wait ends, or None if it does not wait.
 
-    The wait of a step that an event met ends with that event. A message that was kept back has no wait of its own: it
-    leaves when that is over.
+    The wait of a step that an event met ends with that event. A message that was kept back has no wait of its own.
     """
     until = host.memory.until
     end = until if until is not None and host.matched_event is None else host.clock.now
@@ -349,5 +348,4 @@ def _end(host: VirtualHost, here: _Here) -> datetime | None:
 
 
 def utc(moment: datetime) -> str:
-    """A moment as events carry it."""
     return moment.astimezone(UTC).isoformat()

@@ -1,4 +1,4 @@
-"""The worst values that a platform sends, by kind of field. All of them are accepted: what is refused tests nothing."""
+"""Difficult values of each kind of field. All of them are accepted by entries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 from scenario.entry import values
 
 LONG: Final = 3000
-"""Characters of a very long text: it still fits into a header, an SMS will be long."""
+"""Characters of a very long text that still fits into a header."""
 
 TEXTS: Final[tuple[Any, ...]] = (
     "",
@@ -105,7 +105,7 @@ ANYTHING: Final[tuple[Any, ...]] = (
     False,
     [],
 )
-"""What a custom field, an unknown one or an event's property may be. No objects: nobody writes those into a text."""
+"""Values of custom fields, unknown fields and event properties."""
 
 KINDS: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
     values.as_id: IDS,
@@ -114,10 +114,10 @@ KINDS: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
     values.as_flag: FLAGS,
     values.as_moment: MOMENTS,
 }
-"""By the function that brings a field into its clean form, see `scenario.entry.values`."""
+"""Values by the function that reads the field, see `scenario.entry.values`."""
 
 DATES: Final = ("2026-03-02 10:00:00", "2030-01-01")
-"""Dates as they usually come."""
+"""Usual dates."""
 PLAIN: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
     values.as_id: ("A-1",),
     values.as_text: ("Zoé",),
@@ -125,7 +125,7 @@ PLAIN: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
     values.as_flag: (True, "0"),
     values.as_moment: DATES,
 }
-"""What usually comes."""
+"""Usual values."""
 
 NAMED: Final[Mapping[str, tuple[Any, ...]]] = {
     "email": ("zoe.obrien@example.com", "ZOE@EXAMPLE.COM", "o'hara+x@sub.example.co.uk", " zoe@example.com ", "", None),
@@ -136,12 +136,15 @@ NAMED: Final[Mapping[str, tuple[Any, ...]]] = {
     "url": ("https://shop.example.com/p?a=1&b=é", "", None, "javascript:alert(1)//\"'"),
     "image_url": ("https://shop.example.com/p 1.jpg?a=1&b=2", "", None),
 }
-"""Fields whose values have a form of their own. A malformed address is not a template's fault: there is none here."""
+"""Values of fields with a form of their own.
+
+Malformed addresses are not included: templates are not at fault for them.
+"""
 
 # ---- what receivers answer
 
 _SAVED: Final = 2**63
-"""A response that holds a greater whole number is not kept, nor is one with half a character."""
+"""A response with a greater whole number is not saved."""
 
 
 def _is_kept(value: Any) -> bool:
@@ -151,16 +154,16 @@ def _is_kept(value: Any) -> bool:
 
 
 JSON: Final[tuple[Any, ...]] = tuple(value for value in ANYTHING if _is_kept(value))
-"""What any value of a response may be."""
+"""Values within a response."""
 WHOLES: Final[tuple[Any, ...]] = ({}, [], [{}], [1], "", "ok", 0, True)
-"""What a whole response may be that nobody expects: some receivers answer so where all went well."""
+"""Unexpected whole responses, as some receivers give them on success."""
 ANSWERS: Final[Mapping[str, tuple[tuple[Any, ...], tuple[Any, ...]]]] = {
     "string": (("a1",), tuple(value for value in JSON if isinstance(value, str))),
     "integer": ((3,), tuple(value for value in NUMBERS if isinstance(value, int) and _is_kept(value))),
     "number": ((3, 39.9), tuple(value for value in NUMBERS if isinstance(value, int | float) and _is_kept(value))),
     "boolean": ((True, False), (True, False)),
 }
-"""By the type that a schema names: what usually comes, and the worst."""
+"""Usual and difficult values by the type in a schema."""
 FORMATS: Final[Mapping[str, tuple[Any, ...]]] = {
     "date": ("2026-03-02", "2024-02-29", "0001-01-01", "9999-12-31"),
     "date-time": ("2026-03-02T10:00:00Z", "2026-10-25T02:30:00.5+02:00", "9999-12-31T23:59:59-12:00"),
@@ -169,4 +172,4 @@ FORMATS: Final[Mapping[str, tuple[Any, ...]]] = {
     "uri": ("https://shop.example.com/p?a=1&b=2", "https://shop.example.com/" + "p" * 1000, "urn:x:1"),
     "uuid": ("3f2b6f1e-9c1d-4c58-9b7e-0a1b2c3d4e5f",),
 }
-"""By the format that a schema names: well-formed values, since nobody looks whether they are."""
+"""Well-formed values by the format in a schema."""
