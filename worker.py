@@ -229,8 +229,6 @@ async def serve(
     """Runs the worker until the process is asked to stop.
 
     Args:
-        settings: Of the process.
-        queues: Those to serve.
         deadline: Counts from when the process is asked to stop.
         health_port: Of the health pages, if there are to be any.
         health_host: The address that the health pages listen on.
@@ -238,7 +236,6 @@ async def serve(
 
     Raises:
         SetupError: A setting is wrong, there is no server, or a queue cannot be polled any more.
-        StoreError: The store cannot be opened.
     """
     telemetry = telemetry or Telemetry(None)
     # What is wrong with these is said before a server is waited for.

@@ -32,12 +32,9 @@ class ApiKey:
     Attributes:
         id: What it is called; part of the key itself.
         digest: SHA-256 of its secret, in hex.
-        scopes: What it is good for.
         scenarios: Names of the only scenarios that it is for; None: all.
         rate: Requests a second; None: as the gateway has it.
         note: What it is for, in its maker's words.
-        created_at: When it was made.
-        created_by: Who made it, as they said.
         expires_at: From when on it is no good; None: never.
         revoked_at: Since when it is no good, where somebody revoked it.
     """

@@ -36,8 +36,6 @@ class CallbackClaim:
     """The content of a callback token.
 
     Attributes:
-        workflow_id: Workflow id of the journey.
-        root: Id of its first run.
         delivery_id: The delivery that carried the URL.
         expires: End of its lifetime, UTC.
     """
@@ -54,7 +52,6 @@ class Callbacks:
     Args:
         base_url: Public URL of the gateway.
         keys: The current key, then the previous ones; at least 32 random bytes each.
-        life: Lifetime of a token.
 
     Raises:
         ValueError: There is no key, or one is too short.
@@ -86,8 +83,6 @@ class Callbacks:
         """Return the URL of a delivery.
 
         Args:
-            workflow_id: Workflow id of the journey.
-            root: Id of its first run, a UUID.
             delivery_id: ``msg_…``.
             now: The delivery's own time, with a zone; not the attempt's.
 

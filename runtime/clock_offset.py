@@ -25,9 +25,7 @@ class ClockOffset:
         """Return the bounds given by one exchange.
 
         Args:
-            asked: This machine's time at the request.
             answered: This machine's time at the answer. A clock that was set back meanwhile has proven nothing.
-            theirs: The other side's time in between.
         """
         return cls(min(asked, answered) - theirs, max(asked, answered) - theirs)
 

@@ -59,13 +59,9 @@ async def connect(
 
     Args:
         address: ``host:port`` of a local server, reached in plain text; no configuration is read then.
-        namespace: Overrides the configured one.
         role: What this process is, as the start of the client's identity in Temporal's UI. A worker has none: every
             event of its tasks repeats the identity.
         patience: Seconds to wait for a server that does not answer; 0 tries once.
-        interceptors: Replaces the tracing of journeys.
-        runtime: The SDK's runtime, for its metrics.
-        environ: Variables; the process's own by default.
 
     Returns:
         A connected client, known to be let into its namespace.
@@ -132,11 +128,7 @@ def _configured(environ: Mapping[str, str] | None) -> ClientConnectConfig:
 
 
 async def _describe(client: Client) -> None:
-    """Makes sure of the namespace, as the SDK's worker does when it starts, but where words can help.
-
-    Raises:
-        RPCError: It is not there, closed to this process, or the server is not ready.
-    """
+    """Makes sure of the namespace, as the SDK's worker does when it starts, but where words can help."""
     try:
         await client.workflow_service.describe_namespace(
             DescribeNamespaceRequest(namespace=client.namespace), timeout=timedelta(seconds=_ATTEMPT)

@@ -93,7 +93,6 @@ def is_ours(payload: Payload) -> bool:
 
 
 def _cause(payloads: Sequence[Payload]) -> str:
-    """Why not all of these can be read, without anything of what is in them."""
     for payload in payloads:
         if payload.metadata.get("encoding") == b"json/plain" and (cause := unread(payload.data, "it")):
             return cause

@@ -1,4 +1,4 @@
-"""Deletes from the store what is old enough, batch by batch, with pauses in which others get on."""
+"""Prunes the store batch by batch, with pauses for other writers."""
 
 from __future__ import annotations
 
@@ -14,41 +14,35 @@ from runtime.retention import Ages
 from runtime.store.retention import BEGINNING, PrunedBatch, PruningJob, PruningPlan
 
 PAUSE: Final = 9.0
-"""How long it pauses after a batch, measured by how long that took: it works for a tenth of the time at most."""
+"""Length of the pause after a batch, as a multiple of its duration: pruning takes a tenth of the time at most."""
 LEAST_PAUSE: Final = 0.01
 LONGEST_PAUSE: Final = 30.0
-"""Seconds. A batch that took minutes waited for a lock or a frozen database, which a longer pause does not help."""
+"""Seconds. A batch that took minutes waited for a lock, which a longer pause does not help."""
 
 VACUUM: Final = (
     "the space of what was deleted is used again, and its bytes remain in the files until VACUUM (SQLite), "
     "or autovacuum and VACUUM FULL (PostgreSQL)"
 )
-"""What who prunes has to know."""
+"""Advice about the disk space of deleted rows."""
 
 
 class Pruned(Protocol):
-    """What is pruned: `runtime.store.Store`."""
+    """The interface of the store."""
 
-    def agenda(self, ages: Ages, now: datetime, again: Mapping[str, tuple[int, frozenset[str]]]) -> PruningPlan:
-        """What there is to delete."""
-        ...
+    def agenda(self, ages: Ages, now: datetime, again: Mapping[str, tuple[int, frozenset[str]]]) -> PruningPlan: ...
 
-    async def learn_again(self, known: dict[str, tuple[int, frozenset[str]]]) -> None:
-        """Finds what scenarios' versions say as `again:`."""
-        ...
+    async def learn_again(self, known: dict[str, tuple[int, frozenset[str]]]) -> None: ...
 
-    async def delete_some(self, job: PruningJob, since: datetime) -> PrunedBatch:
-        """Deletes some rows."""
-        ...
+    async def delete_some(self, job: PruningJob, since: datetime) -> PrunedBatch: ...
 
 
 @dataclass(frozen=True)
 class PruningPosition:
-    """Where a pruning is.
+    """A position in a plan.
 
     Attributes:
-        job: The name of the job that is next; empty at the beginning.
-        since: How far that is.
+        job: Name of the next job; "" at the start.
+        since: End of its latest batch.
     """
 
     job: str = ""
@@ -57,13 +51,13 @@ class PruningPosition:
 
 @dataclass
 class PruningResult:
-    """What was deleted.
+    """The result of a run.
 
     Attributes:
-        place: Where to go on; None where all is done.
-        pause: Seconds in which others get on, before it does.
-        deleted: How many rows, by what they are.
-        kept: What is kept for longer than it was asked for, and why: sentences.
+        place: Where to continue, or None if all is done.
+        pause: Seconds to pause before that.
+        deleted: Number of deleted rows, by kind.
+        kept: Sentences about rows that are kept for longer than requested.
     """
 
     place: PruningPosition | None = None
@@ -73,23 +67,14 @@ class PruningResult:
 
 
 class Pruner:
-    """Prunes a store. Keeps what it knows of published versions, which never change.
-
-    Args:
-        store: The store.
-    """
+    """Prunes a store. Caches the rules of published versions, which never change."""
 
     def __init__(self, store: Pruned) -> None:
         self._store = store
         self._again: dict[str, tuple[int, frozenset[str]]] = {}
 
     async def agenda(self, ages: Ages, now: datetime) -> PruningPlan:
-        """What there is to delete.
-
-        Args:
-            ages: How long what is kept.
-            now: When.
-        """
+        """Return what to delete."""
         if "entries" in ages:
             await self._store.learn_again(self._again)
         return self._store.agenda(ages, now, self._again)
@@ -104,18 +89,17 @@ class Pruner:
         told: Callable[[str, int], None] = lambda table, rows: None,
         paused: Callable[[float], None] = lambda seconds: None,
     ) -> PruningResult:
-        """Deletes what is old enough.
+        """Delete expired rows.
 
         Args:
-            ages: How long what is kept.
-            now: By which time.
-            place: Where to begin.
-            seconds: Before which it stops, its pauses included, after one batch at least; None: when all is done.
+            ages: Retention by kind.
+            place: Where to start.
+            seconds: Time limit, including pauses, after at least one batch; None for no limit.
             told: Called after each batch with its table and the number of deleted rows.
             paused: Called before each pause with its length in seconds.
 
         Raises:
-            StoreError: The store cannot be written to. What was deleted is; it may go on where it was.
+            StoreError: The store cannot be written to. Deleted rows stay deleted, and another run continues.
         """
         place = place or PruningPosition()
         agenda, begun = await self.agenda(ages, now), monotonic()

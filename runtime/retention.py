@@ -1,4 +1,4 @@
-"""How long the store keeps what: ages, as the setting SCENARIO_RETENTION and the command line say them."""
+"""Retention of the store's rows, as set by SCENARIO_RETENTION and the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scenario.errors import DurationError
 from scenario.time.duration import LONGEST, format_duration, parse_duration
 
 Ages = Mapping[str, timedelta]
-"""By what is kept, for how long. What is not named is kept for ever, unless it has an end of its own (`NATURAL`)."""
+"""Retention by kind. Other kinds are kept for ever, unless they have a natural end (`NATURAL`)."""
 
 LEAST: Final[Ages] = {
     "deliveries": timedelta(days=1),
@@ -21,18 +21,18 @@ LEAST: Final[Ages] = {
     "passages": timedelta(days=2),
     "operations": timedelta(days=1),
 }
-"""What ages can be said of, and the least of each: caps look back 31 days by a contact's calendar, statistics a day."""
+"""The kinds that may be set, and their minimum: caps look back 31 days by a contact's calendar, statistics a day."""
 
 NATURAL: Final[Ages] = {
     "claims": timedelta(days=92),
     "soft_bounces": timedelta(days=30),
     "answers": timedelta(hours=24),
 }
-"""What is of no use after a while, and how long it is kept where nothing else is said.
+"""Default retention of rows that become useless.
 
-Claims: no cap looks further back than 31 days; a delivery that is tried for longer than this takes its place anew. Soft
-bounces count within a week (`scenario.policies.suppression.SOFT_SPAN`). Answers to requests with an ``Idempotency-Key``
-are kept for a day (`runtime.store.api_access.KEPT`).
+No cap looks back further than 31 days; a delivery that is retried for longer than its claim is kept claims another
+slot. Soft bounces count within a week (`scenario.policies.suppression.SOFT_SPAN`). Answers to requests with an
+``Idempotency-Key`` are kept for a day (`runtime.store.api_access.KEPT`).
 """
 
 _YEARS: Final = re.compile(r"(\d{1,2})y", re.ASCII)
@@ -40,18 +40,17 @@ _YEAR: Final = timedelta(days=365)
 
 
 class RetentionError(ValueError):
-    """An age that cannot be used, in one sentence."""
+    """A retention cannot be used."""
 
 
 def parse_age(what: str, text: str) -> timedelta:
-    """How long something is kept: a duration as scenarios have them, or years of 365 days (``2y``).
+    """Parse a duration of the scenario language, or years of 365 days (``2y``).
 
     Args:
         what: One of `LEAST`.
-        text: The age.
 
     Raises:
-        RetentionError: It is none, or too short or too long for what it is of.
+        RetentionError: It is malformed, too short or too long.
     """
     years = _YEARS.fullmatch(text.strip())
     try:
@@ -65,10 +64,10 @@ def parse_age(what: str, text: str) -> timedelta:
 
 
 def parse_ages(text: str) -> dict[str, timedelta]:
-    """The ages of a text such as ``deliveries=180d,responses=30d,entries=2y``.
+    """Parse a text such as ``deliveries=180d,responses=30d,entries=2y``.
 
     Raises:
-        RetentionError: It is none.
+        RetentionError: It is malformed.
     """
     ages: dict[str, timedelta] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -82,5 +81,5 @@ def parse_ages(text: str) -> dict[str, timedelta]:
 
 
 def format_ages(ages: Ages) -> str:
-    """Writes ages as `parse_ages` reads them, always in one order."""
+    """Format ages as `parse_ages` reads them, in a fixed order."""
     return ",".join(f"{what}={format_duration(ages[what])}" for what in LEAST if what in ages)

@@ -64,7 +64,6 @@ class ReturnPaths:
 
         Args:
             delivery_id: ``msg_…``.
-            address: Whom it goes to.
         """
         found = _DELIVERY.fullmatch(delivery_id)
         # A test's delivery has another id: it is told from others all the same.

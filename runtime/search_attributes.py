@@ -77,7 +77,6 @@ async def ensure(client: Client, *, patience: float = 30.0) -> None:
     workflow task over and over. Processes that start together may all call it.
 
     Args:
-        client: A connected client.
         patience: Seconds that the whole may take. A cluster's visibility store takes some to learn of an attribute.
 
     Raises:

@@ -35,7 +35,6 @@ class Secrets(Mapping[str, str]):
     Printing shows names only.
 
     Args:
-        settings: Names the folder, if there is one.
         environ: Variables; the process's own by default, read at each look.
         every: Seconds between two looks of `snapshot`.
         clock: Seconds, for tests.
@@ -181,7 +180,6 @@ class SecretsSnapshot(Mapping[str, str]):
     Printing shows names only.
 
     Args:
-        found: Values by name.
         unreadable: What is wrong with the others, by name.
     """
 
@@ -209,7 +207,6 @@ class SecretsSnapshot(Mapping[str, str]):
         return len(self._found)
 
     def __eq__(self, other: object) -> bool:
-        """Whether the same secrets have the same values, and the same is wrong with the others."""
         return isinstance(other, SecretsSnapshot) and self._told() == other._told()
 
     __hash__ = None  # type: ignore[assignment]

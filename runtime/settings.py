@@ -49,7 +49,6 @@ class Settings(BaseSettings):
             need none go on without.
         callback_url: Where receivers reach the gateway, see `runtime.callback`; https, or http on this machine.
         callback_key: What signs callback addresses: 32 random bytes or more, as base64.
-        callback_key_previous: The key before, still accepted.
         suppression_key: What addresses that must not be written to are known by, see `runtime.derived_keys`.
         suppression_key_previous: Keys that were in use before, separated by commas.
         bounce_address: Where e-mails bounce to, see `runtime.return_path`. None: to their sender.
@@ -142,11 +141,7 @@ _told: Final = set[str]()
 
 
 def unknown_names(variables: Iterable[str]) -> list[str]:
-    """Return a sentence for each variable that looks like a setting and is none.
-
-    Args:
-        variables: Names of environment variables.
-    """
+    """Return a sentence for each variable that looks like a setting and is none."""
     settings = {PREFIX + name.upper() for name in Settings.model_fields}
     known = {*settings, *(f"{name}_FILE" for name in settings), *_OTHERS}  # the image reads secrets from files
     sentences: list[str] = []
@@ -215,7 +210,6 @@ def _is_key(text: str) -> bool:
 
 
 def _bytes(text: str) -> bytes:
-    """What strict base64 says, or nothing."""
     try:
         return base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):

@@ -115,12 +115,7 @@ def is_unknown_token(error: RPCError) -> bool:
 
 
 def fault_of(error: RPCError, namespace: str) -> TemporalFault:
-    """Return the fault that an error reports.
-
-    Args:
-        error: Temporal's.
-        namespace: The namespace that was asked.
-    """
+    """Return the fault that an error reports."""
     if _lacks_namespace(error):
         fault = _NO_NAMESPACE
     elif error.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in error.message.lower():
@@ -149,9 +144,7 @@ def bound_calls(
     """Return a client on the same connection whose calls end in time.
 
     Args:
-        client: The client of a process.
         longest: Seconds that a call may take. Calls that wait for a worker or for a workflow's end are exempt.
-        noticed: Called with every fault.
     """
     config = client.config()
     config["service_client"] = _BoundedCalls(client.service_client, client.namespace, longest, noticed)

@@ -26,7 +26,6 @@ class Subscriber:
     Attributes:
         channel: ``email`` or ``sms``.
         scope: Id or name of the list; "" for all marketing messages on the channel.
-        contact_id: The contact, whose journeys receive an event.
         address: E-mail address or phone number of the recipient.
     """
 

@@ -32,7 +32,6 @@ class WatchedFile(Generic[Content]):
     Args:
         path: Of the file; None where there is none: then it says `empty`.
         read: Reads it; raises `SettingsError` where it cannot be used.
-        empty: What holds without a file.
         size: How much it holds, in words for the log.
         every: Seconds between two looks at the file.
         clock: Seconds, for tests.
@@ -101,7 +100,6 @@ class WatchedFile(Generic[Content]):
             _logger.info("%s was read again: %s", path, self._size(content))
 
     def _rests(self, stamp: _Stamp | None) -> bool:
-        """Whether a file that is new to us has been as it is for a while, as far as clocks agree."""
         return stamp is not None and self._wall() - stamp[2] / 1e9 >= self._every
 
 

@@ -40,10 +40,8 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
     """Encrypts payloads, and decrypts them.
 
     Args:
-        keys: The keys of contacts.
         gone: What a worker encrypts by for a contact that was erased, instead of refusing: nobody can read it, the
             worker's own process excepted. A workflow task that cannot be encoded would be tried again and again.
-        contact: Whose payloads it encrypts.
         answers: Whether they are what an activity is given and answers.
     """
 
@@ -75,7 +73,6 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
         Raises:
             Erased: The contact was erased.
-            StoreError: Its key cannot be looked up now.
         """
         if not self._keys.encrypts:
             return list(payloads)
@@ -97,7 +94,6 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         Raises:
             Erased: The contact was erased.
             UnknownKey: They were encrypted elsewhere, or nothing is encrypted here.
-            StoreError: The key cannot be looked up now.
         """
         return [await self._read(payload) for payload in payloads]
 
@@ -169,12 +165,7 @@ def contact_of(workflow: str) -> str | None:
 
 
 def encrypting_converter(keys: Keyring, *, worker: bool = False) -> DataConverter:
-    """The data converter where something is to be encrypted, or has been.
-
-    Args:
-        keys: The keys of contacts.
-        worker: Whether it is a worker's, see `EncryptionCodec`.
-    """
+    """The data converter where something is to be encrypted, or has been."""
     codec = EncryptionCodec.of_a_worker(keys) if worker else EncryptionCodec(keys)
     failures = EncodedFailures if keys.encrypts else CONVERTER.failure_converter_class
     return _Converter(CONVERTER.payload_converter_class, codec, failures)
@@ -196,11 +187,6 @@ def encrypt_client(client: Client, keys: Keyring, *, worker: bool = False) -> Cl
 
     A worker that encrypts nothing has a codec, too: others may have begun to encrypt, and what it cannot read it must
     not pass over.
-
-    Args:
-        client: That of a process.
-        keys: The keys of contacts.
-        worker: Whether it is a worker's, see `EncryptionCodec`.
     """
     if not keys.encrypts and not worker:
         return client

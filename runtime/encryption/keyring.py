@@ -74,11 +74,7 @@ class KeyStore(Protocol):
 
 @dataclass(frozen=True)
 class DataKey:
-    """A key that encrypts.
-
-    Attributes:
-        id: What it has encrypted names it by.
-    """
+    """A key that encrypts."""
 
     id: str
     _cipher: AESGCM = field(repr=False)
@@ -107,7 +103,6 @@ class Keyring:
     """The keys of contacts.
 
     Args:
-        store: Where they are kept.
         wrapping: What they are wrapped by; None where nothing is encrypted: then it knows who was erased, and no more.
         clock: Seconds that only go forward.
     """
@@ -137,7 +132,6 @@ class Keyring:
         Raises:
             Erased: The contact was erased.
             SettingsError: Its key cannot be unwrapped.
-            StoreError: The store cannot be asked.
         """
         name = _SHARED if contact is None else await self.name_of(contact)
         if (known := self._remembered(self._of, name)) is not None:
@@ -156,7 +150,6 @@ class Keyring:
             Erased: It was destroyed.
             UnknownKey: There is none.
             SettingsError: It cannot be unwrapped.
-            StoreError: The store cannot be asked.
         """
         if (known := self._remembered(self._by_id, identifier)) is not None:
             return known

@@ -50,7 +50,6 @@ async def check_keys(keys: Keyring, store: Store) -> None:
 
     Raises:
         SettingsError: The store has keys of contacts, and they cannot be unwrapped.
-        StoreError: It cannot be asked.
     """
     # One of two may be what contacts are known by, which is in clear where nothing was encrypted.
     some = await store.wrapped_keys(limit=2)
@@ -68,12 +67,7 @@ async def recording_keys(keys: Keyring, store: Store, role: str) -> AsyncGenerat
     """Record in the store which keys this process knows, until it ends; see `runtime.encryption.opening`.
 
     Args:
-        keys: Those of the process.
-        store: The store.
         role: What the process is, for people: ``worker``.
-
-    Raises:
-        StoreError: The store cannot be reached at the beginning.
     """
     process = f"{role} on {socket.gethostname()} (process {os.getpid()}, {uuid4().hex[:4]})"
 

@@ -43,7 +43,6 @@ class KeyWrapping:
 
     Args:
         keys: The key in use, then those that were.
-        setting: Where they stand, for messages.
     """
 
     def __init__(self, keys: Sequence[bytes], setting: str = "SCENARIO_ENCRYPTION_KEYS") -> None:
@@ -77,7 +76,6 @@ class KeyWrapping:
 
         Args:
             key: Its bytes.
-            name: Its id.
         """
         nonce = secrets.token_bytes(NONCE)
         sealed = nonce + self._ciphers[self._newest].encrypt(nonce, key, name.encode())

@@ -35,8 +35,6 @@ class StoreIdentity:
     """One process's view of a store and its namespace.
 
     Args:
-        client: Of the namespace. It must not encrypt.
-        store: The store.
         every: Seconds between two rotations.
         clock: Seconds that only go forward.
     """
@@ -59,7 +57,6 @@ class StoreIdentity:
         Raises:
             StoreMismatch: They do not.
             ConnectionFailed: The Temporal server refuses to say.
-            StoreError: The store cannot be read.
         """
         await self._compared()
 
@@ -69,7 +66,6 @@ class StoreIdentity:
         Raises:
             StoreMismatch: The namespace belongs to another store.
             ConnectionFailed: The Temporal server refuses to say.
-            StoreError: The store cannot be read or written.
         """
         record, claim = await self._compared()
         if record is not None:
@@ -96,7 +92,6 @@ class StoreIdentity:
 
         Raises:
             ConnectionFailed: The Temporal server refuses.
-            StoreError: The store cannot be read or written.
         """
         try:
             await self.ensure()
@@ -106,13 +101,8 @@ class StoreIdentity:
     async def claim(self, *, by: str, reason: str) -> None:
         """Move the namespace to this store, whichever it belongs to.
 
-        Args:
-            by: The operator.
-            reason: The operator's reason.
-
         Raises:
             ConnectionFailed: The Temporal server refuses.
-            StoreError: The store cannot be read or written.
         """
         record, claim = await self._read()
         rotation = 1 + max(record.rotation if record else 0, claim.rotation if claim else 0)
@@ -129,8 +119,6 @@ class StoreIdentity:
         Raises:
             StoreMismatch: They do not belong together any more.
             ConnectionFailed: The Temporal server refuses to say.
-            StoreError: The store cannot be read or written.
-            RPCError: The Temporal server refuses a newer token.
         """
         record, claim = await self._compared()
         if record is None:
@@ -210,8 +198,6 @@ def mismatch(record: NamespaceClaim | None, claim: NamespaceClaim | None, databa
     """Return why a store and a namespace do not belong together, or None if they do or nobody has claimed it.
 
     Args:
-        record: The namespace's side.
-        claim: The store's side.
         database: The identity of the store's database; empty if it is not known.
     """
     if claim is not None and database and claim.database not in ("", database):
@@ -248,10 +234,6 @@ async def guarding_identity(
     A side that does not answer is no mismatch: its own health check reports it.
 
     Args:
-        identity: Compares them.
-        store: Refuses every call after a mismatch.
-        stop: Asks the process to stop.
-        rotates: Whether this process rotates the token.
         every: Seconds between two comparisons.
 
     Raises:

@@ -49,13 +49,7 @@ _CLAIM: Final = TypeAdapter(NamespaceClaim)
 
 @dataclass(frozen=True)
 class ClaimRun:
-    """The workflow's latest run.
-
-    Attributes:
-        run_id: The run's id.
-        is_open: False if somebody has terminated it.
-        length: Events in its history.
-    """
+    """The workflow's latest run."""
 
     run_id: str
     is_open: bool
@@ -63,11 +57,7 @@ class ClaimRun:
 
 
 async def read_record(client: Client) -> NamespaceClaim | None:
-    """Return the namespace's claim, or None if nobody has claimed the namespace.
-
-    Raises:
-        RPCError: The server does not answer, or refuses.
-    """
+    """Return the namespace's claim, or None if nobody has claimed the namespace."""
     service = client.workflow_service
     request = GetWorkflowExecutionHistoryReverseRequest(
         namespace=client.namespace, execution=_execution(), maximum_page_size=_NEWEST
@@ -88,11 +78,7 @@ async def read_record(client: Client) -> NamespaceClaim | None:
 
 
 async def read_run(client: Client) -> ClaimRun | None:
-    """Return the latest run, or None if there is none.
-
-    Raises:
-        RPCError: The server does not answer, or refuses.
-    """
+    """Return the latest run, or None if there is none."""
     request = DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=_execution())
     try:
         response = await client.workflow_service.describe_workflow_execution(request, retry=True, timeout=_CALL)
@@ -106,16 +92,7 @@ async def read_run(client: Client) -> ClaimRun | None:
 
 
 async def start(client: Client, claim: NamespaceClaim, *, replace: bool = False) -> bool:
-    """Start the workflow. Return False if it is running already.
-
-    Args:
-        client: Of the namespace.
-        claim: Its input.
-        replace: Terminate a running one, whatever it holds.
-
-    Raises:
-        RPCError: The server does not answer, or refuses.
-    """
+    """Start the workflow. Return False if it is running already."""
     request = StartWorkflowExecutionRequest(
         namespace=client.namespace,
         workflow_id=WORKFLOW,
@@ -144,9 +121,6 @@ async def write(client: Client, run: ClaimRun, claim: NamespaceClaim) -> None:
     """Add a newer token to a run, or start another run once that one is long.
 
     Nothing is written if another run has taken its place: somebody else has claimed the namespace.
-
-    Raises:
-        RPCError: The server does not answer, or refuses.
     """
     service = client.workflow_service
     try:

@@ -23,7 +23,6 @@ class ReceiverAnswer:
 
     Attributes:
         first: Statuses that each delivery (each ``webhook-id``) gets in turn, one a request.
-        then: The status after these.
         delay: Seconds until the answer.
         refuse: No connection is accepted, as if nothing listened there.
         told: When that was said, in nanoseconds since 1970: what is said again begins again.
@@ -58,7 +57,6 @@ class ReceiverAnswers:
 
     Args:
         path: The file; looked at for each request. One that cannot be read leaves things as they are.
-        told: What is told beside it.
     """
 
     def __init__(self, path: Path | None = None, defaults: Mapping[str, ReceiverAnswer] | None = None) -> None:

@@ -29,7 +29,6 @@ class Mail:
     """One message in the inbox.
 
     Attributes:
-        path: Its file.
         at: When it came, in UTC.
         data: Its bytes, exactly as they were received.
     """

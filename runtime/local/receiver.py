@@ -158,7 +158,6 @@ class Received:
         target: Path and query, as they were in the request line.
         headers: Names, in lower case, and values, in their order.
         body: The exact bytes.
-        status: What was answered.
     """
 
     number: int

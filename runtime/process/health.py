@@ -161,8 +161,6 @@ async def watching(
     """Looks at something once before anything else, and then again and again.
 
     Args:
-        looked: What is looked at.
-        what: It, at the start of a sentence.
         every: Seconds between two looks.
         patience: Seconds that a look may take.
     """

@@ -74,7 +74,6 @@ class HttpGuard:
     """An ASGI application around another.
 
     Args:
-        application: What is guarded.
         requests: How many of its requests may be under way at once.
         patience: Seconds that a request's line and headers may take to arrive, from when the connection is free for
             them. For what does not fit into the buffers a client has six times as long.

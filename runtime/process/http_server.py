@@ -36,7 +36,6 @@ class HttpServer:
 
     Args:
         port: 0 takes a free one, see `port`.
-        host: The address to listen on.
         purpose: What it is for, to complete "choose another port for …".
 
     Raises:
@@ -64,7 +63,6 @@ class HttpServer:
         """Begins to serve; connections that came before have waited.
 
         Args:
-            application: Answers the requests.
             requests: How many of them may be under way at once.
             patience: Seconds that a connection may wait for a request, and this for its line and headers to arrive. A
                 client that is behind with reading what it is answered has six times as long to catch up.

@@ -47,7 +47,6 @@ class NamespaceCheck:
     another one than before, when somebody suspects that they are missing, and every minute.
 
     Args:
-        client: The process's client.
         clock: Seconds that only go forward.
     """
 
@@ -89,11 +88,7 @@ class NamespaceCheck:
             self._judge(error.status)
 
     async def look(self) -> None:
-        """Ask the server whether the namespace is there, and is the one that it was.
-
-        Raises:
-            RPCError: The server does not answer, or refuses.
-        """
+        """Ask the server whether the namespace is there, and is the one that it was."""
         described = await self._client.workflow_service.describe_namespace(
             DescribeNamespaceRequest(namespace=self.name), timeout=CALL
         )
@@ -152,7 +147,6 @@ class PollerCheck(NamespaceCheck):
 
     Args:
         client: Of the workers, which poll under its identity.
-        workers: Those of the process, one a queue.
         steers: The queue of workflows; the others are of activities.
         clock: Seconds that only go forward.
         wall_clock: This machine's time, in seconds.
@@ -182,7 +176,6 @@ class PollerCheck(NamespaceCheck):
 
         Raises:
             ConnectionFailed: It has known of none, twice.
-            RPCError: The server does not answer, or refuses.
         """
         worker = next(self._turns)
         queue = worker.task_queue

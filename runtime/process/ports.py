@@ -25,7 +25,6 @@ def check_port(port: int, purpose: str, *, host: str = HOST) -> None:
     Args:
         port: The port; 0 can always be.
         purpose: What it is for, to complete "choose another port for …".
-        host: The address to listen on.
 
     Raises:
         PortInUse: Somebody listens on it.

@@ -145,7 +145,6 @@ def answer_requests(handle: Callable[[bytes], bytes], *, megabytes: int, cpu_sec
         handle: Answers one request. A MemoryError or RecursionError that it raises ends the child as a limit does.
         megabytes: Memory limit, beyond what the child uses at its start. Not enforced on macOS.
         cpu_seconds: CPU time limit of one request; 0 for none.
-        nice: Increment of the child's niceness.
     """
     # A parent that stops closes the pipe. A request in progress is still needed, so signals to the group are ignored.
     for number in (signal.SIGINT, signal.SIGTERM):

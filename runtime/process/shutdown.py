@@ -25,11 +25,7 @@ class Deadline:
         await writer.close(deadline.left(10, keep=3))
 
     Args:
-        seconds: How long stopping may take in all.
         clock: Seconds that only go forward.
-
-    Attributes:
-        seconds: May be set until it counts.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,8 +60,6 @@ def exit_process(status: int, telemetry: Telemetry | None = None, *, patience: f
     `atexit` handler runs after it.
 
     Args:
-        status: The exit status.
-        telemetry: What was started.
         patience: Seconds for what is left of traces.
     """
     try:

@@ -43,7 +43,6 @@ class Slots(CustomSlotSupplier):
     The SDK calls some of it from threads of its own.
 
     Args:
-        number: Of tasks.
         clock: Seconds that only go forward.
     """
 
@@ -130,13 +129,9 @@ class ActivityWorker(Worker):
     """A worker of activities alone.
 
     Args:
-        client: Connected to the server.
-        task_queue: The queue to poll.
-        activities: The activities to run.
         concurrent: Maximum number of tasks in flight.
         polls: Maximum number of polls in flight.
         grace: Time for tasks in flight when it stops, including the time for the answers to its polls.
-        polls_completed: The server's answer to `completes_polls`.
         deployment: The version of the worker, if it is versioned.
     """
 

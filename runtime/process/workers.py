@@ -121,7 +121,6 @@ async def running_workers(
     """Runs workers, and at the end stops them all at once: together they have the time of a drain, not each.
 
     Args:
-        made: The workers, not started yet.
         deadline: By when the process has to be over. Without it, or where it does not count yet, they take their time.
         keep: Seconds of it that are kept for what comes after them.
 

@@ -1,4 +1,4 @@
-"""What must be remembered beyond Temporal: published scenarios, who was admitted, and what was sent.
+"""The store of what must outlive Temporal's retention: published scenarios, admissions and the log of deliveries.
 
 async with Store.open(url) as store:
     version = await store.publish("post-purchase", document, plan, digest)

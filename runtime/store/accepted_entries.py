@@ -31,14 +31,7 @@ _table = accepted_entries.c
 
 @dataclass(frozen=True, slots=True)
 class AcceptedEntry:
-    """An entry whose workflow has been started.
-
-    Attributes:
-        workflow_id: The journey.
-        run_id: Its first execution run id.
-        contact_id: The contact's id.
-        accepted_at: When it was acknowledged.
-    """
+    """An entry whose workflow has been started."""
 
     workflow_id: str
     run_id: str
@@ -47,7 +40,6 @@ class AcceptedEntry:
 
     @property
     def scenario(self) -> str:
-        """The scenario's name."""
         return self.workflow_id.partition("/")[0]
 
 
@@ -64,12 +56,7 @@ class AcceptedEntries(Queries):
         return sorted((AcceptedEntry(**row) for row in rows), key=lambda entry: (entry.accepted_at, entry.workflow_id))
 
     async def pending_page(self, after: AcceptedEntry | None, limit: int) -> list[AcceptedEntry]:
-        """Return acknowledged entries of all contacts that have not been admitted.
-
-        Args:
-            after: The last of the page before.
-            limit: Maximum number of entries.
-        """
+        """Return a page of acknowledged entries that have not been admitted; `after` is the last of the page before."""
         statement = select(accepted_entries).where(~_admitted).order_by(*_KEY).limit(limit)
         if after is not None:
             statement = statement.where(tuple_(*_KEY) > (after.contact_id, after.workflow_id, after.run_id))

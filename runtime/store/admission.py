@@ -1,4 +1,4 @@
-"""The rule of ``again:``, as a pure function over a contact's earlier entries."""
+"""The rule ``again:`` as a pure function of a contact's earlier entries."""
 
 from __future__ import annotations
 
@@ -10,31 +10,23 @@ from typing import Literal
 from scenario.policies.draw import WITHHELD
 
 Again = Literal["never", "when_finished", "always"] | timedelta
-"""When a contact is admitted again under the same scenario and key. A ``timedelta`` is the time that must have passed
-since its newest admission.
-"""
+"""When a contact may enter again under the same scenario and key; a ``timedelta`` counts from the latest admission."""
 
 Why = Literal["under_way", "entered_before", "too_soon"]
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequest:
-    """One run that asks to be admitted.
+    """A run that requests admission.
 
     Attributes:
-        scenario: The scenario's name.
-        version: The version it would follow.
-        contact_id: Whose journey.
-        key: What makes it another journey of the same contact, e.g. an order's number; None or "" for one a contact.
-        workflow_id: The journey.
-        run_id: Its first execution run id, which resets and continue-as-new leave alone.
+        key: Distinguishes journeys of the same contact, such as an order's number. None or "" if a contact has one.
+        run_id: First execution run id, which resets and continue-as-new keep.
         again: The scenario's rule.
-        now: When it asks.
-        trigger: What brought it, e.g. ``order``; for the record.
-        goal_until: Until when the scenario's goal counts for it; None where it has none.
-        branches: The branch of each split, by the split's id, as far as it is known already.
-        outcome: How it ends at once, where it is let in to get nothing; else None.
-        reason: Why.
+        trigger: Type of the trigger, such as ``order``.
+        goal_until: End of the goal's window, or None without a goal.
+        branches: Branch of each split, by the split's id, as far as drawn.
+        outcome: Outcome of an entry that is admitted but receives no messages, else None.
     """
 
     scenario: str
@@ -54,27 +46,20 @@ class AdmissionRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """A journey that was admitted, running or over.
+    """An admitted journey, running or ended.
 
     Attributes:
-        workflow_id: The journey.
-        run_id: Its first execution run id.
-        scenario: The scenario's name.
-        version: The version it follows: that by which it was admitted, until it goes on in another.
-        contact_id: Whose journey.
-        key: As its entry gave it, or None.
-        ordinal: The contact's first, second, … entry under this scenario and key.
-        trigger: What brought it.
-        admitted_at: When it was admitted.
-        ended_at: When it was over, or None while it is running.
-        outcome: ``finished``, ``exited``, …; ``lost`` where it ended without taking leave; None while running.
-        reason: Why, or None.
-        entered_version: The version that let it in, where it follows another one by now.
-        branches: The branch of each split, by the split's id, as it was drawn when the contact came in.
-        goal_until: Until when the scenario's goal counts for it; None where there is none.
-        reached_at: When it reached the goal, if it did.
-        goal_value: What that was worth, a decimal number.
-        counted_passages: How many of its passages through steps are counted.
+        run_id: First execution run id.
+        version: The version it follows now.
+        ordinal: 1, 2, … among the contact's entries under this scenario and key.
+        trigger: Type of the trigger.
+        ended_at: None while it is running.
+        outcome: ``finished``, ``exited``, …; ``lost`` if it ended without reporting; None while it is running.
+        entered_version: The version that admitted it, if it has moved to another.
+        branches: Branch of each split, by the split's id.
+        goal_until: End of the goal's window, or None without a goal.
+        goal_value: Value of the reached goal, a decimal number.
+        counted_passages: Number of its completed steps that are counted.
     """
 
     workflow_id: str
@@ -98,21 +83,19 @@ class StoredEntry:
 
     @property
     def entered_by(self) -> int:
-        """The version that let it in, by whose goal it is measured."""
+        """The version that admitted it, by whose goal it is measured."""
         return self.version if self.entered_version is None else self.entered_version
 
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRun:
-    """The run is in.
+    """The run is admitted.
 
     Attributes:
-        version: The version it follows: that of its first asking, where it asks again.
-        ordinal: The contact's first, second, … entry under this scenario and key.
-        admitted_at: When it was first let in.
-        outcome: How it ended at once, where it was let in to get nothing; else None.
-        reason: Why.
-        again: Whether it asks again, and was in already.
+        version: The version of its first request, if it is repeated.
+        admitted_at: Time of the first request.
+        outcome: Outcome of an entry that receives no messages, else None.
+        again: True if the run was admitted before.
     """
 
     version: int
@@ -125,14 +108,12 @@ class AdmittedRun:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyEntered:
-    """The run is not admitted, because of an earlier one.
+    """The run is refused because of an earlier entry.
 
     Attributes:
-        why: ``under_way`` (the earlier one is not over), ``entered_before`` (once is all), or ``too_soon``.
         workflow_id: The earlier journey.
         run_id: Its first execution run id.
-        admitted_at: When that was admitted.
-        until: For ``too_soon``, when the contact is admitted again, else None.
+        until: Time from which the contact is admitted again if the reason is ``too_soon``, else None.
     """
 
     why: Why
@@ -144,18 +125,17 @@ class AlreadyEntered:
 
 @dataclass(frozen=True, slots=True)
 class Eligible:
-    """The run may come in under this ordinal, if no other entry takes it first."""
+    """The run may enter under this ordinal, unless another entry takes it first."""
 
     ordinal: int
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionDecision:
-    """What follows from the earlier entries.
+    """The result of the rule.
 
     Attributes:
-        answer: The answer, or the place that may be taken.
-        lost: Entries that are over although nobody said so.
+        lost: Entries that have ended without reporting it.
     """
 
     answer: AdmittedRun | AlreadyEntered | Eligible
@@ -166,20 +146,17 @@ def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> Admissio
     """Apply the rule.
 
     Args:
-        asking: Who asks.
-        earlier: Its own entry, if it has one; and of the entries of the same scenario, contact and key, at least
-            the newest and all that are running.
-
-    Returns:
-        The answer, and what else became known.
+        asking: The request.
+        earlier: The run's own entry, if any, and of the contact's entries under the same scenario and key at least the
+            newest and all running ones.
     """
     for entry in earlier:
         if (entry.workflow_id, entry.run_id) == (asking.workflow_id, asking.run_id):
             over = (entry.outcome, entry.reason) if entry.outcome in WITHHELD else (None, None)
             return AdmissionDecision(AdmittedRun(entry.version, entry.ordinal, entry.admitted_at, *over, again=True))
     running = [entry for entry in earlier if entry.ended_at is None]
-    # Temporal has at most one open run of a workflow id, and ours is open: that other one was terminated, or its
-    # departure did not get through.
+    # Temporal has one open run of a workflow id, and ours is open: the other one was terminated, or its
+    # departure was not recorded.
     lost = tuple(entry for entry in running if entry.workflow_id == asking.workflow_id)
     for entry in running:
         if entry.workflow_id != asking.workflow_id:

@@ -1,4 +1,8 @@
-"""The tables of those who use the API and the pages: keys, sessions, and answers to requests that may come again."""
+"""Tables of the API and the pages: keys, sessions, and answers to requests with an Idempotency-Key.
+
+One statement claims a request: it inserts the row, or takes over one that has expired or whose process was killed. If
+that process was only slow, its answer changes nothing, since `started_at` differs.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +42,9 @@ api_keys = Table(
     # SHA-256 of the secret, in hex: a secret of 256 random bits needs no slow hash.
     Column("digest", SafeText, nullable=False),
     Column("scopes", Json, nullable=False),
-    # Names of the only scenarios that it is for; null: all.
+    # Names of the scenarios it is restricted to; null for all.
     Column("scenarios", Json, nullable=True),
-    # Requests a second; null: as the gateway has it.
+    # Requests a second; null for the gateway's default.
     Column("rate", Float, nullable=True),
     Column("note", SafeText, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -49,7 +53,7 @@ api_keys = Table(
     Column("revoked_at", UtcDateTime, nullable=True),
     PrimaryKeyConstraint("id"),
 )
-"""Keys of the HTTP API. A revoked one stays, to be told from one that never was."""
+"""Keys of the HTTP API. A revoked key stays, to be distinguished from an unknown one."""
 
 sessions = Table(
     "sessions",
@@ -67,24 +71,24 @@ api_answers = Table(
     "api_answers",
     metadata,
     Column("key_id", SafeText, nullable=False),
-    # A digest of it, keyed with the API key: engines make their keys of what they send, a contact's id among it.
+    # A digest keyed with the API key: clients' keys may contain a contact's id.
     Column("idempotency_key", SafeText, nullable=False),
-    # Of the request, keyed too: the same key for another request is a mistake.
+    # Keyed digest of the request: the same key for another request is an error.
     Column("digest", SafeText, nullable=False),
-    # When it was first asked. It tells what is done for the key now from what is done for it when it is forgotten.
+    # Time of the first request, which identifies this use of the key.
     Column("requested_at", UtcDateTime, nullable=False),
-    # When the process that carries it out took it up; this tells it from processes before it.
+    # Start of the attempt in progress, which identifies its process.
     Column("started_at", UtcDateTime, nullable=False),
-    # When that process last said that it does: if it was killed, another takes over after a while.
+    # Latest renewal: if the process was killed, another takes over after the lease.
     Column("renewed_at", UtcDateTime, nullable=False),
-    # Null while the request is under way.
+    # Null while the request is in progress.
     Column("status", Integer, nullable=True),
-    # Headers and body, sealed with a key that only the caller's API key gives, as Base64.
+    # Headers and body as Base64, sealed with a key derived from the client's API key.
     Column("answer", SafeText, nullable=True),
     PrimaryKeyConstraint("key_id", "idempotency_key"),
     Index(None, "requested_at"),
 )
-"""What requests with an Idempotency-Key were answered."""
+"""Answers to requests with an Idempotency-Key."""
 
 
 _keys = api_keys.c
@@ -95,23 +99,22 @@ class ApiKeys(Queries):
     """The table of keys."""
 
     async def add_key(self, key: ApiKey) -> None:
-        """Keep a new key."""
         row = {name: getattr(key, name) for name in _KEY_NAMES}
         row["scopes"] = list(key.scopes)
         row["scenarios"] = None if key.scenarios is None else list(key.scenarios)
         await self._database.write(_ADD_KEY, row)
 
     async def key(self, identifier: str) -> ApiKey | None:
-        """The key of this id, also where it is revoked or has expired; None where there never was one."""
+        """Return a key, also if it is revoked or expired, or None."""
         rows = await self._database.read(_ONE_KEY, {"identifier": identifier})
         return ApiKey(**rows[0]) if rows else None
 
     async def keys(self) -> list[ApiKey]:
-        """All keys, the newest first."""
+        """Return all keys, the newest first."""
         return [ApiKey(**row) for row in await self._database.read(_ALL_KEYS)]
 
     async def revoke_key(self, identifier: str, now: datetime) -> bool:
-        """Make a key no good any more. Returns False where there is none, or it is revoked already."""
+        """Revoke a key. Return False if it is missing or already revoked."""
         return bool(await self._database.write(_REVOKE_KEY, {"identifier": identifier, "now": now}))
 
 
@@ -133,19 +136,12 @@ class Sessions(Queries):
     """The table of sessions."""
 
     async def begin_session(self, digest: str, key_id: str, now: datetime, ends_at: datetime) -> None:
-        """Store a session, and delete those that have ended.
-
-        Args:
-            digest: SHA-256 of its token, in hex.
-            key_id: The API key that began it.
-            now: The time.
-            ends_at: When it ends.
-        """
+        """Store a session, and delete expired ones; `digest` is the SHA-256 of its token, in hex."""
         await self._database.write(_EXPIRE_SESSIONS, {"now": now})
         await self._database.write(_BEGIN_SESSION, {"digest": digest, "key_id": key_id, "ends_at": ends_at})
 
     async def key_of_session(self, digest: str, now: datetime) -> str | None:
-        """Return the id of the API key that began a session; None if the session has ended or never began."""
+        """Return the id of the API key that began a session, or None if the session is unknown or expired."""
         rows = await self._database.read(_SESSION_KEY, {"digest": digest, "now": now})
         return rows[0]["key_id"] if rows else None
 
@@ -163,9 +159,9 @@ _EXPIRE_SESSIONS = delete(sessions).where(_sessions.ends_at <= bindparam("now"))
 
 
 KEPT: Final = timedelta(hours=24)
-"""How long an answer is kept."""
+"""Retention of answers."""
 LEASE: Final = timedelta(seconds=60)
-"""How long a request may be under way before its process is taken for killed, unless it renews the request."""
+"""Time after which a request in progress is taken over, unless its process renews it."""
 _TOGETHER: Final = 500  # rows that are forgotten at a time
 _FREE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -174,13 +170,12 @@ _answers = api_answers.c
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRequest:
-    """A request that whoever asked has to carry out.
+    """A request that the caller has to carry out.
 
     Attributes:
-        key_id: The API key's id.
-        idempotency_key: A keyed digest of its caller's key of the request.
-        requested_at: When it was first asked: the same where an earlier try was given up.
-        started_at: When it was taken up now.
+        idempotency_key: Keyed digest of the client's key.
+        requested_at: Time of the first request, also if an earlier attempt was given up.
+        started_at: Time of this attempt.
     """
 
     key_id: str
@@ -191,12 +186,12 @@ class ClaimedRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """A request that was answered before.
+    """An earlier request with the same key.
 
     Attributes:
-        digest: Of the request.
-        status: HTTP's; None while it is under way.
-        answer: Its headers and body, sealed.
+        digest: Digest of the request.
+        status: HTTP status, or None while the request is in progress.
+        answer: Sealed headers and body.
     """
 
     digest: str
@@ -210,13 +205,11 @@ class ApiAnswers(Queries):
     async def take_request(
         self, key_id: str, idempotency_key: str, digest: str, now: datetime, *, lease: timedelta = LEASE
     ) -> ClaimedRequest | StoredAnswer:
-        """Take a request up, or say what became of it.
+        """Claim a request, or return its answer.
 
         Args:
-            key_id: The API key's id.
-            idempotency_key: A digest of its caller's key of the request.
-            digest: Of the request.
-            now: When.
+            idempotency_key: Keyed digest of the client's key.
+            digest: Digest of the request.
             lease: See `LEASE`.
         """
         row = {"key_id": key_id, "idempotency_key": idempotency_key, "digest": digest, "now": now}
@@ -227,22 +220,22 @@ class ApiAnswers(Queries):
                 return ClaimedRequest(key_id, idempotency_key, taken[0]["requested_at"], now)
             if found := await self._database.read(_ONE_ANSWER, one):
                 return StoredAnswer(**found[0])
-            # It was forgotten in between: try again.
+            # It expired in between: try again.
 
     async def renew_request(self, taken: ClaimedRequest, now: datetime) -> None:
-        """Note that a request is still under way; nothing happens if another has taken it over."""
+        """Extend the lease of a request in progress, unless another process has taken it over."""
         await self._database.write(_RENEW, _mine(taken) | {"now": now})
 
     async def keep_answer(self, taken: ClaimedRequest, status: int, answer: str) -> None:
-        """Keep what a request was answered; nothing happens where another has taken it over."""
+        """Store an answer, unless another process has taken the request over."""
         await self._database.write(_KEEP, _mine(taken) | {"status": status, "answer": answer})
 
     async def give_up_request(self, taken: ClaimedRequest) -> None:
-        """Let whoever asks next carry a request out, at once."""
+        """Release a request, so that the next caller can claim it immediately."""
         await self._database.write(_GIVE_UP, _mine(taken))
 
     async def prune_answers(self, now: datetime) -> bool:
-        """Forget some answers that are old enough. Returns whether there may be more of them."""
+        """Delete a batch of expired answers. Return True if there may be more."""
         gone = await self._database.write(_PRUNE, {"before": now - KEPT, "most": _TOGETHER})
         return len(gone) == _TOGETHER
 

@@ -1,9 +1,8 @@
-"""Places under caps: one row a delivery, from before it is first sent until it is known that nothing arrived.
+"""Slots under caps: one row a delivery, claimed before it is first sent and released if nothing arrived.
 
-A place is taken by one statement, which counts and inserts. Of several that want a place for one contact, each must see
-those that the others have taken: SQLite has one writer at a time, and on PostgreSQL the statement takes the contact's
-lock before it looks (see the function ``claims_in_turn``). No lock outlives its statement, so none is left by a process
-that is killed, or is waited for while a process is slow.
+One statement counts and inserts. Concurrent claims of a contact must see each other: SQLite has one writer at a time,
+and on PostgreSQL the statement takes the contact's lock before it counts (see the function ``claims_in_turn``). No lock
+outlives its statement, so a killed or slow process never holds one.
 """
 
 from __future__ import annotations
@@ -40,16 +39,12 @@ _table = claims.c
 
 @dataclass(frozen=True, slots=True)
 class CapClaim:
-    """A delivery's place.
+    """A delivery's slot.
 
     Attributes:
-        delivery_id: The delivery, the same over all its attempts.
-        contact_id: To whom.
-        channel: By what: ``email``, ``webhook``, …
-        destination: Where a webhook goes to, by the destination's name.
-        scenario: The scenario's name.
-        claimed_at: When it was first asked for.
-        permanent: Whether something may have arrived, so that the place is not given back.
+        channel: ``email``, ``webhook``, …
+        destination: Name of a webhook's destination.
+        permanent: True if the message may have arrived: the slot is not released.
     """
 
     delivery_id: str
@@ -65,21 +60,20 @@ _GIVEN = tuple(field.name for field in fields(CapClaim) if field.name != "perman
 
 
 class Claims(Queries):
-    """The table of places."""
+    """The table of slots."""
 
     async def claim(self, wanted: CapClaim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
-        """Take a place for a delivery under all caps that apply to it.
+        """Claim a slot under all caps that apply to a delivery.
 
-        May be repeated: a delivery that has a place keeps it, whatever the caps say now, and takes no second one. One
-        that gave its place back needs a new one. Where no cap applies, the store is not asked.
+        Idempotent: a delivery keeps its slot, whatever the caps are now. After a release it needs a new one. The store
+        is not queried if no cap applies.
 
         Args:
-            wanted: The delivery's; its `claimed_at` is now.
-            caps: All there are.
-            zone: The contact's.
+            wanted: The delivery's claim; its `claimed_at` is now.
+            zone: The contact's time zone.
 
         Returns:
-            None where it has a place, or what is full.
+            None if the delivery has a slot, else the cap that is full.
         """
         applying = [cap for cap in caps if cap.applies_to(wanted.channel, wanted.destination)]
         if not applying:
@@ -100,21 +94,21 @@ class Claims(Queries):
                 return None
             if found := full(applying, earlier, now, zone):
                 return found
-            # A place was given back meanwhile: try again.
+            # A slot was released in between: try again.
 
     async def keep(self, delivery_id: str) -> None:
-        """Note that something may have arrived: nobody gives its place back."""
+        """Record that the message may have arrived: the slot is not released any later."""
         await self._database.write(_KEEP, {"of_delivery": delivery_id})
 
     async def release(self, delivery_id: str) -> None:
-        """Give a delivery's place back, unless it is kept. Nothing happens where it has none.
+        """Release a delivery's slot, unless it is permanent. Idempotent.
 
-        An attempt may be in flight: the place still counts if the log of attempts comes to say that it arrived.
+        An attempt may be in flight: the slot still counts if the log of attempts then records an arrival.
         """
         await self._database.write(_RELEASE, {"of_delivery": delivery_id})
 
     async def claims_of(self, contact_id: str, since: datetime) -> list[CapClaim]:
-        """A contact's places that were taken then or later, the oldest first."""
+        """Return a contact's slots since a time, the oldest first."""
         rows = await self._database.read(_OF_CONTACT, {"contact_id": contact_id, "since": since})
         return sorted(map(_claim, rows), key=lambda claim: (claim.claimed_at, claim.delivery_id))
 
@@ -134,7 +128,7 @@ _counts = or_(
 _columns = [_table[field.name] for field in fields(CapClaim)]
 _of_contact = (_table.contact_id == bindparam("contact_id"), _table.claimed_at >= bindparam("since"), _counts)
 _OF_CONTACT = select(*_columns).where(*_of_contact)
-# Its own may be older than what caps look back to.
+# The delivery's own claim may be older than the period of the caps.
 _EARLIER = _OF_CONTACT.union_all(
     select(*_columns).where(
         _table.delivery_id == bindparam("delivery_id"), _table.claimed_at < bindparam("since"), _counts
@@ -150,17 +144,16 @@ _RELEASE = (
 def _take(
     insert: InsertFactory, one_writer: bool, counted: tuple[tuple[tuple[str, ...] | None, int], ...]
 ) -> Executable:
-    """Insert a delivery's row where all caps have a place.
+    """Insert a delivery's row if all caps have a free slot.
 
     Args:
-        insert: The dialect's.
-        one_writer: Whether the database has writers take turns by itself.
-        counted: For each cap, the channels and destinations that it counts, None for all; and how many there may be.
+        one_writer: See `Database.one_writer`.
+        counted: The limit of each cap, and the channels and destinations it counts, or None for all.
     """
     given: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=_table[name].type) for name in _GIVEN}
     earlier = _earlier(one_writer, given["contact_id"])
     free: list[ColumnElement[bool]] = []
-    # What never changes stands in the statement: each value that is sent costs.
+    # Constants are part of the statement, since each parameter costs time.
     for number, (names, at_most) in enumerate(counted):
         counts = [earlier.c.claimed_at >= bindparam(f"since_{number}", type_=UtcDateTime)]
         if names is not None:
@@ -178,7 +171,7 @@ def _take(
 
 
 def _earlier(one_writer: bool, contact_id: ColumnElement[str]) -> CTE:
-    """The contact's places, as they are when nobody else can take one."""
+    """Return the contact's slots, at a time when nobody else can claim one."""
     columns = (_table.channel, _table.destination, _table.claimed_at)
     earliest = bindparam("earliest", type_=UtcDateTime)
     if one_writer:
@@ -192,5 +185,4 @@ def _earlier(one_writer: bool, contact_id: ColumnElement[str]) -> CTE:
 
 
 def _quoted(name: str) -> ColumnElement[str]:
-    """A name as it stands in a statement."""
     return literal_column("'" + name.replace("'", "''") + "'")

@@ -1,4 +1,4 @@
-"""Scenarios that admit nobody, until somebody opens them again."""
+"""Scenarios that are closed to new entries."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ _table = closed.c
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """A scenario admits nobody.
+    """A scenario that is closed to new entries.
 
     Attributes:
-        scenario: The scenario's name.
-        closed_at: Since when.
-        closed_by: Who closed it, as they said.
-        reason: Why, or "".
+        closed_by: Operator, as stated in the request.
+        reason: Free text, or "".
     """
 
     scenario: str
@@ -32,24 +30,24 @@ class Closure:
 
 
 class Closures(Queries):
-    """The table of closed scenarios. Admission asks it in the moment in which it lets somebody in."""
+    """The table of closed scenarios. Admission checks it in the same statement that admits an entry."""
 
     async def close_scenario(self, closure: Closure) -> bool:
-        """Admits nobody any more. Returns False where it is closed already, which stays as it was."""
+        """Close a scenario. Return False if it was already closed; the first closure is kept."""
         row = {name: getattr(closure, name) for name in _NAMES}
         return bool(await self._database.write(_close(self._database.insert), row))
 
     async def open_scenario(self, scenario: str) -> bool:
-        """Let contacts in again. Returns False where it was not closed."""
+        """Reopen a scenario. Return False if it was not closed."""
         return bool(await self._database.write(_OPEN, {"name": scenario}))
 
     async def closure(self, scenario: str) -> Closure | None:
-        """Since when and why a scenario admits nobody; None where it does admit contacts."""
+        """Return the closure of a scenario, or None if it is open."""
         rows = await self._database.read(_ONE, {"name": scenario})
         return Closure(**rows[0]) if rows else None
 
     async def closures(self) -> dict[str, Closure]:
-        """All that are closed, by name."""
+        """Return all closures by scenario."""
         return {row["scenario"]: Closure(**row) for row in await self._database.read(select(closed))}
 
 

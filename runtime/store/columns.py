@@ -1,4 +1,4 @@
-"""Column types that mean the same on SQLite and on PostgreSQL."""
+"""Column types that behave the same on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,31 +10,30 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
-# PostgreSQL keeps no NUL in a text, and neither engine keeps half a surrogate pair. Both can come in from outside
-# (a response's body, a key made by a template) and must never make an insert fail for good.
+# PostgreSQL stores no NUL in a text, and neither engine half a surrogate pair. Both can arrive from outside
+# (a response's body, a key made by a template) and must never make an insert fail.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
-    """The text as it will be read back: what no database can keep becomes U+FFFD."""
+    """Return a text as it will be read back: what a database cannot store becomes U+FFFD."""
     return _UNSTORABLE.sub("\ufffd", text) if _UNSTORABLE.search(text) else text
 
 
 class SafeText(TypeDecorator[str]):
-    """Text of any length and origin. What no database can keep becomes U+FFFD."""
+    """Text of any length and origin. What a database cannot store becomes U+FFFD."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Make a text storable."""
         return None if value is None else storable(value)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment, to the microsecond: aware and in UTC in Python, whatever the engine and its session's zone.
+    """A time with microseconds: aware and in UTC in Python, whatever the engine and its session's time zone.
 
-    SQLite keeps it as ``2026-03-29 01:30:00.000000``, so that text order is time order.
+    SQLite stores ``2026-03-29 01:30:00.000000``, so that text order is time order.
     """
 
     impl = DateTime(timezone=True)
@@ -44,7 +43,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         """Convert to UTC.
 
         Raises:
-            ValueError: For a time without a zone, which could mean any moment of a day.
+            ValueError: The time has no zone.
         """
         if value is None:
             return None
@@ -54,27 +53,26 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give back an aware time in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Json(TypeDecorator[Any]):
-    """A JSON value, kept as text.
+    """A JSON value, stored as text.
 
-    Not PostgreSQL's ``jsonb``, which would reorder a document's keys and refuse an escaped NUL; a person who wants
-    to look inside casts with ``document::json``.
+    PostgreSQL's ``jsonb`` would reorder a document's keys and refuse an escaped NUL. Cast with ``document::json`` to
+    query it.
     """
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Write compactly; None as NULL.
+        """Write compact JSON, and None as NULL.
 
         Raises:
-            ValueError: For a number that is not finite.
+            ValueError: A number is not finite.
         """
         if value is None:
             return None
@@ -83,5 +81,4 @@ class Json(TypeDecorator[Any]):
         return json.dumps(value, allow_nan=False) if _UNSTORABLE.search(text) else text
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Read."""
         return None if value is None else json.loads(value)

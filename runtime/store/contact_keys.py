@@ -1,4 +1,4 @@
-"""Keys of contacts, wrapped; of an erased contact, that it was."""
+"""Wrapped encryption keys of contacts, and the processes that have the keys to unwrap them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ _NAMES = tuple(column.name for column in contact_keys.columns)
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
-    """A contact's key as the store has it.
+    """A contact's key as stored.
 
     Attributes:
-        key_id: Its id, which what it has encrypted names.
-        owner: Whose it is: an HMAC of the contact's id, or a word for a key that is nobody's.
-        wrapped_key: The key, wrapped; empty once it is destroyed.
-        created_at: When it was made.
-        destroyed_at: When it was destroyed: the contact is erased.
+        key_id: Id of the key, which payloads name.
+        owner: An HMAC of the contact's id, or the name of a key that belongs to no contact.
+        wrapped_key: "" once it is destroyed.
+        destroyed_at: Time of the erasure of the contact.
     """
 
     key_id: str
@@ -39,39 +38,39 @@ class ContactKeys(Queries):
     """The table of contacts' keys."""
 
     async def add_contact_key(self, key: WrappedKey) -> WrappedKey:
-        """Keep a new key. Returns the one that is kept: another's, where another process was quicker."""
+        """Store a new key. Return the stored one, which may be another process's."""
         added = await self._database.write(_add(self._database.insert), {name: getattr(key, name) for name in _NAMES})
         return key if added else await self.contact_key_of(key.owner) or key
 
     async def contact_key_of(self, contact: str) -> WrappedKey | None:
-        """A contact's key, also where it is destroyed."""
+        """Return a contact's key, also if it is destroyed."""
         rows = await self._database.read(_OF, {"whose": contact})
         return WrappedKey(**rows[0]) if rows else None
 
     async def destroyed(self, contacts: Collection[str]) -> list[str]:
-        """Those of these contacts whose keys are destroyed."""
+        """Return those of these contacts whose keys are destroyed."""
         return [row["owner"] for row in await self._database.read(_DESTROYED, {"of": list(contacts)})]
 
     async def contact_key(self, key_id: str) -> WrappedKey | None:
-        """The key of an id, also where it is destroyed."""
+        """Return the key with an id, also if it is destroyed."""
         rows = await self._database.read(_ONE, {"identifier": key_id})
         return WrappedKey(**rows[0]) if rows else None
 
     async def destroy_contact_key(self, key: WrappedKey) -> None:
-        """Destroy a contact's key, which no row has any more; where there was none, none can be made after this.
+        """Destroy a contact's key. No key can be created for the contact afterwards.
 
         Args:
-            key: As it is to stand there: without the key itself. Its id counts only where there was none.
+            key: The row to store, without the key itself. Its id is used only if the contact had no key.
         """
         await self._database.write(_destroy(self._database.insert), {name: getattr(key, name) for name in _NAMES})
 
     async def wrapped_keys(self, after: str = "", limit: int = 500) -> Sequence[WrappedKey]:
-        """Keys that are not destroyed, in the order of their ids, from behind one of them."""
+        """Return a page of keys that are not destroyed, ordered by id."""
         rows = await self._database.read(_SOME, {"after": after, "most": limit})
         return [WrappedKey(**row) for row in rows]
 
     async def rewrap(self, key_id: str, before: str, wrapped: str) -> bool:
-        """Wrap a key anew, unless it was changed meanwhile."""
+        """Replace a wrapped key, unless it has changed. Return False if it has."""
         row = {"identifier": key_id, "before": before, "now": wrapped}
         return bool(await self._database.write(_REWRAP, row))
 
@@ -113,12 +112,7 @@ _holders = key_holders.c
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """A running process.
-
-    Attributes:
-        process: Its name, for people.
-        keys: Names of the keys that it knows.
-    """
+    """A running process, and the names of the keys it has."""
 
     process: str
     keys: Sequence[str]
@@ -128,14 +122,7 @@ class KeyHolders(Queries):
     """The table of processes and their keys."""
 
     async def hold_keys(self, process: str, keys: Sequence[str], *, now: datetime, expires_at: datetime) -> None:
-        """Record which keys a process knows, and delete the records that have expired.
-
-        Args:
-            process: Its name, different from those of all others.
-            keys: Names of the keys.
-            now: The time.
-            expires_at: When the record expires, unless it is written again.
-        """
+        """Record the keys of a process until `expires_at`, and delete expired records."""
         await self._database.write(_EXPIRE_HOLDERS, {"now": now})
         row = {"process": process, "keys": list(keys), "expires_at": expires_at}
         await self._database.write(_hold(self._database.insert), row)
@@ -145,7 +132,7 @@ class KeyHolders(Queries):
         await self._database.write(_RELEASE_HOLDER, {"which": process})
 
     async def key_holders(self, now: datetime) -> list[KeyHolder]:
-        """Return the running processes, in the order of their names."""
+        """Return the running processes, ordered by name."""
         return [KeyHolder(**row) for row in await self._database.read(_LIVE_HOLDERS, {"now": now})]
 
 

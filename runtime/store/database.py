@@ -1,4 +1,4 @@
-"""One database, whichever it is: what the tables' modules ask of it, and its errors made readable."""
+"""The interface of a database to the modules of tables, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ InsertFactory = Callable[[Table], sqlite.Insert | postgresql.Insert]
 Parameters = Mapping[str, Any]
 
 _FULL = "its disk is full"
-# What the drivers say, and what that means to a person. Their own messages are not passed on: they may quote users,
-# statements and values.
+# Parts of drivers' messages and their causes. The messages are not passed on: they may quote users, statements and
+# values. SQLAlchemy and libpq have no error codes for most of these.
 _PASSING = (
     ("password authentication failed", "its user or password is wrong"),
     ("no password supplied", "it needs a password"),
@@ -61,63 +61,60 @@ _LASTING = (
 
 
 class Database(ABC):
-    """A database engine, in the few movements that the store needs.
+    """A database engine.
 
-    Every statement stands alone and is committed by itself: what must be atomic is written as one statement. So
-    there is no transaction to hold open, and every call may be repeated after a failure.
-
-    Every call raises `StoreUnavailable` where the database cannot be reached now or is busy for too long, and
-    `StoreFault` where it refuses the statement.
+    Every statement stands alone and commits; what must be atomic is written as one statement. So no transaction stays
+    open, and every call may be repeated after a failure. Every call raises `StoreUnavailable` if the database cannot be
+    reached or is busy for too long, and `StoreFault` if it refuses the statement.
 
     Attributes:
         name: The file, or host, port and database name, for messages.
-        insert: The dialect's INSERT, which knows ON CONFLICT.
-        one_writer: Whether writes take turns, also those of other processes, so that each sees all earlier ones.
+        insert: INSERT of the dialect, which supports ON CONFLICT.
+        one_writer: True if the database serializes writes, also across processes, so that each sees all earlier ones.
     """
 
     name: str
     insert: InsertFactory
     one_writer: bool
     clock_offset: ClockOffset | None = None
-    """The offset of this machine's clock from the database's at the last look, or None if both are one."""
+    """Offset of this machine's clock from the database's at the last check, or None if they are the same clock."""
     barred: StoreError | None = None
-    """The error that every call raises from now on, if any."""
+    """The error that every later call raises, if any."""
     _writes = True  # whether the last write succeeded
 
     @abstractmethod
-    async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
-        """Run one statement that changes nothing."""
+    async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]: ...
 
     @abstractmethod
     async def write(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
-        """Run one statement that changes something, and commit. Returns the rows of its RETURNING, if any."""
+        """Run one statement and commit. Return the rows of its RETURNING, if any."""
 
     @abstractmethod
     async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
-        """Run one statement once for each of the parameters."""
+        """Run one statement for each set of parameters."""
 
     @abstractmethod
     async def inspect(self, work: Callable[[Connection], T]) -> T:
-        """Run a function that only reads on a connection."""
+        """Run a function that only reads."""
 
     @abstractmethod
     async def alone(self, work: Callable[[Connection], T]) -> T:
-        """Run a function in one transaction, while no other process does the same."""
+        """Run a function in one transaction, exclusively among all processes."""
 
     @abstractmethod
     async def identity(self) -> str:
-        """Return what tells this database from a copy of its rows; empty if that is not known."""
+        """Return an identity that a copy of the rows does not share, or "" if it is unknown."""
 
     @abstractmethod
     async def try_writing(self) -> None:
-        """Write something that changes nothing, and needs room."""
+        """Write something that changes nothing, but needs disk space."""
 
     async def check(self, *, writing: bool = False) -> None:
-        """Make sure that the database can be used now.
+        """Check that the database is usable.
 
         Args:
-            writing: Whether to write, too. That is done anyway while the last write has not succeeded: a database
-                whose disk is full can still be read.
+            writing: Also write. This is implied if the last write failed: a database whose disk is full can still be
+                read.
         """
         if writing or not self._writes:
             await self.try_writing()
@@ -125,7 +122,6 @@ class Database(ABC):
             await self.look()
 
     async def look(self) -> None:
-        """Read something small."""
         await self.read(_LOOK)
 
     def _admit(self) -> None:
@@ -134,7 +130,6 @@ class Database(ABC):
 
     @contextmanager
     def _writing(self) -> Generator[None]:
-        """Around each write, to remember how it went."""
         try:
             yield
         except StoreUnavailable:
@@ -143,19 +138,17 @@ class Database(ABC):
         self._writes = True
 
     @abstractmethod
-    async def close(self) -> None:
-        """Close all connections."""
+    async def close(self) -> None: ...
 
 
 class Queries:
-    """What is asked of one table. Every call raises `StoreError` where the store cannot be read or written now."""
+    """The base class of tables. Every call raises `StoreError` if the store cannot be read or written."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
 
 def in_transaction(connection: Connection, begin: str, work: Callable[[Connection], T]) -> T:
-    """What `work` gives, done in one transaction."""
     connection.exec_driver_sql(begin)
     try:
         done = work(connection)
@@ -168,9 +161,9 @@ def in_transaction(connection: Connection, begin: str, work: Callable[[Connectio
 
 
 def invalidate_read_only(context: ExceptionContext) -> None:
-    """Give up all connections where one takes no writes; a listener of the event ``handle_error``.
+    """Invalidate the connection pool if a connection is read-only; a listener of the event ``handle_error``.
 
-    They would stay as they are, while new ones come to the server that has taken over, or to a file that was mended.
+    New connections reach the server that has taken over after a failover, or a file that was repaired.
     """
     if (_code(context.original_exception) or "").startswith(_READ_ONLY):
         context.is_disconnect = True
@@ -178,26 +171,25 @@ def invalidate_read_only(context: ExceptionContext) -> None:
 
 @contextmanager
 def translated_errors(name: str) -> Generator[None]:
-    """Turn the errors of SQLAlchemy and its drivers into the store's own.
+    """Translate the errors of SQLAlchemy and its drivers.
 
     Args:
-        name: The database, as messages name it.
+        name: Name of the database, for messages.
 
     Raises:
-        StoreUnavailable: For what may pass: no connection, a lock held for too long.
-        StoreFault: For everything else.
+        StoreUnavailable: The failure is transient: no connection, a lock held for too long.
+        StoreFault: Any other failure.
     """
     try:
         yield
     except SQLAlchemyError as error:
         if isinstance(error, StatementError) and not isinstance(error, DBAPIError) and error.orig is not None:
-            raise error.orig from None  # a value that one of our own column types refused
-        # Without its cause: drivers quote users, statements and values.
+            raise error.orig from None  # refused by one of our column types
+        # Without its cause, in which drivers quote users, statements and values.
         raise translate(error, name) from None
 
 
 def translate(error: SQLAlchemyError, name: str) -> StoreUnavailable | StoreFault:
-    """The store's error for one of SQLAlchemy's."""
     driver = error.orig if isinstance(error, DBAPIError) else None
     code = _code(driver)
     sign = " ".join(filter(None, (type(driver or error).__name__, code)))

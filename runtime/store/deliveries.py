@@ -15,39 +15,32 @@ from runtime.store.erasure import erased_name
 from runtime.store.schema import deliveries, entries
 
 RESPONSE_LENGTH = 2048
-"""Characters of a response that are kept."""
+"""Maximum number of characters of a stored response."""
 
 DELIVERED = "delivered"
-"""The outcome of nearly all attempts."""
+"""The outcome of most attempts."""
 
 _table = deliveries.c
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of a delivery.
+    """An attempt to deliver.
 
     Attributes:
-        delivery_id: The delivery, the same over all its attempts.
-        attempt: 1, 2, …; starts again when an operator retries the step.
-        workflow_id: The journey.
-        run_id: The run of it that made the attempt: after continue-as-new, another than its first.
-        scenario: The scenario's name.
-        version: The version that said what to send.
-        step: The step's id.
-        channel: By what: ``email``, ``webhook``, …
-        destination: The destination's name or the host; for e-mail and SMS the server's or provider's.
-        contact_id: To whom.
-        started_at: When.
-        milliseconds: How long it took.
+        delivery_id: The same for all attempts of a delivery.
+        attempt: 1, 2, …; restarts when an operator retries the step.
+        run_id: The run that made the attempt, which may be a later one than the journey's first.
+        version: Version of the scenario that defined the message.
+        channel: ``email``, ``webhook``, …
+        destination: Name of the destination or host; for e-mail and SMS the server or provider.
         outcome: ``delivered``, ``retry``, ``failed``, ``unknown``, ``skipped``, …
-        status: The HTTP or SMTP code, or None where there was no answer.
-        error: The kind of error, or None.
-        next_try_at: When the next attempt is due, or None where there is none.
-        response: How the answer begins, without secrets; more than ``RESPONSE_LENGTH`` characters are cut.
-        trace_id: The trace that the attempt belongs to, or None.
-        now: What its templates saw as `now`, or None where that is not on record.
-        test_by: Who sent it to try a step out, or None if a journey did. A test has no `workflow_id`.
+        status: HTTP or SMTP code, or None without a response.
+        error: Kind of error, or None.
+        next_try_at: Time of the next attempt, or None.
+        response: Start of the response without secrets, cut to ``RESPONSE_LENGTH`` characters.
+        now: The value of `now` in its templates, or None if it is not recorded.
+        test_by: Sender of a test message, which has no `workflow_id`; None for a journey's.
     """
 
     delivery_id: str
@@ -73,36 +66,26 @@ class Attempt:
 
 
 class TextCipher(Protocol):
-    """Encrypts texts of contacts."""
+    """Encrypts contacts' texts."""
 
     async def seal(self, contact: str, text: str) -> str | None:
-        """A text, encrypted; None where the contact was erased."""
+        """Return the encrypted text, or None if the contact was erased."""
         ...
 
     async def unseal(self, text: str) -> str | None:
-        """What it says; None where its contact was erased. A text that is not encrypted stands for itself."""
+        """Return the decrypted text, or None if the contact was erased. A text in clear is returned unchanged."""
         ...
 
-    async def is_erased(self, contact: str) -> bool:
-        """Whether a contact was erased."""
-        ...
+    async def is_erased(self, contact: str) -> bool: ...
 
     async def erased(self, contacts: Collection[str]) -> Mapping[str, str]:
-        """Those of these contacts that were erased, and what each is known by."""
+        """Return the erased ones of these contacts, with their pseudonyms."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptCount:
-    """Attempts of one kind, counted.
-
-    Attributes:
-        version: The version that said what to send.
-        step: The step's id.
-        outcome: Theirs.
-        error: Their kind of error, where there is one.
-        n: How many.
-    """
+    """Number of attempts of a step with the same outcome and error."""
 
     version: int
     step: str
@@ -112,20 +95,19 @@ class AttemptCount:
 
 
 class Attempts(Queries):
-    """Attempts as rows, and rows as attempts.
+    """Conversion between attempts and rows.
 
     Attributes:
-        sealing: Encrypts what receivers answered; None: it is kept in clear.
+        sealing: Encrypts responses, or None to store them in clear.
     """
 
     sealing: TextCipher | None = None
 
     async def is_erased(self, contact: str) -> bool:
-        """Whether a contact was erased: nothing is taken for it any more."""
+        """Return True if a contact was erased: new data about it is refused."""
         return self.sealing is not None and await self.sealing.is_erased(contact)
 
     async def closed(self, attempt: Attempt) -> dict[str, Any]:
-        """The row of an attempt."""
         response = attempt.response
         if response is not None:
             if len(response) > RESPONSE_LENGTH:
@@ -135,7 +117,6 @@ class Attempts(Queries):
         return {name: getattr(attempt, name) for name in _FIELDS} | {"response": response}
 
     async def opened(self, rows: Iterable[RowMapping]) -> list[Attempt]:
-        """The attempts of rows."""
         found = [Attempt(**row) for row in rows]
         if (sealing := self.sealing) is None:
             return found
@@ -149,13 +130,10 @@ class Deliveries(Attempts):
     """The table of attempts."""
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
-        """Write attempts down. One that is there already (same delivery, number and start) is left as it is.
+        """Store attempts. Those that are stored already (same delivery, number and start) stay unchanged.
 
-        Where it fails, some may have been written; all may be given again. One that was on its way when its contact was
-        erased leads to nobody, as those before.
-
-        Args:
-            attempts: In any order.
+        After a failure some may be stored; all may be passed again. Attempts of an erased contact are stored under its
+        pseudonym.
         """
         if attempts:
             known = {attempt.contact_id for attempt in attempts}
@@ -183,26 +161,11 @@ class Deliveries(Attempts):
         after: tuple[datetime, int, str] | None = None,
         limit: int = 1000,
     ) -> list[Attempt]:
-        """The newest attempts, in the order in which they began.
+        """Return the newest attempts that match, in the order of their start.
 
         Args:
-            workflow_id: Only this journey's.
-            run_id: Only this run's.
-            delivery_id: Only this delivery's.
-            contact_id: Only those to this contact.
-            channel: Only those by this channel.
-            destination: Only those to this destination.
-            scenario: Only this scenario's.
-            version: Only those of journeys that followed this version.
-            scenarios: Only those of one of these scenarios.
-            step: Only this step's.
-            outcome: Only those with this outcome.
-            error: Only those with this kind of error; of what was skipped, why: ``capped``.
-            since: Only those that began then or later.
-            before: Only those that began before.
-            after: Only those that come after one in this list read from its end: when that began, its number, its
-                delivery.
-            limit: So many at most, the newest.
+            error: Kind of error; for skipped messages the reason, such as ``capped``.
+            after: Return those before this one: start, number and delivery of the first attempt of the page before.
         """
         wanted = {
             "workflow_id": workflow_id,
@@ -220,74 +183,56 @@ class Deliveries(Attempts):
             *(_table[name] == value for name, value in wanted.items() if value is not None)
         )
         if scenario is not None:
-            # Where there are few by something else, no index by scenario must be taken.
+            # With a more selective filter, the index by scenario must not be used.
             few = (workflow_id, run_id, delivery_id, contact_id, destination)
             is_only = all(value is None for value in few) and outcome in (None, DELIVERED)
             statement = statement.where((_table.scenario if is_only else _table.scenario.concat("")) == scenario)
         if scenarios is not None:
-            # Of several, an index by scenario has none of the order.
+            # With several scenarios, their index does not provide the order.
             statement = statement.where(_table.scenario.concat("").in_(sorted(scenarios)))
         if outcome is not None and outcome != DELIVERED:
-            statement = statement.where(_WENT_WRONG)  # which says that the index of those will do
+            statement = statement.where(_WENT_WRONG)  # makes the partial index applicable
         if since is not None:
             statement = statement.where(_table.started_at >= since)
         if before is not None:
             statement = statement.where(_table.started_at < before)
         order = _table.started_at, _table.attempt, _table.delivery_id
         if after is not None:
-            # The first alone, too: it is what an index is read by.
+            # The first column alone as well: an index is read by it.
             place = tuple_(*after, types=[column.type for column in order])
             statement = statement.where(_table.started_at <= after[0], tuple_(*order) < place)
         statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
         return await self.opened(reversed(await self._database.read(statement)))
 
     async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
-        """The newest attempt of each delivery that is to be tried again, those first that are due first.
+        """Return the latest attempt of each delivery that waits for its next one, ordered by that time.
 
-        Whether that is still so, only Temporal knows: an operator may have skipped the step since.
+        Only Temporal knows whether they still wait: an operator may have skipped the step.
 
         Args:
-            destination: To whom.
-            since: Only those whose next attempt is, or was, due then or later. It bounds what is looked through:
-                every attempt that was ever followed by another is on record.
-            limit: So many at most.
+            since: Only those whose next attempt is or was due since then. It bounds the search, since every attempt
+                that was followed by another is on record.
         """
         wanted = {"destination": destination, "since": since, "limit": limit}
         return await self.opened(await self._database.read(_BETWEEN_ATTEMPTS, wanted))
 
     async def to_be_tried_again(self, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
-        """As `between_attempts`, to whomever they are, the newest first.
-
-        Args:
-            since: Only those whose latest attempt began then or later.
-            limit: So many at most.
-        """
+        """Return what `between_attempts` returns for all destinations, the newest first."""
         wanted = {"since": since, "limit": limit}
         return await self.opened(await self._database.read(_TO_BE_TRIED_AGAIN, wanted))
 
     async def attempted(self, scenario: str, *, since: datetime) -> list[AttemptCount]:
-        """How many attempts a scenario's steps made, of each kind apart.
-
-        Args:
-            scenario: Its name.
-            since: Only those that began then or later.
-        """
+        """Count the attempts of a scenario's steps since a time."""
         wanted = {"scenario": scenario, "since": since}
         return [AttemptCount(**row) for row in await self._database.read(_ATTEMPTED, wanted)]
 
     async def trying_again(self, scenario: str, *, since: datetime) -> dict[tuple[int, str], int]:
-        """How many deliveries of journeys under way are to be tried again, by version and step.
-
-        Args:
-            scenario: Its name.
-            since: Only those whose latest attempt began then or later.
-        """
+        """Count a scenario's deliveries that wait for their next attempt, by version and step."""
         rows = await self._database.read(_TRYING_AGAIN, {"scenario": scenario, "since": since})
         return {(row["version"], row["step"]): row["n"] for row in rows}
 
 
 def _without(name: str | None, attempt: Attempt) -> Attempt:
-    """An attempt as `runtime.store.erasure` leaves it; with None for the contact's new name as it is."""
     if name is None:
         return attempt
     whose = erased_name(name)
@@ -301,7 +246,7 @@ _later = deliveries.alias()
 _IS_LATEST = (
     _table.next_try_at.is_not(None),
     ~exists().where(_later.c.delivery_id == _table.delivery_id, _later.c.started_at > _table.started_at),
-    # Journeys that are over, or were admitted under the same id later, have none under way.
+    # Ended journeys, and later ones with the same id, have no delivery in progress.
     exists().where(
         entries.c.workflow_id == _table.workflow_id,
         entries.c.ended_at.is_(None),
@@ -341,18 +286,17 @@ def _add(insert: InsertFactory) -> Executable:
 
 
 COUNTED: Final = 100_000
-"""Attempts that are counted at most: some tenths of a second's work for SQLite."""
+"""Maximum number of attempts counted: some tenths of a second for SQLite."""
 
 _table = deliveries.c
 
 
 @dataclass(frozen=True)
 class OutcomeCounts:
-    """How attempts ended.
+    """Number of attempts by destination and outcome.
 
     Attributes:
-        by_destination: Of each destination, how many with which outcome.
-        is_cut: Whether there were more than were counted: then these are the newest.
+        is_cut: True if there were more than the limit; the newest are counted.
     """
 
     by_destination: dict[str, dict[str, int]]
@@ -360,15 +304,10 @@ class OutcomeCounts:
 
 
 class AttemptCounts(Queries):
-    """The table of attempts, as counts."""
+    """The table of attempts, counted."""
 
     async def outcomes(self, *, since: datetime, most: int = COUNTED) -> OutcomeCounts:
-        """How attempts to each destination ended.
-
-        Args:
-            since: Of those that began then or later.
-            most: So many at most, the newest.
-        """
+        """Count the outcomes of attempts since a time, at most the newest `most`."""
         rows = await self._database.read(_OUTCOMES, {"since": since, "most": most})
         found: dict[str, dict[str, int]] = {}
         for row in rows:

@@ -1,9 +1,9 @@
-"""Journeys, running or over: who is admitted, and whose journeys are under way.
+"""Journeys, running or ended, and their admission.
 
-Admission is atomic without a transaction or a lock. Entries of a contact under one scenario and key are numbered by
+Admission is atomic without a transaction or a lock. A contact's entries under one scenario and key are numbered by
 ``ordinal``, and (contact, scenario, key, ordinal) is unique. A caller reads the existing entries, decides, and inserts
-the next number. If another entry was admitted meanwhile, the number is taken, the insert does nothing, and the caller
-looks again. What else may happen in between (a journey ends) could only have turned a refusal into a welcome.
+the next number. If another entry took that number, the insert does nothing, and the caller reads again. Any other
+change in between, such as the end of a journey, could only turn a refusal into an admission.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import closed, entries
 
 LOST = "lost"
-"""The outcome of a journey that ended without taking leave: it was terminated, or its departure was not recorded."""
+"""The outcome of a journey that ended without reporting it: it was terminated, or its departure was not recorded."""
 
 FINISHED: Final = "finished"
 """The outcome of most journeys."""
 
 TOGETHER: Final = 500
-"""Journeys that one statement is about at most."""
+"""Maximum number of journeys of a statement."""
 
 T = TypeVar("T")
 _table = entries.c
@@ -52,13 +52,12 @@ _table = entries.c
 
 @dataclass(frozen=True, slots=True)
 class JourneyCount:
-    """Journeys of one kind, counted.
+    """Number of journeys with the same versions and outcome.
 
     Attributes:
-        version: The version that they follow, or followed at their end.
-        entered_by: The version that let them in.
-        outcome: How they ended; None of those under way.
-        n: How many.
+        version: The version they follow.
+        entered_by: The version that admitted them.
+        outcome: None of running journeys.
     """
 
     version: int
@@ -71,15 +70,9 @@ class Entries(Queries):
     """The table of journeys."""
 
     async def admit(self, asking: AdmissionRequest) -> AdmittedRun | AlreadyEntered | Closure:
-        """Let a run in, or say what keeps it out: an earlier one, or that the scenario is closed.
+        """Admit a run, or return the earlier entry or the closure that prevents it.
 
-        May be repeated: a run that is in gets the answer of its first asking, also when both ask at once.
-
-        Args:
-            asking: Who asks, and the scenario's rule.
-
-        Returns:
-            Whether it is in.
+        Idempotent: an admitted run gets its first answer again, also for concurrent requests.
         """
         row = {
             "workflow_id": asking.workflow_id,
@@ -96,7 +89,7 @@ class Entries(Queries):
             "reason": asking.reason,
             "ended_at": None if asking.outcome is None else asking.now,
         }
-        # Nearly all are the first: one statement lets those in.
+        # Most entries are a contact's first, and need one statement.
         if await self._database.write(_add_first(self._database.insert), row):
             return AdmittedRun(asking.version, 1, asking.now, asking.outcome, asking.reason)
         asking = replace(asking, workflow_id=storable(asking.workflow_id), run_id=storable(asking.run_id))
@@ -123,15 +116,8 @@ class Entries(Queries):
     async def depart(self, workflow_id: str, run_id: str, outcome: str, reason: str | None, ended_at: datetime) -> None:
         """Record that a journey has ended. The journey's latest report wins; idempotent.
 
-        It may depart again, with another end: Temporal refuses the workflow task that closes it if an event arrives
-        meanwhile. `LOST`, which others report, is recorded only of a journey that has not departed.
-
-        Args:
-            workflow_id: The journey.
-            run_id: Its first execution run id.
-            outcome: ``finished``, ``exited``, …
-            reason: Why, without personal data.
-            ended_at: When.
+        A journey may depart again with another outcome: Temporal refuses the workflow task that closes it if an event
+        arrives meanwhile. `LOST`, which other parties report, is recorded only if the journey has not departed.
         """
         await self._database.write(
             _LOSE if outcome == LOST else _DEPART,
@@ -145,33 +131,23 @@ class Entries(Queries):
         )
 
     async def adopt(self, workflow_id: str, run_id: str, version: int) -> None:
-        """Note that a journey goes on in another version.
-
-        Args:
-            workflow_id: The journey.
-            run_id: Its first execution run id.
-            version: The version that it follows from now on.
-        """
+        """Record that a journey has moved to another version."""
         await self._database.write(_ADOPT, {"of_workflow": workflow_id, "of_run": run_id, "now_in": version})
 
     async def running(self, contact_id: str, scenario: str | None = None) -> list[StoredEntry]:
-        """A contact's journeys under way, the oldest first."""
+        """Return a contact's running journeys, the oldest first."""
         statement, parameters = _RUNNING, {"contact_id": contact_id}
         if scenario is not None:
             statement, parameters = _RUNNING_IN, {"contact_id": contact_id, "scenario": scenario}
-        # Put in order here: SQLite would take an index that has this order, and look through the whole scenario.
+        # Sorted here: SQLite would use an index that has this order, and scan the whole scenario.
         found = [stored_entry(row) for row in await self._database.read(statement, parameters)]
         return sorted(found, key=lambda entry: (entry.admitted_at, entry.workflow_id))
 
     async def entry(self, workflow_id: str, run_id: str | None = None) -> StoredEntry | None:
-        """One journey.
+        """Return a journey, or None if it was not admitted.
 
         Args:
-            workflow_id: The journey.
-            run_id: Its first execution run id, or None for the newest of that workflow id.
-
-        Returns:
-            The journey, or None where none was admitted.
+            run_id: Its first execution run id, or None for the latest run of the workflow id.
         """
         statement, parameters = _LAST_RUN, {"workflow_id": workflow_id}
         if run_id is not None:
@@ -180,7 +156,7 @@ class Entries(Queries):
         return stored_entry(rows[0]) if rows else None
 
     async def entry_after(self, entry: StoredEntry) -> StoredEntry | None:
-        """The journey that was admitted next under the same workflow id, or None where none was."""
+        """Return the next journey admitted under the same workflow id, or None."""
         place = {"workflow_id": entry.workflow_id, "admitted": entry.admitted_at, "number": entry.ordinal}
         rows = await self._database.read(_NEXT_RUN, place)
         return stored_entry(rows[0]) if rows else None
@@ -198,29 +174,25 @@ class Entries(Queries):
         after: StoredEntry | None = None,
         limit: int = 100,
     ) -> list[StoredEntry]:
-        """Journeys, the newest first.
+        """Return the journeys that match, the newest first.
 
         Args:
-            scenario: Only those of this scenario.
             version: Only those that follow this version, or did at their end.
-            contact_id: Only this contact's.
-            key: Only those with this key.
-            running: Only those under way, or only those that are over.
-            outcome: Only those with this outcome.
-            since: Only those let in then or later.
-            after: Only those that come after this one: the last of a page, for the next page.
-            limit: So many at most.
+            running: Only running, or only ended ones.
+            after: The last journey of the page before.
         """
         wanted = {"version": version, "contact_id": contact_id, "key": key, "outcome": outcome}
         statement = select(entries).where(
             *(_table[name] == value for name, value in wanted.items() if value is not None)
         )
         if scenario is not None:
-            # A contact has few journeys, and a scenario many: with a contact, no index by scenario must be taken.
+            # A contact has few journeys and a scenario many: the index by scenario must not be used.
             name = _table.scenario if contact_id is None else _table.scenario.concat("")
             statement = statement.where(name == scenario)
         if outcome is not None and outcome != FINISHED:
-            statement = statement.where(_table.outcome != literal_column(f"'{FINISHED}'"))  # by the index of those
+            statement = statement.where(
+                _table.outcome != literal_column(f"'{FINISHED}'")
+            )  # makes the partial index applicable
         if running is not None:
             statement = statement.where(_table.ended_at.is_(None) if running else _table.ended_at.is_not(None))
         if since is not None:
@@ -232,27 +204,23 @@ class Entries(Queries):
         return [stored_entry(row) for row in await self._database.read(statement)]
 
     async def counts(self) -> dict[tuple[str, int], int]:
-        """How many journeys are under way, by scenario and version."""
+        """Count the running journeys, by scenario and version."""
         rows = await self._database.read(_COUNTS)
         return {(row["scenario"], row["version"]): row["journeys"] for row in rows}
 
     async def population(self, scenario: str) -> list[JourneyCount]:
-        """How many journeys of a scenario there are, of each kind apart."""
+        """Count a scenario's journeys, by versions and outcome."""
         return [JourneyCount(**row) for row in await self._database.read(_POPULATION, {"scenario": scenario})]
 
     async def knows(self, contact_id: str, scenarios: Collection[str] | None = None) -> bool:
-        """Return whether any journey was ever this contact's; in these scenarios, if they are given."""
+        """Return True if the contact ever had a journey, in these scenarios if they are given."""
         if scenarios is None:
             return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
         given = {"contact_id": contact_id, "scenarios": list(scenarios)}
         return bool(await self._database.read(_KNOWS_IN, given))
 
     async def admitted(self, runs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Which of these runs were admitted.
-
-        Args:
-            runs: Workflow ids and first execution run ids.
-        """
+        """Return those of these runs (workflow id and first execution run id) that were admitted."""
         found: set[tuple[str, str]] = set()
         for some in _together(runs):
             rows = await self._database.read(_ADMITTED, {"runs": some})
@@ -260,7 +228,7 @@ class Entries(Queries):
         return found
 
     async def under_way(self, workflow_ids: Collection[str]) -> dict[str, StoredEntry]:
-        """Those of these journeys that are in and not over, by workflow id."""
+        """Return the running ones of these journeys, by workflow id."""
         found: dict[str, StoredEntry] = {}
         for some in _together(workflow_ids):
             rows = await self._database.read(_UNDER_WAY, {"workflow_ids": some})
@@ -269,7 +237,6 @@ class Entries(Queries):
 
 
 def stored_entry(row: RowMapping) -> StoredEntry:
-    """Return the entry that a row of the table holds."""
     known: dict[str, Any] = {name: row[name] for name in _FIELDS}
     known["key"] = known["key"] or None
     return StoredEntry(**known)

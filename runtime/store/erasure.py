@@ -1,10 +1,8 @@
-"""What the store holds of a contact, counted and erased.
+"""Counts and erases the rows of a contact.
 
-Rows that others are counted by stay, under a name that leads to nobody: `again: never` holds by it, and statistics keep
-their numbers. Each statement stands alone and may be repeated.
-
-The journeys of all operations are looked through: a million take some tenths of a second, while an index would cost
-every operation more.
+Rows that others are counted by stay, under a pseudonym: `again: never` still holds, and statistics keep their numbers.
+Each statement stands alone and may be repeated. All operations' journeys are scanned: a million take some tenths of a
+second, while an index would slow down every operation.
 """
 
 from __future__ import annotations
@@ -20,27 +18,18 @@ from runtime.store.database import Queries
 from runtime.store.schema import accepted_entries, claims, deliveries, entries, operation_items, operations
 
 ERASED = "the contact was erased: nothing is kept of it, and nothing is taken for it"
-"""What is said to who asks for it all the same."""
+"""The error message for new data about an erased contact."""
 _TOGETHER = 500  # rows that one statement changes
 
 
 def erased_name(name: str) -> str:
-    """What rows of an erased contact have in place of its id, made of the HMAC of that."""
+    """Return the pseudonym in rows of an erased contact, made from the HMAC of its id."""
     return f"erased:{name}"
 
 
 @dataclass(frozen=True)
 class ErasureCounts:
-    """Rows of a contact.
-
-    Attributes:
-        entries: Journeys, running or over.
-        deliveries: Attempts.
-        claims: Places under caps.
-        operation_items: Journeys that operations went to.
-        operations: Operations that were asked for by the contact's id.
-        accepted_entries: Entries that were acknowledged within the last day.
-    """
+    """Number of a contact's rows, by table."""
 
     entries: int
     deliveries: int
@@ -51,20 +40,19 @@ class ErasureCounts:
 
 
 class Erasure(Queries):
-    """Erases contacts."""
+    """Erases the rows of contacts."""
 
     async def traces(self, contact: str) -> ErasureCounts:
-        """How much there is of a contact."""
+        """Count a contact's rows."""
         rows = await self._database.read(_COUNT, {"whose": contact})
         items, asked = await self._items(contact), await self._asked(contact)
         return ErasureCounts(**rows[0], operation_items=len(items), operations=len(asked))
 
     async def erase(self, contact: str, name: str) -> None:
-        """Let no row lead to a contact. The row of a journey that has not ended stays: a journey cannot do without it.
+        """Replace a contact's id by its pseudonym. The rows of running journeys stay unchanged, since these need them.
 
         Args:
-            contact: The contact's id.
-            name: An HMAC of it, which its rows then have in its place.
+            name: The HMAC of the contact's id.
         """
         await self._database.write(_CLAIMS, {"whose": contact})
         await self._database.write(_ACCEPTED, {"whose": contact})
@@ -72,7 +60,7 @@ class Erasure(Queries):
         while await self._database.write(_DELIVERIES, given | {"most": _TOGETHER}):
             pass
         for item in await self._items(contact):
-            # An operation may have gone to several journeys, and has each once.
+            # An operation may have several of the contact's journeys, and each id only once.
             another = f"{given['name']}:{secrets.token_hex(8)}"
             await self._database.write(_ITEM, {"of": item["operation_id"], "was": item["workflow_id"], "name": another})
         for identifier, request in (await self._asked(contact)).items():
@@ -86,16 +74,14 @@ class Erasure(Queries):
         return [(row["workflow_id"], row["run_id"]) for row in rows]
 
     async def _items(self, contact: str) -> list[RowMapping]:
-        """The items of a contact's journeys."""
         part = escaped = contact.replace("/", "%2F")
         for character in ("\\", "%", "_"):
             escaped = escaped.replace(character, f"\\{character}")
         rows = await self._database.read(_ITEMS, {"within": f"%/{escaped}/%"})
-        # Another's key may be as the contact's id, and SQLite takes capitals for small letters.
+        # A key may equal the contact's id, and SQLite ignores case.
         return [row for row in rows if row["workflow_id"].split("/")[1] == part]
 
     async def _asked(self, contact: str) -> dict[str, Mapping[str, Any]]:
-        """What operations were asked for that name a contact, by their ids."""
         rows = await self._database.read(_BY_CONTACT)
         return {row["id"]: row["request"] for row in rows if row["request"].get("which", {}).get("contact") == contact}
 
@@ -152,7 +138,7 @@ _ENTRIES = (
     .values(
         contact_id=bindparam("name"),
         workflow_id=entries.c.scenario + literal("/") + bindparam("name"),
-        # The run's id makes it another's than those of a journey that was erased before.
+        # The run's id distinguishes it from journeys erased before.
         key=entries.c.run_id,
         reason=None,
     )

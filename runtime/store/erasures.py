@@ -1,4 +1,4 @@
-"""Erasures: the request, its progress, and the contact's runs that Temporal has or had.
+"""Erasures: the request, its progress, and the contact's runs in Temporal.
 
 The table holds the contact's id only while an erasure is open. The workflow holds the erasure's id alone.
 """
@@ -32,23 +32,17 @@ class StoredErasure:
     """An erasure.
 
     Attributes:
-        id: Its id.
         contact_hash: An HMAC of the contact's id.
-        contact_id: The contact's id; None once it is finished.
-        operator: The operator who requested it.
-        reason: The operator's reason.
+        contact_id: None once it is finished.
         encrypted: True if the contact's payloads were encrypted.
         before: True if the contact had been erased before.
-        requested_at: When it was requested.
-        state: Its phase.
         ended: Number of journeys found running.
         histories: Number of runs found.
         remaining: Number of these runs that Temporal still has.
         rows: Number of cleared rows of the store, by table.
         sent_to: Channels and destinations that may hold messages; None until it is finished.
-        trouble: Why it makes no progress, in one sentence; None if it does.
+        trouble: Why it makes no progress, in one sentence, or None.
         confirmed_at: When Temporal first had none of the runs.
-        finished_at: When it was finished.
     """
 
     id: str
@@ -71,14 +65,10 @@ class StoredErasure:
 
 
 class Erasures(Queries):
-    """The tables of erasures. Every call may be repeated."""
+    """The tables of erasures. Every call is idempotent."""
 
     async def add_erasure(self, erasure: StoredErasure) -> StoredErasure:
-        """Put an erasure on record, unless the contact has an open one.
-
-        Returns:
-            The erasure that is on record.
-        """
+        """Record an erasure, and return it. If the contact has an open one, return that instead."""
         row = {name: getattr(erasure, name) for name in _NAMES} | {
             "encrypted": int(erasure.encrypted),
             "before": int(erasure.before),
@@ -91,20 +81,13 @@ class Erasures(Queries):
             # The open one was finished in between.
 
     async def stored_erasure(self, identifier: str) -> StoredErasure | None:
-        """Return the erasure with this id, or None."""
         rows = await self._database.read(_ONE, {"of": identifier})
         return _erasure(rows[0]) if rows else None
 
     async def stored_erasures(
         self, *, is_open: bool = False, after: StoredErasure | None = None, limit: int = 100
     ) -> list[StoredErasure]:
-        """Return erasures, the newest first.
-
-        Args:
-            is_open: Only those that are not finished.
-            after: Only those that come after this one: the last of a page, for the next page.
-            limit: Maximum number of erasures.
-        """
+        """Return erasures, the newest first; `after` is the last of the page before."""
         statement = select(erasures)
         if is_open:
             statement = statement.where(_table.finished_at.is_(None))
@@ -131,11 +114,10 @@ class Erasures(Queries):
         await self._database.write(_TROUBLE, {"of": identifier, "what": trouble})
 
     async def set_erasure_state(self, identifier: str, state: ErasureState) -> None:
-        """Record the phase of an open erasure."""
         await self._database.write(_STATE, {"of": identifier, "doing": state})
 
     async def add_erasure_run(self, identifier: str, workflow_id: str, run_id: str, *, running: bool) -> None:
-        """Record a run that Temporal has. Nothing happens if the erasure is finished."""
+        """Record a run that Temporal has, unless the erasure is finished."""
         row = {"erasure_id": identifier, "workflow_id": workflow_id, "run_id": run_id, "running": int(running)}
         await self._database.write(_add_run(self._database.insert), row)
 
@@ -149,33 +131,22 @@ class Erasures(Queries):
         await self._database.write(_GONE, {"of": identifier, "workflow": workflow_id, "run": run_id})
 
     async def count_erasure_runs(self, identifier: str, at: datetime) -> int:
-        """Record the number of runs that an open erasure has found, and of those that Temporal still has.
-
-        Returns:
-            The number of runs that Temporal still has.
-        """
+        """Record the number of runs found and of those that Temporal still has. Return the latter."""
         rows = await self._database.write(_COUNT_RUNS, {"of": identifier, "at": at})
         return rows[0]["remaining"] if rows else 0
 
     async def clearing_erasure(self, identifier: str, rows: Mapping[str, int]) -> None:
-        """Record that an open erasure clears these rows of the store. A second call in the same pass changes nothing.
-
-        Args:
-            identifier: The erasure's id.
-            rows: Number of rows found before the first is cleared, by table.
-        """
+        """Record the number of rows to be cleared, by table. A second call in the same pass changes nothing."""
         stored = await self.stored_erasure(identifier)
         if stored is not None:
             known = dict(Counter(stored.rows) + Counter(rows))
             await self._database.write(_CLEARING, {"of": identifier, "known": known})
 
     async def finish_erasure(self, identifier: str, name: str, at: datetime) -> None:
-        """Record that an erasure is finished, and delete what identifies the contact in it.
+        """Finish an erasure, and delete what identifies the contact in it.
 
         Args:
-            identifier: The erasure's id.
-            name: The HMAC of the contact's id, by which its rows in the log of attempts are known.
-            at: When.
+            name: The HMAC of the contact's id, which its rows in the log of attempts hold.
         """
         found = await self._database.read(_SENT_TO, {"name": erased_name(name)})
         sent_to = [{"channel": row["channel"], "destination": row["destination"]} for row in found]

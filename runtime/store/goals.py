@@ -1,4 +1,4 @@
-"""Goals of journeys, running or over: which may still be reached, which were, and how many of each kind."""
+"""Goals of journeys, running or ended."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ from scenario.policies.draw import WITHHELD
 
 @dataclass(frozen=True, slots=True)
 class GoalCount:
-    """Entries of one kind, counted.
+    """Number of entries with the same version, group and branches.
 
     Attributes:
-        version: The version that let them in, whichever they follow by now.
-        group: One of `scenario.policies.draw.WITHHELD`, or empty for those who went through the scenario.
-        branches: The branch of each split, by the split's id, as it was drawn when they came in.
-        entered: How many there are.
-        contacts: How many of them were the first entry of their contact, among all that were asked for.
-        reached: How many reached the goal.
-        open: How many have not, and still have time.
-        value: What the goals were worth together.
+        version: The version that admitted them.
+        group: One of `scenario.policies.draw.WITHHELD`, or "" for entries that receive messages.
+        branches: Branch of each split, by the split's id.
+        contacts: Number of entries that are the first of their contact.
+        reached: Number of entries that reached the goal.
+        open: Number of entries that have not, but still may.
+        value: Total value of the goals.
     """
 
     version: int
@@ -47,24 +46,17 @@ _table = entries.c
 
 
 class Goals(Queries):
-    """What the table of journeys says of goals."""
+    """The goals in the table of journeys."""
 
     async def open_goals(self, contact_id: str, at: datetime) -> list[StoredEntry]:
-        """A contact's journeys that are over, and whose goal would count at that moment; the oldest first."""
+        """Return a contact's ended journeys whose goal may still be reached at a time, the oldest first."""
         rows = await self._database.read(_OPEN, {"contact_id": contact_id, "at": at})
         return sorted(map(stored_entry, rows), key=lambda entry: (entry.admitted_at, entry.workflow_id))
 
     async def reach(self, workflow_id: str, run_id: str, at: datetime, value: Decimal | None = None) -> bool:
-        """Notes that a journey reached its goal: the first time counts, and none after `goal_until`.
+        """Record that a journey reached its goal, and return True if it counts.
 
-        Args:
-            workflow_id: The journey.
-            run_id: Its first execution run id.
-            at: When.
-            value: What that is worth.
-
-        Returns:
-            Whether it counts now, and did not before.
+        Only the first time counts, and none after `goal_until`.
         """
         worth = None if value is None else format(value, "f")
         given = {"of_workflow": workflow_id, "of_run": run_id, "at": at, "worth": worth}
@@ -73,13 +65,12 @@ class Goals(Queries):
     async def tally(
         self, scenario: str, now: datetime, *, version: int | None = None, since: datetime | None = None
     ) -> list[GoalCount]:
-        """Counts a scenario's entries, of each kind apart.
+        """Count a scenario's entries, by version, group and branches.
 
         Args:
-            scenario: Its name.
-            now: The time: goals after it are still open.
-            version: Only those let in by this version.
-            since: Only those let in then or later.
+            now: Goals whose window ends later are still open.
+            version: Only entries admitted by this version.
+            since: Only entries admitted since then.
         """
         wanted = [_table.scenario == scenario]
         entered_by = func.coalesce(_table.entered_version, _table.version)
@@ -123,11 +114,11 @@ def _tally(row: RowMapping) -> GoalCount:
     return replace(found, branches=found.branches or {}, value=round(Decimal(found.value or 0), 6))
 
 
-# SQLite has no decimal numbers: its sums are right to some fifteen digits.
+# SQLite has no decimal numbers: its sums are exact to about fifteen digits.
 _AMOUNT: Final[TypeEngine[Any]] = Double[Any]().with_variant(Numeric(), "postgresql")
 _OPEN = select(entries).where(
     _table.contact_id == bindparam("contact_id"),
-    _table.goal_until.is_not(None),  # so that the index of open goals is taken
+    _table.goal_until.is_not(None),  # makes the partial index applicable
     _table.reached_at.is_(None),
     _table.goal_until >= bindparam("at", type_=_table.goal_until.type),
     _table.ended_at.is_not(None),

@@ -1,4 +1,4 @@
-"""Leases: of several processes, the one that does something for all of them."""
+"""Leases: of several processes, one does some work on behalf of all."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ class Leases(Queries):
     """The table of leases."""
 
     async def lease(self, name: str, holder: str, *, now: datetime, expires_at: datetime) -> bool:
-        """Take a lease that nobody holds, or keep one's own for longer.
+        """Take a free or expired lease, or extend one's own.
 
-        The clocks of the processes are compared: a lease should be longer by far than these differ.
+        The clocks of processes are compared, so a lease should be much longer than their difference.
 
         Args:
-            name: What it is for.
-            holder: Who asks.
-            now: Whether somebody else's is over is seen by this.
-            expires_at: When it ends, unless it is taken again before.
+            name: Purpose of the lease.
+            holder: Unique name of the caller.
+            now: The current time.
+            expires_at: End of the lease.
 
         Returns:
-            Whether the one who asks has it.
+            True if the caller holds the lease.
         """
         row = {"name": name, "holder": holder, "expires_at": expires_at, "now": now}
         return bool(await self._database.write(_take(self._database.insert), row))
 
     async def give_up(self, name: str, holder: str) -> None:
-        """End one's own lease, so that another process need not wait for its end."""
+        """End one's own lease, so that another process need not wait for it to expire."""
         await self._database.write(_GIVE_UP, {"which": name, "whose": holder})
 
 

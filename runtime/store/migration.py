@@ -1,4 +1,4 @@
-"""Bring a database's schema up to date, safely when several processes start at once."""
+"""Migration of the schema, safe if several processes start concurrently."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from runtime.store import migrations
 from runtime.store.database import Database
 from runtime.store.migrations import HEAD
 
-# Not Alembic's default name: the database may hold other programs' tables, and their Alembic's.
+# Not Alembic's default name: the database may hold other programs' tables and Alembic versions.
 _VERSION_TABLE = "scenario_store_version"
 _NUMBER: Column[str] = Column("version_num", Text)
 Table(_VERSION_TABLE, MetaData(), _NUMBER)
 
 
 async def upgrade(database: Database, *, make: bool = True) -> None:
-    """Make or upgrade the tables; when they are current, only look.
+    """Create or upgrade the tables, if they are not current.
 
-    The upgrade is one transaction under a lock that other processes wait for, who then find nothing left to do.
+    The upgrade is one transaction under a lock. Processes that waited for the lock then find current tables.
 
     Args:
-        database: To upgrade.
-        make: Make the tables if there are none.
+        database: The database.
+        make: Create missing tables.
 
     Raises:
-        StoreOutdated: There are no tables, and none are to be made.
-        StoreTooNew: A later release migrated the database.
+        StoreOutdated: The tables are missing, and `make` is False.
+        StoreTooNew: A later release has migrated the database.
         StoreUnavailable: The database cannot be reached.
-        StoreFault: The database refused a change, e.g. for want of rights.
+        StoreFault: The database refused a change, for example for lack of permissions.
     """
     current = await database.inspect(_revision)
     if current is None and not make:
@@ -40,10 +40,10 @@ async def upgrade(database: Database, *, make: bool = True) -> None:
 
 
 async def ensure_current(database: Database) -> None:
-    """Check that the tables are those of this release, and change nothing.
+    """Check that the tables are those of this release.
 
     Raises:
-        StoreOutdated: They are older, or there are none.
+        StoreOutdated: They are older, or missing.
         StoreTooNew: They are newer.
         StoreUnavailable: The database cannot be reached.
     """
@@ -66,17 +66,17 @@ def _revision(connection: Connection) -> str | None:
 
 def _apply(connection: Connection, name: str) -> None:
     current = _revision(connection)
-    if current == HEAD:  # another process has been quicker
+    if current == HEAD:  # another process was faster
         return
     _refuse_newer(current, name)
-    # Loading Alembic takes longer than everything else at a start, and is rarely needed.
+    # Alembic is slow to load and rarely needed.
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
     from alembic.script import ScriptDirectory
 
     folder = str(Path(migrations.__file__).parent)
     script = ScriptDirectory(folder, version_locations=[folder])
-    # Alembic's own env.py and ``alembic.op`` are globals of the process; a context of one's own is not.
+    # Alembic's env.py and ``alembic.op`` are process-wide globals; this context is not.
     context = MigrationContext.configure(connection, opts={"version_table": _VERSION_TABLE})
     operations = Operations(context)
     for revision in reversed(list(script.iterate_revisions(HEAD, current or "base"))):
@@ -91,7 +91,7 @@ def _no_tables(name: str) -> StoreOutdated:
 
 
 def _refuse_newer(current: str | None, name: str) -> None:
-    # Revisions are numbers of four digits, so that a release need not know those that come after it.
+    # Revisions are four-digit numbers, so they compare without knowing later ones.
     if current is not None and current > HEAD:
         raise StoreTooNew(
             f"The store {name} was brought to revision {current} by a later release, and this one knows {HEAD}: "

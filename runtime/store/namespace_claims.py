@@ -1,4 +1,4 @@
-"""Claims of this store on Temporal namespaces: the store's half of what `runtime.identity` compares."""
+"""This store's claims on Temporal namespaces, which `runtime.identity` compares with the namespace's record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _claims = Table(
     "namespace_claims",
     metadata,
     Column("namespace", SafeText, nullable=False),
-    # The claim's token, apart, so that of several workers one replaces it.
+    # A column of its own, so that of several workers one replaces it.
     Column("token", SafeText, nullable=False),
     Column("claim", Json, nullable=False),
     PrimaryKeyConstraint("namespace"),
@@ -25,17 +25,17 @@ _claims = Table(
 
 @dataclass(frozen=True, slots=True)
 class NamespaceClaim:
-    """A store's claim on a namespace. Both of them hold it.
+    """A store's claim on a namespace, stored by both.
 
     Attributes:
-        token: The newest token. The store has it before the namespace does.
-        previous_token: The token before it; empty for the first one.
-        rotation: Number of the newest token.
-        rotated_at: When the newest token was made, ISO 8601.
-        database: The database that the claim was made in, see `Database.identity`; empty if it is not known.
-        claimed_at: When the namespace was claimed, ISO 8601.
-        claimed_by: The process or operator that claimed it.
-        reason: The operator's reason; empty for the first claim.
+        token: The latest token. The store has it before the namespace does.
+        previous_token: "" for the first token.
+        rotation: Number of the latest token.
+        rotated_at: Time of the latest token, ISO 8601.
+        database: See `Database.identity`; "" if unknown.
+        claimed_at: Time of the claim, ISO 8601.
+        claimed_by: Process or operator.
+        reason: The operator's reason; "" for the first claim.
     """
 
     token: str
@@ -65,13 +65,7 @@ class NamespaceClaims(Queries):
         return bool(await self._database.read(_ANY))
 
     async def claim_namespace(self, namespace: str, claim: NamespaceClaim, *, replace: bool) -> None:
-        """Claim a namespace.
-
-        Args:
-            namespace: The namespace's name.
-            claim: The claim.
-            replace: Whether it replaces the claim that this store has on it, if any.
-        """
+        """Claim a namespace. With `replace`, replace this store's own claim on it, if any."""
         row = {"namespace": namespace, "token": claim.token, "claim": asdict(claim)}
         await self._database.write(_insert(self._database.insert, replace=replace), row)
 
@@ -81,7 +75,7 @@ class NamespaceClaims(Queries):
         return bool(await self._database.write(_ROTATE, row))
 
     def bar(self, error: StoreError) -> None:
-        """Have every later call of this process raise an error."""
+        """Make every later call of this process raise an error."""
         self._database.barred = error
 
 

@@ -1,4 +1,4 @@
-"""Operations on many journeys: what was asked for, whom it goes to, and what each answered."""
+"""Operations on many journeys: requests, journeys and their answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import operation_items, operations
 
 ITEMS_TOGETHER: Final = 500
-"""Items that one statement writes at most."""
+"""Maximum number of items of a statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,18 +22,11 @@ class StoredOperation:
     """An operation on many journeys.
 
     Attributes:
-        id: Its id.
         verb: The update that it sends.
-        request: Which journeys, at which rate, …: as whoever wrote it reads it.
-        operator: Who asked for it.
-        reason: Why.
-        created_at: When.
-        surveyed_at: When all its journeys had been found.
-        ended_at: When it was over.
-        outcome: ``finished``, ``stopped`` or ``failed``; None while it is under way.
-        trouble: What is in its way, or why it failed: a sentence.
-        stopped_by: Who stopped it.
-        stop_reason: Why.
+        request: Filter, rate, dry run and arguments, in the format of their writer.
+        surveyed_at: When the search for its journeys was complete.
+        outcome: ``finished``, ``stopped`` or ``failed``; None while it is open.
+        trouble: Why it makes no progress, or why it failed: a sentence.
     """
 
     id: str
@@ -52,15 +45,12 @@ class StoredOperation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationItem:
-    """One journey of an operation.
+    """A journey of an operation.
 
     Attributes:
-        number: Its place among the others.
-        workflow_id: The journey.
-        step: The step that it was found at, if that matters.
-        outcome: ``accepted``, ``refused``, ``unanswered`` or ``stopped``; None as long as it has not answered.
-        reason: Why it refused; without an outcome, why there was no answer.
-        answered_at: When it answered.
+        step: Step of the journey when it was found, if relevant.
+        outcome: ``accepted``, ``refused``, ``unanswered`` or ``stopped``; None until it answers.
+        reason: Why it refused; without an outcome, why it did not answer.
     """
 
     number: int
@@ -72,7 +62,7 @@ class OperationItem:
 
     @property
     def place(self) -> tuple[int, str]:
-        """What those that come after it are found by."""
+        """The position for paging."""
         return self.number, self.workflow_id
 
 
@@ -84,35 +74,28 @@ _items = operation_items.c
 
 
 class StoredOperations(Queries):
-    """The tables of operations on many journeys. Every call may be repeated."""
+    """The tables of operations on many journeys. Every call is idempotent."""
 
     async def add_operation(self, operation: StoredOperation) -> bool:
-        """Puts an operation on record. Returns False where there is one of that id, which stays as it is."""
+        """Record an operation. Return False if its id is taken."""
         row = {name: getattr(operation, name) for name in _NAMES}
         return bool(await self._database.write(_add(self._database.insert), row))
 
     async def withdraw_operation(self, identifier: str) -> bool:
-        """Takes an operation off the record. Returns False where its journeys were found already: then it is going."""
+        """Delete an operation. Return False if it has found its journeys already."""
         gone = bool(await self._database.write(_WITHDRAW, {"of": identifier}))
         if gone:
             await self._database.write(_FORGET_ITEMS, {"of": identifier})
         return gone
 
     async def stored_operation(self, identifier: str) -> StoredOperation | None:
-        """One operation; None where there is none of that id."""
         rows = await self._database.read(_ONE, {"of": identifier})
         return StoredOperation(**rows[0]) if rows else None
 
     async def stored_operations(
         self, *, is_open: bool = False, after: StoredOperation | None = None, limit: int = 100
     ) -> list[StoredOperation]:
-        """Operations, the newest first.
-
-        Args:
-            is_open: Only those that are not over.
-            after: Only those that come after this one: the last of a page, for the next page.
-            limit: So many at most.
-        """
+        """Return operations, the newest first; `after` is the last of the page before."""
         statement = select(operations)
         if is_open:
             statement = statement.where(_table.ended_at.is_(None))
@@ -122,11 +105,7 @@ class StoredOperations(Queries):
         return [StoredOperation(**row) for row in await self._database.read(statement)]
 
     async def add_items(self, operation: str, items: Sequence[OperationItem]) -> int:
-        """Adds journeys to an operation. Those that are in it stay as they are.
-
-        Returns:
-            How many were not in it before.
-        """
+        """Add journeys to an operation, and return the number of new ones."""
         added = 0
         for start in range(0, len(items), ITEMS_TOGETHER):
             rows = [
@@ -138,25 +117,17 @@ class StoredOperations(Queries):
         return added
 
     async def surveyed(self, operation: str, request: Mapping[str, Any], at: datetime) -> None:
-        """Notes that all journeys of an operation were found.
+        """Record that the search for an operation's journeys is complete. The first time counts.
 
         Args:
-            operation: Its id.
-            request: What is known by now of what it sends.
-            at: When. The first time counts.
+            request: The completed request.
         """
         await self._database.write(_SURVEYED, {"of": operation, "known": dict(request), "at": at})
 
     async def to_do(
         self, operation: str, *, after: tuple[int, str] | None = None, limit: int = 100
     ) -> list[OperationItem]:
-        """Journeys that have not answered, in their order.
-
-        Args:
-            operation: Its id.
-            after: Only those behind this place.
-            limit: So many at most.
-        """
+        """Return journeys that have not answered, in order, after a position."""
         return await self._list(operation, after, limit, to_do=True)
 
     async def items(
@@ -167,13 +138,10 @@ class StoredOperations(Queries):
         after: tuple[int, str] | None = None,
         limit: int = 100,
     ) -> list[OperationItem]:
-        """Journeys of an operation, in their order.
+        """Return journeys of an operation, in order, after a position.
 
         Args:
-            operation: Its id.
-            outcome: Only those with this one; `NOT_ASKED` means those without.
-            after: Only those behind this place.
-            limit: So many at most.
+            outcome: Only those with this outcome; `NOT_ASKED` means those without one.
         """
         return await self._list(operation, after, limit, outcome=outcome, to_do=outcome == NOT_ASKED)
 
@@ -200,20 +168,16 @@ class StoredOperations(Queries):
     async def answered(
         self, operation: str, workflow_id: str, outcome: str | None, reason: str | None, at: datetime
     ) -> None:
-        """Notes what a journey answered. The first answer stays.
+        """Record a journey's answer. The first answer wins.
 
         Args:
-            operation: The operation's id.
-            workflow_id: The journey.
-            outcome: ``accepted`` or ``refused``; None where it has not answered yet, for the `reason`.
-            reason: Why it refused.
-            at: When.
+            outcome: ``accepted`` or ``refused``; None if it has not answered, for the `reason`.
         """
         given = {"of": operation, "journey": workflow_id, "answer": outcome, "why": reason}
         await self._database.write(_ANSWERED, {**given, "at": None if outcome is None else at})
 
     async def trouble_of(self, operation: str, trouble: str | None) -> None:
-        """Notes what is in an operation's way, or that nothing is any more."""
+        """Record why an operation makes no progress, or None if it does again."""
         await self._database.write(_TROUBLE, {"of": operation, "what": trouble})
 
     async def end_operation(
@@ -227,17 +191,13 @@ class StoredOperations(Queries):
         stop_reason: str | None = None,
         items: bool = True,
     ) -> None:
-        """Notes that an operation is over. The first to say so is believed.
+        """Record that an operation has ended. The first report wins.
 
         Args:
-            operation: Its id.
             outcome: ``finished``, ``stopped`` or ``failed``.
-            at: When.
-            trouble: Why it failed, or what was in its way to the end.
-            stopped_by: Who stopped it.
-            stop_reason: Why.
-            items: Whether those that have not answered never will: the ones that were asked are ``unanswered``, the
-                others ``stopped``.
+            trouble: Why it failed, or what delayed it until the end.
+            items: Also close the items without an answer: those that were asked become ``unanswered``, others
+                ``stopped``.
         """
         if items:
             await self._database.write(_LEAVE, {"of": operation, "at": at})
@@ -245,9 +205,9 @@ class StoredOperations(Queries):
         await self._database.write(_END, {"of": operation, **given})
 
     async def item_counts(self, identifiers: Sequence[str]) -> dict[str, dict[str, int]]:
-        """How many journeys of operations have which outcome, by the operations' ids.
+        """Count the journeys of operations by outcome, by the operations' ids.
 
-        Those that have not answered are `UNANSWERED` where they were asked, and else `NOT_ASKED`.
+        Those without an answer count as `UNANSWERED` if they were asked, else as `NOT_ASKED`.
         """
         counts: dict[str, dict[str, int]] = {name: {} for name in identifiers}
         for row in await self._database.read(_COUNTS, {"of": list(identifiers)}) if identifiers else ():

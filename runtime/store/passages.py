@@ -1,10 +1,12 @@
-"""How many people passed which step, by the hour and by how it went: counted when journeys depart or continue as new.
+"""Number of journeys that completed each step, by hour and outcome.
 
-A journey numbers its passages from 0, in their order, and each report names the number of its first. The column
-``entries.counted_passages`` holds how many are counted: a passage that is reported again, by a repeated departure or
-after a reset of the journey, is below that number and counts once. The last of them, those of the workflow task that
-reported them, may come out otherwise if Temporal refuses that task: ``entries.revisable_passages`` holds these, and a
-later report replaces them. All is written together, and only if both columns have not changed since they were read.
+Journeys report their steps when they depart or continue as new.
+
+A journey numbers its completed steps from 0, and each report names the number of its first. The column
+``entries.counted_passages`` holds how many are counted, so a repeated report, or one after a reset of the journey,
+counts none twice. Temporal may refuse the workflow task that sent a report, and the steps of that task may then differ:
+``entries.revisable_passages`` holds them, and a later report replaces them. All is written together, and only if both
+columns have not changed since they were read.
 """
 
 from __future__ import annotations
@@ -25,14 +27,7 @@ from runtime.store.schema import entries, passages
 
 
 class Passage(NamedTuple):
-    """A step that a journey is through with.
-
-    Attributes:
-        version: The version that it followed.
-        step: The step's id there.
-        outcome: How it went.
-        at: When.
-    """
+    """A step that a journey has completed."""
 
     version: int
     step: str
@@ -42,14 +37,11 @@ class Passage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PassageCount:
-    """How many passed a step of a version with one outcome.
+    """Number of completions of a step with an outcome.
 
     Attributes:
-        version: The version.
-        step: The step's id.
-        outcome: How it went.
-        total: How many, as far back as they are kept.
-        lately: How many of them since the time that was asked for.
+        total: Since the start of the retention.
+        lately: Since the requested time.
     """
 
     version: int
@@ -60,7 +52,7 @@ class PassageCount:
 
 
 class Passages(Queries):
-    """The table of people per step."""
+    """The table of completed steps."""
 
     async def count_passages(
         self,
@@ -75,12 +67,9 @@ class Passages(Queries):
         """Count the steps that a journey has completed. Idempotent, also for concurrent reports.
 
         Args:
-            workflow_id: The journey; nothing is counted of one that was not admitted.
-            run_id: Its first execution run id.
-            first: The number of the first of them, among all of the journey's.
-            passed: The steps, in the journey's order.
-            revisable: Number of the last of them that a later report may replace.
-            reported_at: When the journey reported them; the latest report replaces those that are revisable.
+            first: Number of the first of these steps, among all of the journey's.
+            revisable: Number of steps at the end that a later report may replace.
+            reported_at: Time of the report; the latest report replaces those that are revisable.
         """
         this = {"of_workflow": workflow_id, "of_run": run_id}
         told = [_Told(one.version, storable(one.step), storable(one.outcome), _hour(one.at)) for one in passed]
@@ -101,8 +90,7 @@ class Passages(Queries):
             known, before, is_read = rows[0]["counted_passages"], _Report.load(rows[0]["revisable_passages"]), True
 
     async def _count(self, given: dict[str, Any], tally: Mapping[_Told, int]) -> bool:
-        """Write the counts if the journey's are still the known ones."""
-        # In one order for all: two who write the same rows then wait for each other, and not both at once.
+        # Sorted, so that concurrent writers of the same rows do not deadlock.
         rows = [dict(zip(_KEYS, key, strict=True), total=total) for key, total in sorted(tally.items()) if total]
         if self._database.one_writer:
             return await self._database.alone(partial(_count_in_turn, self._database.insert, given, rows))
@@ -110,18 +98,13 @@ class Passages(Queries):
         return bool(await self._database.write(_COUNT, given | lists))
 
     async def passed(self, scenario: str, since: datetime) -> list[PassageCount]:
-        """How many passed the steps of a scenario.
-
-        Args:
-            scenario: Its name.
-            since: `PassageCount.lately` counts from the beginning of this hour.
-        """
+        """Count the completions of a scenario's steps; `since` is rounded down to the hour."""
         rows = await self._database.read(_PASSED, {"scenario": scenario, "since": _hour(since)})
         return [PassageCount(**row) for row in rows]
 
 
 class _Told(NamedTuple):
-    """A passage as it is counted."""
+    """A completed step as counted."""
 
     version: int
     step: str
@@ -131,7 +114,7 @@ class _Told(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """The end of a report, which a later one may replace."""
+    """The revisable end of a report."""
 
     at: datetime
     told: Sequence[_Told]
@@ -152,14 +135,14 @@ class _Report:
 def _change(
     known: int, before: _Report | None, first: int, told: Sequence[_Told], report: _Report | None
 ) -> tuple[int, Counter[_Told]] | None:
-    """Return how many are counted after a report, and what it adds to which counts; None if it changes nothing."""
+    """Return the new number of counted steps and the changes of the counts, or None if a report changes nothing."""
     after = first + len(told)
     tally = Counter(told[max(known - first, 0) :])
     if before and report:
         if before.at > report.at:
             return None
         settled = known - len(before.told)
-        if first <= known and settled <= after:  # else a reset has put it behind
+        if first <= known and settled <= after:  # otherwise a reset has set the journey back
             tally = Counter(told[max(settled - first, 0) :])
             tally.subtract(before.told[max(first - settled, 0) :])
             is_same = after == known and not any(tally.values())
@@ -174,7 +157,6 @@ def _hour(at: datetime) -> datetime:
 def _count_in_turn(
     insert: InsertFactory, given: dict[str, Any], rows: list[dict[str, Any]], connection: Connection
 ) -> bool:
-    """Both in one transaction, which has the database for itself."""
     told = connection.execute(_TELL, given).first()
     if told is not None:
         connection.execute(_add(insert), [{**row, "scenario": told.scenario} for row in rows])
@@ -195,7 +177,7 @@ _TELL = (
     .values(counted_passages=bindparam("after"), revisable_passages=bindparam("becomes"))
     .returning(entries.c.scenario)
 )
-# One statement, so that nobody waits for another's round trip while rows are locked that many write.
+# One statement, so that contended rows are not locked during a round trip.
 _COUNT = text("""
 WITH told AS (
     UPDATE entries SET counted_passages = :after, revisable_passages = :becomes

@@ -1,4 +1,4 @@
-"""The store in PostgreSQL: for several machines, backups and reports."""
+"""The store in PostgreSQL, for several machines."""
 
 from __future__ import annotations
 
@@ -19,44 +19,43 @@ from runtime.errors import StoreAddressError, StoreFault
 from runtime.store.database import Database, Parameters, T, in_transaction, invalidate_read_only, translated_errors
 
 POOL_SIZE = 10
-"""Connections of one process at most, made as they are needed and kept. Who finds none free waits for one."""
+"""Maximum number of connections of a process. Connections are made on demand and kept."""
 
 WAIT_SECONDS = 30
-"""How long to wait for a free connection."""
+"""Seconds to wait for a free connection."""
 
 CONNECTING = {
-    # Not forever where packets get lost: neither for a new connection, nor on one that a firewall has forgotten.
+    # Bound the waits for lost packets: of a new connection, and of one that a firewall has dropped.
     "connect_timeout": 10,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
-    # Else psycopg hands out bytes where the database's own is SQL_ASCII, and nobody gets as far as to say so.
+    # Otherwise psycopg returns bytes from a SQL_ASCII database, and `_look` could not report it.
     "client_encoding": "utf8",
 }
-"""libpq's parameters (seconds; the last one milliseconds), unless the URL's query has its own."""
+"""Default parameters of libpq (seconds; the last one milliseconds). The URL's query overrides them."""
 
 _VERSION = text("SELECT clock_timestamp() AS now, (SELECT version_num FROM scenario_store_version)")
 _IDENTITY = text(
     "SELECT system_identifier AS cluster, (SELECT oid FROM pg_database WHERE datname = current_database()) AS oid "
     "FROM pg_control_system()"
 )
-_LOOK = 0.1  # seconds between two looks whether another process has migrated
+_LOOK = 0.1  # seconds between two attempts to take the lock
 _MIGRATING = 0x5363656E6172696F  # the advisory lock's number: "Scenario" in ASCII
 
 
 class PostgreSQL(Database):
-    """One PostgreSQL database, by psycopg 3."""
+    """A PostgreSQL database, accessed with psycopg 3. Connections are made when they are needed.
+
+    Args:
+        url: ``postgresql://user:password@host:port/database``, with libpq's parameters as its query.
+    """
 
     insert = staticmethod(postgresql.insert)
     one_writer = False
 
     def __init__(self, url: URL) -> None:
-        """Prepare; connections are made when they are first needed.
-
-        Args:
-            url: ``postgresql://user:password@host:port/database``, with libpq's parameters as its query.
-        """
         self.name = f"{url.host or url.query.get('host') or 'localhost'}:{url.port or 5432}/{url.database or ''}"
         self._engine = create_async_engine(
             url.set(drivername="postgresql+psycopg"),
@@ -88,8 +87,6 @@ class PostgreSQL(Database):
 
     @override
     async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
-        """Psycopg sends the rows in one pipeline."""
-
         async def work(connection: AsyncConnection) -> None:
             await connection.execute(statement, parameters)
 
@@ -102,10 +99,10 @@ class PostgreSQL(Database):
 
     @override
     async def alone(self, work: Callable[[Connection], T]) -> T:
-        """The lock is the connection's: `work` may commit in between."""
+        """Hold an advisory lock on the connection: `work` may commit in between."""
 
         async def locked(connection: AsyncConnection) -> T:
-            # Asked again and again: an index that is made concurrently waits for every statement under way, also for
+            # Polled: an index that is created concurrently waits for every statement in progress, also for
             # one that waits for this lock.
             while True:
                 taken = await connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_MIGRATING})")
@@ -123,10 +120,9 @@ class PostgreSQL(Database):
 
     @override
     async def identity(self) -> str:
-        """The cluster's system identifier, which physical replicas share, and the database's oid."""
         try:
             [row] = await self.read(_IDENTITY)
-        except StoreFault:  # not every role may, and not every compatible server can
+        except StoreFault:  # the role lacks the permission, or a compatible server the function
             return ""
         return f"{row['cluster']}/{row['oid']}"
 
@@ -145,7 +141,7 @@ class PostgreSQL(Database):
         await self._engine.dispose()
 
     def _look(self, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-        """What is written needs all of Unicode. A pooler in between may not say what there is."""
+        """Require an encoding that holds all of Unicode. A pooler may not report the server's encoding."""
         encoding = connection.driver_connection.info.parameter_status("server_encoding")
         if encoding not in (None, "UTF8"):
             connection.close()
@@ -163,7 +159,7 @@ class PostgreSQL(Database):
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
-            # The server was restarted or replaced while the connection lay in the pool, now emptied. What the store
-            # does may be done twice, so a new connection gets one try; cheaper than a ping before each statement.
+            # The server was restarted or replaced while the connection was idle in the pool, now emptied. Statements
+            # are idempotent, so a new connection gets one try; this is cheaper than a ping before each statement.
             async with self._engine.connect() as connection:
                 return await work(connection)

@@ -1,4 +1,4 @@
-"""Journeys whose rows are put right after the store or Temporal was restored from a backup."""
+"""Corrections of journeys after the store or Temporal was restored from a backup."""
 
 from __future__ import annotations
 
@@ -22,11 +22,7 @@ class RestoredEntries(Queries):
     """Corrections to the table of journeys."""
 
     async def restore(self, entry: StoredEntry) -> None:
-        """Write back a journey that was admitted, under the next free ordinal. Idempotent.
-
-        Args:
-            entry: The journey; its ordinal is ignored.
-        """
+        """Insert an admitted journey under the next free ordinal; its own is ignored. Idempotent."""
         row = {name: getattr(entry, name) for name in _GIVEN} | {"key": entry.key or ""}
         is_there = select(literal(1)).where(_table.workflow_id == entry.workflow_id, _table.run_id == entry.run_id)
         while not await self._database.write(_restore(self._database.insert), row):
@@ -35,12 +31,7 @@ class RestoredEntries(Queries):
             # Another entry took this number: look again.
 
     async def reopen(self, workflow_id: str, run_id: str) -> None:
-        """Record that a journey that was taken for lost is running. Idempotent.
-
-        Args:
-            workflow_id: The journey.
-            run_id: Its first execution run id.
-        """
+        """Record that a journey marked as lost is running. Idempotent."""
         await self._database.write(_REOPEN, {"of_workflow": workflow_id, "of_run": run_id})
 
 

@@ -1,10 +1,12 @@
-"""Deletes old rows in small batches: each is one statement, for a bounded number of rows by an index, the oldest first.
+"""Deletion of expired rows in small batches, the oldest first.
 
-A row that somebody writes to just now is left for the next time, so that nobody waits for anybody; of two who delete at
-once, each takes rows that the other does not. So it may be stopped at any time, repeated, and done in several places.
+A batch is one statement for a bounded number of rows, found by an index.
 
-What `again:` needs of journeys that are over: `never` needs all of a scenario's entries for ever, `after 30d` those of
-the last 30 days; who is under way, or may still reach a goal, is never deleted.
+Rows locked by a writer are skipped, so nothing waits; of two concurrent deletions, each takes other rows. So pruning
+may be stopped, repeated, and run by several processes.
+
+Admission needs ended journeys for `again:`: `never` needs all of a scenario's entries for ever, `after 30d` those of
+the last 30 days. Journeys that are running or may still reach a goal are never deleted.
 """
 
 from __future__ import annotations
@@ -47,20 +49,17 @@ from scenario.errors import DurationError
 from scenario.time.duration import format_duration, parse_duration
 
 BATCH: Final = 250
-"""Rows of a batch: some milliseconds' work, which is how long others wait for it in SQLite."""
+"""Rows of a batch: some milliseconds, which is how long other writers wait in SQLite."""
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class PruningJob:
-    """Rows of one kind that are old enough.
+    """Expired rows of one kind.
 
     Attributes:
-        name: What they are, and the scenario where it is about one: ``entries/welcome``. Jobs have an order, and none
-            has the name of another.
-        table: What they are counted as.
-        before: Those from before this are to go.
-        scenario: Whose journeys.
+        name: Unique name, such as ``entries/welcome``. Jobs are ordered.
+        before: Rows from before this time are deleted.
     """
 
     name: str
@@ -71,30 +70,29 @@ class PruningJob:
 
 @dataclass(frozen=True)
 class PruningPlan:
-    """What there is to delete.
+    """The jobs to do.
 
     Attributes:
-        jobs: In their order; there are always some.
-        kept: What is kept for longer than it was asked for, and why: sentences.
+        jobs: In order; never empty.
+        kept: Sentences about rows that are kept for longer than requested.
     """
 
     jobs: tuple[PruningJob, ...]
     kept: tuple[str, ...] = ()
 
     def since(self, place: str) -> tuple[PruningJob, ...]:
-        """The jobs from one on; all, where there is none of that name."""
+        """Return the jobs from a name on, or all if there is none with that name."""
         names = [job.name for job in self.jobs]
         return self.jobs[names.index(place) :] if place in names else self.jobs
 
 
 @dataclass(frozen=True)
 class PrunedBatch:
-    """What a batch deleted.
+    """A deleted batch.
 
     Attributes:
-        rows: How many rows.
-        until: Of when the newest of them was: the next batch begins there.
-        is_last: Whether there are no more of them.
+        until: Time of the newest deleted row, where the next batch starts.
+        is_last: True if there are no more rows.
     """
 
     rows: int
@@ -103,15 +101,14 @@ class PrunedBatch:
 
 
 class Retention(Queries):
-    """Deletes what is old."""
+    """Deletes expired rows."""
 
     def agenda(self, ages: Ages, now: datetime, again: Mapping[str, tuple[int, frozenset[str]]]) -> PruningPlan:
-        """What there is to delete.
+        """Return what to delete.
 
         Args:
-            ages: How long what is kept. What has an end of its own is deleted in any case.
-            now: When.
-            again: What scenarios say as `again:`, see `learn_again`: of others, no entries are deleted.
+            ages: Retention by kind. Kinds with a natural end are always deleted.
+            again: The rules `again:` of scenarios, see `learn_again`. No entries of other scenarios are deleted.
         """
         given = {**NATURAL, **ages}
         jobs: list[PruningJob] = []
@@ -136,27 +133,25 @@ class Retention(Queries):
         return PruningPlan(tuple(jobs), tuple(kept))
 
     async def learn_again(self, known: dict[str, tuple[int, frozenset[str]]]) -> None:
-        """Finds what scenarios' versions say as `again:`.
+        """Read the rules `again:` of all versions into `known`.
 
         Args:
-            known: By scenario, its newest version that was looked at, and what all of them say. It is filled in as it
-                is found: versions never change, and only newer ones are looked at.
+            known: By scenario, the latest version read and the rules of all versions. Versions never change, so only
+                newer ones are read.
         """
         for row in await self._database.read(_NEWEST):
             name, newest = row["scenario"], row["newest"]
             seen, words = known.get(name, (0, frozenset[str]()))
-            for version in range(seen + 1, newest + 1):  # one at a time: some are large
+            for version in range(seen + 1, newest + 1):  # one by one, since some are large
                 documents = await self._database.read(_DOCUMENT, {"name": name, "number": version})
                 words |= {_again(one["document"]) for one in documents}
                 known[name] = (version, words)
 
     async def delete_some(self, job: PruningJob, since: datetime = BEGINNING, most: int = BATCH) -> PrunedBatch:
-        """Deletes some of a job's rows, the oldest first.
+        """Delete a batch of a job's rows, the oldest first.
 
         Args:
-            job: Which.
-            since: Where the last batch ended: what lies before is not looked at again.
-            most: So many rows at most.
+            since: End of the batch before.
         """
         kind = _KINDS[job.table]
         given: dict[str, Any] = {"since": since, "until": job.before, "most": most}
@@ -167,7 +162,7 @@ class Retention(Queries):
         return PrunedBatch(len(rows), max((row["at"] for row in rows), default=since), len(rows) < most)
 
     async def old(self, job: PruningJob) -> int:
-        """How many rows a job is about, as it stands."""
+        """Count the rows of a job."""
         given = {"since": BEGINNING, "until": job.before} | ({"whose": job.scenario} if job.scenario else {})
         kind = _KINDS[job.table]
         wanted = kind.wanted if job.table != "operation_items" else [operation_items.c.operation_id.in_(_over)]
@@ -181,7 +176,7 @@ def _again(document: Mapping[str, Any]) -> str:
 
 
 def _needed(again: str) -> timedelta:
-    """How long after its admission an entry counts."""
+    """Return for how long after its admission an entry is needed."""
     match again:
         case "never":
             return timedelta.max
@@ -190,19 +185,18 @@ def _needed(again: str) -> timedelta:
         case _:
             try:
                 return parse_duration(again.removeprefix("after "))
-            except DurationError:  # a word of a later release
+            except DurationError:  # of a later release
                 return timedelta.max
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """Rows of a kind.
+    """A kind of rows.
 
     Attributes:
-        table: Their table.
-        at: The time by whose index they are found; None: they have none of their own.
-        also: What else must hold of them.
-        instead: What their columns become, where the rows stay.
+        at: The indexed time they are selected by, or None if they have none.
+        also: Further conditions.
+        instead: New values of columns, if the rows are emptied instead of deleted.
     """
 
     table: Table
@@ -212,14 +206,10 @@ class _Kind:
 
     @property
     def wanted(self) -> Sequence[ColumnElement[bool]]:
-        """Which of them are old enough."""
         return [*self.also, *([self.at >= _since, self.at < _until] if self.at is not None else [])]
 
     def deleting(self, one_writer: bool) -> Executable:
-        """Deletes some. The rows are named by where they lie: nothing is left for a database to look for.
-
-        Those that somebody writes to, or deletes, too, are passed over, and not waited for. On SQLite none are.
-        """
+        """Delete a batch. Rows are addressed physically, which needs no further search, and locked ones are skipped."""
         place: ColumnElement[Any] = literal_column(f"{self.table.name}.{'rowid' if one_writer else 'ctid'}")
         some: Select[Any] = (
             select(place).select_from(self.table).where(*self.wanted).limit(bindparam("most")).correlate(None)
@@ -252,7 +242,7 @@ _oldest = (
 _KINDS: Final[Mapping[str, _Kind]] = {
     "deliveries": _Kind(deliveries, deliveries.c.started_at),
     "responses": _Kind(deliveries, deliveries.c.started_at, [deliveries.c.response.is_not(None)], {"response": None}),
-    # By when they were admitted, for which there is an index: none ended before.
+    # By admission, which is indexed: none ended before it.
     "entries": _Kind(
         entries,
         entries.c.admitted_at,
@@ -265,7 +255,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "claims": _Kind(claims, claims.c.claimed_at),
     "soft_bounces": _Kind(soft_bounces, soft_bounces.c.bounced_at),
     "passages": _Kind(passages, passages.c.hour),
-    # Of one operation after the other.
+    # One operation at a time.
     "operation_items": _Kind(operation_items, None, [operation_items.c.operation_id == _oldest]),
     "operations": _Kind(operations, operations.c.created_at, [operations.c.ended_at < _until, _has_items.is_(None)]),
     "answers": _Kind(api_answers, api_answers.c.requested_at),
@@ -279,7 +269,7 @@ def _deleting(table: str, one_writer: bool) -> Executable:
 
 _AGE_OF: Final = {"operation_items": "operations"}
 TABLES: Final = tuple(_KINDS)
-"""What is deleted, and counted apart."""
+"""Kinds of rows, counted separately."""
 _over = select(operations.c.id).where(operations.c.created_at < _until, operations.c.ended_at < _until)
 _NEWEST = select(versions.c.scenario, func.max(versions.c.version).label("newest")).group_by(versions.c.scenario)
 _DOCUMENT = select(versions.c.document).where(

@@ -1,7 +1,7 @@
-"""The tables, as the newest migration leaves them.
+"""The tables, as the newest migration creates them.
 
-``migrations/`` makes them; a test compares the two. Every column that is not said to be nullable is not. The tables of
-the API are in `api_access`.
+A test compares them with ``migrations/``. Columns are not nullable unless stated. The tables of the API are in
+`api_access`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ versions = Table(
     Column("plan", Json, nullable=False),
     Column("published_at", UtcDateTime, nullable=False),
     Column("published_by", SafeText, nullable=False),
-    # Whether its journeys stay with it (pin), or go on in newer versions (follow).
+    # pin: journeys stay with this version. follow: they move to newer versions.
     Column("journeys", SafeText, nullable=False, server_default="pin"),
     PrimaryKeyConstraint("scenario", "version"),
-    # The same content is the same version, also when two publishers race.
+    # Equal content is one version, also if two publishers race.
     UniqueConstraint("scenario", "digest"),
 )
-"""Published scenarios. A row never changes and is never deleted: journeys under way depend on it."""
+"""Published scenarios. A row never changes and is never deleted: running journeys depend on it."""
 
 closed = Table(
     "closed_scenarios",
@@ -46,7 +46,7 @@ closed = Table(
     Column("reason", SafeText, nullable=False),
     PrimaryKeyConstraint("scenario"),
 )
-"""Scenarios that admit nobody."""
+"""Scenarios that are closed to new entries."""
 
 _UNDER_WAY = text("ended_at IS NULL")
 _GOAL_OPEN = text("goal_until IS NOT NULL AND reached_at IS NULL")
@@ -60,7 +60,7 @@ entries = Table(
     Column("scenario", SafeText, nullable=False),
     Column("version", Integer, nullable=False),
     Column("contact_id", SafeText, nullable=False),
-    # "" where the scenario has no key: NULLs are distinct in a unique constraint, and would let two in.
+    # "" if the scenario has no key: NULLs are distinct in a unique constraint, and would admit two journeys.
     Column("key", SafeText, nullable=False),
     # The contact's first, second, … entry under this scenario and key. See entries.py: this is what makes
     # admission atomic without a lock.
@@ -70,26 +70,26 @@ entries = Table(
     Column("ended_at", UtcDateTime, nullable=True),
     Column("outcome", SafeText, nullable=True),
     Column("reason", SafeText, nullable=True),
-    # The version that let it in, where it follows another one by now: what is measured is measured by that.
+    # The version that admitted it, if it has moved to another one: results are measured by it.
     Column("entered_version", Integer, nullable=True),
-    # The branch of each split, by the split's id, as it was drawn when the contact came in.
+    # Branch of each split, by the split's id, drawn at admission.
     Column("branches", Json, nullable=True),
-    # Until when the scenario's goal counts; when it was reached, and its value, a decimal number.
+    # End of the goal's window; when the goal was reached, and its value, a decimal number.
     Column("goal_until", UtcDateTime, nullable=True),
     Column("reached_at", UtcDateTime, nullable=True),
     Column("goal_value", SafeText, nullable=True),
-    # How many of its passages are counted in `passages`: told again, none counts twice.
+    # Number of its steps counted in `passages`: a repeated report counts none twice.
     Column("counted_passages", Integer, nullable=False, server_default="0"),
-    # Those of them that the journey may still report otherwise, and when it reported them, as JSON.
+    # Those that a later report may replace, and the time of their report, as JSON.
     Column("revisable_passages", SafeText, nullable=True),
     PrimaryKeyConstraint("workflow_id", "run_id"),
-    # The contact first, so that the same index answers "which journeys of this contact are under way?".
+    # The contact first, so that the same index serves the search for a contact's running journeys.
     UniqueConstraint("contact_id", "scenario", "key", "ordinal"),
     Index(None, "admitted_at"),
     Index(None, "scenario", "admitted_at"),
-    # Of millions that are over, few are under way.
+    # Few of millions are running.
     Index("ix_entries_under_way", "admitted_at", sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY),
-    # The version last: one scenario's are in their order, and its versions are told apart without the table.
+    # The version last: a scenario's journeys are in order, and their versions are read from the index.
     Index(
         "ix_entries_running",
         *("scenario", "admitted_at", "version"),
@@ -97,12 +97,12 @@ entries = Table(
         postgresql_where=_UNDER_WAY,
     ),
     Index(None, "scenario", "version", "admitted_at"),
-    # Most journeys are finished in the end.
+    # Most journeys end as finished.
     Index(None, "outcome", "admitted_at", sqlite_where=_NOT_FINISHED, postgresql_where=_NOT_FINISHED),
-    # Asked with every event that is told.
+    # Queried for every event.
     Index("ix_entries_goal_open", "contact_id", sqlite_where=_GOAL_OPEN, postgresql_where=_GOAL_OPEN),
 )
-"""One row a journey, running (``ended_at`` is null) or over."""
+"""One row a journey, running (``ended_at`` is null) or ended."""
 
 accepted_entries = Table(
     "accepted_entries",
@@ -111,7 +111,7 @@ accepted_entries = Table(
     Column("workflow_id", SafeText, nullable=False),
     Column("run_id", SafeText, nullable=False),
     Column("accepted_at", UtcDateTime, nullable=False),
-    # The contact first: "which of this contact's entries are pending?" is asked with every event.
+    # The contact first: a contact's pending entries are queried for every event.
     PrimaryKeyConstraint("contact_id", "workflow_id", "run_id"),
     Index(None, "accepted_at"),
 )
@@ -144,23 +144,23 @@ deliveries = Table(
     Column("response", SafeText, nullable=True),
     Column("trace_id", SafeText, nullable=True),
     Column("now", SafeText, nullable=True),
-    # Who sent it to try a step out; such a row is of no journey.
+    # Sender of a test message; such a row belongs to no journey.
     Column("test_by", SafeText, nullable=True),
-    # An operator's retry starts counting attempts again: the time tells its first attempt from the first of all.
+    # An operator's retry restarts the attempt numbers, so the time is part of the key.
     PrimaryKeyConstraint("delivery_id", "attempt", "started_at"),
     Index(None, "workflow_id", "started_at"),
     Index(None, "destination", "started_at"),
     Index(None, "contact_id", "started_at"),
     Index(None, "scenario", "started_at"),
     Index(None, "started_at"),
-    # Partial, so that it holds only what is of use: most deliveries succeed at once.
+    # Partial, since most deliveries succeed at their first attempt.
     Index(None, "destination", "next_try_at", sqlite_where=_TO_COME, postgresql_where=_TO_COME),
     Index(None, "outcome", "started_at", sqlite_where=_WENT_WRONG, postgresql_where=_WENT_WRONG),
     Index(None, "error", "started_at", sqlite_where=_IN_ERROR, postgresql_where=_IN_ERROR),
-    # Responses are forgotten sooner than attempts.
+    # Responses have a shorter retention than attempts.
     Index("ix_deliveries_answered", "started_at", sqlite_where=_ANSWERED, postgresql_where=_ANSWERED),
 )
-"""One row an attempt of a delivery."""
+"""One row a delivery attempt."""
 
 claims = Table(
     "claims",
@@ -171,15 +171,15 @@ claims = Table(
     Column("destination", SafeText, nullable=False),
     Column("scenario", SafeText, nullable=False),
     Column("claimed_at", UtcDateTime, nullable=False),
-    # 1 where something may have arrived: then nobody gives it back.
+    # 1 if the message may have arrived: the slot is not released.
     Column("permanent", Integer, nullable=False),
-    # 1 where it was given back: it counts all the same if the log of attempts says that the message arrived.
+    # 1 if it was released. It still counts if the log of attempts records an arrival.
     Column("released", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("delivery_id"),
     Index(None, "contact_id", "claimed_at"),
     Index(None, "claimed_at"),
 )
-"""Places under caps: one row a delivery, reserved before it is sent."""
+"""Slots under caps: one row a delivery, claimed before it is sent."""
 
 suppressions = Table(
     "suppressions",
@@ -187,16 +187,16 @@ suppressions = Table(
     Column("channel", SafeText, nullable=False),
     # An HMAC of it, never the address itself.
     Column("address_hash", SafeText, nullable=False),
-    # The list, by its id or name; "" is all.
+    # Id or name of the list; "" for all.
     Column("scope", SafeText, nullable=False),
     Column("source", SafeText, nullable=False),
     Column("suppressed_at", UtcDateTime, nullable=False),
     Column("evidence", SafeText, nullable=False),
-    # The address first of what is asked for: one read before each attempt.
+    # The address first: read before each attempt.
     PrimaryKeyConstraint("channel", "address_hash", "scope", "source"),
     Index(None, "suppressed_at"),
 )
-"""Addresses that must not be written to, and why."""
+"""Suppressed addresses, and the reasons."""
 
 soft_bounces = Table(
     "soft_bounces",
@@ -208,7 +208,7 @@ soft_bounces = Table(
     PrimaryKeyConstraint("channel", "address_hash", "delivery_id"),
     Index(None, "bounced_at"),
 )
-"""Passing troubles with an address: too many within days suppress it."""
+"""Temporary delivery failures of an address: several within days suppress it."""
 
 passages = Table(
     "passages",
@@ -217,30 +217,30 @@ passages = Table(
     Column("version", Integer, nullable=False),
     Column("step", SafeText, nullable=False),
     Column("outcome", SafeText, nullable=False),
-    # Its beginning.
+    # Start of the hour.
     Column("hour", UtcDateTime, nullable=False),
     Column("total", Integer, nullable=False),
-    # The hour before the step: what is asked for are the last hours of one scenario.
+    # The hour before the step: queries read the last hours of one scenario.
     PrimaryKeyConstraint("scenario", "version", "hour", "step", "outcome"),
     Index(None, "hour"),
 )
-"""How many people passed a step in an hour, and with which outcome."""
+"""Number of journeys that completed a step in an hour, by outcome."""
 
 operations = Table(
     "operations",
     metadata,
     Column("id", SafeText, nullable=False),
     Column("verb", SafeText, nullable=False),
-    # Which journeys, at which rate, whether only to look, and what else the operation takes.
+    # Filter, rate, dry run, and the operation's own arguments.
     Column("request", Json, nullable=False),
     Column("operator", SafeText, nullable=False),
     Column("reason", SafeText, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    # When all its journeys were found.
+    # When the search for its journeys was complete.
     Column("surveyed_at", UtcDateTime, nullable=True),
     Column("ended_at", UtcDateTime, nullable=True),
     Column("outcome", SafeText, nullable=True),
-    # What is in its way, or why it failed: a sentence.
+    # Why it makes no progress, or why it failed: a sentence.
     Column("trouble", SafeText, nullable=True),
     Column("stopped_by", SafeText, nullable=True),
     Column("stop_reason", SafeText, nullable=True),
@@ -248,7 +248,7 @@ operations = Table(
     Index(None, "created_at"),
     Index("ix_operations_open", "created_at", sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY),
 )
-"""Operations on many journeys, under way or over."""
+"""Operations on many journeys, open or ended."""
 
 _NOT_YET = text("outcome IS NULL")
 
@@ -256,17 +256,17 @@ operation_items = Table(
     "operation_items",
     metadata,
     Column("operation_id", SafeText, nullable=False),
-    # Gives them an order; two that look for journeys at the same time may use one twice.
+    # Order of the items; not unique if two processes search concurrently.
     Column("number", Integer, nullable=False),
     Column("workflow_id", SafeText, nullable=False),
-    # The step that it was found at, if that matters.
+    # Step of the journey when it was found, if relevant.
     Column("step", SafeText, nullable=True),
-    # Null as long as it has not answered.
+    # Null until the journey answers.
     Column("outcome", SafeText, nullable=True),
-    # Why it refused; without an outcome, why there was no answer.
+    # Why it refused; without an outcome, why it did not answer.
     Column("reason", SafeText, nullable=True),
     Column("answered_at", UtcDateTime, nullable=True),
-    # However often it is looked for, a journey is in an operation once.
+    # A journey is in an operation once, also if it is found twice.
     PrimaryKeyConstraint("operation_id", "workflow_id"),
     Index(None, "operation_id", "number", "workflow_id"),
     Index(
@@ -276,13 +276,13 @@ operation_items = Table(
         postgresql_where=_NOT_YET,
     ),
 )
-"""The journeys of an operation, and what each answered."""
+"""The journeys of an operation, and their answers."""
 
 contact_keys = Table(
     "contact_keys",
     metadata,
     Column("key_id", SafeText, nullable=False),
-    # An HMAC of the contact's id; or a word for a key that is nobody's.
+    # An HMAC of the contact's id, or the name of a key that belongs to no contact.
     Column("owner", SafeText, nullable=False),
     # The key, wrapped by one of SCENARIO_ENCRYPTION_KEYS; "" once it is destroyed.
     Column("wrapped_key", SafeText, nullable=False),
@@ -291,30 +291,30 @@ contact_keys = Table(
     PrimaryKeyConstraint("key_id"),
     UniqueConstraint("owner"),
 )
-"""Contacts' keys. The row of an erased contact stays, lest a new key is made for what comes in late."""
+"""Encryption keys of contacts. The row of an erased contact stays, so that late data does not create a new key."""
 
 leases = Table(
     "leases",
     metadata,
     Column("name", SafeText, nullable=False),
-    # A process, by a name of its own.
+    # Unique name of a process.
     Column("holder", SafeText, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("name"),
 )
-"""Which process does, for all of them, what one is enough for."""
+"""The process that does some work on behalf of all."""
 
 key_holders = Table(
     "key_holders",
     metadata,
     # A name for people, such as "worker on host-1 (12-5f3a)".
     Column("process", SafeText, nullable=False),
-    # Names of the keys of SCENARIO_ENCRYPTION_KEYS that it knows.
+    # Names of the keys of SCENARIO_ENCRYPTION_KEYS that it has.
     Column("keys", Json, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("process"),
 )
-"""The running processes, and which keys they know: contacts' keys may be wrapped by a key that all know."""
+"""Running processes and the keys they have: contacts' keys may be wrapped by a key that all processes have."""
 
 _OPEN = text("finished_at IS NULL")
 
@@ -324,7 +324,7 @@ erasures = Table(
     Column("id", SafeText, nullable=False),
     # An HMAC of the contact's id.
     Column("contact_hash", SafeText, nullable=False),
-    # The contact's id while the erasure is open; then nothing holds it any more.
+    # The contact's id while the erasure is open.
     Column("contact_id", SafeText, nullable=True),
     Column("operator", SafeText, nullable=False),
     Column("reason", SafeText, nullable=False),
@@ -341,18 +341,18 @@ erasures = Table(
     Column("remaining", Integer, nullable=False),
     # Rows of the store that were cleared, by table.
     Column("rows", Json, nullable=False),
-    # Channels and destinations that may hold messages; known once it is finished.
+    # Channels and destinations that may hold messages; null until it is finished.
     Column("sent_to", Json, nullable=True),
     Column("trouble", SafeText, nullable=True),
-    # When Temporal was first found to have none of the runs.
+    # When Temporal first had none of the runs.
     Column("confirmed_at", UtcDateTime, nullable=True),
     Column("finished_at", UtcDateTime, nullable=True),
     PrimaryKeyConstraint("id"),
     Index(None, "requested_at", "id"),
-    # One contact has one open erasure: this decides which of two requests begins it.
+    # A contact has one open erasure: of two concurrent requests, one creates it.
     Index("ix_erasures_open", "contact_hash", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
 )
-"""Erasures of contacts, open and finished. A row is never deleted: it is the record of what was done."""
+"""Erasures of contacts, open and finished. A row is never deleted: it is the audit record."""
 
 erasure_runs = Table(
     "erasure_runs",
@@ -362,8 +362,8 @@ erasure_runs = Table(
     Column("run_id", SafeText, nullable=False),
     # 1 if the run was found running.
     Column("running", Integer, nullable=False),
-    # 1 if Temporal does not have it any more.
+    # 1 if Temporal no longer has it.
     Column("gone", Integer, nullable=False),
     PrimaryKeyConstraint("erasure_id", "workflow_id", "run_id"),
 )
-"""The runs that an open erasure has found in Temporal. Their ids name the contact, so they go when it is finished."""
+"""Runs that an open erasure has found in Temporal. Their ids name the contact; they are deleted when it is finished."""

@@ -1,9 +1,8 @@
-"""The store in one SQLite file: nothing to install, one machine.
+"""The store in one SQLite file, for a single machine.
 
-SQLAlchemy's asyncio extension reaches SQLite through a thread that is asked four times for one statement (cursor,
-execute, fetch, close), each time with a wake-up of the event loop. Here a thread runs the whole statement, which
-makes an admission more than twice as cheap. One thread writes, since SQLite has one
-writer at a time anyway; others read beside it, which WAL mode allows.
+SQLAlchemy's asyncio extension calls SQLite through a thread four times a statement (cursor, execute, fetch, close),
+each time waking the event loop. Here a thread runs the whole statement, which makes an admission more than twice as
+fast. One thread writes, since SQLite has one writer at a time; others read beside it, which WAL mode allows.
 """
 
 from __future__ import annotations
@@ -30,29 +29,30 @@ from runtime.store.database import Database, Parameters, T, in_transaction, inva
 P = ParamSpec("P")
 
 BUSY_SECONDS = 10
-"""How long a statement waits for another process that writes."""
+"""Seconds a statement waits for another process that writes."""
 
 READERS = 2
 """Threads that read while one writes. More would only wait for Python's interpreter lock."""
 
 
 class SQLite(Database):
-    """One SQLite file, or a database in memory that ends with the store."""
+    """A SQLite file, or a database in memory that ends with the store.
+
+    Connections are made when they are needed.
+
+    Args:
+        url: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, or ``sqlite://`` for memory.
+        make: Create the file and its folder if they are missing.
+
+    Raises:
+        StoreAddressError: The folder cannot be created.
+        StoreMissing: The file is missing, and `make` is False.
+    """
 
     insert = staticmethod(sqlite.insert)
     one_writer = True
 
     def __init__(self, url: URL, *, make: bool = True) -> None:
-        """Prepare; connections are made when they are first needed.
-
-        Args:
-            url: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, or ``sqlite://`` for memory.
-            make: Make the file's folder; SQLite then makes the file. By itself it would do so wherever one looks.
-
-        Raises:
-            StoreAddressError: The file's folder cannot be made.
-            StoreMissing: There is no such file, and none is to be made.
-        """
         memory = url.database in (None, "", ":memory:")
         self.name = "in memory" if memory else str(url.database)
         if not memory and not make and not Path(self.name).exists():
@@ -79,11 +79,11 @@ class SQLite(Database):
         )
         self._path = None if memory else Path(self.name).absolute()
         self._file: tuple[int, int] | None = None
-        self._in_vain: tuple[float, str] | None = None  # until when a write waited for another process, and its error
+        self._in_vain: tuple[float, str] | None = None  # when the latest write timed out, and its error
         event.listen(self._engine, "connect", self._prepare)
         event.listen(self._engine, "handle_error", invalidate_read_only)
         self._writer = ThreadPoolExecutor(1, "store-write")
-        # Threads that share the one connection of a database in memory would disturb each other.
+        # A database in memory has one connection, which threads cannot share.
         self._reader = self._writer if memory else ThreadPoolExecutor(READERS, "store-read")
 
     @override
@@ -96,8 +96,6 @@ class SQLite(Database):
 
     @override
     async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
-        """In one transaction, since each one costs SQLite more than its rows."""
-
         def insert(connection: Connection) -> None:
             connection.execute(statement, parameters)
 
@@ -113,14 +111,11 @@ class SQLite(Database):
 
     @override
     async def identity(self) -> str:
-        """The file's inode. A device's number may change when the machine starts again."""
         found = await asyncio.to_thread(self._found)
         return "" if found is None else str(found[1])
 
     @override
     async def try_writing(self) -> None:
-        """What a full disk refuses is a page more."""
-
         def work(connection: Connection) -> None:
             connection.exec_driver_sql("CREATE TABLE scenario_store_probe (room)")
             connection.exec_driver_sql("INSERT INTO scenario_store_probe VALUES (zeroblob(16384))")
@@ -133,11 +128,11 @@ class SQLite(Database):
         await asyncio.to_thread(self._close)
 
     async def _in(self, thread: ThreadPoolExecutor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        # A cancelled caller leaves; the statement, already on its way, is finished by its thread.
+        # A cancelled caller does not wait; its thread still finishes the statement.
         return await asyncio.get_running_loop().run_in_executor(thread, lambda: function(*args, **kwargs))
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
-        """Writes. Where one has waited in vain for another process, so have those that waited behind it.
+        """Run a write. If one has timed out behind another process, fail those queued behind it as well.
 
         Each would wait as long again otherwise, and the last of a hundred for a quarter of an hour.
         """
@@ -159,7 +154,7 @@ class SQLite(Database):
             return await self._in(self._writer, write)
 
     def _close(self) -> None:
-        # What callers left behind when they were cancelled is finished first: its connections could not be closed.
+        # Statements of cancelled callers finish first: their connections could not be closed.
         self._reader.shutdown()
         self._writer.shutdown()
         self._engine.dispose()
@@ -170,7 +165,6 @@ class SQLite(Database):
             self._file = self._found()
 
     def _found(self) -> tuple[int, int] | None:
-        """Which file is there now: its device and inode."""
         if self._path is None:
             return None
         try:
@@ -181,10 +175,10 @@ class SQLite(Database):
 
     @contextmanager
     def _connection(self) -> Generator[Connection]:
-        """A connection to the file that was opened, and is still there.
+        """Return a connection to the file that was opened, if it is still there.
 
-        SQLite goes on with a file that has no name any more, and makes a new one for the next connection: what is
-        written to either would be lost to everybody else.
+        SQLite keeps using a deleted file, and creates a new one for the next connection. Writes to either would be
+        lost.
         """
         self._admit()
         if self._file is not None and (found := self._found()) != self._file:
@@ -214,14 +208,14 @@ class SQLite(Database):
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     _use_wal(cursor)
-    # With WAL, NORMAL loses nothing when a process is killed, and only the last moments when the whole machine is.
+    # With WAL, NORMAL loses nothing if a process is killed, and the last moments if the machine loses power.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
 
 def _use_wal(cursor: DBAPICursor) -> None:
-    """Let readers and the writer work side by side. The file remembers it, so that only its first user sets it."""
+    """Enable WAL mode, in which readers and the writer do not block each other. The file remembers the mode."""
     end = time.monotonic() + BUSY_SECONDS
     while True:
         cursor.execute("PRAGMA journal_mode")
@@ -230,10 +224,10 @@ def _use_wal(cursor: DBAPICursor) -> None:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError:
-            # Two that set it at once would wait for each other: SQLite refuses one without waiting for its time-out.
+            # Two that set it concurrently would deadlock, so SQLite refuses one without waiting for the timeout.
             if time.monotonic() > end:
                 raise
             time.sleep(0.005)
         else:
             cursor.fetchone()
-            return  # also where the file system cannot do it: then readers and the writer take turns
+            return  # also if the file system does not support it: then readers and the writer block each other

@@ -1,4 +1,4 @@
-"""The store as the rest of the program sees it."""
+"""The store's public class."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ from runtime.store.versions import Versions
 logger = logging.getLogger(__name__)
 
 PAUSE = 1.0
-"""Seconds between two tries to reach the database, when it is opened."""
+"""Seconds between attempts to open an unreachable database."""
 NOTICE = 5.0
-"""Seconds between two lines in the log meanwhile."""
+"""Seconds between log lines about such attempts."""
 
 
 class Store(
@@ -69,10 +69,10 @@ class Store(
     Retention,
     NamespaceClaims,
 ):
-    """All that is remembered beyond Temporal, in SQLite or PostgreSQL.
+    """All tables, in SQLite or PostgreSQL.
 
-    One for a process, used from the event loop that opened it. Every call stands alone, is committed when it
-    returns, and may be repeated after a ``StoreError``.
+    One for each process, used from the event loop that opened it. Every call commits when it returns, and may be
+    repeated after a ``StoreError``.
 
     Example::
 
@@ -85,23 +85,20 @@ class Store(
     async def open(
         cls, url: str, *, make: bool = True, migrate: bool = True, patience: float = 0.0
     ) -> AsyncGenerator[Self]:
-        """Connect, bring the tables up to date, and close it at the end.
+        """Connect, migrate the tables, and close the connection at the end.
 
         Args:
-            url: ``sqlite:///file`` or ``postgresql://user:password@host/database``. A driver's name may be given
-                and makes no difference.
-            make: Make the file and the tables if there are none, with `migrate`. A mistyped address makes a second
-                store, so that only who means to does this.
-            migrate: Upgrade tables of an earlier release; otherwise only check that they are current.
-            patience: Seconds to wait for a database that cannot be reached, and for another process to make its tables
-                or bring them up to date; 0 tries once.
+            url: ``sqlite:///file`` or ``postgresql://user:password@host/database``. The name of a driver is ignored.
+            make: Create missing files and tables, if `migrate` is set too. A mistyped URL creates a second store.
+            migrate: Upgrade tables of an earlier release; otherwise only check their version.
+            patience: Seconds to wait for an unreachable database, and for another process that migrates; 0 tries once.
 
         Raises:
-            StoreAddressError: The URL is not one of a database that can be used.
+            StoreAddressError: The URL is not one of a supported database.
             StoreUnavailable: The database cannot be reached.
-            StoreTooNew: A later release migrated it.
-            StoreMissing: There is no such file, and none is to be made.
-            StoreOutdated: The tables are not current, and are not to be made or upgraded.
+            StoreTooNew: A later release has migrated it.
+            StoreMissing: The file is missing, and may not be created.
+            StoreOutdated: The tables are missing or outdated, and may not be created or upgraded.
         """
         database = await _open(url, make=make and migrate, migrate=migrate, patience=patience)
         try:
@@ -111,22 +108,22 @@ class Store(
 
     @property
     def name(self) -> str:
-        """The database's file, or host, port and name. Holds no secret."""
+        """The database's file, or host, port and name. It holds no secret."""
         return self._database.name
 
     @property
     def clock_offset(self) -> ClockOffset | None:
-        """The offset of this machine's clock from the database's at the last check, or None if both are one."""
+        """Offset of this machine's clock from the database's at the last check, or None if they are the same clock."""
         return self._database.clock_offset
 
     async def check(self, *, writing: bool = False) -> None:
-        """Make sure that the store can be used now.
+        """Check that the store is usable.
 
         Args:
-            writing: Whether to write, too; done anyway while the last write has not succeeded.
+            writing: Also write. This is implied if the last write failed.
 
         Raises:
-            StoreError: It cannot; the text says why.
+            StoreError: It is not usable.
         """
         await self._database.check(writing=writing)
 
@@ -155,15 +152,15 @@ async def _open(url: str, *, make: bool, migrate: bool, patience: float) -> Data
 
 
 def connect(url: str, *, make: bool = True) -> Database:
-    """The database of an address.
+    """Return the database of a URL, without connecting.
 
     Args:
-        url: As for ``Store.open``.
-        make: Make a file that is not there.
+        url: As for `Store.open`.
+        make: Create a missing file.
 
     Raises:
-        StoreAddressError: The URL is not one of a database that can be used.
-        StoreMissing: There is no such file, and none is to be made.
+        StoreAddressError: The URL is not one of a supported database.
+        StoreMissing: The file is missing, and `make` is False.
     """
     try:
         address = make_url(url)

@@ -1,6 +1,6 @@
-"""Addresses that must not be written to, by their HMACs; see `runtime.derived_keys`.
+"""Suppressed addresses, identified by HMACs; see `runtime.derived_keys`.
 
-Where an address is asked for, all its hashes are given: one for each key that was ever in use, the present one first.
+Queries take all hashes of an address: one for each key that was ever in use, the current one first.
 """
 
 from __future__ import annotations
@@ -21,22 +21,18 @@ _table = suppressions.c
 _soft = soft_bounces.c
 
 SUPPRESSED_TOGETHER: Final = 1_000
-"""Suppressions that one statement writes at most."""
+"""Maximum number of suppressions of a statement."""
 
 
 class Suppressions(Queries):
-    """The table of suppressions, and that of soft bounces, some of which become one."""
+    """The tables of suppressions and of soft bounces, which become one."""
 
     async def suppress(self, suppression: Suppression) -> bool:
-        """Write to an address no more. Returns False where that was said already, which stays as it was said."""
+        """Suppress an address. Return False if it is suppressed for that reason already. Idempotent."""
         return bool(await self.suppress_many([suppression]))
 
     async def suppress_many(self, given: Sequence[Suppression]) -> int:
-        """As `suppress`, for many.
-
-        Returns:
-            How many of them had not been said before.
-        """
+        """Suppress addresses, and return the number of new suppressions."""
         added = 0
         for start in range(0, len(given), SUPPRESSED_TOGETHER):
             rows = [{name: getattr(one, name) for name in _NAMES} for one in given[start : start + SUPPRESSED_TOGETHER]]
@@ -47,21 +43,17 @@ class Suppressions(Queries):
     async def unsuppress(
         self, channel: str, addresses: Collection[str], *, source: str | None = None, scope: str | None = None
     ) -> list[Suppression]:
-        """Write to an address again.
+        """Remove and return the suppressions of an address.
 
         Args:
-            channel: By what.
             addresses: Its hashes.
-            source: Only what was suppressed for this.
-            scope: Only what is about this list; "" is about all.
-
-        Returns:
-            What stood against it.
+            source: Only those with this source.
+            scope: Only those of this list; "" is the suppression of all lists.
         """
         where = [_table.channel == channel, _table.address_hash.in_(addresses)]
         where += [_table.source == source] if source is not None else []
         where += [_table.scope == scope] if scope is not None else []
-        if source in (SOFT, None):  # else the next one would be the third again
+        if source in (SOFT, None):  # otherwise the next soft bounce would suppress it again
             await self._database.write(
                 delete(soft_bounces).where(_soft.channel == channel, _soft.address_hash.in_(addresses))
             )
@@ -69,13 +61,8 @@ class Suppressions(Queries):
         return [_suppression(row) for row in gone]
 
     async def suppressed(self, channel: str, addresses: Collection[str]) -> list[Suppression]:
-        """All that stands against an address, the oldest first.
-
-        Args:
-            channel: By what.
-            addresses: Its hashes.
-        """
-        # Nearly always there is one key, and every e-mail asks: a list has the statement written anew each time.
+        """Return the suppressions of an address, given its hashes, the oldest first."""
+        # Most installations have one key. A list of parameters would have the statement compiled for each e-mail.
         first, *others = addresses
         if others:
             asked = self._database.read(_OF_ADDRESSES, {"channel": channel, "addresses": [first, *others]})
@@ -93,15 +80,11 @@ class Suppressions(Queries):
         after: Suppression | None = None,
         limit: int = 100,
     ) -> list[Suppression]:
-        """Suppressions, the newest first.
+        """Return the suppressions that match, the newest first.
 
         Args:
-            channel: Only those on this channel.
-            source: Only those for this.
-            scope: Only those about this list; "" is about all.
-            since: Only those since then.
-            after: Only those that come after this one: the last of a page, for the next page.
-            limit: So many at most.
+            scope: Only those of this list; "" is the suppression of all lists.
+            after: The last suppression of the page before.
         """
         wanted = {"channel": channel, "source": source, "scope": scope}
         where: list[ColumnElement[bool]] = [
@@ -115,23 +98,15 @@ class Suppressions(Queries):
         return [_suppression(row) for row in await self._database.read(statement)]
 
     async def suppression_counts(self) -> dict[tuple[str, str], int]:
-        """How many there are, by channel and source."""
+        """Count the suppressions by channel and source."""
         rows = await self._database.read(_COUNTS)
         return {(row["channel"], row["source"]): row["suppressions"] for row in rows}
 
     async def soft(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
-        """Note a soft bounce, and write to the address no more where there were too many of them.
-
-        May be repeated: a delivery counts once.
+        """Record a soft bounce, and return True if the address is now suppressed. Idempotent for a delivery.
 
         Args:
-            channel: By what.
-            addresses: The address's hashes, the one in use first.
-            delivery_id: What bounced.
-            at: When.
-
-        Returns:
-            Whether this made the address a suppressed one.
+            addresses: The address's hashes, the current one first.
         """
         row = {"channel": channel, "address_hash": addresses[0], "delivery_id": delivery_id, "bounced_at": at}
         await self._database.write(_add_soft(self._database.insert), row)

@@ -1,4 +1,4 @@
-"""Published scenarios: immutable, numbered, the same content under the same number."""
+"""Published scenarios: immutable and numbered."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ _table = versions.c
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """One version of a scenario.
+    """A published version of a scenario.
 
     Attributes:
-        scenario: The scenario's name.
         version: 1, 2, …
         document: The scenario as JSON, with the texts of its files.
         plan: The compiled plan as JSON.
-        digest: Of the content. It is unique within the scenario: a ``+follow`` follows where `journeys` says so; and of
-            content that was published again to be the newest, the version that it replaced after a ``~``.
-        published_at: When.
-        published_by: Who, as the publisher said, or "".
-        journeys: Whether its journeys stay with it (``pin``), or go on in newer versions (``follow``).
+        digest: Digest of the content, unique within the scenario. A ``+follow`` is appended if `journeys` is
+            ``follow``, and ``~`` with the replaced version if earlier content was published again.
+        published_by: Publisher as stated, or "".
+        journeys: ``pin``: its journeys stay with it. ``follow``: they move to newer versions.
     """
 
     scenario: str
@@ -44,13 +42,7 @@ class StoredVersion:
 
 @dataclass(frozen=True, slots=True)
 class NewestVersion:
-    """A scenario's newest version.
-
-    Attributes:
-        scenario: The scenario's name.
-        version: Its newest version's number.
-        published_at: When that version was published.
-    """
+    """A scenario's newest version."""
 
     scenario: str
     version: int
@@ -59,15 +51,7 @@ class NewestVersion:
 
 @dataclass(frozen=True, slots=True)
 class VersionSummary:
-    """A version, without what it holds.
-
-    Attributes:
-        scenario: The scenario's name.
-        version: 1, 2, …
-        published_at: When.
-        published_by: Who, as the publisher said, or "".
-        journeys: ``pin`` or ``follow``; see `StoredVersion`.
-    """
+    """A version without its content."""
 
     scenario: str
     version: int
@@ -90,22 +74,19 @@ class Versions(Queries):
         newest: bool = False,
         journeys: Literal["pin", "follow"] | None = None,
     ) -> int:
-        """Store a scenario as its next version, or find the version that has this content already.
+        """Store a scenario as its next version, and return its number. Equal content is stored once.
 
         Args:
-            scenario: The scenario's name.
             document: The scenario as JSON, with the texts of its files.
             plan: The compiled plan as JSON.
-            digest: Of the content. Equal digests are taken as equal content, and keep the first one's plan.
-            by: Who publishes, for the record.
-            newest: The content shall be the newest version's: where another has followed it, it is stored once more.
-            journeys: Whether its journeys shall stay with it, or go on in newer versions, as the plan says too. The
-                same content with another word is another version, since none ever changes. None: whatever the word, and
-                ``pin`` where it is new.
+            digest: Digest of the content. Versions with equal digests keep the first one's plan.
+            newest: Make the content the newest version: if another has followed it, store it again.
+            journeys: See `StoredVersion`. Equal content with another value is another version. None accepts either, and
+                means ``pin`` for new content.
 
         Returns:
-            The version's number. Of content that was published before, it is the newest version's where that has it,
-            else without `newest` that of the first publication; in all other cases it is one more than the newest.
+            The version's number. For earlier content that is the newest version if it matches, else, without `newest`,
+            the first match.
         """
         digests = {"pin": digest, "follow": f"{digest}{_FOLLOWS}"}
         accepted = [digests[journeys]] if journeys else [*digests.values()]
@@ -126,29 +107,21 @@ class Versions(Queries):
             known = await self._database.read(_BY_DIGEST, {"scenario": scenario, "digests": accepted})
             if known and not newest:
                 return known[0]["version"]
-            if known:  # two who ask for this at once have the same digest, and get one version
+            if known:  # concurrent publishers compute the same digest, and get one version
                 row["digest"] = f"{own}{_AGAIN}{last[0]['version']}"
             added = await self._database.write(_add(self._database.insert), row)
             if added:
                 return added[0]["version"]
-            # Another publisher took the number, or published the same: look again. Each turn means that one of
-            # them is done, so that this ends.
+            # Another publisher took the number or published the same content: read again. Each turn completes
+            # one publisher, so this ends.
 
     async def newest(self, scenario: str) -> int | None:
-        """The number of a scenario's newest version, or None where nobody published it."""
+        """Return the number of a scenario's newest version, or None if it was never published."""
         rows = await self._database.read(_NEWEST, {"scenario": scenario})
         return rows[0]["version"]
 
     async def version(self, scenario: str, version: int | None = None) -> StoredVersion | None:
-        """One version of a scenario. It never changes: whoever needs it often keeps it.
-
-        Args:
-            scenario: The scenario's name.
-            version: Its number, or None for the newest.
-
-        Returns:
-            The version, or None where there is none.
-        """
+        """Return a version, the newest by default, or None. Versions never change, so they may be cached."""
         if version is None:
             version = await self.newest(scenario)
             if version is None:
@@ -157,11 +130,11 @@ class Versions(Queries):
         return StoredVersion(**rows[0]) if rows else None
 
     async def scenarios(self) -> list[NewestVersion]:
-        """Every published scenario with its newest version, by name."""
+        """Return the newest version of every scenario, by name."""
         return [NewestVersion(**row) for row in await self._database.read(_SCENARIOS)]
 
     async def listed(self, scenario: str | None = None) -> list[VersionSummary]:
-        """Published versions, the newest of each scenario first; of one scenario, or of all."""
+        """Return the versions of one scenario or of all, the newest of each scenario first."""
         return [VersionSummary(**row) for row in await self._database.read(_LISTED, {"name": scenario})]
 
 

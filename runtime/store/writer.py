@@ -1,4 +1,4 @@
-"""Writes attempts into the log without making anybody wait."""
+"""Writes the log of attempts in the background."""
 
 from __future__ import annotations
 
@@ -18,22 +18,19 @@ log = logging.getLogger(__name__)
 
 
 class Recorder(Protocol):
-    """What attempts are given to: a ``Store``."""
+    """Receives batches of attempts: a ``Store``."""
 
-    async def record(self, attempts: Sequence[Attempt]) -> None:
-        """Write attempts down; those that are there already are left as they are."""
-        ...
+    async def record(self, attempts: Sequence[Attempt]) -> None: ...
 
 
 class AttemptWriter:
-    """Takes attempts at once and writes them in batches, in a task of its own.
+    """Queues attempts and writes them in batches, in a background task.
 
-    A store that fails never disturbs a sender: what could not be written is tried again, and when too much waits,
-    what comes then is dropped and counted in the log. A process that is killed loses what it took within ``every``
-    seconds; while the store is away, and for ``retry`` seconds after that, all that waits. The log of attempts is for
-    people; nothing that a journey decides is lost with it.
+    A failing store never blocks a sender: the write is retried, and once the queue is full, further attempts are
+    dropped, counted and logged. A killed process loses the attempts of the last ``every`` seconds, or the whole queue
+    if the store is unavailable. The log of attempts is for people; no journey decides by it.
 
-    Used from one event loop's thread.
+    Used from one event loop.
 
     Example::
 
@@ -41,10 +38,13 @@ class AttemptWriter:
             writer.put(attempt)
 
     Attributes:
-        batch: Attempts that are written together at most.
-        every: Seconds that the first of a batch waits for others, unless the batch is full sooner.
-        room: Attempts that may wait.
-        retry: Seconds before a failed store is tried again. It does not grow: what waits is lost with the process.
+        batch: Maximum size of a batch.
+        every: Seconds that the first attempt of a batch waits for others.
+        room: Capacity of the queue.
+        retry: Seconds between retries. Constant, since the queue is lost with the process.
+
+    Args:
+        store: The store, which must outlive the writer.
     """
 
     batch = 100
@@ -53,12 +53,7 @@ class AttemptWriter:
     retry = 0.5
 
     def __init__(self, store: Recorder) -> None:
-        """Prepare; the task starts with the first attempt.
-
-        Args:
-            store: What is written to. It must outlive the writer.
-        """
-        LOG_DROPPED.add(number=0)  # so that it is there, for alerts to see it grow
+        LOG_DROPPED.add(number=0)  # so that the series exists before alerts compare it
         self._store = store
         self._waiting: deque[Attempt] = deque()
         self._dropped = 0
@@ -68,7 +63,7 @@ class AttemptWriter:
         self._task: asyncio.Task[None] | None = None
 
     def put(self, attempt: Attempt) -> None:
-        """Take an attempt. Returns at once, and raises nothing on account of the store."""
+        """Enqueue an attempt. Never blocks, and raises nothing if the store fails."""
         if len(self._waiting) >= self.room:
             if not self._dropped:
                 log.error("The store is behind: %d delivery attempts wait, further ones are dropped.", self.room)
@@ -83,10 +78,10 @@ class AttemptWriter:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="attempt-writer")
 
     async def close(self, within: float = 10.0) -> None:
-        """Write what waits, and stop.
+        """Write the queue, and stop.
 
         Args:
-            within: Seconds after which what is left is given up, and counted in the log.
+            within: Seconds after which the remaining attempts are dropped, counted and logged.
         """
         for event in (self._closing, self._some, self._full):
             event.set()
@@ -115,9 +110,9 @@ class AttemptWriter:
                 await self._write(batch)
             except StoreUnavailable as error:
                 failures += 1
-                if failures.bit_count() == 1:  # of 1, 2, 4, 8…: it may be away for hours
+                if failures.bit_count() == 1:  # of 1, 2, 4, 8…: it may be unavailable for hours
                     log.warning("%d delivery attempts wait to be written down: %s", len(self._waiting), error)
-                # Once closing, hurry: close() says how long.
+                # While closing, hurry: close() has a time limit.
                 await (asyncio.sleep(self.every) if self._closing.is_set() else _within(self.retry, self._closing))
                 continue
             failures = 0
@@ -139,7 +134,7 @@ class AttemptWriter:
         except StoreUnavailable:
             raise
         except Exception:
-            # One that the store refuses, or that is not a proper attempt, must keep neither the others nor this task.
+            # A single bad attempt must stop neither the others nor this task.
             if len(batch) > 1:
                 for attempt in batch:
                     await self._write([attempt])

@@ -42,7 +42,6 @@ class Exposition:
 
     Args:
         port: 0 takes a free one, see `HttpServer.port`.
-        host: The address to listen on.
 
     Attributes:
         reader: To be given to the provider of meters.

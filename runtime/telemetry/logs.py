@@ -75,8 +75,6 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, text: 
     """Sends every logger's records to one stream. To be called once, by a process's main function.
 
     Args:
-        level: Of the root logger.
-        stream: Standard error by default.
         text: Whether people read it; by default, whether the stream is a terminal.
     """
     target = sys.stderr if stream is None else stream
@@ -109,7 +107,6 @@ class ThrottledFilter(logging.Filter):
         self._told: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is written."""
         said = record.getMessage()
         error = record.exc_info[1] if record.exc_info else None
         away = error is not None and any(isinstance(one, StoreUnavailable) for one in (error, error.__cause__))
@@ -133,7 +130,6 @@ class JsonFormatter(logging.Formatter):
     """A record as one JSON object: ``time`` (UTC), ``level``, ``logger``, ``message``, then ids and numbers."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
         line: dict[str, Any] = {
             "time": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
@@ -148,7 +144,6 @@ class TextFormatter(logging.Formatter):
     """A record as a line for people: the local time, the level, the message, then ids and numbers."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
         found = fields(record)
         if "stack" in found:
             found["stack"] = found["stack"][-1]

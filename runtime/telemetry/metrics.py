@@ -41,7 +41,6 @@ class Metric:
         name: In OpenTelemetry's form. Prometheus' is made from it and the unit.
         unit: As UCUM spells it; ``{…}`` is only for people.
         labels: Their names, in the order in which values are given.
-        meaning: For the documentation.
     """
 
     name: str
@@ -63,7 +62,6 @@ class Counter(Metric):
     """A number that only grows."""
 
     def __post_init__(self) -> None:
-        """Makes the instrument."""
         self._add = _meter.create_counter(self.name, self.unit, self.meaning).add
 
     def add(self, *values: str | int | None, number: int = 1) -> None:
@@ -82,7 +80,6 @@ class Histogram(Metric):
     buckets: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Makes the instrument."""
         self._record = _meter.create_histogram(
             self.name, self.unit, self.meaning, explicit_bucket_boundaries_advisory=self.buckets
         ).record
@@ -97,7 +94,6 @@ class Gauge(Metric):
     """Numbers that are read when somebody asks. What is not read then is not there."""
 
     def __post_init__(self) -> None:
-        """Makes the instrument."""
         _meter.create_observable_gauge(self.name, [self._observe], self.unit, self.meaning)
 
     def reads(self, source: Callable[[], Rows] | None) -> None:

@@ -93,8 +93,6 @@ class ClusterMetrics:
     """One worker's part in it.
 
     Args:
-        client: Of the server.
-        store: Knows the lease, and the journeys.
         queues: The task queues; whether each is one of workflows.
         clock: Seconds that only go forward.
     """
@@ -260,7 +258,6 @@ class ClusterMetrics:
         return found
 
     async def _look(self, state: str) -> _Looked:
-        """Some of the journeys in a state: those that came in last."""
         query = _in(state)
         total = await self._count(query)
         return _Looked(total, await self._some(query) if total else [])
@@ -308,7 +305,6 @@ def _in(state: str) -> str:
 
 
 def _having(keys: Sequence[SearchAttributeKey[str]], values: Sequence[str]) -> str:
-    """What have these values, as search takes it; the empty one is that of what has none."""
     said = zip((key.name for key in keys), values, strict=True)
     return " AND ".join(f"{name} = {quote(value)}" if value else f"{name} IS NULL" for name, value in said)
 
@@ -320,8 +316,6 @@ async def cluster_metrics(
     """Takes part in the election, and tells what is known where this worker is elected.
 
     Args:
-        client: Of the server.
-        store: Knows the lease, and the journeys.
         queues: The task queues; whether each is one of workflows.
     """
     poller = ClusterMetrics(client, store, queues)

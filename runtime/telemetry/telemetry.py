@@ -142,10 +142,6 @@ class Telemetry:
     async def runtime(self, stack: AsyncExitStack, buckets: Buckets = NO_BUCKETS) -> Runtime:
         """Make the runtime for the process's client, and serve the page of metrics while the stack is open.
 
-        Args:
-            stack: Closes the page.
-            buckets: The bounds of histograms that workflows record.
-
         Raises:
             LocalError: The page's port cannot be listened on.
             SettingsError: As for `temporal_runtime`.
@@ -213,7 +209,6 @@ def _is_url(text: str) -> bool:
 
 
 def _otlp(environ: Mapping[str, str], signal: Signal, what: str) -> tuple[str, str]:
-    """What is set for the exporter: the variable that says so, and its value; empty where there is none."""
     for name in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_{what}", f"OTEL_EXPORTER_OTLP_{what}"):
         if value := environ.get(name, "").strip():
             return name, value
@@ -234,7 +229,6 @@ def provider_of(processor: SpanProcessor, sampler: Sampler | None = None) -> Tra
     """A provider whose spans go to the processor, with the ids and the resource that journeys need.
 
     Args:
-        processor: Takes the spans.
         sampler: Decides which; by default what OTEL_TRACES_SAMPLER says, and else all that their parent does not
             leave out.
     """
@@ -255,7 +249,6 @@ def temporal_runtime(
         exposed: Whether its metrics are to be had as Prometheus wants them; otherwise they go by OTLP, if the
             environment asks for that.
         environ: Variables that decide that; the process's own by default.
-        buckets: The bounds of further histograms.
 
     Returns:
         The runtime, and the port of the loopback interface at which it serves its metrics at ``/metrics``, if it does.

@@ -65,9 +65,6 @@ class TracedRun:
     """One run of a workflow, by what stays the same when it is replayed or reset.
 
     Attributes:
-        workflow_type: Names its span.
-        first: Run id of the journey's first execution.
-        original: Run id that its history began with.
         parent: What the one who started it passed on; empty where nothing was.
     """
 
@@ -155,5 +152,4 @@ def _here(context: Context) -> SpanContext:
 
 
 def _hash(purpose: str, run_id: str, size: int) -> int:
-    """As many bytes as an id has. Never zero in practice, which would be no id."""
     return int.from_bytes(hashlib.sha256(f"scenario {purpose} {run_id}".encode()).digest()[:size])

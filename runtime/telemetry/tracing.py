@@ -224,7 +224,6 @@ class _AttemptTracing(ActivityInboundInterceptor):
 
 
 def _delivery_ids(arguments: Sequence[Any]) -> dict[str, AttributeValue]:
-    """The ids that a delivery's argument carries, by duck typing: this package knows no activity."""
     if not arguments:
         return {}
     named = {"scenario.delivery": "id", "scenario.version": "scenario", "scenario.contact": "contact"}

@@ -1,10 +1,8 @@
-"""The schema's history: one module a change, ``v<number>_<what>.py``, applied in order and never edited once released.
+"""The migrations of the schema: ``v<number>_<name>.py``, applied in order and never edited once released.
 
-Until the first release there is one, edited in place: a store from before the edit is made anew.
-
-A migration is an Alembic revision with ``upgrade(op)`` alone: the store goes forward only. It uses plain SQLAlchemy
-types, not those of ``runtime.store.columns``, which may change later.
+Until the first release there is one, edited in place. A migration is an Alembic revision with ``upgrade(op)`` alone,
+since there is no downgrade. It uses plain SQLAlchemy types, since ``runtime.store.columns`` may change.
 """
 
 HEAD = "0001"
-"""The newest revision. Known here so that a current database is recognised without loading Alembic."""
+"""The newest revision, so that a current database is recognised without loading Alembic."""

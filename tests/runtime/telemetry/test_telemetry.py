@@ -208,7 +208,7 @@ def inflated(request: Received) -> bytes:
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
 async def test_a_process_leaves_with_its_status_although_nobody_reads_it(closed: str):
     code = f"from runtime.process.shutdown import exit_process\nimport sys\nsys.{closed}.write('x')\n"
-    code += f"sys.{closed}.close()\nleave(4)\n"
+    code += f"sys.{closed}.close()\nexit_process(4)\n"
     status, _, _ = await subprocess_of(code, {})
     assert status == 4
 
