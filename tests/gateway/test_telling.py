@@ -267,7 +267,7 @@ async def test_an_operation_on_a_pending_journey_is_pending_and_may_be_repeated(
     for _ in range(2):
         with pytest.raises(NotAnswered, match="pending"):
             await send(target)
-    monkeypatch.setattr(one, "ANSWER", 30.0)
+    monkeypatch.setattr(one, "ANSWER", 60.0)
     async with deserted.working():
         progress = await send(target)
         assert progress["state"] == {"leave": "leaving", "pause": "paused"}[operation]
@@ -279,16 +279,19 @@ async def test_an_operation_on_a_pending_journey_is_pending_and_may_be_repeated(
 
 
 async def test_an_operation_on_a_contacts_journeys_goes_to_pending_ones(
-    deserted: Stage, client: ScenarioClient
+    deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(one, "ANSWER", 60.0)  # on a busy machine, workers take more than a few seconds to start
     await deserted.publish(LATE)
     entered = await client.enter(entry(), settle=0)
     await client.enter(entry("8"), settle=0)
     refused = await client.enter(entry("7", "B2"), settle=0)
     await refused.handle.terminate("as if it had been refused")
     found = await client.select("leave", JourneyFilter(contact="7"), everybody=True)
-    assert [(one.id, one.state) for one in found] == [(entered.id, "entering")]
-    assert [one.id for one in await client.select("pause", JourneyFilter(contact="7", scenario="late"))] == [entered.id]
+    assert [(item.id, item.state) for item in found] == [(entered.id, "entering")]
+    assert [item.id for item in await client.select("pause", JourneyFilter(contact="7", scenario="late"))] == [
+        entered.id
+    ]
     for others in (
         JourneyFilter(contact="7", scenario="others"),
         JourneyFilter(contact="7", version=1, scenario="late"),
