@@ -1,4 +1,4 @@
-"""Runs many tasks, a few at a time, until one fails for a reason that concerns all."""
+"""Runs many tasks, a few at a time, until one fails for a common reason."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any, Self
 
 
 class Concurrency:
-    """Tasks side by side, never more than so many.
+    """A limited number of concurrent tasks.
 
-    What one of them raises ends the rest. It is no `asyncio.TaskGroup`: the caller is not interrupted but asks
-    `broken`, gets the first error as it is and not in a group, and a task that answers its cancellation with an error
-    of its own changes nothing.
+    An exception of one ends the others. Unlike `asyncio.TaskGroup`, it does not interrupt the caller, who checks
+    `broken`; the first exception is raised as it is, and exceptions of cancelled tasks are ignored.
 
-    Use it as a context manager. Left in peace, it waits for every task, or raises the first error; left by an error
-    or cancelled, it raises that. What is still under way is cancelled in either case, and is over when it is left.
+    Use it as a context manager. A normal exit waits for all tasks, or raises the first exception. On an exception or a
+    cancellation, remaining tasks are cancelled and awaited.
 
     Args:
-        most: How many at the same time; or places that are shared with other tasks.
+        most: Maximum number of tasks, or a semaphore shared with others.
     """
 
     def __init__(self, most: int | asyncio.Semaphore) -> None:
@@ -29,15 +28,15 @@ class Concurrency:
 
     @property
     def broken(self) -> bool:
-        """Whether one has failed, so that no more should be started."""
+        """True if a task has failed, so that no more should start."""
         return bool(self._errors)
 
     async def place(self) -> None:
-        """Takes a place for the next task, as soon as there is one."""
+        """Wait for a place for the next task."""
         await self._places.acquire()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Starts a task at the place that was taken for it."""
+        """Start a task at the place that was taken for it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._over)

@@ -1,4 +1,4 @@
-"""The measuring of requests over HTTP, by route and status, whichever part of the gateway answers them."""
+"""Measures HTTP requests by route and status."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ _FAILED: Final = 500
 
 
 class Measured:
-    """An ASGI application around another, which measures its requests.
+    """An ASGI application that measures another one's requests.
 
     Args:
-        application: Answers them.
-        prefix: The start of its routes, if these do not have it.
+        application: The application.
+        prefix: Prefix of its routes, if they lack it.
     """
 
     def __init__(self, application: ASGIApp, prefix: str = "") -> None:
         self._application, self._prefix = application, prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
         began, status, failure = time.monotonic(), None, None
 
         async def noting(message: Message) -> None:

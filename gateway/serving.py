@@ -1,16 +1,14 @@
-"""The gateway's process: the ways in over HTTP, on one port, until it is asked to stop.
+"""The gateway's process: parts over HTTP on one port.
 
-Each way is a part of its own, told from the others by how its paths begin:
-
-| part | paths | for whom |
+| part | paths | for |
 |---|---|---|
-| callbacks | ``/callbacks/ /u/ /inbound/`` | receivers and contacts: open to the world |
+| callbacks | ``/callbacks/ /u/ /inbound/`` | receivers and contacts: public |
 | api | ``/v1/`` | engines, with a key |
 | codec | ``/codec/`` | Temporal's UI and command line, with a key |
 | pages | all others | people, with a key |
 
-``/healthz`` and ``/readyz`` are answered beside them. A process serves the parts that it is asked to, so that what is
-open to the world can be kept from what is not.
+Each process also answers ``/healthz`` and ``/readyz``. It serves only the parts it is told to, so that public parts can
+be separate.
 """
 
 from __future__ import annotations
@@ -63,12 +61,12 @@ from scenario.source.findings import listed
 logger = logging.getLogger("gateway")
 
 OPEN: Final = ("/callbacks/", "/u/", "/inbound/")
-"""How the paths begin that are open to the world."""
+"""Prefixes of public paths."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a process serves."""
+    """The parts that a process serves."""
 
     api: bool = False
     pages: bool = False
@@ -77,11 +75,11 @@ class Parts:
 
 
 class Front:
-    """One ASGI application of several.
+    """Several ASGI applications as one.
 
     Args:
-        parts: How paths begin → the application that answers them; ``/`` all others.
-        checks: What has to be there for the process to be ready.
+        parts: Applications by path prefix; ``/`` for all other paths.
+        checks: Conditions of readiness.
     """
 
     def __init__(self, parts: Mapping[str, ASGIApp], checks: Mapping[str, Check] | None = None) -> None:
@@ -89,7 +87,6 @@ class Front:
         self._checks = checks or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
         path: str = scope["path"]
         if path == ALIVE:
             await JSONResponse({"alive": True})(scope, receive, send)
@@ -116,18 +113,18 @@ def parts_of(
     door: Door | None = None,
     origins: Sequence[str] = (),
 ) -> dict[str, ASGIApp]:
-    """The parts for engines and people.
+    """Return the applications for engines and people.
 
     Args:
-        client: Does what they ask for.
-        store: Keeps their keys.
-        wanted: JourneyFilter of them.
-        authors: Checks and previews scenarios; without it, as if nothing were set.
-        outbox: Sends test messages from pages; None: none are sent.
-        book: The destinations, for pages; None where they are not known.
-        temporal_ui: The address of Temporal's UI, for pages to link to; None where it is not known.
-        door: Signs in whoever opens its address; None: there is none.
-        origins: Of pages elsewhere whose scripts may use the API.
+        client: The client.
+        store: Stores the keys.
+        wanted: The parts to serve.
+        authors: Checks and previews; by default without settings.
+        outbox: Sends test messages from pages, or None.
+        book: The destinations for pages, or None.
+        temporal_ui: URL of Temporal's UI for links, or None.
+        door: The local sign-in link, or None.
+        origins: Origins of web pages whose scripts may use the API.
     """
     keys = Keys(store)
     made: dict[str, ASGIApp] = {}
@@ -140,12 +137,12 @@ def parts_of(
 
 
 async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemetry: Telemetry | None = None) -> None:
-    """Runs the gateway until the process is asked to stop.
+    """Run the gateway until the process is asked to stop.
 
     Raises:
         SetupError: A setting is missing or wrong, the port is taken, or there is no Temporal server.
-        StoreError: The store cannot be opened, which all but callbacks need.
-        WorkerFailed: Operations in the background are not carried out any more.
+        StoreError: The store cannot be opened, which all parts but callbacks need.
+        WorkerFailed: Background operations cannot be carried out.
     """
     callbacks = Callbacks.configured(settings)
     if wanted.callbacks and callbacks is None:

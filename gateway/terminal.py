@@ -1,4 +1,4 @@
-"""Output of commands: safe text, JSON for programs, tables, local times."""
+"""Output of commands: safe text, JSON, tables, local times."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ STYLES: Final = {
     "skipped": "dim",
     "to come": "dim",
 }
-"""How a state, an outcome or a severity is coloured."""
+"""Colours of states, outcomes and severities."""
 
 
 def plain(text: str) -> str:
-    """A text that cannot move the cursor, reorder what is around it or do anything else to a terminal.
+    """Return a text that cannot move the cursor, reorder text or affect a terminal otherwise.
 
     Returns:
-        The text with U+FFFD for each control character, and with each bidirectional control spelt: ``<U+202E>``.
+        The text with U+FFFD for control characters, and with bidirectional controls spelt: ``<U+202E>``.
     """
     return _BIDIRECTIONAL.sub(lambda found: f"<U+{ord(found[0]):04X}>", _CONTROL.sub("\ufffd", text))
 
 
 def say(text: str) -> None:
-    """Writes a line to standard output."""
+    """Write a line to standard output."""
     _write(sys.stdout, plain(text))
 
 
 def note(text: str) -> None:
-    """Writes a line for people to standard error."""
+    """Write a line for people to standard error."""
     _write(sys.stderr, plain(text))
 
 
 def dump(value: Any, *, indent: int | None = 2) -> None:
-    """Writes JSON to standard output. Characters are written as they are where the output can hold them."""
+    """Write JSON to standard output, with Unicode if the output's encoding allows."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     _write(sys.stdout, json.dumps(value, ensure_ascii=not unicode, indent=indent))
 
@@ -77,7 +77,7 @@ def _write(stream: TextIO, line: str) -> None:
 
 
 def console(*, err: bool = False) -> Console:
-    """A console on standard output, or error; NO_COLOR and the like are obeyed."""
+    """Return a console on standard output, or error. NO_COLOR and the like apply."""
     from rich.console import Console
 
     made = Console(stderr=err, highlight=False, emoji=False, markup=False)
@@ -87,21 +87,21 @@ def console(*, err: bool = False) -> Console:
 
 
 def styled(word: str, shown: str | None = None) -> Text:
-    """A state or an outcome in its colour."""
+    """Return a state or an outcome in its colour."""
     from rich.text import Text
 
     return Text(plain(shown or word), STYLES.get(word, ""))
 
 
 def text(value: object, style: str = "") -> Text:
-    """Anything as a table's cell; nothing as an empty one."""
+    """Return a table's cell; None is empty."""
     from rich.text import Text
 
     return Text("" if value is None else plain(str(value)), style)
 
 
 def local(moment: datetime | str | None, zone: tzinfo | None = None) -> str:
-    """A moment in a zone, by default this machine's: ``2026-03-31 10:00:00``; nothing as an empty text."""
+    """Return a moment in a zone, by default the machine's: ``2026-03-31 10:00:00``; None is empty."""
     if moment is None or moment == "":
         return ""
     parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment

@@ -1,4 +1,4 @@
-"""Answers that no cache keeps: they may hold what is a contact's."""
+"""Answers that caches must not store, because they may contain a contact's data."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Unstored:
-    """An ASGI application around another, whose answers are not stored unless they say so themselves.
+    """An ASGI application that forbids caching of another one's answers.
 
     Args:
         application: The application.
-        headers: More headers that all answers get.
+        headers: Further headers of all answers.
     """
 
     def __init__(self, application: ASGIApp, headers: Mapping[str, str] | None = None) -> None:
         self._application, self._headers = application, headers or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
