@@ -44,7 +44,7 @@ class CapStore(SuppressionStore, Protocol):
 
 
 class PolicyGate:
-    """Asks whether a message may leave; see `activities.permission.Gate`.
+    """Asks whether a message may leave; see `activities.gate.Gate`.
 
     The store is asked only where an address may be suppressed, or a cap counts the message.
 
