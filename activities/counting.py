@@ -18,7 +18,7 @@ class Passage:
     Attributes:
         version: The version that it followed then.
         step: The step's id in that version.
-        outcome: How it went, in the words of `workflows.records.StepRecord.outcome`.
+        outcome: How it went, in the words of `workflows.state.StepRecord.outcome`.
         at: When it was over, ISO 8601 in UTC.
     """
 

@@ -56,7 +56,7 @@ class JsonPayloads(CompositePayloadConverter):
     """Pydantic's converter, which fails a workflow whose arguments cannot be decoded.
 
     The SDK would fail the workflow *task* instead, and try it again forever. It tells the two apart by the kind of
-    exception. What activities answer, journeys take as it comes (`workflows.local_activities`): reading it cannot fail.
+    exception. What activities answer, journeys take as it comes (`workflows.primitives`): reading it cannot fail.
 
     What is encrypted as we do it has come to a worker without its key, or with another store: the task does fail then,
     and the journey waits for a worker that can read it. A signal that nobody can read is passed over, as before.

@@ -36,7 +36,7 @@ DESTINATION: Final = SearchAttributeKey.for_keyword("Destination")
 """What a held delivery goes to: the name of a destination, a host, a channel. Written with a hold, and gone with it."""
 
 HELD_REASON: Final = SearchAttributeKey.for_keyword("HeldReason")
-"""Why it is held, in one of the words of `workflows.records.Held.cause`. With `DESTINATION`."""
+"""Why it is held, in one of the words of `workflows.state.Held.cause`. With `DESTINATION`."""
 
 LAST_HELD: Final = "LastHeld"
 """Not an attribute but a field of the memo, which search gives along: why a journey was held the last time, as JSON."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-DATA: Final = ("workflows.limits", "workflows.records", "workflows.state")
+DATA: Final = ("workflows.limits", "workflows.state", "workflows.state")
 """Modules of workflow code that hold data alone: dataclasses are what takes longest to load."""
 PASSED: Final = ("activities", "runtime", "scenario", *DATA)
 

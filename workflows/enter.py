@@ -16,8 +16,7 @@ from activities.priority import priority_of
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from scenario.entry.entry import is_entry, is_too_deep, parse_entry
 from workflows.limits import TOO_MANY_PARTS, has_too_many_parts
-from workflows.local_activities import answer_to
-from workflows.waiting import wait
+from workflows.primitives import call, wait
 
 _SETTLE: Final = timedelta(seconds=5)
 """How long a refusal of the journey is waited for. Where no worker says so in time, the journey's own result does."""
@@ -45,7 +44,7 @@ class Enter:
             raise _failure("the entry is nested too deeply")
         if has_too_many_parts(argument):
             raise _failure(TOO_MANY_PARTS)
-        identified = await answer_to(IDENTIFY, Identification(entry=argument, now=workflow.now().isoformat()))
+        identified = await call(IDENTIFY, Identification(entry=argument, now=workflow.now().isoformat()))
         if identified.refused:
             raise _failure(identified.refused)
         try:

@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError
 from activities.call import ActivityType
 from activities.erasure import CLEAR_ROWS, DELETE_HISTORIES, END_JOURNEYS, WORKFLOW, Erasing, erasing_in
 from activities.priority import OPERATORS, priority_of
-from workflows.local_activities import answer_in
+from workflows.primitives import read_answer
 
 Result = TypeVar("Result")
 
@@ -75,4 +75,4 @@ async def _call(call: ActivityType[Erasing, Result], asked: Erasing) -> Result:
         retry_policy=_RETRY,
         priority=priority_of(OPERATORS),
     )
-    return answer_in(call, answer)
+    return read_answer(call, answer)

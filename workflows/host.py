@@ -1,89 +1,172 @@
-"""The host of steps on Temporal: a journey's data and clock, conditions, waits, holds, the record."""
+"""The host of steps on Temporal: a journey's data, clock and record, and the state that its parts share."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from temporalio import workflow
 from typing_extensions import override
 
-from activities.interface import CLEAR, DECIDE, Answer, Clearance, Cleared, Question
-from scenario.entry.entry import Entry
-from scenario.plan.plan import Plan
+from activities.interface import DECIDE, Answer, Question
+from scenario.entry.entry import LARGEST, Entry, clean, is_too_large, journey_root, parse_entry, patch_contact
+from scenario.errors import EntryError
+from scenario.plan.plan import Plan, load_plan
 from scenario.steps.delivery import Send, delivery_id
-from scenario.steps.host import ContinueAsNew, Failed, Host, Inputs, Leave, Memory, Outcome, RowOverride
+from scenario.steps.host import (
+    ContinueAsNew,
+    Delivered,
+    Event,
+    Failed,
+    Host,
+    Inputs,
+    Leave,
+    Memory,
+    NotBefore,
+    Outcome,
+    RowOverride,
+)
 from scenario.steps.registry import read_row
-from scenario.time.timing import zone_of
+from scenario.time.timing import unplaced, zone_of
 from workflows import visibility
-from workflows.local_activities import answer_to
-from workflows.records import Migration
-from workflows.state import LONGEST_REASON, Event, Held, State, StepRecord
-from workflows.waiting import wait
+from workflows.limits import LONGEST_REASON, size_of
+from workflows.primitives import call, wait
+from workflows.state import Held, Migration, State, StepRecord
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+DeliverStep: TypeAlias = Callable[[Send], Awaitable[Delivered | Failed | NotBefore]]
+_TIMEZONE: Final = "contact.timezone"
 
-class StepHost(Host):
-    """The part of a journey that its steps use.
+
+class JourneyHost(Host):
+    """The core of a journey, on which its steps are performed.
+
+    Args:
+        deliver: Performs the delivery of the current step.
 
     Attributes:
-        entry: As it came.
-        state: What the journey remembers.
-        plan: What it follows.
-        version: Name and version of it, ``post-purchase@3``; empty before admission.
-        ended: The outcome of a journey that ends at its admission; else empty.
-        early: How many updates wait for admission.
-        changes: Counts the changes of the contact.
-        retrying: An operator wants the held step to be tried again.
-        skipping: An operator wants the present step to be skipped, for this reason.
-        full: This run has taken so many signals that another is to go on.
-        stays: What there is to hand on is too large for another run: this one goes on.
-        moving: Another version, in which the journey goes on as soon as nothing of the present step is under way.
-        under_way: The step whose delivery is under way, with the policy that it has.
-        deadline: Of the delivery that was scheduled last.
-        scheduled: When that was.
+        version: Name and version, ``post-purchase@3``; empty before admission.
+        changes: Number of changes of the contact in this run.
+        received: Events that no rule or step has seen yet.
+        is_matching: True while an event is compared with the exit rules.
+        retrying: True if an operator has ordered a retry of the held step.
+        skipping: The reason why the current step is skipped, if an operator has ordered that.
+        departure: Set when the journey is about to end.
+        is_full: True if this run has received so many signals that it must continue as new.
+        must_stay: True if the state is too large to be carried to another run.
+        moving: Another version, adopted as soon as nothing of the current step is in flight.
     """
 
     entry: Entry
     state: State
     plan: Plan
-    version: str = ""
 
-    def __init__(self) -> None:
-        self.ended = ""
-        self.early: int = 0
+    def __init__(self, deliver: DeliverStep) -> None:
+        self._deliver = deliver
+        self.version = ""
         self.changes = 0
+        self.received: list[Event] = []
+        self.is_matching = False
         self.retrying = False
         self.skipping: str | None = None
-        self.full = False
-        self.stays = False
+        self.departure: Leave | None = None
+        self.is_full = False
+        self.must_stay = False
         self.moving: Migration | None = None
-        self.under_way: Send | None = None
-        self.deadline = self.scheduled = datetime.max.replace(tzinfo=UTC)
         self._attributes = visibility.SearchAttributes()
         self._data: dict[str, Any] = {}
         self._zone: tzinfo = zone_of()
-        self._leaving: Leave | None = None
-        self._unnoted: list[tuple[str, str, str]] = []
-        self._arrived: list[Event] = []
-        self._dealing = False
+        self._ignored_early: list[tuple[str, str, str]] = []
         self._settled = 0
         self._history_length = 0
 
-    @property
-    @override
-    def zone(self) -> tzinfo:
-        return self._zone
+    def open(self, state: State, data: dict[str, Any]) -> None:
+        """Take up the state, and read the entry, the plan, and the contact with its changes.
+
+        Raises:
+            ScenarioError: One of them cannot be read.
+        """
+        self.state = state
+        info = workflow.info()
+        state.reset = state.reset or info.original_execution_run_id != info.run_id
+        self.entry = parse_entry(data)
+        self.plan = load_plan(state.plan)
+        self._data = clean(self.entry, zone_of(state.zone))
+        self._name_version()
+        patch, state.patch = state.patch, {}
+        self.patch_contact(patch, is_carried=True)
+
+    def follow(self, version: int, plan: dict[str, Any]) -> None:
+        """Follow another version of the scenario."""
+        self.state.version, self.state.plan = version, plan
+        self.plan = load_plan(plan)
+        self._name_version()
+        self.patch_contact({})  # the scenario may have moved to another zone
+
+    def _name_version(self) -> None:
+        state = self.state
+        self.version = f"{self.entry.name}@{state.version}"
+        identifier = workflow.info().workflow_id
+        self._data["journey"] = journey_root(identifier, self.entry.name, state.version, state.entered_at)
+
+    # ---- the contact
+
+    def patch_contact(self, patch: dict[str, Any], *, is_carried: bool = False) -> bool:
+        """Apply changed fields of the contact. Return False if they cannot be applied.
+
+        Args:
+            patch: The fields; an empty patch only computes the time zone again.
+            is_carried: True for all changes of the run before, whose size that run has checked.
+        """
+        if patch:
+            zone = zone_of(self.state.zone)
+            try:
+                # Kept normalised: raw patches of the same field may have different shapes and could not be merged.
+                merged = patch_contact(self.state.patch, patch, zone)
+                contact = patch_contact(self._data["contact"], patch, zone)
+            except EntryError as error:
+                self.ignore_input("contact_changed", str(error))
+                return False
+            if not is_carried and self._outgrows(contact):
+                self.ignore_input("contact_changed", f"the contact would be larger than {LARGEST // 1024} KB")
+                return False
+            self._data["contact"], self.state.patch = contact, merged
+        self._locate(is_new="timezone" in patch and not is_carried)
+        return True
+
+    def _locate(self, *, is_new: bool) -> None:
+        """Compute the contact's zone. Report a zone that cannot be used once, and each new one."""
+        own = self._data["contact"].get("timezone")
+        self._zone = zone_of(own, self.plan.zone)
+        reason = unplaced(own, self.plan.zone)
+        if reason and (is_new or all(one.what != _TIMEZONE for one in self.state.ignored)):
+            self.ignore_input(_TIMEZONE, reason)
+
+    def _outgrows(self, contact: dict[str, Any]) -> bool:
+        """Return True if a contact has grown beyond the limit. One that was too large at entry may still change."""
+        return is_too_large(contact, LARGEST) and is_too_large(contact, size_of(self._data["contact"]))
+
+    # ---- the interface of steps
 
     @property
     @override
     def step(self) -> str:
         return self.state.at or ""
+
+    @property
+    @override
+    def began(self) -> datetime:
+        return datetime.fromisoformat(self.state.since) if self.state.since else workflow.now()
+
+    @property
+    @override
+    def zone(self) -> tzinfo:
+        return self._zone
 
     @property
     @override
@@ -94,33 +177,24 @@ class StepHost(Host):
     @override
     def inputs(self) -> Inputs:
         state = self.state
-        return Inputs(self.changes, state.events, state.counted, state.paused is not None, state.at_once)
-
-    @property
-    @override
-    def began(self) -> datetime:
-        return datetime.fromisoformat(self.state.since) if self.state.since else workflow.now()
+        return Inputs(self.changes, state.events, state.event_count, state.paused is not None, state.send_now)
 
     @property
     @override
     def must_continue(self) -> bool:
-        return self.moving is not None or self.outgrown
+        if self.moving is not None:
+            return True
+        return not self.must_stay and (self.is_full or workflow.info().is_continue_as_new_suggested())
 
     @property
-    def outgrown(self) -> bool:
-        """Whether the history has grown so long, by signals or so that the server suggests it, to continue as new."""
-        return not self.stays and (self.full or workflow.info().is_continue_as_new_suggested())
+    @override
+    def row_override(self) -> RowOverride | None:
+        other = self.state.override
+        return None if other is None else RowOverride(read_row(other.step), self.followed)
 
-    @property
-    def delivery(self) -> str:
-        """The id of the present step's delivery."""
-        state, name = self.state, self.step
-        known = state.delivery
-        return known or delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
-
-    def local(self, moment: datetime) -> str:
-        """A moment on the contact's clock, ISO 8601."""
-        return moment.astimezone(self._zone).isoformat(timespec="seconds")
+    @override
+    def now(self) -> datetime:
+        return workflow.now()
 
     @override
     def data(self) -> dict[str, Any]:
@@ -129,28 +203,6 @@ class StepHost(Host):
         if self.memory.event is not None:
             data["event"] = self.memory.event
         return data
-
-    @property
-    @override
-    def row_override(self) -> RowOverride | None:
-        anew = self.state.anew
-        return None if anew is None else RowOverride(read_row(anew.step), self.followed)
-
-    @property
-    def followed(self) -> str:
-        """Name and version whose templates the present step is rendered from."""
-        anew = self.state.anew
-        return self.version if anew is None else f"{self.entry.name}@{anew.version}"
-
-    @override
-    def now(self) -> datetime:
-        return workflow.now()
-
-    async def clear(self, clearance: Clearance) -> Cleared:
-        """Asks what a destination wants."""
-        cleared = await answer_to(CLEAR, clearance, about=clearance.destination)
-        self.stop_if_interrupted()
-        return cleared
 
     @override
     async def evaluate(
@@ -169,8 +221,8 @@ class StepHost(Host):
         question = Question(text=text, data=data, kind=kind, cases=tuple(cases))
         if offset is not None:
             question = replace(question, zone=str(self.zone), offset=offset)
-        # By the step: a condition may be long, and may quote what only its author should see.
-        return await answer_to(DECIDE, question, about=self.step)
+        # Named by its step: a condition may be long, and may quote what only its author should see.
+        return await call(DECIDE, question, about=self.step)
 
     @override
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
@@ -178,51 +230,23 @@ class StepHost(Host):
         self.show()
         limit = None if until is None else until - workflow.now()
         woke = await wait(lambda: wake() or self.must_continue, limit, what)
-        # An event that came before the end of the wait counts, whichever task of the journey resumes first.
-        if not self.taken_in:
-            await workflow.wait_condition(lambda: self.taken_in)
+        # An event received before the end of the wait counts, whichever task of the journey resumes first.
+        if not self.has_matched_events:
+            await workflow.wait_condition(lambda: self.has_matched_events)
         return woke
 
     @override
-    def record(
-        self,
-        outcome: str,
-        reason: str | None = None,
-        *,
-        status: int | None = None,
-        attempts: int | None = None,
-        note: str | None = None,
-        way: str | None = None,
-    ) -> None:
-        self.state.held = None
-        self.retrying = False
-        name = self.step
-        if not self.revisable:
-            self._history_length = workflow.info().get_current_history_length()
-            self._settled = self.state.told + len(self.state.passed)
-        self.state.record(
-            StepRecord(
-                id=name,
-                kind=self.plan.steps[name].kind,
-                outcome=outcome,
-                at=workflow.now().isoformat(timespec="seconds"),
-                reason=reason,
-                status=status,
-                attempts=attempts or None,
-                note="; ".join(filter(None, (*self.memory.deferrals, note))) or None,
-                way=way,
-            )
-        )
+    def ignore(self, what: str, reason: str) -> None:
+        self.ignore_input(what, reason, log_repeats=False)
 
-    @property
-    def revisable(self) -> int:
-        """Number of the steps that were completed in the present workflow task: it may be refused, and done anew."""
-        is_same = workflow.info().get_current_history_length() == self._history_length
-        return max(self.state.told + len(self.state.passed) - self._settled, 0) if is_same else 0
+    @override
+    async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
+        return await self._deliver(row)
 
     @override
     def hold(self, failed: Failed) -> None:
-        self.state.held = Held(
+        state = self.state
+        state.held = Held(
             step=self.step,
             kind=failed.kind,
             reason=failed.reason,
@@ -234,11 +258,11 @@ class StepHost(Host):
             cause=failed.cause,
         )
         self.memory.stop_waiting()
-        self.state.tried, self.state.scheduled = 0, None
+        state.tried, state.scheduled = 0, None
         self.retrying = False
-        told = {"step": self.step, "kind": failed.kind, "status": failed.status, "cause": failed.cause}
-        workflow.logger.warning("held", extra=told)
-        visibility.remember(self.state.held)
+        fields = {"step": self.step, "kind": failed.kind, "status": failed.status, "cause": failed.cause}
+        workflow.logger.warning("held", extra=fields)
+        visibility.remember(state.held)
         self.show()
 
     @override
@@ -256,68 +280,115 @@ class StepHost(Host):
         return None
 
     @override
-    def ignore(self, what: str, reason: str) -> None:
-        self.pass_over(what, reason, tell=False)
+    def record(
+        self,
+        outcome: str,
+        reason: str | None = None,
+        *,
+        status: int | None = None,
+        attempts: int | None = None,
+        note: str | None = None,
+        way: str | None = None,
+    ) -> None:
+        state, name = self.state, self.step
+        state.held = None
+        self.retrying = False
+        if not self.revisable:
+            self._history_length = workflow.info().get_current_history_length()
+            self._settled = state.steps_completed
+        state.record(
+            StepRecord(
+                id=name,
+                kind=self.plan.steps[name].kind,
+                outcome=outcome,
+                at=workflow.now().isoformat(timespec="seconds"),
+                reason=reason,
+                status=status,
+                attempts=attempts or None,
+                note="; ".join(filter(None, (*self.memory.deferrals, note))) or None,
+                way=way,
+            )
+        )
 
-    def pass_over(self, what: str, reason: str, *, tell: bool = True) -> None:
-        """Notes that something cannot be used, for `progress`, and logs it.
-
-        Args:
-            what: An event, a rule, a step; see `workflows.state.PassedOver`.
-            reason: Without any of the contact's data.
-            tell: Log it each time, instead of the first time.
-        """
-        now, reason = workflow.now().isoformat(timespec="seconds"), reason[:LONGEST_REASON]
-        if getattr(self, "state", None) is None:  # not admitted yet
-            self._unnoted.append((what, reason, now))
-            count = 1
-        else:
-            count = self.state.pass_over(what, reason, now)
-        if tell or count == 1:
-            workflow.logger.warning("%s ignored: %s", what, reason)
-
-    def note_passed_over(self) -> None:
-        """Notes what was ignored before the journey was admitted."""
-        for what, reason, at in self._unnoted:
-            self.state.pass_over(what, reason, at)
-        self._unnoted.clear()
-
-    def leave(self, reason: str) -> None:
-        """Ends the journey at once, whatever it is doing."""
-        if self._leaving is None:
-            self._leaving = Leave(reason)
+    # ---- what the other parts of the journey use
 
     @property
-    def interrupted(self) -> bool:
-        """Whether the present step is to end here: the contact leaves, or an operator skips it."""
-        return self._leaving is not None or self.skipping is not None
+    def followed(self) -> str:
+        """Name and version whose templates the current step is rendered from."""
+        other = self.state.override
+        return self.version if other is None else f"{self.entry.name}@{other.version}"
+
+    @property
+    def delivery_id(self) -> str:
+        """The id of the current step's delivery."""
+        state, name = self.state, self.step
+        if state.delivery:
+            return state.delivery
+        return delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
+
+    @property
+    def revisable(self) -> int:
+        """Number of steps completed in this workflow task, which the server may refuse and repeat."""
+        is_same = workflow.info().get_current_history_length() == self._history_length
+        return max(self.state.steps_completed - self._settled, 0) if is_same else 0
+
+    @property
+    def has_matched_events(self) -> bool:
+        """True if every event received so far has been compared with the exit rules."""
+        return not self.received and not self.is_matching
+
+    @property
+    def is_interrupted(self) -> bool:
+        """True if the current step must stop, because the contact leaves or an operator skips the step."""
+        return self.departure is not None or self.skipping is not None
 
     def stop_if_interrupted(self) -> None:
-        """Ends a step before it begins to wait.
+        """Cancel a step before it begins another wait.
 
-        Its task was cancelled, but what it awaited may have come to its own end in the same moment (an activity that
-        failed, a timer, a changed contact): then the cancellation is lost, and nothing would end the new wait.
+        The step's task was cancelled, but the awaited activity or timer may have ended at the same moment. The
+        cancellation is then lost, and nothing would end the new wait.
         """
-        if self.interrupted:
+        if self.is_interrupted:
             raise asyncio.CancelledError
 
-    @property
-    def taken_in(self) -> bool:
-        """Whether every event that came has been dealt with."""
-        return not self._arrived and not self._dealing
+    def leave(self, reason: str) -> None:
+        """End the journey immediately. The first reason wins."""
+        if self.departure is None:
+            self.departure = Leave(reason)
 
-    @property
-    def leaving(self) -> bool:
-        """Whether the journey is about to end."""
-        return self._leaving is not None
+    def local(self, moment: datetime) -> str:
+        """Return a moment in the contact's time zone, ISO 8601."""
+        return moment.astimezone(self._zone).isoformat(timespec="seconds")
+
+    def ignore_input(self, what: str, reason: str, *, log_repeats: bool = True) -> None:
+        """Record for `progress` that an input cannot be used, and log it.
+
+        Args:
+            what: An event, a rule, a step; see `workflows.state.IgnoredInput`.
+            reason: Without any of the contact's data.
+            log_repeats: Log each occurrence, instead of the first.
+        """
+        now, reason = workflow.now().isoformat(timespec="seconds"), reason[:LONGEST_REASON]
+        if hasattr(self, "state"):
+            count = self.state.ignore(what, reason, now)
+        else:  # not admitted yet
+            self._ignored_early.append((what, reason, now))
+            count = 1
+        if log_repeats or count == 1:
+            workflow.logger.warning("%s ignored: %s", what, reason)
+
+    def record_early_inputs(self) -> None:
+        """Record the inputs that were ignored before admission."""
+        for what, reason, at in self._ignored_early:
+            self.state.ignore(what, reason, at)
+        self._ignored_early.clear()
 
     def show(self, *, always: bool = False) -> None:
-        """Brings details and search attributes up to date.
+        """Update the details and search attributes that Temporal's UI shows.
 
-        Search attributes cost the server a write each, so they follow only a wait, a hold, a pause, and their ends.
+        A search attribute costs the server a write. They are updated only for waits, holds, pauses and their ends.
         """
         state = self.state
         workflow.set_current_details(visibility.details(state, self.plan, f"{self.version} · {self.entry.contact_id}"))
-        mode = state.mode
-        if always or mode in ("waiting", "held", "paused") or self._attributes.stands_out:
+        if always or state.mode in ("waiting", "held", "paused") or self._attributes.stands_out:
             self._attributes.show(self.entry, self.version, state)

@@ -1,8 +1,8 @@
-"""The workflow of a journey: what Temporal starts. All that it does is in `workflows.course`.
+"""The workflow `Journey`, as Temporal starts it. `workflows.runner` implements it.
 
-The sandbox declares this class anew for every journey and for every replay, and the SDK then looks at each member of it
-and of its bases: of a class with all that a journey does, that was an eighth of a worker's processor time
-(`benchmarks/README.md`). So this one has what it must have.
+The sandbox declares this class again for every journey and every replay, and the SDK then inspects each member of the
+class and its bases. A class with all of a journey's methods took an eighth of a worker's CPU time. This class therefore
+has only the members that it must have.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from typing import Any
 from temporalio import workflow
 
 from scenario.errors import ScenarioError
-from workflows.course import Course
 from workflows.handlers import Handlers
+from workflows.runner import JourneyRunner
 
 
 @workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
 class Journey(Handlers):
-    """One contact through one scenario.
+    """One contact's run through one scenario.
 
-    The argument is an entry, in plain JSON: see the contract in `docs/integrate/journeys.md`. The result is
+    The argument is an entry, in plain JSON: see the contract in `docs/journeys.md`. The result is
     ``{"outcome", "reason", "version", "steps"}``.
     """
 
     @workflow.init
     def __init__(self, argument: Any = None, *_: Any) -> None:
-        """Takes up what the run before handed on: updates may come with the first workflow task, ahead of `run`.
+        """Take up the state of the previous run: updates may arrive with the first workflow task, before `run`.
 
         Raises:
-            ScenarioError: It cannot be read.
+            ScenarioError: The state cannot be read.
         """
-        self.course = Course(argument)
+        self.runner = JourneyRunner(argument)
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
-        """Runs the journey to its end.
+        """Run the journey to its end.
 
         Raises:
-            ApplicationError: The argument is not an entry at all.
+            ApplicationError: The argument is not an entry.
         """
-        return await self.course.run(argument)
+        return await self.runner.run(argument)

@@ -1,40 +1,74 @@
-"""The limits of what a journey takes in and hands on: beyond them a workflow task would fail over and over."""
+"""Limits of what a journey accepts, remembers and carries to its next run.
+
+Beyond the limits of Temporal a workflow task would fail over and over.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Final, cast
+from typing import Any, Final, TypeGuard
 
 LARGEST_CARRIED: Final = 2_000_000
-"""Bytes that one run hands to the next, as JSON; Temporal takes 2 MiB, with what surrounds them."""
+"""Bytes of JSON that one run carries to the next. Temporal accepts 2 MiB, envelope included."""
 LARGEST_DELIVERY: Final = 2_000_000
-"""Bytes of the data that a delivery is handed, as JSON, for the same reason."""
+"""Bytes of JSON of a delivery's data, for the same reason."""
 MOST_PARTS: Final = 10_000
 """Objects and lists of an entry or of a change of the contact.
 
-Each is read, and completed by the fields that it lacks: of a megabyte of empty products that made 240 MB, and took
-longer than the two seconds after which the SDK gives a workflow task up.
+Each is parsed and completed with default fields. A megabyte of empty products took 240 MB of memory and more than the
+two seconds after which the SDK abandons a workflow task.
 """
 TOO_MANY_PARTS: Final = f"the entry has more than {MOST_PARTS:,} objects and lists: leave out what no template names"
 
 MOST_SIGNALS: Final = 500
-"""Signals that one run takes before it continues as new.
+"""Signals that one run receives before it continues as new.
 
-Temporal refuses the 10,001st of a run. Long before that a storm of them starves it: the server takes a workflow task
-back when 100 signals have come meanwhile, a worker then reads the whole run again, and each try is waited for longer.
+Temporal refuses signal 10,001 of a run. A storm of signals starves the run long before: after 100 new signals the
+server takes back a workflow task, a worker reads the whole run again, and each retry is delayed further.
 """
+KEPT_EVENTS: Final = 200
+"""Events kept for a later step or condition. The oldest is forgotten first."""
+KEPT_EVENT_BYTES: Final = 262_144
+"""Characters of JSON that the properties of all kept events may have together. The newest event is always kept.
+
+Receivers send events too, of 64 KB each, and the state of a run must stay below the 2 MB that Temporal accepts.
+"""
+KNOWN_EVENT_IDS: Final = 1000
+"""Event ids remembered to deduplicate events."""
+KEPT_OPERATIONS: Final = 100
+"""Operations remembered. A program may send them for weeks, and each response contains them all."""
+KEPT_STEPS: Final = 1000
+"""Records of completed steps that a journey keeps. Beyond that, the oldest records of repeated steps are forgotten.
+
+The latest record of a step is kept: the id of a delivery depends on whether its step was performed before."""
+KEPT_IGNORED: Final = 20
+"""Kinds of ignored inputs remembered."""
+LONGEST_REASON: Final = 500
+"""Characters of a reason or a note."""
+KEPT_RESPONSES: Final = 131_072
+"""Bytes of JSON of all saved responses together. Each run of a journey carries them."""
+
+
+def is_object(data: object) -> TypeGuard[dict[str, Any]]:
+    """Return True if plain JSON data is an object."""
+    return isinstance(data, dict)
+
+
+def is_list(data: object) -> TypeGuard[list[Any]]:
+    """Return True if plain JSON data is a list."""
+    return isinstance(data, list)
 
 
 def has_too_many_parts(data: object) -> bool:
-    """Whether plain JSON data is made of more objects and lists than `MOST_PARTS`."""
+    """Return True if plain JSON data has more objects and lists than `MOST_PARTS`."""
     count = 0
-    left: list[object] = [data]
-    while left:
-        item = left.pop()
-        if isinstance(item, dict):
-            left.extend(cast("dict[str, object]", item).values())
-        elif isinstance(item, list):
-            left.extend(cast("list[object]", item))
+    pending: list[object] = [data]
+    while pending:
+        item = pending.pop()
+        if is_object(item):
+            pending.extend(item.values())
+        elif is_list(item):
+            pending.extend(item)
         else:
             continue
         count += 1
@@ -44,5 +78,5 @@ def has_too_many_parts(data: object) -> bool:
 
 
 def size_of(data: object) -> int:
-    """Bytes of plain JSON data as JSON in UTF-8."""
+    """Return the bytes of plain JSON data as JSON in UTF-8."""
     return len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))

@@ -16,7 +16,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from activities.retention import PRUNE, WORKFLOW, pruning_in
-from workflows.local_activities import answer_to
+from workflows.primitives import call
 
 PAUSE: Final = timedelta(seconds=1)
 
@@ -41,7 +41,7 @@ class Prune:
             )
         asked = replace(asked, now=asked.now or workflow.now().isoformat())
         while True:
-            some = await answer_to(PRUNE, replace(asked, deleted={}))
+            some = await call(PRUNE, replace(asked, deleted={}))
             deleted = dict(Counter(asked.deleted) + Counter(some.deleted))
             workflow.set_current_details(_details(deleted, some.job))
             if not some.job:

@@ -1,6 +1,6 @@
-"""What a journey remembers, tells and returns. All of it is plain data, so that it goes along in continue-as-new.
+"""The state of a journey and its records. All of it is plain data that continue-as-new carries along.
 
-Journeys in flight carry these in their histories: fields may be added, with a default, and never renamed.
+Running journeys carry these in their histories. From 0.1.0 on, fields may be added, with a default, and never renamed.
 """
 
 from __future__ import annotations
@@ -9,79 +9,202 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final, Literal, cast
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
 
 from activities.counting import Passage
 from scenario.entry.plain_json import has_form
 from scenario.plan.plan import load_plan
 from scenario.steps.host import Event, Memory, Rounds
 from scenario.steps.registry import read_row
-from workflows.limits import size_of
-from workflows.records import Held, Operation, Override, PassedOver, StepRecord, made
+from workflows.limits import (
+    KEPT_EVENT_BYTES,
+    KEPT_EVENTS,
+    KEPT_IGNORED,
+    KEPT_OPERATIONS,
+    KEPT_RESPONSES,
+    KEPT_STEPS,
+    KNOWN_EVENT_IDS,
+    is_object,
+    size_of,
+)
 
-JourneyState = Literal["running", "waiting", "held", "paused"]
+JourneyMode = Literal["running", "waiting", "held", "paused"]
+MARKS: Final = {"failed": "✗", "unknown": "?", "left": "■", "exited": "■", "skipped": "–", "timeout": "⌛"}
+"""Symbols of outcomes other than success."""
 
-KEPT_EVENTS: Final = 200
-"""Events kept for a later step or condition; beyond that the oldest is forgotten."""
-KEPT_EVENT_BYTES: Final = 262_144
-"""Characters that the properties of all kept events may take together, as JSON; the newest is kept whatever it takes.
 
-Receivers tell events too, of 64 KB each: what a run hands to the next must stay below the 2 MB that Temporal takes.
-"""
-KNOWN_EVENT_IDS: Final = 1000
-"""Event ids remembered, so that a repeated event counts once."""
-KEPT_OPERATIONS: Final = 100
-"""Operations remembered, the latest ones: a program may send them for weeks, and every answer holds them all."""
-KEPT_STEPS: Final = 1000
-"""Steps that are over of which a journey keeps the record. Of one that was performed again and again, the oldest are
-forgotten beyond that, never the latest: the id of a delivery depends on whether its step was performed before."""
-KEPT_PASSED_OVER: Final = 20
-"""Kinds of things remembered that could not be used."""
-LONGEST_REASON: Final = 500
-"""Characters of the reason for that."""
-KEPT_RESPONSES: Final = 131_072
-"""Bytes that all kept responses of a journey may take together, as JSON: every run of a journey carries them along."""
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Made = TypeVar("Made", bound=_Dataclass)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """The outcome of a step.
+
+    Attributes:
+        outcome: ``delivered``, ``skipped``, ``failed``, ``unknown``; ``waited``, ``past``, ``event``, ``timeout``;
+            ``then``, ``case``, ``else``; the branch of a ``split``; ``round``, ``until``, ``ended``; ``exited``; or
+            ``left`` if the journey ended during the step.
+        at: When it ended, ISO 8601 in UTC.
+        status: The receiver's reply code.
+        note: A remark, such as that the message was rendered again or that a response was not kept.
+        way: The chosen way, if the outcome does not name it: the case of a ``switch``.
+    """
+
+    id: str
+    kind: str
+    outcome: str
+    at: str
+    reason: str | None = None
+    status: int | None = None
+    attempts: int | None = None
+    note: str | None = None
+    way: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as JSON data, without empty fields."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """The failure for which a journey is held.
+
+    Attributes:
+        kind: One of `activities.failures.FailureKind`, or ``StepFailed``.
+        reason: One sentence.
+        at: Since when, ISO 8601 in UTC.
+        status: The receiver's reply code.
+        excerpt: The first 2 KB of the reply, redacted.
+        cause: The kind as one word for searches: ``permanent``, ``exhausted`` (attempts or time), ``unknown``,
+            ``unconfigured``, ``template``, ``capped``.
+    """
+
+    step: str
+    kind: str
+    reason: str
+    at: str
+    destination: str = ""
+    status: int | None = None
+    attempts: int | None = None
+    excerpt: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """An update of an operator.
+
+    Attributes:
+        name: The update.
+        at: ISO 8601 in UTC.
+        step: The step it concerned.
+        details: Its other arguments: ``{"version": "post-purchase@4"}``, ``{"retry": {…}}``.
+    """
+
+    name: str
+    operator: str
+    reason: str
+    at: str
+    step: str | None = None
+    details: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the operation as JSON data, without empty details."""
+        return {key: value for key, value in asdict(self).items() if key != "details" or value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """The current step as another version has it. An operator ordered it, until the step ends.
+
+    Attributes:
+        version: The number of that version.
+        step: Its row of the plan, as `scenario.plan.plan.dump_plan` writes it.
+    """
+
+    version: int
+    step: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migration:
+    """Another version, adopted as soon as nothing of the current step is in flight.
+
+    It is never carried: a run that must continue as new adopts the version first.
+
+    Attributes:
+        version: Its number.
+        plan: As `scenario.plan.plan.dump_plan` writes it.
+        at: The current step's id in that version.
+        names: New step ids by old ones.
+        restarts: True if a wait begins again, instead of keeping its start.
+    """
+
+    version: int
+    plan: dict[str, Any]
+    at: str
+    names: dict[str, str]
+    restarts: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class IgnoredInput:
+    """An input or a condition that could not be used.
+
+    Attributes:
+        what: ``event``, ``contact_changed``, ``exit rule order.returned``, ``step wait_for-3``, ``goal order.placed``.
+        reason: The latest reason, without any of the contact's data.
+        at: When it last occurred, ISO 8601 in UTC.
+        count: Number of occurrences.
+    """
+
+    what: str
+    reason: str
+    at: str
+    count: int = 1
 
 
 @dataclass
 class State:
-    """Everything a journey knows that its history would not give it back.
+    """The state of a journey that its history would not restore.
 
     Attributes:
-        version: Number of the scenario's version it follows.
+        version: Number of the scenario's version.
         plan: As `scenario.plan.plan.dump_plan` writes it.
-        zone: IANA zone of the platform's zone-less dates.
+        zone: IANA zone of the platform's dates without a zone.
         entered_at: ISO 8601 in UTC.
-        root: Run id of the journey's first execution: what delivery ids are made from.
-        at: The step it stands at; None at the end.
-        since: When that step began, ISO 8601 in UTC; None before it has.
+        root: Run id of the journey's first execution, from which delivery ids are made.
+        at: The current step; None at the end.
+        since: When that step began, ISO 8601 in UTC; None before.
         memory: What steps remember.
-        visits: How often a step was begun again after it was over.
-        steps: Steps that are over, in order.
-        forgotten: How many records of such steps were forgotten.
-        passed: Steps that are over and are not counted in the store yet, under the names that they had then.
-        told: How many there were before these, which are.
-        events: Events kept for later.
-        counted: How many events were kept in all.
-        seen: Ids of events that came.
-        patch: Changes of the contact's fields since it came in.
-        held: Why it waits for a person, if it does.
-        paused: By whom and why, if it is.
-        operations: What operators did last.
-        responses: What steps kept of their responses, by name, the last kept one last.
-        anew: What the present step is performed by instead of the plan's row.
-        retuned: What operators changed of the present step's retry policy, by the names of
-            `scenario.plan.retry.RetryPolicy`.
-        now: What its delivery's templates see as `now`; empty while the delivery is kept back before its first attempt.
-        tried: How many attempts of its delivery were made before policies kept it back.
-        scheduled: When the first of them was scheduled, ISO 8601 in UTC: the deadline counts from then.
-        digest: Of the data that the present step's delivery was first given.
-        passed_over: What could not be used, the latest last; each `what` once.
-        reset: Whether somebody reset the journey, in this run or one before: then it may send again what it has sent.
-        delivery: Id of the present step's delivery, where it was first made under another name of the step.
-        at_once: Whether an operator wants it to leave all the same.
-        goals: Events that may reach the goal, and have not been looked at yet.
-        reached: When the goal was reached, ISO 8601 in UTC.
+        visits: How often a step was begun again after it had ended, by step.
+        steps: Records of completed steps, oldest first.
+        forgotten: Number of such records that were forgotten.
+        steps_uncounted: Completed steps not yet counted in the store, under the names they had then.
+        steps_counted: Number of steps before these.
+        events: Events kept for later steps.
+        event_count: Number of events kept so far, including forgotten ones.
+        event_ids: Ids of received events.
+        patch: Changes of the contact's fields since its entry.
+        paused: The operation that paused the journey, if it is paused.
+        operations: The latest operations.
+        responses: Saved responses by name, the latest last.
+        override: Replaces the plan's row of the current step.
+        retuned: Changes of the current step's retry policy, by the names of `scenario.plan.retry.RetryPolicy`.
+        now: The value of `now` in the delivery's templates. Empty while it is deferred before its first attempt.
+        tried: Number of attempts of the delivery before policies deferred it.
+        scheduled: When the first of them was scheduled, ISO 8601 in UTC. The deadline counts from then.
+        digest: Digest of the data that the current delivery was first given.
+        ignored: Inputs that could not be used, the latest last; each `what` once.
+        reset: True if the journey was reset, in this run or an earlier one. It may then repeat deliveries.
+        delivery: Id of the current delivery, if it was first made under another name of the step.
+        send_now: True if an operator wants the delivery sent regardless of hours and caps.
+        goal_events: Events that may reach the goal and have not been evaluated.
+        goal_reached_at: ISO 8601 in UTC.
     """
 
     version: int
@@ -94,67 +217,65 @@ class State:
     memory: Memory = field(default_factory=Memory)
     visits: dict[str, int] = field(default_factory=dict[str, int])
     steps: list[StepRecord] = field(default_factory=list[StepRecord])
+    forgotten: int = 0
+    steps_uncounted: list[Passage] = field(default_factory=list[Passage])
+    steps_counted: int = 0
     events: list[Event] = field(default_factory=list[Event])
-    counted: int = 0
-    seen: list[str] = field(default_factory=list[str])
+    event_count: int = 0
+    event_ids: list[str] = field(default_factory=list[str])
     patch: dict[str, Any] = field(default_factory=dict[str, Any])
     held: Held | None = None
     paused: Operation | None = None
     operations: list[Operation] = field(default_factory=list[Operation])
     responses: dict[str, Any] = field(default_factory=dict[str, Any])
-    anew: Override | None = None
+    override: Override | None = None
     retuned: dict[str, float] = field(default_factory=dict[str, float])
     now: str | None = None
     tried: int = 0
     scheduled: str | None = None
     digest: str | None = None
-    passed_over: list[PassedOver] = field(default_factory=list[PassedOver])
+    ignored: list[IgnoredInput] = field(default_factory=list[IgnoredInput])
     reset: bool = False
-    forgotten: int = 0
     delivery: str | None = None
-    at_once: bool = False
-    goals: list[Event] = field(default_factory=list[Event])
-    reached: str | None = None
-    passed: list[Passage] = field(default_factory=list[Passage])
-    told: int = 0
+    send_now: bool = False
+    goal_events: list[Event] = field(default_factory=list[Event])
+    goal_reached_at: str | None = None
 
     def dump(self) -> dict[str, Any]:
-        """As plain JSON data, for continue-as-new."""
+        """Return the state as plain JSON data, for continue-as-new."""
         return asdict(self, dict_factory=_without_datetimes)
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> State:
-        """Return the state that `dump` wrote."""
-        state = made(cls, data)
-        state.steps = [made(StepRecord, item) for item in data.get("steps", ())]
-        state.passed = [made(Passage, item) for item in data.get("passed", ())]
-        state.events = [made(Event, item) for item in data.get("events", ())]
-        state.goals = [made(Event, item) for item in data.get("goals", ())]
-        state.operations = [made(Operation, item) for item in data.get("operations", ())]
-        state.passed_over = [made(PassedOver, item) for item in data.get("passed_over", ())]
+        """Return the state that `dump` wrote. Fields of a later version are ignored."""
+        state = _made(cls, data)
+        state.steps = [_made(StepRecord, item) for item in data.get("steps", ())]
+        state.steps_uncounted = [_made(Passage, item) for item in data.get("steps_uncounted", ())]
+        state.events = [_made(Event, item) for item in data.get("events", ())]
+        state.goal_events = [_made(Event, item) for item in data.get("goal_events", ())]
+        state.operations = [_made(Operation, item) for item in data.get("operations", ())]
+        state.ignored = [_made(IgnoredInput, item) for item in data.get("ignored", ())]
         state.memory = _load_memory(data.get("memory", {}))
-        state.held = made(Held, data["held"]) if data.get("held") else None
-        state.paused = made(Operation, data["paused"]) if data.get("paused") else None
-        state.anew = made(Override, data["anew"]) if data.get("anew") else None
+        state.held = _made(Held, data["held"]) if data.get("held") else None
+        state.paused = _made(Operation, data["paused"]) if data.get("paused") else None
+        state.override = _made(Override, data["override"]) if data.get("override") else None
         return state
 
     @classmethod
     def is_dumped(cls, data: object) -> bool:
         """Return True if `dump` wrote this, in whichever version: it has every required field."""
-        if not isinstance(data, dict):
-            return False
-        return all(name in data for name in ("version", "plan", "zone", "entered_at", "root"))
+        return is_object(data) and {"version", "plan", "zone", "entered_at", "root"} <= data.keys()
 
     @classmethod
     def is_readable(cls, data: object) -> bool:
         """Return True if a journey can continue from this."""
-        if not has_form(data, cls):
+        if not is_object(data) or not has_form(data, cls):
             return False
-        state = cls.load(cast("dict[str, Any]", data))
+        state = cls.load(data)
         try:
             plan = load_plan(state.plan)
-            if state.anew:
-                read_row(state.anew.step)
+            if state.override:
+                read_row(state.override.step)
             rounds = state.memory.rounds.values()
             stored = (state.entered_at, state.since, *(one.began for one in rounds))
             times = [datetime.fromisoformat(time) for time in stored if time]
@@ -164,25 +285,45 @@ class State:
         named = {state.at, plan.start}.union(*(step.successors for step in plan.steps.values()))
         return named - {None} <= plan.steps.keys() and all(time.tzinfo for time in times)
 
-    def keep(self, event: Event) -> Event:
-        """Keeps an event for later steps, and forgets the oldest where there are too many."""
-        self.counted += 1
-        kept = Event(name=event.name, properties=event.properties, at=event.at, id=event.id, number=self.counted)
-        self.events = [*self.events[-(KEPT_EVENTS - 1) :], kept]
+    @property
+    def mode(self) -> JourneyMode:
+        """What the journey is doing, as one word."""
+        if self.held:
+            return "held"
+        if self.paused:
+            return "paused"
+        return "waiting" if self.memory.until or self.memory.awaiting else "running"
+
+    @property
+    def steps_completed(self) -> int:
+        """Number of completed steps."""
+        return self.steps_counted + len(self.steps_uncounted)
+
+    def keep(self, event: Event) -> None:
+        """Keep an event for later steps."""
+        self.event_count += 1
+        self.events = [*self.events[-(KEPT_EVENTS - 1) :], replace(event, number=self.event_count)]
         sizes = [one.size for one in self.events]
         while len(self.events) > 1 and sum(sizes) > KEPT_EVENT_BYTES:
             self.events, sizes = self.events[1:], sizes[1:]
-        return kept
 
-    def expect(self, event: Event) -> None:
-        """Keeps an event that may reach the goal until it has been looked at; where there are too many, the first."""
-        if sum(one.size for one in (*self.goals, event)) <= KEPT_EVENT_BYTES and len(self.goals) < KEPT_EVENTS:
-            self.goals.append(event)
+    def keep_for_goal(self, event: Event) -> None:
+        """Keep an event that may reach the goal. If there are too many, the first ones are kept."""
+        size = sum(one.size for one in (*self.goal_events, event))
+        if size <= KEPT_EVENT_BYTES and len(self.goal_events) < KEPT_EVENTS:
+            self.goal_events.append(event)
 
-    def record(self, done: StepRecord) -> None:
-        """Notes that a step is over."""
-        self.steps.append(done)
-        self.passed.append(self.passage(done))
+    def is_repeated(self, event_id: str) -> bool:
+        """Return True if an event of this id was received before, and remember the id."""
+        if event_id in self.event_ids:
+            return True
+        self.event_ids = [*self.event_ids[-(KNOWN_EVENT_IDS - 1) :], event_id]
+        return False
+
+    def record(self, step: StepRecord) -> None:
+        """Record a completed step."""
+        self.steps.append(step)
+        self.steps_uncounted.append(self.passage(step))
         if len(self.steps) > KEPT_STEPS:
             counts = Counter(one.id for one in self.steps)
             oldest = next((index for index, one in enumerate(self.steps) if counts[one.id] > 1), None)
@@ -190,90 +331,69 @@ class State:
                 del self.steps[oldest]
                 self.forgotten += 1
 
-    def passage(self, done: StepRecord) -> Passage:
-        """What is counted of a step that is over."""
-        return Passage(version=self.version, step=done.id, outcome=done.outcome, at=done.at)
+    def passage(self, step: StepRecord) -> Passage:
+        """Return what the store counts of a completed step."""
+        return Passage(version=self.version, step=step.id, outcome=step.outcome, at=step.at)
 
-    def count(self, number: int) -> None:
-        """Forgets the first so many of the steps to be counted."""
-        self.told += number
-        self.passed = self.passed[number:]
+    def mark_counted(self, number: int) -> None:
+        """Mark the first of the uncounted steps as counted."""
+        self.steps_counted += number
+        self.steps_uncounted = self.steps_uncounted[number:]
 
     def note(self, operation: Operation) -> None:
-        """Notes an operation, and forgets the oldest where there are too many."""
+        """Record an operation."""
         self.operations = [*self.operations[-(KEPT_OPERATIONS - 1) :], operation]
 
-    def pass_over(self, what: str, reason: str, at: str) -> int:
-        """Notes what could not be used, and forgets the oldest where there are too many.
-
-        Returns:
-            How often that happened, with this time.
-        """
-        earlier = [one.count for one in self.passed_over if one.what == what]
-        others = [one for one in self.passed_over if one.what != what]
-        noted = PassedOver(what=what, reason=reason, at=at, count=1 + sum(earlier))
-        self.passed_over = [*others[-(KEPT_PASSED_OVER - 1) :], noted]
-        return noted.count
-
-    def remember(self, event_id: str) -> bool:
-        """Whether an event of this id came before; from now on it did."""
-        if event_id in self.seen:
-            return True
-        self.seen = [*self.seen[-(KNOWN_EVENT_IDS - 1) :], event_id]
-        return False
+    def ignore(self, what: str, reason: str, at: str) -> int:
+        """Record an ignored input. Return how often it has occurred."""
+        count = 1 + sum(one.count for one in self.ignored if one.what == what)
+        others = [one for one in self.ignored if one.what != what]
+        self.ignored = [*others[-(KEPT_IGNORED - 1) :], IgnoredInput(what=what, reason=reason, at=at, count=count)]
+        return count
 
     def save(self, name: str, response: Any) -> list[str]:
-        """Keeps a response under a name, and forgets the oldest ones where all together are too large.
-
-        Returns:
-            The names of those that were forgotten.
-        """
+        """Save a response. Return the names of older responses that were forgotten to make room."""
         kept = {key: value for key, value in self.responses.items() if key != name}
-        sizes = {key: size_of(value) for key, value in kept.items()}
-        room = KEPT_RESPONSES - size_of(response)
+        size = size_of(response) + sum(size_of(value) for value in kept.values())
         forgotten: list[str] = []
-        for key in kept:
-            if sum(sizes.values()) <= room:
-                break
-            del sizes[key]
-            forgotten.append(key)
-        self.responses = {**{key: kept[key] for key in sizes}, name: response}
+        while kept and size > KEPT_RESPONSES:
+            oldest = next(iter(kept))
+            size -= size_of(kept.pop(oldest))
+            forgotten.append(oldest)
+        self.responses = {**kept, name: response}
         return forgotten
 
     def go(self, step: str | None) -> None:
-        """Moves on to a step, or to the end: what concerned the present one alone is over."""
+        """Move to a step, or to the end, and forget what concerned the current step alone."""
         self.at, self.since, self.held = step, None, None
-        self.anew, self.now, self.digest, self.delivery = None, None, None, None
-        self.retuned, self.at_once, self.tried, self.scheduled = {}, False, 0, None
+        self.override, self.now, self.digest, self.delivery = None, None, None, None
+        self.retuned, self.send_now, self.tried, self.scheduled = {}, False, 0, None
         self.memory.leave_step()
         if step is not None and any(record.id == step for record in self.steps):
             self.visits[step] = self.visits.get(step, 0) + 1
 
     def rename(self, names: Mapping[str, str]) -> None:
-        """Calls steps by the names that they have in another version, in the record of those that are over."""
-        for was, becomes in names.items():
-            if was != becomes:
-                # Another step may have this name there. Its deliveries are others: none may have an id that was used.
-                self.visits[was] = self.visits.get(was, 0) + 1
+        """Rename steps as another version does, in records and repetitions."""
+        for old, new in names.items():
+            if old != new:
+                # Another step may have the old name there. None of its deliveries may have an id that was used.
+                self.visits[old] = self.visits.get(old, 0) + 1
         self.steps = [replace(done, id=names.get(done.id, done.id)) for done in self.steps]
+        self.memory.rounds = {names.get(name, name): rounds for name, rounds in self.memory.rounds.items()}
 
-    @property
-    def mode(self) -> JourneyState:
-        """What the journey is doing, in one word."""
-        if self.held:
-            return "held"
-        if self.paused:
-            return "paused"
-        return "waiting" if self.memory.until or self.memory.awaiting else "running"
+
+def _made(cls: type[Made], data: dict[str, Any]) -> Made:
+    known = cls.__dataclass_fields__
+    return cls(**{key: value for key, value in data.items() if key in known})
+
+
+def _load_memory(data: dict[str, Any]) -> Memory:
+    memory = _made(Memory, data)
+    memory.until = datetime.fromisoformat(data["until"]) if data.get("until") else None
+    rounds: dict[str, Any] = data.get("rounds", {})
+    memory.rounds = {name: _made(Rounds, item) for name, item in rounds.items()}
+    return memory
 
 
 def _without_datetimes(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in pairs}
-
-
-def _load_memory(data: dict[str, Any]) -> Memory:
-    memory = made(Memory, data)
-    memory.until = datetime.fromisoformat(data["until"]) if data.get("until") else None
-    rounds: dict[str, Any] = data.get("rounds", {})
-    memory.rounds = {name: made(Rounds, item) for name, item in rounds.items()}
-    return memory

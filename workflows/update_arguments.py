@@ -1,15 +1,21 @@
-"""The arguments of updates beside operator and reason, checked: a version, names of steps, a retry policy."""
+"""The arguments of updates: a version, names of steps, a retry policy. Malformed ones are refused."""
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar
 
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, FailureError
 
+from activities.call import ActivityType
 from scenario.errors import DurationError
 from scenario.plan.retry import BOUNDS, STEEPEST, STORED, fit
 from scenario.time.duration import parse_duration
+from workflows.limits import is_object
+from workflows.primitives import call
 
+Result = TypeVar("Result")
+
+_TRIES: Final = 3
 _NUMBERS: Final = {
     "backoff_coefficient": f"must be a number from 1 to {STEEPEST}",
     "maximum_attempts": "must be a whole number; 0 is as many as the deadline allows",
@@ -20,15 +26,23 @@ _DURATION: Final = "must be a duration, such as 90s or 2h, or a number of second
 
 
 def refusal(reason: str) -> ApplicationError:
-    """What an update fails with, so that nothing comes of it."""
+    """Return the failure of an update that changes nothing."""
     return ApplicationError(reason, type="NotNow", non_retryable=True)
 
 
+async def call_for_update(activity: ActivityType[Any, Result], argument: Any) -> Result:
+    """Run a local activity for an update, or refuse the update after a few failed attempts."""
+    try:
+        return await call(activity, argument, tries=_TRIES)
+    except FailureError as error:
+        raise refusal("this could not be done just now, and nothing has changed: try again") from error
+
+
 def read_version(argument: dict[str, Any]) -> int | str | None:
-    """The version that an operator names: a number, ``newest``, or None where it names none.
+    """Return the version that an update names: a number, ``newest``, or None.
 
     Raises:
-        ApplicationError: It is neither.
+        ApplicationError: It is something else.
     """
     version = argument.get("version")
     if version is None or version == "newest" or (isinstance(version, int) and version > 0 and version is not True):
@@ -37,13 +51,13 @@ def read_version(argument: dict[str, Any]) -> int | str | None:
 
 
 def read_names(argument: dict[str, Any]) -> dict[str, str]:
-    """What `migrate` maps: new ids of steps by their old ones.
+    """Return the map of `migrate`: new step ids by old ones.
 
     Raises:
-        ApplicationError: It is no mapping of ids.
+        ApplicationError: It is not such a map.
     """
     given: Any = argument.get("map")
-    names = cast("dict[Any, Any]", given) if isinstance(given, dict) else {}
+    names: dict[Any, Any] = given if is_object(given) else {}
     is_short = len(names) <= _MOST_NAMES
     if (given is None or names == given) and is_short and all(_is_name(one) for pair in names.items() for one in pair):
         return names
@@ -51,10 +65,10 @@ def read_names(argument: dict[str, Any]) -> dict[str, str]:
 
 
 def read_waits(argument: dict[str, Any]) -> bool:
-    """Whether `migrate` is to let a wait begin anew, rather than keep its start.
+    """Return True if `migrate` restarts a wait, instead of keeping its start.
 
     Raises:
-        ApplicationError: It says neither.
+        ApplicationError: It states something else.
     """
     waits = argument.get("waits", "keep")
     if waits not in ("keep", "restart"):
@@ -67,15 +81,15 @@ def _is_name(value: object) -> bool:
 
 
 def read_retry(argument: dict[str, Any]) -> dict[str, float]:
-    """What `retune` asks for: `scenario.plan.retry.Changes`.
+    """Return the changes that `retune` makes, as `scenario.plan.retry.Changes`.
 
     Raises:
-        ApplicationError: It is none.
+        ApplicationError: They are malformed or out of bounds.
     """
     retry = argument.get("retry")
-    if not isinstance(retry, dict) or not retry:
+    if not is_object(retry) or not retry:
         raise refusal(f"'retry' is missing: give at least one of {', '.join(STORED)}")
-    read = {STORED.get(name, ""): _value(name, value) for name, value in cast("dict[str, Any]", retry).items()}
+    read = {STORED.get(name, ""): _value(name, value) for name, value in retry.items()}
     if not fit(read):
         raise refusal("'maximum_interval' is shorter than 'initial_interval'")
     return read

@@ -1,4 +1,7 @@
-"""What ops see of a journey in Temporal's UI: summaries, current details, search attributes. Ids only, no data."""
+"""Views of a journey for operators: its progress, and its details and search attributes in Temporal's UI.
+
+Those in the UI contain ids, and none of the contact's data.
+"""
 
 from __future__ import annotations
 
@@ -24,26 +27,25 @@ from scenario.entry.entry import Entry
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send
 from scenario.time.timing import zone_of
-from workflows.records import MARKS
-from workflows.state import Held, State
+from workflows.state import MARKS, Held, Migration, State
 
 LONGEST: Final = 250
-"""Bytes of a search attribute's value or a summary at most; the server takes 2048 and 400, but nobody reads those."""
+"""Maximum bytes of a search attribute or a summary. The server accepts 2048 and 400, which are too long to read."""
 _SHOWN: Final = 60
 
 
 def cut(text: str, limit: int) -> str:
-    """The beginning of a text, in so many bytes of UTF-8."""
+    """Return the beginning of a text, at most `limit` bytes of UTF-8."""
     return text.encode(errors="replace")[:limit].decode(errors="ignore")
 
 
 def summary(name: str, step: Send) -> str:
-    """The summary of a delivery's activity: ``whatsapp → hooks.example.com``. Its type says the kind."""
+    """Return the summary of a delivery's activity, ``whatsapp → hooks.example.com``. Its type names the kind."""
     return f"{name} → {step.to}" if step.to else name
 
 
 def details(state: State, plan: Plan, title: str) -> str:
-    """The journey in Markdown: why it waits, then its steps, done, running and to come. Times are the scenario's."""
+    """Return the journey in Markdown: why it waits, and its past, current and future steps, in the scenario's zone."""
     zone, memory = zone_of(plan.zone), state.memory
 
     def time(moment: datetime | str | None) -> str:
@@ -72,7 +74,7 @@ def details(state: State, plan: Plan, title: str) -> str:
         what = plan.steps[record.id].describe() if record.id in plan.steps else record.kind
         reply = "".join(f" {said}" for said in (record.way, record.status) if said)
         note = f" ({record.note})" if record.note else ""
-        # A note may begin with the outcome, to say how it came about.
+        # A split's note begins with the outcome and explains it.
         drawn = record.note is not None and record.note.startswith(f"{record.outcome} (")
         said = str(record.note) if drawn else f"{record.outcome}{reply}{note}"
         lines.append(_row(MARKS.get(record.outcome, "✓"), record.id, what, said, time(record.at)))
@@ -90,26 +92,63 @@ def _row(mark: str, step: str, what: str, outcome: str, at: str) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
-# Its own signature leaves the type of an update's value open.
+# The SDK's own signature leaves the type of an update's value unknown.
 upsert_search_attributes = cast(
     "Callable[[list[SearchAttributeUpdate[Any]]], None]",
     workflow.upsert_search_attributes,  # pyright: ignore[reportUnknownMemberType]
 )
 
 
+def progress(
+    state: State, plan: Plan, version: str, zone: str, *, moving: Migration | None, is_leaving: bool
+) -> dict[str, Any]:
+    """Return a journey's progress as plain JSON data."""
+    memory, goal = state.memory, plan.goal
+    waiting: dict[str, Any] | None = None
+    if state.held:
+        known = {key: value for key, value in asdict(state.held).items() if value not in (None, "")}
+        waiting = {"for": "an operator", **known}
+    elif state.paused:
+        waiting = {"for": "resume", "operator": state.paused.operator, "reason": state.paused.reason}
+    elif memory.awaiting or memory.until:
+        what = f"event {memory.awaiting}" if memory.awaiting else memory.deferral or "time"
+        waiting = {"for": what, "until": memory.until and memory.until.isoformat()}
+    return {
+        "state": "leaving" if is_leaving else state.mode if state.at is not None else "over",
+        "scenario": version,
+        "at": state.at,
+        "since": state.since,
+        "waiting": waiting,
+        "entered_at": state.entered_at,
+        "steps": [record.as_dict() for record in state.steps],
+        "steps_forgotten": state.forgotten,
+        "rounds": [
+            {"step": name, "round": rounds.number, "of": plan.steps[name].most}
+            for name, rounds in memory.rounds.items()
+            if name in plan.steps
+        ],
+        "events": [{"name": event.name, "at": event.at} for event in state.events],
+        "operations": [operation.as_dict() for operation in state.operations],
+        "passed_over": [asdict(one) for one in state.ignored],
+        "goal": goal and {"event": goal.event, "within": goal.within, "reached_at": state.goal_reached_at},
+        "zone": zone,
+        "moves_to": f"{version.partition('@')[0]}@{moving.version}" if moving else None,
+    }
+
+
 class SearchAttributes:
-    """The journey's search attributes; each change of them costs the server a write, so only changes are sent."""
+    """The journey's search attributes. Each change costs the server a write, so only changes are sent."""
 
     def __init__(self) -> None:
         self._known: dict[str, str | None] = {}
 
     @property
     def stands_out(self) -> bool:
-        """Whether the attributes say that the journey is held or paused: its end must be shown too."""
+        """True if the attributes show the journey as held or paused. The end of that must be shown too."""
         return self._known.get(JOURNEY_STATE.name) in ("held", "paused")
 
     def show(self, entry: Entry, version: str, state: State) -> None:
-        """Brings the search attributes up to date."""
+        """Update the search attributes."""
         held = state.held
         changes = self._changes(
             {
@@ -141,9 +180,9 @@ class SearchAttributes:
 
 
 def remember(held: Held) -> None:
-    """Notes why the journey is held in its memo, which search gives to those who list many. It stays when that is over.
+    """Record why the journey is held in its memo, which lists of journeys read. It stays after the hold ends.
 
-    The reply that came is left out: lists do not show it.
+    The receiver's reply is left out, since lists do not show it.
     """
     known = {key: value for key, value in asdict(held).items() if key != "excerpt" and value not in (None, "")}
     workflow.upsert_memo({LAST_HELD: known})

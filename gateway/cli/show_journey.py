@@ -16,7 +16,7 @@ from gateway.cli.layout import Table, print_line, print_prose
 from gateway.cli.tables import goes_to, numbered, state
 from gateway.terminal import local, styled, text
 from scenario.time.duration import format_duration
-from workflows.records import MARKS
+from workflows.state import MARKS
 
 _MARKS: Final = {"done": "✓", "now": "▶", "to come": "·"}
 _EXCERPT: Final = 300

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from temporalio import workflow
@@ -16,9 +17,11 @@ from activities.content import Content, Opened
 from activities.failures import FailureKind
 from activities.interface import Sent
 from tests.workflows.conftest import Stage, failing
-from workflows.course import Course
-from workflows.host import StepHost
+from workflows.delivery import Deliveries
+from workflows.host import JourneyHost
+from workflows.migrations import Migrations
 from workflows.state import Held, State
+from workflows.updates import OperatorUpdates
 
 FIRST = """
 scenario: mended
@@ -133,14 +136,15 @@ async def test_a_version_is_not_taken_for_a_step_that_was_held_anew_meanwhile(
     await handle.terminate()
 
 
-def test_a_step_that_is_about_to_be_tried_again_is_not_told_so_twice() -> None:
-    updates = object.__new__(Course)
-    StepHost.__init__(updates)
-    updates.version = "mended@1"
-    updates.state = State(version=1, plan={}, zone="UTC", entered_at="t", root="run", at="hook")
-    updates.state.held = Held(step="hook", kind="DeliveryPermanent", reason="r", at="t")
+def test_a_pending_retry_is_not_repeated() -> None:
+    host = JourneyHost(AsyncMock())
+    host.version = "mended@1"
+    host.state = State(version=1, plan={}, zone="UTC", entered_at="t", root="run", at="hook")
+    host.state.held = Held(step="hook", kind="DeliveryPermanent", reason="r", at="t")
+    deliveries = Deliveries(host)
+    updates = OperatorUpdates(host, deliveries, Migrations(host, deliveries))
     updates.check_retry_step(WHO)
-    updates.retrying = True
+    host.retrying = True
     with pytest.raises(ApplicationError, match="nothing to retry: the journey is not held"):
         updates.check_retry_step(WHO)
 

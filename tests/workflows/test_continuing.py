@@ -18,7 +18,7 @@ from tests.sandbox import sandbox
 from tests.workflows.conftest import Stage, failing
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
-from workflows.state import Event, Held, Operation, Override, PassedOver, State, StepRecord
+from workflows.state import Event, Held, IgnoredInput, Operation, Override, State, StepRecord
 
 LONG = """
 scenario: long
@@ -179,20 +179,20 @@ def test_the_state_comes_back_as_it_went() -> None:
         at="a",
         visits={"a": 1},
         steps=[StepRecord(id="a", kind="sms", outcome="delivered", at="t", status=200)],
-        seen=["e-1"],
+        event_ids=["e-1"],
         patch={"firstname": "Zoë"},
         held=Held(step="a", kind="DeliveryPermanent", reason="r", at="t"),
         paused=Operation(name="pause", operator="ann", reason="r", at="t"),
         operations=[Operation(name="pause", operator="ann", reason="r", at="t", details={"retry": {}})],
         responses={"found": {"tier": "gold"}},
-        anew=Override(version=4, step={"kind": "exit", "reason": "r"}),
+        override=Override(version=4, step={"kind": "exit", "reason": "r"}),
         retuned={"initial": 1.0},
         now="2027-01-01T01:00:00+01:00",
         digest="0123456789abcdef",
-        passed_over=[PassedOver(what="event", reason="r", at="t", count=2)],
+        ignored=[IgnoredInput(what="event", reason="r", at="t", count=2)],
         reset=True,
-        passed=[Passage(version=2, step="a", outcome="delivered", at="t")],
-        told=4,
+        steps_uncounted=[Passage(version=2, step="a", outcome="delivered", at="t")],
+        steps_counted=4,
         memory=Memory(
             until=datetime(2027, 1, 2, tzinfo=UTC),
             awaiting="order.paid",
@@ -214,9 +214,9 @@ def of_a_later_version(data: dict[str, Any]) -> dict[str, Any]:
     """What a later version may have written: everything has one field more."""
     more: dict[str, Any] = {"a_field_of_a_later_version": 1}
     made: dict[str, Any] = {**data, **more}
-    for name in ("steps", "events", "operations", "passed_over", "passed"):
+    for name in ("steps", "events", "operations", "ignored", "steps_uncounted"):
         made[name] = [{**item, **more} for item in data[name]]
-    for name in ("held", "paused", "anew", "memory"):
+    for name in ("held", "paused", "override", "memory"):
         made[name] = {**data[name], **more}
     return made
 

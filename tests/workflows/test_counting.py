@@ -15,7 +15,8 @@ from runtime.store import Passage, Store
 from tests.workflows.conftest import Stage
 from tests.workflows.test_continuing import LONG, runs
 from tests.workflows.test_migrating import A, B, C, Handle, begin, migrate, scenario
-from workflows.state import KEPT_STEPS, State, StepRecord
+from workflows.limits import KEPT_STEPS
+from workflows.state import State, StepRecord
 
 ORDER = {"type": "order", "order": {"external_id": "A"}}
 WHO = {"operator": "ann", "reason": "seen"}
@@ -137,6 +138,6 @@ def test_rounds_that_are_forgotten_are_counted_all_the_same() -> None:
     for number in range(KEPT_STEPS + 500):
         made.record(record("poll" if number % 2 else "wait"))
     assert (len(made.steps), made.forgotten) == (KEPT_STEPS, 500)
-    assert (made.told, len(made.passed)) == (0, KEPT_STEPS + 500)
-    made.count(600)
-    assert (made.told, len(made.passed)) == (600, KEPT_STEPS - 100)
+    assert (made.steps_counted, len(made.steps_uncounted)) == (0, KEPT_STEPS + 500)
+    made.mark_counted(600)
+    assert (made.steps_counted, len(made.steps_uncounted)) == (600, KEPT_STEPS - 100)

@@ -17,7 +17,7 @@ from activities.interface import Delivery, Sent
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from tests.workflows.conftest import Stage
-from workflows.delivery import cause_of, failure_in, unsent
+from workflows.delivery_result import cause_of, failure_in, unsent
 
 LOST, DEADLINE = TimeoutType.START_TO_CLOSE, TimeoutType.SCHEDULE_TO_CLOSE
 UNBEGUN = TimeoutType.SCHEDULE_TO_START

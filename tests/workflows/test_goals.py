@@ -20,7 +20,8 @@ from runtime.store import StoredEntry
 from tests.sandbox import sandbox
 from tests.workflows.conftest import Stage
 from workflows.journey import Journey
-from workflows.state import KEPT_EVENT_BYTES, Event, State
+from workflows.limits import KEPT_EVENT_BYTES
+from workflows.state import Event, State
 
 GOALS = """
 scenario: goals
@@ -160,12 +161,12 @@ async def test_the_next_run_remembers_that_the_goal_is_reached(stage: Stage) -> 
 
 def test_what_is_not_looked_at_goes_along_to_the_next_run() -> None:
     state = State(version=1, plan={}, zone="UTC", entered_at="2026-03-01T10:00:00+00:00", root="r")
-    state.expect(Event(name="order.placed", properties={"total": 1}, at=state.entered_at))
-    state.expect(Event(name="order.placed", properties={"note": "x" * KEPT_EVENT_BYTES}))
-    state.reached = state.entered_at
+    state.keep_for_goal(Event(name="order.placed", properties={"total": 1}, at=state.entered_at))
+    state.keep_for_goal(Event(name="order.placed", properties={"note": "x" * KEPT_EVENT_BYTES}))
+    state.goal_reached_at = state.entered_at
     again = State.load(json.loads(json.dumps(state.dump())))
     assert again == state
-    assert [event.properties for event in again.goals] == [{"total": 1}]
+    assert [event.properties for event in again.goal_events] == [{"total": 1}]
 
 
 class Slow:

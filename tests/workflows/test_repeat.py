@@ -9,8 +9,8 @@ import pytest
 from scenario.steps.host import Rounds
 from scenario.time.timing import spell
 from tests.workflows.conftest import Stage
-from workflows.records import StepRecord
-from workflows.state import KEPT_STEPS, State
+from workflows.limits import KEPT_STEPS
+from workflows.state import State, StepRecord
 
 PARIS = ZoneInfo("Europe/Paris")
 WHO = {"operator": "ann", "reason": "seen"}

@@ -9,7 +9,8 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from activities.interface import Sent
 from tests.workflows.conftest import Stage
-from workflows.state import KEPT_RESPONSES, State
+from workflows.limits import KEPT_RESPONSES
+from workflows.state import State
 
 KEEPS = """
 scenario: keeps

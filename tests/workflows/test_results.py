@@ -13,9 +13,9 @@ from activities.call import ActivityType
 from activities.channel_registry import WEBHOOK
 from activities.failures import Failure, FailureKind
 from activities.interface import ADMIT, DECIDE, DEPART, Answer, Sent
-from workflows.local_activities import answer_in
-from workflows.results import BY_HAND, sent_in
-from workflows.state import KEPT_RESPONSES, LONGEST_REASON
+from workflows.delivery_result import BY_HAND, read_sent
+from workflows.limits import KEPT_RESPONSES, LONGEST_REASON
+from workflows.primitives import read_answer
 
 NOT_KEPT = "the response was not kept: it is too large, or nested too deeply"
 
@@ -58,7 +58,7 @@ def deep(levels: int) -> Any:
     ],
 )
 def test_a_result_is_read(answer: RawValue, sent: Sent) -> None:
-    assert sent_in(WEBHOOK.send, answer, "wax") == sent
+    assert read_sent(WEBHOOK.send, answer, "wax") == sent
 
 
 @pytest.mark.parametrize(
@@ -75,28 +75,28 @@ def test_a_result_is_read(answer: RawValue, sent: Sent) -> None:
     ],
 )
 def test_a_result_that_nobody_can_read_leaves_the_outcome_unknown(answer: RawValue | None) -> None:
-    failure = sent_in(WEBHOOK.send, answer, "wax")
+    failure = read_sent(WEBHOOK.send, answer, "wax")
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.destination, failure.attempt) == (FailureKind.UNKNOWN, "wax", 0)
 
 
 @pytest.mark.parametrize("answer", [None, raw("null"), raw('{"value": true, "error": 5}'), raw("{}", b"binary/plain")])
 def test_an_answer_that_cannot_be_read_is_one_that_could_not_be_given(answer: RawValue | None) -> None:
-    assert answer_in(DECIDE, answer) == Answer(error="the answer of the worker cannot be read")
+    assert read_answer(DECIDE, answer) == Answer(error="the answer of the worker cannot be read")
 
 
 def test_what_a_newer_worker_says_more_is_passed_over() -> None:
-    assert answer_in(DECIDE, said(value=True, because="of this")) == Answer(value=True)
+    assert read_answer(DECIDE, said(value=True, because="of this")) == Answer(value=True)
 
 
 @pytest.mark.parametrize("answer", [None, raw("null"), raw("5")])
 def test_nobody_reads_what_says_nothing(answer: RawValue | None) -> None:
-    assert answer_in(DEPART, answer) is None
+    assert read_answer(DEPART, answer) is None
 
 
 def test_an_admission_that_cannot_be_read_waits_for_a_worker_that_can() -> None:
-    with pytest.raises(RuntimeError, match="What 'admit' answered is not for this version of the workers"):
-        answer_in(ADMIT, said(version="newest"))
+    with pytest.raises(RuntimeError, match="This version of the workers cannot read the result of 'admit'"):
+        read_answer(ADMIT, said(version="newest"))
 
 
 def test_calls_compare_by_what_they_are() -> None:

@@ -26,7 +26,7 @@ from runtime.store import Store
 from tests.sandbox import sandbox
 from tests.workflows.conftest import Channels, Desk, Stage, failing
 from workflows.journey import Journey
-from workflows.local_activities import PATIENCE
+from workflows.primitives import PATIENCE
 
 WHO = {"operator": "ann", "reason": "incident 42"}
 HOOK = """

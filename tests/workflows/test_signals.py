@@ -7,7 +7,8 @@ import pytest
 
 from activities.failures import FailureKind
 from tests.workflows.conftest import Stage, failing
-from workflows.state import KEPT_EVENT_BYTES, Event, State
+from workflows.limits import KEPT_EVENT_BYTES
+from workflows.state import Event, State
 
 WAITS = """
 scenario: waits

@@ -10,8 +10,7 @@ from scenario.plan.plan import Plan
 from scenario.policies.draw import Lot
 from scenario.steps.split import SplitRow
 from tests.workflows.conftest import Stage
-from workflows.records import StepRecord
-from workflows.state import State
+from workflows.state import State, StepRecord
 from workflows.visibility import details
 
 TONES = """

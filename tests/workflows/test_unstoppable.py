@@ -79,7 +79,7 @@ MADE_UP: Final[tuple[dict[str, Any], ...]] = (
     {"events": {}},
     {"held": True},
     {"paused": {"name": "pause"}},
-    {"anew": {"version": 1, "step": {}}},
+    {"override": {"version": 1, "step": {}}},
     {"visits": [1]},
     {"retuned": {"initial": "1"}},
     {"since": "yesterday"},

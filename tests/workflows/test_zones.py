@@ -21,12 +21,10 @@ from activities.content import Content
 from activities.decision import decide
 from activities.interface import DECIDE, Answer, Question
 from runtime.data_converter import CONVERTER
-from scenario.errors import ScenarioError
 from scenario.time import timing
 from tests.sandbox import sandbox
 from tests.workflows.conftest import Stage
-from workflows.course import Course
-from workflows.handlers import Handlers
+from workflows.host import JourneyHost
 from workflows.journey import Journey
 
 WAITS = """
@@ -139,23 +137,12 @@ async def test_a_recorded_journey_replays_where_its_zone_has_been_moved(
 seen: list[str] = []
 
 
-class Watched(Course):
-    """The course of a journey whose waits can be seen from outside."""
+class Watched(JourneyHost):
+    """A host that records waits."""
 
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         seen.append(what.removeprefix("wait-1: wait until "))
         return await super().wait(until, what, wake)
-
-
-@workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
-class WatchedJourney(Handlers):
-    @workflow.init
-    def __init__(self, argument: Any = None, *_: Any) -> None:
-        self.course = Watched(argument)
-
-    @workflow.run
-    async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
-        return await self.course.run(argument)
 
 
 @pytest.mark.parametrize(
@@ -165,13 +152,16 @@ class WatchedJourney(Handlers):
         ("offset", " Asia/Tokyo ", "Tue 2026-12-01 10:00 Asia/Tokyo"),
     ],
 )
-async def test_a_journey_waits_by_the_zone_in_which_it_began_to(name: str, zone: str, ends: str) -> None:
+async def test_a_journey_waits_by_the_zone_in_which_it_began_to(
+    name: str, zone: str, ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen.clear()
+    monkeypatch.setattr("workflows.runner.JourneyHost", Watched)
     history = WorkflowHistory.from_json(f"recorded/{name}", (HISTORIES / f"{name}.json").read_text("utf-8"))
     (entry,) = history.events[0].workflow_execution_started_event_attributes.input.payloads
     entry.data = entry.data.replace(b'"+05:30"', json.dumps(zone).encode())
     await Replayer(
-        workflows=[WatchedJourney], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER
+        workflows=[Journey], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER
     ).replay_workflow(history)
     assert seen == [ends] * 2
 

@@ -21,7 +21,7 @@ from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.test_show import LISTED
 from tests.gateway.cli.test_stats import FOUND
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
-from workflows.records import PassedOver
+from workflows.state import IgnoredInput
 
 SNAPSHOT: Final = Path(__file__).with_name("json.json")
 POLICY: Final = RetryPolicy(
@@ -38,7 +38,7 @@ FULL: Final = replace(
         "moves_to": "a@4",
         "rounds": [{"step": "again", "round": 1, "of": 3}],
         "operations": [*PROGRESS["operations"], PAUSE],
-        "passed_over": [asdict(PassedOver(what="event", reason="too large", at=START.isoformat(), count=4))],
+        "passed_over": [asdict(IgnoredInput(what="event", reason="too large", at=START.isoformat(), count=4))],
     },
 )
 OVER: Final = replace(

@@ -15,10 +15,10 @@ from gateway.journeys.view import JourneyView
 from gateway.operations.retry_policy import InFlight
 from gateway.service.listing import ListedJourney
 from tests.gateway.journey import ENTRY, HELD, PLAN, PROGRESS, START, attempt
-from workflows.records import PassedOver
+from workflows.state import IgnoredInput
 
 OVER = replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited", reason="event order.returned")
-PASSED_OVER = [asdict(PassedOver(what="event", reason="it is larger than 256 KB", at=START.isoformat(), count=4))]
+PASSED_OVER = [asdict(IgnoredInput(what="event", reason="it is larger than 256 KB", at=START.isoformat(), count=4))]
 BARE = JourneyView("a/7/K1", "r2", "running", None, None, ())
 
 

@@ -1,0 +1,104 @@
+"""Primitives of workflow code: waits of limited length, and local activities with their retries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final, TypeVar, cast
+
+from temporalio import workflow
+from temporalio.common import RawValue, RetryPolicy
+from temporalio.exceptions import CancelledError, FailureError
+
+from activities.call import ActivityType
+
+Result = TypeVar("Result")
+
+LOCAL: Final = timedelta(seconds=10)
+"""Timeout of one attempt of a local activity."""
+PATIENCE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(minutes=2))
+"""Retries without end. An attempt whose pause is a timer at the server takes six events of the history.
+
+The history is limited to some 50,000. With two minutes between attempts, a store may be down for more than a week."""
+HASTE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200))
+"""The pauses of a limited number of attempts."""
+THRESHOLD: Final = timedelta(seconds=3)
+"""Pauses longer than this are timers at the server. While a worker itself waits, it can neither stop nor hand the
+journey to another worker, and each few seconds add three events to the journey's history."""
+
+
+async def wait(ready: Callable[[], bool], limit: timedelta | None, summary: str) -> bool:
+    """Wait until a condition holds or the time is over. Resume in the same order on every version of Python.
+
+    `workflow.wait_condition` with a timeout is `asyncio.wait_for`. Python 3.12 rewrote it: the waiting task resumes one
+    turn of the event loop earlier than on 3.11, and a journey recorded on one version fails to replay on the other.
+    Here a separate task sleeps, and a condition without a timeout watches both.
+
+    Args:
+        ready: The condition.
+        limit: The time; None is forever.
+        summary: Describes the timer in the history. Contains none of the contact's data.
+
+    Returns:
+        False if the time is over, even if the condition came to hold in the same workflow task.
+    """
+    if limit is None:
+        await workflow.wait_condition(ready)
+        return True
+    if limit <= timedelta(0):
+        return False
+    timer = asyncio.create_task(workflow.sleep(limit, summary=summary))
+    try:
+        await workflow.wait_condition(lambda: timer.done() or ready())
+    finally:
+        timer.cancel()
+    return not timer.done()
+
+
+async def call(
+    activity: ActivityType[Any, Result], argument: Any, *, about: str | None = None, tries: int | None = None
+) -> Result:
+    """Run a local activity.
+
+    Args:
+        activity: The activity.
+        argument: Its argument.
+        about: Its summary in the history. Contains none of the contact's data.
+        tries: Maximum number of attempts, in quick succession; None retries without end.
+
+    Raises:
+        FailureError: It was cancelled, or all attempts failed.
+    """
+    answer = await workflow.execute_local_activity(
+        activity.name,
+        argument,
+        result_type=RawValue,
+        start_to_close_timeout=LOCAL,
+        retry_policy=PATIENCE if tries is None else replace(HASTE, maximum_attempts=tries),
+        local_retry_threshold=THRESHOLD if tries is None else None,
+        summary=about,
+    )
+    return read_answer(activity, answer)
+
+
+def read_answer(activity: ActivityType[Any, Result], answer: RawValue | None) -> Result:
+    """Read the result of an activity, which an older or a newer worker may have written.
+
+    Raises:
+        RuntimeError: It cannot be read and has no default. The workflow task is retried until a worker can read it.
+    """
+    if activity.result is type(None):
+        return cast("Result", None)
+    try:
+        return activity.read(answer)
+    except ValueError:
+        if activity.instead is None:
+            raise RuntimeError(f"This version of the workers cannot read the result of '{activity.name}'") from None
+        return activity.instead
+
+
+def is_cancellation(error: FailureError) -> bool:
+    """Return True if a local activity was cancelled. Its failure has no `ActivityError` around it."""
+    return isinstance(error, CancelledError) or isinstance(error.cause, CancelledError)
