@@ -1,1 +1,1 @@
-"""The HTTP API: how an engine without a Temporal SDK lets contacts in, tells events, looks and operates."""
+"""The HTTP API for engines without a Temporal SDK."""

@@ -1,4 +1,4 @@
-"""What routes are given of the application that they are in."""
+"""Dependencies of routes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def _authoring(request: Request) -> Authoring:
 
 
 Client = Annotated[ScenarioClient, Depends(_client)]
-"""The client through which everything is done."""
+"""The application's client."""
 Authors = Annotated[Authoring, Depends(_authoring)]
-"""What checks and previews scenarios."""
+"""The application's checks and previews."""

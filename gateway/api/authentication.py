@@ -1,6 +1,6 @@
-"""Who asks: the key of a request, what it is good for, and how often.
+"""Authentication and rate limits of API keys.
 
-A request without a good key is told no more than that, whatever it asks for; so is one whose key lacks the scope.
+A request without a valid key gets the same answer for every path.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from runtime.api_key import ApiKey, digest_of, parse_token
 from runtime.store import Store
 
 RATE: Final = 200.0
-"""Requests a second that a key may make, where it says nothing else."""
+"""Default limit of requests per second for a key."""
 REMEMBERED: Final = 5.0
-"""For so many seconds at most, a revoked key is still accepted."""
+"""Maximum seconds for which a revoked key is still accepted."""
 MISSES: Final = 100
-"""Look-ups of unknown keys per second: those who guess keys must not keep the store from others."""
+"""Look-ups of unknown keys per second, so that guesses cannot block the store."""
 _KEPT: Final = 1000
 _WINDOW: Final = 2.0  # seconds over which requests are counted, so that a short burst is allowed
 _CHALLENGE: Final = {"www-authenticate": "Bearer"}
@@ -39,15 +39,15 @@ bearer: Final = HTTPBearer(auto_error=False, bearerFormat="sr_<id>_<secret>", de
 
 
 class Keys:
-    """Verifies API keys. Remembers for some seconds which exist, and which do not.
+    """Verifies API keys. Caches for some seconds which exist.
 
     Args:
-        store: Where they are kept.
-        rate: Requests a second of a key that has no rate of its own.
-        clock: Seconds that only go forward.
+        store: The store.
+        rate: Requests per second of a key without its own limit.
+        clock: A monotonic clock in seconds.
 
     Attributes:
-        places: Counts the requests of each key in progress.
+        places: Counts each key's requests in progress.
     """
 
     def __init__(self, store: Store, *, rate: float = RATE, clock: Callable[[], float] = monotonic) -> None:
@@ -59,11 +59,11 @@ class Keys:
         self.places = Places()
 
     async def verify(self, token: str) -> ApiKey | None:
-        """The good key that a token is, or None.
+        """Return the valid key of a token, or None.
 
         Raises:
             Problem: Too many unknown keys were looked up within a second.
-            StoreError: The store cannot be asked.
+            StoreError: The store is unavailable.
         """
         parsed = parse_token(token)
         if parsed is None:
@@ -76,12 +76,12 @@ class Keys:
         return key if key.fits(secret) and key.is_good(datetime.now(UTC)) else None
 
     async def named(self, identifier: str) -> ApiKey | None:
-        """The good key of an id, or None: for who has shown it before."""
+        """Return the valid key of an id, or None, for callers who have authenticated before."""
         key = await self._key(identifier)
         return key if key is not None and key.is_good(datetime.now(UTC)) else None
 
     def wait(self, key: ApiKey) -> float:
-        """Counts one request of a key. Returns 0 where it may be made, else the seconds after which it may."""
+        """Count one request of a key. Return 0 if it is allowed, else the seconds to wait."""
         rate = key.rate or self._rate
         limit = self._limits.get(rate)
         if limit is None:
@@ -116,22 +116,22 @@ def _remember(memory: OrderedDict[str, _Value], identifier: str, value: _Value) 
 
 
 class Authentication:
-    """An ASGI application around another, which sees no request without a good key, and no body of one.
+    """An ASGI application that passes only requests with a valid key to another one, before their body is read.
 
     Args:
-        application: What is guarded. It finds who asks in its scope's ``state``, as ``caller``.
-        keys: Knows who asks.
-        public: Paths that anybody may read.
+        application: The guarded application. The scope's ``state`` has the ``caller``.
+        keys: Verifies keys.
+        public: Paths without authentication.
     """
 
     def __init__(self, application: ASGIApp, keys: Keys, public: Collection[str] = ()) -> None:
         self._application, self._keys, self._public = application, keys, public
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        """Lets a request through.
+        """Pass a request on.
 
         Raises:
-            Problem: Nobody may make it who shows such a key.
+            Problem: It has no valid key, or the key exceeds its rate.
         """
         if scope["type"] == "http" and not (scope["path"] in self._public and scope["method"] in ("GET", "HEAD")):
             scope.setdefault("state", {})["caller"] = await caller_of(self._keys, shown(scope))
@@ -139,7 +139,7 @@ class Authentication:
 
 
 def shown(scope: Connection) -> str | None:
-    """The key that a request shows; None where it shows none, or several."""
+    """Return the token of a request, or None if it has none or several."""
     given = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(given) != 1:
         return None
@@ -148,10 +148,10 @@ def shown(scope: Connection) -> str | None:
 
 
 async def caller_of(keys: Keys, token: str | None) -> Caller:
-    """Who shows a key; counts the request.
+    """Return the caller with a token, and count the request.
 
     Raises:
-        Problem: Nobody who may.
+        Problem: The token is invalid, or exceeds its rate.
     """
     key = await keys.verify(token) if token else None
     if key is None:

@@ -1,7 +1,7 @@
-"""The scope that a route needs, checked before anything of a request's body is read.
+"""Checks the scope of a route before the request's body is read.
 
-FastAPI reads a body before it asks a route's dependencies. A key without the scope could therefore occupy a place for
-as long as it lets its body trickle.
+FastAPI reads a body before it evaluates dependencies. A key without the scope could otherwise occupy a place by sending
+its body slowly.
 """
 
 from __future__ import annotations
@@ -26,16 +26,15 @@ from runtime.api_key import Scope
 
 @dataclass(frozen=True)
 class Requires:
-    """The dependency of a route that declares its scope. Its value is the `Caller`.
+    """The dependency with which a route declares its scope. Its value is the `Caller`.
 
     Attributes:
-        scope: The scope that a key needs for the route.
+        scope: The required scope.
     """
 
     scope: Scope
 
     async def __call__(self, request: Request, _described: Annotated[Any, Security(bearer)]) -> Caller:
-        """Return the caller, whom `Authorization` has let through."""
         caller: Caller = request.state.caller
         return caller
 
@@ -57,13 +56,13 @@ class _Rule:
 
 
 class Authorization:
-    """An ASGI application around another, which gets only requests that their key's scopes and places allow.
+    """An ASGI application that passes only requests whose key has the scope and a free place.
 
     Args:
-        application: The guarded application. Requests without a caller, which are public, pass.
-        keys: Counts the requests in progress of each key.
+        application: The guarded application. Requests without a caller are public and pass.
+        keys: Counts each key's requests in progress.
         routes: All routes of the application.
-        prefix: What all their paths begin with.
+        prefix: Prefix of their paths.
         waiting: Paths of requests that mostly wait.
 
     Raises:
@@ -86,7 +85,6 @@ class Authorization:
         ]
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        """Answer a request, or raise the problem that the caller has."""
         caller: Caller | None = scope.get("state", {}).get("caller")
         if caller is None:
             await self._application(scope, receive, send)

@@ -1,6 +1,6 @@
-"""The body of a request: read at once, and as JSON that means the same to everybody (RFC 7493).
+"""Reads a request's body as JSON that has one meaning for all parsers (RFC 7493).
 
-FastAPI reads what Python reads: NaN, keys that come twice, half characters. What is nested too deeply ends it.
+Python accepts NaN, repeated keys and lone surrogates, and fails on deep nesting.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from gateway.api.problem import Mistake, Problem
 from scenario.source.decoding import KeyTwice, NotJson, TooDeep, read_json
 
 WRITING: Final = frozenset({"POST", "PUT", "PATCH"})
-"""Methods whose requests have a body."""
+"""Methods with a body."""
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")  # how a half character may be written; whole ones are in two of these
 
 
 async def read(receive: Receive) -> bytes:
-    """All of a body.
+    """Return the whole body.
 
     Raises:
-        ClientDisconnect: Whoever sent it is gone.
+        ClientDisconnect: The client is gone.
         Problem: It is too large or too slow; see `gateway.api.bounds`.
     """
     parts: list[bytes] = []
@@ -39,7 +39,7 @@ async def read(receive: Receive) -> bytes:
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:
-    """What an application receives of a body that was read before it."""
+    """Return a `receive` that repeats a body which was already read."""
     given = False
 
     async def receive_again() -> Message:
@@ -53,7 +53,7 @@ def replayed(body: bytes, receive: Receive) -> Receive:
 
 
 def media_of(scope: Scope) -> str:
-    """The media type of a body, such as ``application/json``; empty where it is not said."""
+    """Return the media type of a body, such as ``application/json``, or an empty text."""
     said = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
     headers = Headers()
     headers["content-type"] = said.decode("latin-1")
@@ -61,7 +61,7 @@ def media_of(scope: Scope) -> str:
 
 
 def decoded(body: bytes, what: str = "the body") -> str:
-    """A body's text.
+    """Return a body's text.
 
     Raises:
         Problem: It is not UTF-8.
@@ -73,14 +73,14 @@ def decoded(body: bytes, what: str = "the body") -> str:
 
 
 def parse(text: str, what: str = "the body") -> Any:
-    """What JSON says.
+    """Parse JSON.
 
     Args:
-        text: All of it.
-        what: What it is called.
+        text: The text.
+        what: Its name in messages.
 
     Raises:
-        Problem: It is none, or not the same to all readers; the sentence quotes nothing of it.
+        Problem: It is not JSON, or parsers disagree about it. The message quotes nothing.
     """
     try:
         value = read_json(text, unique=True)
@@ -94,12 +94,11 @@ def parse(text: str, what: str = "the body") -> Any:
 
 
 def unreadable(sentence: str) -> Problem:
-    """The problem of a body that cannot be read."""
     return Problem("malformed", sentence, [Mistake(pointer="", code="json", detail=sentence)])
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether all texts are."""
+    """Return True if no text has lone surrogates."""
     level = [value]
     while level:
         following: list[Any] = []
@@ -119,18 +118,17 @@ def _is_whole(value: Any) -> bool:
 
 
 class StrictJson:
-    """An ASGI application around another, which is given no JSON that readers understand differently.
+    """An ASGI application that passes only unambiguous JSON to another one.
 
     Args:
-        application: What is guarded.
-        other: Paths whose bodies it reads itself.
+        application: The guarded application.
+        other: Paths whose bodies the application reads itself.
     """
 
     def __init__(self, application: ASGIApp, other: Collection[str] = ()) -> None:
         self._application, self._other = application, other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lets a request through, or refuses it."""
         checked = scope["type"] == "http" and scope["method"] in WRITING and scope["path"] not in self._other
         if checked and media_of(scope).partition("/")[2].rpartition("+")[2] == "json":
             body = await read(receive)

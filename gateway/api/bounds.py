@@ -1,4 +1,4 @@
-"""What a request may cost before anybody has looked at it: bytes, seconds, and the form that it comes in."""
+"""Limits of requests before they are parsed: bytes, seconds, form."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.api.problem import Problem, again, answer
 
 MOST: Final = 1024 * 1024 + 64 * 1024
-"""Bytes of a body: of the largest entry and what is around it."""
+"""Maximum bytes of a body: the largest entry and what surrounds it."""
 PATIENCE: Final = 10.0
-"""Seconds that a body may take to arrive."""
+"""Seconds for a body to arrive."""
 TOGETHER: Final = 64 * 1024 * 1024
-"""Bytes of all bodies under way: what is read of each is kept until its request is answered."""
+"""Maximum bytes of all bodies in progress, which are kept until their requests are answered."""
 SHARE: Final = 4
-"""The bodies of one key may have this part of `TOGETHER`."""
+"""One key's bodies may use this fraction of `TOGETHER`."""
 
 
 class Bounds:
-    """An ASGI application around another, which sees no body that is too large or too slow.
+    """An ASGI application that protects another one from bodies that are too large or too slow.
 
     Args:
-        application: What is guarded.
-        larger: Path, or how paths begin if it ends in ``/`` → bytes, where a body may have another size than `MOST`.
+        application: The guarded application.
+        larger: Maximum bytes by path, or by prefix if it ends in ``/``, that differ from `MOST`.
         patience: See `PATIENCE`.
         together: See `TOGETHER`.
-        refuse: Makes an answer of what is wrong.
+        refuse: Makes an answer of a problem.
     """
 
     def __init__(
@@ -46,7 +46,6 @@ class Bounds:
         self._of_key: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, or lets it through."""
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""What nobody expected: it is answered with a problem, and logged without anything that the request said."""
+"""Answers unexpected errors with a problem, and logs them without anything of the request."""
 
 from __future__ import annotations
 
@@ -16,21 +16,19 @@ logger = logging.getLogger(__name__)
 
 
 class Failsafe:
-    """An ASGI application around another, out of which no error comes.
+    """An ASGI application that lets no exception of another one out.
 
-    Starlette would answer such a one and raise it all the same, and uvicorn log it with its text and all that stands
-    in its traceback.
+    Starlette would answer and raise it again, and uvicorn would log its text and traceback.
 
     Args:
-        application: What is guarded.
-        refuse: Makes an answer of what is wrong.
+        application: The guarded application.
+        refuse: Makes an answer of a problem.
     """
 
     def __init__(self, application: ASGIApp, refuse: Callable[[Problem], ASGIApp] = answer) -> None:
         self._application, self._refuse = application, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
         begun = False
 
         async def watched(message: Message) -> None:
@@ -51,7 +49,7 @@ class Failsafe:
 
 
 def log_unexpected(error: Exception, scope: Scope) -> None:
-    """Logs an error in one line: neither its text nor the request's path, which may say something of a contact."""
+    """Log an error in one line, without its text and the request's path, which may contain a contact's data."""
     route: Any = scope.get("route")
     where = traceback.extract_tb(error.__traceback__)[-1]
     logger.error(

@@ -1,15 +1,14 @@
-"""``Idempotency-Key``: a request that is sent again, since its answer was lost, is answered as before, and done once.
+"""``Idempotency-Key``: a repeated request is answered as before and carried out once.
 
-For a day, each key of the API remembers by these what it was answered (as the IETF's draft
-``draft-ietf-httpapi-idempotency-key-header`` has it). The same key with another request is a mistake; while the first
-is under way, the second has to wait. What failed here (5xx), came too often (429) or had another content type (415) is
-not kept: it may go well the next time.
+Each API key's answers are kept for a day (see the IETF's ``draft-ietf-httpapi-idempotency-key-header``). The same key
+with another request is a mistake. While the first request is in progress, the second waits. Answers 5xx, 429 and 415
+are not kept, since a repetition may succeed.
 
-A process that is killed in a request leaves it under way. After a while it is carried out anew, under the same request
-id as before, by which Temporal and journeys know what they have been told already.
+A killed process leaves its request in progress. After the lease, a repetition is carried out under the same request id,
+by which Temporal and journeys deduplicate.
 
-Answers and digests are sealed with a key that is derived from the caller's API key, of which the store holds only a
-digest. So a copy of the store does not tell what was asked or answered.
+Answers and digests are sealed with a key derived from the caller's API key, of which the store has only a digest. A
+copy of the store therefore reveals neither requests nor answers.
 """
 
 from __future__ import annotations
@@ -46,9 +45,9 @@ logger = logging.getLogger(__name__)
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotency-Replayed"
 LARGEST: Final = 1024 * 1024
-"""Bytes of an answer that is kept."""
+"""Maximum bytes of a kept answer."""
 KEPT_OF_KEY: Final = 256 * 1024 * 1024
-"""Bytes of answers that are kept for one API key in an hour: more than 200 entries a second need."""
+"""Maximum bytes of answers kept for one API key per hour: more than 200 entries per second need."""
 _KEY: Final = re.compile(rb"[!-~]{1,255}")
 _SPACE: Final = UUID("5b1f0a5e-2f4b-4b0e-9a53-6f5d0c3b7e11")
 _ABOUT_NOW: Final = (415, 429)  # the content type, which the digest lacks, and the rate
@@ -58,13 +57,13 @@ _PRUNING: Final = 60.0  # seconds between two looks for answers to forget
 
 
 class Idempotency:
-    """An ASGI application around another, which does nothing twice.
+    """An ASGI application that carries out each request once.
 
     Args:
-        application: What is guarded. It finds the request's id as `RequestId`.
-        store: Where answers are kept.
-        unkept: Paths whose requests change nothing, so that no answer is kept.
-        lease: How long a request may be under way before it is carried out anew.
+        application: The guarded application. It gets the request's id as `RequestId`.
+        store: Stores answers.
+        unkept: Paths whose requests change nothing, so no answer is kept.
+        lease: Time after which a request in progress counts as killed.
         now: The time.
     """
 
@@ -83,11 +82,11 @@ class Idempotency:
         self._pruned = monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, or lets it through.
+        """Answer a request, or pass it on.
 
         Raises:
-            Problem: It cannot be done under its key.
-            StoreError: It is not known what became of the key.
+            Problem: It cannot be carried out under its key.
+            StoreError: The state of the key is unknown.
         """
         given = [value for name, value in scope.get("headers", ()) if name == b"idempotency-key"]
         if not given or scope["method"] not in WRITING or scope["path"] in self._unkept:
@@ -130,13 +129,13 @@ class Idempotency:
             await send(message)
 
     async def _renew(self, taken: ClaimedRequest) -> None:
-        """Keep a request from being taken for killed for as long as it is under way."""
+        """Renew the lease while the request is in progress."""
         while True:
             await asyncio.sleep(self._lease.total_seconds() / 3)
             await self._settle(self._store.renew_request(taken, self._now()))
 
     async def _settle(self, writing: Coroutine[Any, Any, None]) -> None:
-        """Note how it goes. If that fails, the request goes on all the same, and its key is free after the lease."""
+        """Record the outcome. If that fails, the request continues, and its key is free after the lease."""
         try:
             await writing
         except StoreError as error:
@@ -153,7 +152,7 @@ class Idempotency:
 
 
 class _Collected:
-    """An answer that is held back until it is kept: a callable in the place of `send`."""
+    """An answer that is held back until it is stored: a replacement of `send`."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -176,16 +175,16 @@ class _Collected:
 
     @property
     def is_kept(self) -> bool:
-        """Whether it stays the same, and can be kept."""
+        """True if a repetition would get the same answer."""
         return bool(self.messages) and self.status < 500 and self.status not in _ABOUT_NOW and len(self.body) <= LARGEST
 
 
 class _Seal:
-    """Hides from readers of the store what is kept of a request: its key, its content and its answer.
+    """Encrypts what is kept of a request: its key, content and answer.
 
     Args:
         token: The caller's API key.
-        key: The request's Idempotency-Key.
+        key: The Idempotency-Key.
     """
 
     def __init__(self, token: str, key: bytes) -> None:
@@ -242,9 +241,9 @@ def _request_id(request: Request) -> UUID | None:
 
 
 RequestId = Annotated[UUID | None, Depends(_request_id)]
-"""What tells a request with an Idempotency-Key from others, the same when it is carried out anew; else None."""
+"""The id of a request with an Idempotency-Key, stable over repetitions, or None."""
 
 
 def unsettle(request: Request) -> None:
-    """Lets nobody keep a request's answer: part of it has to be done again, which its caller may ask for."""
+    """Keep no answer of a request: part of it has to be repeated."""
     request.state.settled = False

@@ -1,6 +1,6 @@
-"""Limits on what one API key may occupy of a process, so that other keys do not notice it.
+"""Limits on what one API key may occupy of a process.
 
-They grow with the rate that a key was created with: whoever may ask more often may also have more in progress.
+They grow with the key's own rate.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Work = Literal["read", "write", "items", "waiting", "authoring"]
 """The kind of a request: a read, a change, an item of a batch, a request that mostly waits, a check or preview."""
 
 USUAL: Final = 200.0
-"""The rate, in requests a second, of a key with exactly the following numbers."""
+"""The rate, in requests per second, to which the following numbers belong."""
 REQUESTS: Final = 100
-"""Requests of one key in progress at the same time: a fifth of what a process takes."""
+"""Requests of one key in progress: a fifth of a process's."""
 MOST: Final = 400
 """The same for a key with any rate."""
 AT_ONCE: Final[dict[Work, int]] = {"read": 2, "write": 8, "items": 8}
-"""The number of them that are carried out at the same time; others wait for their turn. Other kinds have no limit."""
+"""Requests of one key that are executed at a time; others wait for their turn. Other kinds have no limit."""
 AUTHORING: Final = 1 + WAITING
-"""Checks and previews of one key in progress: as many as `gateway.authoring.turns` lets it have."""
+"""Checks and previews of one key in progress, as in `gateway.authoring.turns`."""
 TURN: Final = 2.5
-"""Seconds that a request may wait for its turn: with the longest call of Temporal, an answer comes within ten."""
+"""Seconds to wait for a turn. With the longest call of Temporal, an answer comes within ten."""
 _SOON: Final = 1.0  # seconds after which one of so many requests is probably answered
 
 

@@ -1,4 +1,4 @@
-"""Whoever asks may be tracing: what comes of a request belongs to their trace (https://www.w3.org/TR/trace-context/)."""
+"""Continues the caller's trace (https://www.w3.org/TR/trace-context/)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from runtime.telemetry.trace_ids import PROPAGATOR
 
 
 class Traced:
-    """An ASGI application around another, which passes on the trace of whoever asks, and makes no span of its own.
+    """An ASGI application that passes on the caller's trace and makes no span of its own.
 
     Args:
-        application: What answers.
+        application: The application.
     """
 
     def __init__(self, application: ASGIApp) -> None:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
         said = dict(Headers(scope=scope)) if scope["type"] == "http" else dict[str, str]()
         token = context.attach(PROPAGATOR.extract(said, Context()))
         try:

@@ -1,1 +1,1 @@
-"""The pages for people: HTML from templates, which works without JavaScript, behind a session that a key begins."""
+"""The pages: HTML from templates, usable without JavaScript, in a session that an API key starts."""

@@ -1,4 +1,4 @@
-"""The files that pages load: a style sheet, one script, an icon. A file's address changes with its content."""
+"""Style sheets, script and icon of pages. A file's URL changes with its content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS: Final = {
     "htmx.min.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-"""All files there are, and their media types."""
+"""All files and their media types."""
 _FOREVER: Final = {"cache-control": "public, max-age=31536000, immutable"}
 _NOT_YET: Final = {"cache-control": "no-cache"}
 
@@ -33,7 +33,7 @@ def _read(name: str) -> tuple[bytes, str]:
 
 
 def asset(name: str) -> str:
-    """Where a file is."""
+    """Return a file's URL."""
     return f"/static/{_read(name)[1]}/{name}"
 
 

@@ -1,4 +1,4 @@
-"""What every answer tells the browser: to load nothing from elsewhere, to run nothing that stands in a page."""
+"""Security headers of all pages: load nothing from elsewhere, run nothing inline."""
 
 from __future__ import annotations
 
