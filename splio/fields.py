@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache, lru_cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from scenario.check.variables import tree_of
 from scenario.entry.objects import Cart, Contact, Order, Product, Reward, Shape, Store, WithCustom
 from scenario.liquid.shapes import Object, Scalar, Tree, Value
+from scenario.type_guards import is_list, is_mapping
 
 CONTACT: Final = ""
 """The table of a variable without a table: ``$firstname$``."""
@@ -125,13 +126,12 @@ class CustomFieldNames:
         found: dict[str, dict[int, str]] = {CONTACT: _numbered(contact)}
         trigger = data.get("trigger")
         for root, table in (("order", "order"), ("ticket", "order"), ("cart", "basket")):
-            given = cast("Mapping[str, Any]", trigger).get(root) if isinstance(trigger, Mapping) else None
-            if not isinstance(given, Mapping):
+            bought = trigger.get(root) if is_mapping(trigger) else None
+            if not is_mapping(bought):
                 continue
-            bought = cast("Mapping[str, Any]", given)
             found.setdefault(table, {}).update(_numbered(bought))
             products = bought.get("products")
-            for product in cast("list[Any]", products) if isinstance(products, list) else []:
+            for product in products if is_list(products) else []:
                 found.setdefault("product", {}).update(_numbered(product))
         return cls(found)
 
@@ -150,11 +150,11 @@ def _same(table: str) -> str:
 
 
 def _numbered(data: object) -> dict[int, str]:
-    rows = cast("Mapping[str, Any]", data).get("custom_fields") if isinstance(data, Mapping) else None
+    rows = data.get("custom_fields") if is_mapping(data) else None
     found: dict[int, str] = {}
-    for row in cast("list[Any]", rows) if isinstance(rows, list) else []:
-        if isinstance(row, Mapping):
-            number, name = (cast("Mapping[str, Any]", row).get(key) for key in ("id", "name"))
+    for row in rows if is_list(rows) else []:
+        if is_mapping(row):
+            number, name = row.get("id"), row.get("name")
             if isinstance(name, str) and _QUOTABLE.fullmatch(name) and str(number).isdecimal():
                 found[int(str(number))] = name
     return found

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from scenario.check.templates import templates
 from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.source.source import Path
+from scenario.type_guards import is_list, is_mapping
 
 _MARKUP: Final = re.compile(
     r"\$(?:(?P<table>[A-Za-z_]\w{0,60})\.)?(?P<name>[A-Za-z_]\w{0,120})\$|(?P<tag>\{\s{0,20}SPLIO\b)",
@@ -178,11 +179,11 @@ def _texts(path: Path, source: Any) -> Iterator[_Text]:
     if isinstance(source, str):
         if "$" in source or "{" in source:
             yield _Text(path, source)
-    elif isinstance(source, Mapping):
-        for key, value in cast("Mapping[Any, Any]", source).items():
+    elif is_mapping(source):
+        for key, value in source.items():
             if isinstance(key, str) and "$" in key[1:]:
                 yield _Text((*path, key), key, in_key=True)
             yield from _texts((*path, key), value)
-    elif isinstance(source, list):
-        for index, item in enumerate(cast("list[Any]", source)):
+    elif is_list(source):
+        for index, item in enumerate(source):
             yield from _texts((*path, index), item)

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -18,6 +18,7 @@ from scenario.model.outline import outline
 from scenario.source.positions import written
 from scenario.source.source import Path, Source
 from scenario.source.yaml import compose
+from scenario.type_guards import is_list, is_mapping
 from splio.conversion import ConversionResult, describe_numbered_fields, plan_condition_edits, plan_edits
 from splio.edits import Edit, Edits, Unconverted
 from splio.fields import CustomFieldNames
@@ -51,7 +52,7 @@ def convert_scenario(text: str, names: CustomFieldNames | None = None) -> Conver
         return ConversionResult(
             text, (Unconverted(fault.line, fault.column, f"the file cannot be read: {fault.message}"),)
         )
-    trigger = cast("Mapping[str, Any]", source.data).get("trigger")
+    trigger = source.data.get("trigger")
     left: list[Unconverted] = []
     leaves: list[_TemplateText] = []
     for template in templates(source.data):
@@ -81,20 +82,17 @@ def convert_scenario(text: str, names: CustomFieldNames | None = None) -> Conver
 
 def _texts(source: Any, path: Path) -> Iterator[tuple[Path, str | None]]:
     """Yield the texts of a template that contain old syntax, and None for keys that do."""
-    match source:
-        case str():
-            if _OLD.search(source):
-                yield path, source
-        case Mapping():
-            for key, value in cast("Mapping[str, Any]", source).items():
-                if _OLD.search(key):
-                    yield (*path, key), None
-                yield from _texts(value, (*path, key))
-        case list():
-            for index, item in enumerate(cast("list[Any]", source)):
-                yield from _texts(item, (*path, index))
-        case _:
-            return
+    if isinstance(source, str):
+        if _OLD.search(source):
+            yield path, source
+    elif is_mapping(source):
+        for key, value in source.items():
+            if _OLD.search(key):
+                yield (*path, key), None
+            yield from _texts(value, (*path, key))
+    elif is_list(source):
+        for index, item in enumerate(source):
+            yield from _texts(item, (*path, index))
 
 
 def _edits(template: Template, path: Path, text: str, names: CustomFieldNames, trigger: Any) -> Edits:
@@ -122,12 +120,10 @@ def _with(data: Any, path: Path, text: str) -> Any:
     """Return the data with another text at a path."""
     if not path:
         return text
-    if isinstance(data, list):
-        items = [*cast("list[Any]", data)]
-        items[cast("int", path[0])] = _with(items[cast("int", path[0])], path[1:], text)
-        return items
-    members = cast("dict[str, Any]", data)
-    return {**members, str(path[0]): _with(members[str(path[0])], path[1:], text)}
+    part, *rest = path
+    if is_list(data):
+        return [_with(item, tuple(rest), text) if index == part else item for index, item in enumerate(data)]
+    return {**data, part: _with(data[part], tuple(rest), text)}
 
 
 def _spliced(text: str, leaves: list[_TemplateText], *, whole: bool) -> str:
@@ -146,9 +142,10 @@ def _spliced(text: str, leaves: list[_TemplateText], *, whole: bool) -> str:
 def _node(node: Node | None, path: Path, hidden: Mapping[int, str]) -> ScalarNode | None:
     for part in path:
         if isinstance(node, SequenceNode) and isinstance(part, int):
-            node = cast("list[Node]", node.value)[part]
+            children: list[Node] = node.value
+            node = children[part]
         elif isinstance(node, MappingNode):
-            pairs = cast("list[tuple[Node, Node]]", node.value)
+            pairs: list[tuple[Node, Node]] = node.value
             node = next((value for key, value in pairs if str(key.value).translate(hidden) == part), None)
     return node if isinstance(node, ScalarNode) else None
 
@@ -182,5 +179,5 @@ def _files(data: Any) -> Iterator[str]:
     for step in outline(data):
         for key in ("html", "text", "body"):
             value = step.keys.get(key)
-            if isinstance(value, Mapping) and set(cast("Mapping[str, Any]", value)) == {"file"}:
-                yield str(cast("Mapping[str, Any]", value)["file"])
+            if is_mapping(value) and set(value) == {"file"}:
+                yield str(value["file"])

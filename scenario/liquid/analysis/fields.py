@@ -7,9 +7,8 @@ counts as the template's own only after an ``assign`` on the same level, which i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
-from liquid import RenderContext
 from liquid.ast import Node
 from liquid.builtin.expressions import FilteredExpression, Path, TernaryFilteredExpression
 from liquid.builtin.tags.assign_tag import AssignNode
@@ -21,6 +20,7 @@ from liquid.builtin.tags.tablerow_tag import TablerowNode
 from liquid.expression import Expression
 
 from scenario.liquid.engine.environment import Engine, html_engine, json_engine, strict_engine, text_engine
+from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.filters import dates
 from scenario.liquid.sinks import structured, structured_parts
 from scenario.liquid.sinks.text import compile_condition, parse_template
@@ -43,7 +43,6 @@ ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {
 _VIRTUAL: Final = frozenset({"size", "first", "last"})
 _OF_DATES: Final = (("now",), ("today",), ("journey", "timezone"))
 """Data that a filter of dates may read."""
-_NO_CONTEXT: Final = cast("RenderContext", None)
 
 
 def find_fields(source: str | Mapping[str, Any] | list[Any], *, kind: Kind = "text") -> frozenset[tuple[str, ...]]:
@@ -85,14 +84,14 @@ class _FieldCollector:
     def _node(self, node: Node, own: frozenset[str]) -> frozenset[str]:
         for expression in node.expressions():
             self.expression(expression, own)
-        children = list(node.children(_NO_CONTEXT, include_partials=False))
+        children = list(child_nodes(node))
         match node:
             case AssignNode():
                 return own | {str(node.name)}
             case CaptureNode():
                 return self.nodes(children, own) | {str(node.name)}
             case LiquidNode():
-                return self.nodes(node.block.children(_NO_CONTEXT), own)
+                return self.nodes(child_nodes(node.block), own)
             case ForNode():
                 inside = own | {str(name) for name in node.block_scope()}
                 self.nodes([node.block], inside)
@@ -109,7 +108,7 @@ class _FieldCollector:
     def _block(self, node: Node, own: frozenset[str]) -> None:
         for expression in node.expressions():
             self.expression(expression, own)
-        self.nodes(node.children(_NO_CONTEXT, include_partials=False), own)
+        self.nodes(child_nodes(node), own)
 
     def expression(self, expression: Expression, own: frozenset[str]) -> None:
         if isinstance(expression, Path):

@@ -11,9 +11,8 @@ the variable of the data. Only a loop's own variable hides all others.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
-from liquid import RenderContext
 from liquid.ast import Node
 from liquid.builtin.expressions import (
     BooleanExpression,
@@ -44,6 +43,7 @@ from liquid.expression import Expression
 
 from scenario.liquid.analysis.fields import ENGINES, Kind
 from scenario.liquid.analysis.usage_tree import DataUsage
+from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.sinks import structured, structured_parts
 from scenario.liquid.sinks.text import compile_condition, parse_template
 
@@ -119,7 +119,6 @@ MOST_SOURCES: Final = 32
 """Places in the data that one name may represent."""
 MOST_PASSES: Final = 24
 """Limit of passes over a template until its names represent no further data."""
-_NO_CONTEXT: Final = cast("RenderContext", None)
 
 
 _Scope = Mapping[str, TracedValue]
@@ -191,7 +190,7 @@ class _Tracer:
                 for expression in node.expressions():
                     self._use(expression, scope)
                 inner = {**scope, **{str(name): NEW_VALUE for name in node.block_scope()}}
-                self._nodes(node.children(_NO_CONTEXT, include_partials=False), inner)
+                self._nodes(child_nodes(node), inner)
 
     def _assign(self, name: str, value: TracedValue) -> None:
         known = self._names.get(name, NEW_VALUE).union(value)

@@ -10,11 +10,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, Never, cast
+from typing import Any, Final, Never
 
 from liquid.exceptions import UndefinedError
 from liquid.token import Token
-from liquid.undefined import UNDEFINED, Undefined
+from liquid.undefined import Undefined
+
+from scenario.type_guards import is_list, is_sequence
 
 OPEN_NAMES: Final = frozenset({"custom", "event", "properties", "responses"})
 """Keys and variables below which every mapping is open."""
@@ -61,16 +63,16 @@ class _OpenList(list[Any]):
 
 def open_value(value: Any) -> Any:
     """Return the value, made open if it is a mapping or a list."""
+    if isinstance(value, Open | _OpenList):
+        return value  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, dict):
-        return value if isinstance(value, Open) else Open(cast("dict[str, Any]", value))
-    if isinstance(value, list):
-        return value if isinstance(value, _OpenList) else _OpenList(cast("list[Any]", value))
-    return value
+        return Open(value)  # pyright: ignore[reportUnknownArgumentType]
+    return _OpenList(value) if is_list(value) else value
 
 
 def plain_value(value: Any) -> Any:
     """Return the plain mapping or list behind an open one."""
-    return cast("Any", value).copy() if isinstance(value, Open | _OpenList) else value
+    return value.copy() if isinstance(value, Open | _OpenList) else value
 
 
 class LenientMissing(Undefined):
@@ -101,7 +103,7 @@ class StrictMissing(Undefined):
 
     def raise_missing(self) -> Never:
         """Raise the error that names the missing path."""
-        path = (self.name,) if self.obj is UNDEFINED else cast("tuple[object, ...]", self.obj)
+        path = tuple(self.obj) if is_sequence(self.obj) else (self.name,)
         raise MissingValueError(self.hint or f"there is no '{self.name}'", path, self.token)
 
     def __bool__(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any, TextIO, cast
 
@@ -14,6 +14,7 @@ from liquid.utils import ReadOnlyChainMap
 from scenario.liquid.engine.access import OPEN_NAMES, Open, open_value
 from scenario.liquid.engine.limits import MAX_LOCALS, BoundReached, Budget
 from scenario.liquid.engine.sink import HtmlSink, Sink
+from scenario.type_guards import is_mapping
 
 
 class Context(RenderContext):
@@ -38,7 +39,7 @@ class Context(RenderContext):
 
     def assign(self, key: str, val: Any) -> None:
         # Updated incrementally: python-liquid measures all variables at each assignment.
-        weight = len(cast("Sized", val)) if isinstance(val, str | list | tuple | dict) else 1
+        weight = len(val) if isinstance(val, str | list | tuple | dict) else 1  # pyright: ignore[reportUnknownArgumentType]
         self._room += self._weights.get(key, 0) - weight
         if self._room < 0:
             raise BoundReached(f"the template's variables hold more than {MAX_LOCALS:,} characters")
@@ -70,7 +71,7 @@ class Context(RenderContext):
         """
         root, *keys = path
         try:
-            found: object = self.scope[cast("str", root)]
+            found: object = self.scope[root]  # pyright: ignore[reportArgumentType]
         except (KeyError, TypeError):
             return self.missing(path, token) if default is UNDEFINED else default
         if root in OPEN_NAMES:
@@ -95,8 +96,8 @@ class Context(RenderContext):
         """Return one item or field of a value, including ``size``, ``first`` and ``last``, or raise a lookup error."""
         if obj is None:
             return None
-        if isinstance(obj, Mapping):
-            return _mapping_item(cast("Mapping[Any, Any]", obj), key)
+        if is_mapping(obj):
+            return _mapping_item(obj, key)
         if isinstance(obj, str):
             if key == "size":
                 return len(obj)

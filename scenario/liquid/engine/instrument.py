@@ -9,10 +9,10 @@ A class that adds no attribute is assigned in place, so that every reference to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from liquid import RenderContext
 from liquid.ast import BlockNode, Node
@@ -39,8 +39,9 @@ from scenario.liquid.engine.access import StrictMissing
 from scenario.liquid.engine.context import Context
 from scenario.liquid.engine.filter_call import bind_filter
 from scenario.liquid.engine.limits import MAX_FILTERS, BoundReached, check_digits, step_cost
-from scenario.liquid.engine.nodes import CountedBlock, OutputValue
+from scenario.liquid.engine.nodes import CountedBlock, OutputValue, child_nodes
 from scenario.liquid.engine.values import are_equal, describe_type, precedes, to_text
+from scenario.type_guards import is_mapping, is_sequence
 
 if TYPE_CHECKING:
     from liquid import Environment, RenderContext
@@ -125,13 +126,13 @@ class Contains(ContainsExpression):
         context.budget.spend(step_cost(left))
         if isinstance(left, str):
             return to_text(right) in left
-        if isinstance(left, Mapping):
-            return isinstance(right, str | int) and right in cast("Mapping[Any, Any]", left)
+        if is_mapping(left):
+            return isinstance(right, str | int) and right in left
         if isinstance(left, range):
             # Not iterated, since a range may be almost endless.
             return isinstance(right, int) and right in left
-        if isinstance(left, list | tuple):
-            return any(are_equal(item, right) for item in cast("Sequence[Any]", left))
+        if is_sequence(left):
+            return any(are_equal(item, right) for item in left)
         raise LiquidTypeError(f"'contains' searches a text or a list, not {describe_type(left)}", token=self.token)
 
 
@@ -177,8 +178,7 @@ class BoundedLoop(LoopExpression):
         if isinstance(obj, StrictMissing):
             obj.raise_missing()
         if type(obj) is list:
-            items = cast("list[Any]", obj)
-            return iter(items), len(items)
+            return iter(obj), len(obj)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         return super()._to_iter(obj, context)
 
     def _slice(
@@ -217,9 +217,6 @@ _REPLACED: Final[dict[type[Expression], type[Expression]]] = {
     RangeLiteral: BoundedRange,
 }
 
-_NO_CONTEXT: Final = cast("RenderContext", None)
-"""Only partials need a context, and they are not followed."""
-
 
 def instrument(nodes: Iterable[Node], environment: Environment) -> None:
     """Replace parts of a parsed tree, in place.
@@ -246,7 +243,7 @@ def instrument(nodes: Iterable[Node], environment: Environment) -> None:
             and not node.expression.filters
         ):
             node.expression = node.expression.left
-        pending.extend(node.children(_NO_CONTEXT, include_partials=False))
+        pending.extend(child_nodes(node))
 
 
 def instrument_expression(expression: Expression, environment: Environment, seen: set[int] | None = None) -> None:
@@ -260,8 +257,8 @@ def instrument_expression(expression: Expression, environment: Environment, seen
             continue
         seen.add(id(part))
         kind = type(part)
-        if kind is Path:
-            if isinstance(cast("Path", part).path[0], Path):
+        if isinstance(part, Path):
+            if isinstance(part.path[0], Path):
                 # Static analysis could not determine the data that such a template reads.
                 raise LiquidSyntaxError("the name of a variable cannot be in a variable", token=part.token)
         elif kind in _REPLACED:
@@ -286,4 +283,4 @@ def _bind_all(filters: list[Filter] | None, environment: Environment) -> list[Fi
     if len(filters) > MAX_FILTERS:
         message = f"an expression has more than {MAX_FILTERS} filters"
         raise BoundReached(message, filters[MAX_FILTERS].token)
-    return [cast("Filter", bind_filter(one, environment)) for one in filters]
+    return [bind_filter(one, environment) for one in filters]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, TextIO, cast
 
 from liquid import RenderContext
@@ -37,8 +38,14 @@ if TYPE_CHECKING:
 
 
 _NO_REASON: Final = "the template says so"
+_NO_CONTEXT: Final = cast("RenderContext", None)  # only partials need one
 _LONGEST_REASON: Final = 200
 """Characters of an abort's reason, which is shown in lists of journeys."""
+
+
+def child_nodes(node: Node) -> Iterable[Node]:
+    """Return the nodes inside of a node, except those of partials."""
+    return node.children(_NO_CONTEXT, include_partials=False)
 
 
 class OutputValue(OutputNode):
@@ -171,8 +178,8 @@ class LiteralIncludeTag(IncludeTag):
     """Parses ``{% include 'name' %}``. The name must be literal, so that data cannot choose a template."""
 
     def parse(self, stream: TokenStream) -> Node:
-        node = cast("IncludeNode", super().parse(stream))
-        if not isinstance(node.name, StringLiteral):
+        node = super().parse(stream)
+        if not (isinstance(node, IncludeNode) and isinstance(node.name, StringLiteral)):
             raise LiquidSyntaxError("'include' takes a name in quotes", token=node.token)
         return node
 

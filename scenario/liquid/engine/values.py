@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from json.encoder import encode_basestring
-from typing import Any, Final, TypeGuard, cast
+from typing import Any, Final, TypeGuard
 
 from liquid.builtin.expressions import Nil
 from liquid.builtin.expressions.primitive import Blank, Empty
@@ -23,6 +23,7 @@ from liquid.undefined import Undefined
 
 from scenario.liquid.engine.access import StrictMissing
 from scenario.liquid.engine.limits import MAX_DEPTH, BoundReached, check_range
+from scenario.type_guards import is_mapping, is_sequence
 
 Number = int | float | Decimal
 
@@ -76,16 +77,16 @@ def to_text(value: object, depth: int = 0) -> str:
     if isinstance(value, Decimal):
         # Not str(), which writes 100 as 1E+2.
         return format(value, "f") if value.is_finite() and -50 < value.adjusted() < 50 else str(value)
-    if isinstance(value, list | tuple):
+    if is_sequence(value):
         if depth > MAX_DEPTH:
             raise BoundReached(f"a list is nested more than {MAX_DEPTH} levels deep")
-        return "".join(to_text(item, depth + 1) for item in cast("Sequence[object]", value))
+        return "".join(to_text(item, depth + 1) for item in value)
     if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, range):
         return f"{value.start}..{value.stop - 1}"
     if isinstance(value, Mapping) and not isinstance(value, Undefined | ForLoop | TableRow):
-        return _encode(to_json(cast("Mapping[Any, Any]", value)))
+        return _encode(to_json(value))  # pyright: ignore[reportUnknownArgumentType]
     return str(value)
 
 
@@ -144,14 +145,13 @@ def to_json(value: object, depth: int = 0) -> Any:
         raise JsonValueError("JSON cannot hold a loop's state: use one of its fields, such as forloop.index")
     if depth > MAX_DEPTH:
         raise BoundReached(f"a value is nested more than {MAX_DEPTH} levels deep")
-    if isinstance(value, Mapping):
-        pairs = cast("Mapping[Any, Any]", value).items()
-        return {to_text(key): to_json(item, depth + 1) for key, item in pairs}
+    if is_mapping(value):
+        return {to_text(key): to_json(item, depth + 1) for key, item in value.items()}
     if isinstance(value, range):
         check_range(value)
         return list(value)
-    if isinstance(value, list | tuple):
-        return [to_json(item, depth + 1) for item in cast("Sequence[Any]", value)]
+    if is_sequence(value):
+        return [to_json(item, depth + 1) for item in value]
     raise JsonValueError(f"JSON cannot hold a value of type {type(value).__name__}")
 
 

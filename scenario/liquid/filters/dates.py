@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 from calendar import isleap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from babel.dates import format_date, format_datetime
 from dateutil import parser as dateutil
@@ -26,6 +26,7 @@ from scenario.liquid.filters.numbers import find_locale
 from scenario.liquid.filters.strftime import strftime
 from scenario.time.duration import parse_duration
 from scenario.time.timing import read_zone, shift
+from scenario.type_guards import is_mapping
 
 _LONGEST_DATE: Final = 64
 _LONGEST_FORMAT: Final = 256
@@ -100,7 +101,7 @@ def _zone(name: str) -> dt.tzinfo:
 def _journey_zone(context: RenderContext | None) -> dt.tzinfo | None:
     """Return the zone in the data's `journey.timezone`. A template's own variable of this name has no effect."""
     journey = context.globals.get("journey") if context else None  # the linter evaluates constants without a context
-    name = cast("Mapping[str, object]", journey).get("timezone") if isinstance(journey, Mapping) else None
+    name = journey.get("timezone") if is_mapping(journey) else None
     return None if name is None else read_zone(name)
 
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from scenario.liquid.engine.filter_call import FilterValueError
 from scenario.liquid.engine.limits import MAX_TEXT, BoundReached
 from scenario.liquid.engine.values import are_equal, describe_type, to_text
+from scenario.type_guards import is_mapping, is_sequence
 
 
 @sequence_filter
@@ -51,18 +52,17 @@ def unique(items: Sequence[Any], key: object = None) -> list[Any]:
 
 
 def _field(name: str, item: Any, key: object) -> Any:
-    if isinstance(item, Mapping):
-        return cast("Mapping[Any, Any]", item).get(key)
+    if is_mapping(item):
+        return item.get(key)
     raise FilterValueError(f"'{name}' needs a list of objects to look into their fields")
 
 
 def _mark(value: object) -> Hashable:
     """Return equal marks for equal values, including values that cannot be hashed."""
-    if isinstance(value, Mapping):
-        pairs = cast("Mapping[Any, Any]", value).items()
-        return (Mapping, frozenset((key, _mark(item)) for key, item in pairs))
-    if isinstance(value, list | tuple):
-        return (list, tuple(_mark(item) for item in cast("Sequence[Any]", value)))
+    if is_mapping(value):
+        return (Mapping, frozenset((key, _mark(item)) for key, item in value.items()))
+    if is_sequence(value):
+        return (list, tuple(_mark(item) for item in value))
     if is_undefined(value):
         return None
     return (bool, value) if isinstance(value, bool) else cast("Hashable", value)
@@ -81,8 +81,8 @@ def map_field(items: Iterable[Any], key: object) -> list[Any]:
     """Return one field of each object."""
     made: list[Any] = []
     for item in items:
-        if isinstance(item, Mapping):
-            made.append(cast("Mapping[Any, Any]", item).get(to_text(key)))
+        if is_mapping(item):
+            made.append(item.get(to_text(key)))
         elif item is None or is_undefined(item):
             made.append(None)
         else:
@@ -107,9 +107,9 @@ def _sorted(name: str, items: Iterable[Any], key: object, rank: Callable[[Any], 
 
     def place(item: Any) -> tuple[bool, Any]:
         if by_field:
-            if not isinstance(item, Mapping):
+            if not is_mapping(item):
                 raise FilterValueError(f"'{name}' needs a list of objects to sort by a field")
-            item = cast("Mapping[Any, Any]", item).get(to_text(key))
+            item = item.get(to_text(key))
         nothing = item is None or is_undefined(item)
         return nothing, 0 if nothing else rank(item)
 
@@ -123,8 +123,8 @@ def _sorted(name: str, items: Iterable[Any], key: object, rank: Callable[[Any], 
 
 def _matches(item: Any, field: object, wanted: object) -> bool:
     """Return True if an item's field has the value. Without a value, it must be neither nil nor false."""
-    if isinstance(item, Mapping):
-        found = cast("Mapping[Any, Any]", item).get(field)
+    if is_mapping(item):
+        found = item.get(field)
     elif isinstance(item, str):
         # As in Shopify's Liquid, a text "has" its substrings.
         found = field if to_text(field) in item else None
@@ -174,7 +174,7 @@ def has(items: Iterable[Any], field: object, wanted: object = None) -> bool:
 
 def property_(value: object, key: object) -> object:
     """Return the field of an object by a name in a variable, or nil."""
-    return cast("Mapping[Any, Any]", value).get(key) if isinstance(value, Mapping) else None
+    return value.get(key) if is_mapping(value) else None
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {

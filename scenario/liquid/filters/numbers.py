@@ -5,10 +5,10 @@ from __future__ import annotations
 import decimal
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from babel import Locale, UnknownLocaleError
 from babel.numbers import format_currency, get_currency_precision, is_currency
@@ -18,6 +18,7 @@ from liquid.undefined import is_undefined
 from scenario.liquid.engine.filter_call import FilterValueError
 from scenario.liquid.engine.limits import MOST_DIGITS
 from scenario.liquid.engine.values import Number, describe_type, to_exact_decimal, to_text
+from scenario.type_guards import is_mapping
 
 ARITHMETIC: Final = decimal.Context(prec=50, Emax=9999, Emin=-9999)
 """Ten digits more than a number may have, so that only quotients are rounded."""
@@ -186,9 +187,9 @@ def total(items: Iterable[object], key: object = None) -> Number:
     for item in items:
         value = item
         if key is not None and not is_undefined(key):
-            if not isinstance(item, Mapping):
+            if not is_mapping(item):
                 raise FilterValueError("'sum' needs a list of objects to add up one of their fields")
-            value = cast("Mapping[Any, Any]", item).get(to_text(key))
+            value = item.get(to_text(key))
         made = plus(made, value)
     return made
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from liquid.undefined import is_undefined
 
 from scenario.liquid.engine.filter_call import FilterValueError
 from scenario.liquid.engine.limits import MAX_TEXT, BoundReached
 from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, describe_type, to_text
+from scenario.type_guards import is_sequence
 
 _LETTERS: Final = r"(?:[^\W_]|[\u0300-\u036f])+"  # accents may be separate characters
 _WORD: Final = re.compile(rf"{_LETTERS}(?:['’]{_LETTERS})*")
@@ -70,7 +71,7 @@ def slice_(value: object, start: object, length: object = 1) -> str | list[Any]:
         start: The index of the first element. A negative one counts from the end.
         length: The number of elements.
     """
-    items = cast("Sequence[Any]", value if isinstance(value, list | tuple | range) else to_text(value))
+    items: Sequence[Any] = value if is_sequence(value) or isinstance(value, range) else to_text(value)
     first = _whole("slice", start)
     count = 1 if length is None or is_undefined(length) else _whole("slice", length)
     if first < 0:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from liquid.builtin.expressions import BooleanExpression, FilteredExpression, LoopExpression
+from liquid.builtin.expressions import BooleanExpression, LoopExpression
 from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
 from liquid.token import TOKEN_EXPRESSION, Token
@@ -20,7 +20,8 @@ from scenario.liquid.lint.nodes import lint_nodes, loop_item_shape, mentioned_va
 from scenario.liquid.lint.repair import guess_loop_variable, parse_with_repairs, report_syntax_error
 from scenario.liquid.lint.scope import TemplateScope
 from scenario.liquid.shapes import ListOf, Object, Tree
-from scenario.liquid.sinks.structured import FORMS, find_expression_problem
+from scenario.liquid.sinks.structured import FORMS, describe_expression_problem, is_bare_expression
+from scenario.type_guards import is_list, is_mapping
 
 Place = tuple[str | int, ...]
 _Parsed = TypeVar("_Parsed", LoopExpression, BooleanExpression)
@@ -40,12 +41,10 @@ class BodyLinter:
             return ANYTHING
         if isinstance(body, str):
             return self._text(body, path, names)
-        if isinstance(body, Mapping):
-            return self._mapping(cast("Mapping[Any, Any]", body), path, names, depth)
-        if isinstance(body, list):
-            items = [
-                self.part(item, (*path, index), names, depth + 1) for index, item in enumerate(cast("list[Any]", body))
-            ]
+        if is_mapping(body):
+            return self._mapping(body, path, names, depth)
+        if is_list(body):
+            items = [self.part(item, (*path, index), names, depth + 1) for index, item in enumerate(body)]
             return ListOf(items[0] if items else ANYTHING)
         return ANYTHING
 
@@ -66,7 +65,7 @@ class BodyLinter:
             lint_nodes(nodes, reader, names.copy())
             if len(nodes) == 1 and isinstance(nodes[0], OutputNode):
                 quiet = ExpressionLinter(LintedText(source), self._engine, self._kind)
-                shape = quiet.shape(cast("FilteredExpression", nodes[0].expression), names)
+                shape = quiet.shape(nodes[0].expression, names)
         self.findings.extend(page.findings)
         return shape
 
@@ -107,10 +106,10 @@ class BodyLinter:
                 return inside("$then", then)
             case _:
                 given = body[form]
-                if not isinstance(given, Mapping):
+                if not is_mapping(given):
                     self._note((*path, form), "body-form", "'$let' is a mapping of names")
                     return inside("$in", names)
-                for name, value in cast("Mapping[Any, Any]", given).items():
+                for name, value in given.items():
                     shape = self.part(value, (*path, form, name), names, depth + 1)
                     names = names.with_names({str(name): shape})
                 return inside("$in", names)
@@ -139,10 +138,10 @@ class BodyLinter:
     ) -> tuple[LintedText | None, _Parsed | None]:
         if isinstance(source, bool):
             return None, None
-        if problem := find_expression_problem(str(path[-1]), source):
-            self._note(path, "body-form", problem)
+        if not is_bare_expression(source):
+            self._note(path, "body-form", describe_expression_problem(str(path[-1]), source))
             return None, None
-        page = LintedText(cast("str", source), path)
+        page = LintedText(source, path)
         parsed = parsed_expression(parse, page, self._engine)
         if parsed is None:
             self.findings.extend(page.findings)

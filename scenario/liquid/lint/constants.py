@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from liquid import RenderContext
 from liquid.ast import Node
 from liquid.builtin.expressions import Filter, KeywordArgument, Nil, StringLiteral
 from liquid.builtin.expressions.primitive import FloatLiteral, IntegerLiteral
@@ -20,6 +19,7 @@ from liquid.expression import Expression
 from scenario.errors import TemplateError
 from scenario.http.access import Access
 from scenario.http.urls import UrlError, parse
+from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.engine.sink import LiteralText
 from scenario.liquid.filters import dates
 from scenario.liquid.lint.findings import LintedText
@@ -28,7 +28,6 @@ from scenario.liquid.sinks.url import SILENT, render_path, render_url
 from scenario.mail_limits import MAX_NESTING, MAX_SUBJECT
 from scenario.source.findings import clip
 
-_NO_CONTEXT: Final = cast("RenderContext", None)
 _TAG: Final = re.compile(r"<!--.*?(?:-->|\Z)|<(/?)([a-z][^\s/>]*)", re.IGNORECASE | re.DOTALL)
 _NESTING: Final = frozenset(
     {"a", "article", "aside", "b", "blockquote", "center", "div", "em", "font", "footer", "header", "i", "main", "nav"}
@@ -49,7 +48,7 @@ def _check(nodes: Iterable[Node], around: list[str], page: LintedText) -> bool:
     stack = list(around)
     for node in nodes:
         if not isinstance(node, LiteralText):
-            if _check(node.children(_NO_CONTEXT, include_partials=False), stack, page):
+            if _check(child_nodes(node), stack, page):
                 return True
             continue
         for tag in _TAG.finditer(node.text):

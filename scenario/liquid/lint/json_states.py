@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final, cast
+from typing import Final
 
-from liquid import RenderContext
 from liquid.ast import Node
 from liquid.builtin.expressions import FilteredExpression
 from liquid.builtin.output import OutputNode
@@ -16,13 +15,13 @@ from liquid.builtin.tags.for_tag import ForNode
 from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 
+from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.lint.findings import LintedText
 from scenario.liquid.sinks.json_text import ESCAPED, INSIDE, OUTSIDE, TOO_DEEP, JsonContent, blank_stray_commas
 from scenario.source.decoding import NotJson, TooDeep, read_json
 
 States = frozenset[int]
 
-_NO_CONTEXT: Final = cast("RenderContext", None)
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")
 
 
@@ -63,12 +62,12 @@ class _StateWalker:
             case ForNode():
                 return self._loop(node, states)
             case IfNode() | UnlessNode():
-                branches = list(node.children(_NO_CONTEXT, include_partials=False))
+                branches = list(child_nodes(node))
                 return self._branches(branches, states, always=node.default is not None)
             case CaseNode():
                 return self._case(node, states)
             case _:
-                return self.sequence(node.children(_NO_CONTEXT, include_partials=False), states)
+                return self.sequence(child_nodes(node), states)
 
     def _content(self, node: JsonContent, states: States) -> States:
         start = node.token.start_index

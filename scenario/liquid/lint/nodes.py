@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, cast
 
-from liquid import RenderContext
 from liquid.ast import Node
 from liquid.builtin.expressions import LoopExpression, Path
 from liquid.builtin.expressions.logical import EqExpression, LogicalOrExpression
@@ -20,12 +18,11 @@ from liquid.builtin.tags.tablerow_tag import TablerowNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 from liquid.expression import Expression
 
+from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.lint.expressions import ExpressionLinter
 from scenario.liquid.lint.filter_shapes import ANYTHING, FORLOOP, NUMBER, TABLEROWLOOP, TEXT, describe_shape
 from scenario.liquid.lint.scope import TemplateScope
 from scenario.liquid.shapes import ListOf, Object, Tree, Value
-
-_NO_CONTEXT: Final = cast("RenderContext", None)
 
 
 def lint_nodes(nodes: Iterable[Node], reader: ExpressionLinter, names: TemplateScope, *, looping: bool = False) -> None:
@@ -100,7 +97,7 @@ def _equal(case: CaseNode, when: MultiExpressionBlockNode) -> Expression:
 
 
 def _children(node: Node) -> Iterable[Node]:
-    return node.children(_NO_CONTEXT, include_partials=False)
+    return child_nodes(node)
 
 
 def _item(loop: LoopExpression, reader: ExpressionLinter, names: TemplateScope) -> dict[str, Tree]:

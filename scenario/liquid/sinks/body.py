@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import urllib.parse
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from scenario.errors import TemplateError
 from scenario.liquid.engine.environment import json_engine, strict_engine
@@ -15,6 +15,7 @@ from scenario.liquid.engine.sink import Sink
 from scenario.liquid.engine.values import replace_surrogates
 from scenario.liquid.sinks import json_text, structured
 from scenario.liquid.sinks.text import render_into
+from scenario.type_guards import is_list, is_mapping
 
 
 def render_json(body: str | Mapping[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:
@@ -52,11 +53,11 @@ def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
         data: The variables.
     """
     rendered: Any = json.loads(replace_surrogates(structured.compile_body(body).text(data)))
-    if not isinstance(rendered, dict):
+    if not is_mapping(rendered):
         raise TemplateError("a form is a mapping of field names to values")
     pairs: list[tuple[str, str]] = []
-    for name, value in cast("dict[str, Any]", rendered).items():
-        for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
+    for name, value in rendered.items():
+        for item in value if is_list(value) else [value]:
             if isinstance(item, dict | list):
                 reason = "a form's value is a text, a number or a list of these: for JSON in a text, '| json | string'"
                 raise make_error(reason, "", None, at=name)

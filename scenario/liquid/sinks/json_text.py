@@ -11,9 +11,8 @@ import json
 import re
 from collections.abc import Iterable
 from json.encoder import encode_basestring
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from liquid import RenderContext
 from liquid.ast import Node
 from liquid.builtin.content import Literal
 from liquid.exceptions import LiquidTypeError
@@ -21,6 +20,7 @@ from liquid.token import TOKEN_CONTENT, Token
 
 from scenario.liquid.engine.errors import make_error
 from scenario.liquid.engine.limits import MAX_BODY
+from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.engine.sink import LiteralText, Sink
 from scenario.liquid.engine.values import InString, JsonValueError, json_text, replace_surrogates, to_text
 from scenario.source.decoding import NotJson, TooDeep, read_json
@@ -191,8 +191,6 @@ def _origin(sink: JsonSink, place: int) -> int:
     return token.start_index + min(place - start, len(token.value))
 
 
-_NO_CONTEXT: Final = cast("RenderContext", None)
-
 _ENDS_A_KEY: Final = re.compile(r'(?:[^"\\]|\\.)*"\s*:|\s*:', re.DOTALL)
 """Text that ends a key begun before it, either at its first quote or, after that quote, at its colon."""
 _PARTS: Final = re.compile(r'(?P<key>"(?:[^"\\]|\\.)*"(?=\s*:))|"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
@@ -217,7 +215,7 @@ def _pieces(nodes: Iterable[Node]) -> Iterable[JsonContent]:
         node = pending.pop()
         if isinstance(node, JsonContent):
             yield node
-        pending.extend(node.children(_NO_CONTEXT, include_partials=False))
+        pending.extend(child_nodes(node))
 
 
 class _DuplicateKeys(Exception):

@@ -19,7 +19,7 @@ import marshal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeGuard, TypeVar
 
 from liquid.builtin.expressions import BooleanExpression, LoopExpression
 from liquid.builtin.output import OutputNode
@@ -49,6 +49,7 @@ from scenario.liquid.sinks.structured_parts import (
     MappingPart,
     join_path,
 )
+from scenario.type_guards import is_mapping, is_sequence
 
 FORMS: Final = {
     "$for": ({"$for", "$each"}, {"$else"}),
@@ -72,11 +73,10 @@ class BodyCompiler:
             raise make_error(f"a body may be nested {MAX_DEPTH} levels deep", "", None, limit=True, at=path)
         if isinstance(body, str):
             return self._text(body, path)
-        if isinstance(body, Mapping):
-            return self._mapping(cast("Mapping[object, object]", body), path, depth)
-        if isinstance(body, list | tuple):
-            items = cast("list[object]", body)
-            made = tuple(self.part(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(items))
+        if is_mapping(body):
+            return self._mapping(body, path, depth)
+        if is_sequence(body):
+            made = tuple(self.part(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(body))
             return _fold_constant(ListPart(path, made), made)
         try:
             return ConstantPart(path, json_text(body))
@@ -94,7 +94,7 @@ class BodyCompiler:
         node = template.nodes[0] if len(template.nodes) == 1 else None
         return LiquidPart(path, template, text, node.expression if isinstance(node, OutputNode) else None)
 
-    def _mapping(self, body: Mapping[object, object], path: str, depth: int) -> BodyPart:
+    def _mapping(self, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
         for form, (needed, allowed) in FORMS.items():
             if form in body:
                 keys = set(body)
@@ -102,7 +102,7 @@ class BodyCompiler:
                     names = " and ".join(sorted(needed))
                     more = f", with {' or '.join(sorted(allowed))} if needed" if allowed else ""
                     raise make_error(f"'{form}' is a mapping of {names} alone{more}", "", None, at=path)
-                return self._form(form, cast("Mapping[str, object]", body), path, depth)
+                return self._form(form, body, path, depth)
         pairs = tuple(self._pair(key, value, path, depth) for key, value in body.items())
         plain = [pair.key for pair in pairs if isinstance(pair.key, str)]
         if len(set(plain)) < len(plain):
@@ -127,7 +127,7 @@ class BodyCompiler:
             part if isinstance(part, LiquidPart) else f"{json_text(key)}:", self.part(value, inner, depth + 1)
         )
 
-    def _form(self, form: str, body: Mapping[str, object], path: str, depth: int) -> BodyPart:
+    def _form(self, form: str, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
         def inner(key: str) -> BodyPart:
             return self.part(body[key], join_path(path, key), depth + 1)
 
@@ -141,22 +141,21 @@ class BodyCompiler:
             condition = self._parsed(parse_condition, source, join_path(path, form))
             return IfPart(path, source, condition, inner("$then"), otherwise)
         names = body["$let"]
-        if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in cast("Any", names)):
+        if not is_mapping(names) or not all(isinstance(name, str) for name in names):
             raise make_error("'$let' is a mapping of names", "", None, at=path)
         parts = [
-            (name, self.part(value, f"{join_path(path, form)}.{name}", depth + 1))
-            for name, value in cast("Mapping[str, object]", names).items()
+            (name, self.part(value, f"{join_path(path, form)}.{name}", depth + 1)) for name, value in names.items()
         ]
         return LetPart(path, tuple(parts), inner("$in"))
 
     @staticmethod
-    def _expression(body: Mapping[str, object], form: str, path: str) -> str:
+    def _expression(body: Mapping[Any, Any], form: str, path: str) -> str:
         source = body[form]
         if isinstance(source, bool):
             return "true" if source else "false"
-        if problem := find_expression_problem(form, source):
-            raise make_error(problem, "", 0, at=join_path(path, form))
-        return cast("str", source)
+        if not is_bare_expression(source):
+            raise make_error(describe_expression_problem(form, source), "", 0, at=join_path(path, form))
+        return source
 
     def _parsed(self, parse: Callable[[Engine, Token], _Parsed], source: str, path: str) -> _Parsed:
         token = Token(TOKEN_EXPRESSION, source, 0, source)
@@ -168,13 +167,14 @@ class BodyCompiler:
         return parsed
 
 
-def find_expression_problem(form: str, source: object) -> str | None:
-    """Return a message about the unparsed value of ``$for`` or ``$if``, or None."""
-    if not isinstance(source, str):
-        return f"'{form}' takes a text"
-    if source.lstrip().startswith(("{{", "{%")):
-        return f"'{form}' is written without braces"
-    return None
+def is_bare_expression(source: object) -> TypeGuard[str]:
+    """Return True if the value of ``$for`` or ``$if`` is a text without braces around it."""
+    return isinstance(source, str) and not source.lstrip().startswith(("{{", "{%"))
+
+
+def describe_expression_problem(form: str, source: object) -> str:
+    """Return a message about a value of ``$for`` or ``$if`` that is not a bare expression."""
+    return f"'{form}' is written without braces" if isinstance(source, str) else f"'{form}' takes a text"
 
 
 def _fold_constant(part: BodyPart, inner: tuple[BodyPart, ...]) -> BodyPart:
@@ -235,10 +235,10 @@ def _content(body: Any) -> bytes:
 
 
 def _plain(body: Any) -> Any:
-    if isinstance(body, Mapping):
-        return {_plain(key): _plain(value) for key, value in cast("Mapping[Any, Any]", body).items()}
-    if isinstance(body, list | tuple):
-        return [_plain(item) for item in cast("list[Any]", body)]
+    if is_mapping(body):
+        return {_plain(key): _plain(value) for key, value in body.items()}
+    if is_sequence(body):
+        return [_plain(item) for item in body]
     if isinstance(body, dt.date | dt.datetime | dt.time | Decimal):
         return f"{type(body).__name__}:{body}"
     if body is None or isinstance(body, str | int | float):
