@@ -88,7 +88,8 @@ def outgoing(
         rendered = with_headers(rendered, step, to.rendered_headers(secrets), to.name)
         keys = to.keys(secrets, now)
     templates = step.headers | dict(route.named.headers if route.named else {})
-    sent = tuple(redaction.credentials(templates, rendered.headers))
+    token = str(data.get("journey", {}).get("callback_url", "")).rpartition("/")[2]
+    sent = (*redaction.credentials(templates, rendered.headers), *([token] if token else ()))
     hidden = redaction.known((*secrets.values(), *sent))
     theirs = route.named.own_secrets if route.named else ()
     given = redaction.known((*seen.values(), *(value for name, value in secrets.items() if name in theirs), *sent))

@@ -9,8 +9,8 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
+from activities.escapes import NestedTooDeeply
 from activities.redaction import KnownSecrets, masked
-from activities.spellings import TooManyReadings
 from activities.webhook.http.exchange import Response
 from scenario.model.parts import Save
 from scenario.responses.validation import misfit
@@ -53,7 +53,7 @@ def kept(save: Save, response: Response, given: KnownSecrets) -> Kept:
             _fit(value, save.shape)
         value, changed = _clean(value, given)
         return Kept(value, f"the response kept as '{save.name}' held a secret, which was masked" if changed else None)
-    except TooManyReadings:
+    except NestedTooDeeply:
         return Kept(note=f"the response was not kept as '{save.name}': it cannot be read through")
     except _UnfitError as error:
         return Kept(note=f"the response was not kept as '{save.name}': {error}")
@@ -96,7 +96,7 @@ def _clean(value: Any, given: KnownSecrets) -> tuple[Any, bool]:
     _collect(value, texts, names, 0)
     shown = dict(zip(texts, masked(texts, given), strict=True))
     listed = list(names)
-    named = {name for name, mask in zip(listed, masked(listed, given.of_many_letters), strict=True) if name != mask}
+    named = {name for name, mask in zip(listed, masked(listed, given.without_short), strict=True) if name != mask}
     changed = bool(named) or any(text != mask for text, mask in shown.items())
     return (_rewritten(value, shown, named), True) if changed else (value, False)
 

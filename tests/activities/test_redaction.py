@@ -1,6 +1,24 @@
-import pytest
+"""Whatever the spelling in which a receiver repeats what it was sent, nothing of it is kept."""
 
-from activities.redaction import MASK, credentials, known, masked, readable
+from __future__ import annotations
+
+import base64
+import html
+import json
+import random
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from html.entities import codepoint2name
+from typing import Final
+from urllib.parse import quote, unquote, unquote_plus
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from activities.escapes import NestedTooDeeply
+from activities.redaction import MASK, credentials, excerpt, known, masked, readable, short
 from runtime.unsubscribing import Subscriber, Unsubscribing
 
 
@@ -137,3 +155,383 @@ def test_an_address_for_unsubscribing_is_masked_too(before: str):
     url = Unsubscribing("https://a.example", [bytes(32)]).url(Subscriber("email", "", "3028687", "ann@example.com"))
     assert redact(f"refused: {before}{url.rpartition('/')[2]} is bad") == f"refused: {before}{MASK} is bad"
     assert redact("route u1 to u12") == "route u1 to u12"
+
+
+# ---- spellings: what is kept is searched with decoders of the standard library
+
+BEFORE, AFTER = '{"message": "you sent ', '", "status": 503, "at": "2026-03-01T10:00:00Z"}'
+"""Around what is planted: it has to stay."""
+Spell = Callable[[random.Random, str], str]
+Read = Callable[[str], list[str]]
+
+
+def as_json(chance: random.Random, text: str) -> str:
+    """As JSON writers do, each character as one of them might."""
+
+    def one(character: str) -> str:
+        plain = json.dumps(character, ensure_ascii=False)[1:-1]
+        units = character.encode("utf-16-be").hex()
+        escaped = "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+        ways = [plain, plain, plain.replace("/", "\\/"), escaped, escaped.upper().replace("\\U", "\\u")]
+        return chance.choice(ways)
+
+    return "".join(map(one, text))
+
+
+def as_html(chance: random.Random, text: str) -> str:
+    made = ""
+    for character in reversed(text):
+        number = ord(character)
+        ways = [f"&#{number};", f"&#x{number:x};", f"&#X{number:X};", html.escape(character), html.escape(character)]
+        ways += [f"&{codepoint2name[number]};"] if number in codepoint2name else []
+        way = chance.choice(ways)
+        if way.startswith("&#") and not re.match("[0-9A-Za-z;]", made):
+            way = chance.choice([way, way.removesuffix(";")])
+        made = way + made
+    return made
+
+
+def as_url(chance: random.Random, text: str) -> str:
+    def one(character: str) -> str:
+        encoded = "".join(f"%{byte:02x}" for byte in character.encode())
+        ways = [quote(character, safe="/!'()*:@,;="), quote(character, safe=""), encoded, encoded.upper()]
+        return chance.choice([*ways, "+"] if character == " " else ways)
+
+    return "".join(map(one, text))
+
+
+def as_base64(chance: random.Random, text: str) -> str:
+    before = chance.choice(["", "u:", "x", "Bearer ", "Zoé ", '{"auth": "'])
+    encode = chance.choice([base64.b64encode, base64.urlsafe_b64encode])
+    made = encode(f"{before}{text}{chance.choice(['', ' ', ' and more'])}".encode()).decode()
+    return chance.choice([made, made.rstrip("="), f"auth/{made}", f"{made}/x"])
+
+
+def as_hex(chance: random.Random, text: str) -> str:
+    made = f"{chance.choice(['', 'u:', 'Bearer '])}{text}".encode().hex()
+    return chance.choice([made, made.upper(), f"0x{made}", f"f{made}"])
+
+
+def read_json(text: str) -> list[str]:
+    def one(found: re.Match[str]) -> str:
+        try:
+            return json.loads(f'"{found[0]}"')
+        except ValueError:
+            return found[0]
+
+    return [re.sub(r"(?:\\u[0-9a-fA-F]{4})+|\\.", one, text)]
+
+
+def read_html(text: str) -> list[str]:
+    return [html.unescape(text)]
+
+
+def read_url(text: str) -> list[str]:
+    return [unquote(text), unquote_plus(text)]
+
+
+def read_base64(text: str) -> list[str]:
+    runs = re.findall(r"[A-Za-z0-9+/_-]{6,}", text)
+    return [_bytes(run[at:], base64.b64decode, 4, "A") for run in runs for at in range(4)]
+
+
+def _bytes(run: str, decode: Callable[[str], bytes], group: int, fill: str) -> str:
+    run = run.replace("-", "+").replace("_", "/")
+    return decode(run + fill * (-len(run) % group)).decode(errors="replace")
+
+
+def read_hex(text: str) -> list[str]:
+    runs = re.findall(r"[0-9a-fA-F]{6,}", text)
+    return [_bytes(run[at:], bytes.fromhex, 2, "0") for run in runs for at in range(2)]
+
+
+ESCAPES: Final[dict[str, tuple[Spell, Read]]] = {
+    "json": (as_json, read_json),
+    "html": (as_html, read_html),
+    "url": (as_url, read_url),
+}
+CODES: Final[dict[str, tuple[Spell, Read]]] = {"base64": (as_base64, read_base64), "hex": (as_hex, read_hex)}
+LAYERS: Final = ESCAPES | CODES
+
+escapes = st.lists(st.sampled_from(sorted(ESCAPES)), max_size=2)
+codes = st.lists(st.sampled_from(sorted(CODES)), max_size=1)
+secrets = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=8, max_size=24).filter(
+    lambda text: text == text.strip() and len(set(text)) > 4
+)
+
+
+def spelled(text: str, spellings: Sequence[str], chance: random.Random) -> str:
+    for name in spellings:
+        text = LAYERS[name][0](chance, text)
+    return text
+
+
+def read(text: str, spellings: Sequence[str]) -> str:
+    """All that a text says to a reader who undoes the layers, the last first."""
+    told = text
+    for name in reversed(spellings):
+        told = "\n".join([told, *LAYERS[name][1](told)])
+    return told
+
+
+@settings(max_examples=300)
+@given(secrets, codes, escapes, st.randoms(use_true_random=False))
+@example("pl4nted+Secret", [], ["json"], random.Random(1))
+@example("pl4nted+Secret", [], ["url", "url"], random.Random(1))
+@example("100%25\\u0041&lt;", [], ["json", "url"], random.Random(1))
+def test_a_secret_is_masked_in_every_spelling(
+    secret: str, code: list[str], escaped: list[str], chance: random.Random
+) -> None:
+    spellings = [*code, *escaped]
+    planted = spelled(secret, spellings, chance)
+    shown = readable(f"{BEFORE}{planted}{AFTER}".encode(), (secret,))
+    saved = masked([BEFORE, f"[{planted}]", AFTER], known((secret,)))
+    for kept in (shown, *saved):
+        assert secret.lower() not in read(kept, spellings).lower().replace("\u00a0", " ")
+    if shown != MASK:  # what is nested too deeply is not shown at all
+        assert shown.startswith(BEFORE)
+        assert MASK in shown
+        assert len(f"{BEFORE}{planted}{AFTER}") > 2048 or shown.endswith(AFTER)
+    assert (saved[0], saved[2]) == (BEFORE, AFTER)
+    assert MASK in saved[1]
+
+
+@pytest.mark.parametrize("before", ["", "u", "us"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_secret_is_masked_in_base64_wherever_it_begins(before: str, encode: Callable[[bytes], bytes]) -> None:
+    secret = "pl4nted??>>Secret"
+    whole = encode(f"{before}{secret} and more".encode()).decode()
+    (saved,) = masked([whole], known((secret,)))
+    assert MASK in saved
+    assert "".join(read_base64(saved)).find("4nted") == -1
+    assert readable(f"sent {whole}.".encode(), (secret,)) == f"sent {MASK}."
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from(
+        [
+            *("ann.b+news@shop.example.com", "o_brien@example.fr", "zoe@example.museum", "+33612345678", "0612345678"),
+            *("+33 6 12 34 56 78", "06.12.34.56.78", "(555) 123\u20114567"),
+        ]
+    ),
+    codes,
+    st.lists(st.sampled_from(sorted(ESCAPES)), max_size=2),
+    st.randoms(use_true_random=False),
+)
+def test_addresses_and_numbers_are_masked_in_every_spelling(
+    personal: str, code: list[str], escaped: list[str], chance: random.Random
+) -> None:
+    spellings = [*code, *escaped]
+    planted = spelled(personal, spellings, chance)
+    shown = readable(f"{BEFORE}{planted}{AFTER}".encode())
+    assert personal.lower() not in read(shown, spellings).lower()
+    assert shown.startswith(BEFORE)
+    assert len(f"{BEFORE}{planted}{AFTER}") > 2048 or shown.endswith(AFTER)
+
+
+@settings(max_examples=100)
+@given(
+    st.sampled_from(["s3cret-word/a+b", "zoe's s3cret", "0123456789abcdef"]),
+    st.lists(st.sampled_from(sorted(LAYERS)), max_size=1),
+    st.integers(0, 400),
+    st.randoms(use_true_random=False),
+)
+def test_no_half_of_a_secret_is_left_where_its_spelling_is_cut(
+    secret: str, spellings: list[str], cut: int, chance: random.Random
+) -> None:
+    whole = f"you sent {spelled(secret, spellings, chance)}"
+    shown = readable(whole[: len(whole) - cut].encode(), (secret,))
+    assert secret[:8].lower() not in read(shown, spellings).lower()
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        r"pl4nted\u002BSecret",
+        r"PL4NTED\U002BSECRET",
+        r"pl4nted\\u002bSecret",
+        "pl4nted%252BSecret",
+        "pl4nted%u002BSecret",
+        r"pl4nted\x2bSecret",
+        "pl4nted&#0043Secret",
+        "pl4nted&plus;Secret",
+        "pl4nted&PLUS;Secret",
+        "pl4nted Secret",
+        "pl4nted\u00a0Secret",
+        base64.encodebytes(b"Authorization: Bearer 0123456789 pl4nted+Secret, and so on").decode(),
+        base64.b64encode(b"pl4nted+Secret").hex(),
+        "pl4nted+Secret".encode("utf-16-le").decode(),
+        "pl4nted&#" + "0" * 40 + "43;Secret",
+        "\\x" + b"pl4nted+Secret".hex(),  # PostgreSQL's bytea
+    ],
+)
+def test_what_writers_make_of_a_secret_is_known(echo: str) -> None:
+    shown = readable(f"you sent <{echo}>, sorry".encode(), ("pl4nted+Secret",))
+    assert MASK in shown
+    assert (shown.startswith("you sent <"), shown.endswith(">, sorry")) == (True, True)
+
+
+@pytest.mark.parametrize("secret", ["cGw0bnRlZA/+==", "cGw0bnRlZA_-", "cGw0bnRlZA/+a="])
+def test_a_secret_that_is_base64_is_known_in_either_alphabet_and_without_its_end(secret: str):
+    for one in (
+        secret.rstrip("="),
+        secret.replace("/", "_").replace("+", "-"),
+        secret.replace("_", "/").replace("-", "+"),
+    ):
+        assert readable(f"you sent <{one}>".encode(), (secret,)).startswith(f"you sent <{MASK}")
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "shown"),
+    [
+        ("k", "ok, k: 'k'", f"ok, {MASK}: '{MASK}'"),
+        ("sent", "sent, resent, sent-1, sent_at %73ent", f"{MASK}, resent, sent-1, sent_at {MASK}"),
+        ("s3cret-w", "xs3cret-ward", f"x{MASK}ard"),
+    ],
+)
+def test_a_short_secret_is_masked_only_where_it_is_a_word_of_its_own(secret: str, text: str, shown: str):
+    assert readable(text.encode(), (secret,)) == shown
+
+
+def test_the_names_of_short_secrets_are_known():
+    assert short({"PIN": "8841907", "TOKEN": "s3cret-w", "A": "k", "NONE": ""}) == ["A", "PIN"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"took": 15.25, "retry": false, "next": null, "error": "NullPointerException"}',
+        "<html><body><h1>503 Service&nbsp;Unavailable</h1> &copy; 2026 a &amp; b</body></html>",
+        "https://api.example.com/v1/orders/CGX0094?status=sent&fields=id%2Cname&q=50%25+off",
+        r"C:\Users\shop\new\table.txt \u00e9t\u00e9 \"quoted\" 100% sure & glad",
+        '{"at": "2026-01-01T10:00:00+01:00", "uuid": "550e8400-e29b-41d4-a716-446655440000", "ip": "10.0.0.1"}',
+        "été, Σίσυφος, İstanbul, 🎁, ﬁ, \u00a0, ß",
+        '{"sizes": [36, 38, 40, 42, 44, 46, 48], "mac": "3c:22:fb:41:00:9a", "q": "a=2B&b=41"}',
+    ],
+)
+def test_text_in_which_nothing_was_planted_stays_as_it_is(text: str) -> None:
+    hidden = known(("s3cret-word/a+b", "pw:1", "k9", "é"))
+    assert excerpt(text.encode(), hidden) == text
+    assert masked([text, "", text], hidden) == [text, "", text]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", f"sha256 {MASK}"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJvcmRlciJ9", f"{MASK}.{MASK}"),
+        ("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAE=", f"data:image/png;base64,{MASK}"),
+        ("https://a.example/api/v1/keys/dBjftJeZ4CVPmBxkrqcQKyBj", f"https://a.example/api/v1/keys/{MASK}"),
+    ],
+)
+def test_an_excerpt_shows_no_long_run_of_base64_or_hex(text: str, shown: str) -> None:
+    assert excerpt(text.encode(), known(())) == shown
+    assert masked([text], known(())) == [text]
+
+
+@settings(max_examples=200)
+@given(st.lists(st.text(max_size=40), max_size=8))
+def test_texts_that_are_masked_together_stay_apart(texts: list[str]):
+    texts = [text.encode(errors="replace").decode() for text in texts]
+    secret = "s3cret-word"
+    shown = masked([*texts, secret, *texts], known((secret,)))
+    assert shown == [*texts, MASK, *texts]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("%25" * 6000, "&amp;" * 4000, "\\u005c" * 3000, "\\" * 16_000, "&" * 16_000, "%" * 16_000, "@" * 16_000),
+        *("aGVsbG8g" * 2000, "VVVV" * 4000, "3131" * 4000, "+1" * 8000, "c1.A" * 5000, "s3cret" * 2600),
+        base64.b64encode(base64.b64encode(base64.b64encode(base64.b64encode(b"s3cret@b.co " * 400)))).decode(),
+        "\\u0032\\u0035" * 1300,
+        *(
+            "112," * 4000,
+            "70:" * 5000,
+            "=41" * 5000,
+            "1" * 16_000,
+            "p\u200b" * 8000,
+            "\\053" * 4000,
+            "&#0" + "0" * 16_000,
+        ),
+    ],
+)
+def test_no_text_is_read_more_often_than_there_are_bounds_for(text: str):
+    """Where the time grew with the square of the length, this would take longer than any test may."""
+    with suppress(NestedTooDeeply):
+        assert len(masked([text * 4], known(("s3cret-word",)))) == 1
+    assert len(readable((text * 4).encode(), ("s3cret-word",))) <= 2048
+
+
+PAGE: Final = "".join(
+    f'<a href="https://shop.example/o?id={number}&amp;q=a%20b%26c&amp;next=https%3A%2F%2Fx.example%2F%3Fa%3D1%2526b">'
+    f"Zo&eacute; &lt;{number}&gt; C:\\temp\\new &nbsp;</a>\n"
+    for number in range(30)
+)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        PAGE,
+        json.dumps({"error": json.dumps({"page": json.dumps({"html": PAGE})})}),
+        json.dumps({"page": html.escape(json.dumps(quote(PAGE)))}),
+        html.escape(json.dumps({"html": PAGE})),
+        quote(quote(json.dumps({"html": PAGE}))),
+    ],
+)
+def test_what_honest_programs_send_is_read_through(page: str):
+    assert readable(page.encode()) == page[:2048]
+    assert masked([page], known(("pl4nted+Secret",))) == [page]
+
+
+def test_nothing_is_shown_of_what_is_nested_too_deeply() -> None:
+    for nested in ("%" + "25" * 16 + "41", "&" + "amp;" * 30 + "lt;", "\\" * 64 + "n"):
+        assert readable(f"lorem {nested} ipsum".encode()) == MASK
+        with pytest.raises(NestedTooDeeply):
+            masked([nested], known(()))
+
+
+TWICE: Final[dict[str, Callable[[str], str]]] = {
+    "Base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "Base64 without padding": lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
+    "Base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "hex": lambda text: text.encode().hex(),
+    "upper-case hex": lambda text: text.encode().hex().upper(),
+    "escaped": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "plain": lambda text: text,
+}
+SEPARATORS: Final = (
+    " ",
+    "\n",
+    "\r\n",
+    "\t",
+    "|",
+    ",",
+    ";",
+    "; ",
+    ":",
+    ".",
+    "-",
+    "_",
+    "/",
+    "+",
+    "=",
+    "&",
+    '","',
+    " == ",
+    "",
+)
+
+
+@pytest.mark.parametrize("second", TWICE)
+@pytest.mark.parametrize("first", TWICE)
+@pytest.mark.parametrize(
+    "secret", ["Bearer pl4nted-Secret/One==", "s3cretTOKENvalue99", "Zürich-p4ss_word+long/enough"]
+)
+def test_a_secret_that_comes_twice_is_masked_twice(secret: str, first: str, second: str) -> None:
+    hidden = known((secret,))
+    for separator in SEPARATORS:
+        kept = excerpt(f"{TWICE[first](secret)}{separator}{TWICE[second](secret)}".encode(), hidden)
+        assert not re.search(r"\w{4}", kept), (separator, kept)

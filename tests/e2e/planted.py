@@ -52,7 +52,7 @@ MARK: Final = "Zo3-P4YL0AD"
 REASON: Final = "r3as0n-4719"
 """Why an operator did something, which may be about the contact."""
 
-_TOKEN: Final = re.compile(rb"/callbacks/([A-Za-z0-9_-]{72,})")
+_TOKEN: Final = re.compile(rb"/callbacks/(c1\.[A-Za-z0-9_-]{72,})")
 _PROCESS: Final = """
 import logging
 from functools import partial
