@@ -228,12 +228,6 @@ async def serve(
 ) -> None:
     """Runs the worker until the process is asked to stop.
 
-    Args:
-        deadline: Counts from when the process is asked to stop.
-        health_port: Of the health pages, if there are to be any.
-        health_host: The address that the health pages listen on.
-        telemetry: What is measured, and how that is served.
-
     Raises:
         SetupError: A setting is wrong, there is no server, or a queue cannot be polled any more.
     """

@@ -1,1 +1,1 @@
-"""What every process shares: settings, connections, telemetry, the store, the local server."""
+"""Infrastructure of every process: settings, connections, the store, telemetry and local servers."""

@@ -1,7 +1,7 @@
-"""Keys of the HTTP API: ``sr_<id>_<secret>``. Who holds one may do what its scopes say.
+"""Keys of the HTTP API: ``sr_<id>_<secret>``.
 
-The id tells keys apart, in lists and logs; the secret is 256 random bits, of which only the SHA-256 is kept: what is
-that random cannot be guessed from its hash, so that a slow one would only cost time.
+The id identifies a key in lists and logs. The secret is 256 random bits, of which only the SHA-256 is stored: such a
+secret cannot be guessed from its hash, so a slow hash is not needed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from datetime import datetime
 from typing import Final, Literal, get_args
 
 Scope = Literal["enter", "events", "read", "operate", "publish", "erase", "decode"]
-"""What a key may be good for: let contacts in; tell events and changes; look; operate journeys; publish scenarios;
-erase contacts; decode what is encrypted (`gateway.codec`)."""
+"""Permissions of a key: enter contacts, send events, read, operate journeys, publish scenarios, erase contacts,
+decode payloads (`gateway.codec`).
+"""
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
@@ -27,16 +28,11 @@ _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as the store has it.
+    """A key as stored.
 
     Attributes:
-        id: What it is called; part of the key itself.
         digest: SHA-256 of its secret, in hex.
-        scenarios: Names of the only scenarios that it is for; None: all.
-        rate: Requests a second; None: as the gateway has it.
-        note: What it is for, in its maker's words.
-        expires_at: From when on it is no good; None: never.
-        revoked_at: Since when it is no good, where somebody revoked it.
+        scenarios: Names of the scenarios it is restricted to, or None for all.
     """
 
     id: str
@@ -51,33 +47,32 @@ class ApiKey:
     revoked_at: datetime | None = None
 
     def is_good(self, now: datetime) -> bool:
-        """Whether it still is."""
+        """Return True if the key is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     def fits(self, secret: str) -> bool:
-        """Whether a secret is its own, in a time that tells nothing."""
+        """Compare a secret with the key's, in constant time."""
         return hmac.compare_digest(digest_of(secret), self.digest)
 
 
 def make_token() -> tuple[str, str, str]:
-    """A new key: the key itself, which is shown once, its id, and the digest that is kept."""
+    """Return a new key (which is shown once), its id and its digest."""
     identifier = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     secret = secrets.token_hex(32)
     return f"sr_{identifier}_{secret}", identifier, digest_of(secret)
 
 
 def parse_token(token: str) -> tuple[str, str] | None:
-    """Id and secret of a key; None where it has another form."""
+    """Return the id and secret of a key, or None if it is malformed."""
     found = _TOKEN.fullmatch(token)
     return (found[1], found[2]) if found else None
 
 
 def names_key(operator: str) -> bool:
-    """Return whether an operator's name could be taken for a key's, which only the gateway records."""
+    """Return True if an operator's name could be mistaken for a key, which only the gateway records."""
     name = " ".join(operator.split()).casefold()
     return f"{name} ".startswith("key ") or "(key " in name
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()

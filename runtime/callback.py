@@ -36,7 +36,6 @@ class CallbackClaim:
     """The content of a callback token.
 
     Attributes:
-        delivery_id: The delivery that carried the URL.
         expires: End of its lifetime, UTC.
     """
 
@@ -50,7 +49,6 @@ class Callbacks:
     """Makes and verifies callback URLs.
 
     Args:
-        base_url: Public URL of the gateway.
         keys: The current key, then the previous ones; at least 32 random bytes each.
 
     Raises:
@@ -63,11 +61,7 @@ class Callbacks:
 
     @classmethod
     def configured(cls, settings: Settings) -> Self | None:
-        """Return the settings' callbacks, or None if they are not configured.
-
-        Raises:
-            SettingsError: Only one of URL and key is set.
-        """
+        """Return the settings' callbacks, or None if they are not configured."""
         url, key = settings.callback_url, settings.callback_key
         if url is None and key is None:
             return None
@@ -100,14 +94,9 @@ class Callbacks:
     def verify(self, token: str, now: datetime) -> CallbackClaim:
         """Return the content of a token.
 
-        Args:
-            token: The last segment of the URL.
-            now: With a zone.
-
         Raises:
             MalformedToken: The text does not have the form of a token.
             ForgedToken: The token was not made with any of the keys.
-            ExpiredToken: Its lifetime is over.
         """
         content = self._tokens.open(token)
         expires = datetime.fromtimestamp(int.from_bytes(content[:_EXPIRY]), UTC)

@@ -1,4 +1,4 @@
-"""The time that configured certificates are still valid for."""
+"""Gauges of configured certificates and keys."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Certificates = Mapping[tuple[str, str | None], bytes | str]
 """Use (`client` or `ca`, or that of Temporal or the mail server) and destination → PEM, or the path of its file."""
 
 TRUSTED: Final = ("ca", "temporal_ca", "smtp_ca")
-"""Uses whose files hold several authorities of which one is enough."""
+"""Uses whose files hold several authorities of which one suffices."""
 
 
 def temporal_certificates(client: Client) -> Certificates:
-    """Return the certificates that a connection was made with. A file that changes later is not read again."""
+    """Return the certificates of a connection to Temporal. Later changes of their files are not seen."""
     tls = client.service_client.config.tls
     if not isinstance(tls, TLSConfig):
         return {}
@@ -39,7 +39,7 @@ def expiry(use: str, pem: bytes) -> datetime:
     """Return when a file of certificates expires: with the first of a chain, or with the last of several authorities.
 
     Raises:
-        ValueError: It holds no certificate.
+        ValueError: The file holds no certificate.
     """
     ends = [one.not_valid_after_utc for one in load_pem_x509_certificates(pem)]
     return max(ends) if use in TRUSTED else min(ends)
@@ -47,7 +47,7 @@ def expiry(use: str, pem: bytes) -> datetime:
 
 @contextmanager
 def measuring_certificates(certificates: Callable[[], Certificates]) -> Generator[None]:
-    """Measure the seconds left of certificates, which are read whenever somebody asks."""
+    """Measure the remaining validity of certificates, which are read at each scrape."""
     unusable = set[tuple[str, str | None]]()
 
     def rows() -> metrics.Rows:

@@ -1,4 +1,4 @@
-"""The offset between this machine's clock and another one, as far as one exchange of messages shows it."""
+"""The offset between this machine's clock and another one, as one exchange of messages bounds it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ClockOffset:
-    """Bounds of the seconds by which this machine's clock is ahead of another. Negative ones say that it is behind.
+    """Bounds of the seconds by which this machine's clock is ahead of another; negative if it is behind.
 
-    The other side read its clock at some time between a request and its answer. So a slow network widens the bounds,
-    and never looks like a wrong clock.
-
-    Args:
-        lower: Seconds it is ahead by at least.
-        upper: Seconds it is ahead by at most.
+    The other side read its clock between a request and its answer. A slow network widens the bounds, but never looks
+    like a wrong clock.
     """
 
     lower: float
@@ -22,10 +18,10 @@ class ClockOffset:
 
     @classmethod
     def between(cls, asked: float, answered: float, theirs: float) -> ClockOffset:
-        """Return the bounds given by one exchange.
+        """Return the bounds of one exchange.
 
         Args:
-            answered: This machine's time at the answer. A clock that was set back meanwhile has proven nothing.
+            answered: This machine's time at the answer. A clock that was set back in between proves nothing.
         """
         return cls(min(asked, answered) - theirs, max(asked, answered) - theirs)
 

@@ -24,13 +24,13 @@ from runtime.telemetry.tracing import JourneyTracing
 logger = logging.getLogger(__name__)
 
 ADDRESS: Final = "localhost:7233"
-"""Where the server is looked for when nothing says otherwise: the default of all of Temporal's tools."""
+"""Default address of the server, as in all of Temporal's tools."""
 
-_ATTEMPT = 10.0  # seconds that one try may take
-_PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds after the first tries, then the last again and again
+_ATTEMPT = 10.0  # seconds, timeout of an attempt
+_PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds after the first attempts; the last one repeats
 _NOTICE = 5.0  # seconds between two log lines
 
-# Words of the SDK's error text that no waiting fixes. The text itself is not passed on: who wrote it can change it.
+# Words of the SDK's error text for permanent errors. The text itself is not passed on.
 _HOPELESS = {
     "invalidcontenttype": "answers without TLS: unset TEMPORAL_TLS and TEMPORAL_API_KEY, or correct TEMPORAL_ADDRESS",
     "invalid peer certificate": "has a certificate that is not trusted: set TEMPORAL_TLS_SERVER_CA_CERT_PATH and "
@@ -52,23 +52,19 @@ async def connect(
     runtime: Runtime | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Client:
-    """Connects to Temporal, waiting a while for a server that is not up yet.
+    """Connect to Temporal, waiting for a server that is not up yet.
 
-    Without an address it is configured by TEMPORAL_* variables and the profiles of ``temporal.toml``, TLS and API keys
-    included, exactly as the `temporal` command is.
+    Without an address, TEMPORAL_* variables and the profiles of ``temporal.toml`` configure the connection, including
+    TLS and API keys, as for the `temporal` command.
 
     Args:
-        address: ``host:port`` of a local server, reached in plain text; no configuration is read then.
-        role: What this process is, as the start of the client's identity in Temporal's UI. A worker has none: every
-            event of its tasks repeats the identity.
-        patience: Seconds to wait for a server that does not answer; 0 tries once.
-
-    Returns:
-        A connected client, known to be let into its namespace.
+        address: ``host:port`` of a local server without TLS. No configuration is read then.
+        role: Start of the client's identity in Temporal's UI. Workers have none, since every event of their tasks
+            repeats it.
+        patience: Seconds to wait for an unreachable server; 0 tries once.
 
     Raises:
-        SettingsError: Temporal's configuration cannot be read.
-        ConnectionFailed: No server answered in time, or it does not let this process in.
+        ConnectionFailed: No server answered in time, or it denies access.
     """
     config = _configured(environ) if address is None else ClientConnectConfig(target_host=address)
     target = config.get("target_host", ADDRESS)
@@ -88,7 +84,7 @@ async def connect(
                 api_key=config.get("api_key"),
                 tls=config.get("tls"),
                 rpc_metadata=config.get("rpc_metadata", {}),
-                # Without TLS the server is near: compression would cost processor time and save nothing.
+                # Without TLS the server is local: compression would only cost CPU time.
                 grpc_compression=GrpcCompression.GZIP if config.get("tls") else GrpcCompression.NONE,
                 data_converter=CONVERTER,
                 interceptors=[JourneyTracing()] if interceptors is None else interceptors,
@@ -120,7 +116,7 @@ def _configured(environ: Mapping[str, str] | None) -> ClientConnectConfig:
             "a file that Temporal's configuration names does not exist: check TEMPORAL_TLS_*_PATH and the profile"
         ) from None
     except (OSError, RuntimeError):
-        # The SDK's text may quote a line of the file, and an API key with it.
+        # The SDK's text may quote a line of the file, including an API key.
         raise SettingsError(
             "Temporal's configuration cannot be read: check TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE and the file's "
             "permissions, or try `temporal config list`"
@@ -128,7 +124,7 @@ def _configured(environ: Mapping[str, str] | None) -> ClientConnectConfig:
 
 
 async def _describe(client: Client) -> None:
-    """Makes sure of the namespace, as the SDK's worker does when it starts, but where words can help."""
+    """Check the namespace, as the SDK's worker does when it starts, but with a readable error."""
     try:
         await client.workflow_service.describe_namespace(
             DescribeNamespaceRequest(namespace=client.namespace), timeout=timedelta(seconds=_ATTEMPT)
@@ -139,10 +135,10 @@ async def _describe(client: Client) -> None:
 
 
 def _problem(error: RuntimeError | RPCError, target: str, namespace: str) -> tuple[str, bool]:
-    """The error in a sentence, and whether it may pass by itself."""
+    """Return the error as a sentence, and True if it may be transient."""
     if isinstance(error, RPCError):
         if error.status is RPCStatusCode.NOT_FOUND:
-            # A server that is starting for the first time makes its namespaces after it answers.
+            # A new server creates its namespaces after it starts to answer.
             return (
                 f"the Temporal server at {target} has no namespace {namespace}: set TEMPORAL_NAMESPACE, or create it "
                 f"with `temporal operator namespace create --namespace {namespace}`",

@@ -1,7 +1,7 @@
-"""How values and errors become payloads.
+"""Conversion of values and errors to payloads.
 
-Plain JSON by pydantic, one clear failure for an argument that is none, no stack traces of what is expected to happen.
-What a journey is handed never fails its workflow task for being unreadable, unless another worker could decrypt it.
+Plain JSON by pydantic, one clear failure for unreadable arguments, and no stack traces of expected failures. Unreadable
+input never fails a journey's workflow task, unless another worker could decrypt it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from runtime.errors import SettingsError
 from scenario.entry.plain_json import unread
 
 ENCODING: Final = b"binary/encrypted"
-"""What the metadata `encoding` says of an encrypted payload, as in Temporal's samples."""
+"""Metadata `encoding` of an encrypted payload, as in Temporal's samples."""
 KEY_ID: Final = "encryption-key-id"
-"""The metadata that name its key."""
+"""Metadata with the name of its key."""
 _OUR_KEYS: Final = re.compile(rb"[0-9a-f]{32}")  # their ids; Temporal's samples have words
 
 
 class _Json(PydanticJSONPlainPayloadConverter):
-    """Writes dataclasses without the fields that have their default values: histories keep every byte."""
+    """Omits fields of dataclasses that have their default values, to keep histories small."""
 
     @override
     def to_payload(self, value: Any) -> Payload | None:
@@ -48,30 +48,26 @@ _JSON.from_payload(Payload(data=b"{}"))  # builds the schema for plain JSON
 _SHARED: Final = [
     _JSON if one.encoding == _JSON.encoding else one for one in PydanticPayloadConverter().converters.values()
 ]
-"""For the whole process. The SDK makes a converter for every workflow, and pydantic's keeps the schemas that it has
-built: each journey would build them again, in its workflow's thread."""
+"""Shared by the process. The SDK makes a converter for every workflow, and pydantic's caches schemas: each journey
+would build them again, in its workflow's thread.
+"""
 
 
 class JsonPayloads(CompositePayloadConverter):
     """Pydantic's converter, which fails a workflow whose arguments cannot be decoded.
 
-    The SDK would fail the workflow *task* instead, and try it again forever. It tells the two apart by the kind of
-    exception. What activities answer, journeys take as it comes (`workflows.primitives`): reading it cannot fail.
+    The SDK would fail the workflow *task* instead, and retry it forever. It distinguishes the two by the class of the
+    exception. Decoding the results of activities cannot fail (`workflows.primitives`).
 
-    What is encrypted as we do it has come to a worker without its key, or with another store: the task does fail then,
-    and the journey waits for a worker that can read it. A signal that nobody can read is passed over, as before.
+    A payload with our encryption has reached a worker without its key or with another store: the task fails, and the
+    journey waits for a worker that can read it. An unreadable signal is ignored.
     """
 
     def __init__(self) -> None:
         super().__init__(*_SHARED)
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
-        """Decodes payloads.
-
-        Raises:
-            ApplicationError: They came from outside and are not JSON.
-            SettingsError: They are encrypted, as we do it.
-        """
+        """Decode payloads."""
         try:
             return super().from_payloads(payloads, type_hints)
         except Exception:
@@ -88,7 +84,7 @@ class JsonPayloads(CompositePayloadConverter):
 
 
 def is_ours(payload: Payload) -> bool:
-    """Whether a payload is encrypted as we do it (`runtime.encryption.codec`), by its metadata."""
+    """Return True if a payload's metadata are those of `runtime.encryption.codec`."""
     return payload.metadata.get("encoding") == ENCODING and bool(_OUR_KEYS.fullmatch(payload.metadata.get(KEY_ID, b"")))
 
 
@@ -100,15 +96,15 @@ def _cause(payloads: Sequence[Payload]) -> str:
 
 
 class BriefFailures(DefaultFailureConverter):
-    """The SDK's converter, without details that cannot be read, nor the stack trace where our code is not at fault.
+    """The SDK's converter without unreadable details, and without stack traces of BENIGN failures.
 
-    A receiver that answers 503 is a BENIGN failure. Its sentence says all there is to say; a trace through the worker
-    would fill the operator's screen, and a kilobyte of the journey's history.
+    A receiver that answers 503 is such a failure. A stack trace through the worker would only hide its message, and add
+    a kilobyte to the history.
     """
 
     @override
     def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:
-        """Details may be anybody's (`temporal activity fail --detail`), and are not an argument."""
+        """Anyone may write details (`temporal activity fail --detail`), and they are not arguments."""
         try:
             return super().from_failure(failure, payload_converter)
         except (ApplicationError, SettingsError):  # of `JsonPayloads`
@@ -133,4 +129,4 @@ class BriefFailures(DefaultFailureConverter):
 CONVERTER: Final = dataclasses.replace(
     pydantic_data_converter, payload_converter_class=JsonPayloads, failure_converter_class=BriefFailures
 )
-"""The data converter of every client and worker that encrypt nothing."""
+"""The data converter of clients and workers without encryption."""

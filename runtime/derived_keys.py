@@ -60,14 +60,15 @@ def key_names(settings: Settings) -> list[tuple[str, str]]:
 
 
 HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
-"""What an address's hash looks like."""
+"""Form of an address's hash."""
 
 
 class AddressHashes:
-    """What addresses are known by.
+    """Hashes of addresses and phone numbers, which the store holds in their place.
 
-    Args:
-        keys: The key in use, then those that were.
+    Addresses can be enumerated, so a plain hash would reveal them; an HMAC with SCENARIO_SUPPRESSION_KEY does not. A
+    hash can be found with its key alone, and not be computed again under another one, since addresses are not stored.
+    So a key that was in use stays, in SCENARIO_SUPPRESSION_KEY_PREVIOUS.
 
     Raises:
         ValueError: There is no key, or one is too short.
@@ -78,7 +79,7 @@ class AddressHashes:
 
     @classmethod
     def configured(cls, settings: Settings) -> Self | None:
-        """Those of the settings; None where SCENARIO_SUPPRESSION_KEY is not set."""
+        """Return the settings' hashes, or None if SCENARIO_SUPPRESSION_KEY is not set."""
         keys = suppression_keys(settings)
         return cls(keys) if keys else None
 
@@ -86,14 +87,13 @@ class AddressHashes:
         return f"AddressHashes({len(self._keys)} keys)"
 
     def of(self, channel: str, address: str) -> tuple[str, ...]:
-        """An address's hashes, in hexadecimal: that of the key in use, under which is written, then the others.
+        """Return an address's hashes in hex: under the current key, which new rows use, then under the previous ones.
 
         Args:
             channel: ``email`` or ``sms``.
-            address: In any spelling that can be sent to.
 
         Raises:
-            BadRecipient: It is none. The message does not quote it.
+            BadRecipient: The address is malformed. The message does not quote it.
         """
         what = f"{channel}\0{addresses.spelled(channel, address)}".encode()
         return tuple(hmac.digest(key, what, hashlib.sha256).hex() for key in self._keys)

@@ -1,23 +1,5 @@
 """Exceptions of a process's setup and of its store.
 
-    SetupError
-    ├── SettingsError      a SCENARIO_* variable, or Temporal's own configuration, cannot be used
-    ├── ConnectionFailed   there is no Temporal server, or it denies access
-    ├── AttributesMissing  search attributes are missing, and this process may not register them
-    ├── ClockWrong         this machine's clock differs too much from another
-    ├── WorkerFailed       the worker of a task queue has ended
-    └── LocalError         the local server, inbox or receiver cannot be started
-        ├── NotInstalled   its program is missing
-        └── PortInUse      another program listens on its port
-    StoreError
-    ├── StoreAddressError  SCENARIO_STORE is not the URL of a supported database
-    ├── StoreUnavailable   it cannot be reached or is busy; retryable
-    ├── StoreMissing       it does not exist and may not be created here
-    ├── StoreOutdated      it needs a migration that may not run here
-    ├── StoreTooNew        a later release has migrated it
-    ├── StoreMismatch      it and the Temporal namespace do not belong together
-    └── StoreFault         it refused a statement: a missing permission, or a bug
-
 Each message is one sentence that says what to do next. It names variables, files, hosts and ports, never a value that
 may be secret: messages end up in logs and in Temporal's history.
 """

@@ -42,7 +42,6 @@ class PruningPosition:
 
     Attributes:
         job: Name of the next job; "" at the start.
-        since: End of its latest batch.
     """
 
     job: str = ""
@@ -54,10 +53,7 @@ class PruningResult:
     """The result of a run.
 
     Attributes:
-        place: Where to continue, or None if all is done.
         pause: Seconds to pause before that.
-        deleted: Number of deleted rows, by kind.
-        kept: Sentences about rows that are kept for longer than requested.
     """
 
     place: PruningPosition | None = None
@@ -92,14 +88,9 @@ class Pruner:
         """Delete expired rows.
 
         Args:
-            ages: Retention by kind.
-            place: Where to start.
             seconds: Time limit, including pauses, after at least one batch; None for no limit.
             told: Called after each batch with its table and the number of deleted rows.
             paused: Called before each pause with its length in seconds.
-
-        Raises:
-            StoreError: The store cannot be written to. Deleted rows stay deleted, and another run continues.
         """
         place = place or PruningPosition()
         agenda, begun = await self.agenda(ages, now), monotonic()

@@ -44,14 +44,7 @@ class RetentionError(ValueError):
 
 
 def parse_age(what: str, text: str) -> timedelta:
-    """Parse a duration of the scenario language, or years of 365 days (``2y``).
-
-    Args:
-        what: One of `LEAST`.
-
-    Raises:
-        RetentionError: It is malformed, too short or too long.
-    """
+    """Parse a duration of the scenario language, or years of 365 days (``2y``)."""
     years = _YEARS.fullmatch(text.strip())
     try:
         age = int(years[1]) * _YEAR if years else parse_duration(text)
@@ -64,11 +57,7 @@ def parse_age(what: str, text: str) -> timedelta:
 
 
 def parse_ages(text: str) -> dict[str, timedelta]:
-    """Parse a text such as ``deliveries=180d,responses=30d,entries=2y``.
-
-    Raises:
-        RetentionError: It is malformed.
-    """
+    """Parse a text such as ``deliveries=180d,responses=30d,entries=2y``."""
     ages: dict[str, timedelta] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         what, _, age = (word.strip() for word in part.partition("="))

@@ -1,12 +1,11 @@
-"""Where e-mails bounce to: an address for each delivery (VERP), ``bounces+<token>@mail.example.com``.
+"""Bounce addresses, one for each delivery (VERP): ``bounces+<token>@mail.example.com``.
 
-A bounce is sent to the return path by whoever pleases. The token says which delivery it is about and proves, with the
-recipient's address that the bounce itself names, that we have sent that delivery to that address: it is the delivery's
-128 bits and 80 bits of an HMAC over both. So nothing has to be kept, no address stands in it, and nobody can have an
-address suppressed that he was not written to at.
+Anyone can send a bounce to a return path. The token identifies the delivery and proves, with the recipient's address
+that the bounce names, that this delivery was sent to that address: it is the delivery's 128 bits and 80 bits of an HMAC
+over both. So nothing is stored, no address is visible, and nobody can suppress an address that received no message.
 
-Base32 in lower case (RFC 4648 §6), since some servers change the case of letters; 42 characters, so that the local part
-has 64 at most (RFC 5321 §4.5.3.1.1).
+Base32 in lower case (RFC 4648 §6), since some servers change the case; 42 characters, so that the local part has at
+most 64 (RFC 5321 §4.5.3.1.1).
 """
 
 from __future__ import annotations
@@ -30,11 +29,10 @@ _CHANNEL: Final = "email"
 
 
 class ReturnPaths:
-    """Gives out return paths, and knows them again.
+    """Makes and verifies return paths.
 
     Args:
-        address: Where all of them end: ``bounces@mail.example.com``.
-        keys: The key in use, then those that were.
+        address: Address to which tokens are added: ``bounces@mail.example.com``.
 
     Raises:
         ValueError: There is no key, or one is too short.
@@ -48,11 +46,7 @@ class ReturnPaths:
 
     @classmethod
     def configured(cls, settings: Settings) -> Self | None:
-        """Those of the settings; None where SCENARIO_BOUNCE_ADDRESS is not set.
-
-        Raises:
-            SettingsError: SCENARIO_SUPPRESSION_KEY is not.
-        """
+        """Return the settings' return paths, or None if SCENARIO_BOUNCE_ADDRESS is not set."""
         if settings.bounce_address is None:
             return None
         if not (keys := suppression_keys(settings)):
@@ -60,28 +54,20 @@ class ReturnPaths:
         return cls(settings.bounce_address, keys)
 
     def of(self, delivery_id: str, address: str) -> str:
-        """The return path of one delivery: a pure function.
-
-        Args:
-            delivery_id: ``msg_…``.
-        """
+        """Return the return path of a delivery (``msg_…``) to an address; always the same."""
         found = _DELIVERY.fullmatch(delivery_id)
-        # A test's delivery has another id: it is told from others all the same.
+        # The id of a test message has another form.
         identity = bytes.fromhex(found[1]) if found else hashlib.sha256(delivery_id.encode()).digest()[:_ID]
         raw = identity + self._proof(self._keys[0], identity, address)
         return f"{self._local}+{base64.b32encode(raw).rstrip(b'=').decode().lower()}@{self._domain}"
 
     def tokens(self, content: bytes) -> Iterator[str]:
-        """What looks like the token of a return path in some text."""
+        """Find possible tokens of return paths in a text."""
         for found in self._form.finditer(content):
             yield found[1].decode().lower()
 
     def proven(self, token: str, address: str) -> str | None:
-        """The delivery that a token was made for; None where it was not made for one to this address.
-
-        Raises:
-            BadRecipient: The address is none.
-        """
+        """Return the delivery of a token, or None if it was not made for a delivery to this address."""
         raw = base64.b32decode(token.upper() + "=" * (-len(token) % 8))
         identity, proof = raw[:_ID], raw[_ID:]
         for key in self._keys:

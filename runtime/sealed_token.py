@@ -43,7 +43,6 @@ class SealedToken:
 
     Args:
         keys: The current key, which seals, then the previous ones, which still open. At least 32 bytes each.
-        purpose: Name of the purpose. Each purpose has its own key.
 
     Raises:
         ValueError: There is no key, or one is too short.

@@ -1,6 +1,6 @@
-"""The search attributes of journeys: their names, and their registration with the server.
+"""Names and registration of journeys' search attributes.
 
-Workflow code imports this module: importing it does nothing and pulls in no client.
+Workflow code imports this module, so importing it has no effects and loads no client.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
     from temporalio.service import RPCError
 
 SCENARIO_NAME: Final = SearchAttributeKey.for_keyword("ScenarioName")
-"""The scenario's name. Set when a journey starts."""
+"""Set at the start."""
 
 CONTACT_ID: Final = SearchAttributeKey.for_keyword("ContactId")
-"""The contact's id. Set when a journey starts."""
+"""Set at the start."""
 
 SCENARIO_VERSION: Final = SearchAttributeKey.for_keyword("ScenarioVersion")
-"""Name and version, ``post-purchase@3``. Written when a journey begins to wait or is held."""
+"""``post-purchase@3``. Set when a journey starts to wait or is held."""
 
 STEP_ID: Final = SearchAttributeKey.for_keyword("StepId")
-"""The step that it waits at or is held at. Written together with `JOURNEY_STATE`."""
+"""The step at which it waits or is held. Set with `JOURNEY_STATE`."""
 
 JOURNEY_STATE: Final = SearchAttributeKey.for_keyword("JourneyState")
 """``running``, ``waiting``, ``held`` or ``paused``."""
 
 DESTINATION: Final = SearchAttributeKey.for_keyword("Destination")
-"""What a held delivery goes to: the name of a destination, a host, a channel. Written with a hold, and gone with it."""
+"""Destination, host or channel of a held delivery. Set with a hold, and removed with it."""
 
 HELD_REASON: Final = SearchAttributeKey.for_keyword("HeldReason")
-"""Why it is held, in one of the words of `workflows.state.Held.cause`. With `DESTINATION`."""
+"""Reason of a hold, see `workflows.state.Held.cause`. Set with `DESTINATION`."""
 
 LAST_HELD: Final = "LastHeld"
-"""Not an attribute but a field of the memo, which search gives along: why a journey was held the last time, as JSON."""
+"""A field of the memo, not an attribute, which search returns as well: the latest hold, as JSON."""
 
 ALL: Final = (SCENARIO_NAME, CONTACT_ID, SCENARIO_VERSION, STEP_ID, JOURNEY_STATE, DESTINATION, HELD_REASON)
-"""Every one. All are Keywords: SQL visibility stores have room for ten of these and for three of most other types."""
+"""All are Keywords: SQL visibility stores have room for ten of these, and for three of most other types."""
 
 RUNNING: Final = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running'"
 """The query for running journeys. It leaves out those paused on the server, which the SDK's client cannot read."""
 
-_POLL = 0.1  # seconds between two looks
+_POLL = 0.1  # seconds between checks
 
 
 def quote(text: str) -> str:
@@ -57,34 +57,33 @@ def quote(text: str) -> str:
 
 
 async def read_last_hold(execution: WorkflowExecution) -> Mapping[str, Any] | None:
-    """Why a journey was held the last time, as it noted in its memo; None where it never was, or nobody can read it."""
+    """Return the latest hold in a journey's memo, or None if there is none or it cannot be read."""
     try:
         return (await execution.memo()).get(LAST_HELD)
-    except Exception:  # of whatever codec: of an erased contact, say. One journey must not hide the others
+    except Exception:  # of any codec, for example of an erased contact. One journey must not hide the others
         return None
 
 
 def command(namespace: str, names: Sequence[str] = tuple(key.name for key in ALL)) -> str:
-    """The command that registers the attributes, for a person who may."""
+    """Return the command that registers the attributes."""
     listed = "".join(f" --name {name} --type Keyword" for name in names)
     return f"temporal operator search-attribute create --namespace {namespace}{listed}"
 
 
 async def ensure(client: Client, *, patience: float = 30.0) -> None:
-    """Registers the attributes that are missing in the client's namespace, and waits until they can be used.
+    """Register missing attributes in the client's namespace, and wait until they are usable.
 
-    To be called before a worker starts: a journey that writes an attribute which the server does not know fails its
-    workflow task over and over. Processes that start together may all call it.
+    Call it before a worker starts: a journey that sets an unknown attribute fails its workflow task repeatedly.
+    Processes may call it concurrently.
 
     Args:
-        patience: Seconds that the whole may take. A cluster's visibility store takes some to learn of an attribute.
+        patience: Seconds. A cluster's visibility store takes some to learn of an attribute.
 
     Raises:
-        AttributesMissing: This process may not register them, one is there with another type, or the server took too
-            long; the message holds the command to run.
-        ConnectionFailed: The server cannot be reached.
+        AttributesMissing: This process may not register them, one has another type, or the server took too long. The
+            message holds the command to run.
     """
-    # Here, not above: workflow code imports the names only.
+    # Imported here, since workflow code needs the names only.
     from temporalio.service import RPCError, RPCStatusCode
 
     try:
@@ -114,7 +113,7 @@ async def ensure(client: Client, *, patience: float = 30.0) -> None:
 
 
 async def _missing(client: Client) -> list[str] | None:
-    """Which are not registered; None where the server does not let us list them."""
+    """Return the names of missing attributes, or None if the server does not list them."""
     from temporalio.api.enums.v1 import IndexedValueType
     from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
     from temporalio.service import RPCError
@@ -144,7 +143,7 @@ async def _add(client: Client, names: Sequence[str]) -> None:
     from temporalio.service import RPCError, RPCStatusCode
 
     for name in names:
-        # One a call: where several processes register at once, each gets on with what is left.
+        # One for each call: concurrent processes then register the remaining ones.
         request = AddSearchAttributesRequest(
             namespace=client.namespace, search_attributes={name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD}
         )
@@ -156,7 +155,7 @@ async def _add(client: Client, names: Sequence[str]) -> None:
 
 
 async def are_usable(client: Client) -> bool:
-    """Return True if a query may name all attributes. It finds nothing, and costs the server little."""
+    """Return True if queries can use all attributes. The query matches nothing, and is cheap."""
     from temporalio.service import RPCError, RPCStatusCode
 
     try:
@@ -164,8 +163,8 @@ async def are_usable(client: Client) -> bool:
     except RPCError as error:
         if error.status is RPCStatusCode.INVALID_ARGUMENT:
             return False
-        # A server without queries (the time-skipping test server), or an account that may not query: the
-        # registration has to be trusted.
+        # A server without queries (the time-skipping test server), or an account without permission: the
+        # registration must be trusted.
         if not _denied(error):
             raise
     return True

@@ -1,4 +1,4 @@
-"""The secrets that webhooks may name, ``{{ secrets.NAME }}``: from the environment and from a folder of files."""
+"""Secrets for webhooks, ``{{ secrets.NAME }}``, from the environment and a folder of files."""
 
 from __future__ import annotations
 
@@ -17,27 +17,24 @@ PREFIX: Final = "SCENARIO_SECRET_"
 """A variable ``SCENARIO_SECRET_NAME`` holds the secret NAME."""
 
 MAX_BYTES: Final = 64 * 1024
-"""A secret's file may have this many bytes: more is a file that got there by mistake."""
+"""Maximum size of a secret's file. A larger file is a mistake."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# (inode, mtime in ns, ctime in ns, bytes): another content has another stamp. The inode and ctime tell of files put in
-# place by a rename, which may keep size and mtime.
+# (inode, mtime in ns, ctime in ns, bytes), which differ for other content. Inode and ctime detect files replaced by a
+# rename, which may keep size and mtime.
 _Stamp = tuple[int, int, int, int]
 
 
 class Secrets(Mapping[str, str]):
-    """Name → value of every secret; a file that changes is read again at the next look.
+    """Name → value of every secret. Changed files are read again.
 
-    A file ``NAME`` under the settings' folder wins over the variable ``SCENARIO_SECRET_NAME``, since it can be changed
-    while the process runs. One newline at a file's end is not part of the secret. Files whose name is not a name that a
-    template can write (``.gitkeep``, ``a.pem``, the ``..data`` of a Kubernetes volume) are left alone.
-
-    Printing shows names only.
+    A file ``NAME`` in the folder overrides the variable ``SCENARIO_SECRET_NAME``, since it can change while the process
+    runs. One newline at its end is not part of the secret. Files whose names a template cannot write (``.gitkeep``,
+    ``a.pem``, the ``..data`` of a Kubernetes volume) are ignored. `repr` shows names only.
 
     Args:
-        environ: Variables; the process's own by default, read at each look.
-        every: Seconds between two looks of `snapshot`.
-        clock: Seconds, for tests.
+        every: Seconds that a snapshot is cached.
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -56,15 +53,11 @@ class Secrets(Mapping[str, str]):
         self._looked = 0.0
 
     def names(self) -> list[str]:
-        """The secrets' names, sorted.
-
-        Raises:
-            SettingsError: The folder cannot be read.
-        """
+        """Return the secrets' names, sorted."""
         return sorted({*self._variables(), *self._files()})
 
     def all(self) -> dict[str, str]:
-        """Every secret as it is now: a new mapping, for one rendering. Costs a `stat` a file.
+        """Return the current secrets. Costs a `stat` for each file.
 
         Raises:
             SettingsError: The folder or one of its files cannot be read.
@@ -77,14 +70,11 @@ class Secrets(Mapping[str, str]):
         return found
 
     def snapshot(self) -> SecretsSnapshot:
-        """Every secret, for one delivery: as it is, or was a second ago. While nothing changes it is the same object.
+        """Return the secrets, at most a second old; the same object while nothing changes.
 
-        A file that cannot be read stands in nobody's way but of those who ask for that secret. One that is empty, or
-        that was there and is gone, counts as such: it is being replaced, or somebody made a mistake. A look costs a
-        `stat` a file, and there are many deliveries a second.
-
-        Raises:
-            SettingsError: The folder cannot be read.
+        An unreadable file fails only accesses to its secret. An empty or removed file counts as unreadable: it is being
+        replaced, or somebody made a mistake. A read costs a `stat` for each file, and there are many deliveries per
+        second.
         """
         now, latest = self._clock(), self._latest
         if latest is None or now - self._looked >= self._every:
@@ -147,7 +137,7 @@ class Secrets(Mapping[str, str]):
             ) from None
 
     def _value(self, name: str, path: Path) -> str | None:
-        """The file's secret, or None where there is no such file any more or it is a folder."""
+        """Return the secret in a file, or None if it is missing or a folder."""
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
@@ -173,28 +163,14 @@ class Secrets(Mapping[str, str]):
 
 
 class SecretsSnapshot(Mapping[str, str]):
-    """The secrets at one moment.
-
-    It lists those that could be read, and says what is wrong with another where that one is asked for.
-
-    Printing shows names only.
-
-    Args:
-        unreadable: What is wrong with the others, by name.
-    """
+    """The secrets at one time. It lists readable ones; access to an unreadable one raises its error."""
 
     def __init__(self, found: Mapping[str, str], unreadable: Mapping[str, SettingsError]) -> None:
         self._found, self._unreadable = found, unreadable
 
     def __getitem__(self, name: str) -> str:
-        """The secret.
-
-        Raises:
-            SettingsError: Its file cannot be read.
-            KeyError: There is none of that name.
-        """
         if name in self._unreadable:
-            raise SettingsError(str(self._unreadable[name]))  # a new one: each keeps where it was raised
+            raise SettingsError(str(self._unreadable[name]))  # a new instance for each traceback
         return self._found[name]
 
     def __contains__(self, name: object) -> bool:

@@ -1,7 +1,7 @@
-"""The SCENARIO_* settings, read from the environment when a process asks for them and never at import.
+"""The SCENARIO_* settings, read from the environment on demand and never at import.
 
-What concerns the connection to Temporal is not here: Temporal's own TEMPORAL_* variables and profiles hold it (see
-`runtime.connection`), and telemetry has OTEL_* (see `runtime.telemetry.telemetry`).
+The connection to Temporal has its own TEMPORAL_* variables and profiles (see `runtime.connection`), and telemetry has
+OTEL_* (see `runtime.telemetry.telemetry`).
 """
 
 from __future__ import annotations
@@ -28,40 +28,30 @@ from runtime.retention import RetentionError, parse_ages
 logger = logging.getLogger(__name__)
 
 PREFIX: Final = "SCENARIO_"
-"""What the name of every variable starts with."""
+"""Start of every variable's name."""
 
 
 class Settings(BaseSettings):
-    """What one deployment sets. A variable that is empty counts as not set.
+    """Settings of a deployment. An empty variable counts as not set.
 
-    Values that may hold a password are `SecretStr`: printing the settings shows none of them. What `smtp`, `mail_from`,
-    `mail_from_allowed` and `sms` may be is their channels' own matter, and judged by `activities.channels` alone.
+    Values that may hold a password are `SecretStr`. `activities.channels` validates `smtp`, `mail_from`,
+    `mail_from_allowed` and `sms`.
 
     Attributes:
-        store: SQLAlchemy URL of the store.
         smtp: ``smtp://user:password@host:587`` (STARTTLS) or ``smtps://…:465``. None: e-mail steps are held.
         mail_from: Sender of e-mails, ``Name <address>`` or an address.
-        mail_from_allowed: Domains and addresses, beside the sender's domain, that a scenario may name.
+        mail_from_allowed: Domains and addresses, beside the sender's domain, that a scenario may use as sender.
         sms: ``twilio://sid:token@?from=+33…`` or ``local:``. None: SMS steps are held.
-        secrets_dir: Folder with one file a secret, see `runtime.secrets`.
         destinations: Path of ``destinations.yaml``.
-        policies: Path of ``policies.yaml``. Whoever needs it reads it, and says so where it is not there: commands that
-            need none go on without.
-        callback_url: Where receivers reach the gateway, see `runtime.callback`; https, or http on this machine.
-        callback_key: What signs callback addresses: 32 random bytes or more, as base64.
-        suppression_key: What addresses that must not be written to are known by, see `runtime.derived_keys`.
-        suppression_key_previous: Keys that were in use before, separated by commas.
-        bounce_address: Where e-mails bounce to, see `runtime.return_path`. None: to their sender.
-        inbound_key: What a mail server shows that hands bounces in: 32 random bytes or more, as base64.
-        encryption_keys: What contacts' keys are wrapped by, see `runtime.encryption`: keys in base64, separated by
-            commas, the newest first. None: what Temporal and the store hold is in clear.
-        encryption_keys_file: A text file with them, one on a line, where they are not to stand in the environment.
-        temporal_ui: Where people reach Temporal's UI, for pages to link to. None: they link to nothing there.
-        codec_origins: Of Temporal's UI, whose scripts may have payloads decoded, separated by commas.
-        api_origins: Origins of pages elsewhere whose scripts may use the API, separated by commas. None: no others.
-        test_recipients: Recipients of test messages, separated by commas, see `gateway.trial_messages`. None: anybody.
-        retention: How long what is kept, see `runtime.retention`. None: nothing is deleted day by day.
-        platform_timezone: IANA zone of the dates that the platform writes without one.
+        policies: Path of ``policies.yaml``. Commands that do not need it ignore a missing file.
+        callback_url: Public URL of the gateway, see `runtime.callback`; https, or http on this machine.
+        callback_key: Key of callback tokens: at least 32 random bytes, as base64.
+        inbound_key: Key that a mail server presents when it submits bounces: at least 32 random bytes, as base64.
+        encryption_keys: Keys that wrap contacts' keys, as base64, separated by commas, the newest first; see
+            `runtime.encryption`. None: nothing is encrypted.
+        codec_origins: Origins of Temporal's UI that may decode payloads, separated by commas.
+        api_origins: Origins of other sites whose scripts may call the API, separated by commas.
+        test_recipients: Recipients of test messages, separated by commas, see `gateway.trial_messages`. None: anyone.
 
     Raises:
         SettingsError: A value cannot be used. The message names the variables, and shows no value.
@@ -99,7 +89,7 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            # Only names and our own sentences are passed on: pydantic's text could quote a password.
+            # Only names and our sentences are passed on: pydantic's text could quote a password.
             raise SettingsError("; ".join(_sentences(error))) from None
         for sentence in unknown_names(set(os.environ) - _told):
             logger.warning("%s", sentence)
@@ -107,7 +97,7 @@ class Settings(BaseSettings):
 
     @property
     def has_default_store(self) -> bool:
-        """Return True if nobody has named a store: the local one may be made by whoever needs it first."""
+        """True if the store is not configured: any process may then create the local one."""
         return "store" not in self.model_fields_set
 
     @field_validator(
@@ -141,7 +131,7 @@ _told: Final = set[str]()
 
 
 def unknown_names(variables: Iterable[str]) -> list[str]:
-    """Return a sentence for each variable that looks like a setting and is none."""
+    """Return a sentence for each of these variables that looks like a setting but is unknown."""
     settings = {PREFIX + name.upper() for name in Settings.model_fields}
     known = {*settings, *(f"{name}_FILE" for name in settings), *_OTHERS}  # the image reads secrets from files
     sentences: list[str] = []
@@ -182,17 +172,16 @@ _WANTED: Final = {
 
 
 def parse_key(value: SecretStr) -> bytes:
-    """The key that a setting holds."""
+    """Return the key in a setting."""
     return _bytes(value.get_secret_value())
 
 
 def parse_keys(value: SecretStr) -> list[bytes]:
-    """The keys that a setting of several holds."""
+    """Return the keys in a setting of several."""
     return [_bytes(text) for text in value.get_secret_value().split(",")]
 
 
 def parse_origins(value: str | None) -> list[str]:
-    """The origins that a setting of several names."""
     return [text.strip() for text in (value or "").split(",") if text.strip()]
 
 
@@ -216,7 +205,7 @@ def _bytes(text: str) -> bytes:
         return b""
 
 
-_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?", re.ASCII)  # as browsers write it: in lower case
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?", re.ASCII)  # lower case, as browsers send it
 _RECIPIENT: Final = re.compile(r"\+[0-9]{6,15}|[^\s,@]*@[^\s,@]+|[A-Za-z0-9._-]+")
 _BOUNCES: Final = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,19}[A-Za-z0-9])?@(?=.{1,253}\Z)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", re.ASCII
@@ -266,7 +255,7 @@ def _is_zone(name: str) -> bool:
 
 
 _GOOD: Final[dict[str, Callable[[str], bool]]] = {
-    # Only what a typing mistake looks like: which databases can be used is the store's own business.
+    # Only catches typing errors; the store checks which databases are supported.
     "store": lambda text: bool(re.match(r"[a-z][a-z0-9+]*://", text)),
     "callback_url": _is_callback_url,
     "callback_key": _is_key,

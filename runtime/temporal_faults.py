@@ -1,7 +1,7 @@
 """Classification of Temporal's errors: an answer about a workflow, or a fault that is never the caller's.
 
-The ways in check a request before they ask Temporal. Whatever Temporal refuses is therefore a matter of its state, of
-this process's rights, or a mistake of this program: the same request may succeed later.
+The surfaces validate a request before they call Temporal. So an error is due to Temporal's state, to this process's
+permissions or to a bug, and the same request may succeed later.
 """
 
 from __future__ import annotations
@@ -40,8 +40,6 @@ class TemporalFault:
     Attributes:
         advice: One sentence for operators: the fault, and what to do. It quotes nothing of a request.
         retry_after: Seconds after which the same request may succeed.
-        passing: True if it may pass without an operator.
-        lacks_attributes: True if the namespace lacks search attributes of journeys.
     """
 
     advice: str
@@ -80,7 +78,7 @@ _NO_ATTRIBUTES: Final = TemporalFault(
     lacks_attributes=True,
 )
 _FAULTS: Final[Mapping[RPCStatusCode, TemporalFault]] = {
-    RPCStatusCode.CANCELLED: _AWAY,  # what the SDK calls a call whose time is over
+    RPCStatusCode.CANCELLED: _AWAY,  # the SDK's status of a timeout
     RPCStatusCode.DEADLINE_EXCEEDED: _AWAY,
     RPCStatusCode.UNAVAILABLE: _AWAY,
     RPCStatusCode.ABORTED: _BROKEN,
@@ -133,15 +131,15 @@ def _lacks_namespace(error: RPCError) -> bool:
 logger = logging.getLogger(__name__)
 
 LONGEST: Final = 7.0
-"""Seconds that a call may take with its retries. Engines wait ten seconds for an answer."""
+"""Timeout of a call with its retries, in seconds. Clients wait ten seconds for a response."""
 _ASKING: Final = frozenset({"update_workflow_execution", "poll_workflow_execution_update", "query_workflow"})
-"""Calls that a worker answers. Whoever makes them limits their time."""
+"""Calls that a worker answers. Their callers set the timeout."""
 
 
 def bound_calls(
     client: Client, *, longest: float = LONGEST, noticed: Callable[[TemporalFault], None] = lambda _: None
 ) -> Client:
-    """Return a client on the same connection whose calls end in time.
+    """Return a client on the same connection whose calls time out, and whose faults are logged with advice.
 
     Args:
         longest: Seconds that a call may take. Calls that wait for a worker or for a workflow's end are exempt.

@@ -26,7 +26,6 @@ class Subscriber:
     Attributes:
         channel: ``email`` or ``sms``.
         scope: Id or name of the list; "" for all marketing messages on the channel.
-        address: E-mail address or phone number of the recipient.
     """
 
     channel: str
@@ -39,7 +38,6 @@ class Unsubscribing:
     """Makes and opens unsubscribe URLs.
 
     Args:
-        base_url: Public URL of the gateway.
         keys: The current key, then the previous ones: their tokens are in messages already sent.
 
     Raises:

@@ -1,14 +1,14 @@
-"""Which version of the program this is."""
+"""The version of the program."""
 
 from __future__ import annotations
 
 
 def version() -> str:
-    """As `scenario --version`, traces and the API's document say it: of git's tag when it was installed or built.
+    """Return the version as shown by `scenario --version`, traces and the API: that of git's tag.
 
-    `unknown` where the program was not installed, but is run from its source as it lies there.
+    `unknown` if the program is not installed, but runs from its source.
     """
-    # Its import takes as long as some commands.
+    # Slow to import.
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 

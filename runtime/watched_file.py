@@ -1,4 +1,4 @@
-"""A file of settings that is watched while a process runs, and read again when it changes."""
+"""A configuration file that is read again when it changes."""
 
 from __future__ import annotations
 
@@ -13,32 +13,26 @@ from runtime.errors import SettingsError
 Content = TypeVar("Content")
 
 _AGAIN: Final = 10.0
-"""Seconds after which a file that could not be used is read again although it is the same: what was in its way (a
-certificate that comes later, too many open files) may be gone."""
+"""Seconds after which an unusable file is read again even if it is unchanged: the cause (a missing certificate, too
+many open files) may be resolved.
+"""
 
 _logger = logging.getLogger(__name__)
-# (inode, mtime in ns, ctime in ns, bytes): another content has another stamp. The inode and ctime tell of files put in
-# place by a rename, as editors and Kubernetes do, which may keep size and mtime.
+# (inode, mtime in ns, ctime in ns, bytes), which differ for other content. Inode and ctime detect files replaced by a
+# rename, as editors and Kubernetes do, which may keep size and mtime.
 _Stamp = tuple[int, int, int, int]
 
 
 class WatchedFile(Generic[Content]):
-    """What a file says now.
+    """The content of a file that may change.
 
-    A file that was edited is read again as soon as it rests, for the time between two looks: what is still being
-    written may be YAML already, with half of its content. One that cannot be used, or that is gone, is reported
-    once in the log, and what was read before stays; it is read again now and then.
+    A changed file is read once it has not changed between two checks: a file being written may be valid YAML already.
+    If it is unusable or missing, that is logged once, the previous content stays in use, and reading is retried.
 
     Args:
-        path: Of the file; None where there is none: then it says `empty`.
-        read: Reads it; raises `SettingsError` where it cannot be used.
-        size: How much it holds, in words for the log.
-        every: Seconds between two looks at the file.
-        clock: Seconds, for tests.
-        wall: Seconds since 1970, as files have them; for tests.
-
-    Raises:
-        SettingsError: The file cannot be used at the start.
+        every: Seconds between checks.
+        clock: Monotonic seconds.
+        wall: Seconds since 1970.
     """
 
     def __init__(
@@ -60,18 +54,17 @@ class WatchedFile(Generic[Content]):
         self._fault = ""
         self._content = empty
         if path is not None:
-            # Before the reading: what is written meanwhile is seen at the next look.
+            # Before reading: the next check sees later changes.
             self._stamp = self._seen = _stamp(path)
             self._content = read(path)
 
     @property
     def configured(self) -> bool:
-        """Whether there is a file."""
         return self._path is not None
 
     @property
     def content(self) -> Content:
-        """What the file says; the same object until the file says something else."""
+        """The current content; the same object until it changes."""
         now = self._clock()
         if self._path is not None and now - self._looked >= self._every:
             self._looked = now

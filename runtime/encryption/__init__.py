@@ -1,1 +1,1 @@
-"""Encryption of what Temporal and the store hold of contacts: one key a contact, wrapped by the settings' keys."""
+"""Encryption of contacts' data in Temporal and the store: one key for each contact, wrapped by the settings' keys."""

@@ -1,8 +1,7 @@
-"""The codec of all payloads: each is encrypted by the key of the contact whose journey it belongs to.
+"""The payload codec: each payload is encrypted by the key of the contact whose journey it belongs to.
 
-What is encrypted names its key, and is decoded by that alone: a codec server knows no workflow. What is not encrypted
-is passed on as it is: journeys that began before encryption was turned on stay readable, and so is what an engine sends
-that knows no codec.
+An encrypted payload names its key, which suffices to decode it: a codec server needs no workflow. A payload in clear is
+passed on unchanged, such as those of journeys that started before encryption, or of a client without a codec.
 """
 
 from __future__ import annotations
@@ -33,16 +32,15 @@ from runtime.encryption.keyring import DataKey, Erased, Keyring, UnknownKey
 from runtime.errors import SetupError, StoreError
 
 _PLAIN: Final = (SetupError, StoreError, Erased)
-_GONE: Final = "gone-"  # ids of keys that workers alone know
+_GONE: Final = "gone-"  # ids of keys that only a worker's process has
 
 
 class EncryptionCodec(PayloadCodec, WithSerializationContext):
-    """Encrypts payloads, and decrypts them.
+    """Encrypts and decrypts payloads.
 
     Args:
-        gone: What a worker encrypts by for a contact that was erased, instead of refusing: nobody can read it, the
-            worker's own process excepted. A workflow task that cannot be encoded would be tried again and again.
-        answers: Whether they are what an activity is given and answers.
+        gone: A worker's key for erased contacts, which only its process knows. A workflow task that cannot be encoded
+            would be retried forever.
     """
 
     def __init__(
@@ -52,7 +50,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
     @classmethod
     def of_a_worker(cls, keys: Keyring) -> Self:
-        """A codec that never refuses."""
+        """Return a codec that never refuses to encode."""
         return cls(keys, gone=DataKey(f"{_GONE}{secrets.token_hex(8)}", AESGCM(secrets.token_bytes(32))))
 
     @override
@@ -69,11 +67,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
     @override
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Encrypts payloads, if anything is encrypted.
-
-        Raises:
-            Erased: The contact was erased.
-        """
+        """Encrypt payloads, if encryption is configured."""
         if not self._keys.encrypts:
             return list(payloads)
         try:
@@ -87,13 +81,10 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
     @override
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Decrypts those that are encrypted.
-
-        A worker passes some on to a journey as they are, see `_is_passed_on`.
+        """Decrypt encrypted payloads. A worker passes on some that it cannot decrypt, see `_is_passed_on`.
 
         Raises:
-            Erased: The contact was erased.
-            UnknownKey: They were encrypted elsewhere, or nothing is encrypted here.
+            UnknownKey: They were encrypted elsewhere, or encryption is not configured here.
         """
         return [await self._read(payload) for payload in payloads]
 
@@ -106,11 +97,11 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
             raise
 
     async def _is_passed_on(self, payload: Payload) -> bool:
-        """Whether a worker takes what it cannot decrypt for something that nobody can, as all else that is no JSON.
+        """Return True if a worker passes on an undecryptable payload, which then counts as malformed input.
 
-        Whoever can send a journey signals must not be able to stop it. But what another worker can read, it must not
-        pass over: the journey would go another way there. That is what an activity has answered; what came for a
-        contact who has no key here; and where nothing is encrypted here, what the store has a key for.
+        A client that may signal a journey must not be able to stop it. But a payload that another worker can read must
+        not be skipped, since the journey would decide otherwise there: results of activities, payloads for a contact
+        without a key here, and, if encryption is not configured here, payloads whose key the store has.
         """
         if self._gone is None or (self._answers and is_ours(payload)):
             return False
@@ -134,10 +125,9 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
 
 class EncodedFailures(BriefFailures):
-    """Failures with messages and stack traces where a codec reaches them.
+    """Failures whose messages and stack traces are encrypted.
 
-    Why something cannot be encrypted is said in clear: our own sentences quote nothing, and this one could not be
-    encrypted either.
+    The reason why something cannot be encoded is in clear: it quotes nothing, and could not be encrypted either.
     """
 
     def __init__(self) -> None:
@@ -146,7 +136,7 @@ class EncodedFailures(BriefFailures):
     @override
     def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
         cause = exception.__cause__
-        # The SDK's own words around it: "Failed decoding arguments".
+        # The SDK wraps it in "Failed decoding arguments".
         bare = isinstance(exception, ApplicationError) and not exception.type
         around = bare or isinstance(exception, RuntimeError)
         why = cause if around and isinstance(cause, _PLAIN) else exception
@@ -158,21 +148,21 @@ class EncodedFailures(BriefFailures):
 
 
 def contact_of(workflow: str) -> str | None:
-    """The id of the contact whose journey a workflow is, or None (see `scenario.entry.entry.journey_id`)."""
+    """Return the contact id in a journey's workflow id, or None (see `scenario.entry.entry.journey_id`)."""
     _, slash, rest = workflow.partition("/")
     contact = rest.partition("/")[0]
     return contact.replace("%2F", "/") if slash and contact else None
 
 
 def encrypting_converter(keys: Keyring, *, worker: bool = False) -> DataConverter:
-    """The data converter where something is to be encrypted, or has been."""
+    """Return the data converter with encryption; `worker` as for `EncryptionCodec`."""
     codec = EncryptionCodec.of_a_worker(keys) if worker else EncryptionCodec(keys)
     failures = EncodedFailures if keys.encrypts else CONVERTER.failure_converter_class
     return _Converter(CONVERTER.payload_converter_class, codec, failures)
 
 
 class _Converter(DataConverter):
-    """One that is copied for a context. The SDK's makes all that it has anew, and is asked for every payload."""
+    """Avoids the SDK's full construction of a converter for each context, of which there is one for each payload."""
 
     @override
     def with_context(self, context: SerializationContext) -> Self:
@@ -183,10 +173,9 @@ class _Converter(DataConverter):
 
 
 def encrypt_client(client: Client, keys: Keyring, *, worker: bool = False) -> Client:
-    """A client over the same connection that encrypts, or the same where nothing is to be encrypted.
+    """Return a client on the same connection that encrypts, or the same client if encryption is not configured.
 
-    A worker that encrypts nothing has a codec, too: others may have begun to encrypt, and what it cannot read it must
-    not pass over.
+    A worker without keys has a codec too: others may encrypt, and it must not skip payloads that they can read.
     """
     if not keys.encrypts and not worker:
         return client

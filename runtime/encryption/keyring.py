@@ -1,8 +1,7 @@
-"""The keys of contacts, made when they are first needed and remembered for a minute.
+"""The encryption keys of contacts, created on demand and cached for a minute.
 
-A contact is known in the store by an HMAC of its id, under a key that is itself kept there, wrapped: the settings' keys
-may so change without anybody being looked for in vain. What belongs to no contact (the name of a campaign, say) has one
-key for all.
+The store identifies a contact by an HMAC of its id, under a key that is itself stored wrapped, so the settings' keys
+can be rotated. Data of no contact, such as the name of a campaign, has one shared key.
 """
 
 from __future__ import annotations
@@ -28,12 +27,13 @@ from runtime.store.contact_keys import WrappedKey
 from runtime.store.erasure import ERASED
 
 REMEMBERED: Final = 60.0
-"""Seconds after which a process has forgotten a key that was destroyed elsewhere, unless the store is away: then nobody
-can destroy one either, and those that are known go on to serve."""
+"""Seconds that a key is cached after it was destroyed elsewhere. While the store is unavailable, cached keys stay in
+use, since none can be destroyed either.
+"""
 _KEPT: Final = 20_000  # keys
 _SHARED: Final = "shared"
 _INDEX: Final = "index"
-"""What the keys are called that are nobody's. An HMAC is longer."""
+"""Names of the keys that belong to no contact. An HMAC is longer."""
 _SEALED: Final = re.compile(r"e1\.([0-9a-f]{32})\.([A-Za-z0-9_=-]+)", re.ASCII)
 
 
@@ -49,50 +49,36 @@ class UnknownKey(SetupError):
 
 
 class KeyStore(Protocol):
-    """Where keys are kept: `runtime.store.contact_keys.ContactKeys`."""
+    """The interface of `runtime.store.contact_keys.ContactKeys`."""
 
-    async def add_contact_key(self, key: WrappedKey) -> WrappedKey:
-        """Keep a new key; returns the one that is kept."""
-        ...
+    async def add_contact_key(self, key: WrappedKey) -> WrappedKey: ...
 
-    async def contact_key_of(self, contact: str) -> WrappedKey | None:
-        """A contact's key."""
-        ...
+    async def contact_key_of(self, contact: str) -> WrappedKey | None: ...
 
-    async def destroyed(self, contacts: Collection[str]) -> list[str]:
-        """Those of these contacts whose keys are destroyed."""
-        ...
+    async def destroyed(self, contacts: Collection[str]) -> list[str]: ...
 
-    async def contact_key(self, key_id: str) -> WrappedKey | None:
-        """The key of an id."""
-        ...
+    async def contact_key(self, key_id: str) -> WrappedKey | None: ...
 
-    async def destroy_contact_key(self, key: WrappedKey) -> None:
-        """Destroy a contact's key."""
-        ...
+    async def destroy_contact_key(self, key: WrappedKey) -> None: ...
 
 
 @dataclass(frozen=True)
 class DataKey:
-    """A key that encrypts."""
+    """A key that encrypts; encrypted data carries its id."""
 
     id: str
     _cipher: AESGCM = field(repr=False)
 
     def encrypt(self, data: bytes) -> bytes:
-        """Encrypts under a random nonce, which stands before what comes out.
+        """Encrypt under a random nonce, which precedes the result.
 
-        One key encrypts far fewer than 2^32 messages (NIST SP 800-38D §8.3): it is one contact's.
+        A contact's key encrypts far fewer than 2^32 messages (NIST SP 800-38D §8.3).
         """
         nonce = secrets.token_bytes(NONCE)
         return nonce + self._cipher.encrypt(nonce, data, self.id.encode())
 
     def decrypt(self, data: bytes) -> bytes:
-        """What was encrypted.
-
-        Raises:
-            UnknownKey: It was not, by this key.
-        """
+        """Decrypt data of this key."""
         try:
             return self._cipher.decrypt(data[:NONCE], data[NONCE:], self.id.encode())
         except (InvalidTag, ValueError):
@@ -103,8 +89,8 @@ class Keyring:
     """The keys of contacts.
 
     Args:
-        wrapping: What they are wrapped by; None where nothing is encrypted: then it knows who was erased, and no more.
-        clock: Seconds that only go forward.
+        wrapping: None if encryption is not configured: the keyring then only knows the erased contacts.
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -118,21 +104,15 @@ class Keyring:
 
     @property
     def encrypts(self) -> bool:
-        """Whether anything is encrypted."""
         return self._wrapping is not None
 
     @property
     def wrapping_keys(self) -> list[str]:
-        """Names of the settings' keys; none if nothing is encrypted."""
+        """Names of the settings' keys."""
         return self._wrapping.names if self._wrapping is not None else []
 
     async def key_of(self, contact: str | None) -> DataKey:
-        """A contact's key, made where there is none yet; None: that of what belongs to no contact.
-
-        Raises:
-            Erased: The contact was erased.
-            SettingsError: Its key cannot be unwrapped.
-        """
+        """Return a contact's key, created if there is none, or the shared key for None."""
         name = _SHARED if contact is None else await self.name_of(contact)
         if (known := self._remembered(self._of, name)) is not None:
             return known
@@ -144,13 +124,7 @@ class Keyring:
             raise
 
     async def key(self, identifier: str) -> DataKey:
-        """The key of an id.
-
-        Raises:
-            Erased: It was destroyed.
-            UnknownKey: There is none.
-            SettingsError: It cannot be unwrapped.
-        """
+        """Return the key with an id."""
         if (known := self._remembered(self._by_id, identifier)) is not None:
             return known
         try:
@@ -164,31 +138,31 @@ class Keyring:
         return self._opened(row)
 
     async def is_erased(self, contact: str) -> bool:
-        """Whether a contact was erased: asked of the store."""
+        """Return True if a contact was erased, according to the store."""
         row = await self._row_of(contact)
         return row is not None and row.destroyed_at is not None
 
     async def erased(self, contacts: Collection[str]) -> dict[str, str]:
-        """Those of these contacts that were erased, and what each is known by: asked of the store."""
+        """Return the erased ones of these contacts with their names in the store."""
         if not await self._knows_any():
             return {}
         names = {await self.name_of(contact): contact for contact in contacts}
         return {names[name]: name for name in await self._store.destroyed(names)}
 
     async def has(self, contact: str) -> bool:
-        """Whether a contact has a key, which is not destroyed."""
+        """Return True if a contact has a key that is not destroyed."""
         row = await self._row_of(contact)
         return row is not None and row.destroyed_at is None
 
     async def holds(self, identifier: str) -> bool:
-        """Whether the store has a key of an id, destroyed or not, be it that it cannot be unwrapped here."""
+        """Return True if the store has a key with this id, whether or not it is usable here."""
         return await self._store.contact_key(identifier) is not None
 
     async def destroy(self, contact: str) -> None:
-        """Destroys a contact's key, for good: whatever it has encrypted cannot be read any more.
+        """Destroy a contact's key irrevocably: nothing it has encrypted can be decrypted any longer.
 
-        A copy of the store from before has it still, wrapped: see `runtime.encryption.opening`. Other processes may
-        remember it for `REMEMBERED` seconds.
+        Earlier copies of the store still have it, wrapped: see `rotate`. Other processes may cache it for `REMEMBERED`
+        seconds.
         """
         now = datetime.now(UTC)
         row = WrappedKey(_identifier(), await self.name_of(contact), "", now, now)
@@ -198,7 +172,7 @@ class Keyring:
         self._by_id.clear()
 
     async def seal(self, contact: str, text: str) -> str | None:
-        """A text, encrypted for the store if anything is; None where the contact was erased."""
+        """Encrypt a text for the store, if encryption is configured. Return None if the contact was erased."""
         if not self.encrypts:
             return text
         try:
@@ -208,7 +182,7 @@ class Keyring:
         return f"e1.{key.id}.{base64.urlsafe_b64encode(key.encrypt(text.encode())).decode()}"
 
     async def unseal(self, text: str) -> str | None:
-        """What a sealed text says; None where its contact was erased. A text that is not sealed stands for itself."""
+        """Decrypt a text, or return None if its contact was erased. A text that is not sealed is returned unchanged."""
         found = _SEALED.fullmatch(text)
         if found is None:
             return text
@@ -219,22 +193,21 @@ class Keyring:
         except UnknownKey:
             if await self.holds(found[1]):
                 raise
-            return text  # it only looks like one: receivers answer anything
+            return text  # a response that only looks sealed
         return key.decrypt(base64.urlsafe_b64decode(found[2])).decode()
 
     async def name_of(self, contact: str) -> str:
-        """What a contact is known by where its id must not stand: an HMAC, in hex."""
+        """Return the name of a contact in the store: an HMAC of its id, in hex."""
         if not self._index:
             row = await self._kept(_INDEX)
             self._index, self._index_id = self.unwrapped(row), row.key_id
         return hmac.digest(self._index, contact.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
 
     def unwrapped(self, row: WrappedKey) -> bytes:
-        """The key that a row has.
+        """Unwrap the key in a row.
 
         Raises:
-            UnknownKey: Nothing is encrypted here, and it is wrapped.
-            SettingsError: It cannot be unwrapped.
+            UnknownKey: It is wrapped, and encryption is not configured here.
         """
         if (key := read_plain(row.wrapped_key)) is not None:
             return key
@@ -246,11 +219,11 @@ class Keyring:
         return await self._store.contact_key_of(await self.name_of(contact)) if await self._knows_any() else None
 
     async def _knows_any(self) -> bool:
-        # Who only asks writes nothing: before anybody is known, there is nothing yet that contacts are known by.
+        # A query must not create the index key: without one, no contact is known.
         return bool(self._index) or await self._store.contact_key_of(_INDEX) is not None
 
     async def _kept(self, name: str) -> WrappedKey:
-        known = name in self._of  # before the store answers: it may be made meanwhile
+        known = name in self._of  # before the read, since another task may create it meanwhile
         row = await self._store.contact_key_of(name)
         if row is None:
             await self._check_store(known=known)
@@ -259,13 +232,10 @@ class Keyring:
         return row
 
     async def _check_store(self, *, known: bool) -> None:
-        """Makes sure that the store is the one it was: what another's keys encrypt is lost with that one.
+        """Check that the store is the same as before: data encrypted with another store's keys would be lost.
 
         Args:
-            known: Whether a key was there before that is not there now, as in an older copy.
-
-        Raises:
-            UnknownKey: It is another.
+            known: True if a key existed before that is missing now, as in an older copy.
         """
         before = self._index_id  # as above
         index = await self._store.contact_key_of(_INDEX)
@@ -281,7 +251,7 @@ class Keyring:
                 self._by_id.pop(known[1].id, None)
             raise Erased
         key = DataKey(row.key_id, AESGCM(self.unwrapped(row)))
-        # Whatever it was asked for by: what has been read for a journey is written for it next.
+        # In both caches: a journey that reads a payload writes one next.
         self._remember(self._of, row.owner, key)
         self._remember(self._by_id, row.key_id, key)
         return key

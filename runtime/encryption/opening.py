@@ -1,4 +1,4 @@
-"""Encryption of a process: from its settings and its store."""
+"""Encryption of a process, from its settings and its store, and rotation of the settings' keys."""
 
 from __future__ import annotations
 
@@ -22,36 +22,32 @@ from runtime.store.contact_keys import WrappedKey
 logger = logging.getLogger(__name__)
 
 EVERY: Final = 20.0
-"""Seconds between two records of the keys that a process knows."""
+"""Seconds between records of this process's keys."""
 EXPIRES: Final = timedelta(seconds=90)
 """Time for which a killed process still counts as running."""
 
 
 def keyring_of(settings: Settings, store: Store) -> Keyring:
-    """The keys of contacts, by which the store then encrypts what it keeps, where something is to be encrypted.
-
-    Raises:
-        SettingsError: The setting cannot be used.
-    """
+    """Return the keyring of the settings. The store encrypts with it, if encryption is configured."""
     keys = store.sealing = Keyring(store, KeyWrapping.configured(settings))
     return keys
 
 
 def keyring_in(store: Store) -> Keyring:
-    """Return the keys that a store encrypts by, or else a keyring that only knows who was erased."""
+    """Return the keyring a store encrypts with, or else one that only knows the erased contacts."""
     return store.sealing if isinstance(store.sealing, Keyring) else Keyring(store, None)
 
 
 async def check_keys(keys: Keyring, store: Store) -> None:
-    """Makes sure that a process can decrypt what there is to decrypt, as far as a few keys of the store tell.
+    """Check that this process can decrypt, as far as a few keys of the store show.
 
-    A worker without keys could read no journey, and whoever lets contacts in would send in clear what is to be
-    encrypted. With the wrong keys, each journey would say so, and the process would look well.
+    A worker without keys could read no journey, and a gateway would send in clear what should be encrypted. With wrong
+    keys, each journey would fail while the process seemed healthy.
 
     Raises:
-        SettingsError: The store has keys of contacts, and they cannot be unwrapped.
+        SettingsError: The store has keys of contacts that cannot be unwrapped.
     """
-    # One of two may be what contacts are known by, which is in clear where nothing was encrypted.
+    # One of two may be the index key, which is in clear without encryption.
     some = await store.wrapped_keys(limit=2)
     if not keys.encrypts and any(read_plain(key.wrapped_key) is None for key in some):
         raise SettingsError(
@@ -59,15 +55,15 @@ async def check_keys(keys: Keyring, store: Store) -> None:
         )
     for key in some:
         keys.unwrapped(key)
-    await keys.is_erased("")  # unwraps what contacts are known by
+    await keys.is_erased("")  # unwraps the index key
 
 
 @asynccontextmanager
 async def recording_keys(keys: Keyring, store: Store, role: str) -> AsyncGenerator[None]:
-    """Record in the store which keys this process knows, until it ends; see `runtime.encryption.opening`.
+    """Record in the store which keys this process has, until it ends; see `rotate`.
 
     Args:
-        role: What the process is, for people: ``worker``.
+        role: Role of the process, for people: ``worker``.
     """
     process = f"{role} on {socket.gethostname()} (process {os.getpid()}, {uuid4().hex[:4]})"
 
@@ -82,7 +78,7 @@ async def recording_keys(keys: Keyring, store: Store, role: str) -> AsyncGenerat
                 await tell()
             except StoreError as error:
                 logger.warning("the store is not told which encryption keys are known here: %s", error)
-            except Exception:  # whatever it is: a process without a record would be ignored by a rotation
+            except Exception:  # any error: a rotation would ignore a process without a record
                 logger.exception("the store cannot be told which encryption keys are known here")
 
     await tell()
@@ -100,16 +96,13 @@ _TOGETHER = 500
 
 
 async def rotate(store: Store, wrapping: KeyWrapping) -> tuple[int, int]:
-    """Wraps every key anew that another than the newest has wrapped.
+    """Wrap every key with the newest of the settings' keys. Return the numbers of rewrapped and of current keys.
 
-    May be stopped and run again. A key that is made or destroyed meanwhile is in nobody's way.
-
-    Returns:
-        How many were wrapped anew, and how many needed it no more.
+    Once the older key is destroyed, erased data stays unreadable in copies of the store too. May be interrupted and
+    repeated, also while keys are created or destroyed.
 
     Raises:
-        SettingsError: A key that wrapped one is not among those of the settings, or a running process does not know
-            the newest key: it could not decrypt any more.
+        SettingsError: A key that wrapped one is missing in the settings, or a running process lacks the newest key.
     """
     newest = wrapping.names[0]
     if lacking := [
@@ -127,12 +120,12 @@ async def rotate(store: Store, wrapping: KeyWrapping) -> tuple[int, int]:
             if wrapping.is_current(key.wrapped_key):
                 before += 1
             elif (bare := read_plain(key.wrapped_key)) is not None:
-                clear.append((key, bare))  # what contacts are known by, if anything
+                clear.append((key, bare))  # the index key
             else:
                 wrapped = wrapping.close(wrapping.open(key.wrapped_key, key.owner), key.owner)
                 done += await store.rewrap(key.key_id, key.wrapped_key, wrapped)
         last = keys[-1].key_id
-    # Last: whoever has the wrong keys has been told so by now, and could wrap this one all the same.
+    # Last: with wrong keys the loop above has failed, while this one could still be wrapped.
     for key, bare in clear:
         done += await store.rewrap(key.key_id, key.wrapped_key, wrapping.close(bare, key.owner))
     return done, before

@@ -1,8 +1,8 @@
-"""How contacts' keys are kept: each wrapped by a key of `SCENARIO_ENCRYPTION_KEYS`, the newest of them first.
+"""Wrapping of contacts' keys by the keys of SCENARIO_ENCRYPTION_KEYS.
 
-AES-256-GCM (NIST SP 800-38D) with a random nonce, bound to the id of what is wrapped, so that one row's key cannot be
-put into another's. The text names the wrapping key by the first bytes of its SHA-256: a key that is missing is said,
-and not guessed at.
+AES-256-GCM (NIST SP 800-38D) with a random nonce, bound to the id of the wrapped key, so that keys of two rows cannot
+be exchanged. A wrapped key names its wrapping key by the start of that key's SHA-256, so that a missing key is
+reported.
 """
 
 from __future__ import annotations
@@ -29,21 +29,17 @@ _FORM: Final = re.compile(r"w1\.([0-9a-f]{8})\.([A-Za-z0-9_=-]{16,})", re.ASCII)
 
 
 def plain(key: bytes) -> str:
-    """A key that nothing wraps, as text: the one that contacts are known by, where nothing is encrypted."""
+    """Return an unwrapped key as text: the index key, if encryption is not configured."""
     return f"p1.{base64.urlsafe_b64encode(key).decode()}"
 
 
 def read_plain(text: str) -> bytes | None:
-    """The key of such a text; None where it is wrapped."""
+    """Return the key in such a text, or None if it is wrapped."""
     return base64.urlsafe_b64decode(text[3:]) if text.startswith("p1.") else None
 
 
 class KeyWrapping:
-    """Wraps keys, and opens what it has wrapped.
-
-    Args:
-        keys: The key in use, then those that were.
-    """
+    """Wraps and unwraps keys."""
 
     def __init__(self, keys: Sequence[bytes], setting: str = "SCENARIO_ENCRYPTION_KEYS") -> None:
         self._setting = setting
@@ -53,11 +49,7 @@ class KeyWrapping:
 
     @classmethod
     def configured(cls, settings: Settings) -> Self | None:
-        """That of the settings; None where SCENARIO_ENCRYPTION_KEYS is not set.
-
-        Raises:
-            SettingsError: The file that it names cannot be read, or holds something else.
-        """
+        """Return the settings' wrapping, or None without encryption keys."""
         if settings.encryption_keys is not None:
             return cls(parse_keys(settings.encryption_keys))
         path, setting = settings.encryption_keys_file, "SCENARIO_ENCRYPTION_KEYS_FILE"
@@ -65,27 +57,23 @@ class KeyWrapping:
 
     @property
     def names(self) -> list[str]:
-        """Names of the keys, the newest first: they tell nothing of the keys."""
+        """Names of the keys, the newest first. They reveal nothing of the keys."""
         return list(self._ciphers)
 
     def __repr__(self) -> str:
         return f"Wrapping({', '.join(self._ciphers)})"
 
     def close(self, key: bytes, name: str) -> str:
-        """Wraps a key.
-
-        Args:
-            key: Its bytes.
-        """
+        """Wrap the key with an id."""
         nonce = secrets.token_bytes(NONCE)
         sealed = nonce + self._ciphers[self._newest].encrypt(nonce, key, name.encode())
         return f"w1.{self._newest}.{base64.urlsafe_b64encode(sealed).decode()}"
 
     def open(self, text: str, name: str) -> bytes:
-        """The key that a text wraps.
+        """Unwrap the key with an id.
 
         Raises:
-            SettingsError: The key that wrapped it is not among those of the settings, or is another.
+            SettingsError: The key that wrapped it is missing in the settings, or is another.
         """
         found = _FORM.fullmatch(text)
         cipher = self._ciphers.get(found[1]) if found else None
@@ -101,13 +89,13 @@ class KeyWrapping:
             raise SettingsError("a contact's key in the store is damaged: restore it from a backup") from None
 
     def is_current(self, text: str) -> bool:
-        """Whether a text is wrapped by the key in use."""
+        """Return True if a text is wrapped by the current key."""
         found = _FORM.fullmatch(text)
         return found is not None and found[1] == self._newest
 
 
 def _keys_of(path: Path, setting: str) -> list[bytes]:
-    """The keys in a file: on a line one or, with commas, several; what stands behind a # is a comment."""
+    """Read a file with one or, separated by commas, several keys on a line, and comments after #."""
     try:
         text = path.read_text("utf-8-sig")  # some editors write a byte order mark
     except OSError:

@@ -1,4 +1,4 @@
-"""Compares a store with the namespace that it is used with, and claims a namespace for it."""
+"""Comparison of a store with its namespace, and claims of a namespace for a store."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from runtime.temporal_faults import fault_of
 logger = logging.getLogger(__name__)
 
 EVERY: Final = 30.0
-"""Seconds between two rotations of the token, or a quarter more: of many workers, few then try at the same time."""
+"""Seconds between rotations of the token, plus up to a quarter, so that few workers try concurrently."""
 LOST: Final = 3
-"""Intervals without a rotation after which a store that lacks the newest one goes on: its write was lost."""
-_LOOKS: Final = 3  # before a mismatch is believed: both sides may have changed between two reads
+"""Intervals after which the token is rotated although the store lacks the latest one: its write was lost."""
+_LOOKS: Final = 3  # before a mismatch is certain: both sides may have changed between two reads
 _BETWEEN_LOOKS: Final = 0.2  # seconds
 
 
@@ -35,8 +35,8 @@ class StoreIdentity:
     """One process's view of a store and its namespace.
 
     Args:
-        every: Seconds between two rotations.
-        clock: Seconds that only go forward.
+        every: Seconds between rotations.
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -52,21 +52,11 @@ class StoreIdentity:
         return self._client.namespace
 
     async def verify(self) -> None:
-        """Make sure that the store and the namespace belong together, or that nobody has claimed the namespace.
-
-        Raises:
-            StoreMismatch: They do not.
-            ConnectionFailed: The Temporal server refuses to say.
-        """
+        """Check that the store and the namespace belong together, or that the namespace is unclaimed."""
         await self._compared()
 
     async def ensure(self) -> None:
-        """Make sure that the namespace belongs to this store. Claim it if nobody has.
-
-        Raises:
-            StoreMismatch: The namespace belongs to another store.
-            ConnectionFailed: The Temporal server refuses to say.
-        """
+        """Check that the namespace belongs to this store, or claim it if it is unclaimed."""
         record, claim = await self._compared()
         if record is not None:
             return
@@ -88,22 +78,14 @@ class StoreIdentity:
         await self._compared()  # another process may have claimed it meanwhile, for another store
 
     async def settle(self) -> None:
-        """Make the namespace this store's, for a server and a store that nobody else has.
-
-        Raises:
-            ConnectionFailed: The Temporal server refuses.
-        """
+        """Claim the namespace in any case, for a server and a store that nobody else uses."""
         try:
             await self.ensure()
         except StoreMismatch:  # one of the two was deleted, or the folder was copied
             await self.claim(by=self._client.identity, reason="both are local")
 
     async def claim(self, *, by: str, reason: str) -> None:
-        """Move the namespace to this store, whichever it belongs to.
-
-        Raises:
-            ConnectionFailed: The Temporal server refuses.
-        """
+        """Move the namespace to this store, whichever it belongs to."""
         record, claim = await self._read()
         rotation = 1 + max(record.rotation if record else 0, claim.rotation if claim else 0)
         claim = await self._new_claim(by, reason, rotation=rotation)
@@ -114,12 +96,7 @@ class StoreIdentity:
             raise self._refused(error) from error
 
     async def tend(self) -> None:
-        """Compare both sides, and rotate the token if that is due. To be called again and again by workers.
-
-        Raises:
-            StoreMismatch: They do not belong together any more.
-            ConnectionFailed: The Temporal server refuses to say.
-        """
+        """Compare both sides, and rotate the token if that is due. Called periodically by workers."""
         record, claim = await self._compared()
         if record is None:
             await self.ensure()
@@ -135,8 +112,8 @@ class StoreIdentity:
     async def _rotate(self) -> None:
         """Store a newer token, then add it to the namespace.
 
-        If the worker dies in between, the namespace's token is the store's previous one. Another worker then adds the
-        same token. Of several workers that rotate at once, one replaces the token in the store.
+        If the worker dies in between, the namespace's token is the store's previous one, and another worker adds the
+        same token. Of several workers that rotate concurrently, one replaces the token in the store.
         """
         run = await read_run(self._client)
         record, claim = await self._compared()
@@ -167,11 +144,6 @@ class StoreIdentity:
         return record, await self._store.namespace_claim(self._namespace)
 
     async def _compared(self) -> tuple[NamespaceClaim | None, NamespaceClaim | None]:
-        """Read both sides.
-
-        Raises:
-            StoreMismatch: They do not belong together.
-        """
         looks = 0
         while True:
             record, claim = await self._read()
@@ -195,10 +167,10 @@ class StoreIdentity:
 
 
 def mismatch(record: NamespaceClaim | None, claim: NamespaceClaim | None, database: str) -> str | None:
-    """Return why a store and a namespace do not belong together, or None if they do or nobody has claimed it.
+    """Return why a store and a namespace do not belong together, or None if they do or the namespace is unclaimed.
 
     Args:
-        database: The identity of the store's database; empty if it is not known.
+        database: The identity of the store's database; empty if it is unknown.
     """
     if claim is not None and database and claim.database not in ("", database):
         return "this database is a copy of the one that the namespace belongs to"
@@ -221,7 +193,7 @@ def _now() -> str:
 logger = logging.getLogger(__name__)
 
 COMPARE_EVERY: Final = 10.0
-"""Seconds between two comparisons: a few small calls each."""
+"""Seconds between comparisons: a few small calls each."""
 _PATIENCE: Final = 30.0  # seconds that one may take
 
 
@@ -229,12 +201,9 @@ _PATIENCE: Final = 30.0  # seconds that one may take
 async def guarding_identity(
     identity: StoreIdentity, store: Store, stop: Callable[[], None], *, rotates: bool, every: float = COMPARE_EVERY
 ) -> AsyncGenerator[None]:
-    """Compare the store with its namespace periodically. On a mismatch, refuse further calls and ask to stop.
+    """Compare the store with its namespace periodically. On a mismatch, refuse further calls and request a stop.
 
     A side that does not answer is no mismatch: its own health check reports it.
-
-    Args:
-        every: Seconds between two comparisons.
 
     Raises:
         StoreMismatch: At the end, if that is why the process stops.

@@ -1,7 +1,7 @@
-"""The namespace's half: a workflow with a fixed id that no worker runs.
+"""The namespace's side: a workflow with a fixed id that no worker runs.
 
-Its history is a log that only grows: the claim is the workflow's input, and each newer token is a signal. It needs no
-right that a worker lacks, and works on any server and on Temporal Cloud. A namespace keeps it, since it never ends.
+Its history is an append-only log: the claim is the workflow's input, and each newer token is a signal. This needs no
+permission that a worker lacks, works on any server and on Temporal Cloud, and is kept, since the workflow never ends.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from runtime.store import NamespaceClaim
 from runtime.temporal_faults import is_unknown_workflow
 
 WORKFLOW: Final = "scenario-store"
-"""The workflow's id, and the task queue that nobody polls."""
+"""The workflow's id, and its task queue, which is never polled."""
 TYPE: Final = "StoreClaim"
 LONGEST: Final = 2_000
-"""Events after which the workflow is started anew: rotations of 17 hours. A server allows 10,000 signals."""
+"""Events after which the workflow is restarted: rotations of 17 hours. A server allows 10,000 signals."""
 
 _SIGNAL: Final = "token"
 _NEWEST: Final = 10  # claims that are read: a process that was paused may have added an old token
@@ -57,7 +57,7 @@ class ClaimRun:
 
 
 async def read_record(client: Client) -> NamespaceClaim | None:
-    """Return the namespace's claim, or None if nobody has claimed the namespace."""
+    """Return the namespace's claim, or None if it is unclaimed."""
     service = client.workflow_service
     request = GetWorkflowExecutionHistoryReverseRequest(
         namespace=client.namespace, execution=_execution(), maximum_page_size=_NEWEST
@@ -120,7 +120,7 @@ async def start(client: Client, claim: NamespaceClaim, *, replace: bool = False)
 async def write(client: Client, run: ClaimRun, claim: NamespaceClaim) -> None:
     """Add a newer token to a run, or start another run once that one is long.
 
-    Nothing is written if another run has taken its place: somebody else has claimed the namespace.
+    Nothing is written if another run has replaced it: the namespace was claimed again.
     """
     service = client.workflow_service
     try:

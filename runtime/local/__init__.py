@@ -1,1 +1,1 @@
-"""Local stand-ins for the systems outside: a Temporal server, a mail server, a receiver of webhooks."""
+"""Local stand-ins: a Temporal server, a mail server and a receiver of webhooks."""

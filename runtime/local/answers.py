@@ -1,4 +1,4 @@
-"""What the local receiver answers with: it is told by a file, which holds until somebody writes another one."""
+"""The configured responses of the local receiver, in a file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from runtime.errors import LocalError
 from runtime.local.folder import make_folder, write_private
 
 NAME: Final = "receiver.json"
-"""The file in the folder of the state."""
+"""Name of the file in the state folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverAnswer:
-    """How requests to one place are answered.
+    """The responses to requests for one place.
 
     Attributes:
-        first: Statuses that each delivery (each ``webhook-id``) gets in turn, one a request.
-        delay: Seconds until the answer.
-        refuse: No connection is accepted, as if nothing listened there.
-        told: When that was said, in nanoseconds since 1970: what is said again begins again.
+        first: Statuses for the first requests of each delivery (each ``webhook-id``), in order.
+        delay: Seconds until the response.
+        told: Time of the configuration, in nanoseconds since 1970. A repeated one restarts `first`.
     """
 
     first: tuple[int, ...] = ()
@@ -36,7 +35,7 @@ class ReceiverAnswer:
 
     @property
     def words(self) -> str:
-        """That as people say it."""
+        """A description for people."""
         if self.refuse:
             return "connections are refused"
         said = str(self.then)
@@ -50,13 +49,13 @@ _FILE: Final = TypeAdapter(dict[str, ReceiverAnswer])
 
 
 class ReceiverAnswers:
-    """What is told at present, by place.
+    """The configured responses, by place.
 
-    A place is a destination's name or a host, with as much of the path behind it as is meant, or a part of a path:
-    ``wax``, ``hooks.example.com``, ``hooks.example.com/wax``. Of several that a request fits, the longest counts.
+    A place is a destination's name or a host, optionally with a path, or a part of a path: ``wax``,
+    ``hooks.example.com``, ``hooks.example.com/wax``. The longest match wins.
 
     Args:
-        path: The file; looked at for each request. One that cannot be read leaves things as they are.
+        path: The file, checked for each request. If it is unreadable, the previous content stays in use.
     """
 
     def __init__(self, path: Path | None = None, defaults: Mapping[str, ReceiverAnswer] | None = None) -> None:
@@ -66,7 +65,7 @@ class ReceiverAnswers:
         self._stamp: tuple[int, int] | None = None
 
     def find(self, path: str) -> tuple[str, ReceiverAnswer]:
-        """What a request to a path of the receiver gets, and for which place that was told; for none, 200."""
+        """Return the matching place and its response, or "" and status 200."""
         self._look()
         answers = self._defaults | self._read
         place = max((name for name in answers if covers(name, path)), key=len, default=None)
@@ -88,12 +87,12 @@ class ReceiverAnswers:
 
 
 def covers(place: str, path: str) -> bool:
-    """Whether a request to a path of the receiver goes to a place: whole parts of the path, one after the other."""
+    """Return True if a request's path matches a place: whole, consecutive segments."""
     return not place.strip("/") or f"/{place.strip('/')}/" in f"{path}/"
 
 
 def read(path: Path) -> dict[str, ReceiverAnswer] | None:
-    """What a file tells, by place; None where it cannot be read."""
+    """Return the content of a file by place, or None if it is unreadable."""
     try:
         return _FILE.validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -101,11 +100,7 @@ def read(path: Path) -> dict[str, ReceiverAnswer] | None:
 
 
 def read_answers(state: Path) -> dict[str, ReceiverAnswer]:
-    """What the receiver of a state folder is told, by place.
-
-    Raises:
-        LocalError: The file cannot be read.
-    """
+    """Return the configured responses in a state folder, by place."""
     path = state / NAME
     if not path.exists():
         return {}
@@ -115,16 +110,7 @@ def read_answers(state: Path) -> dict[str, ReceiverAnswer]:
 
 
 def set_answer(state: Path, place: str | None, answer: ReceiverAnswer | None) -> None:
-    """Tells the receiver of a state folder what a place gets from now on.
-
-    Args:
-        state: The folder; made when it is not there.
-        place: See `ReceiverAnswers`; None for all that is told.
-        answer: None for what it gets when nothing is told.
-
-    Raises:
-        LocalError: The file cannot be read or written.
-    """
+    """Configure the response to a place."""
     make_folder(state)
     answers = read_answers(state) if place else {}
     if place and answer:

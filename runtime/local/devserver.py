@@ -1,4 +1,4 @@
-"""Temporal's own dev server with its UI, started from the installed `temporal` program. Not for production."""
+"""Temporal's dev server with its UI, run from the installed `temporal` program. Not for production."""
 
 from __future__ import annotations
 
@@ -29,43 +29,40 @@ from runtime.local.folder import make_folder
 from runtime.process.ports import HOST, check_port, free_port
 
 RETENTION: Final = timedelta(days=365)
-"""How long closed journeys are kept: the dev server's own day is too short to look at what happened last week."""
+"""Retention of closed journeys: the dev server's default is a day."""
 
 DYNAMIC_CONFIG: Final[dict[str, Any]] = {
-    # Rates per destination: fair turns by fairness key, in strict order, which needs one partition.
+    # Rates of destinations: fairness keys in strict order, which needs one partition.
     "matching.enableFairness": True,
     "matching.numTaskqueueReadPartitions": 1,
     "matching.numTaskqueueWritePartitions": 1,
-    # A worker that stops loses no task that was handed out at that moment: see `runtime.process.slots`.
+    # A worker that stops loses no tasks: see `runtime.process.slots`.
     "frontend.enableCancelWorkerPollsOnShutdown": True,
-    # `scenario demo` runs waits of days in seconds.
+    # `scenario demo` skips waits of days.
     "frontend.WorkflowTimeSkippingEnabled": True,
     # A workflow task that keeps failing is searchable (TemporalReportedProblems) after seconds instead of minutes.
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": 2,
 }
-"""Settings of the server itself. Pausing whole workflows stays off: the SDK's client cannot read their status."""
+"""Dynamic configuration of the server. Pausing workflows stays off: the SDK's client cannot read their status."""
 
 _GRACE = 5.0  # seconds between asking the server to end and killing it
 _POLL = 0.05
 _TRY = 2.0  # seconds that the server may take to answer
-_TRIES = 3  # where a port that was free a moment ago is taken
+_TRIES = 3  # if another program takes a free port first
 
 
 class DevServer:
     """The local Temporal server, as an asynchronous context manager.
 
     It listens on loopback only, keeps its SQLite file, lock and log (``temporal.db``, ``temporal.lock``,
-    ``temporal.log``) in the state folder, and ends with this process, even where this process is killed.
+    ``temporal.log``) in the state folder, and ends with this process, even if this process is killed.
 
     Args:
-        state: The folder; made when it is not there. One server at a time may use it.
-        port: Of the frontend. 0 takes a free one.
-        ui_port: Of Temporal's UI. 0 takes a free one.
-        patience: Seconds that the start may take.
+        state: The folder; created if it is missing. One server at a time may use it.
+        patience: Timeout of the start, in seconds.
 
     Raises:
-        NotInstalled: The `temporal` program is not there (when entered).
-        PortInUse: Another program listens on a port that was asked for (when entered).
+        PortInUse: Another program listens on a requested port (when entered).
         LocalError: The server does not start, or another one uses the folder (when entered).
     """
 
@@ -83,17 +80,15 @@ class DevServer:
 
     @property
     def ui_url(self) -> str:
-        """Where a browser finds Temporal's UI."""
         return f"http://{HOST}:{self._ports[1]}"
 
     @property
     def log(self) -> Path:
-        """The server's log, of its latest start."""
+        """The server's log of its latest start."""
         return self._state / "temporal.log"
 
     @property
     def running(self) -> bool:
-        """Whether the server has started and not ended."""
         return self._process is not None and self._process.poll() is None
 
     async def __aenter__(self) -> Self:
@@ -108,7 +103,7 @@ class DevServer:
                     await self._ready(self._process)
                 except _Ended as ended:
                     await self._stop()
-                    # A port that was free a moment ago may be taken: try again, and be told if it was asked for.
+                    # Another program may have taken a free port: try again. `_choose` reports a requested one.
                     if next(tries) == _TRIES or not self._lost_port():
                         raise LocalError(
                             f"the local server ended with status {ended.status} while starting: see {self.log}"
@@ -119,17 +114,14 @@ class DevServer:
             await self._stop()
             raise
         finally:
-            # The server holds the lock from now on, for as long as it lives.
+            # The server's process holds the lock from now on.
             lock.close()
 
     async def __aexit__(self, *_: object) -> None:
         await self._stop()
 
     async def _lock(self) -> IO[bytes]:
-        """Makes sure that no other server uses the folder: two on one SQLite file damage it.
-
-        A server whose process was killed a moment ago is given the time to end.
-        """
+        """Lock the folder, since two servers on one SQLite file damage it. Wait for a server that is ending."""
         make_folder(self._state)
         file = (self._state / "temporal.lock").open("ab")
         end = asyncio.get_running_loop().time() + _GRACE + 1
@@ -167,7 +159,7 @@ class DevServer:
             *(str(part) for flag in flags.items() for part in flag),
             *(part for flag, values in repeated.items() for value in values for part in (flag, value)),
         ]
-        # The program would read its client's configuration from these, and complain about what is wrong there.
+        # The program would read its client's configuration from these, and fail if it is wrong.
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
         environ["TEMPORAL_VERSION_CHECK_DISABLED"] = "true"  # no call home
         with self.log.open("wb") as log:
@@ -182,12 +174,7 @@ class DevServer:
             )
 
     async def _ready(self, process: subprocess.Popen[bytes]) -> None:
-        """Waits until the frontend answers, then sets the retention.
-
-        Raises:
-            _Ended: The server ended.
-            LocalError: It takes too long.
-        """
+        """Wait until the frontend answers, then set the retention."""
         retention = Duration()
         retention.FromTimedelta(RETENTION)
         request = UpdateNamespaceRequest(
@@ -224,7 +211,7 @@ class DevServer:
                 await asyncio.to_thread(process.wait, _GRACE + 2)
         finally:
             if process.poll() is None or process.returncode < 0:
-                # The leash could not do its duty, or we may not wait. Its group is it and the server, nothing else.
+                # The leash failed, or this task was cancelled. Its process group is the leash and the server.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
@@ -239,11 +226,7 @@ class _Ended(Exception):
 
 
 def find_program() -> Path:
-    """Where the `temporal` program is: beside this Python, or in PATH.
-
-    Raises:
-        NotInstalled: Nowhere.
-    """
+    """Return the path of the `temporal` program beside this Python or in PATH."""
     beside = Path(sys.executable).parent
     found = shutil.which("temporal", path=beside) or shutil.which("temporal")
     if found is None:

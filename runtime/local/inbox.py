@@ -1,4 +1,4 @@
-"""A local mail server that delivers nothing: every message becomes a file that one can look at."""
+"""A local mail server that stores every message as a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runtime.local.folder import make_folder, write_private
 from runtime.process.ports import HOST, port_error
 
 MAX_BYTES: Final = 32 * 1024 * 1024
-"""A message may have this many bytes, as with most mail servers."""
+"""Maximum size of a message, as with most mail servers."""
 
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -26,11 +26,10 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Mail:
-    """One message in the inbox.
+    """A message in the inbox.
 
     Attributes:
-        at: When it came, in UTC.
-        data: Its bytes, exactly as they were received.
+        data: The exact bytes received.
     """
 
     path: Path
@@ -39,23 +38,13 @@ class Mail:
 
     @property
     def message(self) -> EmailMessage:
-        """The message, parsed."""
         return message_from_bytes(self.data, policy=policy.default)
 
 
 class Inbox:
     """An SMTP server on loopback, as an asynchronous context manager. It needs `aiosmtpd`.
 
-    Messages are kept as ``<time>-<message id>.eml``; a file is there wholly or not at all.
-
-    Args:
-        folder: Where they are kept; made when it is not there.
-        port: 0 takes a free one.
-
-    Raises:
-        NotInstalled: `aiosmtpd` is not there (when entered).
-        PortInUse: Another program listens on the port (when entered).
-        LocalError: The folder cannot be written to (when entered).
+    Messages are written atomically as ``<time>-<message id>.eml``.
     """
 
     def __init__(self, folder: Path, *, port: int = 0) -> None:
@@ -65,11 +54,10 @@ class Inbox:
 
     @property
     def url(self) -> str:
-        """What SCENARIO_SMTP is to be."""
+        """The value for SCENARIO_SMTP."""
         return f"smtp://{HOST}:{self._port}"
 
     def messages(self) -> list[Mail]:
-        """Everything in the folder, also from earlier runs, in the order in which it came."""
         return messages(self.folder)
 
     async def __aenter__(self) -> Self:
@@ -101,7 +89,7 @@ class Inbox:
 
 
 class _Keep:
-    """What aiosmtpd calls for a message."""
+    """aiosmtpd's handler."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -112,7 +100,7 @@ class _Keep:
 
 
 def keep(folder: Path, data: bytes, at: datetime | None = None) -> Path:
-    """Writes one message to its file, and returns the path."""
+    """Write a message to its file, and return the path."""
     time = (at or datetime.now(UTC)).astimezone(UTC).strftime(_STAMP)
     name = _UNSAFE.sub("-", str(BytesHeaderParser(policy=policy.compat32).parsebytes(data).get("message-id", "")))
     stem = f"{time}-{name.strip('-.')[:120] or 'message'}"
@@ -123,7 +111,7 @@ def keep(folder: Path, data: bytes, at: datetime | None = None) -> Path:
 
 
 def messages(folder: Path) -> list[Mail]:
-    """Every message that an inbox kept in the folder, in the order in which it came; none where there is no folder."""
+    """Return all messages in a folder, in the order of their arrival."""
     found: list[Mail] = []
     for path in sorted(folder.glob("*.eml")):
         stamp = path.name.partition("-")[0]

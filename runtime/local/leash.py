@@ -1,9 +1,8 @@
-"""Runs a command that ends when the process that started it ends, however that happens.
+"""Runs a command that ends when its parent process ends.
 
-Run as a program: ``python leash.py SECONDS COMMAND…`` with a pipe as standard input. The command is asked to end
-(SIGTERM) when the pipe closes, which the kernel does also for a process that was killed, and is killed after the
-seconds. A process of its own, and no signal that the kernel sends at a parent's death, since that exists on Linux
-only. Nothing but the standard library is imported, so that it starts in milliseconds.
+``python leash.py SECONDS COMMAND…`` with a pipe as standard input. When the pipe closes, which happens also if the
+parent is killed, the command receives SIGTERM, and SIGKILL after the seconds. Linux's signal at a parent's death is not
+portable. It imports the standard library only, to start in milliseconds.
 """
 
 import os
@@ -14,10 +13,9 @@ import threading
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the command and returns its exit status."""
     grace, *command = arguments
-    # Whoever holds the other end decides, not the terminal: Ctrl-C reaches the whole foreground group, and the server
-    # has to outlive the worker that drains.
+    # The parent decides, not the terminal: Ctrl-C reaches the whole foreground group, but the server
+    # must outlive the worker that drains.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)  # noqa: S603 - our own command
@@ -38,7 +36,7 @@ def main(arguments: list[str]) -> int:
 
     threading.Thread(target=watch, daemon=True).start()
     status = child.wait()
-    # A command that a signal ended is told as shells tell it.
+    # The status of a signal, as in shells.
     return status if status >= 0 else 128 - status
 
 

@@ -1,4 +1,4 @@
-"""A local receiver of webhooks: it answers, remembers every request to the byte, and fails when told to."""
+"""A local receiver of webhooks: it records every request, and answers as configured."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from runtime.process.http_server import HttpServer
 from runtime.process.ports import HOST
 
 MAX_BYTES: Final = 32 * 1024 * 1024
-"""A body may have this many bytes."""
+"""Maximum size of a body."""
 
 KEEP: Final = 10_000
-"""Requests that are remembered; the oldest are forgotten first. Files stay."""
+"""Requests kept in memory; the oldest are dropped first. Files stay."""
 
 _REQUESTS: Final = 1000
 _IDLE: Final = 75.0
-"""Seconds that a connection may be idle: more than our clients keep theirs, so that none is closed under a request."""
+"""Idle timeout of connections, in seconds: longer than our clients', so that none is closed under a request."""
 _DRAIN: Final = 1
 
 
@@ -38,13 +38,10 @@ class Receiver:
     """An HTTP server on loopback, as an asynchronous context manager.
 
     Args:
-        port: 0 takes a free one.
-        folder: Where each request is written to as ``<time>-<number>.json``, if anywhere.
-        fail: Place → statuses to answer first, see `ReceiverAnswer`.
-        told: The file that tells how to answer, see `ReceiverAnswers`.
+        folder: Folder for requests, written as ``<time>-<number>.json``, or None.
+        fail: Place → statuses of the first responses, see `ReceiverAnswer`.
 
     Raises:
-        PortInUse: Another program listens on the port (when entered).
         LocalError: The port or the folder cannot be used (when entered).
     """
 
@@ -69,22 +66,17 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a path."""
         assert self._server is not None  # noqa: S101 - it is asked once it listens
         return self._server.url
 
     def refuses(self, path: str) -> str | None:
-        """Where connections for a path are refused, without a path; None where they are not."""
+        """Return a URL at which connections are refused, if that is configured for a path, else None."""
         if self._closed is None or not self._answers.find(path)[1].refuse:
             return None
         return f"http://{HOST}:{self._closed.getsockname()[1]}"
 
     def requests(self, path: str = "") -> list[Received]:
-        """What came, in its order.
-
-        Args:
-            path: Only what came to this path, or below it.
-        """
+        """Return the requests to a path and below it, in order."""
         return [request for request in self._requests if covers(path, request.path)]
 
     async def __aenter__(self) -> Self:
@@ -93,7 +85,7 @@ class Receiver:
         self._server = HttpServer(self._port, purpose="the local receiver")
         self._server.start(self._answer, requests=_REQUESTS, patience=_IDLE, drain=_DRAIN)
         self._closed = socket.socket()
-        self._closed.bind((HOST, 0))  # and never listened on: whoever connects is refused
+        self._closed.bind((HOST, 0))  # never listened on, so connections are refused
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -137,7 +129,7 @@ class Receiver:
         return JSONResponse({"received": received.number}, received.status)
 
     def _told(self, request: Request) -> tuple[int, float]:
-        """The status that a request gets, and after how many seconds."""
+        """Return the status of a response, and its delay in seconds."""
         place, answer = self._answers.find(request.scope["path"])
         if not answer.first:
             return answer.then, answer.delay
@@ -149,16 +141,7 @@ class Receiver:
 
 @dataclass(frozen=True)
 class Received:
-    """One request, as it came.
-
-    Attributes:
-        number: Counted from 1.
-        at: When, in UTC.
-        method: ``POST``.
-        target: Path and query, as they were in the request line.
-        headers: Names, in lower case, and values, in their order.
-        body: The exact bytes.
-    """
+    """A request as received."""
 
     number: int
     at: datetime
@@ -170,29 +153,22 @@ class Received:
 
     @property
     def path(self) -> str:
-        """The target without its query."""
         return self.target.partition("?")[0]
 
     def header(self, name: str) -> str | None:
-        """The header's first value, whatever the case of its name."""
+        """Return the first value of a header, ignoring case."""
         return next((value for known, value in self.headers if known.lower() == name.lower()), None)
 
     def json(self) -> Any:
-        """The body as JSON.
-
-        Raises:
-            ValueError: It is none.
-        """
         return json.loads(self.body)
 
     @property
     def place(self) -> str:
-        """Where it was to go: the path's first part, which is a destination's name or a host."""
+        """The first segment of the path: a destination's name or a host."""
         return self.path.strip("/").partition("/")[0]
 
 
 def keep(folder: Path, received: Received) -> None:
-    """Writes a request to its file."""
     try:
         body: dict[str, str] = {"body": received.body.decode()}
     except UnicodeDecodeError:
@@ -210,7 +186,7 @@ def keep(folder: Path, received: Received) -> None:
 
 
 def newest(folder: Path, limit: int) -> Iterator[Received]:
-    """The requests of which a folder holds files, the newest first; none where there is no folder."""
+    """Return the requests in a folder, the newest first."""
     for number, path in enumerate(sorted(folder.glob("*.json"), reverse=True)[:limit]):
         try:
             content: dict[str, Any] = json.loads(path.read_bytes())

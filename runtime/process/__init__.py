@@ -1,1 +1,1 @@
-"""A process and its life: workers, health, the ports it listens on, how it stops."""
+"""Lifecycle of a process: workers, health, HTTP servers, shutdown."""

@@ -1,4 +1,4 @@
-"""Health pages: is the process alive, and is it ready to work?"""
+"""Health pages and periodic checks."""
 
 from __future__ import annotations
 
@@ -21,28 +21,20 @@ from runtime.process.ports import HOST
 from runtime.telemetry import metrics
 
 Check = Callable[[], bool]
-"""True if one thing that the process needs is there. Called from any thread, it asks nobody."""
+"""Returns True if something the process needs is available. Called from any thread; it does no I/O."""
 
 _REQUESTS: Final = 16
-"""So many may be under way at once: those who watch over a process are few."""
+"""Maximum number of concurrent requests."""
 _DRAIN: Final = 1
 
 
 @asynccontextmanager
 async def health_pages(port: int, checks: Mapping[str, Check], *, host: str = HOST) -> AsyncGenerator[HttpServer]:
-    """Serves ``/healthz`` and ``/readyz``.
+    """Serve ``/healthz`` and ``/readyz``.
 
-    ``/healthz`` answers 200 while the process's event loop turns: restart it where it does not. ``/readyz`` asks every
-    check and answers 200 where all say yes, else 503, with which said what: ``{"ready": false, "checks": {"temporal":
-    false}}``. A check that raises makes it 500, and is logged.
-
-    Args:
-        port: 0 takes a free one, see `HttpServer.port`.
-        checks: Name → check.
-        host: The address to listen on. A cluster's probes come from outside, and need another than loopback's.
-
-    Raises:
-        LocalError: The port cannot be listened on.
+    ``/healthz`` answers 200 while the event loop runs; otherwise restart the process. ``/readyz`` answers 200 if all
+    checks succeed, else 503 with their results: ``{"ready": false, "checks": {"temporal": false}}``. A check that
+    raises makes it 500, and is logged.
     """
 
     async def alive(_request: Request) -> JSONResponse:
@@ -58,7 +50,6 @@ async def health_pages(port: int, checks: Mapping[str, Check], *, host: str = HO
 
 
 def readiness(checks: Mapping[str, Check]) -> JSONResponse:
-    """Answer whether all checks succeed, and which do not."""
     found = {name: check() for name, check in checks.items()}
     ready = all(found.values())
     return JSONResponse({"ready": ready, "checks": found}, 200 if ready else 503)
@@ -66,7 +57,7 @@ def readiness(checks: Mapping[str, Check]) -> JSONResponse:
 
 @contextmanager
 def measuring_readiness(checks: Mapping[str, Check]) -> Generator[None]:
-    """Measure the checks, too. More of them may be added meanwhile."""
+    """Measure the checks. More may be added meanwhile."""
     metrics.READY.reads(lambda: [((name,), float(check())) for name, check in list(checks.items())])
     try:
         yield
@@ -77,15 +68,15 @@ def measuring_readiness(checks: Mapping[str, Check]) -> Generator[None]:
 logger = logging.getLogger(__name__)
 
 EVERY: Final = 3.0
-"""Seconds between two looks."""
+"""Seconds between checks."""
 PATIENCE: Final = 5.0
-"""Seconds that a look may take."""
+"""Timeout of a check, in seconds."""
 _LATE: Final = 3
-"""Checks that may be cancelled and not over: while so many are, no further one is begun."""
+"""Maximum number of cancelled checks that have not ended. At this number, no further check is started."""
 
 
 class Checkable(Protocol):
-    """What is watched: the store, or what Temporal says of this worker."""
+    """Something that is checked periodically."""
 
     @property
     def name(self) -> str: ...
@@ -93,33 +84,31 @@ class Checkable(Protocol):
 
 
 class Watch:
-    """What is known of something that a process needs.
+    """The state of something that a process needs.
 
     Args:
-        looked: What is looked at. Its check raises a `StoreError` or a `SetupError` where it cannot be used.
-        what: It, at the start of a sentence, before its name.
-        patience: Seconds that a look may take.
+        looked: Its check raises a `StoreError` or a `SetupError` if it is not usable.
+        patience: Timeout of a check, in seconds.
     """
 
     def __init__(self, looked: Checkable, what: str = "The store", *, patience: float = PATIENCE) -> None:
         self._looked, self._what, self._patience = looked, what, patience
         self._late = set[asyncio.Task[None]]()
         self.trouble: str | None = None
-        """Why it could not be used at the last look, or None."""
 
     def is_well(self) -> bool:
-        """Return True if it could be used at the last look."""
+        """Return True if it was usable at the last check."""
         return self.trouble is None
 
     async def look(self) -> None:
-        """Looks, and logs what has changed since the last look."""
+        """Check it, and log changes."""
         trouble, unforeseen = None, None
         try:
             if not await self._answers():
                 trouble = f"{self._what} {self._looked.name} does not answer: check that it is running."
         except (StoreError, SetupError) as error:
             trouble = str(error)
-        except Exception as error:  # whatever it is: who does not look any more takes it for well
+        except Exception as error:  # any error: without further checks, the last result would stand
             trouble = f"{self._what} {self._looked.name} cannot be looked at ({type(error).__name__})."
             unforeseen = error
         if trouble not in (None, self.trouble):
@@ -129,9 +118,9 @@ class Watch:
         self.trouble = trouble
 
     async def _answers(self) -> bool:
-        """Return whether a check succeeds in time. A late one is cancelled, and nobody waits for that to be done.
+        """Return True if the check succeeds in time. A late check is cancelled without waiting for the cancellation.
 
-        A database driver cancels by asking the same server, which may be frozen.
+        A database driver cancels by a request to the same server, which may be frozen.
         """
         if len(self._late) >= _LATE:
             return False
@@ -158,12 +147,7 @@ class Watch:
 async def watching(
     looked: Checkable, what: str = "The store", *, every: float = EVERY, patience: float = PATIENCE
 ) -> AsyncGenerator[Watch]:
-    """Looks at something once before anything else, and then again and again.
-
-    Args:
-        every: Seconds between two looks.
-        patience: Seconds that a look may take.
-    """
+    """Check something once, then periodically."""
     watch = Watch(looked, what, patience=patience)
 
     async def run() -> None:
@@ -181,7 +165,7 @@ async def watching(
 
 
 LIMIT: Final = 30.0
-"""Seconds by which clocks may differ."""
+"""Maximum difference of clocks, in seconds."""
 
 _CALLED: Final = {"store": "the store's", "temporal": "Temporal's"}
 
@@ -194,10 +178,9 @@ class OffsetSource(Protocol):
 
 
 class ClockCheck:
-    """This machine's clock, as `Watch` checks it. The check makes no call: other checks measure the offsets.
+    """Compares this machine's clock with others. Makes no call: other checks measure the offsets.
 
-    Args:
-        others: The sides that have another clock, by name: `store`, `temporal`.
+    Receivers reject a message whose signature was made at a wrong time, and waits would end at wrong times.
     """
 
     name = "of this machine"
@@ -210,7 +193,7 @@ class ClockCheck:
         """Compare the clocks.
 
         Raises:
-            ClockWrong: One differs by more than `LIMIT`. The sentence has the offset that was seen first.
+            ClockWrong: A difference exceeds `LIMIT`. The message keeps the offset that was seen first.
         """
         wrong = {(of, seconds > 0): seconds for of, seconds in self.read() if abs(seconds) > LIMIT}
         self._reported = {of: self._reported.get(of) or _sentence(*of, seconds) for of, seconds in wrong.items()}

@@ -1,13 +1,13 @@
-"""What stands between the network and an application, so that nobody keeps anybody else out, or fills the log.
+"""Protection of an HTTP application, so that no client can lock out others or fill the log.
 
-- Connections on which no request comes to be are closed after a while, and sooner where others need their places.
-- So are those whose client does not take what it is answered.
-- Requests under way are counted. Where there are too many, the next is answered 503; ``/healthz`` and ``/readyz``
-  never are: whoever watches over the process would otherwise restart it, or send nothing to it, because it is busy.
-- A request that says its length in two ways is refused: a proxy in front may have believed the other one, and then sees
-  one request where there are two (RFC 9112 §6.3 and §11.2).
-- What is not HTTP is counted, and the count is logged at intervals.
-- A request that is still under way when the server has to stop is answered 503, and may come again.
+- Connections without a complete request are closed after a while, or sooner if others need their slots. - Connections
+whose client does not read its responses are closed. - Beyond the limit of concurrent requests, the next is answered
+503. ``/healthz`` and ``/readyz`` are exempt, since an
+  orchestrator would restart a busy process.
+- A request with two kinds of length is rejected: a proxy may have used the other one, and would see one request where
+  there are two (RFC 9112 §6.3 and §11.2).
+- Malformed requests are counted, and the count is logged at intervals. - A request in progress when the server must
+stop is answered 503.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 logger = logging.getLogger(__name__)
 
 SPARE: Final = 32
-"""Connections beyond the requests: for ``/healthz``, and to tell others that it is too much."""
+"""Connections beyond the limit of requests: for ``/healthz``, and to send 503."""
 EVERY: Final = 60.0
-"""Seconds between two lines about malformed requests."""
+"""Seconds between log lines about malformed requests."""
 
 HEAD: Final = 16 * 1024
-"""Bytes of a request's line and headers."""
+"""Maximum number of bytes of a request's line and headers."""
 
 ALIVE: Final = "/healthz"
 READY: Final = "/readyz"
@@ -39,17 +39,13 @@ _STALLED: Final = 6  # times the patience with a request
 _TWO_LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 _CLOSE: Final = {"connection": "close"}
 
-# uvicorn's warnings are about what somebody outside does: each costs its maker nothing, and us a line.
+# uvicorn warns about clients' mistakes: each costs the client nothing, and us a line.
 _quiet: Final = logging.getLogger("uvicorn.error").getChild("guarded")
 _quiet.setLevel(logging.ERROR)
 
 
 class MalformedCounter:
-    """Counts malformed requests, and logs the count: anybody can send thousands a second.
-
-    Args:
-        every: Seconds that are counted before a line is written.
-    """
+    """Counts malformed requests, and logs the count: a client can send thousands per second."""
 
     def __init__(self, every: float = EVERY) -> None:
         self._every = every
@@ -57,13 +53,12 @@ class MalformedCounter:
         self._due: asyncio.TimerHandle | None = None
 
     def add(self) -> None:
-        """Counts one."""
         self._count += 1
         if self._due is None:
             self._due = asyncio.get_running_loop().call_later(self._every, self.tell)
 
     def tell(self) -> None:
-        """Logs how many there were since the last line, if any."""
+        """Log the number since the last line, if any."""
         if self._due is not None:
             self._due.cancel()
             logger.warning("%d malformed requests were refused within %.0f s", self._count, self._every)
@@ -74,9 +69,8 @@ class HttpGuard:
     """An ASGI application around another.
 
     Args:
-        requests: How many of its requests may be under way at once.
-        patience: Seconds that a request's line and headers may take to arrive, from when the connection is free for
-            them. For what does not fit into the buffers a client has six times as long.
+        patience: Seconds for a request's line and headers to arrive. A client has six times as long to read a response
+            that exceeds the buffers.
     """
 
     def __init__(self, application: ASGIApp, *, requests: int, patience: float) -> None:
@@ -87,11 +81,10 @@ class HttpGuard:
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, or lets it through."""
         if _TWO_LENGTHS.issubset(name for name, _ in scope["headers"]):
             self.malformed.add()
             await _refused(400, "give content-length or transfer-encoding, not both", _CLOSE)(scope, receive, send)
-        elif _size(scope) > HEAD:  # h11 bounds one that comes in parts, and uvicorn reads 256 KB at once
+        elif _size(scope) > HEAD:  # h11 bounds one that arrives in parts, and uvicorn reads 256 KB
             await _refused(431, f"line and headers of a request may have {HEAD} bytes", _CLOSE)(scope, receive, send)
         elif self._under_way >= self._requests and scope["path"] not in (ALIVE, READY):
             await _try_again("too many requests are under way")(scope, receive, send)
@@ -99,18 +92,17 @@ class HttpGuard:
             self._under_way += 1
             try:
                 await self._application(scope, receive, send)
-            except asyncio.CancelledError:  # the server stops, and has waited long enough
-                with suppress(RuntimeError):  # an answer has begun already: its connection is closed
+            except asyncio.CancelledError:  # the server's grace period is over
+                with suppress(RuntimeError):  # the response has started: its connection is closed
                     await _try_again("this server is stopping")(scope, receive, send)
             finally:
                 self._under_way -= 1
 
 
 class GuardedProtocol(H11Protocol):
-    """A connection to a `HttpGuard`.
+    """A connection to an `HttpGuard`.
 
-    uvicorn would wait forever for a request that does not come. Some hundred such connections, which cost their maker
-    nothing, would otherwise keep everybody else out.
+    uvicorn would wait forever for a request, so some hundred idle connections could lock out all other clients.
     """
 
     _late: asyncio.TimerHandle | None = None
@@ -124,46 +116,40 @@ class GuardedProtocol(H11Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether no request is under way on it."""
-        # Until the first request is there, uvicorn has no cycle, whatever its annotation says.
+        """True if no request is in progress."""
+        # Before the first request, uvicorn has no cycle, contrary to its annotation.
         cycle: Any = self.cycle
         return cycle is None or cycle.response_complete
 
     def connection_made(self, transport: Any) -> None:
-        """It waits for a request, and may take the place of another that waits."""
         super().connection_made(transport)
         self.logger = _quiet
         self._await_request()
         self._make_room()
 
     def on_response_complete(self) -> None:
-        """It waits for the next request."""
         self._await_request()
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It waits for nothing any more."""
         for timer in (self._late, self._stalled):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Its client is behind with reading, and has a while to catch up."""
         super().pause_writing()
         self._stalled = self.loop.call_later(self._guard.patience * _STALLED, self._drop)
 
     def resume_writing(self) -> None:
-        """Its client has caught up."""
         if self._stalled is not None:
             self._stalled.cancel()
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """What is not HTTP is counted, and answered where that can still be done."""
         self._guard.malformed.add()
         cycle: Any = self.cycle
-        if cycle is not None:  # it came behind the head of a request: whoever answers that learns that nobody is there
+        if cycle is not None:  # it follows the head of a request, whose handler sees a disconnect
             cycle.disconnected = True
             cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -181,7 +167,7 @@ class GuardedProtocol(H11Protocol):
         self._late = self.loop.call_later(self._guard.patience, self._give_up)
 
     def _give_up(self) -> None:
-        # To close it would wait for its client to take what is still to be sent.
+        # A close would wait for the client to read the rest of the response.
         if (self.waits or self.transport.is_closing()) and not self.flow.write_paused:
             self._drop()
         else:

@@ -1,4 +1,4 @@
-"""An ASGI application served over HTTP within a process that does other things too."""
+"""An ASGI application served over HTTP within a process."""
 
 from __future__ import annotations
 
@@ -18,28 +18,21 @@ from runtime.process.http_guard import HEAD, GuardedProtocol, HttpGuard
 from runtime.process.ports import HOST, port_error
 
 DRAIN: Final = 15
-"""Seconds that requests under way may take when the server stops: more than any of them is given to be answered."""
+"""Seconds for requests in progress when the server stops; longer than any request's timeout."""
 _HIGHEST: Final = 65_535
 
 
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Signals are the process's business: this server may be one of several things in it."""
+        """The process handles signals."""
         yield
 
 
 class HttpServer:
     """An ASGI application served over HTTP, as an asynchronous context manager.
 
-    TLS is the business of a proxy in front. No access log is written: paths may hold tokens.
-
-    Args:
-        port: 0 takes a free one, see `port`.
-        purpose: What it is for, to complete "choose another port for …".
-
-    Raises:
-        LocalError: The port cannot be listened on.
+    TLS is left to a proxy. There is no access log, since paths may contain tokens.
     """
 
     def __init__(self, port: int = 0, host: str = HOST, *, purpose: str = "this server") -> None:
@@ -51,22 +44,21 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Where it listens, as this machine reaches it."""
+        """URL of the server on this machine."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """Number of open connections."""
         return len(self._server.server_state.connections) if self._server is not None else 0
 
     def start(self, application: ASGIApp, *, requests: int = 500, patience: float = 10.0, drain: int = DRAIN) -> None:
-        """Begins to serve; connections that came before have waited.
+        """Start to serve. Earlier connections have waited.
 
         Args:
-            requests: How many of them may be under way at once.
-            patience: Seconds that a connection may wait for a request, and this for its line and headers to arrive. A
-                client that is behind with reading what it is answered has six times as long to catch up.
-            drain: Seconds that requests under way may take when the server stops.
+            patience: Seconds a connection may wait for a request, and for its line and headers to arrive. A client has
+                six times as long to read a response.
+            drain: Seconds for requests in progress when the server stops.
         """
         self._guard = HttpGuard(application, requests=requests, patience=patience)
         config = uvicorn.Config(
@@ -88,9 +80,9 @@ class HttpServer:
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
     async def stop(self) -> None:
-        """Stops listening, and lets requests under way come to their end. Done again, it does nothing."""
+        """Stop listening, and let requests in progress finish. Idempotent."""
         if self._server is not None and self._task is not None:
-            # Told before it has started, it would leave its sockets open.
+            # If it were stopped before it has started, it would leave its sockets open.
             while not (self._server.started or self._task.done()):  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.01)
             self._server.should_exit = True
@@ -107,7 +99,7 @@ class HttpServer:
 
 
 def _listen(host: str, port: int, purpose: str) -> socket.socket:
-    if not 0 <= port <= _HIGHEST:  # else a socket would be left open
+    if not 0 <= port <= _HIGHEST:  # otherwise a socket would stay open
         raise LocalError(f"{port} is not a port: choose one from 1024 to 65535 for {purpose}")
     try:
         (family, *_), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

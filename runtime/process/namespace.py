@@ -1,4 +1,4 @@
-"""The check of a process's namespace: its existence, access to it, and its search attributes."""
+"""Periodic checks of the Temporal namespace and of this worker's polls."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from runtime.process.health import Watch, watching
 
 logger = logging.getLogger(__name__)
 
-_EVERY: Final = 5.0  # seconds between two looks: a few small calls each
+_EVERY: Final = 5.0  # seconds between checks: a few small calls each
 AWAY: Final = 15.0
-"""Seconds for which the server may not answer. One that is restarted is back by then."""
+"""Seconds without an answer before the server counts as unreachable. A restarted server is back by then."""
 VERIFIED: Final = 60.0
-"""Seconds for which search attributes that were found are taken to be there, unless something happens."""
-_PATIENCE: Final = 15.0  # seconds that a look may take: each of its calls has a time of its own
+"""Seconds for which found search attributes are assumed to exist."""
+_PATIENCE: Final = 15.0  # seconds, timeout of a check
 CALL: Final = timedelta(seconds=4)
-"""Timeout of one call of a look."""
+"""Timeout of a call."""
 
 _DENIED: Final = {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED}
 _SILENT: Final = {RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNIMPLEMENTED}
@@ -41,13 +41,10 @@ _SILENT: Final = {RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNIMPLEMENTED}
 
 
 class NamespaceCheck:
-    """Checks a namespace periodically, and registers search attributes that it lacks.
+    """Checks a namespace periodically, and registers missing search attributes.
 
-    Attributes are verified at the first look, after each gap in which the server did not answer, when the namespace is
-    another one than before, when somebody suspects that they are missing, and every minute.
-
-    Args:
-        clock: Seconds that only go forward.
+    Attributes are verified at the first check, after each outage, if the namespace is another than before, on
+    suspicion, and every minute.
     """
 
     def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,18 +56,16 @@ class NamespaceCheck:
 
     @property
     def name(self) -> str:
-        """The namespace's name."""
         return self._client.namespace
 
     def suspect(self) -> None:
-        """Have the search attributes verified at the next look."""
+        """Have the search attributes verified at the next check."""
         self._verified = None
 
     async def check(self) -> None:
-        """Look at the namespace, and at its search attributes if that is due.
+        """Check the namespace, and its search attributes if that is due.
 
         Raises:
-            ConnectionFailed: The namespace cannot be used.
             AttributesMissing: Search attributes are missing, and this process cannot register them.
         """
         try:
@@ -80,7 +75,7 @@ class NamespaceCheck:
                 self.suspect()
                 await self._verify()
                 self._verified = self._clock()
-        except TimeoutError:  # search is slow: the next look asks again
+        except TimeoutError:  # search is slow: the next check repeats it
             return
         except RPCError as error:
             if error.status not in _SILENT:
@@ -88,7 +83,7 @@ class NamespaceCheck:
             self._judge(error.status)
 
     async def look(self) -> None:
-        """Ask the server whether the namespace is there, and is the one that it was."""
+        """Check that the namespace exists and is the same as before."""
         described = await self._client.workflow_service.describe_namespace(
             DescribeNamespaceRequest(namespace=self.name), timeout=CALL
         )
@@ -114,7 +109,7 @@ class NamespaceCheck:
             raise ConnectionFailed(
                 f"The Temporal server has no namespace {self.name} any more: create it again, or stop this process."
             )
-        if status in _DENIED and self._let_in:  # else it may be that it lets this process poll, and ask nothing
+        if status in _DENIED and self._let_in:  # otherwise the account may poll, but not describe
             raise ConnectionFailed(
                 f"The Temporal server does not let this process into the namespace {self.name} any more: check "
                 "TEMPORAL_API_KEY or the client certificate."
@@ -129,31 +124,29 @@ class NamespaceCheck:
 
 
 def watching_namespace(namespace: NamespaceCheck) -> AbstractAsyncContextManager[Watch]:
-    """Check a namespace periodically."""
     return watching(namespace, "Temporal's namespace", every=_EVERY, patience=_PATIENCE)
 
 
 class PollingWorker(Protocol):
-    """What is used of a worker."""
+    """The used part of a worker."""
 
     @property
     def task_queue(self) -> str: ...
 
 
 class PollerCheck(NamespaceCheck):
-    """Asks about one queue after the other, and about the namespace.
+    """Checks the namespace, and one queue after the other for this worker's polls.
 
-    A server remembers a poll for five minutes. A full worker polls again within that time, since no attempt is longer.
+    The SDK polls on forever while the server is unreachable, and for up to a minute if the namespace was deleted, and
+    reports neither. A server remembers a poll for five minutes. A full worker polls again within that time, since no
+    attempt is longer.
 
     Args:
-        client: Of the workers, which poll under its identity.
-        steers: The queue of workflows; the others are of activities.
-        clock: Seconds that only go forward.
         wall_clock: This machine's time, in seconds.
     """
 
     clock_offset: ClockOffset | None = None
-    """The offset of this machine's clock from the server's, which notes the time of each poll."""
+    """Offset of this machine's clock from the server's, which notes the time of each poll."""
 
     def __init__(
         self,
@@ -172,11 +165,7 @@ class PollerCheck(NamespaceCheck):
 
     @override
     async def look(self) -> None:
-        """Make sure that the server knows of a poll of the queue whose turn it is.
-
-        Raises:
-            ConnectionFailed: It has known of none, twice.
-        """
+        """Check that the server has seen a poll of the next queue."""
         worker = next(self._turns)
         queue = worker.task_queue
         asked = self._wall_clock()
@@ -186,10 +175,10 @@ class PollerCheck(NamespaceCheck):
         self._missed[queue] = 0 if polled is not None else self._missed[queue] + 1
         if polled is not None:
             before, known = self._polled.get(queue, (asked, polled))
-            if polled > known:  # it came after the look before this one
+            if polled > known:  # newer than at the previous check
                 self.clock_offset = ClockOffset.between(before, answered, polled)
             self._polled[queue] = asked, polled
-        # Once says nothing: the server may have been restarted just now.
+        # Once is not enough: the server may have been restarted.
         if missing := [queue for queue, times in self._missed.items() if times > 1]:
             raise ConnectionFailed(
                 f"The Temporal server sees nothing of this worker on the queue '{missing[0]}': look at what is between "
@@ -197,7 +186,7 @@ class PollerCheck(NamespaceCheck):
             )
 
     async def _last_poll(self, queue: str) -> float | None:
-        """Return the server's time of this worker's last poll, or None if it sees none."""
+        """Return the server's time of this worker's last poll, or None if it has seen none."""
         steering = queue == self._steers
         answer = await self._client.workflow_service.describe_task_queue(
             DescribeTaskQueueRequest(

@@ -1,4 +1,4 @@
-"""Ports, mostly of the loopback interface: the only one that is listened on unless somebody says otherwise."""
+"""Ports, by default of the loopback interface."""
 
 from __future__ import annotations
 
@@ -9,29 +9,24 @@ from typing import Final
 from runtime.errors import LocalError, PortInUse
 
 HOST: Final = "127.0.0.1"
-"""Nothing local listens on any other address; health pages and metrics do where they are told to."""
+"""Default address of every server."""
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment. Somebody may a moment later."""
+    """Return a free port. Another program may take it at any time."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def check_port(port: int, purpose: str, *, host: str = HOST) -> None:
-    """Makes sure that a port can be listened on.
-
-    Args:
-        port: The port; 0 can always be.
-        purpose: What it is for, to complete "choose another port for …".
+    """Check that a port can be listened on.
 
     Raises:
-        PortInUse: Somebody listens on it.
-        LocalError: This user may not listen on it, or it is none.
+        LocalError: This user may not listen on it, or it is invalid.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do, or a connection that closed a moment ago would count as a listener.
+        # As servers do, or a recently closed connection would count as a listener.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -42,7 +37,6 @@ def check_port(port: int, purpose: str, *, host: str = HOST) -> None:
 
 
 def port_error(error: OSError, port: int, purpose: str) -> LocalError:
-    """What to tell a person where a port could not be listened on."""
     if error.errno == errno.EADDRINUSE:
         return PortInUse(port, f"stop that program, or choose another port for {purpose}")
     if error.errno == errno.EADDRNOTAVAIL:

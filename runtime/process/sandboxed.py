@@ -35,7 +35,6 @@ class SandboxEnded(Exception):
     """The child ended instead of answering.
 
     Attributes:
-        status: Its exit status; the negated number of a signal.
         cause: The last line of an error at its start, or "". Later lines are discarded: they might quote the input.
     """
 
@@ -78,11 +77,7 @@ class SandboxedProcess:
         return self._process.pid if self._process is not None else 0
 
     def start(self) -> None:
-        """Start the child, unless it is running.
-
-        Raises:
-            SandboxEnded: The child could not start.
-        """
+        """Start the child, unless it is running."""
         if self.is_running:
             return
         self.end()
@@ -104,12 +99,7 @@ class SandboxedProcess:
         """Send a request to a started child, and return the answer.
 
         Args:
-            request: At most 4 GB.
             max_answer: Maximum number of bytes of the answer.
-
-        Raises:
-            SandboxEnded: The child ended.
-            AnswerTooLarge: The answer is larger.
         """
         if self._process is None:
             raise AssertionError
@@ -144,7 +134,6 @@ def answer_requests(handle: Callable[[bytes], bytes], *, megabytes: int, cpu_sec
     Args:
         handle: Answers one request. A MemoryError or RecursionError that it raises ends the child as a limit does.
         megabytes: Memory limit, beyond what the child uses at its start. Not enforced on macOS.
-        cpu_seconds: CPU time limit of one request; 0 for none.
     """
     # A parent that stops closes the pipe. A request in progress is still needed, so signals to the group are ignored.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,9 +1,4 @@
-"""One deadline for everything that a process still does once it was asked to stop.
-
-An orchestrator kills what has not ended by its grace period. Each thing that a process closes may wait for somebody
-else: an attempt for its receiver, the log of attempts for the store, traces for their collector. Each has a longest
-time of its own; what all of them take together is bounded here.
-"""
+"""Shutdown of a process: one deadline for all that it closes, and its exit."""
 
 from __future__ import annotations
 
@@ -18,14 +13,13 @@ from runtime.telemetry.telemetry import PATIENCE, Telemetry
 
 
 class Deadline:
-    """Counts from the moment at which the process is asked to stop.
+    """A time limit for the whole shutdown, counted from the request to stop.
 
-        deadline = Deadline(28)
-        deadline.begin()
+    An orchestrator kills a process after its grace period. Each thing that a process closes has a timeout of its own,
+    since it may wait for a receiver, the store or a collector; together they must not exceed this limit.
+
+        deadline = Deadline(28) deadline.begin()
         await writer.close(deadline.left(10, keep=3))
-
-    Args:
-        clock: Seconds that only go forward.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,19 +28,15 @@ class Deadline:
         self._end: float | None = None
 
     def begin(self) -> None:
-        """Starts to count, unless it counts already."""
+        """Start to count. Idempotent."""
         if self._end is None:
             self._end = self._clock() + self.seconds
 
     def left(self, most: float, *, keep: float = 0.0) -> float:
-        """Seconds that one thing may take.
+        """Return the seconds that one step may take, at least 0.
 
         Args:
-            most: How long it may take at most; what it gets where nobody asked to stop.
-            keep: Seconds that are kept for what comes after it.
-
-        Returns:
-            At least 0.
+            keep: Seconds to keep for later steps.
         """
         if self._end is None:
             return most
@@ -54,13 +44,13 @@ class Deadline:
 
 
 def exit_process(status: int, telemetry: Telemetry | None = None, *, patience: float = PATIENCE) -> NoReturn:
-    """Ends the process, with nothing lost that was written or traced.
+    """Flush logs, traces and standard streams, and end the process. No `finally` or `atexit` handler runs after it.
 
-    To be called last, by a process's main function, when everything that it opened is closed: no `finally`, no
-    `atexit` handler runs after it.
+    An interpreter that shuts down while threads of Temporal's native library call into it can crash with SIGSEGV or
+    SIGABRT (https://github.com/temporalio/sdk-python/issues/300). So a process that used a client skips that.
 
     Args:
-        patience: Seconds for what is left of traces.
+        patience: Seconds for the export of traces.
     """
     try:
         if telemetry is not None:
@@ -71,6 +61,6 @@ def exit_process(status: int, telemetry: Telemetry | None = None, *, patience: f
             try:
                 stream.flush()
             except (OSError, ValueError):
-                # Whoever read it is gone (`scenario list | head`), or it is closed: there is no one left to tell.
+                # The reader has ended (`scenario list | head`), or the stream is closed.
                 continue
         os._exit(status)

@@ -1,9 +1,8 @@
-"""A worker of activities that stops without losing the tasks it has asked for.
+"""A worker of activities that loses no tasks when it stops.
 
-A worker polls its queue several times at once. A server with `frontend.enableCancelWorkerPollsOnShutdown` completes
-these polls when the worker stops. With any other the SDK takes them back, and a task handed out at that moment is
-started for the server but reaches nobody until it times out. There the worker first stops polling, and waits briefly
-for the answers.
+A worker has several polls in flight. A server with `frontend.enableCancelWorkerPollsOnShutdown` completes them when the
+worker stops. With any other the SDK cancels them, and a task that is assigned at that moment reaches nobody until it
+times out. The worker then stops polling first, and waits briefly for the answers.
 """
 
 from __future__ import annotations
@@ -31,19 +30,16 @@ from temporalio.worker import (
 )
 
 LONGEST: Final = 3.0
-"""Seconds that the server is given at most."""
+"""Maximum number of seconds to wait for the answers."""
 _QUIET: Final = 5.0
-"""Seconds without a task after which nothing is waited for: hardly any comes just now."""
+"""Seconds without a task after which nothing is waited for."""
 _NONE: Final = FixedSizeSlotSupplier(1)
 
 
 class Slots(CustomSlotSupplier):
-    """So many tasks at once, as the SDK's own supplier has it, which besides knows how many requests are under way.
+    """A fixed number of slots, like the SDK's own supplier, that also counts polls in flight.
 
-    The SDK calls some of it from threads of its own.
-
-    Args:
-        clock: Seconds that only go forward.
+    The SDK calls some methods from its own threads.
     """
 
     def __init__(self, number: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -68,7 +64,7 @@ class Slots(CustomSlotSupplier):
         return SlotPermit()
 
     def try_reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit | None:
-        return None  # for tasks that come without a request: there are none on a queue of its own
+        return None  # for eager tasks, which such a queue does not have
 
     def mark_slot_used(self, ctx: SlotMarkUsedContext) -> None:
         self._latest = self._clock()
@@ -80,7 +76,7 @@ class Slots(CustomSlotSupplier):
         self._soon(self._release)
 
     async def drain(self) -> None:
-        """Lets nothing more be asked for, and waits a moment for the answers to what was, where tasks were coming."""
+        """Stop polling, and wait briefly for the answers if tasks were arriving."""
         self._open = False
         if self._clock() - self._latest < _QUIET:
             with suppress(TimeoutError):
@@ -99,14 +95,14 @@ class Slots(CustomSlotSupplier):
 
     def _soon(self, call: Callable[[], None]) -> None:
         if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits for a slot any more
+            with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(call)
 
 
 class _Turn(asyncio.Future[None]):
-    """What a request for a slot waits for: there is one at a time.
+    """A wait for a free slot; there is one at a time.
 
-    The SDK cancels it from a thread of its own when it stops, which a future as such does not stand.
+    The SDK cancels it from its own thread, which a plain future does not support.
     """
 
     def cancel(self, msg: Any = None) -> bool:
@@ -120,7 +116,7 @@ async def completes_polls(client: Client) -> bool:
     request = DescribeNamespaceRequest(namespace=client.namespace)
     try:
         answer = await client.workflow_service.describe_namespace(request, timeout=timedelta(seconds=10))
-    except RPCError:  # it does not let this process ask
+    except RPCError:  # the account may not describe namespaces
         return False
     return answer.namespace_info.capabilities.worker_poll_complete_on_shutdown
 
@@ -129,10 +125,7 @@ class ActivityWorker(Worker):
     """A worker of activities alone.
 
     Args:
-        concurrent: Maximum number of tasks in flight.
-        polls: Maximum number of polls in flight.
         grace: Time for tasks in flight when it stops, including the time for the answers to its polls.
-        deployment: The version of the worker, if it is versioned.
     """
 
     def __init__(

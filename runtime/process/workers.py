@@ -1,7 +1,7 @@
-"""The workers of a process, one a task queue: started, watched and stopped together.
+"""The workers of a process, one a task queue: started, checked and stopped together.
 
-A worker ends by itself when it cannot poll any more: it is not let into its namespace, say. The process would then look
-well, and leave a queue unserved. So whoever runs workers waits for the first that ends, too.
+A worker ends if it cannot poll, for example without access to its namespace. The process would then seem healthy, and
+leave a queue unserved, so the end of any worker ends the process.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from runtime.version import version
 logger = logging.getLogger(__name__)
 
 _LOOK: Final = 0.01
-"""Seconds between two looks at whether workers have started: the SDK tells nobody."""
+"""Seconds between checks of started workers: the SDK has no event for it."""
 
 
 class RunnableWorker(Protocol):
-    """What is used of `temporalio.worker.Worker`."""
+    """The used part of `temporalio.worker.Worker`."""
 
     @property
     def task_queue(self) -> str: ...
@@ -40,7 +40,7 @@ class RunnableWorker(Protocol):
 
 
 class Workers:
-    """Workers that run. Made by `running_workers`."""
+    """Running workers, made by `running_workers`."""
 
     def __init__(self, made: Sequence[RunnableWorker]) -> None:
         self._tasks = {asyncio.create_task(worker.run()): worker for worker in made}
@@ -48,25 +48,17 @@ class Workers:
 
     @property
     def sound(self) -> bool:
-        """Whether all of them poll."""
+        """True if all workers poll."""
         return not self._stopping and all(worker.is_running and not task.done() for task, worker in self._tasks.items())
 
     async def polling(self) -> None:
-        """Waits until all of them poll.
-
-        Raises:
-            WorkerFailed: One cannot.
-        """
+        """Wait until all workers poll."""
         while not self.sound:
             self.check()
             await asyncio.sleep(_LOOK)
 
     async def until(self, stop: asyncio.Event) -> None:
-        """Waits until somebody asks to stop.
-
-        Raises:
-            WorkerFailed: One has ended by itself before.
-        """
+        """Wait for the request to stop."""
         asked = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([asked, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -75,18 +67,14 @@ class Workers:
         self.check()
 
     def check(self) -> None:
-        """Makes sure that none has failed. One that has is logged, at once: the others may take a while to stop.
-
-        Raises:
-            WorkerFailed: One has, or has ended although nobody asked it to.
-        """
+        """Raise and log the failure of a worker, if any. The log comes first, since stopping others may take time."""
         for task, worker in self._tasks.items():
             if not task.done():
                 continue
             cause = None if task.cancelled() else task.exception()
             if cause is None and self._stopping:
                 continue
-            # Its text is the server's or the SDK's own, which may quote anything.
+            # Not its text, which may quote anything.
             failure = WorkerFailed(
                 f"the worker of the queue '{worker.task_queue}' failed"
                 f"{f' ({type(cause).__name__})' if cause else ''}: see the lines before this one, and start it again"
@@ -95,10 +83,10 @@ class Workers:
             raise failure from cause
 
     async def stop(self, patience: float = math.inf) -> None:
-        """Stops them all at once, so that they share the time of a drain.
+        """Stop all workers concurrently, so that they share the grace period.
 
         Args:
-            patience: Seconds after which those that have not stopped are given up.
+            patience: Seconds after which they are abandoned.
         """
         self._stopping = True
         under_way = {task: worker for task, worker in self._tasks.items() if not task.done()}
@@ -118,14 +106,10 @@ class Workers:
 async def running_workers(
     made: Sequence[RunnableWorker], *, deadline: Deadline | None = None, keep: float = 0.0
 ) -> AsyncGenerator[Workers]:
-    """Runs workers, and at the end stops them all at once: together they have the time of a drain, not each.
+    """Run workers, and stop them at the end.
 
     Args:
-        deadline: By when the process has to be over. Without it, or where it does not count yet, they take their time.
-        keep: Seconds of it that are kept for what comes after them.
-
-    Raises:
-        WorkerFailed: At the end, where one has failed.
+        keep: Seconds of it to keep for later steps.
     """
     crew = Workers(made)
     try:
@@ -141,13 +125,12 @@ BUILD: Final = "TEMPORAL_WORKER_BUILD_ID"
 
 
 def deployment_from(environ: Mapping[str, str] = os.environ) -> WorkerDeploymentConfig | None:
-    """What this process is by its variables; None where it is not versioned.
+    """Return the version of this worker in its Worker Deployment, or None if it is not versioned.
 
-    All workers of a deployment have to be versioned, whichever queues they serve, or none of them: the server hands
-    the deliveries of a versioned journey to workers of its own deployment.
-
-    Raises:
-        SettingsError: Only one of the two variables is set.
+    Without Worker Versioning, any worker takes a task. With it, the server gives tasks to the current version. Journeys
+    last for weeks, and their code stays replayable, so they move to the current version (AUTO_UPGRADE), and none needs
+    an old release. All workers of a deployment must be versioned, or none: the server gives the deliveries of a
+    versioned journey to workers of its deployment.
     """
     name, build = environ.get(DEPLOYMENT, ""), environ.get(BUILD, "")
     if not name and not build:
@@ -163,22 +146,22 @@ def deployment_from(environ: Mapping[str, str] = os.environ) -> WorkerDeployment
 
 
 def unversioned() -> WorkerDeploymentConfig:
-    """Return what tells the release of a worker that is not versioned.
+    """Return the release of a worker that is not versioned.
 
-    Most events of a history repeat it. The SDK's default, a hash of all modules, is longer and nobody can read it.
+    Most events of a history repeat it. The SDK's default, a hash of all modules, is longer and unreadable.
     """
     release = version().partition("+")[0]
     return WorkerDeploymentConfig(version=WorkerDeploymentVersion("scenario", release), use_worker_versioning=False)
 
 
 _YOUNG: Final = 10_000
-"""New objects before a collection begins. Python's default, 700, is reached a few times a delivery under load."""
+"""New objects before a collection. Python's default, 700, is reached several times in a delivery."""
 
 
 def tune_garbage_collection() -> None:
-    """Exempt all objects made so far from collection, and collect others less often.
+    """Exempt all existing objects from collection, and collect others less often.
 
-    Imported modules alone are some hundred thousand objects. To go through them took an eighth of a worker's time.
+    Imported modules alone are some hundred thousand objects. Scanning them took an eighth of a worker's time.
     """
     gc.collect()
     gc.freeze()

@@ -21,10 +21,7 @@ class AdmissionRequest:
 
     Attributes:
         key: Distinguishes journeys of the same contact, such as an order's number. None or "" if a contact has one.
-        run_id: First execution run id, which resets and continue-as-new keep.
-        again: The scenario's rule.
         trigger: Type of the trigger, such as ``order``.
-        goal_until: End of the goal's window, or None without a goal.
         branches: Branch of each split, by the split's id, as far as drawn.
         outcome: Outcome of an entry that is admitted but receives no messages, else None.
     """
@@ -49,17 +46,9 @@ class StoredEntry:
     """An admitted journey, running or ended.
 
     Attributes:
-        run_id: First execution run id.
-        version: The version it follows now.
         ordinal: 1, 2, … among the contact's entries under this scenario and key.
-        trigger: Type of the trigger.
-        ended_at: None while it is running.
         outcome: ``finished``, ``exited``, …; ``lost`` if it ended without reporting; None while it is running.
         entered_version: The version that admitted it, if it has moved to another.
-        branches: Branch of each split, by the split's id.
-        goal_until: End of the goal's window, or None without a goal.
-        goal_value: Value of the reached goal, a decimal number.
-        counted_passages: Number of its completed steps that are counted.
     """
 
     workflow_id: str
@@ -89,14 +78,7 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRun:
-    """The run is admitted.
-
-    Attributes:
-        version: The version of its first request, if it is repeated.
-        admitted_at: Time of the first request.
-        outcome: Outcome of an entry that receives no messages, else None.
-        again: True if the run was admitted before.
-    """
+    """The run is admitted."""
 
     version: int
     ordinal: int
@@ -111,8 +93,6 @@ class AlreadyEntered:
     """The run is refused because of an earlier entry.
 
     Attributes:
-        workflow_id: The earlier journey.
-        run_id: Its first execution run id.
         until: Time from which the contact is admitted again if the reason is ``too_soon``, else None.
     """
 
@@ -132,11 +112,7 @@ class Eligible:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionDecision:
-    """The result of the rule.
-
-    Attributes:
-        lost: Entries that have ended without reporting it.
-    """
+    """The result of the rule."""
 
     answer: AdmittedRun | AlreadyEntered | Eligible
     lost: tuple[StoredEntry, ...] = ()
@@ -146,7 +122,6 @@ def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> Admissio
     """Apply the rule.
 
     Args:
-        asking: The request.
         earlier: The run's own entry, if any, and of the contact's entries under the same scenario and key at least the
             newest and all running ones.
     """

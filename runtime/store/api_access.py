@@ -173,9 +173,7 @@ class ClaimedRequest:
     """A request that the caller has to carry out.
 
     Attributes:
-        idempotency_key: Keyed digest of the client's key.
         requested_at: Time of the first request, also if an earlier attempt was given up.
-        started_at: Time of this attempt.
     """
 
     key_id: str
@@ -186,13 +184,7 @@ class ClaimedRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An earlier request with the same key.
-
-    Attributes:
-        digest: Digest of the request.
-        status: HTTP status, or None while the request is in progress.
-        answer: Sealed headers and body.
-    """
+    """An earlier request with the same key."""
 
     digest: str
     status: int | None
@@ -205,13 +197,7 @@ class ApiAnswers(Queries):
     async def take_request(
         self, key_id: str, idempotency_key: str, digest: str, now: datetime, *, lease: timedelta = LEASE
     ) -> ClaimedRequest | StoredAnswer:
-        """Claim a request, or return its answer.
-
-        Args:
-            idempotency_key: Keyed digest of the client's key.
-            digest: Digest of the request.
-            lease: See `LEASE`.
-        """
+        """Claim a request, or return its answer."""
         row = {"key_id": key_id, "idempotency_key": idempotency_key, "digest": digest, "now": now}
         bounds = {"forgotten": now - KEPT, "killed": now - lease}
         one = {"key_id": key_id, "idempotency_key": idempotency_key}

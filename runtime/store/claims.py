@@ -43,7 +43,6 @@ class CapClaim:
 
     Attributes:
         channel: ``email``, ``webhook``, …
-        destination: Name of a webhook's destination.
         permanent: True if the message may have arrived: the slot is not released.
     """
 
@@ -67,10 +66,6 @@ class Claims(Queries):
 
         Idempotent: a delivery keeps its slot, whatever the caps are now. After a release it needs a new one. The store
         is not queried if no cap applies.
-
-        Args:
-            wanted: The delivery's claim; its `claimed_at` is now.
-            zone: The contact's time zone.
 
         Returns:
             None if the delivery has a slot, else the cap that is full.
@@ -147,7 +142,6 @@ def _take(
     """Insert a delivery's row if all caps have a free slot.
 
     Args:
-        one_writer: See `Database.one_writer`.
         counted: The limit of each cap, and the channels and destinations it counts, or None for all.
     """
     given: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=_table[name].type) for name in _GIVEN}

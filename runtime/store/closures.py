@@ -19,7 +19,6 @@ class Closure:
     """A scenario that is closed to new entries.
 
     Attributes:
-        closed_by: Operator, as stated in the request.
         reason: Free text, or "".
     """
 

@@ -21,10 +21,8 @@ class WrappedKey:
     """A contact's key as stored.
 
     Attributes:
-        key_id: Id of the key, which payloads name.
         owner: An HMAC of the contact's id, or the name of a key that belongs to no contact.
         wrapped_key: "" once it is destroyed.
-        destroyed_at: Time of the erasure of the contact.
     """
 
     key_id: str

@@ -68,8 +68,6 @@ class Database(ABC):
     reached or is busy for too long, and `StoreFault` if it refuses the statement.
 
     Attributes:
-        name: The file, or host, port and database name, for messages.
-        insert: INSERT of the dialect, which supports ON CONFLICT.
         one_writer: True if the database serializes writes, also across processes, so that each sees all earlier ones.
     """
 
@@ -173,12 +171,8 @@ def invalidate_read_only(context: ExceptionContext) -> None:
 def translated_errors(name: str) -> Generator[None]:
     """Translate the errors of SQLAlchemy and its drivers.
 
-    Args:
-        name: Name of the database, for messages.
-
     Raises:
         StoreUnavailable: The failure is transient: no connection, a lock held for too long.
-        StoreFault: Any other failure.
     """
     try:
         yield

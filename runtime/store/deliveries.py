@@ -28,16 +28,10 @@ class Attempt:
     """An attempt to deliver.
 
     Attributes:
-        delivery_id: The same for all attempts of a delivery.
-        attempt: 1, 2, …; restarts when an operator retries the step.
         run_id: The run that made the attempt, which may be a later one than the journey's first.
-        version: Version of the scenario that defined the message.
         channel: ``email``, ``webhook``, …
         destination: Name of the destination or host; for e-mail and SMS the server or provider.
         outcome: ``delivered``, ``retry``, ``failed``, ``unknown``, ``skipped``, …
-        status: HTTP or SMTP code, or None without a response.
-        error: Kind of error, or None.
-        next_try_at: Time of the next attempt, or None.
         response: Start of the response without secrets, cut to ``RESPONSE_LENGTH`` characters.
         now: The value of `now` in its templates, or None if it is not recorded.
         test_by: Sender of a test message, which has no `workflow_id`; None for a journey's.
@@ -95,11 +89,7 @@ class AttemptCount:
 
 
 class Attempts(Queries):
-    """Conversion between attempts and rows.
-
-    Attributes:
-        sealing: Encrypts responses, or None to store them in clear.
-    """
+    """Conversion between attempts and rows."""
 
     sealing: TextCipher | None = None
 

@@ -52,13 +52,7 @@ _table = entries.c
 
 @dataclass(frozen=True, slots=True)
 class JourneyCount:
-    """Number of journeys with the same versions and outcome.
-
-    Attributes:
-        version: The version they follow.
-        entered_by: The version that admitted them.
-        outcome: None of running journeys.
-    """
+    """Number of journeys with the same versions and outcome."""
 
     version: int
     entered_by: int
@@ -178,8 +172,6 @@ class Entries(Queries):
 
         Args:
             version: Only those that follow this version, or did at their end.
-            running: Only running, or only ended ones.
-            after: The last journey of the page before.
         """
         wanted = {"version": version, "contact_id": contact_id, "key": key, "outcome": outcome}
         statement = select(entries).where(

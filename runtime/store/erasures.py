@@ -33,16 +33,7 @@ class StoredErasure:
 
     Attributes:
         contact_hash: An HMAC of the contact's id.
-        contact_id: None once it is finished.
-        encrypted: True if the contact's payloads were encrypted.
-        before: True if the contact had been erased before.
-        ended: Number of journeys found running.
-        histories: Number of runs found.
-        remaining: Number of these runs that Temporal still has.
-        rows: Number of cleared rows of the store, by table.
         sent_to: Channels and destinations that may hold messages; None until it is finished.
-        trouble: Why it makes no progress, in one sentence, or None.
-        confirmed_at: When Temporal first had none of the runs.
     """
 
     id: str

@@ -23,13 +23,7 @@ class GoalCount:
     """Number of entries with the same version, group and branches.
 
     Attributes:
-        version: The version that admitted them.
         group: One of `scenario.policies.draw.WITHHELD`, or "" for entries that receive messages.
-        branches: Branch of each split, by the split's id.
-        contacts: Number of entries that are the first of their contact.
-        reached: Number of entries that reached the goal.
-        open: Number of entries that have not, but still may.
-        value: Total value of the goals.
     """
 
     version: int
@@ -65,13 +59,7 @@ class Goals(Queries):
     async def tally(
         self, scenario: str, now: datetime, *, version: int | None = None, since: datetime | None = None
     ) -> list[GoalCount]:
-        """Count a scenario's entries, by version, group and branches.
-
-        Args:
-            now: Goals whose window ends later are still open.
-            version: Only entries admitted by this version.
-            since: Only entries admitted since then.
-        """
+        """Count a scenario's entries, by version, group and branches."""
         wanted = [_table.scenario == scenario]
         entered_by = func.coalesce(_table.entered_version, _table.version)
         if version is not None:

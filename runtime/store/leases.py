@@ -21,12 +21,6 @@ class Leases(Queries):
 
         The clocks of processes are compared, so a lease should be much longer than their difference.
 
-        Args:
-            name: Purpose of the lease.
-            holder: Unique name of the caller.
-            now: The current time.
-            expires_at: End of the lease.
-
         Returns:
             True if the caller holds the lease.
         """

@@ -22,14 +22,7 @@ async def upgrade(database: Database, *, make: bool = True) -> None:
 
     The upgrade is one transaction under a lock. Processes that waited for the lock then find current tables.
 
-    Args:
-        database: The database.
-        make: Create missing tables.
-
     Raises:
-        StoreOutdated: The tables are missing, and `make` is False.
-        StoreTooNew: A later release has migrated the database.
-        StoreUnavailable: The database cannot be reached.
         StoreFault: The database refused a change, for example for lack of permissions.
     """
     current = await database.inspect(_revision)
@@ -40,13 +33,7 @@ async def upgrade(database: Database, *, make: bool = True) -> None:
 
 
 async def ensure_current(database: Database) -> None:
-    """Check that the tables are those of this release.
-
-    Raises:
-        StoreOutdated: They are older, or missing.
-        StoreTooNew: They are newer.
-        StoreUnavailable: The database cannot be reached.
-    """
+    """Check that the tables are those of this release."""
     current = await database.inspect(_revision)
     if current != HEAD:
         _refuse_newer(current, database.name)

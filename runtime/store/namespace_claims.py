@@ -30,11 +30,9 @@ class NamespaceClaim:
     Attributes:
         token: The latest token. The store has it before the namespace does.
         previous_token: "" for the first token.
-        rotation: Number of the latest token.
         rotated_at: Time of the latest token, ISO 8601.
         database: See `Database.identity`; "" if unknown.
         claimed_at: Time of the claim, ISO 8601.
-        claimed_by: Process or operator.
         reason: The operator's reason; "" for the first claim.
     """
 

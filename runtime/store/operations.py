@@ -22,9 +22,7 @@ class StoredOperation:
     """An operation on many journeys.
 
     Attributes:
-        verb: The update that it sends.
         request: Filter, rate, dry run and arguments, in the format of their writer.
-        surveyed_at: When the search for its journeys was complete.
         outcome: ``finished``, ``stopped`` or ``failed``; None while it is open.
         trouble: Why it makes no progress, or why it failed: a sentence.
     """
@@ -48,7 +46,6 @@ class OperationItem:
     """A journey of an operation.
 
     Attributes:
-        step: Step of the journey when it was found, if relevant.
         outcome: ``accepted``, ``refused``, ``unanswered`` or ``stopped``; None until it answers.
         reason: Why it refused; without an outcome, why it did not answer.
     """
@@ -117,11 +114,7 @@ class StoredOperations(Queries):
         return added
 
     async def surveyed(self, operation: str, request: Mapping[str, Any], at: datetime) -> None:
-        """Record that the search for an operation's journeys is complete. The first time counts.
-
-        Args:
-            request: The completed request.
-        """
+        """Record that the search for an operation's journeys is complete. The first time counts."""
         await self._database.write(_SURVEYED, {"of": operation, "known": dict(request), "at": at})
 
     async def to_do(
@@ -138,11 +131,7 @@ class StoredOperations(Queries):
         after: tuple[int, str] | None = None,
         limit: int = 100,
     ) -> list[OperationItem]:
-        """Return journeys of an operation, in order, after a position.
-
-        Args:
-            outcome: Only those with this outcome; `NOT_ASKED` means those without one.
-        """
+        """Return journeys of an operation, in order, after a position."""
         return await self._list(operation, after, limit, outcome=outcome, to_do=outcome == NOT_ASKED)
 
     async def _list(
@@ -195,7 +184,6 @@ class StoredOperations(Queries):
 
         Args:
             outcome: ``finished``, ``stopped`` or ``failed``.
-            trouble: Why it failed, or what delayed it until the end.
             items: Also close the items without an answer: those that were asked become ``unanswered``, others
                 ``stopped``.
         """

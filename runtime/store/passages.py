@@ -37,12 +37,7 @@ class Passage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PassageCount:
-    """Number of completions of a step with an outcome.
-
-    Attributes:
-        total: Since the start of the retention.
-        lately: Since the requested time.
-    """
+    """Number of completions of a step with an outcome."""
 
     version: int
     step: str

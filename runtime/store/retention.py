@@ -59,7 +59,6 @@ class PruningJob:
 
     Attributes:
         name: Unique name, such as ``entries/welcome``. Jobs are ordered.
-        before: Rows from before this time are deleted.
     """
 
     name: str
@@ -70,12 +69,7 @@ class PruningJob:
 
 @dataclass(frozen=True)
 class PruningPlan:
-    """The jobs to do.
-
-    Attributes:
-        jobs: In order; never empty.
-        kept: Sentences about rows that are kept for longer than requested.
-    """
+    """The jobs to do."""
 
     jobs: tuple[PruningJob, ...]
     kept: tuple[str, ...] = ()
@@ -92,7 +86,6 @@ class PrunedBatch:
 
     Attributes:
         until: Time of the newest deleted row, where the next batch starts.
-        is_last: True if there are no more rows.
     """
 
     rows: int
@@ -148,11 +141,7 @@ class Retention(Queries):
                 known[name] = (version, words)
 
     async def delete_some(self, job: PruningJob, since: datetime = BEGINNING, most: int = BATCH) -> PrunedBatch:
-        """Delete a batch of a job's rows, the oldest first.
-
-        Args:
-            since: End of the batch before.
-        """
+        """Delete a batch of a job's rows, the oldest first."""
         kind = _KINDS[job.table]
         given: dict[str, Any] = {"since": since, "until": job.before, "most": most}
         given |= {"whose": job.scenario} if job.scenario else {}
@@ -195,7 +184,6 @@ class _Kind:
 
     Attributes:
         at: The indexed time they are selected by, or None if they have none.
-        also: Further conditions.
         instead: New values of columns, if the rows are emptied instead of deleted.
     """
 

@@ -42,11 +42,6 @@ class SQLite(Database):
 
     Args:
         url: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, or ``sqlite://`` for memory.
-        make: Create the file and its folder if they are missing.
-
-    Raises:
-        StoreAddressError: The folder cannot be created.
-        StoreMissing: The file is missing, and `make` is False.
     """
 
     insert = staticmethod(sqlite.insert)

@@ -117,14 +117,7 @@ class Store(
         return self._database.clock_offset
 
     async def check(self, *, writing: bool = False) -> None:
-        """Check that the store is usable.
-
-        Args:
-            writing: Also write. This is implied if the last write failed.
-
-        Raises:
-            StoreError: It is not usable.
-        """
+        """Check that the store is usable."""
         await self._database.check(writing=writing)
 
 
@@ -154,13 +147,8 @@ async def _open(url: str, *, make: bool, migrate: bool, patience: float) -> Data
 def connect(url: str, *, make: bool = True) -> Database:
     """Return the database of a URL, without connecting.
 
-    Args:
-        url: As for `Store.open`.
-        make: Create a missing file.
-
     Raises:
         StoreAddressError: The URL is not one of a supported database.
-        StoreMissing: The file is missing, and `make` is False.
     """
     try:
         address = make_url(url)

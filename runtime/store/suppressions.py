@@ -46,8 +46,6 @@ class Suppressions(Queries):
         """Remove and return the suppressions of an address.
 
         Args:
-            addresses: Its hashes.
-            source: Only those with this source.
             scope: Only those of this list; "" is the suppression of all lists.
         """
         where = [_table.channel == channel, _table.address_hash.in_(addresses)]
@@ -84,7 +82,6 @@ class Suppressions(Queries):
 
         Args:
             scope: Only those of this list; "" is the suppression of all lists.
-            after: The last suppression of the page before.
         """
         wanted = {"channel": channel, "source": source, "scope": scope}
         where: list[ColumnElement[bool]] = [
@@ -103,11 +100,7 @@ class Suppressions(Queries):
         return {(row["channel"], row["source"]): row["suppressions"] for row in rows}
 
     async def soft(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
-        """Record a soft bounce, and return True if the address is now suppressed. Idempotent for a delivery.
-
-        Args:
-            addresses: The address's hashes, the current one first.
-        """
+        """Record a soft bounce, and return True if the address is now suppressed. Idempotent for a delivery."""
         row = {"channel": channel, "address_hash": addresses[0], "delivery_id": delivery_id, "bounced_at": at}
         await self._database.write(_add_soft(self._database.insert), row)
         asked = {"channel": channel, "addresses": list(addresses), "since": at - SOFT_SPAN, "until": at + SOFT_SPAN}

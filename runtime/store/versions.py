@@ -21,9 +21,6 @@ class StoredVersion:
     """A published version of a scenario.
 
     Attributes:
-        version: 1, 2, …
-        document: The scenario as JSON, with the texts of its files.
-        plan: The compiled plan as JSON.
         digest: Digest of the content, unique within the scenario. A ``+follow`` is appended if `journeys` is
             ``follow``, and ``~`` with the replaced version if earlier content was published again.
         published_by: Publisher as stated, or "".
@@ -77,8 +74,6 @@ class Versions(Queries):
         """Store a scenario as its next version, and return its number. Equal content is stored once.
 
         Args:
-            document: The scenario as JSON, with the texts of its files.
-            plan: The compiled plan as JSON.
             digest: Digest of the content. Versions with equal digests keep the first one's plan.
             newest: Make the content the newest version: if another has followed it, store it again.
             journeys: See `StoredVersion`. Equal content with another value is another version. None accepts either, and

@@ -38,13 +38,8 @@ class AttemptWriter:
             writer.put(attempt)
 
     Attributes:
-        batch: Maximum size of a batch.
         every: Seconds that the first attempt of a batch waits for others.
-        room: Capacity of the queue.
         retry: Seconds between retries. Constant, since the queue is lost with the process.
-
-    Args:
-        store: The store, which must outlive the writer.
     """
 
     batch = 100

@@ -1,4 +1,4 @@
-"""The page of metrics that Prometheus comes for: ours and those of Temporal's SDK, as one."""
+"""The metrics page for Prometheus: our metrics and those of Temporal's SDK."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from runtime.process.http_server import HttpServer
 from runtime.process.ports import HOST
 
 FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
-"""Prometheus' text format, which has no exemplars: these go by OTLP alone."""
+"""Prometheus' text format. It has no exemplars, which are exported by OTLP only."""
 MOST_SERIES: Final = 20_000
-"""Of one metric: more than the names that are told apart, with all that can be said of each, come to."""
+"""Maximum number of series of a metric: more than the bounded names and their labels can produce."""
 
 _FRESH: Final = 1.0
-"""Seconds for which a page is given to whoever asks: however many scrape, they take a worker no more time."""
+"""Seconds for which a page is cached, so that frequent scrapes cost a worker no more time."""
 _PATIENCE: Final = 5.0
 _REQUESTS: Final = 8
 _DRAIN: Final = 1
@@ -38,21 +38,14 @@ logger = logging.getLogger(__name__)
 
 
 class Exposition:
-    """What there is to see, from when it is made.
-
-    Args:
-        port: 0 takes a free one, see `HttpServer.port`.
-
-    Attributes:
-        reader: To be given to the provider of meters.
-    """
+    """The metrics since its creation."""
 
     def __init__(self, port: int, host: str = HOST) -> None:
         self._port, self._host = port, host
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self.reader = PrometheusMetricReader(
-            disable_target_info=True,  # it has an id of the process, made up anew with each
+            disable_target_info=True,  # it contains a random id of each process
             scope_info_enabled=False,
             registry=self._registry,
             cardinality_limits={Counter: MOST_SERIES, Histogram: MOST_SERIES},
@@ -63,20 +56,13 @@ class Exposition:
 
     @asynccontextmanager
     async def served(self, native: int | None) -> AsyncGenerator[HttpServer]:
-        """Serves ``/metrics``.
-
-        Args:
-            native: The port of this machine at which Temporal's SDK serves its own, if it does.
-
-        Raises:
-            LocalError: The port cannot be listened on.
-        """
+        """Serve ``/metrics``."""
         making = asyncio.Lock()
 
         async def page(_request: Request) -> Response:
-            async with making:  # threads are few, and names are looked up in them
+            async with making:  # threads are few, and also resolve host names
                 if time.monotonic() >= self._made + _FRESH:
-                    # In a thread: with a thousand destinations it takes longer than journeys should stand still.
+                    # In a thread: with a thousand destinations it would block journeys for too long.
                     self._page = await asyncio.to_thread(self.text, native)
                     self._made = time.monotonic()
             return Response(self._page, media_type=FORMAT)
@@ -86,13 +72,13 @@ class Exposition:
             yield server
 
     def text(self, native: int | None) -> bytes:
-        """The whole page. May be asked for by several at once."""
-        with self._turn:  # the reader would give one of them what is another's
+        """Return the page. Thread-safe."""
+        with self._turn:  # the reader is not thread-safe
             ours = generate_latest(self._registry)
         return ours + (self._of_the_sdk(native) if native else b"")
 
     def _of_the_sdk(self, port: int) -> bytes:
-        """The SDK's page; nothing where it cannot be had, which is logged once."""
+        """Return the SDK's page, or b"" if it cannot be read, which is logged once."""
         connection = http.client.HTTPConnection(HOST, port, timeout=_PATIENCE)
         try:
             connection.request("GET", "/metrics")

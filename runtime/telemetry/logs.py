@@ -1,7 +1,7 @@
-"""Structured logs: one line a record, JSON where a program reads it and text where a person does.
+"""Structured logs: one line a record, as JSON for programs or as text for people.
 
-A line holds ids, never a contact's data. So the texts of exceptions are left out, unless they are of this project's
-own trees, whose messages promise to quote none; the type and the place in the code are always there.
+A line holds ids, never a contact's data. So the texts of exceptions are omitted, except of this project's own classes,
+whose messages quote none. The type and the place in the code are always included.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from runtime.errors import SetupError, StoreError, StoreUnavailable
 from scenario.errors import ScenarioError
 
 OURS: Final = (ScenarioError, SetupError, StoreError, ApplicationError)
-"""Exceptions whose messages are written in this project, for people, without data."""
+"""Exceptions whose messages are written in this project, without data."""
 
 EXPECTED: Final = (SetupError, StoreUnavailable)
-"""Of those, what says all there is to say: where in the code it was noticed, for each journey anew, helps nobody."""
+"""Exceptions whose message suffices, without a stack trace for each journey."""
 
 SELDOM: Final = 60.0
-"""Seconds in which one line is enough of what comes with every request while a server is out of reach."""
+"""Seconds during which a repeating line is logged once."""
 
 FRAMES: Final = 12
-"""Of an exception's traceback, the innermost are kept."""
+"""Maximum number of frames of a stack trace, the innermost."""
 
-# What temporalio's loggers carry, under the names that its UI and command line use.
+# Fields of temporalio's loggers, and their names in its UI and command line.
 _CONTEXT: Final = {
     "workflow_id": "workflow_id",
     "workflow_run_id": "run_id",
@@ -50,17 +50,17 @@ _CONTEXT: Final = {
 }
 _TEMPORAL: Final = frozenset({"temporal_workflow", "temporal_activity", "temporal_log"})
 _USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-# Loggers, and how lines begin.
+# Loggers, and the start of lines.
 _REPEATING: Final = (
     ("temporalio.core", "gRPC call "),
     ("gateway.api.problem", ""),
     ("gateway.pages.app", ""),
     ("runtime.temporal_faults", ""),
 )
-_NUMBER: Final = re.compile(r"[0-9a-f-]*\d[0-9a-f-]*")  # runs' ids, too
-_MOST: Final = 100  # different lines that are remembered
-# Loggers that write addresses, URLs, peers, headers with a key in them or, at DEBUG, what activities return, which may
-# be a receiver's answer; and Alembic, whose lines at every start say nothing of the store.
+_NUMBER: Final = re.compile(r"[0-9a-f-]*\d[0-9a-f-]*")  # also ids of runs
+_MOST: Final = 100  # different lines to remember
+# Loggers that write addresses, URLs, peers, headers with keys or, at DEBUG, results of activities, which may
+# be a receiver's response; and Alembic, whose lines at every start are useless.
 _QUIET: Final = {
     "alembic": logging.WARNING,
     "httpx": logging.WARNING,
@@ -72,10 +72,10 @@ _QUIET: Final = {
 
 
 def configure(*, level: int = logging.INFO, stream: TextIO | None = None, text: bool | None = None) -> None:
-    """Sends every logger's records to one stream. To be called once, by a process's main function.
+    """Send all records to one stream. Call it once, in a process's main function.
 
     Args:
-        text: Whether people read it; by default, whether the stream is a terminal.
+        text: Text instead of JSON; by default, if the stream is a terminal.
     """
     target = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(target)
@@ -86,19 +86,16 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, text: 
     root.setLevel(level)
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(max(level, least))
-    # Their context comes as fields, so it is not also written into the message.
+    # Their context is in fields, so it is not added to the message.
     workflow.logger.workflow_info_on_message = False
     activity.logger.activity_info_on_message = False
 
 
 class ThrottledFilter(logging.Filter):
-    """Lets a line through that says the same as one before it only after a while, with the number of those between.
+    """Suppresses repetitions of a line for a while, then logs it with their number.
 
-    That is for the loggers which say with each call that a server is out of reach: Temporal's native part five times.
-    And for what the store's absence fails: with encryption, that is every task of every journey, time and again.
-
-    Args:
-        clock: Seconds that only go forward.
+    It applies to loggers that report an unreachable server for every call (Temporal's native part does so five times),
+    and to failures caused by an unavailable store, which with encryption affects every task of every journey.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -141,7 +138,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A record as a line for people: the local time, the level, the message, then ids and numbers."""
+    """A record as a line for people: local time, level, message, then ids and numbers."""
 
     def format(self, record: logging.LogRecord) -> str:
         found = fields(record)
@@ -153,7 +150,7 @@ class TextFormatter(logging.Formatter):
 
 
 def message(record: logging.LogRecord) -> str:
-    """The message, on one line."""
+    """Return the message, on one line."""
     lines = record.getMessage().splitlines()
     if record.name == "asyncio":
         # The lines after the first quote the task and, with it, its exception's text.
@@ -162,13 +159,13 @@ def message(record: logging.LogRecord) -> str:
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:
-    """Everything beside the message: the workflow's and the activity's ids, the trace, what `extra` gave, the error."""
+    """Return all but the message: the ids of workflow and activity, the trace, `extra` and the error."""
     found: dict[str, Any] = {}
     for name, value in record.__dict__.items():
         if name in _USUAL:
             continue
         if name in _TEMPORAL:
-            # `temporal_log` comes from the native part of the SDK; of its fields only ids are passed on, since others
+            # `temporal_log` is of the SDK's native part. Only ids are passed on, since its other fields
             # quote failures.
             context = cast("Mapping[str, Any]", value.fields if name == "temporal_log" else value)
             found |= {known: context[key] for key, known in _CONTEXT.items() if context.get(key) is not None}

@@ -1,11 +1,10 @@
-"""The metrics of journeys and deliveries: every instrument, its name, its labels and what it says, in one place.
+"""Every metric of journeys and deliveries: its name, labels and meaning.
 
-    ATTEMPTS.add("webhook", "wax", "delivered", "first")
-    DURATION.record(0.31, "webhook", "wax")
+    ATTEMPTS.add("webhook", "wax", "delivered", "first") DURATION.record(0.31, "webhook", "wax")
 
-Where nobody asked for metrics (`runtime.telemetry.telemetry.Telemetry`), there is no meter and these do nothing. Values
-of labels are given in the order in which they are declared, so that no place can add a label of its own; they are words
-and names, never ids, addresses or anything of a contact. Of names that people choose, only so many are told apart.
+Without a meter provider (`runtime.telemetry.telemetry.Telemetry`), these do nothing. Values of labels are passed in the
+order of their declaration, so that no caller can add a label. They are words and names, never ids, addresses or data of
+a contact. The number of user-defined names is bounded.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 SCOPE: Final = "scenario"
-"""The instrumentation scope of all of them."""
+"""The instrumentation scope."""
 MOST_NAMES: Final = 1_000
-"""So many scenarios, and so many destinations, are told apart."""
+"""Maximum number of scenarios, and of destinations, with their own series."""
 OTHER: Final = "other"
-"""What all further ones are called."""
+"""Label of all further ones."""
 
 Labels = tuple[str | int | None, ...]
 Rows = Iterable[tuple[Labels, float]]
-"""What a gauge reads: values of its labels, and a number."""
+"""Values of a gauge's labels, and a number."""
 
 _NAMED: Final = {"scenario": "scenario", "destination": "destination", "server.address": "destination"}
 _known: dict[str, set[str]] = {what: set() for what in _NAMED.values()}
@@ -35,12 +34,10 @@ _meter = metrics.get_meter(SCOPE)
 
 @dataclass(eq=False)
 class Metric:
-    """One metric.
+    """A metric.
 
     Attributes:
-        name: In OpenTelemetry's form. Prometheus' is made from it and the unit.
-        unit: As UCUM spells it; ``{…}`` is only for people.
-        labels: Their names, in the order in which values are given.
+        unit: In UCUM; ``{…}`` is only for people.
     """
 
     name: str
@@ -49,7 +46,7 @@ class Metric:
     meaning: str
 
     def attributes(self, values: Sequence[str | int | None]) -> dict[str, str | int]:
-        """Values of the labels under their names; those that are None are left out."""
+        """Return the labels with their values; those that are None are omitted."""
         named: dict[str, str | int] = {}
         for label, value in zip(self.labels, values, strict=True):
             if value is not None:
@@ -65,16 +62,15 @@ class Counter(Metric):
         self._add = _meter.create_counter(self.name, self.unit, self.meaning).add
 
     def add(self, *values: str | int | None, number: int = 1) -> None:
-        """Counts."""
         self._add(number, self.attributes(values))
 
 
 @dataclass(eq=False)
 class Histogram(Metric):
-    """Durations, counted by how long they were.
+    """Durations.
 
     Attributes:
-        buckets: Their upper bounds, in seconds.
+        buckets: Upper bounds, in seconds.
     """
 
     buckets: tuple[float, ...] = ()
@@ -85,19 +81,19 @@ class Histogram(Metric):
         ).record
 
     def record(self, seconds: float, *values: str | int | None) -> None:
-        """Counts one; less than nothing, between clocks that differ, is nothing."""
+        """Count a duration; a negative one, between different clocks, counts as 0."""
         self._record(max(seconds, 0.0), self.attributes(values))
 
 
 @dataclass(eq=False)
 class Gauge(Metric):
-    """Numbers that are read when somebody asks. What is not read then is not there."""
+    """Numbers read at each scrape."""
 
     def __post_init__(self) -> None:
         _meter.create_observable_gauge(self.name, [self._observe], self.unit, self.meaning)
 
     def reads(self, source: Callable[[], Rows] | None) -> None:
-        """Says what is read from now on, from any thread; None: nothing. There is one source at a time."""
+        """Set the source of the numbers, from any thread, or remove it."""
         if source is None:
             _sources.pop(self.name, None)
         else:
@@ -107,7 +103,7 @@ class Gauge(Metric):
         source, found = _sources.get(self.name), dict[tuple[tuple[str, str | int], ...], float]()
         for values, number in () if source is None else source():
             labels = tuple(self.attributes(values).items())
-            found[labels] = found.get(labels, 0.0) + number  # several may be one of the others
+            found[labels] = found.get(labels, 0.0) + number  # several names may be "other"
         return [Observation(number, dict(labels)) for labels, number in found.items()]
 
 
@@ -125,7 +121,7 @@ def _bounded(what: str, name: str) -> str:
 
 
 _HTTP: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""As OpenTelemetry's conventions for HTTP have them."""
+"""OpenTelemetry's conventions for HTTP."""
 _LONG: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 259_200.0)
 _SHORT: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
@@ -289,9 +285,9 @@ OF_ALL: Final = (
     *(JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS, PROBLEMS, ERASURES, ERASURES_OLDEST_AGE),
     *(NAMESPACE_RETENTION, POLL_AGE),
 )
-"""What one worker tells for all: see `runtime.telemetry.polling`."""
+"""Reported by one worker for all: see `runtime.telemetry.polling`."""
 OF_EACH: Final[tuple[Metric, ...]] = (
     *(ATTEMPTS, UNSENT, DURATION, SKIPPED, WAIT, HTTP_CLIENT, HTTP_SERVER, ADMISSION, START_TO_FIRST_SEND),
     *(BREAKER_STATE, LOG_DROPPED, RETENTION_DELETED, READY, CLOCK_OFFSET, CERTIFICATE_LEFT, KEY),
 )
-"""What each process tells of itself."""
+"""Reported by each process."""

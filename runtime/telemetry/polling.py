@@ -1,13 +1,13 @@
-"""What the server and the store know of all journeys and queues, told by one worker for all of them.
+"""Gauges about all journeys and queues, which one worker reports for all.
 
-The workers elect it by a lease. Every half a minute it asks a handful of things, whatever the number of scenarios and
-of journeys, and more seldom where that takes more than a twentieth of the time. Temporal's search cannot group by an
-attribute, so journeys are counted by scenario in the store; of those that are held or paused, which search alone
-knows, some are looked at, and where there are more, the groups that those belong to are counted.
+Workers elect it by a lease. Every half a minute it makes a few queries, whatever the number of scenarios and journeys,
+and less often if they take more than a twentieth of the time. Temporal's search cannot group by an attribute, so
+journeys are counted by scenario in the store; of held or paused ones, which only search knows, a sample is read, and if
+there are more, the groups in the sample are counted.
 
-What cannot be found out is not told: figures go, rather than stay as they were, when asking fails or another worker
-may have the lease. `scenario.poll.age` says how long that lasts. Of journeys in a state, and of held ones, there are
-none any more where there were some: who has told of these tells of 0.
+If a query fails, or another worker may have the lease, the gauges are removed instead of kept stale;
+`scenario.poll.age` shows for how long. Groups of held or paused journeys that were reported before are reported as 0
+once they are empty.
 """
 
 from __future__ import annotations
@@ -45,27 +45,27 @@ from runtime.telemetry import metrics
 from runtime.telemetry.metrics import OTHER, Gauge, Labels
 
 EVERY: Final = 30.0
-"""Seconds between two rounds."""
+"""Seconds between rounds."""
 SHARE: Final = 20
-"""A round is followed by a pause of so many times what it took."""
+"""A round is followed by a pause of this many times its duration."""
 SELDOM: Final = 300.0
-"""Seconds between two rounds at most: figures that are older say little."""
+"""Maximum number of seconds between rounds."""
 LEASE: Final = 60.0
-"""Seconds for which the lease is taken beyond the next round: more than the clocks of two machines differ."""
+"""Seconds of the lease beyond the next round: more than the clocks of two machines differ."""
 LOOKED_AT: Final = 1_000
-"""Held journeys that are looked at, and paused ones: as many as a server gives at a time."""
+"""Size of the sample of held, and of paused journeys: the page size of the server."""
 GROUPS: Final = 20
-"""Groups that are counted where there are more journeys than that; what is in none of them is in ``other``."""
+"""Maximum number of groups to count if there are more journeys; the rest is in ``other``."""
 REMEMBERED: Final = 3_000
-"""Groups of journeys that are told as 0 at most: more than the scenarios that are told apart come to."""
+"""Maximum number of groups to report as 0: more than the bounded names can produce."""
 WHAT: Final = "metrics"
 """The lease's name."""
-_RECENT: Final = timedelta(minutes=2)  # since when a worker counts that asked for tasks; it asks every minute at least
+_RECENT: Final = timedelta(minutes=2)  # a worker polls every minute at least
 _PATIENCE: Final = timedelta(seconds=5)
 _STORE: Final = 10.0
 _GIVE_UP: Final = 1.0
 _AGES: Final = (90, 30, 7, 1)  # days
-# What a server says that has no search, or does not know an attribute of newer ones.
+# Statuses of a server without search, or without a newer attribute.
 _UNABLE: Final = (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED)
 
 Figures = dict[Gauge, list[tuple[Labels, float]]]
@@ -74,7 +74,7 @@ logger = logging.getLogger(__name__)
 
 
 class MetricsStore(Protocol):
-    """What is asked of the store."""
+    """The used part of the store."""
 
     async def lease(self, name: str, holder: str, *, now: datetime, expires_at: datetime) -> bool: ...
     async def give_up(self, name: str, holder: str) -> None: ...
@@ -83,18 +83,17 @@ class MetricsStore(Protocol):
 
 
 class _Looked(NamedTuple):
-    """Journeys in a state: how many there are, and some of them."""
+    """The number of journeys in a state, and a sample of them."""
 
     total: int
     some: Sequence[WorkflowExecution]
 
 
 class ClusterMetrics:
-    """One worker's part in it.
+    """One worker's part in the election and the queries.
 
     Args:
-        queues: The task queues; whether each is one of workflows.
-        clock: Seconds that only go forward.
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -121,21 +120,14 @@ class ClusterMetrics:
 
     @property
     def figures(self) -> Figures:
-        """What is told at the moment; nothing where another worker tells it, or may do so since the lease is over."""
-        figures = self._figures  # at once: a scrape reads them in a thread of its own
+        """The current values; empty if another worker reports them, or may do so."""
+        figures = self._figures  # one read: a scrape runs in another thread
         if figures is None or self._clock() >= self._until:
             return {}
         return {**figures, metrics.POLL_AGE: [((), self._clock() - self._since)]}
 
     async def round(self, pause: float) -> float:
-        """Asks everything once, if this worker is the one to do so.
-
-        Args:
-            pause: Seconds until the next round, where this one takes no longer than usual.
-
-        Returns:
-            Seconds until the next round.
-        """
+        """Make all queries once, if this worker is elected. Return the seconds until the next round."""
         began, whole = self._clock(), True
         if not await self._elected(pause):
             self._figures = None
@@ -147,7 +139,7 @@ class ClusterMetrics:
             try:
                 async with asyncio.timeout(EVERY):
                     found |= await part()
-            except Exception as error:  # whatever it is: the next round may go well
+            except Exception as error:  # any error: the next round may succeed
                 self._tell(name, error)
                 whole = whole and isinstance(error, RPCError) and error.status in _UNABLE
             else:
@@ -161,19 +153,18 @@ class ClusterMetrics:
         if whole:
             self._since = began
         pause = min(max(EVERY, SHARE * (self._clock() - began)), SELDOM)
-        if pause > EVERY:  # the lease may be over sooner
-            await self._elected(pause)  # where not, figures go when it is over
+        if pause > EVERY:  # the lease may expire sooner
+            await self._elected(pause)  # otherwise the gauges are removed when it expires
         return pause
 
     async def run(self) -> None:
-        """Asks again and again."""
         pause = EVERY
         while True:
             pause = await self.round(pause)
             await asyncio.sleep(pause)
 
     async def _elected(self, pause: float) -> bool:
-        """Takes the lease beyond a pause, or keeps it for longer."""
+        """Take or extend the lease beyond a pause."""
         now, until = datetime.now(UTC), self._clock() + pause + LEASE
         try:
             async with asyncio.timeout(_STORE):
@@ -190,7 +181,7 @@ class ClusterMetrics:
         return elected
 
     async def close(self) -> None:
-        """Lets another worker tell it."""
+        """Release the lease."""
         if self._figures is not None:
             self._figures = None
             with suppress(StoreError, TimeoutError):
@@ -263,7 +254,7 @@ class ClusterMetrics:
         return _Looked(total, await self._some(query) if total else [])
 
     async def _grouped(self, state: str, looked: _Looked, *by: SearchAttributeKey[str]) -> dict[tuple[str, ...], int]:
-        """How many journeys in a state have the same values of some attributes."""
+        """Count the journeys in a state by the values of attributes."""
         groups = Counter(tuple(one.typed_search_attributes.get(key) or "" for key in by) for one in looked.some)
         if looked.total <= LOOKED_AT:
             return dict(groups)
@@ -277,10 +268,10 @@ class ClusterMetrics:
         return found
 
     async def _oldest(self, held: _Looked) -> float:
-        """Seconds since the first of the held journeys was; where there are many, since the first of the oldest."""
+        """Return the seconds since the first hold of the held journeys; of many, of the oldest."""
         some = list(held.some)
         if held.total > LOOKED_AT:
-            for days in _AGES:  # nobody was held before it came in
+            for days in _AGES:  # no journey is held before it starts
                 since = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
                 if old := await self._some(f"{_in('held')} AND StartTime < '{since}'"):
                     some += old
@@ -313,11 +304,7 @@ def _having(keys: Sequence[SearchAttributeKey[str]], values: Sequence[str]) -> s
 async def cluster_metrics(
     client: Client, store: MetricsStore, queues: Mapping[str, bool]
 ) -> AsyncGenerator[ClusterMetrics]:
-    """Takes part in the election, and tells what is known where this worker is elected.
-
-    Args:
-        queues: The task queues; whether each is one of workflows.
-    """
+    """Take part in the election, and report while elected."""
     poller = ClusterMetrics(client, store, queues)
 
     def reading(gauge: Gauge) -> Callable[[], list[tuple[Labels, float]]]:

@@ -1,17 +1,15 @@
-"""Traces and metrics over OTLP, where OpenTelemetry's variables name a collector; metrics for Prometheus on a port.
+"""Traces and metrics by OTLP, configured by OpenTelemetry's variables, and metrics for Prometheus on a port.
 
-OTEL_EXPORTER_OTLP_ENDPOINT, or the same for one of the two (OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, …_METRICS_ENDPOINT),
-turns them on; the other OTEL_* variables mean what OpenTelemetry says
-(https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). Without them nothing is traced, and
-nothing is added to histories or to what is sent.
+OTEL_EXPORTER_OTLP_ENDPOINT, or the variable of one signal (OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, …_METRICS_ENDPOINT),
+enables them; the other OTEL_* variables have OpenTelemetry's meaning
+(https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). Otherwise nothing is traced, and
+nothing is added to histories or messages.
 
-Metrics are of two makers: ours are OpenTelemetry's instruments (`runtime.telemetry.metrics`), and Temporal's SDK has
-its own, in native code. The SDK exports its own by one way: to Prometheus, by OTLP, or into a buffer. So where they are
-wanted for Prometheus, it serves them on a port of the loopback interface, and `runtime.telemetry.exposition` puts them
-behind ours, on one page; where they are wanted by OTLP alone, it sends them itself. Through the buffer, into
-instruments of OpenTelemetry, they would go both ways, at the price of 72 updates a journey, which is 3 % of a worker's
-processor time. Ours could be made by the SDK's meter instead: but its gauges stay when what they tell of has become
-another worker's business.
+Our metrics are OpenTelemetry instruments (`runtime.telemetry.metrics`); Temporal's SDK has its own in native code,
+which it exports in one way: to Prometheus, by OTLP, or into a buffer. With Prometheus, it serves them on a loopback
+port, and `runtime.telemetry.exposition` appends them to ours. Otherwise it sends them by OTLP. The buffer would allow
+both, but costs 72 updates a journey, 3 % of a worker's CPU time. The SDK's meter does not suit our metrics, since its
+gauges stay when another worker takes over.
 """
 
 from __future__ import annotations
@@ -53,10 +51,10 @@ if TYPE_CHECKING:
     from runtime.telemetry.exposition import Exposition
 
 SERVICE: Final = "scenario-runner"
-"""The service's name, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES give another."""
+"""Default name of the service."""
 
 PATIENCE: Final = 5.0
-"""Seconds that a collector may take for the last traces. One that is down must not keep a process from ending."""
+"""Timeout of the last export, in seconds. An unreachable collector must not delay the end of a process."""
 
 Signal = Literal["traces", "metrics"]
 Buckets = Mapping[str, Sequence[float]]
@@ -64,8 +62,9 @@ Buckets = Mapping[str, Sequence[float]]
 NO_BUCKETS: Final[Buckets] = {}
 
 _BUCKETS: Final = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0)
-"""Seconds that a task waits for a worker. The SDK's own bounds tell nothing between 0.1 and 0.5: 0.2 is where it is too
-long. A webhook's wait for its destination's rate is in it, too."""
+"""Seconds that a task waits for a worker. The SDK's defaults have no bound between 0.1 and 0.5; 0.2 is too long. A
+webhook's wait for its destination's rate is included.
+"""
 _OVERRIDES: Final = {f"{what}_schedule_to_start_latency": _BUCKETS for what in ("workflow_task", "activity")}
 _TRIES: Final = 3
 _PERIOD: Final = 60.0  # seconds between two exports of the SDK: as OpenTelemetry's
@@ -74,13 +73,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Telemetry:
-    """The process's traces and metrics, from `start` to `shutdown`.
-
-    Args:
-        provider: What makes the spans; None where nothing is traced.
-        meters: What makes the instruments; None where nothing is measured.
-        exposition: The page of metrics, if there is to be one.
-    """
+    """The process's traces and metrics, from `start` to `shutdown`."""
 
     def __init__(
         self,
@@ -98,22 +91,20 @@ class Telemetry:
         exposition: Exposition | None = None,
         measures: bool = True,
     ) -> Telemetry:
-        """Makes the global providers, if the environment asks for them. Once a process, before it works.
+        """Set the global providers, if configured. Call it once, before any work.
 
         Args:
-            environ: Variables that decide what is exported; the process's own by default. The exporters themselves
-                read the process's own.
-            exposition: The page of metrics, if there is to be one.
-            measures: Whether the process stays long enough for anything to add up.
+            environ: Variables that enable the exporters; the process's own by default. The exporters read the process's
+                own.
 
         Raises:
-            SettingsError: OTEL_EXPORTER_OTLP_PROTOCOL asks for a protocol other than http/protobuf, or another variable
-                of OpenTelemetry's cannot be used.
+            SettingsError: A variable of OpenTelemetry cannot be used, or OTEL_EXPORTER_OTLP_PROTOCOL is not
+                http/protobuf.
         """
         given = os.environ if environ is None else environ
         try:
             return cls._started(given, exposition, measures)
-        except ValueError as error:  # of OpenTelemetry's SDK, such as for an interval of 0
+        except ValueError as error:  # from OpenTelemetry's SDK, for example for an interval of 0
             said = " ".join(str(error).split())
             raise SettingsError(f"a variable OTEL_* cannot be used, OpenTelemetry's SDK says: {said}") from None
 
@@ -121,7 +112,7 @@ class Telemetry:
     def _started(cls, given: Mapping[str, str], exposition: Exposition | None, measures: bool) -> Telemetry:
         readers: list[MetricReader] = [] if exposition is None else [exposition.reader]
         provider = meters = None
-        # Here, so that a process that does not export does not load it.
+        # Imported on demand, since most processes do not export.
         if wanted(given):
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
@@ -140,26 +131,14 @@ class Telemetry:
         return cls(provider, meters, exposition)
 
     async def runtime(self, stack: AsyncExitStack, buckets: Buckets = NO_BUCKETS) -> Runtime:
-        """Make the runtime for the process's client, and serve the page of metrics while the stack is open.
-
-        Raises:
-            LocalError: The page's port cannot be listened on.
-            SettingsError: As for `temporal_runtime`.
-        """
+        """Return the runtime for the process's client. The metrics page is served while the stack is open."""
         made, native = temporal_runtime(exposed=self.exposition is not None, buckets=buckets)
         if self.exposition is not None:
             await stack.enter_async_context(self.exposition.served(native))
         return made
 
     def shutdown(self, patience: float = PATIENCE) -> bool:
-        """Sends what is left.
-
-        Args:
-            patience: Seconds to wait for a collector.
-
-        Returns:
-            Whether everything was handed over or given up in that time.
-        """
+        """Export the rest. Return False if that took longer than `patience` seconds."""
 
         def end() -> None:
             for provider in (self.provider, self.meters):
@@ -168,7 +147,7 @@ class Telemetry:
 
         if self.provider is None and self.meters is None:
             return True
-        # In a thread of its own: the exporters' own time-outs are longer than a terminating process has.
+        # In a thread: the exporters' timeouts are longer than the grace period of a process.
         ending = threading.Thread(target=end, daemon=True)
         ending.start()
         ending.join(patience)
@@ -178,10 +157,10 @@ class Telemetry:
 
 
 def wanted(environ: Mapping[str, str], signal: Signal = "traces") -> bool:
-    """Whether the environment asks for traces, or for metrics, by OTLP.
+    """Return True if traces, or metrics, are to be exported by OTLP.
 
     Raises:
-        SettingsError: It asks for them by another protocol than http/protobuf, or with a URL or headers that are none.
+        SettingsError: The protocol is not http/protobuf, or URL or headers are malformed.
     """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
@@ -216,7 +195,7 @@ def _otlp(environ: Mapping[str, str], signal: Signal, what: str) -> tuple[str, s
 
 
 def resource() -> Resource:
-    """What the process is called: what OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say, else `SERVICE`."""
+    """Return the resource of OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, by default with `SERVICE`."""
     found = Resource.create()
     if str(found.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         found = found.merge(Resource({SERVICE_NAME: SERVICE}))
@@ -226,11 +205,10 @@ def resource() -> Resource:
 
 
 def provider_of(processor: SpanProcessor, sampler: Sampler | None = None) -> TracerProvider:
-    """A provider whose spans go to the processor, with the ids and the resource that journeys need.
+    """Return a provider that passes spans to the processor, with the ids and the resource of journeys.
 
     Args:
-        sampler: Decides which; by default what OTEL_TRACES_SAMPLER says, and else all that their parent does not
-            leave out.
+        sampler: By default that of OTEL_TRACES_SAMPLER, and else one that follows the parent.
     """
     provider = TracerProvider(sampler, resource(), id_generator=JourneyIds(), shutdown_on_exit=False)
     provider.add_span_processor(processor)
@@ -240,22 +218,16 @@ def provider_of(processor: SpanProcessor, sampler: Sampler | None = None) -> Tra
 def temporal_runtime(
     *, exposed: bool = False, environ: Mapping[str, str] | None = None, buckets: Buckets = NO_BUCKETS
 ) -> tuple[Runtime, int | None]:
-    """A runtime whose native part logs through Python, so that its lines are like all others.
+    """Return a runtime whose native part logs through Python, and the local port of its metrics, if any.
 
-    Expensive: one a process. Its metrics are counts and durations (seconds) by task queue, by type of workflow and
-    activity, and by call of the server's API. Nothing of them is about one journey or one contact.
+    Expensive: once a process. Its metrics are counts and durations (seconds) by task queue, by type of workflow and
+    activity, and by API call, never by journey or contact.
 
     Args:
-        exposed: Whether its metrics are to be had as Prometheus wants them; otherwise they go by OTLP, if the
-            environment asks for that.
-        environ: Variables that decide that; the process's own by default.
-
-    Returns:
-        The runtime, and the port of the loopback interface at which it serves its metrics at ``/metrics``, if it does.
+        exposed: Serve its metrics for Prometheus; otherwise send them by OTLP, if configured.
 
     Raises:
-        LocalError: There is no port that can be listened on.
-        SettingsError: As for `wanted`; or what the SDK is to send its metrics with cannot be used.
+        SettingsError: See `wanted`; or the SDK cannot use the variables.
     """
     if not exposed:
         try:
@@ -277,13 +249,13 @@ def temporal_runtime(
         )
         try:
             return Runtime(telemetry=TelemetryConfig(logging=_logging(), metrics=serving)), port
-        except ValueError:  # somebody else was there first, after all
+        except ValueError:  # another program was faster
             continue
     raise LocalError("no port of this machine can be listened on: the metrics cannot be served")
 
 
 def _pushed(environ: Mapping[str, str] | None, buckets: Buckets) -> OpenTelemetryConfig | None:
-    """How the SDK sends its metrics by itself, as the exporters of OpenTelemetry's own SDK do."""
+    """Return the SDK's own OTLP export."""
     given = os.environ if environ is None else environ
     if not wanted(given, "metrics"):
         return None

@@ -1,7 +1,7 @@
-"""The ids of a journey's trace, derived so that every process that runs a part of it gets the same.
+"""Trace and span ids of a journey, derived from its run ids, so that every process computes the same.
 
-A span's id is random, and the process that made it may be gone when the next step is due. So the ids that others hang
-below are derived from the run's ids, which Temporal keeps.
+A span's id is random, and the process that made it may have ended when the next step starts. So ids of parent spans are
+derived from ids that Temporal keeps.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadConverter
 
 Carrier = dict[str, str]
-"""What a propagator writes: ``traceparent``, and ``tracestate`` where there is one."""
+"""``traceparent``, and ``tracestate`` if there is one."""
 
 PROPAGATOR: Final = TraceContextTextMapPropagator()
-"""Of W3C Trace Context alone. Baggage may hold what is nobody's business, and is never passed on."""
+"""W3C Trace Context only. Baggage may contain private data, and is never passed on."""
 
 
 class JourneyIds(IdGenerator):
-    """Random ids, except within `fixed`. The tracer provider of a process that runs journeys is made with one."""
+    """Random ids, except within `fixed`. For the tracer provider of a process that runs journeys."""
 
     def __init__(self) -> None:
         self._random = RandomIdGenerator()
@@ -38,7 +38,7 @@ class JourneyIds(IdGenerator):
 
     @contextmanager
     def fixed(self, trace_id: int, span_id: int) -> Generator[None]:
-        """The ids of the one span that is started within."""
+        """Set the ids of the one span that is started within."""
         token = self._fixed.set((trace_id, span_id))
         try:
             yield
@@ -46,12 +46,10 @@ class JourneyIds(IdGenerator):
             self._fixed.reset(token)
 
     def generate_trace_id(self) -> int:
-        """128 bits."""
         fixed = self._fixed.get()
         return fixed[0] if fixed else self._random.generate_trace_id()
 
     def generate_span_id(self) -> int:
-        """64 bits."""
         fixed = self._fixed.get()
         return fixed[1] if fixed else self._random.generate_span_id()
 
@@ -62,11 +60,7 @@ class JourneyIds(IdGenerator):
 
 @dataclass(frozen=True)
 class TracedRun:
-    """One run of a workflow, by what stays the same when it is replayed or reset.
-
-    Attributes:
-        parent: What the one who started it passed on; empty where nothing was.
-    """
+    """A run of a workflow, identified by what replays and resets keep."""
 
     workflow_type: str
     first: str
@@ -75,24 +69,24 @@ class TracedRun:
 
     @property
     def name(self) -> str:
-        """Its span's name."""
+        """Name of its span."""
         return f"RunWorkflow:{self.workflow_type}"
 
     def above(self, sampler: Sampler) -> Context:
-        """The context to start its span in; empty for the first span of a trace."""
+        """Return the context of its span's parent; empty for the first span of a trace."""
         context = extract(self.parent)
         if self.first == self.original or _here(context).is_valid:
             return context
-        # Continued as new, and nobody passed a trace on: below the first run's span, which began it.
+        # Continued as new without a trace: below the first run's span.
         first = TracedRun(self.workflow_type, self.first, self.first, {})
         return first.below(sampler)
 
     def below(self, sampler: Sampler) -> Context:
-        """The context to start everything else of it in, whether its span is made by this process or not.
+        """Return the context of its span, whether or not this process made it.
 
         Args:
-            sampler: The provider's, asked what it says or would say of the run's span. One that decides by the trace's
-                id and the parent, as all usual ones do, says the same in every process.
+            sampler: The provider's. One that decides by trace id and parent, as usual ones do, decides the same in
+                every process.
         """
         above = self.above(sampler)
         trace_id, span_id = self.ids(above)
@@ -104,33 +98,31 @@ class TracedRun:
         return trace.set_span_in_context(NonRecordingSpan(span), Context())
 
     def ids(self, above: Context) -> tuple[int, int]:
-        """Its span's trace id and span id, given the context that it is started in."""
+        """Return its span's trace id and span id, given the parent's context."""
         parent = _here(above)
         return parent.trace_id if parent.is_valid else _hash("trace", self.first, 16), _hash("run", self.original, 8)
 
 
 class HeaderConverter(PayloadConverter):
-    """Reads the trace header of whoever sent it, in any language. What is not a trace is an empty one.
+    """Reads trace headers of any client. A malformed one is empty.
 
-    An exception here would fail a workflow task over and over, for a header that somebody else wrote.
+    An exception would fail a workflow task repeatedly, for a header that a client wrote.
     """
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
-        """As the SDK does for everybody."""
         return PayloadConverter.default.to_payloads(values)
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
-        """A `Carrier` for each."""
+        """Return a `Carrier` for each payload."""
         return [_carrier(payload) for payload in payloads]
 
 
 def extract(carrier: Carrier) -> Context:
-    """What the carrier says, and nothing of what is current."""
     return PROPAGATOR.extract(carrier, Context())
 
 
 def inject(context: Context) -> Carrier:
-    """The carrier of a context; empty where it has no span."""
+    """Return the carrier of a context; empty if it has no span."""
     carrier: Carrier = {}
     PROPAGATOR.inject(carrier, context)
     return carrier

@@ -1,7 +1,7 @@
 # ruff: noqa: A002 - the SDK names its parameters so
 """The spans of journeys: one trace a journey, from the entry to every receiver.
 
-    StartWorkflow:Journey                  whoever admitted the contact
+    StartWorkflow:Journey                  the entry
     └── RunWorkflow:Journey                the journey; a later run (continue-as-new) is its sibling
         ├── StartActivity:admit            a local activity is scheduled
         │   └── RunActivity:admit
@@ -11,15 +11,16 @@
         │   └── RunActivity:send_webhook   its second
         └── CompleteWorkflow:Journey
 
-Workflow spans have no length: a journey lasts weeks, and a span that one process opened cannot be closed by another.
-What the SDK's interceptor does not do, and this one does:
+Workflow spans have no length: a journey lasts weeks, and a span cannot be closed by another process. Unlike the SDK's
+interceptor, this one
 
-- Steps hang below ``RunWorkflow``, whichever process schedules them: its span id is derived from the run's id, so
-  that a worker which replays the journey, and so does not make the span again, still knows it.
-- A journey that was started without a trace (by the `temporal` command, by an engine that does not trace) has one all
-  the same: its trace id is derived from its first run's id.
-- Only ``traceparent`` and ``tracestate`` are passed on, never baggage; a header that cannot be read is not a trace.
-- Errors are recorded by their type, never with a text that could quote a contact's data.
+- makes steps children of ``RunWorkflow``, whichever process schedules them: its span id is derived from the run's id,
+so a
+  worker that replays the journey knows it without making the span again;
+- starts a trace for a journey without one (started by the `temporal` command, or a client without tracing): its id is
+  derived from its first run's id;
+- passes on only ``traceparent`` and ``tracestate``, never baggage, and ignores a malformed header; - records errors by
+their type, never by a text that could quote a contact's data.
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ _Externs = MutableMapping[str, Callable[..., Any]]
 
 
 class JourneyTracing(TracingInterceptor):
-    """Traces journeys, on the client, workflow and activity side. Give it to the client: its workers use it too.
+    """Traces journeys, on the client, workflow and activity side. Pass it to the client, whose workers use it too.
 
     Args:
-        provider: Makes the spans; the global one by default, also where that is set later. Where there is no provider
-            of the OpenTelemetry SDK with `JourneyIds`, no trace is begun and histories are as they would be without.
+        provider: The global one by default, also if that is set later. Without a provider with `JourneyIds`, no trace
+            is started, and histories contain none.
     """
 
     def __init__(self, provider: trace.TracerProvider | None = None) -> None:
@@ -69,13 +70,11 @@ class JourneyTracing(TracingInterceptor):
         self.payload_converter = _HEADERS
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        """A span for every attempt of an activity."""
         return _AttemptTracing(next, self)
 
     def workflow_interceptor_class(
         self, input: WorkflowInterceptorClassInput
     ) -> type[TracingWorkflowInboundInterceptor]:
-        """The workflow side, and what it may call outside the workflow's sandbox."""
         super().workflow_interceptor_class(input)
         externs = cast("_Externs", input.unsafe_extern_functions)  # pyright: ignore[reportUnknownMemberType]
         externs.update({_RUN_CONTEXT: self._run_context, _RUN_SPAN: self._run_span})
@@ -83,7 +82,7 @@ class JourneyTracing(TracingInterceptor):
 
     @contextmanager
     def attempt(self, input: ExecuteActivityInput) -> Generator[None]:
-        """The span of one attempt of the activity that runs now."""
+        """Make the span of an attempt of the current activity."""
         info = activity.info()
         attributes: dict[str, AttributeValue] = {
             "temporalActivityID": info.activity_id,
@@ -96,7 +95,7 @@ class JourneyTracing(TracingInterceptor):
             f"RunActivity:{info.activity_type}",
             attributes=attributes,
             kind=SpanKind.SERVER,
-            # Empty where no trace came along: what is current is whatever was when the worker started.
+            # Empty without a trace: the current context is that of the worker's start.
             context=self._context_from_headers(input.headers) or Context(),
         ):
             yield
@@ -112,8 +111,8 @@ class JourneyTracing(TracingInterceptor):
         kind: SpanKind,
         context: Context | None = None,
     ) -> Generator[None]:
-        # As the SDK's, except for what it says of errors: the exception's text and traceback go into no span, and an
-        # attempt that failed is marked as such also where the failure is an expected one.
+        # Like the SDK's, except for errors: the exception's text and traceback go into no span, and an
+        # attempt that failed is marked, also if the failure was expected.
         del input_with_ctx  # Nexus operations: there are none
         with self.tracer.start_as_current_span(
             name, context, kind, attributes, record_exception=False, set_status_on_exception=False
@@ -128,7 +127,7 @@ class JourneyTracing(TracingInterceptor):
 
     def _completed_workflow_span(self, params: Any) -> Any:
         # Called from a workflow that is not replaying: a span without length, at the workflow's own time. As the
-        # SDK's, except that it begins no trace from whatever is current, and for what it says of errors.
+        # SDK's, except that it starts no trace from the current context, and for errors.
         if params.parent_missing:
             return None
         context = extract(params.context)
@@ -167,7 +166,7 @@ class JourneyTracing(TracingInterceptor):
 
 
 class JourneyInbound(TracingWorkflowInboundInterceptor):
-    """The workflow side. Runs within the sandbox, and is made again for every workflow."""
+    """The workflow side. Runs within the sandbox, and is created for every workflow."""
 
     def __init__(self, next: WorkflowInboundInterceptor) -> None:
         super().__init__(next)
@@ -176,7 +175,7 @@ class JourneyInbound(TracingWorkflowInboundInterceptor):
         self._externs = cast("_Externs", workflow.extern_functions())  # pyright: ignore[reportUnknownMemberType]
 
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
-        """Makes the run's own span, and everything else below it."""
+        """Make the run's own span, and everything else below it."""
         if not workflow.unsafe.is_replaying():
             info = workflow.info()
             attributes = {"temporalWorkflowID": info.workflow_id, "temporalRunID": info.run_id}
@@ -192,18 +191,18 @@ class JourneyInbound(TracingWorkflowInboundInterceptor):
         return TracedRun(info.workflow_type, info.first_execution_run_id, info.original_execution_run_id, parent)
 
     def _load_workflow_context_carrier(self) -> Any:
-        # What the run itself, and the handlers of its signals and updates, hang their spans below.
+        # The parent of the spans of the run and of the handlers of signals and updates.
         if self._workflow_context_carrier is None:
             self._workflow_context_carrier = self._externs[_RUN_CONTEXT](self._run())
         return self._workflow_context_carrier
 
     def _context_to_headers(self, headers: Mapping[str, Payload]) -> Mapping[str, Payload]:
-        # For continue-as-new alone. The next run hangs below what this one does, or a long journey would be a deep one.
+        # For continue-as-new alone. Runs are siblings, or a long journey would be a deep trace.
         return self._context_carrier_to_headers(cast("dict[str, Any]", self._run().parent), headers)
 
     def _completed_span(self, span_name: str, **options: Any) -> None:
         scheduled = options.get("add_to_outbound")
-        # A local activity has another kind of input: what is scheduled by an id of the journey's choice is a step's.
+        # A local activity has another input class; an activity with an id chosen by the journey is a step's.
         if isinstance(scheduled, StartActivityInput) and scheduled.activity_id:
             span_name = f"step {scheduled.activity_id}"
             options["additional_attributes"] = {
@@ -234,5 +233,5 @@ def _delivery_ids(arguments: Sequence[Any]) -> dict[str, AttributeValue]:
 def _mark(span: trace.Span, error: BaseException) -> None:
     kind = error.type if isinstance(error, ApplicationError) and error.type else type(error).__name__
     span.set_attribute("error.type", kind)
-    # The message of an ApplicationError is written in this project, for people, without data. Others may quote any.
+    # The message of an ApplicationError is ours, without data. Others may quote any.
     span.set_status(Status(StatusCode.ERROR, error.message if isinstance(error, ApplicationError) else None))
