@@ -1,10 +1,9 @@
-"""The worker process: settings, telemetry, client, one worker a task queue; drains on SIGTERM, flushes, ends.
+"""The worker process: one worker a task queue. It drains on SIGTERM.
 
     python worker.py [--queues journeys,webhooks] [--health-port 8081] [--metrics-port 9090]
 
-Health pages and metrics are for this machine unless `--health-host` and `--metrics-host` say otherwise.
-
-Configured by TEMPORAL_*, SCENARIO_* and OTEL_* variables: see `docs/run/settings.md`.
+Health pages and metrics listen on loopback, unless `--health-host` and `--metrics-host` name another address.
+TEMPORAL_*, SCENARIO_* and OTEL_* variables configure it: see `docs/`.
 """
 
 from __future__ import annotations
@@ -87,37 +86,38 @@ from workflows.unknown_workflow import UnknownWorkflow
 logger = logging.getLogger("worker")
 
 DRAIN: Final = timedelta(seconds=20)
-"""What attempts under way may take when the worker stops: an attempt's time-out and some."""
+"""Time for attempts in flight when the worker stops: the timeout of an attempt, plus a margin."""
 _SPARE: Final = timedelta(seconds=5)
 ENDING: Final = timedelta(seconds=8)
-"""What stopping may take beyond the drain: 2 s for attempts that are cut off, and `activities.dependencies.CLOSING`."""
+"""Time of a shutdown beyond the drain: 2 s for cancelled attempts, and `activities.dependencies.CLOSING`."""
 PLATFORM: Final = timedelta(seconds=10)
-"""How much longer than the drain the platform has to wait before it kills."""
+"""Time beyond the drain after which an orchestrator may kill the worker."""
 WAIT: Final = 60.0
-"""Seconds to wait at the start for a Temporal server that does not answer, and then for a store."""
+"""Seconds to wait at the start for an unreachable Temporal server, and then for a store."""
 _CONCURRENT: Final = 200
 _ERASURES: Final = 20
-"""Erasures that a worker carries out at once."""
+"""Maximum number of concurrent erasures."""
 _POLLERS: Final = 10
 _ASKED: Final = 5
-"""Requests for the next task of a channel: more are hardly quicker, and are answered later when a worker stops."""
+"""Polls in flight of a channel: more are hardly faster, and delay a stop."""
 _STICKY: Final = timedelta(seconds=5)
-"""What a journey waits for the worker that knows it, once that has stopped: then another one begins with its history.
-By a shorter time, journeys would change workers whenever these are busy: at 2 s, half of 400 did on a full machine."""
+"""Time that a journey waits for the worker that has it cached, after which another one replays its history. At 2 s,
+half of 400 journeys changed workers on a busy machine.
+"""
 
 
 def drain_of(book: Destinations) -> timedelta:
-    """What webhooks under way may take when the worker stops: the longest time-out of a destination and some.
+    """Return the time for webhooks in flight at a stop: the longest timeout of a destination, plus a margin.
 
-    A time-out that a scenario's step sets for itself is not known here. An attempt that takes longer is cut off, and
-    made again under the same delivery id.
+    The timeout of a scenario's step is unknown here. A longer attempt is cancelled, and repeated under the same
+    delivery id.
     """
     longest = max((found.timeout or 0.0 for found in book.destinations.values()), default=0.0)
     return max(DRAIN, timedelta(seconds=longest) + _SPARE)
 
 
 def warn_of_short(secrets: Secrets) -> None:
-    """Says once which secrets are too short to be masked with certainty in what receivers send back."""
+    """Log the secrets that are too short to be masked reliably in responses."""
     with suppress(SettingsError):  # a folder that cannot be read is what deliveries say
         if names := redaction.short(secrets.snapshot()):
             logger.warning(
@@ -134,9 +134,9 @@ async def workers(
     queues: Collection[str] = (),
     deployment: WorkerDeploymentConfig | None = None,
 ) -> list[Worker]:
-    """One worker for each task queue, all of the same version where they are versioned.
+    """Make a worker for each task queue.
 
-    A channel never shares the workflows' queue: eager dispatch there would go past the server's rate limits.
+    A channel never shares the workflows' queue: eager dispatch there would bypass the server's rate limits.
     """
     admissions = AdmissionActivities(given.content, given.store, given.zone, lambda: given.policies.content.holdout)
     goals = GoalActivities(given.content, given.store)
@@ -226,13 +226,14 @@ async def serve(
     health_host: str = HOST,
     telemetry: Telemetry | None = None,
 ) -> None:
-    """Runs the worker until the process is asked to stop.
+    """Run the worker until the process is asked to stop.
 
     Raises:
-        SetupError: A setting is wrong, there is no server, or a queue cannot be polled any more.
+        SetupError: A setting is wrong, there is no server, or a queue cannot be polled.
+        StoreError: The store cannot be opened.
     """
     telemetry = telemetry or Telemetry(None)
-    # What is wrong with these is said before a server is waited for.
+    # Validated before waiting for a server.
     destinations, channels = DestinationsFile(settings.destinations), channels_of(settings, INBOX)
     policies, deployment = PoliciesFile(settings.policies), deployment_from()
     stop = asyncio.Event()
@@ -340,7 +341,6 @@ def _address(text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """The command line of the worker. Ends the process."""
     parser = argparse.ArgumentParser(prog="worker.py", description="Runs journeys and sends their messages.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     parser.add_argument("--queues", default=",".join(QUEUES), help="task queues to serve, separated by commas")

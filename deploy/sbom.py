@@ -1,13 +1,13 @@
-"""Lists what the image ships beside our own code: `sbom.cdx.json` (CycloneDX 1.6) and `deploy/licences.md`.
+"""Lists the packages in the image: `sbom.cdx.json` (CycloneDX 1.6) and `docs/licences.md`.
 
-    uv run --all-groups python deploy/sbom.py                  after requirements.lock has changed
-    python deploy/sbom.py --release 0.1.0 dist/sbom.cdx.json   the same list, for a release of that version
+    uv run --all-groups python deploy/sbom.py                  after requirements.lock has changed python deploy/sbom.py
+    --release 0.1.0 dist/sbom.cdx.json   the same list, for a release of that version
 
-The packages are those of the production section of `requirements.lock`, as the image's Python on Linux takes them, and
-the script that the pages are served with. A licence that is not on the list `ALLOWED` is refused. The same lock gives
-the same files: neither a time nor a random number is in them.
+The packages are those of the production section of `requirements.lock`, for the image's Python on Linux, and the script
+of the pages. A licence that is not in `ALLOWED` is an error. The output is reproducible: it contains no time or random
+number.
 
-Needs `uv` in PATH and an index, except with --release.
+Needs `uv` in PATH and a package index, except with --release.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SBOM: Final = ROOT / "deploy" / "sbom.cdx.json"
 LICENCES: Final = ROOT / "deploy" / "licences.md"
 LOCK: Final = ROOT / "requirements.lock"
 LOCAL: Final = "# Local:"
-"""Where the lock's production section ends."""
+"""End of the lock's production section."""
 HTMX: Final = ROOT / "gateway" / "pages" / "static" / "htmx.min.js"
 PLATFORM: Final = "x86_64-manylinux_2_28"
 
@@ -36,7 +36,7 @@ ALLOWED: Final = {
     "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "PSF-2.0", "Unlicense",
     "LGPL-3.0-only", "MPL-2.0",
 }  # fmt: skip
-"""SPDX ids of licences that we may ship. What the last two ask for is told in `deploy/licences.md`."""
+"""SPDX ids of accepted licences. `docs/licences.md` lists the obligations of the last two."""
 
 READ: Final = {
     "aiohappyeyeballs": "PSF-2.0",
@@ -45,50 +45,48 @@ READ: Final = {
     "protobuf": "BSD-3-Clause",
     "python-dateutil": "Apache-2.0 OR BSD-3-Clause",
 }
-"""What the licence files say of packages whose metadata name none, or none exactly (SPDX expressions)."""
+"""SPDX expressions, from their licence files, of packages whose metadata have none."""
 
 _TABLE: Final = "| package | version | licence |\n|---|---|---|\n"
 
 
 def name_of(component: dict[str, Any]) -> str:
-    """A component's name, normalised as packages of Python are (PEP 503)."""
+    """Return a component's normalised name (PEP 503)."""
     return re.sub(r"[-_.]+", "-", component["name"]).lower() if "pypi" in component["purl"] else component["name"]
 
 
 def licence_of(component: dict[str, Any]) -> str:
-    """The one SPDX expression of a component of the list."""
+    """Return the SPDX expression of a component."""
     (found,) = component["licenses"]
     return found.get("expression") or found["license"]["id"]
 
 
 def allowed(expression: str) -> bool:
-    """Whether we may ship what has this licence, an SPDX expression without parentheses."""
+    """Return True if a licence is accepted, given as an SPDX expression without parentheses."""
     return any(all(one in ALLOWED for one in all_of.split(" AND ")) for all_of in expression.split(" OR "))
 
 
 def page(before: str, sbom: dict[str, Any]) -> str:
-    """The text of `deploy/licences.md`: as it was, with another table at its end."""
+    """Return the text of `docs/licences.md` with a new table."""
     rows = sorted((name_of(one), one["version"], licence_of(one)) for one in sbom["components"])
     return before.partition(_TABLE)[0] + _TABLE + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def released(sbom: dict[str, Any], version: str) -> dict[str, Any]:
-    """The list, of a release: the committed one cannot know the tag that it will be under."""
+    """Return the list for a release: the committed one cannot contain the tag."""
     component = sbom["metadata"]["component"] | {"version": version}
     return sbom | {"metadata": sbom["metadata"] | {"component": component}}
 
 
 def text_of(sbom: dict[str, Any]) -> str:
-    """The list as it is written."""
     return json.dumps(sbom, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def made() -> dict[str, Any]:
-    """The list of what is in the lock now.
+    """List the packages of the lock.
 
     Raises:
-        ValueError: A licence is not known, or not allowed; the sentence says whose.
-        subprocess.CalledProcessError: uv or cyclonedx-py could not; it has said why.
+        ValueError: A licence is unknown or not accepted.
     """
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
     image = re.search(r"^FROM python:(\d+\.\d+)", dockerfile, re.MULTILINE)
@@ -120,7 +118,6 @@ def made() -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
     parser = argparse.ArgumentParser(description="Writes deploy/sbom.cdx.json and deploy/licences.md.")
     parser.add_argument("--release", metavar="VERSION", help="only write the list of this release to FILE")
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE")

@@ -172,7 +172,7 @@ async def test_of_twenty_at_once_as_many_get_a_place_as_there_are(store: Store, 
 CLAIM = """
 import asyncio, json, sys
 from datetime import UTC, datetime, timedelta
-from runtime.store import Claim, Store
+from runtime.store import CapClaim, Store
 from scenario.policies.caps import Cap
 
 async def claim_all(url, name):
@@ -181,7 +181,7 @@ async def claim_all(url, name):
         print("ready", flush=True)
         sys.stdin.readline()
         wanted = [
-            Claim(f"msg_{name}_{number}_{contact}", str(contact), "sms", "", "welcome", now)
+            CapClaim(f"msg_{name}_{number}_{contact}", str(contact), "sms", "", "welcome", now)
             for number in range(10) for contact in range(20)
         ]
         answers = await asyncio.gather(*(store.claim(one, caps, UTC) for one in wanted))
