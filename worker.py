@@ -121,8 +121,8 @@ def warn_of_short(secrets: Secrets) -> None:
     with suppress(SettingsError):  # a folder that cannot be read is what deliveries say
         if names := redaction.short(secrets.snapshot()):
             logger.warning(
-                "the secrets %s are shorter than %d characters, and so masked only as words of their own where "
-                "a receiver sends them back: use longer ones",
+                "the secrets %s are shorter than %d characters, so responses mask them only "
+                "as whole words: use longer ones",
                 ", ".join(names),
                 redaction.SHORT,
             )
@@ -288,7 +288,7 @@ async def serve(
             )
         )
         if not keys.encrypts:
-            logger.warning("payloads are in clear for whoever reads Temporal: SCENARIO_ENCRYPTION_KEYS encrypts them")
+            logger.warning("payloads are readable in Temporal: set SCENARIO_ENCRYPTION_KEYS to encrypt them")
         if WEBHOOK.queue in queues:
             warn_of_short(opened.secrets)
         if JOURNEYS in queues:
@@ -318,8 +318,8 @@ async def serve(
         logger.info("ready, polling %s; %s", ", ".join(queues), channels.sentence)
         if drain > DRAIN:
             logger.warning(
-                "a destination's time-out lets a stop take %d s: the platform must not kill this worker "
-                "before %d s have passed",
+                "because of a destination's timeout, a stop may take %d s: set the platform's grace period to "
+                "at least %d s",
                 drain.total_seconds(),
                 (drain + PLATFORM).total_seconds(),
             )
@@ -327,7 +327,7 @@ async def serve(
             await crew.until(stop)
         finally:
             deadline.begin()
-            logger.info("stopping: attempts under way have %d s", drain.total_seconds())
+            logger.info("stopping: attempts in flight have %d s", drain.total_seconds())
     logger.info("stopped")
 
 

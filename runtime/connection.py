@@ -152,6 +152,6 @@ def _problem(error: RuntimeError | RPCError, target: str, namespace: str) -> tup
             return f"the Temporal server at {target} {advice}", False
     return (
         f"no Temporal server at {target}: start one with `scenario dev`, or set TEMPORAL_ADDRESS "
-        "(and TEMPORAL_TLS=true where it wants TLS)",
+        "(and TEMPORAL_TLS=true if it requires TLS)",
         True,
     )

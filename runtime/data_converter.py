@@ -73,8 +73,8 @@ class JsonPayloads(CompositePayloadConverter):
         except Exception:
             if any(map(is_ours, payloads)):
                 raise SettingsError(
-                    "something is encrypted, and its key is not here: set SCENARIO_STORE and SCENARIO_ENCRYPTION_KEYS "
-                    "alike for all processes"
+                    "a payload is encrypted with a key that this process lacks: set the same SCENARIO_STORE and "
+                    "SCENARIO_ENCRYPTION_KEYS for all processes"
                 ) from None
             if type_hints is None:
                 raise ApplicationError(

@@ -65,7 +65,7 @@ def parse_ages(text: str) -> dict[str, timedelta]:
             raise RetentionError(f"'{part[:40]}' is not one of {', '.join(LEAST)}, each once, with its age: entries=2y")
         ages[what] = parse_age(what, age)
     if not ages:
-        raise RetentionError("say how long what is kept: deliveries=180d,responses=30d,entries=2y")
+        raise RetentionError("give retention periods: deliveries=180d,responses=30d,entries=2y")
     return ages
 
 

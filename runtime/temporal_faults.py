@@ -49,19 +49,19 @@ class TemporalFault:
 
 
 _AWAY: Final = TemporalFault("the Temporal server does not answer: check that it is running, and try again", 5)
-_BROKEN: Final = TemporalFault("the Temporal server failed ({status}): look at its log, and try again", 5)
+_BROKEN: Final = TemporalFault("the Temporal server failed ({status}): check its log, and try again", 5)
 _BUSY: Final = TemporalFault(
-    "the Temporal server has too much to do: try again in a moment, or raise the limits of namespace {namespace}", 10
+    "the Temporal server is overloaded: try again in a moment, or raise the limits of namespace {namespace}", 10
 )
 _DENIED: Final = TemporalFault(
-    "the Temporal server does not let this process do it: check TEMPORAL_API_KEY or the client certificate, and what "
-    "the account may do in namespace {namespace}",
+    "the Temporal server denies this call: check TEMPORAL_API_KEY or the client certificate, and the account's "
+    "permissions in namespace {namespace}",
     30,
     passing=False,
 )
 _REFUSED: Final = TemporalFault(
-    "the Temporal server refused a call ({status}): check that its version is supported, and report it with what "
-    "SCENARIO_DEBUG=1 shows",
+    "the Temporal server refused a call ({status}): check that its version is supported, and report it with the output "
+    "of SCENARIO_DEBUG=1",
     30,
     passing=False,
 )

@@ -167,8 +167,8 @@ def test_secrets_that_are_too_short_are_named(caplog: pytest.LogCaptureFixture, 
     assert [(record.levelname, record.message) for record in caplog.records] == [
         (
             "WARNING",
-            "the secrets A, PIN are shorter than 8 characters, and so masked only as words of their own where "
-            "a receiver sends them back: use longer ones",
+            "the secrets A, PIN are shorter than 8 characters, so responses mask them only "
+            "as whole words: use longer ones",
         )
     ]
 
@@ -272,9 +272,7 @@ async def test_it_is_ready_once_it_polls_and_ends_where_a_queue_fails_with_the_o
     with pytest.raises(WorkerFailed):
         await serving
     said = [record.message for record in caplog.records if record.levelname == "ERROR"]
-    assert said == [
-        "the worker of the queue 'email' failed (RuntimeError): see the lines before this one, and start it again"
-    ]
+    assert said == ["the worker of the queue 'email' failed (RuntimeError): see the previous log lines, and restart it"]
     assert deadline.left(3600) <= (DRAIN + ENDING).total_seconds()
 
 

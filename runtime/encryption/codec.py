@@ -118,7 +118,9 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         elif identifier.startswith(_GONE):  # another worker's
             raise Erased
         elif not is_ours(payload):
-            raise UnknownKey("something was encrypted elsewhere: send it through our own client, or in clear")
+            raise UnknownKey(
+                "a payload was encrypted by another program: send it in clear, or with this project's client"
+            )
         else:
             key = await self._keys.key(identifier)
         return Payload.FromString(key.decrypt(payload.data))

@@ -82,7 +82,7 @@ class DataKey:
         try:
             return self._cipher.decrypt(data[:NONCE], data[NONCE:], self.id.encode())
         except (InvalidTag, ValueError):
-            raise UnknownKey("something encrypted is damaged, or was encrypted elsewhere") from None
+            raise UnknownKey("encrypted data is damaged, or was encrypted elsewhere") from None
 
 
 class Keyring:
@@ -134,7 +134,7 @@ class Keyring:
                 return self._by_id[identifier][1]
             raise
         if row is None:
-            raise UnknownKey("something was encrypted with another store than SCENARIO_STORE: set the one it was")
+            raise UnknownKey("a payload was encrypted with another store's keys: set SCENARIO_STORE to that store")
         return self._opened(row)
 
     async def is_erased(self, contact: str) -> bool:
@@ -212,7 +212,7 @@ class Keyring:
         if (key := read_plain(row.wrapped_key)) is not None:
             return key
         if self._wrapping is None:
-            raise UnknownKey("something is encrypted: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
+            raise UnknownKey("data is encrypted: set the workers' SCENARIO_ENCRYPTION_KEYS here, too")
         return self._wrapping.open(row.wrapped_key, row.owner)
 
     async def _row_of(self, contact: str) -> WrappedKey | None:
@@ -241,8 +241,7 @@ class Keyring:
         index = await self._store.contact_key_of(_INDEX)
         if known or (before and (index is None or index.key_id != before)):
             raise UnknownKey(
-                "SCENARIO_STORE leads to another store than when this process started: lead it back, or restart this "
-                "process"
+                "SCENARIO_STORE names another store than when this process started: correct it, or restart this process"
             )
 
     def _opened(self, row: WrappedKey) -> DataKey:
@@ -260,7 +259,7 @@ class Keyring:
         if self._wrapping is not None:
             return self._wrapping.close(key, name)
         if name != _INDEX:
-            raise UnknownKey("something is to be encrypted: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
+            raise UnknownKey("data must be encrypted: set the workers' SCENARIO_ENCRYPTION_KEYS here, too")
         return plain(key)
 
     def _remembered(self, known: OrderedDict[str, tuple[float, DataKey]], name: str) -> DataKey | None:

@@ -77,9 +77,9 @@ async def recording_keys(keys: Keyring, store: Store, role: str) -> AsyncGenerat
             try:
                 await tell()
             except StoreError as error:
-                logger.warning("the store is not told which encryption keys are known here: %s", error)
+                logger.warning("the encryption keys of this process cannot be recorded in the store: %s", error)
             except Exception:  # any error: a rotation would ignore a process without a record
-                logger.exception("the store cannot be told which encryption keys are known here")
+                logger.exception("the encryption keys of this process cannot be recorded in the store")
 
     await tell()
     task = asyncio.create_task(run(), name="telling keys")
@@ -109,8 +109,8 @@ async def rotate(store: Store, wrapping: KeyWrapping) -> tuple[int, int]:
         holder.process for holder in await store.key_holders(datetime.now(UTC)) if newest not in holder.keys
     ]:
         raise SettingsError(
-            f"nothing was wrapped: {len(lacking)} running processes do not know the newest key, such as the "
-            f"{lacking[0]}. Start them again with it, in front of the others. One that was killed counts for 90 seconds"
+            f"nothing was rewrapped: {len(lacking)} running processes lack the newest key, such as the "
+            f"{lacking[0]}. Restart them with that key first in the list. A killed process counts for 90 seconds"
         )
     done = before = 0
     last = ""

@@ -80,7 +80,7 @@ class KeyWrapping:
         if found is None or cipher is None:
             which = f" ({found[1]})" if found else ""
             raise SettingsError(
-                f"{self._setting} lacks a key{which} under which keys of contacts were kept: add it, behind the others"
+                f"{self._setting} lacks a key{which} that wraps keys of contacts: add it after the others"
             )
         try:
             sealed = base64.urlsafe_b64decode(found[2])

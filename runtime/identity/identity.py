@@ -71,7 +71,7 @@ class StoreIdentity:
         if is_first and claim.rotation > 1:
             logger.error(
                 "The namespace %s had lost the claim of the store %s: it was emptied or replaced. It is claimed again. "
-                "Run `scenario store reconcile` for the journeys that are gone.",
+                "Run `scenario store reconcile` for the journeys that were lost.",
                 self._namespace,
                 self._store.name,
             )

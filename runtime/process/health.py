@@ -109,7 +109,7 @@ class Watch:
         except (StoreError, SetupError) as error:
             trouble = str(error)
         except Exception as error:  # any error: without further checks, the last result would stand
-            trouble = f"{self._what} {self._looked.name} cannot be looked at ({type(error).__name__})."
+            trouble = f"{self._what} {self._looked.name} cannot be checked ({type(error).__name__})."
             unforeseen = error
         if trouble not in (None, self.trouble):
             logger.error("%s", trouble, exc_info=unforeseen)

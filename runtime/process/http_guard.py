@@ -87,7 +87,7 @@ class HttpGuard:
         elif _size(scope) > HEAD:  # h11 bounds one that arrives in parts, and uvicorn reads 256 KB
             await _refused(431, f"line and headers of a request may have {HEAD} bytes", _CLOSE)(scope, receive, send)
         elif self._under_way >= self._requests and scope["path"] not in (ALIVE, READY):
-            await _try_again("too many requests are under way")(scope, receive, send)
+            await _try_again("too many requests are in progress")(scope, receive, send)
         else:
             self._under_way += 1
             try:

@@ -91,8 +91,8 @@ class NamespaceCheck:
         if self._id not in (None, identifier):
             self.suspect()
             logger.error(
-                "The namespace %s is not the one that it was: Temporal was replaced, or the namespace was created "
-                "again, without the journeys that it had: run `scenario store reconcile`.",
+                "The namespace %s is another than before: Temporal was replaced, or the namespace was created "
+                "again, and its journeys are lost: run `scenario store reconcile`.",
                 self.name,
             )
         self._id = identifier
@@ -107,11 +107,11 @@ class NamespaceCheck:
     def _judge(self, status: RPCStatusCode) -> None:
         if status is RPCStatusCode.NOT_FOUND:
             raise ConnectionFailed(
-                f"The Temporal server has no namespace {self.name} any more: create it again, or stop this process."
+                f"The Temporal server no longer has the namespace {self.name}: create it again, or stop this process."
             )
         if status in _DENIED and self._let_in:  # otherwise the account may poll, but not describe
             raise ConnectionFailed(
-                f"The Temporal server does not let this process into the namespace {self.name} any more: check "
+                f"The Temporal server no longer grants access to the namespace {self.name}: check "
                 "TEMPORAL_API_KEY or the client certificate."
             )
         if status in _SILENT | _DENIED:
@@ -181,8 +181,8 @@ class PollerCheck(NamespaceCheck):
         # Once is not enough: the server may have been restarted.
         if missing := [queue for queue, times in self._missed.items() if times > 1]:
             raise ConnectionFailed(
-                f"The Temporal server sees nothing of this worker on the queue '{missing[0]}': look at what is between "
-                "them, or restart this worker."
+                f"The Temporal server receives no polls from this worker on the queue '{missing[0]}': check the "
+                "network between them, or restart this worker."
             )
 
     async def _last_poll(self, queue: str) -> float | None:

@@ -77,7 +77,7 @@ class Workers:
             # Not its text, which may quote anything.
             failure = WorkerFailed(
                 f"the worker of the queue '{worker.task_queue}' failed"
-                f"{f' ({type(cause).__name__})' if cause else ''}: see the lines before this one, and start it again"
+                f"{f' ({type(cause).__name__})' if cause else ''}: see the previous log lines, and restart it"
             )
             logger.error("%s", failure, exc_info=cause)
             raise failure from cause

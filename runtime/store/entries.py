@@ -93,7 +93,7 @@ class Entries(Queries):
             )
             ruling = decide(asking, [stored_entry(found) for found in earlier])
             for entry in ruling.lost:
-                await self.depart(entry.workflow_id, entry.run_id, LOST, "a newer run took its place", asking.now)
+                await self.depart(entry.workflow_id, entry.run_id, LOST, "replaced by a newer run", asking.now)
             is_closed = not isinstance(ruling.answer, AdmittedRun) and await self._database.read(
                 _CLOSED, {"scenario": asking.scenario}
             )

@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping, Text, bindparam, case, delete, func, literal,
 from runtime.store.database import Queries
 from runtime.store.schema import accepted_entries, claims, deliveries, entries, operation_items, operations
 
-ERASED = "the contact was erased: nothing is kept of it, and nothing is taken for it"
+ERASED = "the contact was erased: no data about it is stored or accepted"
 """The error message for new data about an erased contact."""
 _TOGETHER = 500  # rows that one statement changes
 

@@ -73,7 +73,7 @@ def _apply(connection: Connection, name: str) -> None:
 
 def _no_tables(name: str) -> StoreOutdated:
     return StoreOutdated(
-        f"The store {name} has no tables yet: run `scenario store upgrade` to make them, or correct SCENARIO_STORE."
+        f"The store {name} has no tables yet: run `scenario store upgrade` to create them, or correct SCENARIO_STORE."
     )
 
 

@@ -53,7 +53,7 @@ class SQLite(Database):
         if not memory and not make and not Path(self.name).exists():
             raise StoreMissing(
                 f"There is no store at {self.name}: go to the folder where 'scenario dev' runs, correct "
-                "SCENARIO_STORE, or make the store with `scenario store upgrade`."
+                "SCENARIO_STORE, or create the store with `scenario store upgrade`."
             )
         if not memory:
             try:

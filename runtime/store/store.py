@@ -166,5 +166,5 @@ def connect(url: str, *, make: bool = True) -> Database:
             return PostgreSQL(address)
         case _:
             raise StoreAddressError(
-                f"A store cannot be kept in {kind}: set SCENARIO_STORE to an sqlite:// or postgresql:// URL."
+                f"{kind} is not supported as a store: set SCENARIO_STORE to an sqlite:// or postgresql:// URL."
             )

@@ -61,7 +61,7 @@ class AttemptWriter:
         """Enqueue an attempt. Never blocks, and raises nothing if the store fails."""
         if len(self._waiting) >= self.room:
             if not self._dropped:
-                log.error("The store is behind: %d delivery attempts wait, further ones are dropped.", self.room)
+                log.error("The log of attempts has a backlog of %d: further attempts are dropped.", self.room)
             self._dropped += 1
             LOG_DROPPED.add()
             return
@@ -85,7 +85,7 @@ class AttemptWriter:
                 async with asyncio.timeout(within):
                     await self._task
         if self._waiting:
-            log.error("%d delivery attempts could not be written down before the end.", len(self._waiting))
+            log.error("%d delivery attempts were not stored before the process ended.", len(self._waiting))
             LOG_DROPPED.add(number=len(self._waiting))
             self._waiting.clear()
 
@@ -106,7 +106,7 @@ class AttemptWriter:
             except StoreUnavailable as error:
                 failures += 1
                 if failures.bit_count() == 1:  # of 1, 2, 4, 8…: it may be unavailable for hours
-                    log.warning("%d delivery attempts wait to be written down: %s", len(self._waiting), error)
+                    log.warning("%d delivery attempts are waiting to be stored: %s", len(self._waiting), error)
                 # While closing, hurry: close() has a time limit.
                 await (asyncio.sleep(self.every) if self._closing.is_set() else _within(self.retry, self._closing))
                 continue
@@ -114,7 +114,7 @@ class AttemptWriter:
             for _ in batch:
                 self._waiting.popleft()
             if self._dropped:
-                log.error("%d delivery attempts were dropped while the store was behind.", self._dropped)
+                log.error("%d delivery attempts were dropped because of the backlog.", self._dropped)
                 self._dropped = 0
             if not self._closing.is_set():
                 if not self._waiting:
@@ -135,7 +135,7 @@ class AttemptWriter:
                     await self._write([attempt])
             else:
                 LOG_DROPPED.add()
-                log.exception("Attempt %d of %s was not written down.", batch[0].attempt, batch[0].delivery_id)
+                log.exception("Attempt %d of %s was not stored.", batch[0].attempt, batch[0].delivery_id)
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

@@ -191,7 +191,7 @@ class ClusterMetrics:
     def _tell(self, what: str, error: Exception) -> None:
         said = error.status.name if isinstance(error, RPCError) else type(error).__name__
         if self._troubles.get(what) != said:
-            logger.warning("the metrics of all workers together lack the %s (%s): trying again", what, said)
+            logger.warning("the metrics of all workers together lack the %s (%s): retrying", what, said)
         self._troubles[what] = said
 
     async def _queued(self) -> Figures:

@@ -106,7 +106,7 @@ class Telemetry:
             return cls._started(given, exposition, measures)
         except ValueError as error:  # from OpenTelemetry's SDK, for example for an interval of 0
             said = " ".join(str(error).split())
-            raise SettingsError(f"a variable OTEL_* cannot be used, OpenTelemetry's SDK says: {said}") from None
+            raise SettingsError(f"a variable OTEL_* cannot be used, OpenTelemetry's SDK reports: {said}") from None
 
     @classmethod
     def _started(cls, given: Mapping[str, str], exposition: Exposition | None, measures: bool) -> Telemetry:
@@ -152,7 +152,7 @@ class Telemetry:
         ending.start()
         ending.join(patience)
         if ending.is_alive():
-            _logger.warning("traces and metrics of the last moments are lost: the collector did not take them in time")
+            _logger.warning("the last traces and metrics are lost: the collector did not accept them in time")
         return not ending.is_alive()
 
 
@@ -234,8 +234,8 @@ def temporal_runtime(
             return Runtime(telemetry=TelemetryConfig(logging=_logging(), metrics=_pushed(environ, buckets))), None
         except ValueError:  # its text may quote a URL or a header
             raise SettingsError(
-                "metrics cannot be sent with these variables OTEL_EXPORTER_OTLP_*: look at "
-                "OTEL_EXPORTER_OTLP_COMPRESSION, which is gzip or not set"
+                "metrics cannot be sent with these variables OTEL_EXPORTER_OTLP_*: check "
+                "OTEL_EXPORTER_OTLP_COMPRESSION, which must be gzip or unset"
             ) from None
     for _ in range(_TRIES):
         port = free_port()

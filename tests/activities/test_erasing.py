@@ -262,7 +262,7 @@ async def test_what_stops_it_is_on_its_record_and_names_nobody(erasure: Erasure,
     for refusal, said in (
         (RPCError("welcome/7 is busy", RPCStatusCode.UNAVAILABLE, b""), "the Temporal server does not answer: check"),
         (ValueError("welcome/7"), "the worker's program failed (ValueError): its log says where"),
-        (UnknownKey("SCENARIO_STORE leads to another store"), "SCENARIO_STORE leads to another store"),
+        (UnknownKey("SCENARIO_STORE names another store"), "SCENARIO_STORE names another store"),
     ):
         erasure.server.refusal = refusal
         with pytest.raises(ApplicationError) as caught:

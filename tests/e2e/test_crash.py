@@ -152,7 +152,7 @@ async def test_a_worker_that_is_asked_to_stop_ends_what_it_is_sending_and_exits_
     [
         ({"TEMPORAL_ADDRESS": "http://127.0.0.1:7233"}, "worker: TEMPORAL_ADDRESS must be host:port, without a scheme"),
         ({"TEMPORAL_ADDRESS": "FREE"}, "worker: no Temporal server at FREE: start one with `scenario dev`, or set "
-         "TEMPORAL_ADDRESS (and TEMPORAL_TLS=true where it wants TLS)"),
+         "TEMPORAL_ADDRESS (and TEMPORAL_TLS=true if it requires TLS)"),
         ({"SCENARIO_SMS": "pigeon:"}, "worker: SCENARIO_SMS must look like"),
         ({"SCENARIO_DESTINATIONS": __file__, "TEMPORAL_ADDRESS": "FREE"}, f"worker: {__file__}:"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},

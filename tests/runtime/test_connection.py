@@ -105,7 +105,7 @@ async def test_without_a_server_it_says_so_once_and_gives_up(caplog: pytest.LogC
         await connect(f"{HOST}:{port}", patience=0.5)
     sentence = (
         f"no Temporal server at {HOST}:{port}: start one with `scenario dev`, or set TEMPORAL_ADDRESS "
-        "(and TEMPORAL_TLS=true where it wants TLS)"
+        "(and TEMPORAL_TLS=true if it requires TLS)"
     )
     assert str(caught.value) == sentence
     assert [record.getMessage() for record in caplog.records] == [f"{sentence}; trying for 0 s more"]

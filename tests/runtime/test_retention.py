@@ -26,7 +26,7 @@ def test_ages_are_durations_and_years() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "say how long what is kept: deliveries=180d,responses=30d,entries=2y"),
+        ("", "give retention periods: deliveries=180d,responses=30d,entries=2y"),
         (
             "suppressions=1y",
             "'suppressions=1y' is not one of deliveries, responses, entries, claims, passages, "

@@ -427,7 +427,7 @@ def test_two_files_of_one_name_are_not_published_together(run: Run, good: Path, 
         ("nonsense", "SCENARIO_STORE must be an SQLAlchemy URL such as sqlite+aiosqlite:///.scenario/store.db or "),
         (
             "mysql://u:pw@h/x",
-            "a store cannot be kept in mysql: set SCENARIO_STORE to an sqlite:// or postgresql:// URL",
+            "mysql is not supported as a store: set SCENARIO_STORE to an sqlite:// or postgresql:// URL",
         ),
         ("sqlite:////dev/null/x/store.db", "there is no store at /dev/null/x/store.db: "),
     ],

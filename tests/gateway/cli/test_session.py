@@ -36,7 +36,7 @@ def test_without_a_server_it_says_how_to_start_one(
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == (
         f"scenario: no Temporal server at {address}: start one with `scenario dev`, or set TEMPORAL_ADDRESS (and "
-        "TEMPORAL_TLS=true where it wants TLS)\n"
+        "TEMPORAL_TLS=true if it requires TLS)\n"
     )
     assert not (tmp_path / ".scenario").exists()
 
@@ -52,7 +52,7 @@ def test_looking_makes_no_store(run: Run, tmp_path: Path) -> None:
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == (
         "scenario: there is no store at .scenario/store.db: go to the folder where 'scenario dev' runs, "
-        "correct SCENARIO_STORE, or make the store with `scenario store upgrade`\n"
+        "correct SCENARIO_STORE, or create the store with `scenario store upgrade`\n"
     )
     assert not (tmp_path / ".scenario").exists()
 
@@ -64,7 +64,7 @@ def test_a_store_without_tables_is_named(run: Run, tmp_path: Path) -> None:
     assert ran.status == 1
     assert ran.err == (
         "scenario: the store .scenario/store.db has no tables yet: run `scenario store upgrade` to "
-        "make them, or correct SCENARIO_STORE\n"
+        "create them, or correct SCENARIO_STORE\n"
     )
 
 

@@ -133,7 +133,7 @@ async def test_a_worker_that_encrypts_nothing_passes_over_nothing_that_others_ca
     for context in (JOURNEY, ACTIVITY):
         assert await worker.with_context(context).encode([CLEAR]) == [CLEAR]
         assert await worker.with_context(context).decode([CLEAR]) == [CLEAR]
-        with pytest.raises(UnknownKey, match="set SCENARIO_ENCRYPTION_KEYS here"):
+        with pytest.raises(UnknownKey, match="set the workers' SCENARIO_ENCRYPTION_KEYS here"):
             await worker.with_context(context).decode([sealed])
     assert await worker.with_context(JOURNEY).decode(foreign) == foreign  # nobody stops a journey with a signal
     await keys.destroy("3028687")

@@ -149,19 +149,19 @@ async def test_no_key_is_made_in_another_store_than_it_was(store: Store) -> None
     async with Store.open("sqlite:///:memory:") as other:
         away.store, now = other, REMEMBERED
         for contact in ("1", "2"):
-            with pytest.raises(UnknownKey, match="leads to another store"):
+            with pytest.raises(UnknownKey, match="names another store"):
                 await ring.key_of(contact)
-        with pytest.raises(UnknownKey, match="leads to another store"):
+        with pytest.raises(UnknownKey, match="names another store"):
             await ring.destroy("1")
         assert await other.wrapped_keys() == []
         await Keyring(other, KeyWrapping([OLD])).key_of("1")
-        with pytest.raises(UnknownKey, match="leads to another store"):
+        with pytest.raises(UnknownKey, match="names another store"):
             await ring.key_of("2")
     async with Store.open("sqlite:///:memory:") as copy_of_before:
         [index] = [row for row in await store.wrapped_keys() if row.owner == "index"]
         await copy_of_before.add_contact_key(index)
         away.store = copy_of_before
-        with pytest.raises(UnknownKey, match="leads to another store"):
+        with pytest.raises(UnknownKey, match="names another store"):
             await ring.key_of("1")
     away.store = store
     again = Keyring(store, KeyWrapping([OLD]))
@@ -243,7 +243,7 @@ async def test_a_text_is_sealed_for_the_store_and_opened(store: Store, keys: Key
     looks_sealed = f"e1.{'0' * 32}.AAAA"  # what a receiver has answered, before anything was encrypted
     for text in ("in clear", looks_sealed):
         assert [await ring.unseal(text) for ring in (keys, Keyring(store, None))] == [text, text]
-    with pytest.raises(UnknownKey, match="set SCENARIO_ENCRYPTION_KEYS here"):
+    with pytest.raises(UnknownKey, match="set the workers' SCENARIO_ENCRYPTION_KEYS here"):
         await Keyring(store, None).unseal(sealed)
     await keys.destroy("1")
     assert await keys.unseal(sealed) is None

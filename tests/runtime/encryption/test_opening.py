@@ -76,7 +76,7 @@ async def test_nothing_is_wrapped_while_a_running_process_lacks_the_newest_key(
         before = await store.wrapped_keys()
         async with recording_keys(Keyring(store, both), store, "gateway"), recording_keys(old, store, "worker"):
             with pytest.raises(
-                SettingsError, match=r"1 running processes .* such as the worker on .* Start them again"
+                SettingsError, match=r"1 running processes .* such as the worker on .* Restart them"
             ):
                 await rotate(store, both)
             assert await store.wrapped_keys() == before
@@ -117,6 +117,6 @@ async def test_a_failure_does_not_end_the_telling(
             await asyncio.wait_for(again.wait(), 30)
         assert await store.key_holders(datetime.now(UTC)) == []
     assert [record.getMessage() for record in caplog.records] == [
-        "the store is not told which encryption keys are known here: away",
-        "the store cannot be told which encryption keys are known here",
+        "the encryption keys of this process cannot be recorded in the store: away",
+        "the encryption keys of this process cannot be recorded in the store",
     ]

@@ -179,7 +179,7 @@ async def test_an_error_that_nobody_foresaw_is_trouble_too_and_does_not_end_the_
         store.answer = None
         while watch.trouble is not None:
             await asyncio.sleep(0)
-    assert trouble == "The store db.example:5432/scenarios cannot be looked at (RuntimeError)."
+    assert trouble == "The store db.example:5432/scenarios cannot be checked (RuntimeError)."
     unforeseen, again = caplog.records
     assert (unforeseen.levelname, unforeseen.getMessage().count(SECRET)) == ("ERROR", 0)
     assert unforeseen.exc_info is not None, "where it comes from is in the log"

@@ -95,7 +95,7 @@ async def test_too_many_requests_are_told_so_and_the_process_is_still_alive(site
     refused = await (await site.ask(GET % (b"callbacks/x", b""))).read()
     assert refused.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 5\r\n" in refused
-    assert refused.endswith(b'{"error":"too many requests are under way: try again"}')
+    assert refused.endswith(b'{"error":"too many requests are in progress: try again"}')
     assert await site.status(b"healthz") == 200
     site.go.set()
     assert [await _status(reader) for reader in slow] == [200] * PLACES

@@ -143,11 +143,11 @@ async def test_a_namespace_that_was_replaced_is_named(
     [
         (
             RPCStatusCode.NOT_FOUND,
-            "The Temporal server has no namespace scenarios any more: create it again, or stop this process.",
+            "The Temporal server no longer has the namespace scenarios: create it again, or stop this process.",
         ),
         (
             RPCStatusCode.PERMISSION_DENIED,
-            "The Temporal server does not let this process into the namespace scenarios any more: check "
+            "The Temporal server no longer grants access to the namespace scenarios: check "
             "TEMPORAL_API_KEY or the client certificate.",
         ),
         (RPCStatusCode.RESOURCE_EXHAUSTED, None),
@@ -253,8 +253,8 @@ async def test_it_asks_about_one_queue_at_a_time(place: Place):
 async def test_a_queue_without_its_poll_is_trouble_the_second_time_and_until_it_polls_again(place: Place):
     place.temporal.says = ["worker 8@host"]
     sentence = (
-        "The Temporal server sees nothing of this worker on the queue 'journeys': look at what is between them, or "
-        "restart this worker."
+        "The Temporal server receives no polls from this worker on the queue 'journeys': check the network between "
+        "them, or restart this worker."
     )
     assert [await place.trouble() for _ in range(4)] == [None, None, sentence, sentence]
     place.temporal.says = ["worker 8@host", ME]

@@ -52,7 +52,7 @@ async def test_the_first_that_fails_ends_the_wait_and_the_others_are_stopped(cap
     with pytest.raises(WorkerFailed) as caught:
         await run()
     assert str(caught.value) == (
-        "the worker of the queue 'webhooks' failed (RuntimeError): see the lines before this one, and start it again"
+        "the worker of the queue 'webhooks' failed (RuntimeError): see the previous log lines, and restart it"
     )
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert other.asked.is_set()

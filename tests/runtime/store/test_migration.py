@@ -95,7 +95,7 @@ async def test_tables_are_not_made_where_the_caller_says_no(url: str) -> None:
             await migrate(url, migrate=False)
     assert await on(url, tables) == set()  # SQLite makes a file for it
     for may_upgrade in (False, True):
-        with pytest.raises(StoreOutdated, match="has no tables yet: run `scenario store upgrade` to make them"):
+        with pytest.raises(StoreOutdated, match="has no tables yet: run `scenario store upgrade` to create them"):
             await migrate(url, make=False, migrate=may_upgrade)
     assert await on(url, tables) == set()
     await migrate(url)

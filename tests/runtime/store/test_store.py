@@ -31,7 +31,7 @@ def closed_port() -> int:
         ("store.db", "is not a database's URL: write sqlite:///path/to/file or postgresql://"),
         ("", "is not a database's URL"),
         (f"postgresql://user:{SECRET}@host:port/name", "is not a database's URL"),
-        (f"mysql://user:{SECRET}@host/name", "A store cannot be kept in mysql: set SCENARIO_STORE to an sqlite://"),
+        (f"mysql://user:{SECRET}@host/name", "mysql is not supported as a store: set SCENARIO_STORE to an sqlite://"),
     ],
 )
 async def test_what_is_no_address_is_refused_without_quoting_it(url: str, says: str) -> None:
@@ -105,7 +105,7 @@ async def test_a_folder_that_cannot_be_made_is_said_to_be_so(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "error", "says"),
     [
-        (None, StoreUnavailable, "its file cannot be opened or made"),
+        (None, StoreUnavailable, "its file cannot be opened or created"),
         ("not a database" * 100, StoreFault, "its file is not an SQLite database"),
     ],
 )
@@ -206,7 +206,7 @@ async def test_a_server_that_takes_no_writes_for_now_is_unavailable(postgresql_u
         postgresql_url.replace("options=", "options=-cdefault_transaction_read_only%3Don%20")
     ) as store:
         assert await store.newest("welcome") == 1
-        with pytest.raises(StoreUnavailable, match="it takes no writes, as a standby does"):
+        with pytest.raises(StoreUnavailable, match="it is read-only, as a standby is"):
             await store.publish("welcome", {"n": 2}, {}, "digest-2")
 
 

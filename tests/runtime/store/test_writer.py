@@ -128,7 +128,7 @@ async def test_a_store_that_fails_is_tried_again_until_all_is_written(
     assert store.batches == [attempts(3)]
     assert max(pauses) <= 1  # also the last time: a process that is killed meanwhile loses what waits
     # The 1st, 2nd, 4th and 8th time.
-    assert caplog.messages == ["3 delivery attempts wait to be written down: The store is away."] * 4
+    assert caplog.messages == ["3 delivery attempts are waiting to be stored: The store is away."] * 4
 
 
 async def test_attempts_that_come_while_the_store_is_away_are_written_in_their_order() -> None:
@@ -153,7 +153,7 @@ async def test_an_attempt_that_cannot_be_written_keeps_no_other(
         for attempt in attempts(3):
             writer.put(attempt)
     assert [attempt.delivery_id for attempt in store.written] == ["msg_0", "msg_2"]
-    assert caplog.messages == ["Attempt 1 of msg_1 was not written down."]
+    assert caplog.messages == ["Attempt 1 of msg_1 was not stored."]
 
 
 async def test_what_does_not_fit_is_dropped_counted_and_never_an_error(caplog: pytest.LogCaptureFixture) -> None:
@@ -169,8 +169,8 @@ async def test_what_does_not_fit_is_dropped_counted_and_never_an_error(caplog: p
     await writer.close()
     assert store.batches == [attempts(2), [ATTEMPT]]
     assert caplog.messages == [
-        "The store is behind: 2 delivery attempts wait, further ones are dropped.",
-        "3 delivery attempts were dropped while the store was behind.",
+        "The log of attempts has a backlog of 2: further attempts are dropped.",
+        "3 delivery attempts were dropped because of the backlog.",
     ]
 
 
@@ -182,7 +182,7 @@ async def test_closing_gives_up_in_time_and_says_how_many_are_lost(caplog: pytes
         writer.put(attempt)
     async with asyncio.timeout(60):
         await writer.close(within=0.05)
-    assert caplog.messages == ["3 delivery attempts could not be written down before the end."]
+    assert caplog.messages == ["3 delivery attempts were not stored before the process ended."]
 
 
 @pytest.mark.parametrize("ticks", [0, 1, 2])

@@ -319,7 +319,7 @@ async def test_what_cannot_be_found_out_is_gone_not_old_and_logged_once(
     assert metrics.PROBLEMS in one.figures
     assert one.figures[metrics.POLL_AGE] == [((), 60)]
     assert [record.message for record in caplog.records] == [
-        "the metrics of all workers together lack the queues (UNAVAILABLE): trying again"
+        "the metrics of all workers together lack the queues (UNAVAILABLE): retrying"
     ]
     server.trouble.clear()
     await one.round(30)

@@ -69,13 +69,13 @@ def test_what_cannot_be_used_is_one_sentence(name: str, value: str, sentence: st
         Telemetry.start(ENDPOINT | {"OTEL_TRACES_EXPORTER": "none", name: value})
     assert str(caught.value) in (
         f"{name} {sentence}",
-        f"a variable OTEL_* cannot be used, OpenTelemetry's SDK says: {sentence}",
+        f"a variable OTEL_* cannot be used, OpenTelemetry's SDK reports: {sentence}",
     )
 
 
 def test_what_the_sdk_cannot_send_with_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "zip")
-    with pytest.raises(SettingsError, match="look at OTEL_EXPORTER_OTLP_COMPRESSION, which is gzip or not set"):
+    with pytest.raises(SettingsError, match="check OTEL_EXPORTER_OTLP_COMPRESSION, which must be gzip or unset"):
         temporal_runtime(environ=ENDPOINT)
 
 
@@ -120,7 +120,7 @@ def test_a_collector_that_does_not_answer_keeps_nobody_from_ending(caplog: pytes
     provider.get_tracer("test").start_span("lost").end()
     assert not Telemetry(provider).shutdown(patience=0.1)  # or it would wait forever
     stuck.answers.set()
-    assert "the collector did not take them in time" in caplog.text
+    assert "the collector did not accept them in time" in caplog.text
 
 
 def test_what_is_left_is_sent_at_the_end():
