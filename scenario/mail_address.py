@@ -49,7 +49,7 @@ def parse_address(text: str) -> Mailbox:
         BadAddress: It is malformed.
     """
     text = text.strip()
-    # Not left to the library: what it takes for a text of many combining marks grows with the square of the length.
+    # Checked before the library, which takes quadratic time for many combining marks.
     if len(text) > _LONGEST:
         raise BadAddress(_MALFORMED)
     try:

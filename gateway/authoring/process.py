@@ -111,9 +111,7 @@ class Authoring:
                 return await _within(self._seconds, process, data)
             finally:
                 try:
-                    if (
-                        not process.is_running
-                    ):  # the key that has ended it waits until it is there again, and no other key
+                    if not process.is_running:  # only the key that ended the process waits for its restart
                         with suppress(RuntimeError):
                             await asyncio.to_thread(_start, process)
                 finally:

@@ -146,7 +146,7 @@ class Receiving:
             raise ErrorAnswer(404, _UNKNOWN) from None
 
     async def _body(self, request: Request) -> bytes:
-        # What Content-Length says is not believed, or missing: what comes is counted.
+        # Content-Length may be wrong or missing, so bytes are counted.
         body = bytearray()
         try:
             async with asyncio.timeout(self._patience):
@@ -164,7 +164,7 @@ def _acceptable(request: Request) -> None:
     if not (media == "application/json" or (media.startswith("application/") and media.endswith("+json"))):
         raise ErrorAnswer(415, "send the event as JSON, with content-type: application/json")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise ErrorAnswer(415, "send the event as it is, without a content-encoding")
+        raise ErrorAnswer(415, "send the event without a content-encoding")
 
 
 def _event(body: bytes, request: Request) -> tuple[Told, str | None]:
@@ -208,7 +208,7 @@ async def _said(request: Request, error: Exception) -> Response:
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=400)  # nobody is there to read it
+    return Response(status_code=400)  # the client is gone
 
 
 _SENTENCES: Final = {

@@ -84,7 +84,7 @@ class Unsubscriptions:
         return [Route(path, self._ask, methods=["GET"]), Route(path, self._unsubscribe, methods=["POST"])]
 
     async def _ask(self, request: Request) -> Response:
-        # A person whose mail program has cut the link off must not believe that a button did anything.
+        # A truncated link must not look as if it worked.
         known = self._unsubscribing.opened(request.path_params["token"]) is not None
         return page.unsubscribing(request) if known else page.saying(request, 404)
 
@@ -140,7 +140,7 @@ class Unsubscriptions:
         for pause in self._pauses:
             try:
                 await telling()
-            except BadInput as error:  # the contact was erased: what it says is kept all the same
+            except BadInput as error:  # the contact was erased: its opt-out is kept
                 logger.info("%s: %s", failing, error)
                 return
             except (RPCError, StoreError) as error:

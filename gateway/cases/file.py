@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _WORDS: Final[Mapping[str, str]] = {
     "empty": "the file is empty: begin with 'cases:'",
     "values": f"more than {MAX_NODES:,} values: spread the cases over several files",
-    "single document": "the file goes on after '---': put all cases under the one 'cases:'",
+    "single document": "there is content after '---': put all cases under one 'cases:'",
 }
 _JSON: Final = frozenset({"entry", "with", "body", "body_is", "properties", "contact"})
 """Keys whose values are JSON and may contain null."""
@@ -179,7 +179,7 @@ def _named(path: Path, own: str | None, given: Path | None, what: str) -> Path |
     return named
 
 
-# ---- what was left empty
+# ---- empty values
 
 
 def _empty(data: Any, path: Place, report: Report) -> None:

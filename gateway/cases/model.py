@@ -69,7 +69,7 @@ class Answer(Model):
         default=None, strict=True, ge=100, le=599, description="Its reply code; by default that all is well."
     )
     headers: dict[str, str] = Field(default_factory=dict, description="Header fields of a webhook's response.")
-    body: Any = Field(default=None, description="A webhook's response: JSON, or text as it is.")
+    body: Any = Field(default=None, description="A webhook's response: JSON or text.")
     error: str | None = Field(default=None, description="Instead of a reply, what went wrong: connect_refused.")
     times: Annotated[int, Field(strict=True, ge=1, le=10_000)] | Literal["always"] = Field(
         default=1, description="How often it answers so."
@@ -145,7 +145,7 @@ class Expected(Model):
         default=None, description="When it was over, on the contact's clock, to the minute or the second."
     )
     reason: Text | None = Field(default=None, description="Why it went so.")
-    note: Text | None = Field(default=None, description="What a person should know all the same.")
+    note: Text | None = Field(default=None, description="A remark.")
     attempts: int | None = Field(default=None, strict=True, ge=0, description="How many attempts it took.")
     status: int | None = Field(default=None, strict=True, description="The receiver's last reply code.")
     to: Text | None = Field(default=None, description="The address or number that it goes to.")
@@ -204,7 +204,7 @@ class Expectation(Model):
         if self.refused is not None and len(self.model_fields_set) > 1:
             raise ValueError("a contact that is refused takes no steps: write 'refused' alone")
         if not self.model_fields_set:
-            raise ValueError("say what is expected: steps, ends, never or refused")
+            raise ValueError("a case needs an expectation: steps, ends, never or refused")
         return self
 
 
@@ -225,7 +225,7 @@ class SentBefore(Happening):
 class Given(Model):
     """The circumstances of a case, or of all cases of a file."""
 
-    entry: Entry | None = Field(default=None, description="Who comes in: an entry, or the path of its JSON file.")
+    entry: Entry | None = Field(default=None, description="The entry, or the path of its JSON file.")
     at: Moment | None = Field(default=None, description="When the contact comes in, on its own clock.")
     answers: dict[str, list[Answer]] = Field(
         default_factory=dict, description="What receivers answer, one attempt after the other, by the step's id."
@@ -235,7 +235,7 @@ class Given(Model):
         default_factory=list[SentBefore], description="Messages of other journeys that caps count."
     )
     suppressed: dict[str, str] = Field(
-        default_factory=dict, description="Channels whose address is suppressed, and why: {sms: stop}."
+        default_factory=dict, description="Suppressed channels with their sources: {sms: stop}."
     )
 
 
@@ -247,8 +247,8 @@ class Case(Given):
     )
     events: list[Event] = Field(default_factory=list[Event], description="What happens to the contact.")
     changes: list[Change] = Field(default_factory=list[Change], description="What changes of the contact.")
-    operations: list[Operation] = Field(default_factory=list[Operation], description="What an operator does.")
-    expect: Expectation | None = Field(default=None, description="What is to come of it.")
+    operations: list[Operation] = Field(default_factory=list[Operation], description="Operations.")
+    expect: Expectation | None = Field(default=None, description="The expectations.")
 
 
 class CaseFile(Given):
@@ -259,4 +259,4 @@ class CaseFile(Given):
     )
     destinations: str | None = Field(default=None, min_length=1, description="The path of destinations.yaml.")
     policies: str | None = Field(default=None, min_length=1, description="The path of policies.yaml.")
-    cases: dict[str, Case] = Field(min_length=1, description="The cases, by what they show.")
+    cases: dict[str, Case] = Field(min_length=1, description="The cases, by name.")

@@ -230,7 +230,7 @@ class _Run:
         except (OperationRefused, ScenarioError) as error:
             self._rejected[place] = str(error)
 
-    # ---- what it sends
+    # ---- messages
 
     async def _send(self, journey: _Journey, row: Send) -> Delivered | Failed | NotBefore:
         if row.destination and self._workshop.book and (found := self._workshop.book.get(row.to)):

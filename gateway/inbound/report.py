@@ -27,7 +27,7 @@ MAX_ADDRESSES: Final = 50
 """Maximum number of addresses."""
 COMPLAINT: Final = "fbl"
 
-logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # it logs each of its detectors, and what a mail breaks
+logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # it logs each detector and each failure
 
 _COMPLAINTS: Final = frozenset({"abuse", "fraud"})
 _RECIPIENT: Final = (
@@ -130,7 +130,7 @@ def _of_words(message: Message, parts: Iterable[Message], addresses: tuple[str, 
         return Report(said, addresses=named, word="failed" if said else "a failure that may not be about the address")
     code = _CODE.search(text)
     said = against(int(code[1]), text[code.start() :]) if code else None
-    # Something is wrong, and nobody says what: one of three.
+    # Unspecified failure: counts as temporary.
     return Report(said or AddressVerdict(SOFT, "a bounce without a status"), addresses=named, word="failed")
 
 

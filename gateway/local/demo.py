@@ -129,7 +129,7 @@ def _show(say: Callable[..., None], run: DemoRun) -> None:
         )
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
     for index, heading in enumerate(HEADINGS):
-        # What was sent is cut short where the terminal is narrow; everything else is shown whole.
+        # Only the message column is shortened on narrow terminals.
         whole = max(len(heading), *(len(row[index]) for row in rows)) if heading != "what" else None
         table.add_column(heading, min_width=whole, no_wrap=True, overflow="ellipsis")
     for row in rows:

@@ -78,7 +78,7 @@ async def dev(
             for name, where in _sent(place) if send else _kept(place, state):
                 say(f"[bold]{name:<10}[/] {escape(where)}")
             if skip_time:
-                say("Waits for a time are skipped; nothing else is: tell a journey what it waits for.")
+                say("Waits for a time are skipped, waits for events are not: report the events.")
             say("Now, in another terminal:")
             for command in exports(place.server.address, state):
                 say(f"  {escape(command)}")

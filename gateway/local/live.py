@@ -61,7 +61,7 @@ class LiveLog:
 def _then(attempt: Attempt) -> str:
     if attempt.next_try_at is None:
         return _ENDS.get(attempt.outcome, attempt.outcome)
-    # Both are times of the server, which may be ahead of ours for a journey whose waits are skipped.
+    # Both are server times, which are ahead for journeys with skipped waits.
     pause = attempt.next_try_at - attempt.started_at - timedelta(milliseconds=attempt.milliseconds)
     maybe = "may have arrived, " if attempt.outcome == "unknown" else ""
     return f"{maybe}again in {_spelt(pause)}"

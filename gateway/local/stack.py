@@ -102,7 +102,7 @@ async def local(
     """
     state = await asyncio.to_thread(_folder, state)
     store = SecretStr(f"sqlite+aiosqlite:///{state / 'store.db'}")
-    # What is wrong with the environment is said before a server is started.
+    # Report mistakes of the environment before a server starts.
     environment = Settings(store=store)
     destinations = DestinationsFile(environment.destinations if send else None)
     if send:
@@ -160,7 +160,7 @@ async def _refuse_others(temporal: Client, state: Path) -> None:
     under_way = await temporal.count_workflows(search_attributes.RUNNING)
     if under_way.count:
         raise LocalError(
-            f"journeys are under way in {state} ({under_way.count}), and would send for real: let them by --resume, "
+            f"journeys are running in {state} ({under_way.count}), and would send for real: let them by --resume, "
             "or begin in another folder with --state"
         )
 

@@ -190,7 +190,7 @@ class MadeUpAnswer:
                 return self._chance.choice(fitting)
         raise Unmade
 
-    # ---- by nothing but what is done with it
+    # ---- without a schema
 
     def _free(self, path: Path, depth: int) -> Any:
         if path in self._hints.looped:

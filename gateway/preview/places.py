@@ -63,7 +63,7 @@ class Places:
         if asked not in self._found:
             known = set(report.findings)
             report.add(place, _CODE, message, key=key, offset=offset)
-            # What was already found in the same place is not told again.
+            # A finding at the same place is not repeated.
             new = set(report.findings) - known or {item for item in known if item.message == message}
             self._found[asked] = min(new)
         return self._found[asked]

@@ -142,7 +142,7 @@ def _admitted(samples: Samples, number: int, draft: Draft, given: Given) -> dict
             if kept_out(draft, entry, given) is None:
                 return entry
         except EntryError:
-            # The models let nearly all of it in; what they do not is never rendered.
+            # The models accept nearly all of it, and the rest is never rendered.
             continue
     return None
 
@@ -150,7 +150,7 @@ def _admitted(samples: Samples, number: int, draft: Draft, given: Given) -> dict
 def _problem(passed: Passed) -> Problem | None:
     """Return why a step fails, in the scenario or in this program."""
     if passed.problem is not None:
-        # A wait that goes on without its date was told so. A message with a mistake is not meant, whatever follows it.
+        # A wait may continue without its date by choice. A message with a mistake is never intended.
         foreseen = passed.outcome == "failed" and not isinstance(passed.row, Send)
         return None if foreseen else passed.problem
     if isinstance(passed.result, Message) and (defect := passed.result.defect(passed.row)):
@@ -178,7 +178,7 @@ def _failure(
         return found if found is not None and places.find(passed.id, found) == wanted else None
 
     smallest = simplest(entry, lambda candidate: fails(candidate, given) is not None, _TRIES)
-    # Of the circumstances nothing has to stay: what is left is what a preview of this entry has to be told.
+    # Every circumstance may be removed: the rest is what a preview needs to fail.
     told = simplest(_told(given), lambda told: fails(smallest, _telling(given, told)) is not None, _TRIES, kept=_TOLD)
     given = _telling(given, told)
     return RenderFailure(

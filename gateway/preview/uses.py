@@ -59,14 +59,14 @@ def literals(draft: Draft) -> dict[Path, list[Any]]:
         text = source if isinstance(source, str) else json.dumps(source)
         for path in {tuple(name.split(".")) for name in _DATED.findall(text)} - {("now",), ("today",)}:
             found.setdefault(_where(path, draft), []).extend(DATES)
-        if kind == "value" and "{{" in source:  # the date of a wait: what a switch goes by has no braces
+        if kind == "value" and "{{" in source:  # the date of a wait: the value of a switch has no braces
             written = {tuple(name.split(".")) for name in _OUTPUT.findall(source)}
             for path in liquid.find_fields(source, kind=kind) & written:
                 found.setdefault(_where(path, draft), []).extend(DATES)
     for path in [path for path, values in found.items() if _counts(path, values)]:
         value = path[:-1]
         if not any(other[: len(value)] == value and other[len(value) :] not in ((), (SIZE,)) for other in found):
-            # Nothing looks into it: it may be a text, whose size is the number of its characters.
+            # No part of it is used, so it may be a text, whose size is its length.
             found.setdefault(value, []).extend("x" * count for count in found[path] if 0 <= count < LONG)
     return {path: sorted(values, key=repr) for path, values in found.items() if values}
 

@@ -303,7 +303,7 @@ class Walk:
             return here
         end, others = ends[way], [other for key, other in ends.items() if key != way]
         reachable = end.reachable or any(other.reachable for other in others)
-        # Where the way ends the journey, what follows is shown as those see it who come by another.
+        # If the branch ends the journey, later steps are shown as after another branch.
         ended = not end.taken if here.taken else not end.reachable and any(other.reachable for other in others)
         if ended:
             end = next((other for other in others if other.reachable), others[0])

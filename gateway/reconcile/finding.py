@@ -51,9 +51,9 @@ NOT_COMPARED: Final = (
     "suppressions: import what your platform and your mail server's log know of unsubscribes and bounces",
     "places under caps: contacts may get more than caps allow, until these look back no further",
     "published versions: publish the same files in the same order",
-    "keys of contacts: what they encrypted cannot be read",
+    "keys of contacts: data encrypted with them cannot be read",
     "erased contacts, closed scenarios, API keys: erase, close, make and revoke them again",
-    "goals reached, people per step, the log of attempts: they lack what was not backed up",
+    "goals reached, people per step, the log of attempts: data since the backup is missing",
 )
 """Losses that neither side can show."""
 

@@ -19,8 +19,8 @@ from scenario.errors import EntryError
 from scenario.policies.draw import WITHHELD
 
 UNANSWERED: Final = "no worker answers: start one, and run this again"
-UNREADABLE: Final = "what it was started with cannot be read: terminate it, and let the contact in again"
-FORGOTTEN: Final = "it has ended, and what it was started with cannot be read: its contact counts as new"
+UNREADABLE: Final = "its entry cannot be read: terminate it, and enter the contact again"
+FORGOTTEN: Final = "it has ended, and its entry cannot be read: its contact counts as new"
 
 
 @dataclass(frozen=True)

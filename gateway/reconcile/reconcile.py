@@ -28,7 +28,7 @@ RATE: Final = 200.0
 SINCE: Final = timedelta(days=1)
 """How far back journeys that have ended are compared."""
 SETTLED: Final = timedelta(minutes=5)
-"""How long Temporal may take to learn of what a worker has recorded in the store."""
+"""Maximum delay between a record in the store and Temporal."""
 UNSETTLED: Final = "it changed within the last 5 minutes: run this again in 5 minutes"
 _PAGE: Final = 500
 _AT_ONCE: Final = 20
@@ -123,7 +123,7 @@ class Reconciler:
             return []
         known = await self._temporal.delivered(journey, run)
         if known is None and attempt.started_at < info.start_time.ToDatetime(tzinfo=UTC):
-            return []  # an earlier run, whose history is deleted already
+            return []  # an earlier run with a deleted history
         if not Counter(step for _, step in {(one.delivery_id, one.step) for one in sent}) - (known or Counter()):
             return []
         stands, trouble = f"delivered '{attempt.step}'", self._unsettled(attempt.started_at)
@@ -259,7 +259,7 @@ class Reconciler:
             await self._store.restore(lost.entry)
         return [self._finding(Kind.UNKNOWN, journey, run, None, info, lost.trouble)]
 
-    # ---- what they have in common
+    # ---- helpers of all comparisons
 
     async def _each(self, items: Sequence[Item], compare: Callable[[Item], Awaitable[list[Finding]]]) -> Findings:
         for start in range(0, len(items), _AT_ONCE):

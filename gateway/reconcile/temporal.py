@@ -153,7 +153,7 @@ class PacedTemporal:
         try:
             given = events[0].workflow_execution_started_event_attributes.input.payloads
             argument = (await self.client.data_converter.decode(given))[0]
-        except Exception:  # of whatever codec: of a contact whose key is lost, say
+        except Exception:  # any codec's error, for example because a contact's key is lost
             argument = None
         return Beginning(argument, at)
 

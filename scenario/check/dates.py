@@ -66,5 +66,5 @@ def check_moments(data: Any, steps: Iterable[Written], now: datetime, report: Re
         except EntryError:
             continue  # the model said so
         if moment is not None and moment <= now:
-            message = "this is in the past: contacts that come here go on at once"
+            message = "this date is in the past: contacts will not wait here"
             report.add((*step.path, *path), "past", message, severity="warning")

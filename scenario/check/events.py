@@ -51,7 +51,7 @@ def _which(here: Here, report: Report) -> str:
         line = report.line(here.passed or ())
         return f"'{_EVENT}' is the trigger's here, since line {line} waited for another one in vain"
     line = report.line(here.awaited)
-    other = ", or the trigger's where none came" if here.entered else ""
+    other = ", or the trigger's event if none came" if here.entered else ""
     return f"'{_EVENT}' is the one that line {line} waited for{other}"
 
 

@@ -24,5 +24,5 @@ def check_value(source: str, path: Path, known: Roots, report: Report) -> None:
     elif found := OUTPUT.fullmatch(source.strip()):
         shape = shape_of(known, found[1])
         if shape is not None and not isinstance(shape, Anything) and shape != Value("number"):
-            message = f"'{found[1]}' is no number: name what the event is worth, such as {{{{ event.total }}}}"
+            message = f"'{found[1]}' is not a number: write the event's value, such as {{{{ event.total }}}}"
             report.add(path, "goal-value", message, offset=found.start(1))

@@ -135,7 +135,10 @@ def _waits(steps: Sequence[Written], rules: Mapping[tuple[str, str | None], Path
         for earlier, one in waits[max(0, number - _BACK) : number]:
             if (one.event, one.condition) == (event, condition) and _leads(earlier, one, step.path):
                 line = report.line(earlier.path)
-                message = f"the event that line {line} waited for meets this wait at once: add 'since: now' for another"
+                message = (
+                    f"the event that line {line} waited for meets this wait immediately: "
+                    "add 'since: now' to wait for another one"
+                )
                 report.add(place, "at-once", message, severity="warning")
                 break
 
@@ -160,14 +163,14 @@ def _rounds(steps: Sequence[Written], report: Report) -> None:
         if step.model.loop is not None:
             rounds = so_often * step.model.rounds(step.keys)
             if so_often > 1 and rounds > MOST_ROUNDS:
-                message = f"with those around it this comes to {rounds:,} rounds: {MOST_ROUNDS:,} is the most"
+                message = f"with the repetitions around it, this makes {rounds:,} rounds: {MOST_ROUNDS:,} is the most"
                 report.add((*step.path, str(step.kind)), "too-many", message)
             around.append((step, rounds))
             _long_round(step, report)
         elif loop is not None and not any("event" in str(source.text) for source in loop.model.sources(loop.keys)):
             for awaited in step.model.awaits(step.keys):
                 if not awaited.is_new:
-                    message = "in a later round the event of an earlier one meets this wait at once: add 'since: now'"
+                    message = "in a later round, an earlier round's event meets this wait immediately: add 'since: now'"
                     report.add((*step.path, *awaited.path), "at-once", message, severity="warning")
 
 

@@ -80,7 +80,7 @@ def check_structure(source: Source, report: Report) -> Any:
         given = {key for key, value in step.keys.items() if is_given(value)}
         if step.kind is None or any((*step.path, key) in silent for key in step.keys):
             continue  # its own keys may come after those of the step that lacks its '-'
-        # A key that is empty is one that was forgotten to be filled in, and is told of as that.
+        # An empty key was probably forgotten, and is reported as such.
         if step.model.complaint(step.keys.keys()) and (found := step.model.complaint(given | {step.kind})):
             report.add((*step.path, found[0]), "incomplete", found[1], key=True)
     _empty(data, (), report)
@@ -106,7 +106,7 @@ def _tell(fault: Fault, report: Report) -> None:
         case "complaint":
             return  # found again without pydantic, which keeps quiet about it while any value is wrong
         case "extra_forbidden" if fault.key in KINDS and fault.form in KINDS.values():
-            message = f"{what} cannot have '{fault.key}': begin a step of its own, '- {fault.key}: …'"
+            message = f"{what} cannot have '{fault.key}': start a separate step, '- {fault.key}: …'"
             report.add(fault.path, "unknown-key", message, key=True)
         case "extra_forbidden" if fault.instead:
             report.add(fault.path, "unknown-key", f"unknown key '{clip(fault.key)}': {fault.instead}", key=True)

@@ -74,7 +74,7 @@ _CREDENTIALS: Final = (
     "or in the destination's own entry"
 )
 _NO_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
-    "subject": dict.fromkeys(("to", "recipient", "cc", "bcc"), "an e-mail goes to the contact, and to nobody else"),
+    "subject": dict.fromkeys(("to", "recipient", "cc", "bcc"), "an e-mail goes to the contact only"),
     "path": dict.fromkeys(("query", "params", "parameters"), "write a query behind 'url' or 'path', such as ?lang=fr"),
     "headers": dict.fromkeys(
         (
@@ -93,7 +93,7 @@ _NO_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
         ),
         **dict.fromkeys(
             ("else", "otherwise", "default", "control"),
-            "who is left over is a branch of its own, with its share, such as none: 5",
+            "the remaining contacts need a branch with its share, such as none: 5",
         ),
     },
 }
@@ -238,7 +238,7 @@ def explained(faults: Sequence[Fault]) -> set[Path]:
     waits = {
         (*fault.path[:-1], parts_of_steps[fault.form].strip("<>")) for fault in unknown if fault.form in parts_of_steps
     }
-    # Keys of a part that is none, such as 'times' beside 'repeat: 7d', are meant to stand in it.
+    # Keys beside a part that should contain them, such as 'times' beside 'repeat: 7d'.
     around = {(fault.path[:-1], key) for fault in faults if (form := fault.instead_of) for key in keys_of(form)}
     kinds = {fault.path[:-1]: fault.key for fault in unknown if _is_step(fault.form) and fault.key in KINDS}
     waits |= {fault.path for fault in unknown if (fault.path[:-1], fault.key) in around}

@@ -170,13 +170,13 @@ def _tell_secret(
     if destinations is None:
         if name not in anywhere:
             message = (
-                f"the secret {name} may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in "
-                "docs/run/destinations.md"
+                f"the secret {name} may be sent anywhere: restrict it in destinations.yaml, "
+                "see 'Secrets' in docs/run/destinations.md"
             )
             report.add(place, code, message, key=found.in_key, offset=found.offset, severity="warning")
         anywhere.add(name)
     elif template.to is None or (isinstance(template.to, str) and template.to in destinations.destinations):
-        # Of a destination that is not there, that is what is wrong.
+        # An unknown destination is reported elsewhere.
         hint = f" (or did you mean '{found.suggestion}'?)" if found.suggestion else ""
         message, meant = denied(name, template.to) + hint, found.suggestion
         report.add(place, code, message, key=found.in_key, offset=found.offset, meant=meant)
@@ -184,7 +184,7 @@ def _tell_secret(
 
 def _tell(template: Template, found: TemplateFinding, kept: Ways, known: Roots, report: Report) -> None:
     code, severity, message, meant = found.code, found.severity, found.message, found.suggestion
-    # Of what is not the platform's, it is known what is there: its objects keep what nobody declared.
+    # Only the platform's objects keep undeclared fields; the fields of all others are known.
     match found.missing:
         case "journey", "callback_url":
             meant = None

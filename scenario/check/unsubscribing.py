@@ -37,4 +37,4 @@ def _names(text: str, kind: liquid.Kind) -> bool:
     try:
         return UNSUBSCRIBE in liquid.find_fields(text, kind=kind)
     except TemplateError:
-        return True  # what is wrong with it is said elsewhere
+        return True  # reported elsewhere

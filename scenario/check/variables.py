@@ -33,9 +33,7 @@ _JOURNEY: Final[Mapping[str, Tree]] = {
     "key": _TEXT,
     "timezone": _TEXT,
 }
-_GONE: Final = (
-    "while the journey runs, and a goal counts after it too: name what the event brings, event.…, or journey.key"
-)
+_GONE: Final = "while the journey runs, but a goal is also counted after it: use event.… or journey.key"
 CALLBACK: Final = "callback_url"
 """The field of `journey` that lets its holder report events. It is created only for templates that use it."""
 UNSUBSCRIBE: Final = "unsubscribe_url"

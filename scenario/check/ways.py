@@ -112,7 +112,7 @@ class _Walk:
         ways = step.ways(keys)
         if ways is None:
             return here, True
-        # All of them, since what stands in a branch by which nobody comes is checked as well.
+        # All of them: unreachable branches are checked as well.
         ends = {
             way: self.steps(branch, (*place, *inner), _entered(step, keys, way, place, here))
             for way, inner, branch in step.lists(keys)

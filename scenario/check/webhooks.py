@@ -50,7 +50,7 @@ def _patience(step: Written, report: Report) -> None:
         return
     policy = cast("Mapping[str, Any]", retry)
     defaults = Retry()
-    # What a step leaves out its destination may say: nobody knows here, and nothing is too long for it.
+    # The destination may set what the step leaves out, so a missing value is not checked.
     known = step.keys.get("to") is None
     deadline = _length(policy.get("deadline"), defaults.deadline if known else timedelta.max)
     initial = _length(policy.get("initial_interval"), defaults.initial_interval if known else timedelta.min)
@@ -79,8 +79,8 @@ def _secret_path(step: Written, report: Report) -> None:
         for found in _BARE_SECRET.finditer(path):
             message = (
                 "in a path, a secret's slashes are percent-encoded too: write "
-                f"{{{{ secrets.{clip(found[1])} | url_escape }}}} where it is several parts of the path, "
-                "or url_encode where it is not"
+                f"{{{{ secrets.{clip(found[1])} | url_escape }}}} if it is several parts of the path, "
+                "else url_encode"
             )
             report.add((*step.path, key), "secret-path", message, offset=found.start(), severity="warning")
 

@@ -39,7 +39,7 @@ def as_id(value: object) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # a language whose only numbers are floats wrote 3028687.0
+        value = int(value)  # a language with floats only wrote 3028687.0
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("an id must be text or a whole number")  # noqa: TRY004 pydantic's way
     text = str(value).strip()

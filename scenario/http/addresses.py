@@ -72,7 +72,7 @@ _NEVER_V6: Final = _v6(
     "fd20:ce::254/128",  # metadata, Google
 )
 _PRIVATE_V6: Final = _v6("fc00::/7")
-_GLOBAL_V6: Final = IPv6Network("2000::/3")  # the only range that is handed out for unicast (RFC 4291 §2.4)
+_GLOBAL_V6: Final = IPv6Network("2000::/3")  # the only range allocated for unicast (RFC 4291 §2.4)
 _SPECIAL_V6: Final = _v6(
     "2001::/23",  # IETF protocol assignments: Teredo, ORCHID, benchmarks
     "2001:db8::/32",  # documentation

@@ -12,7 +12,7 @@ MAX_VALUE: Final = 4096
 
 FRAMING: Final = frozenset(
     {
-        # Whom the request is for, and where it ends: RFC 9110 §7.2, §8.6; RFC 9112 §6.1.
+        # The host and the length of a request: RFC 9110 §7.2, §8.6; RFC 9112 §6.1.
         "content-length", "expect", "host", "te", "trailer", "transfer-encoding",
         # Of one connection, not of the request: RFC 9110 §7.6.1.
         "connection", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
@@ -29,7 +29,7 @@ DENIED_NAMES: Final = FRAMING | {
     # Set for every delivery: Standard Webhooks, W3C Trace Context.
     "baggage", "idempotency-key", "traceparent", "tracestate", "webhook-id", "webhook-signature", "webhook-timestamp",
 }  # fmt: skip
-"""Names that nobody else may set, in lower case, with hyphens."""
+"""Names that only the sender may set, in lower case, with hyphens."""
 
 DENIED_PREFIXES: Final = (
     "webhook-", "proxy-", "sec-", "x-amz-", "x-amzn-", "x-goog-", "x-google", "x-gfe", "x-azure-", "x-fd-", "x-envoy-",

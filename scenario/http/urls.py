@@ -29,7 +29,7 @@ _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x20\x7f\\]")
 _LONE_PERCENT: Final = re.compile(r"%(?![0-9a-fA-F]{2})")
-# Unreserved, sub-delims, and what a path and a query may hold besides (RFC 3986 §3.3, §3.4).
+# Unreserved, sub-delims, and further characters of paths and queries (RFC 3986 §3.3, §3.4).
 _LEFT_ALONE: Final = "-._~!$&'()*+,;=:@/?%"
 # Names that only ever lead inwards: RFC 6761, RFC 6762 with its appendix G, RFC 7686, RFC 8375, ICANN's "internal" and
 # the three names it keeps back since networks use them ("corp", "home", "mail"), Kubernetes' services.

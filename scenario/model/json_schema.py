@@ -23,7 +23,7 @@ def schema() -> dict[str, Any]:
     for kind, step in KINDS.items():
         form = forms[step.__name__]
         form.update(step.together)
-        # The kind first, as it is written; a step is known by the kind that it must have.
+        # The kind first, as authors write it. It identifies the step.
         form["title"] = kind
         form["properties"] = {kind: form["properties"][kind], **form["properties"]}
     forms["Step"] = {

@@ -101,9 +101,7 @@ class Retry(Model):
 class Save(Model):
     """A response that is kept for later templates and conditions."""
 
-    name: SavedName = Field(
-        alias="as", description="Its name: `{{ responses.<name>.… }}` in what comes after the step."
-    )
+    name: SavedName = Field(alias="as", description="Its name: later steps use `{{ responses.<name>.… }}`.")
     when: Literal["json"] = Field(default="json", description="Which responses are kept: those that are JSON.")
     shape: dict[str, Any] | None = Field(
         default=None, alias="schema", description="JSON Schema (2020-12): a response that does not fit is not kept."

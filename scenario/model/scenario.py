@@ -101,12 +101,10 @@ class Scenario(Model):
     """A scenario as its author wrote it."""
 
     scenario: Name
-    description: str = Field(default="", description="What it is for, in a sentence.")
+    description: str = Field(default="", description="Its purpose, in a sentence.")
     trigger: Trigger = Field(description="The kind of happening that admits a contact.")
-    entry: EntryRules = Field(default=EntryRules(), description="Who is admitted, and how often.")
-    exit: list[ExitRule] = Field(
-        default_factory=list[ExitRule], description="Events at which a contact leaves at once."
-    )
+    entry: EntryRules = Field(default=EntryRules(), description="The rules of admission.")
+    exit: list[ExitRule] = Field(default_factory=list[ExitRule], description="Events that end the journey immediately.")
     purpose: Purpose = Field(
         default="marketing",
         exclude_if=lambda purpose: purpose == "marketing",

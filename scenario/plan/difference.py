@@ -91,7 +91,7 @@ def difference(earlier: Scenario, later: Scenario) -> Difference:
 def _redrawn(earlier: Scenario, later: Scenario, old: Plan, new: Plan) -> Iterator[Redrawn]:
     gone = [lot for name, lot in old.lots.items() if name not in new.lots]
     for name, lot in new.lots.items():
-        # One without an id of its own has another one where a step was added before it.
+        # A generated id changes if a step is inserted before it.
         was = old.lots.get(name) or next((other for other in gone if other.shares.keys() == lot.shares.keys()), None)
         if was is not None and (moved := lot.moved(was)) != 0:
             whom = f"{lot.by}s" if lot.by in UNITS else f"values of {lot.by}"

@@ -68,7 +68,7 @@ def names_unsubscribing(step: BaseStep) -> bool:
     try:
         return any(UNSUBSCRIBE in liquid.find_fields(source, kind=kind) for source, kind in step.messages())
     except TemplateError:
-        return False  # what is wrong, whoever renders it says
+        return False  # rendering reports the mistake
 
 
 def _cut(path: tuple[str, ...]) -> tuple[str, ...]:

@@ -149,7 +149,7 @@ def _require(old: Plan, new: Plan, was: str, becomes: str) -> None:
     """
     row, other = old.steps[was], new.steps.get(becomes)
     if other is None:
-        raise MigrationError(f"there is no step '{was}' any more: map it{_hint(old, new, was)}")
+        raise MigrationError(f"there is no step '{was}' no longer: map it{_hint(old, new, was)}")
     if other.kind != row.kind:
         raise MigrationError(f"'{becomes}' is of kind {other.kind} there, not {row.kind}: map '{was}' to another step")
 

@@ -78,7 +78,7 @@ class RetryPolicy:
         """
         try:
             return min(self.initial_interval * self.backoff_coefficient ** (attempt - 1), self.maximum_interval)
-        except OverflowError:  # after hundreds of attempts the power is not a float any more
+        except OverflowError:  # after hundreds of attempts, the power exceeds a float
             return self.maximum_interval
 
     def changed_by(self, changes: Changes) -> RetryPolicy:

@@ -88,7 +88,7 @@ class Cap(Model):
     name: Name
     channels: Annotated[tuple[Name, ...], AfterValidator(_some)] | None = Field(
         default=None,
-        description="Channels (email, sms, webhook) and destinations whose messages count together; without it, all.",
+        description="Channels (email, sms, webhook) and destinations that are counted together; all by default.",
     )
     at_most: int = Field(strict=True, ge=1, le=1000, description="So many messages.")
     per: Per
@@ -164,7 +164,7 @@ class Full:
             now: The current time.
             zone: The contact's zone.
         """
-        # At the minute that is told, there is a place.
+        # Round up, so that there is a place at the minute that is shown.
         local = _up_to(_MINUTE, self.free).astimezone(zone)
         day = WEEKDAYS[local.weekday()].capitalize()
         # Within a week, a weekday says which day it is.

@@ -99,7 +99,7 @@ Seed = Annotated[str, Field(min_length=1, max_length=200, pattern=SEED)]
 
 def _not_all(share: int) -> int:
     if share == WHOLE:
-        raise ValueError("the share must be less than 100: else nobody would get anything")
+        raise ValueError("the share must be less than 100, or no contact would get anything")
     return share
 
 

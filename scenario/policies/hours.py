@@ -76,7 +76,7 @@ class Hours(Model):
     )
     spread: Spread = Field(
         default=timedelta(0),
-        description="What has waited does not go out all at once, but over this time from the opening on.",
+        description="Waiting messages are sent over this period after the opening.",
     )
 
     @cached_property
@@ -213,7 +213,7 @@ def opening(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> Opening | No
     if not since:
         return None
     for start, end in stretches(rules, now, zone):
-        # Who has waited must not be spread over the time in which it is closed again: he would never be sent anything.
+        # Waiting messages must be sent before the next closing.
         return Opening(start, since, min(end - start, max(rule.spread for rule in rules)))
     return Opening(None, since, timedelta(0))
 

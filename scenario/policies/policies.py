@@ -24,7 +24,7 @@ from scenario.steps.registry import KINDS
 _WORDS: Final[Mapping[str, str]] = {
     "empty": "the file is empty: begin with 'quiet_hours:', 'holdout:' or 'caps:'",
     "values": f"more than {MAX_NODES:,} values: take caps out",
-    "single document": "the file goes on after '---': put everything before it",
+    "single document": "there is content after '---': put everything before it",
 }
 
 
@@ -35,7 +35,7 @@ def _listed(value: Any) -> Any:
 def _apart(caps: list[Cap]) -> list[Cap]:
     twice = [name for name, times in Counter(cap.name for cap in caps).items() if times > 1]
     if twice:
-        raise ValueError(f"two caps are called '{twice[0]}': give each a name of its own")
+        raise ValueError(f"two caps are called '{twice[0]}': give each a different name")
     return caps
 
 

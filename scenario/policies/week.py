@@ -17,7 +17,7 @@ MONDAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 MIDNIGHT: Final = (
-    "what is kept back on a day off leaves at 00:00 on the contact's clock, text messages too: "
+    "messages kept back on a day off leave at 00:00 in the contact's zone, also text messages: "
     "add 'from' and 'to', such as {wanted}"
 )
 """The warning about hours that open at midnight."""
@@ -70,7 +70,7 @@ def flaws(hours: Hours) -> Iterator[HoursFlaw]:
     if not found:
         yield HoursFlaw((), "never-open", "nothing is ever sent: these hours leave no time of the week")
         return
-    # What is open on Monday at midnight may have been so on Sunday, and comes again, as a whole.
+    # Hours that are open at midnight on Monday may have begun on Sunday; they occur again as a whole.
     shortest = min((length for start, length in found if start > MONDAY), default=hours.spread)
     if hours.spread > shortest:
         given, most = format_duration(hours.spread), format_duration(shortest)

@@ -250,7 +250,7 @@ def _end(node: Node) -> int:
 
 
 def _decode(content: bytes) -> str:
-    if len(content) > MAX_BYTES:  # said first, since readers stop there, be it in the middle of a character
+    if len(content) > MAX_BYTES:  # reported first, because parsing stops there, perhaps within a character
         raise larger()
     try:
         return content.decode("utf-8")

@@ -173,7 +173,7 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
         ("flow sequence", "the '[' that opens here is not closed, or a ',' is missing in it", begun),
         ("flow mapping", "the '{' that opens here is not closed, or a ',' is missing in it", begun),
         ("block scalar", "after '|' or '>' the text begins on the next line", here),
-        ("single document", "a file holds one scenario: put what follows '---' in a file of its own", here),
+        ("single document", "a file holds one scenario: move the part after '---' to another file", here),
         ("an alias", "a value that begins with '*' repeats another one: put text in quotes", begun),
         ("an anchor", "a value that begins with '&' is marked to be repeated: put text in quotes", begun),
         ("duplicate anchor", "this '&' marks a second value by the same name: choose another", here),
@@ -191,7 +191,7 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
     if "could not find expected ':'" in problem:
         return SyntaxFault("a key needs a ':' and a space after it; a long text needs quotes or '|' before it", begun)
     if "sequence entries are not allowed" in problem:
-        return SyntaxFault("a list cannot begin here: put its '-' on a line of its own", here)
+        return SyntaxFault("a list cannot begin here: put its '-' on a new line", here)
     if "undefined alias" in problem:
         return SyntaxFault("nothing above is marked with '&' for this '*' to repeat: put text in quotes", here)
     if "block" in context:
@@ -205,7 +205,7 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
                 "the quotes end before this: between single quotes write '' for ', between double ones \\\" for \""
             )
             return SyntaxFault(message, here)
-        return SyntaxFault("this line does not fit what is above it: fix its indentation, its '-' or its quotes", here)
+        return SyntaxFault("this line does not fit the lines above: fix its indentation, its '-' or its quotes", here)
     return SyntaxFault(f"this is not YAML: {problem.partition(';')[0]}", here)
 
 

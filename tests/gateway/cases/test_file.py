@@ -27,7 +27,7 @@ LINE = TOP.strip().count("\n") + 3
         ("expects: {}", (0, 5), "unknown key 'expects': did you mean 'expect'?"),
         ("expect: {stops: finished}", (0, 14), "unknown key 'stops': did you mean 'steps'?"),
         ("expect: {ends: finish}", (0, 20), "'finish' is not allowed in 'ends': did you mean 'finished'?"),
-        ("expect: {}", (0, 13), "say what is expected: steps, ends, never or refused"),
+        ("expect: {}", (0, 13), "a case needs an expectation: steps, ends, never or refused"),
         (
             "expect: {refused: x, ends: held}",
             (0, 13),

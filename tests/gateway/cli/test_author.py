@@ -123,7 +123,7 @@ def test_for_a_newcomer_check_warns_that_nobody_says_where_a_secret_may_go(
     assert ran.status == 0
     assert ran.out == (
         f"{EXAMPLES}/post-purchase.yaml:31:57: warning secret: the secret WAX_TOKEN may be sent anywhere: "
-        "a destinations.yaml says where it may go, see 'secrets' in docs/run/destinations.md\n"
+        "restrict it in destinations.yaml, see 'Secrets' in docs/run/destinations.md\n"
     )
 
 

@@ -67,8 +67,8 @@ ONE_MISTAKE = (
     ("- webhook: a\n  to: crm\n  content_type: text\n  body: a", "6:3: error unknown-key: unknown key 'content_type': did you mean 'content'?"),
     ("- webhook: a\n  to: crm\n  method: GET\n  save: {as: x}\n  body: {a: b}", "8:3: error look-up: a look-up (GET) has no body: write what it asks for into 'url' or 'path', or use POST"),
     ("- webhook: a\n  to: crm\n  method: GET", "6:11: warning look-up: a look-up (GET) is for its response, and nothing keeps that: add 'save: {as: …}'"),
-    ("- webhook: a\n  to: crm\n  path: /a/{{ secrets.A | url_escape }}/{{ secrets.A | url_encode }}/b?c={{ secrets.A }}", "6:23: warning secret: the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/run/destinations.md"),
-    ("- sms: a\n  text: a\n  on_failure: exit\n- webhook: b\n  to: crm\n  path: '/a/{{ secrets.A }}'", ("9:13: warning secret-path: in a path, a secret's slashes are percent-encoded too: write {{ secrets.A | url_escape }} where it is several parts of the path, or url_encode where it is not", "9:24: warning secret: the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/run/destinations.md")),
+    ("- webhook: a\n  to: crm\n  path: /a/{{ secrets.A | url_escape }}/{{ secrets.A | url_encode }}/b?c={{ secrets.A }}", "6:23: warning secret: the secret A may be sent anywhere: restrict it in destinations.yaml, see 'Secrets' in docs/run/destinations.md"),
+    ("- sms: a\n  text: a\n  on_failure: exit\n- webhook: b\n  to: crm\n  path: '/a/{{ secrets.A }}'", ("9:13: warning secret-path: in a path, a secret's slashes are percent-encoded too: write {{ secrets.A | url_escape }} if it is several parts of the path, else url_encode", "9:24: warning secret: the secret A may be sent anywhere: restrict it in destinations.yaml, see 'Secrets' in docs/run/destinations.md")),
     ("- webhook: a\n  to: crm\n  auth: basic", "6:3: error unknown-key: unknown key 'auth': credentials are a header, such as headers: {Authorization: \"Bearer {{ secrets.NAME }}\"}, or in the destination's own entry"),
     ("- webhook: a\n  to: crm\n  retries: {deadline: 1d}", "6:3: error unknown-key: unknown key 'retries': did you mean 'retry'?"),
     ("- email: a\n  subject: s\n  text: t\n  from: Shop", "7:9: error address: 'from' must be an address, or Name <address>: the e-mail address is malformed"),
@@ -142,12 +142,12 @@ ONE_MISTAKE = (
     ("- if: contact.custom.vip", "4:3: error incomplete: an 'if' needs 'then', 'else' or both"),
     ("- if: contact.custom.vip ==\n  then: [{exit: x}]", "4:28: error syntax: a value is missing here"),
     ("- if: cart.total_price > 2\n  then: [{exit: x}]", "4:7: error out-of-scope: 'cart' is there only with the trigger abandoned_cart"),
-    ("- wait: 2d\n  sms: a\n  text: t", "5:3: error unknown-key: a 'wait' step cannot have 'sms': begin a step of its own, '- sms: …'"),
+    ("- wait: 2d\n  sms: a\n  text: t", "5:3: error unknown-key: a 'wait' step cannot have 'sms': start a separate step, '- sms: …'"),
     ("- wait_for: {event: order.delivered, for: 7d}", "4:13: error value: write 'wait_for: order.delivered', and 'if' and 'for' below it, as keys of the step"),
     ("- wait_for: 7d", "4:13: warning value: this waits for an event called '7d': a time is 'for: 7d', or the step 'wait: 7d'"),
     ("- switch: order.total_price\n  cases: {'> 20': []}", "5:11: error case: a case is one value, and '> 20' a comparison: write an 'if'"),
     ("- email: a\n  subject: s\n  html: mails/a.html", "6:9: warning file: this would be sent as it stands: write {file: mails/a.html} for the text of that file"),
-    ("- email: a\n  subject: s\n  text: t\n  to: a@b.example", "7:3: error unknown-key: unknown key 'to': an e-mail goes to the contact, and to nobody else"),
+    ("- email: a\n  subject: s\n  text: t\n  to: a@b.example", "7:3: error unknown-key: unknown key 'to': an e-mail goes to the contact only"),
     ("- webhook: a\n  to: crm\n  query: {a: b}", "6:3: error unknown-key: unknown key 'query': write a query behind 'url' or 'path', such as ?lang=fr"),
     ("- wait: 2d\n- else: [{exit: a}]", "5:3: error unknown-step: unknown step 'else': 'else' is a key of the step above: write it without '-'"),
     ("- repeat: {every: 1h, times: 3}\n  then: [{wait: 1h}]", "5:3: error unknown-key: unknown key 'then': did you mean 'steps'?"),
@@ -192,7 +192,7 @@ WHOLE = (
     ("scenario: a\ntrigger: order\nexit: {event: x}\nsteps: [{wait: 2d}]", "3:7: error type: 'exit' must be a list: begin each of its entries with '- '"),
     ("scenario: a\ntrigger: order\nexit: [{event: x}, {event: x, if: event.a}]\nsteps: [{wait: 2d}]", "3:20: warning redundant: the exit rule on line 3 already leaves at this event"),
     ("scenario: a\ntrigger: order\nexit: [{event: x}]\nsteps: [{wait_for: x}]", "4:20: warning never: this event is never waited for to its end: the exit rule on line 3 leaves at it"),
-    ("scenario: a\ntrigger: order\nsteps: [{wait_for: x, then: [{wait_for: x}]}]", "3:41: warning at-once: the event that line 3 waited for meets this wait at once: add 'since: now' for another"),
+    ("scenario: a\ntrigger: order\nsteps: [{wait_for: x, then: [{wait_for: x}]}]", "3:41: warning at-once: the event that line 3 waited for meets this wait immediately: add 'since: now' to wait for another one"),
     ("scenario: a\ntrigger: order\nsteps: [{wait: 1d}, {id: wait-1, wait: 2d}]", "3:26: error duplicate-name: 'wait-1' is the name that an unnamed step gets from its place: choose another name"),
     ("scenario: a\nscenario: b\ntrigger: order\nsteps: [{wait: 2d}]", "2:1: error duplicate-key: 'scenario' is here twice: first on line 1"),
     ("scenario: a\ntrigger: order\nstpes: [{emial: x, subjct: s, text: t}]", ("3:1: error unknown-key: unknown key 'stpes': did you mean 'steps'?", "3:10: error unknown-step: unknown step 'emial': did you mean 'email'?", "3:20: error unknown-key: unknown key 'subjct': did you mean 'subject'?")),
@@ -493,7 +493,7 @@ def test_without_a_destinations_yaml_each_secret_is_warned_of_once():
         "WAX_TOKN",
     ]
     assert findings[0].message == (
-        "the secret A may be sent anywhere: a destinations.yaml says where it may go, see 'secrets' in docs/run/destinations.md"
+        "the secret A may be sent anywhere: restrict it in destinations.yaml, see 'Secrets' in docs/run/destinations.md"
     )
 
 

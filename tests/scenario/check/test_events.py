@@ -33,7 +33,7 @@ WHICH = [
     f"9:19: warning which-event: 'event' is the one that line {MET}; {LINE} 'trigger.properties.product.name'",
     f"12:35: warning which-event: 'event' is the trigger's here, since line 4 waited for another one in vain; {LINE} 'trigger.properties.sku'",
     f"13:29: warning which-event: 'event' is the trigger's here, since line 4 waited for another one in vain; {LINE} 'trigger.time'",
-    f"15:29: warning which-event: 'event' is the one that line {MET}, or the trigger's where none came; {LINE} 'trigger.properties.product.name'",
+    f"15:29: warning which-event: 'event' is the one that line {MET}, or the trigger's event if none came; {LINE} 'trigger.properties.product.name'",
 ]
 
 

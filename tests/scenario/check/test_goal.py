@@ -5,7 +5,7 @@ import pytest
 
 from scenario.check.check import check
 
-GONE = "is there only while the journey runs, and a goal counts after it too: name what the event brings, event.…, or journey.key"
+GONE = "is there only while the journey runs, but a goal is also counted after it: use event.… or journey.key"
 ONE = "error goal-value: the value of a goal is one number: write one output, such as {{ event.total }}, or a number"
 
 
@@ -42,7 +42,7 @@ def lines(goal: str, trigger: str = "order") -> list[str]:
         ("{event: a, within: 1d, value: much}", [f"37: {ONE}"]),
         ("{event: a, within: 1d, value: true}", ["37: error type: 'value' must be text: put 'true' in quotes"]),
         ("{event: a, within: 1d, value: '{{ event.a'}", ["38: error syntax: '{{' is not closed: add '}}'"]),
-        ("{event: a, within: 1d, value: '{{ event.time }}'}", ["41: error goal-value: 'event.time' is no number: name what the event is worth, such as {{ event.total }}"]),
+        ("{event: a, within: 1d, value: '{{ event.time }}'}", ["41: error goal-value: 'event.time' is not a number: write the event's value, such as {{ event.total }}"]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_goal_is_said_at_its_place(goal: str, found: list[str]):

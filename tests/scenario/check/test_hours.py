@@ -20,7 +20,7 @@ def told(text: str, destinations: Listing | None = None) -> list[str]:
 
 
 AT_MIDNIGHT = (
-    "what is kept back on a day off leaves at 00:00 on the contact's clock, text messages too: "
+    "messages kept back on a day off leave at 00:00 in the contact's zone, also text messages: "
     "add 'from' and 'to', such as {from: \"21:00\", to: \"08:00\"}"
 )
 # Line 3 is the first.

@@ -58,8 +58,8 @@ def test_a_journey_stands_where_its_step_is(
 @pytest.mark.parametrize(
     ("old", "new", "place", "names", "why"),
     [
-        (OLD, plan(A, B), Place(at="pause"), {}, "there is no step 'pause' any more: map it"),
-        (OLD, plan(WAIT, A), Place(at="pause"), {}, "there is no step 'pause' any more: map it, to wait-1 say"),
+        (OLD, plan(A, B), Place(at="pause"), {}, "there is no step 'pause' no longer: map it"),
+        (OLD, plan(WAIT, A), Place(at="pause"), {}, "there is no step 'pause' no longer: map it, to wait-1 say"),
         (OLD, OLD, Place(at="pause"), {"pause": "x"}, "there is no step 'x', to which 'pause' is mapped"),
         (
             OLD,
@@ -145,7 +145,7 @@ def test_who_follows_is_at_the_end_only_where_nothing_was_added() -> None:
 @pytest.mark.parametrize(
     ("new", "why"),
     [
-        (plan(A, "{wait: 2d, id: pause}", C), "there is no step 'b' any more: map it, to c say"),
+        (plan(A, "{wait: 2d, id: pause}", C), "there is no step 'b' no longer: map it, to c say"),
         (plan("{wait: 2d, id: pause}", A, B), "'a' would be sent again: from 'a' on it is still to come there"),
     ],
 )

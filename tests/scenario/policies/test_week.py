@@ -8,7 +8,7 @@ from scenario.policies.policies import examine
 from scenario.policies.week import openings
 
 AT_MIDNIGHT = (
-    "1:15: warning at-night: what is kept back on a day off leaves at 00:00 on the contact's clock, text messages too: "
+    "1:15: warning at-night: messages kept back on a day off leave at 00:00 in the contact's zone, also text messages: "
     "add 'from' and 'to', such as {from: \"21:00\", to: \"08:00\"}"
 )
 POLICIES = (

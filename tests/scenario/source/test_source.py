@@ -94,7 +94,7 @@ SYNTAX = (
     ("a: *gone\n", "1:4", "nothing above is marked with '&'"),
     ("a: &x 1\nb: &x 2\n", "2:4", "this '&' marks a second value"),
     ("a: & b\n", "1:4", "a value that begins with '&'"),
-    ("steps:\n  - email: a\n   subject: x\n", "3:4", "this line does not fit what is above it"),
+    ("steps:\n  - email: a\n   subject: x\n", "3:4", "this line does not fit the lines above"),
     ("steps: - wait: 2d\n", "1:8", "a list cannot begin here"),
     ("a: | text\n  more\n", "1:6", "after '|' or '>' the text begins on the next line"),
     ("a: 1\n---\nb: 2\n", "2:1", "a file holds one scenario"),

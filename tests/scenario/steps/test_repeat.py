@@ -29,10 +29,10 @@ WRONG = (
     ("- repeat: {every: 7d, times: 3}\n  steps: [{exit: a}]\n- wait: 1d", "6:3: warning unreachable: this step is never reached: it comes after a step whose branches all exit"),
     ("- repeat: {every: 7d, times: 3, until: contact.language}\n  steps: [{exit: a}]\n- wait: 1d", None),
     ("- repeat: {every: 7d, times: 3, until: {event: a}}\n  steps: [{wait: 1d}]\n- sms: a\n  text: '{{ event.x }}'", "7:13: warning may-be-missing: "),
-    ("- repeat: {every: 7d, times: 3}\n  steps: [{wait_for: a, for: 1d}]", "5:22: warning at-once: in a later round the event of an earlier one meets this wait at once: add 'since: now'"),
+    ("- repeat: {every: 7d, times: 3}\n  steps: [{wait_for: a, for: 1d}]", "5:22: warning at-once: in a later round, an earlier round's event meets this wait immediately: add 'since: now'"),
     ("- repeat: {every: 7d, times: 3}\n  steps: [{wait_for: a, for: 1d, since: now}]", None),
     ("- repeat: {every: 7d, times: 3, until: event.name == 'a'}\n  steps: [{wait_for: a, for: 1d}]", None),
-    ("- repeat: {every: 7d, times: 101}\n  steps:\n    - repeat: {every: 1d, times: 100}\n      steps: [{wait: 1h}]", "6:15: error too-many: with those around it this comes to 10,100 rounds: 10,000 is the most"),
+    ("- repeat: {every: 7d, times: 101}\n  steps:\n    - repeat: {every: 1d, times: 100}\n      steps: [{wait: 1h}]", "6:15: error too-many: with the repetitions around it, this makes 10,100 rounds: 10,000 is the most"),
     ("- repeat: {every: 7d, times: 3, until: {event: a}}\n  steps: [{wait: 1d}]\n- repeat: {every: 7d, times: 3, until: {event: a}}\n  steps: [{wait: 1d}]", None),
     ("- loop: {every: 7d, times: 3}\n  steps: [{wait: 1d}]", "4:3: error unknown-step: unknown step 'loop': did you mean 'repeat'?"),
 )  # fmt: skip

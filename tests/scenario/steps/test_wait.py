@@ -14,8 +14,8 @@ BAD = "is not a date: write 2026-12-24, or 2026-12-24T09:00 with a time"
 
 DATES = (
     ("2026-12-24T09:31", None), ("2026-12-25", None), ("2026-12-24 10:00:30", None), ("2026-12-24T09:00Z", None),
-    ("2026-12-24T09:30", "5:17: warning past: this is in the past: contacts that come here go on at once"),
-    ("2026-12-24", "5:17: warning past: this is in the past: contacts that come here go on at once"),
+    ("2026-12-24T09:30", "5:17: warning past: this date is in the past: contacts will not wait here"),
+    ("2026-12-24", "5:17: warning past: this date is in the past: contacts will not wait here"),
     ("2026-12-24, offset: 3d", None),
     ("2026-02-30", f"5:17: error value: '2026-02-30' {BAD}"),
     ("24.12.2026", f"5:17: error value: '24.12.2026' {BAD}"),

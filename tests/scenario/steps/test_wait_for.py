@@ -28,7 +28,7 @@ WRONG = (
     ("- wait_for: {a: {}}\n  then: [{exit: a}]", "5:3: error misplaced: of several events, each has its own 'then': write it under the event"),
     ("- wait_for: {a: {}}\n  if: event.x", "5:3: error misplaced: of several events, each has its own 'if': write it under the event"),
     ("- wait_for: {a: {then: [{exit: x}]}, b: {then: [{exit: y}]}}\n- exit: z", "5:3: warning unreachable: this step is never reached: it comes after a step whose branches all exit"),
-    ("- wait_for: {a: {then: [{wait_for: a}]}, b: {then: [{wait_for: a}]}}", "4:36: warning at-once: the event that line 4 waited for meets this wait at once: add 'since: now' for another"),
+    ("- wait_for: {a: {then: [{wait_for: a}]}, b: {then: [{wait_for: a}]}}", "4:36: warning at-once: the event that line 4 waited for meets this wait immediately: add 'since: now' to wait for another one"),
 )  # fmt: skip
 
 
