@@ -1,4 +1,4 @@
-"""Lists the packages in the image: `sbom.cdx.json` (CycloneDX 1.6) and `docs/licences.md`.
+"""Lists the packages in the image: `sbom.cdx.json` (CycloneDX 1.6) and `deploy/licences.md`.
 
     uv run --all-groups python deploy/sbom.py                  after requirements.lock has changed python deploy/sbom.py
     --release 0.1.0 dist/sbom.cdx.json   the same list, for a release of that version
@@ -36,7 +36,7 @@ ALLOWED: Final = {
     "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "PSF-2.0", "Unlicense",
     "LGPL-3.0-only", "MPL-2.0",
 }  # fmt: skip
-"""SPDX ids of accepted licences. `docs/licences.md` lists the obligations of the last two."""
+"""SPDX ids of accepted licences. `deploy/licences.md` lists the obligations of the last two."""
 
 READ: Final = {
     "aiohappyeyeballs": "PSF-2.0",
@@ -67,7 +67,7 @@ def allowed(expression: str) -> bool:
 
 
 def page(before: str, sbom: dict[str, Any]) -> str:
-    """Return the text of `docs/licences.md` with a new table."""
+    """Return the text of `deploy/licences.md` with a new table."""
     rows = sorted((name_of(one), one["version"], licence_of(one)) for one in sbom["components"])
     return before.partition(_TABLE)[0] + _TABLE + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from copy import copy
-from typing import Final, Self, cast
+from typing import Final, Self
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
@@ -168,7 +168,9 @@ class _Converter(DataConverter):
 
     @override
     def with_context(self, context: SerializationContext) -> Self:
-        codec = cast("EncryptionCodec", self.payload_codec)
+        codec = self.payload_codec
+        if not isinstance(codec, EncryptionCodec):
+            raise TypeError(codec)
         known = copy(self)
         object.__setattr__(known, "payload_codec", codec.with_context(context))
         return known

@@ -112,7 +112,10 @@ class GuardedProtocol(H11Protocol):
 
     @property
     def _guard(self) -> HttpGuard:
-        return cast("HttpGuard", self.config.app)
+        guard = self.config.app
+        if not isinstance(guard, HttpGuard):
+            raise TypeError(guard)
+        return guard
 
     @property
     def waits(self) -> bool:

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any, Final, TextIO, cast
+from typing import Any, Final, TextIO
 
 from opentelemetry import trace
 from temporalio import activity, workflow
@@ -167,7 +167,7 @@ def fields(record: logging.LogRecord) -> dict[str, Any]:
         if name in _TEMPORAL:
             # `temporal_log` is of the SDK's native part. Only ids are passed on, since its other fields
             # quote failures.
-            context = cast("Mapping[str, Any]", value.fields if name == "temporal_log" else value)
+            context: Mapping[str, Any] = value.fields if name == "temporal_log" else value
             found |= {known: context[key] for key, known in _CONTEXT.items() if context.get(key) is not None}
         elif isinstance(value, str | int | float | bool):
             found[name] = value

@@ -129,40 +129,40 @@ ATTEMPTS: Final = Counter(
     "scenario.delivery.attempts",
     "{attempt}",
     ("channel", "destination", "outcome", "attempt"),
-    "attempts to deliver, by how they ended: `delivered`, `retry`, `failed`, `unknown`, `skipped`, `cancelled`; "
-    "`attempt` is `first` or `retry`. What a policy, a limit or a breaker turned away is no attempt, "
-    "and what ended before it could send is in `scenario.delivery.unsent`",
+    "attempts to deliver, by outcome: `delivered`, `retry`, `failed`, `unknown`, `skipped`, `cancelled`; `attempt` is "
+    "`first` or `retry`. Messages stopped by a policy, a limit or a breaker are not counted; attempts that ended "
+    "before they could send are in `scenario.delivery.unsent`",
 )
 UNSENT: Final = Counter(
     "scenario.delivery.unsent",
     "{attempt}",
     ("channel", "reason"),
     "attempts that ended before their message could leave, and do not count: Temporal was too slow (`not_told`, "
-    "`not_noted`), the worker was (`no_time`), `store`, `secrets_unreadable`, `worker_stopped`, `called_off` (the step "
-    "is over or paused), `error` (its log says which)",
+    "`not_noted`), the worker was (`no_time`), `store`, `secrets_unreadable`, `worker_stopped`, `called_off` (the "
+    "step has ended or is paused), `error` (see its log line)",
 )
 DURATION: Final = Histogram(
     "scenario.delivery.duration",
     "s",
     ("channel", "destination", "kept_back"),
-    "from when a message was due until its receiver had it, with all that it waited for; `kept_back` is `yes` or `no`: "
-    "whether quiet hours, a cap, a hold or a pause are in it",
+    "time from when a message was due until its receiver had it, including all waits; `kept_back` is `yes` if quiet "
+    "hours, a cap, a hold or a pause are included, else `no`",
     buckets=_LONG,
 )
 SKIPPED: Final = Counter(
     "scenario.delivery.skipped",
     "{delivery}",
     ("channel", "reason"),
-    "messages that were not sent, and why: `capped`, `expired`, `no_consent`, `suppressed`, or `template` where the "
-    "template said that there is nothing to send",
+    "messages that were not sent, by reason: `capped`, `expired`, `no_consent`, `suppressed`, or `template` if the "
+    "template ended itself",
 )
 WAIT: Final = Histogram(
     "scenario.delivery.wait",
     "s",
     ("channel", "why"),
-    "how long a message that may not leave yet is kept back, as it is planned each time: `quiet` hours and windows, "
-    "`cap`, `concurrency`, `breaker`, `login` (the mail server refused ours), `retry_after` (the receiver asked for "
-    "it), `journey` (the journey was told something that it has yet to act on)",
+    "planned delay of a message, counted each time it is planned, by reason: `quiet` hours and windows, `cap`, "
+    "`concurrency`, `breaker`, `login` (the mail server rejected ours), `retry_after` (requested by the receiver), "
+    "`journey` (the journey has a pending event or operation)",
     buckets=_LONG,
 )
 HTTP_CLIENT: Final = Histogram(
@@ -170,115 +170,148 @@ HTTP_CLIENT: Final = Histogram(
     "s",
     ("server.address", "http.request.method", "http.response.status_code", "error.type"),
     "requests to receivers of webhooks, to platforms and to Twilio, by destination, host or `twilio`. `error.type` is "
-    "the status from 400 on, or the class of what went wrong where there was no answer",
+    "the status from 400 on, or the class of the error if there was no response",
     buckets=_HTTP,
 )
 HTTP_SERVER: Final = Histogram(
     "http.server.request.duration",
     "s",
     ("http.route", "http.request.method", "http.response.status_code", "error.type"),
-    "requests to the gateway, of all its parts, by route (`/v1/journeys/{id}`; none if a request did not get as far as "
-    "a route, since its key is wrong, say). `error.type` is the status from 500 on, or the class of an exception",
+    "requests to the gateway, by route (`/v1/journeys/{id}`; none if the request was rejected before routing, for "
+    "example for a wrong key). `error.type` is the status from 500 on, or the class of an exception",
     buckets=_HTTP,
 )
 ADMISSION: Final = Counter(
     "scenario.admission",
     "{entry}",
     ("scenario", "outcome", "reason"),
-    "entries, by whether they were `admitted` or `refused`. Reasons are `control` and `holdout` of those that get "
-    "nothing; of a refusal `under_way`, `entered_before`, `too_soon`, `closed`, `condition`, `consent`, `mistaken`, "
-    "`erased`, `other`",
+    "entries, `admitted` or `refused`. Reasons of admissions without messages are `control` and `holdout`; of "
+    "refusals `under_way`, `entered_before`, `too_soon`, `closed`, `condition`, `consent`, `mistaken`, `erased`, "
+    "`other`",
 )
 START_TO_FIRST_SEND: Final = Histogram(
     "scenario.start_to_first_send",
     "s",
     ("channel",),
-    "from a journey's start until its first message was about to leave, where no wait comes before it and nothing "
-    "kept it back",
+    "time from a journey's start until its first message was about to leave, if no wait precedes it and nothing "
+    "delayed it",
     buckets=_SHORT,
 )
 BREAKER_STATE: Final = Gauge(
     "scenario.breaker.state",
     "",
     ("destination",),
-    "of each destination that this process has sent to in the last hour: 0 closed, 1 half open, 2 open (it is left "
-    "alone)",
+    "state of the breaker of each destination that this process has sent to in the last hour: 0 closed, 1 half open, "
+    "2 open (nothing is sent)",
 )
 LOG_DROPPED: Final = Counter(
     "scenario.log.dropped",
     "{row}",
     (),
-    "rows of the log of deliveries that were lost, since the store was away for too long",
+    "rows of the log of deliveries that were lost because the store was unavailable for too long",
 )
 RETENTION_DELETED: Final = Counter(
     "scenario.retention.deleted",
     "{row}",
     ("table",),
-    "rows that the day's pruning deleted from the store, by table; `responses` were emptied. Those of `scenario prune` "
-    "do not count",
+    "rows that the daily pruning deleted from the store, by table; of `responses`, rows that were emptied. Rows "
+    "deleted by `scenario prune` are not counted",
 )
 JOURNEYS: Final = Gauge(
     "scenario.journeys",
     "{journey}",
     ("scenario", "state"),
-    "journeys under way that are `held`, `paused`, or `running`, which is all others, those that wait among them",
+    "running journeys: `held`, `paused`, or `running`, which is all others, including those that wait",
 )
 HELD: Final = Gauge(
     "scenario.held",
     "{journey}",
     ("destination", "reason"),
-    "held journeys, by what could not be delivered to, if it was that, and why: `permanent`, `exhausted`, `unknown`, "
+    "held journeys, by destination, if a delivery is held, and reason: `permanent`, `exhausted`, `unknown`, "
     "`unconfigured`, `template`, `capped`",
 )
 HELD_OLDEST_AGE: Final = Gauge(
-    "scenario.held.oldest_age", "s", (), "how long the journey that is held longest is; 0 where none is"
+    "scenario.held.oldest_age",
+    "s",
+    (),
+    "age of the longest hold; 0 without holds",
 )
 BACKLOG: Final = Gauge(
-    "scenario.backlog", "{task}", ("queue",), "tasks that wait at the server for a worker, by task queue"
+    "scenario.backlog",
+    "{task}",
+    ("queue",),
+    "pending tasks, by task queue",
 )
-BACKLOG_AGE: Final = Gauge("scenario.backlog.age", "s", ("queue",), "how long the oldest of them waits")
+BACKLOG_AGE: Final = Gauge(
+    "scenario.backlog.age",
+    "s",
+    ("queue",),
+    "age of the oldest pending task",
+)
 POLLERS: Final = Gauge(
-    "scenario.pollers", "{worker}", ("queue",), "workers that asked for tasks within the last two minutes"
+    "scenario.pollers",
+    "{worker}",
+    ("queue",),
+    "workers that polled within the last two minutes",
 )
 PROBLEMS: Final = Gauge(
-    "scenario.problems", "{journey}", (), "journeys that stand still, since their workflow tasks fail over and over"
+    "scenario.problems",
+    "{journey}",
+    (),
+    "journeys without progress because their workflow tasks fail repeatedly",
 )
-ERASURES: Final = Gauge("scenario.erasures", "{erasure}", (), "erasures of contacts that are not finished")
+ERASURES: Final = Gauge(
+    "scenario.erasures",
+    "{erasure}",
+    (),
+    "erasures of contacts that are not finished",
+)
 ERASURES_OLDEST_AGE: Final = Gauge(
-    "scenario.erasures.oldest_age", "s", (), "how long the oldest of them is open; 0 if there is none"
+    "scenario.erasures.oldest_age",
+    "s",
+    (),
+    "age of the oldest of them; 0 without any",
 )
-POLL_AGE: Final = Gauge("scenario.poll.age", "s", (), "how old the figures of those that one worker tells for all are")
+POLL_AGE: Final = Gauge(
+    "scenario.poll.age",
+    "s",
+    (),
+    "age of the values that one worker reports for all",
+)
 
 READY: Final = Gauge(
     "scenario.ready",
     "",
     ("check",),
-    "1 if the process has what it needs, else 0, by what `/readyz` checks: `worker` or `gateway` (it has started and "
-    "does not stop), `store`, `temporal`, `clock`",
+    "1 if the process has what `/readyz` checks, else 0: `worker` or `gateway` (started, and not stopping), `store`, "
+    "`temporal`, `clock`",
 )
 CLOCK_OFFSET: Final = Gauge(
     "scenario.clock.offset",
     "s",
     ("of",),
-    "how far this machine's clock is ahead of that of the `store` (PostgreSQL) or of `temporal`, at least; negative if "
-    "it is behind",
+    "seconds by which this machine's clock is at least ahead of that of the `store` (PostgreSQL) or of `temporal`; "
+    "negative if it is behind",
 )
 CERTIFICATE_LEFT: Final = Gauge(
     "scenario.certificate.left",
     "s",
     ("use", "destination"),
-    "how long a configured certificate is still valid: `client` and `ca` of a destination, `smtp_ca`, "
-    "`temporal_client` and `temporal_ca`. Of several authorities in a file, the last one counts",
+    "remaining validity of a configured certificate: `client` and `ca` of a destination, `smtp_ca`, `temporal_client` "
+    "and `temporal_ca`. Of several authorities in a file, the last one counts",
 )
 KEY: Final = Gauge(
     "scenario.key",
     "",
     ("setting", "key"),
-    "1 for each key that the process has in `SCENARIO_CALLBACK_KEY` and `SCENARIO_SUPPRESSION_KEY`, or the previous "
-    "ones; `key` is a name that tells nothing of it",
+    "1 for each key of the process in `SCENARIO_CALLBACK_KEY` and `SCENARIO_SUPPRESSION_KEY`, or the previous ones; "
+    "`key` is a name that reveals nothing of it",
 )
 NAMESPACE_RETENTION: Final = Gauge(
-    "scenario.namespace.retention", "s", (), "how long Temporal's namespace keeps the histories of ended journeys"
+    "scenario.namespace.retention",
+    "s",
+    (),
+    "retention of the histories of ended journeys in Temporal's namespace",
 )
 
 OF_ALL: Final = (

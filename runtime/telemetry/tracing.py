@@ -25,9 +25,9 @@ their type, never by a text that could quote a contact's data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -52,7 +52,6 @@ from runtime.telemetry.trace_ids import PROPAGATOR, Carrier, HeaderConverter, Jo
 _HEADERS: Final = HeaderConverter()
 _RUN_CONTEXT: Final = "__scenario_run_context"
 _RUN_SPAN: Final = "__scenario_run_span"
-_Externs = MutableMapping[str, Callable[..., Any]]
 
 
 class JourneyTracing(TracingInterceptor):
@@ -76,8 +75,9 @@ class JourneyTracing(TracingInterceptor):
         self, input: WorkflowInterceptorClassInput
     ) -> type[TracingWorkflowInboundInterceptor]:
         super().workflow_interceptor_class(input)
-        externs = cast("_Externs", input.unsafe_extern_functions)  # pyright: ignore[reportUnknownMemberType]
-        externs.update({_RUN_CONTEXT: self._run_context, _RUN_SPAN: self._run_span})
+        input.unsafe_extern_functions.update(  # pyright: ignore[reportUnknownMemberType]
+            {_RUN_CONTEXT: self._run_context, _RUN_SPAN: self._run_span}
+        )
         return JourneyInbound
 
     @contextmanager
@@ -146,22 +146,22 @@ class JourneyTracing(TracingInterceptor):
         return inject(trace.set_span_in_context(span, context))
 
     def _run_context(self, run: TracedRun) -> Carrier:
-        provider = self._sdk()
-        return run.parent if provider is None else inject(run.below(provider.sampler))
+        sdk = self._sdk()
+        return run.parent if sdk is None else inject(run.below(sdk[0].sampler))
 
     def _run_span(self, run: TracedRun, attributes: Attributes, time_ns: int) -> None:
-        provider = self._sdk()
-        if provider is None:
+        if (sdk := self._sdk()) is None:
             return
+        provider, ids = sdk
         above = run.above(provider.sampler)
-        with cast("JourneyIds", provider.id_generator).fixed(*run.ids(above)):
+        with ids.fixed(*run.ids(above)):
             span = self.tracer.start_span(run.name, above, SpanKind.SERVER, attributes, start_time=time_ns)
         span.end(time_ns)
 
-    def _sdk(self) -> TracerProvider | None:
+    def _sdk(self) -> tuple[TracerProvider, JourneyIds] | None:
         provider = self._provider or trace.get_tracer_provider()
         if isinstance(provider, TracerProvider) and isinstance(provider.id_generator, JourneyIds):
-            return provider
+            return provider, provider.id_generator
         return None
 
 
@@ -172,7 +172,7 @@ class JourneyInbound(TracingWorkflowInboundInterceptor):
         super().__init__(next)
         self.text_map_propagator = PROPAGATOR
         self.payload_converter = _HEADERS
-        self._externs = cast("_Externs", workflow.extern_functions())  # pyright: ignore[reportUnknownMemberType]
+        self._externs: Mapping[str, Callable[..., Any]] = workflow.extern_functions()  # pyright: ignore[reportUnknownMemberType]
 
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
         """Make the run's own span, and everything else below it."""
@@ -198,7 +198,7 @@ class JourneyInbound(TracingWorkflowInboundInterceptor):
 
     def _context_to_headers(self, headers: Mapping[str, Payload]) -> Mapping[str, Payload]:
         # For continue-as-new alone. Runs are siblings, or a long journey would be a deep trace.
-        return self._context_carrier_to_headers(cast("dict[str, Any]", self._run().parent), headers)
+        return self._context_carrier_to_headers({**self._run().parent}, headers)
 
     def _completed_span(self, span_name: str, **options: Any) -> None:
         scheduled = options.get("add_to_outbound")

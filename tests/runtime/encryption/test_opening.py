@@ -75,9 +75,7 @@ async def test_nothing_is_wrapped_while_a_running_process_lacks_the_newest_key(
         await old.key_of("1")
         before = await store.wrapped_keys()
         async with recording_keys(Keyring(store, both), store, "gateway"), recording_keys(old, store, "worker"):
-            with pytest.raises(
-                SettingsError, match=r"1 running processes .* such as the worker on .* Restart them"
-            ):
+            with pytest.raises(SettingsError, match=r"1 running processes .* such as the worker on .* Restart them"):
                 await rotate(store, both)
             assert await store.wrapped_keys() == before
         async with recording_keys(Keyring(store, both), store, "gateway"):
