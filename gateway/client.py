@@ -6,7 +6,7 @@ An engine in another language needs none of this: it starts the workflow `Journe
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -27,15 +27,20 @@ from gateway.erasing import ErasureView
 from gateway.errors import UnknownJourney
 from gateway.journeys import view
 from gateway.journeys.view import JourneyView
-from gateway.operations.batch import JourneyTarget, Tally
-from gateway.operations.many import ManyOperations
+from gateway.operations.batch import RATE, JourneyTarget, Tally
+from gateway.operations.journey_operations import targets
 from gateway.operations.migration import MigrationForecast
-from gateway.operations.one import targets
-from gateway.operations.progress import OperationView
+from gateway.operations.now import DestinationNow, destinations_now
+from gateway.operations.request import RequestedOperation
 from gateway.operations.retry_policy import Change
 from gateway.publishing import Journeys, Publication, publish
+from gateway.service.caller import TERMINAL
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneyLists, ListedJourney
+from gateway.service.operation_views import ItemOutcome, OperationItemView, OperationView
+from gateway.service.paging import PageRequest
+from gateway.service.services import Services
+from gateway.service.view import PageView
 from gateway.stats import stats
 from gateway.stats.stats import Stats
 from gateway.telling import Heard, Telling
@@ -49,6 +54,7 @@ from runtime.identity.identity import StoreIdentity
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 from runtime.temporal_faults import bound_calls
+from scenario.words import Operation
 
 __all__ = [
     "Change",
@@ -60,6 +66,7 @@ __all__ = [
     "JourneyView",
     "ListedJourney",
     "MigrationForecast",
+    "Operation",
     "OperationView",
     "ScenarioClient",
     "Stats",
@@ -68,7 +75,7 @@ __all__ = [
 ]
 
 
-class ScenarioClient(ManyOperations, Telling):
+class ScenarioClient(Telling):
     """Scenario Runner, for Python programs.
 
     Args:
@@ -96,9 +103,13 @@ class ScenarioClient(ManyOperations, Telling):
         self.temporal, self.store, self._destinations, self._policies = temporal, store, destinations, policies
         self._door, self.zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
         self.content = Content(store)
+        self.services = Services(temporal, store)
+        journeys = self.services.operations.journeys
+        self.send, self.select, self.batch, self.held = journeys.send, journeys.select, journeys.batch, journeys.held
+        self.forecast_migration = journeys.forecast_migration
+        self.in_flight, self.retune_candidates = journeys.in_flight, journeys.retune_candidates
         self.unadmitted, self.lists = UnadmittedSearch(temporal), JourneyLists(temporal, store)
         self._stats = CoalescingCache(self._count, stats.TTL, cost_factor=stats.COST_FACTOR, max_stale=stats.MAX_STALE)
-        self.counted = {}
 
     @classmethod
     @asynccontextmanager
@@ -293,16 +304,96 @@ class ScenarioClient(ManyOperations, Telling):
         since: datetime | None = None,
         limit: int = 50,
     ) -> list[ListedJourney]:
-        """Journeys that were admitted, the newest first; see `held` for those that wait for an operator.
+        """Return admitted journeys, the newest first. See `held` for held ones.
 
         Args:
             scenario: Only those of this scenario.
-            version: Only those that follow its version of this number.
-            contact: Only this contact's.
-            state: Only those that are doing this, or have ended so: one of `scenario.words.LISTED`.
-            step: Only those under way that stand at this step, as far as Temporal's search has learnt.
-            since: Only those let in then or later.
-            limit: So many at most.
+            version: Only those of this version.
+            contact: Only those of this contact.
+            state: Only those in this state: one of `scenario.words.LISTED`.
+            step: Only running journeys at this step. Temporal's search lags by some moments.
+            since: Only those admitted since then.
+            limit: Maximum number of journeys.
         """
         wanted = JourneyFilter(scenario=scenario, version=version, contact=contact, step=step, since=since)
         return await self.lists.newest(wanted, state=state, limit=limit)
+
+    async def destinations_now(self) -> list[DestinationNow]:
+        """Return the destinations whose deliveries wait for a retry. See `gateway.operations.now`."""
+        return await destinations_now(self.temporal, self.store)
+
+    async def operate(
+        self,
+        operation: Operation,
+        which: JourneyFilter,
+        *,
+        operator: str,
+        reason: str,
+        rate: float = RATE,
+        limit: int | None = None,
+        dry_run: bool = False,
+        everybody: bool = False,
+        identifier: str | None = None,
+        **more: Any,
+    ) -> OperationView:
+        """Begin an operation on all matching journeys. It continues in whichever gateway runs.
+
+        Args:
+            operation: The operation.
+            which: The filters. `pause` finds running journeys that are not paused, `resume` those that are, `retune`
+                those with a delivery to the destination in progress, `migrate` those of other versions than the
+                target, and all others those that are held.
+            operator: The operator to record.
+            reason: The reason to record.
+            rate: Maximum number of journeys a second.
+            limit: Maximum number of journeys.
+            dry_run: Only find the journeys.
+            everybody: For `leave`: all running journeys, whatever they are doing.
+            identifier: An id that makes the request idempotent; by default a new one.
+            more: Further arguments: ``version`` and ``now`` of retry; ``retry`` of retune; ``version`` (by default the
+                newest), ``map`` and ``waits`` of migrate.
+
+        Raises:
+            BadInput: The request is invalid. Nothing has begun.
+            RPCError: Temporal did not start it. Nothing has begun, or will.
+
+        Example::
+
+            which = JourneyFilter(destination="wax")
+            begun = await client.operate(Operation.RETRY, which, operator="ann", reason="fixed")
+            print((await client.operation(begun.id)).accepted)
+        """
+        request = RequestedOperation(
+            operation=operation,
+            which=which,
+            operator=operator,
+            reason=reason,
+            rate=rate,
+            limit=limit,
+            dry_run=dry_run,
+            everybody=everybody,
+            more={name: value for name, value in more.items() if value is not None},
+        )
+        return await self.services.operations.begin(TERMINAL, request, identifier)
+
+    async def operation(self, identifier: str) -> OperationView:
+        """Return an operation's progress or result. Raise UnknownOperation if there is none."""
+        return await self.services.operations.show(TERMINAL, identifier)
+
+    async def operations(self, *, limit: int = 50) -> Sequence[OperationView]:
+        """Return operations on many journeys, the newest first."""
+        return (await self.services.operations.list(TERMINAL, PageRequest(limit))).items
+
+    async def operation_items(
+        self, identifier: str, *, outcome: ItemOutcome | None = None, limit: int = 50, cursor: str | None = None
+    ) -> PageView[OperationItemView]:
+        """Return one page of an operation's journeys, with their answers.
+
+        Raises:
+            UnknownOperation: There is no such operation.
+        """
+        return await self.services.operations.items(TERMINAL, identifier, PageRequest(limit, cursor), outcome)
+
+    async def stop_operation(self, identifier: str, *, operator: str, reason: str) -> OperationView:
+        """Stop an operation. See `OperationService.stop`."""
+        return await self.services.operations.stop(TERMINAL, identifier, operator=operator, reason=reason)

@@ -1,4 +1,4 @@
-"""Runs many tasks, a few at a time, until one fails for a common reason."""
+"""A pool of concurrent tasks that stops at the first error."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from typing import Any, Self
 
 
 class Concurrency:
-    """A limited number of concurrent tasks.
+    """A bounded pool of tasks.
 
-    An exception of one ends the others. Unlike `asyncio.TaskGroup`, it does not interrupt the caller, who checks
-    `broken`; the first exception is raised as it is, and exceptions of cancelled tasks are ignored.
+    The first error ends the remaining tasks. Unlike `asyncio.TaskGroup`, the pool does not interrupt its owner, who
+    reads `has_failed`. It raises the first error itself instead of a group, and ignores errors of tasks that it has
+    cancelled.
 
-    Use it as a context manager. A normal exit waits for all tasks, or raises the first exception. On an exception or a
-    cancellation, remaining tasks are cancelled and awaited.
+    Use it as a context manager. On a normal exit it waits for every task, or raises the first error. If an error or a
+    cancellation ends the block, that is raised. Pending tasks are cancelled in both cases.
 
     Args:
-        most: Maximum number of tasks, or a semaphore shared with others.
+        limit: Maximum number of tasks, or a semaphore that is shared with other tasks.
     """
 
-    def __init__(self, most: int | asyncio.Semaphore) -> None:
-        self._places = most if isinstance(most, asyncio.Semaphore) else asyncio.Semaphore(most)
+    def __init__(self, limit: int | asyncio.Semaphore) -> None:
+        self._places = limit if isinstance(limit, asyncio.Semaphore) else asyncio.Semaphore(limit)
         self._tasks: set[asyncio.Task[None]] = set()
         self._errors: list[BaseException] = []
 
     @property
-    def broken(self) -> bool:
-        """True if a task has failed, so that no more should start."""
+    def has_failed(self) -> bool:
+        """True if a task has failed, so that no more should be started."""
         return bool(self._errors)
 
-    async def place(self) -> None:
-        """Wait for a place for the next task."""
+    async def acquire(self) -> None:
+        """Wait for a free place for the next task."""
         await self._places.acquire()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start a task at the place that was taken for it."""
+        """Start a task in the acquired place."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._over)
+        task.add_done_callback(self._release)
 
-    def _over(self, task: asyncio.Task[None]) -> None:
+    def _release(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._places.release()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -54,7 +55,7 @@ class Concurrency:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            while error is None and self._tasks and not self.broken:
+            while error is None and self._tasks and not self.has_failed:
                 await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in list(self._tasks):

@@ -214,7 +214,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
                 parts_of(client, store, wanted, authors, outbox=outbox, book=book, temporal_ui=ui, origins=origins)
             )
             if wanted.api or wanted.pages:
-                crew = await stack.enter_async_context(running_operations(client))
+                crew = await stack.enter_async_context(running_operations(client.services.operations))
             what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
         if wanted.callbacks and callbacks is not None:
             more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations)) if store else {}

@@ -64,9 +64,17 @@ def note(text: str) -> None:
 
 
 def dump(value: Any, *, indent: int | None = 2) -> None:
-    """Write JSON to standard output, with Unicode if the output's encoding allows."""
+    """Write JSON, views included, to standard output. Escape characters that the output's encoding lacks."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    _write(sys.stdout, json.dumps(value, ensure_ascii=not unicode, indent=indent))
+    _write(sys.stdout, json.dumps(value, ensure_ascii=not unicode, indent=indent, default=_plain_data))
+
+
+def _plain_data(value: object) -> object:
+    from pydantic import BaseModel
+
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} is not JSON-serialisable")
 
 
 def _write(stream: TextIO, line: str) -> None:

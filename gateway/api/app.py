@@ -50,6 +50,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     events.router,
     journeys.router,
     operations.router,
+    operations.on_journeys,
     scenarios.router,
     authoring.router,
     deliveries.router,

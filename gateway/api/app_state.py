@@ -1,4 +1,4 @@
-"""Dependencies of routes."""
+"""The objects of an application that its routes use."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from fastapi import Depends, Request
 
 from gateway.authoring.process import Authoring
 from gateway.client import ScenarioClient
+from gateway.service.services import Services
 
 
 def _client(request: Request) -> ScenarioClient:
     return cast("ScenarioClient", request.app.state.client)
+
+
+def _services(request: Request) -> Services:
+    return _client(request).services
 
 
 def _authoring(request: Request) -> Authoring:
@@ -19,6 +24,7 @@ def _authoring(request: Request) -> Authoring:
 
 
 Client = Annotated[ScenarioClient, Depends(_client)]
-"""The application's client."""
+Use = Annotated[Services, Depends(_services)]
+"""The use cases."""
 Authors = Annotated[Authoring, Depends(_authoring)]
-"""The application's checks and previews."""
+"""Checks and previews scenarios."""

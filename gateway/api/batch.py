@@ -112,7 +112,7 @@ class Batch:
         places = keys.places.turns(caller, "items")
         async with Concurrency(places) as working:
             for index, text in enumerate(texts):
-                await working.place()
+                await working.acquire()
                 try:
                     item = self._item(index, text)
                 except Problem as problem:

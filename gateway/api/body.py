@@ -10,6 +10,7 @@ from collections.abc import Collection
 from email.message import Message as Headers
 from typing import Any, Final
 
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,6 +20,12 @@ from scenario.source.decoding import KeyTwice, NotJson, TooDeep, read_json
 WRITING: Final = frozenset({"POST", "PUT", "PATCH"})
 """Methods with a body."""
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")  # how a half character may be written; whole ones are in two of these
+
+
+class RequestBody(BaseModel):
+    """A JSON object that a request sends. A docstring below a field is the field's description."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 async def read(receive: Receive) -> bytes:

@@ -1,29 +1,24 @@
-"""``/v1/journeys``: lists journeys, shows one, operates one."""
+"""``/v1/journeys``: lists journeys, and shows one."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+from pydantic import BaseModel, Field
 from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
 from gateway.api.app_state import Client
-from gateway.api.authorization import Operating, Reading
+from gateway.api.authorization import Reading
 from gateway.api.cursor import Cursor, Limit
-from gateway.api.idempotency import RequestId
-from gateway.api.maps import Map
 from gateway.api.moment import Moment
 from gateway.api.problem import Mistake, Problem, problems
 from gateway.client import ScenarioClient
 from gateway.errors import BadCursor
 from gateway.journeys import as_json
-from gateway.operations.batch import JourneyTarget
-from gateway.operations.request import check_more, check_record
-from gateway.operations.verbs import NOT_HELD, VERBS, Word
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import ListedJourney
 from gateway.service.paging import decode_cursor, encode_cursor
@@ -32,8 +27,6 @@ from scenario.words import ENDED
 
 router = APIRouter(tags=["journeys"])
 
-LONGEST_OPERATOR: Final = 480
-"""Characters of a stated operator: the record has room for the key beside it."""
 State = Literal["running", "waiting", "held", "paused", "finished", "exited", "control", "holdout", "lost"]
 Journey = Annotated[
     str,
@@ -149,63 +142,6 @@ class JourneyBody(BaseModel):
     operations: list[dict[str, Any]]
     passed_over: list[dict[str, Any]]
     goal: dict[str, Any] | None
-
-
-class MoreBody(BaseModel):
-    """What operations take beside operator and reason.
-
-    Attributes:
-        version: Of `retry`: render again, with this version's templates. Of `migrate`: the version to go on in, by
-            default the newest.
-        now: Of `retry`: whatever the hour, and whatever caps say.
-        retry: Of `retune`: what is changed of the policy: `initial_interval`, `backoff_coefficient`,
-            `maximum_interval`, `maximum_attempts`, `deadline`; durations as `90s` or in seconds.
-        map: Of `migrate`: new ids of steps by their old ones.
-        waits: Of `migrate`: whether a wait keeps its start, or begins anew.
-    """
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["newest"] | None = None
-    now: bool | None = None
-    retry: Map[dict[str, StrictInt | StrictFloat | StrictStr]] | None = Field(
-        None, examples=[{"maximum_interval": "1h"}]
-    )
-    map: Map[dict[str, str]] | None = Field(None, examples=[{"wait-2": "wait-3"}])
-    waits: Literal["keep", "restart"] | None = None
-
-    def more(self) -> dict[str, Any]:
-        """What was given of it, by the names of the updates."""
-        given = {name: getattr(self, name) for name in MoreBody.model_fields}
-        return {name: value for name, value in given.items() if value is not None}
-
-
-class OneBody(MoreBody):
-    """An operation on one journey.
-
-    Attributes:
-        reason: Why, for the record.
-        operator: Who; the record names the key, too.
-        step: Only if the journey stands at this one.
-        destination: Of `retune`: only if the delivery under way goes there.
-    """
-
-    reason: str = Field(min_length=1, max_length=500, examples=["the receiver is back"])
-    operator: str | None = Field(None, min_length=1, max_length=LONGEST_OPERATOR, examples=["ann"])
-    step: str | None = Field(None, min_length=1, max_length=300)
-    destination: str | None = Field(None, min_length=1, max_length=300)
-
-
-class Operated(BaseModel):
-    """The journey accepted it.
-
-    Attributes:
-        journey: Its id.
-        progress: How it stands now, as its query `progress` answers.
-    """
-
-    journey: str
-    progress: dict[str, Any]
 
 
 _Found = tuple[list[ListedJourney], bytes | None]
@@ -345,37 +281,6 @@ async def show_journey(
     """One journey, step by step, with its deliveries and what operators did."""
     caller.check(journey.partition("/")[0])
     return JourneyBody.model_validate(as_json.journey(await client.show(journey, run)))
-
-
-@router.post("/journeys/{id:path}/{operation}", responses=problems("not-found", "not-accepted", "no-answer"))
-async def operate_journey(
-    journey: Journey,
-    operation: Annotated[Word, Path(description="What is done with it")],
-    body: OneBody,
-    client: Client,
-    caller: Operating,
-    request: RequestId,
-) -> Operated:
-    """Tries a held step again, skips a step, ends, pauses, resumes, retunes or migrates a journey.
-
-    The journey itself accepts or refuses at once (409). Where no worker answers in time (503), one that comes later may
-    still carry it out: look before you ask again, or ask again with the same `Idempotency-Key`.
-    """
-    caller.check(journey.partition("/")[0])
-    verb, more = VERBS[operation], body.more()
-    operator = caller.operator(body.operator)
-    check_record(operator, body.reason)
-    check_more(verb, more)
-    if verb in NOT_HELD and body.step is not None:
-        raise _mistake("/step", f"{operation} takes no step: leave it out")
-    if verb != "retune" and body.destination is not None:
-        raise _mistake("/destination", f"{operation} takes no destination: leave it out")
-    if body.destination is not None:
-        more["destination"] = body.destination
-    if verb == "migrate":
-        more.setdefault("version", "newest")
-    send = client.sender(verb, operator=operator, reason=body.reason, update_id=request and str(request), **more)
-    return Operated(journey=journey, progress=await send(JourneyTarget(journey, body.step)))
 
 
 def _mistake(where: str, sentence: str) -> Problem:

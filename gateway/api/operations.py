@@ -1,290 +1,209 @@
-"""``/v1/operations``: operations on many journeys, in the background."""
+"""Routes of operations: on one journey, and on many in the background."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
-from typing_extensions import TypedDict
+from pydantic import Field, StrictFloat, StrictInt, StrictStr
 
-from gateway.api.app_state import Client
+from gateway.api.app_state import Use
 from gateway.api.authorization import Operating, Reading
-from gateway.api.cursor import Cursor, Limit
+from gateway.api.body import RequestBody
+from gateway.api.cursor import Paging
 from gateway.api.idempotency import RequestId
-from gateway.api.journeys import LONGEST_OPERATOR, MoreBody
+from gateway.api.maps import Map
 from gateway.api.moment import Moment
-from gateway.api.problem import Problem, problems
-from gateway.client import ScenarioClient
-from gateway.errors import BadCursor, UnknownOperation
+from gateway.api.problem import problems
 from gateway.operations.batch import RATE
-from gateway.operations.progress import OperationState, OperationView
-from gateway.operations.request import FASTEST
-from gateway.operations.verbs import VERBS, Word
-from gateway.service.caller import Caller
+from gateway.operations.request import FASTEST, RequestedOperation
 from gateway.service.index import JourneyFilter
-from gateway.service.paging import decode_cursor, encode_cursor
-from runtime.store import OperationItem
+from gateway.service.operation_views import ItemOutcome, OperatedView, OperationItemView, OperationView
+from gateway.service.view import PageView
+from scenario.words import Operation
 from workflows.operation import SLOWEST
 
 router = APIRouter(tags=["operations"])
+on_journeys = APIRouter(tags=["journeys"])
 
+_LONGEST_OPERATOR: Final = 480  # characters; the record adds the key
 Id = Annotated[str, Path(alias="id", min_length=1, max_length=80, description="The operation's id")]
-Outcome = Literal["accepted", "refused", "unanswered", "stopped", "not_asked"]
+Journey = Annotated[
+    str,
+    Path(
+        alias="id",
+        min_length=1,
+        max_length=1000,
+        description="The journey's id, with slashes or with %2F instead of them",
+        examples=["post-purchase/3028687/CGX0094"],
+    ),
+]
+_Operator = Annotated[str | None, Field(min_length=1, max_length=_LONGEST_OPERATOR, examples=["ann"])]
+_Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["the receiver is back"])]
+_Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
-class WhichBody(BaseModel):
-    """What the journeys have in common; at least one of these.
+class ArgumentsBody(RequestBody):
+    """The arguments of operations besides operator and reason."""
 
-    Attributes:
-        scenario: The scenario's name. Keys for some scenarios need it; so does `migrate`.
-        version: Its version's number.
-        contact: The contact's id.
-        destination: Held ones: what could not be delivered to, a destination's name or a host. Others: whom their
-            scenario sends to. All that `retune` takes.
-        reason: Held ones: why, in one word.
-        step: Held ones: the step's id. Of `migrate`: the step at which they stand.
-        since: Held ones: held then or later. Others: let in then or later.
-        operation: Of `resume`: id of an earlier `pause`. Exactly the journeys that it paused go on.
-    """
+    version: _Version | Literal["newest"] | None = None
+    """For `retry`: render again, with this version's templates. For `migrate`: the target version; by default the
+    newest."""
+    now: bool | None = None
+    """For `retry`: ignore quiet hours, windows and caps."""
+    retry: Map[dict[str, StrictInt | StrictFloat | StrictStr]] | None = Field(
+        None, examples=[{"maximum_interval": "1h"}]
+    )
+    """For `retune`: the changes of the retry policy: `initial_interval`, `backoff_coefficient`, `maximum_interval`,
+    `maximum_attempts`, `deadline`. Durations as `90s` or in seconds."""
+    map: Map[dict[str, str]] | None = Field(None, examples=[{"wait-2": "wait-3"}])
+    """For `migrate`: new ids of steps by their old ones."""
+    waits: Literal["keep", "restart"] | None = None
+    """For `migrate`: `keep` counts a wait from its start, `restart` from the migration."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments that are set."""
+        return self.model_dump(include=set(ArgumentsBody.model_fields), exclude_none=True)
+
+
+class OperateBody(ArgumentsBody):
+    """An operation on one journey."""
+
+    reason: _Reason
+    """The reason to record."""
+    operator: _Operator = None
+    """The operator to record, besides the key."""
+    step: str | None = Field(None, min_length=1, max_length=300)
+    """Only if the journey is at this step."""
+    destination: str | None = Field(None, min_length=1, max_length=300)
+    """For `retune`: only if the delivery in progress goes there."""
+
+
+class WhichBody(RequestBody):
+    """Filters that select journeys; at least one is needed."""
 
     scenario: str | None = Field(None, min_length=1, max_length=100, examples=["post-purchase"])
-    version: int | None = Field(None, ge=1, le=2**31 - 1)
+    """The scenario's name. Required for `migrate`, and for keys that are limited to some scenarios."""
+    version: _Version | None = None
+    """The number of the journey's version."""
     contact: str | None = Field(None, min_length=1, max_length=300)
+    """The contact's id."""
     destination: str | None = Field(None, min_length=1, max_length=300)
+    """For held journeys: the name or host of the destination that could not be delivered to. For others: the
+    destination that their scenario sends to. The only filter of `retune`."""
     reason: str | None = Field(None, min_length=1, max_length=50, examples=["exhausted"])
+    """For held journeys: the cause, as one word."""
     step: str | None = Field(None, min_length=1, max_length=300)
+    """The step's id, for held journeys and for `migrate`."""
     since: Moment | None = None
+    """For held journeys: held since then. For others: admitted since then."""
     operation: str | None = Field(None, min_length=1, max_length=100)
+    """For `resume`: the id of an earlier `pause`. Selects exactly the journeys that it paused."""
 
 
-class ManyBody(MoreBody):
-    """An operation on many journeys.
+class BeginBody(ArgumentsBody):
+    """An operation on many journeys."""
 
-    Attributes:
-        operation: What is done with them. `retry`, `skip` and `leave` find held ones; `pause` those that are not
-            paused, `resume` those that are; `retune` those with a delivery to the destination under way; `migrate`
-            those that follow another version.
-        which: JourneyFilter journeys.
-        reason: Why, for the record.
-        operator: Who; the record names the key, too.
-        rate: Journeys a second at most.
-        limit: So many at most: try three before all.
-        dry_run: Only look for them.
-        everybody: Of `leave`: all that are under way, held or not.
-    """
-
-    operation: Word
+    operation: Operation
+    """The action on each journey. `retry`, `skip` and `leave` find held journeys; `pause` those that are not paused,
+    `resume` those that are; `retune` those with a delivery to the destination in progress; `migrate` those of other
+    versions."""
     which: WhichBody
-    reason: str = Field(min_length=1, max_length=500, examples=["the receiver is back"])
-    operator: str | None = Field(None, min_length=1, max_length=LONGEST_OPERATOR, examples=["ann"])
+    """Filters that select the journeys."""
+    reason: _Reason
+    """The reason to record."""
+    operator: _Operator = None
+    """The operator to record, besides the key."""
     rate: float = Field(RATE, ge=SLOWEST, le=FASTEST)
+    """Maximum number of journeys a second."""
     limit: int | None = Field(None, ge=1, le=2**31 - 1)
+    """Maximum number of journeys. Try three before all."""
     dry_run: bool = False
+    """Only find the journeys."""
     everybody: bool = False
+    """For `leave`: all running journeys, held or not."""
 
 
-class StopBody(BaseModel):
-    """Why an operation is stopped.
-
-    Attributes:
-        reason: Why, for the record.
-        operator: Who; the record names the key, too.
-    """
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+class StopBody(RequestBody):
+    """The reason why an operation is stopped."""
 
     reason: str = Field(min_length=1, max_length=500)
-    operator: str | None = Field(None, min_length=1, max_length=LONGEST_OPERATOR)
-
-
-class OperationBody(BaseModel):
-    """How an operation goes. `total` is `accepted`, `refused`, `unanswered` and `left` together.
-
-    Attributes:
-        id: Its id.
-        operation: What is done with the journeys.
-        which: JourneyFilter journeys, as they were asked for.
-        more: What else the operation takes.
-        operator: Who asked for it.
-        reason: Why.
-        rate: Journeys a second at most.
-        limit: So many at most.
-        dry_run: Whether it only looks for them.
-        everybody: Whether all under way are meant, held or not.
-        state: What it is doing, or how it has ended.
-        total: How many journeys it has found.
-        accepted: How many accepted.
-        refused: How many did not: they were over, say, or not held any more.
-        unanswered: How many were asked and have not answered; as long as it runs, they are asked again.
-        left: How many were not asked, or not yet.
-        since: When it was asked for.
-        ended_at: When it was over.
-        trouble: What is in its way, or why it failed: a sentence.
-        stopped_by: Who stopped it.
-        stop_reason: Why.
-    """
-
-    id: str
-    operation: str
-    which: dict[str, Any]
-    more: dict[str, Any]
-    operator: str
-    reason: str
-    rate: float
-    limit: int | None
-    dry_run: bool
-    everybody: bool
-    state: OperationState
-    total: int
-    accepted: int
-    refused: int
-    unanswered: int
-    left: int
-    since: datetime
-    ended_at: datetime | None
-    trouble: str | None
-    stopped_by: str | None
-    stop_reason: str | None
-
-
-class OperationsBody(BaseModel):
-    """A page of operations."""
-
-    items: list[OperationBody]
-    next: str | None = Field(description="The `cursor` of the next page; null where there is none")
-
-
-class ItemBody(BaseModel):
-    """One journey of an operation.
-
-    Attributes:
-        journey: Its id.
-        step: The step that it was found at, if that matters: it is hit at no other.
-        outcome: What it answered; `stopped`: it was never asked; null as long as it has not answered.
-        reason: Why it refused, or did not answer.
-        answered_at: When.
-    """
-
-    journey: str
-    step: str | None
-    outcome: str | None
-    reason: str | None
-    answered_at: datetime | None
-
-
-class ItemsBody(BaseModel):
-    """A page of an operation's journeys."""
-
-    items: list[ItemBody]
-    next: str | None = Field(description="The `cursor` of the next page; null where there is none")
-
-
-class _Place(TypedDict):
-    operation: str
-
-
-class _ItemPlace(TypedDict):
-    number: Annotated[int, Field(ge=0, le=2**31 - 1)]
-    journey: str
+    """The reason to record."""
+    operator: str | None = Field(None, min_length=1, max_length=_LONGEST_OPERATOR)
+    """The operator to record, besides the key."""
 
 
 _BEGUN: dict[int | str, dict[str, Any]] = {
-    202: {"headers": {"Location": {"description": "Where it is looked at", "schema": {"type": "string"}}}}
+    202: {"headers": {"Location": {"description": "The path of the operation", "schema": {"type": "string"}}}}
 }
 
 
 @router.post("/operations", status_code=202, responses=_BEGUN)
 async def begin_operation(
-    body: ManyBody, client: Client, caller: Operating, request: RequestId, response: Response
-) -> OperationBody:
-    """Begins an operation on all journeys that fit. It goes on by itself, also over a restart of this server."""
-    caller.check(body.which.scenario, "which.scenario")
-    begun = await client.operate(
-        VERBS[body.operation],
-        JourneyFilter(**dict(body.which)),
-        operator=caller.operator(body.operator),
-        reason=body.reason,
-        rate=body.rate,
-        limit=body.limit,
-        dry_run=body.dry_run,
-        everybody=body.everybody,
-        identifier=request and request.hex,
-        **body.more(),
-    )
+    body: BeginBody, use: Use, caller: Operating, request: RequestId, response: Response
+) -> OperationView:
+    """Begin an operation on all matching journeys. It continues in the background, also after a restart."""
+    operator, which = caller.operator(body.operator), JourneyFilter(**dict(body.which))
+    values = body.model_dump(include={"operation", "reason", "rate", "limit", "dry_run", "everybody"})
+    wanted = RequestedOperation(which=which, operator=operator, more=body.arguments(), **values)
+    begun = await use.operations.begin(caller, wanted, request and request.hex)
     response.headers["location"] = f"/v1/operations/{begun.id}"
-    return _body(begun)
+    return begun
 
 
 @router.get("/operations")
-async def list_operations(client: Client, caller: Reading, limit: Limit = 50, cursor: Cursor = None) -> OperationsBody:
-    """Operations, the newest first. A key for some scenarios sees those on their journeys."""
-    after = decode_cursor(cursor, _Place)["operation"] if cursor else None
-    try:
-        found = await client.operations(after=after, limit=limit + 1)
-    except UnknownOperation:
-        raise BadCursor() from None
-    page = found[:limit]
-    following = encode_cursor({"operation": page[-1].id}) if len(found) > limit else None
-    return OperationsBody(
-        items=[_body(item) for item in page if caller.may_use(item.which.get("scenario"))], next=following
-    )
+async def list_operations(use: Use, caller: Reading, page: Paging) -> PageView[OperationView]:
+    """List operations, the newest first. A key for some scenarios sees those on their journeys."""
+    return await use.operations.list(caller, page)
 
 
 @router.get("/operations/{id}", responses=problems("not-found"))
-async def show_operation(operation: Id, client: Client, caller: Reading) -> OperationBody:
-    """How an operation goes."""
-    return _body(await _seen(operation, client, caller))
+async def show_operation(operation: Id, use: Use, caller: Reading) -> OperationView:
+    """Return an operation's progress or result."""
+    return await use.operations.show(caller, operation)
 
 
 @router.get("/operations/{id}/items", responses=problems("not-found"))
 async def list_operation_items(
     operation: Id,
-    client: Client,
+    use: Use,
     caller: Reading,
-    outcome: Annotated[Outcome | None, Query(description="Only those with this outcome")] = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-) -> ItemsBody:
-    """The journeys of an operation, in the order in which they are asked, and what each answered."""
-    await _seen(operation, client, caller)
-    place = decode_cursor(cursor, _ItemPlace) if cursor else None
-    found = await client.operation_items(
-        operation, outcome=outcome, after=place and (place["number"], place["journey"]), limit=limit + 1
-    )
-    page = found[:limit]
-    last = page[-1] if len(found) > limit else None
-    following = encode_cursor({"number": last.number, "journey": last.workflow_id}) if last else None
-    return ItemsBody(items=[_item(item) for item in page], next=following)
+    page: Paging,
+    outcome: Annotated[ItemOutcome | None, Query(description="Only those with this outcome")] = None,
+) -> PageView[OperationItemView]:
+    """List the journeys of an operation in the order in which they are asked, with their answers."""
+    return await use.operations.items(caller, operation, page, outcome)
 
 
 @router.post("/operations/{id}/stop", responses=problems("not-found", "not-accepted"))
-async def stop_operation(operation: Id, body: StopBody, client: Client, caller: Operating) -> OperationBody:
-    """Stops an operation within a second or two. What was done stays done; who was not asked stays as it was."""
-    await _seen(operation, client, caller)
+async def stop_operation(operation: Id, body: StopBody, use: Use, caller: Operating) -> OperationView:
+    """Stop an operation within a second or two. Journeys that were asked keep their result; the others are left."""
     operator = caller.operator(body.operator)
-    return _body(await client.stop_operation(operation, operator=operator, reason=body.reason))
+    return await use.operations.stop(caller, operation, operator=operator, reason=body.reason)
 
 
-async def _seen(operation: str, client: ScenarioClient, caller: Caller) -> OperationView:
-    seen = await client.operation(operation)
-    if not caller.may_use(seen.which.get("scenario")):
-        raise Problem("forbidden", "this key is for some scenarios, and the operation is not about one of them")
-    return seen
+@on_journeys.post("/journeys/{id:path}/{operation}", responses=problems("not-found", "not-accepted", "no-answer"))
+async def operate_journey(
+    journey: Journey,
+    operation: Annotated[Operation, Path(description="The action on the journey")],
+    body: OperateBody,
+    use: Use,
+    caller: Operating,
+    request: RequestId,
+) -> OperatedView:
+    """Retry or skip a step, or end, pause, resume, retune or migrate a journey.
 
-
-def _body(seen: OperationView) -> OperationBody:
-    return OperationBody.model_validate({**vars(seen), "operation": seen.word})
-
-
-def _item(item: OperationItem) -> ItemBody:
-    return ItemBody(
-        journey=item.workflow_id,
-        step=item.step,
-        outcome=item.outcome,
-        reason=item.reason,
-        answered_at=item.answered_at,
+    The journey accepts or refuses immediately (409). If no worker answers in time (503), a worker may still carry the
+    operation out later. Look at the journey before you repeat it, or repeat it with the same `Idempotency-Key`.
+    """
+    return await use.operations.operate(
+        caller,
+        journey,
+        operation,
+        operator=caller.operator(body.operator),
+        reason=body.reason,
+        step=body.step,
+        destination=body.destination,
+        update_id=request and str(request),
+        more=body.arguments(),
     )

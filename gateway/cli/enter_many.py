@@ -86,8 +86,8 @@ class Bulk:
         """
         async with self.client.settling() as settling, Concurrency(WAITING if self.wait else OPEN) as entries:
             async for line in lines(file, self.name):
-                await entries.place()
-                if entries.broken:
+                await entries.acquire()
+                if entries.has_failed:
                     break
                 entries.start(self._one(line, settling))
 

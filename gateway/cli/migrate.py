@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli import session
-from gateway.cli.operate_many import OperationRequest, confirmed, number_of, send
+from gateway.cli.operate_many import OperationCommand, confirmed, number_of, send
 from gateway.cli.options import BatchOptions, OperatorOptions, grouped, operator_name, record, version
 from gateway.terminal import dump, note, say
+from scenario.words import Operation
 
 if TYPE_CHECKING:
     from gateway.operations.migration import MigrationForecast, Version
@@ -105,7 +106,7 @@ def migrate(name: NameArgument, move: _Move, whose: _Whose, record: _Record, sen
     if sending.dry_run:
         _forecast(found, sending)
         raise typer.Exit(0 if found.fitting and not found.left_out else 1)
-    request = OperationRequest("migrate", record.to(f"{found.scenario}@{found.to}"), sending, more)
+    request = OperationCommand(Operation.MIGRATE, record.to(f"{found.scenario}@{found.to}"), sending, more)
     raise typer.Exit(_carry_out(request, found, whose.at))
 
 
@@ -118,16 +119,9 @@ def _one(
             raise typer.BadParameter(f"{option} is for the journeys of a scenario: leave it out, or name the scenario")
     to: Version = move.to
     said = record.to(f"version {to}")
-    progress: dict[str, Any] = session.ask(
-        lambda client: client.migrate(
-            journey,
-            operator=said.who,
-            reason=said.reason,
-            version=to,
-            names=names,
-            waits=move.waits.value,
-            step=whose.at,
-        )
+    more: dict[str, Any] = {"version": to, "map": names or None, "waits": move.waits.value, "step": whose.at}
+    progress = session.ask(
+        lambda client: client.send(journey, Operation.MIGRATE, operator=said.who, reason=said.reason, **more)
     )
     if sending.json:
         dump(progress)
@@ -136,7 +130,7 @@ def _one(
     return 0
 
 
-def _carry_out(request: OperationRequest, found: MigrationForecast, at: str | None) -> int:
+def _carry_out(request: OperationCommand, found: MigrationForecast, at: str | None) -> int:
     _counts(found, note)
     targets = found.targets(at)
     if not targets:
@@ -164,16 +158,9 @@ def _counts(found: MigrationForecast, write: Any) -> None:
 
 def _forecast(found: MigrationForecast, sending: BatchOptions) -> None:
     if sending.json:
-        dump(
-            {
-                "scenario": found.scenario,
-                "to": found.to,
-                "differences": {
-                    str(number): difference and asdict(difference) for number, difference in found.differences.items()
-                },
-                "standing": [{**vars(one), "journeys": len(one.journeys)} for one in found.standing],
-            }
-        )
+        from gateway.service.operation_views import MigrationView
+
+        dump(MigrationView.of(found))
     else:
         _counts(found, say)
     told = number_of(len(found.fitting), "journey")

@@ -1,6 +1,6 @@
 """Commands for operators: retry, skip, leave, pause, resume. The journey itself accepts or refuses.
 
-Without a JOURNEY an operation goes to all that fit what `--scenario` and the like say.
+Without a JOURNEY, the operation applies to all journeys that match `--scenario` and the other filters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from gateway.cli import session
-from gateway.cli.operate_many import OperationRequest, operate_many
+from gateway.cli.operate_many import OperationCommand, operate_many
 from gateway.cli.options import (
     BatchOptions,
     HeldJourneys,
@@ -23,6 +23,7 @@ from gateway.cli.options import (
     grouped,
 )
 from gateway.terminal import dump, say
+from scenario.words import Operation
 
 
 @grouped
@@ -34,84 +35,89 @@ def retry(
     journeys: HeldJourneys,
     sending: BatchOptions,
 ) -> None:
-    """Try a held step again, under the same delivery id: of one journey, or of all held ones that fit.
+    """Retry a held step with the same delivery id: of one journey, or of all held journeys that match.
 
-    Sends the same bytes; with --with-version those that the fixed template gives. --since: held since then.
+    The same content is sent again. --with-version renders it again, with the templates of that version. --since: held
+    since then.
 
-    Quiet hours, windows and caps hold for it too. With --now it leaves whatever they say; so does, of one journey, a
-    message that is not held but kept back by them. Suppressions and consent hold all the same.
+    Quiet hours, windows and caps apply. --now ignores them. It also sends a message of one journey that is not held
+    but waits for them. Suppressions and consent always apply.
     """
     more: dict[str, Any] = {} if version is None else {"version": version}
     if now:
         more["now"] = True
-    _send(OperationRequest("retry_step", record, sending, more), journeys, "is tried again")
+    _run(OperationCommand(Operation.RETRY, record, sending, more), journeys, "is retried")
 
 
 @grouped
 def skip(record: OperatorOptions, journeys: HeldJourneys, sending: BatchOptions) -> None:
-    """Give up the step at which a journey stands, and go on: of one journey, or of all held ones that fit.
+    """Skip the current step of a journey, or of all held journeys that match.
 
     --since: held since then.
     """
-    _send(OperationRequest("skip_step", record, sending), journeys, "is skipped")
+    _run(OperationCommand(Operation.SKIP, record, sending), journeys, "is skipped")
 
 
 @grouped
 def leave(record: OperatorOptions, journeys: LeavingJourneys, sending: BatchOptions) -> None:
-    """End a journey, or all held ones that fit; with --all, all under way that fit.
+    """End a journey, or all held journeys that match; with --all, all running journeys that match.
 
-    --since: held since then; with --all, admitted since then. To admit nobody any more: 'scenario close'.
+    --since: held since then; with --all, admitted since then. To stop new entries, use 'scenario close'.
     """
-    _send(OperationRequest("leave", record, sending), journeys)
+    _run(OperationCommand(Operation.LEAVE, record, sending), journeys)
 
 
 @grouped
 def pause(record: OperatorOptions, journeys: RunningJourneys, sending: BatchOptions) -> None:
-    """Let a journey, or all that fit, start no further step; a delivery under way goes on.
+    """Pause a journey, or all that match, before the next step. A delivery in progress continues.
 
-    --since: admitted since then. Those who come in later are not paused: 'scenario close' admits nobody.
+    --since: admitted since then. Later entries are not paused: use 'scenario close' to stop them.
     """
-    _send(OperationRequest("pause", record, sending), journeys)
+    _run(OperationCommand(Operation.PAUSE, record, sending), journeys)
 
 
 @grouped
 def resume(record: OperatorOptions, journeys: PausedJourneys, sending: BatchOptions) -> None:
-    """Let a paused journey, or all that fit, go on.
+    """Resume a paused journey, or all that match.
 
     --since: admitted since then.
     """
-    _send(OperationRequest("resume", record, sending), journeys)
+    _run(OperationCommand(Operation.RESUME, record, sending), journeys)
 
 
-def _send(request: OperationRequest, journeys: RunningJourneys, done: str = "") -> None:
-    """Sends an operation to the journey that was named, or to all that fit."""
+def _run(command: OperationCommand, journeys: RunningJourneys, done: str = "") -> None:
     which = {name: value for name, value in vars(journeys).items() if value not in (None, False)}
     journey: str | None = which.pop("journey", None)
     everybody: bool = which.pop("everybody", False)
     step = {"step": which.pop("step")} if "step" in which else {}
     if journey is None:
         if not which:
-            raise typer.BadParameter("name a JOURNEY, or say which are meant: by --scenario, --destination or --since")
+            raise typer.BadParameter("name a JOURNEY, or select journeys by --scenario, --destination or --since")
         if everybody and (step or "held_reason" in which):
-            raise typer.BadParameter(f"--{'step' if step else 'held-reason'} is for held ones: leave it out, or --all")
-        raise typer.Exit(operate_many(request, {**which, **step}, everybody=everybody))
+            option = "step" if step else "held-reason"
+            raise typer.BadParameter(f"--{option} is for held journeys: leave it out, or --all")
+        raise typer.Exit(operate_many(command, {**which, **step}, everybody=everybody))
     if everybody:
         raise typer.BadParameter("--all is for many journeys: leave it out, or leave out JOURNEY")
     if which:
         option = next(iter(which)).replace("_", "-")
-        raise typer.BadParameter(f"--{option} says which journeys are meant: leave it out, or leave out JOURNEY")
-    sending = request.sending
+        raise typer.BadParameter(f"--{option} selects many journeys: leave it out, or leave out JOURNEY")
+    sending = command.sending
     if sending.dry_run or sending.limit is not None:
         many = "--dry-run" if sending.dry_run else "--limit"
         raise typer.BadParameter(f"{many} is for many journeys: leave it out, or see 'scenario show {journey}'")
-    progress: dict[str, Any] = session.ask(
-        lambda client: getattr(client, request.verb)(
-            journey, operator=request.record.who, reason=request.record.reason, **request.more, **step
-        )
+    _operate(command, journey, step, done)
+
+
+def _operate(command: OperationCommand, journey: str, step: dict[str, str], done: str) -> None:
+    operator, reason = command.record.who, command.record.reason
+    progress = session.ask(
+        lambda client: client.send(journey, command.operation, operator=operator, reason=reason, **command.more, **step)
     )
-    if sending.json:
+    if command.sending.json:
         dump(progress)
-    else:
-        at, state = progress.get("at"), progress.get("state")
-        state = "held, and paused as well" if request.verb == "pause" and state == "held" else state
-        say(f"{journey}: {f'step {at} {done}' if done else state}")
+        return
+    at, state = progress.get("at"), progress.get("state")
+    if command.operation is Operation.PAUSE and state == "held":
+        state = "held, and paused as well"
+    say(f"{journey}: {f'step {at} {done}' if done else state}")

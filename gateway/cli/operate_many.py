@@ -1,4 +1,4 @@
-"""One operation for many journeys: found, confirmed, sent at a rate, with progress, and summed up."""
+"""An operation that a command sends to many journeys: confirmed, rate-limited, with progress and a summary."""
 
 from __future__ import annotations
 
@@ -12,173 +12,167 @@ import typer
 from gateway.cli import session
 from gateway.cli.options import BatchOptions, OperatorOptions
 from gateway.cli.progress import progress
-from gateway.operations.verbs import WORDS
 from gateway.terminal import dump, note, say
+from scenario.words import Operation
 
 if TYPE_CHECKING:
     from gateway.client import ScenarioClient
     from gateway.operations.batch import JourneyTarget, Tally
-    from gateway.operations.retry_policy import Change, Glance, InFlight
-    from gateway.operations.verbs import Verb
+    from gateway.operations.retry_policy import Change, PendingDelivery, RetuneCandidates
     from gateway.service.listing import ListedJourney
 
-_SAID: Final = 20  # refusals that are said one by one
+_SHOWN: Final = 20  # refusals shown one by one
 
 
 @dataclass(frozen=True)
-class OperationRequest:
-    """An operation, and how it is sent.
+class OperationCommand:
+    """An operation as a command line asks for it.
 
     Attributes:
-        verb: The update.
-        record: Who, and why.
-        sending: How it goes to many journeys.
-        more: What else the update takes.
+        operation: The operation.
+        record: The operator and reason to record.
+        sending: The options for many journeys.
+        more: Further arguments of the operation.
     """
 
-    verb: Verb
+    operation: Operation
     record: OperatorOptions
     sending: BatchOptions
     more: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def operate_many(request: OperationRequest, which: dict[str, Any], *, everybody: bool = False) -> int:
-    """Sends an operation to all journeys that fit. Returns the exit status.
+def operate_many(command: OperationCommand, which: dict[str, Any], *, everybody: bool = False) -> int:
+    """Send an operation to all matching journeys, and return the exit status.
 
     Args:
-        request: The operation.
-        which: What the journeys have in common, by the names of the options.
-        everybody: All that are under way, where it would be the held ones.
+        command: The operation.
+        which: The filters, by the names of the options.
+        everybody: True for all running journeys instead of held ones.
 
     Raises:
-        NotAnswered: They have to be asked, and no worker answers.
+        NotAnswered: Journeys have to be queried, and no worker answers.
     """
     from gateway.cli import tables
     from gateway.journeys import as_json
+    from gateway.operations.request import NOT_HELD
     from gateway.service.index import EVERY, JourneyFilter
 
-    sending = request.sending
+    sending, operation = command.sending, command.operation
     wanted = JourneyFilter(reason=which.pop("held_reason", None), **which)
     more = {"everybody": True} if everybody else {}
     found = session.ask(
-        lambda client: client.select(request.verb, wanted, ask=sending.dry_run, limit=sending.limit or EVERY, **more)
+        lambda client: client.select(operation, wanted, ask=sending.dry_run, limit=sending.limit or EVERY, **more)
     )
-    table = tables.journeys if everybody or request.verb in ("pause", "resume") else tables.held
+    table = tables.journeys if everybody or operation in NOT_HELD else tables.held
     return _carry_out(
-        request, found, lambda: table(found), [as_json.listed(item) for item in found], anywhere=everybody
+        command, found, lambda: table(found), [as_json.listed(item) for item in found], anywhere=everybody
     )
 
 
-def retune_many(request: OperationRequest, destination: str, change: Change) -> int:
-    """Changes the policy of all deliveries to a destination that are under way. Returns the exit status."""
+def retune_many(command: OperationCommand, destination: str, change: Change) -> int:
+    """Change the retry policy of all deliveries to a destination in progress, and return the exit status."""
     from gateway.cli import tables
     from gateway.journeys import as_json
-    from gateway.operations.retry_policy import Glance
+    from gateway.operations.retry_policy import RetuneCandidates
     from gateway.service.index import EVERY
 
-    async def look(client: ScenarioClient) -> Glance:
-        limit = request.sending.limit or EVERY
-        if request.sending.dry_run:
-            return await client.glance(destination, limit=limit)
-        return Glance(await client.in_flight(destination, limit=limit), unseen=0)
+    async def look(client: ScenarioClient) -> RetuneCandidates:
+        limit = command.sending.limit or EVERY
+        if command.sending.dry_run:
+            return await client.retune_candidates(destination, limit=limit)
+        return RetuneCandidates(await client.in_flight(destination, limit=limit), unseen=0)
 
-    glance = session.ask(look)
-    found = glance.found
+    candidates = session.ask(look)
+    found = candidates.found
     # A name stands for one destination of one channel.
-    request.more.update(destination=found[0].goes_to if found else destination, retry=change.given())
-    status = _carry_out(request, found, lambda: tables.flights(found), [as_json.flight(item) for item in found])
-    if glance.unseen:
-        more = number_of(glance.unseen, "more journey")
-        note(f"scenario: {more} may have one that has not been attempted yet: the operation itself checks each of them")
+    command.more.update(destination=found[0].goes_to if found else destination, retry=change.given())
+    status = _carry_out(command, found, lambda: tables.flights(found), [as_json.flight(item) for item in found])
+    if candidates.unseen:
+        more = number_of(candidates.unseen, "more journey")
+        note(f"scenario: {more} may have a delivery without an attempt so far: the operation checks each of them")
     return status
 
 
 def _carry_out(
-    request: OperationRequest,
-    found: list[ListedJourney] | list[InFlight],
+    command: OperationCommand,
+    found: list[ListedJourney] | list[PendingDelivery],
     show: Callable[[], None],
     listed: list[dict[str, Any]],
     *,
     anywhere: bool = False,
 ) -> int:
     from gateway.client import JourneyTarget, Tally, targets
+    from gateway.service.operation_views import TallyView
 
-    what = "delivery" if request.verb == "retune" else "journey"
-    if request.sending.dry_run:
-        if request.sending.json:
+    operation, sending = command.operation, command.sending
+    kind = "delivery" if operation is Operation.RETUNE else "journey"
+    if sending.dry_run:
+        if sending.json:
             dump(listed)
         elif found:
             show()
-        note(f"scenario: {WORDS[request.verb]} would be sent to {number_of(len(found), what)}: nothing was done")
+        note(f"scenario: {operation} would be sent to {number_of(len(found), kind)}: nothing was done")
     elif not found:
-        if request.sending.json:
-            dump(_outcome(request, Tally()))
-        note(f"scenario: nothing to {WORDS[request.verb]}: no {what} fits")
-    elif not request.sending.yes and not confirmed(request, len(found), what):
+        if sending.json:
+            dump(TallyView.of(operation, Tally()))
+        note(f"scenario: nothing to {operation}: no {kind} matches")
+    elif not sending.yes and not confirmed(command, len(found), kind):
         note("scenario: nothing was done")
         return 1
     else:
-        # Who is to end wherever it is must not escape by going on to its next step.
-        given = [JourneyTarget(target.id) if anywhere else target for target in targets(found)]
-        tally = session.ask(lambda client: send(client, request, given))
+        # A journey that is to end must not escape because it reaches its next step.
+        goals = [JourneyTarget(target.id) if anywhere else target for target in targets(found)]
+        tally = session.ask(lambda client: send(client, command, goals))
         return 0 if tally.complete else 1
     return 0 if found else 1
 
 
-def confirmed(request: OperationRequest, count: int, what: str) -> bool:
-    """Asks at a terminal; where there is none, nobody could answer."""
+def confirmed(command: OperationCommand, count: int, kind: str) -> bool:
+    """Ask for confirmation at a terminal. Return True without asking if there is none."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    question = f"{WORDS[request.verb]} {number_of(count, what)}, {request.sending.rate:g} a second?"
+    question = f"{command.operation} {number_of(count, kind)}, {command.sending.rate:g} a second?"
     try:
         return typer.confirm(question, err=True)
-    except typer.Abort:  # the end of input: no answer is no
+    except typer.Abort:  # the end of input
         return False
 
 
-async def send(client: ScenarioClient, request: OperationRequest, given: Sequence[JourneyTarget]) -> Tally:
-    """Sends an operation to journeys, at a rate and with progress, and sums up what became of it."""
-    with progress(WORDS[request.verb], len(given)) as advance:
+async def send(client: ScenarioClient, command: OperationCommand, goals: Sequence[JourneyTarget]) -> Tally:
+    """Send an operation to journeys at a rate, with progress and a summary."""
+    with progress(command.operation, len(goals)) as advance:
         batch = client.batch(
-            request.verb,
-            operator=request.record.who,
-            reason=request.record.reason,
-            rate=request.sending.rate,
+            command.operation,
+            operator=command.record.who,
+            reason=command.record.reason,
+            rate=command.sending.rate,
             done=lambda _: advance(),
-            **request.more,
+            **command.more,
         )
         try:
-            await batch.run(given)
+            await batch.run(goals)
         finally:
-            # Also where it is interrupted: one must know how far it came.
-            _sum_up(request, batch.tally)
+            _summarise(command, batch.tally)  # also if it is interrupted
     return batch.tally
 
 
-def _sum_up(request: OperationRequest, tally: Tally) -> None:
-    for refused in tally.refused[:_SAID]:
+def _summarise(command: OperationCommand, tally: Tally) -> None:
+    from gateway.service.operation_views import TallyView
+
+    for refused in tally.refused[:_SHOWN]:
         note(f"scenario: {refused.id}: {refused.why}")
-    if len(tally.refused) > _SAID:
-        note(f"scenario: … and {len(tally.refused) - _SAID} more")
+    if len(tally.refused) > _SHOWN:
+        note(f"scenario: … and {len(tally.refused) - _SHOWN} more")
     if tally.left:
-        why = "no worker answers: check that one is running, and " if tally.unanswered else ""
-        note(f"scenario: {why}run it again for those that were not asked")
-    if request.sending.json:
-        dump(_outcome(request, tally))
+        cause = "no worker answers: check that one is running, and " if tally.unanswered else ""
+        note(f"scenario: {cause}run the command again for the journeys that were not asked")
+    if command.sending.json:
+        dump(TallyView.of(command.operation, tally))
     else:
         say(str(tally))
 
 
-def _outcome(request: OperationRequest, tally: Tally) -> dict[str, Any]:
-    return {
-        "order": request.verb,
-        "ordered": tally.accepted,
-        "refused": [{"id": item.id, "why": item.why} for item in tally.refused],
-        "left": tally.left,
-    }
-
-
-def number_of(count: int, what: str) -> str:
-    """``1 journey``, ``3 deliveries``."""
-    plural = what.removesuffix("y") + "ies" if what.endswith("ery") else f"{what}s"
-    return f"{count} {what if count == 1 else plural}"
+def number_of(count: int, kind: str) -> str:
+    """Return such as ``1 journey``, ``3 deliveries``."""
+    plural = kind.removesuffix("y") + "ies" if kind.endswith("ery") else f"{kind}s"
+    return f"{count} {kind if count == 1 else plural}"

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.operate_many import OperationRequest, retune_many
+from gateway.cli.operate_many import OperationCommand, retune_many
 from gateway.cli.options import BatchOptions, OperatorOptions, grouped, length
+from scenario.words import Operation
 
 DestinationArgument = Annotated[
     str,
@@ -53,4 +54,4 @@ def retune(destination: DestinationArgument, record: OperatorOptions, policy: _P
     from gateway.operations.retry_policy import Change
 
     change = Change(**vars(policy))
-    raise typer.Exit(retune_many(OperationRequest("retune", record, sending), destination, change))
+    raise typer.Exit(retune_many(OperationCommand(Operation.RETUNE, record, sending), destination, change))

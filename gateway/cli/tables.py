@@ -11,7 +11,7 @@ from gateway.terminal import console, local, styled, text
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from gateway.operations.retry_policy import InFlight
+    from gateway.operations.retry_policy import PendingDelivery
     from gateway.service.listing import ListedJourney
     from runtime.store import Attempt
 
@@ -37,7 +37,7 @@ def held(found: Sequence[ListedJourney]) -> None:
     rows.show(console())
 
 
-def flights(found: Sequence[InFlight]) -> None:
+def flights(found: Sequence[PendingDelivery]) -> None:
     """Prints deliveries under way; of one that has not been attempted there is less to say."""
     columns = ("journey", "step", "try", "latest", "status", "error", "now", "next try (local)")
     rows = Table(*columns, right=("try", "status"), prose=("error",))

@@ -47,7 +47,7 @@ from typing import Any
 
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView, pause_in
-from gateway.operations.retry_policy import InFlight
+from gateway.operations.retry_policy import PendingDelivery
 from gateway.service.listing import ListedJourney
 from runtime.store import Attempt, StoredEntry
 from scenario.steps.base import Row
@@ -118,7 +118,7 @@ def listed(item: ListedJourney) -> dict[str, Any]:
     return {**asdict(item), **times}
 
 
-def flight(item: InFlight) -> dict[str, Any]:
+def flight(item: PendingDelivery) -> dict[str, Any]:
     """One delivery under way, for ``scenario retune --dry-run --format json``.
 
     Keys: `journey`, `step`, `delivery_id` and `attempts` (on record; both None where there is none), `pending` (as

@@ -142,7 +142,7 @@ async def local(
             *(temporal, opened.store, settings.platform_timezone),
             *(settings.destinations if send else None, settings.policies),
         )
-        await stack.enter_async_context(running_operations(client))
+        await stack.enter_async_context(running_operations(client.services.operations))
         ways_in = await let_in(
             gateway, client, opened, settings, state, destinations=destinations, temporal_ui=server.ui_url, keyring=keys
         )

@@ -1,30 +1,30 @@
-"""Carries operations on many journeys out: finds the journeys, asks each at a rate, notes what it answered.
+"""The worker that carries out operations on many journeys: it finds them, asks each at a rate, and records answers.
 
-What is on its way when a gateway is killed is asked again by the next one, under the same update id: a journey that has
-obeyed gives its first answer once more, and does nothing.
+If a gateway is killed, the next one repeats the updates in flight under the same update id. A journey that has carried
+one out returns its first answer and does nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from gateway.errors import BadInput, NotAnswered
-from gateway.operations.asking import Asking
+from gateway.errors import BadInput, NotAccepted, NotAnswered, Refusal
 from gateway.operations.batch import Batch, JourneyTarget
-from gateway.operations.many import ManyOperations
+from gateway.operations.journey_operations import JourneyOperations
 from gateway.operations.request import RequestedOperation, request_of
 from gateway.operations.survey import Found
 from gateway.service.index import EVERY
+from gateway.service.operations import OperationService
 from runtime.process.shutdown import Deadline
 from runtime.process.workers import Workers, running_workers
 from runtime.store import OperationItem, Store, StoredOperation, StoreError
@@ -34,34 +34,91 @@ from workflows.operation import CLOSE, OPERATE, QUEUE, SURVEY, Chunk, ChunkDone,
 logger = logging.getLogger(__name__)
 
 _BEAT: Final = 0.5
-_ENDING: Final = 10.0  # seconds; while Temporal is away, the SDK's worker waits for it without end
-"""Seconds between two heartbeats, which also bring the news that an operation was stopped."""
+"""Seconds between two heartbeats, whose answers report that an operation was stopped."""
+_LATE_ANSWERS: Final = 3.0
+"""Seconds to wait for answers in flight when the operation or its gateway is stopped."""
+_SHUTDOWN: Final = 10.0  # seconds; while Temporal is unreachable, the SDK's worker would wait without a limit
 _AT_ONCE: Final = 50
-"""Operations that one gateway carries out at the same time, and looks for the journeys of."""
+"""Maximum number of activities that one gateway runs for operations."""
+
+
+class RecordedUpdates:
+    """Updates of an operation's journeys, whose answers are recorded even if the sender is cancelled.
+
+    Attributes:
+        asked: Number of journeys asked.
+        answered: Number of journeys that accepted or refused.
+    """
+
+    def __init__(self, store: Store, operation: str, send: Callable[[JourneyTarget], Awaitable[Any]]) -> None:
+        self.asked = self.answered = 0
+        self._store, self._operation, self._send = store, operation, send
+        self._pending: dict[asyncio.Task[None], JourneyTarget] = {}
+
+    async def ask(self, target: JourneyTarget) -> None:
+        """Ask one journey. A caller that is cancelled must call `end`.
+
+        Raises:
+            Refusal: The journey refused, or did not answer.
+        """
+        self.asked += 1
+        task = asyncio.create_task(self._ask(target))
+        self._pending[task] = target
+        task.add_done_callback(self._done)
+        await asyncio.shield(task)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        del self._pending[task]
+        if not task.cancelled():
+            task.exception()  # a cancelled caller does not retrieve it
+
+    async def _ask(self, target: JourneyTarget) -> None:
+        try:
+            await self._send(target)
+        except NotAnswered as error:
+            await self._record(target, None, error.reason)
+            raise
+        except Refusal as error:
+            await self._record(target, "refused", error.reason if isinstance(error, NotAccepted) else str(error))
+            raise
+        except RPCError as error:
+            text = f"Temporal did not accept the update ({error.status.name})"
+            if error.status is RPCStatusCode.FAILED_PRECONDITION:  # such as too many updates of this journey
+                await self._record(target, "refused", text)
+                raise NotAccepted(target.id, text) from None
+            await self._record(target, None, text)
+            raise NotAnswered(target.id, text) from None
+        await self._record(target, "accepted", None)
+
+    async def _record(self, target: JourneyTarget, outcome: str | None, reason: str | None) -> None:
+        await self._store.answered(self._operation, target.id, outcome, reason, datetime.now(UTC))
+        self.answered += outcome is not None
+
+    async def end(self) -> None:
+        """Wait a moment for answers in flight, and record the missing ones."""
+        pending = dict(self._pending)
+        if not pending:
+            return
+        _, late = await asyncio.wait(pending, timeout=_LATE_ANSWERS)
+        for task in late:
+            task.cancel()
+            await self._record(pending[task], None, "it had not answered when the operation was interrupted")
 
 
 class OperationActivities:
-    """What the workflow of an operation has done.
+    """The activities of the workflow `Operation`."""
 
-    Args:
-        client: Finds journeys, and sends them updates.
-    """
-
-    def __init__(self, client: ManyOperations) -> None:
-        self._client = client
-
-    @property
-    def _store(self) -> Store:
-        return self._client.store
+    def __init__(self, journeys: JourneyOperations) -> None:
+        self._journeys, self._store = journeys, journeys.store
 
     @activity.defn(name=SURVEY)
     async def survey(self, operation: str) -> None:
-        """Finds the operation's journeys and puts them on record. Done again, it adds those that are missing."""
-        async with _working():
-            stored, request = await self._asked_for(operation)
+        """Find the operation's journeys and record them. Repeated, it adds the missing ones."""
+        async with _guarded():
+            stored, request = await self._open(operation)
             if stored.surveyed_at is not None:
                 return
-            earlier = await self._client.paused_by(request.which)
+            earlier = await self._journeys.paused_by(request.which)
             if earlier is not None and earlier.ended_at is None:
                 await self._store.trouble_of(operation, f"it begins when the operation {earlier.id} has ended")
                 raise NotAnswered(earlier.id, "the operation has not ended")
@@ -70,9 +127,9 @@ class OperationActivities:
             except (NotAnswered, RPCError) as error:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 trouble = (
-                    f"Temporal's search does not answer ({error.status.name}, {now}): it is asked again"
+                    f"Temporal's search failed ({error.status.name}, {now}) and will be retried"
                     if isinstance(error, RPCError)
-                    else f"no worker answers ({now}), and journeys have to be asked: check that one is running"
+                    else f"no worker answered ({now}), and journeys have to be queried: check that one is running"
                 )
                 await self._store.trouble_of(operation, trouble)
                 raise
@@ -80,12 +137,12 @@ class OperationActivities:
             await self._store.trouble_of(operation, None)
 
     async def _find(self, operation: str, request: RequestedOperation) -> RequestedOperation:
-        """Puts all journeys on record; gives the request with what is known only now."""
+        """Record all journeys. Return the request, completed by what is known only now."""
         limit, number = request.limit or EVERY, 0
         counts = await self._store.item_counts([operation])
         room = limit - sum(counts[operation].values())
         found = Found(request)
-        async for page in found.pages(self._client):
+        async for page in found.pages(self._journeys):
             while page and room > 0:
                 some, page = page[:room], page[room:]
                 items = [
@@ -107,42 +164,43 @@ class OperationActivities:
 
     @activity.defn(name=OPERATE)
     async def operate(self, chunk: Chunk) -> ChunkDone:
-        """Asks the next of the operation's journeys that have not answered."""
-        async with _working():
-            stored, request = await self._asked_for(chunk.operation)
+        """Ask the operation's next journeys that have not answered."""
+        async with _guarded():
+            stored, request = await self._open(chunk.operation)
             items = await self._store.to_do(chunk.operation, after=chunk.after, limit=chunk.most)
-            update_id = f"operation/{chunk.operation}"
-            more = dict(request.more)
-            send = self._client.sender(
-                request.verb, operator=request.operator, reason=request.reason, update_id=update_id, **more
+            send = self._journeys.sender(
+                request.operation,
+                operator=request.operator,
+                reason=request.reason,
+                update_id=f"operation/{chunk.operation}",
+                **request.more,
             )
-            asking = Asking(self._store, chunk.operation, send)
-            batch = Batch(asking.ask, chunk.rate)
+            updates = RecordedUpdates(self._store, chunk.operation, send)
+            batch = Batch(updates.ask, chunk.rate)
             try:
                 await asyncio.sleep(1 / chunk.rate)  # after the last one of the chunk before
                 await batch.run([JourneyTarget(item.workflow_id, item.step) for item in items])
             finally:
-                await asking.end()
+                await updates.end()
             counts = (await self._store.item_counts([chunk.operation]))[chunk.operation]
             left = counts.get(NOT_ASKED, 0) + counts.get(UNANSWERED, 0)
-            await self._note(stored, chunk, asking, left)
+            await self._report_silence(stored, chunk, updates, left)
             at_the_end = len(items) < chunk.most and not batch.tally.left
-            after = None if at_the_end else items[asking.asked - 1].place
-            return ChunkDone(asked=asking.asked, answered=asking.answered, after=after, left=left)
+            after = None if at_the_end else items[updates.asked - 1].place
+            return ChunkDone(asked=updates.asked, answered=updates.answered, after=after, left=left)
 
-    async def _note(self, stored: StoredOperation, chunk: Chunk, asking: Asking, left: int) -> None:
-        """Says in the operation's progress that nobody answers, or that somebody does again."""
-        if asking.answered and stored.trouble is not None:
+    async def _report_silence(self, stored: StoredOperation, chunk: Chunk, updates: RecordedUpdates, left: int) -> None:
+        if updates.answered and stored.trouble is not None:
             await self._store.trouble_of(stored.id, None)
-        elif asking.asked and not asking.answered:
+        elif updates.asked and not updates.answered:
             since = chunk.silent_since or datetime.now(UTC).isoformat(timespec="seconds")
-            what = f"no worker answers since {since}, and {left} journeys are left: check that one is running"
-            await self._store.trouble_of(stored.id, f"{what}; the operation goes on until it is stopped")
+            text = f"no worker has answered since {since}, and {left} journeys are left: check that one is running"
+            await self._store.trouble_of(stored.id, f"{text}; the operation continues until it is stopped")
 
     @activity.defn(name=CLOSE)
     async def close(self, closing: Closing) -> None:
-        """Notes that the operation is over."""
-        async with _working():
+        """Record that the operation has ended."""
+        async with _guarded():
             await self._store.end_operation(
                 closing.operation,
                 closing.outcome,
@@ -153,23 +211,18 @@ class OperationActivities:
                 items=not closing.looked,
             )
 
-    async def _asked_for(self, operation: str) -> tuple[StoredOperation, RequestedOperation]:
+    async def _open(self, operation: str) -> tuple[StoredOperation, RequestedOperation]:
         stored = await self._store.stored_operation(operation)
         if stored is None:
-            raise BadInput("the store knows nothing of this operation: is it the one that the gateway uses?")
-        if stored.ended_at is not None:  # Temporal was restored to a time before
+            raise BadInput("the store has no such operation: check that all gateways use the same store")
+        if stored.ended_at is not None:  # Temporal was restored from a backup
             raise BadInput(f"the operation has ended already ({stored.outcome})")
         return stored, request_of(stored)
 
 
 @asynccontextmanager
-async def _working() -> AsyncGenerator[None]:
-    """Around the work of an activity: it is known to be alive, and what goes wrong is told by kind.
-
-    Raises:
-        ApplicationError: It cannot be done, however often it is tried.
-        Exception: It may be done later.
-    """
+async def _guarded() -> AsyncGenerator[None]:
+    """Send heartbeats during an activity, and make errors that cannot pass non-retryable."""
     beating = asyncio.create_task(_beat())
     try:
         yield
@@ -179,7 +232,7 @@ async def _working() -> AsyncGenerator[None]:
         raise
     except Exception as error:
         logger.exception("the operation failed")
-        text = f"the gateway's program failed ({type(error).__name__}): its log says where"
+        text = f"unexpected error ({type(error).__name__}): see the gateway's log"
         raise ApplicationError(text, type="Fault", non_retryable=True) from None
     finally:
         beating.cancel()
@@ -193,11 +246,11 @@ async def _beat() -> None:
         await asyncio.sleep(_BEAT)
 
 
-def operations_worker(client: ManyOperations) -> Worker:
-    """The worker of the queue `operations`."""
-    activities = OperationActivities(client)
+def operations_worker(journeys: JourneyOperations) -> Worker:
+    """Return the worker of the task queue `operations`."""
+    activities = OperationActivities(journeys)
     return Worker(
-        client.temporal,
+        journeys.temporal,
         task_queue=QUEUE,
         workflows=[Operation],
         activities=[activities.survey, activities.operate, activities.close],
@@ -210,21 +263,18 @@ def operations_worker(client: ManyOperations) -> Worker:
 
 
 @asynccontextmanager
-async def running_operations(client: ManyOperations) -> AsyncGenerator[Workers]:
-    """Carries operations on many journeys out, as long as it is open: in every gateway, together.
-
-    Args:
-        client: A client of the namespace and the store that the workers use.
+async def running_operations(operations: OperationService) -> AsyncGenerator[Workers]:
+    """Carry out operations on many journeys while the context is open. All gateways share the work.
 
     Raises:
-        WorkerFailed: At the end, where the worker has failed.
+        WorkerFailed: At the end, if the worker has failed.
     """
     try:
-        await client.settle_operations()
+        await operations.settle()
     except (StoreError, RPCError) as error:
-        logger.warning("operations that were asked for were not looked at: %s", error)
-    deadline = Deadline(_ENDING)
-    async with running_workers([operations_worker(client)], deadline=deadline) as crew:
+        logger.warning("open operations were not checked: %s", error)
+    deadline = Deadline(_SHUTDOWN)
+    async with running_workers([operations_worker(operations.journeys)], deadline=deadline) as crew:
         try:
             yield crew
         finally:

@@ -1,8 +1,7 @@
-"""One operation for many journeys: at a rate, a few at a time, counted.
+"""One operation on many journeys: rate-limited, concurrent, and counted.
 
-They are the same updates that one journey gets, sent by this process: not a batch job of the server's, of which it
-runs one at a time and which nobody can watch. What is interrupted is simply run again: a journey that has obeyed is
-not found any more, or refuses.
+Each journey gets the same update as a single one would, sent by this process. Temporal's own batch jobs run one at a
+time and report no progress. An interrupted batch is run again: journeys that accepted are no longer found, or refuse.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from gateway.concurrency import Concurrency
 from gateway.errors import NotAccepted, NotAnswered, Refusal
 
 RATE: Final = 10.0
-"""Operations a second, by default. Each is followed by a delivery to the receiver that has just recovered."""
-
+"""Default rate, in operations a second. Each may cause a delivery to a receiver that has just recovered."""
 AT_ONCE: Final = 20
-"""Operations on their way at the same time; as many in a row without any answer end it."""
+"""Maximum number of operations in flight. As many in a row without an answer end the batch."""
 
 
 @dataclass(frozen=True)
 class JourneyTarget:
-    """A journey that an operation goes to.
+    """A journey that an operation applies to.
 
     Attributes:
         id: The workflow id.
-        step: The step that it was found at, if that matters: an operation that names it hits no other.
+        step: The step at which the journey was found. The journey refuses the operation at any other step. None if
+            the step does not matter.
     """
 
     id: str
@@ -38,12 +37,7 @@ class JourneyTarget:
 
 @dataclass(frozen=True)
 class RefusedOperation:
-    """An operation that was not accepted.
-
-    Attributes:
-        id: The workflow id.
-        why: One sentence, without the id.
-    """
+    """A journey that did not accept an operation, and the reason as one sentence."""
 
     id: str
     why: str
@@ -51,13 +45,13 @@ class RefusedOperation:
 
 @dataclass
 class Tally:
-    """How it went, also where it has not gone to its end.
+    """The progress and result of a batch.
 
     Attributes:
-        accepted: Journeys that accepted, in the order in which they did.
-        refused: Those that did not: they were over, or not held any more.
-        left: How many were not asked at all.
-        unanswered: Whether it was given up because no worker answered.
+        accepted: Journeys that accepted, in this order.
+        refused: Journeys that did not, for example because they have ended.
+        left: Number of journeys that were not asked.
+        unanswered: True if the batch ended because no worker answered.
     """
 
     accepted: list[str] = field(default_factory=list[str])
@@ -67,31 +61,31 @@ class Tally:
 
     @property
     def complete(self) -> bool:
-        """Whether there was something to do, and every journey accepted."""
+        """True if there was at least one journey, and all accepted."""
         return bool(self.accepted) and not self.refused and not self.left
 
     def __str__(self) -> str:
-        """``accepted 198, refused 2 (nothing to retry: the journey is not held)``."""
+        """Return such as ``accepted 198, refused 2 (nothing to retry: the journey is not held)``."""
         parts = [f"accepted {len(self.accepted)}"]
         if self.refused:
             reasons = Counter(item.why for item in self.refused).most_common()
-            said = reasons[0][0] if len(reasons) == 1 else "; ".join(f"{times} × {why}" for why, times in reasons)
-            parts.append(f"refused {len(self.refused)} ({said})")
+            text = reasons[0][0] if len(reasons) == 1 else "; ".join(f"{times} × {why}" for why, times in reasons)
+            parts.append(f"refused {len(self.refused)} ({text})")
         parts += [f"not asked {self.left}"] if self.left else []
         return ", ".join(parts)
 
 
 @dataclass
 class Batch:
-    """One operation, sent to many journeys.
+    """One operation for many journeys.
 
     Args:
         send: Sends it to one. A `Refusal` is counted; any other error ends the batch.
-        rate: Operations a second at most.
-        done: Told of each one that was answered.
+        rate: Maximum number of operations a second.
+        done: Called for each journey that has answered.
 
     Attributes:
-        tally: How it goes. It is there also where `run` is cancelled or fails.
+        tally: The progress so far, also if `run` is cancelled or fails.
     """
 
     send: Callable[[JourneyTarget], Awaitable[Any]]
@@ -101,23 +95,23 @@ class Batch:
     _silent: int = 0
 
     async def run(self, targets: Sequence[JourneyTarget]) -> Tally:
-        """Sends the operation to one after the other.
+        """Send the operation to one journey after the other.
 
         Raises:
-            Exception: Whatever `send` raised that is not a refusal. What was on its way is cancelled.
+            Exception: An error of `send` that is not a refusal. Operations in flight are cancelled.
         """
         self.tally.left = len(targets)
         clock = asyncio.get_running_loop()
         turn = clock.time()
-        async with Concurrency(AT_ONCE) as under_way:
+        async with Concurrency(AT_ONCE) as pool:
             for target in targets:
-                await under_way.place()
+                await pool.acquire()
                 await asyncio.sleep(turn - clock.time())
-                # Where answers are slow, what was missed is not made up for by a burst.
+                # Slow answers must not be followed by a burst.
                 turn = max(turn, clock.time()) + 1 / self.rate
-                if under_way.broken or self.tally.unanswered:
+                if pool.has_failed or self.tally.unanswered:
                     break
-                under_way.start(self._one(target))
+                pool.start(self._one(target))
         return self.tally
 
     async def _one(self, target: JourneyTarget) -> None:

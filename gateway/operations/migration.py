@@ -1,6 +1,6 @@
-"""What becomes of journeys that are to go on in another version: how many stand where, and whether they fit.
+"""Forecasts of migrations: how many journeys stand at each step, and whether they fit into another version.
 
-Search is some moments behind, so this is a forecast: each journey itself accepts the migration, or refuses with words.
+Temporal's search lags by some moments, so this is a forecast. Each journey itself accepts or refuses its migration.
 """
 
 from __future__ import annotations
@@ -23,32 +23,33 @@ from scenario.plan.difference import Difference, difference
 from scenario.plan.migration import fate
 from scenario.plan.plan import Plan, load_plan
 from scenario.source.findings import near
+from scenario.words import JourneyState
 
 Version = int | Literal["newest"]
-"""A scenario's version, by its number or whichever is the newest."""
+"""The number of a scenario's version, or ``newest``."""
 
 _DOING: Final = {
-    "waiting": ("waits at", "wait at"),
-    "held": ("is held at", "are held at"),
-    "paused": ("is paused at", "are paused at"),
+    JourneyState.WAITING: ("waits at", "wait at"),
+    JourneyState.HELD: ("is held at", "are held at"),
+    JourneyState.PAUSED: ("is paused at", "are paused at"),
 }
-_BETWEEN: Final = ("is at", "are at")
-_ANYWHERE: Final = ("is between steps", "are between steps")
-_ASKED: Final = "each journey is asked"
+_AT_STEP: Final = ("is at", "are at")
+_BETWEEN: Final = ("is between steps", "are between steps")
+_DECIDED_LATER: Final = "each journey decides"
 _NAMED: Final = 20  # steps in a sentence
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Journeys of one version that stand at one step and do the same.
+class StepPopulation:
+    """Journeys of one version that are at one step in one state.
 
     Attributes:
         version: The version's number.
-        step: The step's id; None where it is not known.
-        state: ``waiting``, ``held``, ``paused``, or ``running``: in a delivery, or on its way.
+        step: The step's id, or None if it is unknown.
+        state: ``waiting``, ``held``, ``paused``, or ``running`` for journeys in a delivery or between steps.
         journeys: Their ids.
-        fits: Whether they can go on, as far as the plans tell.
-        becomes: What becomes of the step: ``which stays``, ``which is gone: map it``.
+        fits: True if they can be migrated, as far as the plans show.
+        becomes: The step in the other version: ``which stays``, ``which is gone: map it``.
     """
 
     version: int
@@ -59,44 +60,40 @@ class Standing:
     becomes: str
 
     def __str__(self) -> str:
-        """``412 wait at wait-2, which is gone: map it``."""
+        """Return such as ``412 wait at wait-2, which is gone: map it``."""
         count = len(self.journeys)
-        doing = _ANYWHERE if self.step is None else _DOING.get(self.state, _BETWEEN)
+        doing = _BETWEEN if self.step is None else _DOING.get(JourneyState(self.state), _AT_STEP)
         return f"{count:,} {doing[count != 1]}{f' {self.step}' if self.step else ''}, {self.becomes}"
 
 
 @dataclass(frozen=True)
 class MigrationForecast:
-    """Where journeys stand that are to go on in a version, and what becomes of them.
+    """A forecast of a migration.
 
     Attributes:
         scenario: The scenario's name.
-        to: The number of the version.
-        differences: What is different in it from each version that journeys follow; None where that cannot be read.
-        standing: The journeys, those of later versions first, in the order of the steps.
+        to: The number of the target version.
+        differences: The differences between each current version and the target, or None if a version is unreadable.
+        standing: The journeys, those of later versions first, in the order of steps.
     """
 
     scenario: str
     to: int
     differences: Mapping[int, Difference | None]
-    standing: tuple[Standing, ...]
+    standing: tuple[StepPopulation, ...]
 
     @property
     def fitting(self) -> list[str]:
-        """The ids of those that can go on, as far as is known."""
+        """The ids of the journeys that can be migrated."""
         return [journey for one in self.standing if one.fits for journey in one.journeys]
 
     @property
     def left_out(self) -> int:
-        """How many cannot."""
+        """Number of journeys that cannot be migrated."""
         return sum(len(one.journeys) for one in self.standing if not one.fits)
 
     def targets(self, step: str | None = None) -> list[JourneyTarget]:
-        """Those that can go on, for a batch.
-
-        Args:
-            step: Only as long as they stand at this one.
-        """
+        """Return the journeys that can be migrated, as targets of a batch; with `step`, only while they are at it."""
         return [JourneyTarget(journey, step) for journey in self.fitting]
 
 
@@ -117,18 +114,18 @@ async def forecast(
     names: Mapping[str, str] | None = None,
     limit: int = EVERY,
 ) -> MigrationForecast:
-    """Looks where journeys stand, and compares the versions that they follow with the one to go on in.
+    """Return where journeys stand, and compare their versions with the target version.
 
     Args:
-        temporal: Knows what each of them is doing.
-        store: Has the versions, and knows who is in.
+        temporal: A client of the journeys' namespace.
+        store: The workers' store.
         scenario: The scenario's name.
-        to: The version to go on in.
-        version: Only those that follow this one; None: any other than `to`.
-        step: Only those at this step.
-        state: Only those doing this; see `Standing.state`.
+        to: The target version.
+        version: Only journeys of this version; None for all but the target.
+        step: Only journeys at this step.
+        state: Only journeys in this state; see `StepPopulation.state`.
         names: New ids of steps by their old ones.
-        limit: So many at most.
+        limit: Maximum number of journeys.
 
     Raises:
         BadInput: There is no such scenario, version or step.
@@ -142,7 +139,7 @@ async def forecast(
     async for entries in lists.admitted(JourneyFilter(scenario=scenario, version=version)):
         entries = [entry for entry in entries if entry.version != number]
         seen = await lists.index.states([entry.workflow_id for entry in entries])
-        # One that search does not know was terminated, and could not tell the store.
+        # A journey that search does not find was terminated, which the store does not know.
         items = [listed(entry, seen) for entry in entries if entry.workflow_id in seen]
         versions.update((entry.workflow_id, entry.version) for entry in entries)
         looked = await lists.with_deliveries(items, limit=len(items))
@@ -152,7 +149,7 @@ async def forecast(
     for one in {versions[item.id] for item in found} - known.keys():
         known[one] = await _version(store, scenario, one)
     if known:
-        _require("in the versions that they follow", [*names, *([step] if step else [])], known.values())
+        _require("in their versions", [*names, *([step] if step else [])], known.values())
     return MigrationForecast(
         scenario,
         number,
@@ -167,17 +164,17 @@ def _standing(
     known: Mapping[int, _Known],
     target: _Known,
     names: Mapping[str, str],
-) -> list[Standing]:
+) -> list[StepPopulation]:
     places: dict[tuple[int, str | None, str], list[str]] = {}
     for item in found:
         number = versions[item.id]
-        # Search may still know the step of an earlier version.
+        # Search may still have the step of an earlier version.
         step = item.step if item.step in known[number].plan.steps else None
         places.setdefault((number, step, item.state), []).append(item.id)
-    standing: list[Standing] = []
+    standing: list[StepPopulation] = []
     for (number, step, state), journeys in places.items():
-        fits, becomes = (True, _ASKED) if step is None else fate(known[number].plan, target.plan, step, names)
-        standing.append(Standing(number, step, state, tuple(journeys), fits, becomes))
+        fits, becomes = (True, _DECIDED_LATER) if step is None else fate(known[number].plan, target.plan, step, names)
+        standing.append(StepPopulation(number, step, state, tuple(journeys), fits, becomes))
     order = {number: list(one.plan.steps) for number, one in known.items()}
     return sorted(
         standing,
@@ -188,7 +185,7 @@ def _standing(
 async def check_migration(
     store: Store, scenario: str, *, to: Version, version: int | None, names: Mapping[str, str]
 ) -> int:
-    """Makes sure that a migration makes sense, without looking for journeys; gives the number of the version.
+    """Validate a migration without looking for journeys, and return the number of the target version.
 
     Raises:
         BadInput: There is no such scenario, version or step.
@@ -200,11 +197,10 @@ async def check_migration(
 async def _versions(
     store: Store, scenario: str, to: Version, version: int | None, names: Mapping[str, str]
 ) -> tuple[_Known, dict[int, _Known]]:
-    """The version to go on in, and by its number the one to come from, if that matters."""
     target = await _version(store, scenario, None if to == "newest" else to)
     number = target.published.version
     if version == number:
-        raise BadInput(f"{scenario}@{number} is the version to go on in: name another one to come from, or none")
+        raise BadInput(f"{scenario}@{number} is the target version: name another version to migrate from, or none")
     known = {} if version is None else {version: await _version(store, scenario, version)}
     _require(f"in {scenario}@{number}", names.values(), [target])
     return target, known
@@ -221,15 +217,11 @@ async def _version(store: Store, scenario: str, number: int | None) -> _Known:
         return _Known(published, load_plan(published.plan))
     except ValidationError:
         name = f"{scenario}@{published.version}"
-        raise BadInput(f"{name} is not for this version of the program: update it") from None
+        raise BadInput(f"{name} was published by a newer release: update this program") from None
 
 
 def _require(where: str, steps: Iterable[str], versions: Collection[_Known]) -> None:
-    """Makes sure that steps which somebody names are in a version.
-
-    Raises:
-        BadInput: One is in none.
-    """
+    """Raise BadInput if a step is in none of the versions."""
     there = list(dict.fromkeys(name for one in versions for name in one.plan.steps))
     for step in steps:
         if step not in there:
@@ -241,5 +233,5 @@ def _require(where: str, steps: Iterable[str], versions: Collection[_Known]) -> 
 def _difference(earlier: _Known, later: _Known) -> Difference | None:
     try:
         return difference(load(earlier.published.document), load(later.published.document))
-    except ScenarioError:  # a newer program's
+    except ScenarioError:  # a newer release's
         return None

@@ -1,8 +1,8 @@
-"""Deliveries to one destination that are under way: what an operator may retune.
+"""Deliveries to one destination that are in progress, and changes of their retry policy.
 
-The store knows whose latest attempt is to be followed by another, and which journeys follow a version that sends to the
-destination; Temporal knows what each of them has under way. So those are found too that have not been attempted:
-they wait for their turn, a breaker turned them away, or no worker has taken them yet.
+The store has the deliveries between two attempts, and the journeys whose version sends to the destination. Temporal has
+the pending activities of each journey. Together they also find deliveries without an attempt so far: throttled,
+rejected by a circuit breaker, or not yet taken by a worker.
 """
 
 from __future__ import annotations
@@ -25,29 +25,28 @@ from runtime.store import Attempt, Store
 from scenario.plan.retry import BOUNDS, STEEPEST, STORED, UNLIMITED, fit
 
 LOOK_BACK: Final = timedelta(days=7)
-"""How long ago an attempt may have been due that was never made: no worker ran, say."""
+"""Maximum age of a due attempt that was never made, for example because no worker ran."""
 LOOKED_UP: Final = 500
-"""Journeys that are looked up for a glance: about a second's work for a server."""
+"""Journeys looked up by default: about a second's work for a server."""
 _BY_ACTIVITY: Final = {channel.activity: channel.name for channel in CHANNELS.values()}
 _NUMBERS: Final = {
-    "backoff_coefficient": f"the backoff coefficient must be from 1 to {STEEPEST}: with 1, all pauses are the same",
+    "backoff_coefficient": f"the backoff coefficient must be from 1 to {STEEPEST}; with 1, all pauses are the same",
     "maximum_attempts": f"the number of attempts must be from 0, which means no limit, to {UNLIMITED}",
 }
-_ASKED: Final = 20  # journeys looked up at the same time
-_CHUNK: Final = 200  # journeys looked up before it is known whether more are wanted
+_CONCURRENT: Final = 20  # journeys looked up at the same time
+_CHUNK: Final = 200  # journeys looked up before the limit is checked
 
 
 @dataclass(frozen=True)
-class InFlight:
-    """One delivery.
+class PendingDelivery:
+    """A delivery in progress.
 
     Attributes:
         journey: The workflow id.
         step: The step's id.
-        goes_to: What the journey calls the destination: e-mails and SMS have but the name of their channel there.
-        latest: Its latest attempt on record; None where it has not been attempted since it was scheduled, as far as
-            is known.
-        pending: How Temporal sees it.
+        goes_to: The destination as the journey names it: the channel's name for e-mails and SMS.
+        latest: The latest recorded attempt, or None.
+        pending: The delivery's activity, as Temporal reports it.
     """
 
     journey: str
@@ -58,96 +57,93 @@ class InFlight:
 
 
 @dataclass(frozen=True)
-class Glance:
-    """Deliveries to a destination that are under way, as far as they can be told at once.
+class RetuneCandidates:
+    """The deliveries to a destination that are in progress, as far as they were looked up.
 
     Attributes:
-        found: Those known.
-        unseen: How many more journeys may have one that has not been attempted yet, and were not looked up.
+        found: The deliveries.
+        unseen: Number of journeys that were not looked up and may have one more.
     """
 
-    found: list[InFlight]
+    found: list[PendingDelivery]
     unseen: int
 
 
-async def glance(
+async def pending_deliveries(
     temporal: Client, store: Store, destination: str, *, limit: int = EVERY, look_up: int = LOOKED_UP
-) -> Glance:
-    """Deliveries under way: first those between two attempts, by when they are due, then those not attempted yet.
+) -> RetuneCandidates:
+    """Return the deliveries in progress: first those between two attempts, by due time, then those without an attempt.
 
     Args:
-        temporal: Knows what is under way.
-        store: Knows what was attempted, and who may be about to send.
-        destination: A destination's name, a host, or ``email`` or ``sms``. By a mail server's or a provider's name,
-            as `deliveries` has it, only those are found that have been attempted.
-        limit: So many deliveries at most.
-        look_up: So many journeys at most are looked up on the server, which takes some hundreds a second; with `EVERY`
-            each that follows a version which sends to the destination. Of deliveries beyond that the log of attempts
-            alone tells.
+        temporal: A client of the journeys' namespace.
+        store: The workers' store.
+        destination: A destination's name, a host, ``email`` or ``sms``. The name of a mail server or provider finds
+            only deliveries that were attempted.
+        limit: Maximum number of deliveries.
+        look_up: Maximum number of journeys looked up on the server, which takes some hundreds a second. Deliveries
+            of other journeys are returned as the log of attempts has them.
     """
     attempts = await store.between_attempts(destination, since=datetime.now(UTC) - LOOK_BACK, limit=EVERY)
     tried = {(attempt.workflow_id, attempt.step): attempt for attempt in attempts}
     journeys = list(dict.fromkeys(journey for journey, _ in tried))
 
-    def again(journey: str, item: Pending) -> InFlight | None:
+    def again(journey: str, item: Pending) -> PendingDelivery | None:
         latest = tried.get((journey, item.step))
-        return None if latest is None else InFlight(journey, item.step, _goes_to(latest), latest, item)
+        return None if latest is None else PendingDelivery(journey, item.step, _goes_to(latest), latest, item)
 
-    def first(journey: str, item: Pending) -> InFlight | None:
-        if (journey, item.step) in tried or not _goes(item, destination):
+    def first(journey: str, item: Pending) -> PendingDelivery | None:
+        if (journey, item.step) in tried or not _matches(item, destination):
             return None
-        return InFlight(journey, item.step, destination, None, item)
+        return PendingDelivery(journey, item.step, destination, None, item)
 
-    found = await _look(temporal, journeys[:look_up], again, limit)
+    found = await _look_up(temporal, journeys[:look_up], again, limit)
     known, beyond = set(journeys), set(journeys[look_up:])
-    found += [_by_the_log(attempt) for attempt in attempts if attempt.workflow_id in beyond]
+    found += [_from_log(attempt) for attempt in attempts if attempt.workflow_id in beyond]
     look_up, unseen = max(look_up - len(journeys), 0), 0
     if len(found) < limit:
         async for entries in JourneyLists(temporal, store).admitted(
             JourneyFilter(destination=destination), size=_CHUNK
         ):
             journeys = [entry.workflow_id for entry in entries]
-            found += await _look(temporal, journeys[:look_up], first, limit - len(found))
+            found += await _look_up(temporal, journeys[:look_up], first, limit - len(found))
             if len(found) >= limit:
                 break
             unseen += sum(journey not in known for journey in journeys[look_up:])
             look_up = max(look_up - len(journeys), 0)
-    return Glance(found[:limit], unseen)
+    return RetuneCandidates(found[:limit], unseen)
 
 
 def _goes_to(latest: Attempt) -> str:
     return latest.destination if CHANNELS[latest.channel].addressed else latest.channel
 
 
-def _by_the_log(latest: Attempt) -> InFlight:
-    """A delivery between two attempts, as far as the log of attempts tells."""
+def _from_log(latest: Attempt) -> PendingDelivery:
     due = Pending(latest.step, "scheduled", latest.attempt + 1, latest.next_try_at)
-    return InFlight(latest.workflow_id, latest.step, _goes_to(latest), latest, due)
+    return PendingDelivery(latest.workflow_id, latest.step, _goes_to(latest), latest, due)
 
 
-def _goes(item: Pending, destination: str) -> bool:
-    """Whether a delivery goes there, as far as Temporal knows: of a long name it has the beginning."""
+def _matches(item: Pending, destination: str) -> bool:
+    # Temporal has the beginning of a long name only.
     if item.fairness_key:
         return item.fairness_key == fairness_key(destination)
     return _BY_ACTIVITY.get(item.activity) == destination
 
 
-async def _look(
-    temporal: Client, journeys: Iterable[str], pick: Callable[[str, Pending], InFlight | None], limit: int
-) -> list[InFlight]:
-    """What of the deliveries that these journeys have under way is wanted, in the journeys' order."""
-    turns = asyncio.Semaphore(_ASKED)
+async def _look_up(
+    temporal: Client, journeys: Iterable[str], pick: Callable[[str, Pending], PendingDelivery | None], limit: int
+) -> list[PendingDelivery]:
+    turns = asyncio.Semaphore(_CONCURRENT)
 
-    async def look(journey: str) -> list[InFlight]:
+    async def look_up(journey: str) -> list[PendingDelivery]:
         async with turns:
             described = await describe(temporal, journey)
         picked = (pick(journey, item) for item in await pending(temporal, described)) if described else ()
         return [item for item in picked if item is not None]
 
     wanted = list(journeys)
-    found: list[InFlight] = []
+    found: list[PendingDelivery] = []
     for start in range(0, len(wanted), _CHUNK):
-        for items in await asyncio.gather(*map(look, wanted[start : start + _CHUNK])):
+        for items in await asyncio.gather(*map(look_up, wanted[start : start + _CHUNK])):
             found += items
         if len(found) >= limit:
             break
@@ -156,10 +152,10 @@ async def _look(
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What an operator changes of a `scenario.plan.retry.RetryPolicy`, by its names; what is None stays as it is.
+    """A change of a `scenario.plan.retry.RetryPolicy`. Fields that are None stay as they are. Durations in seconds.
 
     Raises:
-        BadInput: Nothing is to be changed, or to a value that makes no sense.
+        BadInput: Nothing changes, or a value is invalid.
     """
 
     initial_interval: float | None = None
@@ -169,17 +165,17 @@ class Change:
     deadline: float | None = None
 
     def __post_init__(self) -> None:
-        given = self.given()
-        if not given:
-            raise BadInput("say what is to be changed: an interval, the coefficient, the attempts or the deadline")
-        for name, value in given.items():
+        changed = self.given()
+        if not changed:
+            raise BadInput("name what to change: an interval, the coefficient, the attempts or the deadline")
+        for name, value in changed.items():
             low, high = BOUNDS[name]
             if not low <= value <= high:
-                length = "is too long" if value > high else "must be greater than zero"
-                raise BadInput(_NUMBERS.get(name, f"the {name.replace('_', ' ')} {length}"))
-        if not fit({STORED[name]: value for name, value in given.items()}):
+                problem = "is too long" if value > high else "must be greater than zero"
+                raise BadInput(_NUMBERS.get(name, f"the {name.replace('_', ' ')} {problem}"))
+        if not fit({STORED[name]: value for name, value in changed.items()}):
             raise BadInput("the initial interval cannot be longer than the maximum interval")
 
     def given(self) -> dict[str, float]:
-        """As the update `retune` takes it: durations in seconds, and only what is to be changed."""
+        """Return the changed fields, as the update `retune` takes them."""
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -13,12 +13,14 @@ from activities.webhook.throttle.limits import BreakerLimits
 from gateway.api.problem import Problem
 from gateway.client import ScenarioClient
 from gateway.coalescing_cache import CoalescingCache
+from gateway.operations.request import RequestedOperation
 from gateway.operations.retry_policy import Change
 from gateway.operations.standing import Standings, standings
 from gateway.pages.fields import number_in, rate_in, seconds_in
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
 from gateway.service.held import held_groups
 from gateway.service.index import JourneyFilter
+from scenario.words import Operation
 
 FRESH: Final = 10.0
 """Seconds for which it is remembered how destinations stand."""
@@ -57,14 +59,14 @@ def breaker(limits: BreakerLimits | None) -> str:
 
 async def _look(page: Page) -> Response:
     destination = _destination(page, page.request.query_params)
-    glance = await page.client.glance(destination, limit=SHOWN + 1)
+    candidates = await page.client.retune_candidates(destination, limit=SHOWN + 1)
     known = await cast("Known", page.request.app.state.standings).get(None)
     standing = next((one for one in known.destinations if one.name == destination), None)
     return page.render(
         "retune.html",
         destination=destination,
-        flights=glance.found[:SHOWN],
-        more=len(glance.found) > SHOWN,
+        flights=candidates.found[:SHOWN],
+        more=len(candidates.found) > SHOWN,
         waiting=standing.now.waiting if standing and standing.now else 0,
     )
 
@@ -79,14 +81,15 @@ async def _retune(page: Page, form: Form) -> Response:
         maximum_attempts=None if attempts is None else int(attempts),
         deadline=seconds_in(form, "deadline"),
     )
-    begun = await page.client.operate(
-        "retune",
-        JourneyFilter(destination=destination),
+    request = RequestedOperation(
+        operation=Operation.RETUNE,
+        which=JourneyFilter(destination=destination),
         operator=page.caller.name,
         reason=reason_in(form),
         rate=rate_in(form),
-        retry=change.given(),
+        more={"retry": change.given()},
     )
+    begun = await page.use.operations.begin(page.caller, request)
     cast("Known", page.request.app.state.standings).clear()
     return go_to(f"/operations/{begun.id}")
 

@@ -1,4 +1,4 @@
-"""The page of held journeys, and the way from there to an operation on many: looked at first, then done."""
+"""The page of held journeys, and the pages that confirm and begin an operation on a group of them."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from starlette.routing import BaseRoute
 from gateway.api.problem import Problem
 from gateway.client import ScenarioClient
 from gateway.coalescing_cache import CoalescingCache
-from gateway.operations.verbs import VERBS, Verb
+from gateway.operations.request import RequestedOperation
 from gateway.pages.fields import most_in, rate_in
 from gateway.pages.links import link
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
 from gateway.service.held import HeldGroupKey, HeldGroups, held_groups
+from scenario.words import HeldCause, Operation
 
 FRESH: Final = 5.0
-"""Seconds for which held journeys are remembered: search is some moments behind anyway."""
+"""Seconds for which held journeys are cached. Temporal's search lags anyway."""
 TRIAL: Final = 3
-"""How many journeys a trial goes to."""
+"""Journeys of a trial."""
 SHOWN: Final = 10
-"""Journeys that are shown of those that an operation would go to."""
+"""Journeys shown before an operation is confirmed."""
 
-OFFERED: Final[Mapping[str, Verb]] = {word: VERBS[word] for word in ("retry", "skip", "leave")}
-"""What can be done with held journeys here, by the word for it in addresses and forms."""
-REASONS: Final[Mapping[str | None, str]] = {
-    "permanent": "the receiver refused it for good",
-    "exhausted": "attempts or time ran out",
-    "unknown": "nobody knows whether it arrived",
-    "unconfigured": "something is not configured",
-    "template": "it could not be rendered",
-    "capped": "a cap kept it back",
+OFFERED: Final = (Operation.RETRY, Operation.SKIP, Operation.LEAVE)
+"""Operations on held journeys."""
+REASONS: Final[Mapping[HeldCause, str]] = {
+    HeldCause.PERMANENT: "the receiver refused it permanently",
+    HeldCause.EXHAUSTED: "attempts or time ran out",
+    HeldCause.UNKNOWN: "it may or may not have arrived",
+    HeldCause.UNCONFIGURED: "something is not configured",
+    HeldCause.TEMPLATE: "it could not be rendered",
+    HeldCause.CAPPED: "a cap is full",
 }
-"""The words for why journeys are held, as a sentence says them."""
+"""Causes as a sentence has them."""
 
 Held = CoalescingCache[frozenset[str] | None, HeldGroups]
 
 
 def remembered(client: ScenarioClient) -> Held:
-    """What finds held journeys, and remembers them for some seconds; by the scenarios that somebody may see."""
+    """Return a cache of held journeys, by the scenarios that a caller may see."""
 
     async def find(scenarios: frozenset[str] | None) -> HeldGroups:
         return await held_groups(client.lists.index, scenarios)
@@ -49,10 +50,10 @@ def remembered(client: ScenarioClient) -> Held:
 
 
 async def held_of(page: Page, scenario: str | None = None) -> HeldGroups:
-    """The held journeys that somebody may see; of one scenario, where one is named.
+    """Return the held journeys of one scenario, or of all that the caller may see.
 
     Raises:
-        Problem: They may not see those of this scenario.
+        Forbidden: The caller may not use the scenario.
     """
     held = cast("Held", page.request.app.state.held)
     names = page.caller.scenarios
@@ -74,25 +75,25 @@ async def _show(page: Page) -> Response:
         others=found.others,
         wanted=wanted,
         reasons=REASONS,
-        operating=operating,
+        operation_link=operation_link,
         trial=TRIAL,
     )
 
 
-def operating(at: HeldGroupKey, verb: str, most: int | None = None) -> str:
-    """Where an operation on a group is looked at before it is done."""
-    return link("/held/operation", operation=verb, most=most, **at._asdict())
+def operation_link(at: HeldGroupKey, operation: str, most: int | None = None) -> str:
+    """Return the address of the page that confirms an operation on a group."""
+    return link("/held/operation", operation=operation, most=most, **at._asdict())
 
 
-async def _look(page: Page) -> Response:
+async def _confirm(page: Page) -> Response:
     given = page.request.query_params
-    verb, at, most = _verb_in(given), _group_in(page, given), most_in(given)
+    operation, at, most = _operation_in(given), _group_in(page, given), most_in(given)
     index = page.client.lists.index
     count = await index.count(at.query)
     samples = await index.find(at.query, limit=min(SHOWN, most or SHOWN)) if count else []
     return page.render(
         "held_operation.html",
-        verb=verb,
+        verb=operation,
         at=at,
         most=most,
         count=count,
@@ -102,41 +103,42 @@ async def _look(page: Page) -> Response:
     )
 
 
-async def _operate(page: Page, form: Form) -> Response:
-    verb, at, most = _verb_in(form), _group_in(page, form), most_in(form)
-    if verb == "leave" and form.get("sure") != "yes":
-        raise Problem("invalid", "tick that they are to end: that cannot be taken back")
-    newest = verb == "retry" and form.get("version") == "newest"
-    begun = await page.client.operate(
-        OFFERED[verb],
-        at.filter,
+async def _begin(page: Page, form: Form) -> Response:
+    operation, at, most = _operation_in(form), _group_in(page, form), most_in(form)
+    if operation is Operation.LEAVE and form.get("sure") != "yes":
+        raise Problem("invalid", "confirm that these journeys are to end: this cannot be undone")
+    newest = operation is Operation.RETRY and form.get("version") == "newest"
+    request = RequestedOperation(
+        operation=operation,
+        which=at.filter,
         operator=page.caller.name,
         reason=reason_in(form),
         rate=rate_in(form),
         limit=most,
-        version="newest" if newest else None,
+        more={"version": "newest"} if newest else {},
     )
+    begun = await page.use.operations.begin(page.caller, request)
     cast("Held", page.request.app.state.held).clear()
     return go_to(f"/operations/{begun.id}")
 
 
-def _verb_in(given: Mapping[str, Any]) -> str:
-    verb = given.get("operation", "")
-    if verb not in OFFERED:
+def _operation_in(given: Mapping[str, Any]) -> Operation:
+    name = given.get("operation", "")
+    if name not in OFFERED:
         raise Problem("not-found", "there is no such operation on held journeys")
-    return verb
+    return Operation(name)
 
 
 def _group_in(page: Page, given: Mapping[str, Any]) -> HeldGroupKey:
     scenario, step = given.get("scenario", ""), given.get("step", "")
     if not scenario or not step:
-        raise Problem("invalid", "say which held journeys are meant: go to them from the page of held journeys")
+        raise Problem("invalid", "no held journeys are selected: open this page from the page of held journeys")
     page.caller.check(scenario)
     return HeldGroupKey(scenario, step, given.get("destination") or None, given.get("cause") or None)
 
 
 ROUTES: Final[tuple[BaseRoute, ...]] = (
     shows("/held", _show),
-    shows("/held/operation", _look),
-    does("/held/operation", _operate),
+    shows("/held/operation", _confirm),
+    does("/held/operation", _begin),
 )

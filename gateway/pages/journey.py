@@ -16,11 +16,12 @@ from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
 from gateway.why.story import told
 from scenario.steps.registry import is_delivery
 from scenario.time.timing import zone_of
+from scenario.words import Operation
 
 _DONE: Final = {
-    "retry_step": "The step is tried again.",
+    "retry": "The step is tried again.",
     "send_now": "It is sent now.",
-    "skip_step": "The step is skipped.",
+    "skip": "The step is skipped.",
     "leave": "The journey is over.",
     "pause": "The journey is paused: it starts no further step.",
     "resume": "The journey goes on.",
@@ -52,23 +53,22 @@ async def _operate(page: Page, form: Form) -> Response:
     entry = await page.client.store.entry(journey)
     page.caller.check(entry.scenario if entry else _scenario_in(journey))
     name, step = form.get("operation", ""), form.get("step") or None
-    operator, reason, client = page.caller.name, reason_in(form), page.client
-    match name:
-        case "retry_step" | "send_now":
-            now = name == "send_now" or form.get("now") == "yes"
-            await client.retry_step(journey, step=step, now=now, operator=operator, reason=reason)
-        case "skip_step":
-            await client.skip_step(journey, step=step, operator=operator, reason=reason)
-        case "leave":
-            if form.get("sure") != "yes":
-                raise Problem("invalid", "tick that it is to end: that cannot be taken back")
-            await client.leave(journey, operator=operator, reason=reason)
-        case "pause":
-            await client.pause(journey, operator=operator, reason=reason)
-        case "resume":
-            await client.resume(journey, operator=operator, reason=reason)
-        case _:
-            raise Problem("invalid", "this page has no such operation")
+    if name not in _DONE:
+        raise Problem("invalid", "this page has no such operation")
+    reason = reason_in(form)
+    operation = Operation.RETRY if name == "send_now" else Operation(name)
+    if operation is Operation.LEAVE and form.get("sure") != "yes":
+        raise Problem("invalid", "confirm that the journey is to end: this cannot be undone")
+    now = name == "send_now" or (operation is Operation.RETRY and form.get("now") == "yes")
+    await page.use.operations.operate(
+        page.caller,
+        journey,
+        operation,
+        operator=page.caller.name,
+        reason=reason,
+        step=step if operation in (Operation.RETRY, Operation.SKIP) else None,
+        more={"now": True} if now else {},
+    )
     return go_to(link(to_journey(journey), done=name))
 
 
@@ -76,10 +76,10 @@ def _operations(report: Mapping[str, Any]) -> list[str]:
     """The operations that make sense now; the journey itself has the last word."""
     state, waiting = report["state"], report["waiting"]
     now = next((step for step in report["steps"] if step["state"] == "now"), None)
-    found = ["retry_step"] if state == "held" else []
+    found = ["retry"] if state == "held" else []
     if waiting and state != "held" and now is not None and is_delivery(now["kind"]):
         found.append("send_now")
-    found += ["skip_step"] if now is not None else []
+    found += ["skip"] if now is not None else []
     return [*found, "resume" if report["paused"] else "pause", "leave"]
 
 

@@ -1,4 +1,4 @@
-"""The pages of operations on many journeys: which there are, how one goes, and the button that stops it."""
+"""The pages of operations on many journeys: the list, one operation with its journeys, stop and resume."""
 
 from __future__ import annotations
 
@@ -8,98 +8,87 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from gateway.api.problem import Problem
-from gateway.errors import UnknownOperation
-from gateway.operations.progress import OperationView
-from gateway.pages.held import operating
+from gateway.errors import Forbidden, UnknownOperation
+from gateway.operations.request import RequestedOperation
+from gateway.pages.held import OFFERED, operation_link
 from gateway.pages.links import link
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
 from gateway.service.held import HeldGroupKey
 from gateway.service.index import JourneyFilter
+from gateway.service.operation_views import OperationView
+from gateway.service.paging import PageRequest
+from scenario.words import Operation
 
 LISTED: Final = 50
-"""Operations, and journeys of one, that a page has."""
+"""Operations, and journeys of one, on a page."""
 _OUTCOMES: Final = ("accepted", "refused", "unanswered", "not_asked", "stopped")
 
 
 async def _list(page: Page) -> Response:
-    found = await page.client.operations(limit=LISTED, after=page.asked("after"))
-    older = link("/operations", after=found[-1].id) if len(found) == LISTED else None
-    mine = [one for one in found if page.caller.may_use(one.which.get("scenario"))]
-    return page.render("operations.html", operations=mine, older=older, which=which)
+    found = await page.use.operations.list(page.caller, PageRequest(LISTED, page.asked("after")))
+    older = link("/operations", after=found.next) if found.next else None
+    return page.render("operations.html", operations=found.items, older=older, which=which)
 
 
 async def _show(page: Page) -> Response:
     view = await _operation(page)
     outcome = page.asked("outcome")
     if outcome not in (None, *_OUTCOMES):
-        raise Problem("invalid", f"no journey of an operation is '{outcome}': it is one of {', '.join(_OUTCOMES)}")
-    items = await page.client.operation_items(view.id, outcome=outcome, after=_place(page), limit=LISTED)
-    now = await page.client.lists.index.states([item.workflow_id for item in items])
+        raise Problem("invalid", f"there is no outcome '{outcome}': it is one of {', '.join(_OUTCOMES)}")
+    request = PageRequest(LISTED, page.asked("after"))
+    found = await page.use.operations.items(page.caller, view.id, request, outcome)
     at = f"/operations/{view.id}"
-    older = None
-    if len(items) == LISTED:
-        older = link(at, outcome=outcome, after=items[-1].workflow_id, number=items[-1].number)
     return page.render(
         "operation.html",
         operation=view,
         at=at,
-        items=items,
-        now=now,
+        items=found.items,
+        now=await page.client.lists.index.states([item.journey for item in found.items]),
         outcome=outcome,
-        outcomes=[(name, of) for name, of in _counts(view).items() if of],
-        older=older,
+        outcomes=[(name, count) for name, count in _counts(view).items() if count],
+        older=link(at, outcome=outcome, after=found.next) if found.next else None,
         rest=_rest(view),
         which=which,
     )
 
 
-async def _ask_to_stop(page: Page) -> Response:
+async def _confirm_stop(page: Page) -> Response:
     view = await _operation(page)
     return page.render("operation_stop.html", operation=view, at=f"/operations/{view.id}")
 
 
 async def _stop(page: Page, form: Form) -> Response:
     view = await _operation(page)
-    await page.client.stop_operation(view.id, operator=page.caller.name, reason=reason_in(form))
+    await page.use.operations.stop(page.caller, view.id, operator=page.caller.name, reason=reason_in(form))
     return go_to(f"/operations/{view.id}")
 
 
-async def _ask_to_resume(page: Page) -> Response:
+async def _confirm_resume(page: Page) -> Response:
     view = await _operation(page)
     return page.render("operation_resume.html", operation=view, at=f"/operations/{view.id}")
 
 
 async def _resume(page: Page, form: Form) -> Response:
     view = await _operation(page)
-    meant = JourneyFilter(scenario=view.which.get("scenario"), operation=view.id)
-    begun = await page.client.operate("resume", meant, operator=page.caller.name, reason=reason_in(form))
+    paused = JourneyFilter(scenario=view.which.get("scenario"), operation=view.id)
+    request = RequestedOperation(
+        operation=Operation.RESUME, which=paused, operator=page.caller.name, reason=reason_in(form)
+    )
+    begun = await page.use.operations.begin(page.caller, request)
     return go_to(f"/operations/{begun.id}")
 
 
 def which(view: OperationView) -> str:
-    """Which journeys an operation is about, in a line."""
+    """Return the filters of an operation as one line."""
     names = {"reason": "held for", "operation": "paused by operation"}
     return ", ".join(f"{names.get(name, name)} {value}" for name, value in view.which.items())
 
 
 async def _operation(page: Page) -> OperationView:
-    unknown = Problem("not-found", "there is no such operation")
     try:
-        view = await page.client.operation(page.request.path_params["operation"])
-    except UnknownOperation:
-        raise unknown from None
-    if not page.caller.may_use(view.which.get("scenario")):
-        raise unknown
-    return view
-
-
-def _place(page: Page) -> tuple[int, str] | None:
-    after, number = page.asked("after"), page.asked("number") or ""
-    if after is None:
-        return None
-    if not (number.isascii() and number.isdigit() and len(number) < 10):
-        raise Problem("invalid", "the page asked for is not of this list: go to its first page")
-    return int(number), after
+        return await page.use.operations.show(page.caller, page.request.path_params["operation"])
+    except (UnknownOperation, Forbidden):
+        raise Problem("not-found", "there is no such operation") from None
 
 
 def _counts(view: OperationView) -> dict[str, int]:
@@ -112,20 +101,19 @@ def _counts(view: OperationView) -> dict[str, int]:
 
 
 def _rest(view: OperationView) -> str | None:
-    """Where a trial leads to: the same for all that are left."""
-    verb, given = view.word, view.which
-    if not view.over or view.limit is None or verb not in ("retry", "skip", "leave") or "step" not in given:
+    """Return the link from a trial to the same operation on the remaining journeys."""
+    filters = view.which
+    if not view.over or view.limit is None or view.operation not in OFFERED or "step" not in filters:
         return None
-    return operating(
-        HeldGroupKey(given["scenario"], given["step"], given.get("destination"), given.get("reason")), verb
-    )
+    at = HeldGroupKey(filters["scenario"], filters["step"], filters.get("destination"), filters.get("reason"))
+    return operation_link(at, view.operation)
 
 
 ROUTES: Final[tuple[BaseRoute, ...]] = (
     shows("/operations", _list),
     shows("/operations/{operation}", _show),
-    shows("/operations/{operation}/stop", _ask_to_stop),
+    shows("/operations/{operation}/stop", _confirm_stop),
     does("/operations/{operation}/stop", _stop),
-    shows("/operations/{operation}/resume", _ask_to_resume),
+    shows("/operations/{operation}/resume", _confirm_resume),
     does("/operations/{operation}/resume", _resume),
 )

@@ -23,6 +23,7 @@ from gateway.pages.rendering import render
 from gateway.pages.session import is_from_here, session_of
 from gateway.pages.shelf import Shelf
 from gateway.service.caller import Caller, caller_with
+from gateway.service.services import Services
 from runtime.api_key import Scope
 
 TOKEN: Final = "token"  # noqa: S105 - the name of a field
@@ -57,6 +58,11 @@ class Page:
     def client(self) -> ScenarioClient:
         """Does what they ask for."""
         return cast("ScenarioClient", self.request.app.state.client)
+
+    @property
+    def use(self) -> Services:
+        """The use cases."""
+        return self.client.services
 
     @property
     def shelf(self) -> Shelf:

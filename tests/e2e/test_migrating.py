@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.client import JourneyFilter, ListedJourney, ScenarioClient, targets
+from scenario.words import Operation
 from tests.e2e.conftest import Stands, publish
 
 HOOK: Final = '{webhook: NAME, url: "https://HOST.example.com/NAME", body: {id: "{{ contact.id }}"}}'
@@ -87,7 +88,7 @@ async def test_a_hundred_journeys_go_on_in_another_version_and_none_is_lost(stan
         waiting = sum(PLACES[place][0] for place in ("wait", "date", "event", "first", "rounds", "renamed", "paused"))
         await in_place(client, waiting=waiting, held=16)
         paused = [journey.id for journey, place in zip(entered, places, strict=True) if place == "paused"]
-        await asyncio.gather(*(client.pause(journey, **WHO) for journey in paused))
+        await asyncio.gather(*(client.send(journey, Operation.PAUSE, **WHO) for journey in paused))
         await in_place(client, paused=10)
 
         await publish(client, tmp_path, fleet(2, hook("more")))
@@ -101,7 +102,13 @@ async def test_a_hundred_journeys_go_on_in_another_version_and_none_is_lost(stan
         assert len(told) == len(PLACES)
 
         batch = client.batch(
-            "migrate", operator="ann", reason="x", rate=200, version=forecast.to, map={"old": "new"}, waits="keep"
+            Operation.MIGRATE,
+            operator="ann",
+            reason="x",
+            rate=200,
+            version=forecast.to,
+            map={"old": "new"},
+            waits="keep",
         )
         tally = await batch.run(forecast.targets())
         assert (str(tally), tally.left) == (f"accepted {MANY}", 0)
@@ -109,12 +116,12 @@ async def test_a_hundred_journeys_go_on_in_another_version_and_none_is_lost(stan
         held: list[ListedJourney] = []
         async with asyncio.timeout(60):  # search learns of the new version some moments later
             while len(held) != 16:
-                held = await client.select("retry_step", JourneyFilter(scenario="fleet", version=2))
-        await client.batch("retry_step", operator="ann", reason="x", rate=200).run(targets(held))
+                held = await client.select(Operation.RETRY, JourneyFilter(scenario="fleet", version=2))
+        await client.batch(Operation.RETRY, operator="ann", reason="x", rate=200).run(targets(held))
         fast = {"initial_interval": "1s", "backoff_coefficient": 1}
-        retune = client.batch("retune", operator="ann", reason="x", destination="slow.example.com", retry=fast)
+        retune = client.batch(Operation.RETUNE, operator="ann", reason="x", destination="slow.example.com", retry=fast)
         await retune.run(targets(await client.in_flight("slow.example.com")))
-        await asyncio.gather(*(client.resume(journey, **WHO) for journey in paused))
+        await asyncio.gather(*(client.send(journey, Operation.RESUME, **WHO) for journey in paused))
         listening = [number for number, place in enumerate(places) if place == "event"]
         await asyncio.gather(*(client.event(str(number), "go") for number in listening))
 

@@ -19,6 +19,7 @@ from gateway.cli import program
 from gateway.client import ScenarioClient
 from gateway.errors import NotEntered
 from runtime.local.devserver import DevServer
+from scenario.words import Operation
 from tests.e2e.conftest import ROOT, Stand, Stands, environment, outcomes, publish
 from tests.fakes import Ran
 
@@ -238,4 +239,4 @@ async def test_the_documented_commands_of_temporal_take_effect_during_a_back_off
         if verbs == ("update-options",):  # the third attempt comes soon too
             assert outcomes(await result(standing.client, journey)) == [("hook", "delivered")]
         else:
-            await standing.client.leave(journey, operator="ann", reason="seen")
+            await standing.client.send(journey, Operation.LEAVE, operator="ann", reason="seen")

@@ -22,6 +22,7 @@ from gateway.errors import NotAccepted
 from gateway.operations.background import running_operations
 from runtime.api_key import ApiKey, make_token
 from runtime.store import Store, StoreUnavailable
+from scenario.words import Operation
 from tests.e2e.conftest import Stand, Stands, publish
 
 pytestmark = pytest.mark.encrypted
@@ -91,47 +92,50 @@ async def test_a_gateway_that_stops_in_the_middle_hits_nobody_twice_and_misses_n
     async with stand(fail={"/hooks.example.com/no": [422]}) as here, AsyncExitStack() as stack:
         client = here.client
         journeys = await hold(here, tmp_path)
-        looked = await client.operate("retry_step", JourneyFilter(scenario=NAME), dry_run=True, **WHO)
-        begun = await client.operate("retry_step", JourneyFilter(scenario=NAME), rate=10, **WHO)
+        looked = await client.operate(Operation.RETRY, JourneyFilter(scenario=NAME), dry_run=True, **WHO)
+        begun = await client.operate(Operation.RETRY, JourneyFilter(scenario=NAME), rate=10, **WHO)
         assert (begun.state, begun.total) == ("surveying", 0)
-        async with running_operations(client):
+        async with running_operations(client.services.operations):
             await until(client, begun, lambda seen: seen.accepted >= 3)
         stopped = await client.operation(begun.id)
         assert stopped.state == "running"
         assert 0 < stopped.left < JOURNEYS
-        await stack.enter_async_context(running_operations(client))
+        await stack.enter_async_context(running_operations(client.services.operations))
         ended = await until(client, begun, lambda seen: seen.over)
         assert (ended.state, ended.total, ended.accepted, ended.refused) == ("finished", JOURNEYS, JOURNEYS, 0)
         assert (ended.left, ended.unanswered, ended.trouble) == (0, 0, None)
         assert lost == 1
-        items = await client.operation_items(begun.id)
-        assert sorted(item.workflow_id for item in items) == journeys
+        items = (await client.operation_items(begun.id)).items
+        assert sorted(item.journey for item in items) == journeys
         results = [await client.temporal.get_workflow_handle(name).result() for name in journeys]
         assert {result["outcome"] for result in results} == {"finished"}
         times = Counter(item.header("webhook-id") for item in here.receiver.requests("/hooks.example.com/no"))
         assert sorted(times.values()) == [2] * JOURNEYS, "held once, and tried again once"
         found = await until(client, looked, lambda seen: seen.over)
         assert (found.state, found.total, found.left, found.accepted) == ("finished", JOURNEYS, JOURNEYS, 0)
-        assert {item.outcome for item in await client.operation_items(looked.id)} == {None}
+        assert {item.outcome for item in (await client.operation_items(looked.id)).items} == {None}
 
 
 async def test_a_stop_leaves_those_as_they_were_who_were_not_asked(stand: Stands, tmp_path: Path) -> None:
-    async with stand(fail={"/hooks.example.com/no": [422]}) as here, running_operations(here.client):
+    async with (
+        stand(fail={"/hooks.example.com/no": [422]}) as here,
+        running_operations(here.client.services.operations),
+    ):
         client = here.client
         journeys = await hold(here, tmp_path)
         assert await held_over_http(client) == journeys
-        begun = await client.operate("skip_step", JourneyFilter(scenario=NAME), rate=5, **WHO)
+        begun = await client.operate(Operation.SKIP, JourneyFilter(scenario=NAME), rate=5, **WHO)
         await until(client, begun, lambda seen: seen.accepted >= 2)
         await client.stop_operation(begun.id, operator="bob", reason="wrong one")
         ended = await until(client, begun, lambda seen: seen.over)
         assert (ended.state, ended.stopped_by, ended.stop_reason) == ("stopped", "bob", "wrong one")
         assert ended.accepted + ended.left == JOURNEYS
         assert ended.left > 0
-        with pytest.raises(NotAccepted, match=r"the operation is over \(stopped\)"):
+        with pytest.raises(NotAccepted, match=r"the operation has ended \(stopped\)"):
             await client.stop_operation(begun.id, operator="bob", reason="again")
-        skipped = await client.operation_items(begun.id, outcome="accepted")
+        skipped = (await client.operation_items(begun.id, outcome="accepted")).items
         for item in skipped:
-            await client.temporal.get_workflow_handle(item.workflow_id).result()
-        left = await client.operation_items(begun.id, outcome="stopped")
-        progress = [(await client.show(item.workflow_id)).progress or {} for item in left]
+            await client.temporal.get_workflow_handle(item.journey).result()
+        left = (await client.operation_items(begun.id, outcome="stopped")).items
+        progress = [(await client.show(item.journey)).progress or {} for item in left]
         assert {one.get("state") for one in progress} == {"held"}

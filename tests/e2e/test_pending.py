@@ -15,7 +15,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from activities.interface import JOURNEYS
 from gateway.client import Heard, ScenarioClient
-from gateway.operations import one
+from gateway.operations import journey_operations
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from tests.e2e.apis import api
 from tests.e2e.conftest import Stands, publish
@@ -70,7 +70,7 @@ async def reason(client: ScenarioClient, journey: str) -> str:
 async def test_what_is_told_while_no_worker_runs_is_kept(
     stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one, "ANSWER", 0.5)
+    monkeypatch.setattr(journey_operations, "ANSWER", 0.5)
     async with stand(idle=True) as place:
         client = place.client
         await publish(client, tmp_path, PENDING)
@@ -110,7 +110,7 @@ async def test_what_is_told_while_no_worker_runs_is_kept(
             answer = await leave()
             assert (answer.status_code, answer.json()["code"]) == (503, "no-answer")
             assert "pending" in answer.json()["detail"]
-            monkeypatch.setattr(one, "ANSWER", 30.0)
+            monkeypatch.setattr(journey_operations, "ANSWER", 30.0)
             async with place.working():
                 assert (await leave()).json()["progress"]["operations"][0]["reason"] == "she called"
                 assert await reason(client, "pending/p1/A") == "event order.returned"

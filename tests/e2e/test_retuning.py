@@ -17,6 +17,7 @@ from temporalio.client import WorkflowUpdateFailedError
 
 from gateway.client import Entered, targets
 from runtime.local.receiver import Receiver
+from scenario.words import Operation
 from tests.e2e.conftest import Stand, Stands, outcomes, publish
 
 SLOW = """
@@ -136,7 +137,7 @@ async def test_a_delivery_that_a_breaker_turned_away_is_found_and_retuned(stand:
                 await asyncio.sleep(0.05)  # attempts are on record a moment later
         assert [item.latest is None for item in found] == [False] * 10 + [True]
         assert (found[-1].journey, found[-1].goes_to) == ("down/11", host)
-        tally = await up.client.batch("retune", operator="ann", reason="x", destination=host, retry=FAST).run(
+        tally = await up.client.batch(Operation.RETUNE, operator="ann", reason="x", destination=host, retry=FAST).run(
             targets(found[-1:])
         )
         assert (tally.accepted, tally.refused) == (["down/11"], [])
@@ -144,7 +145,7 @@ async def test_a_delivery_that_a_breaker_turned_away_is_found_and_retuned(stand:
         assert changed.retry is not None
         assert changed.retry.initial_interval == 1
         for item in found:
-            await up.client.leave(item.journey, operator="ann", reason="seen")
+            await up.client.send(item.journey, Operation.LEAVE, operator="ann", reason="seen")
 
 
 @pytest.mark.parametrize(("limit", "wanted", "attempts"), [(2, 0, 4), (2, 4, 4), (0, 2, 2)])

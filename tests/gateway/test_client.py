@@ -27,12 +27,13 @@ from gateway.errors import (
     UnknownJourney,
 )
 from gateway.journeys import as_json
-from gateway.operations import one as module
+from gateway.operations import journey_operations as module
 from runtime.encryption.keyring import Keyring
 from runtime.encryption.wrapping import KeyWrapping
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import AdmissionRequest, Store, StoreMissing, StoreOutdated
+from scenario.words import Operation
 from tests.claims import OwnNamespace
 from tests.fakes import RefusingService
 from tests.workflows.conftest import Stage, failing
@@ -247,7 +248,7 @@ async def test_nobody_knows_a_journey_that_is_not_there(stage: Stage, client: Sc
     with pytest.raises(UnknownJourney, match=r"but a contact of this id: list the journeys of this contact$"):
         await client.show("7")
     with pytest.raises(UnknownJourney):
-        await client.pause("nope", operator="ann", reason="x")
+        await client.send("nope", Operation.PAUSE, operator="ann", reason="x")
 
 
 @workflow.defn(name="Chain")
@@ -316,18 +317,18 @@ async def test_operators_are_obeyed_or_told_why_not(stage: Stage, client: Scenar
     entered = await client.enter(entry())
     order: dict[str, Any] = {"operator": "ann", "reason": "incident 42"}
     with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: nothing to retry: the journey is not held$"):
-        await client.retry_step(entered.id, **order)
-    assert (await client.pause(entered.id, **order))["state"] == "paused"
-    assert (await client.resume(entered.id, **order))["state"] == "waiting"
+        await client.send(entered.id, Operation.RETRY, **order)
+    assert (await client.send(entered.id, Operation.PAUSE, **order))["state"] == "paused"
+    assert (await client.send(entered.id, Operation.RESUME, **order))["state"] == "waiting"
     with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: the journey is not at step 'hook', but at 'w"):
-        await client.skip_step(entered.id, step="hook", **order)
+        await client.send(entered.id, Operation.SKIP, step="hook", **order)
     stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT, times=1, status=422, reason="it answered 422")
-    await client.skip_step(entered.id, **order)
+    await client.send(entered.id, Operation.SKIP, **order)
     await stage.until(entered.handle, "held")
-    await client.leave(entered.id, **order)
+    await client.send(entered.id, Operation.LEAVE, **order)
     assert (await entered.result())["reason"] == "left by ann: incident 42"
-    with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: the journey is over \(exited\)$"):
-        await client.leave(entered.id, **order)
+    with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: the journey has ended \(exited\)$"):
+        await client.send(entered.id, Operation.LEAVE, **order)
 
 
 async def test_without_a_worker_a_contact_waits_and_an_operator_is_told(
@@ -345,7 +346,7 @@ async def test_without_a_worker_a_contact_waits_and_an_operator_is_told(
             NotAccepted,
             match=r"pending: no worker answered within 0\.3 s\. Check that one is running: it may carry out",
         ):
-            await client.leave(entered.id, operator="ann", reason="x")
+            await client.send(entered.id, Operation.LEAVE, operator="ann", reason="x")
 
 
 async def test_many_are_listed_the_newest_first(stage: Stage, client: ScenarioClient) -> None:
@@ -549,8 +550,8 @@ async def test_a_journey_goes_on_in_another_version(stage: Stage, client: Scenar
     await stage.publish(WAITS.replace("AGAIN", "never").replace("wait_for: order.delivered", "wait_for: go"))
     who: dict[str, Any] = {"operator": "ann", "reason": "a better one"}
     with pytest.raises(NotAccepted, match=r"^waits/7/CGX0094: the journey is not at step 'hook', but at 'w"):
-        await client.migrate(entered.id, step="hook", **who)
-    progress = await client.migrate(entered.id, version=2, waits="keep", **who)
+        await client.send(entered.id, Operation.MIGRATE, step="hook", **who)
+    progress = await client.send(entered.id, Operation.MIGRATE, version=2, waits="keep", **who)
     assert progress["moves_to"] == "waits@2"
     async with asyncio.timeout(60):
         while (told := as_json.journey(await client.show(entered.id)))["scenario"] != "waits@2":

@@ -26,7 +26,7 @@ async def run(*works: Coroutine[Any, Any, None], then: Callable[[Concurrency], A
     """Starts as many as there are places, and does what is to be done then."""
     async with Concurrency(len(works)) as tasks:
         for work in works:
-            await tasks.place()
+            await tasks.acquire()
             tasks.start(work)
         if then is not None:
             await then(tasks)
@@ -44,23 +44,23 @@ async def test_every_task_is_waited_for_and_only_so_many_are_under_way_at_once()
 
     async with Concurrency(3) as tasks:
         for number in range(10):
-            await tasks.place()
+            await tasks.acquire()
             tasks.start(work(number))
-    assert (busy, sorted(done), tasks.broken) == ([0, 3], list(range(10)), False)
+    assert (busy, sorted(done), tasks.has_failed) == ([0, 3], list(range(10)), False)
 
 
 async def test_nothing_to_do_is_done_at_once() -> None:
     async with Concurrency(1) as tasks:
         pass
-    assert not tasks.broken
+    assert not tasks.has_failed
 
 
 async def test_the_first_error_is_seen_by_who_takes_the_next_place_and_ends_the_others() -> None:
     ended: list[str] = []
 
     async def then(tasks: Concurrency) -> None:
-        await tasks.place()
-        assert (tasks.broken, ended) == (True, [])
+        await tasks.acquire()
+        assert (tasks.has_failed, ended) == (True, [])
 
     with pytest.raises(ConnectionError):
         await run(hang(ended), fail(ConnectionError()), then=then)
@@ -81,8 +81,8 @@ async def test_of_two_errors_the_first_is_told() -> None:
 
 async def test_an_error_of_the_callers_own_goes_before_that_of_a_task() -> None:
     async def then(tasks: Concurrency) -> None:
-        await tasks.place()
-        assert tasks.broken
+        await tasks.acquire()
+        assert tasks.has_failed
         raise ValueError
 
     with pytest.raises(ValueError):
@@ -102,7 +102,7 @@ async def test_cancelling_it_ends_what_is_under_way_whatever_that_answers(inside
         except asyncio.CancelledError:
             raise TimeoutError from None
 
-    running = asyncio.create_task(run(stubborn(), then=Concurrency.place if inside else None))
+    running = asyncio.create_task(run(stubborn(), then=Concurrency.acquire if inside else None))
     await started.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

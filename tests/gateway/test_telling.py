@@ -14,8 +14,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.interface import JOURNEYS
 from gateway.client import Heard, JourneyFilter, ScenarioClient, targets
 from gateway.errors import NotAnswered, UnderWay, UnknownJourney
-from gateway.operations import one
+from gateway.operations import journey_operations
+from gateway.operations.batch import JourneyTarget
 from runtime.store import AcceptedEntry
+from scenario.words import Operation
 from tests.workflows.conftest import Stage
 
 LATE = """
@@ -255,25 +257,25 @@ async def test_an_event_has_been_sent_to_all_journeys_before_an_error_is_raised(
     assert sorted(sent) == ["late/7/B", "late/7/C"]
 
 
-@pytest.mark.parametrize("operation", ["leave", "pause"])
+@pytest.mark.parametrize("operation", [Operation.LEAVE, Operation.PAUSE])
 async def test_an_operation_on_a_pending_journey_is_pending_and_may_be_repeated(
     deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch, operation: Any
 ) -> None:
-    monkeypatch.setattr(one, "ANSWER", 0.3)
+    monkeypatch.setattr(journey_operations, "ANSWER", 0.3)
     await deserted.publish(LATE)
     entered = await client.enter(entry(), settle=0)
-    send = client.sender(operation, **WHO, update_id="u1")
-    target = one.JourneyTarget(entered.id)
+    send = client.services.operations.journeys.sender(operation, **WHO, update_id="u1")
+    target = JourneyTarget(entered.id)
     for _ in range(2):
         with pytest.raises(NotAnswered, match="pending"):
             await send(target)
-    monkeypatch.setattr(one, "ANSWER", 60.0)
+    monkeypatch.setattr(journey_operations, "ANSWER", 60.0)
     async with deserted.working():
         progress = await send(target)
         assert progress["state"] == {"leave": "leaving", "pause": "paused"}[operation]
         assert [done["name"] for done in progress["operations"]] == [operation]
         if operation == "pause":
-            await client.leave(entered.id, **WHO)
+            await client.send(entered.id, Operation.LEAVE, **WHO)
         assert (await entered.result())["outcome"] == "exited"
     assert deserted.channels.attempts == []
 
@@ -281,15 +283,16 @@ async def test_an_operation_on_a_pending_journey_is_pending_and_may_be_repeated(
 async def test_an_operation_on_a_contacts_journeys_goes_to_pending_ones(
     deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one, "ANSWER", 60.0)  # on a busy machine, workers take more than a few seconds to start
+    # On a busy machine, workers take more than a few seconds to start.
+    monkeypatch.setattr(journey_operations, "ANSWER", 60.0)
     await deserted.publish(LATE)
     entered = await client.enter(entry(), settle=0)
     await client.enter(entry("8"), settle=0)
     refused = await client.enter(entry("7", "B2"), settle=0)
     await refused.handle.terminate("as if it had been refused")
-    found = await client.select("leave", JourneyFilter(contact="7"), everybody=True)
-    assert [(item.id, item.state) for item in found] == [(entered.id, "entering")]
-    assert [item.id for item in await client.select("pause", JourneyFilter(contact="7", scenario="late"))] == [
+    found = await client.select(Operation.LEAVE, JourneyFilter(contact="7"), everybody=True)
+    assert [(one.id, one.state) for one in found] == [(entered.id, "entering")]
+    assert [one.id for one in await client.select(Operation.PAUSE, JourneyFilter(contact="7", scenario="late"))] == [
         entered.id
     ]
     for others in (
@@ -297,9 +300,11 @@ async def test_an_operation_on_a_contacts_journeys_goes_to_pending_ones(
         JourneyFilter(contact="7", version=1, scenario="late"),
         JourneyFilter(),
     ):
-        assert await client.select("pause", others) == []
-    assert await client.select("resume", JourneyFilter(contact="7")) == []
-    leaving = asyncio.create_task(client.batch("leave", operator="ann", reason="incident 42").run(targets(found)))
+        assert await client.select(Operation.PAUSE, others) == []
+    assert await client.select(Operation.RESUME, JourneyFilter(contact="7")) == []
+    leaving = asyncio.create_task(
+        client.batch(Operation.LEAVE, operator="ann", reason="incident 42").run(targets(found))
+    )
     async with deserted.working():
         assert (await leaving).accepted == [entered.id]
         assert (await entered.result())["reason"] == "left by ann: incident 42"
@@ -320,5 +325,5 @@ async def test_an_operation_names_an_entry_once_that_is_admitted_while_it_looks(
     async with deserted.working():
         await deserted.until(entered.handle, "waiting")
         monkeypatch.setattr(client.store, "pending_entries", pending)
-        assert [one.id for one in await client.select("pause", JourneyFilter(contact="7"))] == [entered.id]
-        await client.leave(entered.id, **WHO)
+        assert [one.id for one in await client.select(Operation.PAUSE, JourneyFilter(contact="7"))] == [entered.id]
+        await client.send(entered.id, Operation.LEAVE, **WHO)

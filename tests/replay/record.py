@@ -33,6 +33,7 @@ from gateway.client import JourneyFilter
 from gateway.local.stack import LocalStack, local
 from runtime.local.devserver import DYNAMIC_CONFIG, DevServer
 from scenario.policies.order import Defer, Hold, Ruling
+from scenario.words import Operation
 from tests.replay.bursts import BURSTS, file_of, write
 from tests.replay.bursts import record as record_bursts
 from workflows.limits import MOST_PARTS
@@ -293,7 +294,7 @@ async def entered(recorder: Recorder) -> None:
     await recorder.publish("entered", ["{wait: 30d}"], more=more)
     entry["contact"] = {"id": 2}
     await recorder.save("entered-refused", await recorder.raw("Enter", entry))
-    await recorder.place.client.leave("entered/1", operator="ann", reason="seen")
+    await recorder.place.client.send("entered/1", Operation.LEAVE, operator="ann", reason="seen")
 
 
 async def no_entry(recorder: Recorder) -> None:
@@ -622,7 +623,7 @@ async def operations(recorder: Recorder) -> None:
             await asyncio.sleep(0.1)
     which = JourneyFilter(scenario="operation")
     for name in ("operation-looks", "operation", "operation-stopped"):
-        verb, rate = ("pause", 0.1) if name == "operation-stopped" else ("skip_step", 10.0)
+        verb, rate = (Operation.PAUSE, 0.1) if name == "operation-stopped" else (Operation.SKIP, 10.0)
         looks = name == "operation-looks"
         begun = await client.operate(verb, which, operator="ann", reason="incident 42", rate=rate, dry_run=looks)
         handle = client.temporal.get_workflow_handle(f"operation/{begun.id}")

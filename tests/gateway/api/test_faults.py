@@ -95,7 +95,7 @@ async def test_a_server_that_never_answers_is_not_waited_for(door: Door, route: 
 
 
 async def test_an_operation_that_is_not_answered_ends_in_time(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.operations.one.ANSWER", 0.05)
+    monkeypatch.setattr("gateway.operations.journey_operations.ANSWER", 0.05)
     problem = await door.call("POST", "/journeys/hello/7/pause", status=503, json=REASON)
     assert problem["code"] == "no-answer"
 

@@ -100,10 +100,10 @@ async def test_it_begins_once_however_often_it_is_asked_for(door: Door, server: 
 
 
 MISTAKES: list[tuple[dict[str, Any], str, str]] = [
-    ({"which": {}}, "/which", "say which journeys are meant: by scenario, destination or since"),
-    ({"which": {"contact": "\0"}}, "/which/contact", "'contact' holds the character U+0000"),
+    ({"which": {}}, "/which", "select journeys: by scenario, destination or since"),
+    ({"which": {"contact": "\0"}}, "/which/contact", "'contact' contains the character U+0000"),
     ({"which": {"since": "9999-12-31T23:59:59-14:00"}}, "/which/since", "in UTC, this is before the year 1"),
-    ({"which": {"version": 1}}, "/which/version", "a version goes with a scenario: name it"),
+    ({"which": {"version": 1}}, "/which/version", "a version needs a scenario: name it"),
     ({"which": {"scenario": "x"}}, "/which/scenario", "there is no scenario 'x': check its name"),
     ({"everybody": True}, "/everybody", "'everybody' is for leave: leave it out"),
     ({"waits": "keep"}, "/waits", "retry knows no 'waits': it takes version, now"),
@@ -166,7 +166,7 @@ async def test_a_stop_is_passed_on_with_who_and_why(door: Door, server: Server) 
     assert signal == {"operator": f"bob ({begun['operator']})", "reason": "wrong one"}
     await door.store.end_operation(begun["id"], "stopped", NOW)
     problem = await door.call("POST", stop, json={"reason": "again"}, status=409)
-    assert problem["detail"] == f"{begun['id']}: the operation is over (stopped)"
+    assert problem["detail"] == f"{begun['id']}: the operation has ended (stopped)"
     await door.call("POST", "/operations/nobody/stop", json={"reason": "x"}, status=404)
     await door.call("GET", "/operations/nobody", status=404)
 

@@ -22,11 +22,12 @@ from gateway.journeys.view import JourneyView
 from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.migration import MigrationForecast
 from gateway.operations.now import DestinationNow
-from gateway.operations.retry_policy import Glance, InFlight
+from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import ListedJourney
 from gateway.stats.stats import Stats
 from gateway.why.why import Why
+from scenario.words import Operation
 from tests.fakes import Ran
 
 Run = Callable[..., Ran]
@@ -101,7 +102,7 @@ class Client:
     numbers: Stats | None = None
     erasures_seen: list[ErasureView] = field(default_factory=list[ErasureView])
     found: list[ListedJourney] = field(default_factory=list[ListedJourney])
-    flights: list[InFlight] = field(default_factory=list[InFlight])
+    flights: list[PendingDelivery] = field(default_factory=list[PendingDelivery])
     unseen: int = 0
     forecast: MigrationForecast | None = None
     standing: list[DestinationNow] = field(default_factory=list[DestinationNow])
@@ -183,11 +184,11 @@ class Client:
     async def destinations_now(self) -> list[DestinationNow]:
         return self.standing
 
-    async def glance(self, destination: str, **given: Any) -> Glance:
-        self.asked.append(("glance", destination, given))
-        return Glance(self.flights, self.unseen)
+    async def retune_candidates(self, destination: str, **given: Any) -> RetuneCandidates:
+        self.asked.append(("retune_candidates", destination, given))
+        return RetuneCandidates(self.flights, self.unseen)
 
-    async def in_flight(self, destination: str, **given: Any) -> list[InFlight]:
+    async def in_flight(self, destination: str, **given: Any) -> list[PendingDelivery]:
         self.asked.append(("in_flight", destination, given))
         return self.flights
 
@@ -201,18 +202,11 @@ class Client:
         self.asked.append(("batch", rate))
         return Batch(send, 10_000, done)
 
-    def __getattr__(self, name: str) -> Any:
-        """Operations."""
-
-        async def operate(journey: str, **given: Any) -> dict[str, Any]:
-            self.asked.append((name, journey, given))
-            if isinstance(self.answer, Exception):
-                raise self.answer
-            return self.answer
-
-        if name not in ("retry_step", "skip_step", "leave", "pause", "resume", "migrate"):
-            raise AttributeError(name)
-        return operate
+    async def send(self, journey: str, operation: Operation, **given: Any) -> dict[str, Any]:
+        self.asked.append((operation, journey, given))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from rich.console import Console
 from gateway.cli.layout import Table
 from gateway.journeys.pending_activities import Pending
 from gateway.operations.now import DestinationNow
-from gateway.operations.retry_policy import InFlight
+from gateway.operations.retry_policy import PendingDelivery
 from runtime.store import Store
 from tests.fakes import Ran
 from tests.gateway.cli.conftest import Client, Run
@@ -43,7 +43,7 @@ def narrow(run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     asyncio.run(fill())
     client.found = FOUND
-    client.flights = [InFlight(JOURNEY, "hook", DESTINATION, ATTEMPT, Pending("hook", "scheduled", 2, DUE))]
+    client.flights = [PendingDelivery(JOURNEY, "hook", DESTINATION, ATTEMPT, Pending("hook", "scheduled", 2, DUE))]
     client.standing = [DestinationNow(DESTINATION, 12, True, WHY, DUE), DestinationNow("crm", 1, False, None, None)]
     client.views[JOURNEY] = replace(HELD, id=JOURNEY, attempts=[ATTEMPT])
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from gateway.errors import NotAccepted
-from gateway.operations.migration import MigrationForecast, Standing
+from gateway.operations.migration import MigrationForecast, StepPopulation
 from scenario.plan.difference import Difference, Redrawn
 from tests.gateway.cli.conftest import Client, Run
 
-WAITING = Standing(3, "wait-2", "waiting", ("a/1", "a/2"), fits=False, becomes="which is gone: map it")
-HELD = Standing(3, "hook", "held", ("a/3",), fits=True, becomes="which stays")
-BETWEEN = Standing(2, None, "running", ("a/4", "a/5"), fits=True, becomes="each journey is asked")
+WAITING = StepPopulation(3, "wait-2", "waiting", ("a/1", "a/2"), fits=False, becomes="which is gone: map it")
+HELD = StepPopulation(3, "hook", "held", ("a/3",), fits=True, becomes="which stays")
+BETWEEN = StepPopulation(2, None, "running", ("a/4", "a/5"), fits=True, becomes="each journey is asked")
 DIFFERENT = Difference(
     removed=("wait-2",), changed={"hook": ("body",)}, redrawn=(Redrawn("split halves", 700, "contacts"),)
 )
@@ -71,7 +71,7 @@ def test_what_is_mapped_and_where_goes_along(run: Run, client: Client) -> None:
     mapped = ("--map", "hook=hook2", "--map", "b = c")
     ran = run("migrate", "a", "--at", "hook", *mapped, "--reason", "x", "--operator", "ann", "--format", "json")
     assert ran.status == 0
-    assert ran.json == {"order": "migrate", "ordered": ["a/3"], "refused": [], "left": 0}
+    assert ran.json == {"operation": "migrate", "accepted": ["a/3"], "refused": [], "left": 0}
     given = {"operator": "ann", "reason": "x", "version": 4, "waits": "keep", "map": {"hook": "hook2", "b": "c"}}
     assert client.asked[-1] == ("migrate", "a/3", "hook", given)
 
@@ -85,7 +85,7 @@ def test_those_that_refuse_say_why(run: Run, client: Client) -> None:
 
 @pytest.mark.parametrize(("standing", "why"), [((WAITING,), "no journey fits"), ((), "no journey is under way there")])
 def test_where_nobody_can_go_on_nothing_is_sent(
-    run: Run, client: Client, standing: tuple[Standing, ...], why: str
+    run: Run, client: Client, standing: tuple[StepPopulation, ...], why: str
 ) -> None:
     client.forecast = replace(FORECAST, standing=standing)
     ran = run("migrate", "a")
@@ -99,7 +99,7 @@ def test_one_journey_is_named_by_its_id(run: Run, client: Client) -> None:
     ran = run("migrate", "a/7/K1", "--to", "4", "--map", "x=y", "--at", "wait-2", "--operator", "ann")
     assert (ran.status, ran.out) == (0, "a/7/K1: goes on in a@4\n")
     given: dict[str, Any] = {"operator": "ann", "reason": "to go on in version 4", "version": 4}
-    assert client.asked == [("migrate", "a/7/K1", {**given, "names": {"x": "y"}, "waits": "keep", "step": "wait-2"})]
+    assert client.asked == [("migrate", "a/7/K1", {**given, "map": {"x": "y"}, "waits": "keep", "step": "wait-2"})]
 
 
 @pytest.mark.parametrize(

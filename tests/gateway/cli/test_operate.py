@@ -9,8 +9,8 @@ from gateway.errors import NotAccepted
 from tests.gateway.cli.conftest import Client, Run
 
 ORDERS = [
-    ("retry", "retry_step", "a/1: step hook is tried again"),
-    ("skip", "skip_step", "a/1: step hook is skipped"),
+    ("retry", "retry", "a/1: step hook is retried"),
+    ("skip", "skip", "a/1: step hook is skipped"),
     ("leave", "leave", "a/1: leaving"),
     ("pause", "pause", "a/1: paused"),
     ("resume", "resume", "a/1: running"),
@@ -63,7 +63,7 @@ def test_a_journey_that_is_held_is_paused_as_well(run: Run, client: Client) -> N
 
 def test_a_skip_may_name_its_step(run: Run, client: Client) -> None:
     run("skip", "a/1", "--reason", "x", "--operator", "ann", "--step", "hook")
-    assert client.asked == [("skip_step", "a/1", {"operator": "ann", "reason": "x", "step": "hook"})]
+    assert client.asked == [("skip", "a/1", {"operator": "ann", "reason": "x", "step": "hook"})]
 
 
 def test_the_operator_is_who_is_logged_in(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

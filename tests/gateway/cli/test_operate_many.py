@@ -14,7 +14,7 @@ import pytest
 
 from gateway.errors import NotAccepted, NotAnswered
 from gateway.journeys.pending_activities import Pending
-from gateway.operations.retry_policy import InFlight
+from gateway.operations.retry_policy import PendingDelivery
 from gateway.service.index import EVERY, JourneyFilter
 from tests.fakes import Terminal
 from tests.gateway.cli.conftest import Client, Run
@@ -25,21 +25,18 @@ HELD = [replace(LISTED, id=f"a/{number}") for number in range(3)]
 NOT_HELD = NotAccepted("a/1", "nothing to retry: the journey is not held")
 MANY = ("--destination", "wax", "--reason", "wax is back", "--operator", "ann")
 WHO = {"operator": "ann", "reason": "wax is back"}
-HELD_ONES = [("retry", "retry_step"), ("skip", "skip_step"), ("leave", "leave")]
 
 
-@pytest.mark.parametrize(("command", "verb"), HELD_ONES)
-def test_all_held_ones_that_fit_get_the_operation_each_with_its_step(
-    run: Run, client: Client, command: str, verb: str
-) -> None:
+@pytest.mark.parametrize("command", ["retry", "skip", "leave"])
+def test_all_held_ones_that_fit_get_the_operation_each_with_its_step(run: Run, client: Client, command: str) -> None:
     client.found = HELD
     at = datetime(2026, 3, 31, 8, tzinfo=UTC)
     options = ("--scenario", "a", "--since", "2026-03-31T08:00Z", "--held-reason", "exhausted", "--step", "hook")
     ran = run(command, *MANY, *options, "--rate", "600/m", "--limit", "7")
     assert (ran.status, ran.out, ran.err) == (0, "accepted 3\n", "")
     which = JourneyFilter(scenario="a", destination="wax", since=at, reason="exhausted", step="hook")
-    assert client.asked[:2] == [("select", verb, which, {"ask": False, "limit": 7}), ("batch", 10.0)]
-    assert client.asked[2:] == [(verb, f"a/{number}", "hook", WHO) for number in range(3)]
+    assert client.asked[:2] == [("select", command, which, {"ask": False, "limit": 7}), ("batch", 10.0)]
+    assert client.asked[2:] == [(command, f"a/{number}", "hook", WHO) for number in range(3)]
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
@@ -70,9 +67,9 @@ def test_all_under_way_can_be_ended_wherever_they_are(run: Run, client: Client) 
 def test_a_retry_may_render_anew_by_another_version(run: Run, client: Client, given: str, version: int | str) -> None:
     client.found = HELD[:1]
     run("retry", *MANY, "--with-version", given)
-    assert client.asked[-1] == ("retry_step", "a/0", "hook", {**WHO, "version": version})
+    assert client.asked[-1] == ("retry", "a/0", "hook", {**WHO, "version": version})
     run("retry", "a/7", "--reason", "x", "--operator", "ann", "--with-version", given)
-    assert client.asked[-1] == ("retry_step", "a/7", {"operator": "ann", "reason": "x", "version": version})
+    assert client.asked[-1] == ("retry", "a/7", {"operator": "ann", "reason": "x", "version": version})
 
 
 def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, client: Client) -> None:
@@ -96,7 +93,10 @@ def test_it_is_given_up_and_said_where_no_worker_answers(run: Run, client: Clien
     client.answers = {item.id: NotAnswered(item.id, "no worker answered") for item in client.found}
     ran = run("retry", *MANY)
     assert ran.status == 1
-    assert "no worker answers: check that one is running, and run it again for those that were not asked\n" in ran.err
+    assert (
+        "no worker answers: check that one is running, and run the command again for the journeys that were not asked\n"
+        in ran.err
+    )
     assert ", not asked " in ran.out
 
 
@@ -105,8 +105,8 @@ def test_programs_get_every_id(run: Run, client: Client) -> None:
     client.answers = {"a/1": NOT_HELD}
     ran = run("retry", *MANY, "--format", "json")
     assert ran.json == {
-        "order": "retry_step",
-        "ordered": ["a/0", "a/2"],
+        "operation": "retry",
+        "accepted": ["a/0", "a/2"],
         "refused": [{"id": "a/1", "why": "nothing to retry: the journey is not held"}],
         "left": 0,
     }
@@ -126,7 +126,7 @@ def test_what_is_interrupted_tells_how_far_it_came(run: Run, client: Client, mon
                 interrupting.cancel()
 
         async def interrupt() -> None:
-            while ("retry_step", "a/2", "hook", WHO) not in client.asked:
+            while ("retry", "a/2", "hook", WHO) not in client.asked:
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0.1)  # the others were asked before it, and have answered
             signal.raise_signal(signal.SIGINT)
@@ -136,7 +136,7 @@ def test_what_is_interrupted_tells_how_far_it_came(run: Run, client: Client, mon
     monkeypatch.setattr(asyncio, "run", interrupted)
     ended = run("retry", *MANY)
     assert (ended.status, ended.out) == (130, "accepted 2, not asked 1\n")
-    assert ended.err == "scenario: run it again for those that were not asked\n"
+    assert ended.err == "scenario: run the command again for the journeys that were not asked\n"
 
 
 def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client) -> None:
@@ -144,7 +144,7 @@ def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client) -> Non
     ran = run("retry", *MANY, "--dry-run")
     assert (ran.status, ran.err) == (0, "scenario: retry would be sent to 1 journey: nothing was done\n")
     assert [" ".join(row) for row in rows(ran.out)][1].startswith("a/0 a@3 hook hooks.example.com permanent 2026-03-31")
-    assert client.asked == [("select", "retry_step", JourneyFilter(destination="wax"), {"ask": True, "limit": EVERY})]
+    assert client.asked == [("select", "retry", JourneyFilter(destination="wax"), {"ask": True, "limit": EVERY})]
     assert [item["id"] for item in run("retry", *MANY, "--dry-run", "--format", "json").json] == ["a/0"]
     assert "a/0 a@3 held hook" in " ".join(run("pause", *MANY, "--dry-run").out.split())
 
@@ -153,9 +153,9 @@ def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client) -> Non
 def test_where_none_fits_the_status_is_1(run: Run, client: Client, more: tuple[str, ...]) -> None:
     ran = run("skip", *MANY, *more)
     assert (ran.status, ran.out) == (1, "")
-    said = "skip would be sent to 0 journeys: nothing was done" if more else "nothing to skip: no journey fits"
+    said = "skip would be sent to 0 journeys: nothing was done" if more else "nothing to skip: no journey matches"
     assert ran.err == f"scenario: {said}\n"
-    empty: Any = [] if more else {"order": "skip_step", "ordered": [], "refused": [], "left": 0}
+    empty: Any = [] if more else {"operation": "skip", "accepted": [], "refused": [], "left": 0}
     assert run("skip", *MANY, *more, "--format", "json").json == empty
 
 
@@ -180,9 +180,9 @@ def test_at_a_terminal_it_asks_first(
 
 
 MISUSES = [
-    (("retry",), "name a JOURNEY, or say which are meant: by --scenario, --destination or --since"),
-    (("leave", "--step", "hook"), "name a JOURNEY, or say which are meant: by --scenario, --destination or --since"),
-    (("retry", "a/7", "--destination", "wax"), "--destination says which journeys are meant: leave it out, or leave "
+    (("retry",), "name a JOURNEY, or select journeys by --scenario, --destination or --since"),
+    (("leave", "--step", "hook"), "name a JOURNEY, or select journeys by --scenario, --destination or --since"),
+    (("retry", "a/7", "--destination", "wax"), "--destination selects many journeys: leave it out, or leave "
      "out JOURNEY"),
     (("pause", "a/7", "--limit", "3"), "--limit is for many journeys: leave it out, or see 'scenario show a/7'"),
     (("skip", "a/7", "--dry-run"), "--dry-run is for many journeys: leave it out, or see 'scenario show a/7'"),
@@ -191,8 +191,8 @@ MISUSES = [
     (("leave", "a/7", "--operator", " "), "say it in 1 to 500 characters, for the record"),
     (("retry", "a/7", "--with-version", "last"), "'last' is not a version: write its number, such as 4, or newest"),
     (("leave", "a/7", "--all"), "--all is for many journeys: leave it out, or leave out JOURNEY"),
-    (("leave", "--all"), "name a JOURNEY, or say which are meant"),
-    (("leave", "--scenario", "a", "--all", "--step", "b"), "--step is for held ones: leave it out, or --all"),
+    (("leave", "--all"), "name a JOURNEY, or select journeys by"),
+    (("leave", "--scenario", "a", "--all", "--step", "b"), "--step is for held journeys: leave it out, or --all"),
     (("retry", "--scenario", "a", "--rate", "fast"), "'fast' is not a rate: write 10/s, 600/m or 0.5/s"),
     (("retry", "--scenario", "a", "--rate", "0/s"), "'0/s' is not a rate: write 10/s, 600/m or 0.5/s"),
     (("retry", "--since", "soon"), "'soon' is neither a time nor a duration: write 2026-03-31T10:00 or 2h"),
@@ -211,8 +211,8 @@ def test_what_makes_no_sense_is_said(run: Run, client: Client, arguments: tuple[
 
 DUE = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
 LATEST = attempt("hook", 4, error="connect_refused", status=None, destination="wax")
-FLIGHT = InFlight("a/7", "hook", "wax", LATEST, Pending("hook", "scheduled", 5, DUE))
-WAITING = InFlight("a/8", "hook", "wax", None, Pending("hook", "scheduled", 1))
+FLIGHT = PendingDelivery("a/7", "hook", "wax", LATEST, Pending("hook", "scheduled", 5, DUE))
+WAITING = PendingDelivery("a/8", "hook", "wax", None, Pending("hook", "scheduled", 1))
 
 
 def test_retune_changes_every_delivery_under_way(run: Run, client: Client) -> None:
@@ -260,29 +260,28 @@ def test_retune_lists_them_in_a_dry_run(run: Run, client: Client) -> None:
 def test_a_dry_run_of_retune_looks_up_a_few_of_many_and_says_so(run: Run, client: Client) -> None:
     client.flights, client.unseen = [FLIGHT], 20_000
     ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
-    assert (ran.status, client.asked) == (0, [("glance", "wax", {"limit": EVERY})])
+    assert (ran.status, client.asked) == (0, [("retune_candidates", "wax", {"limit": EVERY})])
     assert ran.err.splitlines()[1] == (
-        "scenario: 20000 more journeys may have one that has not been attempted yet: the operation itself checks "
-        "each of them"
+        "scenario: 20000 more journeys may have a delivery without an attempt so far: the operation checks each of them"
     )
 
 
 def test_retune_of_nothing_is_status_1(run: Run, client: Client) -> None:
     ran = run("retune", "wax", "--deadline", "5d", "--reason", "x")
-    assert (ran.status, ran.out, ran.err) == (1, "", "scenario: nothing to retune: no delivery fits\n")
+    assert (ran.status, ran.out, ran.err) == (1, "", "scenario: nothing to retune: no delivery matches\n")
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), "say what is to be changed: an interval, the coefficient, the attempts or the deadline"),
-        (("--backoff-coefficient", "0.5"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
+        ((), "name what to change: an interval, the coefficient, the attempts or the deadline"),
+        (("--backoff-coefficient", "0.5"), "the backoff coefficient must be from 1 to 100; with 1, all pauses "
          "are the same"),
         (("--initial-interval", "0s"), "the initial interval must be greater than zero"),
         (("--deadline", "-1d"), "the deadline must be greater than zero"),
-        (("--backoff-coefficient", "101"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
+        (("--backoff-coefficient", "101"), "the backoff coefficient must be from 1 to 100; with 1, all pauses "
          "are the same"),
-        (("--backoff-coefficient", "nan"), "the backoff coefficient must be from 1 to 100: with 1, all pauses "
+        (("--backoff-coefficient", "nan"), "the backoff coefficient must be from 1 to 100; with 1, all pauses "
          "are the same"),
         (("--maximum-attempts", "-1"), "the number of attempts must be from 0, which means no limit, to 2147483647"),
         (("--maximum-attempts", "2147483648"), "the number of attempts must be from 0, which means no limit, to "

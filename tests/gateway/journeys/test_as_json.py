@@ -12,7 +12,7 @@ import pytest
 from gateway.journeys import as_json
 from gateway.journeys.pending_activities import Pending
 from gateway.journeys.view import JourneyView
-from gateway.operations.retry_policy import InFlight
+from gateway.operations.retry_policy import PendingDelivery
 from gateway.service.listing import ListedJourney
 from tests.gateway.journey import ENTRY, HELD, PLAN, PROGRESS, START, attempt
 from workflows.state import IgnoredInput
@@ -60,7 +60,7 @@ def test_every_key_is_documented() -> None:
     pending = Pending("hook", "scheduled", 3)
     told = as_json.journey(replace(HELD, pending=(pending,), progress={**PROGRESS, "passed_over": PASSED_OVER}))
     listed = as_json.listed(ListedJourney("a", "r", "a@1", "7", None, "held", None, None, None, None))
-    flight = as_json.flight(InFlight("a/7", "hook", "wax", attempt("hook", 1), pending))
+    flight = as_json.flight(PendingDelivery("a/7", "hook", "wax", attempt("hook", 1), pending))
     lists = ("steps", "rounds", "pending", "deliveries", "events", "operations", "passed_over")
     rows = [item for name in lists for item in told[name]]
     keys = {key for item in (told, told["waiting"], listed, flight, *rows) for key in item}

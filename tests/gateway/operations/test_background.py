@@ -19,9 +19,10 @@ from gateway.errors import NotAccepted, NotAnswered
 from gateway.operations import background
 from gateway.operations.background import OperationActivities
 from gateway.operations.batch import JourneyTarget
-from gateway.operations.many import ManyOperations
+from gateway.operations.journey_operations import JourneyOperations
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import ListedJourney
+from gateway.service.operations import OperationService
 from runtime.store import Store, StoredOperation, StoreUnavailable
 from tests.gateway.cli.test_show import LISTED
 from workflows.operation import Chunk, ChunkDone, Closing
@@ -74,13 +75,13 @@ def client(store: Store) -> Client:
     return made
 
 
-async def begin(client: Client, verb: str = "retry_step", name: str = "one", **request: Any) -> OperationActivities:
+async def begin(client: Client, verb: str = "retry", name: str = "one", **request: Any) -> OperationActivities:
     """Put an operation on record; give the activities that carry it out."""
     given = {"which": {"destination": "wax"}, "rate": 1000.0, "dry_run": False, **request}
     await client.store.add_operation(
         StoredOperation(id=name, verb=verb, request=given, operator="ann", reason="x", created_at=NOW)
     )
-    return OperationActivities(cast("ManyOperations", client))
+    return OperationActivities(cast("JourneyOperations", client))
 
 
 async def survey(activities: OperationActivities) -> None:
@@ -105,8 +106,8 @@ async def journeys(client: Client) -> list[tuple[int, str]]:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (RPCError("lost", RPCStatusCode.UNAVAILABLE, b""), "Temporal's search does not answer (UNAVAILABLE, "),
-        (NotAnswered("a/1", "no worker answered"), "no worker answers ("),
+        (RPCError("lost", RPCStatusCode.UNAVAILABLE, b""), "Temporal's search failed (UNAVAILABLE, "),
+        (NotAnswered("a/1", "no worker answered"), "no worker answered ("),
     ],
 )
 async def test_why_no_journeys_are_found_is_told_until_they_are(client: Client, error: Exception, said: str) -> None:
@@ -182,7 +183,7 @@ async def test_journeys_are_asked_chunk_by_chunk_each_under_the_operations_own_u
     assert client.asked == [JourneyTarget(f"a/{number}", "hook") for number in range(3)]
     # A gateway that begins again asks under the same id, and a journey does what it is asked once.
     more = {"operator": "ann", "reason": "x", "update_id": "operation/one", "now": True}
-    assert client.told == [("retry_step", more)] * 3
+    assert client.told == [("retry", more)] * 3
 
 
 async def test_a_chunk_that_ends_with_the_last_journey_leads_to_an_empty_one(client: Client) -> None:
@@ -206,11 +207,11 @@ async def test_silence_ends_a_chunk_and_is_told_until_somebody_answers(client: C
     assert 20 <= silent.asked < 40
     # It goes on behind those that were asked, though there are fewer than a chunk takes.
     assert (silent.answered, silent.after, silent.left) == (0, (silent.asked - 1, names[silent.asked - 1]), 60)
-    assert re.match(r"no worker answers since 20\d\d-", (await stored(client)).trouble or "")
+    assert re.match(r"no worker has answered since 20\d\d-", (await stored(client)).trouble or "")
     await operate(activities, silent_since="2026-11-27T04:00:00+00:00")
     assert (await stored(client)).trouble == (
-        "no worker answers since 2026-11-27T04:00:00+00:00, and 60 journeys are left: check that one is running; "
-        "the operation goes on until it is stopped"
+        "no worker has answered since 2026-11-27T04:00:00+00:00, and 60 journeys are left: check that one is running; "
+        "the operation continues until it is stopped"
     )
     client.answers.clear()
     rest = await operate(activities, after=silent.after)
@@ -274,8 +275,8 @@ async def test_one_that_has_ended_asks_nobody_after_a_restore_of_temporal(client
 
 
 async def test_what_the_store_does_not_know_and_what_is_our_fault_is_not_tried_again(client: Client) -> None:
-    activities = OperationActivities(cast("ManyOperations", client))
-    with pytest.raises(ApplicationError, match="the store knows nothing of this operation") as caught:
+    activities = OperationActivities(cast("JourneyOperations", client))
+    with pytest.raises(ApplicationError, match="the store has no such operation") as caught:
         await survey(activities)
     assert (caught.value.type, caught.value.non_retryable) == ("BadInput", True)
     await begin(client)
@@ -284,7 +285,7 @@ async def test_what_the_store_does_not_know_and_what_is_our_fault_is_not_tried_a
         with pytest.raises(type(error)):
             await survey(activities)
     client.found = [ValueError("x")]
-    with pytest.raises(ApplicationError, match=r"the gateway's program failed \(ValueError\)") as caught:
+    with pytest.raises(ApplicationError, match=r"unexpected error \(ValueError\)") as caught:
         await survey(activities)
     assert (caught.value.type, caught.value.non_retryable) == ("Fault", True)
 
@@ -307,9 +308,9 @@ async def test_a_worker_that_waits_for_a_server_that_is_away_does_not_keep_the_g
     async def settled() -> None:
         """There is nothing to settle."""
 
-    monkeypatch.setattr(background, "_ENDING", 0.01)
+    monkeypatch.setattr(background, "_SHUTDOWN", 0.01)
     monkeypatch.setattr(background, "operations_worker", made)
-    given = cast("ManyOperations", SimpleNamespace(settle_operations=settled))
+    given = cast("OperationService", SimpleNamespace(settle=settled, journeys=None))
     async with asyncio.timeout(30):
         async with background.running_operations(given):
             pass

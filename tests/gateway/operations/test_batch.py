@@ -13,7 +13,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import NotAccepted, NotAnswered, UnknownJourney
 from gateway.operations.batch import AT_ONCE, Batch, JourneyTarget, RefusedOperation, Tally
-from gateway.operations.one import Operations
+from gateway.operations.journey_operations import JourneyOperations
+from runtime.store import Store
+from scenario.words import Operation
 
 Answer = Callable[[JourneyTarget], Awaitable[None]]
 
@@ -163,21 +165,19 @@ class Silent:
             raise WorkflowUpdateRPCTimeoutOrCancelledError from error
 
 
-def of(journey: object) -> Operations:
+def of(journey: object) -> JourneyOperations:
     """A client that knows but this one."""
 
     def handle(_: str) -> object:
         return journey
 
-    operating = Operations()
-    operating.temporal = cast("Client", SimpleNamespace(get_workflow_handle=handle))
-    return operating
+    return JourneyOperations(cast("Client", SimpleNamespace(get_workflow_handle=handle)), cast("Store", None))
 
 
 async def test_an_operation_that_is_interrupted_was_not_refused() -> None:
     silent = Silent()
     operating = of(silent)
-    batch = operating.batch("retry_step", operator="ann", reason="x")
+    batch = operating.batch(Operation.RETRY, operator="ann", reason="x")
     running = asyncio.create_task(batch.run(targets(2)[:1]))
     await silent.asked.wait()
     running.cancel()
@@ -187,8 +187,8 @@ async def test_an_operation_that_is_interrupted_was_not_refused() -> None:
 
 
 async def test_an_operation_that_nobody_answers_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.operations.one.ANSWER", 0.01)
-    tally = await of(Silent()).batch("retry_step", operator="ann", reason="x").run(targets(1))
+    monkeypatch.setattr("gateway.operations.journey_operations.ANSWER", 0.01)
+    tally = await of(Silent()).batch(Operation.RETRY, operator="ann", reason="x").run(targets(1))
     assert [item.why for item in tally.refused] == [
         "pending: no worker answered within 0.01 s. Check that one is running: it may carry out the operation later"
     ]
@@ -199,12 +199,16 @@ async def test_a_journey_whose_workflow_tasks_fail_cannot_be_asked() -> None:
         text = "Unable to perform workflow execution update due to Workflow Task in failed state."
         raise RPCError(text, RPCStatusCode.FAILED_PRECONDITION, b"")
 
-    tally = await of(SimpleNamespace(execute_update=refuse)).batch("leave", operator="ann", reason="x").run(targets(1))
+    tally = (
+        await of(SimpleNamespace(execute_update=refuse))
+        .batch(Operation.LEAVE, operator="ann", reason="x")
+        .run(targets(1))
+    )
     assert [item.why for item in tally.refused] == [
-        "it cannot be asked, since its workflow tasks fail: the workers' log says why"
+        "it cannot answer, because its workflow tasks fail: the workers' log has the reason"
     ]
 
 
 async def test_what_cannot_be_the_id_of_a_journey_is_nobodys() -> None:
     with pytest.raises(UnknownJourney, match=r"^there is no journey of this id: list the journeys to find its id$"):
-        await Operations().leave("", operator="ann", reason="x")
+        await of(None).send("", Operation.LEAVE, operator="ann", reason="x")

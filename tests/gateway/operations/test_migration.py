@@ -95,17 +95,17 @@ async def test_only_those_that_are_meant_are_counted(two: Store, wanted: dict[st
         ("b", {}, "there is no scenario 'b': check its name"),
         ("a", {"to": 9}, "a has no version 9: the newest is 3"),
         ("a", {"version": 9}, "a has no version 9: the newest is 3"),
-        ("a", {"version": 3}, "a@3 is the version to go on in: name another one to come from, or none"),
+        ("a", {"version": 3}, "a@3 is the target version: name another version to migrate from, or none"),
         ("a", {"names": {"early": "rests"}}, "there is no step 'rests' in a@3: did you mean 'rest'?"),
         (
             "a",
             {"names": {"erly": "rest"}},
-            "there is no step 'erly' in the versions that they follow: did you mean 'early'?",
+            "there is no step 'erly' in their versions: did you mean 'early'?",
         ),
         (
             "a",
             {"version": 1, "step": "xyz"},
-            "there is no step 'xyz' in the versions that they follow: there are mail, wait-2, hook",
+            "there is no step 'xyz' in their versions: there are mail, wait-2, hook",
         ),
     ],
 )

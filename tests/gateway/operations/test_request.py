@@ -10,20 +10,21 @@ import pytest
 
 from gateway.errors import BadOperation
 from gateway.operations.request import RequestedOperation, request_of
-from gateway.operations.verbs import Verb
 from gateway.service.index import JourneyFilter
 from runtime.store import StoredOperation
+from scenario.words import Operation
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
 RETRY = RequestedOperation(
-    verb="retry_step", which=JourneyFilter(destination="wax"), operator="ann", reason="it is back"
+    operation=Operation.RETRY, which=JourneyFilter(destination="wax"), operator="ann", reason="it is back"
 )
+MIGRATE = replace(RETRY, operation=Operation.MIGRATE)
 
 
 def stored(request: RequestedOperation, **more: Any) -> StoredOperation:
     return StoredOperation(
         id="op1",
-        verb=request.verb,
+        verb=request.operation,
         request={**request.as_json(), **more},
         operator=request.operator,
         reason=request.reason,
@@ -39,12 +40,12 @@ def stored(request: RequestedOperation, **more: Any) -> StoredOperation:
             RETRY, which=JourneyFilter(scenario="a", version=3, step="hook", reason="exhausted", since=NOW), limit=3
         ),
         replace(RETRY, more={"version": "newest", "now": True}, dry_run=True, rate=0.5),
-        replace(RETRY, verb="leave", which=JourneyFilter(scenario="a", since=NOW), everybody=True),
-        replace(RETRY, verb="resume", which=JourneyFilter(scenario="a", operation="op0")),
-        replace(RETRY, verb="retune", more={"retry": {"deadline": "3d", "maximum_attempts": 0}}),
+        replace(RETRY, operation=Operation.LEAVE, which=JourneyFilter(scenario="a", since=NOW), everybody=True),
+        replace(RETRY, operation=Operation.RESUME, which=JourneyFilter(scenario="a", operation="op0")),
+        replace(RETRY, operation=Operation.RETUNE, more={"retry": {"deadline": "3d", "maximum_attempts": 0}}),
         replace(
             RETRY,
-            verb="migrate",
+            operation=Operation.MIGRATE,
             which=JourneyFilter(scenario="a", step="x"),
             more={"map": {"x": "y"}, "waits": "restart"},
         ),
@@ -58,34 +59,33 @@ def test_what_makes_sense_is_kept_as_it_was_asked_for(request_: RequestedOperati
 @pytest.mark.parametrize(
     ("changes", "at", "sentence"),
     [
-        ({"verb": "explode"}, "operation", "there is no operation 'explode'"),
-        ({"operator": ""}, "operator", "say the operator in 1 to 500 characters"),
-        ({"reason": "x" * 501}, "reason", "say the reason in 1 to 500 characters"),
+        ({"operator": ""}, "operator", "the operator must have 1 to 500 characters"),
+        ({"reason": "x" * 501}, "reason", "the reason must have 1 to 500 characters"),
         ({"rate": 0.001}, "rate", "the rate must be from 0.01 to 10000 journeys a second"),
         ({"rate": float("nan")}, "rate", "the rate must be"),
-        ({"which": JourneyFilter(contact="\0")}, "which", "'contact' holds the character U+0000"),
+        ({"which": JourneyFilter(contact="\0")}, "which", "'contact' contains the character U+0000"),
         ({"limit": 0}, "limit", "the limit must be at least 1"),
         ({"which": JourneyFilter(contact="7", since=datetime(2026, 1, 1))}, "which", "'since' needs a time zone"),  # noqa: DTZ001
         (
-            {"which": JourneyFilter(scenario="a", step="b"), "verb": "leave", "everybody": True},
+            {"which": JourneyFilter(scenario="a", step="b"), "operation": Operation.LEAVE, "everybody": True},
             "which",
             "'step' is for held",
         ),
         (
-            {"verb": "migrate", "which": JourneyFilter(scenario="a", contact="7")},
+            {"operation": Operation.MIGRATE, "which": JourneyFilter(scenario="a", contact="7")},
             "which",
-            "'contact' does not tell journeys",
+            "migrate cannot select journeys by 'contact'",
         ),
         ({"which": JourneyFilter(operation="op0")}, "which", "'operation' is for resume"),
         (
-            {"verb": "resume", "which": JourneyFilter(operation="op0", since=NOW)},
+            {"operation": Operation.RESUME, "which": JourneyFilter(operation="op0", since=NOW)},
             "which",
-            "'operation' names the journeys already: leave 'since' out",
+            "'operation' selects the journeys already: leave 'since' out",
         ),
         ({"more": {"version": 0}}, "version", "'version' must be the number of a version"),
         ({"more": {"now": "yes"}}, "now", "'now' must be true or false"),
         (
-            {"verb": "migrate", "which": JourneyFilter(scenario="a"), "more": {"map": {"a": 1}}},
+            {"operation": Operation.MIGRATE, "which": JourneyFilter(scenario="a"), "more": {"map": {"a": 1}}},
             "map",
             "'map' must be an",
         ),
@@ -101,12 +101,10 @@ def test_what_makes_none_is_said_in_one_sentence(changes: dict[str, Any], at: st
 
 @pytest.mark.parametrize("more", [{"fairness": 3}, {"which": {"moon": "full"}}, {"which": None}])
 def test_what_another_release_has_asked_for_is_none_of_ours(more: dict[str, Any]) -> None:
-    with pytest.raises(BadOperation, match="asked for by another release: update this gateway"):
+    with pytest.raises(BadOperation, match="requested by a newer release: update this gateway"):
         request_of(stored(RETRY, **more))
 
 
 def test_an_operation_of_another_release_is_none_of_ours() -> None:
-    verb: Any = "explode"
-    unknown: Verb = verb
-    with pytest.raises(BadOperation, match="another release"):
-        request_of(replace(stored(RETRY), verb=unknown))
+    with pytest.raises(BadOperation, match="newer release"):
+        request_of(replace(stored(RETRY), verb="explode"))

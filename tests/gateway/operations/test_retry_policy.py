@@ -19,8 +19,8 @@ from gateway.client import ScenarioClient
 from gateway.errors import BadInput
 from gateway.journeys.pending_activities import Pending, pending
 from gateway.operations.batch import JourneyTarget
-from gateway.operations.one import targets
-from gateway.operations.retry_policy import Change, InFlight, glance
+from gateway.operations.journey_operations import targets
+from gateway.operations.retry_policy import Change, PendingDelivery, pending_deliveries
 from runtime.store import AdmissionRequest, Attempt, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.plan.retry import RetryPolicy
@@ -30,7 +30,7 @@ from tests.gateway.journey import attempt
 NOW = datetime.now(UTC)
 
 
-async def in_flight(temporal: Client, store: Store, destination: str, **given: Any) -> list[InFlight]:
+async def in_flight(temporal: Client, store: Store, destination: str, **given: Any) -> list[PendingDelivery]:
     """What the Python client finds under way."""
     return await ScenarioClient(temporal, store).in_flight(destination, **given)
 
@@ -130,7 +130,7 @@ async def test_a_glance_looks_up_a_few_of_many(store: Store) -> None:
     for number in range(4, 9):
         await let_in(store, f"a/{number}")
     client = temporal({"a/1": [activity("webhook")], "a/8": [activity("webhook")]})
-    seen = await glance(client, store, "wax", look_up=2)
+    seen = await pending_deliveries(client, store, "wax", look_up=2)
     first, third = seen.found  # the second was looked up, and has gone on
     assert (first.journey, first.latest, first.pending.last_failure) == (
         "a/1",
@@ -140,11 +140,11 @@ async def test_a_glance_looks_up_a_few_of_many(store: Store) -> None:
     assert (third.journey, third.latest, third.goes_to) == ("a/3", tried[2], "wax")
     assert third.pending == Pending("webhook", "scheduled", 3, NOW + timedelta(minutes=3))
     assert seen.unseen == 5
-    every = await glance(client, store, "wax")
+    every = await pending_deliveries(client, store, "wax")
     assert ([item.journey for item in every.found], every.unseen) == (["a/1", "a/8"], 0)
-    some = await glance(client, store, "wax", look_up=4)
+    some = await pending_deliveries(client, store, "wax", look_up=4)
     assert ([item.journey for item in some.found], some.unseen) == (["a/1", "a/8"], 4)
-    assert len((await glance(client, store, "wax", look_up=1, limit=1)).found) == 1
+    assert len((await pending_deliveries(client, store, "wax", look_up=1, limit=1)).found) == 1
 
 
 async def test_a_long_host_is_known_by_its_beginning(store: Store) -> None:

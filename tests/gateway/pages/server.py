@@ -125,6 +125,7 @@ class Looking(ScenarioClient):
         self.contacts: dict[str, Why] = {}
         self.operated: list[tuple[str, str, dict[str, Any]]] = []
         self.refusal = ""
+        self.services.operations.journeys.send = self._noted
 
     async def show(self, journey: str, run_id: str | None = None) -> JourneyView:
         del run_id
@@ -141,18 +142,9 @@ class Looking(ScenarioClient):
             raise UnknownContact(f"contact {contact} has asked for nothing in {scenario}")
         return replace(known, entries=tuple(entries[:limit]))
 
-    async def _update(
-        self,
-        journey: str,
-        name: Any,
-        operator: str,
-        reason: str,
-        more: Mapping[str, Any] | None = None,
-        update_id: str | None = None,
-    ) -> dict[str, Any]:
+    async def _noted(self, journey: str, operation: str, update_id: str | None = None, **given: Any) -> dict[str, Any]:
         del update_id
         if self.refusal:
             raise NotAccepted(journey, self.refusal)
-        given = {key: value for key, value in (more or {}).items() if value is not None}
-        self.operated.append((journey, name, {"operator": operator, "reason": reason, **given}))
+        self.operated.append((journey, operation, {key: value for key, value in given.items() if value is not None}))
         return {}

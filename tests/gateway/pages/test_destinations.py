@@ -79,7 +79,7 @@ async def test_deliveries_are_retuned_for_a_reason(site: Site, temporal: Search)
     [
         ({"maximum_interval": "soon"}, "The maximum interval is a duration"),
         ({"maximum_attempts": "many"}, "The maximum attempts is a number"),
-        ({"maximum_interval": "", "maximum_attempts": ""}, "Say what is to be changed"),
+        ({"maximum_interval": "", "maximum_attempts": ""}, "Name what to change"),
         ({"backoff_coefficient": "0.5"}, "The backoff coefficient must be from 1"),
         ({"reason": ""}, "Say why"),
         ({"destination": ""}, "Say which destination is meant"),

@@ -33,7 +33,7 @@ async def test_what_is_held_is_told_in_groups(site: Site, temporal: Search) -> N
     assert "5 journeys are held, in 2 groups." in page.text()
     first, second = page.texts("section.group")
     assert first.startswith(
-        "winback · wax → hooks.example.com Held 4 Because the receiver refused it for good (permanent)"
+        "winback · wax → hooks.example.com Held 4 Because the receiver refused it permanently (permanent)"
     )
     assert "Since Tue 2026-03-31 08:00 UTC" in first
     assert "The last one: since 2026-03-31T08:00:03+00:00, winback/3" in first
@@ -127,7 +127,7 @@ async def test_three_are_tried_after_a_look_at_them(site: Site, temporal: Search
     )
     assert begun.text("h1") == "Retry up to 3 journeys"
     (stored,) = await site.store.stored_operations()
-    assert (stored.verb, stored.operator, stored.reason) == ("retry_step", f"key {name}", "wax is back")
+    assert (stored.verb, stored.operator, stored.reason) == ("retry", f"key {name}", "wax is back")
     assert stored.request["which"] == {
         "scenario": "winback",
         "step": "wax",
@@ -141,7 +141,7 @@ async def test_three_are_tried_after_a_look_at_them(site: Site, temporal: Search
 async def test_all_are_operated_at_a_rate(site: Site, temporal: Search) -> None:
     temporal.hold(WAX, 20)
     await site.sign_in()
-    for operation, verb in (("retry", "retry_step"), ("skip", "skip_step"), ("leave", "leave")):
+    for operation, verb in (("retry", "retry"), ("skip", "skip"), ("leave", "leave")):
         await site.send("/held/operation", {**FORM, "operation": operation, "sure": "yes"}, page="/held")
         stored = (await site.store.stored_operations())[0]
         assert (stored.verb, stored.request["rate"], stored.request["limit"]) == (verb, 5.0, None)
@@ -154,8 +154,8 @@ async def test_all_are_operated_at_a_rate(site: Site, temporal: Search) -> None:
         ({"rate": "fast"}, "The rate is a number"),
         ({"rate": "0"}, "The rate is a number"),
         ({"most": "-1"}, "How many at most is a number from 1"),
-        ({"step": ""}, "Say which held journeys are meant"),
-        ({"operation": "leave"}, "Tick that they are to end"),
+        ({"step": ""}, "No held journeys are selected"),
+        ({"operation": "leave"}, "Confirm that these journeys are to end"),
         ({"operation": "migrate"}, "There is no such operation"),
     ],
 )

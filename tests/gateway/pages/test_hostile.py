@@ -116,7 +116,7 @@ async def test_what_the_form_in_the_header_finds_tells_nothing_of_other_scenario
 @pytest.mark.parametrize(
     ("address", "form"),
     [
-        *(("/journeys/sale/7", {"operation": one}) for one in ("retry_step", "skip_step", "leave", "pause", "resume")),
+        *(("/journeys/sale/7", {"operation": one}) for one in ("retry", "skip", "leave", "pause", "resume")),
         *(("/held/operation", {"operation": one, "scenario": "sale", "step": "hook"}) for one in ("retry", "skip")),
         ("/operations/op1/stop", {}),
         ("/operations/op2/stop", {}),

@@ -70,15 +70,15 @@ async def test_what_is_kept_back_can_be_sent_now(site: Site) -> None:
     await site.sign_in()
     await site.send(PAGE, {"operation": "send_now", "reason": "it cannot wait", "step": "hook"})
     ((journey, name, given),) = site.client.operated
-    assert (journey, name, given["now"], given["step"]) == ("a/7/K1", "retry_step", True, "hook")
+    assert (journey, name, given["now"], given["step"]) == ("a/7/K1", "retry", True, "hook")
 
 
 @pytest.mark.parametrize(
     ("form", "name", "more"),
     [
-        ({"operation": "retry_step", "step": "hook"}, "retry_step", {"step": "hook"}),
-        ({"operation": "retry_step", "now": "yes"}, "retry_step", {"now": True}),
-        ({"operation": "skip_step", "step": "hook"}, "skip_step", {"step": "hook"}),
+        ({"operation": "retry", "step": "hook"}, "retry", {"step": "hook"}),
+        ({"operation": "retry", "now": "yes"}, "retry", {"now": True}),
+        ({"operation": "skip", "step": "hook"}, "skip", {"step": "hook"}),
         ({"operation": "leave", "sure": "yes"}, "leave", {}),
         ({"operation": "pause"}, "pause", {}),
         ({"operation": "resume"}, "resume", {}),
@@ -107,7 +107,7 @@ async def test_forms_carry_the_step_that_they_are_about(site: Site) -> None:
         ({"operation": "leave"}, "Say why"),
         ({"operation": "leave", "reason": "  "}, "Say why"),
         ({"operation": "leave", "reason": "x" * 501}, "too long"),
-        ({"operation": "leave", "reason": "x"}, "Tick that it is to end"),
+        ({"operation": "leave", "reason": "x"}, "Confirm that the journey is to end"),
         ({"operation": "terminate", "reason": "x"}, "no such operation"),
     ],
 )
@@ -124,7 +124,7 @@ async def test_what_the_journey_refuses_is_told(site: Site) -> None:
     site.client.views["a/7/K1"] = HELD
     site.client.refusal = "the journey is not at step 'hook', but at 'bye'"
     await site.sign_in()
-    shown = await site.send(PAGE, {"operation": "retry_step", "reason": "x"}, status=409)
+    shown = await site.send(PAGE, {"operation": "retry", "reason": "x"}, status=409)
     assert "the journey is not at step 'hook', but at 'bye'." in shown.text()
 
 

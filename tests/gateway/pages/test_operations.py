@@ -26,7 +26,7 @@ async def begin(site: Site, name: str = "op1", *items: OperationItem, **more: An
     which = {"scenario": "winback", "step": "wax", "destination": "hooks.example.com", "reason": "permanent"}
     request = {"which": which, "rate": 5.0, "limit": None, "dry_run": False, "everybody": False, "more": {}}
     request |= more.pop("request", {})
-    given: dict[str, Any] = {"verb": "retry_step", "operator": "key a", "reason": "wax <is> back", "created_at": AT}
+    given: dict[str, Any] = {"verb": "retry", "operator": "key a", "reason": "wax <is> back", "created_at": AT}
     await site.store.add_operation(StoredOperation(id=name, request=request, **{**given, **more}))
     await site.store.add_items(name, items)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.operations.batch import JourneyTarget
-from gateway.operations.one import targets
+from gateway.operations.journey_operations import targets
 from gateway.service import index
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneyLists

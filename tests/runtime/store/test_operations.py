@@ -9,7 +9,7 @@ from runtime.store import OperationItem, Store, StoredOperation
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
 ONE = StoredOperation(
-    id="op1", verb="retry_step", request={"which": {"destination": "wax"}}, operator="ann", reason="x", created_at=NOW
+    id="op1", verb="retry", request={"which": {"destination": "wax"}}, operator="ann", reason="x", created_at=NOW
 )
 
 

@@ -209,7 +209,7 @@ async def test_people_per_step_go_by_the_hour(store: Store) -> None:
 async def test_operations_go_with_their_journeys_once_they_are_over(store: Store) -> None:
     for name, days, ended in (("old", 400, 390), ("open", 400, None), ("late", 400, 300)):
         operation = StoredOperation(
-            id=name, verb="retry_step", request={}, operator="ann", reason="why", created_at=ago(days)
+            id=name, verb="retry", request={}, operator="ann", reason="why", created_at=ago(days)
         )
         await store.add_operation(operation)
         await store.add_items(name, [OperationItem(number=n, workflow_id=f"welcome/{n}") for n in range(3)])

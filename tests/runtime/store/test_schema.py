@@ -19,7 +19,7 @@ ASKING = AdmissionRequest("welcome", 1, "7", "A1", "welcome/7/A1", "run-1", "whe
 LAST = StoredEntry("welcome/7/A1", "run-1", "welcome", 1, "7", "A1", 1, "order", NOW, None, None, None)
 PLACE = (NOW, 1, "msg_1")
 PASSED = Passage(1, "mail", "delivered", NOW)
-OPERATION = StoredOperation(id="op", verb="skip_step", request={}, operator="ann", reason="why", created_at=NOW)
+OPERATION = StoredOperation(id="op", verb="skip", request={}, operator="ann", reason="why", created_at=NOW)
 CLAIM = CapClaim("msg_1", "7", "sms", "", "welcome", NOW)
 CAPS = [Cap(name="week", at_most=4, per=timedelta(days=7)), Cap(name="sms", channels=("sms",), at_most=1, per="day")]
 

@@ -13,6 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.client import JourneyFilter, JourneyTarget, ScenarioClient, targets
 from runtime.store import AdmissionRequest, Store
+from scenario.words import Operation
 from tests.gateway.search import NOW, Execution, Temporal, client
 
 HELD = {
@@ -42,11 +43,11 @@ async def test_held_journeys_are_listed_as_they_tell_themselves(found: ScenarioC
 
 
 async def test_each_operation_has_journeys_for_which_it_makes_sense(found: ScenarioClient) -> None:
-    held = await found.select("retry_step", JourneyFilter(since=NOW))
+    held = await found.select(Operation.RETRY, JourneyFilter(since=NOW))
     assert targets(held) == [JourneyTarget("a/1", "hook")]
-    assert {item.id for item in await found.select("pause", JourneyFilter())} == {"a/1", "a/2"}
-    assert await found.select("resume", JourneyFilter()) == []
-    assert {item.id for item in await found.select("leave", JourneyFilter(scenario="a"), everybody=True)} == {
+    assert {item.id for item in await found.select(Operation.PAUSE, JourneyFilter())} == {"a/1", "a/2"}
+    assert await found.select(Operation.RESUME, JourneyFilter()) == []
+    assert {item.id for item in await found.select(Operation.LEAVE, JourneyFilter(scenario="a"), everybody=True)} == {
         "a/1",
         "a/2",
     }

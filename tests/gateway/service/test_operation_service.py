@@ -17,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.client import JourneyFilter, ScenarioClient
 from gateway.errors import BadOperation
 from runtime.store import OperationItem, Store, StoredOperation
+from scenario.words import Operation
 
 
 @dataclass
@@ -61,7 +62,7 @@ async def test_what_was_asked_for_and_not_started_is_started_by_the_next_gateway
     client = ScenarioClient(cast("Client", temporal), store)
     for identifier, ago in (("lost", timedelta(hours=1)), ("new", timedelta(0)), ("runs", timedelta(hours=1))):
         await asked_for(store, identifier, ago)
-    await client.settle_operations()
+    await client.services.operations.settle()
     assert list(temporal.started) == ["operation/lost"], "the new one may be on its way, and one runs"
     assert temporal.started["operation/lost"].rate == 10
     assert {item.state for item in await client.operations()} == {"surveying"}
@@ -74,18 +75,20 @@ async def test_one_whose_workflow_was_ended_on_the_server_has_failed(store: Stor
     await store.add_items("ended", [OperationItem(number=1, workflow_id="a/1")])
     seen = await client.operation("ended")
     assert (seen.state, seen.left) == ("failed", 1)
-    assert seen.trouble == "its workflow was ended on the server: begin another one for those that are left"
+    assert seen.trouble == "its workflow was ended on the server: begin another operation for the remaining journeys"
 
 
 async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(store: Store) -> None:
     temporal = Temporal(fails=True)
     client = ScenarioClient(cast("Client", temporal), store)
     with pytest.raises(RPCError):
-        await client.operate("pause", JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once")
+        await client.operate(
+            Operation.PAUSE, JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
+        )
     assert await client.operations() == []
     temporal.fails = False
     begun = await client.operate(
-        "pause", JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
+        Operation.PAUSE, JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
     )
     assert (begun.state, list(temporal.started)) == ("surveying", ["operation/once"])
 
@@ -95,7 +98,7 @@ async def test_one_that_was_started_although_the_answer_was_lost_goes_on(store: 
     client = ScenarioClient(cast("Client", temporal), store)
     temporal.before = lambda: store.surveyed("once", {"which": {}, "rate": 1.0}, datetime.now(UTC))
     begun = await client.operate(
-        "pause", JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
+        Operation.PAUSE, JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
     )
     assert (begun.id, begun.state) == ("once", "running")
 
@@ -104,7 +107,9 @@ async def test_asked_for_again_one_begins_whose_program_died_before_it_did(store
     await asked_for(store, "once", timedelta(seconds=5))
     temporal = Temporal()
     client = ScenarioClient(cast("Client", temporal), store)
-    await client.operate("pause", JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once")
+    await client.operate(
+        Operation.PAUSE, JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
+    )
     assert list(temporal.started) == ["operation/once"]
     assert len(await client.operations()) == 1
 
@@ -125,7 +130,7 @@ async def test_one_that_does_not_move_says_why(store: Store) -> None:
     assert (listed.trouble or "").startswith("all its journeys have answered, but its next task has waited 90 s")
     temporal.away = True
     (listed,) = await client.operations()
-    assert listed.trouble == "Temporal does not answer: it goes on when Temporal does"
+    assert listed.trouble == "Temporal does not answer: the operation continues once it does"
 
 
 @pytest.mark.parametrize(
@@ -135,12 +140,12 @@ async def test_one_that_does_not_move_says_why(store: Store) -> None:
 async def test_only_what_an_operation_has_paused_can_be_resumed_by_it(store: Store, named: str, sentence: str) -> None:
     request = {"which": {"destination": "wax"}, "rate": 10.0, "dry_run": False}
     retried = StoredOperation(
-        id="retried", verb="retry_step", request=request, operator="ann", reason="x", created_at=datetime.now(UTC)
+        id="retried", verb="retry", request=request, operator="ann", reason="x", created_at=datetime.now(UTC)
     )
     await store.add_operation(retried)
     client = ScenarioClient(cast("Client", Temporal()), store)
     with pytest.raises(BadOperation, match=sentence):
-        await client.operate("resume", JourneyFilter(operation=named), operator="ann", reason="x")
+        await client.operate(Operation.RESUME, JourneyFilter(operation=named), operator="ann", reason="x")
 
 
 async def test_the_journeys_of_one_that_is_over_are_counted_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

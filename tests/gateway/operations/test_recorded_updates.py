@@ -10,7 +10,7 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import NotAccepted, NotAnswered, Refusal, UnknownJourney
-from gateway.operations.asking import Asking
+from gateway.operations.background import RecordedUpdates
 from gateway.operations.batch import Batch, JourneyTarget
 from runtime.store import OperationItem, Store, StoredOperation
 
@@ -41,18 +41,18 @@ async def test_each_answer_is_on_record_and_silence_is_none(store: Store) -> Non
         if error := answers.get(target.id):
             raise error
 
-    asking = Asking(store, "op1", send)
-    tally = await Batch(asking.ask, rate=10_000).run(await prepared(store, 7))
-    await asking.end()
-    assert (asking.asked, asking.answered, tally.left) == (7, 4, 0)
+    updates = RecordedUpdates(store, "op1", send)
+    tally = await Batch(updates.ask, rate=10_000).run(await prepared(store, 7))
+    await updates.end()
+    assert (updates.asked, updates.answered, tally.left) == (7, 4, 0)
     assert {(item.workflow_id, item.outcome, item.reason) for item in await store.items("op1")} == {
         ("a/0", "accepted", None),
         ("a/1", "refused", "the journey is over"),
         ("a/2", "refused", "there is no journey 'a/2'"),
         ("a/3", None, "no worker answered"),
-        ("a/4", None, "the server did not take it (RESOURCE_EXHAUSTED)"),
-        ("a/5", "refused", "the server did not take it (FAILED_PRECONDITION)"),
-        ("a/6", None, "the server did not take it (PERMISSION_DENIED)"),
+        ("a/4", None, "Temporal did not accept the update (RESOURCE_EXHAUSTED)"),
+        ("a/5", "refused", "Temporal did not accept the update (FAILED_PRECONDITION)"),
+        ("a/6", None, "Temporal did not accept the update (PERMISSION_DENIED)"),
     }
     assert await store.item_counts(["op1"]) == {"op1": {"accepted": 1, "refused": 3, "unanswered": 3}}
 
@@ -60,7 +60,7 @@ async def test_each_answer_is_on_record_and_silence_is_none(store: Store) -> Non
 async def test_who_was_asked_when_it_was_interrupted_may_still_answer(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.operations.asking._ENDING", 0.2)
+    monkeypatch.setattr("gateway.operations.background._LATE_ANSWERS", 0.2)
     both, quick = asyncio.Event(), asyncio.Event()
     asked: list[str] = []
 
@@ -70,19 +70,19 @@ async def test_who_was_asked_when_it_was_interrupted_may_still_answer(
             both.set()
         await (quick.wait() if target.id == "a/0" else asyncio.Event().wait())
 
-    asking = Asking(store, "op1", send)
-    running = asyncio.create_task(Batch(asking.ask, rate=50).run(await prepared(store, 100)))
+    updates = RecordedUpdates(store, "op1", send)
+    running = asyncio.create_task(Batch(updates.ask, rate=50).run(await prepared(store, 100)))
     async with asyncio.timeout(60):
         await both.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     quick.set()
-    await asking.end()
+    await updates.end()
     await store.end_operation("op1", "stopped", NOW)
     first, second, third = (await store.items("op1"))[:3]
     assert first.outcome == "accepted"
-    assert (second.outcome, second.reason) == ("unanswered", "it had not answered yet when it was interrupted")
+    assert (second.outcome, second.reason) == ("unanswered", "it had not answered when the operation was interrupted")
     assert (third.outcome, third.reason) == ("stopped", None)
 
 
@@ -91,12 +91,12 @@ async def test_a_store_that_fails_ends_the_round_and_leaves_nothing_behind(store
         raise Refusal("no")
 
     targets = await prepared(store, 3)
-    asking = Asking(store, "op1", refuse)
+    updates = RecordedUpdates(store, "op1", refuse)
 
     async def broken(*_: object) -> None:
         raise ConnectionError
 
-    asking._store = type("Broken", (), {"answered": broken})()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    updates._store = type("Broken", (), {"answered": broken})()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
     with pytest.raises(ConnectionError):
-        await Batch(asking.ask, rate=10_000).run(targets)
-    await asking.end()
+        await Batch(updates.ask, rate=10_000).run(targets)
+    await updates.end()

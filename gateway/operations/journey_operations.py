@@ -1,0 +1,292 @@
+"""Operations on journeys: finds the journeys, and sends them updates, which each accepts or refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from gateway.errors import BadOperation, JourneyStuck, NotAccepted, NotAnswered
+from gateway.journeys import view
+from gateway.journeys.identifier import check_identifier
+from gateway.operations import retry_policy
+from gateway.operations.batch import RATE, Batch, JourneyTarget
+from gateway.operations.migration import MigrationForecast, Version, forecast
+from gateway.operations.request import NOT_HELD
+from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
+from gateway.service.index import EVERY, JourneyFilter
+from gateway.service.listing import JourneyLists, ListedJourney
+from runtime.encryption.keyring import Erased
+from runtime.store import Store, StoredOperation
+from runtime.temporal_faults import is_unknown_workflow
+from scenario.words import Operation
+
+ANSWER: Final = 8.0
+"""Seconds to wait for a worker's answer. Callers of the HTTP API wait ten seconds."""
+
+
+class JourneyOperations:
+    """Finds journeys and sends them operations."""
+
+    def __init__(self, temporal: Client, store: Store) -> None:
+        self.temporal, self.store, self.lists = temporal, store, JourneyLists(temporal, store)
+
+    async def select(
+        self,
+        operation: Operation,
+        which: JourneyFilter,
+        *,
+        limit: int = EVERY,
+        ask: bool = False,
+        everybody: bool = False,
+    ) -> list[ListedJourney]:
+        """Return the journeys for which an operation makes sense.
+
+        `pause` finds running journeys that are not paused, `resume` those that are, all others those that are held.
+
+        Args:
+            operation: The operation.
+            which: The filters.
+            limit: Maximum number of journeys.
+            ask: True to include why and since when journeys are held.
+            everybody: True for all running journeys, whatever they are doing.
+
+        Raises:
+            BadOperation: The earlier operation is not a pause, or has not ended.
+        """
+        earlier = await self.paused_by(which)
+        if earlier is not None and earlier.ended_at is None:
+            text = f"the operation {earlier.id} has not ended: wait for it, or stop it"
+            raise BadOperation(text, "which", "operation")
+        if everybody or operation in NOT_HELD:
+            paused = None if everybody else operation is Operation.RESUME
+            return await self.lists.running(which, paused=paused, limit=limit)
+        return await self.lists.held(which, limit=limit, details=ask)
+
+    def select_by_page(
+        self, operation: Operation, which: JourneyFilter, *, everybody: bool = False
+    ) -> AsyncIterator[list[ListedJourney]]:
+        """Yield the journeys that `select` returns, page by page and without a limit."""
+        if everybody or operation in NOT_HELD:
+            paused = None if everybody else operation is Operation.RESUME
+            return self.lists.running_by_page(which, paused=paused)
+        return self.lists.held_by_page(which, details=False)
+
+    async def paused_by(self, which: JourneyFilter) -> StoredOperation | None:
+        """Return the earlier pause that a filter names, or None if it names none.
+
+        Raises:
+            BadOperation: There is no such operation, or it is not a pause.
+        """
+        if which.operation is None:
+            return None
+        earlier = await self.store.stored_operation(which.operation)
+        if earlier is None:
+            raise BadOperation(f"there is no operation '{which.operation[:40]}'", "which", "operation")
+        if earlier.verb != Operation.PAUSE:
+            raise BadOperation(f"the operation '{earlier.id}' did not pause journeys", "which", "operation")
+        return earlier
+
+    async def held(
+        self,
+        *,
+        scenario: str | None = None,
+        version: int | None = None,
+        contact: str | None = None,
+        destination: str | None = None,
+        reason: str | None = None,
+        step: str | None = None,
+        since: datetime | None = None,
+        limit: int = 50,
+    ) -> list[ListedJourney]:
+        """Return held journeys, with the cause. Temporal's search lags by some moments.
+
+        Args:
+            scenario: Only those of this scenario.
+            version: Only those of this version; requires `scenario`.
+            contact: Only those of this contact.
+            destination: Only those held because of this destination or host.
+            reason: Only those held for this `HeldCause`.
+            step: Only those held at this step.
+            since: Only those held since then.
+            limit: Maximum number of journeys.
+        """
+        which = JourneyFilter(
+            scenario=scenario,
+            version=version,
+            contact=contact,
+            destination=destination,
+            reason=reason,
+            step=step,
+            since=since,
+        )
+        return await self.lists.held(which, limit=limit)
+
+    async def retune_candidates(self, destination: str, *, limit: int = EVERY) -> RetuneCandidates:
+        """Return deliveries to a destination that are in progress; of many journeys, only some are looked up."""
+        return await retry_policy.pending_deliveries(self.temporal, self.store, destination, limit=limit)
+
+    async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[PendingDelivery]:
+        """Return all deliveries to a destination that are in progress. See `retry_policy.pending_deliveries`."""
+        found = await retry_policy.pending_deliveries(
+            self.temporal, self.store, destination, limit=limit, look_up=EVERY
+        )
+        return found.found
+
+    async def forecast_migration(
+        self,
+        scenario: str,
+        *,
+        to: Version = "newest",
+        version: int | None = None,
+        step: str | None = None,
+        state: str | None = None,
+        names: Mapping[str, str] | None = None,
+        limit: int = EVERY,
+    ) -> MigrationForecast:
+        """Return where journeys stand, and whether they fit into a version. See `migration.forecast`.
+
+        Example::
+
+            found = await client.forecast_migration("post-purchase", version=3)
+            batch = client.batch(Operation.MIGRATE, operator="ann", reason="a better text", version=found.to)
+            tally = await batch.run(found.targets())
+        """
+        return await forecast(
+            self.temporal,
+            self.store,
+            scenario,
+            to=to,
+            version=version,
+            step=step,
+            state=state,
+            names=names,
+            limit=limit,
+        )
+
+    def batch(
+        self,
+        operation: Operation,
+        *,
+        operator: str,
+        reason: str,
+        rate: float = RATE,
+        done: Callable[[JourneyTarget], None] = lambda _: None,
+        **more: Any,
+    ) -> Batch:
+        """Return a batch that sends one operation to many journeys from this process.
+
+        Args:
+            operation: The operation.
+            operator: The operator to record.
+            reason: The reason to record.
+            rate: Maximum number of operations a second.
+            done: Called for each journey that has answered.
+            more: Further arguments of the update; see `send`.
+
+        Example::
+
+            found = await client.select(Operation.RETRY, JourneyFilter(destination="wax", since=monday))
+            tally = await client.batch(Operation.RETRY, operator="ann", reason="wax is back").run(targets(found))
+        """
+        return Batch(self.sender(operation, operator=operator, reason=reason, **more), rate, done)
+
+    def sender(
+        self, operation: Operation, *, operator: str, reason: str, update_id: str | None = None, **more: Any
+    ) -> Callable[[JourneyTarget], Awaitable[dict[str, Any]]]:
+        """Return a function that sends an operation to a journey and returns the journey's progress.
+
+        Args:
+            operation: The operation.
+            operator: The operator to record.
+            reason: The reason to record.
+            update_id: An id that makes the update idempotent.
+            more: Further arguments of the update; see `send`.
+        """
+
+        async def send(target: JourneyTarget) -> dict[str, Any]:
+            arguments = {**more, "step": target.step}
+            return await self.send(
+                target.id, operation, operator=operator, reason=reason, update_id=update_id, **arguments
+            )
+
+        return send
+
+    async def send(
+        self,
+        journey: str,
+        operation: Operation,
+        *,
+        operator: str,
+        reason: str,
+        update_id: str | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Send an operation to a journey, and return the journey's progress.
+
+        Args:
+            journey: The workflow id.
+            operation: The operation.
+            operator: The operator to record.
+            reason: The reason to record.
+            update_id: An id that makes the update idempotent: sent again, the journey returns its first answer.
+            more: Further arguments; None leaves one out. ``step`` (all but pause and resume): only if the journey is
+                at this step. ``version`` (retry): render again with that version's templates. ``now`` (retry): ignore
+                quiet hours, windows and caps. ``destination``, ``retry`` (retune): see `retry_policy.Change.given`.
+                ``version``, ``map``, ``waits`` (migrate): target version, new step ids by old ones, and ``keep`` or
+                ``restart`` for waits.
+
+        Raises:
+            NotAccepted: The journey refused it, or has ended.
+            NotAnswered: No worker answered in time. A worker may still carry it out later.
+            UnknownJourney: There is no such journey.
+        """
+        check_identifier(journey)
+        handle = self.temporal.get_workflow_handle(journey)
+        arguments = {key: value for key, value in more.items() if value is not None}
+        try:
+            async with asyncio.timeout(ANSWER):
+                return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType] of the SDK
+                    operation.update,
+                    {"operator": operator, "reason": reason, **arguments},
+                    id=update_id,
+                    result_type=dict,
+                )
+        except Erased as error:
+            raise NotAccepted(journey, str(error)) from None
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            reason = cause.message if isinstance(cause, ApplicationError) else "it was refused"
+            raise NotAccepted(journey, reason) from None
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # the SDK turns a cancellation into an error of its own
+                raise asyncio.CancelledError from error
+            text = (
+                f"pending: no worker answered within {ANSWER:g} s. Check that one is running: "
+                "it may carry out the operation later"
+            )
+            raise NotAnswered(journey, text) from None
+        except RPCError as error:
+            if error.status is RPCStatusCode.FAILED_PRECONDITION and "failed state" in error.message:
+                text = "it cannot answer, because its workflow tasks fail: the workers' log has the reason"
+                raise JourneyStuck(journey, text) from None
+            if not is_unknown_workflow(error):
+                raise
+        seen = await view.view(self.temporal, self.store, journey, None)
+        raise NotAccepted(journey, f"the journey has ended ({(seen.result or {}).get('outcome', seen.status)})")
+
+
+def targets(found: list[ListedJourney] | list[PendingDelivery]) -> list[JourneyTarget]:
+    """Return the targets of a batch. A held journey, or a delivery, is a target only at its step."""
+    return [
+        JourneyTarget(item.journey, item.step)
+        if isinstance(item, PendingDelivery)
+        else JourneyTarget(item.id, item.step if item.state == "held" else None)
+        for item in found
+    ]

@@ -1,0 +1,159 @@
+"""Views of operations: on many journeys, on one, their results, and forecasts of migrations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from gateway.operations.batch import Tally
+from gateway.operations.migration import MigrationForecast
+from gateway.service.view import View
+from scenario.plan.difference import Difference
+from scenario.words import Operation
+
+OperationState = Literal["surveying", "running", "stopped", "finished", "failed"]
+"""The state of an operation. `surveying` is finding its journeys."""
+ItemOutcome = Literal["accepted", "refused", "unanswered", "stopped", "not_asked"]
+
+
+class OperationView(View):
+    """An operation on many journeys. `total` is the sum of `accepted`, `refused`, `unanswered` and `left`."""
+
+    id: str
+    """The operation's id."""
+    operation: str
+    """The action on each journey."""
+    which: dict[str, Any]
+    """The filters that select the journeys."""
+    more: dict[str, Any]
+    """Further arguments of the operation."""
+    operator: str
+    """The operator who requested it."""
+    reason: str
+    """The operator's reason."""
+    rate: float
+    """Maximum number of journeys a second."""
+    limit: int | None
+    """Maximum number of journeys; null for all that match."""
+    dry_run: bool
+    """True if it only finds the journeys."""
+    everybody: bool
+    """True if it applies to all running journeys, held or not."""
+    state: OperationState
+    """The state of the operation. `surveying` is finding its journeys."""
+    total: int
+    """Number of journeys found."""
+    accepted: int
+    """Number of journeys that accepted."""
+    refused: int
+    """Number of journeys that refused, for example because they have ended or are not held."""
+    unanswered: int
+    """Number of journeys that have not answered. They are asked again while the operation runs."""
+    left: int
+    """Number of journeys that were not asked."""
+    since: datetime
+    """Time of the request."""
+    ended_at: datetime | None
+    """Time of the end; null while it runs."""
+    trouble: str | None
+    """Why it makes no progress, or why it failed, as a sentence."""
+    stopped_by: str | None
+    """The operator who stopped it."""
+    stop_reason: str | None
+    """The reason why it was stopped."""
+
+    @property
+    def over(self) -> bool:
+        """True if the operation has ended."""
+        return self.ended_at is not None
+
+
+class OperationItemView(View):
+    """One journey of an operation."""
+
+    journey: str
+    """The journey's id."""
+    step: str | None
+    """The step at which the journey was found. The journey refuses the operation at any other step. Null if the step
+    does not matter."""
+    outcome: str | None
+    """The journey's answer. `stopped`: the operation ended before it was asked. Null if it has not answered."""
+    reason: str | None
+    """Why it refused, or did not answer."""
+    answered_at: datetime | None
+    """Time of the answer."""
+
+
+class OperatedView(View):
+    """A journey that accepted an operation."""
+
+    journey: str
+    """The journey's id."""
+    progress: dict[str, Any]
+    """The journey's state after the operation, as its query `progress` returns it."""
+
+
+class RefusalView(View):
+    """A journey that did not accept an operation."""
+
+    id: str
+    """The journey's id."""
+    why: str
+    """The reason, as one sentence."""
+
+
+class TallyView(View):
+    """The result of an operation that a command has sent to many journeys."""
+
+    operation: Operation
+    """The operation."""
+    accepted: list[str]
+    """The ids of journeys that accepted."""
+    refused: list[RefusalView]
+    """The journeys that did not."""
+    left: int
+    """Number of journeys that were not asked."""
+
+    @classmethod
+    def of(cls, operation: Operation, tally: Tally) -> TallyView:
+        """Return the view of a batch's tally."""
+        refused = [RefusalView(id=item.id, why=item.why) for item in tally.refused]
+        return cls(operation=operation, accepted=tally.accepted, refused=refused, left=tally.left)
+
+
+class StepPopulationView(View):
+    """Journeys of one version that are at one step in one state."""
+
+    version: int
+    """The version's number."""
+    step: str | None
+    """The step's id; null if it is unknown."""
+    state: str
+    """`waiting`, `held`, `paused` or `running`."""
+    journeys: int
+    """Number of journeys."""
+    fits: bool
+    """True if they can be migrated."""
+    becomes: str
+    """The step in the target version: `which stays`, `which is gone: map it`."""
+
+
+class MigrationView(View):
+    """A forecast of a migration."""
+
+    scenario: str
+    """The scenario's name."""
+    to: int
+    """The number of the target version."""
+    differences: dict[int, Difference | None]
+    """Differences to the target version, by the number of the current version; null if that version is unreadable."""
+    standing: list[StepPopulationView]
+    """The journeys by version, step and state."""
+
+    @classmethod
+    def of(cls, found: MigrationForecast) -> MigrationView:
+        """Return the view of a forecast."""
+        standing = [
+            StepPopulationView.model_validate({**vars(one), "journeys": len(one.journeys)}) for one in found.standing
+        ]
+        return cls(scenario=found.scenario, to=found.to, differences=dict(found.differences), standing=standing)

@@ -1,0 +1,377 @@
+"""Use cases about operations: on one journey, and on many in the background.
+
+An operation on many journeys is stored first, then its workflow is started: see `workflows.operation`. If the process
+ends in between, the next gateway starts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+from typing_extensions import TypedDict
+
+from activities.priority import OPERATORS, priority_of
+from gateway.errors import BadCursor, BadInput, BadOperation, Forbidden, NotAccepted, UnknownOperation
+from gateway.operations.journey_operations import JourneyOperations
+from gateway.operations.migration import check_migration
+from gateway.operations.request import NOT_HELD, RequestedOperation, check_arguments, check_record
+from gateway.operations.standstill import standstill
+from gateway.service.caller import Caller
+from gateway.service.operation_views import (
+    ItemOutcome,
+    OperatedView,
+    OperationItemView,
+    OperationState,
+    OperationView,
+)
+from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.view import PageView
+from runtime.store import OperationItem, Store, StoredOperation
+from runtime.store.operations import NOT_ASKED, UNANSWERED
+from runtime.temporal_faults import is_unknown_workflow
+from scenario.words import Operation
+from workflows.operation import QUEUE, STOP, WORKFLOW
+from workflows.operation import OperationState as WorkflowState
+
+logger = logging.getLogger(__name__)
+
+_FINAL: Final = timedelta(minutes=5)  # after the end of an operation until its counts are final
+_CACHED: Final = 1_000
+_STARTING: Final = timedelta(seconds=30)  # between storing an operation and starting its workflow
+
+
+class _Place(TypedDict):
+    operation: str
+
+
+class _ItemPlace(TypedDict):
+    number: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    journey: str
+
+
+class OperationService:
+    """Use cases about operations.
+
+    Attributes:
+        journeys: Finds journeys and sends them operations.
+    """
+
+    def __init__(self, temporal: Client, store: Store) -> None:
+        self._temporal, self._store = temporal, store
+        self.journeys = JourneyOperations(temporal, store)
+        self._final: dict[str, Mapping[str, int]] = {}  # an operation may have a million journeys, and be viewed often
+
+    async def operate(
+        self,
+        caller: Caller,
+        journey: str,
+        operation: Operation,
+        *,
+        operator: str,
+        reason: str,
+        step: str | None = None,
+        destination: str | None = None,
+        update_id: str | None = None,
+        more: Mapping[str, Any],
+    ) -> OperatedView:
+        """Send an operation to one journey, which accepts or refuses it.
+
+        Args:
+            caller: The caller.
+            journey: The journey's id.
+            operation: The operation.
+            operator: The operator to record.
+            reason: The reason to record.
+            step: Only if the journey is at this step.
+            destination: For `retune`: only if the delivery in progress goes there.
+            update_id: An id that makes the request idempotent.
+            more: Further arguments; see `gateway.operations.request.check_arguments`.
+
+        Raises:
+            Forbidden: The caller may not use the scenario.
+            BadInput: The request is invalid.
+            NotAccepted: The journey refused, or has ended.
+            NotAnswered: No worker answered in time. A worker may still carry it out later.
+            UnknownJourney: There is no such journey.
+        """
+        caller.check(journey.partition("/")[0])
+        check_record(operator, reason)
+        check_arguments(operation, more)
+        if operation in NOT_HELD and step is not None:
+            raise BadInput(f"{operation} takes no step: leave it out", at=["step"], code="combination")
+        if operation is not Operation.RETUNE and destination is not None:
+            text = f"{operation} takes no destination: leave it out"
+            raise BadInput(text, at=["destination"], code="combination")
+        defaults = {"version": "newest"} if operation is Operation.MIGRATE else {}
+        arguments = {**defaults, **more, "step": step, "destination": destination}
+        progress = await self.journeys.send(
+            journey, operation, operator=operator, reason=reason, update_id=update_id, **arguments
+        )
+        return OperatedView(journey=journey, progress=progress)
+
+    async def begin(self, caller: Caller, request: RequestedOperation, identifier: str | None = None) -> OperationView:
+        """Begin an operation on all matching journeys. It continues in whichever gateway runs.
+
+        Args:
+            caller: The caller.
+            request: The request.
+            identifier: An id that makes the request idempotent; by default a new one.
+
+        Raises:
+            Forbidden: The caller may not use the scenarios.
+            BadInput: The request is invalid. Nothing has begun.
+            RPCError: Temporal did not start the workflow. Nothing has begun, or will.
+        """
+        caller.check(request.which.scenario, "which.scenario")
+        stored = StoredOperation(
+            id=identifier or uuid.uuid4().hex[:20],
+            verb=request.operation,
+            request=await self._validated(request),
+            operator=request.operator,
+            reason=request.reason,
+            created_at=datetime.now(UTC),
+        )
+        if not await self._store.add_operation(stored):
+            # Requested before, perhaps by a process that ended before it started the workflow.
+            if (known := await self._stored(stored.id)).ended_at is None:
+                await self._start(known)
+            return await self.show(caller, stored.id)
+        try:
+            await self._start(stored)
+        except RPCError:
+            # The server may have started the workflow. Without its record it asks no journey.
+            if await self._store.withdraw_operation(stored.id):
+                raise
+            return await self.show(caller, stored.id)
+        return _view(stored, {})
+
+    async def _validated(self, request: RequestedOperation) -> dict[str, Any]:
+        """Validate a request, and return it as it is stored."""
+        request.check()
+        scenario, stored = request.which.scenario, request.as_json()
+        await self.journeys.paused_by(request.which)
+        if request.operation is Operation.MIGRATE and scenario is not None:
+            stored["more"]["version"] = await check_migration(
+                self._store,
+                scenario,
+                to=request.more.get("version", "newest"),
+                version=request.which.version,
+                names=request.more.get("map") or {},
+            )
+        elif scenario is not None and await self._store.newest(scenario) is None:
+            raise BadOperation(f"there is no scenario '{scenario}': check its name", "which", "scenario")
+        return stored
+
+    async def list(self, caller: Caller, page: PageRequest) -> PageView[OperationView]:
+        """List operations on scenarios that the caller may use, the newest first.
+
+        Raises:
+            BadCursor: The cursor is not one of this list.
+        """
+        place = page.place(_Place)
+        last = await self._store.stored_operation(place["operation"]) if place else None
+        if place and last is None:
+            raise BadCursor
+        found = await self._store.stored_operations(after=last, limit=page.limit + 1)
+        following = encode_cursor({"operation": found[page.limit - 1].id}) if len(found) > page.limit else None
+        views = await self._views(found[: page.limit])
+        return PageView(items=[view for view in views if _may_see(caller, view)], next=following)
+
+    async def show(self, caller: Caller, identifier: str) -> OperationView:
+        """Return an operation's progress or result.
+
+        Raises:
+            UnknownOperation: There is no such operation.
+            Forbidden: The caller may not use its scenario.
+        """
+        stored = await self._stored(identifier)
+        if stored.ended_at is None and await self._settle(stored):
+            stored = await self._stored(identifier)
+        [view] = await self._views([stored])
+        if not _may_see(caller, view):
+            raise Forbidden("this key is for some scenarios, and the operation is not about one of them")
+        return view
+
+    async def items(
+        self, caller: Caller, identifier: str, page: PageRequest, outcome: ItemOutcome | None = None
+    ) -> PageView[OperationItemView]:
+        """List the journeys of an operation in the order in which they are asked, with their answers.
+
+        Raises:
+            UnknownOperation: There is no such operation.
+            Forbidden: The caller may not use its scenario.
+            BadCursor: The cursor is not one of this list.
+        """
+        await self.show(caller, identifier)
+        place = page.place(_ItemPlace)
+        after = place and (place["number"], place["journey"])
+        found = await self._store.items(identifier, outcome=outcome, after=after, limit=page.limit + 1)
+        last = found[page.limit - 1] if len(found) > page.limit else None
+        following = encode_cursor({"number": last.number, "journey": last.workflow_id}) if last else None
+        return PageView(items=[_item(item) for item in found[: page.limit]], next=following)
+
+    async def stop(self, caller: Caller, identifier: str, *, operator: str, reason: str) -> OperationView:
+        """Stop an operation within a second or two, or as soon as a gateway runs. Accepted operations stay done.
+
+        Raises:
+            UnknownOperation: There is no such operation.
+            Forbidden: The caller may not use its scenario.
+            NotAccepted: It has ended.
+            BadOperation: Operator or reason is missing.
+        """
+        check_record(operator, reason)
+        view = await self.show(caller, identifier)
+        if not view.over:
+            handle = self._temporal.get_workflow_handle(_workflow(identifier))
+            try:
+                await handle.signal(STOP, {"operator": operator, "reason": reason})
+            except RPCError as error:
+                if not is_unknown_workflow(error):
+                    raise
+                await self._settle(await self._stored(identifier))
+            view = await self.show(caller, identifier)
+            if not view.over:
+                return view
+        raise NotAccepted(identifier, f"the operation has ended ({view.state})")
+
+    async def settle(self) -> None:
+        """Start stored operations that have no workflow, and record the end of those terminated on the server."""
+        for stored in await self._store.stored_operations(is_open=True, limit=1_000):
+            if await self._settle(stored):
+                logger.info("the operation %s had no running workflow: settled", stored.id)
+
+    async def _settle(self, stored: StoredOperation) -> bool:
+        """Return True if an open operation had no running workflow, which is settled now."""
+        try:
+            described = await self._temporal.get_workflow_handle(_workflow(stored.id)).describe()
+        except RPCError as error:
+            if not is_unknown_workflow(error):
+                raise
+            if datetime.now(UTC) - stored.created_at < _STARTING:
+                return False
+            await self._start(stored)
+            return True
+        if described.status is WorkflowExecutionStatus.RUNNING:
+            return False
+        # A workflow that ends normally has recorded that before: then this changes nothing.
+        trouble = "its workflow was ended on the server: begin another operation for the remaining journeys"
+        await self._store.end_operation(stored.id, "failed", datetime.now(UTC), trouble=trouble)
+        return True
+
+    async def _start(self, stored: StoredOperation) -> None:
+        request = stored.request
+        state = WorkflowState(operation=stored.id, rate=request["rate"], dry_run=request["dry_run"])
+        try:
+            await self._temporal.start_workflow(
+                WORKFLOW,
+                state,
+                id=_workflow(stored.id),
+                task_queue=QUEUE,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                static_summary=f"{stored.verb}, at most {request['rate']:g} a second",
+                priority=priority_of(OPERATORS),
+            )
+        except WorkflowAlreadyStartedError:
+            return  # by another gateway
+
+    async def _stored(self, identifier: str) -> StoredOperation:
+        stored = await self._store.stored_operation(identifier)
+        if stored is None:
+            raise UnknownOperation(f"there is no operation '{identifier[:80]}'")
+        return stored
+
+    async def _views(self, stored: Sequence[StoredOperation]) -> Sequence[OperationView]:
+        known = {item.id: self._final[item.id] for item in stored if item.id in self._final}
+        counts = {**known, **await self._store.item_counts([item.id for item in stored if item.id not in known])}
+        final = datetime.now(UTC) - _FINAL
+        for item in stored:
+            if item.ended_at is not None and item.ended_at < final:
+                self._final[item.id] = counts[item.id]
+        while len(self._final) > _CACHED:
+            del self._final[next(iter(self._final))]
+        views = [_view(item, counts[item.id]) for item in stored]
+        return [*await asyncio.gather(*map(self._with_trouble, views))]
+
+    async def _with_trouble(self, view: OperationView) -> OperationView:
+        """Add why an open operation makes no progress."""
+        if view.over or view.trouble:
+            return view
+        try:
+            described = await self._temporal.get_workflow_handle(_workflow(view.id)).describe()
+        except RPCError as error:
+            if is_unknown_workflow(error):
+                return view
+            trouble = "Temporal does not answer: the operation continues once it does"
+            return view.model_copy(update={"trouble": trouble})
+        trouble = standstill(described.raw_description, datetime.now(UTC))
+        answered = view.total > 0 and not view.left and not view.unanswered
+        if trouble and answered:
+            trouble = f"all its journeys have answered, but {trouble}"
+        return view.model_copy(update={"trouble": trouble})
+
+
+def _workflow(identifier: str) -> str:
+    return f"operation/{identifier}"
+
+
+def _may_see(caller: Caller, view: OperationView) -> bool:
+    return caller.may_use(view.which.get("scenario"))
+
+
+def _item(item: OperationItem) -> OperationItemView:
+    return OperationItemView(
+        journey=item.workflow_id,
+        step=item.step,
+        outcome=item.outcome,
+        reason=item.reason,
+        answered_at=item.answered_at,
+    )
+
+
+def _view(stored: StoredOperation, counts: Mapping[str, int]) -> OperationView:
+    """Return the view of a stored operation with these numbers of journeys by outcome."""
+    request = stored.request
+    dry_run = bool(request.get("dry_run"))
+    return OperationView(
+        id=stored.id,
+        operation=stored.verb,
+        which=request.get("which") or {},
+        more=request.get("more") or {},
+        operator=stored.operator,
+        reason=stored.reason,
+        rate=request.get("rate") or 0.0,
+        limit=request.get("limit"),
+        dry_run=dry_run,
+        everybody=bool(request.get("everybody")),
+        state=_state(stored, dry_run=dry_run),
+        total=sum(counts.values()),
+        accepted=counts.get("accepted", 0),
+        refused=counts.get("refused", 0),
+        unanswered=counts.get(UNANSWERED, 0),
+        left=counts.get(NOT_ASKED, 0) + counts.get("stopped", 0),
+        since=stored.created_at,
+        ended_at=stored.ended_at,
+        trouble=stored.trouble,
+        stopped_by=stored.stopped_by,
+        stop_reason=stored.stop_reason,
+    )
+
+
+def _state(stored: StoredOperation, *, dry_run: bool) -> OperationState:
+    match stored.outcome:
+        case "finished" | "stopped" | "failed":
+            return stored.outcome
+        case None:
+            return "running" if stored.surveyed_at and not dry_run else "surveying"
+        case _:
+            return "failed"
