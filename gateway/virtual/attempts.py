@@ -1,7 +1,7 @@
-"""The attempts of one delivery in virtual time: what each reply means, when the next one is due, when it is over.
+"""The attempts of a delivery in virtual time: the outcome of each reply, the next attempt, and the end.
 
-What a reply means is what the activities say; the pauses are those that Temporal would make, with the jitter that the
-delivery's id gives. Attempts take no time, and no limit of a destination keeps them waiting.
+Activities classify the replies. The pauses are those of Temporal, with the jitter of the delivery's id. Attempts
+take no time, and no limit of a destination delays them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ async def deliver(
     took: Callable[[AttemptReply], str | None],
     asked: Callable[[], Awaitable[Ruling]],
 ) -> Delivered | Failed | NotBefore:
-    """Makes attempts until the delivery is over.
+    """Make attempts until the delivery ends.
 
     Args:
-        journey: Whose delivery it is.
-        row: The step, with its destination's word in it.
-        replies: What comes of each attempt.
-        took: Does with the reply of a delivered message what the step says; gives a note for people.
-        asked: Says whether an attempt may leave.
+        journey: The journey.
+        row: The step, with its destination's settings.
+        replies: The reply to each attempt.
+        took: Processes the reply of a delivered message. Returns a note.
+        asked: Returns the policies' ruling on an attempt.
     """
     channel = adapter(row.channel)
     policy = row.retry.spread(journey.delivery)

@@ -1,4 +1,4 @@
-"""A clock that jumps from one moment at which somebody waits to the next, for as many coroutines as there are."""
+"""A clock that jumps from one awaited moment to the next, for any number of coroutines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class _Wait:
-    """What a coroutine waits for: a moment (None: forever), or something that its owner is told of."""
+    """A wait for a moment (None: forever), or for a notification of its owner."""
 
     owner: Hashable
     until: datetime | None
@@ -26,7 +26,7 @@ class _Wait:
 
 
 class Task(Generic[T]):
-    """A coroutine that runs by a `Clock`."""
+    """A coroutine that a `Clock` runs."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self.coroutine = coroutine
@@ -35,11 +35,11 @@ class Task(Generic[T]):
 
     @property
     def result(self) -> T | None:
-        """What it returned; None as long as it has not."""
+        """The result, or None while it runs."""
         return self._result[0] if self._result else None
 
     def resume(self, woke: bool | None) -> _Wait | None:
-        """Runs it until it waits again, or is over (None)."""
+        """Run it until it waits again. Return the wait, or None at its end."""
         try:
             return self.coroutine.send(woke)
         except StopIteration as over:
@@ -49,11 +49,7 @@ class Task(Generic[T]):
 
 
 class Clock:
-    """Virtual time. An error of a coroutine is raised by `run`.
-
-    Args:
-        now: Where it begins; aware.
-    """
+    """Virtual time that begins at an aware `now`. `run` raises the error of a coroutine."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -63,38 +59,37 @@ class Clock:
         self._count = count()
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
-        """Takes a coroutine on, that waits by `wait` alone."""
+        """Run a coroutine that awaits nothing but `wait`."""
         task = Task(coroutine)
         self._ready.append((task, None))
         return task
 
     def at(self, moment: datetime, action: Callable[[], None]) -> None:
-        """Does something at a moment, or at once where that is past."""
+        """Call an action at a moment, or as soon as possible if it is past."""
         heapq.heappush(self._timers, (max(moment, self.now), next(self._count), action))
 
     async def wait(self, owner: Hashable, until: datetime | None, wake: Callable[[], bool]) -> bool:
-        """Waits until a moment (None: forever), or until `wake`; tells whether it woke.
+        """Wait until a moment (None: forever), or until `wake` returns True. Return True for the latter.
 
         Args:
-            owner: Whose coroutine it is: `tell` has `wake` asked again. It has one wait at a time.
+            owner: The owner of the coroutine, which has one wait at a time. `tell` checks `wake` again.
             until: The moment.
-            wake: Whether what it waits for has happened.
+            wake: The condition.
         """
         return True if wake() else await _Wait(owner, until, wake)
 
     def tell(self, owner: Hashable) -> None:
-        """Says that something has happened to an owner of coroutines."""
+        """Notify an owner that something has happened."""
         wait, task = self._waiting.get(owner, (None, None))
         if wait is not None and task is not None and wait.wake():
             del self._waiting[owner]
             self._ready.append((task, True))
 
     def run(self, until: datetime | None = None) -> None:
-        """Lets time pass until nobody waits for a moment, or until one. Who waits forever is left waiting.
+        """Let time pass until no moment is awaited. Coroutines that wait forever stay waiting.
 
         Args:
-            until: Where time stops, if it is not there yet; what is due then is done. None: at the last moment that
-                somebody waits for.
+            until: Stop at this moment, after what is due then. None: at the last awaited moment.
         """
         while True:
             while self._ready:
@@ -115,7 +110,7 @@ class Clock:
             self.at(wait.until, lambda: self._over(wait))
 
     def _over(self, wait: _Wait) -> None:
-        """Ends a wait whose moment has come, unless it woke before."""
+        """End a wait at its moment, unless it woke before."""
         waiting, task = self._waiting.get(wait.owner, (None, None))
         if waiting is wait and task is not None:
             del self._waiting[wait.owner]

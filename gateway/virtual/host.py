@@ -105,7 +105,7 @@ class VirtualHost:
 
     @property
     def inputs(self) -> Inputs:
-        """What has reached the contact so far."""
+        """The inputs so far."""
         return Inputs(self.changes, self.kept, len(self.kept), self.paused, self.send_now)
 
     def now(self) -> datetime:

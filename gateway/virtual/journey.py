@@ -1,4 +1,4 @@
-"""A whole journey in virtual time: its steps, and all that reaches it from outside meanwhile."""
+"""A whole journey in virtual time: its steps, and the events, changes and operations that reach it."""
 
 from __future__ import annotations
 
@@ -20,34 +20,28 @@ from scenario.time.timing import zone_of
 
 
 class Interrupted(BaseException):
-    """The contact leaves, or an operator skips the step: the step goes no further, whatever it was doing."""
+    """Stops a step because the contact leaves or an operator skips the step."""
 
 
 class Refused(Exception):
-    """An operation is not accepted; the text says why."""
+    """An operation is refused. The text states why."""
 
 
 @dataclass(frozen=True)
 class JourneyEnd:
-    """How a journey ended.
-
-    Attributes:
-        outcome: ``finished`` or ``exited``.
-        reason: Why it was left.
-    """
+    """The end of a journey: ``finished``, or ``exited`` with a reason."""
 
     outcome: str
     reason: str = ""
 
 
 class Made(NamedTuple):
-    """The attempts of a delivery that were made before policies kept it back.
+    """The attempts of a delivery before policies deferred it.
 
     Attributes:
-        number: How many.
-        began: When the first was scheduled: the deadline counts from then.
+        began: When the first was scheduled. The deadline counts from then.
         status: The receiver's last reply code.
-        said: What it said, in a few words.
+        said: The last reply in a few words.
     """
 
     number: int
@@ -57,21 +51,20 @@ class Made(NamedTuple):
 
 
 class VirtualJourney(VirtualHost):
-    """One contact's journey; `scenario.steps.host.Host` as `workflows.journey` keeps it, on a virtual clock.
+    """A journey of one contact in virtual time, which behaves as `workflows.journey` does.
 
     Args:
         clock: The time.
-        plan: What it follows.
-        data: What templates and conditions see, by root; see `VirtualHost`. `journey` has the id.
-        zone: The platform's, of its zone-less dates.
+        plan: The plan.
+        data: See `VirtualHost`. `journey` contains the id.
+        zone: The zone of the platform's dates without a zone.
         deliver: See `VirtualHost`.
-        root: The run id that delivery ids are made from.
+        root: The run id from which delivery ids are made.
 
     Attributes:
-        plan: The plan.
-        seen: What templates of the present step's delivery see as `now`; None before it has been scheduled.
-        made: The attempts of the present delivery that were made before it was kept back.
-        ending: How it ended; None as long as it has not.
+        seen: The value of `now` in the current delivery's templates; None before it is scheduled.
+        made: The attempts of the current delivery before it was deferred.
+        ending: How it ended; None before.
     """
 
     def __init__(
@@ -96,7 +89,7 @@ class VirtualJourney(VirtualHost):
     # ---- its course
 
     async def run(self) -> JourneyEnd:
-        """Performs step after step, to the end."""
+        """Perform step after step to the end."""
         at = self.plan.start
         while at is not None:
             row = self.plan.steps[at]
@@ -144,7 +137,6 @@ class VirtualJourney(VirtualHost):
     @property
     @override
     def interrupted(self) -> bool:
-        """Whether the present step is to end: the contact leaves, or an operator skips it."""
         return self._leaving is not None or self._skipping is not None
 
     @override
@@ -154,7 +146,6 @@ class VirtualJourney(VirtualHost):
 
     @override
     async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
-        """Makes believe to send. What is sent again keeps its time."""
         self.seen = self.seen or self.local(self.now())
         sent = await super().deliver(row)
         self.seen = None if isinstance(sent, NotBefore) and self.made is None else self.seen
@@ -162,12 +153,11 @@ class VirtualJourney(VirtualHost):
 
     @property
     def delivery(self) -> str:
-        """The id of the present step's delivery."""
+        """The id of the current step's delivery."""
         return delivery_id(self._data["journey"]["id"], self.root, self.step, self._visits.get(self.step, 0))
 
     @override
     async def decided(self) -> Outcome | None:
-        """Waits for an operator where the step is held."""
         if self.held is not None:
             await self.wait(None, "held", lambda: self._retrying)
             self._retrying, self.held, self.made = False, None, None
@@ -177,7 +167,7 @@ class VirtualJourney(VirtualHost):
 
     @override
     def happen(self, event: Event) -> None:
-        """Lets something happen to the contact: it may leave, and else the event is kept for steps that wait for it."""
+        """End the journey if an exit rule applies. Otherwise keep the event for steps."""
         if self.ending is not None or event.name not in self.plan.events:
             return
         event = replace(event, at=event.at or self.now().isoformat())
@@ -190,10 +180,10 @@ class VirtualJourney(VirtualHost):
         super().happen(event)
 
     def change(self, patch: Mapping[str, Any]) -> None:
-        """Changes fields of the contact; waits are worked out again.
+        """Change fields of the contact. Waits are computed again.
 
         Raises:
-            EntryError: The patch is malformed: nothing has changed.
+            EntryError: The patch is malformed, and nothing has changed.
         """
         contact = patch_contact(self._data["contact"], patch, self._platform)
         self._data = {**self._data, "contact": contact}
@@ -202,17 +192,17 @@ class VirtualJourney(VirtualHost):
         self.clock.tell(self)
 
     def operate(self, verb: str, step: str | None, operator: str, reason: str, *, now: bool = False) -> None:
-        """Does what an operator says.
+        """Execute an operation.
 
         Args:
             verb: ``retry``, ``skip``, ``leave``, ``pause`` or ``resume``.
-            step: The step that it is meant for, if for one.
-            operator: Who says it.
-            reason: Why.
-            now: What is tried again is to leave whatever the hour, and whatever caps say.
+            step: The step that it concerns, if only that one.
+            operator: The operator.
+            reason: The reason.
+            now: True to retry regardless of hours and caps.
 
         Raises:
-            Refused: It is not accepted.
+            Refused: It does not apply.
         """
         if self.ending is not None or self._leaving is not None:
             raise Refused("the journey is over")

@@ -1,4 +1,4 @@
-"""The policies as virtual journeys meet them: the same questions, of places and suppressions that nobody has stored."""
+"""The policies of virtual journeys: the same rules as in journeys, with claims and suppressions in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scenario.steps.delivery import Send
 
 @dataclass(frozen=True)
 class Claimed:
-    """A place under caps; see `runtime.store.claims.CapClaim`."""
+    """A claim under caps; see `runtime.store.claims.CapClaim`."""
 
     delivery_id: str
     channel: str
@@ -28,12 +28,12 @@ class Claimed:
 
 @dataclass
 class Workspace:
-    """What one contact's messages meet.
+    """The policies, suppressions and claims that apply to one contact's messages.
 
     Attributes:
-        policies: Those of all scenarios.
-        suppressions: What stands against its addresses.
-        places: Those that it has under caps.
+        policies: The policies of all scenarios.
+        suppressions: The suppressions of the contact's addresses.
+        places: The contact's claims under caps.
     """
 
     policies: Policies = field(default_factory=Policies)
@@ -41,14 +41,14 @@ class Workspace:
     places: list[Claimed] = field(default_factory=list[Claimed])
 
     async def ask(self, host: VirtualHost, scenario: Scenario, step: ByStep, row: Send, delivery: str) -> Ruling:
-        """Whether a message may leave now.
+        """Return the ruling on a message.
 
         Args:
-            host: Whose it is.
+            host: The host of its step.
             scenario: Its scenario.
             step: Its step.
-            row: The same in the plan.
-            delivery: Its delivery's id.
+            row: Its row in the plan.
+            delivery: Its delivery id.
         """
         destination = row.to if CHANNELS[row.channel].addressed else ""
         message = Message(
@@ -64,14 +64,12 @@ class Workspace:
         return await ask(message, rules, _Facts(self, message, host.now()))
 
     def release(self, delivery: str) -> None:
-        """Gives a delivery's place back."""
+        """Release the claim of a delivery."""
         self.places = [place for place in self.places if place.delivery_id != delivery]
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """What is known for one message."""
-
     workspace: Workspace
     message: Message
     at: datetime

@@ -1,11 +1,11 @@
-"""What all kinds of steps are made of: the model that an author fills, and the row that a journey performs."""
+"""The base classes of all step kinds: the model that an author fills, and the row that a journey performs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass as plain
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeGuard
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -22,26 +22,37 @@ if TYPE_CHECKING:
 
 Path = tuple[str | int, ...]
 Role = Literal["acts", "sends", "waits", "divides", "repeats", "ends"]
-"""What a step does in the course of a journey, by which maps draw it."""
+"""The role of a step, by which maps draw it."""
 Handed = tuple[tuple[str, ...], dict[str, tuple[str, ...]]]
-"""Fields of the journey's data, and what is needed of the items of those that may be lists."""
+"""Fields of the journey's data, and for those that may be lists the parts of their items."""
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return True if a value of a scenario file is a mapping."""
+    return isinstance(value, Mapping)
+
+
+def mapping_at(keys: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return the mapping under a key, or an empty one if the author wrote something else."""
+    value = keys.get(key)
+    return value if is_mapping(value) else {}
 
 
 def is_given(value: object) -> bool:
-    """Whether a key with this value says anything: nothing and an empty list do not."""
+    """Return True if a key with this value states anything. None and an empty list do not."""
     return value is not None and value != []
 
 
 class Source(NamedTuple):
-    """A template in a step, as it was written.
+    """A template in a step, as written.
 
     Attributes:
-        path: Where, from the step on.
+        path: Relative to the step.
         kind: What its output becomes.
         text: The text, or the mapping or list of a structured body.
-        lead: How many characters of the text come before what was written.
-        met: What its value is compared with: the place of each, from the step on, and conditions of which one has to
-            hold where the value is that.
+        lead: Number of characters of `text` before what the author wrote.
+        met: The values it is compared with: for each its path relative to the step, and conditions of which one holds
+            if the value matches.
     """
 
     path: Path
@@ -52,14 +63,13 @@ class Source(NamedTuple):
 
 
 class Flaw(NamedTuple):
-    """What is wrong with a step beyond its keys and the form of its values.
+    """A mistake in a step beyond its keys and the form of its values.
 
     Attributes:
-        path: Where, from the step on.
+        path: Relative to the step.
         code: As in `scenario.source.findings.Finding`.
         message: One sentence for the author.
-        key: Whether to point at the key rather than at its value.
-        severity: Whether it forbids publishing.
+        key: True to point at the key instead of its value.
     """
 
     path: Path
@@ -70,15 +80,14 @@ class Flaw(NamedTuple):
 
 
 class Awaited(NamedTuple):
-    """An event that a step waits for, as it was written.
+    """An event that a step waits for, as written.
 
     Attributes:
-        path: Where it is named, from the step on.
+        path: Where it is named, relative to the step.
         way: The key of the way that it opens.
-        event: Its name.
-        condition: Which of these events; None: any.
-        is_new: Whether only one counts that comes while the step waits.
-        is_certain: Whether nobody gets past the step without it.
+        condition: The condition on the event; None for any.
+        is_new: True if only an event counts that arrives while the step waits.
+        is_certain: True if no contact passes the step without the event.
     """
 
     path: Path
@@ -91,17 +100,16 @@ class Awaited(NamedTuple):
 
 @plain(frozen=True)
 class Compiler:
-    """What a step's compilation takes from the scenario around it.
+    """The scenario around a step that is compiled.
 
     Attributes:
-        following: The id of the step behind it; None is the end.
-        resume: The id of the next wait in its list, or else of what follows the list.
-        begin: Compiles a list of steps inside it; gives the id of its first, or of what follows where it is empty.
-        again: The same, where the last of them leads back to the step itself.
-        handed: What templates need of a journey's data: the fields, and what of the items of lists; see
-            `scenario.plan.inputs.handed`.
-        seed: What draws of the step are made with, unless it says otherwise: ``<scenario>/<step id>``.
-        consents: The fields that tell whether a contact agrees to be sent something, by the kind of step.
+        following: The id of the next step; None is the end.
+        resume: The id of the next wait in its list, or of what follows the list.
+        begin: Compiles a list of inner steps. Returns the id of the first, or of what follows an empty list.
+        again: Does the same for steps of which the last leads back to this step.
+        handed: The fields, and the parts of list items, that templates read; see `scenario.plan.inputs.handed`.
+        seed: The default seed of draws: ``<scenario>/<step id>``.
+        consents: The fields that state a contact's consent, by channel.
     """
 
     following: str | None
@@ -115,79 +123,79 @@ class Compiler:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore"))
 class Row:
-    """A step in a plan: what a journey needs to perform it, and nothing else.
+    """A step in a plan, reduced to what a journey needs to perform it.
 
-    Rows of all kinds derive from this. Journeys hold them in their histories, without what has its default value: so
-    fields may be added, and neither names nor **defaults ever change**. Keys of a newer version are ignored.
+    Journeys carry rows in their histories, without default values. Fields may be added, but neither names nor
+    **defaults ever change**. Keys of a newer version are ignored.
     """
 
     kind: str
 
     @property
     def ways(self) -> Mapping[str, str | None]:
-        """Where the journey may go from here, None being the end, by the key of each way; empty where it ends."""
+        """The next steps by the key of each way; None is the end. Empty if the journey ends here."""
         return {}
 
     @property
     def successors(self) -> tuple[str | None, ...]:
-        """Where the journey may go from here."""
+        """The next steps."""
         return tuple(self.ways.values())
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """What people read at each way that a journey may take by itself, by its key; nothing at an only one."""
+        """The label of each way, by its key. Empty if there is only one way."""
         ways = self.ways
         return {key: key if len(ways) > 1 else "" for key in ways}
 
     @property
     def role(self) -> Role:
-        """What it does in the course of a journey."""
+        """The role by which maps draw the step."""
         if not self.ways:
             return "ends"
         return "repeats" if self.again is not None else "divides" if len(self.ways) > 1 else "acts"
 
     @property
     def skipped_to(self) -> str | None:
-        """Where it goes when an operator skips the step: a fork is left by its last way."""
+        """The next step if an operator skips this one: that of the last way."""
         return self.successors[-1] if self.successors else None
 
     @property
     def again(self) -> str | None:
-        """The key of the way that comes back to it, if one does."""
+        """The key of the way that leads back to this step, if any."""
         return None
 
     @property
     def most(self) -> int | None:
-        """How many rounds there are of the steps on that way at most."""
+        """Maximum number of rounds on that way."""
         return None
 
     @property
     def awaited(self) -> Mapping[str, str]:
-        """The events that it waits for, by the key of the way that each opens."""
+        """The events it waits for, by the key of the way that each opens."""
         return {}
 
     @property
     def asked(self) -> str | None:
-        """The condition or value that is worked out to perform it, if there is one."""
+        """The condition or value that it evaluates, if any."""
         return None
 
     @property
     def lot(self) -> Lot | None:
-        """How its way is drawn, if it is: chance decides then, and not what is known of the contact."""
+        """The draw that chooses the way, if chance decides."""
         return None
 
     def describe(self) -> str:
-        """The step in a few words: ``webhook → hooks.example.com``, ``wait 2d``."""
+        """Return the step in a few words: ``webhook → hooks.example.com``, ``wait 2d``."""
         return self.kind
 
     @property
     def detail(self) -> str:
-        """What `describe` leaves out to be brief: a condition, as it was written."""
+        """What `describe` omits: a condition, as written."""
         asked = self.asked or ""
         return "" if asked in self.describe() else asked
 
     def on(self, host: Host) -> Self:
-        """The row by which the step is performed: this one, unless an operator took it from another version."""
+        """Return the row to perform: this one, or one with the settings of an operator's override."""
         other = host.row_override
         return self if other is None else self.instead(other.row)
 
@@ -207,24 +215,26 @@ class Row:
 
 
 class BaseStep(Model):
-    """What all steps have.
+    """The base of all step models.
+
+    The class methods take a step's keys and values as an author wrote them, whatever is wrong with them. Checks
+    therefore need not wait for each other.
 
     Attributes:
         id: See `scenario.model.outline.Written.id`.
-        row: The class of its row in a plan.
-        branches: The keys under which it has steps of its own.
-        templates: What the output of a template becomes, by the key under which it stands alone.
-        texts: The keys whose text may be in a file of its own.
+        branches: The keys of its lists of steps.
+        templates: The output kind of templates, by the key of each.
+        texts: The keys whose text may be in a separate file.
         forms: Models of parts that pydantic tells apart by a tag.
-        synonyms: What people write for the kind, beside what looks alike.
-        together: Which keys go together, as JSON Schema says it: what `complaint` says in words.
-        recipient: Where the address that it writes to stands in the journey's data; None where it writes to none.
-        unsubscribing: Keys of texts in which people look for a link to unsubscribe.
-        sends: Whether the step is a delivery: then its kind's key gives its name.
-        rings: Whether what it sends makes a telephone ring: at night it is worth a warning.
-        secrets: Whether its templates may name secrets.
-        loop: The key of the way that leads back to it, if one does.
-        waits: Whether contacts whose date is past at an earlier wait of the same list may go on here.
+        synonyms: Other words that authors write for the kind, besides similar spellings.
+        together: Which keys go together, as JSON Schema: the same rules as `complaint`.
+        recipient: The path of the recipient's address in the journey's data, if any.
+        unsubscribing: Keys of texts that should contain an unsubscribe link.
+        sends: True for a delivery. The key of the kind then names the step.
+        rings: True if it rings a telephone, which is worth a warning at night.
+        secrets: True if its templates may name secrets.
+        loop: The key of the way that leads back to it, if any.
+        waits: True if contacts resume here that skip steps because an earlier date is past.
     """
 
     row: ClassVar[type[Row]]
@@ -248,147 +258,113 @@ class BaseStep(Model):
 
     @classmethod
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
-        """What is wrong with a step that has these keys and no others, whatever their values.
-
-        Args:
-            given: The step's keys as an author writes them.
-
-        Returns:
-            The key to point at and the sentence, or None.
-        """
+        """Return the key and the sentence of what is wrong with a step that has exactly these keys, or None."""
         del given
         return None
 
     @classmethod
     def lists(cls, keys: Mapping[str, Any]) -> Iterator[tuple[str, Path, Any]]:
-        """The lists of steps inside a step: for each the key of its way, its path from the step on, and the list.
-
-        Args:
-            keys: The step's keys and values as an author writes them.
-        """
+        """Yield the lists of inner steps: the key of the way, the path relative to the step, and the list."""
         for key in cls.branches:
             yield key, (key,), keys.get(key)
 
     @classmethod
     def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """The ways by which contacts may come to what stands after the step; none where nobody does.
-
-        Args:
-            keys: The step's keys and values as an author writes them.
-
-        Returns:
-            None where there are no branches between.
-        """
+        """Return the ways that lead to the next step, or None if the step has no branches."""
         return tuple(way for way, _, _ in cls.lists(keys)) or None
 
     @classmethod
     def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
-        """The templates of a step.
-
-        Args:
-            keys: The step's keys and values as an author writes them.
-        """
+        """Yield the templates of a step."""
         for key, kind in cls.templates.items():
             if isinstance(text := keys.get(key), str) and text:
                 yield Source((key,), kind, text)
 
     @classmethod
     def awaits(cls, keys: Mapping[str, Any]) -> Iterator[Awaited]:
-        """The events that it waits for.
-
-        Args:
-            keys: The step's keys and values as an author writes them.
-        """
+        """Yield the events that it waits for."""
         del keys
         yield from ()
 
     @classmethod
     def implied(cls, keys: Mapping[str, Any]) -> Mapping[str, tuple[Any, bool]]:
-        """What is known of a condition on the ways that lead out of the step: the condition, and whether it is true."""
+        """Return by way a condition, and whether it is true for contacts that take the way."""
         del keys
         return {}
 
     @classmethod
     def flaws(cls, keys: Mapping[str, Any]) -> Iterator[Flaw]:
-        """What is wrong with it that neither its keys nor the form of its values show.
-
-        Args:
-            keys: The step's keys and values as an author writes them, whatever is wrong with them.
-        """
+        """Yield the mistakes beyond its keys and the form of its values."""
         del keys
         yield from ()
 
     @classmethod
     def moment(cls, keys: Mapping[str, Any]) -> tuple[Path, str] | None:
-        """A moment that it names itself, and where from the step on; None where it names none.
-
-        Args:
-            keys: The step's keys and values as an author writes them.
-        """
+        """Return the path and text of a literal moment in the step, or None."""
         del keys
         return None
 
     @classmethod
     def leaves(cls, keys: Mapping[str, Any], at: int | None) -> int | None:
-        """The time of day on the contact's clock at which the step is over, in minutes; None where it is not known.
+        """Return the local time of day at which the step ends, in minutes, or None if it is unknown.
 
         Args:
-            keys: The step's keys and values as an author writes them.
-            at: The time at which it begins, if that is known.
+            keys: The step's keys and values.
+            at: The time of day at which it begins, if known.
         """
         return at if cls.loop is None and not any(cls.awaits(keys)) else None
 
     @classmethod
     def lasts(cls, keys: Mapping[str, Any]) -> timedelta:
-        """Return the least time that the step itself takes."""
+        """Return the minimum duration of the step."""
         del keys
         return timedelta(0)
 
     @classmethod
     def every(cls, keys: Mapping[str, Any]) -> timedelta | None:
-        """Return the time from the beginning of a round to that of the next, or None if there are no rounds."""
+        """Return the interval between rounds, or None if there are none."""
         del keys
         return None
 
     @classmethod
     def rounds(cls, keys: Mapping[str, Any]) -> int:
-        """How often the steps inside it may be performed."""
+        """Return how often the inner steps may be performed."""
         del keys
         return 1
 
     @classmethod
     def saves(cls, keys: Mapping[str, Any]) -> Any:
-        """How it keeps a response, as it was written; None where it keeps none."""
+        """Return how it saves a response, as written, or None."""
         del keys
         return None
 
     @classmethod
     def has(cls, keys: Iterable[str]) -> bool:
-        """Whether all of these are keys of the step."""
+        """Return True if all of these are keys of the step."""
         return set(keys) <= {field.alias or name for name, field in cls.model_fields.items()}
 
     # ---- once it is known to be right
 
     @property
     def saved(self) -> Save | None:
-        """How it keeps a response, if it does."""
+        """How it saves a response, if it does."""
         return None
 
     @property
     def compared(self) -> tuple[str, Sequence[Any]] | None:
-        """A template whose value it compares, and the values that it compares it with."""
+        """The template whose value it compares, and the values to compare it with."""
         return None
 
     def messages(self) -> list[tuple[Any, Kind]]:
-        """The templates of what it sends, and what each is for; references to files that were not read are left out."""
+        """Return the templates of its message with their kinds, except references to files that were not read."""
         return [(source.text, source.kind) for source in self.sources(self.keys())] if self.sends else []
 
     def keys(self) -> dict[str, Any]:
-        """Its keys and values, as an author writes them."""
+        """Return its keys and values, as an author writes them."""
         return {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
 
     def compile(self, compiler: Compiler) -> Row:
-        """Its row in a plan."""
+        """Return its row in a plan."""
         raise NotImplementedError
 
     @model_validator(mode="after")

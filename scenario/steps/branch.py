@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class IfRow(Row):
-    """A fork: the one way where the condition is true, the other where it is not."""
+    """A fork on a condition."""
 
     condition: str
     then: str | None = None
@@ -47,7 +47,7 @@ class IfRow(Row):
         return replace(other, then=self.then, otherwise=self.otherwise) if isinstance(other, IfRow) else self
 
     async def perform(self, host: Host) -> Outcome:
-        """Goes one way or the other; a condition that cannot be evaluated holds the journey."""
+        """Choose the way. A condition that cannot be evaluated holds the journey."""
         while True:
             if outcome := await host.decided():
                 return outcome

@@ -1,4 +1,4 @@
-"""What the steps that send something have in common: their model, their row, how a delivery is performed."""
+"""The common parts of steps that send: their model, their row, and how a delivery is performed."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ ON_UNKNOWN: Final = "When it left and no answer came: send it again (it may arri
 
 
 CAPPED: Final = "capped"
-"""Why a delivery is held for which a cap has no place."""
+"""The cause of holds when a cap is reached."""
 SOONEST: Final = timedelta(seconds=5)
-"""What a delivery that must not leave yet waits at least before it is asked about again."""
+"""Minimum wait of a deferred delivery before it is tried again."""
 
 
 def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> str:
-    """The id of a delivery: the same over attempts, crashes, operators' retries and continue-as-new."""
+    """Return the id of a delivery, which is stable over attempts, crashes, operators' retries and continue-as-new."""
     place = "\n".join((workflow_id, first_run_id, step, str(visit)))
     return f"msg_{hashlib.sha256(place.encode()).hexdigest()[:32]}"
 
@@ -42,15 +42,15 @@ class Send(Row):
     """A delivery.
 
     Attributes:
-        to: The host or the destination that a webhook goes to.
-        destination: Whether `to` names a destination, rather than a host.
+        to: The host or destination of a webhook.
+        destination: True if `to` names a destination instead of a host.
         fields: The data that its templates name.
-        item_fields: For each of `fields` that may be a list, what the templates read of each item, if that is known:
-            `{"order.products": ("name", "options[].label")}`. Without it, items are handed over whole.
-        own_settings: Which values of the retry policy, and whether `timeout`, the scenario sets itself. A destination
-            may set the others.
-        save: The name under which the response is kept, if it is.
-        via: The channel; "" if it has the kind's name.
+        item_fields: What the templates read of each item of those `fields` that may be lists, if that is known:
+            `{"order.products": ("name", "options[].label")}`. Otherwise items are passed whole.
+        own_settings: The values of the retry policy, and `timeout`, that the scenario sets. A destination may set the
+            others.
+        save: The name under which the response is saved, if any.
+        via: The channel; empty if it has the kind's name.
     """
 
     next: str | None = None
@@ -68,7 +68,7 @@ class Send(Row):
 
     @property
     def channel(self) -> str:
-        """The name of the channel it sends by."""
+        """The name of its channel."""
         return self.via or self.kind
 
     @property
@@ -83,15 +83,15 @@ class Send(Row):
 
     @property
     def calls_back(self) -> bool:
-        """Whether a template names the callback address, which is listed beside `journey` where both are named."""
+        """True if a template names the callback URL. It is listed beside `journey` if both are named."""
         return "journey.callback_url" in self.fields
 
     def as_asked(self, retry: Changes, timeout: float | None) -> Send:
-        """The step, with its destination's word on whatever the scenario does not set itself.
+        """Return the step with its destination's values for what the scenario does not set.
 
         Args:
-            retry: What the destination sets of the retry policy.
-            timeout: Seconds of one attempt, if it sets them.
+            retry: The destination's changes of the retry policy.
+            timeout: The destination's timeout of one attempt in seconds, if set.
         """
         theirs = {name: value for name, value in retry.items() if name not in self.own_settings}
         timeout = self.timeout if timeout is None or "timeout" in self.own_settings else timeout
@@ -103,11 +103,10 @@ class Send(Row):
 
     @override
     def instead(self, other: object) -> Send:
-        """What later steps read is the name that they know."""
         return replace(other, next=self.next, save=self.save or other.save) if isinstance(other, Send) else self
 
     async def perform(self, host: Host) -> Outcome:
-        """Delivers, as soon as it may, and decides with `on_failure` (or an operator) where that fails for good."""
+        """Deliver as soon as policies allow. `on_failure` or an operator decides about a terminal failure."""
         while True:
             if outcome := await host.decided():
                 return outcome
@@ -133,7 +132,7 @@ class Send(Row):
             if not isinstance(sent, Failed):
                 host.record(sent.outcome, sent.reason, status=sent.status, attempts=sent.attempts, note=sent.note)
                 return Next(row.next)
-            # What a cap keeps back has not failed: the step's own `capped` has said that it is held.
+            # A reached cap is not a failure. The step's own `capped` has decided to hold.
             decision = "hold" if sent.cause == CAPPED else row.on_unknown if sent.unknown else row.on_failure
             if decision in ("continue", "exit"):
                 outcome = "unknown" if sent.unknown else "failed"
@@ -151,13 +150,13 @@ def _is_none(value: object) -> bool:
 
 
 class DeliveryStep(BaseStep):
-    """A step that sends something.
+    """A step that sends a message.
 
     Attributes:
         kind: The key that names it.
-        channel: The channel it sends by. Several kinds may use one.
-        always: Fields of the journey's data that it needs whole, whatever its templates name.
-        suppressed_by: Why an address of this channel may be suppressed; nothing where it writes to no address.
+        channel: Its channel. Several kinds may use the same one.
+        always: Fields of the journey's data that it needs whole, in addition to those that its templates name.
+        suppressed_by: Reasons for which an address of this channel may be suppressed. Empty if it has no address.
     """
 
     row = Send
@@ -192,16 +191,16 @@ class DeliveryStep(BaseStep):
 
     @classmethod
     def spelled(cls, address: str) -> str:
-        """The one spelling of an address, by which it is found again.
+        """Return the normalized spelling of an address.
 
         Raises:
-            BadRecipient: It is none. The message does not quote it.
+            BadRecipient: It is malformed. The message does not quote it.
         """
         return address
 
     @override
     def compile(self, compiler: Compiler, **more: Any) -> Send:
-        """To the row of a delivery; `more` is what only this kind has."""
+        """Return the row of a delivery. `more` contains the fields of one kind alone."""
         fields, items = compiler.handed(self.messages(), (*self.always, *compiler.consents.get(self.channel, ())))
         return Send(
             kind=self.kind,

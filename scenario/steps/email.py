@@ -66,10 +66,10 @@ class Email(DeliveryStep):
     @classmethod
     @override
     def spelled(cls, address: str) -> str:
-        """In lower case, its domain in ASCII (IDNA).
+        """Return the address in lower case, with its domain in ASCII (IDNA).
 
-        The part before the ``@`` may tell upper from lower case (RFC 5321 §2.4), and nobody's server does: an address
-        that is written to against its owner's will is worse than one too few.
+        The local part may be case-sensitive (RFC 5321 §2.4), but servers do not use that. Writing to a suppressed
+        address would be worse than suppressing one too many.
         """
         from scenario.mail_address import parse_address
 

@@ -15,7 +15,7 @@ from scenario.steps.host import Host, Leave, Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class ExitRow(Row):
-    """Ends the journey."""
+    """The end of a journey."""
 
     reason: str
 
@@ -25,7 +25,7 @@ class ExitRow(Row):
         return self.reason
 
     async def perform(self, host: Host) -> Outcome:
-        """Ends the journey."""
+        """End the journey."""
         host.record("exited", self.reason)
         return Leave(self.reason)
 

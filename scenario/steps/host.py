@@ -181,7 +181,7 @@ class RowOverride(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What signals and updates have changed. A step that wakes compares it with what it saw before.
+    """The effects of signals and updates. A step that wakes compares them with those it saw before.
 
     Attributes:
         changes: Number of changes of the contact in this run.
@@ -200,7 +200,7 @@ class Inputs(NamedTuple):
 
 @dataclass(kw_only=True)
 class Memory:
-    """What steps remember. It survives interruptions and continue-as-new.
+    """The memory of steps. It survives interruptions and continue-as-new.
 
     Attributes:
         until: When the current wait or deferral ends, in UTC, once computed.
@@ -267,12 +267,12 @@ class Host(Protocol):
 
     @property
     def memory(self) -> Memory:
-        """What steps remember."""
+        """The memory of steps."""
         ...
 
     @property
     def inputs(self) -> Inputs:
-        """What signals and updates have changed so far."""
+        """The inputs so far."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""The list of step kinds, and what reads a step or a row of any kind.
+"""The list of step kinds, and how a step or a row of any kind is read.
 
 A new kind is a module beside this one, and a line here.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Final, Union, cast, get_args
+from typing import Annotated, Any, Final, Union, get_args
 
 from pydantic import Discriminator, GetCoreSchemaHandler, Tag, TypeAdapter
 from pydantic_core import CoreSchema
 
 from scenario.model.parts import Model
-from scenario.steps.base import BaseStep, Row
+from scenario.steps.base import BaseStep, Row, is_mapping
 from scenario.steps.branch import If
 from scenario.steps.email import Email
 from scenario.steps.exit import Exit
@@ -43,21 +43,19 @@ _HOLDING: Final[list[type[Model]]] = []
 
 
 def kind_of(step: object) -> str | None:
-    """The kind of a step: its first key that names one, or None where none does."""
+    """Return the kind of a step: its first key that names one, or None."""
     if isinstance(step, BaseStep):
         return next((kind for kind, model in KINDS.items() if type(step) is model), None)
-    if isinstance(step, Mapping):
-        return next((key for key in cast("Mapping[str, Any]", step) if key in KINDS), None)
-    return None
+    return next((key for key in step if key in KINDS), None) if is_mapping(step) else None
 
 
 def is_delivery(kind: str) -> bool:
-    """Return whether steps of this kind send messages."""
+    """Return True if steps of this kind send messages."""
     return kind in KINDS and KINDS[kind].sends
 
 
 def kind_stored(keys: Mapping[str, Any]) -> str | None:
-    """The kind of a step whose keys have lost their order: the one that may have all the others as its keys."""
+    """Return the kind of a step whose keys have lost their order: the kind that has all other keys too."""
     named = [key for key in keys if key in KINDS]
     return next((kind for kind in named if KINDS[kind].has(named)), None)
 
@@ -69,7 +67,7 @@ def _tag(step: object) -> str | None:
 
 
 class _AnyStep:
-    """In the place of `Step`: the union of all kinds that there are when a model is completed."""
+    """Takes the place of `Step`: the union of all kinds that exist when a model is completed."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -79,7 +77,7 @@ class _AnyStep:
 
 
 def holds_steps(model: type[Model]) -> None:
-    """Completes a model that has lists of `Step` in it, now and whenever the kinds change."""
+    """Complete a model that has lists of `Step`, now and whenever the kinds change."""
     _complete(model)
     _HOLDING.append(model)
 
@@ -96,7 +94,7 @@ def add(kind: str, model: type[BaseStep]) -> None:
 
 
 def remove(kind: str) -> None:
-    """Takes back what `add` did."""
+    """Undo `add`."""
     del KINDS[kind]
     _complete(*KINDS.values(), *_HOLDING)
 
@@ -127,25 +125,23 @@ def _mentions_base(annotation: object) -> bool:
 
 
 def read_row(data: object) -> Row:
-    """A row of a plan.
-
-    Args:
-        data: The row, or its JSON as `dump_row` wrote it.
+    """Read a row of a plan: a row, or the JSON data that `dump_row` wrote.
 
     Raises:
-        ValueError: It is not a row, or one of a kind that this program does not have.
+        ValueError: It is not a row, or its kind is unknown.
     """
     if isinstance(data, Row):
         return data
-    kind = cast("Mapping[str, Any]", data).get("kind") if isinstance(data, Mapping) else None
+    kind = data.get("kind") if is_mapping(data) else None
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"this program has no step of the kind {str(kind)[:40]!r}")
     return _adapter(KINDS[kind].row).validate_python(data)
 
 
 def dump_row(row: Row) -> dict[str, Any]:
-    """A row as JSON data, without what has its default value."""
-    return cast("dict[str, Any]", _adapter(type(row)).dump_python(row, mode="json", exclude_defaults=True))
+    """Return a row as JSON data, without default values."""
+    dumped: dict[str, Any] = _adapter(type(row)).dump_python(row, mode="json", exclude_defaults=True)
+    return dumped
 
 
 @lru_cache  # building one takes milliseconds, which a workflow's thread has not to spare: see the end of this module

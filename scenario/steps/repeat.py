@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing_extensions import override
 from scenario.model.parts import Model
 from scenario.model.scalars import Condition, EventName, Interval, read_span
 from scenario.source.findings import clip
-from scenario.steps.base import Awaited, BaseStep, Compiler, Path, Row, Source
+from scenario.steps.base import Awaited, BaseStep, Compiler, Path, Row, Source, is_mapping
 from scenario.steps.host import ContinueAsNew, Failed, Host, Inputs, Next, Outcome, Rounds, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import shift, spell
@@ -30,14 +30,14 @@ _END: Final = "end"
 
 @dataclass(frozen=True, kw_only=True)
 class RepeatRow(Row):
-    """Steps that are performed in rounds; the last of them leads back here.
+    """Steps that are performed in rounds. The last of them leads back here.
 
     Attributes:
-        every: Seconds from the beginning of a round to that of the next; whole days of it are days of the calendar.
-        times: How many rounds at most.
-        until: The condition that ends it.
+        every: Seconds between the beginnings of rounds. Whole days are calendar days.
+        times: Maximum number of rounds.
+        until: The condition that ends the repetition.
         event: The event that ends it, instead.
-        condition: Which of these events.
+        condition: The condition on that event.
         first: The first step of a round.
     """
 
@@ -90,7 +90,7 @@ class RepeatRow(Row):
         return replace(other, first=self.first, next=self.next) if isinstance(other, RepeatRow) else self
 
     async def perform(self, host: Host) -> Outcome:
-        """Begin the next round when it is due, unless the repetition is over: that is asked before, and when it is."""
+        """Begin the next round when it is due. Check before and after the wait whether the repetition is over."""
         if outcome := await host.decided():
             return outcome
         memory = host.memory
@@ -134,7 +134,7 @@ class RepeatRow(Row):
                 host.record(_ROUND, f"round {number} of {row.times}", note=self.note(host))
                 return Next(self.first, _ROUND)
             before = _relevant(host.inputs, row)
-            end = cast("datetime", memory.until)
+            end = memory.until or host.now()
             what = f"{host.step}: round {rounds.number + 1} of {row.times}, {spell(end, host.zone)}"
             if await host.wait(end, what, lambda row=row, before=before: _relevant(host.inputs, row) != before):
                 if host.inputs.changes != before[0]:
@@ -142,7 +142,7 @@ class RepeatRow(Row):
                 if host.must_continue:
                     return ContinueAsNew()
             else:
-                due = end  # whatever the clock says by then: a late worker does not move the rounds behind
+                due = end  # not the current time: a late worker does not delay later rounds
 
     def _over(self, host: Host, rounds: Rounds, outcome: str) -> Next:
         del host.memory.rounds[host.step]
@@ -200,7 +200,6 @@ class Repeat(BaseStep):
     @classmethod
     @override
     def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """What might be over before the first round may be over without any."""
         return (_ROUND,) if _schedule(keys).get("until") is None else (_ROUND, _END)
 
     @classmethod
@@ -258,10 +257,10 @@ def _schedule(keys: Mapping[str, Any]) -> Mapping[str, Any]:
     schedule = keys.get("repeat")
     if isinstance(schedule, Schedule):
         return {"until": schedule.until, "times": schedule.times}
-    return cast("Mapping[str, Any]", schedule) if isinstance(schedule, Mapping) else {}
+    return schedule if is_mapping(schedule) else {}
 
 
 def _ending(until: object) -> Mapping[str, Any]:
     if isinstance(until, Ending):
         return {"event": until.event, "if": until.condition}
-    return cast("Mapping[str, Any]", until) if isinstance(until, Mapping) else {}
+    return until if is_mapping(until) else {}

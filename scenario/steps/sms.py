@@ -57,7 +57,6 @@ class Sms(DeliveryStep):
     @classmethod
     @override
     def spelled(cls, address: str) -> str:
-        """As E.164."""
         from scenario.phone_number import international
 
         return international(address)

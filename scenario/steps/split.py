@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeGuard, cast
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 from pydantic.dataclasses import dataclass
@@ -15,7 +15,7 @@ from typing_extensions import override
 from scenario.model.scalars import BRANCH, Template
 from scenario.policies.draw import CONTACT, JOURNEY, UNITS, WHOLE, Lot, Seed, Share, hundredths, percent
 from scenario.source.findings import clip, listed, near
-from scenario.steps.base import BaseStep, Compiler, Flaw, Path, Row, Source
+from scenario.steps.base import BaseStep, Compiler, Flaw, Path, Row, Source, is_mapping
 from scenario.steps.host import Failed, Host, Next, Outcome
 
 if TYPE_CHECKING:
@@ -27,26 +27,26 @@ _MEANT: Final[Mapping[str, str]] = {
     **dict.fromkeys(("contact_id", "contact.id", "id", "user", "user_id", "customer", "profile", "recipient"), CONTACT),
     **dict.fromkeys(("journey.id", "journey_id", "entry", "run", "random"), JOURNEY),
 }
-"""What people write for units, beside what looks alike."""
+"""Other words that authors write for units, besides similar spellings."""
 _OUTCOMES: Final = frozenset(
     (
         *("sent", "delivered", "skipped", "failed", "unknown", "held", "paused", "waiting", "waited"),
         *("event", "timeout", "exited", "left"),
     )
 )
-"""How steps end, which a branch of that name could not be told from."""
+"""Outcomes of steps, which may not be names of branches."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitRow(Row):
-    """A fork with a way for each of some shares of those who come by.
+    """A fork that divides contacts by shares.
 
     Attributes:
-        seed: What it is drawn with.
-        shares: Of each branch, in hundredths of a per cent. A list: ranges have an order, and histories may sort keys.
-        branches: Where each branch leads.
-        by: The unit: ``contact``, ``journey``, or a template that gives it.
-        following: Where the journey goes that draws nothing, since an operator skips the step.
+        seed: The seed of the draw.
+        shares: Of each branch, in hundredths of a per cent. A list, since its order counts and histories may sort keys.
+        branches: The next step of each branch.
+        by: The unit: ``contact``, ``journey``, or a template.
+        following: The next step if an operator skips this one.
     """
 
     seed: str
@@ -81,13 +81,14 @@ class SplitRow(Row):
 
     @override
     def instead(self, other: object) -> SplitRow:
-        """By the other's unit, which could not be worked out; what is drawn of it stays."""
+        """Return this row with the other unit. The shares stay."""
         return replace(self, by=other.by) if isinstance(other, SplitRow) else self
 
     async def perform(self, host: Host) -> Outcome:
-        """Goes the way that its unit draws: no event of the journey's history, unless a template has to be rendered.
+        """Choose the way that the unit draws. Only a template as the unit adds to the history.
 
-        A unit that cannot be worked out, or is blank, holds the journey: all who have none would take one way.
+        A unit that is blank or cannot be evaluated holds the journey. Otherwise all contacts without one would take the
+        same way.
         """
         while True:
             if outcome := await host.decided():
@@ -109,19 +110,22 @@ BranchName = Annotated[str, Field(pattern=BRANCH, max_length=50)]
 
 
 def _pairs(value: Any) -> Any:
-    """Reads shares as documents hold them; what an author writes stays as it is."""
-    return dict(cast("list[Any]", value)) if _is_pairs(value) else value
+    """Read shares as documents store them. What an author wrote stays unchanged."""
+    return dict(value) if _is_pairs(value) else value
 
 
-def _is_pairs(value: Any) -> bool:
-    if not isinstance(value, list) or not value:
-        return False
-    pairs = (cast("list[Any]", pair) for pair in cast("list[Any]", value) if isinstance(pair, list))
-    return sum(len(pair) == 2 and isinstance(pair[0], str) for pair in pairs) == len(cast("list[Any]", value))
+def _is_pairs(value: Any) -> TypeGuard[list[tuple[str, Any]]]:
+    pairs = cast("list[Any]", value) if isinstance(value, list) else []
+    return bool(pairs) and all(_is_pair(pair) for pair in pairs)
+
+
+def _is_pair(value: Any) -> bool:
+    pair = cast("list[Any]", value) if isinstance(value, list) else []
+    return len(pair) == 2 and isinstance(pair[0], str)
 
 
 def _listed(shares: Mapping[str, int]) -> list[list[Any]]:
-    """Shares for documents, whose keys a database may sort: their order counts, in the document's digest too."""
+    """Return shares as documents store them. A database may sort keys, and the order counts in the digest."""
     return [[name, percent(share)] for name, share in shares.items()]
 
 
@@ -169,7 +173,6 @@ class Split(BaseStep):
     @classmethod
     @override
     def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """Nobody comes by a branch that has no share."""
         return tuple(name for name, share in _mapping(keys, "split").items() if share != 0) or None
 
     @classmethod
@@ -209,7 +212,7 @@ class Split(BaseStep):
 
 def _mapping(keys: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = _pairs(keys.get(key))
-    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+    return found if is_mapping(found) else {}
 
 
 def _flaws_of_shares(shares: Mapping[str, Any]) -> Iterator[Flaw]:
@@ -232,7 +235,7 @@ def _flaws_of_shares(shares: Mapping[str, Any]) -> Iterator[Flaw]:
 
 
 def _mistaken(by: str) -> str:
-    """What is wrong with a unit that is no word for one; empty where it is a template with one output."""
+    """Return what is wrong with a unit that is neither a known word nor a template with one output, or nothing."""
     if len(re.findall(r"\{\{", by)) == 1 and re.fullmatch(r"\s*\{\{.*\}\}\s*", by, re.DOTALL) and "{%" not in by:
         return ""
     if "{{" in by or "{%" in by:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from scenario.model.scalars import Expression
 from scenario.source.findings import clip
-from scenario.steps.base import BaseStep, Compiler, Flaw, Path, Row, Source
+from scenario.steps.base import BaseStep, Compiler, Flaw, Path, Row, Source, mapping_at
 from scenario.steps.host import Failed, Host, Next, Outcome
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _PATH: Final = re.compile(r"\w+(\.\w+)*")
 
 
 def output_of(expression: str) -> str:
-    """An expression as the template whose value it is."""
+    """Return an expression as the template that outputs it."""
     return f"{_OPENED}{expression} }}}}"
 
 
@@ -42,10 +42,10 @@ _OPENED: Final = "{{ "
 
 
 def case_met(value: object, cases: Sequence[str]) -> str | None:
-    """Which of some cases a value meets; None where it meets none.
+    """Return the case that a value matches, or None.
 
-    A case is what its author wrote. It stands for that text; one that is written as a number, or as true or false,
-    stands for these as well, and 1 is 1.0. Nothing, a list and an object meet no case.
+    A case matches its own text. A case written as a number or as true or false matches that value too, and 1 is 1.0.
+    Null, lists and objects match no case.
     """
     match value:
         case str():
@@ -60,7 +60,7 @@ def case_met(value: object, cases: Sequence[str]) -> str | None:
 
 
 def values_of(case: str) -> list[str | int | float | bool]:
-    """The values that meet a case."""
+    """Return the values that match a case."""
     if case in _FLAGS:
         return [case, _FLAGS[case]]
     if _NUMBER.fullmatch(case):
@@ -73,8 +73,8 @@ class SwitchRow(Row):
     """A fork with a way for each of some values, and one for all others.
 
     Attributes:
-        value: The expression that gives the value.
-        cases: Where each case leads.
+        value: The expression.
+        cases: The next step of each case.
     """
 
     value: str
@@ -97,17 +97,16 @@ class SwitchRow(Row):
 
     @override
     def instead(self, other: object) -> SwitchRow:
-        """By the other's value; the cases are this one's, where the journey goes on."""
         return replace(self, value=other.value) if isinstance(other, SwitchRow) else self
 
     async def perform(self, host: Host) -> Outcome:
-        """Goes the way of the value; one that cannot be worked out holds the journey."""
+        """Choose the way. A value that cannot be evaluated holds the journey."""
         while True:
             if outcome := await host.decided():
                 return outcome
             answer = await host.evaluate(output_of(self.on(host).value), "value", cases=tuple(self.cases))
             if not answer.error:
-                case = cast("str | None", answer.value)
+                case: str | None = answer.value
                 host.record("case" if case is not None else _ELSE, note=self.note(host), way=case)
                 way = _ELSE if case is None else case
                 return Next(self.ways[way], way)
@@ -153,7 +152,6 @@ class Switch(BaseStep):
     @classmethod
     @override
     def implied(cls, keys: Mapping[str, Any]) -> Mapping[str, tuple[Any, bool]]:
-        """Where a case is met there is a value."""
         value = keys.get("switch")
         is_path = isinstance(value, str) and _PATH.fullmatch(value)
         return dict.fromkeys(_cases(keys), (f"{value} != blank", True)) if is_path else {}
@@ -202,12 +200,11 @@ class Switch(BaseStep):
 
 
 def _cases(keys: Mapping[str, Any]) -> Mapping[str, Any]:
-    cases = keys.get("cases")
-    return cast("Mapping[str, Any]", cases) if isinstance(cases, Mapping) else {}
+    return mapping_at(keys, "cases")
 
 
 def _literal(value: str | int | float | bool) -> str:
-    """A value as conditions write it; a text has one kind of quotes in it at most."""
+    """Return a value as conditions write it. A text contains at most one kind of quotes."""
     if isinstance(value, str):
         quote = '"' if "'" in value else "'"
         return f"{quote}{value}{quote}"

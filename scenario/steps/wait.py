@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Final, Literal, cast
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic.dataclasses import dataclass
@@ -16,13 +16,13 @@ from scenario.errors import EntryError
 from scenario.model.parts import Model
 from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock, read_span
 from scenario.source.findings import clip
-from scenario.steps.base import BaseStep, Compiler, Path, Role, Row, Source
+from scenario.steps.base import BaseStep, Compiler, Path, Role, Row, Source, mapping_at
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
 from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, later, next_local, spell
 
 _LITERAL: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:Z|[-+]\d\d:\d\d)?)?", re.ASCII)
-"""A moment as an author writes it; without an offset it is the contact's clock's."""
+"""A moment as an author writes it. Without an offset it is local time of the contact."""
 _DATE_LIKE: Final = re.compile(r"\d{4}-|\d+[-/.]\d+[-/.]\d{4}")
 _WHEN: Final = re.compile(
     r"""(?:\d{4}-\d\d-\d\d
@@ -30,7 +30,7 @@ _WHEN: Final = re.compile(
     [T\ ]?(?:(?P<hour>\d\d):(?P<minute>\d\d)(?::\d\d)?)?""",
     re.ASCII | re.VERBOSE,
 )
-"""What tells the time of day that is waited for: a date, or a template whose name is not a moment's; and a time."""
+"""A text that states a time of day: a date, or a template not named like a moment, and a time."""
 
 
 Past = Literal["continue", "skip", "exit"]
@@ -86,7 +86,7 @@ class Until(Model):
 
     @property
     def is_date(self) -> bool:
-        """Whether `until` is a date, or a template that gives one, rather than a time of day."""
+        """True if `until` is a date, or a template that returns one, instead of a time of day."""
         return _is_template(self.until) or _is_literal(self.until)
 
 
@@ -95,9 +95,9 @@ class WaitRow(Row):
     """A wait: for `seconds`, until the local time `clock` on one of `days`, or until `date` (a template) plus `offset`.
 
     Attributes:
-        offset: Seconds; whole days of it are days of the calendar, so that the local time of day stays.
-        past: What a journey does if the date is past.
-        resume: If `past` is ``skip``: where it goes on then, None being the end.
+        offset: Seconds. Whole days are calendar days, which keep the local time of day.
+        past: What happens if the date is past.
+        resume: The next step if `past` is ``skip``; None is the end.
     """
 
     next: str | None = None
@@ -157,12 +157,11 @@ class WaitRow(Row):
 
     @override
     def instead(self, other: object) -> WaitRow:
-        """The same wait in the journey's own plan, which says where it goes on."""
         same = {"next": self.next, "past": self.past, "resume": self.resume}
         return replace(other, **same) if isinstance(other, WaitRow) else self
 
     async def perform(self, host: Host) -> Outcome:
-        """Wait; a changed contact (another time zone, another date) changes the end of the wait."""
+        """Wait. A change of the contact (its zone, the date) changes the end of the wait."""
         memory = host.memory
         while True:
             if outcome := await host.decided():
@@ -190,13 +189,11 @@ class WaitRow(Row):
                 if host.must_continue:
                     return ContinueAsNew()
             else:
-                # That the timer has fired is enough. Compared with the clock once more, the end would have to be the
-                # same in every replay, and it is not where a newer tz database has moved the zone since.
+                # The clock is not compared again. The end may differ in a replay if a newer tz database moved the zone.
                 host.record("waited", note=self.note(host))
                 return Next(self.next)
 
     def _is_past(self, host: Host, end: datetime) -> Outcome:
-        """Go on from a date that is past."""
         reason = f"is past: {spell(end, host.zone)}"
         if self.past == "continue":
             host.record("waited", reason, note=self.note(host))
@@ -205,10 +202,10 @@ class WaitRow(Row):
         return Next(self.resume, _PAST) if self.past == "skip" else Leave(f"the date of step {host.step} is past")
 
     async def end(self, host: Host) -> datetime:
-        """When the wait ends, which may be in the past.
+        """Return the end of the wait, which may be in the past.
 
         Raises:
-            EntryError: The date cannot be computed, is missing, or is not a date.
+            EntryError: The date cannot be evaluated, is missing, or is not a date.
         """
         if self.seconds is not None:
             return later(host.began, self.seconds)
@@ -236,17 +233,15 @@ def _wait_kind(value: object) -> str:
 
 
 def _written(keys: Mapping[str, Any]) -> Mapping[str, Any]:
-    wait = keys.get("wait")
-    return cast("Mapping[str, Any]", wait) if isinstance(wait, Mapping) else {}
+    return mapping_at(keys, "wait")
 
 
 def _minutes(at: int, length: timedelta) -> int:
-    """The time of day so much later, in minutes."""
     return (at + int(length.total_seconds() // 60)) % (24 * 60)
 
 
 def _clock(until: str) -> int | None:
-    """The time of day that is waited for, in minutes, as far as the text tells: a day alone is its midnight."""
+    """Return the time of day that the text states, in minutes, or None. A day alone means its midnight."""
     found = _WHEN.fullmatch(until.strip())
     return int(found["hour"] or 0) * 60 + int(found["minute"] or 0) if found else None
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import field
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
@@ -15,7 +15,7 @@ from typing_extensions import override
 from scenario.model.parts import Model
 from scenario.model.scalars import Condition, Duration, EventName
 from scenario.source.findings import clip
-from scenario.steps.base import Awaited, BaseStep, Compiler, Flaw, Path, Role, Row, Source
+from scenario.steps.base import Awaited, BaseStep, Compiler, Flaw, Path, Role, Row, Source, is_mapping, mapping_at
 from scenario.steps.host import ContinueAsNew, Host, Next, Outcome, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import later, spell
@@ -30,7 +30,7 @@ _TIME: Final = re.compile(r"(?:[0-9]+[smhdw])+")
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One of several events that a step waits for: which of these, and where it leads."""
+    """One of several events that a step waits for: its condition, and the next step."""
 
     condition: str | None = None
     then: str | None = None
@@ -57,7 +57,6 @@ class WaitForRow(Row):
     @property
     @override
     def labels(self) -> Mapping[str, str]:
-        """Without an end to the wait nobody goes the other way."""
         opened = {name: name for name in self.events} or {_THEN: "it comes"}
         if self.seconds is not None:
             return {**opened, _ELSE: f"after {format_duration(timedelta(seconds=self.seconds))}"}
@@ -93,7 +92,7 @@ class WaitForRow(Row):
         return " or ".join(self._choices)
 
     async def perform(self, host: Host) -> Outcome:
-        """Wait; an event that came earlier in the journey counts too, unless the step says ``since: now``."""
+        """Wait. Earlier events of the journey count too, unless the step states ``since: now``."""
         memory = host.memory
         if self.seconds is not None and memory.until is None:
             memory.until = later(host.began, self.seconds).astimezone(UTC)
@@ -130,12 +129,12 @@ class OneOf(Model):
 
 
 def _no_form(value: Any) -> Any:
-    """Refuses one event written as exit rules are: ``{event: order.delivered, for: 7d}``."""
-    name = cast("Mapping[str, Any]", value).get("event") if isinstance(value, Mapping) else None
+    """Refuse one event written in the form of exit rules: ``{event: order.delivered, for: 7d}``."""
+    name = value.get("event") if is_mapping(value) else None
     if isinstance(name, str):
         message = f"write 'wait_for: {clip(name)}', and 'if' and 'for' below it, as keys of the step"
         raise ValueError(message)  # noqa: TRY004 pydantic's way
-    return cast("Any", value)
+    return value
 
 
 def _kind(value: object) -> str:
@@ -189,7 +188,6 @@ class WaitFor(BaseStep):
     @classmethod
     @override
     def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """Without an end to the wait nobody goes the other way."""
         ways = tuple(way for way, _, _ in cls.lists(keys))
         return ways if keys.get("for") is not None else ways[:-1]
 
@@ -243,12 +241,11 @@ class WaitFor(BaseStep):
 
 
 def _several(keys: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What is written of each of several events, by name; empty where it waits for one."""
-    waited = keys.get("wait_for")
+    """Return what is written of each of several events, by name."""
     found: dict[str, Mapping[str, Any]] = {}
-    for name, choice in cast("Mapping[str, Any]", waited).items() if isinstance(waited, Mapping) else ():
+    for name, choice in mapping_at(keys, "wait_for").items():
         if isinstance(choice, OneOf):
             found[name] = {"if": choice.condition, _THEN: choice.then}
         else:
-            found[name] = cast("Mapping[str, Any]", choice) if isinstance(choice, Mapping) else {}
+            found[name] = choice if is_mapping(choice) else {}
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -13,28 +13,28 @@ from typing_extensions import override
 from scenario.model.parts import Body, File, Save
 from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
 from scenario.plan.retry import STORED
-from scenario.steps.base import Compiler, Source
+from scenario.steps.base import Compiler, Source, mapping_at
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep, Send
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
 
 Content = Literal["json", "form", "text"]
-"""How a webhook's body is written."""
+"""The content type of a webhook's body."""
 BODIES: Final[Mapping[Content, Kind]] = {"json": "json", "form": "form", "text": "plain"}
-"""What a body's templates make, by how it is written."""
+"""The output kind of a body's templates, by content type."""
 _FILE: Final = {"type": "object", "required": ["file"], "maxProperties": 1}
 LOOK_UP: Final = "GET"
-"""The method of a look-up: it changes nothing there, and what it is for is the response."""
+"""The method of a look-up, which only reads."""
 NO_BODY: Final = f"a look-up ({LOOK_UP}) has no body: write what it asks for into 'url' or 'path', or use POST"
 
 
 def body_fault(content: Content, body: object) -> str | None:
-    """Why a body cannot be written in a way, or None where it can.
+    """Return why a body does not fit the content type, or None.
 
     Args:
-        content: The way.
-        body: Text, a mapping or a list. A reference to a file stands for the text that will take its place.
+        content: The content type.
+        body: Text, a mapping or a list. A reference to a file stands for the text that replaces it.
     """
     is_text = isinstance(body, str | File)
     if content == "text" and not is_text:
@@ -42,6 +42,10 @@ def body_fault(content: Content, body: object) -> str | None:
     if content == "form" and not isinstance(body, Mapping):
         return "a form's body is written as keys with values, its fields"
     return None
+
+
+def _is_template(body: object) -> bool:
+    return isinstance(body, str | Mapping | list)
 
 
 def _is_none(value: object) -> bool:
@@ -79,8 +83,8 @@ class Webhook(DeliveryStep):
     }
 
     webhook: Name
-    # What came into the language later is left out of documents where it says nothing: a scenario that was published
-    # before has the same digest as ever, and is the same version when it is published again.
+    # Fields that the language gained later are left out of documents at their defaults. A scenario that was published
+    # before keeps its digest, and is the same version when it is published again.
     url: Template | None = Field(
         default=None,
         exclude_if=_is_none,
@@ -123,19 +127,15 @@ class Webhook(DeliveryStep):
     @classmethod
     @override
     def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
-        """A body that cannot be written in the way that the step asks for has none."""
         yield from super().sources(keys)
         content, body = keys.get("content", "json"), keys.get("body")
-        is_file = isinstance(body, Mapping) and set(cast("Mapping[str, Any]", body)) == {"file"}
+        is_file = set(mapping_at(keys, "body")) == {"file"}
         written = content if isinstance(content, str) and content in BODIES else None
-        if written and body and isinstance(body, str | Mapping | list) and not is_file:
-            whole = cast("Any", body)
-            if body_fault(written, whole) is None:
-                yield Source(("body",), BODIES[written], whole)
-        if isinstance(headers := keys.get("headers"), Mapping):
-            for name, value in cast("Mapping[str, Any]", headers).items():
-                if isinstance(value, str):
-                    yield Source(("headers", name), "header", value)
+        if written and body and not is_file and _is_template(body) and body_fault(written, body) is None:
+            yield Source(("body",), BODIES[written], body)
+        for name, value in mapping_at(keys, "headers").items():
+            if isinstance(value, str):
+                yield Source(("headers", name), "header", value)
 
     @classmethod
     @override
@@ -152,13 +152,12 @@ class Webhook(DeliveryStep):
 
     @property
     def own(self) -> frozenset[str]:
-        """What the scenario itself sets of `timeout` and the keys of `retry`, rather than leave it to a destination."""
+        """The keys of `retry`, and `timeout`, that the scenario sets instead of leaving them to a destination."""
         timeout = {"timeout"} & self.model_fields_set
         return frozenset(timeout | (self.retry.model_fields_set if "retry" in self.model_fields_set else set()))
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Where a destination has a say, a document tells apart what was written from what is a default."""
         made: dict[str, Any] = handler(self)
         if self.to is not None:
             if "timeout" not in self.own:
@@ -173,7 +172,6 @@ class Webhook(DeliveryStep):
 
     @override
     def compile(self, compiler: Compiler, **more: Any) -> Send:
-        """Without a destination nobody asks what the scenario sets itself."""
         return super().compile(
             compiler,
             **more,
