@@ -46,6 +46,7 @@ async def started(temporal: Client) -> int:
     return found
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("temporal_program")
 async def test_a_generated_client_enters_contacts(tmp_path: Path) -> None:
     folder = project(tmp_path)

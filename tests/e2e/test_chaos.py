@@ -147,6 +147,7 @@ async def enter_all(client: ScenarioClient) -> list[Entered]:
     return await asyncio.gather(*(enter(number) for number in range(1, JOURNEYS + 1)))
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(600)  # it takes a minute, and several where the machine is busy
 async def test_chaos_loses_nothing_and_every_duplicate_is_known_by_its_id(
     temporal_program: Path, tmp_path: Path

@@ -15,7 +15,7 @@ import pytest
 from gateway.cli import program
 from tests.e2e.conftest import environment
 
-pytestmark = pytest.mark.usefixtures("temporal_program")
+pytestmark = [pytest.mark.nightly, pytest.mark.usefixtures("temporal_program")]
 
 SCENARIO = """
 scenario: walk
