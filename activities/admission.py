@@ -17,7 +17,7 @@ from activities.counting import COUNT, Passages
 from activities.goal import count
 from activities.interface import ADMIT, DEPART, Admission, Admitted, Departure
 from runtime import store as stored
-from runtime.store.erasure import ERASED
+from runtime.store.erasures import ERASED
 from runtime.telemetry.metrics import ADMISSION, OTHER
 from scenario.entry.admission import (
     Mistaken,

@@ -25,7 +25,7 @@ from gateway.starting import under
 from runtime.encryption.keyring import Erased
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import AcceptedEntry, Store, StoreError
-from runtime.store.erasure import ERASED
+from runtime.store.erasures import ERASED
 from scenario.entry.admission import Mistaken, Refused, identity
 from scenario.entry.entry import is_too_deep, parse_entry
 from scenario.entry.plain_json import DEEPEST, unsent

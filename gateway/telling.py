@@ -23,7 +23,7 @@ from gateway.unadmitted import UnadmittedSearch
 from runtime.encryption.codec import contact_of
 from runtime.encryption.keyring import Erased
 from runtime.store import AcceptedEntry, Store, StoredEntry
-from runtime.store.erasure import ERASED
+from runtime.store.erasures import ERASED
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.steps.host import Event
 

@@ -14,7 +14,7 @@ from gateway.why.answer import answer
 from gateway.why.caps import CapPlaces, places
 from gateway.why.story import EntryStory, refused, told
 from runtime.store import Store
-from runtime.store.erasure import ERASED
+from runtime.store.erasures import ERASED
 from scenario.plan.plan import Plan, load_plan
 from scenario.policies import caps
 from scenario.policies.policies import Policies

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from runtime.encryption.wrapping import NONCE, KeyWrapping, plain, read_plain
 from runtime.errors import SetupError, StoreUnavailable
 from runtime.store.contact_keys import WrappedKey
-from runtime.store.erasure import ERASED
+from runtime.store.erasures import ERASED
 
 REMEMBERED: Final = 60.0
 """Seconds that a key is cached after it was destroyed elsewhere. While the store is unavailable, cached keys stay in

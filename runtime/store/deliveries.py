@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select, tuple_
 
 from runtime.store.database import InsertFactory, Queries
-from runtime.store.erasure import erased_name
+from runtime.store.erasures import erased_name
 from runtime.store.schema import deliveries, entries
 
 RESPONSE_LENGTH = 2048

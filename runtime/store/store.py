@@ -21,9 +21,8 @@ from runtime.store.closures import Closures
 from runtime.store.contact_keys import ContactKeys, KeyHolders
 from runtime.store.database import Database
 from runtime.store.deliveries import AttemptCounts, Deliveries
-from runtime.store.entries import Entries
-from runtime.store.erasure import Erasure
-from runtime.store.erasures import Erasures
+from runtime.store.entries import Entries, RestoredEntries
+from runtime.store.erasures import Erasure, Erasures
 from runtime.store.goals import Goals
 from runtime.store.leases import Leases
 from runtime.store.migration import ensure_current, upgrade
@@ -31,7 +30,6 @@ from runtime.store.namespace_claims import NamespaceClaims
 from runtime.store.operations import StoredOperations
 from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
-from runtime.store.restored_entries import RestoredEntries
 from runtime.store.retention import Retention
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions

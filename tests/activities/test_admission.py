@@ -15,7 +15,7 @@ from activities.content import Content
 from activities.interface import Admission, Admitted
 from runtime.encryption.keyring import Keyring
 from runtime.store import Closure, Store
-from runtime.store.erasure import ERASED
+from runtime.store.erasures import ERASED
 from runtime.telemetry.metrics import ADMISSION
 from scenario.check.check import check
 from scenario.errors import ScenarioError

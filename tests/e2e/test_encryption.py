@@ -39,7 +39,7 @@ from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
-from runtime.store.erasure import ERASED
+from runtime.store.erasures import ERASED
 from tests.e2e.apis import api
 from tests.e2e.conftest import KEYS, SENDER, outcomes, publish
 from tests.e2e.planted import command

@@ -24,7 +24,7 @@ from runtime.callback import Callbacks
 from runtime.derived_keys import AddressHashes
 from runtime.process.http_server import HttpServer
 from runtime.store import StoreUnavailable
-from runtime.store.erasure import ERASED
+from runtime.store.erasures import ERASED
 from runtime.unsubscribing import Subscriber, Unsubscribing
 from scenario.policies.suppression import Suppression
 

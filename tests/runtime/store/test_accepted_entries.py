@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from runtime.store import AcceptedEntry, AdmissionRequest, Store
 from runtime.store.accepted_entries import KEPT
-from runtime.store.erasure import ErasureCounts
+from runtime.store.erasures import ErasureCounts
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 FIRST = AcceptedEntry("sale/7/A", "run-1", "7", NOW)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from runtime.encryption.keyring import Keyring
 from runtime.store import AdmissionRequest, Attempt, CapClaim, OperationItem, Store, StoredOperation
-from runtime.store.erasure import ErasureCounts
+from runtime.store.erasures import ErasureCounts
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 ATTEMPT = Attempt(
