@@ -118,7 +118,7 @@ def drain_of(book: Destinations) -> timedelta:
 
 def warn_of_short(secrets: Secrets) -> None:
     """Log the secrets that are too short to be masked reliably in responses."""
-    with suppress(SettingsError):  # a folder that cannot be read is what deliveries say
+    with suppress(SettingsError):  # deliveries report an unreadable folder
         if names := redaction.short(secrets.snapshot()):
             logger.warning(
                 "the secrets %s are shorter than %d characters, so responses mask them only "
@@ -189,7 +189,7 @@ async def workers(
                         erasures.delete_histories,
                         erasures.clear_rows,
                     ],
-                    # Those of erasures alone are no local ones, and there are few.
+                    # Only erasures run as remote activities here, and they are few.
                     max_concurrent_activities=_ERASURES,
                     max_concurrent_activity_task_polls=1,
                     workflow_runner=UnsandboxedWorkflowRunner(),
@@ -257,10 +257,10 @@ async def serve(
     checks: dict[str, Check] = {"worker": is_ready}
 
     async with AsyncExitStack() as stack:
-        # `asyncio.run` would wait for threads that wait for somebody, such as a name server. `exit_process` ends them.
+        # `asyncio.run` would wait for blocked threads, for example of a name lookup. `exit_process` ends them.
         stack.callback(lambda: loop.set_default_executor(ThreadPoolExecutor(1)))
         stack.enter_context(measuring_readiness(checks))
-        # Before anything is waited for: a process that starts must not look like one without keys.
+        # Before any wait: a process that starts must not look like one without keys.
         stack.enter_context(measuring_keys(settings))
         if health_port is not None:
             await stack.enter_async_context(health_pages(health_port, checks, host=health_host))
@@ -271,7 +271,7 @@ async def serve(
         store = await stack.enter_async_context(Store.open(url, make=make, patience=WAIT))
         identity = StoreIdentity(client, store)
         await identity.ensure()
-        await store.check(writing=True)  # one that can only be read would do until the first journey
+        await store.check(writing=True)  # a read-only store would fail at the first journey
         await stack.enter_async_context(guarding_identity(identity, store, ask_to_stop, rotates=True))
         keys = keyring_of(settings, store)
         await check_keys(keys, store)
@@ -295,7 +295,7 @@ async def serve(
             await keep_schedule(client, settings.retention)
             await stack.enter_async_context(starting_erasures(client, store))
         made = await workers(client, opened, queues, deployment)
-        # Not before: while these are made nothing else gets on, and on a busy machine a look would seem too slow.
+        # Not earlier: creating the workers blocks the event loop, and a check could time out on a busy machine.
         checks["store"] = (await stack.enter_async_context(watching(opened.store))).is_well
         stack.enter_context(measured_certificates(client, settings, opened.destinations))
         drain = DRAIN
@@ -368,7 +368,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         health = {"health_port": given.health_port, "health_host": given.health_host}
         asyncio.run(serve(Settings(), queues, deadline, **health, telemetry=telemetry))
     except WorkerFailed:
-        status = 1  # it has been said when it happened
+        status = 1  # already logged
     except (SetupError, StoreError) as error:
         sys.stderr.write(f"worker: {error}\n")
         status = 1

@@ -73,7 +73,7 @@ class Secrets(Mapping[str, str]):
         """Return the secrets, at most a second old; the same object while nothing changes.
 
         An unreadable file fails only accesses to its secret. An empty or removed file counts as unreadable: it is being
-        replaced, or somebody made a mistake. A read costs a `stat` for each file, and there are many deliveries per
+        replaced, or the operator made a mistake. A read costs a `stat` for each file, and there are many deliveries per
         second.
         """
         now, latest = self._clock(), self._latest

@@ -78,7 +78,7 @@ class StoreIdentity:
         await self._compared()  # another process may have claimed it meanwhile, for another store
 
     async def settle(self) -> None:
-        """Claim the namespace in any case, for a server and a store that nobody else uses."""
+        """Claim the namespace in any case, for a server and a store without other users."""
         try:
             await self.ensure()
         except StoreMismatch:  # one of the two was deleted, or the folder was copied

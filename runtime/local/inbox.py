@@ -118,6 +118,6 @@ def messages(folder: Path) -> list[Mail]:
         try:
             at = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
         except ValueError:
-            continue  # somebody else's file
+            continue  # another program's file
         found.append(Mail(path, at, path.read_bytes()))
     return found

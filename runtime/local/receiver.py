@@ -200,4 +200,4 @@ def newest(folder: Path, limit: int) -> Iterator[Received]:
                 status=content["status"],
             )
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # somebody else's file
+            continue  # another program's file

@@ -165,7 +165,7 @@ def _take(
 
 
 def _earlier(one_writer: bool, contact_id: ColumnElement[str]) -> CTE:
-    """Return the contact's slots, at a time when nobody else can claim one."""
+    """Return the contact's slots, at a time when no other statement can claim one."""
     columns = (_table.channel, _table.destination, _table.claimed_at)
     earliest = bindparam("earliest", type_=UtcDateTime)
     if one_writer:

@@ -312,11 +312,11 @@ _KNOWS_IN = _KNOWS.where(_table.scenario.in_(bindparam("scenarios", expanding=Tr
 @cache
 def _add_first(insert: InsertFactory) -> Executable:
     given = {name: bindparam(name, type_=_table[name].type) for name in _GIVEN}
-    nobody = ~exists().where(*(_table[name] == given[name] for name in _IDENTITY))
+    is_first = ~exists().where(*(_table[name] == given[name] for name in _IDENTITY))
     is_open = ~exists().where(closed.c.scenario == given["scenario"])
     return (
         insert(entries)
-        .from_select([*_GIVEN, "ordinal"], select(*given.values(), literal(1)).where(nobody, is_open))
+        .from_select([*_GIVEN, "ordinal"], select(*given.values(), literal(1)).where(is_first, is_open))
         .on_conflict_do_nothing()
         .returning(_table.ordinal)
     )
