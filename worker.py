@@ -75,13 +75,10 @@ from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
 from runtime.version import version
+from workflows.background import Erase, Prune, TellPlatform, UnknownWorkflow
 from workflows.enter import Enter
-from workflows.erase import Erase
 from workflows.journey import Journey
-from workflows.platform import TellPlatform
-from workflows.prune import Prune
 from workflows.runner import HISTORY_SHARES, HISTORY_USED
-from workflows.unknown_workflow import UnknownWorkflow
 
 logger = logging.getLogger("worker")
 

@@ -19,23 +19,23 @@ from workflows.limits import TOO_MANY_PARTS, has_too_many_parts
 from workflows.primitives import call, wait
 
 _SETTLE: Final = timedelta(seconds=5)
-"""How long a refusal of the journey is waited for. Where no worker says so in time, the journey's own result does."""
+"""Time to wait for a refusal. A later one is only in the journey's own result."""
 
 
 @workflow.defn(name="Enter")
 class Enter:
-    """Starts the journey of an entry under its right id, and ends.
+    """Starts the journey of an entry under its workflow id, and ends.
 
     The argument is that of a `Journey`: see the contract in `docs/integrate/journeys.md`. The result is
-    ``{"journey", "run", "already"}``; of a journey that was under way already, the run is not known.
+    ``{"journey", "run", "already"}``. The run of a journey that was already running is unknown.
     """
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
-        """Starts the journey.
+        """Start the journey.
 
         Raises:
-            ApplicationError: The argument is not an entry, or the contact is not admitted; the text says why.
+            ApplicationError: The argument is not an entry, or the contact is refused. The text states why.
         """
         if not is_entry(argument):
             message = "The argument of Enter must be one JSON object with 'scenario', 'contact' and 'trigger'"
@@ -69,7 +69,7 @@ async def _start(data: dict[str, Any], identified: Identified) -> ChildWorkflowH
         data,
         id=identified.workflow_id,
         task_queue=JOURNEYS,
-        # It goes its own way: neither this workflow's end nor its being cancelled concerns it.
+        # Neither the end nor the cancellation of this workflow affects the journey.
         parent_close_policy=ParentClosePolicy.ABANDON,
         cancellation_type=ChildWorkflowCancellationType.ABANDON,
         static_summary=identified.summary,
@@ -79,10 +79,10 @@ async def _start(data: dict[str, Any], identified: Identified) -> ChildWorkflowH
 
 
 async def _settle(journey: ChildWorkflowHandle[Any, Any]) -> None:
-    """Waits a while for a journey that is over at once, since it was refused or failed.
+    """Wait for a journey that is refused or fails immediately.
 
     Raises:
-        ApplicationError: It was, or did.
+        ApplicationError: It was refused, or failed.
     """
     if not await wait(journey.done, _SETTLE, "a refusal would come by then"):
         return

@@ -18,7 +18,7 @@ from workflows.runner import JourneyRunner
 
 @workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
 class Journey(Handlers):
-    """One contact's run through one scenario.
+    """A run of one contact through one scenario.
 
     The argument is an entry, in plain JSON: see the contract in `docs/journeys.md`. The result is
     ``{"outcome", "reason", "version", "steps"}``.

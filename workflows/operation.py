@@ -1,7 +1,7 @@
-"""One operation for many journeys, as background work: it goes on whatever becomes of the process that began it.
+"""An operation on many journeys, as background work that survives the process that started it.
 
-Its history holds ids and counts. Whom it goes to, and what each answered, is in the store, which the activities write;
-those run in the gateway, since it finds journeys and sends them updates. An operation whose gateway has stopped waits.
+Its history holds ids and counts. The store holds its journeys and their answers, which the activities write. Those run
+in the gateway, since it finds journeys and sends them updates. Without a gateway, an operation waits.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ CLOSE: Final = "close_operation"
 STOP: Final = "stop"
 
 HEARTBEAT: Final = timedelta(seconds=10)
-"""After it, an activity whose gateway was killed is given to another."""
+"""Time after which another gateway retries an activity whose gateway was killed."""
 CHUNK: Final = timedelta(minutes=1)
-"""How long one activity sends, about: it asks ever so many journeys."""
+"""Approximate duration of one activity."""
 PAUSES: Final = (timedelta(seconds=5), timedelta(seconds=15), timedelta(minutes=1))
-"""Between two looks for a worker that answers; the last again and again."""
+"""Back-off while no worker answers. The last pause repeats."""
 PATIENCE: Final = timedelta(hours=24)
-"""How long nobody may have answered before those that are left are given up."""
+"""Time without an answer after which the remaining journeys are abandoned."""
 _ASKED_AGAIN: Final = RetryPolicy(maximum_interval=timedelta(minutes=1))
-_SLACK: Final = timedelta(minutes=10)  # beyond the time that a chunk takes by its rate: answers are slow at times
+_SLACK: Final = timedelta(minutes=10)  # beyond the time that a chunk takes at its rate
 _SURVEY: Final = timedelta(hours=6)
 SLOWEST: Final = 0.01
-"""Journeys a second, at least."""
+"""Minimum rate, in journeys a second."""
 _MOST: Final = 1_000
 _CHUNKS: Final = 200  # a run; then it continues as new
 _PLACE: Final = 2  # number and workflow id
@@ -47,16 +47,16 @@ _LONGEST: Final = 500  # characters of operator and reason
 
 @dataclass(kw_only=True)
 class OperationState:
-    """What an operation is started with, and hands on to its next run.
+    """The argument of an operation, which continue-as-new carries along.
 
     Attributes:
         operation: Its id in the store.
-        rate: Journeys a second at most.
-        dry_run: Whether it only looks for its journeys.
-        surveyed: Whether they were all found.
-        after: Behind which place the next chunk begins.
-        silent_since: Since when nobody answers, ISO 8601.
-        silences: How many chunks that is.
+        rate: Maximum number of journeys a second.
+        dry_run: True to find its journeys only.
+        surveyed: True once all journeys are found.
+        after: The position after which the next chunk begins.
+        silent_since: Since when no worker answers, ISO 8601.
+        silences: Number of chunks since then.
     """
 
     operation: str
@@ -70,14 +70,13 @@ class OperationState:
 
 @dataclass(kw_only=True)
 class Chunk:
-    """Some of an operation's journeys, to be asked.
+    """Some of an operation's journeys, to be updated.
 
     Attributes:
         operation: Its id in the store.
-        rate: Journeys a second at most.
-        most: So many of them.
-        after: Only those behind this place.
-        silent_since: Since when nobody answers, ISO 8601.
+        most: Maximum number of journeys.
+        after: Only journeys after this position.
+        silent_since: Since when no worker answers, ISO 8601.
     """
 
     operation: str
@@ -89,13 +88,13 @@ class Chunk:
 
 @dataclass(kw_only=True)
 class ChunkDone:
-    """How it went.
+    """The result of a chunk.
 
     Attributes:
-        asked: How many journeys it was sent to.
-        answered: How many of them accepted or refused.
-        after: The place of the last that was asked; None where it was the last of all.
-        left: How many of the operation have not answered.
+        asked: Number of journeys that the update was sent to.
+        answered: Number of those that accepted or refused it.
+        after: The position of the last journey; None at the end.
+        left: Number of journeys of the operation without an answer.
     """
 
     asked: int
@@ -106,15 +105,14 @@ class ChunkDone:
 
 @dataclass(kw_only=True)
 class Closing:
-    """How an operation ends.
+    """The end of an operation.
 
     Attributes:
         operation: Its id in the store.
         outcome: ``finished``, ``stopped`` or ``failed``.
-        trouble: Why it failed, or who was given up.
-        operator: Who stopped it.
-        reason: Why.
-        looked: Whether it was a dry run, which leaves its journeys as they were found.
+        trouble: Why it failed, or which journeys were abandoned.
+        operator: The operator who stopped it.
+        looked: True for a dry run, which changes no journey.
     """
 
     operation: str
@@ -127,24 +125,24 @@ class Closing:
 
 @workflow.defn(name=WORKFLOW)
 class Operation:
-    """Finds journeys, sends each an update, and stops when it is told to."""
+    """Finds journeys, sends each an update, and stops on a signal."""
 
     def __init__(self) -> None:
         self._stopped: tuple[str, str] | None = None
 
     @workflow.signal(name=STOP, description="Asks no further journey.")
     def stop(self, argument: Any = None, *_: Any) -> None:
-        """Ends the operation: ``{"operator": …, "reason": …}``. The first to stop it is on record."""
+        """End the operation: ``{"operator": …, "reason": …}``. The first signal is recorded."""
         data = cast("dict[str, Any]", argument) if isinstance(argument, dict) else {}
         told = (str(data.get(key) or "not said")[:_LONGEST] for key in ("operator", "reason"))
         self._stopped = self._stopped or (next(told), next(told))
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> str:
-        """Carries the operation out; gives its outcome.
+        """Execute the operation, and return its outcome.
 
         Raises:
-            ApplicationError: The argument is none of ours.
+            ApplicationError: The argument is malformed.
         """
         state = _read(argument)
         closing = Closing(operation=state.operation, outcome="finished", looked=state.dry_run)
@@ -169,7 +167,7 @@ class Operation:
         return closing.outcome
 
     async def _carry_out(self, state: OperationState, closing: Closing) -> bool:
-        """Asks journey after journey; tells whether another run is to go on with it."""
+        """Send the update to journey after journey. Return True if another run must continue."""
         if not state.surveyed:
             await _call(SURVEY, state.operation, _SURVEY)
             state.surveyed = True
@@ -197,7 +195,7 @@ class Operation:
 
 
 async def _is_patient(state: OperationState, done: ChunkDone, closing: Closing) -> bool:
-    """Waits a while, since nobody answered; False where nobody has for too long."""
+    """Back off after an unanswered chunk. Return False once the time limit is exceeded."""
     now = workflow.now()
     state.silent_since = state.silent_since or now.isoformat(timespec="seconds")
     if now - datetime.fromisoformat(state.silent_since) >= PATIENCE:
@@ -211,21 +209,21 @@ async def _is_patient(state: OperationState, done: ChunkDone, closing: Closing) 
 
 
 async def _call(name: str, argument: Any, span: timedelta) -> Any:
-    """Calls an activity as often as it takes; gives its answer as it is, since to make a schema takes its time."""
+    """Run an activity until it succeeds. Return its plain result, since building a schema takes too long here."""
     return await workflow.execute_activity(
         name,
         argument,
         start_to_close_timeout=span,
         heartbeat_timeout=HEARTBEAT,
         retry_policy=_ASKED_AGAIN,
-        priority=priority_of(OPERATORS),  # one that is handed out at once inherits none
-        # What was on its way is put on record before the operation is over.
+        priority=priority_of(OPERATORS),  # an eagerly started activity inherits none
+        # Answers in flight are recorded before the operation ends.
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
 
 
 def most_of(rate: float) -> int:
-    """How many journeys one activity asks, at a rate."""
+    """Return the number of journeys of one activity at a rate."""
     return max(1, min(_MOST, int(rate * CHUNK.total_seconds())))
 
 
@@ -235,7 +233,7 @@ def _why(error: BaseException) -> str:
 
 
 def _known(kind: type[Any], data: dict[str, Any]) -> dict[str, Any]:
-    """What there is for the fields of a dataclass; another release may have written more."""
+    """Return the known fields of a dataclass. Another release may have written more."""
     return {field.name: data[field.name] for field in fields(kind) if field.name in data}
 
 

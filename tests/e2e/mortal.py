@@ -18,7 +18,7 @@ from unittest.mock import patch
 import worker
 from activities import erasing, erasure_start
 from gateway.cli import program
-from workflows import erase
+from workflows import background
 
 
 def dying(where: str | None) -> AbstractContextManager[Any]:
@@ -40,7 +40,7 @@ if __name__ == "__main__":
     with (
         patch.object(erasing, "PAUSES", (1.0,)),
         patch.object(erasure_start, "EVERY", 0.5),
-        patch.object(erase, "HEARTBEAT", timedelta(seconds=3)),
+        patch.object(background, "HEARTBEAT", timedelta(seconds=3)),
         patch.object(worker, "_STICKY", timedelta(seconds=1)),
         dying(os.environ.get("TEST_DIES")),
     ):

@@ -15,9 +15,9 @@ from temporalio.worker import Replayer
 from runtime.telemetry.tracing import JourneyTracing
 from tests.e2e.conftest import Stands, outcomes, publish
 from tests.sandbox import sandbox
+from workflows.background import UnknownWorkflow
 from workflows.enter import Enter
 from workflows.journey import Journey
-from workflows.unknown_workflow import UnknownWorkflow
 
 pytestmark = pytest.mark.encrypted
 

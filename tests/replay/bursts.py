@@ -68,13 +68,11 @@ from scenario.entry.entry import LARGEST_EVENT
 from scenario.plan.brief import shorten
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
+from workflows.background import Erase, Prune, UnknownWorkflow
 from workflows.enter import Enter
-from workflows.erase import Erase
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
 from workflows.operation import Operation
-from workflows.prune import Prune
-from workflows.unknown_workflow import UnknownWorkflow
 
 NEEDED: Final = ("temporalio[pydantic]", "python-liquid", "pyyaml")
 """The packages that this module needs, and with it all workflow code."""

@@ -26,12 +26,10 @@ from scenario.steps.registry import KINDS
 from tests.replay.bursts import BURSTS, file_of
 from tests.replay.record import FOLDER, RECORDINGS
 from tests.sandbox import sandbox
+from workflows.background import Erase, Prune, UnknownWorkflow
 from workflows.enter import Enter
-from workflows.erase import Erase
 from workflows.journey import Journey
 from workflows.operation import Operation
-from workflows.prune import Prune
-from workflows.unknown_workflow import UnknownWorkflow
 
 HISTORIES = sorted(FOLDER.glob("*.json"))
 

@@ -43,9 +43,9 @@ from scenario.plan.plan import dump_plan
 from tests.sandbox import sandbox
 from tests.servers import time_skipping_server
 from tests.updates import until_admitted
+from workflows.background import UnknownWorkflow
 from workflows.enter import Enter
 from workflows.journey import Journey
-from workflows.unknown_workflow import UnknownWorkflow
 
 Script = Callable[[Delivery, int], Awaitable[Sent] | Sent]
 

@@ -24,7 +24,7 @@ from activities.erasure import (
 )
 from activities.interface import JOURNEYS
 from tests.sandbox import sandbox
-from workflows.erase import Erase
+from workflows.background import Erase
 
 
 @dataclass

@@ -22,7 +22,7 @@ from activities.telling import Telling, address_seal
 from activities.webhook.destinations.destinations import Destination, Destinations, Suppressions
 from scenario.policies.suppression import Suppression
 from tests.sandbox import sandbox
-from workflows.platform import TellPlatform
+from workflows.background import TellPlatform
 
 SEAL = address_seal([b"k" * 32])
 ADDRESS = "zoe@example.com"

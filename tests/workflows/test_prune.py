@@ -21,7 +21,7 @@ from runtime.store import Store, StoreFault
 from runtime.telemetry.metrics import RETENTION_DELETED
 from tests.measured import Measured
 from tests.sandbox import sandbox
-from workflows.prune import Prune
+from workflows.background import Prune
 
 
 class Script:

@@ -1,0 +1,179 @@
+"""The background workflows of workers: retention, erasure, notices to the platform, and unknown workflow types."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RawValue, RetryPolicy
+from temporalio.exceptions import ApplicationError
+
+from activities import erasure, platform, retention
+from activities.call import ActivityType
+from activities.priority import OPERATORS, priority_of
+from scenario.policies.purpose import TRANSACTIONAL
+from workflows.primitives import call, read_answer
+
+Result = TypeVar("Result")
+
+PAUSE: Final = timedelta(seconds=1)
+"""Minimum pause between two batches of deletions."""
+HEARTBEAT: Final = timedelta(seconds=30)
+"""Time after which another worker retries an activity whose worker was killed."""
+_SPAN: Final = timedelta(hours=6)  # of one activity: a search may look through all journeys that Temporal knows
+_RETRY: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
+
+ATTEMPT: Final = timedelta(seconds=30)
+"""Timeout of one notice to the platform."""
+DEADLINE: Final = timedelta(days=7)
+"""Time after which the workflow of a notice fails, for operators to find."""
+RETRY: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=5), backoff_coefficient=2.0, maximum_interval=timedelta(hours=1)
+)
+
+
+@workflow.defn(name=retention.WORKFLOW)
+class Prune:
+    """Deletes old rows from the store. A Temporal Schedule of the workers starts it daily.
+
+    Each local activity works for a moment and returns where it stopped. A timer follows, so that a worker that stops
+    leaves the rest to another. The workflow only needs that position: deletions are final.
+    """
+
+    @workflow.run
+    async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
+        """Return the number of deleted rows by kind, and what was kept longer with the reason.
+
+        Raises:
+            ApplicationError: The argument is malformed.
+        """
+        pruning = retention.pruning_in(argument)
+        if pruning is None:
+            raise ApplicationError(
+                f'The argument of {retention.WORKFLOW} must be {{"ages": "deliveries=180d,entries=2y"}}',
+                type="NotAges",
+                non_retryable=True,
+            )
+        pruning = replace(pruning, now=pruning.now or workflow.now().isoformat())
+        while True:
+            some = await call(retention.PRUNE, replace(pruning, deleted={}))
+            deleted = dict(Counter(pruning.deleted) + Counter(some.deleted))
+            workflow.set_current_details(_details(deleted, some.job))
+            if not some.job:
+                return {"deleted": deleted, "kept": list(some.kept)}
+            pruning = replace(pruning, job=some.job, since=some.since, deleted=deleted)
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(pruning)
+            await workflow.sleep(max(PAUSE, timedelta(seconds=some.pause)), summary=f"pause; then {some.job}")
+
+
+def _details(deleted: Mapping[str, int], job: str) -> str:
+    rows = "".join(f"| {what} | {n:,} |\n" for what, n in sorted(deleted.items()))
+    return f"| rows deleted | |\n|---|---|\n{rows}\n{f'at {job}' if job else 'done'}"
+
+
+@workflow.defn(name=erasure.WORKFLOW)
+class Erase:
+    """Erases a contact, in passes, until Temporal and the store hold nothing of it.
+
+    Its history holds only the erasure's id and counts. Until the erasure is finished, the store maps the id to the
+    contact. An erasure never fails: a failed activity is retried, with pauses of up to a minute, and recorded as its
+    trouble.
+    """
+
+    @workflow.run
+    async def run(self, argument: Any = None, *_: Any) -> int:
+        """Pass over everything that may hold the contact until a pass after the first finds nothing.
+
+        Returns:
+            The number of passes.
+
+        Raises:
+            ApplicationError: The argument is not an erasure, or the store does not have it.
+        """
+        erasing = erasure.erasing_in(argument)
+        if erasing is None:
+            raise ApplicationError(
+                f'The argument of {erasure.WORKFLOW} must be {{"erasure": "the id of one in the store"}}',
+                type="NotAnErasure",
+                non_retryable=True,
+            )
+        while True:
+            ended = await _erase(erasure.END_JOURNEYS, erasing)
+            erasing = replace(erasing, remaining=ended.remaining)
+            if ended.remaining:
+                await _erase(erasure.DELETE_HISTORIES, erasing)
+            cleared = await _erase(erasure.CLEAR_ROWS, erasing)
+            erasing = replace(erasing, passes=erasing.passes + 1)
+            if cleared.finished:
+                return erasing.passes
+            workflow.set_current_details(f"{erasing.passes} passes are over; {ended.remaining} runs remained")
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(erasing)
+            await workflow.sleep(timedelta(seconds=cleared.pause), summary="until the next pass")
+
+
+async def _erase(activity: ActivityType[erasure.Erasing, Result], erasing: erasure.Erasing) -> Result:
+    answer = await workflow.execute_activity(
+        activity.name,
+        erasing,
+        result_type=RawValue,
+        task_queue=activity.queue,
+        start_to_close_timeout=_SPAN,
+        heartbeat_timeout=HEARTBEAT,
+        retry_policy=_RETRY,
+        priority=priority_of(OPERATORS),
+    )
+    return read_answer(activity, answer)
+
+
+@workflow.defn(name=platform.WORKFLOW)
+class TellPlatform:
+    """Notifies the platform that an address is suppressed. The activity is retried until it succeeds."""
+
+    @workflow.run
+    async def run(self, argument: Any = None, *_: Any) -> platform.Answered:
+        """Send the notice.
+
+        Raises:
+            ApplicationError: The argument is malformed.
+            ActivityError: The platform refuses it, or was unavailable until the deadline.
+        """
+        news = platform.news_in(argument)
+        if news is None:
+            raise ApplicationError(
+                f"The argument of {platform.WORKFLOW} must be what workers give it", type="NotNews", non_retryable=True
+            )
+        return await workflow.execute_activity(
+            platform.TELL.name,
+            news,
+            result_type=platform.Answered,
+            task_queue=platform.TELL.queue,
+            start_to_close_timeout=ATTEMPT,
+            schedule_to_close_timeout=DEADLINE,
+            retry_policy=RETRY,
+            summary=f"tell {news.destination}: {news.channel} {news.source}",
+            priority=priority_of(TRANSACTIONAL, news.destination),
+        )
+
+
+@workflow.defn(dynamic=True)
+class UnknownWorkflow:
+    """Fails workflows of a type that is not registered, with a readable error instead of endless retries."""
+
+    @workflow.run
+    async def run(self, args: Sequence[RawValue]) -> Any:
+        """Fail.
+
+        Raises:
+            ApplicationError: Always.
+        """
+        raise ApplicationError(
+            f"There is no workflow type '{workflow.info().workflow_type}' here: start 'Journey'",
+            type="UnknownWorkflowType",
+            non_retryable=True,
+        )
