@@ -14,13 +14,7 @@ from runtime.derived_keys import derive_keys
 
 
 class TokenError(Exception):
-    """A token that cannot be used. No message quotes it.
-
-    TokenError
-    ├── MalformedToken  not the form of a token
-    ├── ForgedToken     not made with any of the keys
-    └── ExpiredToken    used after its lifetime
-    """
+    """A token that cannot be used. No message quotes it."""
 
 
 class MalformedToken(TokenError):

@@ -138,7 +138,6 @@ class Keyring:
         return self._opened(row)
 
     async def is_erased(self, contact: str) -> bool:
-        """Return True if a contact was erased, according to the store."""
         row = await self._row_of(contact)
         return row is not None and row.destroyed_at is not None
 
@@ -150,12 +149,11 @@ class Keyring:
         return {names[name]: name for name in await self._store.destroyed(names)}
 
     async def has(self, contact: str) -> bool:
-        """Return True if a contact has a key that is not destroyed."""
         row = await self._row_of(contact)
         return row is not None and row.destroyed_at is None
 
     async def holds(self, identifier: str) -> bool:
-        """Return True if the store has a key with this id, whether or not it is usable here."""
+        """Return True if the store has a key with this id, even if it is unusable here."""
         return await self._store.contact_key(identifier) is not None
 
     async def destroy(self, contact: str) -> None:

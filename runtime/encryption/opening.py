@@ -60,11 +60,7 @@ async def check_keys(keys: Keyring, store: Store) -> None:
 
 @asynccontextmanager
 async def recording_keys(keys: Keyring, store: Store, role: str) -> AsyncGenerator[None]:
-    """Record in the store which keys this process has, until it ends; see `rotate`.
-
-    Args:
-        role: Role of the process, for people: ``worker``.
-    """
+    """Record in the store which keys this process has, until it ends; see `rotate`."""
     process = f"{role} on {socket.gethostname()} (process {os.getpid()}, {uuid4().hex[:4]})"
 
     async def tell() -> None:

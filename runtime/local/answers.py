@@ -87,12 +87,10 @@ class ReceiverAnswers:
 
 
 def covers(place: str, path: str) -> bool:
-    """Return True if a request's path matches a place: whole, consecutive segments."""
     return not place.strip("/") or f"/{place.strip('/')}/" in f"{path}/"
 
 
 def read(path: Path) -> dict[str, ReceiverAnswer] | None:
-    """Return the content of a file by place, or None if it is unreadable."""
     try:
         return _FILE.validate_json(path.read_bytes())
     except (OSError, ValidationError):

@@ -76,7 +76,6 @@ class Receiver:
         return f"http://{HOST}:{self._closed.getsockname()[1]}"
 
     def requests(self, path: str = "") -> list[Received]:
-        """Return the requests to a path and below it, in order."""
         return [request for request in self._requests if covers(path, request.path)]
 
     async def __aenter__(self) -> Self:
@@ -186,7 +185,6 @@ def keep(folder: Path, received: Received) -> None:
 
 
 def newest(folder: Path, limit: int) -> Iterator[Received]:
-    """Return the requests in a folder, the newest first."""
     for number, path in enumerate(sorted(folder.glob("*.json"), reverse=True)[:limit]):
         try:
             content: dict[str, Any] = json.loads(path.read_bytes())

@@ -119,7 +119,6 @@ class GuardedProtocol(H11Protocol):
 
     @property
     def waits(self) -> bool:
-        """True if no request is in progress."""
         # Before the first request, uvicorn has no cycle, contrary to its annotation.
         cycle: Any = self.cycle
         return cycle is None or cycle.response_complete

@@ -1,8 +1,7 @@
 """A child process that does untrusted work behind pipes and resource limits.
 
-Parsers and templates written by strangers can take any amount of time and memory, and may crash the interpreter. The
-operating system bounds a child process, so its parent survives. The child imports this module, which therefore uses
-nothing but the standard library.
+Parsers and templates of strangers can take any amount of time and memory, and may crash the interpreter. The operating
+system bounds a child process, so its parent survives. The child imports this module: only the standard library is used.
 """
 
 from __future__ import annotations
@@ -44,7 +43,6 @@ class SandboxEnded(Exception):
 
     @property
     def is_limit(self) -> bool:
-        """Return True if a limit or a crash ended it, and not an operator or a Python exception."""
         return -self.status in LIMIT_SIGNALS
 
 
@@ -68,12 +66,10 @@ class SandboxedProcess:
 
     @property
     def is_running(self) -> bool:
-        """Return True if the child is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """Process id of the child, or 0 if it was never started."""
         return self._process.pid if self._process is not None else 0
 
     def start(self) -> None:
@@ -123,7 +119,6 @@ class SandboxedProcess:
             _end(self._process)
 
     def kill(self) -> None:
-        """End the child during a request."""
         if self._process is not None:
             self._process.kill()
 

@@ -52,13 +52,13 @@ class Workers:
         return not self._stopping and all(worker.is_running and not task.done() for task, worker in self._tasks.items())
 
     async def polling(self) -> None:
-        """Wait until all workers poll."""
+        """Wait until all workers poll, or raise WorkerFailed."""
         while not self.sound:
             self.check()
             await asyncio.sleep(_LOOK)
 
     async def until(self, stop: asyncio.Event) -> None:
-        """Wait for the request to stop."""
+        """Wait for the request to stop, or raise WorkerFailed if a worker ends before."""
         asked = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([asked, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -83,11 +83,7 @@ class Workers:
             raise failure from cause
 
     async def stop(self, patience: float = math.inf) -> None:
-        """Stop all workers concurrently, so that they share the grace period.
-
-        Args:
-            patience: Seconds after which they are abandoned.
-        """
+        """Stop all workers concurrently, and abandon them after `patience` seconds."""
         self._stopping = True
         under_way = {task: worker for task, worker in self._tasks.items() if not task.done()}
         if not under_way:
@@ -148,7 +144,7 @@ def deployment_from(environ: Mapping[str, str] = os.environ) -> WorkerDeployment
 def unversioned() -> WorkerDeploymentConfig:
     """Return the release of a worker that is not versioned.
 
-    Most events of a history repeat it. The SDK's default, a hash of all modules, is longer and unreadable.
+    The SDK's default, a hash of all modules, is longer and unreadable.
     """
     release = version().partition("+")[0]
     return WorkerDeploymentConfig(version=WorkerDeploymentVersion("scenario", release), use_worker_versioning=False)

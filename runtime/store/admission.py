@@ -112,7 +112,7 @@ class Eligible:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionDecision:
-    """The result of the rule."""
+    """The result of the rule, and entries that have ended without reporting it."""
 
     answer: AdmittedRun | AlreadyEntered | Eligible
     lost: tuple[StoredEntry, ...] = ()

@@ -217,7 +217,7 @@ class ApiAnswers(Queries):
         await self._database.write(_KEEP, _mine(taken) | {"status": status, "answer": answer})
 
     async def give_up_request(self, taken: ClaimedRequest) -> None:
-        """Release a request, so that the next caller can claim it immediately."""
+        """Release a request, so that the next caller can claim it."""
         await self._database.write(_GIVE_UP, _mine(taken))
 
     async def prune_answers(self, now: datetime) -> bool:

@@ -140,7 +140,7 @@ class Database(ABC):
 
 
 class Queries:
-    """The base class of tables. Every call raises `StoreError` if the store cannot be read or written."""
+    """The base class of tables. Calls raise `StoreError` if the store cannot be read or written."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -169,11 +169,7 @@ def invalidate_read_only(context: ExceptionContext) -> None:
 
 @contextmanager
 def translated_errors(name: str) -> Generator[None]:
-    """Translate the errors of SQLAlchemy and its drivers.
-
-    Raises:
-        StoreUnavailable: The failure is transient: no connection, a lock held for too long.
-    """
+    """Translate errors of SQLAlchemy and its drivers: transient ones to StoreUnavailable, others to StoreFault."""
     try:
         yield
     except SQLAlchemyError as error:

@@ -62,24 +62,18 @@ class Attempt:
 class TextCipher(Protocol):
     """Encrypts contacts' texts."""
 
-    async def seal(self, contact: str, text: str) -> str | None:
-        """Return the encrypted text, or None if the contact was erased."""
-        ...
+    async def seal(self, contact: str, text: str) -> str | None: ...
 
-    async def unseal(self, text: str) -> str | None:
-        """Return the decrypted text, or None if the contact was erased. A text in clear is returned unchanged."""
-        ...
+    async def unseal(self, text: str) -> str | None: ...
 
     async def is_erased(self, contact: str) -> bool: ...
 
-    async def erased(self, contacts: Collection[str]) -> Mapping[str, str]:
-        """Return the erased ones of these contacts, with their pseudonyms."""
-        ...
+    async def erased(self, contacts: Collection[str]) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptCount:
-    """Number of attempts of a step with the same outcome and error."""
+    """Number of attempts with the same step, outcome and error."""
 
     version: int
     step: str
@@ -89,7 +83,7 @@ class AttemptCount:
 
 
 class Attempts(Queries):
-    """Conversion between attempts and rows."""
+    """Conversion between attempts and rows; `sealing` encrypts responses, or is None."""
 
     sealing: TextCipher | None = None
 
@@ -283,11 +277,7 @@ _table = deliveries.c
 
 @dataclass(frozen=True)
 class OutcomeCounts:
-    """Number of attempts by destination and outcome.
-
-    Attributes:
-        is_cut: True if there were more than the limit; the newest are counted.
-    """
+    """Number of attempts by destination and outcome; `is_cut` if there were more than the limit."""
 
     by_destination: dict[str, dict[str, int]]
     is_cut: bool

@@ -59,7 +59,6 @@ class OperationItem:
 
     @property
     def place(self) -> tuple[int, str]:
-        """The position for paging."""
         return self.number, self.workflow_id
 
 
@@ -114,7 +113,7 @@ class StoredOperations(Queries):
         return added
 
     async def surveyed(self, operation: str, request: Mapping[str, Any], at: datetime) -> None:
-        """Record that the search for an operation's journeys is complete. The first time counts."""
+        """Record the completed request, and that the search for its journeys is complete. The first time counts."""
         await self._database.write(_SURVEYED, {"of": operation, "known": dict(request), "at": at})
 
     async def to_do(

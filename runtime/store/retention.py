@@ -69,7 +69,7 @@ class PruningJob:
 
 @dataclass(frozen=True)
 class PruningPlan:
-    """The jobs to do."""
+    """The jobs in order, and sentences about rows that are kept for longer than requested."""
 
     jobs: tuple[PruningJob, ...]
     kept: tuple[str, ...] = ()
@@ -165,7 +165,6 @@ def _again(document: Mapping[str, Any]) -> str:
 
 
 def _needed(again: str) -> timedelta:
-    """Return for how long after its admission an entry is needed."""
     match again:
         case "never":
             return timedelta.max
@@ -197,7 +196,7 @@ class _Kind:
         return [*self.also, *([self.at >= _since, self.at < _until] if self.at is not None else [])]
 
     def deleting(self, one_writer: bool) -> Executable:
-        """Delete a batch. Rows are addressed physically, which needs no further search, and locked ones are skipped."""
+        """Delete a batch. Rows are addressed physically, and locked ones are skipped."""
         place: ColumnElement[Any] = literal_column(f"{self.table.name}.{'rowid' if one_writer else 'ctid'}")
         some: Select[Any] = (
             select(place).select_from(self.table).where(*self.wanted).limit(bindparam("most")).correlate(None)

@@ -111,11 +111,10 @@ class Store(
 
     @property
     def clock_offset(self) -> ClockOffset | None:
-        """Offset of this machine's clock from the database's at the last check, or None if they are the same clock."""
         return self._database.clock_offset
 
     async def check(self, *, writing: bool = False) -> None:
-        """Check that the store is usable."""
+        """Check that the store is usable; see `Database.check`."""
         await self._database.check(writing=writing)
 
 
@@ -143,7 +142,7 @@ async def _open(url: str, *, make: bool, migrate: bool, patience: float) -> Data
 
 
 def connect(url: str, *, make: bool = True) -> Database:
-    """Return the database of a URL, without connecting.
+    """Return the database of a URL, without connecting; `make` creates a missing file.
 
     Raises:
         StoreAddressError: The URL is not one of a supported database.

@@ -72,7 +72,6 @@ class Exposition:
             yield server
 
     def text(self, native: int | None) -> bytes:
-        """Return the page. Thread-safe."""
         with self._turn:  # the reader is not thread-safe
             ours = generate_latest(self._registry)
         return ours + (self._of_the_sdk(native) if native else b"")

@@ -46,7 +46,6 @@ class Metric:
     meaning: str
 
     def attributes(self, values: Sequence[str | int | None]) -> dict[str, str | int]:
-        """Return the labels with their values; those that are None are omitted."""
         named: dict[str, str | int] = {}
         for label, value in zip(self.labels, values, strict=True):
             if value is not None:

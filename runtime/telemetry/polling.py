@@ -83,8 +83,6 @@ class MetricsStore(Protocol):
 
 
 class _Looked(NamedTuple):
-    """The number of journeys in a state, and a sample of them."""
-
     total: int
     some: Sequence[WorkflowExecution]
 
@@ -181,7 +179,6 @@ class ClusterMetrics:
         return elected
 
     async def close(self) -> None:
-        """Release the lease."""
         if self._figures is not None:
             self._figures = None
             with suppress(StoreError, TimeoutError):

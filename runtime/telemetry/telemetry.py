@@ -1,15 +1,13 @@
 """Traces and metrics by OTLP, configured by OpenTelemetry's variables, and metrics for Prometheus on a port.
 
-OTEL_EXPORTER_OTLP_ENDPOINT, or the variable of one signal (OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, …_METRICS_ENDPOINT),
-enables them; the other OTEL_* variables have OpenTelemetry's meaning
-(https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). Otherwise nothing is traced, and
-nothing is added to histories or messages.
+OTEL_EXPORTER_OTLP_ENDPOINT, or the variable of one signal, enables OTLP; the other OTEL_* variables have
+OpenTelemetry's meaning (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). Otherwise
+nothing is traced.
 
-Our metrics are OpenTelemetry instruments (`runtime.telemetry.metrics`); Temporal's SDK has its own in native code,
-which it exports in one way: to Prometheus, by OTLP, or into a buffer. With Prometheus, it serves them on a loopback
-port, and `runtime.telemetry.exposition` appends them to ours. Otherwise it sends them by OTLP. The buffer would allow
-both, but costs 72 updates a journey, 3 % of a worker's CPU time. The SDK's meter does not suit our metrics, since its
-gauges stay when another worker takes over.
+Temporal's SDK exports its own metrics in one way: to Prometheus, by OTLP, or into a buffer. With Prometheus, it serves
+them on a loopback port, and `runtime.telemetry.exposition` appends them to ours. Otherwise it sends them by OTLP. The
+buffer would allow both, but costs 72 updates a journey, 3 % of a worker's CPU time. The SDK's meter does not suit our
+metrics, since its gauges stay when another worker takes over.
 """
 
 from __future__ import annotations
