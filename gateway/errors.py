@@ -3,6 +3,7 @@
 Refusal
 ├── BadInput        a file or an argument that cannot be read
 │   ├── BadOperation what an operation on many journeys is to do, or to whom
+│   ├── UnknownScenario a scenario or version that is not published
 │   └── BadCursor    a cursor that is not one of the list
 ├── Busy            too many others ask at this moment
 ├── Forbidden       a caller who lacks a scope or may not use a scenario
@@ -60,6 +61,10 @@ class BadCursor(BadInput):
     def __init__(self) -> None:
         text = "this is not a cursor of this list: give back the `next` of the previous page, unchanged"
         super().__init__(text, code="cursor")
+
+
+class UnknownScenario(BadInput):
+    """There is no such scenario, or it has no such version."""
 
 
 class Forbidden(Refusal):

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from activities.content import Content, UnknownVersion
-from gateway import publications
 from gateway.errors import BadInput
+from gateway.service.scenarios import require
 from gateway.significance import interval, p_of_rates, p_of_shares
 from runtime.store import GoalCount, Store
 from scenario.model.goal import Goal
@@ -152,7 +152,7 @@ async def results(
     Raises:
         BadInput: There is no scenario, or no version, of that name.
     """
-    newest = await publications.require(store, scenario)
+    newest = await require(store, scenario)
     found = await store.tally(scenario, now, version=version, since=since)
     content = Content(store)
     versions: dict[int, _Version] = {}

@@ -36,6 +36,7 @@ from gateway.errors import (
     UnknownErasure,
     UnknownJourney,
     UnknownOperation,
+    UnknownScenario,
 )
 from runtime.errors import SetupError
 from runtime.store import StoreError
@@ -176,6 +177,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem("invalid", str(error), [mistake])
         case BadCursor():
             return Problem("invalid", str(error), [Mistake(pointer="query:cursor", code="cursor", detail=str(error))])
+        case UnknownScenario():
+            return Problem("not-found", str(error))
         case BadInput(at=at) if at is not None:
             return Problem("invalid", str(error), [Mistake(pointer=pointer_to(at), code=error.code, detail=str(error))])
         case Forbidden():

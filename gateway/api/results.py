@@ -13,7 +13,8 @@ from gateway.api.app_state import Client
 from gateway.api.authorization import Reading
 from gateway.api.moment import Moment
 from gateway.api.problem import Problem, problems
-from gateway.api.scenarios import Name, require
+from gateway.api.scenarios import Name
+from gateway.service.scenarios import require
 
 router = APIRouter(tags=["scenarios"])
 
@@ -70,7 +71,7 @@ async def show_results(
 ) -> ResultsBody:
     """How many reached a scenario's goal: by the branches of each split, and against those who got nothing."""
     caller.check(name)
-    newest = await require(client, name)
+    newest = await require(client.store, name, hint=caller.scenarios is None)
     if version is not None and await client.store.version(name, version) is None:
         raise Problem("not-found", f"{name} has no version {version}: the newest is {newest}")
     found = await made.results(client.store, name, datetime.now(UTC), version=version, since=since)

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.api.app_state import Client
 from gateway.api.authorization import Reading
 from gateway.api.problem import Problem, problems
-from gateway.api.scenarios import Name, require
+from gateway.api.scenarios import Name
+from gateway.service.scenarios import require
 
 router = APIRouter(tags=["scenarios"])
 
@@ -85,7 +86,7 @@ async def show_stats(
     Without `version`: the newest, and those that journeys follow or passed a step of in the last day.
     """
     caller.check(name)
-    newest = await require(client, name)
+    newest = await require(client.store, name, hint=caller.scenarios is None)
     if version is not None and await client.store.version(name, version) is None:
         raise Problem("not-found", f"{name} has no version {version}: the newest is {newest}")
     return StatsBody.model_validate(await client.stats(name, version))

@@ -110,10 +110,10 @@ def _overlay(earlier: StoredVersion, later: Scenario) -> Overlay:
 
 
 async def _published(store: Store, name: str, number: int | None) -> StoredVersion:
-    from gateway import publications
     from gateway.errors import BadInput
+    from gateway.service.scenarios import require
 
-    newest = await publications.require(store, name)
+    newest = await require(store, name)
     if (found := await store.version(name, number)) is None:
         raise BadInput(f"{name} has no version {number}: the newest is {newest}")
     return found

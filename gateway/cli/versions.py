@@ -1,9 +1,10 @@
-"""Commands about what is published: versions, close, open."""
+"""Commands about published scenarios: versions, close, open."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -13,31 +14,29 @@ from gateway.cli.options import Format, FormatOption, login, operator_name, reco
 from gateway.terminal import console, dump, local, note, say, styled
 
 if TYPE_CHECKING:
-    from gateway.publications import ListedVersion
+    from gateway.service.scenarios import ScenarioService, VersionView
 
+_Result = TypeVar("_Result")
 _ScenarioArgument = Annotated[str, typer.Argument(metavar="SCENARIO", help="the scenario's name")]
-_OneArgument = Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="all versions of this one")]
+_OneArgument = Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="list all versions of this scenario")]
 _WhyOption = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", parser=record, help="why; those who ask to come in are told")
+    str | None, typer.Option("--reason", metavar="TEXT", parser=record, help="reason, shown to refused entries")
 ]
 _WhoOption = Annotated[
-    str | None, typer.Option("--operator", metavar="NAME", parser=operator_name, help="who; by default your login")
+    str | None,
+    typer.Option("--operator", metavar="NAME", parser=operator_name, help="operator to record; by default your login"),
 ]
 
 
 def versions(scenario: _OneArgument = None, form: FormatOption = Format.TEXT) -> None:
-    """List what is published: of each scenario the newest version, and those that journeys still follow.
+    """List published scenarios: the newest version of each, and older versions with running journeys.
 
     JSON is a list of objects with scenario, version, newest, published_at, published_by, journeys, under_way,
     closed_at, closed_by and reason.
     """
-    from gateway import publications
+    from gateway.service.caller import TERMINAL
 
-    async def look() -> list[ListedVersion]:
-        async with session.stored() as store:
-            return await publications.versions(store, scenario)
-
-    found = asyncio.run(look())
+    found = _use(lambda service: service.versions(TERMINAL, scenario))
     if form is Format.JSON:
         dump([_as_json(item) for item in found])
     elif found:
@@ -47,57 +46,55 @@ def versions(scenario: _OneArgument = None, form: FormatOption = Format.TEXT) ->
 
 
 def close(scenario: _ScenarioArgument, reason: _WhyOption = None, operator: _WhoOption = None) -> None:
-    """Let nobody into a scenario any more, at once. Journeys under way go on.
+    """Close a scenario to new entries immediately. Running journeys continue.
 
-    Entries are refused with a sentence that says so, by whatever way they come. 'scenario open' ends it.
+    All entries are refused with the reason. 'scenario open' opens it again.
     """
-    from gateway import publications
+    from gateway.service.caller import TERMINAL
 
-    async def do() -> bool:
-        async with session.stored(writes=True) as store:
-            who = operator or login()
-            return await publications.close(store, scenario, operator=who, reason=reason or "")
-
-    done = asyncio.run(do())
-    say(f"{scenario} {'is closed' if done else 'was closed already'}: nobody is admitted, and journeys under way go on")
+    who = operator or login()
+    done = _use(lambda service: service.close(TERMINAL, scenario, operator=who, reason=reason or ""), writes=True)
+    state = "is closed" if done.changed else "was closed already"
+    say(f"{scenario} {state}: new entries are refused, and running journeys continue")
 
 
 def reopen(scenario: _ScenarioArgument) -> None:
-    """Let contacts into a closed scenario again."""
-    from gateway import publications
+    """Open a closed scenario to new entries."""
+    from gateway.service.caller import TERMINAL
 
-    async def do() -> bool:
-        async with session.stored(writes=True) as store:
-            return await publications.reopen(store, scenario)
-
-    say(f"{scenario} {'is open again' if asyncio.run(do()) else 'was not closed'}: contacts are admitted")
+    done = _use(lambda service: service.open(TERMINAL, scenario), writes=True)
+    say(f"{scenario} {'is open again' if done.changed else 'was not closed'}: contacts are admitted")
 
 
-def _show(found: list[ListedVersion]) -> None:
+def _use(work: Callable[[ScenarioService], Awaitable[_Result]], *, writes: bool = False) -> _Result:
+    from gateway.service.scenarios import ScenarioService
+
+    async def run() -> _Result:
+        async with session.stored(writes=writes) as store:
+            return await work(ScenarioService(store))
+
+    return asyncio.run(run())
+
+
+def _show(found: list[VersionView]) -> None:
     columns = ("version", "published (local)", "by", "journeys", "under way", "")
     rows = Table(*columns, right=("under way",), prose=("",))
     for item in found:
-        told = item.published
         state = styled("", "" if item.newest else "older")
-        if item.newest and (closure := item.closure):
-            why = f": {closure.reason}" if closure.reason else ""
-            state = styled("refused", f"closed since {local(closure.closed_at)} by {closure.closed_by}{why}")
-        name = f"{told.scenario}@{told.version}"
-        rows.add(name, local(told.published_at), told.published_by, told.journeys, item.under_way, state)
+        if item.newest and (closed := item.closed):
+            why = f": {closed.reason}" if closed.reason else ""
+            state = styled("refused", f"closed since {local(closed.at)} by {closed.by}{why}")
+        name = f"{item.scenario}@{item.version}"
+        rows.add(name, local(item.published_at), item.published_by, item.journeys, item.under_way, state)
     rows.show(console())
 
 
-def _as_json(item: ListedVersion) -> dict[str, object]:
-    told, closure = item.published, item.closure
+def _as_json(item: VersionView) -> dict[str, Any]:
+    closed = item.closed
     return {
-        "scenario": told.scenario,
-        "version": told.version,
-        "newest": item.newest,
-        "published_at": told.published_at.isoformat(),
-        "published_by": told.published_by,
-        "journeys": told.journeys,
-        "under_way": item.under_way,
-        "closed_at": closure and closure.closed_at.isoformat(),
-        "closed_by": closure and closure.closed_by,
-        "reason": closure and closure.reason,
+        **item.model_dump(exclude={"closed", "published_at"}),
+        "published_at": item.published_at.isoformat(),
+        "closed_at": closed and closed.at.isoformat(),
+        "closed_by": closed and closed.by,
+        "reason": closed and closed.reason,
     }

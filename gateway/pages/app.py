@@ -96,7 +96,7 @@ def application(
     app.state.temporal_ui, app.state.door = temporal_ui, door
     app.state.authoring, app.state.outbox, app.state.destinations = authors or Authoring(Setup()), outbox, book
     app.state.held, app.state.standings = held.remembered(client), destinations.remembered(client, book)
-    app.state.versions = scenarios.remembered(client.store)
+    app.state.versions = scenarios.remembered(client)
     app.state.shelf = Shelf(client.store)
     return app
 

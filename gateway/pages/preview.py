@@ -16,7 +16,6 @@ from typing import Any, Final, cast
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from gateway import publications
 from gateway.api.problem import Problem
 from gateway.authoring.process import Authoring
 from gateway.errors import BadInput, Busy, Forbidden, MistakenEntry
@@ -24,6 +23,7 @@ from gateway.outbox import Outbox
 from gateway.pages.page import Form, Page, does, reason_in, shows
 from gateway.pages.shown_preview import cut, local_time, masked
 from gateway.sending import Exchange
+from gateway.service.scenarios import VersionView
 from scenario.errors import NotConfigured
 
 logger = logging.getLogger("gateway")
@@ -146,8 +146,8 @@ async def _send(page: Page, asked: Asked, form: Form) -> Shown:
 
 
 async def _render(page: Page, shown: Shown, status: int = 200) -> Response:
-    listed = await publications.versions(page.client.store)
-    names = [f"{one.published.scenario}@{one.published.version}" for one in listed if _is_theirs(page, one)]
+    listed = await page.use.scenarios.versions(page.caller)
+    names = [f"{one.scenario}@{one.version}" for one in listed if _is_theirs(page, one)]
     asked, told = shown.asked, shown.told
     if asked.version and asked.version not in names:
         names.append(asked.version)
@@ -170,8 +170,8 @@ async def _render(page: Page, shown: Shown, status: int = 200) -> Response:
     )
 
 
-def _is_theirs(page: Page, one: publications.ListedVersion) -> bool:
-    return page.caller.may_use(one.published.scenario)
+def _is_theirs(page: Page, one: VersionView) -> bool:
+    return page.caller.may_use(one.scenario)
 
 
 async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:

@@ -9,32 +9,33 @@ from typing import Final, cast
 from starlette.responses import Response
 from temporalio.service import RPCError
 
+from gateway.client import ScenarioClient
 from gateway.coalescing_cache import CoalescingCache
 from gateway.pages.held import FRESH, held_of
 from gateway.pages.page import Page, shows
-from gateway.publications import ListedVersion, versions
-from runtime.store import Store
+from gateway.service.caller import TERMINAL
+from gateway.service.scenarios import VersionView
 
-_Versions = CoalescingCache[None, list[ListedVersion]]
+_Versions = CoalescingCache[None, list[VersionView]]
 
 
-def remembered(store: Store) -> _Versions:
+def remembered(client: ScenarioClient) -> _Versions:
     """What counts the journeys under way, and remembers for some seconds how many there are."""
 
-    async def find(_: None) -> list[ListedVersion]:
-        return await versions(store)
+    async def find(_: None) -> list[VersionView]:
+        return await client.services.scenarios.versions(TERMINAL)
 
     return CoalescingCache(find, FRESH)
 
 
 async def _show(page: Page) -> Response:
     listed = await cast("_Versions", page.request.app.state.versions).get(None)
-    mine = [item for item in listed if page.caller.may_use(item.published.scenario)]
+    mine = [item for item in listed if page.caller.may_use(item.scenario)]
     newest = [item for item in mine if item.newest]
     under_way = Counter[str]()
     for item in mine:
-        under_way[item.published.scenario] += item.under_way
-    named = [(item.published.scenario, item.published.version) for item in newest]
+        under_way[item.scenario] += item.under_way
+    named = [(item.scenario, item.version) for item in newest]
     triggers = {scenario: await page.shelf.trigger(scenario, version) for scenario, version in named}
     held, others = await _held(page)
     return page.render(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from temporalio.client import Client
 
 from gateway.service.operations import OperationService
+from gateway.service.scenarios import ScenarioService
 from runtime.store import Store
 
 
@@ -18,3 +19,4 @@ class Services:
 
     def __init__(self, temporal: Client, store: Store) -> None:
         self.operations = OperationService(temporal, store)
+        self.scenarios = ScenarioService(store)

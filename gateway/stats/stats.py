@@ -22,9 +22,9 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.content import Content, UnknownVersion
-from gateway import publications
 from gateway.errors import BadInput
 from gateway.service.index import COUNTS, JourneyIndex
+from gateway.service.scenarios import require
 from runtime.store import AttemptCount, JourneyCount, PassageCount, Store
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send
@@ -162,7 +162,7 @@ async def stats(
     Raises:
         BadInput: There is no such scenario or version, or it is not for this release.
     """
-    newest = await publications.require(store, scenario)
+    newest = await require(store, scenario)
     now = datetime.now(UTC)
     since = now.replace(minute=0, second=0, microsecond=0) - LATELY
     stored = _Stored(

@@ -49,7 +49,7 @@ def test_each_newest_version_is_listed_and_the_older_ones_that_are_followed(publ
 
 def test_a_scenario_is_closed_and_opened_again(published: Run) -> None:
     ran = published("close", "sale", "--reason", "it is over", "--operator", "ann")
-    assert (ran.status, ran.out) == (0, "sale is closed: nobody is admitted, and journeys under way go on\n")
+    assert (ran.status, ran.out) == (0, "sale is closed: new entries are refused, and running journeys continue\n")
     assert published("close", "sale").out.startswith("sale was closed already: ")
     assert told(published, "sale") == [("sale", 2, 1, "it is over"), ("sale", 1, 1, "it is over")]
     assert "by ann: it is over" in published("versions").out
@@ -63,4 +63,4 @@ def test_a_scenario_that_is_not_there_is_said(published: Run, command: str) -> N
     ran = published(command, "sail")
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == "scenario: there is no scenario 'sail': did you mean 'sale'?\n"
-    assert published(command, "xyzzy").err.endswith("'scenario versions' lists those that are published\n")
+    assert published(command, "xyzzy").err.endswith("list the published scenarios to find its name\n")

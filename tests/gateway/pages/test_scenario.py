@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from temporalio.service import RPCStatusCode
 
-from gateway.publications import close
+from gateway.service.caller import TERMINAL
+from gateway.service.scenarios import ScenarioService
 from runtime.store import Store
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.server import Server
@@ -48,7 +49,7 @@ async def _held(store: Store, server: Server) -> None:
 
 async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, temporal: Server) -> None:
     await _held(site.store, temporal)
-    await close(site.store, "sale", operator="ann", reason="<i>over</i>")
+    await ScenarioService(site.store).close(TERMINAL, "sale", operator="ann", reason="<i>over</i>")
     await site.sign_in("read")
     shown = await site.get("/")
     ((name, under_way, held, trigger, newest, lets_in, _),) = shown.rows("Published scenarios")

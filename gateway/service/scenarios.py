@@ -1,0 +1,227 @@
+"""Use cases about published scenarios: list and show versions, close a scenario to new entries, and open it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any, Final
+
+from typing_extensions import TypedDict
+
+from gateway.errors import UnknownScenario
+from gateway.service.caller import Caller
+from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.view import PageView, View
+from runtime.store import Closure, Store
+from scenario.model.document import document, load
+from scenario.plan.plan import load_plan
+
+_MOST_VERSIONS: Final = 250
+
+
+class ClosureView(View):
+    """The closure of a scenario to new entries."""
+
+    at: datetime
+    """Time of the closure."""
+    by: str
+    """The operator who closed it."""
+    reason: str
+    """The reason, which refused entries receive."""
+
+    @classmethod
+    def of(cls, closure: Closure | None) -> ClosureView | None:
+        """Return the view of a stored closure."""
+        return closure and cls(at=closure.closed_at, by=closure.closed_by, reason=closure.reason)
+
+
+class VersionView(View):
+    """A published version."""
+
+    scenario: str
+    """The scenario's name."""
+    version: int
+    """The version's number."""
+    newest: bool
+    """True if new journeys take it, unless their entry names another."""
+    published_at: datetime
+    """Time of the publication."""
+    published_by: str
+    """The person or key that published it."""
+    journeys: str
+    """`pin` or `follow`: whether its journeys stay with it or move to newer versions."""
+    under_way: int
+    """Number of running journeys of this version."""
+    closed: ClosureView | None
+    """The closure of its scenario; null if the scenario is open."""
+
+
+class StepDescription(View):
+    """A step of a plan."""
+
+    id: str
+    """The step's id."""
+    kind: str
+    """The kind of step."""
+    what: str
+    """The step in plain words."""
+
+
+class ScenarioView(View):
+    """A version with its content, and the list of all versions."""
+
+    version: VersionView
+    """The version."""
+    document: dict[str, Any]
+    """The scenario as it is stored: files inlined, defaults written out."""
+    trigger: str
+    """The kind of trigger."""
+    events: list[str]
+    """The events that steps and exit rules wait for."""
+    steps: list[StepDescription]
+    """The steps."""
+    versions: list[VersionView]
+    """The scenario's versions, the newest first; 250 at most."""
+
+
+class ClosedView(View):
+    """The result of closing or opening a scenario."""
+
+    scenario: str
+    """The scenario's name."""
+    changed: bool
+    """False if it was in this state already."""
+    closed: ClosureView | None
+    """The closure; null if the scenario is open."""
+
+
+class _Place(TypedDict):
+    scenario: str
+    version: int
+
+
+class ScenarioService:
+    """Use cases about published scenarios."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def versions(self, caller: Caller, scenario: str | None = None) -> list[VersionView]:
+        """Return published versions, the newest of each scenario first.
+
+        Args:
+            caller: The caller.
+            scenario: All versions of this scenario. None for the newest version of each scenario, and older ones with
+                running journeys.
+
+        Raises:
+            Forbidden: The caller may not use the scenario.
+            UnknownScenario: There is no scenario of that name.
+        """
+        if scenario is not None:
+            caller.check(scenario)
+            await require(self._store, scenario, hint=caller.scenarios is None)
+        counts, closures = await self._store.counts(), await self._store.closures()
+        found: list[VersionView] = []
+        names: set[str] = set()
+        for item in await self._store.listed(scenario):
+            newest, count = item.scenario not in names, counts.get((item.scenario, item.version), 0)
+            names.add(item.scenario)
+            if caller.may_use(item.scenario) and (scenario or newest or count):
+                version = VersionView(
+                    scenario=item.scenario,
+                    version=item.version,
+                    newest=newest,
+                    published_at=item.published_at,
+                    published_by=item.published_by,
+                    journeys=item.journeys,
+                    under_way=count,
+                    closed=ClosureView.of(closures.get(item.scenario)),
+                )
+                found.append(version)
+        return found
+
+    async def list(self, caller: Caller, page: PageRequest, scenario: str | None = None) -> PageView[VersionView]:
+        """Return a page of `versions`.
+
+        Raises:
+            BadCursor: The cursor is not one of this list.
+        """
+        found = sorted(await self.versions(caller, scenario), key=_order)  # databases differ in their collation
+        if (place := page.place(_Place)) is not None:
+            found = [item for item in found if _order(item) > (place["scenario"], -place["version"])]
+        last = found[page.limit - 1] if len(found) > page.limit else None
+        following = encode_cursor({"scenario": last.scenario, "version": last.version}) if last else None
+        return PageView(items=found[: page.limit], next=following)
+
+    async def show(self, caller: Caller, name: str, version: int | None = None) -> ScenarioView:
+        """Return a version, by default the newest, with its content.
+
+        Raises:
+            Forbidden: The caller may not use the scenario.
+            UnknownScenario: There is no such scenario or version.
+        """
+        listed = await self.versions(caller, name)
+        shown = next((item for item in listed if version in (None, item.version)), None)
+        stored = shown and await self._store.version(name, shown.version)
+        if shown is None or stored is None:
+            raise UnknownScenario(f"there is no version {version} of {name}: its newest is {name}@{listed[0].version}")
+        plan = load_plan(stored.plan)
+        return ScenarioView(
+            version=shown,
+            document=document(load(stored.document)),
+            trigger=str(stored.document["trigger"]),
+            events=sorted(plan.events),
+            steps=[StepDescription(id=step, kind=row.kind, what=row.describe()) for step, row in plan.steps.items()],
+            versions=listed[:_MOST_VERSIONS],
+        )
+
+    async def close(self, caller: Caller, name: str, *, operator: str, reason: str = "") -> ClosedView:
+        """Close a scenario to new entries immediately. Running journeys continue. An earlier closure is kept.
+
+        Raises:
+            Forbidden: The caller may not use the scenario.
+            UnknownScenario: There is no scenario of that name.
+        """
+        caller.check(name)
+        await require(self._store, name, hint=caller.scenarios is None)
+        changed = await self._store.close_scenario(Closure(name, datetime.now(UTC), operator, reason))
+        return await self._closed(name, changed=changed)
+
+    async def open(self, caller: Caller, name: str) -> ClosedView:
+        """Open a scenario to new entries.
+
+        Raises:
+            Forbidden: The caller may not use the scenario.
+            UnknownScenario: There is no scenario of that name.
+        """
+        caller.check(name)
+        await require(self._store, name, hint=caller.scenarios is None)
+        return await self._closed(name, changed=await self._store.open_scenario(name))
+
+    async def _closed(self, name: str, *, changed: bool) -> ClosedView:
+        return ClosedView(scenario=name, changed=changed, closed=ClosureView.of(await self._store.closure(name)))
+
+
+async def require(store: Store, scenario: str, *, hint: bool = True) -> int:
+    """Return the number of a scenario's newest version.
+
+    Args:
+        store: The workers' store.
+        scenario: The scenario's name.
+        hint: True if the caller may learn the names of other scenarios.
+
+    Raises:
+        UnknownScenario: There is no scenario of that name.
+    """
+    newest = await store.newest(scenario)
+    if newest is None:
+        names = [item.scenario for item in await store.scenarios()] if hint else []
+        near = get_close_matches(scenario, names, 1)
+        advice = f"did you mean '{near[0]}'?" if near else "list the published scenarios to find its name"
+        raise UnknownScenario(f"there is no scenario '{scenario}': {advice}")
+    return newest
+
+
+def _order(item: VersionView) -> tuple[str, int]:
+    return item.scenario, -item.version
