@@ -27,33 +27,29 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 
 from activities import redaction
 from activities.admission import AdmissionActivities
+from activities.attempt_log import LastAttempts
 from activities.certificates import measured_certificates
 from activities.channel import adapter
 from activities.channel_registry import CHANNELS, QUEUES, WEBHOOK
 from activities.channels import channels_of
 from activities.decision import decide
 from activities.dependencies import CLOSING, INBOX, Services, services
-from activities.destination_policy import Clearances
 from activities.erasing import ErasureActivities
 from activities.erasure_start import starting_erasures
 from activities.goal import GoalActivities
 from activities.interface import JOURNEYS
-from activities.last_attempt import Recollections
 from activities.policies_file import PoliciesFile
-from activities.policy_gate import PolicyGate
-from activities.pruning import Prunings
-from activities.releases import Releases
-from activities.renewal import Renewals
-from activities.retention_schedule import keep_schedule
+from activities.policy_gate import PolicyGate, Releases
+from activities.renewal import Renewals, StepVersions
+from activities.retention_schedule import Prunings, keep_schedule
 from activities.retry_options import Retunings
-from activities.step_version import Amendments
 from activities.suppressing import untold
 from activities.telling import Telling
 from activities.webhook.destinations.destinations import Destinations
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.watch import DestinationPolicies, DestinationsFile
 from activities.webhook.platform import SuppressionReporter
 from activities.webhook.throttle.limiter import Limiter
-from activities.webhook.throttle.rate_sync import pacing
+from activities.webhook.throttle.server_rates import pacing
 from runtime import search_attributes
 from runtime.certificates import measuring_keys
 from runtime.connection import connect
@@ -137,10 +133,10 @@ async def workers(
     """
     admissions = AdmissionActivities(given.content, given.store, given.zone, lambda: given.policies.content.holdout)
     goals = GoalActivities(given.content, given.store)
-    amendments, retunings = Amendments(given.content), Retunings(client)
+    amendments, retunings = StepVersions(given.content), Retunings(client)
     renewals = Renewals(given.content, given.store)
     erasures = ErasureActivities(client, given.store, keyring_in(given.store))
-    clearances, recollections = Clearances(given.destinations), Recollections(given.store)
+    clearances, recollections = DestinationPolicies(given.destinations), LastAttempts(given.store)
     limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     metrics.BREAKER_STATE.reads(limiter.breakers)
     ways = given.channels

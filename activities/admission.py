@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 from temporalio import activity
 
-from activities.caller import IDENTIFY, Identification, Identified
+from activities.caller import IDENTIFY, EntryIdentity, IdentityRequest
 from activities.content import Content, Opened, UnknownVersion
 from activities.counting import COUNT, Passages
 from activities.goal import count
@@ -69,18 +69,18 @@ class AdmissionActivities:
             return Admitted(refused=str(error))
 
     @activity.defn(name=IDENTIFY.name)
-    async def identify(self, asked: Identification) -> Identified:
+    async def identify(self, asked: IdentityRequest) -> EntryIdentity:
         """Tells which journey an entry starts, to whoever starts it."""
         try:
             entry = parse_entry(asked.entry)
             if await self._store.is_erased(entry.contact_id):  # another worker could not read what is begun for it
-                return Identified(refused=ERASED)
+                return EntryIdentity(refused=ERASED)
             opened = await open_for(entry, self._content, self._store)
             now = datetime.fromisoformat(asked.now)
             identifier, summary = identity(entry, opened.scenario, opened.version, self._zone, now)
         except (Refused, EntryError) as error:
-            return Identified(refused=str(error))
-        return Identified(
+            return EntryIdentity(refused=str(error))
+        return EntryIdentity(
             workflow_id=identifier,
             summary=summary,
             joins=opened.scenario.entry.again == "always",

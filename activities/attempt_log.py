@@ -1,4 +1,4 @@
-"""What the log of deliveries keeps of an attempt."""
+"""The log of attempts: what is recorded of each, and the activity that reads the latest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from activities.backoff import next_try
 from activities.channel_registry import Channel
 from activities.failures import Failure, failure_of
-from activities.interface import Delivery, Sent
+from activities.interface import RECALL, Delivery, LastAttempt, LastAttemptRequest, Sent
 from runtime.store.deliveries import Attempt
 
 _logger = logging.getLogger(__name__)
@@ -127,3 +127,33 @@ def _next_try(info: activity.Info, milliseconds: int, error: BaseException | Non
             return None
         delay = error.next_retry_delay
     return next_try(info, info.started_time + timedelta(milliseconds=milliseconds), delay, room=room)
+
+
+class Past(Protocol):
+    """Who knows past attempts: `runtime.store.Store`."""
+
+    async def deliveries(self, *, delivery_id: str, limit: int) -> list[Attempt]:
+        """The newest attempts of a delivery, the oldest of them first."""
+        ...
+
+
+class LastAttempts:
+    """Looks attempts up."""
+
+    def __init__(self, past: Past) -> None:
+        self._past = past
+
+    @activity.defn(name=RECALL.name)
+    async def recall(self, recollection: LastAttemptRequest) -> LastAttempt:
+        """How the latest attempt on record ended; nothing where there is none.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+        found = await self._past.deliveries(delivery_id=recollection.delivery, limit=1)
+        if not found:
+            return LastAttempt()
+        latest = found[-1]
+        return LastAttempt(
+            status=latest.status, error=latest.error or "", excerpt=latest.response or "", now=latest.now or ""
+        )

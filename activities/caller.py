@@ -10,7 +10,7 @@ from scenario.policies.purpose import MARKETING
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identification:
+class IdentityRequest:
     """Which journey would an entry start?
 
     Attributes:
@@ -23,7 +23,7 @@ class Identification:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identified:
+class EntryIdentity:
     """The journey's id, or why there is none.
 
     Attributes:
@@ -41,4 +41,4 @@ class Identified:
     purpose: str = MARKETING
 
 
-IDENTIFY: Final = ActivityType("identify", Identification, Identified)
+IDENTIFY: Final = ActivityType("identify", IdentityRequest, EntryIdentity)

@@ -11,7 +11,7 @@ from typing import Any
 from temporalio import activity
 
 from activities.content import Content, UnknownVersion
-from activities.interface import GOAL, Happened, Reached
+from activities.interface import GOAL, GoalEvent, GoalResult
 from runtime.store import Store, StoredEntry
 from scenario import liquid
 from scenario.entry.entry import journey_root
@@ -33,15 +33,15 @@ class GoalActivities:
     store: Store
 
     @activity.defn(name=GOAL.name)
-    async def goal(self, happened: Happened) -> Reached:
+    async def goal(self, happened: GoalEvent) -> GoalResult:
         """Counts the goal of a journey where an event reaches it. Asked again, it answers the same."""
         entry = await self.store.entry(happened.workflow_id, happened.run_id)
         if entry is None or entry.reached_at is not None:
-            return Reached(reached=entry is not None)
+            return GoalResult(reached=entry is not None)
         return await count(self.store, self.content, entry, happened.event)
 
 
-async def count(store: Store, content: Content, entry: StoredEntry, event: Event) -> Reached:
+async def count(store: Store, content: Content, entry: StoredEntry, event: Event) -> GoalResult:
     """Counts the goal of an entry where an event reaches it: the goal of the version that let the contact in.
 
     Args:
@@ -56,21 +56,21 @@ async def count(store: Store, content: Content, entry: StoredEntry, event: Event
     try:
         scenario = (await content.open(entry.scenario, entry.entered_by)).scenario
     except UnknownVersion as error:
-        return Reached(error=str(error))
+        return GoalResult(error=str(error))
     goal = scenario.goal
     if goal is None or goal.event != event.name:
-        return Reached()
+        return GoalResult()
     entered = entry.admitted_at.isoformat()
     journey = journey_root(entry.workflow_id, entry.scenario, entry.entered_by, entered)
     data = {"event": event.data(), "journey": {**journey, "timezone": scenario.timezone}}
     try:
         if goal.condition is not None and not liquid.evaluate_condition(goal.condition, data):
-            return Reached()
+            return GoalResult()
     except TemplateError as error:
-        return Reached(error=str(error))
+        return GoalResult(error=str(error))
     value, error = _value(goal, data)
     reached = await store.reach(entry.workflow_id, entry.run_id, datetime.fromisoformat(event.at), value)
-    return Reached(reached=reached, error=error if reached else "")
+    return GoalResult(reached=reached, error=error if reached else "")
 
 
 def _value(goal: Goal, data: Mapping[str, Any]) -> tuple[Decimal | None, str]:

@@ -96,7 +96,7 @@ class Departure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Happened:
+class GoalEvent:
     """An event that may reach a journey's goal.
 
     Attributes:
@@ -110,7 +110,7 @@ class Happened:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reached:
+class GoalResult:
     """Whether the goal is reached.
 
     Attributes:
@@ -264,14 +264,14 @@ class Sent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clearance:
+class DestinationPolicyRequest:
     """A webhook to the destination of this name is about to be scheduled: what does the destination ask for?"""
 
     destination: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cleared:
+class DestinationPolicy:
     """What a destination asks for; empty where this process knows none of that name.
 
     Attributes:
@@ -301,21 +301,21 @@ class Retuning:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retuned:
+class RetuningResult:
     """Done, or `error` says why not."""
 
     error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recollection:
+class LastAttemptRequest:
     """How did the latest attempt of the delivery of this id end, before it was turned away?"""
 
     delivery: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recalled:
+class LastAttempt:
     """How it ended; empty where nothing is on record.
 
     Attributes:
@@ -342,9 +342,9 @@ _UNREADABLE: Final = "the answer of the worker cannot be read"
 
 ADMIT: Final = ActivityType("admit", Admission, Admitted)
 DEPART: Final = ActivityType("depart", Departure, type(None))
-GOAL: Final = ActivityType("goal", Happened, Reached, instead=Reached(error=_UNREADABLE))
+GOAL: Final = ActivityType("goal", GoalEvent, GoalResult, instead=GoalResult(error=_UNREADABLE))
 DECIDE: Final = ActivityType("decide", Question, Answer, instead=Answer(error=_UNREADABLE))
-CLEAR: Final = ActivityType("clear", Clearance, Cleared, instead=Cleared())
-RETUNE: Final = ActivityType("retune", Retuning, Retuned, instead=Retuned(error=_UNREADABLE))
+CLEAR: Final = ActivityType("clear", DestinationPolicyRequest, DestinationPolicy, instead=DestinationPolicy())
+RETUNE: Final = ActivityType("retune", Retuning, RetuningResult, instead=RetuningResult(error=_UNREADABLE))
 RELEASE: Final = ActivityType("release", Release, type(None))
-RECALL: Final = ActivityType("recall", Recollection, Recalled, instead=Recalled())
+RECALL: Final = ActivityType("recall", LastAttemptRequest, LastAttempt, instead=LastAttempt())

@@ -1,7 +1,4 @@
-"""What a journey asks, and is told, of another version of its scenario in which it may go on.
-
-For these classes holds what is said in `activities.interface`.
-"""
+"""Arguments and results of the activities that move journeys and steps to another version."""
 
 from __future__ import annotations
 
@@ -10,6 +7,42 @@ from typing import Any, Final
 
 from activities.call import ActivityType
 from scenario.plan.migration import Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepVersionRequest:
+    """An operator wants a held step to be tried again with the templates of another version.
+
+    Attributes:
+        scenario: The scenario's name.
+        version: Its version; None for the newest.
+        step: The step's id.
+        kind: The step's kind, which must be the same.
+    """
+
+    scenario: str
+    version: int | None
+    step: str
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepVersion:
+    """The step as that version has it, or why it cannot be used.
+
+    Attributes:
+        step: Its row of the plan, as `scenario.plan.plan.dump_plan` writes it.
+        error: Why there is none; empty where there is.
+    """
+
+    version: int = 0
+    step: dict[str, Any] = field(default_factory=dict[str, Any])
+    error: str = ""
+
+
+AMEND: Final = ActivityType(
+    "amend", StepVersionRequest, StepVersion, instead=StepVersion(error="the answer of the worker cannot be read")
+)
 
 
 @dataclass(frozen=True, kw_only=True)

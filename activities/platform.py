@@ -18,7 +18,7 @@ WORKFLOW: Final = "TellPlatform"
 
 
 @dataclass(frozen=True, kw_only=True)
-class News:
+class SuppressionNotice:
     """An address is suppressed.
 
     Attributes:
@@ -51,11 +51,11 @@ class Answered:
     status: int = 0
 
 
-TELL: Final = ActivityType("tell_platform", News, Answered, queue=WEBHOOK.queue)
-_READER: Final = TypeAdapter(News)
+TELL: Final = ActivityType("tell_platform", SuppressionNotice, Answered, queue=WEBHOOK.queue)
+_READER: Final = TypeAdapter(SuppressionNotice)
 
 
-def news_in(argument: object) -> News | None:
+def news_in(argument: object) -> SuppressionNotice | None:
     """The news that a workflow is given; None where it is something else."""
     try:
         return _READER.validate_python(argument)

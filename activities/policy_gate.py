@@ -1,4 +1,4 @@
-"""The gate that every message passes before it leaves: asks the policies, with what the store knows."""
+"""The gate that applies policies, and the activity that releases a place under caps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Protocol, cast
 
+from temporalio import activity
 from temporalio.service import RPCError
 
 from activities.content import Content
 from activities.gate import OutgoingMessage
-from activities.interface import Delivery
+from activities.interface import RELEASE, Delivery, Release
 from activities.suppressing import Suppressing, SuppressionStore, Tell, untold
 from runtime.derived_keys import AddressHashes
 from runtime.store.claims import CapClaim
@@ -154,3 +155,27 @@ class _StoreFacts:
 def _destination(message: OutgoingMessage) -> str:
     """Return the destination as policies name it: "" for a channel whose messages have one destination."""
     return message.destination if message.channel.addressed else ""
+
+
+class Places(Protocol):
+    """Who knows places under caps: `runtime.store.Store`."""
+
+    async def release(self, delivery_id: str) -> None:
+        """Gives a place back, unless something may have arrived."""
+        ...
+
+
+class Releases:
+    """Gives places back."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    @activity.defn(name=RELEASE.name)
+    async def release(self, release: Release) -> None:
+        """Gives the place of a delivery back, if it has one.
+
+        Raises:
+            StoreError: The store cannot be written to.
+        """
+        await self._places.release(release.delivery)

@@ -1,16 +1,52 @@
-"""The local activities by which journeys go on in another version of their scenario."""
+"""Local activities that move a journey or a step to another version of the scenario."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
 
 from pydantic import ValidationError
 from temporalio import activity
 
 from activities.content import Content, Opened, UnknownVersion
-from activities.moving import ADOPT, RENEW, Adoption, Renewal, Renewed
+from activities.moving import ADOPT, AMEND, RENEW, Adoption, Renewal, Renewed, StepVersion, StepVersionRequest
 from runtime.store import Store
 from scenario.entry.entry import is_too_large
 from scenario.plan.migration import MigrationError, followed, migrated, unknown
-from scenario.plan.plan import LARGEST_PLAN
+from scenario.plan.plan import LARGEST_PLAN, load_plan
+
+
+class StepVersions:
+    """Looks steps up for operators who try them again after a mistake was fixed."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+
+    @activity.defn(name=AMEND.name)
+    async def amend(self, amendment: StepVersionRequest) -> StepVersion:
+        """Finds the step's row in the plan of a version, the newest where none is named.
+
+        Returns:
+            The row; or, where there is none that could be used, a sentence that says why.
+        """
+        try:
+            opened = await self._content.open(amendment.scenario, amendment.version)
+        except UnknownVersion as error:
+            return StepVersion(error=f"{error}: publish it first")
+        name = f"{opened.name}@{opened.version}"
+        steps = cast("Mapping[str, dict[str, Any]]", opened.plan["steps"])
+        row = steps.get(amendment.step)
+        if row is None:
+            return StepVersion(error=f"{name} has no step '{amendment.step}': name a version that has it")
+        if row["kind"] != amendment.kind:
+            return StepVersion(error=f"'{amendment.step}' is of kind {row['kind']} in {name}, not {amendment.kind}")
+        try:
+            load_plan({"start": amendment.step, "steps": {amendment.step: row}})
+        except ValidationError:  # said here, since the journey would fail over it again and again
+            return StepVersion(
+                error=f"'{amendment.step}' of {name} is not for this version of the workers: update them"
+            )
+        return StepVersion(version=opened.version, step=row)
 
 
 class Renewals:

@@ -15,7 +15,7 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, 
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.interface import RETUNE, Retuned, Retuning
+from activities.interface import RETUNE, Retuning, RetuningResult
 from scenario.plan.retry import STORED, fit
 
 _PATIENCE: Final = timedelta(seconds=5)
@@ -41,7 +41,7 @@ class Retunings:
         self._client = client
 
     @activity.defn(name=RETUNE.name)
-    async def retune(self, retuning: Retuning) -> Retuned:
+    async def retune(self, retuning: Retuning) -> RetuningResult:
         """Changes what is given of a delivery's retry policy, and nothing else of its options.
 
         Looks first: where the server itself refuses such a change, it also loses the journey's workflow task, in which
@@ -53,22 +53,22 @@ class Retunings:
         try:
             pending = await self._pending(retuning)
             if pending is None:
-                return Retuned(error=_GONE)
+                return RetuningResult(error=_GONE)
             now = pending.activity_options.retry_policy
             known = (length.ToTimedelta().total_seconds() for length in (now.initial_interval, now.maximum_interval))
             if not fit(retuning.retry, *known):
-                return Retuned(error=_MISFIT)
+                return RetuningResult(error=_MISFIT)
             await self._client.workflow_service.update_activity_options(
                 request_for(_with_room(retuning, pending), self._client.namespace, self._client.identity),
                 timeout=_PATIENCE,
             )
         except RPCError as error:
             if error.status is RPCStatusCode.INVALID_ARGUMENT:  # its text is about the policy alone
-                return Retuned(error=f"the server refuses this policy: {error.message}")
+                return RetuningResult(error=f"the server refuses this policy: {error.message}")
             if (reason := _REFUSED.get(error.status)) is None:
                 raise
-            return Retuned(error=reason)
-        return Retuned()
+            return RetuningResult(error=reason)
+        return RetuningResult()
 
     async def _pending(self, retuning: Retuning) -> PendingActivityInfo | None:
         described = await self._client.workflow_service.describe_workflow_execution(

@@ -14,7 +14,7 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.interface import JOURNEYS
-from activities.platform import WORKFLOW, News
+from activities.platform import WORKFLOW, SuppressionNotice
 from activities.priority import priority_of
 from activities.webhook.destinations.destinations import Destinations
 from runtime.sealed_token import SealedToken
@@ -51,7 +51,7 @@ class Telling:
             wanted = destination.suppressions
             if wanted is None or suppression.source not in wanted.sources:
                 continue
-            news = News(
+            news = SuppressionNotice(
                 destination=name,
                 channel=suppression.channel,
                 address=self._seal.seal_fields([address]),

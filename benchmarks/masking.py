@@ -21,7 +21,7 @@ from urllib.parse import quote
 from activities import redaction
 from activities.content import Content
 from activities.interface import Delivery
-from activities.webhook import result
+from activities.webhook import activity
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import kept
@@ -115,7 +115,7 @@ async def delivery(body: bytes, *, masking: bool) -> float:
         return body[:2048].decode(errors="replace")
 
     times: list[float] = []
-    with mock.patch.object(result.redaction, "excerpt", redaction.excerpt if masking else plain):
+    with mock.patch.object(activity.redaction, "excerpt", redaction.excerpt if masking else plain):
         for _ in range(ROUNDS * 6):
             started = time.process_time()
             sent = await environment.run(webhooks.send_webhook, given)

@@ -33,7 +33,7 @@ ALLOWED = {
             "activities.caller",
             "activities.channel_registry",
             "activities.interface",
-            "activities.amending",
+            "activities.moving",
             "activities.moving",
         ),
         *("activities.platform", "activities.counting", "activities.erasure", "activities.priority"),

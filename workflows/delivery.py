@@ -18,7 +18,17 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from activities.channel_registry import CHANNELS
 from activities.failures import Failure, FailureKind
-from activities.interface import CLEAR, RECALL, RELEASE, Clearance, Delivery, Recalled, Recollection, Release, Sent
+from activities.interface import (
+    CLEAR,
+    RECALL,
+    RELEASE,
+    Delivery,
+    DestinationPolicyRequest,
+    LastAttempt,
+    LastAttemptRequest,
+    Release,
+    Sent,
+)
 from activities.priority import priority_of
 from scenario.plan.context import pick
 from scenario.steps.delivery import Send
@@ -164,7 +174,7 @@ class Deliveries:
         host, state, changes = self._host, self._host.state, self._host.changes
         name = host.step
         if step.destination:
-            policy = await call(CLEAR, Clearance(destination=step.to), about=step.to)
+            policy = await call(CLEAR, DestinationPolicyRequest(destination=step.to), about=step.to)
             host.stop_if_interrupted()
             step = step.as_asked(policy.retry, policy.timeout)
         step = replace(step, retry=step.retry.changed_by(state.retuned))
@@ -243,14 +253,14 @@ class Deliveries:
         self._host.stop_if_interrupted()
         return last.now if last else ""
 
-    async def _last_attempt(self, identifier: str) -> Recalled | None:
+    async def _last_attempt(self, identifier: str) -> LastAttempt | None:
         """Return the latest attempt on record, or None if the log cannot be read.
 
         Raises:
             FailureError: The step was cancelled.
         """
         try:
-            return await call(RECALL, Recollection(delivery=identifier), tries=_TRIES)
+            return await call(RECALL, LastAttemptRequest(delivery=identifier), tries=_TRIES)
         except FailureError as error:
             if is_cancellation(error):
                 raise

@@ -10,7 +10,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHandle, ParentClosePolicy
 
-from activities.caller import IDENTIFY, Identification, Identified
+from activities.caller import IDENTIFY, EntryIdentity, IdentityRequest
 from activities.interface import JOURNEYS
 from activities.priority import priority_of
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
@@ -44,7 +44,7 @@ class Enter:
             raise _failure("the entry is nested too deeply")
         if has_too_many_parts(argument):
             raise _failure(TOO_MANY_PARTS)
-        identified = await call(IDENTIFY, Identification(entry=argument, now=workflow.now().isoformat()))
+        identified = await call(IDENTIFY, IdentityRequest(entry=argument, now=workflow.now().isoformat()))
         if identified.refused:
             raise _failure(identified.refused)
         try:
@@ -58,7 +58,7 @@ class Enter:
         return {"journey": journey.id, "run": journey.first_execution_run_id, "already": False}
 
 
-async def _start(data: dict[str, Any], identified: Identified) -> ChildWorkflowHandle[Any, Any]:
+async def _start(data: dict[str, Any], identified: EntryIdentity) -> ChildWorkflowHandle[Any, Any]:
     entry = parse_entry(data)
     attributes = [
         SearchAttributePair(SCENARIO_NAME, entry.name),

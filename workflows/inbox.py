@@ -7,7 +7,7 @@ from typing import Any
 
 from temporalio import workflow
 
-from activities.interface import GOAL, Happened
+from activities.interface import GOAL, GoalEvent
 from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large
 from scenario.steps.host import Event
 from workflows.host import JourneyHost
@@ -128,7 +128,7 @@ class Inbox:
             # The departure reports the events that arrive when the journey leaves.
             await workflow.wait_condition(lambda: bool(state.goal_events) and host.departure is None)
             event = state.goal_events[0]
-            happened = Happened(workflow_id=info.workflow_id, run_id=state.root, event=event)
+            happened = GoalEvent(workflow_id=info.workflow_id, run_id=state.root, event=event)
             answer = await call(GOAL, happened, about=event.name)
             if answer.error:
                 host.ignore(f"value of goal {event.name}" if answer.reached else f"goal {event.name}", answer.error)

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from temporalio import workflow
 
-from activities.amending import AMEND, Amended, Amendment
 from activities.interface import RETUNE, Retuning
+from activities.moving import AMEND, StepVersion, StepVersionRequest
 from scenario.plan.retry import UNLIMITED
 from scenario.steps.delivery import Send
 from workflows.delivery import Deliveries
@@ -76,9 +76,9 @@ class OperatorUpdates:
         if read_version(argument) is not None and state.held is None:
             raise refusal("'version' is for a held step: this one is kept back, and has not failed")
 
-    async def _step_in(self, version: int | str, held: Held) -> Amended:
+    async def _step_in(self, version: int | str, held: Held) -> StepVersion:
         host = self._host
-        amendment = Amendment(
+        amendment = StepVersionRequest(
             scenario=host.entry.name,
             version=version if isinstance(version, int) else None,
             step=held.step,

@@ -7,18 +7,84 @@ the clock, the host or chance (date, message id, boundary) is derived from the d
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
+from email.header import Header
 from email.message import EmailMessage, MIMEPart
-from email.policy import SMTP, SMTPUTF8
+from email.policy import SMTP, SMTPUTF8, Policy
 from email.utils import format_datetime
 from typing import Final, cast
 
-from activities.email.header import HeaderField, address_list, mailbox, unstructured
 from activities.email.sandbox import Markup, MarkupProcess
 from scenario.errors import LimitExceeded, TemplateError
 from scenario.mail_address import Mailbox
 from scenario.mail_limits import MAX_PART, MAX_SUBJECT
+
+# Everything that ends a line for `str.splitlines`, which the email package uses, and every other control character.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# Readable as it is: no words that a line cannot hold, nothing that looks like an encoded word (RFC 2047 §6.2).
+_PLAIN: Final = re.compile(r"(?!.*=\?)(?:[\x20-\x7e]{0,60}|(?:[\x21-\x7e]{1,60} )*[\x21-\x7e]{1,60})")
+_ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
+_LINE: Final = 76
+_LONGEST: Final = 998
+"""Characters of a line that a mail server must take (RFC 5322 §2.1.1)."""
+_END: Final = "\r\n"
+
+
+class HeaderField(str):
+    """A header field's value, kept and written by `email.message.EmailMessage` as it is.
+
+    Attributes:
+        name: The field's name; the mark by which the package knows a finished value.
+    """
+
+    __slots__ = ("name",)
+
+    def __new__(cls, name: str, value: str) -> HeaderField:
+        field = super().__new__(cls, value)
+        field.name = name
+        return field
+
+    def fold(self, *, policy: Policy) -> str:
+        """The whole field, line ends included. Called by the package when it writes the message."""
+        return f"{self.name}: {policy.linesep.join(self.split(_END))}{policy.linesep}"
+
+
+def unstructured(name: str, text: str) -> HeaderField:
+    """A field of free text, such as Subject.
+
+    Args:
+        name: The field's name.
+        text: Control characters and line ends in it become a blank, so that no data can add a field.
+    """
+    return HeaderField(name, _encoded(name, _CONTROL.sub(" ", text).strip()))
+
+
+def mailbox(name: str, box: Mailbox) -> HeaderField:
+    """A field of one address, with its name where it has one."""
+    shown = _CONTROL.sub(" ", box.name).strip()
+    if not shown:
+        return HeaderField(name, box.address)
+    if _PLAIN.fullmatch(shown) and not _ATOMS.fullmatch(shown):
+        quoted = shown.replace("\\", "\\\\").replace('"', '\\"')
+        shown = f'"{quoted}"'
+    else:
+        shown = _encoded(name, shown)
+    one_line = f"{shown} <{box.address}>"
+    return HeaderField(name, one_line if len(name) + 2 + len(one_line) <= _LINE else f"{shown}{_END} <{box.address}>")
+
+
+def address_list(name: str, url: str) -> HeaderField:
+    """A field of one URL in angle brackets (RFC 2369 §2), which is never folded inside."""
+    value = f"<{url}>"
+    return HeaderField(name, value if len(name) + 2 + len(value) <= _LONGEST else f"{_END} {value}")
+
+
+def _encoded(name: str, text: str) -> str:
+    charset = "us-ascii" if _PLAIN.fullmatch(text) else "utf-8"
+    return Header(text, charset, maxlinelen=_LINE, header_name=name).encode(linesep=_END)
+
 
 _BASE64_FROM: Final = 6
 _CELL: Final = MarkupProcess()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
+from activities import redaction
 from activities.attempt_log import Log
 from activities.channel_activity import ChannelActivity
 from activities.channel_registry import WEBHOOK
@@ -14,15 +17,17 @@ from activities.context import Addresses
 from activities.gate import Gate
 from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
+from activities.outcome import Judgement
+from activities.webhook import outcome
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Response
 from activities.webhook.http.transport import Transport
 from activities.webhook.outgoing import Outgoing, outgoing
-from activities.webhook.result import judge, unanswered
 from activities.webhook.route import Direct, Routes
+from activities.webhook.saved_response import kept
 from activities.webhook.span import exchange
-from activities.webhook.throttle import health
 from activities.webhook.throttle.limiter import Limiter
+from activities.webhook.throttle.limits import signal_of
 from scenario.steps.webhook import Webhook
 
 
@@ -98,5 +103,44 @@ class Webhooks(ChannelActivity[Transport]):
             except AttemptError as error:
                 passed.leave(error.pulse)
                 raise unanswered(attempt, error) from None
-            passed.leave(health.of_status(response.status))
+            passed.leave(signal_of(response.status))
             return response
+
+
+def judge(
+    attempt: OpenAttempt,
+    response: Response,
+    step: Webhook,
+    hidden: redaction.KnownSecrets,
+    given: redaction.KnownSecrets,
+) -> Sent:
+    """What a response means.
+
+    Args:
+        attempt: The attempt.
+        response: What came back.
+        step: Says what is kept of it.
+        hidden: All secrets, which nobody may see of it.
+        given: Those that went with the request, and so may change what the journey keeps.
+
+    Raises:
+        ApplicationError: It is not "delivered".
+    """
+    judgement = outcome.of_response(
+        attempt.destination,
+        response.status,
+        response.headers,
+        response.body,
+        named=step.to is not None,
+        now=datetime.now(UTC),
+    )
+    excerpt = redaction.excerpt(response.body, hidden)
+    if not judgement.verdict.delivered:
+        raise attempt.failed(judgement, status=response.status, excerpt=excerpt)
+    saved, note = kept(step.save, response, given) if step.save else (None, None)
+    return attempt.delivered(response.status, excerpt, saved=saved, note=note)
+
+
+def unanswered(attempt: OpenAttempt, error: AttemptError) -> ApplicationError:
+    """The failure to raise where there was no response."""
+    return attempt.failed(Judgement(error.verdict, str(error).removesuffix(".")))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from activities.outcome import Outcome, Verdict
-from activities.webhook.throttle.health import Pulse
+from activities.webhook.throttle.limits import HealthSignal
 
 
 class Meaning(NamedTuple):
@@ -30,13 +30,13 @@ class Meaning(NamedTuple):
     """
 
     outcome: Outcome
-    pulse: Pulse
+    pulse: HealthSignal
     sentence: str
     unknown: bool = False
 
 
 _AGAIN, _SHORT, _NEVER = Outcome.RETRY, Outcome.RETRY_SHORT, Outcome.REFUSED
-_DOWN, _ALIVE, _OURS = Pulse.FAILING, Pulse.ALIVE, Pulse.NOTHING
+_DOWN, _ALIVE, _OURS = HealthSignal.FAILING, HealthSignal.ALIVE, HealthSignal.NOTHING
 
 WORDS: Final[dict[str, Meaning]] = {
     # Ours to refuse.
@@ -122,7 +122,7 @@ class AttemptError(Exception):
         return Verdict(meaning.outcome, self.word, meaning.unknown)
 
     @property
-    def pulse(self) -> Pulse:
+    def pulse(self) -> HealthSignal:
         """What it says about the receiver's health."""
         return WORDS[self.word].pulse
 

@@ -11,7 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.gate import Backoff
-from activities.platform import TELL, Answered, News
+from activities.platform import TELL, Answered, SuppressionNotice
 from activities.webhook import outcome, signing
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
@@ -19,8 +19,8 @@ from activities.webhook.http.transport import Transport
 from activities.webhook.presets import SuppressionPreset, installed_presets
 from activities.webhook.route import Route, Routes
 from activities.webhook.span import timed
-from activities.webhook.throttle import health
 from activities.webhook.throttle.limiter import Limiter
+from activities.webhook.throttle.limits import signal_of
 from runtime.sealed_token import SealedToken
 from scenario.errors import NotConfigured
 
@@ -53,7 +53,7 @@ class SuppressionReporter:
         self._limiter, self._seal = limiter, seal
 
     @activity.defn(name=TELL.name)
-    async def tell_platform(self, news: News) -> Answered:
+    async def tell_platform(self, news: SuppressionNotice) -> Answered:
         """Report an address once.
 
         Raises:
@@ -104,11 +104,11 @@ class SuppressionReporter:
             except AttemptError as error:
                 passed.leave(error.pulse)
                 raise _failure(f"{route.destination}: {error}") from None
-            passed.leave(health.of_status(response.status))
+            passed.leave(signal_of(response.status))
             return response
 
 
-def _result(news: News, preset: SuppressionPreset, response: Response, address: str) -> Answered:
+def _result(news: SuppressionNotice, preset: SuppressionPreset, response: Response, address: str) -> Answered:
     """Classify a response.
 
     Raises:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from activities.webhook.destinations.destinations import Destination
 from activities.webhook.destinations.watch import VARIABLE, DestinationsFile
-from activities.webhook.http.tls_files import Tls
+from activities.webhook.http.exchange import Tls
 from activities.webhook.throttle.limits import Limits
 from scenario.errors import NotConfigured
 from scenario.http.access import Access

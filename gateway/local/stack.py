@@ -25,7 +25,7 @@ from activities.dependencies import INBOX
 from activities.retention_schedule import keep_schedule
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Diverted
-from activities.webhook.throttle.rate_sync import pacing
+from activities.webhook.throttle.server_rates import pacing
 from gateway.client import ScenarioClient
 from gateway.local.stand_ins import StandIns
 from gateway.local.ways_in import WaysIn, let_in

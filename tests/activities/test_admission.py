@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from activities.admission import AdmissionActivities
-from activities.caller import Identification
+from activities.caller import IdentityRequest
 from activities.content import Content
 from activities.interface import Admission, Admitted
 from runtime.encryption.keyring import Keyring
@@ -82,5 +82,5 @@ async def test_no_journey_is_begun_for_an_erased_contact(tmp_path: Path) -> None
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         keys = store.sealing = Keyring(store, None)
         await keys.destroy("1")
-        asked = Identification(entry=entry, now="2027-01-01T00:00:00+00:00")
+        asked = IdentityRequest(entry=entry, now="2027-01-01T00:00:00+00:00")
         assert (await AdmissionActivities(Content(store), store, "UTC").identify(asked)).refused == ERASED

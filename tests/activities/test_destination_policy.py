@@ -4,9 +4,8 @@ from pathlib import Path
 
 from temporalio.testing import ActivityEnvironment
 
-from activities.destination_policy import Clearances
-from activities.interface import Clearance, Cleared
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.interface import DestinationPolicy, DestinationPolicyRequest
+from activities.webhook.destinations.watch import DestinationPolicies, DestinationsFile
 from scenario.plan.retry import STORED
 
 TEXT = """
@@ -20,8 +19,10 @@ destinations:
 """
 
 
-async def told(destinations: DestinationsFile, name: str) -> Cleared:
-    return await ActivityEnvironment().run(Clearances(destinations).clear, Clearance(destination=name))
+async def told(destinations: DestinationsFile, name: str) -> DestinationPolicy:
+    return await ActivityEnvironment().run(
+        DestinationPolicies(destinations).clear, DestinationPolicyRequest(destination=name)
+    )
 
 
 async def test_a_destination_asks_for_what_its_file_sets_and_for_nothing_else(tmp_path: Path):
@@ -29,14 +30,14 @@ async def test_a_destination_asks_for_what_its_file_sets_and_for_nothing_else(tm
     path.write_text(TEXT)
     destinations = DestinationsFile(path)
     wax = await told(destinations, "wax")
-    assert wax == Cleared(
+    assert wax == DestinationPolicy(
         retry={"initial": 2.0, "coefficient": 2.0, "maximum": 3600.0, "deadline": 86400.0, "attempts": 5.0},
         timeout=12.0,
     )
     assert set(wax.retry) == set(STORED.values())
-    assert await told(destinations, "some") == Cleared(retry={"deadline": 86400.0})
-    assert await told(destinations, "none") == Cleared()
+    assert await told(destinations, "some") == DestinationPolicy(retry={"deadline": 86400.0})
+    assert await told(destinations, "none") == DestinationPolicy()
 
 
 async def test_one_that_nobody_knows_asks_for_nothing():
-    assert await told(DestinationsFile(), "wax") == Cleared()
+    assert await told(DestinationsFile(), "wax") == DestinationPolicy()

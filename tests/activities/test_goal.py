@@ -12,7 +12,7 @@ import pytest
 from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.goal import GoalActivities
-from activities.interface import Admission, Departure, Happened, Reached
+from activities.interface import Admission, Departure, GoalEvent, GoalResult
 from runtime.store import Store, StoredEntry
 from scenario.check.check import check
 from scenario.model.document import digest, document
@@ -49,8 +49,8 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield store
 
 
-async def ask(store: Store, asked: Event, run_id: str = "r") -> Reached:
-    happened = Happened(workflow_id="sale/7/A1", run_id=run_id, event=asked)
+async def ask(store: Store, asked: Event, run_id: str = "r") -> GoalResult:
+    happened = GoalEvent(workflow_id="sale/7/A1", run_id=run_id, event=asked)
     return await GoalActivities(Content(store), store).goal(happened)
 
 
@@ -72,20 +72,20 @@ async def entry(store: Store) -> StoredEntry:
     ],
 )
 async def test_an_event_reaches_the_goal_or_not(store: Store, asked: Event, reached: bool, value: str | None) -> None:
-    assert await ask(store, asked) == Reached(reached=reached)
+    assert await ask(store, asked) == GoalResult(reached=reached)
     found = await entry(store)
     assert (found.goal_until, found.goal_value) == (NOW + timedelta(days=14), value)
     assert found.reached_at == (datetime.fromisoformat(asked.at) if reached else None)
 
 
 async def test_asked_again_it_answers_the_same_and_counts_nothing_more(store: Store) -> None:
-    assert await ask(store, event()) == Reached(reached=True)
-    assert await ask(store, event(total=100)) == Reached(reached=True)
+    assert await ask(store, event()) == GoalResult(reached=True)
+    assert await ask(store, event(total=100)) == GoalResult(reached=True)
     assert (await entry(store)).goal_value == "10"
 
 
 async def test_a_journey_that_nobody_let_in_reaches_nothing(store: Store) -> None:
-    assert await ask(store, event(), "another") == Reached()
+    assert await ask(store, event(), "another") == GoalResult()
 
 
 async def test_what_cannot_be_worked_out_is_said_without_data(store: Store) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from activities.interface import Recalled, Recollection
-from activities.last_attempt import Recollections
+from activities.attempt_log import LastAttempts
+from activities.interface import LastAttempt, LastAttemptRequest
 from runtime.store import Attempt, Store
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -30,9 +30,9 @@ async def test_the_latest_attempt_of_a_delivery_is_recalled(tmp_path: Path) -> N
                 attempt(1, None, "read_timeout", None, "msg_3"),
             ]
         )
-        recall = Recollections(store).recall
-        assert await recall(Recollection(delivery="msg_1")) == Recalled(
+        recall = LastAttempts(store).recall
+        assert await recall(LastAttemptRequest(delivery="msg_1")) == LastAttempt(
             status=503, error="http_503", excerpt="moving house"
         )
-        assert await recall(Recollection(delivery="msg_3")) == Recalled(error="read_timeout")
-        assert await recall(Recollection(delivery="msg_4")) == Recalled()
+        assert await recall(LastAttemptRequest(delivery="msg_3")) == LastAttempt(error="read_timeout")
+        assert await recall(LastAttemptRequest(delivery="msg_4")) == LastAttempt()

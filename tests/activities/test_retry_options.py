@@ -15,7 +15,7 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse,
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.interface import Retuned, Retuning
+from activities.interface import Retuning, RetuningResult
 from activities.retry_options import Retunings, request_for
 
 
@@ -86,7 +86,7 @@ def client(status: RPCStatusCode | None) -> tuple[Client, Answering]:
 )
 async def test_an_answer_that_is_final_reads_as_a_sentence(status: RPCStatusCode | None, error: str) -> None:
     connected, service = client(status)
-    assert await Retunings(connected).retune(retuning(initial=1)) == Retuned(error=error)
+    assert await Retunings(connected).retune(retuning(initial=1)) == RetuningResult(error=error)
     assert len(service.asked) == 1
 
 
@@ -118,7 +118,7 @@ async def test_an_attempt_under_way_has_its_time_and_what_is_overdue_ends_at_onc
     pending.activity_options.start_to_close_timeout.FromTimedelta(timedelta(seconds=18))
     pending.activity_options.schedule_to_close_timeout.FromTimedelta(timedelta(days=3, seconds=18))
     pending.expiration_time.FromDatetime(datetime.now(UTC) + timedelta(days=3, seconds=18) - timedelta(hours=1))
-    assert await Retunings(connected).retune(retuning(deadline=wanted)) == Retuned()
+    assert await Retunings(connected).retune(retuning(deadline=wanted)) == RetuningResult()
     asked = service.asked[0].activity_options.schedule_to_close_timeout.ToTimedelta().total_seconds()
     assert asked == pytest.approx(told, abs=5)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from activities.amending import Amended, Amendment
 from activities.content import Content
-from activities.step_version import Amendments
+from activities.moving import StepVersion, StepVersionRequest
+from activities.renewal import StepVersions
 from scenario.check.check import check
 from scenario.model.document import document
 from scenario.plan.compile import compile_plan
@@ -55,25 +55,25 @@ class Versions:
 @pytest.mark.parametrize(
     ("scenario", "number", "step", "kind", "expected"),
     [
-        ("welcome", 1, "first", "sms", Amended(version=1, step={"kind": "sms", "timeout": 5.0})),
-        ("welcome", None, "first", "sms", Amended(version=2, step={"kind": "sms", "timeout": 9.0})),
-        ("welcome", 3, "first", "sms", Amended(error="welcome@3 is not published: publish it first")),
-        ("farewell", None, "first", "sms", Amended(error="farewell is not published: publish it first")),
+        ("welcome", 1, "first", "sms", StepVersion(version=1, step={"kind": "sms", "timeout": 5.0})),
+        ("welcome", None, "first", "sms", StepVersion(version=2, step={"kind": "sms", "timeout": 9.0})),
+        ("welcome", 3, "first", "sms", StepVersion(error="welcome@3 is not published: publish it first")),
+        ("farewell", None, "first", "sms", StepVersion(error="farewell is not published: publish it first")),
         (
             "welcome",
             1,
             "second",
             "sms",
-            Amended(error="welcome@1 has no step 'second': name a version that has it"),
+            StepVersion(error="welcome@1 has no step 'second': name a version that has it"),
         ),
-        ("welcome", 1, "first", "email", Amended(error="'first' is of kind sms in welcome@1, not email")),
+        ("welcome", 1, "first", "email", StepVersion(error="'first' is of kind sms in welcome@1, not email")),
     ],
 )
 async def test_a_step_is_found_or_a_sentence_says_why_not(
-    scenario: str, number: int | None, step: str, kind: str, expected: Amended
+    scenario: str, number: int | None, step: str, kind: str, expected: StepVersion
 ) -> None:
-    amendments = Amendments(Content(Versions()))
-    found = await amendments.amend(Amendment(scenario=scenario, version=number, step=step, kind=kind))
+    amendments = StepVersions(Content(Versions()))
+    found = await amendments.amend(StepVersionRequest(scenario=scenario, version=number, step=step, kind=kind))
     kept = {key: value for key, value in found.step.items() if key in ("kind", "timeout")}
     assert (found.version, kept, found.error) == (expected.version, expected.step, expected.error)
 
@@ -81,6 +81,6 @@ async def test_a_step_is_found_or_a_sentence_says_why_not(
 async def test_a_step_that_a_newer_program_has_published_is_not_handed_to_the_journey() -> None:
     row = {"kind": "sms", "on_failure": "ring the bell"}
     newer = replace(version(3, "5s"), plan={"start": "first", "steps": {"first": row}})
-    amendments = Amendments(Content(Versions([newer])))
-    found = await amendments.amend(Amendment(scenario="welcome", version=None, step="first", kind="sms"))
-    assert found == Amended(error="'first' of welcome@3 is not for this version of the workers: update them")
+    amendments = StepVersions(Content(Versions([newer])))
+    found = await amendments.amend(StepVersionRequest(scenario="welcome", version=None, step="first", kind="sms"))
+    assert found == StepVersion(error="'first' of welcome@3 is not for this version of the workers: update them")

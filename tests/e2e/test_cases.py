@@ -24,6 +24,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
+from activities.attempt_log import LastAttempts
 from activities.channel import AttemptReply
 from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content
@@ -35,10 +36,8 @@ from activities.email.message import Envelope
 from activities.email.session import Reply
 from activities.gate import OutgoingMessage
 from activities.goal import GoalActivities
-from activities.interface import CLEAR, JOURNEYS, Clearance, Cleared
-from activities.last_attempt import Recollections
-from activities.policy_gate import PolicyGate
-from activities.releases import Releases
+from activities.interface import CLEAR, JOURNEYS, DestinationPolicy, DestinationPolicyRequest
+from activities.policy_gate import PolicyGate, Releases
 from activities.sms import errors as text
 from activities.sms.activity import Texts
 from activities.sms.channel import ERRORS, RenderedText
@@ -169,9 +168,9 @@ class World:
 
 
 @activity.defn(name=CLEAR.name)
-async def clear(clearance: Clearance) -> Cleared:
+async def clear(clearance: DestinationPolicyRequest) -> DestinationPolicy:
     del clearance
-    return Cleared()
+    return DestinationPolicy()
 
 
 class ServersClock(datetime):
@@ -240,7 +239,7 @@ async def world(
             policies[published.scenario] = _read(path).policies
         content, log, links, away = Content(store), Log(), StandIn(), UnsubscribeStandIn()
         admissions = AdmissionActivities(content, store, ZONE)
-        local = [admissions.admit, admissions.depart, decide, Recollections(log).recall, clear]
+        local = [admissions.admit, admissions.depart, decide, LastAttempts(log).recall, clear]
         local += [GoalActivities(content, store).goal, Releases(store).release]
         secrets = {name: mask(name) for name in ("WAX_TOKEN", "PUSH_KEY", "WALLET_TOKEN", "CLIENTELING_KEY")}
         transport, mailer = SimpleNamespace(send=world.send_request), SimpleNamespace(send=world.send_mail)

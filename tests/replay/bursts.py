@@ -49,14 +49,14 @@ from activities.interface import (
     RELEASE,
     Admission,
     Admitted,
-    Clearance,
-    Cleared,
     Delivery,
     Departure,
-    Happened,
-    Reached,
-    Recalled,
-    Recollection,
+    DestinationPolicy,
+    DestinationPolicyRequest,
+    GoalEvent,
+    GoalResult,
+    LastAttempt,
+    LastAttemptRequest,
     Release,
     Sent,
 )
@@ -284,16 +284,16 @@ class Fakes:
         return Renewed(version=2, plan=self.plans[renewal.scenario], at=renewal.place.at)
 
     @activity.defn(name=GOAL.name)
-    async def goal(self, happened: Happened) -> Reached:
-        return Reached(reached=happened.event.properties["n"] == 2)
+    async def goal(self, happened: GoalEvent) -> GoalResult:
+        return GoalResult(reached=happened.event.properties["n"] == 2)
 
     @activity.defn(name=CLEAR.name)
-    async def clear(self, _: Clearance) -> Cleared:
-        return Cleared()
+    async def clear(self, _: DestinationPolicyRequest) -> DestinationPolicy:
+        return DestinationPolicy()
 
     @activity.defn(name=RECALL.name)
-    async def recall(self, _: Recollection) -> Recalled:
-        return Recalled()
+    async def recall(self, _: LastAttemptRequest) -> LastAttempt:
+        return LastAttempt()
 
     @activity.defn(name=DEPART.name)
     async def depart(self, _: Departure) -> None: ...

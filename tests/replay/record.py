@@ -637,7 +637,7 @@ async def operations(recorder: Recorder) -> None:
 
 async def pruned(recorder: Recorder) -> None:
     """What is old is deleted, in moments of one batch each."""
-    with patch("activities.pruning.SECONDS", 0.0):
+    with patch("activities.retention_schedule.SECONDS", 0.0):
         await recorder.save("pruned", await recorder.raw("Prune", {"ages": "deliveries=180d,entries=2y"}))
 
 

@@ -7,8 +7,8 @@ from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.failure.v1 import ApplicationFailureInfo, CanceledFailureInfo, Failure, TimeoutFailureInfo
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, FailureError
 
-from activities.amending import Amendment
 from activities.interface import Sent
+from activities.moving import StepVersionRequest
 from runtime.data_converter import CONVERTER, JsonPayloads
 
 ODD = Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=b'"\\ud800"')])
@@ -61,7 +61,7 @@ def test_converters_share_what_reads_json() -> None:
         (Sent(status=200, attempt=1, saved={"a": None}), '{"status":200,"attempt":1,"saved":{"a":null}}'),
         (Sent(outcome="skipped", attempt=2, reason=""), '{"outcome":"skipped","attempt":2,"reason":""}'),
         (
-            Amendment(scenario="", version=None, step="s", kind=""),
+            StepVersionRequest(scenario="", version=None, step="s", kind=""),
             '{"scenario":"","version":null,"step":"s","kind":""}',
         ),
         ({"a": None, "b": ""}, '{"a":null,"b":""}'),

@@ -22,16 +22,25 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.admission import AdmissionActivities
+from activities.attempt_log import LastAttempts
 from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import Failure, FailureKind
 from activities.goal import GoalActivities
-from activities.interface import CLEAR, JOURNEYS, RETUNE, Clearance, Cleared, Delivery, Retuned, Retuning, Sent
-from activities.last_attempt import Recollections
-from activities.releases import Releases
-from activities.renewal import Renewals
-from activities.step_version import Amendments
+from activities.interface import (
+    CLEAR,
+    JOURNEYS,
+    RETUNE,
+    Delivery,
+    DestinationPolicy,
+    DestinationPolicyRequest,
+    Retuning,
+    RetuningResult,
+    Sent,
+)
+from activities.policy_gate import Releases
+from activities.renewal import Renewals, StepVersions
 from runtime.data_converter import CONVERTER
 from runtime.search_attributes import ALL
 from runtime.store import Store
@@ -54,21 +63,21 @@ Script = Callable[[Delivery, int], Awaitable[Sent] | Sent]
 class Desk:
     """The other activities that tests direct: what destinations ask for, and changes of deliveries under way."""
 
-    cleared: Cleared = field(default_factory=Cleared)
+    cleared: DestinationPolicy = field(default_factory=DestinationPolicy)
     clearances: list[str] = field(default_factory=list[str])
     blocked: asyncio.Event | None = None
     retunings: list[Retuning] = field(default_factory=list[Retuning])
-    retuned: Retuned | Exception = field(default_factory=Retuned)
+    retuned: RetuningResult | Exception = field(default_factory=RetuningResult)
 
     @activity.defn(name=CLEAR.name)
-    async def clear(self, clearance: Clearance) -> Cleared:
+    async def clear(self, clearance: DestinationPolicyRequest) -> DestinationPolicy:
         self.clearances.append(clearance.destination)
         if self.blocked is not None:
             await self.blocked.wait()
         return self.cleared
 
     @activity.defn(name=RETUNE.name)
-    async def retune(self, retuning: Retuning) -> Retuned:
+    async def retune(self, retuning: Retuning) -> RetuningResult:
         self.retunings.append(retuning)
         if isinstance(self.retuned, Exception):
             raise self.retuned
@@ -163,8 +172,8 @@ class Stage:
             workflows=[Journey, Enter, UnknownWorkflow],
             activities=[
                 *(admissions.admit, admissions.identify, admissions.depart, admissions.count, decide),
-                *(GoalActivities(content, store).goal, Amendments(content).amend, renewals.renew, renewals.adopt),
-                *(Recollections(store).recall, Releases(store).release, desk.clear, desk.retune),
+                *(GoalActivities(content, store).goal, StepVersions(content).amend, renewals.renew, renewals.adopt),
+                *(LastAttempts(store).recall, Releases(store).release, desk.clear, desk.retune),
             ],
             workflow_runner=sandbox(),
         )

@@ -12,7 +12,7 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 
 from activities.failures import Failure, FailureKind
-from activities.interface import Cleared, Delivery, Sent
+from activities.interface import Delivery, DestinationPolicy, Sent
 from runtime.store import Attempt, StoreError
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
@@ -33,7 +33,7 @@ steps:
     text: hi
 """
 WHO = {"operator": "ann", "reason": "incident 42"}
-SLOW = Cleared(retry={"initial": 100.0, "coefficient": 2.0, "maximum": 150.0, "attempts": 9}, timeout=30.0)
+SLOW = DestinationPolicy(retry={"initial": 100.0, "coefficient": 2.0, "maximum": 150.0, "attempts": 9}, timeout=30.0)
 
 
 OWN = RetryPolicy(initial_interval=1.0, maximum_attempts=7)
@@ -53,17 +53,22 @@ def send(own: tuple[str, ...] = ()) -> Send:
 @pytest.mark.parametrize(
     ("own", "cleared", "retry", "timeout"),
     [
-        ((), Cleared(), OWN, 15.0),
-        ((), Cleared(retry={"initial": 9.0}), replace(OWN, initial_interval=9.0), 15.0),
-        (("initial",), Cleared(retry={"initial": 9, "maximum": 6}), replace(OWN, maximum_interval=6), 15.0),
-        (("attempts",), Cleared(retry={"attempts": 2.0}, timeout=5.0), OWN, 5.0),
-        (("timeout",), Cleared(timeout=5.0), OWN, 15.0),
-        ((), Cleared(retry={"attempts": 2.0, "deadline": 60.0}), replace(OWN, maximum_attempts=2, deadline=60.0), 15.0),
-        ((), Cleared(retry={"of a later version": 1.0}), OWN, 15.0),
+        ((), DestinationPolicy(), OWN, 15.0),
+        ((), DestinationPolicy(retry={"initial": 9.0}), replace(OWN, initial_interval=9.0), 15.0),
+        (("initial",), DestinationPolicy(retry={"initial": 9, "maximum": 6}), replace(OWN, maximum_interval=6), 15.0),
+        (("attempts",), DestinationPolicy(retry={"attempts": 2.0}, timeout=5.0), OWN, 5.0),
+        (("timeout",), DestinationPolicy(timeout=5.0), OWN, 15.0),
+        (
+            (),
+            DestinationPolicy(retry={"attempts": 2.0, "deadline": 60.0}),
+            replace(OWN, maximum_attempts=2, deadline=60.0),
+            15.0,
+        ),
+        ((), DestinationPolicy(retry={"of a later version": 1.0}), OWN, 15.0),
     ],
 )  # fmt: skip
 def test_a_destination_has_its_say_where_the_scenario_has_none(
-    own: tuple[str, ...], cleared: Cleared, retry: RetryPolicy, timeout: float
+    own: tuple[str, ...], cleared: DestinationPolicy, retry: RetryPolicy, timeout: float
 ) -> None:
     merged = send(own).as_asked(cleared.retry, cleared.timeout)
     assert (merged.retry, merged.timeout) == (retry, timeout)

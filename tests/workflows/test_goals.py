@@ -14,7 +14,7 @@ from temporalio.worker import Replayer, Worker
 from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
-from activities.interface import GOAL, JOURNEYS, Happened, Reached
+from activities.interface import GOAL, JOURNEYS, GoalEvent, GoalResult
 from runtime.data_converter import CONVERTER
 from runtime.store import StoredEntry
 from tests.sandbox import sandbox
@@ -176,7 +176,7 @@ class Slow:
         self.asked = asyncio.Event()
 
     @activity.defn(name=GOAL.name)
-    async def goal(self, happened: Happened) -> Reached:
+    async def goal(self, happened: GoalEvent) -> GoalResult:
         self.asked.set()
         await asyncio.Event().wait()
         raise AssertionError

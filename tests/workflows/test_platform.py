@@ -17,7 +17,7 @@ from temporalio.worker import Worker
 
 from activities.channel_registry import WEBHOOK
 from activities.interface import JOURNEYS
-from activities.platform import TELL, WORKFLOW, Answered, News
+from activities.platform import TELL, WORKFLOW, Answered, SuppressionNotice
 from activities.telling import Telling, address_seal
 from activities.webhook.destinations.destinations import Destination, Destinations, Suppressions
 from scenario.policies.suppression import Suppression
@@ -40,11 +40,11 @@ class Platform:
     """Takes no news at first."""
 
     deaf: int = 0
-    heard: list[tuple[str, News]] = field(default_factory=list[tuple[str, News]])
+    heard: list[tuple[str, SuppressionNotice]] = field(default_factory=list[tuple[str, SuppressionNotice]])
     some: asyncio.Event = field(default_factory=asyncio.Event)
 
     @activity.defn(name=TELL.name)
-    async def tell(self, news: News) -> Answered:
+    async def tell(self, news: SuppressionNotice) -> Answered:
         if self.deaf:
             self.deaf -= 1
             raise ApplicationError("splio answered 503")
@@ -86,7 +86,7 @@ async def test_each_suppression_is_told_once(client: Client, platform: Platform)
 
 async def test_it_is_told_for_days(client: Client, platform: Platform) -> None:
     platform.deaf = 40
-    news = News(destination="splio", channel="email", address=SEAL.seal_fields([ADDRESS]), source="bounce")
+    news = SuppressionNotice(destination="splio", channel="email", address=SEAL.seal_fields([ADDRESS]), source="bounce")
     handle = await client.start_workflow(WORKFLOW, news, id="x", task_queue=JOURNEYS, result_type=Answered)
     assert (await handle.result()).outcome == "told"
     described = await handle.describe()

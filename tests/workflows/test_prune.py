@@ -15,8 +15,8 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.interface import JOURNEYS
-from activities.pruning import Prunings
 from activities.retention import PRUNE, WORKFLOW, Pruned, Pruning
+from activities.retention_schedule import Prunings
 from runtime.store import Store, StoreFault
 from runtime.telemetry.metrics import RETENTION_DELETED
 from tests.measured import Measured

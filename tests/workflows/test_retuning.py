@@ -9,7 +9,7 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import FailureKind
-from activities.interface import Retuned, Sent
+from activities.interface import RetuningResult, Sent
 from scenario.plan.retry import UNLIMITED
 from tests.workflows.conftest import Stage, failing
 
@@ -108,7 +108,7 @@ async def test_a_deadline_that_was_brought_forward_is_not_put_back(stage: Stage)
 
 async def test_what_the_server_refuses_is_not_done(stage: Stage) -> None:
     handle = await backing_off(stage)
-    stage.desk.retuned = Retuned(error="the delivery has just ended")
+    stage.desk.retuned = RetuningResult(error="the delivery has just ended")
     assert await refusal(stage, handle, {**WHO, "retry": FAST}) == "the delivery has just ended"
     assert (await handle.query("progress"))["operations"] == []
     await handle.terminate()

@@ -21,7 +21,7 @@ from activities.content import Content
 from activities.decision import decide
 from activities.failures import FailureKind
 from activities.interface import JOURNEYS, Delivery, Sent
-from activities.releases import Releases
+from activities.policy_gate import Releases
 from runtime.store import Store
 from tests.sandbox import sandbox
 from tests.workflows.conftest import Channels, Desk, Stage, failing

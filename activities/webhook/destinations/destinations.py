@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from activities.webhook.http.exchange import Tls
 from activities.webhook.http.headers import flaw
-from activities.webhook.http.tls_files import Tls
 from activities.webhook.signing import Key, SigningKeyError
 from activities.webhook.throttle.limits import Limits
 from scenario import liquid

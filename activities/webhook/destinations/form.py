@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, cast, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
-from activities.webhook.http.tls_files import Tls
+from activities.webhook.http.exchange import Tls
 from activities.webhook.presets import installed_presets
 from scenario.http.access import Access
 from scenario.model.parts import Model, Retry

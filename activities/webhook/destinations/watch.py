@@ -1,4 +1,4 @@
-"""Watches `destinations.yaml` while a worker runs, and reads it again when it changes."""
+"""The destinations of a running worker: `destinations.yaml`, read again whenever it changes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from temporalio import activity
+
+from activities.interface import CLEAR, DestinationPolicy, DestinationPolicyRequest
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import read
 from runtime.watched_file import WatchedFile
@@ -51,3 +54,22 @@ class DestinationsFile(WatchedFile[Destinations]):
 
 def _size(book: Destinations) -> str:
     return f"{len(book.destinations)} destinations"
+
+
+class DestinationPolicies:
+    """A local activity: the answer is in memory."""
+
+    def __init__(self, destinations: DestinationsFile) -> None:
+        self._destinations = destinations
+
+    @activity.defn(name=CLEAR.name)
+    async def clear(self, given: DestinationPolicyRequest) -> DestinationPolicy:
+        """What a destination asks for; nothing where this process does not know it.
+
+        An unknown destination is not judged here but where it is sent to: the workers that serve `webhooks` may know
+        others than those that serve `journeys`.
+        """
+        found = self._destinations.book.get(given.destination)
+        return (
+            DestinationPolicy() if found is None else DestinationPolicy(retry=dict(found.retry), timeout=found.timeout)
+        )

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from activities.webhook.http.flight import CURRENT, Phase, reached
+from activities.webhook.http.exchange import CURRENT, Phase, reached
 from scenario.http.access import Access
 from scenario.http.addresses import canonical, permitted
 

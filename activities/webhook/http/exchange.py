@@ -1,13 +1,33 @@
-"""What one attempt sends and what comes back: plain data."""
+"""One HTTP request and its response, as plain data, and how far the request has got."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
 
-from activities.webhook.http.tls_files import Tls
+from activities.webhook.errors import RefusedError
+from scenario.http import urls
 from scenario.http.access import Access
+from scenario.http.urls import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The certificates to trust and our own client certificate, as PEM files. They are read again when they change.
+
+    Attributes:
+        ca_file: Trust these authorities *instead of* the public ones; None = the public ones.
+        cert_file: Our client certificate with its chain, or None.
+        key_file: Its private key; None where `cert_file` holds both.
+    """
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
 
 MAX_BODY: Final = 64 * 1024
 """Bytes of a response that are read, as they come over the wire; the connection is closed on more."""
@@ -59,3 +79,58 @@ class Response:
         """Whether the whole body is there, unencoded, so that it can be read as JSON."""
         plain = self.headers.get("content-encoding", "identity").lower() == "identity"
         return plain and not self.truncated and self.body_error is None
+
+
+def parse(url: str, access: Access) -> Target:
+    """The URL as it will be sent.
+
+    Args:
+        url: Absolute, as configured and rendered.
+        access: What the destination may reach.
+
+    Raises:
+        RefusedError: ``refused_url`` or ``refused_address``, with a reason that does not quote the URL.
+    """
+    try:
+        return urls.parse(url, access)
+    except urls.UrlError as error:
+        refused = error
+    if refused.is_address:
+        raise RefusedError("refused_address")
+    raise RefusedError("refused_url", detail=refused.reason)
+
+
+class Phase(IntEnum):
+    """Where an attempt is, in order. From `SENDING` on, the receiver may have seen it."""
+
+    QUEUED = 0
+    RESOLVING = 1
+    CONNECTING = 2
+    HANDSHAKE = 3
+    SENDING = 4
+
+
+@dataclass(slots=True)
+class Flight:
+    """One attempt under way.
+
+    Attributes:
+        target: Where it goes.
+        phase: How far it has come.
+        denied: An address was refused when it was about to be dialled.
+    """
+
+    target: Target
+    phase: Phase = Phase.QUEUED
+    denied: bool = False
+
+
+CURRENT: ContextVar[Flight] = ContextVar("attempt")
+"""The attempt that the running task or callback works for."""
+
+
+def reached(phase: Phase) -> None:
+    """Notes that the current attempt has come this far; never backwards."""
+    flight = CURRENT.get(None)
+    if flight is not None:
+        flight.phase = max(flight.phase, phase)

@@ -16,7 +16,7 @@ from aiohttp.http_exceptions import LineTooLong
 
 from activities.webhook.errors import AttemptError, RefusedError, UnansweredError, UnreachableError
 from activities.webhook.http.dial import LookupFailedError
-from activities.webhook.http.flight import Flight, Phase
+from activities.webhook.http.exchange import Flight, Phase
 
 _TOO_LATE: Final = {
     Phase.QUEUED: "pool_timeout",

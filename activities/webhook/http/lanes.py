@@ -22,10 +22,9 @@ from yarl import URL
 
 from activities.webhook.errors import AttemptError, RefusedError, UnreachableError
 from activities.webhook.http.dial import GuardedResolver, Lookup, socket_factory
+from activities.webhook.http.exchange import CURRENT, Flight, Tls
 from activities.webhook.http.faults import translate
-from activities.webhook.http.flight import CURRENT, Flight
 from activities.webhook.http.tls import ClientContext, Stamp, context, stamp
-from activities.webhook.http.tls_files import Tls
 from activities.webhook.http.wire import Connector
 from scenario.http.access import Access
 

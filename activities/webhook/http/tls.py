@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import certifi
 
-from activities.webhook.http.flight import Phase, reached
-from activities.webhook.http.tls_files import Tls
+from activities.webhook.http.exchange import Phase, Tls, reached
 
 Stamp = tuple[tuple[int, int, int], ...]
 """Identity of the files' present contents: modification time, inode and size of each."""

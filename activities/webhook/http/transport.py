@@ -15,12 +15,10 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from activities.webhook.http.dial import Lookup, SystemLookup
-from activities.webhook.http.exchange import MAX_BODY, Request, Response
+from activities.webhook.http.exchange import CURRENT, MAX_BODY, Flight, Request, Response, parse
 from activities.webhook.http.faults import too_late
-from activities.webhook.http.flight import CURRENT, Flight
 from activities.webhook.http.headers import sent_headers
 from activities.webhook.http.lanes import Lanes, kept_headers
-from activities.webhook.http.target import parse
 
 _BROKEN: Final = (aiohttp.ClientError, HttpProcessingError, OSError)
 

@@ -19,7 +19,7 @@ from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 
-from activities.webhook.http.flight import Phase, reached
+from activities.webhook.http.exchange import Phase, reached
 
 MAX_INTERIM: Final = 32
 """Interim responses (1xx) before the final one; more of them are not an answer but a nuisance."""

@@ -20,8 +20,7 @@ from enum import StrEnum
 from typing import Final
 from zlib import crc32
 
-from activities.webhook.throttle.health import Pulse
-from activities.webhook.throttle.limits import BreakerLimits
+from activities.webhook.throttle.limits import BreakerLimits, HealthSignal
 
 LONGEST: Final = 600.0
 """Seconds at which a pause stops doubling (before its spread); a longer configured one stays as it is."""
@@ -110,13 +109,13 @@ class CircuitBreaker:
             case _:
                 return None
 
-    def give_back(self, ticket: Ticket, pulse: Pulse) -> None:
+    def give_back(self, ticket: Ticket, pulse: HealthSignal) -> None:
         """Counts what came of a request. A probe of which nothing is known lets another one go."""
         if ticket is self._probe:
             self._probe = None
-        if ticket.epoch != self._epoch or pulse is Pulse.NOTHING:
+        if ticket.epoch != self._epoch or pulse is HealthSignal.NOTHING:
             return
-        failing = pulse is Pulse.FAILING
+        failing = pulse is HealthSignal.FAILING
         if ticket.probe:
             if failing:
                 self._open()

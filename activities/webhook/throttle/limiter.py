@@ -20,8 +20,7 @@ from zlib import crc32
 
 from activities.gate import Backoff
 from activities.webhook.throttle.circuit_breaker import BreakerState, CircuitBreaker, Ticket
-from activities.webhook.throttle.health import Pulse
-from activities.webhook.throttle.limits import Limits
+from activities.webhook.throttle.limits import HealthSignal, Limits
 
 SOON: Final = 1.0
 """Seconds until the earliest appointment."""
@@ -63,16 +62,16 @@ class Permit:
 
     __slots__ = ("_ticket", "_visit", "probe")
 
-    def __init__(self, visit: Callable[[Permit, Ticket | None, Pulse], None], ticket: Ticket | None) -> None:
-        self._visit: Callable[[Permit, Ticket | None, Pulse], None] | None = visit
+    def __init__(self, visit: Callable[[Permit, Ticket | None, HealthSignal], None], ticket: Ticket | None) -> None:
+        self._visit: Callable[[Permit, Ticket | None, HealthSignal], None] | None = visit
         self._ticket = ticket
         self.probe = ticket is not None and ticket.probe
 
-    def leave(self, pulse: Pulse) -> None:
+    def leave(self, pulse: HealthSignal) -> None:
         """Ends it; what is said after that is ignored.
 
         Args:
-            pulse: How the receiver looked; see `activities.webhook.throttle.health`.
+            pulse: How the receiver looked; see `activities.webhook.throttle.limits`.
         """
         visit, self._visit = self._visit, None
         if visit is not None:
@@ -82,7 +81,7 @@ class Permit:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.leave(Pulse.NOTHING)
+        self.leave(HealthSignal.NOTHING)
 
 
 class Limiter:
@@ -124,7 +123,7 @@ class Limiter:
             return _wait(label, place.appoint(now, now, bound, delivery, busy=False), "breaker_open")
         self._inside += 1
 
-        def leave(given: Permit, ticket: Ticket | None, pulse: Pulse) -> None:
+        def leave(given: Permit, ticket: Ticket | None, pulse: HealthSignal) -> None:
             self._inside -= 1
             place.leave(given, self._clock(), pulse)
             if breaker is not None and ticket is not None:
@@ -219,10 +218,10 @@ class _DestinationState:
         self._due = moment + (space if moment - base < HORIZON else min(space, _CHECK))
         return moment - now
 
-    def leave(self, given: Permit, now: float, pulse: Pulse) -> None:
+    def leave(self, given: Permit, now: float, pulse: HealthSignal) -> None:
         """A request has ended."""
         took = now - self.inside.pop(given)
-        if pulse is not Pulse.NOTHING:
+        if pulse is not HealthSignal.NOTHING:
             self._mean = took if self._mean is None else self._mean + _WEIGHT * (took - self._mean)
 
     def _service(self, now: float) -> float:
@@ -237,7 +236,7 @@ def _wait(label: str, seconds: float, word: Literal["busy", "breaker_open"]) -> 
     return Backoff(timedelta(microseconds=math.ceil(seconds * 1e6)), f"{label} {reason}", then, word)
 
 
-def _give_back(label: str, breaker: CircuitBreaker, ticket: Ticket, pulse: Pulse) -> None:
+def _give_back(label: str, breaker: CircuitBreaker, ticket: Ticket, pulse: HealthSignal) -> None:
     """Tells the breaker, and the log where that changes something."""
     before = breaker.state
     counted = breaker.counted()

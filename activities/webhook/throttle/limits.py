@@ -1,8 +1,10 @@
-"""The limits of a destination, as `destinations.yaml` sets them."""
+"""Limits of a destination, and what an attempt tells its circuit breaker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +37,24 @@ class Limits:
 
     concurrency: int = 50
     breaker: BreakerLimits | None = BreakerLimits()
+
+
+class HealthSignal(StrEnum):
+    """How the receiver looked."""
+
+    ALIVE = "alive"
+    """It answered, and not that it is broken."""
+    FAILING = "failing"
+    """It could not be reached, gave no answer, or said that it is broken."""
+    NOTHING = "nothing"
+    """The attempt never got as far as the receiver."""
+
+
+_SERVER_ERRORS: Final = 500
+_ABOUT_US: Final = frozenset({501, 505, 506})
+"""5xx that speak of our request (method, version, negotiation) rather than of the server's state (RFC 9110 §15.6)."""
+
+
+def signal_of(status: int) -> HealthSignal:
+    """What a response's status says; an invalid one of 600 or more counts as 5xx (RFC 9110 §15)."""
+    return HealthSignal.FAILING if status >= _SERVER_ERRORS and status not in _ABOUT_US else HealthSignal.ALIVE

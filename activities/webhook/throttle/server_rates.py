@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final, NoReturn
 
@@ -24,6 +25,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import fairness_key
+from activities.webhook.destinations.watch import DestinationsFile
 
 LIGHTEST: Final = 0.001
 HEAVIEST: Final = 1000.0
@@ -186,3 +188,24 @@ def _weights(default: float, rates: Mapping[str, float]) -> dict[str, float]:
 
 def _same(there: float | None, wanted: float) -> bool:
     return there is not None and abs(there - wanted) <= _NEAR * wanted
+
+
+@asynccontextmanager
+async def pacing(client: Client, destinations: DestinationsFile) -> AsyncGenerator[None]:
+    """Keeps the server's rates in step with `destinations.yaml`, where there is one."""
+    if not destinations.configured:
+        yield
+        return
+
+    def wanted() -> tuple[float, dict[str, float]]:
+        book = destinations.book
+        return book.rate, book.rates
+
+    task = asyncio.create_task(RateKeeper(client).keep(wanted))
+    try:
+        yield
+    finally:
+        task.cancel()
+        for error in await asyncio.gather(task, return_exceptions=True):
+            if not isinstance(error, asyncio.CancelledError):
+                logger.error("the rates of destinations were not kept any more (%s)", type(error).__name__)

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from activities.sms.configured import provider_from
+from activities.sms.configured import LocalSms, provider_from
 from activities.sms.errors import BusyError
-from activities.sms.local import LocalSms
 from activities.sms.provider import TextMessage
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError

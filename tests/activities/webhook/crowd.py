@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from activities.gate import Backoff
-from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import Limiter, Permit
-from activities.webhook.throttle.limits import Limits
+from activities.webhook.throttle.limits import HealthSignal, Limits
 from tests.fakes import Clock
 
 INITIAL, COEFFICIENT, MAXIMUM = 5.0, 3.0, 21_600.0
@@ -43,7 +42,7 @@ class Seen:
 def crowd(
     deliveries: int,
     seconds: float,
-    receiver: Callable[[float], tuple[Pulse, float]],
+    receiver: Callable[[float], tuple[HealthSignal, float]],
     limits: Limits | None,
     arrive: Callable[[int], float] = lambda _: 0.0,
 ) -> Seen:
@@ -60,9 +59,9 @@ def crowd(
     gate = Limiter(clock=clock)
     inside = 0
     attempts: Counter[int] = Counter()
-    todo: list[tuple[float, int, int, Permit | None, Pulse | None]] = []
+    todo: list[tuple[float, int, int, Permit | None, HealthSignal | None]] = []
 
-    def at(moment: float, delivery: int, given: Permit | None = None, pulse: Pulse | None = None) -> None:
+    def at(moment: float, delivery: int, given: Permit | None = None, pulse: HealthSignal | None = None) -> None:
         heapq.heappush(todo, (moment, next(order), delivery, given, pulse))
 
     for number in range(deliveries):
@@ -84,7 +83,7 @@ def crowd(
         inside -= 1
         if given is not None:
             given.leave(pulse)
-        if pulse is Pulse.ALIVE:
+        if pulse is HealthSignal.ALIVE:
             seen.delivered.append(clock.now)
             continue
         jitter = 0.8 + 0.4 * crc32(f"msg_{delivery}".encode()) / 2**32

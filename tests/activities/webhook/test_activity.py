@@ -33,9 +33,8 @@ from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.rendering import Rendered, render
 from activities.webhook.route import Direct, Diverted
-from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import Limiter, Permit
-from activities.webhook.throttle.limits import Limits
+from activities.webhook.throttle.limits import HealthSignal, Limits
 from runtime.errors import SettingsError
 from runtime.secrets import SecretsSnapshot
 from runtime.store import StoreUnavailable
@@ -715,7 +714,7 @@ class TestBeingTurnedAway:
         desk.know(wax=desk.local(there, ", breaker: {failures: 50%, minimum: 1, window: 1m, pause: 1h}"))
         given = desk.gate.enter("wax", desk.routes.named("wax").limits)
         assert isinstance(given, Permit)
-        given.leave(Pulse.FAILING)
+        given.leave(HealthSignal.FAILING)
         for left in (timedelta(minutes=10), timedelta(days=1)):
             _, error = await desk.fail(STEP, age=timedelta(days=3) - left)
             assert error.next_retry_delay is not None

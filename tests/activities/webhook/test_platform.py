@@ -14,7 +14,7 @@ from starlette.routing import Route
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.platform import Answered, News
+from activities.platform import Answered, SuppressionNotice
 from activities.telling import address_seal
 from activities.webhook.destinations.reading import DestinationsError, read
 from activities.webhook.destinations.watch import DestinationsFile
@@ -26,7 +26,7 @@ from runtime.process.http_server import HttpServer
 
 SEAL = address_seal([b"k" * 32])
 ADDRESS = "zoe@example.com"
-NEWS = News(destination="splio", channel="email", address=SEAL.seal_fields([ADDRESS]), source="bounce")
+NEWS = SuppressionNotice(destination="splio", channel="email", address=SEAL.seal_fields([ADDRESS]), source="bounce")
 TAKEN = {"successes": [ADDRESS], "failures": []}
 
 
@@ -164,7 +164,12 @@ async def test_another_is_tried_again_or_on_record(
     ],
 )
 async def test_what_is_amiss_here_is_said(
-    reporter: SuppressionReporter, environment: ActivityEnvironment, splio: Splio, news: News, final: bool, words: str
+    reporter: SuppressionReporter,
+    environment: ActivityEnvironment,
+    splio: Splio,
+    news: SuppressionNotice,
+    final: bool,
+    words: str,
 ):
     with pytest.raises(ApplicationError, match=words) as caught:
         await environment.run(reporter.tell_platform, news)

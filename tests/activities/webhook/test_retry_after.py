@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from activities.webhook.retry_after import MAX_SECONDS, parse
+from activities.webhook.outcome import MAX_SECONDS, parse_retry_after
 from scenario.plan.retry import lengthen
 from tests.activities.webhook.casefiles import table
 
@@ -12,7 +12,7 @@ NOW = datetime(2015, 10, 21, 7, 26, tzinfo=UTC)
 
 @pytest.mark.parametrize("case", table("response_cases.json", "retry_after"))
 def test_every_listed_value_is_read_as_expected(case: dict[str, Any]):
-    asked = parse(case["value"], datetime.fromisoformat(case["now"]))
+    asked = parse_retry_after(case["value"], datetime.fromisoformat(case["now"]))
     if case["expect_seconds"] == "clamp":
         assert lengthen(asked, planned=30, left=3600) == 3600
     else:
@@ -43,16 +43,16 @@ def test_every_listed_value_is_read_as_expected(case: dict[str, Any]):
 )
 def test_nothing_but_what_the_rfc_allows_is_read(value: str | None, seconds: int | None):
     expected = min(seconds, MAX_SECONDS) if seconds is not None else None
-    assert parse(value, NOW) == expected
+    assert parse_retry_after(value, NOW) == expected
 
 
 def test_a_date_is_compared_in_whatever_zone_now_is():
     paris = NOW.astimezone(timezone(timedelta(hours=2)))
-    assert parse("Wed, 21 Oct 2015 07:28:00 GMT", paris) == 120
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT", paris) == 120
 
 
 def test_part_of_a_second_is_waited_out():
-    assert parse("Wed, 21 Oct 2015 07:28:00 GMT", NOW + timedelta(milliseconds=1)) == 120
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT", NOW + timedelta(milliseconds=1)) == 120
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,13 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
+from activities.attempt_log import LastAttempts
 from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content
 from activities.decision import decide
 from activities.email.activity import Emails
 from activities.interface import JOURNEYS
-from activities.last_attempt import Recollections
-from activities.policy_gate import PolicyGate
-from activities.releases import Releases
+from activities.policy_gate import PolicyGate, Releases
 from activities.sms.activity import Texts
 from activities.sms.errors import error_of
 from activities.sms.provider import Receipt
@@ -139,7 +138,7 @@ async def outside(
     assert policies is not None
     gate, admissions = PolicyGate(content, store, lambda: policies, None), AdmissionActivities(content, store, "UTC")
     local: list[Callable[..., Any]] = [admissions.admit, admissions.depart, decide, clear]
-    local += [Recollections(store).recall, Releases(store).release]
+    local += [LastAttempts(store).recall, Releases(store).release]
     transport, provider = SimpleNamespace(send=outside.send_request), SimpleNamespace(send=outside.send_text)
     provider.name, provider.connections = "twilio", 50
     mailer = SimpleNamespace(send=None, server=SimpleNamespace(host="mail.example.com", password=""), senders=SENDERS)

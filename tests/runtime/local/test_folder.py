@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from activities.sms.local import LocalSms
+from activities.sms.configured import LocalSms
 from activities.sms.provider import TextMessage
 from runtime.errors import LocalError
 from runtime.local.folder import make_folder, make_private

@@ -9,7 +9,7 @@ import pytest
 
 from activities.webhook.destinations.destinations import Destination, Destinations, Signer
 from activities.webhook.destinations.reading import DestinationsError, examine, read
-from activities.webhook.http.tls_files import Tls
+from activities.webhook.http.exchange import Tls
 from activities.webhook.throttle.limits import BreakerLimits, Limits
 from scenario.http.access import Access
 

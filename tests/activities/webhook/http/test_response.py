@@ -8,10 +8,8 @@ import pytest
 
 from activities.outcome import Outcome
 from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
-from activities.webhook.http.exchange import MAX_BODY, Request
+from activities.webhook.http.exchange import MAX_BODY, Flight, Phase, Request, Target
 from activities.webhook.http.faults import translate
-from activities.webhook.http.flight import Flight, Phase
-from activities.webhook.http.target import Target
 from activities.webhook.http.transport import Transport
 from activities.webhook.http.wire import MAX_INTERIM
 from activities.webhook.outcome import of_status

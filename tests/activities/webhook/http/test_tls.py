@@ -15,10 +15,8 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from activities.outcome import Outcome
 from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
-from activities.webhook.http.exchange import Request
+from activities.webhook.http.exchange import Flight, Request, Tls
 from activities.webhook.http.faults import translate
-from activities.webhook.http.flight import Flight
-from activities.webhook.http.tls_files import Tls
 from activities.webhook.http.transport import Transport
 from scenario.http.access import Access
 from scenario.http.urls import Target

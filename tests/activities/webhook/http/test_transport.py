@@ -7,9 +7,8 @@ import pytest
 
 from activities.outcome import Outcome
 from activities.webhook.errors import AttemptError, RefusedError, UnansweredError, UnreachableError
-from activities.webhook.http.exchange import Request, Response
+from activities.webhook.http.exchange import Request, Response, Tls
 from activities.webhook.http.tls import ClientContext, context
-from activities.webhook.http.tls_files import Tls
 from activities.webhook.http.transport import Transport
 from activities.webhook.outcome import of_status
 from scenario.http.access import Access

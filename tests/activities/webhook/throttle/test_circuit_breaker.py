@@ -1,8 +1,7 @@
 import pytest
 
 from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD, BreakerState, CircuitBreaker, Ticket
-from activities.webhook.throttle.health import Pulse
-from activities.webhook.throttle.limits import BreakerLimits
+from activities.webhook.throttle.limits import BreakerLimits, HealthSignal
 from tests.fakes import Clock
 
 LIMITS = BreakerLimits()
@@ -18,7 +17,7 @@ def breaker(clock: Clock) -> CircuitBreaker:
     return CircuitBreaker(LIMITS, clock)
 
 
-def send(breaker: CircuitBreaker, *pulses: Pulse) -> None:
+def send(breaker: CircuitBreaker, *pulses: HealthSignal) -> None:
     for pulse in pulses:
         ticket = breaker.admit()
         assert ticket is not None
@@ -26,7 +25,7 @@ def send(breaker: CircuitBreaker, *pulses: Pulse) -> None:
 
 
 def broken(breaker: CircuitBreaker) -> None:
-    send(breaker, *[Pulse.FAILING] * LIMITS.minimum)
+    send(breaker, *[HealthSignal.FAILING] * LIMITS.minimum)
     assert breaker.state is BreakerState.OPEN
 
 
@@ -50,51 +49,51 @@ def probe(breaker: CircuitBreaker, clock: Clock) -> Ticket:
     ],
 )
 def test_it_opens_at_the_share_of_enough_results(breaker: CircuitBreaker, good: int, bad: int, state: BreakerState):
-    send(breaker, *[Pulse.ALIVE] * good, *[Pulse.FAILING] * bad)
+    send(breaker, *[HealthSignal.ALIVE] * good, *[HealthSignal.FAILING] * bad)
     assert breaker.state is state
 
 
 @pytest.mark.parametrize("percent", range(1, 101))
 def test_it_opens_at_each_share_to_the_result(clock: Clock, percent: int):
     below = CircuitBreaker(BreakerLimits(failures=percent / 100, minimum=100), clock)
-    send(below, *[Pulse.ALIVE] * (101 - percent), *[Pulse.FAILING] * (percent - 1))
+    send(below, *[HealthSignal.ALIVE] * (101 - percent), *[HealthSignal.FAILING] * (percent - 1))
     assert (below.counted(), below.state) == ((percent - 1, 100), BreakerState.CLOSED)
     at = CircuitBreaker(BreakerLimits(failures=percent / 100, minimum=100), clock)
-    send(at, *[Pulse.ALIVE] * (100 - percent), *[Pulse.FAILING] * percent)
+    send(at, *[HealthSignal.ALIVE] * (100 - percent), *[HealthSignal.FAILING] * percent)
     assert (at.counted(), at.state) == ((percent, 100), BreakerState.OPEN)
 
 
 def test_only_a_failing_result_opens_it(breaker: CircuitBreaker):
-    send(breaker, *[Pulse.FAILING] * 9, Pulse.ALIVE)
+    send(breaker, *[HealthSignal.FAILING] * 9, HealthSignal.ALIVE)
     assert breaker.counted() == (9, 10)
     assert breaker.state is BreakerState.CLOSED
 
 
 def test_a_request_that_never_left_counts_as_nothing(breaker: CircuitBreaker):
-    send(breaker, *[Pulse.FAILING] * 9, *[Pulse.NOTHING] * 50)
+    send(breaker, *[HealthSignal.FAILING] * 9, *[HealthSignal.NOTHING] * 50)
     assert breaker.counted() == (9, 9)
     assert breaker.state is BreakerState.CLOSED
 
 
 def test_a_receiver_that_refuses_is_alive(breaker: CircuitBreaker):
-    send(breaker, *[Pulse.ALIVE] * 100)
+    send(breaker, *[HealthSignal.ALIVE] * 100)
     assert breaker.state is BreakerState.CLOSED
 
 
 def test_results_count_for_the_window_only(breaker: CircuitBreaker, clock: Clock):
-    send(breaker, *[Pulse.FAILING] * 9)
+    send(breaker, *[HealthSignal.FAILING] * 9)
     clock.now = LIMITS.window * 0.9
     assert breaker.counted() == (9, 9)
     clock.now = LIMITS.window + 1
     assert breaker.counted() == (0, 0)
-    send(breaker, *[Pulse.FAILING] * 9)
+    send(breaker, *[HealthSignal.FAILING] * 9)
     assert breaker.state is BreakerState.CLOSED
 
 
 def test_the_window_slides(breaker: CircuitBreaker, clock: Clock):
     for second in range(0, 3000, 10):  # at any moment 30 results in the window, half of them good
         clock.now = second
-        send(breaker, Pulse.FAILING if second % 20 else Pulse.ALIVE)
+        send(breaker, HealthSignal.FAILING if second % 20 else HealthSignal.ALIVE)
     bad, total = breaker.counted()
     assert 28 <= total <= 30
     assert abs(bad - total / 2) <= 1
@@ -106,7 +105,7 @@ def test_it_may_close_while_another_thread_looks():
 
     def clock() -> float:
         if looks and ticket:  # between two things that whoever looks does
-            breaker.give_back(ticket, Pulse.ALIVE)
+            breaker.give_back(ticket, HealthSignal.ALIVE)
         return float(next(turn)) if not looks else 1e6
 
     breaker = CircuitBreaker(BreakerLimits(pause=1), clock)
@@ -132,15 +131,15 @@ def test_after_the_pause_one_probe_goes_at_a_time(breaker: CircuitBreaker, clock
     ticket = probe(breaker, clock)
     assert breaker.state is BreakerState.HALF_OPEN
     assert [breaker.admit() for _ in range(100)] == [None] * 100
-    breaker.give_back(ticket, Pulse.ALIVE)
+    breaker.give_back(ticket, HealthSignal.ALIVE)
     assert breaker.state is BreakerState.CLOSED
 
 
 def test_an_answer_to_the_probe_closes_it_and_the_past_is_forgotten(breaker: CircuitBreaker, clock: Clock):
     broken(breaker)
-    breaker.give_back(probe(breaker, clock), Pulse.ALIVE)
+    breaker.give_back(probe(breaker, clock), HealthSignal.ALIVE)
     assert breaker.counted() == (0, 0)
-    send(breaker, *[Pulse.FAILING] * 9)
+    send(breaker, *[HealthSignal.FAILING] * 9)
     assert breaker.state is BreakerState.CLOSED
 
 
@@ -149,14 +148,14 @@ def test_each_failing_probe_doubles_the_pause_up_to_a_limit(breaker: CircuitBrea
     pauses: list[float] = []
     for _ in range(8):
         pauses.append(breaker.reopens - clock.now)
-        breaker.give_back(probe(breaker, clock), Pulse.FAILING)
+        breaker.give_back(probe(breaker, clock), HealthSignal.FAILING)
     for pause, planned in zip(pauses, [30, 60, 120, 240, 480, LONGEST, LONGEST, LONGEST], strict=True):
         assert planned <= pause <= planned * (1 + SPREAD)
 
 
 def test_after_it_was_closed_pauses_begin_anew(breaker: CircuitBreaker, clock: Clock):
     broken(breaker)
-    for pulse in (Pulse.FAILING, Pulse.FAILING, Pulse.ALIVE):
+    for pulse in (HealthSignal.FAILING, HealthSignal.FAILING, HealthSignal.ALIVE):
         breaker.give_back(probe(breaker, clock), pulse)
     broken(breaker)
     assert breaker.reopens - clock.now <= 30 * (1 + SPREAD)
@@ -165,7 +164,7 @@ def test_after_it_was_closed_pauses_begin_anew(breaker: CircuitBreaker, clock: C
 def test_a_long_pause_that_is_asked_for_stays_as_long(clock: Clock):
     breaker = CircuitBreaker(BreakerLimits(pause=3600), clock)
     broken(breaker)
-    breaker.give_back(probe(breaker, clock), Pulse.FAILING)
+    breaker.give_back(probe(breaker, clock), HealthSignal.FAILING)
     assert 3600 <= breaker.reopens - clock.now <= 3600 * (1 + SPREAD)
 
 
@@ -181,7 +180,7 @@ def test_processes_do_not_probe_at_the_same_moment(clock: Clock):
 
 def test_a_probe_that_is_lost_lets_another_go(breaker: CircuitBreaker, clock: Clock):
     broken(breaker)
-    breaker.give_back(probe(breaker, clock), Pulse.NOTHING)
+    breaker.give_back(probe(breaker, clock), HealthSignal.NOTHING)
     assert breaker.state is BreakerState.HALF_OPEN
     assert breaker.admit() is not None
 
@@ -192,12 +191,12 @@ def test_results_of_before_it_opened_say_nothing_any_more(breaker: CircuitBreake
     until = breaker.reopens
     for ticket in early[:10]:
         assert ticket is not None
-        breaker.give_back(ticket, Pulse.ALIVE)
+        breaker.give_back(ticket, HealthSignal.ALIVE)
     assert breaker.reopens == until
-    breaker.give_back(probe(breaker, clock), Pulse.ALIVE)
+    breaker.give_back(probe(breaker, clock), HealthSignal.ALIVE)
     for ticket in early[10:]:
         assert ticket is not None
-        breaker.give_back(ticket, Pulse.FAILING)
+        breaker.give_back(ticket, HealthSignal.FAILING)
     assert breaker.counted() == (0, 0)
     assert breaker.state is BreakerState.CLOSED
 
@@ -205,9 +204,9 @@ def test_results_of_before_it_opened_say_nothing_any_more(breaker: CircuitBreake
 def test_a_receiver_that_comes_back_gets_few_requests_at_first(breaker: CircuitBreaker, clock: Clock):
     assert breaker.room >= 1000
     broken(breaker)
-    breaker.give_back(probe(breaker, clock), Pulse.ALIVE)
+    breaker.give_back(probe(breaker, clock), HealthSignal.ALIVE)
     rooms = [breaker.room]
-    for pulse in (Pulse.ALIVE, Pulse.FAILING, Pulse.ALIVE, *[Pulse.ALIVE] * 20):
+    for pulse in (HealthSignal.ALIVE, HealthSignal.FAILING, HealthSignal.ALIVE, *[HealthSignal.ALIVE] * 20):
         send(breaker, pulse)
         rooms.append(breaker.room)
     assert rooms[:4] == [2, 4, 4, 8]
@@ -215,15 +214,15 @@ def test_a_receiver_that_comes_back_gets_few_requests_at_first(breaker: CircuitB
 
 
 def test_limits_may_change_while_it_runs(breaker: CircuitBreaker, clock: Clock):
-    send(breaker, *[Pulse.FAILING] * 5)
+    send(breaker, *[HealthSignal.FAILING] * 5)
     breaker.limits = BreakerLimits(minimum=6, pause=5)
-    send(breaker, Pulse.FAILING)
+    send(breaker, HealthSignal.FAILING)
     assert breaker.state is BreakerState.OPEN
     assert 5 <= breaker.reopens - clock.now <= 5 * (1 + SPREAD)
 
 
 def test_another_window_begins_empty(breaker: CircuitBreaker):
-    send(breaker, *[Pulse.FAILING] * 9)
+    send(breaker, *[HealthSignal.FAILING] * 9)
     breaker.limits = BreakerLimits(window=60)
-    send(breaker, *[Pulse.FAILING] * 9)
+    send(breaker, *[HealthSignal.FAILING] * 9)
     assert breaker.counted() == (9, 9)

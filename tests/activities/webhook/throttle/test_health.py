@@ -1,38 +1,38 @@
 import pytest
 
 from activities.webhook.errors import WORDS, AttemptError
-from activities.webhook.throttle.health import Pulse, of_status
+from activities.webhook.throttle.limits import HealthSignal, signal_of
 
 
 @pytest.mark.parametrize(
     ("status", "pulse"),
     [
-        (200, Pulse.ALIVE),
-        (204, Pulse.ALIVE),
-        (101, Pulse.ALIVE),
-        (302, Pulse.ALIVE),
-        (400, Pulse.ALIVE),
-        (404, Pulse.ALIVE),
-        (408, Pulse.ALIVE),
-        (429, Pulse.ALIVE),
-        (500, Pulse.FAILING),
-        (501, Pulse.ALIVE),
-        (502, Pulse.FAILING),
-        (503, Pulse.FAILING),
-        (504, Pulse.FAILING),
-        (505, Pulse.ALIVE),
-        (529, Pulse.FAILING),
-        (999, Pulse.FAILING),
+        (200, HealthSignal.ALIVE),
+        (204, HealthSignal.ALIVE),
+        (101, HealthSignal.ALIVE),
+        (302, HealthSignal.ALIVE),
+        (400, HealthSignal.ALIVE),
+        (404, HealthSignal.ALIVE),
+        (408, HealthSignal.ALIVE),
+        (429, HealthSignal.ALIVE),
+        (500, HealthSignal.FAILING),
+        (501, HealthSignal.ALIVE),
+        (502, HealthSignal.FAILING),
+        (503, HealthSignal.FAILING),
+        (504, HealthSignal.FAILING),
+        (505, HealthSignal.ALIVE),
+        (529, HealthSignal.FAILING),
+        (999, HealthSignal.FAILING),
     ],
 )
-def test_only_a_server_s_own_trouble_is_failing(status: int, pulse: Pulse):
-    assert of_status(status) is pulse
+def test_only_a_server_s_own_trouble_is_failing(status: int, pulse: HealthSignal):
+    assert signal_of(status) is pulse
 
 
 @pytest.mark.parametrize("word", WORDS)
 def test_what_an_attempt_without_a_response_says(word: str):
     pulse = AttemptError(word).pulse
     if word.startswith(("refused_", "request_", "pool_")):
-        assert pulse is Pulse.NOTHING
+        assert pulse is HealthSignal.NOTHING
     if word.startswith(("connect_", "dns_", "reset_", "disconnect_")) or word.endswith("read_timeout"):
-        assert pulse is Pulse.FAILING
+        assert pulse is HealthSignal.FAILING

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from activities.gate import Backoff
 from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD
-from activities.webhook.throttle.health import Pulse
 from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Permit
-from activities.webhook.throttle.limits import BreakerLimits, Limits
+from activities.webhook.throttle.limits import BreakerLimits, HealthSignal, Limits
 from tests.activities.webhook.crowd import Seen, crowd
 from tests.fakes import Clock
 
@@ -47,13 +46,13 @@ def turned_away(gate: Limiter, label: str = "wax", limits: Limits = TWO, deliver
 def down(gate: Limiter, label: str = "wax", limits: Limits = TWO) -> None:
     assert limits.breaker is not None
     for _ in range(limits.breaker.minimum):
-        enter(gate, label, limits).leave(Pulse.FAILING)
+        enter(gate, label, limits).leave(HealthSignal.FAILING)
 
 
 def test_as_many_go_at_once_as_the_destination_takes(gate: Limiter):
     first, _second = enter(gate), enter(gate)
     assert turned_away(gate).code == "busy"
-    first.leave(Pulse.ALIVE)
+    first.leave(HealthSignal.ALIVE)
     enter(gate)
 
 
@@ -66,8 +65,8 @@ def test_destinations_do_not_wait_for_each_other(gate: Limiter):
 def test_leaving_twice_frees_one_slot(gate: Limiter):
     first, _second = enter(gate), enter(gate)
     with first:
-        first.leave(Pulse.ALIVE)
-        first.leave(Pulse.FAILING)
+        first.leave(HealthSignal.ALIVE)
+        first.leave(HealthSignal.FAILING)
     enter(gate)
     turned_away(gate)
 
@@ -85,7 +84,7 @@ def test_appointments_are_spaced_as_the_destination_answers(gate: Limiter, clock
         under_way = enter(gate), enter(gate)
         clock.now += 2
         for given_pass in under_way:
-            given_pass.leave(Pulse.ALIVE)
+            given_pass.leave(HealthSignal.ALIVE)
     fill(gate)
     waits = [turned_away(gate).delay.total_seconds() for _ in range(5)]
     assert waits == pytest.approx([SOON, SOON + 1, SOON + 2, SOON + 3, SOON + 4])
@@ -95,7 +94,7 @@ def test_a_destination_that_hangs_is_noticed_before_its_requests_end(gate: Limit
     for _ in range(20):
         given_pass = enter(gate)
         clock.now += 0.01
-        given_pass.leave(Pulse.ALIVE)
+        given_pass.leave(HealthSignal.ALIVE)
     fill(gate)
     clock.now += 10
     first, second = turned_away(gate).delay.total_seconds(), turned_away(gate).delay.total_seconds()
@@ -135,7 +134,7 @@ def test_a_probe_that_is_cancelled_lets_the_next_one_probe(gate: Limiter, clock:
 
 def test_without_a_breaker_a_destination_is_never_left_alone(gate: Limiter):
     for _ in range(100):
-        enter(gate, limits=Limits(1, None)).leave(Pulse.FAILING)
+        enter(gate, limits=Limits(1, None)).leave(HealthSignal.FAILING)
 
 
 def test_limits_may_change_while_it_runs(gate: Limiter):
@@ -161,23 +160,23 @@ def test_one_destination_never_takes_the_whole_worker(clock: Clock):
 
 def test_who_is_not_asked_for_is_forgotten(gate: Limiter, clock: Clock):
     kept = enter(gate, "kept")
-    enter(gate, "gone").leave(Pulse.ALIVE)
+    enter(gate, "gone").leave(HealthSignal.ALIVE)
     clock.now = IDLE + 1
     enter(gate, "new")
     assert len(gate) == 2
-    kept.leave(Pulse.ALIVE)
+    kept.leave(HealthSignal.ALIVE)
 
 
 def test_no_more_destinations_are_remembered_than_there_is_room_for(gate: Limiter, clock: Clock):
     kept = [enter(gate, f"kept-{number}") for number in range(20)]
     for number in range(LABELS * 3):
         clock.now += 0.1
-        enter(gate, f"host-{number}").leave(Pulse.ALIVE)
+        enter(gate, f"host-{number}").leave(HealthSignal.ALIVE)
     assert len(gate) <= LABELS + 1
     enter(gate, "kept-0")  # it still knows of the one inside
     turned_away(gate, "kept-0")
     for given_pass in kept:
-        given_pass.leave(Pulse.ALIVE)
+        given_pass.leave(HealthSignal.ALIVE)
 
 
 def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
@@ -186,9 +185,9 @@ def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
     caplog.set_level(logging.INFO)
     down(gate)
     clock.now += turned_away(gate).delay.total_seconds()
-    enter(gate).leave(Pulse.FAILING)
+    enter(gate).leave(HealthSignal.FAILING)
     clock.now += turned_away(gate).delay.total_seconds()
-    enter(gate).leave(Pulse.ALIVE)
+    enter(gate).leave(HealthSignal.ALIVE)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
     assert all("wax" in record.getMessage() for record in caplog.records)
 
@@ -201,7 +200,7 @@ def test_why_a_delivery_waits_can_be_read(gate: Limiter):
 
 _ACTIONS = st.one_of(
     st.tuples(st.just("enter"), st.sampled_from("ab"), st.integers(0, 2)),
-    st.tuples(st.just("leave"), st.integers(0, 20), st.sampled_from(list(Pulse))),
+    st.tuples(st.just("leave"), st.integers(0, 20), st.sampled_from(list(HealthSignal))),
     st.tuples(st.just("lose"), st.integers(0, 20), st.none()),
     st.tuples(st.just("pass time"), st.sampled_from([0.1, 5.0, 13.0, 700.0]), st.none()),
 )
@@ -231,17 +230,17 @@ def test_never_more_than_the_limit_inside_and_never_two_probes(actions: list[tup
                     assert len(others) == 1 or any(step[2] == 2 and step[1] == label for step in actions)
             case "leave" if inside:
                 _, given_pass = inside.pop(int(which) % len(inside))
-                given_pass.leave(Pulse(str(more)))
+                given_pass.leave(HealthSignal(str(more)))
             case "lose" if inside:
                 with inside.pop(int(which) % len(inside))[1]:
                     pass
             case _:
                 clock.now += float(which) if what == "pass time" else 0.0
     for _, given_pass in inside:
-        given_pass.leave(Pulse.ALIVE)
+        given_pass.leave(HealthSignal.ALIVE)
     clock.now += 10_000  # whatever happened, all is well again: nothing has leaked
     for label in "ab":
-        enter(gate, label, Limits(1, QUICK)).leave(Pulse.ALIVE)
+        enter(gate, label, Limits(1, QUICK)).leave(HealthSignal.ALIVE)
 
 
 _TEN_MINUTES = 600.0
@@ -263,7 +262,7 @@ def busiest(seen: Seen, start: int) -> int:
     ],
 )
 def test_a_dead_receiver_is_left_in_peace(took: float, without: int, with_breaker: int):
-    dead = (Pulse.FAILING, took)
+    dead = (HealthSignal.FAILING, took)
     assert len(crowd(200, _TEN_MINUTES, lambda _: dead, None).at) == without
     seen = crowd(200, _TEN_MINUTES, lambda _: dead, Limits())
     assert len(seen.at) == with_breaker
@@ -277,14 +276,14 @@ def test_deliveries_that_go_on_coming_do_not_wake_a_dead_receiver():
     def every_half_second(number: int) -> float:
         return number / 2
 
-    dead = (Pulse.FAILING, 0.05)
+    dead = (HealthSignal.FAILING, 0.05)
     assert len(crowd(1_200, _TEN_MINUTES, lambda _: dead, None, every_half_second).at) == 5_463
     assert len(crowd(1_200, _TEN_MINUTES, lambda _: dead, Limits(), every_half_second).at) == 14
 
 
 def test_a_receiver_that_comes_back_gets_everything_and_no_stampede():
-    def comes_back(now: float) -> tuple[Pulse, float]:
-        return (Pulse.FAILING if now < 300 else Pulse.ALIVE), 0.05
+    def comes_back(now: float) -> tuple[HealthSignal, float]:
+        return (HealthSignal.FAILING if now < 300 else HealthSignal.ALIVE), 0.05
 
     seen = crowd(10_000, 3_600.0, comes_back, Limits())
     assert len(seen.delivered) == 10_000
@@ -295,7 +294,7 @@ def test_a_receiver_that_comes_back_gets_everything_and_no_stampede():
 
 
 def test_ten_thousand_wait_for_a_slow_destination_without_a_storm():
-    seen = crowd(10_000, 7_200.0, lambda _: (Pulse.ALIVE, 10.0), Limits(concurrency=20))
+    seen = crowd(10_000, 7_200.0, lambda _: (HealthSignal.ALIVE, 10.0), Limits(concurrency=20))
     assert len(seen.delivered) == 10_000
     assert seen.inside == 20
     assert seen.delivered[-1] < 10_000 * 10 / 20 * 1.02  # hardly a slot was ever empty
