@@ -24,7 +24,7 @@ from temporalio.worker import Worker
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
 from activities.channel_registry import EMAIL, SMS, WEBHOOK
-from activities.content import Content
+from activities.content import Content, Opened
 from activities.decision import decide
 from activities.failures import Failure, FailureKind
 from activities.goal import GoalActivities
@@ -295,6 +295,27 @@ def _always_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
         return self.get_current_history_length() > 12
 
     monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggested)
+
+
+class SlowLookUp:
+    """A look-up of versions that waits until `answered`, once `begin` was called."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked, self.answered = asyncio.Event(), asyncio.Event()
+        self._monkeypatch, self._look_up = monkeypatch, Content.open
+
+    def begin(self) -> None:
+        async def slowly(content: Content, name: str, version: int | None) -> Opened:
+            self.asked.set()
+            await self.answered.wait()
+            return await self._look_up(content, name, version)
+
+        self._monkeypatch.setattr(Content, "open", slowly)
+
+
+@pytest.fixture
+def slow_look_up(monkeypatch: pytest.MonkeyPatch) -> SlowLookUp:
+    return SlowLookUp(monkeypatch)
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ from temporalio import workflow
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from activities.content import Content, Opened
 from activities.failures import FailureKind
 from activities.interface import Sent
-from tests.workflows.conftest import Stage, failing
+from tests.workflows.conftest import SlowLookUp, Stage, failing
 from workflows.delivery import Deliveries
 from workflows.host import JourneyHost
 from workflows.migrations import Migrations
@@ -112,26 +111,18 @@ async def test_a_step_that_is_tried_again_by_the_journeys_own_version_is_not_not
 
 
 async def test_a_version_is_not_taken_for_a_step_that_was_held_anew_meanwhile(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, slow_look_up: SlowLookUp
 ) -> None:
-    asked, answered = asyncio.Event(), asyncio.Event()
-    look_up = Content.open
-
-    async def slowly(content: Content, name: str, version: int | None) -> Opened:
-        asked.set()
-        await answered.wait()
-        return await look_up(content, name, version)
-
     stage.task_timeout = timedelta(seconds=1)  # the second update comes with the next workflow task
     handle = await held(stage)
     stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT, status=None)
-    monkeypatch.setattr(Content, "open", slowly)
+    slow_look_up.begin()
     first = asyncio.ensure_future(refusal(stage, handle, {**WHO, "version": 1}))
-    await asked.wait()
+    await slow_look_up.asked.wait()
     await stage.operate(handle, "retry_step", WHO)
     await _attempts(stage, 2)
     await stage.until(handle, "held")
-    answered.set()
+    slow_look_up.answered.set()
     assert await first == "nothing to retry: somebody else has decided meanwhile"
     await handle.terminate()
 

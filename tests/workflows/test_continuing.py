@@ -8,14 +8,13 @@ import pytest
 from temporalio.client import WorkflowHandle
 from temporalio.worker import Replayer
 
-from activities.content import Content, Opened
 from activities.counting import Passage
 from activities.failures import FailureKind
 from activities.interface import Sent
 from runtime.data_converter import CONVERTER
 from scenario.steps.host import Memory, Rounds
 from tests.sandbox import sandbox
-from tests.workflows.conftest import Stage, failing
+from tests.workflows.conftest import SlowLookUp, Stage, failing
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
 from workflows.state import Event, Held, IgnoredInput, Operation, Override, State, StepRecord
@@ -100,16 +99,8 @@ async def test_a_held_journey_keeps_its_delivery_id_over_runs(stage: Stage) -> N
 
 @pytest.mark.usefixtures("_always_suggested")
 async def test_an_update_in_flight_is_answered_before_the_journey_continues_as_new(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, slow_look_up: SlowLookUp
 ) -> None:
-    asked, answered = asyncio.Event(), asyncio.Event()
-    look_up = Content.open
-
-    async def slowly(content: Content, name: str, version: int | None) -> Opened:
-        asked.set()
-        await answered.wait()
-        return await look_up(content, name, version)
-
     stage.task_timeout = timedelta(seconds=1)
     await stage.publish(LONG.replace("- wait: 2d", "- wait: 1s"))
     stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT, status=422)
@@ -119,16 +110,16 @@ async def test_an_update_in_flight_is_answered_before_the_journey_continues_as_n
         while not await shown_as(handle, "held"):
             await asyncio.sleep(0.05)
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
-    monkeypatch.setattr(Content, "open", slowly)
+    slow_look_up.begin()
     update = asyncio.ensure_future(stage.operate(handle, "retry_step", {**WHO, "version": 1}))
-    await asked.wait()
+    await slow_look_up.asked.wait()
     length, before = 0, await runs(stage, handle)
     async with asyncio.timeout(60):
         while length <= 12 + 6:  # two workflow tasks longer than what suggests another run
             length = (await handle.describe()).history_length
             await asyncio.sleep(0.1)
     assert await runs(stage, handle) == before
-    answered.set()
+    slow_look_up.answered.set()
     assert (await update)["operations"][-1]["name"] == "retry_step"
     assert outcomes(await stage.result(handle))[-2:] == [("hook", "delivered"), ("last", "delivered")]
 
