@@ -141,7 +141,7 @@ def cases() -> dict[str, Callable[[], object]]:
         "ours, structure": lambda: liquid.render_json(STRUCTURE, DATA),
         "python-liquid, parse": lambda: stock.from_string(with_json_filter(TEXT)),
         "ours, cold parse of the text": lambda: json_engine().from_string(TEXT),
-        "ours, cold compile of the structure": lambda: BodyCompiler().part(STRUCTURE, ""),
+        "ours, cold compile of the structure": lambda: BodyCompiler().compile(STRUCTURE, ""),
         "ours, linter on the text": lambda: lint(TEXT, kind="json", schema=schema("order")),
         "ours, linter on the structure": lambda: lint(STRUCTURE, kind="json", schema=schema("order")),
         "ours, fields of the text": lambda: liquid.find_fields(TEXT, kind="json"),

@@ -53,7 +53,7 @@ def convert(
     from splio.scenario_file import convert_scenario, is_scenario
 
     text, name = _read(file), entry_files.named(file)
-    names = _names(sample)
+    names = _read_names(sample)
     if is_scenario(text):
         converted = convert_scenario(text, names)
     else:
@@ -68,12 +68,12 @@ def convert(
         sys.stdout.flush()
         sys.stdout.buffer.write(converted.text.encode())
         sys.stdout.buffer.flush()
-    _tell(converted, name, listed=form is Format.TEXT)
+    _report(converted, name, listed=form is Format.TEXT)
     if converted.unconverted:
         raise typer.Exit(1)
 
 
-def _tell(converted: ConversionResult, name: str, *, listed: bool) -> None:
+def _report(converted: ConversionResult, name: str, *, listed: bool) -> None:
     for rest in converted.unconverted if listed else ():
         note(f"{name}:{rest.line}:{rest.column}: {rest.message}")
     for remark in converted.notes if listed else ():
@@ -91,7 +91,7 @@ def _read(file: str) -> str:
         raise BadInput(f"{entry_files.named(file)} is not UTF-8: save it as UTF-8") from None
 
 
-def _names(sample: str | None) -> CustomFieldNames | None:
+def _read_names(sample: str | None) -> CustomFieldNames | None:
     from splio.fields import CustomFieldNames
 
     if sample is None:

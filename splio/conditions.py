@@ -146,13 +146,13 @@ class _ConditionParser:
         conditions = [self.both(depth)]
         while self.take("word", "OR"):
             conditions.append(self.both(depth))
-        return conditions[0] if len(conditions) == 1 else ConditionGroup("or", _flat("or", conditions))
+        return conditions[0] if len(conditions) == 1 else ConditionGroup("or", _flatten("or", conditions))
 
     def both(self, depth: int) -> OldCondition:
         conditions = [self.single(depth)]
         while self.take("word", "AND"):
             conditions.append(self.single(depth))
-        return conditions[0] if len(conditions) == 1 else ConditionGroup("and", _flat("and", conditions))
+        return conditions[0] if len(conditions) == 1 else ConditionGroup("and", _flatten("and", conditions))
 
     def single(self, depth: int) -> OldCondition:
         if depth > _DEEPEST:
@@ -187,7 +187,7 @@ class _ConditionParser:
         raise ConversionError(f"a variable, a text or a number is missing before {self.shown()}")
 
 
-def _flat(word: str, conditions: Sequence[OldCondition]) -> tuple[OldCondition, ...]:
+def _flatten(word: str, conditions: Sequence[OldCondition]) -> tuple[OldCondition, ...]:
     """Merge nested groups of the same word."""
     flat: list[OldCondition] = []
     for condition in conditions:
@@ -218,24 +218,24 @@ def quote(text: str) -> str:
 
 def write_condition(condition: OldCondition, find: FieldLookup) -> str:
     """Return a condition in Liquid."""
-    return _write(condition, find)[1]
+    return _write_parts(condition, find)[1]
 
 
-def _write(condition: OldCondition, find: FieldLookup) -> tuple[str, str]:
+def _write_parts(condition: OldCondition, find: FieldLookup) -> tuple[str, str]:
     """Return the word that joins the condition's parts, empty for a single part, and its text."""
     if isinstance(condition, OldComparison):
-        word, texts = _comparison(condition, find)
+        word, texts = _write_comparison(condition, find)
         return (word, f" {word} ".join(texts)) if len(texts) > 1 else ("", texts[0])
     if isinstance(condition, Negation):
         return "", f"not ({write_condition(condition.condition, find)})"
     texts: list[str] = []
     for part in condition.conditions:
-        word, text = _write(part, find)
+        word, text = _write_parts(part, find)
         texts.append(text if word in ("", condition.word) else f"({text})")
     return condition.word, f" {condition.word} ".join(texts)
 
 
-def _comparison(comparison: OldComparison, find: FieldLookup) -> tuple[str, list[str]]:
+def _write_comparison(comparison: OldComparison, find: FieldLookup) -> tuple[str, list[str]]:
     """Return the equivalent conditions and the word between them."""
     left, operator, right = comparison.left, comparison.operator, comparison.right
     if isinstance(left, LiteralOperand):
@@ -248,24 +248,24 @@ def _comparison(comparison: OldComparison, find: FieldLookup) -> tuple[str, list
     if not operator:
         return "", [f"{known.path} != blank"]
     if operator == "LIKE":
-        return "", [_like(known, right)]
+        return "", [_write_like(known, right)]
     if isinstance(right, VariableReference):
-        return "", [_between(known, operator, find(right))]
+        return "", [_write_field_comparison(known, operator, find(right))]
     if operator in ("=", "!="):
-        return _equality(known, operator, right.text)
-    return "", [_order(known, operator, right.text)]
+        return _write_equality(known, operator, right.text)
+    return "", [_write_order(known, operator, right.text)]
 
 
-def _equality(known: MappedField, operator: str, text: str) -> tuple[str, list[str]]:
+def _write_equality(known: MappedField, operator: str, text: str) -> tuple[str, list[str]]:
     sign, word = ("==", "or") if operator == "=" else ("!=", "and")
     if not text.strip():
         return "", [f"{known.path} {sign} blank"]
-    number, flag = _number(text), _FLAGS.get(text.lower())
+    number, flag = _to_number_literal(text), _FLAGS.get(text.lower())
     match known.kind:
         case "number":
-            values = [_needed(number, known, text)]
+            values = [_require_literal(number, known, text)]
         case "flag":
-            values = [_needed(flag, known, text)]
+            values = [_require_literal(flag, known, text)]
         case None:
             # A custom field may hold text, a number or a boolean, whatever its data type.
             values = [quote(text), *filter(None, (number, flag))]
@@ -274,11 +274,11 @@ def _equality(known: MappedField, operator: str, text: str) -> tuple[str, list[s
     return word, [f"{known.path} {sign} {value}" for value in values]
 
 
-def _order(known: MappedField, operator: str, text: str) -> str:
-    number = _number(text)
+def _write_order(known: MappedField, operator: str, text: str) -> str:
+    number = _to_number_literal(text)
     match known.kind:
         case "number":
-            return f"{known.path} {operator} {_needed(number, known, text)}"
+            return f"{known.path} {operator} {_require_literal(number, known, text)}"
         case "flag":
             raise ConversionError(f"'{known.path}' is true or false, and these have no order")
         case "date":
@@ -291,7 +291,7 @@ def _order(known: MappedField, operator: str, text: str) -> str:
             return f"{known.path} {operator} {quote(text)}"
 
 
-def _between(known: MappedField, operator: str, other: MappedField) -> str:
+def _write_field_comparison(known: MappedField, operator: str, other: MappedField) -> str:
     """Compare two fields."""
     if operator in ("=", "!="):
         return f"{known.path} {'==' if operator == '=' else '!='} {other.path}"
@@ -300,7 +300,7 @@ def _between(known: MappedField, operator: str, other: MappedField) -> str:
     return f"{known.path} | plus: 0 {operator} {other.path} | plus: 0"
 
 
-def _like(known: MappedField, pattern: Operand) -> str:
+def _write_like(known: MappedField, pattern: Operand) -> str:
     if isinstance(pattern, VariableReference):
         raise ConversionError("LIKE is followed by a text")
     text = pattern.text
@@ -320,7 +320,7 @@ def _like(known: MappedField, pattern: Operand) -> str:
             return f"{path} == {quote(core)}"
 
 
-def _number(text: str) -> str | None:
+def _to_number_literal(text: str) -> str | None:
     """Return a number as a Liquid literal, or None. A text with leading zeros is a code, not a number."""
     text = text.strip()
     if not _NUMBER.fullmatch(text) or re.match(r"-?0\d", text):
@@ -328,7 +328,7 @@ def _number(text: str) -> str | None:
     return text.replace(",", ".")
 
 
-def _needed(value: str | None, known: MappedField, text: str) -> str:
+def _require_literal(value: str | None, known: MappedField, text: str) -> str:
     if value is None:
         kinds: Mapping[str, str] = {"number": "a number", "flag": "true or false"}
         raise ConversionError(f"'{known.path}' is {kinds[known.kind or '']}, which '{text[:40]}' is not")

@@ -123,33 +123,33 @@ class CustomFieldNames:
     def from_data(cls, data: Mapping[str, Any]) -> CustomFieldNames:
         """Read the names from a contact, or from an entry with ``contact`` and optionally ``trigger``."""
         contact = data.get("contact", data)
-        found: dict[str, dict[int, str]] = {CONTACT: _numbered(contact)}
+        found: dict[str, dict[int, str]] = {CONTACT: _read_numbers(contact)}
         trigger = data.get("trigger")
         for root, table in (("order", "order"), ("ticket", "order"), ("cart", "basket")):
             bought = trigger.get(root) if is_mapping(trigger) else None
             if not is_mapping(bought):
                 continue
-            found.setdefault(table, {}).update(_numbered(bought))
+            found.setdefault(table, {}).update(_read_numbers(bought))
             products = bought.get("products")
             for product in products if is_list(products) else []:
-                found.setdefault("product", {}).update(_numbered(product))
+                found.setdefault("product", {}).update(_read_numbers(product))
         return cls(found)
 
     def find_by_number(self, table: str, number: int) -> str | None:
         """Return the name of a table's custom field, or None if it is unknown."""
-        return self.by_number.get(_same(table), {}).get(number)
+        return self.by_number.get(_normalize_table(table), {}).get(number)
 
     def find_by_name(self, table: str, name: str) -> str | None:
         """Return the custom field with a name, ignoring case."""
-        known = self.by_number.get(_same(table), {}).values()
+        known = self.by_number.get(_normalize_table(table), {}).values()
         return next((one for one in known if one.lower() == name.lower()), None)
 
 
-def _same(table: str) -> str:
+def _normalize_table(table: str) -> str:
     return "basket" if table == "cart" else table
 
 
-def _numbered(data: object) -> dict[int, str]:
+def _read_numbers(data: object) -> dict[int, str]:
     rows = data.get("custom_fields") if is_mapping(data) else None
     found: dict[int, str] = {}
     for row in rows if is_list(rows) else []:
@@ -190,23 +190,23 @@ def find_field(table: str, name: str, names: CustomFieldNames, trigger: str | No
     if (known := TABLES.get(key)) is None:
         return None
     ours = known.names.get(word, word)
-    if (tree := _tree(known.model, ours)) is not None:
+    if (tree := _find_value(known.model, ours)) is not None:
         return MappedField(f"{known.path}.{ours}", tree.kind)
     if not issubclass(known.model, WithCustom):
         return None
     if numbered := _CUSTOM.fullmatch(word):
         number = int(numbered[1])
         custom = names.find_by_number(key, number)
-        return MappedField(f"{known.path}.custom{_step(custom or word)}", None, None if custom else number)
+        return MappedField(f"{known.path}.custom{_write_step(custom or word)}", None, None if custom else number)
     custom = names.find_by_name(key, name)
-    return MappedField(f"{known.path}.custom{_step(custom)}", None) if custom else None
+    return MappedField(f"{known.path}.custom{_write_step(custom)}", None) if custom else None
 
 
-def _step(name: str) -> str:
+def _write_step(name: str) -> str:
     return f".{name}" if _WORD.fullmatch(name) else f"['{name}']"
 
 
-def _tree(model: type[Shape], path: str) -> Value | None:
+def _find_value(model: type[Shape], path: str) -> Value | None:
     """Return the single value at a dotted path, or None."""
     tree: Tree = tree_of(model)
     for step in path.split("."):
@@ -229,10 +229,10 @@ def suggest_field(table: str, name: str) -> str | None:
 @cache
 def list_names(table: str) -> tuple[tuple[str, str], ...]:
     """Return all old names of a table with the new ones, in the order of the model's fields."""
-    return tuple(_pairs(TABLES[table]))
+    return tuple(_generate_names(TABLES[table]))
 
 
-def _pairs(table: PlatformTable) -> Iterator[tuple[str, str]]:
+def _generate_names(table: PlatformTable) -> Iterator[tuple[str, str]]:
     tree = tree_of(table.model)
     others: dict[str, list[str]] = {}
     for old, ours in table.names.items():

@@ -73,14 +73,14 @@ class OldTag(OldSyntaxPart):
 def split_template(source: str, *, liquid: bool = False) -> Iterator[OldSyntaxPart]:
     """Yield all parts of a template, in order and without gaps."""
     at = 0
-    for span in _liquid(source) if liquid else ():
-        yield from _legacy(source, at, span.start)
+    for span in _find_liquid(source) if liquid else ():
+        yield from _find_old_syntax(source, at, span.start)
         yield span
         at = span.end
-    yield from _legacy(source, at, len(source))
+    yield from _find_old_syntax(source, at, len(source))
 
 
-def _liquid(source: str) -> Iterator[ExistingLiquid]:
+def _find_liquid(source: str) -> Iterator[ExistingLiquid]:
     at = 0
     absent: set[str] = set()
     while found := _OPENING.search(source, at):
@@ -94,33 +94,33 @@ def _liquid(source: str) -> Iterator[ExistingLiquid]:
             yield ExistingLiquid(found.start(), at)
 
 
-def _legacy(source: str, at: int, end: int) -> Iterator[OldSyntaxPart]:
+def _find_old_syntax(source: str, at: int, end: int) -> Iterator[OldSyntaxPart]:
     while found := _MARKUP.search(source, at, end):
         if found.start() > at:
             yield PlainText(at, found.start())
-        part = _tag(source, found, end) if found["tag"] else _variable(found)
+        part = _make_tag(source, found, end) if found["tag"] else _make_variable(found)
         yield part
         at = part.end
     if end > at:
         yield PlainText(at, end)
 
 
-def _variable(found: re.Match[str]) -> OldVariable:
+def _make_variable(found: re.Match[str]) -> OldVariable:
     return OldVariable(found.start(), found.end(), found["table"] or "", found["name"])
 
 
-def _tag(source: str, found: re.Match[str], end: int) -> OldTag:
+def _make_tag(source: str, found: re.Match[str], end: int) -> OldTag:
     following = source.find("{", found.end(), end)
     limit = min(end if following == -1 else following, found.start() + _LONGEST_TAG)
-    close = _closing(source, found.end(), limit)
+    close = _find_closing_brace(source, found.end(), limit)
     if close is None:
         # A tag is on one line, so an unclosed one ends at the line break.
         close = min((at for mark in "\r\n" if (at := source.find(mark, found.end(), limit)) != -1), default=limit)
-        return OldTag(found.start(), close, *_words(source[found.end() : close]), closed=False)
-    return OldTag(found.start(), close + 1, *_words(source[found.end() : close]))
+        return OldTag(found.start(), close, *_split_tag(source[found.end() : close]), closed=False)
+    return OldTag(found.start(), close + 1, *_split_tag(source[found.end() : close]))
 
 
-def _closing(source: str, start: int, limit: int) -> int | None:
+def _find_closing_brace(source: str, start: int, limit: int) -> int | None:
     """Return the index of the closing brace: the first outside of quotes or, if quotes are not closed, the first."""
     quote = ""
     for index in range(start, limit):
@@ -135,7 +135,7 @@ def _closing(source: str, start: int, limit: int) -> int | None:
     return None if first == -1 else first
 
 
-def _words(inside: str) -> tuple[str, str]:
+def _split_tag(inside: str) -> tuple[str, str]:
     # Visual editors write quotes and '<' as entities, and quotes inside a JSON string are escaped.
     text = unescape(inside).replace('\\"', '"').strip()
     words = re.split(r"\s+", text, maxsplit=1)
@@ -162,7 +162,7 @@ def check_remnants(data: Any, report: Report) -> None:
     Amounts such as ``$5.00`` or ``100$`` do not match: a variable is a name between two signs.
     """
     for template in templates(data):
-        for text in _texts(template.path, template.source):
+        for text in _find_texts(template.path, template.source):
             found = next(
                 (part for part in split_template(text.text, liquid=True) if isinstance(part, OldVariable | OldTag)),
                 None,
@@ -174,7 +174,7 @@ def check_remnants(data: Any, report: Report) -> None:
                 report.add(text.path, "old-syntax", message, key=key, offset=at, severity="warning")
 
 
-def _texts(path: Path, source: Any) -> Iterator[_Text]:
+def _find_texts(path: Path, source: Any) -> Iterator[_Text]:
     """Yield the texts of a template, including the keys of a structured body."""
     if isinstance(source, str):
         if "$" in source or "{" in source:
@@ -183,7 +183,7 @@ def _texts(path: Path, source: Any) -> Iterator[_Text]:
         for key, value in source.items():
             if isinstance(key, str) and "$" in key[1:]:
                 yield _Text((*path, key), key, in_key=True)
-            yield from _texts((*path, key), value)
+            yield from _find_texts((*path, key), value)
     elif is_list(source):
         for index, item in enumerate(source):
-            yield from _texts((*path, index), item)
+            yield from _find_texts((*path, index), item)

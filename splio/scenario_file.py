@@ -56,10 +56,10 @@ def convert_scenario(text: str, names: CustomFieldNames | None = None) -> Conver
     left: list[Unconverted] = []
     leaves: list[_TemplateText] = []
     for template in templates(source.data):
-        for path, leaf in _texts(template.source, template.path):
+        for path, leaf in _find_texts(template.source, template.path):
             if isinstance(leaf, str):
                 leaves.append(
-                    _TemplateText(path, leaf, _edits(template, path, leaf, names or CustomFieldNames(), trigger))
+                    _TemplateText(path, leaf, _plan_edits(template, path, leaf, names or CustomFieldNames(), trigger))
                 )
             else:
                 left.append(
@@ -67,7 +67,7 @@ def convert_scenario(text: str, names: CustomFieldNames | None = None) -> Conver
                 )
     for leaf in leaves:
         left += (Unconverted(*source.inside(leaf.path, rest.offset), rest.message) for rest in leaf.done.unconverted)
-    made = _rewritten(text, source.data, [leaf for leaf in leaves if leaf.done.edits])
+    made = _rewrite(text, source.data, [leaf for leaf in leaves if leaf.done.edits])
     if made is None:
         left.append(
             Unconverted(1, 1, "the converted templates cannot be written into this file: convert them one by one")
@@ -75,12 +75,12 @@ def convert_scenario(text: str, names: CustomFieldNames | None = None) -> Conver
     numbers = frozenset(number for leaf in leaves for number in leaf.done.numbers)
     notes = (
         *describe_numbered_fields(numbers),
-        *(f"{name} is a separate file: convert it, too" for name in _files(source.data)),
+        *(f"{name} is a separate file: convert it, too" for name in _find_files(source.data)),
     )
     return ConversionResult(text if made is None else made, tuple(sorted(left)), notes)
 
 
-def _texts(source: Any, path: Path) -> Iterator[tuple[Path, str | None]]:
+def _find_texts(source: Any, path: Path) -> Iterator[tuple[Path, str | None]]:
     """Yield the texts of a template that contain old syntax, and None for keys that do."""
     if isinstance(source, str):
         if _OLD.search(source):
@@ -89,57 +89,57 @@ def _texts(source: Any, path: Path) -> Iterator[tuple[Path, str | None]]:
         for key, value in source.items():
             if _OLD.search(key):
                 yield (*path, key), None
-            yield from _texts(value, (*path, key))
+            yield from _find_texts(value, (*path, key))
     elif is_list(source):
         for index, item in enumerate(source):
-            yield from _texts(item, (*path, index))
+            yield from _find_texts(item, (*path, index))
 
 
-def _edits(template: Template, path: Path, text: str, names: CustomFieldNames, trigger: Any) -> Edits:
+def _plan_edits(template: Template, path: Path, text: str, names: CustomFieldNames, trigger: Any) -> Edits:
     known = trigger if isinstance(trigger, str) else None
     if template.kind == "condition" or path[-1] in ("$if", "$for"):
         return plan_condition_edits(text, names, known)
     return plan_edits(text, names, trigger=known, liquid_is_kept=True)
 
 
-def _rewritten(text: str, data: Any, leaves: list[_TemplateText]) -> str | None:
+def _rewrite(text: str, data: Any, leaves: list[_TemplateText]) -> str | None:
     """Return the file with its templates converted, or None if that is impossible."""
     if not leaves:
         return text
     wanted = data
     for leaf in leaves:
-        wanted = _with(wanted, leaf.path, leaf.done.apply(leaf.text))
+        wanted = _replace_at(wanted, leaf.path, leaf.done.apply(leaf.text))
     for whole in (False, True):
-        made = _spliced(text, leaves, whole=whole)
+        made = _splice(text, leaves, whole=whole)
         if Source(made).data == wanted:
             return made
     return None
 
 
-def _with(data: Any, path: Path, text: str) -> Any:
+def _replace_at(data: Any, path: Path, text: str) -> Any:
     """Return the data with another text at a path."""
     if not path:
         return text
     part, *rest = path
     if is_list(data):
-        return [_with(item, tuple(rest), text) if index == part else item for index, item in enumerate(data)]
-    return {**data, part: _with(data[part], tuple(rest), text)}
+        return [_replace_at(item, tuple(rest), text) if index == part else item for index, item in enumerate(data)]
+    return {**data, part: _replace_at(data[part], tuple(rest), text)}
 
 
-def _spliced(text: str, leaves: list[_TemplateText], *, whole: bool) -> str:
+def _splice(text: str, leaves: list[_TemplateText], *, whole: bool) -> str:
     root, seen, hidden = compose(text)
     edits: dict[tuple[int, int], Edit] = {}
     for leaf in leaves:
-        node = _node(root, leaf.path, hidden)
+        node = _find_node(root, leaf.path, hidden)
         if node is None:
             continue
         # A text and its YAML aliases are edited once.
-        for edit in _in_file(seen, node, leaf, whole=whole):
+        for edit in _translate_edits(seen, node, leaf, whole=whole):
             edits[edit.start, edit.end] = edit
     return Edits(tuple(sorted(edits.values())), (), frozenset()).apply(text)
 
 
-def _node(node: Node | None, path: Path, hidden: Mapping[int, str]) -> ScalarNode | None:
+def _find_node(node: Node | None, path: Path, hidden: Mapping[int, str]) -> ScalarNode | None:
     for part in path:
         if isinstance(node, SequenceNode) and isinstance(part, int):
             children: list[Node] = node.value
@@ -150,7 +150,7 @@ def _node(node: Node | None, path: Path, hidden: Mapping[int, str]) -> ScalarNod
     return node if isinstance(node, ScalarNode) else None
 
 
-def _in_file(text: str, node: ScalarNode, leaf: _TemplateText, *, whole: bool) -> Iterator[Edit]:
+def _translate_edits(text: str, node: ScalarNode, leaf: _TemplateText, *, whole: bool) -> Iterator[Edit]:
     """Yield the edits of a template as edits of the file."""
     if whole or node.style is None:
         # Braces or colons could change the meaning of an unquoted text.
@@ -161,10 +161,10 @@ def _in_file(text: str, node: ScalarNode, leaf: _TemplateText, *, whole: bool) -
     places = written(text, node)
     for edit in leaf.done.edits:
         end = places[edit.end - 1] + 1 if edit.end > edit.start else places[edit.start]
-        yield Edit(places[edit.start], end, _escaped(edit.text, node.style))
+        yield Edit(places[edit.start], end, _escape(edit.text, node.style))
 
 
-def _escaped(text: str, style: str) -> str:
+def _escape(text: str, style: str) -> str:
     match style:
         case "'":
             return text.replace("'", "''")
@@ -174,7 +174,7 @@ def _escaped(text: str, style: str) -> str:
             return text
 
 
-def _files(data: Any) -> Iterator[str]:
+def _find_files(data: Any) -> Iterator[str]:
     """Yield the names of the files with templates of this scenario."""
     for step in outline(data):
         for key in ("html", "text", "body"):

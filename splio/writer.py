@@ -29,16 +29,16 @@ def write_loop(text: str, names: CustomFieldNames, trigger: str | None, name: st
         raise ConversionError(f"there are products in ORDER and in BASKET only, not in {header['list'].upper()}")
     if root == "order" and trigger == "abandoned_cart":
         root = "cart"
-    given = _attributes(text[header.end() :])
+    given = _parse_attributes(text[header.end() :])
     products, before = f"{root}.products", ""
     if "ORDERBY" in given:
-        products, before = name, f"{{% assign {name} = {products}{_order(given, names)} %}}"
+        products, before = name, f"{{% assign {name} = {products}{_write_order(given, names)} %}}"
     elif "DIRECTION" in given:
         raise ConversionError("DIRECTION needs ORDERBY")
-    return f"{before}{{% for product in {products}{_limit(given)} %}}"
+    return f"{before}{{% for product in {products}{_write_limit(given)} %}}"
 
 
-def _attributes(text: str) -> dict[str, str]:
+def _parse_attributes(text: str) -> dict[str, str]:
     given: dict[str, str] = {}
     at = 0
     while text[at:].strip():
@@ -55,7 +55,7 @@ def _attributes(text: str) -> dict[str, str]:
     return given
 
 
-def _limit(given: dict[str, str]) -> str:
+def _write_limit(given: dict[str, str]) -> str:
     limit = given.get("LIMIT")
     if limit is None:
         return ""
@@ -64,7 +64,7 @@ def _limit(given: dict[str, str]) -> str:
     return f" limit: {int(limit)}"
 
 
-def _order(given: dict[str, str], names: CustomFieldNames) -> str:
+def _write_order(given: dict[str, str], names: CustomFieldNames) -> str:
     name = given["ORDERBY"].strip("$").rpartition(".")[2]
     known = find_field("product", name, names)
     if known is None or known.path.count(".") != 1:
@@ -147,12 +147,12 @@ class Writer:
             start, end = part.start + braces.start(), part.start + braces.end()
             self.edits.append(Edit(start, end, f"{{% raw %}}{braces[0]}{{% endraw %}}"))
 
-    def _leave(self, part: OldSyntaxPart, message: str) -> str:
+    def _record_unconverted(self, part: OldSyntaxPart, message: str) -> str:
         """Record an unconverted part, and return its replacement."""
         self.unconverted.append(UnconvertedOffset(part.start, message))
-        return f"{UNKNOWN}['{self._stub(part)}']"
+        return f"{UNKNOWN}['{self._quote_part(part)}']"
 
-    def _stub(self, part: OldSyntaxPart) -> str:
+    def _quote_part(self, part: OldSyntaxPart) -> str:
         """Return a part's text for use in a Liquid literal."""
         text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029{}\\]+", " ", self.source[part.start : part.end])
         text = text.replace("'", '"').replace("%", " ").strip()
@@ -162,7 +162,7 @@ class Writer:
         try:
             return f"{{{{ {self.resolve_field(VariableReference(part.table, part.name)).path} }}}}"
         except ConversionError as error:
-            return f"{{{{ {self._leave(part, str(error))} }}}}"
+            return f"{{{{ {self._record_unconverted(part, str(error))} }}}}"
 
     def resolve_field(self, named: VariableReference) -> MappedField:
         """Return the field of a variable."""
@@ -170,16 +170,19 @@ class Writer:
         shown = f"${f'{named.table}.' if named.table else ''}{named.name}$"
         known = find_field(table, named.name, self.names, self.trigger)
         if known is None:
-            raise ConversionError(_unknown(shown, table, named.name))
+            raise ConversionError(_explain_unknown(shown, table, named.name))
         if table == "product" and not any(block.word == "for" for block in self.blocks):
             raise ConversionError(f"{shown} is there only inside of a loop: FOREACH PRODUCT IN ORDER")
         if known.number is not None:
             self.numbers.add(known.number)
         return known
 
+    def _reject(self, tag: OldTag, message: str) -> None:
+        self._replace(tag, f"{{{{ {self._record_unconverted(tag, message)} }}}}")
+
     def _tag(self, tag: OldTag) -> None:
         if not tag.closed:
-            self._replace(tag, f"{{{{ {self._leave(tag, 'the tag is not closed: its closing brace is missing')} }}}}")
+            self._reject(tag, "the tag is not closed: its closing brace is missing")
             return
         match tag.word:
             case "IF" | "FOREACH":
@@ -189,9 +192,9 @@ class Writer:
             case "ENDIF" | "ENDFOREACH":
                 self._close(tag)
             case "":
-                self._replace(tag, f"{{{{ {self._leave(tag, 'the tag is empty')} }}}}")
+                self._reject(tag, "the tag is empty")
             case word:
-                self._replace(tag, f"{{{{ {self._leave(tag, f'there is no tag {word[:40]!r} that is known')} }}}}")
+                self._reject(tag, f"there is no tag {word[:40]!r} that is known")
 
     def _open(self, tag: OldTag) -> None:
         self._replace(tag, f"{{% if {self._condition(tag)} %}}" if tag.word == "IF" else self._loop(tag))
@@ -201,14 +204,14 @@ class Writer:
         try:
             return write_condition(parse_condition(tag.rest), self.resolve_field)
         except ConversionError as error:
-            return self._leave(tag, str(error))
+            return self._record_unconverted(tag, str(error))
 
     def _loop(self, tag: OldTag) -> str:
         name = f"products_{self.sorted + 1}"
         try:
             made = write_loop(tag.rest, self.names, self.trigger, name)
         except ConversionError as error:
-            return f"{{% for product in {self._leave(tag, str(error))} %}}"
+            return f"{{% for product in {self._record_unconverted(tag, str(error))} %}}"
         self.sorted += name in made
         return made
 
@@ -216,7 +219,7 @@ class Writer:
         block = self.blocks[-1] if self.blocks else None
         if block is None or block.word != "if" or block.has_else:
             why = "an ELSE was there before" if block and block.has_else else "there is no open IF"
-            self._replace(tag, f"{{{{ {self._leave(tag, f'{tag.word} is misplaced: {why}')} }}}}")
+            self._reject(tag, f"{tag.word} is misplaced: {why}")
             return
         if tag.word == "ELSE":
             block.has_else = True
@@ -228,7 +231,7 @@ class Writer:
         word = "if" if tag.word == "ENDIF" else "for"
         if not any(block.word == word for block in self.blocks):
             name = "IF" if word == "if" else "FOREACH"
-            self._replace(tag, f"{{{{ {self._leave(tag, f'{tag.word} closes nothing: there is no open {name}')} }}}}")
+            self._reject(tag, f"{tag.word} closes nothing: there is no open {name}")
             return
         closing = ""
         while (block := self.blocks.pop()).word != word:
@@ -238,11 +241,11 @@ class Writer:
     def _unclosed(self, block: _Block) -> str:
         """Record an unclosed block, and return the tag that closes it."""
         end = "ENDIF" if block.word == "if" else "ENDFOREACH"
-        stub = self._leave(block.tag, f"{block.tag.word} is not closed: {end} is missing")
+        stub = self._record_unconverted(block.tag, f"{block.tag.word} is not closed: {end} is missing")
         return f"{{{{ {stub} }}}}{{% end{block.word} %}}"
 
 
-def _unknown(shown: str, table: str, name: str) -> str:
+def _explain_unknown(shown: str, table: str, name: str) -> str:
     if table and table not in TABLES:
         return f"{shown} is not known: there are {', '.join(sorted(filter(None, TABLES)))} and the contact's own fields"
     if not table and (advice := _NOWHERE.get(name.lower())):

@@ -77,8 +77,8 @@ class _ValueCollector:
         """Record the values that a part of the condition compares."""
         if isinstance(part, COMPARISONS):
             left, right = part.children()
-            self.collect_side(left, _values(right))
-            self.collect_side(right, _values(left))
+            self.collect_side(left, _literal_values(right))
+            self.collect_side(right, _literal_values(left))
         elif isinstance(part, Path | FilteredExpression):
             self.collect_side(part, [])
         else:
@@ -94,38 +94,38 @@ class _ValueCollector:
             for inner in side.children():
                 self.collect(inner)
             return
-        place = self._place(side)
+        place = self._resolve_path(side)
         places: list[DataPath] = []
         for used in filters:
             places.append(place)
-            place = self._through(used, place)
+            place = self._apply_filter(used, place)
         for used, before in zip(reversed(filters), reversed(places), strict=True):
             if used.name == SIZE:
                 place = (*before, SIZE)
             else:
                 values = _invert_filter(used, values)
-        self._note(place, values)
+        self._record(place, values)
 
-    def _through(self, used: Filter, place: DataPath) -> DataPath:
+    def _apply_filter(self, used: Filter, place: DataPath) -> DataPath:
         """Return the path of a filter's results, and record the values that it compares."""
-        match used.name, _arguments(used):
+        match used.name, _constant_arguments(used):
             case (("map" | "sum"), [str(field), *_]):
-                self._note((*place, SIZE), _FEW)
+                self._record((*place, SIZE), _FEW)
                 return (*place, field)
             case name, [str(field), *wanted] if name in _LOOKING:
-                self._note((*place, SIZE), _FEW)
-                self._note((*place, field), wanted or [True])
+                self._record((*place, SIZE), _FEW)
+                self._record((*place, field), wanted or [True])
             case _:
                 pass
         return place
 
-    def _note(self, place: DataPath, values: Iterable[Any]) -> None:
+    def _record(self, place: DataPath, values: Iterable[Any]) -> None:
         known = self.found[place]
         for value in values:
             if not any(type(value) is type(other) and value == other for other in known):  # 1 does not equal true here
                 known.append(value)
 
-    def _place(self, path: Path) -> DataPath:
+    def _resolve_path(self, path: Path) -> DataPath:
         """Return the data path of a template's path, up to its first dynamic key."""
         made: list[str] = []
         for key in path.path:
@@ -134,11 +134,11 @@ class _ValueCollector:
             if isinstance(key, str) and not (made and key in _OF_ITEMS):
                 made.append(key)
             else:
-                self._note((*made, SIZE), _FEW)
+                self._record((*made, SIZE), _FEW)
         return tuple(made)
 
 
-def _values(side: Expression) -> list[Any]:
+def _literal_values(side: Expression) -> list[Any]:
     match side:
         case IntegerLiteral() | FloatLiteral():
             return [side.value - 1, side.value, side.value + 1]
@@ -154,11 +154,11 @@ def _values(side: Expression) -> list[Any]:
             return []
 
 
-def _arguments(used: Filter) -> list[Any]:
+def _constant_arguments(used: Filter) -> list[Any]:
     """Return a filter's leading constant arguments."""
     made: list[Any] = []
     for argument in used.args:
-        values = _values(argument.value)
+        values = _literal_values(argument.value)
         if not values:
             break
         made.append(values[len(values) // 2])
@@ -167,20 +167,20 @@ def _arguments(used: Filter) -> list[Any]:
 
 def _invert_filter(used: Filter, values: list[Any]) -> list[Any]:
     """Return inputs with which a filter gives the values. The result may include others."""
-    arguments = _arguments(used)
+    arguments = _constant_arguments(used)
     by = arguments[0] if arguments else None
     made: list[Any] = []
     for value in values:
         if isinstance(value, str):
-            made.extend(_text_before(used.name, value, by))
+            made.extend(_invert_text_filter(used.name, value, by))
             continue
-        made.append(_number_before(used.name, value, by))
+        made.append(_invert_number_filter(used.name, value, by))
         if used.name in _CALCULATING and value is not None:
             made.append(str(made[-1]))
     return made
 
 
-def _text_before(name: str, value: str, by: Any) -> list[Any]:
+def _invert_text_filter(name: str, value: str, by: Any) -> list[Any]:
     match name:
         case "downcase" | "capitalize":
             return [value, value.upper()]
@@ -198,7 +198,7 @@ def _text_before(name: str, value: str, by: Any) -> list[Any]:
             return [value]
 
 
-def _number_before(name: str, value: Any, by: Any) -> Any:
+def _invert_number_filter(name: str, value: Any, by: Any) -> Any:
     if not isinstance(value, int | float) or not isinstance(by, int | float) or isinstance(value, bool):
         return value
     match name:

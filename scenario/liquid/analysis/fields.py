@@ -58,11 +58,11 @@ def find_fields(source: str | Mapping[str, Any] | list[Any], *, kind: Kind = "te
     """
     reader = _FieldCollector()
     if not isinstance(source, str):
-        reader.part(structured.compile_body(source).root, frozenset())
+        reader.read_part(structured.compile_body(source).root, frozenset())
     elif kind == "condition":
-        reader.expression(compile_condition(source).expression, frozenset())
+        reader.read_expression(compile_condition(source).expression, frozenset())
     else:
-        reader.nodes(parse_template(ENGINES[kind], source).nodes, frozenset())
+        reader.read_nodes(parse_template(ENGINES[kind], source).nodes, frozenset())
     return frozenset(reader.found)
 
 
@@ -72,57 +72,57 @@ class _FieldCollector:
     def __init__(self) -> None:
         self.found: set[tuple[str, ...]] = set()
 
-    def nodes(self, nodes: Iterable[Node], own: frozenset[str]) -> frozenset[str]:
+    def read_nodes(self, nodes: Iterable[Node], own: frozenset[str]) -> frozenset[str]:
         """Read a sequence of nodes.
 
         Takes and returns the names that the template has assigned before and after them.
         """
         for node in nodes:
-            own = self._node(node, own)
+            own = self._read_node(node, own)
         return own
 
-    def _node(self, node: Node, own: frozenset[str]) -> frozenset[str]:
+    def _read_node(self, node: Node, own: frozenset[str]) -> frozenset[str]:
         for expression in node.expressions():
-            self.expression(expression, own)
+            self.read_expression(expression, own)
         children = list(child_nodes(node))
         match node:
             case AssignNode():
                 return own | {str(node.name)}
             case CaptureNode():
-                return self.nodes(children, own) | {str(node.name)}
+                return self.read_nodes(children, own) | {str(node.name)}
             case LiquidNode():
-                return self.nodes(child_nodes(node.block), own)
+                return self.read_nodes(child_nodes(node.block), own)
             case ForNode():
                 inside = own | {str(name) for name in node.block_scope()}
-                self.nodes([node.block], inside)
+                self.read_nodes([node.block], inside)
                 if node.default is not None:
-                    self.nodes([node.default], own)
+                    self.read_nodes([node.default], own)
             case TablerowNode():
-                self.nodes([node.block], own | {str(name) for name in node.block_scope()})
+                self.read_nodes([node.block], own | {str(name) for name in node.block_scope()})
             case _:
                 # A child may not be rendered, so its assignments are certain only inside of it.
                 for child in children:
-                    self._block(child, own)
+                    self._read_block(child, own)
         return own
 
-    def _block(self, node: Node, own: frozenset[str]) -> None:
+    def _read_block(self, node: Node, own: frozenset[str]) -> None:
         for expression in node.expressions():
-            self.expression(expression, own)
-        self.nodes(child_nodes(node), own)
+            self.read_expression(expression, own)
+        self.read_nodes(child_nodes(node), own)
 
-    def expression(self, expression: Expression, own: frozenset[str]) -> None:
+    def read_expression(self, expression: Expression, own: frozenset[str]) -> None:
         if isinstance(expression, Path):
-            self._path(expression, own)
+            self._read_path(expression, own)
         if isinstance(expression, FilteredExpression | TernaryFilteredExpression) and any(
             used.name in dates.FILTERS for used in expression.filters or ()
         ):
             self.found.update(_OF_DATES)
         if isinstance(expression, TernaryFilteredExpression | AnyExpression):
-            self.expression(expression.left, own)
+            self.read_expression(expression.left, own)
         for part in expression.children():
-            self.expression(part, own)
+            self.read_expression(part, own)
 
-    def _path(self, path: Path, own: frozenset[str]) -> None:
+    def _read_path(self, path: Path, own: frozenset[str]) -> None:
         keys: list[str] = []
         for segment in path.path:
             if not isinstance(segment, str) or (keys and segment in _VIRTUAL):
@@ -131,34 +131,34 @@ class _FieldCollector:
         if keys and keys[0] not in own:
             self.found.add(tuple(keys))
 
-    def part(self, part: structured_parts.BodyPart, own: frozenset[str]) -> None:
+    def read_part(self, part: structured_parts.BodyPart, own: frozenset[str]) -> None:
         match part:
             case structured_parts.ConstantPart():
                 pass
             case structured_parts.LiquidPart():
-                self.nodes(part.template.nodes, own)
+                self.read_nodes(part.template.nodes, own)
             case structured_parts.ListPart():
                 for item in part.items:
-                    self.part(item, own)
+                    self.read_part(item, own)
             case structured_parts.MappingPart():
                 for pair in part.pairs:
                     if isinstance(pair.key, structured_parts.LiquidPart):
-                        self.part(pair.key, own)
-                    self.part(pair.value, own)
+                        self.read_part(pair.key, own)
+                    self.read_part(pair.value, own)
             case structured_parts.ForPart():
-                self.expression(part.loop, own)
-                self.part(part.each, own | {part.loop.identifier, "forloop"})
+                self.read_expression(part.loop, own)
+                self.read_part(part.each, own | {part.loop.identifier, "forloop"})
                 if part.otherwise is not None:
-                    self.part(part.otherwise, own)
+                    self.read_part(part.otherwise, own)
             case structured_parts.IfPart():
-                self.expression(part.condition, own)
-                self.part(part.then, own)
+                self.read_expression(part.condition, own)
+                self.read_part(part.then, own)
                 if part.otherwise is not None:
-                    self.part(part.otherwise, own)
+                    self.read_part(part.otherwise, own)
             case structured_parts.LetPart():
                 for name, value in part.names:
-                    self.part(value, own)
+                    self.read_part(value, own)
                     own |= {name}
-                self.part(part.inside, own)
+                self.read_part(part.inside, own)
             case _:
                 raise AssertionError(type(part))

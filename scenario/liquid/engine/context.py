@@ -89,7 +89,7 @@ class Context(RenderContext):
         name = root if isinstance(root, str) else "a variable"
         # Only literal keys: evaluated ones are data.
         spelled = token.value if token is not None else name
-        hint = f"there is no '{_written(token) or spelled}'" if token is not None else None
+        hint = f"there is no '{_find_spelling(token) or spelled}'" if token is not None else None
         return self.env.undefined(name, obj=tuple(path), hint=hint, token=token)
 
     def get_item(self, obj: Any, key: Any) -> Any:
@@ -97,7 +97,7 @@ class Context(RenderContext):
         if obj is None:
             return None
         if is_mapping(obj):
-            return _mapping_item(obj, key)
+            return _get_mapping_item(obj, key)
         if isinstance(obj, str):
             if key == "size":
                 return len(obj)
@@ -113,11 +113,11 @@ class Context(RenderContext):
                 case "last":
                     return items[-1]
                 case _:
-                    return items[_index(key)]
+                    return items[_require_index(key)]
         raise TypeError("a value without fields")
 
 
-def _mapping_item(mapping: Mapping[Any, Any], key: Any) -> Any:
+def _get_mapping_item(mapping: Mapping[Any, Any], key: Any) -> Any:
     if key in mapping:
         found = mapping[key]
         return open_value(found) if key in OPEN_NAMES else found
@@ -130,13 +130,13 @@ def _mapping_item(mapping: Mapping[Any, Any], key: Any) -> Any:
     raise KeyError(key)
 
 
-def _index(key: Any) -> int:
+def _require_index(key: Any) -> int:
     if isinstance(key, int) and not isinstance(key, bool):
         return key
     raise TypeError("a list has no fields")
 
 
-def _written(token: Token | None) -> str:
+def _find_spelling(token: Token | None) -> str:
     """Return the path in the template's own spelling."""
     if token is None or token.start_index < 0:
         return ""

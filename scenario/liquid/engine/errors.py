@@ -123,17 +123,17 @@ def reword(message: str) -> str:
         if known := pattern.fullmatch(message):
             return known.expand(words)
     if stray := _UNEXPECTED.fullmatch(message):
-        return f"{_word(stray['found'])} is not expected here"
+        return f"{_describe_token(stray['found'])} is not expected here"
     if pair := _EXPECTED.fullmatch(message):
         if pair["wanted"] == _END:
-            return f"{_word(pair['found'])} is not expected here"
+            return f"{_describe_token(pair['found'])} is not expected here"
         if pair["found"] == _END:
-            return f"{_word(pair['wanted'])} is missing here"
-        return f"expected {_word(pair['wanted'])}, not {_word(pair['found'])}"
+            return f"{_describe_token(pair['wanted'])} is missing here"
+        return f"expected {_describe_token(pair['wanted'])}, not {_describe_token(pair['found'])}"
     return message
 
 
-def _word(kind: str) -> str:
+def _describe_token(kind: str) -> str:
     quoted = kind if kind.startswith(("'", "(", "[", '"')) else f"'{kind}'"
     return _WORDS.get(kind, quoted if " " not in kind else kind)
 

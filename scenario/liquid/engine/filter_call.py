@@ -92,10 +92,10 @@ class FilterCall(Filter):
             raise BoundReached(f"'{self.name}' needs too much memory", self.token) from error
         except (LiquidError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as error:
             # python-liquid's filters raise all of these for odd values. Their messages quote the values.
-            raise _unfit(self._cannot(left, arguments), self.token) from error
+            raise _unfit(self._describe_values(left, arguments), self.token) from error
         return made
 
-    def _cannot(self, left: object, arguments: list[object]) -> str:
+    def _describe_values(self, left: object, arguments: list[object]) -> str:
         given = f" and {', '.join(describe_type(argument) for argument in arguments)}" if arguments else ""
         return f"'{self.name}' cannot work with {describe_type(left)}{given}"
 

@@ -82,125 +82,129 @@ class ForeignSyntaxError(LiquidSyntaxError):
         self.found = found
 
 
-def _sign(found: re.Match[str]) -> str:
+def _explain_sign(found: re.Match[str]) -> str:
     return f"'{found[0]}' is written '{_SIGNS[found[0].lower()]}' here"
 
 
-def _lower(found: re.Match[str]) -> str:
+def _explain_case(found: re.Match[str]) -> str:
     return f"'{found[0]}' is written in lower case: '{found[0].lower()}'"
 
 
-def _leave_out(found: re.Match[str]) -> str:
+def _explain_keyword(found: re.Match[str]) -> str:
     return f"leave '{found[1]}' out: a condition is only the expression"
 
 
-def _quoted(found: re.Match[str]) -> str:
+def _explain_quote(found: re.Match[str]) -> str:
     return f"'{found[0][0]}' is not a quote here: write '{found[0].strip(_QUOTES).strip()}'"
 
 
-def _nothing(found: re.Match[str]) -> str:
+def _explain_blank(found: re.Match[str]) -> str:
     is_there = bool(found["not"]) is not (found["there"] is not None)
-    return f"'{_flat(found[0])}' is written '{'!=' if is_there else '=='} blank'"
+    return f"'{_join_spaces(found[0])}' is written '{'!=' if is_there else '=='} blank'"
 
 
-def _is(found: re.Match[str]) -> str:
-    return f"'{_flat(found[0])}' is written '{'!=' if found['not'] else '=='}'"
+def _explain_is(found: re.Match[str]) -> str:
+    return f"'{_join_spaces(found[0])}' is written '{'!=' if found['not'] else '=='}'"
 
 
-def _in(found: re.Match[str]) -> str:
+def _explain_in(found: re.Match[str]) -> str:
     name, sign, word = found["name"] or "event.sku", *(("!=", "and") if found["not"] else ("==", "or"))
     if re.match(_NAME, found["what"] or ""):
         asked = f"{found['what']} contains {name}"
         return f"'in' is written the other way round: {f'not ({asked})' if found['not'] else asked}"
     listed = _VALUE.findall(found["list"] or "") or ["'a'", "'b'"]
     each = f" {word} ".join(f"{name} {sign} {value}" for value in listed[:_SHOWN])
-    return f"there is no '{_flat(found['word'])}': compare with each, {each}{' …' if len(listed) > _SHOWN else ''}"
-
-
-def _contains_not(found: re.Match[str]) -> str:
-    return f"'{_flat(found[0])}' is written with 'not' in front: not (a contains b)"
-
-
-def _part(found: re.Match[str]) -> str:
-    place = "0, 3" if found[0][0] in "sSbB" else "-3, 3"
     return (
-        f"there is no '{_flat(found[0])}': compare a part of the text, such as contact.city | slice: {place} == 'abc'"
+        f"there is no '{_join_spaces(found['word'])}': compare with each, {each}{' …' if len(listed) > _SHOWN else ''}"
     )
 
 
-def _called(found: re.Match[str]) -> str:
+def _explain_contains_not(found: re.Match[str]) -> str:
+    return f"'{_join_spaces(found[0])}' is written with 'not' in front: not (a contains b)"
+
+
+def _explain_part(found: re.Match[str]) -> str:
+    place = "0, 3" if found[0][0] in "sSbB" else "-3, 3"
+    example = f"contact.city | slice: {place} == 'abc'"
+    return f"there is no '{_join_spaces(found[0])}': compare a part of the text, such as {example}"
+
+
+def _explain_call(found: re.Match[str]) -> str:
     instead = _METHODS.get(found["called"].lower(), "order.total_price | round: 2 > 20")
     return f"there are no functions such as '{found['called']}()': write {instead}"
 
 
-def _moved(found: re.Match[str]) -> str:
+def _explain_date_arithmetic(found: re.Match[str]) -> str:
     name = "add" if found["sign"] == "+" else "subtract"
     length = f"{found['count']}{found['unit'][0].lower()}"
-    return f"'{_flat(found[0])}' is written with a filter: {found['date']} | {name}: '{length}'"
+    return f"'{_join_spaces(found[0])}' is written with a filter: {found['date']} | {name}: '{length}'"
 
 
-def _calculated(found: re.Match[str]) -> str:
+def _explain_arithmetic(found: re.Match[str]) -> str:
     name = _ARITHMETIC[found["sign"]]
     return f"'{found['sign']}' is not an operator here: calculate with the filter '{name}', such as a | {name}: 2 > b"
 
 
-def _fixed(message: str) -> Callable[[re.Match[str]], str]:
+def _explain_by(message: str) -> Callable[[re.Match[str]], str]:
     return lambda found: message.replace("…", found[0])
 
 
-def _flat(text: str) -> str:
+def _join_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
 _WRITTEN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = tuple(
     (re.compile(pattern), say)
     for pattern, say in (
-        (r"\{\{|\}\}|\{%|%\}", _fixed("'…' is not allowed in a condition: write the name alone")),
-        (rf"[{_QUOTES}][^{_QUOTES}'\"]*[{_QUOTES}]?", _quoted),
-        (r"&&|\|\||!==|===|=>|=<|=!|=~|[≠≥≤]|(?<![=!<>])=(?![=])|!(?!=)", _sign),
-        (r"&", _fixed("'&' is written 'and' here")),
-        (r"(?<![\w.])(?:AND|OR|NOT|And|Or|Not|CONTAINS|Contains)\b(?!\.)", _lower),
-        (r"^\s*(?i:(if|when|where|only if))(?=\s+[\w(!'\"])", _leave_out),
+        (r"\{\{|\}\}|\{%|%\}", _explain_by("'…' is not allowed in a condition: write the name alone")),
+        (rf"[{_QUOTES}][^{_QUOTES}'\"]*[{_QUOTES}]?", _explain_quote),
+        (r"&&|\|\||!==|===|=>|=<|=!|=~|[≠≥≤]|(?<![=!<>])=(?![=])|!(?!=)", _explain_sign),
+        (r"&", _explain_by("'&' is written 'and' here")),
+        (r"(?<![\w.])(?:AND|OR|NOT|And|Or|Not|CONTAINS|Contains)\b(?!\.)", _explain_case),
+        (r"^\s*(?i:(if|when|where|only if))(?=\s+[\w(!'\"])", _explain_keyword),
         (
             r"(?<![\w.])(?i:is)\s+(?P<not>(?i:not)\s+)?(?i:(?P<there>set|defined|present)|empty|blank|null|nil|none|undefined|missing)\b",
-            _nothing,
+            _explain_blank,
         ),
-        (r"(?<![\w.])(?i:is)(?P<not>\s+(?i:not))?(?=\s)", _is),
+        (r"(?<![\w.])(?i:is)(?P<not>\s+(?i:not))?(?=\s)", _explain_is),
         (
             rf"(?:(?P<name>{_NAME}|'[^']*'|\"[^\"]*\")\s+)?(?<![\w.])(?P<word>(?P<not>(?i:not)\s+)?(?i:in))(?=\s|\()\s*(?:(?P<what>{_NAME})|(?P<list>[\[(][^\])]*)[\])]?)?",
-            _in,
+            _explain_in,
         ),
-        (r"(?i:(?<![\w.])(?:not|does\s+not)\s+(?:contains?|like|match(?:es)?|includes?)\b)", _contains_not),
-        (r"(?i:(?<![\w.])(?:starts?|begins?|ends?)[ _]?with\b)(?!\()", _part),
-        (r"(?<![\w.])(?:equals?|eq|ne|gte?|lte?|ge|le|(?i:like|matches|includes|unless))\b(?![.:(])", _sign),
-        (r"(?<![\w.])(?i:between)\b", _fixed("there is no '…': write a >= 1 and a <= 5")),
-        (r"(?<![\w.])(?i:exists|isset|is_set|defined)\b(?!\()", _fixed("'…' is written '!= blank'")),
-        (r"(?<![\w.])(?i:then|else|end|endif)\b", _fixed("'…' is not allowed in a condition: it only tests values")),
+        (r"(?i:(?<![\w.])(?:not|does\s+not)\s+(?:contains?|like|match(?:es)?|includes?)\b)", _explain_contains_not),
+        (r"(?i:(?<![\w.])(?:starts?|begins?|ends?)[ _]?with\b)(?!\()", _explain_part),
+        (r"(?<![\w.])(?:equals?|eq|ne|gte?|lte?|ge|le|(?i:like|matches|includes|unless))\b(?![.:(])", _explain_sign),
+        (r"(?<![\w.])(?i:between)\b", _explain_by("there is no '…': write a >= 1 and a <= 5")),
+        (r"(?<![\w.])(?i:exists|isset|is_set|defined)\b(?!\()", _explain_by("'…' is written '!= blank'")),
+        (
+            r"(?<![\w.])(?i:then|else|end|endif)\b",
+            _explain_by("'…' is not allowed in a condition: it only tests values"),
+        ),
         (
             r"(?<![\w.])(?i:contains\s+(?:any|all|one)(?:\s+of)?)(?=[\s(\[])",
-            _fixed("there is no '…': compare with each, a contains 'x' or a contains 'y'"),
+            _explain_by("there is no '…': compare with each, a contains 'x' or a contains 'y'"),
         ),
         (
             r"\?",
-            _fixed("there is no '… :': a condition is only true or false, and 'then' and 'else' belong to a step"),
+            _explain_by("there is no '… :': a condition is only true or false, and 'then' and 'else' belong to a step"),
         ),
-        (r"(?<![\w.])(?!(?:and|or|not|contains|in)\()(?P<called>[A-Za-z_]\w*)\(", _called),
-        (r"\.(?P<called>[A-Za-z_]\w*)\(", _called),
+        (r"(?<![\w.])(?!(?:and|or|not|contains|in)\()(?P<called>[A-Za-z_]\w*)\(", _explain_call),
+        (r"\.(?P<called>[A-Za-z_]\w*)\(", _explain_call),
         (
             rf"(?P<date>{_NAME})\s*(?P<sign>[+-])\s*(?P<count>\d+)\s*(?P<unit>(?i:seconds?|minutes?|hours?|days?|weeks?|[smhdw]))\b",
-            _moved,
+            _explain_date_arithmetic,
         ),
         (
             r"(?<=[=<>]\d),(?=\d)|(?<=[=<>] \d),(?=\d)|(?<=\d\d),(?=\d)",
-            _fixed("a number is written with a point: 20.5"),
+            _explain_by("a number is written with a point: 20.5"),
         ),
-        (r"\b\d{4}-\d\d-\d\d(?!\d)(?:[T ]\d\d:\d\d\S*)?", _fixed("a date is written in quotes: '…'")),
+        (r"\b\d{4}-\d\d-\d\d(?!\d)(?:[T ]\d\d:\d\d\S*)?", _explain_by("a date is written in quotes: '…'")),
         (
             r"(?<=\d)\s?(?:[€$£]|%(?!\s*\d)|(?:EUR|USD|GBP|euros?|days?)\b)",
-            _fixed("a number is written without a unit: 20"),
+            _explain_by("a number is written without a unit: 20"),
         ),
-        (r"(?<![\w\].)])\[", _fixed("there are no lists in a condition: compare with each value, joined by 'or'")),
-        (r"(?P<sign>[+*/%]|(?<=\s)-(?=\s))", _calculated),
+        (r"(?<![\w\].)])\[", _explain_by("there are no lists in a condition: compare with each value, joined by 'or'")),
+        (r"(?P<sign>[+*/%]|(?<=\s)-(?=\s))", _explain_arithmetic),
     )
 )
 
@@ -209,7 +213,9 @@ def explain_foreign_syntax(token: Token) -> ForeignSyntaxError | None:
     """Return an error that lists the foreign words of an unreadable condition, or None if it has none."""
     # Words between quotes do not count. An unclosed quote has no effect.
     outside = _QUOTED.sub(lambda quoted: "\0" * len(quoted[0]), token.value)
-    matches = [(_start(match), match, say) for pattern, say in _WRITTEN for match in pattern.finditer(token.value)]
+    matches = [
+        (_find_word_start(match), match, say) for pattern, say in _WRITTEN for match in pattern.finditer(token.value)
+    ]
     found: list[ForeignWord] = []
     taken = 0
     for start, match, say in sorted(matches, key=itemgetter(0)):
@@ -219,7 +225,7 @@ def explain_foreign_syntax(token: Token) -> ForeignSyntaxError | None:
     return ForeignSyntaxError(found, token) if found else None
 
 
-def _start(match: re.Match[str]) -> int:
+def _find_word_start(match: re.Match[str]) -> int:
     """Return the start of the word itself, without the context matched before it."""
     groups = match.groupdict()
     return match.start("word") if "word" in groups else match.start("called") if "called" in groups else match.start()

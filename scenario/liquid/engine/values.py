@@ -132,7 +132,7 @@ def to_json(value: object, depth: int = 0) -> Any:
             raise JsonValueError("JSON has no infinite numbers and no NaN")
         return float(value)
     if isinstance(value, Decimal):
-        return _decimal(value)
+        return _decimal_to_json(value)
     if isinstance(value, Undefined):
         if isinstance(value, StrictMissing):
             value.raise_missing()
@@ -155,7 +155,7 @@ def to_json(value: object, depth: int = 0) -> Any:
     raise JsonValueError(f"JSON cannot hold a value of type {type(value).__name__}")
 
 
-def _decimal(value: Decimal) -> int | float | str:
+def _decimal_to_json(value: Decimal) -> int | float | str:
     if not value.is_finite():
         raise JsonValueError("JSON has no infinite numbers and no NaN")
     if value == value.to_integral_value() and abs(value) < _EXACT:
@@ -198,12 +198,12 @@ def are_equal(left: object, right: object) -> bool:
     if isinstance(left, Blank | Empty) or isinstance(right, Blank | Empty):
         keyword, value = (left, right) if isinstance(left, Blank | Empty) else (right, left)
         return _is_blank(value) if isinstance(keyword, Blank) else _is_empty(value)
-    left, right = _plain(left), _plain(right)
+    left, right = _as_json_value(left), _as_json_value(right)
     if isinstance(left, bool) or isinstance(right, bool):
         return isinstance(left, bool) and isinstance(right, bool) and left == right
     if isinstance(left, str) and isinstance(right, str):
         if left != right and _are_times(left, right):
-            left, right = _instants(left, right)
+            left, right = _parse_times(left, right)
         return left == right
     if isinstance(left, Decimal) or isinstance(right, Decimal):
         return _is_number(left) and _is_number(right) and to_exact_decimal(left) == to_exact_decimal(right)
@@ -229,7 +229,7 @@ def _is_empty(value: object) -> bool:
     return isinstance(value, Empty) or (isinstance(value, list | dict | str) and not value)
 
 
-def _plain(value: object) -> object:
+def _as_json_value(value: object) -> object:
     """Return the value as JSON data would have it."""
     if type(value) is str:
         return value
@@ -243,10 +243,10 @@ def precedes(left: object, right: object, *, or_equal: bool) -> bool | None:
 
     Two ISO 8601 times are compared as instants, independent of their UTC offsets.
     """
-    left, right = _plain(left), _plain(right)
+    left, right = _as_json_value(left), _as_json_value(right)
     if isinstance(left, str) and isinstance(right, str):
         if _are_times(left, right):
-            left, right = _instants(left, right)
+            left, right = _parse_times(left, right)
         return left <= right if or_equal else left < right  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType]
     if isinstance(left, int | float | Decimal) and isinstance(right, int | float | Decimal):
         if not _is_number(left) or not _is_number(right):
@@ -263,13 +263,13 @@ def _are_times(left: str, right: str) -> bool:
     return left[4:5] == right[4:5] == "-" and bool(_TIME.match(left) and _TIME.match(right))
 
 
-def _instants(left: str, right: str) -> tuple[str, str] | tuple[dt.datetime, dt.datetime]:
+def _parse_times(left: str, right: str) -> tuple[str, str] | tuple[dt.datetime, dt.datetime]:
     """Return two times as datetimes. Their texts do not sort correctly if their UTC offsets differ."""
     try:
-        return _aware(dt.datetime.fromisoformat(left)), _aware(dt.datetime.fromisoformat(right))
+        return _in_utc(dt.datetime.fromisoformat(left)), _in_utc(dt.datetime.fromisoformat(right))
     except ValueError:
         return left, right
 
 
-def _aware(at: dt.datetime) -> dt.datetime:
+def _in_utc(at: dt.datetime) -> dt.datetime:
     return at if at.tzinfo else at.replace(tzinfo=dt.UTC)

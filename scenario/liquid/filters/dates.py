@@ -59,24 +59,26 @@ def _zone_of_text(name: str | None, seconds: int | None) -> dt.tzinfo | None:
 def parse_date(text: str) -> dt.datetime | None:
     """Return the date in a text, or None. Accepts ISO 8601, seconds since 1970, and English dates."""
     text = text.strip()
-    return _parsed(text) if len(text) <= _LONGEST_DATE else None
+    return _parse_cached(text) if len(text) <= _LONGEST_DATE else None
 
 
 @lru_cache(maxsize=4096)
-def _parsed(text: str) -> dt.datetime | None:
+def _parse_cached(text: str) -> dt.datetime | None:
     if text.isascii() and text.isdigit():
-        return _from_seconds(int(text)) if len(text) != len("20240131") else _iso(text) or _from_seconds(int(text))
-    return _iso(text) or _loose(text)
+        return (
+            _from_seconds(int(text)) if len(text) != len("20240131") else _parse_iso(text) or _from_seconds(int(text))
+        )
+    return _parse_iso(text) or _parse_english(text)
 
 
-def _iso(text: str) -> dt.datetime | None:
+def _parse_iso(text: str) -> dt.datetime | None:
     try:
         return dt.datetime.fromisoformat(text)
     except ValueError:
         return None
 
 
-def _loose(text: str) -> dt.datetime | None:
+def _parse_english(text: str) -> dt.datetime | None:
     try:
         return _dateutil.parse(text, default=_START, tzinfos=_zone_of_text)
     except (ValueError, OverflowError, AttributeError, TypeError):
@@ -91,21 +93,21 @@ def _from_seconds(seconds: int) -> dt.datetime | None:
 _NO_ZONE: Final = "'date' takes a time zone such as 'Europe/Paris'"
 
 
-def _zone(name: str) -> dt.tzinfo:
+def _require_zone(name: str) -> dt.tzinfo:
     found = read_zone(name)
     if found is None:
         raise FilterValueError(_NO_ZONE)
     return found
 
 
-def _journey_zone(context: RenderContext | None) -> dt.tzinfo | None:
+def _find_journey_zone(context: RenderContext | None) -> dt.tzinfo | None:
     """Return the zone in the data's `journey.timezone`. A template's own variable of this name has no effect."""
     journey = context.globals.get("journey") if context else None  # the linter evaluates constants without a context
     name = journey.get("timezone") if is_mapping(journey) else None
     return None if name is None else read_zone(name)
 
 
-def _clock(context: RenderContext, word: str) -> object:
+def _read_clock(context: RenderContext, word: str) -> object:
     """Return the current time in the data."""
     for name in (word, "now"):
         found = context.resolve(name, default=None)
@@ -138,13 +140,13 @@ def date(
     if not pattern:
         return to_text(value)
     if isinstance(value, str) and value in _CLOCK_WORDS:
-        value = _clock(context, value)
-    at = _moment(value, "date")
+        value = _read_clock(context, value)
+    at = _to_datetime(value, "date")
     if at is None:
         return to_text(value)
     is_named = zone is not None and not is_undefined(zone) and zone != ""
-    if shown_in := _zone(to_text(zone)) if is_named else _journey_zone(context):
-        at = _shown_in(shown_in, at)
+    if shown_in := _require_zone(to_text(zone)) if is_named else _find_journey_zone(context):
+        at = _convert_zone(shown_in, at)
     if len(pattern) > _LONGEST_FORMAT:
         raise BoundReached(f"'date' takes a format of up to {_LONGEST_FORMAT} characters")
     names = None if language is None or is_undefined(language) else find_locale(to_text(language))
@@ -161,7 +163,7 @@ def is_literal_format(pattern: str) -> bool:
     return bool(pattern) and "%" not in pattern and not (style in _STYLES and with_time in ("", "time"))
 
 
-def _shown_in(zone: dt.tzinfo, at: dt.datetime) -> dt.datetime:
+def _convert_zone(zone: dt.tzinfo, at: dt.datetime) -> dt.datetime:
     """Return an instant in a zone. A date or time without an offset keeps its digits."""
     if at.tzinfo is None:
         return at.replace(tzinfo=zone)
@@ -172,7 +174,7 @@ def _shown_in(zone: dt.tzinfo, at: dt.datetime) -> dt.datetime:
         return at
 
 
-def _moment(value: object, name: str) -> dt.datetime | None:
+def _to_datetime(value: object, name: str) -> dt.datetime | None:
     if isinstance(value, dt.datetime):
         return value
     if isinstance(value, dt.date):
@@ -186,17 +188,17 @@ def _moment(value: object, name: str) -> dt.datetime | None:
     raise FilterValueError(f"'{name}' cannot make a date of {describe_type(value)}")
 
 
-def _read(name: str, value: object, context: RenderContext | None) -> dt.datetime | None:
+def _read_date(name: str, value: object, context: RenderContext | None) -> dt.datetime | None:
     """Return the date for a filter's calculation, or None if there is no value. Instants are in the journey's zone."""
     if value is None or is_undefined(value) or value == "":
         return None
     if isinstance(value, str) and value in _CLOCK_WORDS and context is not None:
-        value = _clock(context, value)
-    at = _moment(value, name)
+        value = _read_clock(context, value)
+    at = _to_datetime(value, name)
     if at is None:
         raise FilterValueError(f"'{name}' needs a date, such as 2026-12-24 or 2026-12-24T09:00:00+01:00")
-    zone = _journey_zone(context)
-    return at if zone is None or at.tzinfo is None else _shown_in(zone, at)
+    zone = _find_journey_zone(context)
+    return at if zone is None or at.tzinfo is None else _convert_zone(zone, at)
 
 
 def _is_day(value: object, at: dt.datetime) -> bool:
@@ -211,7 +213,7 @@ def _shift(name: str, value: object, length: object, sign: int, context: RenderC
         by = sign * parse_duration(to_text(length))
     except DurationError:
         raise FilterValueError(f"'{name}' takes a length of time such as '3d', '2h' or '1w2d'") from None
-    at = _read(name, value, context)
+    at = _read_date(name, value, context)
     if at is None:
         return None
     is_day = _is_day(value, at) and by % dt.timedelta(days=1) == dt.timedelta()
@@ -234,8 +236,8 @@ def subtract(value: object, length: object, *, context: RenderContext) -> str | 
     return _shift("subtract", value, length, -1, context)
 
 
-def _today(name: str, context: RenderContext | None) -> dt.date:
-    now = _read(name, "now", context) if context is not None else _START
+def _read_today(name: str, context: RenderContext | None) -> dt.date:
+    now = _read_date(name, "now", context) if context is not None else _START
     assert now is not None  # noqa: S101 - a clock word that has no value is an error
     return now.date()
 
@@ -243,8 +245,8 @@ def _today(name: str, context: RenderContext | None) -> dt.date:
 @with_context
 def days_until(value: object, *, context: RenderContext) -> int | None:
     """Count the calendar days from today until a date: 0 for today, negative for the past, nil for nil."""
-    at = _read("days_until", value, context)
-    return None if at is None else (at.date() - _today("days_until", context)).days
+    at = _read_date("days_until", value, context)
+    return None if at is None else (at.date() - _read_today("days_until", context)).days
 
 
 @with_context
@@ -253,14 +255,14 @@ def next_anniversary(value: object, *, context: RenderContext) -> str | None:
 
     29 February becomes the 28th if necessary.
     """
-    at = _read("next_anniversary", value, context)
+    at = _read_date("next_anniversary", value, context)
     if at is None:
         return None
-    today = _today("next_anniversary", context)
-    return next(day for year in (today.year, today.year + 1) if (day := _in_year(at, year)) >= today).isoformat()
+    today = _read_today("next_anniversary", context)
+    return next(day for year in (today.year, today.year + 1) if (day := _move_to_year(at, year)) >= today).isoformat()
 
 
-def _in_year(at: dt.datetime, year: int) -> dt.date:
+def _move_to_year(at: dt.datetime, year: int) -> dt.date:
     is_leap_day = (at.month, at.day) == (2, 29)
     return dt.date(year, 2, 29 if isleap(year) else 28) if is_leap_day else dt.date(year, at.month, at.day)
 

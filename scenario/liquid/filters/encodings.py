@@ -34,17 +34,17 @@ def json_escape(value: object) -> InString:
 def escape(value: object, *, environment: Environment) -> str:
     """Escape HTML's special characters. HTML templates, which escape all values, do not escape the result again."""
     text = str(to_text(value))
-    return escape_markup(text) if environment.autoescape else _html(text)
+    return escape_markup(text) if environment.autoescape else _escape_html(text)
 
 
 @with_environment
 def escape_once(value: object, *, environment: Environment) -> str:
     """Escape HTML's special characters, except in entities."""
     text = html.unescape(str(to_text(value)))
-    return escape_markup(text) if environment.autoescape else _html(text)
+    return escape_markup(text) if environment.autoescape else _escape_html(text)
 
 
-def _html(text: str) -> str:
+def _escape_html(text: str) -> str:
     # The apostrophe as in Shopify's Liquid, since receivers compare texts.
     return html.escape(text).replace("&#x27;", "&#39;")
 
@@ -64,50 +64,50 @@ def url_escape(value: object) -> PercentEncoded:
     return PercentEncoded(urllib.parse.quote(replace_surrogates(to_text(value)), safe="/:?#[]@!$&'()*+,;=%"))
 
 
-def _bytes(value: object) -> bytes:
+def _encode_text(value: object) -> bytes:
     return replace_surrogates(to_text(value)).encode()
 
 
 def base64_encode(value: object) -> str:
-    return base64.b64encode(_bytes(value)).decode()
+    return base64.b64encode(_encode_text(value)).decode()
 
 
 def base64_url_safe_encode(value: object) -> str:
-    return base64.urlsafe_b64encode(_bytes(value)).decode()
+    return base64.urlsafe_b64encode(_encode_text(value)).decode()
 
 
 def base64_decode(value: object) -> str:
     """Decode base64 as in RFC 4648 §4: padded, without other characters."""
-    return _decoded("base64_decode", _bytes(value), b"+/")
+    return _decode_base64("base64_decode", _encode_text(value), b"+/")
 
 
 def base64_url_safe_decode(value: object) -> str:
     """Decode URL-safe base64 (RFC 4648 §5), padded or not. Raises as ``base64_decode`` does."""
-    encoded = _bytes(value)
-    return _decoded("base64_url_safe_decode", encoded + b"=" * (-len(encoded) % 4), b"-_")
+    encoded = _encode_text(value)
+    return _decode_base64("base64_url_safe_decode", encoded + b"=" * (-len(encoded) % 4), b"-_")
 
 
-def _decoded(name: str, encoded: bytes, last_two: bytes) -> str:
+def _decode_base64(name: str, encoded: bytes, last_two: bytes) -> str:
     try:
         return base64.b64decode(encoded, altchars=last_two, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise FilterValueError(f"'{name}' needs base64 of a UTF-8 text") from error
 
 
-def _digest(algorithm: str) -> Callable[[object], str]:
+def _make_digest(algorithm: str) -> Callable[[object], str]:
     def digest(value: object) -> str:
         # Other systems require MD5 and SHA-1 as identifiers, not for security.
-        return hashlib.new(algorithm, _bytes(value), usedforsecurity=False).hexdigest()
+        return hashlib.new(algorithm, _encode_text(value), usedforsecurity=False).hexdigest()
 
     return digest
 
 
-def _signature(algorithm: str) -> Callable[[object, object], str]:
+def _make_signature(algorithm: str) -> Callable[[object, object], str]:
     def signature(value: object, key: object) -> str:
-        secret = _bytes(key)
+        secret = _encode_text(key)
         if not secret:
             raise FilterValueError(f"'hmac_{algorithm}' needs a key that is not empty")
-        return hmac.new(secret, _bytes(value), algorithm).hexdigest()
+        return hmac.new(secret, _encode_text(value), algorithm).hexdigest()
 
     return signature
 
@@ -119,13 +119,13 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "base64_url_safe_encode": base64_url_safe_encode,
     "escape": escape,
     "escape_once": escape_once,
-    "hmac_sha1": _signature("sha1"),
-    "hmac_sha256": _signature("sha256"),
+    "hmac_sha1": _make_signature("sha1"),
+    "hmac_sha256": _make_signature("sha256"),
     "json": to_json_text,
     "json_escape": json_escape,
-    "md5": _digest("md5"),
-    "sha1": _digest("sha1"),
-    "sha256": _digest("sha256"),
+    "md5": _make_digest("md5"),
+    "sha1": _make_digest("sha1"),
+    "sha256": _make_digest("sha256"),
     "url_encode": url_encode,
     "url_escape": url_escape,
     "url_param_escape": url_param_escape,

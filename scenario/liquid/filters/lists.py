@@ -43,26 +43,26 @@ def unique(items: Sequence[Any], key: object = None) -> list[Any]:
     seen: set[Hashable] = set()
     kept: list[Any] = []
     for item in items:
-        value = item if key is None else _field("uniq", item, key)
-        mark = _mark(value)
+        value = item if key is None else _get_field("uniq", item, key)
+        mark = _make_key(value)
         if mark not in seen:
             seen.add(mark)
             kept.append(item)
     return kept
 
 
-def _field(name: str, item: Any, key: object) -> Any:
+def _get_field(name: str, item: Any, key: object) -> Any:
     if is_mapping(item):
         return item.get(key)
     raise FilterValueError(f"'{name}' needs a list of objects to look into their fields")
 
 
-def _mark(value: object) -> Hashable:
+def _make_key(value: object) -> Hashable:
     """Return equal marks for equal values, including values that cannot be hashed."""
     if is_mapping(value):
-        return (Mapping, frozenset((key, _mark(item)) for key, item in value.items()))
+        return (Mapping, frozenset((key, _make_key(item)) for key, item in value.items()))
     if is_sequence(value):
-        return (list, tuple(_mark(item) for item in value))
+        return (list, tuple(_make_key(item) for item in value))
     if is_undefined(value):
         return None
     return (bool, value) if isinstance(value, bool) else cast("Hashable", value)
@@ -73,7 +73,7 @@ def compact(items: Iterable[Any], key: object = None) -> list[Any]:
     """Return the items that are not nil, or those with a field that is not nil."""
     if key is None or is_undefined(key):
         return [item for item in items if item is not None]
-    return [item for item in items if _field("compact", item, key) is not None]
+    return [item for item in items if _get_field("compact", item, key) is not None]
 
 
 @sequence_filter
@@ -93,16 +93,16 @@ def map_field(items: Iterable[Any], key: object) -> list[Any]:
 @sequence_filter
 def sort(items: Iterable[Any], key: object = None) -> list[Any]:
     """Return the items in order, or in the order of one field. Nil comes last."""
-    return _sorted("sort", items, key, lambda value: value)
+    return _sort_by("sort", items, key, lambda value: value)
 
 
 @sequence_filter
 def sort_natural(items: Iterable[Any], key: object = None) -> list[Any]:
     """Sort texts without regard to case."""
-    return _sorted("sort_natural", items, key, lambda value: to_text(value).lower())
+    return _sort_by("sort_natural", items, key, lambda value: to_text(value).lower())
 
 
-def _sorted(name: str, items: Iterable[Any], key: object, rank: Callable[[Any], Any]) -> list[Any]:
+def _sort_by(name: str, items: Iterable[Any], key: object, rank: Callable[[Any], Any]) -> list[Any]:
     by_field = key is not None and not is_undefined(key) and key != ""
 
     def place(item: Any) -> tuple[bool, Any]:

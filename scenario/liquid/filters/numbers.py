@@ -59,7 +59,7 @@ def parse_number(text: str) -> int | Decimal | None:
     return Decimal(text)
 
 
-def _operand(value: object) -> Number:
+def _to_operand(value: object) -> Number:
     """Return the number that a value represents in arithmetic, or 0 if it is not a number, as in Shopify's Liquid."""
     if isinstance(value, bool):
         return 0
@@ -81,7 +81,7 @@ def _calculate(
 
     Integers stay integers, a Decimal operand gives a Decimal, otherwise the result is a double.
     """
-    first, second = _operand(left), _operand(right)
+    first, second = _to_operand(left), _to_operand(right)
     if isinstance(first, int) and isinstance(second, int):
         return whole(first, second)
     made = decimals(to_exact_decimal(first), to_exact_decimal(second))
@@ -102,17 +102,17 @@ def times(value: object, other: object) -> Number:
 
 def divided_by(value: object, other: object) -> Number:
     """Divide. Two integers give an integer, rounded down."""
-    if not _operand(other):
+    if not _to_operand(other):
         raise FilterValueError("'divided_by' cannot divide by zero")
-    first, second = _operand(value), _operand(other)
+    first, second = _to_operand(value), _to_operand(other)
     if isinstance(first, float) and isinstance(second, float | int):
         return first / second
     if isinstance(second, float) and isinstance(first, int):
         return first / second
-    return _calculate(value, other, lambda a, b: a // b, _quotient)
+    return _calculate(value, other, lambda a, b: a // b, _divide)
 
 
-def _quotient(value: Decimal, other: Decimal) -> Decimal:
+def _divide(value: Decimal, other: Decimal) -> Decimal:
     """Return an exact quotient, or a double if it does not come out even, so that JSON writes it as a number."""
     made = ARITHMETIC.divide(value, other)
     return made if len(made.as_tuple().digits) < ARITHMETIC.prec else _AS_A_DOUBLE.plus(made)
@@ -120,7 +120,7 @@ def _quotient(value: Decimal, other: Decimal) -> Decimal:
 
 def modulo(value: object, other: object) -> Number:
     """Return the remainder of a division."""
-    if not _operand(other):
+    if not _to_operand(other):
         raise FilterValueError("'modulo' cannot divide by zero")
     return _calculate(value, other, lambda a, b: a % b, _remainder)
 
@@ -132,18 +132,18 @@ def _remainder(value: Decimal, other: Decimal) -> Decimal:
 
 def at_least(value: object, least: object) -> Number:
     """Return the value, but not less than the minimum."""
-    first, second = _operand(value), _operand(least)
+    first, second = _to_operand(value), _to_operand(least)
     return second if to_exact_decimal(first) < to_exact_decimal(second) else first
 
 
 def at_most(value: object, most: object) -> Number:
     """Return the value, but not more than the maximum."""
-    first, second = _operand(value), _operand(most)
+    first, second = _to_operand(value), _to_operand(most)
     return second if to_exact_decimal(first) > to_exact_decimal(second) else first
 
 
 def absolute(value: object) -> Number:
-    found = _operand(value)
+    found = _to_operand(value)
     # Not abs(), which rounds a Decimal by the thread's context.
     return found.copy_abs() if isinstance(found, Decimal) else abs(found)
 
@@ -161,10 +161,10 @@ def round_half_up(value: object, digits: object = 0) -> Number:
 
     python-liquid rounds halves to even (2.5 to 2) and in binary (2.675 to 2.67).
     """
-    places = int(wanted) if math.isfinite(wanted := _operand(digits)) else 0
+    places = int(wanted) if math.isfinite(wanted := _to_operand(digits)) else 0
     if places < 0:
         return 0
-    number = _operand(value)
+    number = _to_operand(value)
     if places > _MOST_PLACES or isinstance(number, int):
         return number
     made = _finite("round", number).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, ARITHMETIC)
@@ -174,7 +174,7 @@ def round_half_up(value: object, digits: object = 0) -> Number:
 
 
 def _finite(name: str, value: object) -> Decimal:
-    number = to_exact_decimal(_operand(value))
+    number = to_exact_decimal(_to_operand(value))
     if not number.is_finite() or number.adjusted() > MOST_DIGITS:
         raise FilterValueError(f"'{name}' works with numbers of up to 40 digits")
     return number

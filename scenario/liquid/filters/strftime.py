@@ -72,19 +72,19 @@ def strftime(at: dt.datetime, pattern: str, locale: Locale | None = None) -> str
 
     def written(found: re.Match[str]) -> str:
         flags, width, directive = found.groups()
-        return _directive(at, names, flags, int(width or 0), directive)
+        return _format_directive(at, names, flags, int(width or 0), directive)
 
     return _DIRECTIVE.sub(written, pattern)
 
 
-def _directive(at: dt.datetime, names: Locale, flags: str, width: int, directive: str) -> str:
+def _format_directive(at: dt.datetime, names: Locale, flags: str, width: int, directive: str) -> str:
     if directive in _NUMBERS:
         usual, padding, value = _NUMBERS[directive]
         if directive in ("L", "N"):  # here the width is a number of digits
             return f"{at.microsecond * 1000:09d}".ljust(width, "0")[: width or usual]
         padding = "0" if "0" in flags else " " if "_" in flags else padding
         return str(value(at)) if "-" in flags else str(value(at)).rjust(width or usual, padding)
-    text = strftime(at, _COMPOSED[directive], names) if directive in _COMPOSED else _name(at, names, directive)
+    text = strftime(at, _COMPOSED[directive], names) if directive in _COMPOSED else _format_name(at, names, directive)
     if "^" in flags:
         text = text.upper()
     elif "#" in flags:
@@ -92,7 +92,7 @@ def _directive(at: dt.datetime, names: Locale, flags: str, width: int, directive
     return text.rjust(width, "0" if "0" in flags else " ")
 
 
-def _name(at: dt.datetime, names: Locale, directive: str) -> str:
+def _format_name(at: dt.datetime, names: Locale, directive: str) -> str:
     match directive:
         case "%":
             return "%"
@@ -101,24 +101,24 @@ def _name(at: dt.datetime, names: Locale, directive: str) -> str:
         case "t":
             return "\t"
         case "A" | "a":
-            return _named(names.days["format"]["wide" if directive == "A" else "abbreviated"], at.weekday())
+            return _get_name(names.days["format"]["wide" if directive == "A" else "abbreviated"], at.weekday())
         case "B" | "b" | "h":
-            return _named(names.months["format"]["wide" if directive == "B" else "abbreviated"], at.month)
+            return _get_name(names.months["format"]["wide" if directive == "B" else "abbreviated"], at.month)
         case "p":
             return "AM" if at.hour < 12 else "PM"
         case "P":
             return "am" if at.hour < 12 else "pm"
         case "q":
-            return _ordinal(at.day)
+            return _ordinal_suffix(at.day)
         case "z" | ":z":
-            return _offset(at, ":" if directive == ":z" else "")
+            return _format_offset(at, ":" if directive == ":z" else "")
         case "Z":
             return _aware(at).tzname() or ""
         case _:
             raise FilterValueError(f"'date' has no directive '%{directive}'")
 
 
-def _named(table: Any, key: int) -> str:
+def _get_name(table: Any, key: int) -> str:
     return str(table[key])
 
 
@@ -126,12 +126,12 @@ def _aware(at: dt.datetime) -> dt.datetime:
     return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
 
 
-def _offset(at: dt.datetime, between: str) -> str:
+def _format_offset(at: dt.datetime, between: str) -> str:
     offset = _aware(at).utcoffset() or dt.timedelta()
     sign = "-" if offset < dt.timedelta() else "+"
     hours, minutes = divmod(abs(offset) // dt.timedelta(minutes=1), 60)
     return f"{sign}{hours:02d}{between}{minutes:02d}"
 
 
-def _ordinal(day: int) -> str:
+def _ordinal_suffix(day: int) -> str:
     return "th" if day in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")

@@ -52,13 +52,13 @@ def split(value: object, separator: object) -> list[str]:
 
 def truncate(value: object, length: object = 50, end: object = "...") -> str:
     """Shorten the text so that it has at most the given number of characters, including the end."""
-    text, end, most = to_text(value), to_text(end), _whole("truncate", length)
+    text, end, most = to_text(value), to_text(end), _to_integer("truncate", length)
     return text if len(text) <= most else f"{text[: max(most - len(end), 0)]}{end}"
 
 
 def truncate_words(value: object, number: object = 15, end: object = "...") -> str:
     """Shorten the text to a number of words, at least one."""
-    text, most = to_text(value), max(_whole("truncatewords", number), 1)
+    text, most = to_text(value), max(_to_integer("truncatewords", number), 1)
     words = text.split()
     return text if len(words) <= most else " ".join(words[:most]) + to_text(end)
 
@@ -72,15 +72,15 @@ def slice_(value: object, start: object, length: object = 1) -> str | list[Any]:
         length: The number of elements.
     """
     items: Sequence[Any] = value if is_sequence(value) or isinstance(value, range) else to_text(value)
-    first = _whole("slice", start)
-    count = 1 if length is None or is_undefined(length) else _whole("slice", length)
+    first = _to_integer("slice", start)
+    count = 1 if length is None or is_undefined(length) else _to_integer("slice", length)
     if first < 0:
         first += len(items)
     part = items[first : first + count] if first >= 0 and count > 0 else items[:0]
     return part if isinstance(part, str) else list(part)
 
 
-def _whole(name: str, value: object) -> int:
+def _to_integer(name: str, value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):

@@ -13,7 +13,7 @@ from scenario.errors import TemplateError
 from scenario.liquid.analysis.fields import ENGINES, Kind
 from scenario.liquid.engine.limits import MAX_SOURCE
 from scenario.liquid.engine.logic import parse_condition
-from scenario.liquid.lint.body import BodyLinter, parsed_expression
+from scenario.liquid.lint.body import BodyLinter, parse_alone
 from scenario.liquid.lint.constants import check_texts
 from scenario.liquid.lint.expressions import ExpressionLinter
 from scenario.liquid.lint.findings import LintedText, TemplateFinding
@@ -53,16 +53,16 @@ def lint(source: str | Mapping[str, Any] | list[Any], *, kind: Kind, schema: Roo
     names = TemplateScope(schema)
     if not isinstance(source, str):
         return _lint_structure(source, kind, names)
-    page = LintedText(source)
+    linted = LintedText(source)
     if kind == "condition":
-        _lint_condition(page, names)
+        _lint_condition(linted, names)
     else:
-        _lint_text(page, kind, names)
-    if _can_be_parsed(page.findings):
-        _parse(page, kind)
-    if kind != "condition" and _can_be_parsed(page.findings):
-        check_texts(parse_template(ENGINES[kind], source).nodes, kind, page)
-    return sorted(page.findings, key=lambda found: (found.offset, found.severity, found.code))
+        _lint_text(linted, kind, names)
+    if _can_be_parsed(linted.findings):
+        _parse(linted, kind)
+    if kind != "condition" and _can_be_parsed(linted.findings):
+        check_texts(parse_template(ENGINES[kind], source).nodes, kind, linted)
+    return sorted(linted.findings, key=lambda found: (found.offset, found.severity, found.code))
 
 
 def _can_be_parsed(findings: Iterable[TemplateFinding]) -> bool:
@@ -70,51 +70,51 @@ def _can_be_parsed(findings: Iterable[TemplateFinding]) -> bool:
     return all(found.severity == "warning" or found.code in _OF_DATA for found in findings)
 
 
-def _lint_text(page: LintedText, kind: Kind, names: TemplateScope) -> None:
+def _lint_text(linted: LintedText, kind: Kind, names: TemplateScope) -> None:
     engine = ENGINES[kind]()
-    nodes = parse_with_repairs(page, engine)
+    nodes = parse_with_repairs(linted, engine)
     if nodes is None:
         return
-    well_formed = not page.findings
-    lint_nodes(nodes, ExpressionLinter(page, engine, kind), names)
+    well_formed = not linted.findings
+    lint_nodes(nodes, ExpressionLinter(linted, engine, kind), names)
     # In the JSON of a repaired template, quotes may be missing because of the repair.
     if kind == "json" and well_formed:
-        check_states(nodes, page)
+        check_states(nodes, linted)
 
 
-def _lint_condition(page: LintedText, names: TemplateScope) -> None:
-    if not page.source.strip() or page.source.lstrip().startswith("{") or len(page.source) > MAX_SOURCE:
+def _lint_condition(linted: LintedText, names: TemplateScope) -> None:
+    if not linted.source.strip() or linted.source.lstrip().startswith("{") or len(linted.source) > MAX_SOURCE:
         return
     engine = ENGINES["text"]()
-    parsed = parsed_expression(parse_condition, page, engine)
+    parsed = parse_alone(parse_condition, linted, engine)
     if parsed is not None:
-        ExpressionLinter(page, engine, "condition").shape(parsed, names)
+        ExpressionLinter(linted, engine, "condition").check(parsed, names)
 
 
-def _parse(page: LintedText, kind: Kind) -> None:
+def _parse(linted: LintedText, kind: Kind) -> None:
     """Parse as rendering does, to report the remaining syntax errors."""
     try:
         match kind:
             case "condition":
-                compile_condition(page.source)
+                compile_condition(linted.source)
             case "url":
-                url.find_origin(page.source)
+                url.find_origin(linted.source)
             case "path":
-                url.check_path(page.source)
+                url.check_path(linted.source)
             case _:
-                parse_template(ENGINES[kind], page.source)
+                parse_template(ENGINES[kind], linted.source)
     except TemplateError as error:
-        page.add("syntax" if kind not in ("url", "path") else "url", error.reason, error.offset or 0)
+        linted.add("syntax" if kind not in ("url", "path") else "url", error.reason, error.offset or 0)
 
 
 def _lint_structure(body: Mapping[str, Any] | list[Any], kind: Kind, names: TemplateScope) -> list[TemplateFinding]:
     linter = BodyLinter(ENGINES["form"](), kind)
-    linter.part(body, (), names)
+    linter.check_part(body, (), names)
     if _can_be_parsed(linter.findings):
         try:
             structured.compile_body(body)
         except TemplateError as error:
-            page = LintedText("")
-            page.add("syntax", error.sentence, 0)
-            return page.findings
+            linted = LintedText("")
+            linted.add("syntax", error.sentence, 0)
+            return linted.findings
     return linter.findings

@@ -34,125 +34,127 @@ class BodyLinter:
         self._engine, self._kind = engine, kind
         self.findings: list[TemplateFinding] = []
 
-    def part(self, body: object, path: Place, names: TemplateScope, depth: int = 0) -> Tree:
+    def check_part(self, body: object, path: Place, names: TemplateScope, depth: int = 0) -> Tree:
         """Check one part of the body, and return the shape of its value."""
         if depth > MAX_DEPTH:
-            self._note(path, "limit", f"a body may be nested {MAX_DEPTH} levels deep")
+            self._report(path, "limit", f"a body may be nested {MAX_DEPTH} levels deep")
             return ANYTHING
         if isinstance(body, str):
-            return self._text(body, path, names)
+            return self._check_text(body, path, names)
         if is_mapping(body):
-            return self._mapping(body, path, names, depth)
+            return self._check_mapping(body, path, names, depth)
         if is_list(body):
-            items = [self.part(item, (*path, index), names, depth + 1) for index, item in enumerate(body)]
+            items = [self.check_part(item, (*path, index), names, depth + 1) for index, item in enumerate(body)]
             return ListOf(items[0] if items else ANYTHING)
         return ANYTHING
 
-    def _note(self, path: Place, code: str, message: str, *, in_key: bool = False) -> None:
-        page = LintedText("", path, in_key=in_key)
-        page.add(code, message, 0)
-        self.findings.extend(page.findings)
+    def _report(self, path: Place, code: str, message: str, *, in_key: bool = False) -> None:
+        linted = LintedText("", path, in_key=in_key)
+        linted.add(code, message, 0)
+        self.findings.extend(linted.findings)
 
-    def _text(self, source: str, path: Place, names: TemplateScope, *, in_key: bool = False) -> Tree:
+    def _check_text(self, source: str, path: Place, names: TemplateScope, *, in_key: bool = False) -> Tree:
         if "{{" not in source and "{%" not in source:
             return TEXT
-        page = LintedText(source, path, in_key=in_key)
-        nodes = parse_with_repairs(page, self._engine)
+        linted = LintedText(source, path, in_key=in_key)
+        nodes = parse_with_repairs(linted, self._engine)
         shape: Tree = TEXT
         if nodes is not None:
-            reader = ExpressionLinter(page, self._engine, self._kind)
+            reader = ExpressionLinter(linted, self._engine, self._kind)
             # A leaf's assignments end with the leaf.
             lint_nodes(nodes, reader, names.copy())
             if len(nodes) == 1 and isinstance(nodes[0], OutputNode):
                 quiet = ExpressionLinter(LintedText(source), self._engine, self._kind)
-                shape = quiet.shape(nodes[0].expression, names)
-        self.findings.extend(page.findings)
+                shape = quiet.check(nodes[0].expression, names)
+        self.findings.extend(linted.findings)
         return shape
 
-    def _mapping(self, body: Mapping[Any, Any], path: Place, names: TemplateScope, depth: int) -> Tree:
+    def _check_mapping(self, body: Mapping[Any, Any], path: Place, names: TemplateScope, depth: int) -> Tree:
         for form, (needed, allowed) in FORMS.items():
             if form in body:
                 for key in sorted(needed - set(body)):
-                    self._note(path, "body-form", f"'{form}' needs '{key}' beside it")
+                    self._report(path, "body-form", f"'{form}' needs '{key}' beside it")
                 for key in set(body) - needed - allowed:
-                    self._note((*path, key), "body-form", f"'{key}' has no meaning beside '{form}'", in_key=True)
-                return self._form(form, body, path, names, depth)
+                    self._report((*path, key), "body-form", f"'{key}' has no meaning beside '{form}'", in_key=True)
+                return self._check_form(form, body, path, names, depth)
         fields: dict[str, Tree] = {}
         for key, value in body.items():
             inner = (*path, key)
             if isinstance(key, str):
                 if key.startswith("$") and not key.startswith("$$"):
                     message = "there is no such form: use $for, $if or $let, or write the key with '$$'"
-                    self._note(inner, "body-form", message, in_key=True)
-                self._text(key, inner, names, in_key=True)
+                    self._report(inner, "body-form", message, in_key=True)
+                self._check_text(key, inner, names, in_key=True)
             elif not isinstance(key, int) or isinstance(key, bool):
-                self._note(inner, "body-form", "a key that is not text must be written in quotes", in_key=True)
-            fields[str(key)] = self.part(value, inner, names, depth + 1)
+                self._report(inner, "body-form", "a key that is not text must be written in quotes", in_key=True)
+            fields[str(key)] = self.check_part(value, inner, names, depth + 1)
         return Object(fields)
 
-    def _form(self, form: str, body: Mapping[Any, Any], path: Place, names: TemplateScope, depth: int) -> Tree:
+    def _check_form(self, form: str, body: Mapping[Any, Any], path: Place, names: TemplateScope, depth: int) -> Tree:
         def inside(key: str, names: TemplateScope) -> Tree:
-            return self.part(body[key], (*path, key), names, depth + 1) if key in body else ANYTHING
+            return self.check_part(body[key], (*path, key), names, depth + 1) if key in body else ANYTHING
 
         match form:
             case "$for":
-                around = self._loop(body[form], (*path, form), names)
+                around = self._check_loop(body[form], (*path, form), names)
                 item = inside("$each", around)
                 inside("$else", names)
                 return ListOf(item)
             case "$if":
-                then, otherwise = self._condition(body[form], (*path, form), names)
+                then, otherwise = self._check_condition(body[form], (*path, form), names)
                 inside("$else", otherwise)
                 return inside("$then", then)
             case _:
                 given = body[form]
                 if not is_mapping(given):
-                    self._note((*path, form), "body-form", "'$let' is a mapping of names")
+                    self._report((*path, form), "body-form", "'$let' is a mapping of names")
                     return inside("$in", names)
                 for name, value in given.items():
-                    shape = self.part(value, (*path, form, name), names, depth + 1)
+                    shape = self.check_part(value, (*path, form, name), names, depth + 1)
                     names = names.with_names({str(name): shape})
                 return inside("$in", names)
 
-    def _loop(self, source: object, path: Place, names: TemplateScope) -> TemplateScope:
-        page, parsed = self._expression(parse_loop, source, path)
-        if parsed is None or page is None:
+    def _check_loop(self, source: object, path: Place, names: TemplateScope) -> TemplateScope:
+        linted, parsed = self._parse_expression(parse_loop, source, path)
+        if parsed is None or linted is None:
             name = guess_loop_variable(source) if isinstance(source, str) else None
             return names.with_names({"forloop": FORLOOP, **({name: ANYTHING} if name else {})})
-        item = loop_item_shape(parsed, ExpressionLinter(page, self._engine, self._kind), names)
-        self.findings.extend(page.findings)
+        item = loop_item_shape(parsed, ExpressionLinter(linted, self._engine, self._kind), names)
+        self.findings.extend(linted.findings)
         return names.with_names({str(parsed.identifier): item, "forloop": FORLOOP})
 
-    def _condition(self, source: object, path: Place, names: TemplateScope) -> tuple[TemplateScope, TemplateScope]:
+    def _check_condition(
+        self, source: object, path: Place, names: TemplateScope
+    ) -> tuple[TemplateScope, TemplateScope]:
         """Check a condition, and return the scopes in which it is true and false."""
-        page, parsed = self._expression(parse_condition, source, path)
-        if parsed is None or page is None:
+        linted, parsed = self._parse_expression(parse_condition, source, path)
+        if parsed is None or linted is None:
             return names, names
-        ExpressionLinter(page, self._engine, self._kind).shape(parsed, names)
-        self.findings.extend(page.findings)
+        ExpressionLinter(linted, self._engine, self._kind).check(parsed, names)
+        self.findings.extend(linted.findings)
         around = names.with_tested(mentioned_variables(parsed))
         return around.with_outcome(parsed, is_true=True), around.with_outcome(parsed, is_true=False)
 
-    def _expression(
+    def _parse_expression(
         self, parse: Callable[[Engine, Token], _Parsed], source: object, path: Place
     ) -> tuple[LintedText | None, _Parsed | None]:
         if isinstance(source, bool):
             return None, None
         if not is_bare_expression(source):
-            self._note(path, "body-form", describe_expression_problem(str(path[-1]), source))
+            self._report(path, "body-form", describe_expression_problem(str(path[-1]), source))
             return None, None
-        page = LintedText(source, path)
-        parsed = parsed_expression(parse, page, self._engine)
+        linted = LintedText(source, path)
+        parsed = parse_alone(parse, linted, self._engine)
         if parsed is None:
-            self.findings.extend(page.findings)
-        return page, parsed
+            self.findings.extend(linted.findings)
+        return linted, parsed
 
 
-def parsed_expression(parse: Callable[[Engine, Token], _Parsed], page: LintedText, engine: Engine) -> _Parsed | None:
+def parse_alone(parse: Callable[[Engine, Token], _Parsed], linted: LintedText, engine: Engine) -> _Parsed | None:
     """Return a parsed expression, or None after reporting that it cannot be parsed."""
-    source = page.source
+    source = linted.source
     try:
         return parse(engine, Token(TOKEN_EXPRESSION, source, 0, source))
     except LiquidError as error:
-        report_syntax_error(error, page)
+        report_syntax_error(error, linted)
         return None

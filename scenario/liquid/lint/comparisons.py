@@ -36,8 +36,8 @@ class ComparisonLinter:
     warning.
     """
 
-    def __init__(self, page: LintedText, kind: str) -> None:
-        self._page, self._is_condition = page, kind == "condition"
+    def __init__(self, linted: LintedText, kind: str) -> None:
+        self._linted, self._is_condition = linted, kind == "condition"
         self._last = "order.currency"
         """The last comparison, to which ``or 'y'`` in ``a == 'x' or 'y'`` refers."""
 
@@ -48,56 +48,58 @@ class ComparisonLinter:
         chained = [side for side in (left, right) if isinstance(side, COMPARISONS)]
         if chained:
             at = max(comparison.token.start_index, chained[0].token.start_index)
-            self._always("comparison", "this compares the result of a comparison: join two comparisons with 'and'", at)
+            self._report_constant(
+                "comparison", "this compares the result of a comparison: join two comparisons with 'and'", at
+            )
         elif isinstance(left, _CONSTANTS) and isinstance(right, _CONSTANTS):
             at = comparison.token.start_index
-            self._always("constant", "both sides are constants: the result is the same for every contact", at)
+            self._report_constant("constant", "both sides are constants: the result is the same for every contact", at)
         elif str(left) == str(right):
             why = "the result is the same for every contact"
             if isinstance(left, Path) and left.path[0] == "event":
                 why = "the awaited event is 'event', and the trigger's event is 'trigger'"
-            self._always("same-sides", f"both sides are '{left}': {why}", comparison.token.start_index)
+            self._report_constant("same-sides", f"both sides are '{left}': {why}", comparison.token.start_index)
         elif isinstance(comparison, ContainsExpression):
-            self._contains(comparison, first, second)
+            self._check_contains(comparison, first, second)
         elif isinstance(comparison, EqExpression | NeExpression):
-            self._equal(comparison, first, second)
-            self._typed(comparison, first, second)
+            self._check_equality(comparison, first, second)
+            self._check_custom_type(comparison, first, second)
         else:
-            self._ordered(comparison, first, second)
-            self._typed(comparison, first, second)
+            self._check_order(comparison, first, second)
+            self._check_custom_type(comparison, first, second)
 
     def check_test(self, part: Expression, shape: Tree) -> None:
         """Report a tested value that is always true."""
         if isinstance(part, _LITERALS):
             message = f"{part} alone is always true: write the whole comparison, such as {self._last} == {part}"
-            self._always("constant", message, part.token.start_index)
+            self._report_constant("constant", message, part.token.start_index)
         elif self._is_condition and isinstance(shape, ListOf):
             how = f"{part}.size > 0" if isinstance(part, Path) else "| size > 0"
             message = f"an empty list is true as well: compare its size, {how}"
-            self._always("constant", message, part.token.start_index)
+            self._report_constant("constant", message, part.token.start_index)
 
-    def _always(self, code: str, message: str, at: int) -> None:
+    def _report_constant(self, code: str, message: str, at: int) -> None:
         severity: Severity = "error" if self._is_condition else "warning"
-        self._page.add(code, message, at, severity=severity)
+        self._linted.add(code, message, at, severity=severity)
 
-    def _equal(self, comparison: Expression, first: Tree, second: Tree) -> None:
-        if _unlike(first, second):
+    def _check_equality(self, comparison: Expression, first: Tree, second: Tree) -> None:
+        if _differ_in_type(first, second):
             sides = f"{describe_shape(first)} and {describe_shape(second)}"
             message = f"{sides} are never equal{_suggest(comparison, first, second)}"
-            self._always("comparison", message, comparison.token.start_index)
+            self._report_constant("comparison", message, comparison.token.start_index)
 
-    def _ordered(self, comparison: Expression, first: Tree, second: Tree) -> None:
+    def _check_order(self, comparison: Expression, first: Tree, second: Tree) -> None:
         if any(isinstance(side, _NOTHING) for side in comparison.children()):
             message = "this value has no order: compare with == or !="
-            self._always("comparison", message, comparison.token.start_index)
+            self._report_constant("comparison", message, comparison.token.start_index)
         elif any(isinstance(shape, ListOf | Object) for shape in (first, second)) or (
-            _unlike(first, second) and {"number", "flag"} & {_kind(first), _kind(second)}
+            _differ_in_type(first, second) and {"number", "flag"} & {_type_name(first), _type_name(second)}
         ):
             sides = f"{describe_shape(first)} and {describe_shape(second)}"
             message = f"{sides} cannot be compared{_suggest(comparison, first, second)}"
-            self._page.add("comparison", message, comparison.token.start_index)
+            self._linted.add("comparison", message, comparison.token.start_index)
 
-    def _typed(self, comparison: Expression, first: Tree, second: Tree) -> None:
+    def _check_custom_type(self, comparison: Expression, first: Tree, second: Tree) -> None:
         """Report a text that a custom field never equals because the platform types it."""
         is_equality = isinstance(comparison, EqExpression | NeExpression)
         left, right = comparison.children()
@@ -110,22 +112,22 @@ class ComparisonLinter:
                 typed = f"if its data_type is numeric, '{side}' cannot be compared with text: write {other.value}"
             else:
                 continue
-            self._page.add("custom-type", typed, comparison.token.start_index, severity="warning")
+            self._linted.add("custom-type", typed, comparison.token.start_index, severity="warning")
 
-    def _contains(self, comparison: Expression, first: Tree, second: Tree) -> None:
+    def _check_contains(self, comparison: Expression, first: Tree, second: Tree) -> None:
         left, right = comparison.children()
         at = comparison.token.start_index
         if isinstance(first, Value) and first.kind in ("number", "flag"):
             message = f"'contains' searches a text or a list, and '{left}' is {describe_shape(first)}: write =="
-            self._page.add("comparison", message, at)
+            self._linted.add("comparison", message, at)
         elif isinstance(second, ListOf | Object):
             message = f"'contains' searches for one value, and '{right}' is {describe_shape(second)}"
-            self._always("comparison", message, at)
-        elif isinstance(first, ListOf) and isinstance(second, Value) and _unlike(first.item, second):
+            self._report_constant("comparison", message, at)
+        elif isinstance(first, ListOf) and isinstance(second, Value) and _differ_in_type(first.item, second):
             message = f"each item of the list is {describe_shape(first.item)}, and never {describe_shape(second)}"
             if isinstance(first.item, Object):
-                message = f"{message}: write {left} | map: '{_field(first.item)}' contains {right}"
-            self._always("comparison", message, at)
+                message = f"{message}: write {left} | map: '{_find_key_field(first.item)}' contains {right}"
+            self._report_constant("comparison", message, at)
 
 
 def _is_custom(side: Expression) -> bool:
@@ -133,7 +135,7 @@ def _is_custom(side: Expression) -> bool:
     return isinstance(side, Path) and len(side.path) > 1 and side.path[-2] == "custom"
 
 
-def _kind(shape: Tree) -> str:
+def _type_name(shape: Tree) -> str:
     match shape:
         case Value(kind):
             return "text" if kind == "date" else kind  # a date is ISO 8601 text
@@ -145,9 +147,9 @@ def _kind(shape: Tree) -> str:
             return ""
 
 
-def _unlike(first: Tree, second: Tree) -> bool:
+def _differ_in_type(first: Tree, second: Tree) -> bool:
     """Return True if two values have different known types and are therefore never equal."""
-    kinds = {_kind(first), _kind(second)}
+    kinds = {_type_name(first), _type_name(second)}
     return len(kinds) == 2 and "" not in kinds
 
 
@@ -160,7 +162,7 @@ def _suggest(comparison: Expression, first: Tree, second: Tree) -> str:
             case ListOf(item):
                 if not is_equality:
                     return f": write {side} | size"
-                mapped = f" | map: '{_field(item)}'" if isinstance(item, Object) else ""
+                mapped = f" | map: '{_find_key_field(item)}'" if isinstance(item, Object) else ""
                 return f": write {side}{mapped} contains {other}"
             case Object():
                 return f": name a field of '{side}'"
@@ -172,12 +174,12 @@ def _suggest(comparison: Expression, first: Tree, second: Tree) -> str:
                     if not isinstance(side, TrueLiteral | FalseLiteral)
                     else ""
                 )
-            case Value("date") if _kind(beside) == "number":
+            case Value("date") if _type_name(beside) == "number":
                 return ": a date is text, such as '2026-12-24'"
             case Value("number") if isinstance(other, StringLiteral):
                 number = parse_number(other.value)
                 return f": write {number} without quotes" if number is not None else ""
-            case Value("text") if _kind(beside) == "number" and not isinstance(side, StringLiteral):
+            case Value("text") if _type_name(beside) == "number" and not isinstance(side, StringLiteral):
                 if is_equality and isinstance(other, IntegerLiteral | FloatLiteral):
                     return f": write '{other}' in quotes, or {side} | number"
                 return f": write {side} | number"
@@ -186,6 +188,6 @@ def _suggest(comparison: Expression, first: Tree, second: Tree) -> str:
     return ""
 
 
-def _field(item: Object) -> str:
+def _find_key_field(item: Object) -> str:
     """Return the identifying field of a list's objects."""
     return next((name for name in ("name", "external_id", *item.fields) if name in item.fields), "name")

@@ -39,37 +39,37 @@ _CELLS: Final = ("td", "th", "table")
 """Elements that limit the effect of an end tag."""
 
 
-def check_nesting(nodes: Iterable[Node], page: LintedText) -> None:
+def check_nesting(nodes: Iterable[Node], linted: LintedText) -> None:
     """Report the first element that is nested too deeply."""
-    _check(nodes, [], page)
+    _check_nodes(nodes, [], linted)
 
 
-def _check(nodes: Iterable[Node], around: list[str], page: LintedText) -> bool:
+def _check_nodes(nodes: Iterable[Node], around: list[str], linted: LintedText) -> bool:
     stack = list(around)
     for node in nodes:
         if not isinstance(node, LiteralText):
-            if _check(child_nodes(node), stack, page):
+            if _check_nodes(child_nodes(node), stack, linted):
                 return True
             continue
         for tag in _TAG.finditer(node.text):
             name = (tag[2] or "").lower()
             if name in _NESTING:
-                _end(stack, name) if tag[1] else _begin(stack, name)
+                _close_element(stack, name) if tag[1] else _open_element(stack, name)
             if len(stack) > MAX_NESTING:
                 message = f"elements are nested more than {MAX_NESTING} levels deep: is one not closed?"
-                page.add("limit", message, node.token.start_index + tag.start())
+                linted.add("limit", message, node.token.start_index + tag.start())
                 return True
     return False
 
 
-def _begin(stack: list[str], name: str) -> None:
+def _open_element(stack: list[str], name: str) -> None:
     if name in _FROM and "table" in stack:
         while stack[-1] not in _FROM[name]:
             stack.pop()
     stack.append(name)
 
 
-def _end(stack: list[str], name: str) -> None:
+def _close_element(stack: list[str], name: str) -> None:
     for place in range(len(stack) - 1, -1, -1):
         if stack[place] == name:
             del stack[place:]
@@ -106,7 +106,7 @@ def find_constant_problem(applied: Filter, function: Callable[..., Any]) -> str 
         return None
     value, right = _SAMPLES[applied.name]
     given = [argument.value for argument in applied.args if not isinstance(argument, KeywordArgument)]
-    arguments = [_constant(part, usual) for part, usual in zip(given, right, strict=False)]
+    arguments = [_constant_or_sample(part, usual) for part, usual in zip(given, right, strict=False)]
     named = {"context": None} if getattr(function, "with_context", False) else {}
     try:
         function(value, *arguments, **named)
@@ -117,7 +117,7 @@ def find_constant_problem(applied: Filter, function: Callable[..., Any]) -> str 
     return None
 
 
-def _constant(part: Expression, usual: object) -> object:
+def _constant_or_sample(part: Expression, usual: object) -> object:
     match part:
         case StringLiteral() | IntegerLiteral() | FloatLiteral():
             return part.value
@@ -127,19 +127,19 @@ def _constant(part: Expression, usual: object) -> object:
             return usual
 
 
-def check_texts(nodes: Iterable[Node], kind: str, page: LintedText) -> None:
+def check_texts(nodes: Iterable[Node], kind: str, linted: LintedText) -> None:
     """Report texts that are not allowed in a header, a URL or a date, whatever the values around them."""
     if kind == "value":
-        _check_date(nodes, page)
+        _check_date(nodes, linted)
     if kind == "html":
-        check_nesting(nodes, page)
+        check_nesting(nodes, linted)
     if kind == "line":
-        _check_length(nodes, page)
+        _check_length(nodes, linted)
     if kind not in ("header", *_URLS):
         return
     nodes = list(nodes)
     if kind in _URLS:
-        _check_fragment(nodes, page)
+        _check_fragment(nodes, linted)
     written = ""
     for node in nodes:
         match node:
@@ -162,37 +162,37 @@ def check_texts(nodes: Iterable[Node], kind: str, page: LintedText) -> None:
             check_header_value(written)
         else:
             rendered = _URLS[kind](written, {})
-            if not _check_host(written, page):
-                _check_refused(rendered, kind, page)
+            if not _check_host(written, linted):
+                _check_refused(rendered, kind, linted)
     except TemplateError as error:
         if kind == "header":
-            page.add("header", error.reason, 0)
+            linted.add("header", error.reason, 0)
         else:
-            page.add("url", error.reason, 0)
+            linted.add("url", error.reason, 0)
 
 
-def _check_length(nodes: Iterable[Node], page: LintedText) -> None:
+def _check_length(nodes: Iterable[Node], linted: LintedText) -> None:
     """Report a subject with too much literal text."""
     left = MAX_SUBJECT
     for node in nodes:
         if isinstance(node, LiteralText):
             if len(node.text) > left:
                 message = f"a subject has at most {MAX_SUBJECT:,} characters"
-                page.add("limit", message, node.token.start_index + left)
+                linted.add("limit", message, node.token.start_index + left)
                 return
             left -= len(node.text)
 
 
-def _check_fragment(nodes: Iterable[Node], page: LintedText) -> None:
+def _check_fragment(nodes: Iterable[Node], linted: LintedText) -> None:
     """Report a ``#``. A fragment is never sent (RFC 9110 §4.2.5), so deliveries would be rejected."""
     for node in nodes:
         if isinstance(node, LiteralText) and "#" in node.text:
             message = "a requested URL has no fragment: remove the '#' and the text after it, or write %23"
-            page.add("url", message, node.token.start_index + node.text.index("#"))
+            linted.add("url", message, node.token.start_index + node.text.index("#"))
             return
 
 
-def _check_host(written: str, page: LintedText) -> bool:
+def _check_host(written: str, linted: LintedText) -> bool:
     """Report a host with letters outside of ASCII (RFC 3986 §3.2.2), and return True if it has some."""
     found = _HOST.match(written)
     if found is None or found[1].isascii():
@@ -201,24 +201,24 @@ def _check_host(written: str, page: LintedText) -> bool:
         spelt = f", here '{found[1].encode('idna').decode()}'"
     except UnicodeError:
         spelt = ""
-    page.add("url", f"a host is written in ASCII{spelt}", found.start(1))
+    linted.add("url", f"a host is written in ASCII{spelt}", found.start(1))
     return True
 
 
-def _check_refused(rendered: str, kind: str, page: LintedText) -> None:
+def _check_refused(rendered: str, kind: str, linted: LintedText) -> None:
     """Report a URL that no delivery may call, or a path that is invalid for any destination."""
     try:
         parse(rendered if kind == "url" else f"https://destination.example{rendered}", _PLAIN)
     except UrlError as error:
-        if not any(found.code == "url" for found in page.findings):
+        if not any(found.code == "url" for found in linted.findings):
             hint = "; operators can allow it for a destination: then write 'to' instead of 'url'"
-            page.add("refused-url", f"every delivery is refused: {error}{hint if error.openable else ''}", 0)
+            linted.add("refused-url", f"every delivery is refused: {error}{hint if error.openable else ''}", 0)
 
 
-def _check_date(nodes: Iterable[Node], page: LintedText) -> None:
+def _check_date(nodes: Iterable[Node], linted: LintedText) -> None:
     """Report text around the output of a date, such as that of the ``until`` of a wait."""
     for node in nodes:
         if isinstance(node, LiteralText) and (found := _NO_PART_OF_A_DATE.search(node.text)) is not None:
             message = "a date has no text around it: write only the output, such as '{{ reward.expiration_date }}'"
-            page.add("date", message, node.token.start_index + found.start())
+            linted.add("date", message, node.token.start_index + found.start())
             return

@@ -39,7 +39,7 @@ from scenario.liquid.lint.filter_shapes import (
     field_argument,
     shape_after,
 )
-from scenario.liquid.lint.findings import LintedText, nearest
+from scenario.liquid.lint.findings import LintedText, find_nearest
 from scenario.liquid.lint.scope import FOREIGN_CONSTANTS, TemplateScope, check_item_field
 from scenario.liquid.shapes import ListOf, Tree, Value
 
@@ -60,22 +60,22 @@ _HANDMADE: Final = frozenset({'"', "\\", "\n"})
 class ExpressionLinter:
     """The linter of one template's expressions."""
 
-    def __init__(self, page: LintedText, engine: Engine, kind: str) -> None:
-        self.page, self._engine, self._kind = page, engine, kind
-        self._comparisons = ComparisonLinter(page, kind)
+    def __init__(self, linted: LintedText, engine: Engine, kind: str) -> None:
+        self.linted, self._engine, self._kind = linted, engine, kind
+        self._comparisons = ComparisonLinter(linted, kind)
 
-    def shape(self, expression: Expression, names: TemplateScope, *, test: bool = False) -> Tree:
+    def check(self, expression: Expression, names: TemplateScope, *, test: bool = False) -> Tree:
         """Check an expression, and return the shape of its value. A test reads a value only to see if it exists."""
         match expression:
             case Path():
-                return names.resolve(expression, self.page, test=test)
+                return names.resolve(expression, self.linted, test=test)
             case FilteredExpression():
-                shape = self.shape(expression.left, names, test=test or self._has_default(expression))
-                return self._filtered(expression.left, expression.filters, shape, names)
+                shape = self.check(expression.left, names, test=test or self._has_default(expression))
+                return self._check_filters(expression.left, expression.filters, shape, names)
             case TernaryFilteredExpression():
-                shape = self.shape(expression.left, names)
+                shape = self.check(expression.left, names)
                 for part in expression.children():
-                    self.shape(part, names, test=True)
+                    self.check(part, names, test=True)
                 return shape
             case BooleanExpression():
                 self._check_test(expression.expression, names)
@@ -84,114 +84,114 @@ class ExpressionLinter:
                 self._check_test(expression.right, names)
                 return FLAG
             case LogicalAndExpression() | LogicalOrExpression():
-                self._logic(expression)
+                self._check_logic(expression)
                 self._check_test(expression.left, names)
                 self._check_test(expression.right, names)
                 return FLAG
             case _ if isinstance(expression, COMPARISONS):
-                first, second = (self._side(side, names) for side in expression.children())
+                first, second = (self._check_side(side, names) for side in expression.children())
                 self._comparisons.check_comparison(expression, first, second)
                 return FLAG
             case _:
                 for part in expression.children():
-                    self.shape(part, names)
-                return _literal(expression)
+                    self.check(part, names)
+                return _literal_shape(expression)
 
     @staticmethod
     def _has_default(expression: FilteredExpression) -> bool:
         return bool(expression.filters) and expression.filters[0].name == "default"
 
-    def _logic(self, expression: LogicalAndExpression | LogicalOrExpression) -> None:
+    def _check_logic(self, expression: LogicalAndExpression | LogicalOrExpression) -> None:
         if isinstance(expression, LogicalAndExpression) and isinstance(expression.right, LogicalOrExpression):
             message = (
                 "'a and b or c' is 'a and (b or c)' here, and '(a and b) or c' in other languages: write parentheses"
             )
             # A template may come from a system with the same precedence. Conditions are written for this one.
             severity = "error" if self._kind == "condition" else "warning"
-            self.page.add("mixed-logic", message, expression.token.start_index, severity=severity)
+            self.linted.add("mixed-logic", message, expression.token.start_index, severity=severity)
 
     def _check_test(self, part: Expression, names: TemplateScope) -> None:
         """Check a tested expression."""
-        self._comparisons.check_test(part, self.shape(part, names, test=True))
+        self._comparisons.check_test(part, self.check(part, names, test=True))
 
-    def _side(self, side: Expression, names: TemplateScope) -> Tree:
+    def _check_side(self, side: Expression, names: TemplateScope) -> Tree:
         """Check one side of a comparison. An unknown word is probably a text without quotes."""
         if isinstance(side, Path) and len(side.path) == 1 and isinstance(word := side.path[0], str):
             is_known = names.find(word) is not None or word in names.schema.availability or word in FOREIGN_CONSTANTS
-            if not is_known and nearest(word, names.all_names()) is None:
+            if not is_known and find_nearest(word, names.all_names()) is None:
                 message = f"there is no variable '{word}': a text is written in quotes, '{word}'"
                 if not word.replace("-", "_").isidentifier():
                     message = "there are no lists in a condition: compare with each value, joined by 'or'"
-                self.page.add("unknown-variable", message, side.token.start_index)
+                self.linted.add("unknown-variable", message, side.token.start_index)
                 return ANYTHING
-        return self.shape(side, names, test=True)
+        return self.check(side, names, test=True)
 
-    def _filtered(self, left: Expression, filters: list[Filter] | None, shape: Tree, names: TemplateScope) -> Tree:
+    def _check_filters(self, left: Expression, filters: list[Filter] | None, shape: Tree, names: TemplateScope) -> Tree:
         if filters and len(filters) > MAX_FILTERS:
             message = f"an expression has more than {MAX_FILTERS} filters"
-            self.page.add("limit", message, filters[MAX_FILTERS].token.start_index)
+            self.linted.add("limit", message, filters[MAX_FILTERS].token.start_index)
         before: Filter | None = None
         for position, applied in enumerate(filters or ()):
             for argument in applied.args:
-                self._argument(applied, argument.value, names)
-            self._filter(applied, shape, str(left) if not position else "the list")
-            self._of_date(applied, shape, before)
+                self._check_argument(applied, argument.value, names)
+            self._check_filter(applied, shape, str(left) if not position else "the list")
+            self._check_date_arithmetic(applied, shape, before)
             if not position:
-                self._clock(left, applied)
+                self._check_clock(left, applied)
             shape = shape_after(applied, shape) if applied.name in self._engine.filters else ANYTHING
             before = applied
         return shape
 
-    def _argument(self, applied: Filter, argument: Expression, names: TemplateScope) -> None:
+    def _check_argument(self, applied: Filter, argument: Expression, names: TemplateScope) -> None:
         if applied.name in BY_FIELD and isinstance(argument, Path) and len(argument.path) == 1:
             word = argument.path[0]
             if isinstance(word, str) and names.find(word) is None:
                 message = f"there is no variable '{word}': the name of a field is written in quotes, '{word}'"
-                self.page.add("unknown-variable", message, argument.token.start_index)
+                self.linted.add("unknown-variable", message, argument.token.start_index)
                 return
-        self.shape(argument, names)
+        self.check(argument, names)
 
-    def _filter(self, applied: Filter, shape: Tree, what: str) -> None:
-        page, at = self.page, applied.token.start_index
+    def _check_filter(self, applied: Filter, shape: Tree, what: str) -> None:
+        linted, at = self.linted, applied.token.start_index
         function = self._engine.filters.get(applied.name)
         if function is None:
-            meant = nearest(applied.name, self._engine.filters)
-            page.add("unknown-filter", f"there is no filter '{applied.name}'", at, suggestion=meant)
+            meant = find_nearest(applied.name, self._engine.filters)
+            linted.add("unknown-filter", f"there is no filter '{applied.name}'", at, suggestion=meant)
             return
         if problem := find_argument_problem(applied, function) or find_constant_problem(applied, function):
-            page.add("filter-arguments", problem, at)
+            linted.add("filter-arguments", problem, at)
         if isinstance(shape, Value) and applied.name in _OF_LISTS:
-            page.add("not-a-list", f"'{applied.name}' works on lists, and this is {describe_shape(shape)}", at)
+            linted.add("not-a-list", f"'{applied.name}' works on lists, and this is {describe_shape(shape)}", at)
         field = field_argument(applied)
         if field is not None:
             check_item_field(
-                shape, field.value, f"'{what}'" if isinstance(shape, ListOf) else what, field.token.start_index, page
+                shape, field.value, f"'{what}'" if isinstance(shape, ListOf) else what, field.token.start_index, linted
             )
-        self._habits(applied)
+        self._check_escaping(applied)
 
-    def _habits(self, applied: Filter) -> None:
-        page, at = self.page, applied.token.start_index
+    def _check_escaping(self, applied: Filter) -> None:
+        linted, at = self.linted, applied.token.start_index
         by_hand = applied.name in _BY_HAND.get(self._kind, ())
         if by_hand or (self._kind == "json" and _replaces_quotes(applied)):
             message = f"'{applied.name}' escapes a value that is escaped automatically: remove it"
-            page.add("escaped-by-hand", message, at, severity="warning")
+            linted.add("escaped-by-hand", message, at, severity="warning")
         if self._kind == "html" and applied.name == "safe":
             message = "'safe' keeps markup: make sure that no contact can write it"
-            page.add("unescaped", message, at, severity="warning")
+            linted.add("unescaped", message, at, severity="warning")
 
-    def _of_date(self, applied: Filter, shape: Tree, before: Filter | None) -> None:
+    def _check_date_arithmetic(self, applied: Filter, shape: Tree, before: Filter | None) -> None:
         """Report arithmetic on a date."""
         right = {"plus": "add", "minus": "subtract"}.get(applied.name)
         if right is not None and (shape == DATE or (before is not None and _writes_date(before))):
             message = f"'{applied.name}' works with numbers, and this is a date: write {right}: '3d', before 'date'"
-            self.page.add("date", message, applied.token.start_index)
+            self.linted.add("date", message, applied.token.start_index)
 
-    def _clock(self, left: Expression, applied: Filter) -> None:
+    def _check_clock(self, left: Expression, applied: Filter) -> None:
         if applied.name == "date" and isinstance(left, StringLiteral) and left.value in _CLOCK_WORDS:
             message = (
                 f"'{left.value}' is the time at which the message may leave, not the clock's: write it without quotes"
             )
-            self.page.add("clock", message, left.token.start_index, severity="warning")
+            self.linted.add("clock", message, left.token.start_index, severity="warning")
 
 
 def _writes_date(applied: Filter) -> bool:
@@ -208,7 +208,7 @@ def _replaces_quotes(applied: Filter) -> bool:
     return isinstance(first, StringLiteral) and first.value in _HANDMADE
 
 
-def _literal(expression: Expression) -> Tree:
+def _literal_shape(expression: Expression) -> Tree:
     match expression:
         case StringLiteral():
             return TEXT

@@ -87,7 +87,7 @@ class LintedText:
         return [0, *(found.end() for found in _NEWLINE.finditer(self.source))]
 
 
-def nearest(word: str, known: Iterable[str], alike: float = ALIKE) -> str | None:
+def find_nearest(word: str, known: Iterable[str], alike: float = ALIKE) -> str | None:
     """Return the most similar known word, or None."""
     found = get_close_matches(word, list(known), 1, alike)
     return found[0] if found else None

@@ -25,23 +25,23 @@ States = frozenset[int]
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")
 
 
-def check_states(nodes: list[Node], page: LintedText) -> None:
+def check_states(nodes: list[Node], linted: LintedText) -> None:
     """Report outputs that are inside a string on some paths only, and texts that are not closed."""
-    walker = _StateWalker(page)
-    before = len(page.findings)
+    walker = _StateWalker(linted)
+    before = len(linted.findings)
     end = walker.sequence(nodes, frozenset({OUTSIDE}))
     if end != frozenset({OUTSIDE}):
         reason = "a text is not closed at the end" if len(end) == 1 else "a text is not closed at the end of some paths"
-        page.add("json-string", f"{reason}: a quote is missing", walker.opened if walker.opened is not None else 0)
-    elif len(page.findings) == before and all(isinstance(node, JsonContent | OutputNode) for node in nodes):
-        _check_plain(nodes, page)
+        linted.add("json-string", f"{reason}: a quote is missing", walker.opened if walker.opened is not None else 0)
+    elif len(linted.findings) == before and all(isinstance(node, JsonContent | OutputNode) for node in nodes):
+        _check_plain(nodes, linted)
 
 
 class _StateWalker:
     """A walk along all paths of a template at the same time."""
 
-    def __init__(self, page: LintedText) -> None:
-        self._page = page
+    def __init__(self, linted: LintedText) -> None:
+        self._linted = linted
         self.opened: int | None = None
 
     def sequence(self, nodes: Iterable[Node], states: States) -> States:
@@ -75,7 +75,7 @@ class _StateWalker:
             inside = node.text.partition('"')[0]
             if found := _CONTROL.search(inside):
                 message = "a line break or control character is inside a text: write \\n"
-                self._page.add("json-string", message, start + found.start())
+                self._linted.add("json-string", message, start + found.start())
         after = frozenset(node.after[state] for state in states)
         if states == frozenset({OUTSIDE}) and INSIDE in after:
             self.opened = start + node.text.rfind('"')
@@ -84,15 +84,15 @@ class _StateWalker:
     def _output(self, node: OutputNode, states: States) -> None:
         at = node.token.start_index
         if ESCAPED in states:
-            self._page.add("json-string", "an output directly follows a backslash", at)
+            self._linted.add("json-string", "an output directly follows a backslash", at)
         elif len(states) > 1:
             message = "this output is inside a text on one path and outside on another"
-            self._page.add("json-string", message, at)
+            self._linted.add("json-string", message, at)
         elif states == frozenset({INSIDE}) and isinstance(node.expression, FilteredExpression):
             filters = node.expression.filters
             if filters and filters[-1].name == "json":
                 message = "'json' inside quotes writes JSON as text: remove the quotes or the filter"
-                self._page.add("json-in-quotes", message, filters[-1].token.start_index, severity="warning")
+                self._linted.add("json-in-quotes", message, filters[-1].token.start_index, severity="warning")
 
     def _loop(self, node: ForNode, states: States) -> States:
         reached = states
@@ -114,7 +114,7 @@ class _StateWalker:
         return self._branches(list(blocks), states, always=has_else)
 
 
-def _check_plain(nodes: list[Node], page: LintedText) -> None:
+def _check_plain(nodes: list[Node], linted: LintedText) -> None:
     """Parse the result of a template without tags, in which all values have the same effect."""
     pieces: list[tuple[int, int, str]] = []
     state, size = OUTSIDE, 0
@@ -128,9 +128,9 @@ def _check_plain(nodes: list[Node], page: LintedText) -> None:
     try:
         read_json(rendered)
     except TooDeep as error:
-        page.add("limit", TOO_DEEP, _origin(pieces, error.at))
+        linted.add("limit", TOO_DEEP, _origin(pieces, error.at))
     except NotJson as error:
-        page.add("no-json", f"this is not JSON: {error.reason}", _origin(pieces, error.at))
+        linted.add("no-json", f"this is not JSON: {error.reason}", _origin(pieces, error.at))
 
 
 def _origin(pieces: Sequence[tuple[int, int, str]], place: int) -> int:

@@ -28,58 +28,58 @@ from scenario.liquid.shapes import ListOf, Object, Tree, Value
 def lint_nodes(nodes: Iterable[Node], reader: ExpressionLinter, names: TemplateScope, *, looping: bool = False) -> None:
     """Check the nodes of a template."""
     for node in nodes:
-        _node(node, reader, names, looping=looping)
+        _lint_node(node, reader, names, looping=looping)
 
 
-def _node(node: Node, reader: ExpressionLinter, names: TemplateScope, *, looping: bool) -> None:
+def _lint_node(node: Node, reader: ExpressionLinter, names: TemplateScope, *, looping: bool) -> None:
     match node:
         case AssignNode():
-            names.own[str(node.name)] = reader.shape(node.expression, names)
+            names.own[str(node.name)] = reader.check(node.expression, names)
         case CaptureNode():
             lint_nodes(_children(node), reader, names, looping=looping)
             names.own[str(node.name)] = TEXT
         case IncrementNode() | DecrementNode():
             names.own.setdefault(str(node.name), NUMBER)
         case ForNode():
-            inside = names.with_names({**_item(node.expression, reader, names), "forloop": FORLOOP})
+            inside = names.with_names({**_loop_variable(node.expression, reader, names), "forloop": FORLOOP})
             lint_nodes([node.block], reader, inside, looping=True)
             if node.default is not None:
                 lint_nodes([node.default], reader, names, looping=looping)
         case TablerowNode():
-            inside = names.with_names({**_item(node.expression, reader, names), "tablerowloop": TABLEROWLOOP})
+            inside = names.with_names({**_loop_variable(node.expression, reader, names), "tablerowloop": TABLEROWLOOP})
             lint_nodes([node.block], reader, inside, looping=True)
         case BreakNode() | ContinueNode():
             if not looping:
-                reader.page.add("outside-loop", f"'{node.token.value}' is outside of a loop", node.token.start_index)
+                reader.linted.add("outside-loop", f"'{node.token.value}' is outside of a loop", node.token.start_index)
         case IfNode() | UnlessNode():
-            _branches(node, reader, names, looping=looping)
+            _lint_branches(node, reader, names, looping=looping)
         case CaseNode():
-            reader.shape(node.expression, names, test=True)
+            reader.check(node.expression, names, test=True)
             inside = otherwise = names.with_tested(mentioned_variables(node.expression))
             for block in node.blocks:
                 if isinstance(block, MultiExpressionBlockNode):
                     for value in block.expression.children():
-                        reader.shape(value, names, test=True)
-                    equal = _equal(node, block)
+                        reader.check(value, names, test=True)
+                    equal = _when_condition(node, block)
                     lint_nodes([block.block], reader, inside.with_outcome(equal, is_true=True), looping=looping)
                     otherwise = otherwise.with_outcome(equal, is_true=False)
                 else:
                     lint_nodes([block], reader, otherwise, looping=looping)
         case _:
             for expression in node.expressions():
-                reader.shape(expression, names)
+                reader.check(expression, names)
             lint_nodes(_children(node), reader, names, looping=looping)
 
 
-def _branches(node: IfNode | UnlessNode, reader: ExpressionLinter, names: TemplateScope, *, looping: bool) -> None:
+def _lint_branches(node: IfNode | UnlessNode, reader: ExpressionLinter, names: TemplateScope, *, looping: bool) -> None:
     """Check the branches of an ``if`` or ``unless``, each with the outcomes that lead to it."""
-    reader.shape(node.condition, names)
+    reader.check(node.condition, names)
     is_if = isinstance(node, IfNode)
     names = names.with_tested(mentioned_variables(node.condition))
     lint_nodes([node.consequence], reader, names.with_outcome(node.condition, is_true=is_if), looping=looping)
     names = names.with_outcome(node.condition, is_true=not is_if)
     for branch in node.alternatives:
-        reader.shape(branch.expression, names)
+        reader.check(branch.expression, names)
         inside = names.with_tested(mentioned_variables(branch.expression)).with_outcome(branch.expression, is_true=True)
         lint_nodes([branch.block], reader, inside, looping=looping)
         names = names.with_outcome(branch.expression, is_true=False)
@@ -87,7 +87,7 @@ def _branches(node: IfNode | UnlessNode, reader: ExpressionLinter, names: Templa
         lint_nodes([node.default], reader, names, looping=looping)
 
 
-def _equal(case: CaseNode, when: MultiExpressionBlockNode) -> Expression:
+def _when_condition(case: CaseNode, when: MultiExpressionBlockNode) -> Expression:
     """Return the condition that a ``when`` represents."""
     first, *others = (EqExpression(when.token, case.expression, value) for value in when.expression.children())
     made: Expression = first
@@ -100,29 +100,29 @@ def _children(node: Node) -> Iterable[Node]:
     return child_nodes(node)
 
 
-def _item(loop: LoopExpression, reader: ExpressionLinter, names: TemplateScope) -> dict[str, Tree]:
+def _loop_variable(loop: LoopExpression, reader: ExpressionLinter, names: TemplateScope) -> dict[str, Tree]:
     """Return a loop's variable and its shape."""
     return {str(loop.identifier): loop_item_shape(loop, reader, names)}
 
 
 def loop_item_shape(loop: LoopExpression, reader: ExpressionLinter, names: TemplateScope) -> Tree:
     """Check a loop's expression, and return the shape of its items."""
-    shape = reader.shape(loop.iterable, names)
+    shape = reader.check(loop.iterable, names)
     for part in (loop.limit, loop.offset, loop.cols):
         if part is not None:
-            reader.shape(part, names)
+            reader.check(part, names)
     if isinstance(shape, ListOf):
         return shape.item
     if isinstance(shape, Value):
         at = loop.iterable.token.start_index
-        reader.page.add("not-a-list", f"'{loop.iterable}' is {describe_shape(shape)}, not a list to loop over", at)
+        reader.linted.add("not-a-list", f"'{loop.iterable}' is {describe_shape(shape)}, not a list to loop over", at)
     if isinstance(shape, Object) and not shape.open:
         at = loop.iterable.token.start_index
         lists = [name for name, tree in shape.fields.items() if isinstance(tree, ListOf)]
         meant = f"{loop.iterable}.{lists[0]}" if len(lists) == 1 else None
         message = f"'{loop.iterable}' is an object, not a list to loop over"
         # It may be intended if the object contains no list: such a loop yields names and values.
-        reader.page.add("not-a-list", message, at, severity="error" if lists else "warning", suggestion=meant)
+        reader.linted.add("not-a-list", message, at, severity="error" if lists else "warning", suggestion=meant)
     return ANYTHING
 
 

@@ -21,7 +21,7 @@ from scenario.liquid.engine.environment import Engine
 from scenario.liquid.engine.errors import translate_error
 from scenario.liquid.engine.foreign_syntax import ForeignSyntaxError
 from scenario.liquid.engine.lexer import PositionedStream, liquid_tag_stream, template_stream
-from scenario.liquid.lint.findings import LintedText, nearest
+from scenario.liquid.lint.findings import LintedText, find_nearest
 
 MAX_MISTAKES: Final = 60
 """Limit of syntax mistakes. Each costs another parse."""
@@ -48,32 +48,32 @@ _HARMLESS: Final = {
 }
 
 
-def parse_with_repairs(page: LintedText, engine: Engine) -> list[Node] | None:
+def parse_with_repairs(linted: LintedText, engine: Engine) -> list[Node] | None:
     """Return the nodes of a template without its malformed parts, or None if there are too many."""
-    tokens = _tokens(page)
+    tokens = _tokens(linted)
     if tokens is None:
         return None
-    tokens = _TagBalancer(page, engine).balance(_inline_liquid_tags(tokens, page))
+    tokens = _TagBalancer(linted, engine).balance(_inline_liquid_tags(tokens, linted))
     for _ in range(MAX_MISTAKES):
         try:
-            return get_parser(engine).parse(PositionedStream(tokens, _end(page)))
+            return get_parser(engine).parse(PositionedStream(tokens, _end(linted)))
         except LiquidError as error:
-            if not _repair(tokens, error, page):
+            if not _repair(tokens, error, linted):
                 return None
     return None
 
 
-def _end(page: LintedText) -> Token:
-    return Token(TOKEN_EOF, "", len(page.source), page.source)
+def _end(linted: LintedText) -> Token:
+    return Token(TOKEN_EOF, "", len(linted.source), linted.source)
 
 
-def _tokens(page: LintedText) -> list[Token] | None:
-    source = page.source
+def _tokens(linted: LintedText) -> list[Token] | None:
+    source = linted.source
     for _ in range(MAX_MISTAKES):
         try:
             return list(template_stream(source).tokens)
         except LiquidError as error:
-            if not report_syntax_error(error, page) or error.token is None:
+            if not report_syntax_error(error, linted) or error.token is None:
                 return None
             # An unclosed tag becomes text. Every other character keeps its index.
             at = error.token.start_index
@@ -81,19 +81,19 @@ def _tokens(page: LintedText) -> list[Token] | None:
     return None
 
 
-def report_syntax_error(error: LiquidError, page: LintedText) -> bool:
+def report_syntax_error(error: LiquidError, linted: LintedText) -> bool:
     """Report a syntax mistake, and return True if parsing can continue."""
     if isinstance(error, ForeignSyntaxError):
         for word in error.found:
-            page.add("foreign-word", word.message, word.offset)
+            linted.add("foreign-word", word.message, word.offset)
         return True
-    ours = translate_error(error, error.token.source if error.token is not None else page.source)
+    ours = translate_error(error, error.token.source if error.token is not None else linted.source)
     is_limit = isinstance(error, ResourceLimitError)
-    page.add("limit" if is_limit else "syntax", ours.reason, ours.offset or 0)
+    linted.add("limit" if is_limit else "syntax", ours.reason, ours.offset or 0)
     return not is_limit
 
 
-def _inline_liquid_tags(tokens: Sequence[Token], page: LintedText) -> list[Token]:
+def _inline_liquid_tags(tokens: Sequence[Token], linted: LintedText) -> list[Token]:
     """Return the tokens, with each ``{% liquid %}`` replaced by its content."""
     made: list[Token] = []
     skip = False
@@ -108,7 +108,7 @@ def _inline_liquid_tags(tokens: Sequence[Token], page: LintedText) -> list[Token
                 try:
                     made.extend(liquid_tag_stream(following, 0).tokens)
                 except LiquidError as error:
-                    report_syntax_error(error, page)
+                    report_syntax_error(error, linted)
             continue
         made.append(token)
     return made
@@ -125,8 +125,8 @@ class _OpenBlock:
 class _TagBalancer:
     """A pass that pairs block tags and end tags."""
 
-    def __init__(self, page: LintedText, engine: Engine) -> None:
-        self._page, self._engine = page, engine
+    def __init__(self, linted: LintedText, engine: Engine) -> None:
+        self._linted, self._engine = linted, engine
         self._blocks = {name for name, tag in engine.tags.items() if tag.block and tag.end}
         self._open: list[_OpenBlock] = []
         self._made: list[Token] = []
@@ -139,12 +139,12 @@ class _TagBalancer:
                 continue
             if token.kind == TOKEN_EXPRESSION and self._made and self._is_else(self._made[-1]) and token.value.strip():
                 message = "what follows 'else' is ignored: write 'elsif', or remove it"
-                self._page.add("else-if", message, token.start_index)
+                self._linted.add("else-if", message, token.start_index)
             dropping = token.kind == TOKEN_TAG and not self._tag(token)
             if token.kind != TOKEN_TAG:
                 self._made.append(token)
         while self._open:
-            self._close_unclosed(self._open.pop(), len(self._page.source))
+            self._close_unclosed(self._open.pop(), len(self._linted.source))
         return self._made
 
     @staticmethod
@@ -159,12 +159,12 @@ class _TagBalancer:
         if name in _INNER_TAGS:
             return self._inner(token)
         if name in _VERBATIM:
-            self._page.add("syntax", f"'{name}' is not closed: add '{{% end{name} %}}'", token.start_index)
+            self._linted.add("syntax", f"'{name}' is not closed: add '{{% end{name} %}}'", token.start_index)
             return False
         if name not in self._engine.tags:
             known = (*self._engine.tags, *_INNER_TAGS, *(f"end{block}" for block in self._blocks))
-            meant = nearest(name, known, _TAGS_ALIKE)
-            self._page.add("unknown-tag", f"there is no tag '{name}'", token.start_index, suggestion=meant)
+            meant = find_nearest(name, known, _TAGS_ALIKE)
+            self._linted.add("unknown-tag", f"there is no tag '{name}'", token.start_index, suggestion=meant)
             # Continue as if the tag had been correct, so that its counterpart is not reported as well.
             return meant is not None and self._tag(token._replace(value=meant))
         if name in self._blocks:
@@ -182,12 +182,12 @@ class _TagBalancer:
                     self._close_unclosed(self._open.pop(), token.start_index)
                 self._made.append(token)
                 return True
-        self._page.add("syntax", f"'{token.value}' is outside of its block", token.start_index)
+        self._linted.add("syntax", f"'{token.value}' is outside of its block", token.start_index)
         return False
 
     def _end(self, token: Token, name: str) -> bool:
         if not any(block.name == name for block in self._open):
-            self._page.add("syntax", f"'end{name}' closes nothing: there is no open '{name}'", token.start_index)
+            self._linted.add("syntax", f"'end{name}' closes nothing: there is no open '{name}'", token.start_index)
             return False
         while self._open[-1].name != name:
             self._close_unclosed(self._open.pop(), token.start_index)
@@ -196,17 +196,17 @@ class _TagBalancer:
         return True
 
     def _close_unclosed(self, block: _OpenBlock, at: int) -> None:
-        self._page.add(
+        self._linted.add(
             "unclosed-tag", f"'{block.name}' is not closed: add '{{% end{block.name} %}}'", block.token.start_index
         )
         if block.name == "comment" and not any(token.kind == TOKEN_COMMENT for token in self._made[-1:]):
-            self._made.append(Token(TOKEN_COMMENT, "", at, self._page.source))
-        self._made.append(Token(TOKEN_TAG, f"end{block.name}", at, self._page.source))
+            self._made.append(Token(TOKEN_COMMENT, "", at, self._linted.source))
+        self._made.append(Token(TOKEN_TAG, f"end{block.name}", at, self._linted.source))
 
 
-def _repair(tokens: list[Token], error: LiquidError, page: LintedText) -> bool:
+def _repair(tokens: list[Token], error: LiquidError, linted: LintedText) -> bool:
     """Report a mistake and remove it from the tokens. Returns False if that is impossible."""
-    if not report_syntax_error(error, page) or error.token is None:
+    if not report_syntax_error(error, linted) or error.token is None:
         return False
     place = _find_token(tokens, error.token.start_index)
     if place is None:
@@ -227,7 +227,7 @@ def _repair(tokens: list[Token], error: LiquidError, page: LintedText) -> bool:
         if place + 1 < len(tokens) and tokens[place + 1].kind == TOKEN_EXPRESSION:
             del tokens[place : place + 2]
         else:
-            tokens.insert(place + 1, Token(TOKEN_EXPRESSION, _harmless(token, token), token.start_index, page.source))
+            tokens.insert(place + 1, Token(TOKEN_EXPRESSION, _harmless(token, token), token.start_index, linted.source))
         return True
     del tokens[place]
     return True

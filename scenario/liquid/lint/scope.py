@@ -11,7 +11,7 @@ from liquid.expression import Expression
 from scenario.liquid.analysis.conditions import certain_outcomes
 from scenario.liquid.engine.access import OPEN_NAMES
 from scenario.liquid.lint.filter_shapes import ANYTHING, NUMBER, describe_shape
-from scenario.liquid.lint.findings import LintedText, nearest
+from scenario.liquid.lint.findings import LintedText, find_nearest
 from scenario.liquid.shapes import ListOf, Object, Roots, Tree, Value
 
 FOREIGN_CONSTANTS: Final = {
@@ -84,35 +84,35 @@ class TemplateScope:
         """Return all names in scope."""
         return [name for names in (*self.inner, self.own, self.schema.known) for name in names]
 
-    def resolve(self, path: Path, page: LintedText, *, test: bool = False, quiet: bool = False) -> Tree:
+    def resolve(self, path: Path, linted: LintedText, *, test: bool = False, quiet: bool = False) -> Tree:
         """Return the shape at the end of a path.
 
         Args:
             path: The path.
-            page: Collects the mistakes.
+            linted: Collects the mistakes.
             test: Whether it only tests if a value exists.
             quiet: Whether not to report mistakes.
         """
         root, *keys = path.path
         for key in path.path:
             if isinstance(key, Path):
-                self.resolve(key, page, quiet=quiet)
+                self.resolve(key, linted, quiet=quiet)
         at = path.token.start_index
         if isinstance(root, Path) and not quiet:
-            page.add("dynamic-variable", "the name of a variable cannot be in a variable", at)
+            linted.add("dynamic-variable", "the name of a variable cannot be in a variable", at)
         if not isinstance(root, str):
             return ANYTHING
-        at = max(page.source.find(root, at), at)
+        at = max(linted.source.find(root, at), at)
         shape = self.find(root)
         if shape is None:
             if not quiet:
-                self._unknown(root, at, page, test=test)
+                self._report_unknown(root, at, linted, test=test)
             return ANYTHING
         if not quiet and not test and root not in self.present and shape is self.schema.known.get(root):
-            self._unsure(root, at, page)
-        if isinstance(shape, Object) and shape.requires_field and not _spelt(keys):
+            self._report_possibly_missing(root, at, linted)
+        if isinstance(shape, Object) and shape.requires_field and not _continues_literally(keys):
             if not quiet:
-                page.add("not-apart", f"name which part of '{root}' is meant: {root}.NAME", at)
+                linted.add("not-apart", f"name which part of '{root}' is meant: {root}.NAME", at)
             return ANYTHING
         # A variable in the schema states itself if it is open: for responses, the saved ones are known.
         if root in OPEN_NAMES and root not in self.schema.known and isinstance(shape, Object):
@@ -124,58 +124,58 @@ class TemplateScope:
             if isinstance(key, int):
                 shape, done = (shape.item if isinstance(shape, ListOf) else ANYTHING), f"{done}[{key}]"
                 continue
-            found = page.source.find(key, at)
+            found = linted.source.find(key, at)
             at = found if found >= 0 else at
-            shape = _below(shape, key, done, at, page if not quiet else None)
+            shape = _key_shape(shape, key, done, at, linted if not quiet else None)
             if shape is None:
                 return ANYTHING
             done, at = f"{done}.{key}", at + len(key)
         return shape.whole if isinstance(shape, Object) else shape
 
-    def _unknown(self, root: str, at: int, page: LintedText, *, test: bool) -> None:
+    def _report_unknown(self, root: str, at: int, linted: LintedText, *, test: bool) -> None:
         if root in self.schema.availability:
             # One template may serve several triggers by testing for their variables.
             if not test and root not in self.tested:
-                page.add("out-of-scope", f"'{root}' is there only {self.schema.availability[root]}", at)
+                linted.add("out-of-scope", f"'{root}' is there only {self.schema.availability[root]}", at)
             return
         if (word := FOREIGN_CONSTANTS.get(root)) is not None:
-            page.add("unknown-variable", f"'{root}' is written '{word}' here", at)
+            linted.add("unknown-variable", f"'{root}' is written '{word}' here", at)
             return
-        page.add("unknown-variable", f"there is no variable '{root}'", at, suggestion=self._meant(root))
+        linted.add("unknown-variable", f"there is no variable '{root}'", at, suggestion=self._guess(root))
 
-    def _unsure(self, root: str, at: int, page: LintedText) -> None:
+    def _report_possibly_missing(self, root: str, at: int, linted: LintedText) -> None:
         if (why := self.schema.possibly_missing.get(root)) is not None:
-            page.add("may-be-missing", f"'{root}' may be missing here: {why}", at, severity="warning")
+            linted.add("may-be-missing", f"'{root}' may be missing here: {why}", at, severity="warning")
 
-    def _meant(self, root: str) -> str | None:
+    def _guess(self, root: str) -> str | None:
         """Return the variable that an unknown name probably means: a similar one, or a field without its object."""
-        if (found := nearest(root, self.all_names())) is not None:
+        if (found := find_nearest(root, self.all_names())) is not None:
             return found
         objects = {name: shape for name, shape in self.schema.known.items() if isinstance(shape, Object)}
         for name, shape in objects.items():
             if root in shape.fields:
                 return f"{name}.{root}"
         for name, shape in objects.items():
-            if (found := nearest(root, shape.fields)) is not None:
+            if (found := find_nearest(root, shape.fields)) is not None:
                 return f"{name}.{found}"
         return None
 
 
-def _spelt(keys: Sequence[object]) -> bool:
+def _continues_literally(keys: Sequence[object]) -> bool:
     """Return True if a path continues with a literal name."""
     return bool(keys) and isinstance(keys[0], str) and keys[0] not in _VIRTUAL
 
 
-def _below(shape: Tree, key: str, done: str, at: int, page: LintedText | None) -> Tree | None:
+def _key_shape(shape: Tree, key: str, done: str, at: int, linted: LintedText | None) -> Tree | None:
     """Return the shape of one key of a value, or None after reporting that it is unknown."""
     match shape:
         case ListOf():
             if key in _VIRTUAL:
                 return NUMBER if key == "size" else shape.item
-            if page is not None:
+            if linted is not None:
                 known = isinstance(shape.item, Object) and key in shape.item.fields
                 hint = f": loop over it, take {done}.first.{key}, or ask {done} | has: '{key}', 'x'" if known else ""
-                page.add("list-field", f"'{done}' is a list, it has no field '{key}'{hint}", at)
+                linted.add("list-field", f"'{done}' is a list, it has no field '{key}'{hint}", at)
             return None
         case Object():
             if key in shape.fields:
@@ -183,27 +183,27 @@ def _below(shape: Tree, key: str, done: str, at: int, page: LintedText | None) -
                 return Object(found.fields, open=True) if key in OPEN_NAMES and isinstance(found, Object) else found
             if shape.open or key in ("size", "first"):
                 return NUMBER if key == "size" and not shape.open else ANYTHING
-            if page is not None:
-                meant = nearest(key, shape.fields)
+            if linted is not None:
+                meant = find_nearest(key, shape.fields)
                 other = _FOREIGN_FIELDS.get(key) if meant is None else None
                 known = f", which is called '{other}' here" if other in shape.fields else ""
                 message = f"'{done}' has no field '{key}'{known}"
-                page.add("unknown-field", message, at, suggestion=meant, missing=(done, key))
+                linted.add("unknown-field", message, at, suggestion=meant, missing=(done, key))
             return None
         case Value():
             if key == "size" and shape.kind in ("text", "date"):
                 return NUMBER
-            if page is not None:
-                page.add("no-object", f"'{done}' is {describe_shape(shape)}, it has no field '{key}'", at)
+            if linted is not None:
+                linted.add("no-object", f"'{done}' is {describe_shape(shape)}, it has no field '{key}'", at)
             return None
         case _:
             return ANYTHING
 
 
-def check_item_field(shape: Tree, field: str, what: str, at: int, page: LintedText) -> None:
+def check_item_field(shape: Tree, field: str, what: str, at: int, linted: LintedText) -> None:
     """Report a field, named by a filter's argument, that the objects of a list do not have."""
     if isinstance(shape, ListOf) and isinstance(shape.item, Object) and not shape.item.open:
         fields = shape.item.fields
         if field not in fields:
             message = f"the objects in {what} have no field '{field}'"
-            page.add("unknown-field", message, at, suggestion=nearest(field, fields))
+            linted.add("unknown-field", message, at, suggestion=find_nearest(field, fields))

@@ -52,7 +52,7 @@ def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
         body: Field names and values, with Liquid in both. A list repeats its field, nil is an empty value.
         data: The variables.
     """
-    rendered: Any = json.loads(replace_surrogates(structured.compile_body(body).text(data)))
+    rendered: Any = json.loads(replace_surrogates(structured.compile_body(body).render(data)))
     if not is_mapping(rendered):
         raise TemplateError("a form is a mapping of field names to values")
     pairs: list[tuple[str, str]] = []

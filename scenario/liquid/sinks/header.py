@@ -31,11 +31,11 @@ def check_header_name(name: str) -> None:
 
 def check_header_value(value: str) -> None:
     """Reject a value that could end its line or that HTTP cannot carry (RFC 9110 §5.5)."""
-    if problem := _problem(value):
+    if problem := _find_problem(value):
         raise TemplateError(problem)
 
 
-def _problem(value: str) -> str | None:
+def _find_problem(value: str) -> str | None:
     if not _VISIBLE.fullmatch(value):
         return "a header's value contains a line break, a control character or a character that is not ASCII"
     if value != value.strip(" \t"):
@@ -63,6 +63,6 @@ def render_header(source: str, data: Mapping[str, Any]) -> str:
     sink = HeaderSink()
     render_into(strict_engine, source, data, sink)
     value = sink.getvalue()
-    if problem := _problem(value):
+    if problem := _find_problem(value):
         raise make_error(problem, source, 0)
     return value

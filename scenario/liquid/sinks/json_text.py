@@ -158,9 +158,9 @@ def finish_document(sink: JsonSink, source: str) -> bytes:
         try:
             read_json(text)
         except TooDeep as error:
-            raise make_error(TOO_DEEP, source, _origin(sink, error.at), limit=True) from error
+            raise make_error(TOO_DEEP, source, _find_origin(sink, error.at), limit=True) from error
         except NotJson as error:
-            raise make_error(f"the body is not JSON: {error.reason}", source, _origin(sink, error.at)) from error
+            raise make_error(f"the body is not JSON: {error.reason}", source, _find_origin(sink, error.at)) from error
     return encode_body(text, source)
 
 
@@ -176,7 +176,7 @@ def encode_body(text: str, source: str) -> bytes:
     return body
 
 
-def _origin(sink: JsonSink, place: int) -> int:
+def _find_origin(sink: JsonSink, place: int) -> int:
     """Return the index in the template that wrote a character of the document."""
     mark: tuple[int, Token] | None = None
     for candidate in sink.marks:
@@ -203,13 +203,13 @@ def has_rendered_keys(nodes: Iterable[Node]) -> bool:
     piece than it began in therefore contains an output or a tag. Some texts with a colon after an output give True as
     well.
     """
-    pieces = list(_pieces(nodes))
+    pieces = list(_literal_pieces(nodes))
     # The first character after a backslash is escaped.
     skipped = (0, 1) if any(ESCAPED in piece.after for piece in pieces) else (0,)
     return any(_ENDS_A_KEY.match(piece.text, start) for piece in pieces for start in skipped)
 
 
-def _pieces(nodes: Iterable[Node]) -> Iterable[JsonContent]:
+def _literal_pieces(nodes: Iterable[Node]) -> Iterable[JsonContent]:
     pending = list(nodes)
     while pending:
         node = pending.pop()

@@ -67,26 +67,26 @@ class BodyCompiler:
     def __init__(self) -> None:
         self._engine = strict_engine()
 
-    def part(self, body: object, path: str, depth: int = 0) -> BodyPart:
+    def compile(self, body: object, path: str, depth: int = 0) -> BodyPart:
         """Compile one part."""
         if depth > MAX_DEPTH:
             raise make_error(f"a body may be nested {MAX_DEPTH} levels deep", "", None, limit=True, at=path)
         if isinstance(body, str):
-            return self._text(body, path)
+            return self._compile_text(body, path)
         if is_mapping(body):
-            return self._mapping(body, path, depth)
+            return self._compile_mapping(body, path, depth)
         if is_sequence(body):
-            made = tuple(self.part(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(body))
+            made = tuple(self.compile(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(body))
             return _fold_constant(ListPart(path, made), made)
         try:
             return ConstantPart(path, json_text(body))
         except (JsonValueError, BoundReached) as error:
             raise make_error(str(error.args[0]), "", None, at=path) from error
 
-    def _text(self, text: str, path: str) -> BodyPart:
-        return self._leaf(text, path) if "{{" in text or "{%" in text else ConstantPart(path, json_text(text))
+    def _compile_text(self, text: str, path: str) -> BodyPart:
+        return self._compile_leaf(text, path) if "{{" in text or "{%" in text else ConstantPart(path, json_text(text))
 
-    def _leaf(self, text: str, path: str) -> LiquidPart:
+    def _compile_leaf(self, text: str, path: str) -> LiquidPart:
         try:
             template = self._engine.from_string(text)
         except LiquidError as error:
@@ -94,7 +94,7 @@ class BodyCompiler:
         node = template.nodes[0] if len(template.nodes) == 1 else None
         return LiquidPart(path, template, text, node.expression if isinstance(node, OutputNode) else None)
 
-    def _mapping(self, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
+    def _compile_mapping(self, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
         for form, (needed, allowed) in FORMS.items():
             if form in body:
                 keys = set(body)
@@ -102,8 +102,8 @@ class BodyCompiler:
                     names = " and ".join(sorted(needed))
                     more = f", with {' or '.join(sorted(allowed))} if needed" if allowed else ""
                     raise make_error(f"'{form}' is a mapping of {names} alone{more}", "", None, at=path)
-                return self._form(form, body, path, depth)
-        pairs = tuple(self._pair(key, value, path, depth) for key, value in body.items())
+                return self._compile_form(form, body, path, depth)
+        pairs = tuple(self._compile_entry(key, value, path, depth) for key, value in body.items())
         plain = [pair.key for pair in pairs if isinstance(pair.key, str)]
         if len(set(plain)) < len(plain):
             raise make_error(SAME_KEYS, "", None, at=path)  # 1 and "1" are different keys in YAML, but equal in JSON
@@ -111,7 +111,7 @@ class BodyCompiler:
         mapped = MappingPart(path, pairs, rendered)
         return mapped if rendered else _fold_constant(mapped, tuple(pair.value for pair in pairs))
 
-    def _pair(self, key: object, value: object, path: str, depth: int) -> MappingEntry:
+    def _compile_entry(self, key: object, value: object, path: str, depth: int) -> MappingEntry:
         if not isinstance(key, str):
             if not isinstance(key, int) or isinstance(key, bool):
                 raise make_error("a key that is not text must be written in quotes", "", None, at=path)
@@ -122,34 +122,34 @@ class BodyCompiler:
             reason = "there is no such form: use $for, $if or $let, or write the key with '$$'"
             raise make_error(reason, "", None, at=join_path(path, key))
         inner = join_path(path, key)
-        part = self._text(key, inner)
+        part = self._compile_text(key, inner)
         return MappingEntry(
-            part if isinstance(part, LiquidPart) else f"{json_text(key)}:", self.part(value, inner, depth + 1)
+            part if isinstance(part, LiquidPart) else f"{json_text(key)}:", self.compile(value, inner, depth + 1)
         )
 
-    def _form(self, form: str, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
+    def _compile_form(self, form: str, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
         def inner(key: str) -> BodyPart:
-            return self.part(body[key], join_path(path, key), depth + 1)
+            return self.compile(body[key], join_path(path, key), depth + 1)
 
         otherwise = inner("$else") if "$else" in body else None
         if form == "$for":
-            source = self._expression(body, form, path)
-            loop = self._parsed(parse_loop, source, join_path(path, form))
+            source = self._require_expression(body, form, path)
+            loop = self._parse(parse_loop, source, join_path(path, form))
             return ForPart(path, source, loop, inner("$each"), otherwise)
         if form == "$if":
-            source = self._expression(body, form, path)
-            condition = self._parsed(parse_condition, source, join_path(path, form))
+            source = self._require_expression(body, form, path)
+            condition = self._parse(parse_condition, source, join_path(path, form))
             return IfPart(path, source, condition, inner("$then"), otherwise)
         names = body["$let"]
         if not is_mapping(names) or not all(isinstance(name, str) for name in names):
             raise make_error("'$let' is a mapping of names", "", None, at=path)
         parts = [
-            (name, self.part(value, f"{join_path(path, form)}.{name}", depth + 1)) for name, value in names.items()
+            (name, self.compile(value, f"{join_path(path, form)}.{name}", depth + 1)) for name, value in names.items()
         ]
         return LetPart(path, tuple(parts), inner("$in"))
 
     @staticmethod
-    def _expression(body: Mapping[Any, Any], form: str, path: str) -> str:
+    def _require_expression(body: Mapping[Any, Any], form: str, path: str) -> str:
         source = body[form]
         if isinstance(source, bool):
             return "true" if source else "false"
@@ -157,7 +157,7 @@ class BodyCompiler:
             raise make_error(describe_expression_problem(form, source), "", 0, at=join_path(path, form))
         return source
 
-    def _parsed(self, parse: Callable[[Engine, Token], _Parsed], source: str, path: str) -> _Parsed:
+    def _parse(self, parse: Callable[[Engine, Token], _Parsed], source: str, path: str) -> _Parsed:
         token = Token(TOKEN_EXPRESSION, source, 0, source)
         try:
             parsed = parse(self._engine, token)
@@ -201,7 +201,7 @@ class CompiledBody:
     root: BodyPart
     _holder: ParsedTemplate
 
-    def text(self, data: Mapping[str, Any]) -> str:
+    def render(self, data: Mapping[str, Any]) -> str:
         """Render the body as compact JSON."""
         sink = Sink()
         context = Context(self._holder, globals=data)
@@ -221,24 +221,24 @@ _bodies: Final = TemplateCache[CompiledBody]()
 
 def compile_body(body: Mapping[str, Any] | list[Any]) -> CompiledBody:
     """Return a compiled body, from the cache if possible."""
-    key = _content(body)
-    return _bodies.get(key, len(key), lambda: CompiledBody(BodyCompiler().part(body, ""), empty_template()))
+    key = _make_cache_key(body)
+    return _bodies.get(key, len(key), lambda: CompiledBody(BodyCompiler().compile(body, ""), empty_template()))
 
 
-def _content(body: Any) -> bytes:
+def _make_cache_key(body: Any) -> bytes:
     """Return a cache key for a body. ``marshal`` is the fastest way to walk plain values."""
     try:
         return marshal.dumps(body, 2)
     except ValueError:
         # A date that YAML parsed from unquoted text, or a mapping other than a dict.
-        return marshal.dumps(_plain(body), 2)
+        return marshal.dumps(_to_plain_values(body), 2)
 
 
-def _plain(body: Any) -> Any:
+def _to_plain_values(body: Any) -> Any:
     if is_mapping(body):
-        return {_plain(key): _plain(value) for key, value in body.items()}
+        return {_to_plain_values(key): _to_plain_values(value) for key, value in body.items()}
     if is_sequence(body):
-        return [_plain(item) for item in body]
+        return [_to_plain_values(item) for item in body]
     if isinstance(body, dt.date | dt.datetime | dt.time | Decimal):
         return f"{type(body).__name__}:{body}"
     if body is None or isinstance(body, str | int | float):
@@ -248,4 +248,4 @@ def _plain(body: Any) -> Any:
 
 def render_structured(body: Mapping[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:
     """Render a structured body as compact JSON in UTF-8. Raises as `scenario.liquid.sinks.body.render_json` does."""
-    return encode_body(compile_body(body).text(data), "")
+    return encode_body(compile_body(body).render(data), "")
