@@ -137,7 +137,7 @@ async def test_a_copy_does_nothing_until_the_namespace_is_moved_to_it(
 
 async def test_a_store_that_never_was_is_not_made_and_an_empty_one_is_refused(inbox: Inbox, tmp_path: Path) -> None:
     typo = settings_of(tmp_path / "nowhere" / "store.db", inbox)
-    with pytest.raises(StoreMissing, match="make the store with `scenario store upgrade`"):
+    with pytest.raises(StoreMissing, match="create the store with `scenario store upgrade`"):
         await worker.serve(typo, ["journeys"], Deadline(1))
     assert not (tmp_path / "nowhere").exists()
     original = settings_of(tmp_path / "store.db", inbox)
