@@ -59,7 +59,7 @@ class AdmissionActivities:
 
     @activity.defn(name=ADMIT.name)
     async def admit(self, admission: Admission) -> Admitted:
-        """Lets a contact in, or says why not. Asked again by the same journey, it answers the same."""
+        """Let a contact in, or report why not. Asked again by the same journey, it answers the same."""
         name = str(admission.entry.get("scenario")).partition("@")[0]
         try:
             return await self._admit(admission)
@@ -70,7 +70,7 @@ class AdmissionActivities:
 
     @activity.defn(name=IDENTIFY.name)
     async def identify(self, asked: IdentityRequest) -> EntryIdentity:
-        """Tells which journey an entry starts, to whoever starts it."""
+        """Return the journey that an entry would start."""
         try:
             entry = parse_entry(asked.entry)
             if await self._store.is_erased(entry.contact_id):  # another worker could not read what is begun for it
@@ -205,7 +205,7 @@ class AdmissionActivities:
 
 
 async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opened:
-    """The version that an entry asks for.
+    """Return the version that an entry asks for.
 
     Raises:
         Mistaken: There is none; the text says which there are.

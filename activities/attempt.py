@@ -52,7 +52,7 @@ async def attempt_of(
     gate: Gate | None = None,
     unrendered: str = "",
 ) -> AsyncGenerator[OpenAttempt]:
-    """Runs one attempt inside an activity, and records it.
+    """Run one attempt inside an activity, and record it.
 
     What comes up before anything is sent is translated, the same in all channels: that there is nothing to send into
     ``skipped``; a template's fault, or a setting that is missing, into its failure. Other errors pass as they are. A
@@ -112,7 +112,7 @@ async def attempt_of(
 
 
 async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
-    """Whether the address is not written to any more from now on, so that the step is skipped.
+    """Return whether the address is now suppressed, so that the step is skipped.
 
     No operator can mend an address that does not exist: a journey that was held for it would be held in vain.
     """
@@ -134,7 +134,7 @@ async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
 
 
 async def _tell_gate(attempt: OpenAttempt, error: BaseException | None) -> None:
-    """Says what became of a message that was let go, where its place under caps is to be given back or kept."""
+    """Report what became of a message that was let go, where its place under caps is to be given back or kept."""
     if attempt.gate is None:
         return
     # One that was not let go tells as well: an earlier one of the same delivery may have been.
@@ -181,7 +181,7 @@ def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) ->
 
 
 async def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
-    """Raises the failure of an attempt that is not to be made."""
+    """Raise the failure of an attempt that is not to be made."""
     once, allowed, end = attempt.delivery.on_unknown != "retry", attempt.allowed, deadline(info, attempt.delivery.room)
     if once and list(info.heartbeat_details[:1]) == [SENDING]:
         attempt.in_flight = True  # as it was: the mark stays
@@ -206,7 +206,7 @@ async def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
 
 
 def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
-    """The failure of an attempt that this worker's end interrupts; None where somebody else cancelled it."""
+    """Return the failure of an attempt that this worker's end interrupts, or None if somebody else cancelled it."""
     details = activity.cancellation_details()
     if details is None or not details.worker_shutdown:
         return None

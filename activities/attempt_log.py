@@ -24,7 +24,7 @@ class Log(Protocol):
     """Where attempts are written down: `runtime.store.AttemptWriter`, or a test's list."""
 
     def put(self, attempt: Attempt) -> None:
-        """Takes an attempt without making the sender wait."""
+        """Take an attempt without making the sender wait."""
         ...
 
 
@@ -64,7 +64,7 @@ def record(
         error: With what it ended, if it did not succeed.
 
     Returns:
-        The log's word for how it ended; None where it is none.
+        The log's word for how it ended, or None if it is none.
     """
     delivery = attempt.delivery
     if (attempt.turned or (attempt.unsent and attempt.unsent_before)) and isinstance(error, ApplicationError):
@@ -105,7 +105,7 @@ def record(
 
 
 def _outcome(attempt: Ended, error: BaseException | None) -> tuple[str, Failure | None]:
-    """The log's word for how the attempt ended, and its failure where it is one of ours."""
+    """Return the log's word for how the attempt ended, and its failure where it is one of ours."""
     if error is None:
         return (attempt.outcome.outcome if attempt.outcome else "failed"), None
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
@@ -118,7 +118,7 @@ def _outcome(attempt: Ended, error: BaseException | None) -> tuple[str, Failure 
 
 
 def _next_try(info: activity.Info, milliseconds: int, error: BaseException | None, room: float) -> datetime | None:
-    """When Temporal will try again; None where it will not."""
+    """When Temporal will try again, or None if it will not."""
     if error is None or isinstance(error, asyncio.CancelledError):
         return None
     delay = None
@@ -133,7 +133,7 @@ class Past(Protocol):
     """Who knows past attempts: `runtime.store.Store`."""
 
     async def deliveries(self, *, delivery_id: str, limit: int) -> list[Attempt]:
-        """The newest attempts of a delivery, the oldest of them first."""
+        """Return the newest attempts of a delivery, the oldest of them first."""
         ...
 
 
@@ -145,7 +145,7 @@ class LastAttempts:
 
     @activity.defn(name=RECALL.name)
     async def recall(self, recollection: LastAttemptRequest) -> LastAttempt:
-        """How the latest attempt on record ended; nothing where there is none.
+        """How the latest attempt on record ended; nothing if there is none.
 
         Raises:
             StoreError: The store could not be read.

@@ -50,7 +50,7 @@ def deadline(info: activity.Info, room: float) -> datetime | None:
         room: How much later Temporal's own end of all attempts is, in seconds; see `Delivery.room`.
 
     Returns:
-        None where there is no deadline.
+        None if there is no deadline.
     """
     whole = info.schedule_to_close_timeout
     return info.scheduled_time + whole - timedelta(seconds=room) if whole else None
@@ -63,7 +63,7 @@ def left(info: activity.Info, room: float) -> timedelta:
 
 
 def instead(info: activity.Info, number: int, asked: int | None, room: float) -> timedelta | None:
-    """The pause to make instead of Temporal's own, if any.
+    """Return the pause to make instead of Temporal's own, if any.
 
     Temporal's is too long after attempts that were turned away, which it counts, and too short after attempts that were
     made before the delivery was kept back, which it does not.
@@ -93,7 +93,7 @@ def next_try(
         room: See `deadline`.
 
     Returns:
-        None where there will be no further attempt: their number or the deadline does not allow it.
+        None if there will be no further attempt: their number or the deadline does not allow it.
     """
     policy = info.retry_policy
     if policy is None or (policy.maximum_attempts and info.attempt >= policy.maximum_attempts):

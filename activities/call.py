@@ -37,11 +37,11 @@ class ActivityType(Generic[Argument, Result]):
     reader: TypeAdapter[Result] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Makes the reader."""
+        """Make the reader."""
         object.__setattr__(self, "reader", TypeAdapter(self.result))
 
     def read(self, answer: RawValue | None) -> Result:
-        """Reads what the activity answered.
+        """Read what the activity answered.
 
         Raises:
             ValueError: It cannot be read.
@@ -59,7 +59,7 @@ def plain(answer: RawValue | None) -> Any:
 
 
 def _json(answer: RawValue | None) -> bytes:
-    """The text of an answer; nothing, which is not JSON, where it is in another encoding."""
+    """Return the text of an answer; nothing, which is not JSON, where it is in another encoding."""
     if answer is None or answer.payload.metadata.get("encoding") != b"json/plain":
         return b""
     return answer.payload.data

@@ -27,11 +27,11 @@ class EntryIdentity:
     """The journey's id, or why there is none.
 
     Attributes:
-        refused: Why the contact is not admitted, as far as that can be said before; empty where it may.
+        refused: Why the contact is not admitted, as far as that can be said before; empty if it may.
         workflow_id: The journey's.
         summary: What Temporal's UI shows of it: ids only.
         purpose: The scenario's.
-        joins: Whether somebody who is in already is answered with the journey under way, and not refused.
+        joins: True if somebody who is in already is answered with the journey in progress, and not refused.
     """
 
     refused: str = ""

@@ -26,11 +26,11 @@ class ChannelActivity(Generic[Way]):
 
     Args:
         content: Published scenarios, with the steps' templates.
-        way: By what it sends; None where that is not configured.
-        log: Where attempts are recorded.
-        callbacks: Makes `journey.callback_url`; None where it is not configured.
+        way: By what it sends, or None if that is not configured.
+        log: The log of attempts.
+        callbacks: Makes `journey.callback_url`, or None if it is not configured.
         gate: Who is asked, right before anything leaves, whether it may.
-        unsubscribing: Makes `journey.unsubscribe_url`; None where it is not configured.
+        unsubscribing: Makes `journey.unsubscribe_url`, or None if it is not configured.
     """
 
     channel: ClassVar[Channel]

@@ -38,11 +38,11 @@ class Versions(Protocol):
     """Where published versions come from: the store, or a test's table."""
 
     async def newest(self, scenario: str) -> int | None:
-        """The number of a scenario's newest version, or None where there is none."""
+        """Return the number of a scenario's newest version, or None if there is none."""
         ...
 
     async def version(self, scenario: str, version: int) -> PublishedVersion | None:
-        """A version, or None where there is none."""
+        """Return a version, or None if there is none."""
         ...
 
 
@@ -82,7 +82,7 @@ class Opened:
         return self._named[step]
 
     def names_unsubscribing(self, step: str) -> bool:
-        """Whether a template of a step names `journey.unsubscribe_url`."""
+        """Return whether a template of a step names `journey.unsubscribe_url`."""
         if step not in self._unsubscribing:
             self._unsubscribing[step] = step in self.steps and names_unsubscribing(self.steps[step])
         return self._unsubscribing[step]
@@ -97,7 +97,7 @@ class Content:
         self._lock = asyncio.Lock()
 
     async def open(self, scenario: str, version: int | None = None) -> Opened:
-        """Opens a version, the newest where none is named.
+        """Open a version, the newest where none is named.
 
         Raises:
             UnknownVersion: There is none.
@@ -113,7 +113,7 @@ class Content:
         return await self._keep(published)
 
     async def step(self, scenario: str, version: int, step: str) -> BaseStep:
-        """A step of a version, with its templates.
+        """Return a step of a version, with its templates.
 
         Raises:
             UnknownVersion: There is no such version or step.
@@ -125,7 +125,7 @@ class Content:
             raise UnknownVersion(f"{scenario}@{version} has no step '{step}'") from None
 
     async def step_of(self, delivery: Delivery, kind: type[_Step], what: str) -> _Step:
-        """The step of a delivery.
+        """Return the step of a delivery.
 
         Args:
             delivery: Names it.
@@ -141,7 +141,7 @@ class Content:
         return step
 
     async def secrets(self, scenario: str, version: int, step: str) -> frozenset[str] | None:
-        """The names of the secrets that a step's templates may read; None where any may be meant.
+        """Return the names of the secrets that a step's templates may read, or None if any may be meant.
 
         Raises:
             UnknownVersion: There is no such version.

@@ -20,7 +20,7 @@ class Addresses(Protocol):
     """Who makes `journey.callback_url`: `runtime.callback.Callbacks`, or a preview's stand-in."""
 
     def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
-        """The address that a delivery carries: a pure function."""
+        """Return the address that a delivery carries: a pure function."""
         ...
 
 
@@ -28,14 +28,14 @@ class UnsubscribeAddresses(Protocol):
     """Who makes `journey.unsubscribe_url`: `runtime.unsubscribing.Unsubscribing`, or a preview's stand-in."""
 
     def url(self, subscriber: Subscriber) -> str:
-        """The address that a message to a subscriber carries: a pure function."""
+        """Return the address that a message to a subscriber carries: a pure function."""
         ...
 
 
 def subscriber_of(
     scenario: Scenario, step: DeliveryStep, contact_id: str, data: Mapping[str, Any]
 ) -> Subscriber | None:
-    """Who unsubscribes from what by a message; None where nobody does.
+    """Who unsubscribes from what by a message, or None if nobody does.
 
     Args:
         scenario: The message's.
@@ -67,8 +67,8 @@ def template_data(
     Args:
         delivery: What is delivered.
         workflow_id: The journey's.
-        callbacks: Makes `journey.callback_url`; None where it is not configured.
-        unsubscribe_url: That of the journey; empty where there is none.
+        callbacks: Makes `journey.callback_url`, or None if it is not configured.
+        unsubscribe_url: That of the journey; empty if there is none.
 
     Raises:
         NotConfigured: A template asks for `journey.callback_url`, and it is not.

@@ -11,7 +11,7 @@ from scenario.errors import TemplateError
 
 @activity.defn(name=DECIDE.name)
 async def decide(question: Question) -> Answer:
-    """Works out a condition, or the value of a template.
+    """Work out a condition, or the value of a template.
 
     Returns:
         The answer; or, where the template fails on this contact's data, a sentence that says why. It is a result and

@@ -92,7 +92,7 @@ async def services(
     deadline: Deadline | None = None,
     patience: float = 0.0,
 ) -> AsyncGenerator[Services]:
-    """Opens what activities need, and closes it.
+    """Open what activities need, and close it.
 
     Args:
         settings: Of the process.

@@ -14,7 +14,7 @@ from scenario.time.timing import parse_moment, shift, zone_of
 
 
 def evaluate(question: Question) -> Answer:
-    """Works out a condition, or what a template gives.
+    """Work out a condition, or what a template gives.
 
     Raises:
         TemplateError: The template fails on this contact's data.

@@ -48,11 +48,11 @@ class Failure:
         attempt: Its number, counted from 1; where it was turned away, that of the last one made, 0 for none.
         status: Reply code (HTTP, SMTP), if there was a reply.
         error: Class of the error in one word (``connect_refused``), if there was no reply.
-        unknown: Whether the request may have been acted upon all the same.
+        unknown: True if the request may have been acted upon all the same.
         excerpt: The first 2 KB of the reply, redacted.
-        exhausted: Whether it is for good only because attempts or time have run out: a later try may well succeed.
-        turned_away: Whether no attempt was made, since nothing could be sent yet.
-        unsent: Whether the attempt came to nothing before its message could leave, and does not count.
+        exhausted: True if it is for good only because attempts or time have run out: a later try may well succeed.
+        turned_away: True if no attempt was made, since nothing could be sent yet.
+        unsent: True if the attempt came to nothing before its message could leave, and does not count.
         why: Why it was none, which is how `reason` begins; it ends in what happens next.
         next_try_at: When the next attempt was due as the policy was then, ISO 8601 in UTC. Empty where none was.
     """
@@ -81,7 +81,7 @@ class Failure:
         return f"{self.reason} ({attempt}{due})"
 
     def as_error(self, next_retry_delay: timedelta | None = None) -> ApplicationError:
-        """The exception to raise.
+        """Return the exception to raise.
 
         Args:
             next_retry_delay: Overrides the retry policy's interval, and what an operator changes of it: only where the
@@ -104,7 +104,7 @@ class Failure:
 
 
 def failure_of(error: ApplicationError) -> Failure | None:
-    """The failure that an activity's error carries, or None where the error is not one of ours."""
+    """Return the failure that an activity's error carries, or None if the error is not one of ours."""
     if error.type not in {kind.value for kind in FailureKind} or not error.details:
         return None
     detail: Any = error.details[0]

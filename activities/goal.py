@@ -34,7 +34,7 @@ class GoalActivities:
 
     @activity.defn(name=GOAL.name)
     async def goal(self, happened: GoalEvent) -> GoalResult:
-        """Counts the goal of a journey where an event reaches it. Asked again, it answers the same."""
+        """Count the goal of a journey where an event reaches it. Asked again, it answers the same."""
         entry = await self.store.entry(happened.workflow_id, happened.run_id)
         if entry is None or entry.reached_at is not None:
             return GoalResult(reached=entry is not None)
@@ -42,7 +42,7 @@ class GoalActivities:
 
 
 async def count(store: Store, content: Content, entry: StoredEntry, event: Event) -> GoalResult:
-    """Counts the goal of an entry where an event reaches it: the goal of the version that let the contact in.
+    """Count the goal of an entry where an event reaches it: the goal of the version that let the contact in.
 
     Args:
         store: Where it is counted.
@@ -51,7 +51,7 @@ async def count(store: Store, content: Content, entry: StoredEntry, event: Event
         event: What happened, and when.
 
     Returns:
-        Whether the event reaches it, in time and for the first time; and what could not be worked out.
+        True if the event reaches it, in time and for the first time; and what could not be worked out.
     """
     try:
         scenario = (await content.open(entry.scenario, entry.entered_by)).scenario

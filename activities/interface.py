@@ -48,7 +48,7 @@ class Admitted:
     """The answer: a plan to follow, or why not.
 
     Attributes:
-        refused: Why the contact is not admitted; empty where it may.
+        refused: Why the contact is not admitted; empty if it may.
         version: Number of the scenario's version that was opened.
         plan: As `scenario.plan.brief.shorten` writes it.
         zone: IANA zone of the platform's zone-less dates.
@@ -111,7 +111,7 @@ class GoalEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class GoalResult:
-    """Whether the goal is reached.
+    """True if the goal is reached.
 
     Attributes:
         reached: It is.
@@ -187,10 +187,10 @@ class Delivery:
         on_unknown: What to do where a request left and no answer came.
         attempts: So many attempts at most, counting those that were really made; 0 = as many as the deadline allows.
         root: The journey's first run, where a template names `journey.callback_url`; else empty.
-        room: Seconds from the deadline to Temporal's own end of all attempts, for the one that is under way then. By
+        room: Seconds from the deadline to Temporal's own end of all attempts, for the one that is in progress then. By
             default those of a step that has the defaults.
         zone: The contact's, as `scenario.time.timing.read_zone` reads it; empty for UTC.
-        at_once: Whether an operator wants it to leave whatever the hour, and whatever caps say.
+        at_once: True if an operator wants it to leave whatever the hour, and whatever caps say.
         decided: Seconds since 1970 at which the workflow task began that decided to send. It knows nothing told since.
         entered: Seconds since 1970 at which the journey started, if this is its first message and no wait came before.
         began: When the step began, ISO 8601 in UTC; empty if that is `now`.
@@ -217,7 +217,7 @@ class Delivery:
     decided: float = 0.0
 
     def __post_init__(self) -> None:
-        """Fills in the time."""
+        """Fill in the time."""
         if not self.now:
             object.__setattr__(self, "now", self.decided_at)
 
@@ -272,7 +272,7 @@ class DestinationPolicyRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationPolicy:
-    """What a destination asks for; empty where this process knows none of that name.
+    """What a destination asks for; empty if this process knows none of that name.
 
     Attributes:
         retry: What it sets of the retry policy, by the names of `scenario.plan.retry.STORED`.
@@ -285,7 +285,7 @@ class DestinationPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class Retuning:
-    """An operator changes the retry policy of a delivery under way.
+    """An operator changes the retry policy of a delivery in progress.
 
     Attributes:
         workflow_id: The journey's.
@@ -316,7 +316,7 @@ class LastAttemptRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class LastAttempt:
-    """How it ended; empty where nothing is on record.
+    """How it ended; empty if nothing is on record.
 
     Attributes:
         status: The receiver's reply code, if there was a reply.

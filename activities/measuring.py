@@ -24,7 +24,7 @@ _AT_ONCE: Final = timedelta(minutes=1)
 
 
 def ended(attempt: Ended, channel: Channel, info: activity.Info, outcome: str) -> None:
-    """Counts an attempt at its end.
+    """Count an attempt at its end.
 
     Args:
         attempt: The attempt.
@@ -43,7 +43,7 @@ def ended(attempt: Ended, channel: Channel, info: activity.Info, outcome: str) -
 
 
 def leaves(delivery: Delivery, channel: Channel, info: activity.Info) -> None:
-    """Measures how soon a journey's first message leaves, where it is one."""
+    """Record how soon a journey's first message leaves, where it is one."""
     if delivery.entered and info.attempt == 1:
         START_TO_FIRST_SEND.record(_since(datetime.fromtimestamp(delivery.entered, UTC), info), channel.name)
 
@@ -59,7 +59,7 @@ def kept_back(channel: Channel, delay: timedelta, code: str) -> None:
 
 
 def asked_to_wait(channel: Channel, delay: timedelta) -> None:
-    """Measures for how long the receiver asked to be left alone."""
+    """Record for how long the receiver asked to be left alone."""
     WAIT.record(delay.total_seconds(), channel.name, "retry_after")
 
 

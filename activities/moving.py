@@ -32,7 +32,7 @@ class StepVersion:
 
     Attributes:
         step: Its row of the plan, as `scenario.plan.plan.dump_plan` writes it.
-        error: Why there is none; empty where there is.
+        error: Why there is none; empty if there is.
     """
 
     version: int = 0
@@ -72,9 +72,9 @@ class Renewed:
 
     Attributes:
         version: Its number; 0 where the journey follows, and there is nothing newer.
-        plan: As `scenario.plan.plan.dump_plan` writes it; empty where there is an error.
+        plan: As `scenario.plan.plan.dump_plan` writes it; empty if there is an error.
         at: The step at which the journey stands there; of one that follows, the one that comes next.
-        error: Why it cannot be; empty where it can.
+        error: Why it cannot be; empty if it can.
         unknown: What later steps read of earlier ones, and the journey does not have: ``responses.poll``, ``event``.
     """
 

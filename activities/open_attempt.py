@@ -1,4 +1,4 @@
-"""An attempt under way: whether its message may leave, how it ended, and what it tells Temporal of that."""
+"""An attempt in progress: whether its message may leave, how it ended, and what it tells Temporal of that."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _PROMPT: Final = timedelta(milliseconds=250)
 
 @dataclass(kw_only=True, eq=False)
 class OpenAttempt:
-    """An attempt under way.
+    """An attempt in progress.
 
     Attributes:
         delivery: What is being delivered.
@@ -68,8 +68,8 @@ class OpenAttempt:
         stale: The server keeps a mark that means nothing any more.
         gate: Who is asked, right before anything leaves, whether it may.
         let_go: What it has let go.
-        turned: Whether this one is turned away, so that it is not an attempt at all.
-        unsent: Whether it ended before its message could leave.
+        turned: True if this one is turned away, so that it is not an attempt at all.
+        unsent: True if it ended before its message could leave.
         began: The message was about to be sent: before that, nothing can have left.
         in_flight: The message may arrive, and nothing says yet whether it did.
         marked: The server keeps a mark of that, or may do so.
@@ -139,7 +139,7 @@ class OpenAttempt:
         """Check that the message may be sent, before a connection is opened for it.
 
         Args:
-            address: Whom it goes to, where the channel has addresses.
+            address: Whom it goes to, if the channel has addresses.
 
         Raises:
             ApplicationError: It is deferred or held.
@@ -171,7 +171,7 @@ class OpenAttempt:
             raise self.backed_off(Backoff(self._pause(), _BEHIND, "this delivery waits until it has", "journey"))
 
     async def sending(self) -> None:
-        """Says that from now on the message may arrive.
+        """Report that from now on the message may arrive.
 
         Where the step must not send twice (`on_unknown` is not ``retry``), the server notes it first: should this
         worker be lost before it can report, the next attempt finds the mark and does not send. Temporal itself would
@@ -201,7 +201,7 @@ class OpenAttempt:
         return self.not_sent(f"{_UNSENT[word]}: nothing was sent", word)
 
     def mark(self, word: str) -> None:
-        """Leaves a mark that goes out with the failure, for the next attempt to find.
+        """Leave a mark that goes out with the failure, for the next attempt to find.
 
         It says how this one stands, and what does not count.
         """
@@ -293,7 +293,7 @@ class OpenAttempt:
     def delivered(
         self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None
     ) -> Sent:
-        """The result for a message that was taken.
+        """Return the result for a message that was taken.
 
         Args:
             status: The receiver's reply code.
@@ -307,7 +307,7 @@ class OpenAttempt:
         return self.outcome
 
     def skipped(self, reason: str, status: int | None = None) -> Sent:
-        """The result where there is nothing to send, or nobody to send it to.
+        """Return the result where there is nothing to send, or nobody to send it to.
 
         Args:
             reason: Why.
@@ -317,7 +317,7 @@ class OpenAttempt:
         return self.outcome
 
     def failed(self, judgement: Judgement, *, status: int | None = None, excerpt: str = "") -> ApplicationError:
-        """The exception to raise for an attempt that counts and did not deliver; see `end_after`.
+        """Return the exception to raise for an attempt that counts and did not deliver; see `end_after`.
 
         The back-off is Temporal's own, so that an operator's change of the retry policy takes effect at once, unless
         the receiver asked for more seconds.
@@ -357,7 +357,7 @@ class OpenAttempt:
         return 0 if policy is not None and policy.maximum_attempts else self.delivery.attempts
 
     def failure(self, kind: FailureKind, reason: str, delay: timedelta | None = None, **more: Any) -> ApplicationError:
-        """The exception to raise, whatever became of the attempt; see `Failure` for what may be said more."""
+        """Return the exception to raise, whatever the attempt did; see `Failure` for what may be said more."""
         self.in_flight = self.in_flight and more.get("unknown", False)
         if kind is FailureKind.RETRY:
             info, now = activity.info(), datetime.now(UTC)

@@ -46,12 +46,12 @@ class Verdict:
 
     @property
     def delivered(self) -> bool:
-        """Whether the receiver has it."""
+        """True if the receiver has it."""
         return self.outcome is Outcome.DELIVERED
 
     @property
     def final(self) -> bool:
-        """Whether no further attempt can help, short of somebody changing something."""
+        """True if no further attempt can help, short of somebody changing something."""
         return self.outcome in (Outcome.PERMANENT, Outcome.REFUSED)
 
 
@@ -84,7 +84,7 @@ class End(NamedTuple):
 def end_after(
     verdict: Verdict, sentence: str, *, number: int, allowed: int, waited: timedelta, once: bool
 ) -> End | None:
-    """Why a delivery is over after an attempt that did not deliver it; None where it is tried again.
+    """Why a delivery is over after an attempt that did not deliver it, or None if it is tried again.
 
     Args:
         verdict: On that attempt.

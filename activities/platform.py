@@ -56,7 +56,7 @@ _READER: Final = TypeAdapter(SuppressionNotice)
 
 
 def news_in(argument: object) -> SuppressionNotice | None:
-    """The news that a workflow is given; None where it is something else."""
+    """Return the news that a workflow is given, or None if it is something else."""
     try:
         return _READER.validate_python(argument)
     except ValidationError:

@@ -17,7 +17,7 @@ class PoliciesFile(WatchedFile[Policies]):
     """The policies as they are now.
 
     Args:
-        path: Of `policies.yaml`; None where there is none: then there are no policies.
+        path: Of `policies.yaml`, or None if there is none: then there are no policies.
 
     Raises:
         PoliciesError: The file cannot be used at the start.
@@ -28,7 +28,7 @@ class PoliciesFile(WatchedFile[Policies]):
 
 
 def read(path: Path) -> Policies:
-    """Reads `policies.yaml`.
+    """Read `policies.yaml`.
 
     Raises:
         PoliciesError: It cannot be read, or has a mistake; the sentence names the first one's line.

@@ -32,15 +32,15 @@ class CapStore(SuppressionStore, Protocol):
     """Who knows suppressions and places under caps: `runtime.store.Store`."""
 
     async def claim(self, wanted: CapClaim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
-        """Takes a place, or says what is full."""
+        """Take a place, or return the cap that is full."""
         ...
 
     async def keep(self, delivery_id: str) -> None:
-        """Keeps a place for good."""
+        """Keep a place permanently."""
         ...
 
     async def release(self, delivery_id: str) -> None:
-        """Gives a place back."""
+        """Release a place."""
         ...
 
 
@@ -53,7 +53,7 @@ class PolicyGate:
         content: Published scenarios, with what they and their steps say.
         store: Knows suppressions and places.
         policies: Gives those of all scenarios, as they are at the moment.
-        hashes: Know suppressed addresses; None where they are not configured: then none is known.
+        hashes: Know suppressed addresses, or None if they are not configured: then none is known.
         tell: Has the platform told of those that are suppressed here.
     """
 
@@ -161,7 +161,7 @@ class Places(Protocol):
     """Who knows places under caps: `runtime.store.Store`."""
 
     async def release(self, delivery_id: str) -> None:
-        """Gives a place back, unless something may have arrived."""
+        """Release a place, unless something may have arrived."""
         ...
 
 
@@ -173,7 +173,7 @@ class Releases:
 
     @activity.defn(name=RELEASE.name)
     async def release(self, release: Release) -> None:
-        """Gives the place of a delivery back, if it has one.
+        """Release the place of a delivery, if it has one.
 
         Raises:
             StoreError: The store cannot be written to.

@@ -24,10 +24,10 @@ class StepVersions:
 
     @activity.defn(name=AMEND.name)
     async def amend(self, amendment: StepVersionRequest) -> StepVersion:
-        """Finds the step's row in the plan of a version, the newest where none is named.
+        """Find the step's row in the plan of a version, the newest where none is named.
 
         Returns:
-            The row; or, where there is none that could be used, a sentence that says why.
+            The row; or, if there is none that could be used, a sentence that says why.
         """
         try:
             opened = await self._content.open(amendment.scenario, amendment.version)
@@ -62,7 +62,7 @@ class Renewals:
 
     @activity.defn(name=RENEW.name)
     async def renew(self, renewal: Renewal) -> Renewed:
-        """Finds where a journey stands in a version, the newest where none is named.
+        """Find where a journey stands in a version, the newest where none is named.
 
         Where a journey follows and there is nothing newer, that is one look at an index.
 
@@ -88,7 +88,7 @@ class Renewals:
 
     @activity.defn(name=ADOPT.name)
     async def adopt(self, adoption: Adoption) -> None:
-        """Notes which version a journey follows from now on."""
+        """Record which version a journey follows from now on."""
         await self._store.adopt(adoption.workflow_id, adoption.run_id, adoption.version)
 
 

@@ -42,7 +42,7 @@ class Pruned:
     """What was deleted.
 
     Attributes:
-        job: Where to go on; empty where all is done.
+        job: Where to go on; empty if all is done.
         since: How far that job is, ISO 8601 in UTC.
         deleted: How many rows, by what they are.
         kept: What is kept for longer than it was asked for, and why: sentences.
@@ -61,7 +61,7 @@ _READER: Final = TypeAdapter(Pruning)
 
 
 def pruning_in(argument: object) -> Pruning | None:
-    """What a workflow is given; None where it is something else, or its times are none."""
+    """What a workflow is given, or None if it is something else, or its times are none."""
     try:
         asked = _READER.validate_python(argument)
         times = [datetime.fromisoformat(text) for text in (asked.now, asked.since) if text]

@@ -49,7 +49,7 @@ class Prunings:
 
     @activity.defn(name=PRUNE.name)
     async def prune(self, asked: Pruning) -> Pruned:
-        """Deletes some.
+        """Delete some.
 
         Raises:
             ApplicationError: The ages cannot be read, or the database refuses to delete: only people can mend that, and
@@ -85,7 +85,7 @@ _SEALED: Final = {"args", "memo", "headers", "static_details", "_from_raw"}
 
 
 async def keep_schedule(client: Client, retention: str | None) -> None:
-    """Makes the schedule what the setting says, and deletes it where there is none.
+    """Make the schedule what the setting says, and delete it if there is none.
 
     Several workers may do so at once. One that may not, or whose server has no schedules, says so in the log, and goes
     on: journeys do not depend on it. A schedule that somebody has paused stays paused, whatever else is changed of it.
@@ -127,7 +127,7 @@ async def _keep(client: Client, ages: str) -> None:
 def _compared(schedule: Schedule) -> object:
     """All that is set here; of the action, not what may be encrypted: for that stands the comment, which has the ages.
 
-    Whoever gives the workflow more than the ages has the comment say so. Whether it is paused, and why, is the
+    Whoever gives the workflow more than the ages has the comment say so. True if it is paused, and why, is the
     operators'.
     """
     action = {name: value for name, value in vars(schedule.action).items() if name not in _SEALED}

@@ -1,4 +1,4 @@
-"""The local activity that changes the retry policy of a delivery under way, through Temporal itself."""
+"""The local activity that changes the retry policy of a delivery in progress, through Temporal itself."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Retunings:
 
     @activity.defn(name=RETUNE.name)
     async def retune(self, retuning: Retuning) -> RetuningResult:
-        """Changes what is given of a delivery's retry policy, and nothing else of its options.
+        """Change what is given of a delivery's retry policy, and nothing else of its options.
 
         Looks first: where the server itself refuses such a change, it also loses the journey's workflow task, in which
         the operator's update is answered.
@@ -84,7 +84,7 @@ class Retunings:
 def _with_room(retuning: Retuning, pending: PendingActivityInfo) -> Retuning:
     """With the deadline as Temporal is to be told it: an attempt that is under way has its time, as in `Delivery.room`.
 
-    Where the deadline is over already and no attempt is under way, the delivery ends at once.
+    Where the deadline is over already and no attempt is in progress, the delivery ends at once.
     """
     wanted = retuning.retry.get("deadline")
     if wanted is None:
@@ -98,7 +98,7 @@ def _with_room(retuning: Retuning, pending: PendingActivityInfo) -> Retuning:
 
 
 def request_for(retuning: Retuning, namespace: str, identity: str) -> UpdateActivityOptionsRequest:
-    """The call that changes it, with a mask of just the fields that are given."""
+    """Return the call that changes it, with a mask of just the fields that are given."""
     request = UpdateActivityOptionsRequest(
         namespace=namespace,
         execution=WorkflowExecution(workflow_id=retuning.workflow_id, run_id=retuning.run_id),

@@ -18,20 +18,20 @@ class SuppressionStore(Protocol):
     """Where suppressions are kept: `runtime.store.Store`."""
 
     async def suppress(self, suppression: Suppression) -> bool:
-        """Write to an address no more."""
+        """Suppress an address."""
         ...
 
     async def suppressed(self, channel: str, addresses: Sequence[str]) -> list[Suppression]:
-        """All that stands against an address."""
+        """Return the suppressions of an address."""
         ...
 
     async def soft(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
-        """Note a passing trouble; whether that made the address a suppressed one."""
+        """Record a soft bounce. Return whether the address is now suppressed."""
         ...
 
 
 async def untold(_suppression: Suppression, _address: str) -> None:
-    """Where nobody else has to know."""
+    """If nobody else has to know."""
 
 
 class Suppressing:
@@ -50,7 +50,7 @@ class Suppressing:
     async def suppress(
         self, channel: str, address: str, source: Source, evidence: str, *, scope: str = "", at: datetime | None = None
     ) -> Suppression:
-        """Writes to an address no more. May be repeated. Nobody is told of it yet.
+        """Suppress an address. Idempotent. Sends no notification.
 
         Args:
             channel: By what.
@@ -76,7 +76,7 @@ class Suppressing:
     async def refused(
         self, channel: str, address: str, against: AddressVerdict, delivery_id: str, at: datetime | None = None
     ) -> Suppression | None:
-        """Notes what a receiver says against an address. May be repeated. Nobody is told of it yet.
+        """Record what a receiver says against an address. Idempotent. Sends no notification.
 
         Args:
             channel: By what.
@@ -86,7 +86,7 @@ class Suppressing:
             at: When, in UTC; now by default.
 
         Returns:
-            The suppression; None where the address may be written to as before.
+            The suppression, or None if the address may be written to as before.
 
         Raises:
             BadRecipient: The address is none.

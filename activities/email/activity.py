@@ -34,7 +34,7 @@ class Emails(ChannelActivity[Mailer | None]):
 
     @activity.defn(name=EMAIL.activity)
     async def send_email(self, delivery: Delivery) -> Sent:
-        """Sends one e-mail, once.
+        """Send one e-mail, once.
 
         Raises:
             ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
@@ -71,5 +71,5 @@ def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) ->
 
 
 def _readable(words: str, hidden: tuple[str, ...]) -> str:
-    """The server's words without the recipient's address, which servers like to repeat, and our password."""
+    """Return the server's words without the recipient's address, which servers like to repeat, and our password."""
     return readable(words.encode(errors="replace"), hidden)

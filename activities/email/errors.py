@@ -77,7 +77,7 @@ class UnreachableError(MailError):
 
     @property
     def misconfigured(self) -> bool:
-        """Whether it will be so until somebody changes a setting, here or there."""
+        """True if only a configuration change can resolve the error."""
         return self.word in _OF_SETTINGS and (self.status is None or self.status >= _FOR_GOOD)
 
     @property
@@ -106,7 +106,7 @@ class RefusedError(MailError):
     """The server said no to this message.
 
     Attributes:
-        sender: Whether it did so to its sender already, so that nothing is said of the recipient.
+        sender: True if it did so to its sender already, so that nothing is said of the recipient.
     """
 
     def __init__(

@@ -47,12 +47,12 @@ class HeaderField(str):
         return field
 
     def fold(self, *, policy: Policy) -> str:
-        """The whole field, line ends included. Called by the package when it writes the message."""
+        """Return the whole field, line ends included. Called by the package when it writes the message."""
         return f"{self.name}: {policy.linesep.join(self.split(_END))}{policy.linesep}"
 
 
 def unstructured(name: str, text: str) -> HeaderField:
-    """A field of free text, such as Subject.
+    """Return a field of free text, such as Subject.
 
     Args:
         name: The field's name.
@@ -62,7 +62,7 @@ def unstructured(name: str, text: str) -> HeaderField:
 
 
 def mailbox(name: str, box: Mailbox) -> HeaderField:
-    """A field of one address, with its name where it has one."""
+    """Return a field of one address, with its name if it has one."""
     shown = _CONTROL.sub(" ", box.name).strip()
     if not shown:
         return HeaderField(name, box.address)
@@ -76,7 +76,7 @@ def mailbox(name: str, box: Mailbox) -> HeaderField:
 
 
 def address_list(name: str, url: str) -> HeaderField:
-    """A field of one URL in angle brackets (RFC 2369 §2), which is never folded inside."""
+    """Return a field of one URL in angle brackets (RFC 2369 §2), which is never folded inside."""
     value = f"<{url}>"
     return HeaderField(name, value if len(name) + 2 + len(value) <= _LONGEST else f"{_END} {value}")
 
@@ -98,7 +98,7 @@ class Envelope:
         sender: Address of the return path.
         recipient: Address it goes to.
         message: The message, its lines ended by CRLF.
-        utf8: Whether it needs a server that knows SMTPUTF8 (RFC 6531): the recipient's address is not ASCII.
+        utf8: True if it needs a server that knows SMTPUTF8 (RFC 6531): the recipient's address is not ASCII.
     """
 
     sender: str
@@ -120,7 +120,7 @@ def compose(
     return_path: Mailbox | None = None,
     unsubscribe_url: str = "",
 ) -> Envelope:
-    """Makes a message of its parts.
+    """Make a message of its parts.
 
     Args:
         delivery_id: With the domain of the return path it is the Message-ID.
@@ -174,7 +174,7 @@ def compose(
 
 
 def _unsubscribing(url: str) -> list[HeaderField]:
-    """The headers of one-click unsubscribing (RFC 8058 §3.1), which a DKIM signature has to cover (§4)."""
+    """Return the headers of one-click unsubscribing (RFC 8058 §3.1), which a DKIM signature has to cover (§4)."""
     if not url:
         return []
     return [
@@ -209,7 +209,7 @@ def _boundary(delivery_id: str) -> str:
 
 
 def _encodable(text: str) -> str:
-    """The text with half surrogate pairs, which JSON may hold and UTF-8 may not, replaced."""
+    """Return the text with half surrogate pairs, which JSON may hold and UTF-8 may not, replaced."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

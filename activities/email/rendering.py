@@ -17,7 +17,7 @@ from scenario.steps.email import Email
 
 
 def address_in(data: Mapping[str, Any]) -> str:
-    """The contact's address as it is written.
+    """Return the contact's address as it is written.
 
     Raises:
         Aborted: It has none.
@@ -29,7 +29,7 @@ def address_in(data: Mapping[str, Any]) -> str:
 
 
 def recipient_of(written: str) -> Mailbox:
-    """The contact's address as it is sent to.
+    """Return the contact's address as it is sent to.
 
     Raises:
         BadAddress: It is malformed.
@@ -41,7 +41,7 @@ def recipient_of(written: str) -> Mailbox:
 
 
 def render(step: Email, delivery: Delivery, data: dict[str, Any], senders: Senders, recipient: Mailbox) -> Envelope:
-    """The message: a function of the published step and the delivery, and of nothing else.
+    """Return the message: a function of the published step and the delivery, and of nothing else.
 
     Args:
         step: As it was published.

@@ -55,7 +55,7 @@ class Senders:
         return cls(default, frozenset(further))
 
     def named(self, key: str, written: str) -> Mailbox | None:
-        """The mailbox that a step names; None where nothing is written, so that it is as if the step had no such key.
+        """The mailbox that a step names, or None if nothing is written, so that it is as if the step had no such key.
 
         Args:
             key: Of the step.
@@ -80,7 +80,7 @@ class Senders:
 
 
 def _entry(written: str) -> str:
-    """A domain or an address as they are compared."""
+    """Return a domain or an address as they are compared."""
     if written == ANY:
         return ANY
     if "@" in written:

@@ -45,7 +45,7 @@ class Server:
 
     @property
     def local(self) -> bool:
-        """Whether it is on this machine, so that no network could listen."""
+        """True if it is on this machine, so that no network could listen."""
         if self.host == "localhost":
             return True
         try:
@@ -55,7 +55,7 @@ class Server:
 
 
 def parse_server(url: str) -> Server:
-    """Reads a server's URL: ``smtp://user:password@host:587`` or ``smtps://…:465``.
+    """Read a server's URL: ``smtp://user:password@host:587`` or ``smtps://…:465``.
 
     ``?tls=off`` is for no encryption, ``?ca=/path`` for a server whose certificate is signed by a private authority.
 

@@ -70,11 +70,11 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        """Whether it is open, as far as can be told without asking the server."""
+        """True if it is open, as far as can be told without asking the server."""
         return self._client.is_connected
 
     async def open(self) -> None:
-        """Connects, begins TLS and logs in.
+        """Connect, begin TLS and log in.
 
         Raises:
             UnreachableError: It did not come about.
@@ -95,7 +95,7 @@ class Session:
         client.timeout = None  # from now on, the caller's
 
     async def send(self, envelope: Envelope, leaving: Callable[[], Awaitable[None]]) -> Reply:
-        """Hands one message over.
+        """Hand one message over.
 
         Args:
             envelope: The message.
@@ -141,11 +141,11 @@ class Session:
         return Reply(reply.code, reply.message)
 
     def abort(self) -> None:
-        """Closes the connection at once."""
+        """Close the connection at once."""
         self._client.close()
 
     async def close(self, within: float) -> None:
-        """Takes leave of the server, and closes.
+        """Take leave of the server, and close.
 
         Args:
             within: Seconds that the server may take to answer.
@@ -170,7 +170,7 @@ class Session:
             raise UnreachableError("starttls_refused", host, status=error.code, reply=error.message) from None
 
     async def _forget(self) -> None:
-        """Ends what a refused message left behind."""
+        """End what a refused message left behind."""
         try:
             await self._client.rset()
         except SMTPResponseException:

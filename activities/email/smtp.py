@@ -59,12 +59,12 @@ class Mailer:
     def __init__(
         self, server: Server, senders: Senders, *, connections: int = CONNECTIONS, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Prepares; connections are made when they are needed.
+        """Prepare; connections are made when they are needed.
 
         Args:
             server: The mail server.
             senders: From whom the e-mails may be.
-            connections: How many messages may be under way at once; others wait.
+            connections: How many messages may be in progress at once; others wait.
             tls: What to trust; by default what the server's `ca` says, or else what this machine does.
 
         Raises:
@@ -82,7 +82,7 @@ class Mailer:
         self._idle: list[tuple[Session, float]] = []
 
     async def send(self, envelope: Envelope, *, within: float, leaving: Leaving = _unannounced) -> Reply:
-        """Hands one message over.
+        """Hand one message over.
 
         Args:
             envelope: The message.
@@ -104,7 +104,7 @@ class Mailer:
             raise UnreachableError("timeout", self.server.host) from None
 
     async def close(self, within: float = 2.0) -> None:
-        """Closes the connections. None may be in use.
+        """Close the connections. None may be in use.
 
         Args:
             within: Seconds that the server may take to answer the leave-taking.
@@ -152,7 +152,7 @@ class Mailer:
         self._welcome, self._pause = True, PAUSES[0]
 
     def _refused(self) -> None:
-        """Leaves the server alone. Those who knocked at the same time, still welcome then, are refused as one."""
+        """Leave the server alone. Those who knocked at the same time, still welcome then, are refused as one."""
         now, self._welcome = time.monotonic(), False
         if self._closed <= now:
             self._closed = now + self._pause
@@ -176,7 +176,7 @@ class Mailer:
         return reply
 
     def _take(self) -> Session | None:
-        """The connection that was used last, if it may still be open."""
+        """Return the connection that was used last, if it may still be open."""
         while self._idle:
             session, since = self._idle.pop()
             if time.monotonic() - since > self.idle:
@@ -204,7 +204,7 @@ def _stale(error: MailError) -> bool:
 
 
 def mailer_from(url: str | None, sender: str | None, allowed: str | None = None) -> Mailer | None:
-    """The mailer that the settings ask for; None where there is no server.
+    """Return the mailer that the settings ask for, or None if there is no server.
 
     Args:
         url: SCENARIO_SMTP, see `activities.email.server.parse_server`.

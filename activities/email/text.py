@@ -23,7 +23,7 @@ _INVISIBLE: Final = re.compile("[\u00ad\u034f\u200b\u200c\u2060\ufeff]")
 
 
 def plain(html: str) -> str:
-    """Reads an HTML text as a person would, top to bottom.
+    """Read an HTML text as a person would, top to bottom.
 
     Paragraphs stay apart, list items get a dash, links keep their address in brackets, images their description.
 

@@ -25,7 +25,7 @@ class Texts(ChannelActivity[Provider | None]):
 
     @activity.defn(name=SMS.activity)
     async def send_sms(self, delivery: Delivery) -> Sent:
-        """Sends one text message, once.
+        """Send one text message, once.
 
         Raises:
             ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.

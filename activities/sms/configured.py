@@ -33,7 +33,7 @@ class LocalSms:
         self._inbox = inbox
 
     async def send(self, message: TextMessage) -> Receipt:
-        """Writes a message: ``{"id", "to", "text", "at"}``. Whoever reads the folder sees it whole or not at all.
+        """Write a message: ``{"id", "to", "text", "at"}``. Whoever reads the folder sees it whole or not at all.
 
         Raises:
             BusyError: The file cannot be written.
@@ -75,7 +75,7 @@ messaging service's id."""
 
 
 def provider_from(url: str | None, inbox: Path) -> Provider | None:
-    """The provider that the setting asks for; None where there is no setting.
+    """Return the provider that the setting asks for, or None if there is no setting.
 
     Args:
         url: SCENARIO_SMS: ``twilio://sid:token@?from=+33…`` or ``local:``.
@@ -92,7 +92,7 @@ def provider_from(url: str | None, inbox: Path) -> Provider | None:
 
 
 def twilio_token(url: str | None) -> str | None:
-    """The secret of the account of Twilio's that the setting names, by which Twilio signs; None where it names none.
+    """The secret of the account of Twilio's that the setting names, by which Twilio signs, or None if it names none.
 
     Raises:
         SettingsError: It cannot be read. The message does not quote it.

@@ -27,8 +27,8 @@ class ProviderError(Exception):
     """One try to hand a text message to a provider that failed.
 
     Attributes:
-        sent: Whether the message may be on its way: False = certainly not, None = nobody knows.
-        error: Class of the failure in one word, or None where the status says it.
+        sent: True if the message may be on its way: False = certainly not, None = nobody knows.
+        error: Class of the failure in one word, or None if the status says it.
         status: The provider's status code, or None.
         excerpt: How its answer begins, redacted.
         against: What it says against the number.

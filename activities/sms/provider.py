@@ -41,7 +41,7 @@ class Provider(Protocol):
 
     Attributes:
         name: As failures and the log of deliveries name it.
-        connections: How many messages may be under way at once. A worker takes as many SMS and no more, so that the
+        connections: How many messages may be in progress at once. A worker takes as many SMS and no more, so that the
             others wait at Temporal and not within their time-out.
     """
 
@@ -49,7 +49,7 @@ class Provider(Protocol):
     connections: int
 
     async def send(self, message: TextMessage) -> Receipt:
-        """Hands one message over, once.
+        """Hand one message over, once.
 
         Raises:
             ProviderError: See `activities.sms.errors`.

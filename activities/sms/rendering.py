@@ -11,7 +11,7 @@ from scenario.steps.sms import Sms
 
 
 def number_in(data: Mapping[str, Any]) -> str:
-    """The contact's mobile number as it is written.
+    """Return the contact's mobile number as it is written.
 
     Raises:
         Aborted: It has none.
@@ -23,7 +23,7 @@ def number_in(data: Mapping[str, Any]) -> str:
 
 
 def render(step: Sms, data: dict[str, Any]) -> str:
-    """The text: a function of the published step and the delivery, and of nothing else.
+    """Return the text: a function of the published step and the delivery, and of nothing else.
 
     Raises:
         TemplateError: A template fails on this data, or leaves nothing.

@@ -55,7 +55,7 @@ class Twilio:
         )
 
     async def send(self, message: TextMessage) -> Receipt:
-        """Asks for one message, once.
+        """Ask for one message, once.
 
         Raises:
             BusyError: It was not sent: no connection, 408, 425, 429, 5xx; or 401, 404, for want of the right account.
@@ -122,7 +122,7 @@ def _failure(response: httpx.Response, token: str) -> ProviderError:
 
 
 def _content(response: httpx.Response) -> dict[str, Any]:
-    """The answer's JSON object; an empty one where it holds none. An answer counts by its status."""
+    """Return the answer's JSON object; an empty one where it holds none. An answer counts by its status."""
     try:
         content: Any = response.json()
     except (json.JSONDecodeError, UnicodeDecodeError):

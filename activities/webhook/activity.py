@@ -61,7 +61,7 @@ class Webhooks(ChannelActivity[Transport]):
 
     @activity.defn(name=WEBHOOK.activity)
     async def send_webhook(self, delivery: Delivery) -> Sent:
-        """Makes one attempt.
+        """Make one attempt.
 
         Returns:
             ``delivered`` for a 2xx, or ``skipped`` where a template aborted.
@@ -91,7 +91,7 @@ class Webhooks(ChannelActivity[Transport]):
         return attempt.sent
 
     async def _send(self, attempt: OpenAttempt, ready: Outgoing) -> Response:
-        """Sends it where the limiter lets it; tells that how the receiver looked.
+        """Send the request once the limiter admits it, and report the receiver's health to the limiter.
 
         Raises:
             ApplicationError: It was turned away, or there is no response.
@@ -142,5 +142,5 @@ def judge(
 
 
 def unanswered(attempt: OpenAttempt, error: AttemptError) -> ApplicationError:
-    """The failure to raise where there was no response."""
+    """Return the failure to raise where there was no response."""
     return attempt.failed(Judgement(error.verdict, str(error).removesuffix(".")))

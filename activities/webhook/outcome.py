@@ -39,11 +39,11 @@ def parse_retry_after(value: str | None, now: datetime) -> int | None:
     """How many seconds the receiver asks us to wait.
 
     Args:
-        value: The header's value, or None where there is none.
+        value: The header's value, or None if there is none.
         now: The present, with a zone.
 
     Returns:
-        Whole seconds, 0 for a date in the past, at most `MAX_SECONDS`; None where there is no value or no sense in it.
+        Whole seconds, 0 for a date in the past, at most `MAX_SECONDS`, or None if there is no value or no sense in it.
     """
     text = (value or "").strip(" \t")
     if _SECONDS.fullmatch(text):
@@ -101,7 +101,7 @@ def of_response(
         status: Of the final response.
         headers: Their names in lower case.
         body: How it begins.
-        named: Whether it is a destination of ours: a certificate is its matter, and of a plain URL nobody asks for one.
+        named: True if it is a destination of ours: a certificate is its matter, and of a plain URL nobody asks for one.
         now: The time, aware.
     """
     asked = parse_retry_after(headers.get("retry-after"), now)
@@ -113,12 +113,12 @@ def of_response(
 
 
 def of_status(status: int, *, retry_after: bool = False, certificate: bool = False) -> Verdict:
-    """The verdict on a response.
+    """Return the verdict on a response.
 
     Args:
         status: The status of the final response. A final 1xx (101 Switching Protocols) is a protocol error: retried.
-        retry_after: Whether it carries a usable ``Retry-After``, which makes 413 temporary (RFC 9110 §15.5.14).
-        certificate: Whether it speaks of our client certificate: with 400 that is a configuration at fault, as 401 is.
+        retry_after: True if it carries a usable ``Retry-After``, which makes 413 temporary (RFC 9110 §15.5.14).
+        certificate: True if it speaks of our client certificate: with 400 that is a configuration at fault, as 401 is.
     """
     reason = f"http_{status}"
     if status < HTTPStatus.OK:

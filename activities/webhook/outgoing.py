@@ -45,7 +45,7 @@ def outgoing(
     secrets: Mapping[str, str],
     named: frozenset[str] | None,
 ) -> Outgoing:
-    """Makes a webhook ready to leave.
+    """Make a webhook ready to leave.
 
     Args:
         step: As it was published.
@@ -55,7 +55,7 @@ def outgoing(
         scenario: The scenario's name.
         routes: Where URLs and destinations lead.
         secrets: All there are.
-        named: The names of those that the step's templates may read; None where any may be meant.
+        named: The names of those that the step's templates may read, or None if any may be meant.
 
     Raises:
         NotConfigured: A destination or a secret is not there, or may not be sent there.

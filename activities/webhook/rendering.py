@@ -42,7 +42,7 @@ _TYPES: Final[Mapping[Content, str]] = {
 
 
 def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str | None = None) -> Rendered:
-    """Renders a webhook: a pure function, so that every attempt sends the same bytes.
+    """Render a webhook: a pure function, so that every attempt sends the same bytes.
 
     Args:
         step: As it was published.
@@ -72,7 +72,7 @@ def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str |
 
 
 def with_headers(rendered: Rendered, step: Webhook, headers: Mapping[str, str], destination: str) -> Rendered:
-    """The webhook with the headers that its destination adds.
+    """Return the webhook with the headers that its destination adds.
 
     A scenario cannot set what a destination sets: credentials and the like are for operations to decide. What only the
     sender supposes, the content type, gives way.
@@ -106,7 +106,7 @@ _WRITTEN: Final[Mapping[Content, Callable[[Any, Mapping[str, Any]], bytes]]] = {
 
 
 def _fitting(content: Content, body: str | dict[str, Any] | list[Any]) -> str | dict[str, Any] | list[Any]:
-    """A body that can be written in a way; a published one always can."""
+    """Return a body that can be written in a way; a published one always can."""
     if fault := body_fault(content, body):
         raise TemplateError(fault)
     return body
@@ -120,7 +120,7 @@ def _rendered(part: str, made: Callable[[Any, Mapping[str, Any]], Made], source:
 
 
 def _url(step: Webhook, data: Mapping[str, Any], base: str | None) -> str:
-    """The address: the step's own URL, or its path behind that of its destination."""
+    """Return the address: the step's own URL, or its path behind that of its destination."""
     if step.url is not None:
         return _rendered("the url", liquid.render_url, step.url, data)
     path = "" if step.path is None else _rendered("the path", liquid.render_path, step.path, data)

@@ -54,11 +54,11 @@ class Routes(Protocol):
     """Finds the way to a receiver."""
 
     def find(self, url: str) -> Route:
-        """The way for a rendered URL."""
+        """Return the way for a rendered URL."""
         ...
 
     def named(self, name: str) -> Route:
-        """The way to a destination.
+        """Return the way to a destination.
 
         Raises:
             UnknownDestination: There is none of this name.
@@ -66,7 +66,7 @@ class Routes(Protocol):
         ...
 
     def granted(self, to: str | None) -> frozenset[str] | None:
-        """The names of the secrets that a step may name which sends there; None = any.
+        """Return the names of the secrets that a step may name which sends there; None = any.
 
         Args:
             to: The destination that the step names; None = it has a plain URL.
@@ -81,11 +81,11 @@ class Direct:
         self._destinations = destinations or DestinationsFile()
 
     def find(self, url: str) -> Route:
-        """The URL itself, treated as the book's default says."""
+        """Return the URL itself, treated as the book's default says."""
         return Route(url=url, destination=urlsplit(url).hostname or "", limits=self._destinations.book.limits)
 
     def named(self, name: str) -> Route:
-        """The destination of this name, as it is now.
+        """Return the destination of this name, as it is now.
 
         Raises:
             UnknownDestination: There is none.
@@ -125,13 +125,13 @@ class Diverted:
         self._refuses = refuses
 
     def find(self, url: str) -> Route:
-        """The same path and query at the local receiver."""
+        """Return the same path and query at the local receiver."""
         parts = urlsplit(url)
         host, query = parts.hostname or "", f"?{parts.query}" if parts.query else ""
         return self._route(f"/{host}{parts.path or '/'}", query, host)
 
     def named(self, name: str) -> Route:
-        """A folder of this name at the local receiver, whatever the name."""
+        """Return a folder of this name at the local receiver, whatever the name."""
         return self._route(f"/{name}", "", name)
 
     def granted(self, to: str | None) -> frozenset[str] | None:

@@ -26,7 +26,7 @@ class Kept(NamedTuple):
     """What came of it.
 
     Attributes:
-        value: The JSON, secrets masked; None where nothing is kept.
+        value: The JSON, secrets masked, or None if nothing is kept.
         note: Why nothing is kept, or not all of it, as one sentence.
     """
 
@@ -81,13 +81,13 @@ def _constant(name: str) -> NoReturn:
 
 
 def _fit(value: Any, schema: Mapping[str, Any]) -> None:
-    """Compares a value with its schema, and says of the response nothing: its keys and values may be personal data."""
+    """Compare a value with its schema, and says of the response nothing: its keys and values may be personal data."""
     if (fault := misfit(value, schema)) is not None:
         raise _UnfitError(f"it does not fit its schema{fault}")
 
 
 def _clean(value: Any, given: KnownSecrets) -> tuple[Any, bool]:
-    """The value without secrets, and whether there were any.
+    """Return the value without secrets, and whether there were any.
 
     Names of members stay as they are, since conditions ask for them. A member whose name holds a secret is left out.
     """

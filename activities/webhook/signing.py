@@ -41,7 +41,7 @@ class Key:
 
     @classmethod
     def parse(cls, text: str) -> Key:
-        """Reads a key as it stands in a secret: ``whsec_`` or ``whsk_`` and base64.
+        """Read a key as it stands in a secret: ``whsec_`` or ``whsk_`` and base64.
 
         Raises:
             SigningKeyError: Another prefix, no strict base64, or a length that the specification does not allow.
@@ -61,14 +61,14 @@ class Key:
         return cls(_shared(raw) if prefix == "whsec" else _private(raw))
 
     def sign(self, message: bytes) -> str:
-        """The signature with its scheme, ``v1,…`` or ``v1a,…``."""
+        """Return the signature with its scheme, ``v1,…`` or ``v1a,…``."""
         if isinstance(self._secret, Ed25519PrivateKey):
             return "v1a," + base64.b64encode(self._secret.sign(message)).decode()
         return "v1," + base64.b64encode(hmac.digest(self._secret, message, hashlib.sha256)).decode()
 
 
 def headers(keys: Sequence[Key], delivery_id: str, now: datetime, body: bytes) -> dict[str, str]:
-    """The headers that identify and sign one attempt.
+    """Return the headers that identify and sign one attempt.
 
     Args:
         keys: The destination's live keys.

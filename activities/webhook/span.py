@@ -26,7 +26,7 @@ _CLIENT_ERROR: Final = 400
 
 
 async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendered, route: Route) -> Response:
-    """Sends a request, once.
+    """Send a request, once.
 
     Args:
         transport: Sends it.
@@ -79,7 +79,7 @@ async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendere
 
 
 async def timed(transport: Transport, destination: str, request: Request) -> Response:
-    """Sends a request, once, and measures how long that takes.
+    """Send a request, once, and measures how long that takes.
 
     Raises:
         AttemptError: There is no response.

@@ -37,7 +37,7 @@ class CredentialsError(NotConfigured):
 
 
 def unset(who: str, secret: str) -> CredentialsError:
-    """The error where a secret is not there.
+    """Return the error where a secret is not there.
 
     Args:
         who: Needs it, as the sentence's subject.
@@ -93,7 +93,7 @@ class Destination:
         limits: What one worker process keeps to.
         access: Where requests may go.
         tls: Whom to trust and who we are.
-        suppressions: Whether it is told of suppressed addresses.
+        suppressions: True if it is told of suppressed addresses.
     """
 
     name: str
@@ -122,7 +122,7 @@ class Destination:
         return tuple(dict.fromkeys(IN_URL.findall(self.url)))
 
     def rendered_url(self, secrets: Mapping[str, str]) -> str:
-        """The base URL of one attempt. A secret is put in as it is: its slashes part the path.
+        """Return the base URL of one attempt. A secret is put in as it is: its slashes part the path.
 
         Raises:
             CredentialsError: A secret is missing, or no path can hold it.
@@ -140,7 +140,7 @@ class Destination:
         return IN_URL.sub(put, self.url)
 
     def rendered_headers(self, secrets: Mapping[str, str]) -> dict[str, str]:
-        """The headers of one attempt.
+        """Return the headers of one attempt.
 
         Raises:
             CredentialsError: A secret is missing, or no header can hold it.
@@ -161,7 +161,7 @@ class Destination:
         return made
 
     def keys(self, secrets: Mapping[str, str], now: datetime) -> list[Key]:
-        """The keys that sign an attempt; none where the destination has no signing keys.
+        """Return the keys that sign an attempt, or none if the destination has no signing keys.
 
         A key whose overlap is over is not looked for, so that its secret may be taken away.
 
@@ -226,7 +226,7 @@ class Destinations:
         object.__setattr__(self, "listing", Listing(known, frozenset(self.public_secrets) - signing))
 
     def get(self, name: str) -> Destination | None:
-        """The destination of this name, or None."""
+        """Return the destination of this name, or None."""
         return self.destinations.get(name)
 
     @property

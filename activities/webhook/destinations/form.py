@@ -99,7 +99,7 @@ def _network(value: object) -> IPv4Network | IPv6Network:
 
 
 def _text(**more: Any) -> WithJsonSchema:
-    """The schema of a value that is written as text and read as something else."""
+    """Return the schema of a value that is written as text and read as something else."""
     return WithJsonSchema({"type": "string", **more})
 
 
@@ -205,7 +205,7 @@ class DestinationsForm(Model):
 
 
 def schema() -> dict[str, Any]:
-    """The schema of `destinations.yaml` (JSON Schema, draft 2020-12), as plain data."""
+    """Return the schema of `destinations.yaml` (JSON Schema, draft 2020-12), as plain data."""
     from scenario.model.json_schema import DIALECT, tidied
 
     made = tidied(DestinationsForm.model_json_schema(by_alias=True, mode="validation"))

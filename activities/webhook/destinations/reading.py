@@ -48,7 +48,7 @@ class DestinationsError(SettingsError):
     """`destinations.yaml` cannot be used.
 
     Attributes:
-        findings: All that is wrong with it; empty where it cannot be read at all.
+        findings: All that is wrong with it; empty if it cannot be read at all.
     """
 
     def __init__(self, message: str, findings: tuple[Finding, ...] = ()) -> None:
@@ -61,7 +61,7 @@ class Examined(NamedTuple):
 
     Attributes:
         findings: All that is wrong with it, in the order of the file.
-        book: What it says; None where a finding is an error.
+        book: What it says, or None if a finding is an error.
     """
 
     findings: tuple[Finding, ...]
@@ -69,7 +69,7 @@ class Examined(NamedTuple):
 
 
 def read(path: Path) -> Destinations:
-    """Reads `destinations.yaml`.
+    """Read `destinations.yaml`.
 
     Raises:
         DestinationsError: It cannot be read, or has a mistake; the sentence names the first one's line.
@@ -84,7 +84,7 @@ def read(path: Path) -> Destinations:
 
 
 def examine(path: Path, *, now: datetime | None = None) -> Examined:
-    """Reads `destinations.yaml` and says everything that is wrong with it.
+    """Read `destinations.yaml` and report every mistake in it.
 
     Args:
         path: Of the file; paths in it are relative to its folder.
@@ -116,7 +116,7 @@ def examine(path: Path, *, now: datetime | None = None) -> Examined:
 
 
 def _silenced(finding: Finding) -> Finding:
-    """The finding of a text that is not plain YAML, which has no path yet, without the text."""
+    """Return the finding of a text that is not plain YAML, which has no path yet, without the text."""
     message = _UNQUOTED.get(finding.code, finding.message)
     return Finding(finding.file, finding.line, finding.column, finding.severity, finding.code, message)
 

@@ -43,9 +43,9 @@ class Issue(NamedTuple):
         path: What is wrong.
         code: A short word for programs.
         message: One sentence.
-        key: Whether the key is meant rather than its value.
+        key: True if the key is meant rather than its value.
         offset: Index of a character in the text at `path`, to point at that.
-        severity: Whether the file can be used all the same.
+        severity: True if the file can be used all the same.
     """
 
     path: Place
@@ -57,13 +57,13 @@ class Issue(NamedTuple):
 
 
 def secrets_in(template: str) -> tuple[str, ...]:
-    """The secrets that a header's template names."""
+    """Return the secrets that a header's template names."""
     named = (path for path in liquid.find_fields(template, kind="header") if path[0] == "secrets")
     return tuple(sorted({str(path[1]) for path in named if len(path) > 1}))
 
 
 def rulings(form: DestinationsForm, folder: Path, now: datetime) -> Iterator[Issue]:
-    """All that is wrong with a file whose keys and values are right.
+    """Return all that is wrong with a file whose keys and values are right.
 
     Args:
         form: The file.
@@ -116,7 +116,7 @@ def _url(entry: DestinationForm, place: Place) -> Iterator[Issue]:
 
 
 def _literal(url: str) -> str:
-    """The address of a URL that has one instead of a name."""
+    """Return the address of a URL that has one instead of a name."""
     return urlsplit(url).hostname or ""
 
 

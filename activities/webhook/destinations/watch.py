@@ -22,7 +22,7 @@ class DestinationsFile(WatchedFile[Destinations]):
     """The book as it is now.
 
     Args:
-        path: Of `destinations.yaml`; None where there is none: then there are no destinations.
+        path: Of `destinations.yaml`, or None if there is none: then there are no destinations.
         every: Seconds between two looks at the file.
         clock: Seconds, for tests.
         wall: Seconds since 1970, as files have them; for tests.
@@ -64,7 +64,7 @@ class DestinationPolicies:
 
     @activity.defn(name=CLEAR.name)
     async def clear(self, given: DestinationPolicyRequest) -> DestinationPolicy:
-        """What a destination asks for; nothing where this process does not know it.
+        """What a destination asks for; nothing if this process does not know it.
 
         An unknown destination is not judged here but where it is sent to: the workers that serve `webhooks` may know
         others than those that serve `journeys`.

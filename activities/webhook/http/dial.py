@@ -59,7 +59,7 @@ class SystemLookup:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="dns")
 
     async def __call__(self, host: str) -> Sequence[str]:
-        """The numeric addresses of a host name.
+        """Return the numeric addresses of a host name.
 
         Raises:
             LookupFailedError: No such name, no answer in time, or a failing resolver.
@@ -79,7 +79,7 @@ class SystemLookup:
             raise LookupFailedError("dns_nxdomain", "not a valid name") from None
 
     def close(self) -> None:
-        """Lets the threads go, without waiting for silent name servers."""
+        """Let the threads go, without waiting for silent name servers."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -102,7 +102,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses to dial, in the resolver's order.
+        """Return the addresses to dial, in the resolver's order.
 
         Raises:
             LookupFailedError: Nothing found, or something that may not be dialled.
@@ -129,7 +129,7 @@ class GuardedResolver(AbstractResolver):
 
 
 def socket_factory(access: Access) -> Callable[[tuple[Any, ...]], socket.socket]:
-    """Makes the function that the connector asks for each socket, just before it connects it.
+    """Make the function that the connector asks for each socket, just before it connects it.
 
     Args:
         access: What may be dialled by the connector in question.
@@ -150,7 +150,7 @@ def socket_factory(access: Access) -> Callable[[tuple[Any, ...]], socket.socket]
 
 
 def _own(host: str, access: Access) -> bool:
-    """Whether the address is one of this machine's own, so that its own ports would be called."""
+    """Return whether the address is one of this machine's own, so that its own ports would be called."""
     address = canonical(host)
     if any(address.version == network.version and address in network for network in access.allow_cidr):
         return False
@@ -159,7 +159,7 @@ def _own(host: str, access: Access) -> bool:
 
 @lru_cache(maxsize=1)
 def _binds_anything() -> bool:
-    """Whether the kernel binds addresses it does not have (``ip_nonlocal_bind``), which makes `_binds` meaningless."""
+    """True if the kernel binds addresses it does not have (``ip_nonlocal_bind``), which makes `_binds` meaningless."""
     return _binds("192.0.2.1")
 
 

@@ -21,7 +21,7 @@ class Tls:
     Attributes:
         ca_file: Trust these authorities *instead of* the public ones; None = the public ones.
         cert_file: Our client certificate with its chain, or None.
-        key_file: Its private key; None where `cert_file` holds both.
+        key_file: Its private key, or None if `cert_file` holds both.
     """
 
     ca_file: str | None = None
@@ -76,13 +76,13 @@ class Response:
 
     @property
     def complete(self) -> bool:
-        """Whether the whole body is there, unencoded, so that it can be read as JSON."""
+        """True if the whole body is there, unencoded, so that it can be read as JSON."""
         plain = self.headers.get("content-encoding", "identity").lower() == "identity"
         return plain and not self.truncated and self.body_error is None
 
 
 def parse(url: str, access: Access) -> Target:
-    """The URL as it will be sent.
+    """Return the URL as it will be sent.
 
     Args:
         url: Absolute, as configured and rendered.
@@ -112,7 +112,7 @@ class Phase(IntEnum):
 
 @dataclass(slots=True)
 class Flight:
-    """One attempt under way.
+    """One attempt in progress.
 
     Attributes:
         target: Where it goes.
@@ -130,7 +130,7 @@ CURRENT: ContextVar[Flight] = ContextVar("attempt")
 
 
 def reached(phase: Phase) -> None:
-    """Notes that the current attempt has come this far; never backwards."""
+    """Record that the current attempt has come this far; never backwards."""
     flight = CURRENT.get(None)
     if flight is not None:
         flight.phase = max(flight.phase, phase)

@@ -42,7 +42,7 @@ _ABRUPT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
 def too_late(flight: Flight) -> AttemptError:
-    """The attempt's whole time is up, and no response has begun."""
+    """Return the attempt's whole time is up, and no response has begun."""
     word = _TOO_LATE.get(flight.phase)
     if word is None:
         return UnansweredError("read_timeout")
@@ -50,7 +50,7 @@ def too_late(flight: Flight) -> AttemptError:
 
 
 def translate(error: aiohttp.ClientError | OSError, flight: Flight) -> AttemptError:
-    """The failure that an exception of the client library stands for.
+    """Return the failure that an exception of the client library stands for.
 
     Args:
         error: Raised before the response's status and headers were complete.

@@ -34,7 +34,7 @@ def flaw(name: str, value: str) -> str:
 
 
 def authored(headers: Mapping[str, str]) -> dict[str, str]:
-    """Checks the headers that a scenario or a destination asks for.
+    """Check the headers that a scenario or a destination asks for.
 
     Returns:
         The same headers with lower-case names.
@@ -49,7 +49,7 @@ def authored(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def sendable(headers: Mapping[str, str]) -> dict[str, str]:
-    """Checks the headers that are about to be put on the wire, ours included.
+    """Check the headers that are about to be put on the wire, ours included.
 
     Returns:
         The same headers with lower-case names.
@@ -73,7 +73,7 @@ def sendable(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def sent_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a request as they are sent, but for those that frame it: ``host`` and ``content-length``.
+    """Return the headers of a request as they are sent, but for those that frame it: ``host`` and ``content-length``.
 
     Raises:
         RefusedError: ``request_header_illegal``, see `sendable`.

@@ -75,7 +75,7 @@ class Lanes:
 
     @asynccontextmanager
     async def session(self, access: Access, tls: Tls) -> AsyncGenerator[aiohttp.ClientSession]:
-        """The lane for one request and its response.
+        """Return the lane for one request and its response.
 
         Raises:
             UnreachableError: The files for TLS cannot be used.
@@ -135,7 +135,7 @@ class Lanes:
         return _Lane(session)
 
     async def _retire(self) -> None:
-        """Closes the lanes that were idle for longest: their settings were edited away, or a certificate renewed."""
+        """Close the lanes that were idle for longest: their settings were edited away, or a certificate renewed."""
         if len(self._lanes) <= _MAX_LANES:
             return
         for key, lane in list(self._lanes.items()):
@@ -159,7 +159,7 @@ def kept_headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Puts exactly our URL on the wire, once, and speaks our words where that fails."""
+    """Put exactly our URL on the wire, once, and speaks our words where that fails."""
     flight = CURRENT.get()
     exact = URL(flight.target.url, encoded=True)
     failure: AttemptError

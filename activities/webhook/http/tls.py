@@ -42,7 +42,7 @@ def stamp(tls: Tls) -> Stamp:
 
 
 def context(tls: Tls) -> ClientContext:
-    """A context for the destination's TLS settings. Costs tens of milliseconds: keep it.
+    """Return a context for the destination's TLS settings. Costs tens of milliseconds: keep it.
 
     Raises:
         OSError: A file cannot be read, or (`ssl.SSLError`) holds no certificate or not the right key.

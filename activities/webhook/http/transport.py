@@ -1,7 +1,7 @@
 """One attempt over the network: a request in, a response or a typed failure out.
 
 Time is bounded as a whole (a receiver that drips a byte a second included), the response in size, the place by
-`Access`. Whether the attempt succeeded is not decided here: see `activities.webhook.outcome`.
+`Access`. True if the attempt succeeded is not decided here: see `activities.webhook.outcome`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Transport:
             self._system.close()
 
     async def send(self, request: Request) -> Response:
-        """Sends one attempt, once.
+        """Send one attempt, once.
 
         Returns:
             The response, as soon as there is a status: what happens to the body after that cannot undo it.

@@ -54,7 +54,7 @@ class HeadFirst(ResponseHandler):
     """One connection. Interim responses are heads like others: only with the final one there is a status."""
 
     _awaited = False
-    """Whether the head of the final response is still to come."""
+    """True if the head of the final response is still to come."""
     _interim = 0
     """Interim responses before it, so far."""
     _before = b""
@@ -92,11 +92,11 @@ class HeadFirst(ResponseHandler):
 
     @property
     def _idle(self) -> bool:
-        """Whether nothing is being waited for: no request has left, or its response is here to its end."""
+        """True if nothing is being waited for: no request has left, or its response is here to its end."""
         return not self._awaited and (self._payload is None or self._payload.is_eof())
 
     def _hang_up(self) -> None:
-        """Ends a connection that said something nobody asked for.
+        """End a connection that said something nobody asked for.
 
         It is not an answer to the next request, which the library would take it for (RFC 9112 §9.2 forbids that): what
         a receiver refuses would count as delivered.
@@ -106,7 +106,7 @@ class HeadFirst(ResponseHandler):
             self.transport.close()
 
     def _parse(self, data: bytes) -> bool:
-        """Gives some of what arrived to the library; whether more may follow."""
+        """Return some of what arrived to the library; whether more may follow."""
         failure = self._exception
         super().data_received(data)
         if self._interim > MAX_INTERIM and self._awaited and self._exception is failure:

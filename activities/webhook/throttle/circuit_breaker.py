@@ -46,7 +46,7 @@ class Ticket:
 
     Attributes:
         epoch: How often the breaker had changed: results from before its latest change say nothing any more.
-        probe: Whether it is the one request that finds out whether the receiver is back.
+        probe: True if it is the one request that finds out whether the receiver is back.
     """
 
     epoch: int
@@ -86,7 +86,7 @@ class CircuitBreaker:
 
     @property
     def reopens(self) -> float:
-        """When the next probe may go, by the clock; the past where one may go now, or is under way."""
+        """When the next probe may go, by the clock; the past where one may go now, or is in progress."""
         return self._clock() if self._until is None else self._until
 
     @property
@@ -110,7 +110,7 @@ class CircuitBreaker:
                 return None
 
     def give_back(self, ticket: Ticket, pulse: HealthSignal) -> None:
-        """Counts what came of a request. A probe of which nothing is known lets another one go."""
+        """Count what came of a request. A probe of which nothing is known lets another one go."""
         if ticket is self._probe:
             self._probe = None
         if ticket.epoch != self._epoch or pulse is HealthSignal.NOTHING:

@@ -57,7 +57,7 @@ class Permit:
     freed and nothing is concluded about its health.
 
     Attributes:
-        probe: Whether it is the one request that finds out whether the destination is back.
+        probe: True if it is the one request that finds out whether the destination is back.
     """
 
     __slots__ = ("_ticket", "_visit", "probe")
@@ -68,7 +68,7 @@ class Permit:
         self.probe = ticket is not None and ticket.probe
 
     def leave(self, pulse: HealthSignal) -> None:
-        """Ends it; what is said after that is ignored.
+        """End it; what is said after that is ignored.
 
         Args:
             pulse: How the receiver looked; see `activities.webhook.throttle.limits`.
@@ -103,7 +103,7 @@ class Limiter:
         self._places: OrderedDict[str, _DestinationState] = OrderedDict()
 
     def enter(self, label: str, limits: Limits, delivery: str = "") -> Permit | Backoff:
-        """Asks for leave to send one request.
+        """Ask for leave to send one request.
 
         Args:
             label: The destination's name, or the host of a webhook with a plain `url:`.
@@ -175,8 +175,8 @@ class _DestinationState:
     """One destination.
 
     Attributes:
-        inside: Requests under way, and since when.
-        breaker: None where it is switched off.
+        inside: Requests in progress, and since when.
+        breaker: None if it is switched off.
         used: When it was last asked for.
     """
 
@@ -190,7 +190,7 @@ class _DestinationState:
         self._due = float("-inf")  # the next appointment that nobody has
 
     def heed(self, limits: Limits, clock: Callable[[], float], seed: str) -> CircuitBreaker | None:
-        """Takes the limits as they are now."""
+        """Take the limits as they are now."""
         if limits.breaker is None:
             self.breaker = None
         elif self.breaker is None:
@@ -207,7 +207,7 @@ class _DestinationState:
             earliest: Before it there is no sense in coming.
             bound: So many requests at once.
             delivery: Its id.
-            busy: Whether it takes requests, and has too many.
+            busy: True if it takes requests, and has too many.
         """
         base = max(earliest, now + SOON)
         moment = max(base, self._due)
@@ -225,7 +225,7 @@ class _DestinationState:
             self._mean = took if self._mean is None else self._mean + _WEIGHT * (took - self._mean)
 
     def _service(self, now: float) -> float:
-        """Seconds that a request takes: the mean, or how long those under way have been so, if that is longer."""
+        """Seconds that a request takes: the mean, or how long those in progress have been so, if that is longer."""
         waiting = sum(now - since for since in self.inside.values()) / len(self.inside) if self.inside else 0.0
         return max(_UNKNOWN if self._mean is None else self._mean, waiting)
 
@@ -237,7 +237,7 @@ def _wait(label: str, seconds: float, word: Literal["busy", "breaker_open"]) -> 
 
 
 def _give_back(label: str, breaker: CircuitBreaker, ticket: Ticket, pulse: HealthSignal) -> None:
-    """Tells the breaker, and the log where that changes something."""
+    """Notify the breaker, and the log where that changes something."""
     before = breaker.state
     counted = breaker.counted()
     breaker.give_back(ticket, pulse)

@@ -31,7 +31,7 @@ class Limits:
     The rate is not among them: the server keeps it, for all workers together (`rates`).
 
     Attributes:
-        concurrency: So many requests are under way at once; at least 1.
+        concurrency: So many requests are in progress at once; at least 1.
         breaker: When it is left alone; None for never.
     """
 

@@ -69,7 +69,7 @@ class RateKeeper:
             rates: Requests a second by destination, more than 0 each.
 
         Returns:
-            Whether the server keeps them. False where it is too old to know such rates; that is logged once, deliveries
+            True if the server keeps them. False where it is too old to know such rates; that is logged once, deliveries
             go on without, and it is asked again every ten minutes.
 
         Raises:
@@ -172,7 +172,7 @@ class RateKeeper:
 
 
 def _weights(default: float, rates: Mapping[str, float]) -> dict[str, float]:
-    """The weights that differ from 1."""
+    """Return the weights that differ from 1."""
     for name, rate in {"default": default, **rates}.items():
         if not rate > 0:
             raise ValueError(f"the rate of '{name}' must be more than 0")
@@ -192,7 +192,7 @@ def _same(there: float | None, wanted: float) -> bool:
 
 @asynccontextmanager
 async def pacing(client: Client, destinations: DestinationsFile) -> AsyncGenerator[None]:
-    """Keeps the server's rates in step with `destinations.yaml`, where there is one."""
+    """Keep the server's rates in step with `destinations.yaml`, if there is one."""
     if not destinations.configured:
         yield
         return
