@@ -46,7 +46,7 @@ class Prune:
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
-        """Return the number of deleted rows by kind, and what was kept longer with the reason.
+        """Return the number of deleted rows by kind, and the rows kept longer with the reason.
 
         Raises:
             ApplicationError: The argument is malformed.

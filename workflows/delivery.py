@@ -51,7 +51,7 @@ _NO_DATA: Final = b'"data":{}'
 
 @dataclass(frozen=True)
 class DeliveryPayload:
-    """The journey's data that a delivery is given: picked and encoded once for each scheduling.
+    """The journey's data in a delivery, picked and encoded once for each scheduling.
 
     Attributes:
         json: JSON in UTF-8.
@@ -269,7 +269,7 @@ class Deliveries:
     async def _with_last_response(self, failure: Failure) -> Failure:
         """Add the receiver's last response to the failure of a delivery that was turned away at its end.
 
-        A receiver that is down for days gets few requests, and a turned-away attempt does not show what is wrong.
+        A receiver that is down for days gets few requests, and a turned-away attempt does not show the cause.
         """
         if not failure.turned_away or not failure.attempt:
             return failure
@@ -281,7 +281,7 @@ class Deliveries:
         return replace(failure, reason=reason, status=last.status, excerpt=last.excerpt)
 
     def _defer(self, tried: int) -> None:
-        """Keep what the next attempt needs to know of those made before policies deferred the delivery."""
+        """Keep the number and the start of the attempts before policies deferred the delivery."""
         state = self._host.state
         if tried:
             state.tried, state.scheduled = tried, state.scheduled or self._scheduled.astimezone(UTC).isoformat()

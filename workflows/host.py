@@ -310,11 +310,11 @@ class JourneyHost(Host):
             )
         )
 
-    # ---- what the other parts of the journey use
+    # ---- for the other parts of the journey
 
     @property
     def followed(self) -> str:
-        """Name and version whose templates the current step is rendered from."""
+        """Name and version of the scenario that the current step is rendered from."""
         other = self.state.override
         return self.version if other is None else f"{self.entry.name}@{other.version}"
 

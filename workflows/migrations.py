@@ -142,7 +142,7 @@ class Migrations:
         return renewed if renewed.version and not renewed.error else None
 
     def _place(self) -> Place:
-        """Return where the journey is, and what it has done."""
+        """Return the position of the journey and its completed deliveries."""
         host, completed = self._host, self._completed
         state, is_sending = host.state, self._deliveries.in_flight is not None
         sent = [record.id for record in state.steps if record.outcome in _SENT]

@@ -135,7 +135,7 @@ class JourneyRunner:
         """Perform the steps while signals are processed. Return the outcome and the reason."""
         inbox = asyncio.create_task(self.inbox.process())
         goal = asyncio.create_task(self.inbox.measure_goal()) if self.host.plan.goal else None
-        if goal is not None:  # its failure does not end the journey: the departure reports what is left
+        if goal is not None:  # its failure does not end the journey: the departure reports the remaining events
             goal.add_done_callback(_retrieve)
         journey = asyncio.current_task()
 

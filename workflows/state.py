@@ -287,7 +287,7 @@ class State:
 
     @property
     def mode(self) -> JourneyMode:
-        """What the journey is doing, as one word."""
+        """The state of the journey as one word."""
         if self.held:
             return "held"
         if self.paused:
@@ -332,7 +332,7 @@ class State:
                 self.forgotten += 1
 
     def passage(self, step: StepRecord) -> Passage:
-        """Return what the store counts of a completed step."""
+        """Return the store's view of a completed step."""
         return Passage(version=self.version, step=step.id, outcome=step.outcome, at=step.at)
 
     def mark_counted(self, number: int) -> None:

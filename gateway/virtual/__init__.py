@@ -1,1 +1,1 @@
-"""Steps in virtual time: a host whose clock does not wait, for previews, tests of scenarios and simulations."""
+"""Steps and journeys in virtual time, for previews and cases."""

@@ -102,7 +102,7 @@ class VirtualJourney(VirtualHost):
                     self.begin(at)
                 self.stop_if_interrupted()
                 course = await row.perform(self)
-                self._skipping = None  # what was to skip this step came too late, and must not skip the next
+                self._skipping = None  # a skip that came too late must not skip the next step
             except Interrupted:
                 course = self._interrupted(row.skipped_to)
             match course:

@@ -1,5 +1,5 @@
-"""The kinds of steps, each in a module of its own, and the host that they are performed on.
+"""The step kinds, one module each, and the host on which steps are performed.
 
-A kind is its model (what an author may write), its row of the plan (what a journey carries), the way from the one to
-the other, and how it is performed. `registry` is the one list of kinds: a new one is a module and a line there.
+A kind consists of its model (for authors), its row of a plan (for journeys), the compilation from one to the other, and
+`perform`. `registry` is the list of kinds: a new kind is a module and a line there.
 """

@@ -123,7 +123,7 @@ class Compiler:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore"))
 class Row:
-    """A step in a plan, reduced to what a journey needs to perform it.
+    """A step in a plan, reduced to the data that a journey needs.
 
     Journeys carry rows in their histories, without default values. Fields may be added, but neither names nor
     **defaults ever change**. Keys of a newer version are ignored.
@@ -190,7 +190,7 @@ class Row:
 
     @property
     def detail(self) -> str:
-        """What `describe` omits: a condition, as written."""
+        """The part that `describe` omits: a condition, as written."""
         asked = self.asked or ""
         return "" if asked in self.describe() else asked
 
@@ -258,7 +258,7 @@ class BaseStep(Model):
 
     @classmethod
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
-        """Return the key and the sentence of what is wrong with a step that has exactly these keys, or None."""
+        """Return the key and the sentence of a mistake in a step that has exactly these keys, or None."""
         del given
         return None
 
@@ -347,12 +347,12 @@ class BaseStep(Model):
 
     @property
     def saved(self) -> Save | None:
-        """How it saves a response, if it does."""
+        """The name and form under which it saves a response, if it does."""
         return None
 
     @property
     def compared(self) -> tuple[str, Sequence[Any]] | None:
-        """The template whose value it compares, and the values to compare it with."""
+        """The compared template, and the values to compare its value with."""
         return None
 
     def messages(self) -> list[tuple[Any, Kind]]:

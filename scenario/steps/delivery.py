@@ -45,8 +45,8 @@ class Send(Row):
         to: The host or destination of a webhook.
         destination: True if `to` names a destination instead of a host.
         fields: The data that its templates name.
-        item_fields: What the templates read of each item of those `fields` that may be lists, if that is known:
-            `{"order.products": ("name", "options[].label")}`. Otherwise items are passed whole.
+        item_fields: The parts that the templates read of each item of those `fields` that may be lists, if that is
+            known: `{"order.products": ("name", "options[].label")}`. Otherwise items are passed whole.
         own_settings: The values of the retry policy, and `timeout`, that the scenario sets. A destination may set the
             others.
         save: The name under which the response is saved, if any.
@@ -87,7 +87,7 @@ class Send(Row):
         return "journey.callback_url" in self.fields
 
     def as_asked(self, retry: Changes, timeout: float | None) -> Send:
-        """Return the step with its destination's values for what the scenario does not set.
+        """Return the step with its destination's values for the settings that the scenario leaves open.
 
         Args:
             retry: The destination's changes of the retry policy.

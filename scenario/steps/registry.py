@@ -55,7 +55,7 @@ def is_delivery(kind: str) -> bool:
 
 
 def kind_stored(keys: Mapping[str, Any]) -> str | None:
-    """Return the kind of a step whose keys have lost their order: the kind that has all other keys too."""
+    """Return the kind of a stored step, where keys have lost their order: the kind that has all the keys."""
     named = [key for key in keys if key in KINDS]
     return next((kind for kind in named if KINDS[kind].has(named)), None)
 

@@ -110,7 +110,7 @@ BranchName = Annotated[str, Field(pattern=BRANCH, max_length=50)]
 
 
 def _pairs(value: Any) -> Any:
-    """Read shares as documents store them. What an author wrote stays unchanged."""
+    """Read shares as documents store them. An author's own form stays unchanged."""
     return dict(value) if _is_pairs(value) else value
 
 
@@ -235,7 +235,7 @@ def _flaws_of_shares(shares: Mapping[str, Any]) -> Iterator[Flaw]:
 
 
 def _mistaken(by: str) -> str:
-    """Return what is wrong with a unit that is neither a known word nor a template with one output, or nothing."""
+    """Return the mistake in a unit that is neither a known word nor a template with one output, or nothing."""
     if len(re.findall(r"\{\{", by)) == 1 and re.fullmatch(r"\s*\{\{.*\}\}\s*", by, re.DOTALL) and "{%" not in by:
         return ""
     if "{{" in by or "{%" in by:

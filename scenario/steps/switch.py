@@ -114,7 +114,7 @@ class SwitchRow(Row):
 
 
 Case = Annotated[str, Field(max_length=100)]
-"""A value as it is written: text, a number, true or false. Keys are text to whoever reads the file."""
+"""A value as written: text, a number, true or false. The reader of the file returns keys as text."""
 
 
 class Switch(BaseStep):

@@ -35,7 +35,7 @@ _WHEN: Final = re.compile(
 
 Past = Literal["continue", "skip", "exit"]
 _PAST: Final = "past"
-"""The outcome of a wait whose date is past, and the key of the way that skips what follows it."""
+"""The outcome of a wait for a past date, and the key of the way that skips the following steps."""
 
 
 def _moment(value: str) -> str:

@@ -30,7 +30,7 @@ _TIME: Final = re.compile(r"(?:[0-9]+[smhdw])+")
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One of several events that a step waits for: its condition, and the next step."""
+    """An event among several that a step waits for: its condition, and the next step."""
 
     condition: str | None = None
     then: str | None = None
@@ -241,7 +241,7 @@ class WaitFor(BaseStep):
 
 
 def _several(keys: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return what is written of each of several events, by name."""
+    """Return the keys of each of several events, by name."""
     found: dict[str, Mapping[str, Any]] = {}
     for name, choice in mapping_at(keys, "wait_for").items():
         if isinstance(choice, OneOf):
