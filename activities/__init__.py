@@ -1,1 +1,1 @@
-"""Everything that touches the outside world; a package per channel."""
+"""Everything that touches the outside world, with one package per channel."""

@@ -1,4 +1,4 @@
-"""Admission and departure, as local activities: opens the version, checks the entry rules, notes the end."""
+"""Admission and departure of journeys, as local activities."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from scenario.time.timing import spell
 
 
 class AdmissionActivities:
-    """Admits contacts to scenarios, and notes their departure.
+    """Admits contacts to scenarios, and records their departure.
 
     Args:
         content: Published scenarios.
-        store: Remembers who came in.
-        zone: The platform's, for its zone-less dates.
-        holdout: Gives the workspace's holdout, if there is one.
+        store: Stores entries.
+        zone: The platform's zone, for dates without an offset.
+        holdout: Returns the current holdout, or None.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class AdmissionActivities:
 
     @activity.defn(name=ADMIT.name)
     async def admit(self, admission: Admission) -> Admitted:
-        """Let a contact in, or report why not. Asked again by the same journey, it answers the same."""
+        """Admit a contact, or refuse it with a reason. Idempotent."""
         name = str(admission.entry.get("scenario")).partition("@")[0]
         try:
             return await self._admit(admission)
@@ -70,7 +70,7 @@ class AdmissionActivities:
 
     @activity.defn(name=IDENTIFY.name)
     async def identify(self, asked: IdentityRequest) -> EntryIdentity:
-        """Return the journey that an entry would start."""
+        """Return the id of the journey that an entry starts."""
         try:
             entry = parse_entry(asked.entry)
             if await self._store.is_erased(entry.contact_id):  # another worker could not read what is begun for it
@@ -182,12 +182,12 @@ class AdmissionActivities:
         return Admitted(version=opened.version, plan=shorten(opened.plan), zone=self._zone)
 
     def _lots_of(self, opened: Opened) -> Mapping[str, Lot]:
-        """What a version draws, by the step's id.
+        """Return the draws of a version, by step id.
 
-        What a journey could not take up is told here: in the journey, its workflow task would fail over and over.
+        A plan that a journey cannot read is refused here: in the journey, its workflow task would fail repeatedly.
 
         Raises:
-            Refused: It is more than a journey can carry.
+            Refused: The plan is too large for a journey.
             ScenarioError: A newer version of this program has made it. The journey waits for a worker that can read it.
         """
         self._names.add(opened.name)
@@ -205,10 +205,10 @@ class AdmissionActivities:
 
 
 async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opened:
-    """Return the version that an entry asks for.
+    """Return the version that an entry names.
 
     Raises:
-        Mistaken: There is none; the text says which there are.
+        Mistaken: It does not exist. The message lists those that do.
     """
     try:
         return await content.open(entry.name, entry.version)

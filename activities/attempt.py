@@ -1,6 +1,6 @@
-"""One attempt of a delivery from its beginning to its end: what it tells Temporal, and what the log keeps of it.
+"""One attempt of a delivery: how it is reported to Temporal and recorded in the log.
 
-All channels go through `attempt_of`, so that an attempt is counted, recorded, cut short and resumed in one way:
+All channels use `attempt_of`, so every attempt is counted, recorded, cut short and resumed in the same way:
 
     async with attempt_of(delivery, channel=SMS, destination="twilio", log=self._log) as attempt:
         await attempt.sending()
@@ -39,7 +39,7 @@ from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 
 _logger = logging.getLogger(__name__)
 _AGAIN: Final = (FailureKind.RETRY, FailureKind.NOT_BEFORE)
-"""Failures after which it is tried again, by Temporal or by the journey."""
+"""Failures that are retried, by Temporal or by the journey."""
 
 
 @asynccontextmanager
@@ -54,21 +54,20 @@ async def attempt_of(
 ) -> AsyncGenerator[OpenAttempt]:
     """Run one attempt inside an activity, and record it.
 
-    What comes up before anything is sent is translated, the same in all channels: that there is nothing to send into
-    ``skipped``; a template's fault, or a setting that is missing, into its failure. Other errors pass as they are. A
-    cancellation by a stopping worker becomes a failure, since Temporal must try again, or not, according to what had
-    already left; any other cancellation passes through.
+    Exceptions before anything is sent are translated alike in all channels: nothing to send becomes ``skipped``; a
+    template's mistake or a missing setting becomes its failure. A cancellation by a stopping worker becomes a failure,
+    so that Temporal retries if nothing was sent. Other exceptions pass.
 
     Args:
-        delivery: What to deliver.
-        channel: By what.
+        delivery: The delivery.
+        channel: Its channel.
         destination: Host or provider; may be changed on the attempt.
-        log: Where it is recorded. Its troubles never cost a delivery its success.
+        log: The log of attempts. Its failures do not affect the delivery.
         gate: See `OpenAttempt`.
-        unrendered: How the sentence begins where it cannot be rendered.
+        unrendered: Beginning of the message if it cannot be rendered.
 
     Raises:
-        ApplicationError: As the block raised it, or for an attempt that was cut short, now or before.
+        ApplicationError: The attempt failed, or was cut short.
     """
     info = activity.info()
     before = tally(info)
@@ -112,9 +111,9 @@ async def attempt_of(
 
 
 async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
-    """Return whether the address is now suppressed, so that the step is skipped.
+    """Return True if the address is now suppressed, so that the step is skipped.
 
-    No operator can mend an address that does not exist: a journey that was held for it would be held in vain.
+    Holding the journey would be useless: no operator can repair an address.
     """
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
     if attempt.against is None or failure is None or failure.kind is FailureKind.RETRY:
@@ -134,7 +133,7 @@ async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
 
 
 async def _tell_gate(attempt: OpenAttempt, error: BaseException | None) -> None:
-    """Report what became of a message that was let go, where its place under caps is to be given back or kept."""
+    """Report the outcome of an admitted message, so that its place under caps is kept or released."""
     if attempt.gate is None:
         return
     # One that was not let go tells as well: an earlier one of the same delivery may have been.
@@ -152,7 +151,7 @@ async def _tell_gate(attempt: OpenAttempt, error: BaseException | None) -> None:
 
 
 def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) -> BaseException:
-    """What is raised in place of an error that came up before anything was sent."""
+    """Return the exception to raise for one that came up before anything was sent."""
     text, word = str(raised), type(raised).__name__
     sentence = text[:1].upper() + text[1:]
     match raised:
@@ -181,7 +180,7 @@ def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) ->
 
 
 async def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
-    """Raise the failure of an attempt that is not to be made."""
+    """Raise the failure of an attempt that must not be made."""
     once, allowed, end = attempt.delivery.on_unknown != "retry", attempt.allowed, deadline(info, attempt.delivery.room)
     if once and list(info.heartbeat_details[:1]) == [SENDING]:
         attempt.in_flight = True  # as it was: the mark stays
@@ -206,7 +205,7 @@ async def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
 
 
 def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
-    """Return the failure of an attempt that this worker's end interrupts, or None if somebody else cancelled it."""
+    """Return the failure of an attempt that a stopping worker interrupts, or None for other cancellations."""
     details = activity.cancellation_details()
     if details is None or not details.worker_shutdown:
         return None

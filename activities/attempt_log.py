@@ -1,4 +1,4 @@
-"""The log of attempts: what is recorded of each, and the activity that reads the latest."""
+"""The log's record of an attempt."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _logger = logging.getLogger(__name__)
 
 
 class Log(Protocol):
-    """Where attempts are written down: `runtime.store.AttemptWriter`, or a test's list."""
+    """A log of attempts: `runtime.store.AttemptWriter`, or a test's list."""
 
     def put(self, attempt: Attempt) -> None:
-        """Take an attempt without making the sender wait."""
+        """Record an attempt without blocking the sender."""
         ...
 
 
 class Ended(Protocol):
-    """An attempt at its end: `activities.open_attempt.OpenAttempt`, as far as the log asks."""
+    """An attempt that has ended: the parts of `activities.open_attempt.OpenAttempt` that the log uses."""
 
     delivery: Delivery
     destination: str
@@ -51,20 +51,20 @@ def record(
     milliseconds: int,
     error: BaseException | None,
 ) -> str | None:
-    """Record an attempt, unless it is none (it was turned away) or repeats one that came to nothing just before.
+    """Record an attempt, unless it was turned away, or sent nothing like the one before it.
 
-    While the store or Temporal is away, attempts that send nothing follow each other within seconds for hours.
+    While the store or Temporal is unavailable, attempts that send nothing follow each other within seconds.
 
     Args:
-        log: Where to; its troubles are told to the process's log, and to nobody else.
-        attempt: At its end.
-        channel: By what.
-        info: Of the activity.
-        milliseconds: How long it took.
-        error: With what it ended, if it did not succeed.
+        log: The log. Its failures are logged only.
+        attempt: The attempt.
+        channel: Its channel.
+        info: The activity's info.
+        milliseconds: Its duration.
+        error: Its exception, if it failed.
 
     Returns:
-        The log's word for how it ended, or None if it is none.
+        The log's word for its outcome, or None if it does not count.
     """
     delivery = attempt.delivery
     if (attempt.turned or (attempt.unsent and attempt.unsent_before)) and isinstance(error, ApplicationError):
@@ -105,7 +105,7 @@ def record(
 
 
 def _outcome(attempt: Ended, error: BaseException | None) -> tuple[str, Failure | None]:
-    """Return the log's word for how the attempt ended, and its failure where it is one of ours."""
+    """Return the log's word for the outcome, and the failure, if it is one of ours."""
     if error is None:
         return (attempt.outcome.outcome if attempt.outcome else "failed"), None
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
@@ -118,7 +118,7 @@ def _outcome(attempt: Ended, error: BaseException | None) -> tuple[str, Failure 
 
 
 def _next_try(info: activity.Info, milliseconds: int, error: BaseException | None, room: float) -> datetime | None:
-    """When Temporal will try again, or None if it will not."""
+    """Return when Temporal will retry, or None."""
     if error is None or isinstance(error, asyncio.CancelledError):
         return None
     delay = None
@@ -130,10 +130,10 @@ def _next_try(info: activity.Info, milliseconds: int, error: BaseException | Non
 
 
 class Past(Protocol):
-    """Who knows past attempts: `runtime.store.Store`."""
+    """Recorded attempts: `runtime.store.Store`."""
 
     async def deliveries(self, *, delivery_id: str, limit: int) -> list[Attempt]:
-        """Return the newest attempts of a delivery, the oldest of them first."""
+        """Return the newest attempts of a delivery, oldest first."""
         ...
 
 
@@ -145,7 +145,7 @@ class LastAttempts:
 
     @activity.defn(name=RECALL.name)
     async def recall(self, recollection: LastAttemptRequest) -> LastAttempt:
-        """How the latest attempt on record ended; nothing if there is none.
+        """Return the outcome of the latest recorded attempt, or nothing.
 
         Raises:
             StoreError: The store could not be read.

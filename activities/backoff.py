@@ -1,4 +1,4 @@
-"""Temporal's back-off, computed as the server does: to say when the next attempt is due, never to wait by."""
+"""Temporal's back-off, calculated as the server does, to predict the next attempt."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from temporalio.common import RetryPolicy
 from scenario.plan.retry import LAST, lengthen
 
 SOON: Final = timedelta(seconds=5)
-"""The pause after an attempt that sent nothing, on average."""
+"""Average pause after an attempt that sent nothing."""
 LATER: Final = timedelta(minutes=1)
-"""The same where only a new release of the program can help."""
+"""The same if only a new release of the program can help."""
 
 
 def spread(pause: timedelta, identifier: str, attempt: int) -> timedelta:
-    """Return a pause that is up to half shorter or longer, by a hash of the delivery's id and the attempt's number.
+    """Return a pause up to half shorter or longer, by a hash of the delivery's id and the attempt's number.
 
-    What one outage has kept from being sent would otherwise come back all at once.
+    Deliveries that one outage delayed would otherwise all return at the same time.
     """
     share: float = crc32(f"{identifier}/{attempt}".encode()) / 0xFFFF_FFFF
     return pause * (0.5 + share)
 
 
 def pause(policy: RetryPolicy | None, attempt: int) -> float:
-    """Seconds between an attempt and the next one by a retry policy.
+    """Return the seconds between an attempt and the next one.
 
     Args:
-        policy: As it is now; None means no policy, and no pause.
-        attempt: The number of the attempt that failed, from 1.
+        policy: The current policy; None means no pause.
+        attempt: Number of the failed attempt, from 1.
     """
     if policy is None:
         return 0.0
@@ -43,35 +43,32 @@ def pause(policy: RetryPolicy | None, attempt: int) -> float:
 
 
 def deadline(info: activity.Info, room: float) -> datetime | None:
-    """When the last attempt may begin.
+    """Return the last moment at which an attempt may start, or None without a deadline.
 
     Args:
-        info: Of an attempt.
-        room: How much later Temporal's own end of all attempts is, in seconds; see `Delivery.room`.
-
-    Returns:
-        None if there is no deadline.
+        info: The activity's info.
+        room: Seconds by which Temporal's own limit is later; see `Delivery.room`.
     """
     whole = info.schedule_to_close_timeout
     return info.scheduled_time + whole - timedelta(seconds=room) if whole else None
 
 
 def left(info: activity.Info, room: float) -> timedelta:
-    """How long it is until an attempt should be begun at the latest; see `deadline`."""
+    """Return the time until the last moment at which an attempt should start; see `deadline`."""
     end = deadline(info, room)
     return timedelta.max if end is None else end - datetime.now(UTC) - LAST
 
 
 def instead(info: activity.Info, number: int, asked: int | None, room: float) -> timedelta | None:
-    """Return the pause to make instead of Temporal's own, if any.
+    """Return the pause to use instead of Temporal's own, or None.
 
-    Temporal's is too long after attempts that were turned away, which it counts, and too short after attempts that were
-    made before the delivery was kept back, which it does not.
+    Temporal's is too long after attempts that were turned away, which it counts, and too short if attempts preceded a
+    deferral, which it does not count.
 
     Args:
-        info: Of the attempt that failed.
-        number: The attempt's, counted without those.
-        asked: Seconds for which the receiver asked to be left alone.
+        info: The failed attempt's activity info.
+        number: The attempt's number, without those that do not count.
+        asked: Seconds that the receiver requested, or None.
         room: See `deadline`.
     """
     planned = pause(info.retry_policy, number)
@@ -84,16 +81,13 @@ def instead(info: activity.Info, number: int, asked: int | None, room: float) ->
 def next_try(
     info: activity.Info, ended: datetime, delay: timedelta | None = None, *, room: float = 0.0
 ) -> datetime | None:
-    """When Temporal will try again after a failure that may be tried again.
+    """Return when Temporal will retry after a retryable failure, or None if attempts or the deadline are exhausted.
 
     Args:
-        info: Of the attempt: its number, and the policy that it was started under.
-        ended: When it failed, with a zone.
-        delay: What overrides the policy's interval (`next_retry_delay`).
+        info: The attempt's activity info.
+        ended: Time of the failure, with a zone.
+        delay: `next_retry_delay`, or None.
         room: See `deadline`.
-
-    Returns:
-        None if there will be no further attempt: their number or the deadline does not allow it.
     """
     policy = info.retry_policy
     if policy is None or (policy.maximum_attempts and info.attempt >= policy.maximum_attempts):

@@ -1,4 +1,4 @@
-"""An activity as its caller sees it, and how its result is read, whichever version of a worker it comes from."""
+"""Activities as their callers see them, and reading of results from other versions of workers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ class ActivityType(Generic[Argument, Result]):
 
     Attributes:
         name: The activity type.
-        argument: The class of its one argument.
+        argument: The class of its argument.
         result: The class of its result.
-        queue: The task queue it is sent to; None for a local activity.
-        instead: What a journey takes for the answer where it cannot be read, if there is anything to take.
-        reader: Reads a result. Made with the call, once in a process: that takes milliseconds, and a workflow's thread
-            has none to spare.
+        queue: Its task queue; None for a local activity.
+        instead: The result to use if the answer is unreadable, if any.
+        reader: Reads a result. It is made once per process, which takes milliseconds.
     """
 
     name: str
@@ -37,20 +36,19 @@ class ActivityType(Generic[Argument, Result]):
     reader: TypeAdapter[Result] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Make the reader."""
         object.__setattr__(self, "reader", TypeAdapter(self.result))
 
     def read(self, answer: RawValue | None) -> Result:
-        """Read what the activity answered.
+        """Read the activity's result.
 
         Raises:
-            ValueError: It cannot be read.
+            ValueError: It is unreadable.
         """
         return self.reader.validate_json(_json(answer))
 
 
 def plain(answer: RawValue | None) -> Any:
-    """What an activity answered, whatever it is.
+    """Return the activity's result as JSON data.
 
     Raises:
         ValueError: It is not JSON.
@@ -59,7 +57,7 @@ def plain(answer: RawValue | None) -> Any:
 
 
 def _json(answer: RawValue | None) -> bytes:
-    """Return the text of an answer; nothing, which is not JSON, where it is in another encoding."""
+    """Return the text of a result, or nothing if it has another encoding."""
     if answer is None or answer.payload.metadata.get("encoding") != b"json/plain":
         return b""
     return answer.payload.data

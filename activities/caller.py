@@ -1,4 +1,7 @@
-"""Arguments and results of the activity that the workflow `Enter` calls; as with `activities.interface`, they stay."""
+"""Argument and result of the activity that the workflow `Enter` calls.
+
+They are stable, as in `activities.interface`.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ class IdentityRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class EntryIdentity:
-    """The journey's id, or why there is none.
+    """The journey's id, or the reason for a refusal.
 
     Attributes:
-        refused: Why the contact is not admitted, as far as that can be said before; empty if it may.
-        workflow_id: The journey's.
-        summary: What Temporal's UI shows of it: ids only.
-        purpose: The scenario's.
-        joins: True if somebody who is in already is answered with the journey in progress, and not refused.
+        refused: Why the contact is not admitted, as far as it is known before admission; empty otherwise.
+        workflow_id: The journey's id.
+        summary: Its summary for Temporal's UI: ids only.
+        purpose: The scenario's purpose.
+        joins: True if an entry of a running journey is answered with that journey.
     """
 
     refused: str = ""

@@ -1,4 +1,4 @@
-"""The certificates that a worker sends with."""
+"""The certificates that a worker uses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def measured_certificates(
 
 
 def certificates_of(settings: Settings, book: Destinations) -> Certificates:
-    """Return the paths of the certificates set for destinations and the mail server."""
+    """Return the paths of the certificates for destinations and the mail server."""
     found: dict[tuple[str, str | None], bytes | str] = {}
     for name, destination in book.destinations.items():
         for use, path in (("client", destination.tls.cert_file), ("ca", destination.tls.ca_file)):

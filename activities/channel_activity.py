@@ -1,4 +1,4 @@
-"""What the activities of all channels have in common: what they are given, and how they begin an attempt."""
+"""The common base of the channels' activities."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class ChannelActivity(Generic[Way]):
     """Sends by one channel.
 
     Args:
-        content: Published scenarios, with the steps' templates.
-        way: By what it sends, or None if that is not configured.
+        content: Published scenarios.
+        way: The channel's connection, or None if it is not configured.
         log: The log of attempts.
-        callbacks: Makes `journey.callback_url`, or None if it is not configured.
-        gate: Who is asked, right before anything leaves, whether it may.
-        unsubscribing: Makes `journey.unsubscribe_url`, or None if it is not configured.
+        callbacks: Makes `journey.callback_url`, or None.
+        gate: Decides, right before sending, whether a message may leave.
+        unsubscribing: Makes `journey.unsubscribe_url`, or None.
     """
 
     channel: ClassVar[Channel]
@@ -50,7 +50,7 @@ class ChannelActivity(Generic[Way]):
     def attempt(
         self, delivery: Delivery, destination: str = "", *, unrendered: str = ""
     ) -> AbstractAsyncContextManager[OpenAttempt]:
-        """One attempt by this channel; see `attempt_of`."""
+        """Run one attempt by this channel; see `attempt_of`."""
         return attempt_of(
             delivery,
             channel=self.channel,
@@ -61,11 +61,11 @@ class ChannelActivity(Generic[Way]):
         )
 
     async def data(self, delivery: Delivery, step: DeliveryStep) -> dict[str, Any]:
-        """What the delivery's templates see; see `template_data`.
+        """Return the variables of the delivery's templates; see `template_data`.
 
         Raises:
-            NotConfigured: A template asks for an address that is not configured.
-            BadRecipient: The contact's address is none.
+            NotConfigured: A template uses a URL that is not configured.
+            BadRecipient: The contact's address is malformed.
         """
         opened = await self._content.open(delivery.name, delivery.version)
         subscriber, url = subscriber_of(opened.scenario, step, delivery.contact, delivery.data), ""

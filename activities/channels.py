@@ -1,7 +1,7 @@
-"""Which channels a process is set up for: the one place that judges the settings of e-mail, SMS and answers.
+"""The configured channels of a process, from the settings of e-mail, SMS and callbacks.
 
-`runtime.settings` hands them over as they are, since what a mail server's or a provider's address may look like is the
-channel's own matter. Whoever sends asks here, before anything else is waited for; commands that send nothing do not.
+`runtime.settings` passes these settings unchanged, because only their channels can judge them. Processes that send
+check them at their start.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Channels:
-    """The connections that messages leave by, and what their links and bounces are made with.
+    """Connections of channels, and makers of links and return paths.
 
     Attributes:
         connections: Open connections by channel. A channel that is not configured has none.
         callbacks: Makes `journey.callback_url`, if configured.
         unsubscribing: Makes `journey.unsubscribe_url`, if configured.
         hashes: Hashes addresses for suppressions, if configured.
-        seal: Seals addresses that the platform is notified of. Configured together with `hashes`.
+        seal: Seals addresses in reports to the platform. Configured together with `hashes`.
         return_paths: Return paths of e-mails. If None, bounces go to the sender.
     """
 
@@ -73,14 +73,14 @@ class Channels:
 
 
 def channels_of(settings: Settings, inbox: Path) -> Channels:
-    """Those of the settings. Nothing is connected to.
+    """Return the channels that the settings configure. Nothing is connected.
 
     Args:
-        settings: Of the process.
-        inbox: Where the SMS provider ``local:`` puts messages.
+        settings: The process's settings.
+        inbox: Folder for messages of the SMS provider ``local:``.
 
     Raises:
-        SettingsError: One or more of them cannot be used. The message names the variables, and shows no value.
+        SettingsError: One or more settings are wrong. The message names the variables, and shows no value.
     """
     wrong: list[str] = []
 

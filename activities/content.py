@@ -1,4 +1,4 @@
-"""Published versions as activities read them: loaded once, kept by version, since a version never changes."""
+"""Published versions, loaded once and cached, since a version never changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Step = TypeVar("_Step", bound=BaseStep)
 
 
 class PublishedVersion(Protocol):
-    """What `Content` reads of a stored version."""
+    """A stored version, as `Content` reads it."""
 
     @property
     def scenario(self) -> str: ...
@@ -35,14 +35,14 @@ class PublishedVersion(Protocol):
 
 
 class Versions(Protocol):
-    """Where published versions come from: the store, or a test's table."""
+    """A source of published versions: the store, or a test's table."""
 
     async def newest(self, scenario: str) -> int | None:
-        """Return the number of a scenario's newest version, or None if there is none."""
+        """Return the number of a scenario's newest version, or None."""
         ...
 
     async def version(self, scenario: str, version: int) -> PublishedVersion | None:
-        """Return a version, or None if there is none."""
+        """Return a version, or None."""
         ...
 
 
@@ -52,7 +52,7 @@ class UnknownVersion(Exception):
 
 @dataclass(frozen=True)
 class Opened:
-    """A version, ready for use."""
+    """A loaded version."""
 
     name: str
     version: int
@@ -67,7 +67,7 @@ class Opened:
 
     @cached_property
     def table(self) -> Plan:
-        """The plan, read.
+        """The plan.
 
         Raises:
             ValidationError: It is not for this version of the program.
@@ -75,14 +75,17 @@ class Opened:
         return load_plan(self.plan)
 
     def secrets(self, step: str) -> frozenset[str] | None:
-        """See `Content.secrets`. Worked out at the first delivery: a template at fault is that step's own matter."""
+        """See `Content.secrets`.
+
+        Evaluated at the first delivery, so that a malformed template affects its step only.
+        """
         if step not in self._named:
             found = self.steps.get(step)
             self._named[step] = named_secrets(found) if found is not None and found.secrets else frozenset()
         return self._named[step]
 
     def names_unsubscribing(self, step: str) -> bool:
-        """Return whether a template of a step names `journey.unsubscribe_url`."""
+        """Return True if a template of a step uses `journey.unsubscribe_url`."""
         if step not in self._unsubscribing:
             self._unsubscribing[step] = step in self.steps and names_unsubscribing(self.steps[step])
         return self._unsubscribing[step]
@@ -97,10 +100,10 @@ class Content:
         self._lock = asyncio.Lock()
 
     async def open(self, scenario: str, version: int | None = None) -> Opened:
-        """Open a version, the newest where none is named.
+        """Load a version, by default the newest.
 
         Raises:
-            UnknownVersion: There is none.
+            UnknownVersion: It does not exist.
         """
         number = version if version is not None else await self._versions.newest(scenario)
         if number is not None and (opened := self._opened.get((scenario, number))):
@@ -116,7 +119,7 @@ class Content:
         """Return a step of a version, with its templates.
 
         Raises:
-            UnknownVersion: There is no such version or step.
+            UnknownVersion: The version or step does not exist.
         """
         opened = await self.open(scenario, version)
         try:
@@ -128,12 +131,12 @@ class Content:
         """Return the step of a delivery.
 
         Args:
-            delivery: Names it.
-            kind: Its model.
-            what: What it is to be, with its article.
+            delivery: The delivery.
+            kind: The step's model.
+            what: The kind's name with its article, for the message.
 
         Raises:
-            UnknownVersion: There is none, or it is something else.
+            UnknownVersion: It does not exist, or has another kind.
         """
         step = await self.step(delivery.name, delivery.version, delivery.step)
         if not isinstance(step, kind):
@@ -141,10 +144,10 @@ class Content:
         return step
 
     async def secrets(self, scenario: str, version: int, step: str) -> frozenset[str] | None:
-        """Return the names of the secrets that a step's templates may read, or None if any may be meant.
+        """Return the secrets that a step's templates may read, or None if that cannot be determined.
 
         Raises:
-            UnknownVersion: There is no such version.
+            UnknownVersion: The version does not exist.
             TemplateError: A template is malformed.
         """
         return (await self.open(scenario, version)).secrets(step)

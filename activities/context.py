@@ -1,4 +1,4 @@
-"""What templates see, the same in every channel: the data of the journey, and what only the delivery itself knows."""
+"""The variables of templates, the same in every channel."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from scenario.steps.delivery import DeliveryStep
 
 
 class Addresses(Protocol):
-    """Who makes `journey.callback_url`: `runtime.callback.Callbacks`, or a preview's stand-in."""
+    """Makes `journey.callback_url`: `runtime.callback.Callbacks`, or a preview's stand-in."""
 
     def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
-        """Return the address that a delivery carries: a pure function."""
+        """Return a delivery's URL. A pure function."""
         ...
 
 
 class UnsubscribeAddresses(Protocol):
-    """Who makes `journey.unsubscribe_url`: `runtime.unsubscribing.Unsubscribing`, or a preview's stand-in."""
+    """Makes `journey.unsubscribe_url`: `runtime.unsubscribing.Unsubscribing`, or a preview's stand-in."""
 
     def url(self, subscriber: Subscriber) -> str:
-        """Return the address that a message to a subscriber carries: a pure function."""
+        """Return a subscriber's URL. A pure function."""
         ...
 
 
 def subscriber_of(
     scenario: Scenario, step: DeliveryStep, contact_id: str, data: Mapping[str, Any]
 ) -> Subscriber | None:
-    """Who unsubscribes from what by a message, or None if nobody does.
+    """Return the subscriber that a message's unsubscribe link is for, or None.
 
     Args:
-        scenario: The message's.
-        step: What sends it.
-        contact_id: Whom it goes to.
-        data: What the step is handed, by root.
+        scenario: The message's scenario.
+        step: The step that sends it.
+        contact_id: The recipient's id.
+        data: The step's data, by root name.
 
     Raises:
-        BadRecipient: The contact's address is none.
+        BadRecipient: The contact's address is malformed.
     """
     scope = scope_of(scenario, step)
     if scope is None or step.recipient is None:
@@ -58,20 +58,20 @@ def subscriber_of(
 def template_data(
     delivery: Delivery, workflow_id: str, callbacks: Addresses | None = None, unsubscribe_url: str = ""
 ) -> dict[str, Any]:
-    """Return the data of a delivery's templates, by root. It is a pure function: every attempt renders the same bytes.
+    """Return the variables of a delivery's templates. It is a pure function: every attempt renders the same bytes.
 
-    The data are those of the journey, with `now` and `today` (when the message may leave, in the contact's zone) and
-    `journey`. `journey.entered_at` and `journey.callback_url` are present if a template names them. Marketing always
-    has `journey.unsubscribe_url`, for its headers. Webhooks add secrets, which are not part of the data.
+    They are the journey's data, `now` and `today` (when the message may leave, in the contact's zone) and `journey`.
+    `journey.entered_at` and `journey.callback_url` are present if a template uses them. Marketing always has
+    `journey.unsubscribe_url`, for its headers. Webhooks add secrets.
 
     Args:
-        delivery: What is delivered.
-        workflow_id: The journey's.
-        callbacks: Makes `journey.callback_url`, or None if it is not configured.
-        unsubscribe_url: That of the journey; empty if there is none.
+        delivery: The delivery.
+        workflow_id: The journey's id.
+        callbacks: Makes `journey.callback_url`, or None.
+        unsubscribe_url: The unsubscribe URL, or an empty text.
 
     Raises:
-        NotConfigured: A template asks for `journey.callback_url`, and it is not.
+        NotConfigured: A template uses `journey.callback_url`, which is not configured.
     """
     handed: dict[str, Any] = delivery.data.get("journey") or {}
     made = journey_root(workflow_id, delivery.name, delivery.version, handed.get("entered_at"))

@@ -1,7 +1,4 @@
-"""What a journey tells of the steps that it is through with, so that people are counted per step.
-
-For these classes holds what is said in `activities.interface`.
-"""
+"""Reports of completed steps, for statistics. See `activities.interface` for the rules of these classes."""
 
 from __future__ import annotations
 
@@ -13,13 +10,13 @@ from activities.call import ActivityType
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """A step that a journey is through with.
+    """A completed step.
 
     Attributes:
-        version: The version that it followed then.
+        version: The version that the journey followed.
         step: The step's id in that version.
-        outcome: How it went, in the words of `workflows.state.StepRecord.outcome`.
-        at: When it was over, ISO 8601 in UTC.
+        outcome: Its outcome, see `workflows.state.StepRecord.outcome`.
+        at: Its end, ISO 8601 in UTC.
     """
 
     version: int
@@ -30,16 +27,16 @@ class Passage:
 
 @dataclass(frozen=True, kw_only=True)
 class Passages:
-    """Steps that a journey is through with, in its order. What was told before may be among them.
+    """Completed steps in order. Some may have been reported before.
 
     Attributes:
-        workflow_id: The journey's.
+        workflow_id: The journey's id.
         run_id: Its first execution's.
-        first: How many there were before these.
+        first: Number of earlier steps.
         passed: The steps.
         revisable: Number of the last of them that were completed in the workflow task that reports them. Temporal may
             refuse that task, and a later report replaces them.
-        now: When it is reported, ISO 8601 in UTC.
+        now: Time of the report, ISO 8601 in UTC.
     """
 
     workflow_id: str

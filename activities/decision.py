@@ -1,4 +1,4 @@
-"""The local activity that evaluates the conditions and values by which a journey steers. It has no effects."""
+"""The local activity that evaluates a journey's conditions and values. It has no effects."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from scenario.errors import TemplateError
 
 @activity.defn(name=DECIDE.name)
 async def decide(question: Question) -> Answer:
-    """Work out a condition, or the value of a template.
+    """Evaluate a condition, or the value of a template.
 
     Returns:
-        The answer; or, where the template fails on this contact's data, a sentence that says why. It is a result and
-        not an exception, because trying again would give the same.
+        The answer, or a sentence if the template fails for this contact's data. It is no exception, because a retry
+            would give the same.
     """
     try:
         return evaluate(question)

@@ -1,4 +1,4 @@
-"""What activities need of a process: opened before its workers run, and closed after them."""
+"""Services that activities need, opened before the workers run and closed after them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store
 
 INBOX: Final = Path(".scenario/inbox")
-"""Where the SMS provider ``local:`` puts messages unless told otherwise."""
+"""Default folder of the SMS provider ``local:``."""
 CLOSING: Final = 6.0
-"""Seconds that are enough for all of it to close, and for traces after it, where others answer slowly."""
+"""Seconds that closing everything may take."""
 # In the order in which things are closed: what each has at most, and what of the time is kept for those after it.
 _CHANNELS: Final = 2.0
 _AFTER_CHANNELS: Final = 5.0
@@ -37,19 +37,19 @@ _AFTER_LOG: Final = 3.0
 
 @dataclass(frozen=True)
 class Services:
-    """What activities need, open for as long as the worker runs.
+    """Services of a worker.
 
     Attributes:
         store: Versions, journeys, attempts.
-        writer: Writes attempts down.
-        content: Published versions, kept by version.
+        writer: Records attempts.
+        content: Published versions.
         transport: Sends webhooks.
-        channels: What other messages leave by, and what answers come back by.
-        secrets: What webhooks may name.
+        channels: Connections of other channels, and makers of links.
+        secrets: Secrets of webhooks.
         zone: The platform's time zone.
-        routes: Where webhooks lead.
-        destinations: What operations say about the systems that webhooks go to.
-        policies: What holds for the messages of all scenarios.
+        routes: URLs of webhooks.
+        destinations: The destinations.
+        policies: The rules for all scenarios.
     """
 
     store: Store
@@ -64,7 +64,6 @@ class Services:
     policies: PoliciesFile = field(default_factory=PoliciesFile)
 
     def worker_context(self, gate: Gate, limiter: Limiter) -> WorkerContext:
-        """Return what a worker's channels send with."""
         return WorkerContext(
             content=self.content,
             log=self.writer,
@@ -92,17 +91,17 @@ async def services(
     deadline: Deadline | None = None,
     patience: float = 0.0,
 ) -> AsyncGenerator[Services]:
-    """Open what activities need, and close it.
+    """Open the services, and close them at the end.
 
     Args:
-        settings: Of the process.
-        store: One that is open already; it stays open.
-        inbox: Where the SMS provider ``local:`` puts messages.
-        routes: Where webhooks lead, instead of where scenarios and `destinations.yaml` say.
-        destinations: Those that have been read already; else they are, unless `routes` says otherwise.
-        policies: Those that have been read already.
-        channels: Those of the settings, where they have been looked at already.
-        deadline: By when the process has to be over.
+        settings: The process's settings.
+        store: An open store, which stays open.
+        inbox: Folder for messages of the SMS provider ``local:``.
+        routes: URLs of webhooks that replace those of scenarios and `destinations.yaml`.
+        destinations: The destinations, if they are already read.
+        policies: The policies, if they are already read.
+        channels: The channels, if they are already configured.
+        deadline: End of the process.
         patience: Seconds to wait for a store that cannot be reached.
 
     Raises:

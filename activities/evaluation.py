@@ -1,4 +1,4 @@
-"""Evaluates the conditions and values by which a journey steers, from its data: pure functions."""
+"""Evaluates a journey's conditions and values: pure functions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from scenario.time.timing import parse_moment, shift, zone_of
 
 
 def evaluate(question: Question) -> Answer:
-    """Work out a condition, or what a template gives.
+    """Evaluate a condition, or a template's output.
 
     Raises:
-        TemplateError: The template fails on this contact's data.
+        TemplateError: The template fails for this contact's data.
     """
     data = with_trigger(question.data)
     if question.kind == "condition":
@@ -33,8 +33,7 @@ def evaluate(question: Question) -> Answer:
 def _end(value: Any, question: Question) -> Answer:
     """Return the end of a wait for a date.
 
-    Worked out here and not in the journey, since the answer is kept: a newer tz database must not change in a replay
-    what a journey did long ago.
+    It is calculated here and stored, so that a newer tz database changes nothing in a replay.
     """
     zone = zone_of(question.zone)
     try:

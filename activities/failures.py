@@ -1,8 +1,7 @@
-"""A delivery's failure: how it is reported to Temporal, and read by the journey.
+"""A delivery's failure: how activities report it to Temporal, and journeys read it.
 
-A failure is an `ApplicationError` whose type is one of the words below, whose message an operator understands in
-Temporal's UI, and whose first detail is the `Failure` itself. None of them holds a secret, a payload, an address or
-a full URL.
+A failure is an `ApplicationError`. Its type is one of the words below, its message is for operators in Temporal's UI,
+and its first detail is the `Failure`. It contains no secret, payload, address or full URL.
 """
 
 from __future__ import annotations
@@ -17,15 +16,14 @@ from pydantic import TypeAdapter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 SENDING: Final = "sending"
-"""First value of the mark that an attempt leaves at Temporal before its message leaves: it may have arrived since."""
+"""First value of the mark that an attempt leaves at Temporal before it sends: it may have been delivered."""
 
 
 class FailureKind(StrEnum):
-    """What kind of failure it is; the value is the `ApplicationError`'s type.
+    """The kind of a failure; its value is the type of the `ApplicationError`.
 
-    RETRY is the only one that Temporal tries again. NOT_BEFORE is not a failure at all: the journey waits until
-    `Failure.next_try_at`, by a timer, and schedules the delivery once more under the same id. CAPPED is one that a cap
-    keeps back until a person decides.
+    Temporal retries RETRY only. NOT_BEFORE is no failure: the journey waits until `Failure.next_try_at` and schedules
+    the delivery again under the same id. CAPPED waits for an operator.
     """
 
     RETRY = "DeliveryRetry"
@@ -44,17 +42,17 @@ class Failure:
     Attributes:
         kind: See `FailureKind`.
         reason: One sentence without personal data: ``hooks.example.com answered 503``.
-        destination: Host or channel that was sent to.
-        attempt: Its number, counted from 1; where it was turned away, that of the last one made, 0 for none.
-        status: Reply code (HTTP, SMTP), if there was a reply.
-        error: Class of the error in one word (``connect_refused``), if there was no reply.
-        unknown: True if the request may have been acted upon all the same.
+        destination: Host or channel.
+        attempt: Its number, from 1; of a deferral the number of the last attempt, 0 for none.
+        status: Reply code (HTTP, SMTP), if any.
+        error: The error in one word (``connect_refused``), if there was no reply.
+        unknown: True if the request may have been carried out.
         excerpt: The first 2 KB of the reply, redacted.
-        exhausted: True if it is for good only because attempts or time have run out: a later try may well succeed.
-        turned_away: True if no attempt was made, since nothing could be sent yet.
-        unsent: True if the attempt came to nothing before its message could leave, and does not count.
-        why: Why it was none, which is how `reason` begins; it ends in what happens next.
-        next_try_at: When the next attempt was due as the policy was then, ISO 8601 in UTC. Empty where none was.
+        exhausted: True if attempts or time ran out: a later try may succeed.
+        turned_away: True if no attempt was made, because nothing could be sent yet.
+        unsent: True if the attempt ended before its message could leave, and does not count.
+        why: Why nothing was sent: the beginning of `reason`, which also says what happens next.
+        next_try_at: Time of the next attempt by the policy at that time, ISO 8601 in UTC; empty if there is none.
     """
 
     kind: FailureKind
@@ -73,7 +71,10 @@ class Failure:
 
     @property
     def sentence(self) -> str:
-        """What an operator reads: ``hooks.example.com answered 503 (attempt 3, next try 2026-03-02 08:31:00 UTC)``."""
+        """The sentence for operators.
+
+        For example ``hooks.example.com answered 503 (attempt 3, next try 2026-03-02 08:31:00 UTC)``.
+        """
         attempt = f"attempt {self.attempt}"
         if self.turned_away:
             attempt = f"after {attempt}" if self.attempt else "not attempted yet"
@@ -84,8 +85,8 @@ class Failure:
         """Return the exception to raise.
 
         Args:
-            next_retry_delay: Overrides the retry policy's interval, and what an operator changes of it: only where the
-                receiver, or the gate in front of it, says when to come again.
+            next_retry_delay: Overrides the retry policy's interval and operators' changes of it: only for `Retry-After`
+                and for the gate.
         """
         detail = {
             key: value
@@ -104,7 +105,7 @@ class Failure:
 
 
 def failure_of(error: ApplicationError) -> Failure | None:
-    """Return the failure that an activity's error carries, or None if the error is not one of ours."""
+    """Return the failure in an activity's error, or None."""
     if error.type not in {kind.value for kind in FailureKind} or not error.details:
         return None
     detail: Any = error.details[0]

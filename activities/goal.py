@@ -1,4 +1,4 @@
-"""Counts goals: of events that journeys hear of, and of those that come when they are over."""
+"""Counts goals, for events during a journey and after it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class GoalActivities:
 
     Attributes:
         content: Published scenarios.
-        store: Where goals are counted.
+        store: Stores goals.
     """
 
     content: Content
@@ -34,7 +34,7 @@ class GoalActivities:
 
     @activity.defn(name=GOAL.name)
     async def goal(self, happened: GoalEvent) -> GoalResult:
-        """Count the goal of a journey where an event reaches it. Asked again, it answers the same."""
+        """Count a journey's goal if an event reaches it. Idempotent."""
         entry = await self.store.entry(happened.workflow_id, happened.run_id)
         if entry is None or entry.reached_at is not None:
             return GoalResult(reached=entry is not None)
@@ -42,16 +42,16 @@ class GoalActivities:
 
 
 async def count(store: Store, content: Content, entry: StoredEntry, event: Event) -> GoalResult:
-    """Count the goal of an entry where an event reaches it: the goal of the version that let the contact in.
+    """Count the goal of an entry, by the version that admitted the contact, if an event reaches it.
 
     Args:
-        store: Where it is counted.
+        store: Stores goals.
         content: Published scenarios.
-        entry: Of a journey, running or over.
-        event: What happened, and when.
+        entry: The entry of a running or ended journey.
+        event: The event with its time.
 
     Returns:
-        True if the event reaches it, in time and for the first time; and what could not be worked out.
+        Whether the event reaches it, in time and for the first time; and what could not be evaluated.
     """
     try:
         scenario = (await content.open(entry.scenario, entry.entered_by)).scenario
@@ -74,7 +74,7 @@ async def count(store: Store, content: Content, entry: StoredEntry, event: Event
 
 
 def _value(goal: Goal, data: Mapping[str, Any]) -> tuple[Decimal | None, str]:
-    """What it is worth, and why that is not known: a goal without a value is a goal all the same."""
+    """Return the goal's value, and why it is unknown, if so. A goal without a value counts."""
     if goal.value is None:
         return None, ""
     try:

@@ -1,6 +1,6 @@
-"""The interface of activities: their names, queues, arguments and results. No activity's body is here.
+"""Names, queues, arguments and results of activities, without their code.
 
-Histories hold these, without the fields that have their default values (`runtime.data_converter`).
+Histories hold these classes without default values (`runtime.data_converter`).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _FAIRNESS_KEY: Final = 64  # bytes; the server refuses a longer one
 
 
 def fairness_key(destination: str) -> str:
-    """Return the key of a destination's rate at the server, for journeys and workers: a name or host, cut if long."""
+    """Return a destination's key for its rate at the server: its name or host, cut if long."""
     return destination.encode()[:_FAIRNESS_KEY].decode(errors="ignore")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
-    """A journey asks to come in.
+    """A journey's request for admission.
 
     Attributes:
-        entry: The entry as it came.
-        workflow_id: The journey's.
+        entry: The entry.
+        workflow_id: The journey's id.
         run_id: Its first execution's.
-        now: When it started, ISO 8601 in UTC.
+        now: Its start, ISO 8601 in UTC.
     """
 
     entry: dict[str, Any]
@@ -45,15 +45,14 @@ class Admission:
 
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
-    """The answer: a plan to follow, or why not.
+    """A plan to follow, or the reason for a refusal.
 
     Attributes:
-        refused: Why the contact is not admitted; empty if it may.
-        version: Number of the scenario's version that was opened.
-        plan: As `scenario.plan.brief.shorten` writes it.
-        zone: IANA zone of the platform's zone-less dates.
-        outcome: ``control`` or ``holdout`` where the contact is to get nothing: the journey ends at once, and `plan` is
-            empty.
+        refused: Why the contact is not admitted; empty otherwise.
+        version: The scenario's version.
+        plan: From `scenario.plan.brief.shorten`.
+        zone: IANA zone of the platform's dates without an offset.
+        outcome: ``control`` or ``holdout`` if the contact gets nothing: the journey ends, and `plan` is empty.
         reason: Why it ends so.
     """
 
@@ -67,19 +66,19 @@ class Admitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Departure:
-    """A journey is over.
+    """The end of a journey.
 
     Attributes:
-        workflow_id: The journey's.
+        workflow_id: The journey's id.
         run_id: Its first execution's.
-        reason: Why, without any of the contact's data.
-        now: When, ISO 8601 in UTC.
-        delivery: The id of the delivery that it ended in the middle of, if it did.
-        arrived: The id of a delivery that arrived meanwhile: an earlier report may have given its place back.
-        events: Those that may reach its goal and have not been looked at yet.
-        passed: The steps that it is through with and that are not counted yet, in its order.
-        first: How many there were before these.
-        revisable: How many of the last of them may come out otherwise, see `activities.counting.Passages`.
+        reason: The reason, without data of the contact.
+        now: The time, ISO 8601 in UTC.
+        delivery: Id of the delivery in progress, if any.
+        arrived: Id of a delivery that arrived meanwhile: an earlier report may have released its place.
+        events: Events that may reach its goal and are not evaluated yet.
+        passed: Completed steps that are not counted yet, in order.
+        first: Number of earlier steps.
+        revisable: Number of the last of them that may change, see `activities.counting.Passages`.
     """
 
     workflow_id: str
@@ -111,12 +110,11 @@ class GoalEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class GoalResult:
-    """True if the goal is reached.
+    """The evaluation of a goal.
 
     Attributes:
-        reached: It is.
-        error: Why its condition could not be worked out, or its value where it is reached; without any of the contact's
-            data.
+        reached: True if the goal is reached.
+        error: Why its condition or value could not be evaluated, without data of the contact.
     """
 
     reached: bool = False
@@ -128,11 +126,11 @@ class Question:
     """A condition or a value to be evaluated from a journey's data.
 
     Attributes:
-        text: The condition, or for ``kind="value"`` and ``"text"``, which is what it prints, a template.
-        data: The data by root name, `now` and `today` among it.
-        zone: Of a value that is a date to wait for, as `scenario.time.timing.read_zone` reads it; else empty.
+        text: A condition; for ``kind="value"`` and ``"text"`` a template.
+        data: Variables by root name, with `now` and `today`.
+        zone: For a date to wait for: a zone that `scenario.time.timing.read_zone` reads; else empty.
         offset: Seconds from that date to the end of the wait.
-        cases: Of a value that is compared with these: which of them it meets is the answer.
+        cases: Values to compare with: the answer is the one that matches.
     """
 
     text: str
@@ -148,10 +146,10 @@ class Answer:
     """The result of a question.
 
     Attributes:
-        value: A bool for a condition, a text for what a template prints.
+        value: A bool for a condition, a text for a template's output.
         error: Why it could not be evaluated; one sentence.
-        end: If a date was asked for: the end of the wait, ISO 8601 in UTC.
-        no_date: If a date was asked for and the value is none: why, in one sentence.
+        end: For a date: the end of the wait, ISO 8601 in UTC.
+        no_date: For a date: why the value is none, in one sentence.
     """
 
     value: Any = None
@@ -176,25 +174,24 @@ class Delivery:
     """One delivery of a journey's step.
 
     Attributes:
-        id: The delivery id (``msg_…``): the same over all attempts, crashes and operators' retries.
+        id: The delivery id (``msg_…``), stable over attempts, crashes and operators' retries.
         scenario: Name and version, ``post-purchase@3``.
-        step: The step's id; empty in a history: there the activity's id is the same.
+        step: The step's id; empty in a history, where the activity's id is the same.
         contact: The contact's id.
-        now: When the message may leave, in the contact's zone, ISO 8601: what templates see as `now`. By default the
-            time of the decision.
-        data: The fields that the step's templates name, by root.
-        timeout: Seconds that one attempt may take.
-        on_unknown: What to do where a request left and no answer came.
-        attempts: So many attempts at most, counting those that were really made; 0 = as many as the deadline allows.
-        root: The journey's first run, where a template names `journey.callback_url`; else empty.
-        room: Seconds from the deadline to Temporal's own end of all attempts, for the one that is in progress then. By
-            default those of a step that has the defaults.
-        zone: The contact's, as `scenario.time.timing.read_zone` reads it; empty for UTC.
-        at_once: True if an operator wants it to leave whatever the hour, and whatever caps say.
-        decided: Seconds since 1970 at which the workflow task began that decided to send. It knows nothing told since.
-        entered: Seconds since 1970 at which the journey started, if this is its first message and no wait came before.
-        began: When the step began, ISO 8601 in UTC; empty if that is `now`.
-        tried: How many attempts were made before it was kept back; `waited` is seconds since the first was scheduled.
+        now: When the message may leave, in the contact's zone, ISO 8601: `now` of templates. By default the time of the
+            decision.
+        data: The fields that the step's templates use, by root name.
+        timeout: Seconds of one attempt.
+        on_unknown: What to do after a request without an answer.
+        attempts: Maximum number of real attempts; 0 = as many as the deadline allows.
+        root: The journey's first run, if a template uses `journey.callback_url`; else empty.
+        room: Seconds between the deadline and Temporal's own limit, for an attempt in progress at the deadline.
+        zone: The contact's zone, as `scenario.time.timing.read_zone` reads it; empty for UTC.
+        at_once: True if an operator wants it sent despite hours and caps.
+        decided: Start of the workflow task that decided to send, in seconds since 1970. It knows no later signals.
+        entered: Start of the journey, in seconds since 1970, if this is its first message and no wait came before.
+        began: Start of the step, ISO 8601 in UTC; empty if that is `now`.
+        tried: Number of attempts before a deferral; `waited` is seconds since the first was scheduled.
     """
 
     id: str
@@ -217,12 +214,11 @@ class Delivery:
     decided: float = 0.0
 
     def __post_init__(self) -> None:
-        """Fill in the time."""
         if not self.now:
             object.__setattr__(self, "now", self.decided_at)
 
     def of_step(self, step: str) -> Delivery:
-        """Return the delivery as its step's activity, which has the step's id, finds it in the history."""
+        """Return the delivery with the step's id, which the history leaves out."""
         return replace(self, step=self.step or step)
 
     @property
@@ -244,15 +240,15 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """How a delivery ended that did not fail.
+    """The result of a delivery that did not fail.
 
     Attributes:
-        outcome: ``delivered``, or ``skipped`` where there was nothing to deliver to or a template aborted.
-        status: The receiver's reply code (HTTP, SMTP), if it has one.
-        attempt: Which attempt it was, counted from 1 since the step was last scheduled; 0 if a person completed it.
+        outcome: ``delivered``, or ``skipped`` if there was no address or a template aborted.
+        status: The receiver's reply code (HTTP, SMTP), if any.
+        attempt: Its number since the step was last scheduled, from 1; 0 if an operator completed it.
         reason: Why it was skipped.
-        saved: The JSON of the response, where the step has a `save:` and it can be kept.
-        note: Something that a person should know although it was delivered: why the response was not kept.
+        saved: The response as JSON, if the step has a `save:` and it can be kept.
+        note: A remark, such as why the response was not kept.
     """
 
     outcome: Literal["delivered", "skipped"] = "delivered"
@@ -272,10 +268,10 @@ class DestinationPolicyRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationPolicy:
-    """What a destination asks for; empty if this process knows none of that name.
+    """A destination's policy; empty if this process does not know the destination.
 
     Attributes:
-        retry: What it sets of the retry policy, by the names of `scenario.plan.retry.STORED`.
+        retry: Its values of the retry policy, by the names of `scenario.plan.retry.STORED`.
         timeout: Seconds of one attempt.
     """
 
@@ -285,13 +281,13 @@ class DestinationPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class Retuning:
-    """An operator changes the retry policy of a delivery in progress.
+    """An operator's change of the retry policy of a delivery in progress.
 
     Attributes:
-        workflow_id: The journey's.
-        run_id: The run that the delivery belongs to.
+        workflow_id: The journey's id.
+        run_id: The delivery's run.
         step: The step's id, which is the activity's.
-        retry: The new values, by the names of `scenario.plan.retry.STORED` (seconds). What is left out stays.
+        retry: The new values in seconds, by the names of `scenario.plan.retry.STORED`. Others stay.
     """
 
     workflow_id: str
@@ -309,20 +305,20 @@ class RetuningResult:
 
 @dataclass(frozen=True, kw_only=True)
 class LastAttemptRequest:
-    """How did the latest attempt of the delivery of this id end, before it was turned away?"""
+    """The request for the outcome of a delivery's latest attempt, before it was turned away."""
 
     delivery: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class LastAttempt:
-    """How it ended; empty if nothing is on record.
+    """The outcome of a recorded attempt; empty if there is none.
 
     Attributes:
-        status: The receiver's reply code, if there was a reply.
-        error: Class of the error in one word.
-        excerpt: How the reply began, redacted.
-        now: What its templates saw as `now`.
+        status: The receiver's reply code, if any.
+        error: The error in one word.
+        excerpt: The beginning of the reply, redacted.
+        now: `now` of its templates.
     """
 
     status: int | None = None
@@ -333,7 +329,7 @@ class LastAttempt:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """The delivery of this id is not tried any more, and has not arrived: its place under caps is free."""
+    """A delivery that is not tried any longer and has not arrived: its place under caps is free."""
 
     delivery: str
 

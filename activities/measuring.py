@@ -1,4 +1,4 @@
-"""What is measured of attempts, in the words of the log of deliveries."""
+"""Metrics of attempts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from activities.interface import Delivery
 from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 
 _WHY: Final = {"busy": "concurrency", "breaker_open": "breaker", "capped": "cap", "login_left_alone": "login"}
-"""Words of the log of deliveries → those of `scenario.delivery.wait`; others are the same."""
+"""Words of the log of attempts → words of `scenario.delivery.wait`; others are the same."""
 _REASONS: Final = frozenset(
     {"called_off", "not_told", "not_noted", "no_time", "worker_stopped", "secrets_unreadable", "store"}
 )
-"""Words of the log of deliveries that are also those of `scenario.delivery.unsent`; all others are `error`."""
+"""Words of the log that `scenario.delivery.unsent` uses unchanged; all others are `error`."""
 _TEMPLATE: Final = "template"
 _AT_ONCE: Final = timedelta(minutes=1)
-"""Journeys tell the server of a delivery sooner than that, unless a policy, a hold or a pause was in between."""
+"""Maximum delay between a step's start and the delivery, unless a policy, a hold or a pause was in between."""
 
 
 def ended(attempt: Ended, channel: Channel, info: activity.Info, outcome: str) -> None:
@@ -28,9 +28,9 @@ def ended(attempt: Ended, channel: Channel, info: activity.Info, outcome: str) -
 
     Args:
         attempt: The attempt.
-        channel: By what.
-        info: Of the activity.
-        outcome: In the log's word.
+        channel: Its channel.
+        info: The activity's info.
+        outcome: The log's word.
     """
     if attempt.unsent:  # which says nothing of the destination
         return
@@ -43,7 +43,7 @@ def ended(attempt: Ended, channel: Channel, info: activity.Info, outcome: str) -
 
 
 def leaves(delivery: Delivery, channel: Channel, info: activity.Info) -> None:
-    """Record how soon a journey's first message leaves, where it is one."""
+    """Measure the delay of a journey's first message, if it is one."""
     if delivery.entered and info.attempt == 1:
         START_TO_FIRST_SEND.record(_since(datetime.fromtimestamp(delivery.entered, UTC), info), channel.name)
 
@@ -59,14 +59,14 @@ def kept_back(channel: Channel, delay: timedelta, code: str) -> None:
 
 
 def asked_to_wait(channel: Channel, delay: timedelta) -> None:
-    """Record for how long the receiver asked to be left alone."""
+    """Measure the pause that a receiver requested."""
     WAIT.record(delay.total_seconds(), channel.name, "retry_after")
 
 
 def _due(delivery: Delivery, info: activity.Info) -> tuple[datetime, bool]:
-    """When the message was due: when its step began; and whether the journey kept it back then.
+    """Return when the message was due, which is when its step began, and True if the journey deferred it.
 
-    That is known to the second. Where the server was told of the delivery within it, that is when, more exactly.
+    A step's start is known to the second. If the delivery was scheduled within it, that time is used.
     """
     began, told = datetime.fromisoformat(delivery.now), info.scheduled_time
     late = told - began

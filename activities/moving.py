@@ -1,4 +1,7 @@
-"""Arguments and results of the activities that move journeys and steps to another version."""
+"""Requests and results about other versions of a scenario.
+
+See `activities.interface` for the rules of these classes.
+"""
 
 from __future__ import annotations
 
@@ -47,15 +50,15 @@ AMEND: Final = ActivityType(
 
 @dataclass(frozen=True, kw_only=True)
 class Renewal:
-    """A journey may go on in another version of its scenario: in which one, and where does it stand there?
+    """The request for a version in which a journey can continue.
 
     Attributes:
         scenario: The scenario's name.
-        version: The version that it follows.
-        place: Where it stands.
-        to: The version that an operator wants; None for the newest.
-        names: New ids of steps by their old ones, as the operator maps them.
-        follows: Nobody wants it to: it has done a step, and follows newer versions by itself.
+        version: The current version.
+        place: The journey's position.
+        to: The operator's version; None for the newest.
+        names: New ids of steps by their old ones.
+        follows: True if the journey follows newer versions, without an operator.
     """
 
     scenario: str
@@ -68,14 +71,14 @@ class Renewal:
 
 @dataclass(frozen=True, kw_only=True)
 class Renewed:
-    """The version to go on in, or why that cannot be.
+    """The version to continue in, or why it is impossible.
 
     Attributes:
-        version: Its number; 0 where the journey follows, and there is nothing newer.
-        plan: As `scenario.plan.plan.dump_plan` writes it; empty if there is an error.
-        at: The step at which the journey stands there; of one that follows, the one that comes next.
-        error: Why it cannot be; empty if it can.
-        unknown: What later steps read of earlier ones, and the journey does not have: ``responses.poll``, ``event``.
+        version: Its number; 0 if a following journey finds nothing newer.
+        plan: From `scenario.plan.plan.dump_plan`; empty with an error.
+        at: The step at which the journey continues; of a following one, the next step.
+        error: Why it is impossible; empty otherwise.
+        unknown: Variables that later steps read and the journey lacks: ``responses.poll``, ``event``.
     """
 
     version: int = 0
@@ -87,7 +90,7 @@ class Renewed:
 
 @dataclass(frozen=True, kw_only=True)
 class Adoption:
-    """A journey goes on in another version: for those who look for it."""
+    """A journey's new version, for the store."""
 
     workflow_id: str
     run_id: str

@@ -1,4 +1,4 @@
-"""An attempt in progress: whether its message may leave, how it ended, and what it tells Temporal of that."""
+"""An attempt in progress: whether its message may leave, and its outcome."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ _ENDS: Final[Mapping[str, FailureKind]] = {
     "unknown": FailureKind.UNKNOWN,
 }
 _REPORT: Final = 1.0
-"""Seconds of what Temporal gives an attempt that are kept for telling it how the attempt ended."""
+"""Seconds of an attempt that are reserved for its report."""
 _PATIENCE: Final = 2.0
-"""Seconds that the server may take to answer an attempt before its message leaves; see `OpenAttempt.patience`."""
+"""Seconds for the server's answer before a message leaves; see `OpenAttempt.patience`."""
 _DOUBLED: Final = 8
-"""So often at most."""
+"""Maximum factor of that time."""
 _PROMPT: Final = timedelta(milliseconds=250)
-"""A first attempt does not ask what its journey was told if it starts within this time after the decision to send."""
+"""A first attempt that starts within this time after the decision to send does not ask for the journey's status."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -59,25 +59,25 @@ class OpenAttempt:
     """An attempt in progress.
 
     Attributes:
-        delivery: What is being delivered.
-        channel: By what.
-        destination: Host or provider, as failures and the log name it; may be set once it is known.
-        number: Counted from 1 since the step began, or was tried again. Attempts that were turned away do not count.
-        away: How many attempts since then did not count.
-        unsent_before: How many in a row, up to this one, ended before their message could leave.
-        stale: The server keeps a mark that means nothing any more.
-        gate: Who is asked, right before anything leaves, whether it may.
-        let_go: What it has let go.
-        turned: True if this one is turned away, so that it is not an attempt at all.
+        delivery: The delivery.
+        channel: Its channel.
+        destination: Host or provider for failures and the log; may be set once it is known.
+        number: Its number, from 1 since the step began or was retried, without those that do not count.
+        away: Number of attempts since then that do not count.
+        unsent_before: Number of attempts in a row, up to this one, that sent nothing.
+        stale: The server keeps an obsolete mark.
+        gate: Decides, right before sending, whether a message may leave.
+        let_go: The message that the gate admitted.
+        turned: True if it is turned away and does not count.
         unsent: True if it ended before its message could leave.
-        began: The message was about to be sent: before that, nothing can have left.
-        in_flight: The message may arrive, and nothing says yet whether it did.
-        marked: The server keeps a mark of that, or may do so.
-        outcome: How it ended, unless it failed.
+        began: True once the message was about to be sent.
+        in_flight: True while the message may arrive and its outcome is unknown.
+        marked: True if the server may keep a mark of that.
+        outcome: Its outcome, unless it failed.
         skip_word: Why it was skipped, in one word.
-        excerpt: How the answer begins, unless it failed.
-        against: What the receiver says against the address.
-        started: When this attempt began, on the clock of `time.perf_counter`.
+        excerpt: The beginning of the answer, unless it failed.
+        against: The receiver's verdict on the address.
+        started: Its start on the clock of `time.perf_counter`.
     """
 
     delivery: Delivery
@@ -102,28 +102,28 @@ class OpenAttempt:
 
     @property
     def sent(self) -> Sent:
-        """How it ended, which was well."""
+        """The result of a successful attempt."""
         return cast("Sent", self.outcome)  # without one, an error is on its way
 
     @property
     def now(self) -> datetime:
-        """The time, in UTC: that of a server which skips time, or is ahead of this machine, where that is later."""
+        """The time in UTC: the server's, if that is later, for example because it skips time."""
         return max(datetime.now(UTC), activity.info().started_time)
 
     @property
     def within(self) -> float:
-        """Seconds that sending may take from now on: the step's `timeout`, or less where Temporal does not wait for it.
+        """Seconds left for sending: the step's `timeout`, or less if Temporal's limit is near.
 
-        Of an attempt that Temporal gives up, nobody hears how it ended. So it ends by itself before that.
+        It ends before Temporal gives it up, since it could not report otherwise.
         """
         return min(self.delivery.timeout, self._left)
 
     @property
     def patience(self) -> timedelta:
-        """How long the server may take to answer.
+        """Maximum time for the server's answer.
 
-        It doubles with each attempt in a row that sent nothing, up to the time that the attempt has beyond its
-        `timeout`: a server that is slow for long must not keep a message from leaving for as long.
+        It doubles with each attempt in a row that sent nothing, up to the time beyond `timeout`, so that a slow server
+        does not block a message forever.
         """
         spare = self._left - self.delivery.timeout
         return timedelta(seconds=max(_PATIENCE, min(_PATIENCE * 2.0 ** min(self.unsent_before, _DOUBLED), spare)))
@@ -136,10 +136,10 @@ class OpenAttempt:
         return least - (time.perf_counter() - self.started) - _REPORT
 
     async def may_leave(self, address: str = "") -> None:
-        """Check that the message may be sent, before a connection is opened for it.
+        """Check that the message may be sent, before a connection is opened.
 
         Args:
-            address: Whom it goes to, if the channel has addresses.
+            address: The recipient, if the channel has addresses.
 
         Raises:
             ApplicationError: It is deferred or held.
@@ -152,10 +152,10 @@ class OpenAttempt:
             self.let_go = message
 
     async def _ask_journey(self) -> None:
-        """Keep the message back while its journey has something to act on that may end or skip the step.
+        """Defer the message while its journey has pending signals or updates that may end or skip the step.
 
-        Temporal starts attempts whether or not the journey's workflow tasks are behind: an exit that was accepted
-        would otherwise not stop the attempts of a journey that has not yet been asked.
+        Temporal starts attempts even if the journey's workflow tasks are late. An accepted exit would otherwise not
+        stop them.
         """
         info = activity.info()
         decided = datetime.fromtimestamp(self.delivery.decided, UTC) if self.delivery.decided else info.scheduled_time
@@ -171,16 +171,14 @@ class OpenAttempt:
             raise self.backed_off(Backoff(self._pause(), _BEHIND, "this delivery waits until it has", "journey"))
 
     async def sending(self) -> None:
-        """Report that from now on the message may arrive.
+        """Record that from now on the message may arrive.
 
-        Where the step must not send twice (`on_unknown` is not ``retry``), the server notes it first: should this
-        worker be lost before it can report, the next attempt finds the mark and does not send. Temporal itself would
-        only see a time-out, and try again. `activity.heartbeat` does not do for it: that call returns before anything
-        has left, and keeps a second one in an attempt back.
+        If the step must not send twice (`on_unknown` is not ``retry``), the server stores a mark first. If this worker
+        is lost, the next attempt finds the mark and does not send. `activity.heartbeat` alone is not enough: it returns
+        before anything is sent, and delays a second one.
 
         Raises:
-            ApplicationError: RETRY: the server has not noted it, or does not want it any more, or will not wait for the
-                answer. Nothing is to be sent.
+            ApplicationError: RETRY: the server has not stored it in time, or does not want the message any longer.
         """
         if self.within <= 0:
             raise self._unsent("no_time")
@@ -201,10 +199,7 @@ class OpenAttempt:
         return self.not_sent(f"{_UNSENT[word]}: nothing was sent", word)
 
     def mark(self, word: str) -> None:
-        """Leave a mark that goes out with the failure, for the next attempt to find.
-
-        It says how this one stands, and what does not count.
-        """
+        """Leave a mark, sent with the failure, for the next attempt: its state and the counts."""
         activity.heartbeat(*self._values(word))
 
     def _values(self, word: str) -> tuple[Any, ...]:
@@ -233,7 +228,7 @@ class OpenAttempt:
                 return cast("T", ruling)
 
     def backed_off(self, backoff: Backoff) -> ApplicationError:
-        """Return the exception to raise for a message that Temporal is to try again later. No attempt is counted."""
+        """Return the exception for a message that Temporal retries later. No attempt is counted."""
         self.turned = True
         measuring.kept_back(self.channel, backoff.delay, backoff.code)
         delay = self._before_deadline(backoff.delay)
@@ -255,14 +250,14 @@ class OpenAttempt:
         )
 
     def not_sent(self, reason: str, error: str, pause: timedelta = SOON) -> ApplicationError:
-        """Return the exception to raise where an attempt came to nothing before its message could leave.
+        """Return the exception for an attempt that ended before its message could leave.
 
-        It is made again after a short pause that does not grow.
+        It is repeated after a short, constant pause.
 
         Args:
             reason: One sentence.
-            error: Class of the error, in one word.
-            pause: How long, on average.
+            error: The error in one word.
+            pause: Average pause.
         """
         self.unsent = True
         measuring.not_sent(self.channel, error)
@@ -270,12 +265,12 @@ class OpenAttempt:
         return self.uncounted(reason, error, self._pause(pause), unsent=error != _CALLED_OFF)
 
     def uncounted(self, reason: str, error: str, delay: timedelta, **more: Any) -> ApplicationError:
-        """Return the exception to raise where an attempt does not count.
+        """Return the exception for an attempt that does not count.
 
         Args:
             reason: One sentence.
-            error: Class of the error, in one word.
-            delay: When to try again.
+            error: The error in one word.
+            delay: Pause before the next one.
             more: See `Failure`.
         """
         self.away += 1
@@ -286,20 +281,20 @@ class OpenAttempt:
         return self._before_deadline(spread(pause, self.delivery.id, activity.info().attempt))
 
     def _before_deadline(self, delay: timedelta) -> timedelta:
-        """Give a delivery whose deadline comes before that its last chance just before the deadline."""
+        """Shorten a pause so that the last attempt starts just before the deadline."""
         last = left(activity.info(), self.delivery.room)
         return min(delay, last) if last > timedelta(0) else delay
 
     def delivered(
         self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None
     ) -> Sent:
-        """Return the result for a message that was taken.
+        """Return the result for an accepted message.
 
         Args:
             status: The receiver's reply code.
-            excerpt: How its answer begins, redacted; kept in the log.
-            saved: What the journey keeps of the answer.
-            note: Why it keeps nothing, or not all of it.
+            excerpt: The beginning of its answer, redacted, for the log.
+            saved: The part of the answer that the journey keeps.
+            note: Why it keeps nothing, or not all.
         """
         self.in_flight = False
         self.excerpt = excerpt
@@ -307,25 +302,25 @@ class OpenAttempt:
         return self.outcome
 
     def skipped(self, reason: str, status: int | None = None) -> Sent:
-        """Return the result where there is nothing to send, or nobody to send it to.
+        """Return the result if there is nothing to send, or no recipient.
 
         Args:
-            reason: Why.
-            status: The receiver's reply code, where it was the receiver that said so.
+            reason: The reason.
+            status: The receiver's reply code, if it rejected the address.
         """
         self.outcome = Sent(outcome="skipped", attempt=self.number, reason=reason, status=status)
         return self.outcome
 
     def failed(self, judgement: Judgement, *, status: int | None = None, excerpt: str = "") -> ApplicationError:
-        """Return the exception to raise for an attempt that counts and did not deliver; see `end_after`.
+        """Return the exception for a failed attempt that counts; see `end_after`.
 
-        The back-off is Temporal's own, so that an operator's change of the retry policy takes effect at once, unless
-        the receiver asked for more seconds.
+        The back-off is Temporal's, so that operators' changes of the policy take effect, unless the receiver asked for
+        a longer pause.
 
         Args:
-            judgement: What the attempt means.
-            status: The receiver's reply code, if there was a reply.
-            excerpt: How the reply begins, redacted.
+            judgement: The verdict.
+            status: The receiver's reply code, if any.
+            excerpt: The beginning of the reply, redacted.
         """
         (verdict, sentence, asked), info = judgement, activity.info()
         self.against = verdict.against
@@ -348,16 +343,16 @@ class OpenAttempt:
 
     @property
     def allowed(self) -> int:
-        """So many attempts the step allows; 0: as many as the deadline does.
+        """Maximum number of attempts; 0: as many as the deadline allows.
 
-        Temporal would also count those that were turned away: journeys leave it to us. Who changes the number in flight
-        does so at Temporal, which then counts, as it does for what workers scheduled who left it to Temporal.
+        Temporal would also count those that were turned away, so journeys leave counting to this class. An operator's
+        change in flight is counted by Temporal.
         """
         policy = activity.info().retry_policy
         return 0 if policy is not None and policy.maximum_attempts else self.delivery.attempts
 
     def failure(self, kind: FailureKind, reason: str, delay: timedelta | None = None, **more: Any) -> ApplicationError:
-        """Return the exception to raise, whatever the attempt did; see `Failure` for what may be said more."""
+        """Return the exception to raise; see `Failure`."""
         self.in_flight = self.in_flight and more.get("unknown", False)
         if kind is FailureKind.RETRY:
             info, now = activity.info(), datetime.now(UTC)

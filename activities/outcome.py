@@ -1,4 +1,4 @@
-"""What an attempt means for its delivery, the same for all channels, journeys and cases."""
+"""The meaning of an attempt for its delivery, the same in all channels, journeys and cases."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from scenario.policies.bounces import AddressVerdict
 
 
 class Outcome(StrEnum):
-    """What becomes of the delivery."""
+    """The effect of an attempt on its delivery."""
 
     DELIVERED = "delivered"
-    """The receiver has it, whatever became of the response's body."""
+    """The receiver has accepted it."""
     RETRY = "retry"
-    """Try again until the deadline: the receiver or the network has a bad time."""
+    """Retry until the deadline: the receiver or the network is temporarily unavailable."""
     RETRY_SHORT = "retry_short"
-    """Try again for a short while (one hour by default): someone may be fixing a configuration."""
+    """Retry for one hour by default: a configuration may be repaired."""
     PERMANENT = "permanent"
-    """The same bytes would be refused again."""
+    """The same bytes would be rejected again."""
     REFUSED = "refused"
-    """We refuse to send to that place; nothing left this machine."""
+    """Our own rules forbid the destination; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An outcome and why.
+    """An outcome and its reason.
 
     Attributes:
-        outcome: What becomes of the delivery.
-        reason: One word for logs, metrics and the record of attempts: ``http_503``, ``gone``, ``connect_refused``.
-            Empty where the reply code says it.
-        unknown: The request left and no answer came, so the receiver may have acted on it. It is tried again under
-            the same delivery id, unless the step's ``on_unknown`` says otherwise.
-        against: What it says against the address that was written to.
+        outcome: The outcome.
+        reason: One word for logs, metrics and the log of attempts: ``http_503``, ``gone``, ``connect_refused``. Empty
+            if the reply code says it.
+        unknown: True if the request left without an answer. It is retried under the same delivery id, unless
+            ``on_unknown`` says otherwise.
+        against: The verdict on the address.
     """
 
     outcome: Outcome
@@ -46,22 +46,21 @@ class Verdict:
 
     @property
     def delivered(self) -> bool:
-        """True if the receiver has it."""
         return self.outcome is Outcome.DELIVERED
 
     @property
     def final(self) -> bool:
-        """True if no further attempt can help, short of somebody changing something."""
+        """True if no further attempt can help without a change."""
         return self.outcome in (Outcome.PERMANENT, Outcome.REFUSED)
 
 
 class Judgement(NamedTuple):
-    """A verdict, and what is said of it.
+    """A verdict with its sentence.
 
     Attributes:
         verdict: The verdict.
         sentence: What happened, without a full stop.
-        asked: Seconds for which the receiver asks to be left alone, if it does.
+        asked: Seconds that the receiver asked to wait, or None.
     """
 
     verdict: Verdict
@@ -70,11 +69,11 @@ class Judgement(NamedTuple):
 
 
 class End(NamedTuple):
-    """Why a delivery is over.
+    """Why a delivery has ended.
 
     Attributes:
-        cause: In the word by which held journeys are searched.
-        reason: In a sentence.
+        cause: The cause by which held journeys are found.
+        reason: The reason as a sentence.
     """
 
     cause: Literal["permanent", "exhausted", "unknown"]
@@ -84,15 +83,15 @@ class End(NamedTuple):
 def end_after(
     verdict: Verdict, sentence: str, *, number: int, allowed: int, waited: timedelta, once: bool
 ) -> End | None:
-    """Why a delivery is over after an attempt that did not deliver it, or None if it is tried again.
+    """Return why a delivery ends after a failed attempt, or None if it is retried.
 
     Args:
-        verdict: On that attempt.
+        verdict: The attempt's verdict.
         sentence: What happened.
-        number: Of the attempt, from 1.
-        allowed: How many attempts the step allows; 0: as many as the deadline does.
+        number: The attempt's number, from 1.
+        allowed: Maximum number of attempts; 0: as many as the deadline allows.
         waited: Time since the first attempt was scheduled.
-        once: Whether nothing may be sent twice: ``on_unknown`` is not ``retry``.
+        once: True if nothing may be sent twice: ``on_unknown`` is not ``retry``.
     """
     if verdict.final:
         return End("permanent", sentence)
@@ -106,5 +105,4 @@ def end_after(
 
 
 def attempts(number: int) -> str:
-    """So many attempts, in words."""
     return f"{number} attempt{'' if number == 1 else 's'}"

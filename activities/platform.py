@@ -1,6 +1,6 @@
-"""Argument and result of the activity, and of the workflow `TellPlatform`, that tell of a suppressed address.
+"""Argument and result of the activity and the workflow `TellPlatform`.
 
-As with `activities.interface`, they stay.
+They are stable, as in `activities.interface`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ WORKFLOW: Final = "TellPlatform"
 
 @dataclass(frozen=True, kw_only=True)
 class SuppressionNotice:
-    """An address is suppressed.
+    """A suppressed address to report.
 
     Attributes:
-        destination: Who is told.
+        destination: The platform's destination.
         channel: ``email`` or ``sms``.
-        address: Sealed, see `runtime.sealed_token`: nothing here shows it.
-        source: Why, in the platform's words.
-        scope: The list that it is about; empty: all.
-        at: Since when, ISO 8601 in UTC.
+        address: The sealed address, see `runtime.sealed_token`.
+        source: The reason, in the platform's words.
+        scope: The list; empty for all.
+        at: Time of the suppression, ISO 8601 in UTC.
     """
 
     destination: str
@@ -40,11 +40,11 @@ class SuppressionNotice:
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What the platform said.
+    """The platform's answer.
 
     Attributes:
-        outcome: ``told``, or ``known`` where it was told nothing new.
-        status: Of its answer.
+        outcome: ``told``, or ``known`` if the platform knew it.
+        status: Its status.
     """
 
     outcome: str
@@ -56,7 +56,7 @@ _READER: Final = TypeAdapter(SuppressionNotice)
 
 
 def news_in(argument: object) -> SuppressionNotice | None:
-    """Return the news that a workflow is given, or None if it is something else."""
+    """Return a workflow's argument, or None if it is something else."""
     try:
         return _READER.validate_python(argument)
     except ValidationError:

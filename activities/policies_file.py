@@ -1,4 +1,4 @@
-"""Watches `policies.yaml` while a worker runs, and reads it again when it changes."""
+"""Watches `policies.yaml` while a worker runs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class PoliciesError(SettingsError):
 
 
 class PoliciesFile(WatchedFile[Policies]):
-    """The policies as they are now.
+    """The current policies.
 
     Args:
-        path: Of `policies.yaml`, or None if there is none: then there are no policies.
+        path: Path of `policies.yaml`; None for no policies.
 
     Raises:
         PoliciesError: The file cannot be used at the start.
@@ -31,7 +31,7 @@ def read(path: Path) -> Policies:
     """Read `policies.yaml`.
 
     Raises:
-        PoliciesError: It cannot be read, or has a mistake; the sentence names the first one's line.
+        PoliciesError: It cannot be read, or has a mistake. The message has the first one's line.
     """
     try:
         content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""The gate that applies policies, and the activity that releases a place under caps."""
+"""The gate that applies policies, with suppressions and claims from the store."""
 
 from __future__ import annotations
 
@@ -29,32 +29,30 @@ _logger = logging.getLogger(__name__)
 
 
 class CapStore(SuppressionStore, Protocol):
-    """Who knows suppressions and places under caps: `runtime.store.Store`."""
+    """Stores suppressions and claims: `runtime.store.Store`."""
 
     async def claim(self, wanted: CapClaim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
-        """Take a place, or return the cap that is full."""
+        """Claim a place, or return the full cap."""
         ...
 
     async def keep(self, delivery_id: str) -> None:
         """Keep a place permanently."""
         ...
 
-    async def release(self, delivery_id: str) -> None:
-        """Release a place."""
-        ...
+    async def release(self, delivery_id: str) -> None: ...
 
 
 class PolicyGate:
-    """Asks whether a message may leave; see `activities.gate.Gate`.
+    """Decides whether a message may leave; see `activities.gate.Gate`.
 
-    The store is asked only where an address may be suppressed, or a cap counts the message.
+    It reads the store only if the address may be suppressed, or a cap counts the message.
 
     Args:
-        content: Published scenarios, with what they and their steps say.
-        store: Knows suppressions and places.
-        policies: Gives those of all scenarios, as they are at the moment.
-        hashes: Know suppressed addresses, or None if they are not configured: then none is known.
-        tell: Has the platform told of those that are suppressed here.
+        content: Published scenarios.
+        store: Suppressions and claims.
+        policies: Returns the current policies for all scenarios.
+        hashes: Hashes addresses, or None if suppressions are not configured.
+        tell: Reports suppressions to the platform.
     """
 
     def __init__(
@@ -120,7 +118,7 @@ class PolicyGate:
 
 @dataclass(frozen=True)
 class _StoreFacts:
-    """Facts for one message, looked up as they are asked for."""
+    """Facts about one message, looked up when needed."""
 
     store: CapStore
     hashes: AddressHashes | None
@@ -158,15 +156,15 @@ def _destination(message: OutgoingMessage) -> str:
 
 
 class Places(Protocol):
-    """Who knows places under caps: `runtime.store.Store`."""
+    """Stores claims: `runtime.store.Store`."""
 
     async def release(self, delivery_id: str) -> None:
-        """Release a place, unless something may have arrived."""
+        """Release a place, unless the message may have arrived."""
         ...
 
 
 class Releases:
-    """Gives places back."""
+    """Releases places under caps."""
 
     def __init__(self, places: Places) -> None:
         self._places = places

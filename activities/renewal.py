@@ -1,4 +1,4 @@
-"""Local activities that move a journey or a step to another version of the scenario."""
+"""The local activities by which journeys continue in another version of their scenario."""
 
 from __future__ import annotations
 
@@ -24,11 +24,7 @@ class StepVersions:
 
     @activity.defn(name=AMEND.name)
     async def amend(self, amendment: StepVersionRequest) -> StepVersion:
-        """Find the step's row in the plan of a version, the newest where none is named.
-
-        Returns:
-            The row; or, if there is none that could be used, a sentence that says why.
-        """
+        """Return the step's row in the plan of a version, by default the newest, or a sentence if it cannot be used."""
         try:
             opened = await self._content.open(amendment.scenario, amendment.version)
         except UnknownVersion as error:
@@ -50,11 +46,11 @@ class StepVersions:
 
 
 class Renewals:
-    """Looks for the version in which a journey may go on, and notes that it does.
+    """Finds the version in which a journey can continue, and records it.
 
     Args:
         content: Published scenarios.
-        store: Knows which version each journey follows.
+        store: Stores each journey's version.
     """
 
     def __init__(self, content: Content, store: Store) -> None:
@@ -62,12 +58,9 @@ class Renewals:
 
     @activity.defn(name=RENEW.name)
     async def renew(self, renewal: Renewal) -> Renewed:
-        """Find where a journey stands in a version, the newest where none is named.
+        """Return a journey's position in a version, by default the newest, or a sentence if it cannot continue there.
 
-        Where a journey follows and there is nothing newer, that is one look at an index.
-
-        Returns:
-            Its plan and the place; or, where it cannot go on there, a sentence that says why.
+        For a following journey without a newer version, this is one index look-up.
         """
         try:
             opened = await self._content.open(renewal.scenario, renewal.to)
@@ -88,15 +81,15 @@ class Renewals:
 
     @activity.defn(name=ADOPT.name)
     async def adopt(self, adoption: Adoption) -> None:
-        """Record which version a journey follows from now on."""
+        """Record a journey's new version."""
         await self._store.adopt(adoption.workflow_id, adoption.run_id, adoption.version)
 
 
 def _found(old: Opened, opened: Opened, renewal: Renewal) -> Renewed:
-    """Where the journey stands in a version.
+    """Return a journey's position in a version.
 
     Raises:
-        MigrationError: It cannot go on there.
+        MigrationError: It cannot continue there.
         ValidationError: A newer version of this program has made it.
     """
     new, place = opened.table, renewal.place

@@ -1,6 +1,6 @@
-"""Argument and result of the activity, and of the workflow `Prune`, that delete what is old; they stay.
+"""Argument and result of the activity and the workflow `Prune`, which delete old data.
 
-As with `activities.interface`, fields may be added, with a default.
+They are stable, as in `activities.interface`: fields may be added, with a default.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ WORKFLOW: Final = "Prune"
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """Some of what is old is to be deleted.
+    """A request to delete a part of the old data.
 
     Attributes:
-        ages: How long what is kept, as `runtime.retention.parse_ages` reads it.
-        now: By which time, ISO 8601 in UTC; empty for a workflow that begins.
-        job: Where to go on; empty at the beginning.
-        since: How far that job is, ISO 8601 in UTC.
-        deleted: How many rows are deleted already, by what they are.
+        ages: The ages, as `runtime.retention.parse_ages` reads them.
+        now: The reference time, ISO 8601 in UTC; empty at the start of a workflow.
+        job: The job to continue with; empty at the beginning.
+        since: The progress of that job, ISO 8601 in UTC.
+        deleted: Numbers of deleted rows so far, by kind.
     """
 
     ages: str
@@ -39,14 +39,14 @@ class Pruning:
 
 @dataclass(frozen=True, kw_only=True)
 class Pruned:
-    """What was deleted.
+    """The result of a part.
 
     Attributes:
-        job: Where to go on; empty if all is done.
-        since: How far that job is, ISO 8601 in UTC.
-        deleted: How many rows, by what they are.
-        kept: What is kept for longer than it was asked for, and why: sentences.
-        pause: Seconds in which others get on, before it does.
+        job: The job to continue with; empty if all is done.
+        since: The progress of that job, ISO 8601 in UTC.
+        deleted: Numbers of deleted rows, by kind.
+        kept: Data that is kept longer than requested, and why: sentences.
+        pause: Seconds to wait before the next part.
     """
 
     job: str = ""
@@ -61,7 +61,7 @@ _READER: Final = TypeAdapter(Pruning)
 
 
 def pruning_in(argument: object) -> Pruning | None:
-    """What a workflow is given, or None if it is something else, or its times are none."""
+    """Return a workflow's argument, or None if it is something else or malformed."""
     try:
         asked = _READER.validate_python(argument)
         times = [datetime.fromisoformat(text) for text in (asked.now, asked.since) if text]

@@ -1,4 +1,4 @@
-"""Retention: the activity that prunes the store, and the Temporal Schedule that starts it once a day."""
+"""The Temporal Schedule that prunes the store daily. Each starting worker updates it to the setting."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from runtime.retention import RetentionError, format_ages, parse_ages
 from runtime.telemetry.metrics import RETENTION_DELETED
 
 SECONDS: Final = 2.0
-"""How long it goes on: far shorter than a workflow task, which the worker would have to keep alive."""
+"""Maximum duration of a part: far shorter than a workflow task."""
 
 
 class Prunings:
-    """Deletes what is old.
+    """Deletes old data.
 
     Args:
         store: The store.
@@ -49,11 +49,11 @@ class Prunings:
 
     @activity.defn(name=PRUNE.name)
     async def prune(self, asked: Pruning) -> Pruned:
-        """Delete some.
+        """Delete a part of the old data.
 
         Raises:
-            ApplicationError: The ages cannot be read, or the database refuses to delete: only people can mend that, and
-                the next day's workflow looks whether they have.
+            ApplicationError: The ages are malformed, or the database refuses to delete. The next day's workflow tries
+                again.
             StoreError: The store cannot be written to now.
         """
         try:
@@ -76,7 +76,7 @@ def _count(table: str, rows: int) -> None:
 logger = logging.getLogger(__name__)
 
 SCHEDULE: Final = "scenario-retention"
-"""The schedule's id, and the beginning of its workflows' ids."""
+"""The schedule's id, and the prefix of its workflows' ids."""
 _HOUR: Final = 2  # UTC; with the jitter it begins between 2 and 5, another minute in each namespace
 _JITTER: Final = timedelta(hours=3)
 _MISSED: Final = timedelta(hours=12)  # what came due while the server was down is made up for within this
@@ -85,13 +85,13 @@ _SEALED: Final = {"args", "memo", "headers", "static_details", "_from_raw"}
 
 
 async def keep_schedule(client: Client, retention: str | None) -> None:
-    """Make the schedule what the setting says, and delete it if there is none.
+    """Update the schedule to the setting, or delete it without one.
 
-    Several workers may do so at once. One that may not, or whose server has no schedules, says so in the log, and goes
-    on: journeys do not depend on it. A schedule that somebody has paused stays paused, whatever else is changed of it.
+    Several workers may do so at the same time. A worker without the right, or a server without schedules, is logged:
+    journeys do not depend on it. A paused schedule stays paused.
 
     Args:
-        client: Of the namespace that workers poll.
+        client: Client of the workers' namespace.
         retention: The setting SCENARIO_RETENTION.
     """
     trouble = ""
@@ -125,10 +125,11 @@ async def _keep(client: Client, ages: str) -> None:
 
 
 def _compared(schedule: Schedule) -> object:
-    """All that is set here; of the action, not what may be encrypted: for that stands the comment, which has the ages.
+    """Return the compared settings of a schedule.
 
-    Whoever gives the workflow more than the ages has the comment say so. True if it is paused, and why, is the
-    operators'.
+    The comment with the ages stands for the action, which may be encrypted.
+
+    Pauses are the operators' own.
     """
     action = {name: value for name, value in vars(schedule.action).items() if name not in _SEALED}
     return action, schedule.spec, schedule.policy

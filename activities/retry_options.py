@@ -1,4 +1,4 @@
-"""The local activity that changes the retry policy of a delivery in progress, through Temporal itself."""
+"""The local activity that changes the retry policy of a delivery in progress, through Temporal."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _REFUSED: Final = {
     RPCStatusCode.UNIMPLEMENTED: "this Temporal server is too old to change an activity under way",
     RPCStatusCode.PERMISSION_DENIED: "the worker's account may not change activities: give it the permission to write",
 }
-"""What no further try would change."""
+"""Errors that no retry would change."""
 
 
 class Retunings:
     """Changes options of pending activities.
 
     Args:
-        client: Of the server that the journeys run on.
+        client: Client of the server that runs the journeys.
     """
 
     def __init__(self, client: Client) -> None:
@@ -42,13 +42,13 @@ class Retunings:
 
     @activity.defn(name=RETUNE.name)
     async def retune(self, retuning: Retuning) -> RetuningResult:
-        """Change what is given of a delivery's retry policy, and nothing else of its options.
+        """Change the given values of a delivery's retry policy, and no other option.
 
-        Looks first: where the server itself refuses such a change, it also loses the journey's workflow task, in which
-        the operator's update is answered.
+        It checks first: if the server refuses a change, it also loses the workflow task that answers the operator's
+        update.
 
         Raises:
-            RPCError: The server cannot be reached.
+            RPCError: The server is unavailable.
         """
         try:
             pending = await self._pending(retuning)
@@ -82,9 +82,9 @@ class Retunings:
 
 
 def _with_room(retuning: Retuning, pending: PendingActivityInfo) -> Retuning:
-    """With the deadline as Temporal is to be told it: an attempt that is under way has its time, as in `Delivery.room`.
+    """Return the change with the deadline for Temporal, which leaves time for a running attempt, as in `Delivery.room`.
 
-    Where the deadline is over already and no attempt is in progress, the delivery ends at once.
+    If the deadline is over and no attempt is running, the delivery ends immediately.
     """
     wanted = retuning.retry.get("deadline")
     if wanted is None:
@@ -98,7 +98,7 @@ def _with_room(retuning: Retuning, pending: PendingActivityInfo) -> Retuning:
 
 
 def request_for(retuning: Retuning, namespace: str, identity: str) -> UpdateActivityOptionsRequest:
-    """Return the call that changes it, with a mask of just the fields that are given."""
+    """Return the request to Temporal, with a mask of the given fields."""
     request = UpdateActivityOptionsRequest(
         namespace=namespace,
         execution=WorkflowExecution(workflow_id=retuning.workflow_id, run_id=retuning.run_id),

@@ -1,4 +1,4 @@
-"""Makes an address one that is not written to any more: the one way that bounces, STOP and unsubscribing take."""
+"""Suppresses addresses after bounces, STOP messages and unsubscriptions."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from scenario.policies.bounces import AddressVerdict
 from scenario.policies.suppression import SOFT, Source, Suppression
 
 Tell: TypeAlias = Callable[[Suppression, str], Awaitable[None]]
-"""Has others told of a suppression, and of the address that it is about; may be called again for the same one."""
+"""Reports a suppression and its address to others. Idempotent."""
 
 
 class SuppressionStore(Protocol):
-    """Where suppressions are kept: `runtime.store.Store`."""
+    """Stores suppressions: `runtime.store.Store`."""
 
     async def suppress(self, suppression: Suppression) -> bool:
         """Suppress an address."""
         ...
 
     async def suppressed(self, channel: str, addresses: Sequence[str]) -> list[Suppression]:
-        """Return the suppressions of an address."""
+        """Return all suppressions of an address."""
         ...
 
     async def soft(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
-        """Record a soft bounce. Return whether the address is now suppressed."""
+        """Record a temporary failure. Return True if the address is now suppressed."""
         ...
 
 
 async def untold(_suppression: Suppression, _address: str) -> None:
-    """If nobody else has to know."""
+    """Report to nobody."""
 
 
 class Suppressing:
     """Suppresses addresses.
 
     Args:
-        store: Keeps suppressions.
-        hashes: Know addresses.
-        tell: Has the platform told, after the suppression is in the store.
+        store: Stores suppressions.
+        hashes: Hashes addresses.
+        tell: Reports stored suppressions to the platform.
     """
 
     def __init__(self, store: SuppressionStore, hashes: AddressHashes, tell: Tell = untold) -> None:
@@ -50,22 +50,22 @@ class Suppressing:
     async def suppress(
         self, channel: str, address: str, source: Source, evidence: str, *, scope: str = "", at: datetime | None = None
     ) -> Suppression:
-        """Suppress an address. Idempotent. Sends no notification.
+        """Suppress an address. Idempotent. It is not reported yet.
 
         Args:
-            channel: By what.
+            channel: The channel.
             address: In any spelling that can be sent to.
-            source: Who or what asks for it.
-            evidence: What it rests on; no address.
-            scope: The list that it is about; "" is all.
-            at: When, in UTC; now by default.
+            source: The source.
+            evidence: Evidence without the address.
+            scope: The list; "" is all.
+            at: Time in UTC; now by default.
 
         Returns:
-            What stands in the store: of one that stood there before, since when.
+            The stored suppression, which may be an earlier one.
 
         Raises:
-            BadRecipient: The address is none.
-            StoreError: The store cannot be reached.
+            BadRecipient: The address is malformed.
+            StoreError: The store is unavailable.
         """
         hashes = self._hashes.of(channel, address)
         new = Suppression(channel, hashes[0], source, at or datetime.now(UTC), scope, evidence=evidence)
@@ -76,21 +76,21 @@ class Suppressing:
     async def refused(
         self, channel: str, address: str, against: AddressVerdict, delivery_id: str, at: datetime | None = None
     ) -> Suppression | None:
-        """Record what a receiver says against an address. Idempotent. Sends no notification.
+        """Record a receiver's verdict on an address. Idempotent. It is not reported yet.
 
         Args:
-            channel: By what.
-            address: What was written to.
-            against: What the receiver says.
-            delivery_id: What was sent: of its passing troubles one counts.
-            at: When, in UTC; now by default.
+            channel: The channel.
+            address: The address.
+            against: The verdict.
+            delivery_id: The delivery: one of its temporary failures counts.
+            at: Time in UTC; now by default.
 
         Returns:
-            The suppression, or None if the address may be written to as before.
+            The suppression, or None if the address is not suppressed.
 
         Raises:
-            BadRecipient: The address is none.
-            StoreError: The store cannot be reached.
+            BadRecipient: The address is malformed.
+            StoreError: The store is unavailable.
         """
         if against.source == SOFT:
             hashes = self._hashes.of(channel, address)

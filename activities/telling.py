@@ -1,4 +1,4 @@
-"""Has the platform told of suppressed addresses: by a workflow for each, which knows the address sealed only."""
+"""Reports suppressed addresses to the platform, by one workflow each, with the address sealed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CALL: Final = timedelta(seconds=5)
 
 
 def address_seal(keys: Sequence[bytes]) -> SealedToken:
-    """What seals addresses on their way to the platform."""
+    """Return the seal for addresses in these workflows."""
     return SealedToken(keys, "address for the platform", "a1")
 
 
@@ -33,19 +33,19 @@ class Telling:
     """Starts the workflows: `activities.suppressing.Tell`.
 
     Args:
-        client: Of the namespace that workers poll.
+        client: Client of the workers' namespace.
         seal: Seals addresses.
-        book: Gives the destinations, as they are at the moment.
+        book: Returns the current destinations.
     """
 
     def __init__(self, client: Client, seal: SealedToken, book: Callable[[], Destinations]) -> None:
         self._client, self._seal, self._book = client, seal, book
 
     async def __call__(self, suppression: Suppression, address: str) -> None:
-        """Has every destination told that wants to know, of one suppression once, however often it is called.
+        """Report a suppression to every destination that wants it, once.
 
         Raises:
-            RPCError: Temporal cannot be reached.
+            RPCError: Temporal is unavailable.
         """
         for name, destination in self._book().destinations.items():
             wanted = destination.suppressions
@@ -73,7 +73,7 @@ class Telling:
 
 
 def _identifier(destination: str, suppression: Suppression) -> str:
-    """The workflow's id: one for each row of the table of suppressions, and again where that was removed in between."""
+    """Return the workflow's id: one per row of suppressions, and a new one if it was removed in between."""
     channel, address, source, at, scope, _ = astuple(suppression)
     what = "\n".join((channel, address, source, at.isoformat(), scope))
     return f"suppression/{destination}/{hashlib.sha256(what.encode()).hexdigest()[:32]}"

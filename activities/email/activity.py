@@ -1,4 +1,4 @@
-"""The activity that sends an e-mail step: render, compose, hand over once. Temporal does the rest."""
+"""The activity that sends an e-mail: render, compose, hand over once."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from scenario.steps.email import Email
 
 
 class Emails(ChannelActivity[Mailer | None]):
-    """Sends e-mails, by a mail server."""
+    """Sends e-mails through a mail server."""
 
     channel = EMAIL
     return_paths: ReturnPaths | None = None
-    """Where bounces go; None: to the sender of SCENARIO_MAIL_FROM."""
+    """Makes return paths. If None, bounces go to the sender of SCENARIO_MAIL_FROM."""
 
     @activity.defn(name=EMAIL.activity)
     async def send_email(self, delivery: Delivery) -> Sent:
         """Send one e-mail, once.
 
         Raises:
-            ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
+            ApplicationError: See `activities.failures`. Temporal retries a RETRY.
         """
         delivery = delivery.of_step(activity.info().activity_id)
         mailer = self._way
@@ -71,5 +71,5 @@ def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) ->
 
 
 def _readable(words: str, hidden: tuple[str, ...]) -> str:
-    """Return the server's words without the recipient's address, which servers like to repeat, and our password."""
+    """Return the server's words without the recipient's address and our password."""
     return readable(words.encode(errors="replace"), hidden)

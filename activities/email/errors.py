@@ -1,13 +1,13 @@
-"""Why an e-mail was not taken, as one small tree of exceptions.
+"""Errors of handing over an e-mail.
 
     MailError
-    ├── UnreachableError  no conversation came about, or it ended before the message left: it was certainly not sent
-    │   └── LeftAloneError  none was begun, since the server has just refused our login
-    ├── RefusedError      the server answered and said no, for now (4xx) or for good (5xx): it was certainly not sent
-    └── UnansweredError   the message left, and no answer came: it may have been delivered
+    ├── UnreachableError  no connection, or lost before the message left: not sent
+    │   └── LeftAloneError  not tried, because the server has just refused our login
+    ├── RefusedError      the server refused, temporarily (4xx) or permanently (5xx): not sent
+    └── UnansweredError   the message left without an answer: it may have been delivered
 
-Messages name the server's host at most: never an address, a user, a password or the server's own words, which often
-repeat the recipient's address. Those are in `RefusedError.reply`, to be redacted before anybody reads them.
+Messages name at most the server's host: never an address, a user, a password or the server's own words, which often
+contain the recipient's address. These are in `RefusedError.reply`, to be redacted.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ SENTENCES: Final[dict[str, str]] = {
     "drop_after_data": "The message left and the mail server {host} closed the connection without an answer: "
     "it may have been delivered",
 }
-"""What each word means, for the person who reads it in Temporal's UI."""
+"""Sentences for the words, for Temporal's UI."""
 
 UNANSWERED: Final = frozenset({"no_answer", "drop_after_data"})
-"""Those of them after which nobody knows what became of the message."""
+"""Words after which the outcome is unknown."""
 _OF_SETTINGS: Final = frozenset({"login_refused", "login_left_alone", "login_missing", "starttls_missing"})
 _FOR_GOOD: Final = 500
 
 
 class MailError(Exception):
-    """One try to hand an e-mail to the server that failed.
+    """A failed try to hand over an e-mail.
 
     Attributes:
-        word: Class of the failure; a key of `SENTENCES`, or ``""`` where the server's code says it.
+        word: The kind of failure: a key of `SENTENCES`, or ``""`` if the server's code says it.
         status: The server's reply code, or None.
-        reply: The server's words, as they came.
+        reply: The server's own words.
     """
 
     def __init__(self, word: str, host: str, *, status: int | None = None, reply: str = "") -> None:
@@ -68,7 +68,7 @@ class MailError(Exception):
 
     @property
     def verdict(self) -> Verdict:
-        """What becomes of the delivery."""
+        """Its effect on the delivery."""
         return Verdict(Outcome.RETRY, self.word)
 
 
@@ -77,7 +77,7 @@ class UnreachableError(MailError):
 
     @property
     def misconfigured(self) -> bool:
-        """True if only a configuration change can resolve the error."""
+        """True if only a configuration change can resolve it."""
         return self.word in _OF_SETTINGS and (self.status is None or self.status >= _FOR_GOOD)
 
     @property
@@ -87,12 +87,12 @@ class UnreachableError(MailError):
 
 
 class LeftAloneError(UnreachableError):
-    """No conversation was begun: every login that is refused brings ours closer to being locked.
+    """No connection was tried: every refused login brings the account closer to being locked.
 
     Attributes:
-        seconds: How long this lasts.
-        why: Half a sentence.
-        then: The other half: what is to be done.
+        seconds: Remaining seconds.
+        why: The cause, as half a sentence.
+        then: The remedy, as the other half.
     """
 
     then = _CHECK_LOGIN
@@ -103,10 +103,10 @@ class LeftAloneError(UnreachableError):
 
 
 class RefusedError(MailError):
-    """The server said no to this message.
+    """The server refused the message.
 
     Attributes:
-        sender: True if it did so to its sender already, so that nothing is said of the recipient.
+        sender: True if it refused the sender, so that it says nothing about the recipient.
     """
 
     def __init__(
@@ -118,14 +118,14 @@ class RefusedError(MailError):
     @property
     @override
     def verdict(self) -> Verdict:
-        """It would say so again: RFC 5321 §4.2.1, 5yz."""
+        """A permanent refusal is final: RFC 5321 §4.2.1, 5yz."""
         permanent = self.status is None or self.status >= _FOR_GOOD
         said = None if self.sender else against(self.status, self.reply)
         return Verdict(Outcome.PERMANENT if permanent else Outcome.RETRY, self.word, against=said)
 
 
 class UnansweredError(MailError):
-    """The message left, and nobody knows what became of it."""
+    """The message left, and its outcome is unknown."""
 
     @property
     @override

@@ -1,7 +1,7 @@
-"""From rendered texts to the bytes that are sent: the same bytes for the same delivery, whenever it is tried.
+"""Composes an e-mail from rendered texts: the same bytes for the same delivery.
 
-RFC 5322 and MIME (RFC 2045, 2046, 2047), by the standard library's `email` package. What that package would take from
-the clock, the host or chance (date, message id, boundary) is derived from the delivery here.
+RFC 5322 and MIME (RFC 2045, 2046, 2047) with the standard library's `email` package. Date, message id and boundary are
+derived from the delivery instead of clock, host and chance.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _PLAIN: Final = re.compile(r"(?!.*=\?)(?:[\x20-\x7e]{0,60}|(?:[\x21-\x7e]{1,60} 
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _LINE: Final = 76
 _LONGEST: Final = 998
-"""Characters of a line that a mail server must take (RFC 5322 §2.1.1)."""
+"""Maximum characters of a line (RFC 5322 §2.1.1)."""
 _END: Final = "\r\n"
 
 
 class HeaderField(str):
-    """A header field's value, kept and written by `email.message.EmailMessage` as it is.
+    """A finished header field's value, which `email.message.EmailMessage` writes unchanged.
 
     Attributes:
-        name: The field's name; the mark by which the package knows a finished value.
+        name: The field's name, by which the package recognises a finished value.
     """
 
     __slots__ = ("name",)
@@ -47,7 +47,7 @@ class HeaderField(str):
         return field
 
     def fold(self, *, policy: Policy) -> str:
-        """Return the whole field, line ends included. Called by the package when it writes the message."""
+        """Return the whole field with line ends."""
         return f"{self.name}: {policy.linesep.join(self.split(_END))}{policy.linesep}"
 
 
@@ -56,13 +56,13 @@ def unstructured(name: str, text: str) -> HeaderField:
 
     Args:
         name: The field's name.
-        text: Control characters and line ends in it become a blank, so that no data can add a field.
+        text: Its text. Control characters and line ends become blanks, so that data cannot add a field.
     """
     return HeaderField(name, _encoded(name, _CONTROL.sub(" ", text).strip()))
 
 
 def mailbox(name: str, box: Mailbox) -> HeaderField:
-    """Return a field of one address, with its name if it has one."""
+    """Return a field of one address with an optional name."""
     shown = _CONTROL.sub(" ", box.name).strip()
     if not shown:
         return HeaderField(name, box.address)
@@ -92,13 +92,13 @@ _CELL: Final = MarkupProcess()
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """A message with what SMTP needs to know of it.
+    """A message with its SMTP parameters.
 
     Attributes:
-        sender: Address of the return path.
-        recipient: Address it goes to.
-        message: The message, its lines ended by CRLF.
-        utf8: True if it needs a server that knows SMTPUTF8 (RFC 6531): the recipient's address is not ASCII.
+        sender: The return path.
+        recipient: The recipient's address.
+        message: The message, with CRLF line ends.
+        utf8: True if it needs SMTPUTF8 (RFC 6531), because the recipient's address is not ASCII.
     """
 
     sender: str
@@ -120,26 +120,26 @@ def compose(
     return_path: Mailbox | None = None,
     unsubscribe_url: str = "",
 ) -> Envelope:
-    """Make a message of its parts.
+    """Compose a message.
 
     Args:
-        delivery_id: With the domain of the return path it is the Message-ID.
+        delivery_id: The Message-ID, with the domain of the return path.
         sender: The From header.
         recipient: The To header: the address alone.
         date: The Date header, with an offset.
-        subject: One line; what would begin another one becomes a blank.
+        subject: One line; line ends become blanks.
         html: The HTML part, or None.
         text: The text part; None derives it from the HTML.
         reply_to: The Reply-To header, or None.
-        return_path: Where bounces go; None: to the sender.
-        unsubscribe_url: Where a POST unsubscribes (RFC 8058), for both headers; empty: there are none.
+        return_path: Address for bounces, or None for the sender.
+        unsubscribe_url: URL for one-click unsubscribing (RFC 8058); empty for no headers.
 
     Returns:
         The same bytes for the same arguments.
 
     Raises:
-        TemplateError: A part is too large, or nothing can be made of the HTML.
-        MarkupProcessLost: The process that reads HTML could not be started, or was ended from outside.
+        TemplateError: A part is too large, or the HTML cannot be processed.
+        MarkupProcessLost: The process that parses HTML could not be started, or was killed.
     """
     subject = _bounded("subject", subject, MAX_SUBJECT)
     html = None if html is None else _bounded("html", html, MAX_PART)
@@ -174,7 +174,7 @@ def compose(
 
 
 def _unsubscribing(url: str) -> list[HeaderField]:
-    """Return the headers of one-click unsubscribing (RFC 8058 §3.1), which a DKIM signature has to cover (§4)."""
+    """Return the headers for one-click unsubscribing (RFC 8058 §3.1), which a DKIM signature must cover (§4)."""
     if not url:
         return []
     return [
@@ -209,7 +209,7 @@ def _boundary(delivery_id: str) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Return the text with half surrogate pairs, which JSON may hold and UTF-8 may not, replaced."""
+    """Return the text with lone surrogates replaced."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""An e-mail as it would be sent: a pure function of the published step and the delivery."""
+"""Renders an e-mail: a pure function of the published step and the delivery."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from scenario.steps.email import Email
 
 
 def address_in(data: Mapping[str, Any]) -> str:
-    """Return the contact's address as it is written.
+    """Return the contact's address as written.
 
     Raises:
-        Aborted: It has none.
+        Aborted: There is none.
     """
     contact: Any = data.get("contact") or {}
     if not (written := str(contact.get("email") or "").strip()):
@@ -29,7 +29,7 @@ def address_in(data: Mapping[str, Any]) -> str:
 
 
 def recipient_of(written: str) -> Mailbox:
-    """Return the contact's address as it is sent to.
+    """Return the contact's address for sending.
 
     Raises:
         BadAddress: It is malformed.
@@ -41,18 +41,18 @@ def recipient_of(written: str) -> Mailbox:
 
 
 def render(step: Email, delivery: Delivery, data: dict[str, Any], senders: Senders, recipient: Mailbox) -> Envelope:
-    """Return the message: a function of the published step and the delivery, and of nothing else.
+    """Render the message.
 
     Args:
-        step: As it was published.
-        delivery: What is delivered; its id and its `now` are in the message.
-        data: What templates see, by root; `journey.unsubscribe_url` is in the headers, too.
-        senders: Who may be named. The return path is the default one, whoever is: bounces go where operators look.
+        step: The published step.
+        delivery: The delivery; its id and its `now` are in the message.
+        data: Variables of templates; `journey.unsubscribe_url` is also in the headers.
+        senders: Allowed senders. The return path is always the default one.
         recipient: The To header.
 
     Raises:
-        NotConfigured: It is from somebody, or answers go to somebody, who may not be named.
-        TemplateError: A template fails on this data, or what it makes is too much for an e-mail.
+        NotConfigured: A sender or reply address is not allowed.
+        TemplateError: A template fails, or its output is too large.
         MarkupProcessLost: See `compose`.
         Aborted: A template says that nothing should be sent.
     """

@@ -1,4 +1,4 @@
-"""From whom e-mails may be, and where answers may go: SCENARIO_MAIL_FROM and SCENARIO_MAIL_FROM_ALLOWED."""
+"""Allowed senders and reply addresses: SCENARIO_MAIL_FROM and SCENARIO_MAIL_FROM_ALLOWED."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from scenario.errors import NotConfigured, TemplateError
 from scenario.mail_address import BadAddress, Mailbox, parse_address, parse_sender
 
 ANY: Final = "*"
-"""In the place of a domain: all of them."""
+"""Stands for all domains."""
 
 
 @dataclass(frozen=True)
 class Senders:
-    """Who may be named.
+    """Allowed senders.
 
     Attributes:
-        default: From whom an e-mail is that names nobody. All addresses of its domain may be named.
+        default: The default sender. All addresses of its domain are allowed.
         allowed: Further domains and addresses.
     """
 
@@ -27,14 +27,14 @@ class Senders:
 
     @classmethod
     def configured(cls, sender: str, allowed: str | None) -> Senders:
-        """Those of the settings.
+        """Return the senders of the settings.
 
         Args:
             sender: SCENARIO_MAIL_FROM, ``Name <address>``.
-            allowed: SCENARIO_MAIL_FROM_ALLOWED: domains and addresses, with commas between them.
+            allowed: SCENARIO_MAIL_FROM_ALLOWED: domains and addresses, separated by commas.
 
         Raises:
-            SettingsError: One of them cannot be used. The message quotes neither.
+            SettingsError: One of them is malformed. The message quotes neither.
         """
         wrong: list[str] = []
         default = Mailbox("")
@@ -55,15 +55,15 @@ class Senders:
         return cls(default, frozenset(further))
 
     def named(self, key: str, written: str) -> Mailbox | None:
-        """The mailbox that a step names, or None if nothing is written, so that it is as if the step had no such key.
+        """Return the mailbox that a step names, or None for an empty text.
 
         Args:
-            key: Of the step.
-            written: What its template gave.
+            key: The step's key.
+            written: The output of its template.
 
         Raises:
             TemplateError: It is not a mailbox.
-            NotConfigured: It may not be named. The message does not quote it.
+            NotConfigured: It is not allowed. The message does not quote it.
         """
         if not written.strip():
             return None
@@ -80,7 +80,7 @@ class Senders:
 
 
 def _entry(written: str) -> str:
-    """Return a domain or an address as they are compared."""
+    """Return a domain or an address for comparison."""
     if written == ANY:
         return ANY
     if "@" in written:

@@ -1,4 +1,4 @@
-"""Which mail server, and how it is spoken to: the setting SCENARIO_SMTP."""
+"""The mail server: the setting SCENARIO_SMTP."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _FORM = "SCENARIO_SMTP must look like smtp://user:password@host:587 or smtps://u
 
 
 class Encryption(Enum):
-    """How the conversation is protected."""
+    """The encryption of a connection."""
 
     IMPLICIT = auto()
     """TLS from the first byte (RFC 8314)."""
     STARTTLS = auto()
-    """Begun by STARTTLS (RFC 3207), or nothing is sent; on this machine itself, where the server offers it."""
+    """STARTTLS (RFC 3207) is required; on this machine, only if the server offers it."""
     NONE = auto()
     """None: ``?tls=off``."""
 
@@ -30,10 +30,10 @@ class Server:
     Attributes:
         host: Name or address.
         port: TCP port.
-        encryption: How the conversation is protected.
-        user: Name to log in with, or None.
-        password: Password to log in with; not shown.
-        ca: File of the certificates to trust, PEM; None for those that this machine trusts.
+        encryption: The encryption.
+        user: Login name, or None.
+        password: Password; not shown.
+        ca: PEM file of the trusted authorities; None for those of the machine.
     """
 
     host: str
@@ -45,7 +45,7 @@ class Server:
 
     @property
     def local(self) -> bool:
-        """True if it is on this machine, so that no network could listen."""
+        """True if it is on this machine."""
         if self.host == "localhost":
             return True
         try:
@@ -57,10 +57,10 @@ class Server:
 def parse_server(url: str) -> Server:
     """Read a server's URL: ``smtp://user:password@host:587`` or ``smtps://…:465``.
 
-    ``?tls=off`` is for no encryption, ``?ca=/path`` for a server whose certificate is signed by a private authority.
+    ``?tls=off`` disables encryption; ``?ca=/path`` names a private authority.
 
     Raises:
-        SettingsError: It is not such a URL. The message does not quote it.
+        SettingsError: It is malformed. The message does not quote it.
     """
     try:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""One conversation with a mail server, kept open from message to message (RFC 5321)."""
+"""A connection to a mail server, kept open from message to message (RFC 5321)."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _DOT: Final = re.compile(rb"^\.", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Reply:
-    """The server has taken the message.
+    """The server's acceptance of a message.
 
     Attributes:
         status: Its reply code.
-        words: What it says; often its own id of the message.
+        words: Its text, often with its own id of the message.
     """
 
     status: int
@@ -46,11 +46,11 @@ class Reply:
 
 
 class Session:
-    """A conversation. Not for two messages at once.
+    """A connection for one message at a time.
 
     Attributes:
         left: The current message's text has left.
-        answered: The server has taken the current message's first command: it has not closed the connection meanwhile.
+        answered: The server has answered the current message's first command.
     """
 
     def __init__(self, server: Server, tls: ssl.SSLContext) -> None:
@@ -70,14 +70,14 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        """True if it is open, as far as can be told without asking the server."""
+        """True if it is open, as far as it is known without asking the server."""
         return self._client.is_connected
 
     async def open(self) -> None:
-        """Connect, begin TLS and log in.
+        """Connect, start TLS and log in.
 
         Raises:
-            UnreachableError: It did not come about.
+            UnreachableError: It failed.
         """
         server, client = self._server, self._client
         with _opening(server.host):
@@ -95,16 +95,16 @@ class Session:
         client.timeout = None  # from now on, the caller's
 
     async def send(self, envelope: Envelope, leaving: Callable[[], Awaitable[None]]) -> Reply:
-        """Hand one message over.
+        """Hand over one message.
 
         Args:
             envelope: The message.
-            leaving: Awaited once, just before the message may leave; where it raises, the message stays here.
+            leaving: Awaited once, just before the message may leave. If it raises, the message is not sent.
 
         Raises:
-            UnreachableError: The conversation ended before the message left.
-            RefusedError: The server does not take it.
-            UnansweredError: It left, and no answer came.
+            UnreachableError: The connection was lost before the message left.
+            RefusedError: The server refused it.
+            UnansweredError: It left without an answer.
         """
         client, host = self._client, self._server.host
         self.left = self.answered = False
@@ -141,14 +141,14 @@ class Session:
         return Reply(reply.code, reply.message)
 
     def abort(self) -> None:
-        """Close the connection at once."""
+        """Close the connection immediately."""
         self._client.close()
 
     async def close(self, within: float) -> None:
-        """Take leave of the server, and close.
+        """Quit and close.
 
         Args:
-            within: Seconds that the server may take to answer.
+            within: Seconds for the server's answer.
         """
         with suppress(SMTPException, OSError):
             await self._client.quit(timeout=within)
@@ -170,7 +170,7 @@ class Session:
             raise UnreachableError("starttls_refused", host, status=error.code, reply=error.message) from None
 
     async def _forget(self) -> None:
-        """End what a refused message left behind."""
+        """Reset the connection after a refused message."""
         try:
             await self._client.rset()
         except SMTPResponseException:
@@ -188,7 +188,7 @@ class Session:
             raise UnreachableError("login_missing", self._server.host) from None
 
     def _own_name(self) -> str:
-        """What we call ourselves: a full name, or the connection's address (RFC 5321 §4.1.3). No look-up in DNS."""
+        """Return our name for EHLO: a full name, or the connection's address (RFC 5321 §4.1.3), without DNS."""
         name = socket.gethostname()
         if "." in name and re.fullmatch(r"[A-Za-z0-9.-]+", name):
             return name
@@ -197,7 +197,7 @@ class Session:
 
     @contextmanager
     def _talking(self) -> Generator[None]:
-        """Turns the library's errors into ours, by whether the message has left."""
+        """Translate the library's errors, depending on whether the message has left."""
         host = self._server.host
         try:
             yield
@@ -219,7 +219,7 @@ class Session:
 
 @contextmanager
 def _opening(host: str) -> Generator[None]:
-    """Turns the library's errors before any message into ours."""
+    """Translate the library's errors before any message."""
     try:
         yield
     except SMTPResponseException as error:

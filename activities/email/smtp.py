@@ -1,10 +1,9 @@
-"""Hands e-mails to a mail server over connections that are kept open.
+"""Hands e-mails to a mail server over a pool of connections.
 
-Connecting, TLS and logging in take several round trips, sending takes four: a worker keeps a few connections. A server
-may close one at any time while it is idle; a message whose first command finds it closed is given to a fresh one,
-within the same attempt. Everything else is Temporal's to try again.
+A connection takes several round trips, so a worker keeps a few. If an idle connection turns out to be closed, the
+message uses a new one within the same attempt. Temporal retries everything else.
 
-A login that is refused is tried for all messages together, after a pause that doubles: servers lock accounts.
+A refused login pauses all messages, for a time that doubles, because servers lock accounts.
 """
 
 from __future__ import annotations
@@ -27,31 +26,30 @@ _CLOSING: Final = 421
 """RFC 5321 §3.8: the server closes the connection."""
 
 PAUSES: Final = (60.0, 600.0)
-"""Seconds for which a server that has refused our login is left alone, the first time and at most."""
+"""First and maximum seconds of the pause after a refused login."""
 
 CONNECTIONS: Final = 4
-"""How many conversations a worker has with the server at once: few of them allow many to one client."""
+"""Maximum number of connections of a worker: servers allow few per client."""
 
 Leaving = Callable[[], Awaitable[None]]
-"""Told that the message may leave now."""
+"""Called when the message may leave."""
 
 
 async def _unannounced() -> None:
-    """Nobody wants to know."""
+    """Do nothing before a message leaves."""
 
 
 class Mailer:
-    """One mail server and the connections to it.
+    """A mail server and its connections.
 
         async with Mailer(server, sender) as mailer:
             reply = await mailer.send(envelope, within=15)
 
     Attributes:
         server: The mail server.
-        senders: From whom the e-mails may be.
-        connections: How many messages may be under way at once. A worker takes as many e-mails and no more, so that the
-            others wait at Temporal, where it costs them no attempt and another worker may take them.
-        idle: Seconds after which an unused connection is not trusted any more.
+        senders: Allowed senders.
+        connections: Maximum number of messages in flight. A worker takes only that many; others wait in Temporal.
+        idle: Seconds after which an unused connection is not reused.
     """
 
     idle = 60.0
@@ -59,13 +57,13 @@ class Mailer:
     def __init__(
         self, server: Server, senders: Senders, *, connections: int = CONNECTIONS, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Prepare; connections are made when they are needed.
+        """Prepare. Connections are opened when they are needed.
 
         Args:
             server: The mail server.
-            senders: From whom the e-mails may be.
-            connections: How many messages may be in progress at once; others wait.
-            tls: What to trust; by default what the server's `ca` says, or else what this machine does.
+            senders: Allowed senders.
+            connections: Maximum number of messages in flight.
+            tls: Trusted authorities; by default those of the server's `ca`, or the machine's.
 
         Raises:
             SettingsError: The server's `ca` cannot be used.
@@ -82,17 +80,17 @@ class Mailer:
         self._idle: list[tuple[Session, float]] = []
 
     async def send(self, envelope: Envelope, *, within: float, leaving: Leaving = _unannounced) -> Reply:
-        """Hand one message over.
+        """Hand over one message.
 
         Args:
             envelope: The message.
-            within: Seconds for everything from when it is the message's turn: connecting, the server's answer.
-            leaving: Awaited just before the message may leave; where it raises, the message stays here.
+            within: Seconds for connecting and the server's answer, from the message's turn on.
+            leaving: Awaited just before the message may leave. If it raises, the message is not sent.
 
         Raises:
             UnreachableError: The message did not leave.
-            RefusedError: The server does not take it.
-            UnansweredError: It left, and no answer came.
+            RefusedError: The server refused it.
+            UnansweredError: It left without an answer.
         """
         current: list[Session] = []
         try:
@@ -107,7 +105,7 @@ class Mailer:
         """Close the connections. None may be in use.
 
         Args:
-            within: Seconds that the server may take to answer the leave-taking.
+            within: Seconds for the server's answer.
         """
         idle, self._idle = self._idle, []
         await asyncio.gather(*(session.close(within) for session, _ in idle))
@@ -152,7 +150,7 @@ class Mailer:
         self._welcome, self._pause = True, PAUSES[0]
 
     def _refused(self) -> None:
-        """Leave the server alone. Those who knocked at the same time, still welcome then, are refused as one."""
+        """Start a pause. Simultaneous refusals count as one."""
         now, self._welcome = time.monotonic(), False
         if self._closed <= now:
             self._closed = now + self._pause
@@ -204,7 +202,7 @@ def _stale(error: MailError) -> bool:
 
 
 def mailer_from(url: str | None, sender: str | None, allowed: str | None = None) -> Mailer | None:
-    """Return the mailer that the settings ask for, or None if there is no server.
+    """Return the mailer of the settings, or None without a server.
 
     Args:
         url: SCENARIO_SMTP, see `activities.email.server.parse_server`.
@@ -212,7 +210,7 @@ def mailer_from(url: str | None, sender: str | None, allowed: str | None = None)
         allowed: SCENARIO_MAIL_FROM_ALLOWED, see `activities.email.senders.Senders.configured`.
 
     Raises:
-        SettingsError: One of them cannot be used, or there is a server and no sender.
+        SettingsError: One of them is malformed, or there is a server without a sender.
     """
     wrong: list[str] = []
     server = senders = None

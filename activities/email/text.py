@@ -1,4 +1,4 @@
-"""The plain text of an HTML e-mail, for readers that show no HTML and for the filters that want to see both."""
+"""The plain text of an HTML e-mail, for mail programs without HTML and for spam filters."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _INVISIBLE: Final = re.compile("[\u00ad\u034f\u200b\u200c\u2060\ufeff]")
 
 
 def plain(html: str) -> str:
-    """Read an HTML text as a person would, top to bottom.
+    """Return the text of HTML in reading order.
 
-    Paragraphs stay apart, list items get a dash, links keep their address in brackets, images their description.
+    Paragraphs are separated, list items get a dash, links keep their URL in brackets, images their description.
 
     Args:
         html: A document or a fragment, however malformed.
 
     Returns:
-        Lines, each ended by a line feed, without blanks at their ends; ``""`` where nothing is to be read.
+        Lines that end with a line feed, without trailing blanks; ``""`` if there is no text.
 
     Raises:
         LimitExceeded: Elements are nested too deeply, or the text is too long.
@@ -55,7 +55,7 @@ def plain(html: str) -> str:
 
 
 class _Reader:
-    """Writes lines; each is kept in pieces, since a text that grows piece by piece is copied as often."""
+    """Collects lines in pieces, to avoid copying a growing text."""
 
     def __init__(self) -> None:
         self._lines: list[list[str]] = [[]]

@@ -1,4 +1,4 @@
-"""The activity that sends an SMS step: render, hand over once. Temporal does the rest."""
+"""The activity that sends an SMS: render, hand over once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scenario.steps.sms import Sms
 
 
 class Texts(ChannelActivity[Provider | None]):
-    """Sends text messages, by a provider."""
+    """Sends text messages through a provider."""
 
     channel = SMS
 
@@ -28,7 +28,7 @@ class Texts(ChannelActivity[Provider | None]):
         """Send one text message, once.
 
         Raises:
-            ApplicationError: See `activities.failures`. A RETRY is Temporal's to try again.
+            ApplicationError: See `activities.failures`. Temporal retries a RETRY.
         """
         delivery = delivery.of_step(activity.info().activity_id)
         provider = self._way

@@ -1,4 +1,4 @@
-"""The SMS provider that SCENARIO_SMS configures, and the one that writes to the local inbox."""
+"""The SMS provider of the setting SCENARIO_SMS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LocalSms:
     """The local inbox.
 
     Args:
-        inbox: Its folder; made when the first message comes.
+        inbox: Its folder, created with the first message.
     """
 
     name = "local"
@@ -33,7 +33,7 @@ class LocalSms:
         self._inbox = inbox
 
     async def send(self, message: TextMessage) -> Receipt:
-        """Write a message: ``{"id", "to", "text", "at"}``. Whoever reads the folder sees it whole or not at all.
+        """Write a message, ``{"id", "to", "text", "at"}``, atomically.
 
         Raises:
             BusyError: The file cannot be written.
@@ -70,19 +70,20 @@ _FORM = "SCENARIO_SMS must look like twilio://sid:token@?from=+33… or be local
 
 
 _SENDER: Final = re.compile(r"\+[1-9]\d{6,14}|[A-Za-z0-9][A-Za-z0-9 ]{0,10}|MG[0-9a-f]{32}", re.ASCII)
-"""Who may send, as Twilio has it: a number (E.164), a name or short code of eleven letters and digits at most, or a
-messaging service's id."""
+"""A sender for Twilio: a number (E.164), a name or short code of at most eleven letters and digits, or a messaging
+service's id.
+"""
 
 
 def provider_from(url: str | None, inbox: Path) -> Provider | None:
-    """Return the provider that the setting asks for, or None if there is no setting.
+    """Return the provider of the setting, or None without it.
 
     Args:
         url: SCENARIO_SMS: ``twilio://sid:token@?from=+33…`` or ``local:``.
         inbox: Folder of the local inbox.
 
     Raises:
-        SettingsError: It cannot be read. The message does not quote it.
+        SettingsError: It is malformed. The message does not quote it.
     """
     if not url:
         return None
@@ -92,16 +93,16 @@ def provider_from(url: str | None, inbox: Path) -> Provider | None:
 
 
 def twilio_token(url: str | None) -> str | None:
-    """The secret of the account of Twilio's that the setting names, by which Twilio signs, or None if it names none.
+    """Return the token of the configured Twilio account, by which Twilio signs, or None.
 
     Raises:
-        SettingsError: It cannot be read. The message does not quote it.
+        SettingsError: The setting is malformed. The message does not quote it.
     """
     return _account(url)[1] if url and url != "local:" else None
 
 
 def _account(url: str) -> tuple[str, str, str]:
-    """Id, token and sender."""
+    """Return id, token and sender."""
     try:
         parts = urlsplit(url)
         # A plus means itself here, not the blank that it is in a form.

@@ -1,11 +1,11 @@
-"""Why a text message was not taken, as one small tree of exceptions.
+"""Errors of handing over a text message.
 
     ProviderError
-    ├── BusyError        not now: no connection, too many requests, a provider in trouble. It was not sent
-    ├── RefusedError     not this message: the provider would say so again. It was not sent
-    └── UnansweredError  the request left, and no answer came: it may have been sent
+    ├── BusyError        temporary: no connection, too many requests, a failing provider. Not sent
+    ├── RefusedError     permanent: the provider rejects this message. Not sent
+    └── UnansweredError  the request left without an answer: it may have been sent
 
-Messages hold no number, text, token or URL: they end up in Temporal's history and in its UI.
+Messages contain no number, text, token or URL, because they end up in Temporal's history and UI.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from scenario.policies.bounces import AddressVerdict
 
 NO_PROVIDER: Final = "SMS is not configured: set SCENARIO_SMS"
 OURS: Final = frozenset({401, 404})
-"""Account or token are wrong: nothing about this message, and somebody may be fixing it."""
+"""Statuses of a wrong account or token, which somebody may be fixing."""
 _LATER: Final = frozenset({408, 425, 429})
 _GATEWAY_TIMEOUT: Final = 504
 _SERVER: Final = 500
 
 
 class ProviderError(Exception):
-    """One try to hand a text message to a provider that failed.
+    """A failed try to hand over a text message.
 
     Attributes:
-        sent: True if the message may be on its way: False = certainly not, None = nobody knows.
-        error: Class of the failure in one word, or None if the status says it.
+        sent: False if it was certainly not sent, None if that is unknown.
+        error: The error in one word, or None if the status says it.
         status: The provider's status code, or None.
-        excerpt: How its answer begins, redacted.
-        against: What it says against the number.
+        excerpt: The beginning of its answer, redacted.
+        against: The verdict on the number.
     """
 
     sent: bool | None = False
@@ -54,28 +54,28 @@ class ProviderError(Exception):
 
     @property
     def verdict(self) -> Verdict:
-        """What becomes of the delivery."""
+        """Its effect on the delivery."""
         return Verdict(self.outcome, self.error or "", unknown=self.sent is not False, against=self.against)
 
 
 class BusyError(ProviderError):
-    """It was not sent; another attempt may help."""
+    """It was not sent; a retry may help."""
 
 
 class RefusedError(ProviderError):
-    """It was not sent, and another attempt would not help."""
+    """It was not sent, and a retry would not help."""
 
     outcome = Outcome.PERMANENT
 
 
 class UnansweredError(ProviderError):
-    """Nobody knows."""
+    """The outcome is unknown."""
 
     sent = None
 
 
 def error_of(status: int) -> type[ProviderError]:
-    """What a provider's status means that is not a success. A gateway's time-out is of its own request."""
+    """Return the error for a provider's status. A gateway's timeout concerns its own request."""
     if status == _GATEWAY_TIMEOUT:
         return UnansweredError
     return BusyError if status in OURS or status in _LATER or status >= _SERVER else RefusedError

@@ -1,4 +1,4 @@
-"""What a provider of text messages is."""
+"""The interface of an SMS provider."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class TextMessage:
     """A text message.
 
     Attributes:
-        id: The delivery id, the same on every attempt.
+        id: The delivery id, stable over attempts.
         to: The number, E.164.
-        body: What it says.
-        within: Seconds that the provider may take.
+        body: Its text.
+        within: Seconds for the provider's answer.
     """
 
     id: str
@@ -25,10 +25,10 @@ class TextMessage:
 
 @dataclass(frozen=True)
 class Receipt:
-    """The provider has taken the message.
+    """The provider's acceptance.
 
     Attributes:
-        status: Its status code, if it has such.
+        status: Its status code, if any.
         reference: Its own id of the message.
     """
 
@@ -37,19 +37,18 @@ class Receipt:
 
 
 class Provider(Protocol):
-    """Sends text messages. One module a provider; nothing else knows how it is spoken to.
+    """Sends text messages. Each provider is one module.
 
     Attributes:
-        name: As failures and the log of deliveries name it.
-        connections: How many messages may be in progress at once. A worker takes as many SMS and no more, so that the
-            others wait at Temporal and not within their time-out.
+        name: Its name in failures and in the log of attempts.
+        connections: Maximum number of messages in flight. A worker takes only that many; others wait in Temporal.
     """
 
     name: str
     connections: int
 
     async def send(self, message: TextMessage) -> Receipt:
-        """Hand one message over, once.
+        """Hand over one message, once.
 
         Raises:
             ProviderError: See `activities.sms.errors`.
@@ -57,5 +56,5 @@ class Provider(Protocol):
         ...
 
     async def close(self, within: float) -> None:
-        """Close connections within this many seconds."""
+        """Close connections within a number of seconds."""
         ...

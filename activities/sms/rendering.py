@@ -1,4 +1,4 @@
-"""A text message as it would be sent: a pure function of the published step and its data."""
+"""Renders a text message: a pure function of the published step and its data."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from scenario.steps.sms import Sms
 
 
 def number_in(data: Mapping[str, Any]) -> str:
-    """Return the contact's mobile number as it is written.
+    """Return the contact's mobile number as written.
 
     Raises:
-        Aborted: It has none.
+        Aborted: There is none.
     """
     contact: Any = data.get("contact") or {}
     if not (written := str(contact.get("cellphone") or "").strip()):
@@ -23,10 +23,10 @@ def number_in(data: Mapping[str, Any]) -> str:
 
 
 def render(step: Sms, data: dict[str, Any]) -> str:
-    """Return the text: a function of the published step and the delivery, and of nothing else.
+    """Render the text.
 
     Raises:
-        TemplateError: A template fails on this data, or leaves nothing.
+        TemplateError: A template fails, or its output is empty.
         Aborted: A template says that nothing should be sent.
     """
     if not isinstance(step.text, str):

@@ -1,7 +1,7 @@
 """Twilio's REST API: ``POST /2010-04-01/Accounts/{sid}/Messages.json`` (twilio.com/docs/messaging/api).
 
-It knows no idempotency key: whoever asks twice pays twice. So what left without an answer is told apart from what did
-not leave.
+It has no idempotency key, so a repeated request costs twice. Requests without an answer are therefore distinguished
+from those that did not leave.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from scenario.policies.bounces import BOUNCE, STOP, AddressVerdict
 _ORIGIN: Final = "https://api.twilio.com"
 _CONNECT_SECONDS: Final = 5.0
 _SERVICE: Final = "MG"
-"""How the id of a messaging service begins, which may stand where a sender's number does."""
+"""Prefix of a messaging service's id, which may replace a sender's number."""
 _AGAINST: Final[dict[int, Literal["bounce", "stop"]]] = {21610: STOP, 21614: BOUNCE, 21211: BOUNCE}
-"""Errors that no later attempt can mend (twilio.com/docs/api/errors): the owner has answered STOP; the number is not a
-mobile's; it is not a telephone number."""
+"""Permanent errors (twilio.com/docs/api/errors): the owner answered STOP; not a mobile number; not a telephone number.
+"""
 # httpx's errors that come before the request's first byte.
 _NOT_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 class Twilio:
-    """One account of Twilio's.
+    """A Twilio account.
 
     Args:
         sid: The account's id.
@@ -55,12 +55,12 @@ class Twilio:
         )
 
     async def send(self, message: TextMessage) -> Receipt:
-        """Ask for one message, once.
+        """Request one message, once.
 
         Raises:
-            BusyError: It was not sent: no connection, 408, 425, 429, 5xx; or 401, 404, for want of the right account.
-            RefusedError: Twilio refuses the message.
-            UnansweredError: The request left, and no answer came; or a gateway (504) says so of its own request.
+            BusyError: It was not sent: no connection, 408, 425, 429, 5xx; or 401, 404 for a wrong account.
+            RefusedError: Twilio rejects the message.
+            UnansweredError: The request left without an answer, or a gateway (504) timed out.
         """
         left = False
 
@@ -97,7 +97,6 @@ class Twilio:
         raise _failure(response, self._token)
 
     async def close(self, within: float) -> None:
-        """Close the connections."""
         await self._client.aclose()
 
 
@@ -122,7 +121,7 @@ def _failure(response: httpx.Response, token: str) -> ProviderError:
 
 
 def _content(response: httpx.Response) -> dict[str, Any]:
-    """Return the answer's JSON object; an empty one where it holds none. An answer counts by its status."""
+    """Return the answer's JSON object, or an empty one: only the status decides."""
     try:
         content: Any = response.json()
     except (json.JSONDecodeError, UnicodeDecodeError):

@@ -1,1 +1,1 @@
-"""Webhooks: sending one attempt safely (`transport`), and what its outcome means (`outcome`)."""
+"""Webhooks: one attempt (`transport`) and its outcome (`outcome`)."""

@@ -1,4 +1,4 @@
-"""The activity that sends a webhook: renders it, sends it once, and tells Temporal what that means."""
+"""The activity that sends a webhook: render, send once, report."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from scenario.steps.webhook import Webhook
 
 
 class Webhooks(ChannelActivity[Transport]):
-    """The webhook channel. See `ChannelActivity` for what is not said here.
+    """Sends webhooks. See `ChannelActivity` for further arguments.
 
     Args:
-        transport: Sends requests; open for as long as the worker runs.
-        secrets: Gives all secrets, as they are at the moment: the same mapping for as long as they are the same.
-        routes: Where URLs and destinations lead.
-        limiter: Says whether a destination can take a request now; one for the whole process.
+        transport: Sends requests; open while the worker runs.
+        secrets: Returns the current secrets, as the same mapping while they do not change.
+        routes: Resolves URLs and destinations.
+        limiter: Limits requests to destinations; one per process.
     """
 
     channel = WEBHOOK
@@ -64,7 +64,7 @@ class Webhooks(ChannelActivity[Transport]):
         """Make one attempt.
 
         Returns:
-            ``delivered`` for a 2xx, or ``skipped`` where a template aborted.
+            ``delivered`` for a 2xx, or ``skipped`` if a template aborted.
 
         Raises:
             ApplicationError: Anything else; see `activities.failures`.
@@ -114,17 +114,17 @@ def judge(
     hidden: redaction.KnownSecrets,
     given: redaction.KnownSecrets,
 ) -> Sent:
-    """What a response means.
+    """Return the result of a response.
 
     Args:
         attempt: The attempt.
-        response: What came back.
-        step: Says what is kept of it.
-        hidden: All secrets, which nobody may see of it.
-        given: Those that went with the request, and so may change what the journey keeps.
+        response: The response.
+        step: The step, for its `save`.
+        hidden: All secrets, which excerpts must not show.
+        given: Secrets of this request, which are masked in what the journey keeps.
 
     Raises:
-        ApplicationError: It is not "delivered".
+        ApplicationError: It is not delivered.
     """
     judgement = outcome.of_response(
         attempt.destination,
@@ -142,5 +142,5 @@ def judge(
 
 
 def unanswered(attempt: OpenAttempt, error: AttemptError) -> ApplicationError:
-    """Return the failure to raise where there was no response."""
+    """Return the failure for an attempt without a response."""
     return attempt.failed(Judgement(error.verdict, str(error).removesuffix(".")))

@@ -1,14 +1,13 @@
-"""Why an attempt got no answer, as one small tree of exceptions.
+"""Errors of attempts without a response.
 
     AttemptError
-    ├── RefusedError      our own rules said no: address, URL, header. Nothing left this machine
-    ├── UnreachableError  no connection: names, TCP, TLS. The receiver has seen no request
-    └── UnansweredError   the request left, and no usable answer came: it may have been acted upon
+    ├── RefusedError      our own rules forbid it: address, URL, header. Nothing was sent
+    ├── UnreachableError  no connection: DNS, TCP, TLS. The receiver has seen no request
+    └── UnansweredError   the request left without a usable answer: it may have been carried out
 
-Each carries a *word* (``connect_refused``), which logs, metrics and the record of attempts show, and whose row in
-`WORDS` says what becomes of the delivery. Messages name no host, path, header value or payload: they end up in
-Temporal's history and in its UI. For the same reason they never chain the library's own exception, whose text holds
-the URL.
+Each has a *word* (``connect_refused``) for logs, metrics and the log of attempts; its row in `WORDS` has the effect on
+the delivery. Messages contain no host, path, header value or payload, because they end up in Temporal's history and UI.
+The library's own exceptions are never chained, because their text contains the URL.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from activities.webhook.throttle.limits import HealthSignal
 
 
 class Meaning(NamedTuple):
-    """What an attempt without a response means.
+    """The effect of an attempt without a response.
 
     Attributes:
-        outcome: What becomes of the delivery.
-        pulse: What it says about the receiver's health.
-        sentence: For the person who reads it in Temporal's UI. ``{detail}`` is filled in where there is one.
-        unknown: The request left and no answer came, so the receiver may have acted on it; see `Verdict`.
+        outcome: The outcome of the delivery.
+        pulse: The receiver's health.
+        sentence: For Temporal's UI, with an optional ``{detail}``.
+        unknown: True if the receiver may have carried it out; see `Verdict`.
     """
 
     outcome: Outcome
@@ -99,15 +98,15 @@ WORDS: Final[dict[str, Meaning]] = {
     "malformed_response": Meaning(_AGAIN, _ALIVE, "The destination's answer is not valid HTTP."),
     "response_header_too_large": Meaning(_AGAIN, _ALIVE, "The headers of the destination's answer are too large."),
 }
-"""The meaning of each word: the one table of attempts without a response."""
+"""The effects of all words."""
 
 
 class AttemptError(Exception):
-    """One try of a delivery that ended without a response.
+    """An attempt without a response.
 
     Attributes:
-        word: Class of the failure, a key of `WORDS`.
-        detail: A few words more (an ``errno`` name, what TLS verification objected to), or ``""``.
+        word: A key of `WORDS`.
+        detail: Some more words (an ``errno`` name, the failure of TLS verification), or ``""``.
     """
 
     def __init__(self, word: str, *, detail: str = "") -> None:
@@ -117,23 +116,21 @@ class AttemptError(Exception):
 
     @property
     def verdict(self) -> Verdict:
-        """What becomes of the delivery."""
         meaning = WORDS[self.word]
         return Verdict(meaning.outcome, self.word, meaning.unknown)
 
     @property
     def pulse(self) -> HealthSignal:
-        """What it says about the receiver's health."""
         return WORDS[self.word].pulse
 
 
 class RefusedError(AttemptError):
-    """Our own rules forbid the attempt; nothing was sent and no denied address was dialled."""
+    """Our own rules forbid the attempt; nothing was sent and no forbidden address was dialled."""
 
 
 class UnreachableError(AttemptError):
-    """No connection came about, so the receiver cannot have seen the request."""
+    """There was no connection, so the receiver cannot have seen the request."""
 
 
 class UnansweredError(AttemptError):
-    """The request left over an open connection, and no usable answer came: the outcome may be unknown."""
+    """The request left without a usable answer: the outcome may be unknown."""

@@ -1,4 +1,4 @@
-"""What a response means for its delivery. What its absence means is the table of `activities.webhook.errors`.
+"""The meaning of a response for its delivery. `activities.webhook.errors` covers attempts without a response.
 
 Sources: RFC 9110 §15 (statuses; an invalid one ≥ 600 counts as 5xx; 413 with Retry-After is temporary), RFC 8470 (425),
 RFC 6585 (428, 429, 431), Standard Webhooks and CloudEvents webhooks (2xx delivered, 3xx never followed, 410 stop).
@@ -36,14 +36,14 @@ _FAR: Final = timedelta(days=50 * 365.25)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> int | None:
-    """How many seconds the receiver asks us to wait.
+    """Return the seconds that the receiver asks to wait.
 
     Args:
-        value: The header's value, or None if there is none.
+        value: The header's value, or None.
         now: The present, with a zone.
 
     Returns:
-        Whole seconds, 0 for a date in the past, at most `MAX_SECONDS`, or None if there is no value or no sense in it.
+        Whole seconds, 0 for a date in the past, at most `MAX_SECONDS`; None if it is missing or malformed.
     """
     text = (value or "").strip(" \t")
     if _SECONDS.fullmatch(text):
@@ -88,21 +88,21 @@ _CLIENT, _SERVER, _INVALID = 400, 500, 600
 CERTIFICATE: Final = "client_certificate"
 """The reason of a 400 that is about our client certificate."""
 _CERTIFICATE: Final = b"ssl certificate"
-"""What nginx says with 400 where it gets no client certificate or a foreign one, rather than end the handshake."""
+"""Texts of nginx's 400 for a missing or foreign client certificate."""
 
 
 def of_response(
     to: str, status: int, headers: Mapping[str, str], body: bytes, *, named: bool, now: datetime
 ) -> Judgement:
-    """What a response means.
+    """Return the judgement of a response.
 
     Args:
-        to: The destination, as people know it.
-        status: Of the final response.
-        headers: Their names in lower case.
-        body: How it begins.
-        named: True if it is a destination of ours: a certificate is its matter, and of a plain URL nobody asks for one.
-        now: The time, aware.
+        to: The destination's name for people.
+        status: The final status.
+        headers: Headers by lower-case names.
+        body: The beginning of the body.
+        named: True for a named destination, which may need a client certificate.
+        now: The time, with a zone.
     """
     asked = parse_retry_after(headers.get("retry-after"), now)
     verdict = of_status(status, retry_after=asked is not None, certificate=named and _CERTIFICATE in body.lower())
@@ -116,9 +116,9 @@ def of_status(status: int, *, retry_after: bool = False, certificate: bool = Fal
     """Return the verdict on a response.
 
     Args:
-        status: The status of the final response. A final 1xx (101 Switching Protocols) is a protocol error: retried.
-        retry_after: True if it carries a usable ``Retry-After``, which makes 413 temporary (RFC 9110 §15.5.14).
-        certificate: True if it speaks of our client certificate: with 400 that is a configuration at fault, as 401 is.
+        status: The final status. A final 1xx (101 Switching Protocols) is a protocol error: retried.
+        retry_after: True with a usable ``Retry-After``, which makes 413 temporary (RFC 9110 §15.5.14).
+        certificate: True if it mentions our client certificate: with 400, that is a misconfiguration, as 401 is.
     """
     reason = f"http_{status}"
     if status < HTTPStatus.OK:

@@ -1,4 +1,4 @@
-"""From a step and its data to a webhook that can leave: rendered, addressed, signed. Secrets come in here."""
+"""Prepares a webhook for sending: rendered, addressed, signed, with secrets."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from scenario.steps.webhook import Webhook
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A webhook, signed and addressed, and what nobody may see when it is sent back.
+    """A signed and addressed webhook.
 
     Attributes:
         rendered: The request.
-        route: Where it goes.
-        hidden: All secrets.
-        given: What the receiver was given of them.
+        route: Its route.
+        hidden: All secrets, which excerpts must not show.
+        given: Secrets of this request.
     """
 
     rendered: Rendered

@@ -25,7 +25,7 @@ from runtime.sealed_token import SealedToken
 from scenario.errors import NotConfigured
 
 REJECTIONS: Final = 5
-"""How many rejections of an address make the failure terminal."""
+"""Number of rejections of an address that makes the failure terminal."""
 _TIMEOUT: Final = 15.0  # seconds
 _BAD_REQUEST: Final = 400
 

@@ -72,15 +72,15 @@ def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str |
 
 
 def with_headers(rendered: Rendered, step: Webhook, headers: Mapping[str, str], destination: str) -> Rendered:
-    """Return the webhook with the headers that its destination adds.
+    """Return the webhook with its destination's headers.
 
-    A scenario cannot set what a destination sets: credentials and the like are for operations to decide. What only the
-    sender supposes, the content type, gives way.
+    A scenario cannot set a header that its destination sets, except that the destination's content type replaces our
+    default.
 
     Args:
         rendered: The webhook.
-        step: Which headers the scenario sets itself.
-        headers: The destination's.
+        step: The step, for the headers that the scenario sets.
+        headers: The destination's headers.
         destination: Its name.
 
     Raises:
@@ -102,11 +102,11 @@ _WRITTEN: Final[Mapping[Content, Callable[[Any, Mapping[str, Any]], bytes]]] = {
     "form": liquid.render_form,
     "text": liquid.render_plain,
 }
-"""What writes a body."""
+"""Writers of bodies, by content."""
 
 
 def _fitting(content: Content, body: str | dict[str, Any] | list[Any]) -> str | dict[str, Any] | list[Any]:
-    """Return a body that can be written in a way; a published one always can."""
+    """Return a body that fits its kind of content, as every published one does."""
     if fault := body_fault(content, body):
         raise TemplateError(fault)
     return body
@@ -120,7 +120,7 @@ def _rendered(part: str, made: Callable[[Any, Mapping[str, Any]], Made], source:
 
 
 def _url(step: Webhook, data: Mapping[str, Any], base: str | None) -> str:
-    """Return the address: the step's own URL, or its path behind that of its destination."""
+    """Return the URL: the step's own, or its path behind the destination's."""
     if step.url is not None:
         return _rendered("the url", liquid.render_url, step.url, data)
     path = "" if step.path is None else _rendered("the path", liquid.render_path, step.path, data)

@@ -1,4 +1,4 @@
-"""Where a webhook is really sent to, and what that place is allowed to be."""
+"""The real target of a webhook, and its permissions."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class UnknownDestination(NotConfigured):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A way to a receiver.
+    """The route to a receiver.
 
     Attributes:
-        url: Absolute. Of a named destination its base URL; else the rendered one, unless deliveries are led elsewhere.
-        destination: What failures, logs and Temporal's UI call the receiver: its host, or a destination's name.
-        access: Where the request may go.
-        tls: Whom to trust and who we are.
-        limits: How gently it is treated.
-        named: The destination itself, whose headers and signature are added; None for a plain URL.
+        url: Absolute: a destination's base URL, the rendered URL, or a local replacement.
+        destination: Name of the receiver in failures, logs and Temporal's UI: its host, or the destination.
+        access: Its network access.
+        tls: Trusted authorities and client certificate.
+        limits: Its limits.
+        named: The destination, which adds headers and signatures, or None for a plain URL.
     """
 
     url: str = field(repr=False)
@@ -41,7 +41,7 @@ class Route:
 
     @property
     def server(self) -> dict[str, str | int]:
-        """Host and port as spans have them; empty for a URL that is none."""
+        """Host and port for spans; empty for a malformed URL."""
         try:
             parts = urlsplit(self.url)
             port = parts.port or {"http": 80}.get(parts.scheme, 443)
@@ -54,28 +54,28 @@ class Routes(Protocol):
     """Finds the way to a receiver."""
 
     def find(self, url: str) -> Route:
-        """Return the way for a rendered URL."""
+        """Return the route for a rendered URL."""
         ...
 
     def named(self, name: str) -> Route:
-        """Return the way to a destination.
+        """Return the route to a destination.
 
         Raises:
-            UnknownDestination: There is none of this name.
+            UnknownDestination: It does not exist.
         """
         ...
 
     def granted(self, to: str | None) -> frozenset[str] | None:
-        """Return the names of the secrets that a step may name which sends there; None = any.
+        """Return the secrets that a step may use, or None for any.
 
         Args:
-            to: The destination that the step names; None = it has a plain URL.
+            to: The step's destination, or None for a plain URL.
         """
         ...
 
 
 class Direct:
-    """Where scenarios and `destinations.yaml` say: a URL as it is, to public addresses only; a name by the book."""
+    """Routes of production: a URL as it is, to public addresses only; a destination by `destinations.yaml`."""
 
     def __init__(self, destinations: DestinationsFile | None = None) -> None:
         self._destinations = destinations or DestinationsFile()
@@ -85,10 +85,10 @@ class Direct:
         return Route(url=url, destination=urlsplit(url).hostname or "", limits=self._destinations.book.limits)
 
     def named(self, name: str) -> Route:
-        """Return the destination of this name, as it is now.
+        """Return the route to a destination.
 
         Raises:
-            UnknownDestination: There is none.
+            UnknownDestination: It does not exist.
         """
         found = self._destinations.book.get(name)
         if found is None:
@@ -104,20 +104,19 @@ class Direct:
         )
 
     def granted(self, to: str | None) -> frozenset[str] | None:
-        """What the file of destinations grants; without one, nobody has said anything."""
+        """Return the secrets that `destinations.yaml` grants, or None without it."""
         return self._destinations.book.listing.granted(to) if self._destinations.configured else None
 
 
 class Diverted:
-    """Leads every webhook to one local receiver, so that a trial run reaches nobody and needs no `destinations.yaml`.
+    """Routes to one local receiver, so that a trial run reaches nobody and needs no `destinations.yaml`.
 
-    The path begins with the host that was meant, ``http://127.0.0.1:4000/hooks.example.com/wax/9f31``, or with the
+    The path begins with the intended host, ``http://127.0.0.1:4000/hooks.example.com/wax/9f31``, or with the
     destination's name, ``http://127.0.0.1:4000/wax/messages``.
 
     Args:
         base: The receiver's origin, ``http://127.0.0.1:4000``.
-        refuses: Gives the origin of something that refuses connections, for a path at the receiver that it does not
-            take at present; else None.
+        refuses: Returns an origin that refuses connections, for a path that should fail so; else None.
     """
 
     def __init__(self, base: str, refuses: Callable[[str], str | None] | None = None) -> None:
@@ -131,7 +130,7 @@ class Diverted:
         return self._route(f"/{host}{parts.path or '/'}", query, host)
 
     def named(self, name: str) -> Route:
-        """Return a folder of this name at the local receiver, whatever the name."""
+        """Return a folder at the local receiver for any name."""
         return self._route(f"/{name}", "", name)
 
     def granted(self, to: str | None) -> frozenset[str] | None:

@@ -1,6 +1,6 @@
-"""What is kept of a response for later templates and conditions: JSON, small, without secrets.
+"""The part of a response that later templates and conditions can use: JSON, small, without secrets.
 
-Whatever is wrong with it, the delivery has succeeded: there is a note for people, and nothing is kept.
+A response that cannot be saved is still a delivery; a note says why.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from scenario.model.parts import Save
 from scenario.responses.validation import misfit
 
 MAX_SAVED: Final = 16 * 1024
-"""Bytes of a response that is kept. It becomes part of the journey's history."""
+"""Maximum bytes of a saved response, which becomes part of the journey's history."""
 MAX_DEPTH: Final = 32
-"""Levels of lists and objects in one."""
+"""Maximum nesting of a saved response."""
 _MAX_INTEGER: Final = 2**63
 
 
 class Kept(NamedTuple):
-    """What came of it.
+    """The saved response.
 
     Attributes:
-        value: The JSON, secrets masked, or None if nothing is kept.
-        note: Why nothing is kept, or not all of it, as one sentence.
+        value: The JSON with masked secrets, or None.
+        note: Why nothing, or not all, is saved: one sentence.
     """
 
     value: Any = None
@@ -35,17 +35,16 @@ class Kept(NamedTuple):
 
 
 class _UnfitError(ValueError):
-    """Why a text is not kept."""
+    """Why a response is not saved."""
 
 
 def kept(save: Save, response: Response, given: KnownSecrets) -> Kept:
-    """What a step keeps of a response.
+    """Return what a step saves of a response.
 
     Args:
-        save: What the step says about it.
+        save: The step's `save`.
         response: A 2xx.
-        given: The secrets that went with the request. No other ones are looked for: what stands in a response by chance
-            has to stay, since conditions look at it.
+        given: Secrets of the request. Only these are masked, because conditions read the rest.
     """
     try:
         value = _read(response)
@@ -81,15 +80,15 @@ def _constant(name: str) -> NoReturn:
 
 
 def _fit(value: Any, schema: Mapping[str, Any]) -> None:
-    """Compare a value with its schema, and says of the response nothing: its keys and values may be personal data."""
+    """Compare a value with its schema. Messages contain nothing of the response."""
     if (fault := misfit(value, schema)) is not None:
         raise _UnfitError(f"it does not fit its schema{fault}")
 
 
 def _clean(value: Any, given: KnownSecrets) -> tuple[Any, bool]:
-    """Return the value without secrets, and whether there were any.
+    """Return the value with masked secrets, and True if there were any.
 
-    Names of members stay as they are, since conditions ask for them. A member whose name holds a secret is left out.
+    Members keep their names, because conditions use them. A member whose name contains a secret is left out.
     """
     texts: list[str] = []
     names: set[str] = set()
@@ -102,7 +101,7 @@ def _clean(value: Any, given: KnownSecrets) -> tuple[Any, bool]:
 
 
 def _collect(value: Any, texts: list[str], names: set[str], depth: int) -> None:
-    """All texts of a value, whole numbers among them, and the names of its members."""
+    """Collect all texts and whole numbers of a value, and the names of its members."""
     if depth > MAX_DEPTH:
         raise _UnfitError(f"it is nested more than {MAX_DEPTH} levels deep")
     match value:

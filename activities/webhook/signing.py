@@ -1,11 +1,9 @@
-"""Signatures by the Standard Webhooks specification, so that a receiver knows who sent what, and when.
+"""Signatures of the Standard Webhooks specification.
 
-Signed is ``<webhook-id>.<webhook-timestamp>.<body>``. The id is the delivery's, the same over all its attempts, which
-is what receivers deduplicate by; the timestamp is the attempt's, which is what they refuse old copies by. Every live
-key signs, separated by spaces, so that a receiver can change keys without losing a message.
+``<webhook-id>.<webhook-timestamp>.<body>`` is signed. Receivers deduplicate by the id, which is the delivery's, and
+reject old copies by the timestamp, which is the attempt's. Every live key signs, so that receivers can change keys.
 
-Two schemes: ``v1``, HMAC-SHA256 with a shared secret (``whsec_…``), and ``v1a``, Ed25519 with a private key
-(``whsk_…``).
+Schemes: ``v1``, HMAC-SHA256 with a shared secret (``whsec_…``), and ``v1a``, Ed25519 with a private key (``whsk_…``).
 """
 
 from __future__ import annotations
@@ -30,21 +28,21 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 
 class SigningKeyError(ValueError):
-    """A signing key that cannot be used. The message never quotes it."""
+    """An unusable signing key. The message never quotes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that signs."""
+    """A signing key."""
 
     _secret: bytes | Ed25519PrivateKey = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Key:
-        """Read a key as it stands in a secret: ``whsec_`` or ``whsk_`` and base64.
+        """Read a key from a secret: ``whsec_`` or ``whsk_`` and base64.
 
         Raises:
-            SigningKeyError: Another prefix, no strict base64, or a length that the specification does not allow.
+            SigningKeyError: Wrong prefix, malformed base64, or a forbidden length.
         """
         prefix, mark, encoded = text.partition("_")
         if not mark or prefix not in {"whsec", "whsk"}:
@@ -72,16 +70,15 @@ def headers(keys: Sequence[Key], delivery_id: str, now: datetime, body: bytes) -
 
     Args:
         keys: The destination's live keys.
-        delivery_id: The same over all attempts of a delivery.
+        delivery_id: The delivery's id.
         now: The time of this attempt, with a zone.
-        body: The exact bytes that are sent.
+        body: The exact bytes.
 
     Returns:
-        ``webhook-id``, ``webhook-timestamp`` (Unix seconds), ``idempotency-key``, and ``webhook-signature`` where
-        there is a key.
+        ``webhook-id``, ``webhook-timestamp`` (Unix seconds), ``idempotency-key``, and with a key ``webhook-signature``.
 
     Raises:
-        ValueError: The delivery's id holds a character that would make the signed text ambiguous, or `now` has no zone.
+        ValueError: The delivery's id would make the signed text ambiguous, or `now` has no zone.
     """
     if not _ID.fullmatch(delivery_id):
         raise ValueError("A delivery's id consists of letters, digits, '-' and '_'.")

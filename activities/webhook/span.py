@@ -1,7 +1,7 @@
-"""One request and its answer as a client span: what travels, what is seen of it, and nothing more.
+"""A client span for one request and its response.
 
-Attributes follow OpenTelemetry's semantic conventions for HTTP client spans, but for ``url.full``: paths and queries
-hold what is nobody's business.
+Attributes follow OpenTelemetry's semantic conventions for HTTP client spans, except ``url.full``, because paths and
+queries are confidential.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _CLIENT_ERROR: Final = 400
 
 
 async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendered, route: Route) -> Response:
-    """Send a request, once.
+    """Send a request once.
 
     Args:
-        transport: Sends it.
-        attempt: The attempt that it is.
-        rendered: What to send, signature and all; the trace's context is added.
-        route: Where to.
+        transport: The transport.
+        attempt: The attempt.
+        rendered: The signed request; the trace's context is added.
+        route: Its route.
 
     Raises:
         AttemptError: There is no response.
-        ApplicationError: The server could not note that it is about to leave; see `OpenAttempt.sending`.
+        ApplicationError: The server could not store the mark; see `OpenAttempt.sending`.
     """
     attributes: dict[str, str | int] = {"http.request.method": rendered.method, **route.server}
     attributes["scenario.destination"] = route.destination
@@ -79,7 +79,7 @@ async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendere
 
 
 async def timed(transport: Transport, destination: str, request: Request) -> Response:
-    """Send a request, once, and measures how long that takes.
+    """Send a request once, and measure its duration.
 
     Raises:
         AttemptError: There is no response.

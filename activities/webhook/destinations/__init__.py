@@ -1,1 +1,1 @@
-"""The systems that webhooks go to, as operations describe them in `destinations.yaml`."""
+"""The external systems of `destinations.yaml`."""

@@ -1,8 +1,7 @@
-"""The destinations of webhooks, in memory, as `destinations.yaml` describes them.
+"""The destinations of `destinations.yaml` in memory.
 
-`reading` makes it from `destinations.yaml`, `watch` keeps it up to date. A destination holds the *names* of its secrets
-only. Their values come with each attempt, so that a secret that was changed is used within a second, and nothing that
-shows a destination shows one.
+`reading` reads the file, `watch` watches it. A destination holds only the *names* of its secrets; each attempt adds the
+values. A changed secret is therefore used within a second, and a displayed destination shows none.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from scenario.http.access import Access
 from scenario.http.destinations import Known, Listing
 
 DEFAULT_RATE: Final = 100.0
-"""Deliveries a second of a destination that says nothing, where `destinations.yaml` says no other default."""
+"""Default deliveries per second of a destination."""
 
 
 IN_URL: Final = re.compile(r"\{\{ *secrets\.([A-Za-z_][A-Za-z0-9_]*) *\}\}", re.ASCII)
@@ -33,14 +32,14 @@ _OF_PATH: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})
 
 
 class CredentialsError(NotConfigured):
-    """A secret is not there, cannot be used, or may not go there. The message names it, never its value."""
+    """A secret is missing, unusable, or may not be sent there. The message names it, never its value."""
 
 
 def unset(who: str, secret: str) -> CredentialsError:
-    """Return the error where a secret is not there.
+    """Return the error for a missing secret.
 
     Args:
-        who: Needs it, as the sentence's subject.
+        who: What needs it, as the sentence's subject.
         secret: Its name.
     """
     return CredentialsError(
@@ -51,11 +50,11 @@ def unset(who: str, secret: str) -> CredentialsError:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A key that signs, by the name of its secret.
+    """A signing key, by the name of its secret.
 
     Attributes:
         secret: The secret's name.
-        until: When it ceases to sign, with a zone; None = never.
+        until: End of its use, with a zone, or None.
     """
 
     secret: str
@@ -64,11 +63,11 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class Suppressions:
-    """A destination is told of suppressed addresses.
+    """The reports of suppressed addresses to a destination.
 
     Attributes:
         preset: The platform's API; see `activities.webhook.presets`.
-        sources: Of those that are suppressed for one of these.
+        sources: Sources that are reported.
     """
 
     preset: str
@@ -77,23 +76,23 @@ class Suppressions:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A system that webhooks go to.
+    """An external system.
 
     Attributes:
-        name: What scenarios call it.
-        url: Base URL, without a slash at its end; behind its host it may name secrets.
-        headers: Of every request; values are templates that name nothing but `secrets`.
-        header_secrets: The secrets that the headers name.
-        signing: What signs requests; empty = they are not signed.
-        secrets: The names of those that scenarios may send there.
-        owners: The scenarios that may use it, or None for all.
-        timeout: Seconds of one attempt, where a scenario sets none; None = the language's default.
-        retry: What it sets of the retry policy, by the names of `scenario.plan.retry.STORED`, in seconds.
-        rate: Deliveries a second, of all workers together.
-        limits: What one worker process keeps to.
-        access: Where requests may go.
-        tls: Whom to trust and who we are.
-        suppressions: True if it is told of suppressed addresses.
+        name: Its name in scenarios.
+        url: Base URL without a trailing slash; its path may contain secrets.
+        headers: Headers of every request; values are templates with `secrets` only.
+        header_secrets: Secrets that the headers use.
+        signing: Signing keys; empty for unsigned requests.
+        secrets: Secrets that scenarios may send there.
+        owners: Scenarios that may use it, or None for all.
+        timeout: Default seconds of one attempt, or None.
+        retry: Its values of the retry policy in seconds, by the names of `scenario.plan.retry.STORED`.
+        rate: Deliveries per second of all workers together.
+        limits: Limits of each worker process.
+        access: Its network access.
+        tls: Trusted authorities and client certificate.
+        suppressions: Reports of suppressed addresses, or None.
     """
 
     name: str
@@ -113,19 +112,19 @@ class Destination:
 
     @property
     def own_secrets(self) -> tuple[str, ...]:
-        """The names of all secrets that it uses, those that sign among them."""
+        """Names of all secrets that it uses, including signing keys."""
         return (*self.url_secrets, *self.header_secrets, *(signer.secret for signer in self.signing))
 
     @property
     def url_secrets(self) -> tuple[str, ...]:
-        """The secrets that the base URL names."""
+        """Secrets in the base URL."""
         return tuple(dict.fromkeys(IN_URL.findall(self.url)))
 
     def rendered_url(self, secrets: Mapping[str, str]) -> str:
-        """Return the base URL of one attempt. A secret is put in as it is: its slashes part the path.
+        """Return the base URL of one attempt. Secrets are inserted unchanged, so their slashes separate parts.
 
         Raises:
-            CredentialsError: A secret is missing, or no path can hold it.
+            CredentialsError: A secret is missing, or does not fit into a path.
         """
 
         def put(found: re.Match[str]) -> str:
@@ -143,7 +142,7 @@ class Destination:
         """Return the headers of one attempt.
 
         Raises:
-            CredentialsError: A secret is missing, or no header can hold it.
+            CredentialsError: A secret is missing, or does not fit into a header.
         """
         known = {"secrets": {name: self._known(name, secrets) for name in self.header_secrets}}
         made: dict[str, str] = {}
@@ -161,17 +160,17 @@ class Destination:
         return made
 
     def keys(self, secrets: Mapping[str, str], now: datetime) -> list[Key]:
-        """Return the keys that sign an attempt, or none if the destination has no signing keys.
+        """Return the keys that sign an attempt; none for an unsigned destination.
 
-        A key whose overlap is over is not looked for, so that its secret may be taken away.
+        Expired keys are not looked up, so their secrets may be removed.
 
         Args:
-            secrets: As they are now.
+            secrets: The current secrets.
             now: The time of the attempt.
 
         Raises:
-            CredentialsError: A live key is missing or malformed, or none is live: what a receiver expects to be signed
-                is never sent without a signature.
+            CredentialsError: A live key is missing or malformed, or none is live: a signed destination gets no unsigned
+                request.
         """
         found: list[Key] = []
         for signer in self.signing:
@@ -200,15 +199,14 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """All destinations, and what holds for every other place.
+    """All destinations and defaults.
 
     Attributes:
-        destinations: By name.
-        rate: Deliveries a second of any place that has no rate of its own.
-        limits: What one worker process keeps to, for a place that has no limits of its own.
-        public_secrets: The names of those that scenarios may send to any plain URL.
-        listing: What scenarios have to know of them: a secret that signs is granted to nobody, since whoever has it
-            can sign in our name.
+        destinations: Destinations by name.
+        rate: Default deliveries per second.
+        limits: Default limits of each worker process.
+        public_secrets: Secrets that scenarios may send to any plain URL.
+        listing: What scenarios may know of them. Signing secrets are granted to no scenario.
     """
 
     destinations: Mapping[str, Destination] = field(default_factory=dict[str, Destination])
@@ -226,15 +224,13 @@ class Destinations:
         object.__setattr__(self, "listing", Listing(known, frozenset(self.public_secrets) - signing))
 
     def get(self, name: str) -> Destination | None:
-        """Return the destination of this name, or None."""
         return self.destinations.get(name)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The destinations' names, sorted."""
         return tuple(sorted(self.destinations))
 
     @property
     def rates(self) -> dict[str, float]:
-        """Deliveries a second of those destinations whose rate is not the default one."""
+        """Deliveries per second of destinations that differ from the default."""
         return {name: found.rate for name, found in self.destinations.items() if found.rate != self.rate}

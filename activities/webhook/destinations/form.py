@@ -1,4 +1,4 @@
-"""The keys of `destinations.yaml` and what their values may be, each by itself, as pydantic models."""
+"""The keys of `destinations.yaml` as pydantic models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?%", re.ASCII)
 _SECRET: Final = re.compile(r"(?!wh(?:sec|sk|pk)_)[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 FASTEST: Final = 100_000.0
-"""Deliveries a second. More is a slip of the pen."""
+"""Maximum deliveries per second."""
 
 
 def _rate(value: object) -> float:
@@ -42,7 +42,7 @@ def _share(value: object) -> float:
 
 
 def _off(value: object) -> object:
-    """``off`` is not a breaker at all; YAML 1.1 reads it as false, as some editors write it back."""
+    """Accept ``off`` for no breaker; YAML 1.1 reads it as false."""
     if value == "off" or value is False:
         return None
     if not isinstance(value, Mapping | BaseModel):
@@ -51,7 +51,7 @@ def _off(value: object) -> object:
 
 
 def _preset(value: object) -> object:
-    """``splio`` is short for ``{preset: splio}``."""
+    """Accept ``splio`` for ``{preset: splio}``."""
     return {"preset": value} if isinstance(value, str) else value
 
 
@@ -99,26 +99,26 @@ def _network(value: object) -> IPv4Network | IPv6Network:
 
 
 def _text(**more: Any) -> WithJsonSchema:
-    """Return the schema of a value that is written as text and read as something else."""
+    """Return the schema of a value that is written as text."""
     return WithJsonSchema({"type": "string", **more})
 
 
 Rate = Annotated[
     float, BeforeValidator(_rate), _text(description="Deliveries and a unit.", examples=["10/s", "600/m", "100/h"])
 ]
-"""Deliveries a second."""
+"""Deliveries per second."""
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), _text(examples=["10.1.0.0/16"])]
 Secret = Annotated[str, Field(strict=True), AfterValidator(_named)]
 """A secret's name."""
 Port = Annotated[int, Field(strict=True, ge=1, le=65_535)]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
 Told = Literal["unsub", "bounce", "soft", "fbl", "stop"]
-"""Why an address is suppressed that a platform is told of: not what operators say, or what came from the platform."""
+"""Sources that may be reported to a platform: not operators, and not the platform itself."""
 Flag = Annotated[bool, Field(strict=True)]
 
 
 class BreakerForm(Model):
-    """When a destination counts as down. See `activities.webhook.throttle.limits.BreakerLimits`."""
+    """The circuit breaker. See `activities.webhook.throttle.limits.BreakerLimits`."""
 
     failures: Annotated[float, BeforeValidator(_share), _text(examples=["70%"])] = 0.7
     minimum: Count = 10
@@ -127,7 +127,7 @@ class BreakerForm(Model):
 
 
 class SigningForm(Model):
-    """A key that signs, by the name of its secret."""
+    """A signing key, by the name of its secret."""
 
     key: Annotated[str, Field(strict=True), AfterValidator(_secret)]
     until: Annotated[datetime, BeforeValidator(_until)] | None = None
@@ -142,7 +142,7 @@ class TlsFiles(Model):
 
 
 class LimitsForm(Model):
-    """How much a destination takes."""
+    """Limits of a destination."""
 
     rate: Rate | None = None
     concurrency: Count | None = None
@@ -150,7 +150,7 @@ class LimitsForm(Model):
 
 
 class DefaultForm(LimitsForm):
-    """What holds where nothing else is said."""
+    """Defaults for all destinations."""
 
     public_secrets: list[Secret] = Field(default_factory=list[str])
 
@@ -181,7 +181,7 @@ class DestinationForm(LimitsForm):
 
     @property
     def access(self) -> Access:
-        """Where requests may go."""
+        """Its network access."""
         return Access(
             allow_private=self.allow_private,
             allow_cidr=tuple(self.allow_cidr),
@@ -190,7 +190,7 @@ class DestinationForm(LimitsForm):
         )
 
     def tls_in(self, folder: Path) -> Tls:
-        """Whom to trust and who we are; paths are relative to the folder."""
+        """Return its certificates; paths are relative to the folder."""
         ca, certificate, key = (
             str(folder / name) if name else None for name in (self.tls.ca, self.tls.certificate, self.tls.key)
         )
@@ -205,7 +205,7 @@ class DestinationsForm(Model):
 
 
 def schema() -> dict[str, Any]:
-    """Return the schema of `destinations.yaml` (JSON Schema, draft 2020-12), as plain data."""
+    """Return the JSON Schema of `destinations.yaml` (draft 2020-12)."""
     from scenario.model.json_schema import DIALECT, tidied
 
     made = tidied(DestinationsForm.model_json_schema(by_alias=True, mode="validation"))

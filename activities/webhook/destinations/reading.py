@@ -1,7 +1,7 @@
-"""Reads `destinations.yaml`: gives the destinations, or everything that is wrong with the file.
+"""Reads `destinations.yaml` and reports its mistakes.
 
-No finding quotes a value that stands under `headers`, `signing`, `secrets` or `public_secrets`: somebody may have put a
-secret there rather than its name.
+No finding quotes a value below `headers`, `signing`, `secrets` or `public_secrets`, because it may be a secret by
+mistake.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _SILENT: Final[Mapping[str, str]] = {
     "secrets": "'secrets' is a list of secrets by their names, such as [WAX_TOKEN]",
     "public_secrets": "'public_secrets' is a list of secrets by their names, such as [WAX_TOKEN]",
 }
-"""What is said of values that may be secrets."""
+"""Messages about values that may be secrets."""
 _WORDS: Final[Mapping[str, str]] = {
     "empty": "the file is empty: begin with 'destinations:'",
     "values": f"more than {MAX_NODES:,} values: take destinations out that nobody names",
     "single document": "the file goes on after '---': put all destinations under the one 'destinations:'",
 }
-"""What is said of a file that cannot be read, as far as others speak of scenarios."""
+"""Messages about unreadable files, in place of those about scenarios."""
 _UNQUOTED: Final[Mapping[str, str]] = {
     "tag": "a tag means nothing here: put text that begins with '!' in quotes",
     "number": "this is not a number that JSON can hold",
 }
-"""What is said where YAML's own marks are wrong."""
+"""Messages about misplaced YAML syntax."""
 
 
 class DestinationsError(SettingsError):
     """`destinations.yaml` cannot be used.
 
     Attributes:
-        findings: All that is wrong with it; empty if it cannot be read at all.
+        findings: All findings; empty if it cannot be read at all.
     """
 
     def __init__(self, message: str, findings: tuple[Finding, ...] = ()) -> None:
@@ -57,11 +57,11 @@ class DestinationsError(SettingsError):
 
 
 class Examined(NamedTuple):
-    """What came of reading a file.
+    """The result of reading a file.
 
     Attributes:
-        findings: All that is wrong with it, in the order of the file.
-        book: What it says, or None if a finding is an error.
+        findings: All findings, in the order of the file.
+        book: The destinations, or None if a finding is an error.
     """
 
     findings: tuple[Finding, ...]
@@ -72,7 +72,7 @@ def read(path: Path) -> Destinations:
     """Read `destinations.yaml`.
 
     Raises:
-        DestinationsError: It cannot be read, or has a mistake; the sentence names the first one's line.
+        DestinationsError: It cannot be read, or has a mistake. The message has the first one's line.
     """
     findings, book = examine(path)
     if book is not None:
@@ -84,11 +84,11 @@ def read(path: Path) -> Destinations:
 
 
 def examine(path: Path, *, now: datetime | None = None) -> Examined:
-    """Read `destinations.yaml` and report every mistake in it.
+    """Read and check `destinations.yaml`.
 
     Args:
-        path: Of the file; paths in it are relative to its folder.
-        now: To judge the ends of overlaps by; the present by default.
+        path: The file; paths in it are relative to its folder.
+        now: The time for ends of overlaps; the present by default.
 
     Raises:
         DestinationsError: It cannot be read.
@@ -116,7 +116,7 @@ def examine(path: Path, *, now: datetime | None = None) -> Examined:
 
 
 def _silenced(finding: Finding) -> Finding:
-    """Return the finding of a text that is not plain YAML, which has no path yet, without the text."""
+    """Return a finding about malformed YAML without the file's text."""
     message = _UNQUOTED.get(finding.code, finding.message)
     return Finding(finding.file, finding.line, finding.column, finding.severity, finding.code, message)
 

@@ -1,4 +1,4 @@
-"""What `destinations.yaml` may not say although each of its values is right by itself."""
+"""Rules about `destinations.yaml` beyond its keys and values."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from scenario.source.findings import Severity, clip
 from scenario.source.source import Path as Place
 
 NAMES: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
-"""A destination's name; Temporal's fairness keys have 64 bytes at most."""
+"""A destination's name. Temporal's fairness keys have at most 64 bytes."""
 _WIDEST: Final = 1000.0
-"""How many times the default rate a rate may be, or the other way round: Temporal's fairness weights end there."""
+"""Maximum ratio of a rate and the default: the range of Temporal's fairness weights."""
 _HINTS: Final[Mapping[addresses.AddressKind, str]] = {
     addresses.AddressKind.PUBLIC: "",
     addresses.AddressKind.PRIVATE: ": set 'allow_private: true' if it is meant",
@@ -37,15 +37,15 @@ _QUOTED: Final = re.compile(r"'([^']*\w\w[^']*)'")
 
 
 class Issue(NamedTuple):
-    """A finding before it has its line and column.
+    """A finding without line and column.
 
     Attributes:
-        path: What is wrong.
+        path: Path of the value.
         code: A short word for programs.
         message: One sentence.
-        key: True if the key is meant rather than its value.
+        key: True to point at the key.
         offset: Index of a character in the text at `path`, to point at that.
-        severity: True if the file can be used all the same.
+        severity: A warning does not prevent the use of the file.
     """
 
     path: Place
@@ -57,18 +57,18 @@ class Issue(NamedTuple):
 
 
 def secrets_in(template: str) -> tuple[str, ...]:
-    """Return the secrets that a header's template names."""
+    """Return the secrets in a header's template."""
     named = (path for path in liquid.find_fields(template, kind="header") if path[0] == "secrets")
     return tuple(sorted({str(path[1]) for path in named if len(path) > 1}))
 
 
 def rulings(form: DestinationsForm, folder: Path, now: datetime) -> Iterator[Issue]:
-    """Return all that is wrong with a file whose keys and values are right.
+    """Yield all mistakes of a file whose keys and values are valid.
 
     Args:
         form: The file.
-        folder: What paths in it are relative to.
-        now: To judge the ends of overlaps by.
+        folder: The folder of relative paths.
+        now: The time for ends of overlaps.
     """
     default = form.default.rate or DEFAULT_RATE
     signing = {key.key for entry in form.destinations.values() for key in entry.signing}
@@ -158,7 +158,7 @@ def _headers(entry: DestinationForm, place: Place) -> Iterator[Issue]:
 
 
 def _unquoted(message: str, value: str) -> str:
-    """A template's fault without the words that it quotes: one of them may be a secret that somebody put in braces."""
+    """Return a template's message without quoted words, which may be a secret by mistake."""
     return _QUOTED.sub(lambda found: "'…'" if found[1] in value and found[1] != "secrets" else found[0], message)
 
 

@@ -1,4 +1,4 @@
-"""The destinations of a running worker: `destinations.yaml`, read again whenever it changes."""
+"""Watches `destinations.yaml` while a worker runs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ VARIABLE: Final = "SCENARIO_DESTINATIONS"
 
 
 class DestinationsFile(WatchedFile[Destinations]):
-    """The book as it is now.
+    """The current destinations.
 
     Args:
-        path: Of `destinations.yaml`, or None if there is none: then there are no destinations.
-        every: Seconds between two looks at the file.
-        clock: Seconds, for tests.
-        wall: Seconds since 1970, as files have them; for tests.
+        path: Path of `destinations.yaml`; None for no destinations.
+        every: Seconds between two checks of the file.
+        clock: A clock in seconds, for tests.
+        wall: Seconds since 1970, for tests.
 
     Raises:
         DestinationsError: The file cannot be used at the start.
@@ -43,12 +43,11 @@ class DestinationsFile(WatchedFile[Destinations]):
 
     @property
     def book(self) -> Destinations:
-        """What the file says; the same object until the file says something else."""
+        """The destinations; the same object until the file changes."""
         return self.content
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The destinations' names, sorted."""
         return self.book.names
 
 
@@ -64,10 +63,9 @@ class DestinationPolicies:
 
     @activity.defn(name=CLEAR.name)
     async def clear(self, given: DestinationPolicyRequest) -> DestinationPolicy:
-        """What a destination asks for; nothing if this process does not know it.
+        """Return a destination's policy, or an empty one if this process does not know the destination.
 
-        An unknown destination is not judged here but where it is sent to: the workers that serve `webhooks` may know
-        others than those that serve `journeys`.
+        Workers of the queue `webhooks` may know other destinations than those of `journeys`, and judge unknown ones.
         """
         found = self._destinations.book.get(given.destination)
         return (

@@ -1,1 +1,1 @@
-"""One request over the network, and nothing about deliveries: what may be called, the connection, the answer."""
+"""One HTTP request: allowed targets, the connection, the response. It knows nothing about deliveries."""

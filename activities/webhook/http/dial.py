@@ -1,8 +1,8 @@
-"""Names to addresses to sockets, with the guard at both places.
+"""Resolves names and opens sockets, with the guard at both places.
 
-The resolver refuses a name's whole answer if one address in it is denied: a name that mixes public and private
-addresses is an attack or a mistake. The socket factory judges once more the very address that is about to be
-connected to, so that whatever way it came (a literal, a cache), a denied one never gets a socket.
+The resolver rejects a name's whole answer if one address is forbidden: a mix of public and private addresses is an
+attack or a mistake. The socket factory checks the address again right before connecting, so that a forbidden one gets
+no socket, whatever its source.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from scenario.http.access import Access
 from scenario.http.addresses import canonical, permitted
 
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
-"""From a host name to its numeric addresses; raises `LookupFailedError`. Tests put a lying one in."""
+"""Returns the numeric addresses of a host name, or raises `LookupFailedError`."""
 
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
 class LookupFailedError(OSError):
-    """A name that did not resolve. An `OSError`, since the client library passes on only those.
+    """A name that did not resolve. An `OSError`, because the client library passes on only those.
 
     Attributes:
         word: ``dns_nxdomain``, ``dns_timeout``, ``dns_failed`` or ``refused_address``.
@@ -40,18 +40,18 @@ class LookupFailedError(OSError):
 
 
 class DeniedAddressError(OSError):
-    """An address that may not be dialled. An `OSError`, since the client library passes on only those."""
+    """A forbidden address. An `OSError`, because the client library passes on only those."""
 
 
 class SystemLookup:
-    """``getaddrinfo`` in threads of its own.
+    """``getaddrinfo`` in its own threads.
 
-    It has no time-out and cannot be cancelled: in asyncio's shared threads, a handful of names whose servers are silent
-    would hold up everything else that the process does in threads.
+    It has no timeout and cannot be cancelled. In asyncio's shared threads, a few unresponsive name servers would block
+    everything else.
 
     Args:
-        timeout: Seconds after which the caller stops waiting.
-        threads: Look-ups at the same time.
+        timeout: Seconds that the caller waits.
+        threads: Number of concurrent look-ups.
     """
 
     def __init__(self, *, timeout: float = 5.0, threads: int = 16) -> None:
@@ -79,7 +79,7 @@ class SystemLookup:
             raise LookupFailedError("dns_nxdomain", "not a valid name") from None
 
     def close(self) -> None:
-        """Let the threads go, without waiting for silent name servers."""
+        """Release the threads without waiting for unresponsive name servers."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -89,11 +89,11 @@ def _getaddrinfo(host: str) -> Sequence[str]:
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names, and refuses a whole answer that holds one denied address.
+    """Resolves names, and rejects an answer with a forbidden address.
 
     Args:
-        lookup: Does the resolving.
-        access: What may be dialled.
+        lookup: The resolver.
+        access: The destination's access.
     """
 
     def __init__(self, lookup: Lookup, access: Access) -> None:
@@ -105,7 +105,7 @@ class GuardedResolver(AbstractResolver):
         """Return the addresses to dial, in the resolver's order.
 
         Raises:
-            LookupFailedError: Nothing found, or something that may not be dialled.
+            LookupFailedError: There is none, or one is forbidden.
         """
         addresses = [canonical(address) for address in await self._lookup(host)]
         if not addresses:
@@ -129,10 +129,10 @@ class GuardedResolver(AbstractResolver):
 
 
 def socket_factory(access: Access) -> Callable[[tuple[Any, ...]], socket.socket]:
-    """Make the function that the connector asks for each socket, just before it connects it.
+    """Return the function that makes a connector's sockets.
 
     Args:
-        access: What may be dialled by the connector in question.
+        access: The connector's access.
     """
 
     def make(info: tuple[Any, ...]) -> socket.socket:
@@ -150,7 +150,7 @@ def socket_factory(access: Access) -> Callable[[tuple[Any, ...]], socket.socket]
 
 
 def _own(host: str, access: Access) -> bool:
-    """Return whether the address is one of this machine's own, so that its own ports would be called."""
+    """Return True if an address is one of this machine's own."""
     address = canonical(host)
     if any(address.version == network.version and address in network for network in access.allow_cidr):
         return False
@@ -159,7 +159,7 @@ def _own(host: str, access: Access) -> bool:
 
 @lru_cache(maxsize=1)
 def _binds_anything() -> bool:
-    """True if the kernel binds addresses it does not have (``ip_nonlocal_bind``), which makes `_binds` meaningless."""
+    """Return True if the kernel binds foreign addresses (``ip_nonlocal_bind``), which makes `_binds` meaningless."""
     return _binds("192.0.2.1")
 
 

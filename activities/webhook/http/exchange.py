@@ -1,4 +1,4 @@
-"""One HTTP request and its response, as plain data, and how far the request has got."""
+"""Request, response and progress of one attempt: plain data."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from scenario.http.urls import Target
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """The certificates to trust and our own client certificate, as PEM files. They are read again when they change.
+    """Trusted authorities and client certificate, as PEM files. Changed files are read again.
 
     Attributes:
-        ca_file: Trust these authorities *instead of* the public ones; None = the public ones.
-        cert_file: Our client certificate with its chain, or None.
-        key_file: Its private key, or None if `cert_file` holds both.
+        ca_file: Trusted authorities *instead of* the public ones, or None.
+        cert_file: Client certificate with its chain, or None.
+        key_file: Its private key; None if `cert_file` holds both.
     """
 
     ca_file: str | None = None
@@ -30,21 +30,21 @@ class Tls:
 
 
 MAX_BODY: Final = 64 * 1024
-"""Bytes of a response that are read, as they come over the wire; the connection is closed on more."""
+"""Maximum bytes of a response, as transferred; the connection is closed on more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one attempt sends. Its ``repr`` shows no secret and no payload.
+    """The request of one attempt. Its ``repr`` shows no secret and no payload.
 
     Attributes:
         method: ``POST``, ``PUT``, …
-        url: Absolute, rendered; judged again here.
-        headers: All but those about framing, which the transport sets itself.
+        url: Absolute, rendered; checked again here.
+        headers: All but framing headers, which the transport sets.
         body: The exact bytes.
         timeout: Seconds for everything: DNS, connection, request, response.
-        access: Where it may go.
-        tls: Whom to trust and who we are.
+        access: The destination's access.
+        tls: Trusted authorities and client certificate.
     """
 
     method: str
@@ -58,14 +58,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back. The status is certain; the body is what could be had of it.
+    """The response of one attempt. The status is certain; the body may be incomplete.
 
     Attributes:
-        status: Of the final response; interim ones are skipped.
-        headers: Lower-case names; the few of `lanes.KEPT_HEADERS`.
-        body: At most `MAX_BODY` bytes, raw: not decompressed, whatever ``content-encoding`` says.
-        truncated: There was more than `MAX_BODY`.
-        body_error: ``body_timeout`` or ``body_broken`` where the body ended early, else None.
+        status: The final status; interim responses are skipped.
+        headers: Some headers (`lanes.KEPT_HEADERS`) by lower-case names.
+        body: At most `MAX_BODY` bytes, not decompressed.
+        truncated: True if there was more than `MAX_BODY`.
+        body_error: ``body_timeout`` or ``body_broken`` if the body ended early, else None.
     """
 
     status: int
@@ -76,7 +76,7 @@ class Response:
 
     @property
     def complete(self) -> bool:
-        """True if the whole body is there, unencoded, so that it can be read as JSON."""
+        """True if the whole body is there, without an encoding."""
         plain = self.headers.get("content-encoding", "identity").lower() == "identity"
         return plain and not self.truncated and self.body_error is None
 
@@ -85,11 +85,11 @@ def parse(url: str, access: Access) -> Target:
     """Return the URL as it will be sent.
 
     Args:
-        url: Absolute, as configured and rendered.
-        access: What the destination may reach.
+        url: Absolute, rendered.
+        access: The destination's access.
 
     Raises:
-        RefusedError: ``refused_url`` or ``refused_address``, with a reason that does not quote the URL.
+        RefusedError: ``refused_url`` or ``refused_address``. The message does not quote the URL.
     """
     try:
         return urls.parse(url, access)
@@ -101,7 +101,7 @@ def parse(url: str, access: Access) -> Target:
 
 
 class Phase(IntEnum):
-    """Where an attempt is, in order. From `SENDING` on, the receiver may have seen it."""
+    """The phase of an attempt, in order. From `SENDING` on, the receiver may have seen it."""
 
     QUEUED = 0
     RESOLVING = 1
@@ -115,9 +115,9 @@ class Flight:
     """One attempt in progress.
 
     Attributes:
-        target: Where it goes.
-        phase: How far it has come.
-        denied: An address was refused when it was about to be dialled.
+        target: Its target.
+        phase: Its phase.
+        denied: True if a forbidden address was rejected before dialling.
     """
 
     target: Target
@@ -126,11 +126,11 @@ class Flight:
 
 
 CURRENT: ContextVar[Flight] = ContextVar("attempt")
-"""The attempt that the running task or callback works for."""
+"""The attempt of the current task or callback."""
 
 
 def reached(phase: Phase) -> None:
-    """Record that the current attempt has come this far; never backwards."""
+    """Record the current attempt's phase; it never goes back."""
     flight = CURRENT.get(None)
     if flight is not None:
         flight.phase = max(flight.phase, phase)

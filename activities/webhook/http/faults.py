@@ -1,7 +1,6 @@
-"""From what the client library raises to the words of `activities.webhook.errors`.
+"""Translates the client library's exceptions into the words of `activities.webhook.errors`.
 
-The library's exceptions hold the URL in their text, so nothing of them is kept but error numbers and the names that
-OpenSSL and the operating system give to a failure.
+Their texts contain the URL, so only error numbers and names of OpenSSL and the operating system are kept.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _ABRUPT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
 def too_late(flight: Flight) -> AttemptError:
-    """Return the attempt's whole time is up, and no response has begun."""
+    """Return the error for an attempt that timed out before a response began."""
     word = _TOO_LATE.get(flight.phase)
     if word is None:
         return UnansweredError("read_timeout")
@@ -50,11 +49,11 @@ def too_late(flight: Flight) -> AttemptError:
 
 
 def translate(error: aiohttp.ClientError | OSError, flight: Flight) -> AttemptError:
-    """Return the failure that an exception of the client library stands for.
+    """Return the error for an exception of the client library.
 
     Args:
-        error: Raised before the response's status and headers were complete.
-        flight: The attempt it ended.
+        error: Raised before the response's headers were complete.
+        flight: The attempt.
     """
     if flight.denied and flight.phase < Phase.SENDING:  # unless another address of the name took the request
         return RefusedError("refused_address")
@@ -105,7 +104,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _said(error: ssl.SSLError) -> str:
-    """What OpenSSL calls a failure: a name, or its own few words where Python has no name for it."""
+    """Return OpenSSL's name of a failure, or its own few words."""
     return error.reason or _WORDS.sub(r"\1", str(error))
 
 

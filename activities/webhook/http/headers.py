@@ -1,8 +1,7 @@
-"""Which request headers may be sent: nothing that reframes the message, poses as ours, or smuggles a second request.
+"""Request headers that may be sent: none that changes framing, impersonates us, or smuggles a second request.
 
-Names and values follow RFC 9110 §5.1 and §5.5, a little stricter: ASCII only, no empty edges, 4 KB a value.
-The client library itself would send a second ``Host``, ``Transfer-Encoding: chunked`` beside ``Content-Length``,
-and DEL.
+Names and values follow RFC 9110 §5.1 and §5.5, stricter: ASCII only, no blank edges, 4 KB per value. The client library
+itself would send a second ``Host``, ``Transfer-Encoding: chunked`` beside ``Content-Length``, and DEL.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from activities.webhook.errors import RefusedError
 from scenario.http.headers import FRAMING, MAX_VALUE, denied
 
 MAX_HEADERS: Final = 64
-"""Headers of one request."""
+"""Maximum number of headers."""
 
 _DEFAULTS: Final = {"accept": "*/*", "user-agent": "scenario-runner"}
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}", re.ASCII)
@@ -23,7 +22,7 @@ _VALUE: Final = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?|", re.ASC
 
 
 def flaw(name: str, value: str) -> str:
-    """What is wrong with a header's spelling, without quoting its value; ``""`` where nothing is."""
+    """Return what is wrong with a header, without its value, or ``""``."""
     if not _NAME.fullmatch(name):
         return "a header's name is empty or holds a character that is not allowed"
     if len(value) > MAX_VALUE:
@@ -34,13 +33,10 @@ def flaw(name: str, value: str) -> str:
 
 
 def authored(headers: Mapping[str, str]) -> dict[str, str]:
-    """Check the headers that a scenario or a destination asks for.
-
-    Returns:
-        The same headers with lower-case names.
+    """Check the headers of a scenario or a destination. Return them with lower-case names.
 
     Raises:
-        RefusedError: ``request_header_illegal``: misspelt, given twice, or reserved.
+        RefusedError: ``request_header_illegal``: malformed, repeated, or reserved.
     """
     for name in headers:
         if denied(name):
@@ -49,13 +45,10 @@ def authored(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def sendable(headers: Mapping[str, str]) -> dict[str, str]:
-    """Check the headers that are about to be put on the wire, ours included.
-
-    Returns:
-        The same headers with lower-case names.
+    """Check all headers of a request, ours included. Return them with lower-case names.
 
     Raises:
-        RefusedError: ``request_header_illegal``: misspelt, given twice, one too many, or about framing.
+        RefusedError: ``request_header_illegal``: malformed, repeated, too many, or about framing.
     """
     if len(headers) > MAX_HEADERS:
         raise RefusedError("request_header_illegal", detail=f"there are more than {MAX_HEADERS} headers")
@@ -73,7 +66,7 @@ def sendable(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def sent_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers of a request as they are sent, but for those that frame it: ``host`` and ``content-length``.
+    """Return the headers of a request as sent, without ``host`` and ``content-length``.
 
     Raises:
         RefusedError: ``request_header_illegal``, see `sendable`.

@@ -1,12 +1,11 @@
-"""The client library, set up so that it does what a webhook needs and nothing else.
+"""Connection pools of the client library, set up for webhooks.
 
-A *lane* is one connection pool for one combination of access and TLS settings. Pools are apart because a kept-alive
-connection is as good as a permission: one that was opened to a private address, or trusting a private authority, must
-not serve a destination that may not do so.
+A *lane* is one pool for one combination of access and TLS settings. Pools are separate because an open connection is as
+good as a permission: one to a private address, or with a private authority, must not serve other destinations.
 
-In a lane: no redirects, no proxies, no ``.netrc``, no cookies, no decompression, no second sending. The library would
-repeat idempotent methods by itself when a kept-alive connection breaks; the journey's retry policy is the only retry
-there is, so the middleware below turns such errors into ours before the library sees them.
+A lane follows no redirects, uses no proxies, ``.netrc`` or cookies, does not decompress, and sends once. The library
+would repeat idempotent methods if a kept-alive connection breaks; the middleware below prevents that, because only the
+retry policy retries.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from scenario.http.access import Access
 KEPT_HEADERS: Final = frozenset(
     {"content-encoding", "content-length", "content-type", "date", "request-id", "retry-after", "x-request-id"}
 )
-"""Response headers worth keeping; all others (cookies, ``Location``) are dropped unread."""
+"""Response headers that are kept; all others (cookies, ``Location``) are dropped."""
 
 _MAX_HEADER: Final = 1024
 _MAX_LANES: Final = 64
@@ -55,10 +54,10 @@ class Lanes:
 
     Args:
         lookup: Resolves names.
-        connect_timeout: Seconds for TCP and TLS together, for each address tried.
+        connect_timeout: Seconds for TCP and TLS together, per address.
         keep_alive: Seconds an idle connection is kept. Many servers close theirs after 5 to 75 s.
-        dns_ttl: Seconds a DNS answer is used for further connections.
-        max_connections: Connections of a lane at the same time; 0 = no bound of its own.
+        dns_ttl: Seconds a DNS answer is used.
+        max_connections: Maximum connections of a lane; 0 for no limit.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Lanes:
         """Return the lane for one request and its response.
 
         Raises:
-            UnreachableError: The files for TLS cannot be used.
+            UnreachableError: The TLS files cannot be used.
             RuntimeError: It is closed.
         """
         if self._closed:
@@ -92,7 +91,6 @@ class Lanes:
             lane.busy -= 1
 
     async def close(self) -> None:
-        """Close all connections."""
         self._closed = True
         while self._lanes:
             _, lane = self._lanes.popitem()
@@ -135,7 +133,7 @@ class Lanes:
         return _Lane(session)
 
     async def _retire(self) -> None:
-        """Close the lanes that were idle for longest: their settings were edited away, or a certificate renewed."""
+        """Close the lanes that were idle longest: their settings or certificates have changed."""
         if len(self._lanes) <= _MAX_LANES:
             return
         for key, lane in list(self._lanes.items()):
@@ -148,7 +146,6 @@ class Lanes:
 
 
 def kept_headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
-    """Return the response's headers worth keeping, by lower-case names."""
     kept: dict[str, str] = {}
     for raw, value in answer.raw_headers:
         name = raw.decode("latin-1").lower()
@@ -159,7 +156,7 @@ def kept_headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Put exactly our URL on the wire, once, and speaks our words where that fails."""
+    """Send exactly our URL, once, and translate errors."""
     flight = CURRENT.get()
     exact = URL(flight.target.url, encoded=True)
     failure: AttemptError

@@ -1,7 +1,7 @@
-"""TLS contexts: verified, 1.2 at least, from the files that a destination names.
+"""TLS contexts: verified, at least 1.2, with a destination's files.
 
-The public authorities come from `certifi`, not from the environment: OpenSSL's own default honours
-``SSL_CERT_FILE``, so whoever may set a variable could set whom we trust.
+Public authorities come from `certifi`. OpenSSL's default would follow ``SSL_CERT_FILE``, so that whoever sets a
+variable decides on trust.
 """
 
 from __future__ import annotations
@@ -15,24 +15,23 @@ import certifi
 from activities.webhook.http.exchange import Phase, Tls, reached
 
 Stamp = tuple[tuple[int, int, int], ...]
-"""Identity of the files' present contents: modification time, inode and size of each."""
+"""Identity of the files' contents: modification time, inode and size of each."""
 
 _PROTOCOLS: Final = ["http/1.1"]
 _NO_PASSWORD: Final = "none"  # noqa: S105
-"""Without one, OpenSSL would ask for the password of an encrypted key on the terminal, and wait."""
+"""Prevents OpenSSL from asking for a password on the terminal."""
 
 
 class ClientContext(ssl.SSLContext):
-    """A context that notes when a handshake begins, so that a silent one can be told from a silent TCP port."""
+    """A context that records the start of a handshake, to tell it from a TCP port that does not answer."""
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """As in `ssl.SSLContext`."""
         reached(Phase.HANDSHAKE)
         return super().wrap_bio(*args, **kwargs)
 
 
 def stamp(tls: Tls) -> Stamp:
-    """Which contents the files have now, to notice that a certificate was renewed.
+    """Return the identity of the files' contents, to notice a renewed certificate.
 
     Raises:
         OSError: A file cannot be read.
@@ -42,10 +41,10 @@ def stamp(tls: Tls) -> Stamp:
 
 
 def context(tls: Tls) -> ClientContext:
-    """Return a context for the destination's TLS settings. Costs tens of milliseconds: keep it.
+    """Return a context for TLS settings. It takes tens of milliseconds: keep it.
 
     Raises:
-        OSError: A file cannot be read, or (`ssl.SSLError`) holds no certificate or not the right key.
+        OSError: A file cannot be read, or (`ssl.SSLError`) has no certificate or the wrong key.
     """
     made = ClientContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
     made.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -57,10 +56,7 @@ def context(tls: Tls) -> ClientContext:
 
 
 def problem(tls: Tls) -> str:
-    """What is wrong with the files, in one sentence that names no path; ``""`` where nothing is.
-
-    Cheap: the public authorities are not loaded.
-    """
+    """Return what is wrong with the files, in one sentence without a path, or ``""``. It is cheap."""
     probe = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if tls.ca_file:

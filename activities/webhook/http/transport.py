@@ -1,7 +1,7 @@
-"""One attempt over the network: a request in, a response or a typed failure out.
+"""Sends one attempt: a request in, a response or a typed error out.
 
-Time is bounded as a whole (a receiver that drips a byte a second included), the response in size, the place by
-`Access`. True if the attempt succeeded is not decided here: see `activities.webhook.outcome`.
+Time is limited as a whole, the response in size, the target by `Access`. `activities.webhook.outcome` decides on
+success.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _BROKEN: Final = (aiohttp.ClientError, HttpProcessingError, OSError)
 
 
 class Transport:
-    """Sends attempts. One for the life of a worker, shared by all its deliveries.
+    """Sends attempts. A worker has one, which all deliveries share.
 
     Use it as an asynchronous context manager, in the event loop that sends.
 
     Args:
-        connect_timeout: Seconds for TCP and TLS together, for each address tried.
+        connect_timeout: Seconds for TCP and TLS together, per address.
         keep_alive: Seconds an idle connection is kept.
-        dns_ttl: Seconds a DNS answer is used for further connections; 0 = look up for each.
-        max_connections: Bound on open connections; 0 = none, the worker's slots being bound enough.
+        dns_ttl: Seconds a DNS answer is used; 0 to look up each time.
+        max_connections: Maximum open connections; 0 for no limit beyond the worker's slots.
         lookup: Resolves names; the system's resolver by default.
     """
 
@@ -71,12 +71,12 @@ class Transport:
         """Send one attempt, once.
 
         Returns:
-            The response, as soon as there is a status: what happens to the body after that cannot undo it.
+            The response, once there is a status: a broken body does not undo it.
 
         Raises:
-            RefusedError: Our own rules forbid it; nothing left.
-            UnreachableError: No connection; nothing left.
-            UnansweredError: The request left, and no usable answer came.
+            RefusedError: Our own rules forbid it; nothing was sent.
+            UnreachableError: No connection; nothing was sent.
+            UnansweredError: The request left without a usable answer.
         """
         target = parse(request.url, request.access)
         headers = sent_headers(request.headers)
@@ -109,7 +109,7 @@ class Transport:
 
 @dataclass(slots=True)
 class _Reading:
-    """A response that is being read; survives the time-out that cuts the reading short."""
+    """A response that is being read. It survives the timeout that interrupts the reading."""
 
     answer: aiohttp.ClientResponse | None = None
     body: bytearray = field(default_factory=bytearray)
@@ -132,6 +132,6 @@ class _Reading:
             self.finished = True
 
     def interrupted(self) -> None:
-        """The attempt's time is up; it matters only where there was something left to read."""
+        """Record the timeout, if there was more to read."""
         if self.answer is not None and not (self.finished or self.truncated or self.error):
             self.error = "body_timeout"

@@ -1,9 +1,8 @@
-"""A connection that reads the head of a response before its body, so that a broken body cannot take the status away.
+"""A connection that parses the head of a response before its body, so that a broken body cannot lose the status.
 
-The client library gives each piece that arrives to its parser as a whole, and a fault in it takes everything with it
-that was in the same piece: a ``200`` whose ``Content-Length`` is too short, a ``204`` with a body, a chunk without a
-size would be no answer at all, and what was delivered would be sent again for days. So the parser is given the head
-first, and then what follows: by that time the status is safe.
+The client library passes each piece to its parser as a whole, and a fault loses everything in that piece. A ``200``
+with a wrong ``Content-Length``, a ``204`` with a body, or a chunk without a size would be no answer, and a delivered
+message would be repeated for days. The parser therefore gets the head first.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from aiohttp.streams import StreamReader
 from activities.webhook.http.exchange import Phase, reached
 
 MAX_INTERIM: Final = 32
-"""Interim responses (1xx) before the final one; more of them are not an answer but a nuisance."""
+"""Maximum number of interim responses (1xx) before the final one."""
 
 # An empty line after one that is not empty; RFC 9112 §2.2 lets a reader take a lone line feed for the end of a line.
 _END: Final = re.compile(rb"[^\r\n]\r?\n\r?\n")
@@ -32,7 +31,7 @@ _SWITCHING: Final = 101
 
 
 class Connector(aiohttp.TCPConnector):
-    """The library's connector, whose connections are `HeadFirst`. Takes the same arguments."""
+    """The library's connector with `HeadFirst` connections. It takes the same arguments."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
@@ -40,7 +39,6 @@ class Connector(aiohttp.TCPConnector):
         self._factory = factory
 
     async def connect(self, *given: Any, **named: Any) -> Connection:
-        """Called by the library for each request, which leaves by the connection."""
         connection = await super().connect(*given, **named)
         reached(Phase.SENDING)
         return connection
@@ -51,22 +49,22 @@ class Connector(aiohttp.TCPConnector):
 
 
 class HeadFirst(ResponseHandler):
-    """One connection. Interim responses are heads like others: only with the final one there is a status."""
+    """One connection. Interim responses have heads, too; only the final one has the status."""
 
     _awaited = False
-    """True if the head of the final response is still to come."""
+    """True while the final response's head is expected."""
     _interim = 0
-    """Interim responses before it, so far."""
+    """Number of interim responses so far."""
     _before = b""
-    """The last bytes of what came before, in which the end of a head may have begun."""
+    """The last bytes of the previous piece, which may hold the beginning of a head's end."""
 
     def set_response_params(self, **params: Any) -> None:
-        """Called by the library once for each request."""
+        """Called by the library once per request."""
         self._awaited, self._interim, self._before = True, 0, b""
         super().set_response_params(**params)
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        """Called by the library with each response whose head is read."""
+        """Called by the library with each response whose head is complete."""
         if data[0].code >= _OK or data[0].code == _SWITCHING:
             self._awaited = False
         else:
@@ -74,7 +72,7 @@ class HeadFirst(ResponseHandler):
         super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:
-        """Called by the event loop with what arrived."""
+        """Called by the event loop with received bytes."""
         if data and self._idle:
             self._hang_up()
             return
@@ -92,21 +90,21 @@ class HeadFirst(ResponseHandler):
 
     @property
     def _idle(self) -> bool:
-        """True if nothing is being waited for: no request has left, or its response is here to its end."""
+        """True if no response is expected."""
         return not self._awaited and (self._payload is None or self._payload.is_eof())
 
     def _hang_up(self) -> None:
-        """End a connection that said something nobody asked for.
+        """Close a connection that sent unexpected data.
 
-        It is not an answer to the next request, which the library would take it for (RFC 9112 §9.2 forbids that): what
-        a receiver refuses would count as delivered.
+        It is not an answer to the next request (RFC 9112 §9.2), for which the library would take it: a rejected message
+        would count as delivered.
         """
         self.force_close()
         if self.transport is not None:
             self.transport.close()
 
     def _parse(self, data: bytes) -> bool:
-        """Return some of what arrived to the library; whether more may follow."""
+        """Pass some bytes to the library. Return True if more may follow."""
         failure = self._exception
         super().data_received(data)
         if self._interim > MAX_INTERIM and self._awaited and self._exception is failure:

@@ -1,1 +1,1 @@
-"""Spares receivers: a limiter and a circuit breaker in each worker, and the rates that the server keeps for all."""
+"""Protects receivers: a limiter and circuit breakers in each worker, and rates at Temporal's server."""

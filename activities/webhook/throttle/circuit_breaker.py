@@ -1,14 +1,14 @@
-"""A circuit breaker: a receiver that is down gets no requests but a probe now and then, until one succeeds.
+"""A circuit breaker: an unavailable receiver gets only an occasional probe, until one succeeds.
 
-    CLOSED   everything may go; results are counted in a sliding window
-       │  enough of them, and too large a share failing
+    CLOSED   all requests pass; results are counted in a sliding window
+       │  enough results, and too many failures
        ▼
-    OPEN     nothing goes until the pause is over; then HALF OPEN: one request goes, the *probe*
-       │  the receiver answers the probe (it fails: OPEN again, for twice as long)
+    OPEN     no request passes until the pause ends; then HALF OPEN: one *probe*
+       │  the receiver answers the probe (if it fails: OPEN again, for twice as long)
        ▼
-    CLOSED   but slowly: two requests at a time, then four, and so on with every answer
+    CLOSED   slowly: two requests at a time, then four, and so on with every answer
 
-It knows no clock, no destination and no request: see `activities.webhook.throttle.limiter` for those.
+It knows no clock, destination or request: see `activities.webhook.throttle.limiter`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from zlib import crc32
 from activities.webhook.throttle.limits import BreakerLimits, HealthSignal
 
 LONGEST: Final = 600.0
-"""Seconds at which a pause stops doubling (before its spread); a longer configured one stays as it is."""
+"""Seconds at which a pause stops doubling; a longer configured pause stays."""
 SPREAD: Final = 0.2
-"""A pause is up to this share longer, differently in each process, so that not all of them probe at once."""
+"""Maximum jitter of a pause, which differs between processes."""
 
 _BUCKETS: Final = 20
 _FULL: Final = 1_000
@@ -42,11 +42,11 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ticket:
-    """Leave to send one request; to be given back with what came of it.
+    """Permission for one request, to be returned with its result.
 
     Attributes:
-        epoch: How often the breaker had changed: results from before its latest change say nothing any more.
-        probe: True if it is the one request that finds out whether the receiver is back.
+        epoch: Number of the breaker's changes so far: results from before the latest change do not count.
+        probe: True for the probe.
     """
 
     epoch: int
@@ -56,13 +56,12 @@ class Ticket:
 class CircuitBreaker:
     """The breaker of one destination in one process. Not thread-safe; nothing in it waits.
 
-    Memory is bounded: results are counted in 20 buckets, so that a result counts for the window's length or up to a
-    twentieth less.
+    Results are counted in 20 buckets, so a result counts for the window's length, or up to a twentieth less.
 
     Args:
-        limits: When it opens and for how long; may be replaced at any time.
-        clock: Seconds, never going back: `time.monotonic`.
-        seed: Tells this breaker's pauses from other processes'.
+        limits: Its limits; may be replaced at any time.
+        clock: A monotonic clock in seconds.
+        seed: Distinguishes this breaker's jitter from other processes'.
     """
 
     def __init__(self, limits: BreakerLimits, clock: Callable[[], float], seed: str = "") -> None:
@@ -78,7 +77,7 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """As of now. May be asked by any thread."""
+        """The current state. Thread-safe."""
         until = self._until
         if until is None:
             return BreakerState.CLOSED
@@ -86,20 +85,20 @@ class CircuitBreaker:
 
     @property
     def reopens(self) -> float:
-        """When the next probe may go, by the clock; the past where one may go now, or is in progress."""
+        """The time of the next probe by the clock; in the past if one may go or is in flight."""
         return self._clock() if self._until is None else self._until
 
     @property
     def room(self) -> int:
-        """So many requests at a time are enough for a receiver that has just come back."""
+        """Maximum number of concurrent requests to a recovering receiver."""
         return self._room
 
     def counted(self) -> tuple[int, int]:
-        """How many of how many results in the window were failing."""
+        """Return the numbers of failures and of results in the window."""
         return self._window.counts(self._clock(), self.limits.window)
 
     def admit(self) -> Ticket | None:
-        """Leave to send, or None: not now."""
+        """Return permission for a request, or None."""
         match self.state:
             case BreakerState.CLOSED:
                 return Ticket(self._epoch, probe=False)
@@ -110,7 +109,7 @@ class CircuitBreaker:
                 return None
 
     def give_back(self, ticket: Ticket, pulse: HealthSignal) -> None:
-        """Count what came of a request. A probe of which nothing is known lets another one go."""
+        """Count a request's result. A probe without a result allows another one."""
         if ticket is self._probe:
             self._probe = None
         if ticket.epoch != self._epoch or pulse is HealthSignal.NOTHING:

@@ -1,10 +1,9 @@
-"""Limits the requests of this process: may one go to a destination now, and if not, when should it come again?
+"""Limits the requests of this process to each destination.
 
-A delivery that may not go is *turned away with an appointment*: its attempt ends at once, and Temporal keeps it until
-then. So waiting costs no slot of the worker, however many wait. Appointments of one destination are spaced as it is
-able to take requests, so that those who wait do not all come at once.
+A delivery that may not be sent is *turned away with an appointment*: its attempt ends, and Temporal keeps it until
+then, so waiting uses no slot. Appointments of a destination are spaced by its capacity.
 
-The gate knows one process. What all workers together may send is kept by the server (`server_rates`).
+The limiter knows one process. The server limits all workers together (`server_rates`).
 """
 
 from __future__ import annotations
@@ -25,14 +24,16 @@ from activities.webhook.throttle.limits import HealthSignal, Limits
 SOON: Final = 1.0
 """Seconds until the earliest appointment."""
 HORIZON: Final = 60.0
-"""Seconds in which appointments are spaced as the destination answers. Later ones are less spaced: by then it may
-have become quicker, and who comes too early is turned away once more."""
+"""Seconds in which appointments follow the destination's speed.
+
+Later ones are closer together, because it may become faster.
+"""
 FARTHEST: Final = 600.0
-"""Seconds until the latest appointment, after the breaker's pause if there is one."""
+"""Seconds until the latest appointment, after a breaker's pause."""
 IDLE: Final = 3_600.0
-"""Seconds after which a destination that nobody asks for is forgotten; longer than any pause and appointment."""
+"""Seconds after which an unused destination is forgotten."""
 LABELS: Final = 1_000
-"""So many destinations are remembered, unless more are in use."""
+"""Maximum number of remembered destinations, unless more are in use."""
 
 _QUICKEST: Final = 0.01  # seconds between two appointments, however quick the destination
 _CHECK: Final = 0.05  # seconds between two of a destination that is down, and between those beyond the horizon
@@ -51,13 +52,12 @@ _OPENNESS: Final = {BreakerState.CLOSED: 0.0, BreakerState.HALF_OPEN: 1.0, Break
 
 
 class Permit:
-    """Leave to send one request; a context manager.
+    """Permission for one request; a context manager.
 
-    Where nothing is said with `leave` before the block ends (an error, a cancellation), the destination's slot is
-    freed and nothing is concluded about its health.
+    If the block ends without `leave`, the slot is freed and nothing is concluded about the destination's health.
 
     Attributes:
-        probe: True if it is the one request that finds out whether the destination is back.
+        probe: True for a breaker's probe.
     """
 
     __slots__ = ("_ticket", "_visit", "probe")
@@ -68,10 +68,10 @@ class Permit:
         self.probe = ticket is not None and ticket.probe
 
     def leave(self, pulse: HealthSignal) -> None:
-        """End it; what is said after that is ignored.
+        """Return the permission; later calls are ignored.
 
         Args:
-            pulse: How the receiver looked; see `activities.webhook.throttle.limits`.
+            pulse: The receiver's health; see `activities.webhook.throttle.limits`.
         """
         visit, self._visit = self._visit, None
         if visit is not None:
@@ -85,13 +85,13 @@ class Permit:
 
 
 class Limiter:
-    """One for each worker process. Not thread-safe; nothing in it waits.
+    """The limiter of a worker process. Not thread-safe; nothing in it waits.
 
     Args:
-        slots: How many attempts the worker runs at once. One destination gets three quarters of them at most; and
-            when so many are taken, by whomever, a destination that has a twentieth of them gets no more.
-        clock: Seconds, never going back.
-        seed: Tells this process from others, so that their breakers' pauses do not end at the same moment.
+        slots: Maximum number of attempts of the worker. One destination gets at most three quarters; while so many are
+            used, at most a twentieth.
+        clock: A monotonic clock in seconds.
+        seed: Distinguishes this process's jitter from others'.
     """
 
     def __init__(self, slots: int = 200, clock: Callable[[], float] = time.monotonic, seed: str = "") -> None:
@@ -103,12 +103,12 @@ class Limiter:
         self._places: OrderedDict[str, _DestinationState] = OrderedDict()
 
     def enter(self, label: str, limits: Limits, delivery: str = "") -> Permit | Backoff:
-        """Ask for leave to send one request.
+        """Request permission to send.
 
         Args:
-            label: The destination's name, or the host of a webhook with a plain `url:`.
-            limits: As they are now; they may have changed since the last request.
-            delivery: The delivery's id, by which appointments are spread where too many wait to give each its own.
+            label: The destination's name, or the host of a plain `url:`.
+            limits: Its current limits.
+            delivery: The delivery's id, for the spread of appointments.
         """
         now = self._clock()
         place = self._place(label, now)
@@ -134,16 +134,15 @@ class Limiter:
         return given
 
     def breakers(self) -> list[tuple[tuple[str], float]]:
-        """How far each destination's breaker is open: 0 closed, 1 half open, 2 open. May be asked by any thread."""
+        """Return the state of each destination's breaker: 0 closed, 1 half open, 2 open. Thread-safe."""
         places = list(self._places.items())
         return [((label,), _OPENNESS[breaker.state]) for label, place in places if (breaker := place.breaker)]
 
     def __len__(self) -> int:
-        """How many destinations it remembers."""
         return len(self._places)
 
     def _bound(self, place: _DestinationState, concurrency: int) -> int:
-        """So many requests to one destination at once."""
+        """Return the maximum number of concurrent requests to a destination."""
         bound = min(concurrency, self._most)
         if place.breaker is not None:
             bound = min(bound, place.breaker.room)
@@ -160,7 +159,7 @@ class Limiter:
         return place
 
     def _forget(self, now: float) -> None:
-        """Forgets who was not asked for, beginning with the longest ago."""
+        """Forget unused destinations, the longest unused first."""
         gone: list[str] = []
         for label, place in self._places.items():
             if place.used + IDLE >= now and len(self._places) - len(gone) <= LABELS:
@@ -175,9 +174,9 @@ class _DestinationState:
     """One destination.
 
     Attributes:
-        inside: Requests in progress, and since when.
-        breaker: None if it is switched off.
-        used: When it was last asked for.
+        inside: Requests in flight, and their start times.
+        breaker: Its breaker, or None if it is off.
+        used: Time of its last use.
     """
 
     __slots__ = ("_due", "_mean", "breaker", "inside", "used")
@@ -190,7 +189,7 @@ class _DestinationState:
         self._due = float("-inf")  # the next appointment that nobody has
 
     def heed(self, limits: Limits, clock: Callable[[], float], seed: str) -> CircuitBreaker | None:
-        """Take the limits as they are now."""
+        """Apply the current limits."""
         if limits.breaker is None:
             self.breaker = None
         elif self.breaker is None:
@@ -200,14 +199,16 @@ class _DestinationState:
         return self.breaker
 
     def appoint(self, now: float, earliest: float, bound: int, delivery: str, *, busy: bool) -> float:
-        """Seconds until the next appointment, one *service time* after the one before (generic cell rate algorithm).
+        """Return the seconds until the next appointment, one *service time* after the previous one.
+
+        This is the generic cell rate algorithm.
 
         Args:
             now: The time.
-            earliest: Before it there is no sense in coming.
-            bound: So many requests at once.
-            delivery: Its id.
-            busy: True if it takes requests, and has too many.
+            earliest: The earliest useful time.
+            bound: Maximum number of concurrent requests.
+            delivery: The delivery's id.
+            busy: True if it is full.
         """
         base = max(earliest, now + SOON)
         moment = max(base, self._due)
@@ -219,13 +220,13 @@ class _DestinationState:
         return moment - now
 
     def leave(self, given: Permit, now: float, pulse: HealthSignal) -> None:
-        """A request has ended."""
+        """Record the end of a request."""
         took = now - self.inside.pop(given)
         if pulse is not HealthSignal.NOTHING:
             self._mean = took if self._mean is None else self._mean + _WEIGHT * (took - self._mean)
 
     def _service(self, now: float) -> float:
-        """Seconds that a request takes: the mean, or how long those in progress have been so, if that is longer."""
+        """Return the seconds of a request: the mean, or the age of those in flight if that is longer."""
         waiting = sum(now - since for since in self.inside.values()) / len(self.inside) if self.inside else 0.0
         return max(_UNKNOWN if self._mean is None else self._mean, waiting)
 
@@ -237,7 +238,7 @@ def _wait(label: str, seconds: float, word: Literal["busy", "breaker_open"]) -> 
 
 
 def _give_back(label: str, breaker: CircuitBreaker, ticket: Ticket, pulse: HealthSignal) -> None:
-    """Notify the breaker, and the log where that changes something."""
+    """Report a result to the breaker, and log its changes."""
     before = breaker.state
     counted = breaker.counted()
     breaker.give_back(ticket, pulse)

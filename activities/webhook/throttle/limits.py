@@ -1,4 +1,4 @@
-"""Limits of a destination, and what an attempt tells its circuit breaker."""
+"""The limits of a destination, from `destinations.yaml`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimits:
-    """When a destination counts as down, and how long it is left alone.
+    """Limits of a circuit breaker.
 
     Attributes:
-        failures: The share of failing results from which on it is left alone: more than 0, at most 1.
-        minimum: So many results there must be before the share says anything; at least 1.
+        failures: Share of failures that opens it: more than 0, at most 1.
+        minimum: Minimum number of results; at least 1.
         window: Seconds that results count.
-        pause: Seconds that it is left alone the first time; each failing probe doubles them.
+        pause: Seconds of the first pause; each failing probe doubles it.
     """
 
     failures: float = 0.7
@@ -26,13 +26,11 @@ class BreakerLimits:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one destination can take from one worker process.
-
-    The rate is not among them: the server keeps it, for all workers together (`rates`).
+    """Limits of a destination in one worker process. The server limits the rate (`rates`).
 
     Attributes:
-        concurrency: So many requests are in progress at once; at least 1.
-        breaker: When it is left alone; None for never.
+        concurrency: Maximum number of requests in flight; at least 1.
+        breaker: Its breaker's limits, or None.
     """
 
     concurrency: int = 50
@@ -40,7 +38,7 @@ class Limits:
 
 
 class HealthSignal(StrEnum):
-    """How the receiver looked."""
+    """The receiver's health after a request."""
 
     ALIVE = "alive"
     """It answered, and not that it is broken."""
@@ -52,9 +50,9 @@ class HealthSignal(StrEnum):
 
 _SERVER_ERRORS: Final = 500
 _ABOUT_US: Final = frozenset({501, 505, 506})
-"""5xx that speak of our request (method, version, negotiation) rather than of the server's state (RFC 9110 §15.6)."""
+"""5xx that concern our request (method, version, negotiation) instead of the server's state (RFC 9110 §15.6)."""
 
 
 def signal_of(status: int) -> HealthSignal:
-    """What a response's status says; an invalid one of 600 or more counts as 5xx (RFC 9110 §15)."""
+    """Return the health for a status; 600 and more count as 5xx (RFC 9110 §15)."""
     return HealthSignal.FAILING if status >= _SERVER_ERRORS and status not in _ABOUT_US else HealthSignal.ALIVE

@@ -1,11 +1,11 @@
-"""Rates per destination, kept by Temporal's server for all workers together.
+"""Rates per destination at Temporal's server, for all workers together.
 
-Every webhook is scheduled with its destination as *fairness key*. The task queue has one rate for each key, the
-default, and a key's *weight* multiplies it: a destination with 10/s where the default is 100/s has the weight 0.1. A
-task that is over its key's rate stays in the server's queue: it holds no slot, spends no attempt, and delays no other
-key. The weight is also the key's share where workers cannot keep up with all of them.
+Each webhook is scheduled with its destination as *fairness key*. The task queue has one default rate per key, and a
+key's *weight* multiplies it: 10/s with a default of 100/s is the weight 0.1. A task over its rate stays in the server's
+queue: it uses no slot and no attempt, and delays no other key. The weight is also the key's share of overloaded
+workers.
 
-See `docs/run/rates.md` for what was measured, and for doing the same by hand.
+See `docs/run/rates.md` for measurements and manual commands.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from activities.webhook.destinations.watch import DestinationsFile
 
 LIGHTEST: Final = 0.001
 HEAVIEST: Final = 1000.0
-"""The server treats lower and higher weights as these."""
+"""Maximum weight at the server; the minimum is its inverse."""
 MOST: Final = 1_000
-"""So many weights a task queue can have."""
+"""Maximum number of weights of a task queue."""
 
 _PATIENCE: Final = timedelta(seconds=10)
 _RARELY: Final = 600.0
-"""Seconds after which a server that knew no such rates is asked again: it may have been upgraded since."""
+"""Seconds after which a server without rates is asked again."""
 _REASON: Final = "destinations.yaml"
 _NEAR: Final = 1e-6  # weights are 32-bit floats on the server
 
@@ -43,15 +43,15 @@ logger = logging.getLogger(__name__)
 
 
 class RateKeeper:
-    """Keeps a task queue's rates as the destinations ask for.
+    """Keeps a task queue's rates up to date.
 
-    Several workers may do so at once: whoever has the latest news writes last, and who finds everything as it should
-    be writes nothing. What an operator sets by hand stays until the destinations change, or a worker starts.
+    Several workers may do so: the latest change wins, and correct rates are not written again. Manual changes last
+    until the destinations change or a worker starts.
 
     Args:
-        client: Of the namespace.
+        client: Client of the namespace.
         queue: The task queue.
-        clock: Seconds, for tests.
+        clock: A clock in seconds, for tests.
     """
 
     def __init__(self, client: Client, queue: str = "webhooks", *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,19 +62,18 @@ class RateKeeper:
         self._unable: float | None = None  # since when the server is known to keep no rates
 
     async def apply(self, default: float, rates: Mapping[str, float]) -> bool:
-        """Sets the rates, where they are not what was last applied.
+        """Set the rates if they have changed.
 
         Args:
-            default: Requests a second of a destination without a rate of its own; more than 0.
-            rates: Requests a second by destination, more than 0 each.
+            default: Default requests per second; more than 0.
+            rates: Requests per second by destination, more than 0 each.
 
         Returns:
-            True if the server keeps them. False where it is too old to know such rates; that is logged once, deliveries
-            go on without, and it is asked again every ten minutes.
+            False if the server is too old for rates; that is logged once, and it is asked again every ten minutes.
 
         Raises:
-            ValueError: A rate is not more than 0, or there are too many.
-            RPCError: The server could not be asked, or does not let this process do it: try again later.
+            ValueError: A rate is not positive, or there are too many.
+            RPCError: The server is unavailable, or denies it.
         """
         weights = _weights(default, rates)
         if self._applied == (default, weights):
@@ -103,13 +102,11 @@ class RateKeeper:
         return True
 
     async def keep(self, wanted: Callable[[], tuple[float, Mapping[str, float]]], every: float = 5.0) -> NoReturn:
-        """Applies the rates again and again, for as long as the worker runs.
-
-        What goes wrong is logged once, and tried again: deliveries never wait for it.
+        """Apply the rates repeatedly while the worker runs. Failures are logged once and retried.
 
         Args:
-            wanted: Gives the arguments of `apply`, as they are at the moment.
-            every: Seconds between two looks.
+            wanted: Returns the current arguments of `apply`.
+            every: Seconds between two checks.
         """
         trouble = ""
         while True:
@@ -192,7 +189,7 @@ def _same(there: float | None, wanted: float) -> bool:
 
 @asynccontextmanager
 async def pacing(client: Client, destinations: DestinationsFile) -> AsyncGenerator[None]:
-    """Keep the server's rates in step with `destinations.yaml`, if there is one."""
+    """Keep the server's rates equal to `destinations.yaml`, if there is one."""
     if not destinations.configured:
         yield
         return
