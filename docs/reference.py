@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 import typer
 import yaml
@@ -16,12 +16,28 @@ from gateway.api.app import application
 from gateway.api.authentication import Keys
 from gateway.cases.json_schema import schema as case_schema
 from gateway.cli.app import COMMANDS, app
+from gateway.operations.retry_policy import DeliveryInProgress
+from gateway.results import ResultsView
+from gateway.service.journey_view import AttemptView, JourneyView
+from gateway.service.listing import JourneySummary
+from gateway.service.view import View
+from gateway.stats.stats import StatsView
+from gateway.why.why import WhyView
 from runtime.telemetry.metrics import OF_ALL, OF_EACH, Counter, Metric
 from scenario.entry.json_schema import schema as entry_schema
 from scenario.model.json_schema import schema as scenario_schema
 from scenario.policies.policies import schema as policies_schema
 
 Schema = Mapping[str, Any]
+VIEWS: Final[Mapping[str, type[View]]] = {
+    "scenario show": JourneyView,
+    "scenario list": JourneySummary,
+    "scenario deliveries": AttemptView,
+    "scenario stats": StatsView,
+    "scenario results": ResultsView,
+    "scenario why": WhyView,
+    "scenario retune --dry-run": DeliveryInProgress,
+}
 ALERTS: Final = Path(__file__).parents[1] / "deploy" / "prometheus" / "alerts.yaml"
 
 
@@ -140,6 +156,39 @@ def file_page(title: str, text: str, schema: Callable[[], Schema]) -> Callable[[
     return page
 
 
+def views() -> Iterator[str]:
+    """Yield the page of the JSON of reads."""
+    yield (
+        "# JSON of journeys\n\nWhat `--format json` prints, and the HTTP API returns. "
+        "Keys are stable: keys may be added, none changes. Times are in UTC, in ISO 8601; unknown values are null.\n"
+    )
+    seen: set[type[View]] = set()
+    for title, view in VIEWS.items():
+        yield f"## {title}\n\n{view.__doc__ or ''}\n"
+        yield from _view(view, seen)
+
+
+def _view(view: type[View], seen: set[type[View]]) -> Iterator[str]:
+    """Yield the fields of a view, then those of the views in it that are new."""
+    seen.add(view)
+    fields = {**view.model_fields, **view.model_computed_fields}
+    shown = {name: field for name, field in fields.items() if not getattr(field, "exclude", None)}
+    rows = [(f"`{name}`", " ".join((field.description or "").split())) for name, field in shown.items()]
+    yield from _table(("key", "meaning"), rows)
+    for name, field in shown.items():
+        for inner in _inner(getattr(field, "annotation", None)):
+            if inner not in seen:
+                yield f"### {inner.__name__}: `{name}`\n\n{inner.__doc__ or ''}\n"
+                yield from _view(inner, seen)
+
+
+def _inner(annotation: Any) -> Iterator[type[View]]:
+    if isinstance(annotation, type) and issubclass(annotation, View):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _inner(part)
+
+
 def metrics() -> Iterator[str]:
     """Yield the page of metrics."""
     yield "# Metrics\n"
@@ -201,6 +250,7 @@ PAGES: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
         "Every key of the rules for all scenarios: `scenario schema policies` as JSON Schema.",
         policies_schema,
     ),
+    "reference/json-journeys.md": views,
     "reference/metrics.md": metrics,
     "reference/alerts.md": alerts,
 }

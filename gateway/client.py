@@ -25,8 +25,8 @@ from gateway.coalescing_cache import CoalescingCache
 from gateway.entries import Entered, EntryClient
 from gateway.erasing import ErasureView
 from gateway.errors import UnknownJourney
-from gateway.journeys import view
-from gateway.journeys.view import JourneyView
+from gateway.journeys import snapshot
+from gateway.journeys.snapshot import JourneySnapshot
 from gateway.operations.batch import RATE, JourneyTarget, Tally
 from gateway.operations.journey_operations import targets
 from gateway.operations.migration import MigrationForecast
@@ -36,16 +36,18 @@ from gateway.operations.retry_policy import Change
 from gateway.publishing import Journeys, Publication, publish
 from gateway.service.caller import TERMINAL
 from gateway.service.index import JourneyFilter
-from gateway.service.listing import JourneyLists, ListedJourney
+from gateway.service.journey_view import JourneyView
+from gateway.service.listing import JourneyLists, JourneySummary
 from gateway.service.operation_views import ItemOutcome, OperationItemView, OperationView
 from gateway.service.paging import PageRequest
+from gateway.service.reads import JourneyReads
 from gateway.service.services import Services
 from gateway.service.view import PageView
 from gateway.stats import stats
-from gateway.stats.stats import Stats
+from gateway.stats.stats import StatsView
 from gateway.telling import Heard, Telling
 from gateway.unadmitted import UnadmittedSearch
-from gateway.why.why import Why, why
+from gateway.why.why import WhyView, why
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.keyring import Erased
@@ -62,14 +64,15 @@ __all__ = [
     "ErasureView",
     "Heard",
     "JourneyFilter",
+    "JourneySnapshot",
+    "JourneySummary",
     "JourneyTarget",
     "JourneyView",
-    "ListedJourney",
     "MigrationForecast",
     "Operation",
     "OperationView",
     "ScenarioClient",
-    "Stats",
+    "StatsView",
     "Tally",
     "targets",
 ]
@@ -108,6 +111,7 @@ class ScenarioClient(Telling):
         self.send, self.select, self.batch, self.held = journeys.send, journeys.select, journeys.batch, journeys.held
         self.forecast_migration = journeys.forecast_migration
         self.in_flight, self.retune_candidates = journeys.in_flight, journeys.retune_candidates
+        self.reads = JourneyReads(self)
         self.unadmitted, self.lists = UnadmittedSearch(temporal), JourneyLists(temporal, store)
         self._stats = CoalescingCache(self._count, stats.TTL, cost_factor=stats.COST_FACTOR, max_stale=stats.MAX_STALE)
 
@@ -231,8 +235,8 @@ class ScenarioClient(Telling):
             return str(error)
         return None
 
-    async def show(self, journey: str, run_id: str | None = None) -> JourneyView:
-        """A journey, step by step.
+    async def show(self, journey: str, run_id: str | None = None) -> JourneySnapshot:
+        """Return what Temporal, the journey and the store have of a journey. `JourneyView.of` shows it.
 
         Args:
             journey: The workflow id.
@@ -242,7 +246,7 @@ class ScenarioClient(Telling):
             UnknownJourney: Neither Temporal nor the store knows it.
         """
         try:
-            return await view.view(self.temporal, self.store, journey, run_id)
+            return await snapshot.read(self.temporal, self.store, journey, run_id)
         except Erased as error:  # Temporal has not deleted its history yet
             raise UnknownJourney(f"the journey {journey} cannot be read: {error}") from None
 
@@ -254,7 +258,7 @@ class ScenarioClient(Telling):
         step: str | None = None,
         since: datetime | None = None,
         limit: int = 20,
-    ) -> Why:
+    ) -> WhyView:
         """Why a contact did, or did not, get something: from records, in plain words.
 
         Args:
@@ -274,22 +278,19 @@ class ScenarioClient(Telling):
             self.temporal, self.store, contact, scenario, step=step, since=since, limit=limit, policies=policies
         )
 
-    async def stats(self, scenario: str, version: int | None = None) -> Stats:
-        """How many people stand at each step of a scenario, and how many passed.
-
-        Counted every few seconds for all who ask this client: `Stats.as_of` says when.
+    async def stats(self, scenario: str, version: int | None = None) -> StatsView:
+        """Count the journeys at each step of a scenario. Counts are cached for some seconds: see `StatsView.as_of`.
 
         Args:
-            scenario: Its name.
-            version: Only this one. None: the newest, and those that journeys follow or passed a step of in the last
-                day.
+            scenario: Name of the scenario.
+            version: Only this version. None: the newest, and those with journeys within the last day.
 
         Raises:
             BadInput: There is no such scenario or version, or it is not for this release.
         """
         return await self._stats.get((scenario, version))
 
-    async def _count(self, asked: tuple[str, int | None]) -> Stats:
+    async def _count(self, asked: tuple[str, int | None]) -> StatsView:
         before = self._stats.peek(asked)
         return await stats.stats(self.temporal, self.store, self.content, *asked, before=before)
 
@@ -303,7 +304,7 @@ class ScenarioClient(Telling):
         step: str | None = None,
         since: datetime | None = None,
         limit: int = 50,
-    ) -> list[ListedJourney]:
+    ) -> list[JourneySummary]:
         """Return admitted journeys, the newest first. See `held` for held ones.
 
         Args:

@@ -4,6 +4,7 @@ Refusal
 ├── BadInput        a file or an argument that cannot be read
 │   ├── BadOperation what an operation on many journeys is to do, or to whom
 │   ├── UnknownScenario a scenario or version that is not published
+│   ├── BadCombination parameters that exclude each other
 │   └── BadCursor    a cursor that is not one of the list
 ├── Busy            too many others ask at this moment
 ├── Forbidden       a caller who lacks a scope or may not use a scenario
@@ -65,6 +66,14 @@ class BadCursor(BadInput):
 
 class UnknownScenario(BadInput):
     """There is no such scenario, or it has no such version."""
+
+
+class BadCombination(BadInput):
+    """Parameters of a query that exclude each other, or need another one."""
+
+    def __init__(self, parameter: str, text: str) -> None:
+        self.parameter = parameter
+        super().__init__(text, code="combination")
 
 
 class Forbidden(Refusal):

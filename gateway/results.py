@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Final
+
+from pydantic import PlainSerializer, WithJsonSchema, computed_field
 
 from activities.content import Content, UnknownVersion
 from gateway.errors import BadInput
 from gateway.service.scenarios import require
+from gateway.service.view import View
 from gateway.significance import interval, p_of_rates, p_of_shares
 from runtime.store import GoalCount, Store
 from scenario.model.goal import Goal
@@ -24,107 +27,110 @@ MISMATCH: Final = 0.001
 counted twice. The bound is GrowthBook's, too ("Experiment Results", sample ratio mismatch)."""
 
 
-@dataclass(frozen=True)
-class Arm:
-    """Those who were treated alike.
+def _exact(amount: Decimal) -> str:
+    return format(amount.normalize() + 0, "f")
 
-    Attributes:
-        name: The branch, `EVERYBODY`, ``control`` or ``holdout``.
-        entered: How many came in.
-        reached: How many of them reached the goal.
-        open: How many have not, and still have time.
-        value: What the goals were worth together.
-        uplift: How much more often than the baseline: 0.1 is ten per cent more. None of the baseline itself, and where
-            that never reached it.
-        p: How often chance alone would part them so far; None also where they are too few to tell.
-        is_too_small: Whether they are.
-    """
+
+class Arm(View):
+    """Journeys that were treated alike."""
 
     name: str
+    """Branch, `all`, `control` or `holdout`."""
     entered: int = 0
+    """Journeys admitted."""
     reached: int = 0
+    """Journeys that reached the goal."""
     open: int = 0
-    value: Decimal = Decimal(0)
+    """Journeys that have not reached the goal and still have time."""
+    value: Annotated[Decimal, PlainSerializer(_exact, return_type=str)] = Decimal(0)
+    """Total value of the goals, as an exact decimal."""
     uplift: float | None = None
+    """Rate relative to the baseline's: 0.1 is ten per cent more. Null for the baseline, and if its rate is 0."""
     p: float | None = None
+    """Probability of at least this difference by chance alone; null also if the counts are too small."""
     is_too_small: bool = False
+    """True if the counts are too small to compare."""
 
+    @computed_field
     @property
     def rate(self) -> float | None:
-        """How many of those who came in reached the goal, of 1."""
+        """Share of journeys that reached the goal."""
         return self.reached / self.entered if self.entered else None
 
+    @computed_field
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the true rate is, in 95 of 100 cases."""
+        """95 % confidence interval of the rate."""
         return interval(self.reached, self.entered)
 
     @property
     def each(self) -> Decimal | None:
-        """What the goals were worth for each who came in."""
+        """Value per journey admitted."""
         return self.value / self.entered if self.entered else None
+
+    @computed_field
+    @property
+    def value_each(self) -> str | None:
+        """Value per journey admitted, rounded to six digits."""
+        return None if self.each is None else _exact(round(self.each, 6))
 
     @classmethod
     def of(cls, name: str, tallies: Iterable[GoalCount]) -> Arm:
-        """Counts tallies together."""
+        """Sum counts."""
         some = list(tallies)
         return cls(
-            name,
-            sum(one.entered for one in some),
-            sum(one.reached for one in some),
-            sum(one.open for one in some),
-            sum((one.value for one in some), Decimal(0)),
+            name=name,
+            entered=sum(one.entered for one in some),
+            reached=sum(one.reached for one in some),
+            open=sum(one.open for one in some),
+            value=sum((one.value for one in some), Decimal(0)),
         )
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The branches of a split, or all who went through, beside those who got nothing.
-
-    Attributes:
-        split: The split's id; None for all who went through.
-        arms: What is compared.
-        baseline: The name of the arm that the others are compared with; None where there is but one.
-        mismatch: How often chance alone would miss the shares by so much, where that is below `MISMATCH`.
-        undrawn: How many came in without a branch of this split that was known then.
-    """
+class Comparison(View):
+    """The branches of a split, or all journeys, beside the control group and the holdout."""
 
     split: str | None
+    """Step id of the split; null for all journeys."""
     arms: list[Arm]
+    """Arms that are compared."""
     baseline: str | None
+    """Name of the arm that the others are compared with; null if there is only one."""
     mismatch: float | None = None
+    """Probability of shares this far from those configured, if it is below 0.001."""
     undrawn: int = 0
+    """Journeys without a branch of this split."""
 
 
-@dataclass(frozen=True)
-class Results:
-    """What came of a scenario's goal.
-
-    Attributes:
-        scenario: Its name.
-        versions: The versions that let in those who are counted, the oldest first.
-        goal: The goal of the newest of these; None where none has one.
-        is_same_goal: Whether the others have the same.
-        goalless: How many came in by versions without a goal, where others have one: they are not counted.
-        entered: How many came in.
-        contacts: How many contacts they are.
-        reached: How many reached the goal.
-        open: How many have not reached the goal, and still have time.
-        control_mismatch: As `Comparison.mismatch`, of the control group's share.
-        comparisons: By split, in the order of the newest version; without splits, one of all.
-    """
+class ResultsView(View):
+    """Results of a scenario's goal."""
 
     scenario: str
+    """Name of the scenario."""
     versions: list[int]
-    goal: Goal | None
+    """Versions that admitted the journeys, the oldest first."""
+    goal: Annotated[
+        Goal | None,
+        PlainSerializer(lambda goal: goal and goal.model_dump(mode="json", by_alias=True)),
+        WithJsonSchema({"anyOf": [{"additionalProperties": True, "type": "object"}, {"type": "null"}]}),
+    ]
+    """Goal of the newest of these versions; null if none has a goal."""
     is_same_goal: bool
+    """True if all versions have the same goal."""
     goalless: int
+    """Journeys admitted by versions without a goal; they are not counted."""
     entered: int
+    """Journeys admitted."""
     contacts: int
+    """Number of contacts."""
     reached: int
+    """Journeys that reached the goal."""
     open: int
+    """Journeys that have not reached the goal and still have time."""
     control_mismatch: float | None
+    """As `mismatch` of a comparison, for the share of the control group."""
     comparisons: list[Comparison]
+    """Comparisons by split, in the order of the newest version; without splits, one of all journeys."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,7 @@ class _Version:
 
 async def results(
     store: Store, scenario: str, now: datetime, *, version: int | None = None, since: datetime | None = None
-) -> Results:
+) -> ResultsView:
     """Counts who reached a scenario's goal.
 
     Args:
@@ -167,9 +173,9 @@ async def results(
     measured = {number: one for number, one in versions.items() if one.goal is not None} or versions
     goals = [one.goal for one in measured.values()]
     counted = [tally for one in measured.values() for tally in one.tallies]
-    return Results(
-        scenario,
-        list(measured),
+    return ResultsView(
+        scenario=scenario,
+        versions=list(measured),
         goal=goals[-1],
         is_same_goal=all(goal == goals[-1] for goal in goals),
         goalless=sum(tally.entered for tally in found) - sum(tally.entered for tally in counted),
@@ -204,7 +210,8 @@ def _by_split(split: str, versions: Sequence[_Version]) -> Comparison:
             branches.setdefault(drawn, []).append(tally)
     # Entries whose unit is a template's may share it, and chance is not what one can tell of them.
     strata = [_strata(split, one) for one in versions if "{" not in one.lots[split].by]
-    return replace(_compared(split, branches, versions), mismatch=_seldom(strata), undrawn=undrawn)
+    compared = _compared(split, branches, versions)
+    return compared.model_copy(update={"mismatch": _seldom(strata), "undrawn": undrawn})
 
 
 def _compared(split: str | None, groups: Mapping[str, Sequence[GoalCount]], versions: Sequence[_Version]) -> Comparison:
@@ -217,14 +224,15 @@ def _compared(split: str | None, groups: Mapping[str, Sequence[GoalCount]], vers
     control = next((arm for arm in apart if arm.name == CONTROL and arm.entered), None)
     base = control or (arms[0] if split is not None else arms[-1])
     if len(arms) == 1:
-        return Comparison(split, arms, None)
-    return Comparison(split, [arm if arm is base else _against(arm, base) for arm in arms], base.name)
+        return Comparison(split=split, arms=arms, baseline=None)
+    against = [arm if arm is base else _against(arm, base) for arm in arms]
+    return Comparison(split=split, arms=against, baseline=base.name)
 
 
 def _against(arm: Arm, base: Arm) -> Arm:
     p = p_of_rates((arm.reached, arm.entered), (base.reached, base.entered))
     uplift = arm.rate / base.rate - 1 if arm.rate is not None and base.rate else None
-    return replace(arm, uplift=uplift, p=p, is_too_small=p is None)
+    return arm.model_copy(update={"uplift": uplift, "p": p, "is_too_small": p is None})
 
 
 def _strata(split: str, version: _Version) -> list[tuple[int, float]]:
@@ -248,28 +256,3 @@ def _strata_of_control(version: _Version) -> list[tuple[int, float]]:
 def _seldom(strata: Iterable[Sequence[tuple[int, float]]]) -> float | None:
     p = p_of_shares(list(strata))
     return p if p is not None and p < MISMATCH else None
-
-
-def as_json(found: Results) -> dict[str, Any]:
-    """Results as plain data; amounts of money as text, exact to the last digit."""
-    goal = found.goal
-    return {
-        **{name: value for name, value in vars(found).items() if name != "comparisons"},
-        "goal": goal and goal.model_dump(mode="json", by_alias=True),
-        "comparisons": [{**vars(one), "arms": [_arm_as_json(arm) for arm in one.arms]} for one in found.comparisons],
-    }
-
-
-def _arm_as_json(arm: Arm) -> dict[str, Any]:
-    each = arm.each
-    return {
-        **asdict(arm),
-        "rate": arm.rate,
-        "interval": list(arm.interval),
-        "value": _exact(arm.value),
-        "value_each": None if each is None else _exact(round(each, 6)),
-    }
-
-
-def _exact(amount: Decimal) -> str:
-    return format(amount.normalize() + 0, "f")

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
@@ -64,17 +64,16 @@ def note(text: str) -> None:
 
 
 def dump(value: Any, *, indent: int | None = 2) -> None:
-    """Write JSON, views included, to standard output. Escape characters that the output's encoding lacks."""
+    """Write JSON to standard output, with Unicode if the output's encoding allows."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    _write(sys.stdout, json.dumps(value, ensure_ascii=not unicode, indent=indent, default=_plain_data))
+    _write(sys.stdout, json.dumps(value, ensure_ascii=not unicode, indent=indent, default=as_data))
 
 
-def _plain_data(value: object) -> object:
-    from pydantic import BaseModel
-
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"{type(value).__name__} is not JSON-serialisable")
+def as_data(value: Any) -> Any:
+    """Return a view, or a moment in one, as JSON data."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return value.model_dump(by_alias=True)  # without an import of pydantic, which takes its time
 
 
 def _write(stream: TextIO, line: str) -> None:

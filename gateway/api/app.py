@@ -19,7 +19,6 @@ from gateway.api import (
     openapi,
     operations,
     problem,
-    results,
     scenarios,
     stats,
     why,
@@ -55,7 +54,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     authoring.router,
     deliveries.router,
     why.router,
-    results.router,
     stats.router,
 )
 UNKEPT: Final = (f"{PREFIX}/check", f"{PREFIX}/preview")

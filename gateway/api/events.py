@@ -22,10 +22,10 @@ from gateway.api.authorization import Telling
 from gateway.api.batch import LINES, Batch, BatchAnswer, Item, ItemResult
 from gateway.api.idempotency import RequestId, unsettle
 from gateway.api.maps import Map
-from gateway.api.moment import Moment
 from gateway.api.problem import Problem, mistakes_in, problems
 from gateway.client import ScenarioClient
 from gateway.service.caller import Caller
+from gateway.service.view import Moment
 from scenario.entry.values import as_id
 from scenario.model.scalars import EventName
 

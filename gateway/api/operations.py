@@ -13,13 +13,12 @@ from gateway.api.body import RequestBody
 from gateway.api.cursor import Paging
 from gateway.api.idempotency import RequestId
 from gateway.api.maps import Map
-from gateway.api.moment import Moment
 from gateway.api.problem import problems
 from gateway.operations.batch import RATE
 from gateway.operations.request import FASTEST, RequestedOperation
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import ItemOutcome, OperatedView, OperationItemView, OperationView
-from gateway.service.view import PageView
+from gateway.service.view import Moment, PageView
 from scenario.words import Operation
 from workflows.operation import SLOWEST
 

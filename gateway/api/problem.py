@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from temporalio.service import RPCError
 
 from gateway.errors import (
+    BadCombination,
     BadCursor,
     BadInput,
     Busy,
@@ -179,6 +180,9 @@ def problem_of(error: Exception) -> Problem:
             return Problem("invalid", str(error), [Mistake(pointer="query:cursor", code="cursor", detail=str(error))])
         case UnknownScenario():
             return Problem("not-found", str(error))
+        case BadCombination(parameter=parameter):
+            pointer = parameter if parameter.startswith("/") else f"query:{parameter}"
+            return Problem("invalid", str(error), [Mistake(pointer=pointer, code=error.code, detail=str(error))])
         case BadInput(at=at) if at is not None:
             return Problem("invalid", str(error), [Mistake(pointer=pointer_to(at), code=error.code, detail=str(error))])
         case Forbidden():

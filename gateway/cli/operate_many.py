@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from gateway.client import ScenarioClient
     from gateway.operations.batch import JourneyTarget, Tally
     from gateway.operations.retry_policy import Change, PendingDelivery, RetuneCandidates
-    from gateway.service.listing import ListedJourney
+    from gateway.service.listing import JourneySummary
+    from gateway.service.view import View
 
 _SHOWN: Final = 20  # refusals shown one by one
 
@@ -53,7 +54,6 @@ def operate_many(command: OperationCommand, which: dict[str, Any], *, everybody:
         NotAnswered: Journeys have to be queried, and no worker answers.
     """
     from gateway.cli import tables
-    from gateway.journeys import as_json
     from gateway.operations.request import NOT_HELD
     from gateway.service.index import EVERY, JourneyFilter
 
@@ -64,16 +64,13 @@ def operate_many(command: OperationCommand, which: dict[str, Any], *, everybody:
         lambda client: client.select(operation, wanted, ask=sending.dry_run, limit=sending.limit or EVERY, **more)
     )
     table = tables.journeys if everybody or operation in NOT_HELD else tables.held
-    return _carry_out(
-        command, found, lambda: table(found), [as_json.listed(item) for item in found], anywhere=everybody
-    )
+    return _carry_out(command, found, lambda: table(found), found, anywhere=everybody)
 
 
 def retune_many(command: OperationCommand, destination: str, change: Change) -> int:
     """Change the retry policy of all deliveries to a destination in progress, and return the exit status."""
     from gateway.cli import tables
-    from gateway.journeys import as_json
-    from gateway.operations.retry_policy import RetuneCandidates
+    from gateway.operations.retry_policy import DeliveryInProgress, RetuneCandidates
     from gateway.service.index import EVERY
 
     async def look(client: ScenarioClient) -> RetuneCandidates:
@@ -86,7 +83,7 @@ def retune_many(command: OperationCommand, destination: str, change: Change) -> 
     found = candidates.found
     # A name stands for one destination of one channel.
     command.more.update(destination=found[0].goes_to if found else destination, retry=change.given())
-    status = _carry_out(command, found, lambda: tables.flights(found), [as_json.flight(item) for item in found])
+    status = _carry_out(command, found, lambda: tables.flights(found), [DeliveryInProgress.of(item) for item in found])
     if candidates.unseen:
         more = number_of(candidates.unseen, "more journey")
         note(f"scenario: {more} may have a delivery without an attempt so far: the operation checks each of them")
@@ -95,9 +92,9 @@ def retune_many(command: OperationCommand, destination: str, change: Change) -> 
 
 def _carry_out(
     command: OperationCommand,
-    found: list[ListedJourney] | list[PendingDelivery],
+    found: list[JourneySummary] | list[PendingDelivery],
     show: Callable[[], None],
-    listed: list[dict[str, Any]],
+    listed: Sequence[View],
     *,
     anywhere: bool = False,
 ) -> int:

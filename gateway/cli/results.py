@@ -15,7 +15,7 @@ from gateway.cli.options import Format, FormatOption, SinceOption
 from gateway.terminal import console, dump, styled, text
 
 if TYPE_CHECKING:
-    from gateway.results import Arm, Comparison, Results
+    from gateway.results import Arm, Comparison, ResultsView
 
 ScenarioArgument = Annotated[str, typer.Argument(metavar="NAME", help="the scenario's name")]
 VersionOption = Annotated[
@@ -32,25 +32,22 @@ def results(
 ) -> None:
     """Show how many reached a scenario's goal: by the branches of each split, and against those who got nothing.
 
-    --since: let in since then. JSON has the keys scenario, versions, goal, is_same_goal, goalless, entered, contacts,
-    reached, open, control_mismatch and comparisons; a comparison has split, baseline, mismatch, undrawn and arms; an
-    arm has name, entered, reached, open, rate, interval, value, value_each, uplift, p and is_too_small.
+    --since: let in since then. JSON: see "JSON of commands" in the reference.
     """
     from gateway import results as made
-    from gateway.results import as_json
 
-    async def look() -> Results:
+    async def look() -> ResultsView:
         async with session.stored() as store:
             return await made.results(store, name, datetime.now(UTC), version=version, since=since)
 
     found = asyncio.run(look())
     if form is Format.JSON:
-        dump(as_json(found))
+        dump(found)
     else:
         _show(found)
 
 
-def _show(found: Results) -> None:
+def _show(found: ResultsView) -> None:
     page = console()
     for line in _head(found):
         print_prose(page, text(line))
@@ -65,7 +62,7 @@ def _show(found: Results) -> None:
         print_prose(page, styled("warning", line) if line.startswith("warning") else text(line))
 
 
-def _head(found: Results) -> Iterator[str]:
+def _head(found: ResultsView) -> Iterator[str]:
     first, last = found.versions[0], found.versions[-1]
     which = f"{found.scenario}@{first}" if first == last else f"{found.scenario}@{first} to @{last}"
     if (goal := found.goal) is None:
@@ -114,7 +111,7 @@ def _compared(arm: Arm) -> tuple[str, str]:
     return uplift, "<0.001" if arm.p < 0.001 else f"{arm.p:.3f}"
 
 
-def _remarks(found: Results) -> Iterator[str]:
+def _remarks(found: ResultsView) -> Iterator[str]:
     """What a reader has to know before believing the numbers."""
     for one in found.comparisons:
         if one.mismatch is not None:

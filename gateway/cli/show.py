@@ -23,13 +23,13 @@ from gateway.cli.options import (
     cause,
 )
 from gateway.terminal import console, dump, note
+from scenario.words import LISTED, AttemptOutcome, SkipReason
 
 if TYPE_CHECKING:
-    from runtime.store import Attempt
+    from gateway.service.journey_view import AttemptView
 
-_STATES: Final = ("running", "waiting", "held", "paused", "finished", "exited", "control", "holdout", "lost")
-_OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
-_SKIPPED: Final = ("capped", "suppressed", "no_consent", "expired")
+_OUTCOMES: Final = tuple(AttemptOutcome)
+_SKIPPED: Final = tuple(SkipReason)
 
 
 def _outcome(text: str) -> str:
@@ -45,8 +45,8 @@ def _skipped(text: str) -> str:
 
 
 def _state(text: str) -> str:
-    if text not in _STATES:
-        raise typer.BadParameter(f"no journey is '{text}': it is one of {', '.join(_STATES)}")
+    if text not in LISTED:
+        raise typer.BadParameter(f"no journey is '{text}': it is one of {', '.join(LISTED)}")
     return text
 
 
@@ -68,7 +68,7 @@ HeldForOption = Annotated[
 StepOption = Annotated[str | None, typer.Option("--step", metavar="STEP", help="only those that stand at this step")]
 StateOption = Annotated[
     str | None,
-    typer.Option("--state", metavar="WORD", parser=_state, help=f"only those in this state: {', '.join(_STATES)}"),
+    typer.Option("--state", metavar="WORD", parser=_state, help=f"only those in this state: {', '.join(LISTED)}"),
 ]
 DestinationOption = Annotated[
     str | None, typer.Option("--destination", metavar="NAME", help="only those to this destination, host or provider")
@@ -105,8 +105,7 @@ def show(
     With --rendered, what a step has sent, each time that the journey came to it: rendered again from what the journey
     holds, with secrets masked.
 
-    JSON has the keys id, run_id, scenario, contact, key, status, state, reason, entered_at, ended_at, at, since,
-    waiting, paused, answered, steps, pending, deliveries, earlier_deliveries, events, operations, passed_over and goal.
+    JSON: see "JSON of commands" in the reference.
     """
     if rendered is not None:
         from gateway.cli.show_rendered import show_rendered
@@ -114,13 +113,14 @@ def show(
         show_rendered(journey, rendered, form, destinations)
         return
     from gateway.cli.show_journey import portray
-    from gateway.journeys import as_json
+    from gateway.service.journey_view import JourneyView
 
-    view = session.ask(lambda client: client.show(journey))
+    seen = session.ask(lambda client: client.show(journey))
+    view = JourneyView.of(seen)
     if form is Format.JSON:
-        dump(as_json.journey(view))
+        dump(view)
     else:
-        portray(console(), as_json.journey(view), view.plan.zone if view.plan else "UTC")
+        portray(console(), view, seen.plan.zone if seen.plan else "UTC")
 
 
 def listing(
@@ -138,12 +138,10 @@ def listing(
 ) -> None:
     """List journeys, the newest first; with --held those that wait for an operator.
 
-    --since counts from when they came in; with --held, from when they were held. JSON is a list of objects with id,
-    run_id, scenario, contact, key, state, step, reason, entered_at, ended_at, destination, held_reason, since and
-    status.
+    --since counts from when they came in; with --held, from when they were held. JSON: see "JSON of commands" in the
+    reference.
     """
     from gateway.cli import tables
-    from gateway.journeys import as_json
 
     wanted: dict[str, Any] = {"scenario": scenario, "version": version, "contact": contact, "step": step}
     wanted |= {"since": since, "limit": limit}
@@ -160,7 +158,7 @@ def listing(
     else:
         found = session.ask(lambda client: client.journeys(**wanted, state=state))
     if form is Format.JSON:
-        dump([as_json.listed(item) for item in found])
+        dump(found)
     elif found:
         (tables.held if held else tables.journeys)(found)
     else:
@@ -183,12 +181,9 @@ def deliveries(
 ) -> None:
     """List the attempts of deliveries that are on record, the newest last.
 
-    JSON is a list of objects with delivery_id, attempt, workflow_id, run_id, scenario, version, step, channel,
-    destination, contact_id, started_at, milliseconds, outcome, status, error, next_try_at, response, trace_id, now
-    and test_by: who sent it as a test, of which workflow_id is empty.
+    JSON: see "JSON of commands" in the reference.
     """
     from gateway.cli import tables
-    from gateway.journeys import as_json
 
     if skipped and outcome not in (None, "skipped"):
         raise typer.BadParameter(f"--skipped does not go with --outcome {outcome}: leave one of them out")
@@ -205,15 +200,17 @@ def deliveries(
         )
     )
     if form is Format.JSON:
-        dump([as_json.attempt(item) for item in found])
+        dump(found)
     elif found:
         tables.attempts(found, named=journey is None)
     else:
         note("no deliveries on record")
 
 
-async def _deliveries(journey: str | None, *, since: datetime | None, **wanted: Any) -> list[Attempt]:
-    from gateway.journeys.next_tries import to_come
+async def _deliveries(journey: str | None, *, since: datetime | None, **wanted: Any) -> list[AttemptView]:
+    from gateway.service.journey_view import AttemptView
+    from gateway.service.reads import with_next_tries
 
     async with session.stored() as store:
-        return await to_come(store, await store.deliveries(journey, since=since, **wanted))
+        found = await store.deliveries(journey, since=since, **wanted)
+        return [AttemptView.model_validate(one) for one in await with_next_tries(store, found)]

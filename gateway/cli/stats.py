@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,7 +13,7 @@ from gateway.cli.options import Format, FormatOption
 from gateway.terminal import console, dump, local, styled, text
 
 if TYPE_CHECKING:
-    from gateway.stats.stats import Stats, StepStats, VersionStats
+    from gateway.stats.stats import StatsView, StepStats, VersionStats
 
 _ScenarioArgument = Annotated[str, typer.Argument(metavar="NAME", help="the scenario's name")]
 _VersionOption = Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="only this version")]
@@ -28,23 +27,17 @@ _LEGEND: Final = (
 def stats(name: _ScenarioArgument, version: _VersionOption = None, form: FormatOption = Format.TEXT) -> None:
     """Show how many people stand at each step of a scenario now, and how many passed.
 
-    Without --version: the newest, and those that journeys still follow or passed a step of in the last day. JSON has
-    the keys scenario, as_of, since, trouble and versions; a version has version, is_newest, entered, under_way, over,
-    now and steps; a step has id, kind, what, now, passed, passed_lately, attempts, skipped and trying_again.
+    Without --version: the newest, and those that journeys still follow or passed a step of in the last day. JSON: see
+    "JSON of commands" in the reference.
     """
     found = session.ask(lambda client: client.stats(name, version))
     if form is Format.JSON:
-        dump(as_json(found))
+        dump(found)
     else:
         _show(found)
 
 
-def as_json(found: Stats) -> dict[str, Any]:
-    """The numbers as plain data."""
-    return {**asdict(found), "as_of": found.as_of.isoformat(), "since": found.since.isoformat()}
-
-
-def _show(found: Stats) -> None:
+def _show(found: StatsView) -> None:
     page = console()
     for version in found.versions:
         print_prose(page, text(_head(found, version), "bold"))
@@ -57,13 +50,13 @@ def _show(found: Stats) -> None:
     print_prose(page, text(_LEGEND, "dim"))
 
 
-def _head(found: Stats, version: VersionStats) -> str:
+def _head(found: StatsView, version: VersionStats) -> str:
     older = "" if version.is_newest else ", an older version"
     return f"{found.scenario}@{version.version}{older}, at {local(found.as_of)}; last day: since {local(found.since)}"
 
 
 def _people(version: VersionStats) -> str:
-    doing = f" ({now})" if version.now is not None and (now := _listed(vars(version.now))) else ""
+    doing = f" ({now})" if version.now is not None and (now := _listed(version.now.model_dump())) else ""
     over = _listed(version.over)
     return f"{version.entered:,} came in; {version.under_way:,} under way{doing}{over and f'; over: {over}'}"
 

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from gateway.operations.retry_policy import PendingDelivery
-    from gateway.service.listing import ListedJourney
-    from runtime.store import Attempt
+    from gateway.service.journey_view import AttemptView
+    from gateway.service.listing import JourneySummary
 
 _EXCERPT: Final = 72  # characters of a response that fit into a list
 
 
-def journeys(found: Sequence[ListedJourney]) -> None:
+def journeys(found: Sequence[JourneySummary]) -> None:
     """Prints journeys, one a line."""
     rows = Table("journey", "scenario", "state", "step", "entered (local)", "why", prose=("why",))
     for item in found:
@@ -26,7 +26,7 @@ def journeys(found: Sequence[ListedJourney]) -> None:
     rows.show(console())
 
 
-def held(found: Sequence[ListedJourney]) -> None:
+def held(found: Sequence[JourneySummary]) -> None:
     """Prints journeys that wait for an operator: where, what for, since when."""
     columns = ("journey", "scenario", "step", "destination", "reason", "since (local)", "status", "why")
     rows = Table(*columns, right=("status",), prose=("why",))
@@ -48,7 +48,7 @@ def flights(found: Sequence[PendingDelivery]) -> None:
     rows.show(console())
 
 
-def attempts(found: Sequence[Attempt], *, named: bool) -> None:
+def attempts(found: Sequence[AttemptView], *, named: bool) -> None:
     """Prints attempts, then what was answered to them and their traces, where that is known.
 
     Args:

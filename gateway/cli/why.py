@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.why.caps import CapPlaces
     from gateway.why.story import EntryStory
-    from gateway.why.why import Why
+    from gateway.why.why import WhyView
 
 _WIDTH: Final = 80
 _MOMENT: Final = 20  # characters of ``Tue 2026-03-03 21:04``
@@ -46,20 +46,16 @@ def why(
     The newest entry comes first. Times are on the contact's clock, as far as it is known, else on the scenario's.
     --since counts from when the contact asked to come in.
 
-    JSON has the keys contact, step, answer, entries, caps and zone. Entries have journey, run_id, scenario, key,
-    asked_at, let_in, zone, state, happenings, now and at; happenings have at, what, words, step and over; caps have
-    cap, taken, at_most, per and free_at, and are null where SCENARIO_POLICIES is not set.
+    JSON: see "JSON of commands" in the reference.
     """
     found = session.ask(lambda client: client.why(contact, scenario, step=step, since=since, limit=limit))
     if form is Format.JSON:
-        from gateway.why.as_json import as_json
-
-        dump(as_json(found))
+        dump(found)
     else:
         _show(found)
 
 
-def _show(found: Why) -> None:
+def _show(found: WhyView) -> None:
     from gateway.cli.layout import print_line
 
     out = console()
@@ -68,7 +64,7 @@ def _show(found: Why) -> None:
         print_line(out, line)
 
 
-def lines(found: Why, width: int) -> Iterator[Text]:
+def lines(found: WhyView, width: int) -> Iterator[Text]:
     """The answer as people read it, in lines of so many columns."""
     if found.answer:
         yield from (text(line) for line in _wrapped(found.answer, width))
@@ -119,7 +115,7 @@ def _clock(story: EntryStory, at: Any) -> str:
     return clock(at, story.zone)
 
 
-def _places(found: Why) -> str:
+def _places(found: WhyView) -> str:
     if found.caps is None:
         return "Places under caps are not known here: set SCENARIO_POLICIES to the policies.yaml of the workers."
     if not found.caps:
@@ -127,7 +123,7 @@ def _places(found: Why) -> str:
     return f"Places under caps, now: {'; '.join(_place(found, one) for one in found.caps)} ({found.zone})."
 
 
-def _place(found: Why, place: CapPlaces) -> str:
+def _place(found: WhyView, place: CapPlaces) -> str:
     from gateway.why.words import clock
 
     free = f", next free {clock(place.free_at, found.zone)}" if place.free_at else ""

@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.journeys.pending_activities import describe
-from gateway.journeys.view import JourneyView, end_of, view_of
+from gateway.journeys.snapshot import JourneySnapshot, end_of, read_admitted
 from gateway.service.index import JourneyIndex, equals, literal, one_of
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
@@ -56,14 +56,14 @@ class _Run(NamedTuple):
 
 async def journeys(
     temporal: Client, store: Store, contact: str, scenario: str | None, since: datetime | None, limit: int
-) -> list[JourneyView]:
+) -> list[JourneySnapshot]:
     """A contact's journeys that were let in, the newest first."""
     entries = await store.entries(contact_id=contact, scenario=scenario, since=since, limit=limit)
     turns = asyncio.Semaphore(_ASKED)
 
-    async def look(index: int) -> JourneyView:
+    async def look(index: int) -> JourneySnapshot:
         async with turns:
-            return await view_of(temporal, store, entries[index])
+            return await read_admitted(temporal, store, entries[index])
 
     return list(await asyncio.gather(*map(look, range(len(entries)))))
 

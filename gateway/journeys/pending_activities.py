@@ -1,11 +1,13 @@
-"""Deliveries under way as Temporal sees them: their attempts, their policy, when they are tried next."""
+"""Deliveries in progress, as Temporal has them: attempts, retry policy, time of the next attempt."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import Field, PlainSerializer
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.failure.v1 import Failure as TemporalFailure
@@ -16,40 +18,36 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.failures import Failure, failure_of
+from gateway.service.view import View
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.plan.retry import RetryPolicy
 
 
-@dataclass(frozen=True)
-class Pending:
-    """A delivery under way, as Temporal sees it.
-
-    Attributes:
-        step: The step's id.
-        state: ``scheduled`` (it waits for its turn or for the next attempt), ``started``, ``paused``, …
-        attempt: Counted from 1, with those that were turned away before they were made.
-        next_try_at: When the next attempt is due; None where one is running.
-        last_failure: Why the attempt before failed.
-        retry: Its policy now, an operator's changes included; None where the server does not tell.
-        gives_up_at: The end of its deadline.
-        activity: The activity's type, such as ``send_webhook``.
-        fairness_key: What the server counts its rate by: the beginning of a webhook's destination, else empty.
-        turned_away: Where the attempt before was turned away before it was made, why, in one word: ``breaker_open``,
-            ``busy``, …
-        why: The same in a few words, or why it failed: ``wax has failed too often and gets no requests for a while``.
-    """
+class DeliveryStatus(View):
+    """A delivery in progress, as Temporal has it."""
 
     step: str
+    """Step id."""
     state: str
+    """`scheduled` (waits for its turn or the next attempt), `started`, `paused`, …"""
     attempt: int
+    """Number of the attempt, from 1; counts those that were refused before sending."""
     next_try_at: datetime | None = None
+    """Time of the next attempt; null while one is running."""
     last_failure: str | None = None
-    retry: RetryPolicy | None = None
+    """Failure of the last attempt."""
+    retry: Annotated[RetryPolicy, PlainSerializer(asdict)] | None = None
+    """Retry policy with an operator's changes, durations in seconds; null if the server does not report it."""
     gives_up_at: datetime | None = None
-    activity: str = ""
-    fairness_key: str = ""
+    """End of the deadline."""
+    activity: Annotated[str, Field(exclude=True)] = ""
+    """Type of the activity, such as `send_webhook`."""
+    fairness_key: Annotated[str, Field(exclude=True)] = ""
+    """Key by which the server limits the rate: the beginning of a webhook's destination, or empty."""
     turned_away: str | None = None
+    """Reason why the last attempt was refused before sending, in one word: `breaker_open`, `busy`, …"""
     why: str | None = None
+    """The same in a few words, or the failure of the last attempt."""
 
 
 async def describe(
@@ -68,7 +66,7 @@ async def describe(
         return None
 
 
-async def pending(temporal: Client, described: DescribeWorkflowExecutionResponse) -> list[Pending]:
+async def pending(temporal: Client, described: DescribeWorkflowExecutionResponse) -> list[DeliveryStatus]:
     """The deliveries under way of a journey."""
     return [
         _pending(activity, await _failure(temporal, activity.last_failure)) for activity in described.pending_activities
@@ -86,10 +84,10 @@ async def _failure(temporal: Client, told: TemporalFailure) -> Failure | None:
     return failure_of(error) if isinstance(error, ApplicationError) else None
 
 
-def _pending(activity: PendingActivityInfo, failure: Failure | None) -> Pending:
+def _pending(activity: PendingActivityInfo, failure: Failure | None) -> DeliveryStatus:
     name = PendingActivityState.Name(activity.state)
     room = activity.activity_options.start_to_close_timeout.ToTimedelta()  # see `Delivery.room`
-    return Pending(
+    return DeliveryStatus(
         step=activity.activity_id,
         state=name.removeprefix("PENDING_ACTIVITY_STATE_").lower(),
         attempt=activity.attempt,

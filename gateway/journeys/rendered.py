@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 from activities.channel_registry import CHANNELS
 from activities.interface import Delivery
 from gateway.errors import BadInput
-from gateway.journeys.view import JourneyView
+from gateway.journeys.snapshot import JourneySnapshot
 from gateway.preview.rendering import Nothing, Problem, Result, Workshop
 from runtime.store import Store
 from runtime.temporal_faults import is_unknown_workflow
@@ -59,7 +59,7 @@ class RenderedDelivery:
 
 
 async def rendered(
-    temporal: Client, store: Store, view: JourneyView, step: str, workshop: Workshop
+    temporal: Client, store: Store, view: JourneySnapshot, step: str, workshop: Workshop
 ) -> list[RenderedDelivery]:
     """What a step has sent, each time that the journey came to it, in that order.
 
@@ -97,7 +97,7 @@ async def rendered(
     return list(found.values())
 
 
-def _require(view: JourneyView, step: str) -> None:
+def _require(view: JourneySnapshot, step: str) -> None:
     steps = view.plan.steps if view.plan else {}
     sends = [name for name, row in steps.items() if isinstance(row, Send)]
     if not sends:
@@ -109,7 +109,7 @@ def _require(view: JourneyView, step: str) -> None:
         raise BadInput(f"'{step}' {what}: {hint}")
 
 
-def _unsent(view: JourneyView, step: str) -> str:
+def _unsent(view: JourneySnapshot, step: str) -> str:
     known = (view.progress or view.result or {}).get("steps") or ()
     record = next((one for one in known if one.get("id") == step), None)
     if record is None:
@@ -118,7 +118,7 @@ def _unsent(view: JourneyView, step: str) -> str:
     return f"step {step} has sent nothing: it was {record.get('outcome')}{reason}"
 
 
-async def _events(temporal: Client, view: JourneyView) -> AsyncIterator[HistoryEvent]:
+async def _events(temporal: Client, view: JourneySnapshot) -> AsyncIterator[HistoryEvent]:
     """What was scheduled in all runs of a journey, from the first that is not forgotten; some event of each run."""
     first = view.entry.run_id if view.entry else view.run_id
     seen: set[str] = set()

@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import BadOperation, JourneyStuck, NotAccepted, NotAnswered
-from gateway.journeys import view
+from gateway.journeys import snapshot
 from gateway.journeys.identifier import check_identifier
 from gateway.operations import retry_policy
 from gateway.operations.batch import RATE, Batch, JourneyTarget
@@ -20,7 +20,7 @@ from gateway.operations.migration import MigrationForecast, Version, forecast
 from gateway.operations.request import NOT_HELD
 from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
 from gateway.service.index import EVERY, JourneyFilter
-from gateway.service.listing import JourneyLists, ListedJourney
+from gateway.service.listing import JourneyLists, JourneySummary
 from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoredOperation
 from runtime.temporal_faults import is_unknown_workflow
@@ -44,7 +44,7 @@ class JourneyOperations:
         limit: int = EVERY,
         ask: bool = False,
         everybody: bool = False,
-    ) -> list[ListedJourney]:
+    ) -> list[JourneySummary]:
         """Return the journeys for which an operation makes sense.
 
         `pause` finds running journeys that are not paused, `resume` those that are, all others those that are held.
@@ -70,7 +70,7 @@ class JourneyOperations:
 
     def select_by_page(
         self, operation: Operation, which: JourneyFilter, *, everybody: bool = False
-    ) -> AsyncIterator[list[ListedJourney]]:
+    ) -> AsyncIterator[list[JourneySummary]]:
         """Yield the journeys that `select` returns, page by page and without a limit."""
         if everybody or operation in NOT_HELD:
             paused = None if everybody else operation is Operation.RESUME
@@ -103,7 +103,7 @@ class JourneyOperations:
         step: str | None = None,
         since: datetime | None = None,
         limit: int = 50,
-    ) -> list[ListedJourney]:
+    ) -> list[JourneySummary]:
         """Return held journeys, with the cause. Temporal's search lags by some moments.
 
         Args:
@@ -278,11 +278,11 @@ class JourneyOperations:
                 raise JourneyStuck(journey, text) from None
             if not is_unknown_workflow(error):
                 raise
-        seen = await view.view(self.temporal, self.store, journey, None)
+        seen = await snapshot.read(self.temporal, self.store, journey, None)
         raise NotAccepted(journey, f"the journey has ended ({(seen.result or {}).get('outcome', seen.status)})")
 
 
-def targets(found: list[ListedJourney] | list[PendingDelivery]) -> list[JourneyTarget]:
+def targets(found: list[JourneySummary] | list[PendingDelivery]) -> list[JourneyTarget]:
     """Return the targets of a batch. A held journey, or a delivery, is a target only at its step."""
     return [
         JourneyTarget(item.journey, item.step)

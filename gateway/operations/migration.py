@@ -15,7 +15,7 @@ from temporalio.client import Client
 from gateway.errors import BadInput
 from gateway.operations.batch import JourneyTarget
 from gateway.service.index import EVERY, JourneyFilter
-from gateway.service.listing import JourneyLists, ListedJourney, listed
+from gateway.service.listing import JourneyLists, JourneySummary, listed
 from runtime.store import Store, StoredVersion
 from scenario.errors import ScenarioError
 from scenario.model.document import load
@@ -134,7 +134,7 @@ async def forecast(
     target, known = await _versions(store, scenario, to, version, names)
     number = target.published.version
     lists = JourneyLists(temporal, store)
-    found: list[ListedJourney] = []
+    found: list[JourneySummary] = []
     versions: dict[str, int] = {}
     async for entries in lists.admitted(JourneyFilter(scenario=scenario, version=version)):
         entries = [entry for entry in entries if entry.version != number]
@@ -159,7 +159,7 @@ async def forecast(
 
 
 def _standing(
-    found: Iterable[ListedJourney],
+    found: Iterable[JourneySummary],
     versions: Mapping[str, int],
     known: Mapping[int, _Known],
     target: _Known,

@@ -10,7 +10,7 @@ from typing import Final
 
 from temporalio.client import Client
 
-from gateway.journeys.pending_activities import Pending, describe, pending
+from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
 from gateway.operations.retry_policy import LOOK_BACK
 from runtime.store import Attempt, Store
 
@@ -50,7 +50,7 @@ async def destinations_now(temporal: Client, store: Store) -> list[DestinationNo
         waiting[attempt.destination].append(attempt)
     turns = asyncio.Semaphore(_ASKED)
 
-    async def look(attempt: Attempt) -> Pending | None:
+    async def look(attempt: Attempt) -> DeliveryStatus | None:
         async with turns:
             described = await describe(temporal, attempt.workflow_id)
         going = await pending(temporal, described) if described else []

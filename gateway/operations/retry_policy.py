@@ -18,9 +18,10 @@ from temporalio.client import Client
 from activities.channel_registry import CHANNELS
 from activities.interface import fairness_key
 from gateway.errors import BadInput
-from gateway.journeys.pending_activities import Pending, describe, pending
+from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
 from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.listing import JourneyLists
+from gateway.service.view import View
 from runtime.store import Attempt, Store
 from scenario.plan.retry import BOUNDS, STEEPEST, STORED, UNLIMITED, fit
 
@@ -53,7 +54,34 @@ class PendingDelivery:
     step: str
     goes_to: str
     latest: Attempt | None
-    pending: Pending
+    pending: DeliveryStatus
+
+
+class DeliveryInProgress(View):
+    """A delivery in progress to a destination."""
+
+    journey: str
+    """Journey id."""
+    step: str
+    """Step id."""
+    delivery_id: str | None
+    """Delivery id; null if no attempt is on record."""
+    attempts: int | None
+    """Number of attempts; null if none is on record."""
+    pending: DeliveryStatus
+    """The delivery, as Temporal has it."""
+
+    @classmethod
+    def of(cls, item: PendingDelivery) -> DeliveryInProgress:
+        """Return the view of a delivery."""
+        latest = item.latest
+        return cls(
+            journey=item.journey,
+            step=item.step,
+            delivery_id=latest and latest.delivery_id,
+            attempts=latest and latest.attempt,
+            pending=item.pending,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,11 +115,11 @@ async def pending_deliveries(
     tried = {(attempt.workflow_id, attempt.step): attempt for attempt in attempts}
     journeys = list(dict.fromkeys(journey for journey, _ in tried))
 
-    def again(journey: str, item: Pending) -> PendingDelivery | None:
+    def again(journey: str, item: DeliveryStatus) -> PendingDelivery | None:
         latest = tried.get((journey, item.step))
         return None if latest is None else PendingDelivery(journey, item.step, _goes_to(latest), latest, item)
 
-    def first(journey: str, item: Pending) -> PendingDelivery | None:
+    def first(journey: str, item: DeliveryStatus) -> PendingDelivery | None:
         if (journey, item.step) in tried or not _matches(item, destination):
             return None
         return PendingDelivery(journey, item.step, destination, None, item)
@@ -118,11 +146,13 @@ def _goes_to(latest: Attempt) -> str:
 
 
 def _from_log(latest: Attempt) -> PendingDelivery:
-    due = Pending(latest.step, "scheduled", latest.attempt + 1, latest.next_try_at)
+    due = DeliveryStatus(
+        step=latest.step, state="scheduled", attempt=latest.attempt + 1, next_try_at=latest.next_try_at
+    )
     return PendingDelivery(latest.workflow_id, latest.step, _goes_to(latest), latest, due)
 
 
-def _matches(item: Pending, destination: str) -> bool:
+def _matches(item: DeliveryStatus, destination: str) -> bool:
     # Temporal has the beginning of a long name only.
     if item.fairness_key:
         return item.fairness_key == fairness_key(destination)
@@ -130,7 +160,7 @@ def _matches(item: Pending, destination: str) -> bool:
 
 
 async def _look_up(
-    temporal: Client, journeys: Iterable[str], pick: Callable[[str, Pending], PendingDelivery | None], limit: int
+    temporal: Client, journeys: Iterable[str], pick: Callable[[str, DeliveryStatus], PendingDelivery | None], limit: int
 ) -> list[PendingDelivery]:
     turns = asyncio.Semaphore(_CONCURRENT)
 

@@ -9,18 +9,17 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from gateway.api.problem import Problem
-from gateway.journeys.next_tries import to_come
 from gateway.pages.fields import since_in
 from gateway.pages.links import link
 from gateway.pages.page import Page, shows
-from runtime.store import Attempt
+from gateway.service.journey_view import AttemptView
+from scenario.words import AttemptOutcome
 
 LISTED: Final = 50
 """Attempts that a page has."""
 LOOKED_BACK: Final = timedelta(days=7)
 """How far back is looked where nothing is asked for that has an index of its own."""
-OUTCOMES: Final = ("delivered", "retry", "failed", "unknown", "skipped", "cancelled")
-"""How attempts end."""
+OUTCOMES: Final = tuple(AttemptOutcome)
 _FIELDS: Final = ("journey", "contact", "scenario", "version", "step", "destination", "outcome", "since")
 _PLACE: Final = ("after_at", "after_attempt", "after_delivery")
 _NO_PLACE: Final = "the page asked for is not of this list: go to its first page"
@@ -33,13 +32,12 @@ async def _show(page: Page) -> Response:
         raise Problem("invalid", f"no attempt ends like that: the outcome is one of {', '.join(OUTCOMES)}")
     since = since_in(asked["since"])
     is_bounded = since is None and not any(asked[name] for name in _INDEXED)
-    store = page.client.store
-    found = await store.deliveries(
-        asked["journey"],
+    found = await page.client.reads.attempts(
+        page.caller,
+        workflow_id=asked["journey"],
         contact_id=asked["contact"],
         scenario=asked["scenario"],
         version=_version(asked["version"]),
-        scenarios=page.caller.scenarios,
         step=asked["step"],
         destination=asked["destination"],
         outcome=asked["outcome"],
@@ -47,7 +45,6 @@ async def _show(page: Page) -> Response:
         after=_place(page),
         limit=LISTED,
     )
-    found = [*reversed(await to_come(store, found))]
     more = len(found) == LISTED
     return page.render(
         "deliveries.html",
@@ -68,7 +65,7 @@ def _version(text: str | None) -> int | None:
     return int(text)
 
 
-def _after(last: Attempt) -> dict[str, Any]:
+def _after(last: AttemptView) -> dict[str, Any]:
     """Where the next page begins, as its address says it."""
     return dict(zip(_PLACE, (last.started_at.isoformat(), last.attempt, last.delivery_id), strict=True))
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.journeys import as_json
-from gateway.journeys.view import JourneyView
 from gateway.pages.links import link, to_journey
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
+from gateway.service.journey_view import JourneyView
+from gateway.service.reads import scenario_of
 from gateway.why.story import told
 from scenario.steps.registry import is_delivery
 from scenario.time.timing import zone_of
@@ -32,17 +31,14 @@ _UNDER_WAY: Final = ("running", "paused")
 
 async def _show(page: Page) -> Response:
     journey = page.request.path_params["journey"]
-    page.caller.check(_scenario_in(journey))
-    view = await page.client.show(journey, page.asked("run"))
-    report = as_json.journey(view)
-    page.caller.check((report["scenario"] or _scenario_in(journey)).partition("@")[0])
-    story = told(view, view.entry) if view.entry else None
+    seen = await page.client.reads.journey(page.caller, journey, page.asked("run"))
+    view, story = JourneyView.of(seen), told(seen, seen.entry) if seen.entry else None
     return page.render(
         "journey.html",
-        journey=report,
-        zone=story.zone if story else zone_of((view.progress or {}).get("zone")),
+        journey=view,
+        zone=story.zone if story else zone_of((seen.progress or {}).get("zone")),
         happenings=reversed(story.happenings) if story else (),
-        operations=_operations(report) if view.status == "running" else (),
+        operations=_operations(view) if view.status == "running" else (),
         temporal=_in_temporal(page, view),
         done=_DONE.get(page.asked("done") or ""),
     )
@@ -51,7 +47,7 @@ async def _show(page: Page) -> Response:
 async def _operate(page: Page, form: Form) -> Response:
     journey = page.request.path_params["journey"]
     entry = await page.client.store.entry(journey)
-    page.caller.check(entry.scenario if entry else _scenario_in(journey))
+    page.caller.check(entry.scenario if entry else scenario_of(journey))
     name, step = form.get("operation", ""), form.get("step") or None
     if name not in _DONE:
         raise Problem("invalid", "this page has no such operation")
@@ -72,15 +68,15 @@ async def _operate(page: Page, form: Form) -> Response:
     return go_to(link(to_journey(journey), done=name))
 
 
-def _operations(report: Mapping[str, Any]) -> list[str]:
+def _operations(view: JourneyView) -> list[str]:
     """The operations that make sense now; the journey itself has the last word."""
-    state, waiting = report["state"], report["waiting"]
-    now = next((step for step in report["steps"] if step["state"] == "now"), None)
+    state, waiting = view.state, view.waiting
+    now = next((step for step in view.steps if step.state == "now"), None)
     found = ["retry"] if state == "held" else []
-    if waiting and state != "held" and now is not None and is_delivery(now["kind"]):
+    if waiting and state != "held" and now is not None and is_delivery(now.kind):
         found.append("send_now")
     found += ["skip"] if now is not None else []
-    return [*found, "resume" if report["paused"] else "pause", "leave"]
+    return [*found, "resume" if view.paused else "pause", "leave"]
 
 
 def _in_temporal(page: Page, view: JourneyView) -> str | None:
@@ -90,11 +86,6 @@ def _in_temporal(page: Page, view: JourneyView) -> str | None:
     namespace = quote(page.client.temporal.namespace, safe="")
     run = f"{quote(view.id, safe='')}/{quote(view.run_id, safe='')}"
     return f"{page.temporal_ui}/namespaces/{namespace}/workflows/{run}/history"
-
-
-def _scenario_in(journey: str) -> str:
-    """The scenario that an id names."""
-    return journey.partition("/")[0]
 
 
 ROUTES: Final = (shows("/journeys/{journey:path}", _show), does("/journeys/{journey:path}", _operate))

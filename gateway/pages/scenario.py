@@ -17,7 +17,7 @@ from gateway.pages.links import link
 from gateway.pages.page import Page, shows
 from gateway.pages.rules import rules
 from gateway.pages.shelf import Opened
-from gateway.stats.stats import Now, Stats, StepStats, VersionStats
+from gateway.stats.stats import StatsView, StepPopulation, StepStats, VersionStats
 from scenario.plan.difference import Difference, difference
 
 _FAILED: Final = ("failed", "unknown")
@@ -39,7 +39,7 @@ class People:
         again: How many deliveries wait for their next attempt.
     """
 
-    now: Now | None
+    now: StepPopulation | None
     passed: int
     failed: int
     failed_as: str | None
@@ -51,7 +51,7 @@ class People:
     @property
     def on_the_map(self) -> dict[str, int]:
         """The same in the words of the map."""
-        now = self.now or Now()
+        now = self.now or StepPopulation()
         counted = {"passed": self.passed, "failed": self.failed, "skipped": self.skipped}
         return {"waiting": now.waiting + now.paused, "held": now.held, **counted}
 
@@ -97,7 +97,7 @@ async def _version(page: Page, name: str, number: str) -> Opened:
     return found
 
 
-async def _count(page: Page, name: str, number: int) -> tuple[Stats, VersionStats]:
+async def _count(page: Page, name: str, number: int) -> tuple[StatsView, VersionStats]:
     """The scenario in numbers, and one of its versions, which may be so old that it has to be asked for."""
     counted = await page.client.stats(name)
     for one in counted.versions:

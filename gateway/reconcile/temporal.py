@@ -19,7 +19,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from gateway.journeys.pending_activities import describe
-from gateway.journeys.view import end_of, last_run, progress_of
+from gateway.journeys.snapshot import end_of, last_run, progress_of
 from gateway.service.index import RUNNING, one_of
 from runtime.temporal_faults import is_unknown_workflow
 

@@ -17,7 +17,7 @@ from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.errors import BadInput
+from gateway.errors import BadCombination, BadInput
 from runtime import search_attributes
 from runtime.search_attributes import (
     CONTACT_ID,
@@ -63,6 +63,11 @@ class JourneyFilter(BaseModel):
     """Held journeys: held then or later. Others: admitted then or later."""
     operation: str | None = None
     """Id of an earlier pause, for the journeys that accepted it."""
+
+    def check(self) -> None:
+        """Raise BadCombination if the filter has a version, but no scenario."""
+        if self.version is not None and self.scenario is None:
+            raise BadCombination("version", "a version goes with a scenario: name it")
 
 
 @dataclass(frozen=True)

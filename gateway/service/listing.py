@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from temporalio.client import Client
 
 from gateway.journeys.pending_activities import describe, pending
-from gateway.journeys.view import pause_in, progress_of
+from gateway.journeys.snapshot import pause_in, progress_of
 from gateway.service.index import (
     EVERY,
     Hold,
@@ -21,6 +20,7 @@ from gateway.service.index import (
     query_of,
     tolerating_no_search,
 )
+from gateway.service.view import View
 from runtime.search_attributes import JOURNEY_STATE
 from runtime.store import Store, StoredEntry
 from scenario.plan.plan import load_plan
@@ -32,42 +32,37 @@ _DESCRIBED: Final = 200  # journeys of a list that are described
 _AT_ONCE: Final = 20
 
 
-@dataclass(frozen=True)
-class ListedJourney:
-    """A journey in a list.
-
-    Attributes:
-        id: The workflow id.
-        run_id: Its first execution's.
-        scenario: Name and version.
-        contact: The contact's id.
-        key: What tells it from others of the same contact, if anything.
-        state: ``running``, ``waiting``, ``held``, ``paused``; once it is over ``finished``, ``exited``,
-            ``control``, ``holdout``, ``lost``.
-        step: Where it stands, as far as Temporal's search has learnt: some moments behind.
-        reason: Why it is held, why its delivery is tried again, or why it ended: a sentence.
-        entered_at: When it was admitted.
-        ended_at: When it was over.
-        destination: Held: what could not be delivered to, if it was that.
-        held_reason: Held: why, in one word.
-        since: Held: since when.
-        status: Held: the receiver's reply code.
-    """
+class JourneySummary(View):
+    """A journey in a list."""
 
     id: str
+    """Journey id."""
     run_id: str
+    """First run of the journey."""
     scenario: str
+    """Name and version of the scenario."""
     contact: str
+    """Contact id."""
     key: str | None
+    """Key that distinguishes several journeys of a contact."""
     state: str
+    """`running`, `waiting`, `held` or `paused`; ended: `finished`, `exited`, `control`, `holdout` or `lost`."""
     step: str | None
+    """Current step, as search has it: some moments late."""
     reason: str | None
+    """Reason why the journey is held, its delivery is retried, or it ended, as a sentence."""
     entered_at: datetime | None
+    """Time of the admission."""
     ended_at: datetime | None
+    """Time of the end."""
     destination: str | None = None
+    """Held journeys: the destination that a delivery failed to reach."""
     held_reason: str | None = None
+    """Held journeys: the cause, in one word."""
     since: datetime | None = None
+    """Held journeys: the time of the hold."""
     status: int | None = None
+    """Held journeys: the reply code of the receiver."""
 
 
 class JourneyLists:
@@ -88,7 +83,7 @@ class JourneyLists:
         running: bool | None = None,
         after: StoredEntry | None = None,
         limit: int,
-    ) -> list[ListedJourney]:
+    ) -> list[JourneySummary]:
         """Return admitted journeys, the newest first.
 
         With a step, or the state of a running journey, this may go through all running journeys: see `running_page`.
@@ -97,7 +92,7 @@ class JourneyLists:
         known: dict[str, Any] = {"scenario": wanted.scenario, "version": wanted.version, "contact_id": wanted.contact}
         known |= {"since": wanted.since, "outcome": state if is_over else None}
         known["running"] = False if is_over else True if state or wanted.step else running
-        found: list[ListedJourney] = []
+        found: list[JourneySummary] = []
         last = after
         while True:
             entries = await self._store.entries(**known, after=last, limit=limit)
@@ -112,7 +107,7 @@ class JourneyLists:
 
     async def running_page(
         self, wanted: JourneyFilter, *, state: str | None = None, size: int, after: bytes | None = None
-    ) -> tuple[list[ListedJourney], bytes | None]:
+    ) -> tuple[list[JourneySummary], bytes | None]:
         """Return a page of running journeys in a state or at a step, and the token of the next page.
 
         The page may have fewer journeys, and none, although others follow. A journey found as `waiting` may be
@@ -137,15 +132,17 @@ class JourneyLists:
         items = [listed(entry, indexed) for entry in admitted if wanted.version in (None, entry.version)]
         return await self.with_deliveries(items, limit=size), following
 
-    async def with_deliveries(self, items: list[ListedJourney], *, limit: int) -> list[ListedJourney]:
+    async def with_deliveries(self, items: list[JourneySummary], *, limit: int) -> list[JourneySummary]:
         """Return the journeys with their deliveries in progress, for the first `limit` that may have one."""
         turns = asyncio.Semaphore(_AT_ONCE)
 
-        async def look(item: ListedJourney) -> ListedJourney:
+        async def look(item: JourneySummary) -> JourneySummary:
             async with turns:
                 described = await describe(self._temporal, item.id)
             going = await pending(self._temporal, described) if described else []
-            return replace(item, state="running", step=going[0].step, reason=going[0].why) if going else item
+            if not going:
+                return item
+            return item.model_copy(update={"state": "running", "step": going[0].step, "reason": going[0].why})
 
         busy = [item for item in items if item.ended_at is None and item.state in ("running", "waiting")]
         some = busy[: max(limit, 0)]
@@ -154,9 +151,9 @@ class JourneyLists:
 
     # ---- held journeys
 
-    async def held(self, wanted: JourneyFilter, *, limit: int = EVERY, details: bool = True) -> list[ListedJourney]:
+    async def held(self, wanted: JourneyFilter, *, limit: int = EVERY, details: bool = True) -> list[JourneySummary]:
         """Return held journeys."""
-        found: list[ListedJourney] = []
+        found: list[JourneySummary] = []
         # With `since`, less of a page may be left than is wanted.
         size = EVERY if wanted.since is not None else limit
         async for page in self.held_by_page(wanted, details=details, size=size):
@@ -167,7 +164,7 @@ class JourneyLists:
 
     async def held_by_page(
         self, wanted: JourneyFilter, *, details: bool = True, size: int = EVERY
-    ) -> AsyncIterator[list[ListedJourney]]:
+    ) -> AsyncIterator[list[JourneySummary]]:
         """Yield held journeys, page by page.
 
         Args:
@@ -182,15 +179,15 @@ class JourneyLists:
 
     async def held_page(
         self, wanted: JourneyFilter, *, size: int, after: bytes | None = None
-    ) -> tuple[list[ListedJourney], bytes | None]:
+    ) -> tuple[list[JourneySummary], bytes | None]:
         """Return a page of held journeys, and the token of the next page. It may have fewer than `size`."""
         page, following = await self.index.page(query_of(wanted, state="held"), size=size, after=after)
         return await self._with_entries([item for item in map(_held, page) if _fits(item, wanted)]), following
 
-    async def _with_entries(self, found: list[ListedJourney]) -> list[ListedJourney]:
+    async def _with_entries(self, found: list[JourneySummary]) -> list[JourneySummary]:
         entries = await self._store.under_way([item.id for item in found])
         return [
-            replace(item, run_id=entry.run_id, key=entry.key, entered_at=entry.admitted_at)
+            item.model_copy(update={"run_id": entry.run_id, "key": entry.key, "entered_at": entry.admitted_at})
             if (entry := entries.get(item.id)) is not None
             else item
             for item in found
@@ -198,9 +195,9 @@ class JourneyLists:
 
     # ---- running journeys
 
-    async def running(self, wanted: JourneyFilter, *, paused: bool | None, limit: int = EVERY) -> list[ListedJourney]:
+    async def running(self, wanted: JourneyFilter, *, paused: bool | None, limit: int = EVERY) -> list[JourneySummary]:
         """Return running journeys that are paused, or that are not. See `running_by_page`."""
-        found: list[ListedJourney] = []
+        found: list[JourneySummary] = []
         async for page in self.running_by_page(wanted, paused=paused):
             found += page
             if len(found) >= limit:
@@ -209,7 +206,7 @@ class JourneyLists:
 
     async def running_by_page(
         self, wanted: JourneyFilter, *, paused: bool | None
-    ) -> AsyncIterator[list[ListedJourney]]:
+    ) -> AsyncIterator[list[JourneySummary]]:
         """Yield running journeys, the newest first. A contact's entries that are not admitted yet come before them.
 
         Args:
@@ -219,7 +216,7 @@ class JourneyLists:
         """
         turns = asyncio.Semaphore(_AT_ONCE)
 
-        async def fits(item: ListedJourney) -> bool:
+        async def fits(item: JourneySummary) -> bool:
             if paused is None or wanted.operation is not None:
                 return True
             if item.state != "held":
@@ -228,7 +225,7 @@ class JourneyLists:
                 progress = await progress_of(self._temporal.get_workflow_handle(item.id))
             return (pause_in(progress or {}) is not None) is paused
 
-        entering = list[ListedJourney]()
+        entering = list[JourneySummary]()
         by_contact = JourneyFilter(scenario=wanted.scenario, contact=wanted.contact)
         if wanted.contact is not None and not paused and wanted == by_contact:
             entering = await self._entering(wanted.contact, wanted.scenario)
@@ -244,12 +241,12 @@ class JourneyLists:
             fitting = await asyncio.gather(*map(fits, items))
             yield [item for item, is_wanted in zip(items, fitting, strict=True) if is_wanted]
 
-    async def _entering(self, contact: str, scenario: str | None) -> list[ListedJourney]:
+    async def _entering(self, contact: str, scenario: str | None) -> list[JourneySummary]:
         """Return a contact's entries that were accepted and are yet to be admitted or refused."""
         entries = [one for one in await self._store.pending_entries(contact) if scenario in (None, one.scenario)]
         found = await asyncio.gather(*(describe(self._temporal, one.workflow_id, one.run_id) for one in entries))
         return [
-            ListedJourney(
+            JourneySummary(
                 id=one.workflow_id,
                 run_id=one.run_id,
                 scenario=one.scenario,
@@ -309,11 +306,11 @@ class JourneyLists:
         return any(isinstance(step, Send) and destination == (step.to or step.channel) for step in steps)
 
 
-def listed(entry: StoredEntry, indexed: Mapping[str, IndexedJourney]) -> ListedJourney:
+def listed(entry: StoredEntry, indexed: Mapping[str, IndexedJourney]) -> JourneySummary:
     """Return an admitted journey, with its state from search if it runs."""
     is_over = entry.ended_at is not None
     now = None if is_over else indexed.get(entry.workflow_id)
-    journey = ListedJourney(
+    journey = JourneySummary(
         id=entry.workflow_id,
         run_id=entry.run_id,
         scenario=f"{entry.scenario}@{entry.version}",
@@ -328,9 +325,9 @@ def listed(entry: StoredEntry, indexed: Mapping[str, IndexedJourney]) -> ListedJ
     return _with_hold(journey, now.hold) if now is not None and now.state == "held" else journey
 
 
-def _held(indexed: IndexedJourney) -> ListedJourney:
+def _held(indexed: IndexedJourney) -> JourneySummary:
     """Return a held journey, as search has it."""
-    journey = ListedJourney(
+    journey = JourneySummary(
         id=indexed.id,
         run_id=indexed.run_id,
         scenario=indexed.version or indexed.scenario or "",
@@ -347,18 +344,18 @@ def _held(indexed: IndexedJourney) -> ListedJourney:
     return _with_hold(journey, indexed.hold)
 
 
-def _with_hold(journey: ListedJourney, hold: Hold) -> ListedJourney:
-    return replace(
-        journey,
-        reason=hold.reason,
-        destination=hold.destination or journey.destination,
-        held_reason=hold.cause or journey.held_reason,
-        since=hold.since,
-        status=hold.status,
-    )
+def _with_hold(journey: JourneySummary, hold: Hold) -> JourneySummary:
+    known = {
+        "reason": hold.reason,
+        "destination": hold.destination or journey.destination,
+        "held_reason": hold.cause or journey.held_reason,
+        "since": hold.since,
+        "status": hold.status,
+    }
+    return journey.model_copy(update=known)
 
 
-def _fits(journey: ListedJourney, wanted: JourneyFilter) -> bool:
+def _fits(journey: JourneySummary, wanted: JourneyFilter) -> bool:
     """Return True if a held journey still fits. Its memo is newer than what search has indexed."""
     return (
         wanted.destination in (None, journey.destination)

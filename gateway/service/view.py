@@ -6,9 +6,21 @@ docstrings of its fields.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from datetime import UTC, datetime, tzinfo
+from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 _Item = TypeVar("_Item")
 
@@ -22,6 +34,28 @@ class View(BaseModel):
         use_attribute_docstrings=True,
         json_schema_serialization_defaults_required=True,
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> JsonSchemaValue:
+        """Leave out defaults, which a result never omits, and marks of computed fields."""
+        schema = handler(core_schema)
+        for field in handler.resolve_ref_schema(schema).get("properties", {}).values():
+            field.pop("default", None)
+            field.pop("readOnly", None)
+        return schema
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # an offset carries it beyond the year 1 or 9999
+        raise ValueError("in UTC, this is before the year 1 or after 9999") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time in a request: with its offset, and converted to UTC."""
+Zone = Annotated[tzinfo, PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})]
+"""A time zone, as its IANA name in JSON."""
 
 
 class PageView(View, Generic[_Item]):

@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -25,6 +25,7 @@ from activities.content import Content, UnknownVersion
 from gateway.errors import BadInput
 from gateway.service.index import COUNTS, JourneyIndex
 from gateway.service.scenarios import require
+from gateway.service.view import View
 from runtime.store import AttemptCount, JourneyCount, PassageCount, Store
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send
@@ -41,93 +42,78 @@ LATELY: Final = timedelta(days=1)
 """What is called lately; it begins with a full hour."""
 
 
-@dataclass(frozen=True)
-class Now:
-    """Running journeys, by state.
-
-    Attributes:
-        waiting: For a time, an event, or until a delivery may leave.
-        held: For an operator's decision.
-        paused: By an operator.
-        running: Between steps, or sending.
-    """
+class StepPopulation(View):
+    """Running journeys by state, as Temporal's search has it: some moments late."""
 
     waiting: int = 0
+    """Waiting for a time, an event, or until a delivery may leave."""
     held: int = 0
+    """Held for an operator's decision."""
     paused: int = 0
+    """Paused by an operator."""
     running: int = 0
+    """Between steps, or sending."""
 
 
-_STATES: Final = tuple(field.name for field in fields(Now))
+_STATES: Final = tuple(StepPopulation.model_fields)
 
 
-@dataclass(frozen=True)
-class StepStats:
-    """One step.
-
-    Attributes:
-        id: The step's.
-        kind: Its kind.
-        what: It in a few words.
-        now: Journeys that stand at it, as search knows; None where search does not answer.
-        passed: Journeys that are through with it, by outcome, as far back as counts are kept.
-        passed_lately: Those of the last day among them.
-        attempts: Of a step that sends: attempts of the last day by outcome, of journeys under way as well.
-        skipped: Why attempts among these were skipped, by the log's words.
-        trying_again: Deliveries that wait for their next attempt, the latest of which was within the last day.
-    """
+class StepStats(View):
+    """Counts of one step, by outcome. A missing outcome is 0."""
 
     id: str
+    """Step id."""
     kind: str
+    """Kind of step."""
     what: str
-    now: Now | None
-    passed: Mapping[str, int] = field(default_factory=dict[str, int])
-    passed_lately: Mapping[str, int] = field(default_factory=dict[str, int])
-    attempts: Mapping[str, int] | None = None
-    skipped: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Description in a few words."""
+    now: StepPopulation | None
+    """Journeys at the step; a journey that sends is counted at the step where it waited last. Null if search fails."""
+    passed: dict[str, int] = Field(default_factory=dict)
+    """Journeys that have completed the step, as far back as counts are kept: journeys that have ended, or continued in
+    another run. Steps of running journeys are counted later."""
+    passed_lately: dict[str, int] = Field(default_factory=dict)
+    """Those among `passed` after `since`."""
+    attempts: dict[str, int] | None = None
+    """Attempts after `since`, of running journeys too; null if the step sends nothing."""
+    skipped: dict[str, int] = Field(default_factory=dict)
+    """Reasons why attempts among these were skipped."""
     trying_again: int = 0
+    """Deliveries that wait for their next attempt."""
 
 
-@dataclass(frozen=True)
-class VersionStats:
-    """One version.
-
-    Attributes:
-        version: Its number.
-        is_newest: Whether those who come in now follow it.
-        entered: How many it let in.
-        under_way: How many follow it now, as the store knows.
-        over: How many followed it at their end, by outcome.
-        now: What those under way are doing; None where search does not answer.
-        steps: Its steps, in the plan's order.
-    """
+class VersionStats(View):
+    """Counts of one version."""
 
     version: int
+    """Version of the scenario."""
     is_newest: bool
+    """True if new journeys use it."""
     entered: int
+    """Journeys that it admitted."""
     under_way: int
-    over: Mapping[str, int]
-    now: Now | None
-    steps: Sequence[StepStats]
+    """Running journeys that use it."""
+    over: dict[str, int]
+    """Ended journeys that used it at their end, by outcome."""
+    now: StepPopulation | None
+    """Running journeys by state; null if search fails."""
+    steps: list[StepStats]
+    """Steps in the order of the scenario."""
 
 
-@dataclass(frozen=True)
-class Stats:
-    """A scenario in numbers.
-
-    Attributes:
-        scenario: Its name.
-        as_of: When they were counted.
-        since: When the last day began.
-        versions: The newest first.
-        trouble: Why nobody knows who stands where; empty where that is known.
-    """
+class StatsView(View):
+    """Counts of a scenario."""
 
     scenario: str
+    """Name of the scenario."""
     as_of: datetime
+    """Time of the count. Counts are shared by callers for some seconds."""
     since: datetime
-    versions: Sequence[VersionStats]
+    """Beginning of the last day."""
+    versions: list[VersionStats]
+    """Versions, the newest first."""
     trouble: str = ""
+    """Reason why the places of journeys are unknown; empty if they are known."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +133,8 @@ async def stats(
     scenario: str,
     version: int | None = None,
     *,
-    before: Stats | None = None,
-) -> Stats:
+    before: StatsView | None = None,
+) -> StatsView:
     """Counts a scenario. It takes some ten milliseconds and more: the client caches it.
 
     Args:
@@ -177,7 +163,7 @@ async def stats(
     numbers = {version} if version else {newest, *followed, *(one.version for one in stored.passed if one.lately)}
     plans = {number: await _plan(content, scenario, number, newest) for number in sorted(numbers, reverse=True)}
     trouble = ""
-    found: dict[int, dict[str, Now]] = {}
+    found: dict[int, dict[str, StepPopulation]] = {}
     known = {one.version: one for one in before.versions} if before else {}
     turns = asyncio.Semaphore(COUNTS)
     try:
@@ -190,7 +176,7 @@ async def stats(
         _version(number, plan, stored, None if trouble else found.get(number, {}), is_newest=number == newest)
         for number, plan in plans.items()
     ]
-    return Stats(scenario, now, since, versions, trouble)
+    return StatsView(scenario=scenario, as_of=now, since=since, versions=versions, trouble=trouble)
 
 
 async def _plan(content: Content, scenario: str, version: int, newest: int) -> Plan:
@@ -204,17 +190,17 @@ async def _plan(content: Content, scenario: str, version: int, newest: int) -> P
 
 async def _count(
     temporal: Client, version: str, steps: Sequence[str], before: VersionStats | None, turns: asyncio.Semaphore
-) -> dict[str, Now]:
+) -> dict[str, StepPopulation]:
     """Count the running journeys of a version by step, beginning with steps that had many journeys before."""
     index = JourneyIndex(temporal)
     known = {step.id: step.now for step in before.steps if step.now is not None} if before else {}
 
     async def by_step(state: str) -> dict[str, int]:
-        likely = sorted(steps, key=lambda step: -getattr(known.get(step, Now()), state))
+        likely = sorted(steps, key=lambda step: -getattr(known.get(step, StepPopulation()), state))
         return await index.count_by_step(version, state, likely, turns)
 
     counted = dict(zip(_STATES, await asyncio.gather(*map(by_step, _STATES)), strict=True))
-    return {step: Now(**{state: counted[state].get(step, 0) for state in _STATES}) for step in ("", *steps)}
+    return {step: StepPopulation(**{state: counted[state].get(step, 0) for state in _STATES}) for step in ("", *steps)}
 
 
 def _trouble(error: RPCError) -> str:
@@ -225,15 +211,15 @@ def _trouble(error: RPCError) -> str:
 
 
 def _version(
-    number: int, plan: Plan, stored: _Stored, found: Mapping[str, Now] | None, *, is_newest: bool
+    number: int, plan: Plan, stored: _Stored, found: Mapping[str, StepPopulation] | None, *, is_newest: bool
 ) -> VersionStats:
     population = [one for one in stored.population if one.version == number]
     under_way = sum(one.n for one in population if one.outcome is None)
     now = None
     if found is not None:
         # Those that have never waited are unknown to search.
-        now = found.get("", Now())
-        now = replace(now, running=max(under_way - now.waiting - now.held - now.paused, 0))
+        now = found.get("", StepPopulation())
+        now = now.model_copy(update={"running": max(under_way - now.waiting - now.held - now.paused, 0)})
     over = Counter[str]()
     for one in population:
         if one.outcome is not None:
@@ -245,7 +231,7 @@ def _version(
             id=name,
             kind=row.kind,
             what=row.describe(),
-            now=None if found is None else found.get(name, Now()),
+            now=None if found is None else found.get(name, StepPopulation()),
             passed={one.outcome: one.total for one in passed if one.step == name},
             passed_lately={one.outcome: one.lately for one in passed if one.step == name and one.lately},
             attempts=_summed(attempted, name, "outcome") if isinstance(row, Send) else None,

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
+from gateway.service.view import View
 from scenario.policies.caps import Cap, Counted, full
 from scenario.time.duration import format_duration
 
 
-@dataclass(frozen=True)
-class CapPlaces:
-    """A contact's places under a cap, now.
-
-    Attributes:
-        cap: Its name.
-        taken: How many are taken.
-        at_most: How many there are.
-        per: For which time: ``day``, ``7d``.
-        free_at: When the next one is free; None where one is now.
-    """
+class CapPlaces(View):
+    """A contact's places under a cap, now."""
 
     cap: str
+    """Name of the cap."""
     taken: int
+    """Places taken."""
     at_most: int
+    """Maximum number of places."""
     per: str
+    """Period: `day`, `7d`."""
     free_at: datetime | None
+    """Time at which the next place is free; null if one is free now."""
 
 
-def places(caps: Iterable[Cap], claims: Sequence[Counted], now: datetime, zone: tzinfo) -> tuple[CapPlaces, ...]:
+def places(caps: Iterable[Cap], claims: Sequence[Counted], now: datetime, zone: tzinfo) -> list[CapPlaces]:
     """A contact's places under each cap.
 
     Args:
@@ -43,5 +39,5 @@ def places(caps: Iterable[Cap], claims: Sequence[Counted], now: datetime, zone: 
         since, none = cap.since(now, zone), full([cap], claims, now, zone)
         taken = sum(cap.applies_to(one.channel, one.destination) and one.claimed_at >= since for one in claims)
         per = cap.per if isinstance(cap.per, str) else format_duration(cap.per)
-        found.append(CapPlaces(cap.name, taken, cap.at_most, per, none and none.free))
-    return tuple(found)
+        found.append(CapPlaces(cap=cap.name, taken=taken, at_most=cap.at_most, per=per, free_at=none and none.free))
+    return found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 
+from pydantic import ConfigDict
 from temporalio.client import Client
 
 from gateway.errors import BadInput, UnknownContact
 from gateway.journeys import of_contact
+from gateway.service.view import View, Zone
 from gateway.why.answer import answer
 from gateway.why.caps import CapPlaces, places
 from gateway.why.story import EntryStory, refused, told
@@ -21,25 +22,23 @@ from scenario.policies.policies import Policies
 from scenario.source.findings import listed, near
 
 
-@dataclass(frozen=True)
-class Why:
-    """The whole answer.
+class WhyView(View):
+    """The reasons why a contact did, or did not, get something."""
 
-    Attributes:
-        contact: The contact's id.
-        step: The message that was asked about, if one was.
-        answer: Whether the contact got it, and why; empty where no step was asked about.
-        entries: Those of the contact, the newest first.
-        caps: Its places under caps; None where this process knows no caps.
-        zone: On whose clock those are told.
-    """
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     contact: str
+    """Contact id."""
     step: str | None
-    answer: str
-    entries: tuple[EntryStory, ...]
-    caps: tuple[CapPlaces, ...] | None
-    zone: tzinfo
+    """Step of the message in question, if one was named."""
+    answer: str | None
+    """Whether the contact got the message, and why; null if no step was named."""
+    entries: list[EntryStory]
+    """The contact's entries, the newest first."""
+    caps: list[CapPlaces] | None
+    """The contact's places under caps; null if no policies are configured here, or the key is for some scenarios."""
+    zone: Zone
+    """Time zone of the caps."""
 
 
 async def why(
@@ -52,7 +51,7 @@ async def why(
     since: datetime | None = None,
     limit: int = 20,
     policies: Policies | None = None,
-) -> Why:
+) -> WhyView:
     """See `gateway.client.ScenarioClient.why`."""
     let_in = await of_contact.journeys(temporal, store, contact, scenario, since, limit)
     others = await of_contact.not_let_in(temporal, store, contact, scenario, since, limit)
@@ -63,16 +62,16 @@ async def why(
     del stories[limit:]
     if not stories:
         raise UnknownContact(await _nobody(store, contact, scenario, since))
-    said = ""
+    said = None
     if step is not None:
         _require(stories, step)
         said = answer(contact, stories, step)
     now, zone = datetime.now(UTC), stories[0].zone
-    taken: tuple[CapPlaces, ...] | None = None
+    taken: list[CapPlaces] | None = None
     if policies is not None:
         back = caps.since(policies.caps, now, zone) if policies.caps else now
         taken = places(policies.caps, await store.claims_of(contact, back), now, zone)
-    return Why(contact, step, said, tuple(stories), taken, zone)
+    return WhyView(contact=contact, step=step, answer=said, entries=stories, caps=taken, zone=zone)
 
 
 async def _newest(store: Store, scenarios: set[str]) -> dict[str, Plan]:

@@ -8,7 +8,8 @@ from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from activities.channel_registry import CHANNELS
-from gateway.journeys.view import JourneyView
+from gateway.journeys.snapshot import JourneySnapshot
+from gateway.service.journey_view import AttemptView, JourneyView, StepView
 from scenario.steps.delivery import Send
 from scenario.time.timing import WEEKDAYS
 
@@ -36,56 +37,51 @@ def clock(at: datetime, zone: tzinfo) -> str:
     return f"{WEEKDAYS[local.weekday()].capitalize()} {local:%Y-%m-%d %H:%M}"
 
 
-def moment(text: str) -> datetime:
-    """A moment as reports have it."""
-    return datetime.fromisoformat(text)
-
-
-def sent(step: Mapping[str, Any], attempts: Sequence[Mapping[str, Any]]) -> str:
+def sent(step: StepView, attempts: Sequence[AttemptView]) -> str:
     """How the delivery of a step ended, as the journey tells it."""
-    tries = len(attempts) or step["attempts"] or 0
-    said, count = _tries(attempts, tries, step["status"]), f"after {tries} attempts" if tries > 1 else ""
+    tries = len(attempts) or step.attempts or 0
+    said, count = _tries(attempts, tries, step.status), f"after {tries} attempts" if tries > 1 else ""
     to = _to(attempts)
-    match step["outcome"]:
+    match step.outcome:
         case "delivered":
-            words = joined(f"sent{to}{said}", step["reason"])
+            words = joined(f"sent{to}{said}", step.reason)
         case "unknown":
-            words = joined(f"may have been sent{to}", step["reason"])
+            words = joined(f"may have been sent{to}", step.reason)
         case "failed":
-            words = joined(" ".join(filter(None, (f"could not be sent{to}", count))), step["reason"])
+            words = joined(" ".join(filter(None, (f"could not be sent{to}", count))), step.reason)
         case "left":
             words = " ".join(filter(None, ("not sent any more", count)))
         case _:
-            words = joined("not sent", step["reason"])
-    return "; ".join(filter(None, (words, step["note"])))
+            words = joined("not sent", step.reason)
+    return "; ".join(filter(None, (words, step.note)))
 
 
-def tried(attempts: Sequence[Mapping[str, Any]], zone: tzinfo) -> str:
+def tried(attempts: Sequence[AttemptView], zone: tzinfo) -> str:
     """A delivery of which the journey does not tell how it ended: it is under way, or that is forgotten."""
     last = attempts[-1]
     to = _to(attempts)
-    match last["outcome"]:
+    match last.outcome:
         case "delivered":
-            words = f"sent{to}{_tries(attempts, len(attempts), last['status'])}"
+            words = f"sent{to}{_tries(attempts, len(attempts), last.status)}"
         case "skipped":
-            words = joined("not sent", _SKIPPED.get(last["error"], ""))
+            words = joined("not sent", _SKIPPED.get(last.error, ""))
         case "unknown":
             words = f"may have been sent{to}: no answer came"
         case _:
             words = f"not sent{to}: {_answers(attempts)}"
-    if last["next_try_at"]:
-        words += f"; next try {clock(moment(last['next_try_at']), zone)}"
+    if last.next_try_at:
+        words += f"; next try {clock(last.next_try_at, zone)}"
     return words
 
 
-def went(step: Mapping[str, Any], *, drawn: bool) -> str:
+def went(step: StepView, *, drawn: bool) -> str:
     """How a step ended that sends nothing.
 
     Args:
         step: Its record.
         drawn: Whether its way was drawn.
     """
-    outcome, reason = step["outcome"], step["reason"]
+    outcome, reason = step.outcome, step.reason
     match outcome:
         case "left" | "exited":
             return _ENDS[outcome]
@@ -94,15 +90,15 @@ def went(step: Mapping[str, Any], *, drawn: bool) -> str:
         case "failed":
             return joined(outcome, reason)
         case _ if outcome in _ENDS:
-            words = f"{_ENDS[outcome]} ({step['what']})"
-        case _ if drawn and step["note"]:  # which says the branch, and by which number it was drawn
-            return step["note"]
+            words = f"{_ENDS[outcome]} ({step.what})"
+        case _ if drawn and step.note:  # which says the branch, and by which number it was drawn
+            return step.note
         case _:
-            words = f"{outcome} ({step['what']})"
-    return joined(words, "; ".join(filter(None, (step["way"], reason, step["note"]))))
+            words = f"{outcome} ({step.what})"
+    return joined(words, "; ".join(filter(None, (step.way, reason, step.note))))
 
 
-def _tries(attempts: Sequence[Mapping[str, Any]], count: int, status: int | None) -> str:
+def _tries(attempts: Sequence[AttemptView], count: int, status: int | None) -> str:
     """At which attempt it succeeded, and what was answered to those before."""
     answered = f" ({status})" if status else ""
     if count < 2:
@@ -112,53 +108,53 @@ def _tries(attempts: Sequence[Mapping[str, Any]], count: int, status: int | None
     return f" at the {nth(count)} attempt{answered}" + (f"; {whose}: {_answers(before)}" if before else "")
 
 
-def _answers(attempts: Iterable[Mapping[str, Any]]) -> str:
+def _answers(attempts: Iterable[AttemptView]) -> str:
     """What was answered: ``503 (3 times), timeout``."""
-    said = Counter(str(one["status"] or one["error"] or one["outcome"]) for one in attempts)
+    said = Counter(str(one.status or one.error or one.outcome) for one in attempts)
     return ", ".join(f"{word} ({times} times)" if times > 1 else word for word, times in said.items())
 
 
-def _to(attempts: Sequence[Mapping[str, Any]]) -> str:
+def _to(attempts: Sequence[AttemptView]) -> str:
     """Whereto, or by whom."""
-    last: Mapping[str, Any] = attempts[-1] if attempts else {}
-    if last.get("destination", "") in ("", last.get("channel")):
+    last = attempts[-1] if attempts else None
+    if last is None or last.destination in ("", last.channel):
         return ""
-    channel = CHANNELS.get(last["channel"])
-    return f" {'to' if channel and channel.addressed else 'by'} {last['destination']}"
+    channel = CHANNELS.get(last.channel)
+    return f" {'to' if channel and channel.addressed else 'by'} {last.destination}"
 
 
-def standing(report: Mapping[str, Any], view: JourneyView, zone: tzinfo, *, commands: bool = True) -> str:
+def standing(report: JourneyView, view: JourneySnapshot, zone: tzinfo, *, commands: bool = True) -> str:
     """Where a journey stands and what it waits for.
 
     Args:
-        report: The journey, from `gateway.journeys.as_json`.
-        view: The same.
+        report: The journey.
+        view: The same, with its plan.
         zone: On whose clock times are told.
         commands: Tell also by which commands an operator decides.
     """
-    waiting: Mapping[str, Any] = report["waiting"] or {}
-    at, paused = report["at"], report["paused"]
-    until = f" until {clock(moment(waiting['until']), zone)}" if waiting.get("until") else ""
+    waiting: Mapping[str, Any] = report.waiting or {}
+    at, paused = report.at, report.paused
+    until = f" until {clock(datetime.fromisoformat(waiting['until']), zone)}" if waiting.get("until") else ""
     sends = view.plan is not None and isinstance(view.plan.steps.get(at or ""), Send)
     said: list[str] = []
-    if report["state"] == "held":
+    if report.state == "held":
         decide = f"decide with 'scenario retry|skip|leave {view.id} --reason …'"
-        said.append(joined(f"held at {at}", decide if commands else report["reason"]))
-    elif report["pending"] and not paused:
-        going = report["pending"][0]
-        again = f", next try {clock(moment(going['next_try_at']), zone)}" if going["next_try_at"] else ""
-        said.append(joined(f"{going['step']} is being sent{again}", going["why"]))
+        said.append(joined(f"held at {at}", decide if commands else report.reason))
+    elif report.pending and not paused:
+        going = report.pending[0]
+        again = f", next try {clock(going.next_try_at, zone)}" if going.next_try_at else ""
+        said.append(joined(f"{going.step} is being sent{again}", going.why))
     elif waiting and not paused and sends:
         said.append(f"{at} is kept back{until}: {waiting['for']}")
     elif waiting and not paused:
         what = "" if waiting["for"] == "time" else f" for {waiting['for']}"
         said.append(f"waits at {at}{what}{until}")
     elif not paused:
-        said.append(f"{report['state']} at {at}" if at else str(report["state"]))
+        said.append(f"{report.state} at {at}" if at else report.state)
     if paused:
         go_on = f"go on with 'scenario resume {view.id} --reason …'"
         said.append(joined(f"paused at {at} by {paused['operator']}", go_on if commands else paused["reason"]))
-    if not report["answered"]:
+    if not report.answered:
         said.append("no worker answers: this is what is on record")
     return "; ".join(said)
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.client import JourneyFilter, ListedJourney, ScenarioClient, targets
+from gateway.client import JourneyFilter, JourneySummary, ScenarioClient, targets
 from scenario.words import Operation
 from tests.e2e.conftest import Stands, publish
 
@@ -113,7 +113,7 @@ async def test_a_hundred_journeys_go_on_in_another_version_and_none_is_lost(stan
         tally = await batch.run(forecast.targets())
         assert (str(tally), tally.left) == (f"accepted {MANY}", 0)
 
-        held: list[ListedJourney] = []
+        held: list[JourneySummary] = []
         async with asyncio.timeout(60):  # search learns of the new version some moments later
             while len(held) != 16:
                 held = await client.select(Operation.RETRY, JourneyFilter(scenario="fleet", version=2))

@@ -28,7 +28,7 @@ from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from activities.webhook.throttle.server_rates import RateKeeper
 from gateway.client import Entered, ScenarioClient
-from gateway.journeys.pending_activities import Pending, describe, pending
+from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
@@ -66,7 +66,7 @@ class Place:
         """Whether a request has come."""
         return bool(self.receiver.requests())
 
-    async def delivery(self, journey: Entered) -> Pending | None:
+    async def delivery(self, journey: Entered) -> DeliveryStatus | None:
         """The journey's delivery, as the server sees it."""
         described = await describe(self.client.temporal, journey.id)
         assert described is not None

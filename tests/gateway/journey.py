@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from gateway.journeys.view import JourneyView
+from gateway.journeys.snapshot import JourneySnapshot
+from gateway.service.journey_view import JourneyView
+from gateway.terminal import as_data
 from runtime.store import Attempt, StoredEntry
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send
@@ -46,6 +49,11 @@ ENTRY: Final = StoredEntry(
     outcome=None,
     reason=None,
 )
+
+
+def shown(seen: JourneySnapshot) -> dict[str, Any]:
+    """Return a journey as `scenario show --format json` prints it."""
+    return json.loads(json.dumps(JourneyView.of(seen), default=as_data))
 
 
 def attempt(step: str, number: int, *, minutes: float = 0, **more: Any) -> Attempt:
@@ -117,7 +125,7 @@ PROGRESS: Final[dict[str, Any]] = {
     ],
 }
 
-HELD: Final = JourneyView(
+HELD: Final = JourneySnapshot(
     id="a/7/K1",
     run_id="r2",
     status="running",

@@ -26,7 +26,6 @@ from gateway.errors import (
     UnderWay,
     UnknownJourney,
 )
-from gateway.journeys import as_json
 from gateway.operations import journey_operations as module
 from runtime.encryption.keyring import Keyring
 from runtime.encryption.wrapping import KeyWrapping
@@ -36,6 +35,7 @@ from runtime.store import AdmissionRequest, Store, StoreMissing, StoreOutdated
 from scenario.words import Operation
 from tests.claims import OwnNamespace
 from tests.fakes import RefusingService
+from tests.gateway.journey import shown as shown_journey
 from tests.workflows.conftest import Stage, failing
 
 WAITS = """
@@ -94,7 +94,7 @@ async def test_who_is_let_in_to_get_nothing_is_told_and_shown(stage: Stage, clie
     entered = await client.enter(entry())
     assert (entered.admitted, entered.withheld[:24]) == (True, "in the control group (0.")
     assert (await entered.verdict())["outcome"] == "control"
-    shown = as_json.journey(await client.show(entered.id))
+    shown = shown_journey(await client.show(entered.id))
     assert (shown["state"], shown["reason"], shown["steps"]) == ("control", entered.withheld, [])
     [listed] = await client.journeys(state="control")
     assert (listed.id, listed.state, listed.reason) == (entered.id, "control", entered.withheld)
@@ -174,7 +174,7 @@ async def test_what_is_shown_is_the_journey_and_not_a_later_refusal(stage: Stage
     await finish(client)
     with pytest.raises(NotEntered):
         await client.enter(entry())
-    shown = as_json.journey(await client.show("waits/7/CGX0094"))
+    shown = shown_journey(await client.show("waits/7/CGX0094"))
     assert (shown["state"], [step["outcome"] for step in shown["steps"]]) == ("finished", ["event", "delivered"])
 
 
@@ -182,7 +182,7 @@ async def test_where_only_a_refusal_is_known_it_is_shown(stage: Stage, client: S
     await publish(stage)
     with pytest.raises(NotEntered):
         await client.enter(entry(order={"total_price": 3}))
-    shown = as_json.journey(await client.show("waits/7/CGX0094"))
+    shown = shown_journey(await client.show("waits/7/CGX0094"))
     assert (shown["state"], shown["reason"]) == (
         "refused",
         "the entry rule of waits does not hold: order.total_price > 20",
@@ -192,7 +192,7 @@ async def test_where_only_a_refusal_is_known_it_is_shown(stage: Stage, client: S
 async def test_a_journey_under_way_is_shown_with_what_is_to_come(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
     await client.enter(entry())
-    shown = as_json.journey(await client.show("waits/7/CGX0094"))
+    shown = shown_journey(await client.show("waits/7/CGX0094"))
     assert (shown["state"], shown["at"], shown["scenario"], shown["contact"], shown["key"]) == (
         "waiting",
         "wait_for-1",
@@ -221,7 +221,7 @@ async def test_a_journey_that_was_terminated_is_shown_and_lost(stage: Stage, cli
     await entered.handle.terminate("incident 42")
     with pytest.raises(JourneyFailed, match=r"^the journey waits/7/CGX0094 was terminated$"):
         await entered.result()
-    assert as_json.journey(await client.show(entered.id))["state"] == "terminated"
+    assert shown_journey(await client.show(entered.id))["state"] == "terminated"
     assert await client.event("7", "order.delivered") == Heard()
     stored = await stage.store.entry(entered.id)
     assert stored is not None
@@ -236,7 +236,7 @@ async def test_a_journey_that_temporal_has_forgotten_is_shown_from_the_store(
     run = "0196f3a0-0000-7000-8000-000000000000"
     await stage.store.admit(AdmissionRequest("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
     await stage.store.depart("waits/7", run, "exited", "event order.returned", now)
-    shown = as_json.journey(await client.show("waits/7"))
+    shown = shown_journey(await client.show("waits/7"))
     assert (shown["status"], shown["state"], shown["reason"]) == ("forgotten", "exited", "event order.returned")
 
 
@@ -554,7 +554,7 @@ async def test_a_journey_goes_on_in_another_version(stage: Stage, client: Scenar
     progress = await client.send(entered.id, Operation.MIGRATE, version=2, waits="keep", **who)
     assert progress["moves_to"] == "waits@2"
     async with asyncio.timeout(60):
-        while (told := as_json.journey(await client.show(entered.id)))["scenario"] != "waits@2":
+        while (told := shown_journey(await client.show(entered.id)))["scenario"] != "waits@2":
             await asyncio.sleep(0.05)
     assert told["operations"][0]["details"] == {"from": "waits@1", "version": "waits@2"}
     await client.event("7", "go")

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from gateway.errors import BadInput
-from gateway.results import Arm, Comparison, Results, results
+from gateway.results import Arm, Comparison, ResultsView, results
 from runtime.store import Store
 from runtime.store.schema import entries
 from scenario.check.check import check
@@ -73,7 +73,7 @@ def publish(store: Store) -> Publish:
     return done
 
 
-async def look(store: Store, **given: Any) -> Results:
+async def look(store: Store, **given: Any) -> ResultsView:
     return await results(store, "sale", NOW, **given)
 
 

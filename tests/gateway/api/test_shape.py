@@ -43,6 +43,8 @@ def resolved(value: Any, schemas: dict[str, Any], within: tuple[str, ...] = ()) 
             rest = {key: item for key, item in value.items() if key != "properties"}
             inner = {key: resolved(item, schemas, within) for key, item in properties.items()}
             return {**resolved(rest, schemas, within), "properties": inner}
+        case {"required": [*required], **rest} if "required" in value and all(isinstance(one, str) for one in required):
+            return {**resolved(rest, schemas, within), "required": sorted(required)}
         case dict():
             return {key: resolved(item, schemas, within) for key, item in value.items() if key not in _PROSE}
         case list():

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.client import ScenarioClient
 from gateway.why.caps import CapPlaces
-from gateway.why.why import Why
+from gateway.why.why import WhyView
 from runtime.store import Store
 from tests.gateway.api.doors import opened
 
@@ -19,9 +19,16 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
     """Whom and what was asked about."""
     found: list[tuple[str, str | None]] = []
 
-    async def why(_: ScenarioClient, contact: str, scenario: str | None, **__: Any) -> Why:
+    async def why(_: ScenarioClient, contact: str, scenario: str | None, **__: Any) -> WhyView:
         found.append((contact, scenario))
-        return Why(contact, None, "", (), (CapPlaces("week", 3, 4, "7d", None),), UTC)
+        return WhyView(
+            contact=contact,
+            step=None,
+            answer="",
+            entries=[],
+            caps=[CapPlaces(cap="week", taken=3, at_most=4, per="7d", free_at=None)],
+            zone=UTC,
+        )
 
     monkeypatch.setattr(ScenarioClient, "why", why)
     return found

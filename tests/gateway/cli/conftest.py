@@ -18,15 +18,15 @@ from gateway.cli import program, session
 from gateway.client import Heard
 from gateway.erasing import ErasureView
 from gateway.errors import BadInput, UnknownContact, UnknownJourney
-from gateway.journeys.view import JourneyView
+from gateway.journeys.snapshot import JourneySnapshot
 from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.migration import MigrationForecast
 from gateway.operations.now import DestinationNow
 from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
 from gateway.service.index import JourneyFilter
-from gateway.service.listing import ListedJourney
-from gateway.stats.stats import Stats
-from gateway.why.why import Why
+from gateway.service.listing import JourneySummary
+from gateway.stats.stats import StatsView
+from gateway.why.why import WhyView
 from scenario.words import Operation
 from tests.fakes import Ran
 
@@ -97,11 +97,11 @@ class Client:
     goals: int = 0
     troubles: dict[str, str] = field(default_factory=dict[str, str])
     ill: str | None = None
-    views: dict[str, JourneyView] = field(default_factory=dict[str, JourneyView])
-    answered: Why | None = None
-    numbers: Stats | None = None
+    views: dict[str, JourneySnapshot] = field(default_factory=dict[str, JourneySnapshot])
+    answered: WhyView | None = None
+    numbers: StatsView | None = None
     erasures_seen: list[ErasureView] = field(default_factory=list[ErasureView])
-    found: list[ListedJourney] = field(default_factory=list[ListedJourney])
+    found: list[JourneySummary] = field(default_factory=list[JourneySummary])
     flights: list[PendingDelivery] = field(default_factory=list[PendingDelivery])
     unseen: int = 0
     forecast: MigrationForecast | None = None
@@ -135,12 +135,12 @@ class Client:
             return Heard(unknown=True)
         return Heard(told=self.told, pending=self.pending, goals=self.goals, troubles=self.troubles)
 
-    async def show(self, journey: str) -> JourneyView:
+    async def show(self, journey: str) -> JourneySnapshot:
         if journey not in self.views:
             raise UnknownJourney(f"there is no journey '{journey}': list the journeys to find its id")
         return self.views[journey]
 
-    async def why(self, contact: str, scenario: str | None, **wanted: Any) -> Why:
+    async def why(self, contact: str, scenario: str | None, **wanted: Any) -> WhyView:
         self.asked.append(("why", contact, scenario, wanted))
         if self.answered is None:
             raise UnknownContact(f"nothing is on record of a contact '{contact}'")
@@ -158,21 +158,21 @@ class Client:
         self.asked.append(("erasures", wanted))
         return self.erasures_seen
 
-    async def stats(self, scenario: str, version: int | None) -> Stats:
+    async def stats(self, scenario: str, version: int | None) -> StatsView:
         self.asked.append(("stats", scenario, version))
         if self.numbers is None:
             raise BadInput(f"there is no scenario '{scenario}': did you mean 'sale'?")
         return self.numbers
 
-    async def journeys(self, **wanted: Any) -> list[ListedJourney]:
+    async def journeys(self, **wanted: Any) -> list[JourneySummary]:
         self.asked.append(("journeys", wanted))
         return self.found
 
-    async def held(self, **wanted: Any) -> list[ListedJourney]:
+    async def held(self, **wanted: Any) -> list[JourneySummary]:
         self.asked.append(("held", wanted))
         return self.found
 
-    async def select(self, verb: str, which: JourneyFilter, **given: Any) -> list[ListedJourney]:
+    async def select(self, verb: str, which: JourneyFilter, **given: Any) -> list[JourneySummary]:
         self.asked.append(("select", verb, which, given))
         return self.found
 

@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.journeys.pending_activities import Pending
+from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.why.caps import CapPlaces
 from gateway.why.story import told
-from gateway.why.why import Why
+from gateway.why.why import WhyView
 from scenario.plan.retry import RetryPolicy
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.test_show import LISTED
@@ -27,7 +27,17 @@ SNAPSHOT: Final = Path(__file__).with_name("json.json")
 POLICY: Final = RetryPolicy(
     initial_interval=4.8, backoff_coefficient=3.0, maximum_interval=21_600, maximum_attempts=9, deadline=259_200
 )
-PENDING: Final = Pending("hook", "scheduled", 3, START, "it answered 503", POLICY, START, "send_webhook", "hooks")
+PENDING: Final = DeliveryStatus(
+    step="hook",
+    state="scheduled",
+    attempt=3,
+    next_try_at=START,
+    last_failure="it answered 503",
+    retry=POLICY,
+    gives_up_at=START,
+    activity="send_webhook",
+    fairness_key="hooks",
+)
 PAUSE: Final = {"name": "pause", "operator": "ann", "reason": "sale", "at": START.isoformat(), "step": "hook"}
 FULL: Final = replace(
     HELD,
@@ -55,8 +65,18 @@ def test_what_commands_print_for_programs_is_that_of_the_snapshot(run: Run, clie
     """Run with SCENARIO_WRITE_SHAPE=1 to accept a deliberate change."""
     client.views = {"a/7/K1": FULL, "a/8": OVER}
     client.found, client.numbers = [LISTED], FOUND
-    caps = (CapPlaces("day", 1, 1, "day", START), CapPlaces("week", 3, 4, "7d", None))
-    client.answered = Why("7", "hook", "Not yet.", (told(FULL, ENTRY), told(OVER, ENTRY)), caps, ZoneInfo("UTC"))
+    caps = (
+        CapPlaces(cap="day", taken=1, at_most=1, per="day", free_at=START),
+        CapPlaces(cap="week", taken=3, at_most=4, per="7d", free_at=None),
+    )
+    client.answered = WhyView(
+        contact="7",
+        step="hook",
+        answer="Not yet.",
+        entries=[told(FULL, ENTRY), told(OVER, ENTRY)],
+        caps=[*caps],
+        zone=ZoneInfo("UTC"),
+    )
     commands = ("show a/7/K1", "show a/8", "list", "list --held", "stats sale", "why 7")
     printed: dict[str, Any] = {line: run(*line.split(), "--format", "json").json for line in commands}
     if os.environ.get("SCENARIO_WRITE_SHAPE"):

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from gateway.cli.layout import Table
-from gateway.journeys.pending_activities import Pending
+from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.operations.now import DestinationNow
 from gateway.operations.retry_policy import PendingDelivery
 from runtime.store import Store
@@ -27,7 +27,16 @@ WHY = f"{DESTINATION} answered 503, and no later attempt came to an end, which n
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 DUE = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
 ATTEMPT = attempt("hook", 1, workflow_id=JOURNEY, destination=DESTINATION, response="busy " * 30, trace_id=TRACE)
-FOUND = [replace(LISTED, id=JOURNEY, scenario="abandoned-cart-with-a-voucher@12", destination=DESTINATION, reason=WHY)]
+FOUND = [
+    LISTED.model_copy(
+        update={
+            "id": JOURNEY,
+            "scenario": "abandoned-cart-with-a-voucher@12",
+            "destination": DESTINATION,
+            "reason": WHY,
+        }
+    )
+]
 
 pytestmark = pytest.mark.usefixtures("paris")
 
@@ -43,7 +52,15 @@ def narrow(run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     asyncio.run(fill())
     client.found = FOUND
-    client.flights = [PendingDelivery(JOURNEY, "hook", DESTINATION, ATTEMPT, Pending("hook", "scheduled", 2, DUE))]
+    client.flights = [
+        PendingDelivery(
+            JOURNEY,
+            "hook",
+            DESTINATION,
+            ATTEMPT,
+            DeliveryStatus(step="hook", state="scheduled", attempt=2, next_try_at=DUE),
+        )
+    ]
     client.standing = [DestinationNow(DESTINATION, 12, True, WHY, DUE), DestinationNow("crm", 1, False, None, None)]
     client.views[JOURNEY] = replace(HELD, id=JOURNEY, attempts=[ATTEMPT])
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import NotAccepted, NotAnswered
-from gateway.journeys.pending_activities import Pending
+from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.operations.retry_policy import PendingDelivery
 from gateway.service.index import EVERY, JourneyFilter
 from tests.fakes import Terminal
@@ -21,7 +21,7 @@ from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.test_show import LISTED, rows
 from tests.gateway.journey import attempt
 
-HELD = [replace(LISTED, id=f"a/{number}") for number in range(3)]
+HELD = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(3)]
 NOT_HELD = NotAccepted("a/1", "nothing to retry: the journey is not held")
 MANY = ("--destination", "wax", "--reason", "wax is back", "--operator", "ann")
 WHO = {"operator": "ann", "reason": "wax is back"}
@@ -41,7 +41,10 @@ def test_all_held_ones_that_fit_get_the_operation_each_with_its_step(run: Run, c
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
 def test_those_under_way_get_the_operation_wherever_they_are(run: Run, client: Client, command: str) -> None:
-    client.found = [replace(LISTED, id="a/1", state="running"), replace(LISTED, id="a/2", state="paused")]
+    client.found = [
+        LISTED.model_copy(update={"id": "a/1", "state": "running"}),
+        LISTED.model_copy(update={"id": "a/2", "state": "paused"}),
+    ]
     ran = run(command, "--scenario", "a", "--reason", "x", "--operator", "ann")
     assert (ran.status, ran.out) == (0, "accepted 2\n")
     assert client.asked[0] == ("select", command, JourneyFilter(scenario="a"), {"ask": False, "limit": EVERY})
@@ -49,7 +52,7 @@ def test_those_under_way_get_the_operation_wherever_they_are(run: Run, client: C
 
 
 def test_all_under_way_can_be_ended_wherever_they_are(run: Run, client: Client) -> None:
-    client.found = [LISTED, replace(LISTED, id="a/2", state="waiting", step="pause")]
+    client.found = [LISTED, LISTED.model_copy(update={"id": "a/2", "state": "waiting", "step": "pause"})]
     ran = run("leave", "--scenario", "a", "--all", "--reason", "x", "--operator", "ann")
     assert (ran.status, ran.out) == (0, "accepted 2\n")
     assert client.asked[0] == (
@@ -81,7 +84,7 @@ def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, 
 
 
 def test_many_that_refuse_are_not_all_said(run: Run, client: Client) -> None:
-    client.found = [replace(LISTED, id=f"a/{number}") for number in range(25)]
+    client.found = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(25)]
     client.answers = {item.id: NotAccepted(item.id, "the journey is over") for item in client.found}
     ran = run("retry", *MANY)
     assert (ran.status, ran.out) == (1, "accepted 0, refused 25 (the journey is over)\n")
@@ -89,7 +92,7 @@ def test_many_that_refuse_are_not_all_said(run: Run, client: Client) -> None:
 
 
 def test_it_is_given_up_and_said_where_no_worker_answers(run: Run, client: Client) -> None:
-    client.found = [replace(LISTED, id=f"a/{number}") for number in range(100)]
+    client.found = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(100)]
     client.answers = {item.id: NotAnswered(item.id, "no worker answered") for item in client.found}
     ran = run("retry", *MANY)
     assert ran.status == 1
@@ -211,8 +214,10 @@ def test_what_makes_no_sense_is_said(run: Run, client: Client, arguments: tuple[
 
 DUE = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
 LATEST = attempt("hook", 4, error="connect_refused", status=None, destination="wax")
-FLIGHT = PendingDelivery("a/7", "hook", "wax", LATEST, Pending("hook", "scheduled", 5, DUE))
-WAITING = PendingDelivery("a/8", "hook", "wax", None, Pending("hook", "scheduled", 1))
+FLIGHT = PendingDelivery(
+    "a/7", "hook", "wax", LATEST, DeliveryStatus(step="hook", state="scheduled", attempt=5, next_try_at=DUE)
+)
+WAITING = PendingDelivery("a/8", "hook", "wax", None, DeliveryStatus(step="hook", state="scheduled", attempt=1))
 
 
 def test_retune_changes_every_delivery_under_way(run: Run, client: Client) -> None:

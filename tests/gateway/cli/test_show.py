@@ -14,17 +14,17 @@ import pytest
 from activities.interface import Delivery
 from activities.webhook.channel import RenderedRequest
 from gateway.cli import tables
-from gateway.journeys.pending_activities import Pending
+from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.journeys.rendered import RenderedDelivery
-from gateway.journeys.view import JourneyView
+from gateway.journeys.snapshot import JourneySnapshot
 from gateway.preview.rendering import Nothing, Problem
-from gateway.service.listing import ListedJourney
+from gateway.service.listing import JourneySummary
 from runtime.store import Store
 from scenario.plan.retry import RetryPolicy
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.journey import HELD, PROGRESS, attempt
 
-LISTED = ListedJourney(
+LISTED = JourneySummary(
     id="a/7",
     run_id="r1",
     scenario="a@3",
@@ -182,7 +182,17 @@ def test_show_says_when_the_next_attempt_is_due(run: Run, client: Client) -> Non
         initial_interval=4.8, backoff_coefficient=3.0, maximum_interval=21_600, maximum_attempts=9, deadline=259_200
     )
     ends = datetime(2026, 4, 3, 8, 5, tzinfo=UTC)
-    pending = (Pending("hook", "scheduled", 3, due, "it answered 503 (attempt 2)", policy, ends),)
+    pending = (
+        DeliveryStatus(
+            step="hook",
+            state="scheduled",
+            attempt=3,
+            next_try_at=due,
+            last_failure="it answered 503 (attempt 2)",
+            retry=policy,
+            gives_up_at=ends,
+        ),
+    )
     client.views["a/7/K1"] = replace(HELD, progress=progress, pending=pending)
     lines = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
     assert "2 2026-03-31 10:10:00 failed 503 12 2026-03-31 11:30:00" in lines
@@ -191,7 +201,9 @@ def test_show_says_when_the_next_attempt_is_due(run: Run, client: Client) -> Non
         "gives up 2026-04-03 10:05:00"
     )
     why = "hooks.example.com has failed too often and gets no requests for a while"
-    away = (replace(pending[0], retry=None, gives_up_at=None, turned_away="breaker_open", why=why),)
+    away = (
+        pending[0].model_copy(update={"retry": None, "gives_up_at": None, "turned_away": "breaker_open", "why": why}),
+    )
     client.views["a/7/K1"] = replace(HELD, progress=progress, pending=away, attempts=())
     lines = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
     assert lines[2:5] == [
@@ -209,7 +221,9 @@ def test_no_next_attempt_is_shown_that_is_not_to_come(run: Run, client: Client) 
     client.views["a/7/K1"] = replace(left, attempts=tried)
     shown = run("show", "a/7/K1", "--format", "json").json
     assert [item["next_try_at"] for item in shown["deliveries"]] == [None]
-    client.views["a/7/K1"] = replace(HELD, attempts=tried, pending=(Pending("hook", "scheduled", 2),))
+    client.views["a/7/K1"] = replace(
+        HELD, attempts=tried, pending=(DeliveryStatus(step="hook", state="scheduled", attempt=2),)
+    )
     shown = run("show", "a/7/K1", "--format", "json").json
     assert [item["next_try_at"] for item in shown["deliveries"]] == ["2026-03-31T08:30:00+00:00"]
 
@@ -242,8 +256,8 @@ def test_a_wait_ends_on_this_clock_and_on_the_scenarios(
 
 
 def test_a_finished_journey_whose_deliveries_failed_says_so(run: Run, client: Client) -> None:
-    failed = replace(LISTED, state="finished", reason="2 of 2 deliveries failed")
-    client.found = [failed, replace(failed, reason=None)]
+    failed = LISTED.model_copy(update={"state": "finished", "reason": "2 of 2 deliveries failed"})
+    client.found = [failed, failed.model_copy(update={"reason": None})]
     assert "2 of 2 deliveries failed" in run("list").out
     assert [tables.state(item.state, item.reason).style for item in client.found] == ["bold red", "green"]
 
@@ -263,7 +277,7 @@ def test_show_of_nothing_is_status_1(run: Run, client: Client) -> None:
 
 
 def test_what_comes_from_outside_cannot_move_the_cursor(run: Run, client: Client) -> None:
-    client.views["x"] = JourneyView("a/\x1b[2J[red]\u202e7", "r", "running", None, None, ())
+    client.views["x"] = JourneySnapshot("a/\x1b[2J[red]\u202e7", "r", "running", None, None, ())
     out = run("show", "x").out
     assert "\x1b" not in out
     assert "a/\ufffd[2J[red]<U+202E>7" in out

@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from gateway.stats.stats import Now, Stats, StepStats, VersionStats
+from gateway.stats.stats import StatsView, StepPopulation, StepStats, VersionStats
 from tests.gateway.cli.conftest import Client, Run
 
 AS_OF = datetime(2026, 3, 31, 8, 0, 5, tzinfo=UTC)
 STEPS = (
     StepStats(
-        "mail",
-        "email",
-        "email",
-        Now(),
+        id="mail",
+        kind="email",
+        what="email",
+        now=StepPopulation(),
         passed={"delivered": 1890, "skipped": 12},
         passed_lately={"delivered": 60},
         attempts={"delivered": 310, "skipped": 4},
         skipped={"capped": 4},
     ),
-    StepStats("wait-2", "wait", "wait 2d", Now(waiting=2104), passed={"waited": 1700}, passed_lately={"waited": 55}),
-    StepStats("hook", "webhook", "webhook → hooks.example.com", Now(held=7), attempts={"retry": 40}, trying_again=9),
+    StepStats(
+        id="wait-2",
+        kind="wait",
+        what="wait 2d",
+        now=StepPopulation(waiting=2104),
+        passed={"waited": 1700},
+        passed_lately={"waited": 55},
+    ),
+    StepStats(
+        id="hook",
+        kind="webhook",
+        what="webhook → hooks.example.com",
+        now=StepPopulation(held=7),
+        attempts={"retry": 40},
+        trying_again=9,
+    ),
 )
-VERSION = VersionStats(3, True, 4120, 2120, {"exited": 120, "finished": 1890}, Now(2104, 7, 0, 9), STEPS)
-FOUND = Stats("sale", AS_OF, datetime(2026, 3, 30, 8, tzinfo=UTC), (VERSION,))
+VERSION = VersionStats(
+    version=3,
+    is_newest=True,
+    entered=4120,
+    under_way=2120,
+    over={"exited": 120, "finished": 1890},
+    now=StepPopulation(waiting=2104, held=7, paused=0, running=9),
+    steps=[*STEPS],
+)
+FOUND = StatsView(scenario="sale", as_of=AS_OF, since=datetime(2026, 3, 30, 8, tzinfo=UTC), versions=[VERSION])
 SHOWN = """\
 sale@3, at 2026-03-31 10:00:05; last day: since 2026-03-30 10:00:00
 4,120 came in; 2,120 under way (2,104 waiting, 7 held, 9 running); over: 120
@@ -58,9 +79,11 @@ def test_each_step_is_a_row(run: Run, client: Client, monkeypatch: pytest.Monkey
 
 
 def test_where_search_is_away_it_says_so(run: Run, client: Client) -> None:
-    steps = [replace(step, now=None) for step in STEPS]
-    away = replace(VERSION, now=None, is_newest=False, steps=steps)
-    client.numbers = replace(FOUND, versions=[away], trouble="the Temporal server has no search: nobody knows")
+    steps = [step.model_copy(update={"now": None}) for step in STEPS]
+    away = VERSION.model_copy(update={"now": None, "is_newest": False, "steps": steps})
+    client.numbers = FOUND.model_copy(
+        update={"versions": [away], "trouble": "the Temporal server has no search: nobody knows"}
+    )
     ran = run("stats", "sale", "--version", 3)
     assert "sale@3, an older version, at" in ran.out
     assert "2,120 under way; over: 120 exited" in ran.out

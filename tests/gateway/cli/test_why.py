@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.why.caps import CapPlaces
 from gateway.why.story import told
-from gateway.why.why import Why
+from gateway.why.why import WhyView
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.journey import ENTRY, HELD, START
 
@@ -15,8 +15,13 @@ BEGUN = "Tue 2026-03-31 10:00"
 
 
 def test_it_is_told_within_80_columns(run: Run, client: Client) -> None:
-    caps = (CapPlaces("day", 1, 1, "day", START), CapPlaces("week", 3, 4, "7d", None))
-    client.answered = Why("7", "hook", "Not yet.", (told(HELD, ENTRY),), caps, PARIS)
+    caps = (
+        CapPlaces(cap="day", taken=1, at_most=1, per="day", free_at=START),
+        CapPlaces(cap="week", taken=3, at_most=4, per="7d", free_at=None),
+    )
+    client.answered = WhyView(
+        contact="7", step="hook", answer="Not yet.", entries=[told(HELD, ENTRY)], caps=[*caps], zone=PARIS
+    )
     ran = run("why", "7", "a", "--step", "hook")
     lines = ran.out.splitlines()
     assert (ran.status, ran.err, lines[:5]) == (

@@ -10,10 +10,10 @@ import pytest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.journeys.as_json import journey
-from gateway.journeys.view import SHOWN, view
+from gateway.journeys.snapshot import SHOWN, read
 from runtime.store import AdmissionRequest, Store
 from tests.gateway.journey import START, attempt
+from tests.gateway.journey import shown as shown_journey
 
 
 async def forgotten(*_: Any, **__: Any) -> Any:
@@ -33,7 +33,7 @@ async def test_of_very_many_attempts_the_newest_are_seen_and_that_there_are_more
 ) -> None:
     await store.admit(AdmissionRequest("a", 3, "7", "K1", "a/7/K1", "r1", "always", START, "order"))
     await store.record([attempt("hook", n, started_at=START + timedelta(seconds=n)) for n in range(1, count + 1)])
-    report = journey(await view(temporal, store, "a/7/K1", None))
+    report = shown_journey(await read(temporal, store, "a/7/K1", None))
     assert (len(report["deliveries"]), report["earlier_deliveries"]) == (shown, earlier)
     assert report["deliveries"][-1]["attempt"] == count
 
@@ -48,5 +48,5 @@ async def test_each_journey_of_one_id_is_seen_with_its_own_deliveries(store: Sto
         moments = (begin, begin + timedelta(hours=2))
         await store.record([attempt("hook", n, run_id=run, started_at=at) for n, at in enumerate(moments, 1)])
     for run in (*runs, None):
-        seen = await view(temporal, store, "a/7/K1", run)
+        seen = await read(temporal, store, "a/7/K1", run)
         assert [item.run_id for item in seen.attempts] == [run or runs[-1]] * 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,7 +21,7 @@ from gateway.operations.background import OperationActivities
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.journey_operations import JourneyOperations
 from gateway.service.index import JourneyFilter
-from gateway.service.listing import ListedJourney
+from gateway.service.listing import JourneySummary
 from gateway.service.operations import OperationService
 from runtime.store import Store, StoredOperation, StoreUnavailable
 from tests.gateway.cli.test_show import LISTED
@@ -42,11 +42,11 @@ class Client:
     answering: asyncio.Event = field(default_factory=asyncio.Event)
     told: list[tuple[Any, dict[str, Any]]] = field(default_factory=list[tuple[Any, dict[str, Any]]])
 
-    async def select_by_page(self, *_: Any, **__: Any) -> AsyncIterator[list[ListedJourney]]:
+    async def select_by_page(self, *_: Any, **__: Any) -> AsyncIterator[list[JourneySummary]]:
         for page in self.found:
             if isinstance(page, Exception):
                 raise page
-            yield [replace(LISTED, id=name, step="hook") for name in page]
+            yield [LISTED.model_copy(update={"id": name, "step": "hook"}) for name in page]
 
     async def paused_by(self, which: JourneyFilter) -> StoredOperation | None:
         return None if which.operation is None else await self.store.stored_operation(which.operation)

@@ -17,7 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput
-from gateway.journeys.pending_activities import Pending, pending
+from gateway.journeys.pending_activities import DeliveryStatus, pending
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.journey_operations import targets
 from gateway.operations.retry_policy import Change, PendingDelivery, pending_deliveries
@@ -138,7 +138,9 @@ async def test_a_glance_looks_up_a_few_of_many(store: Store) -> None:
         "wax answered 503 (attempt 2)",
     )
     assert (third.journey, third.latest, third.goes_to) == ("a/3", tried[2], "wax")
-    assert third.pending == Pending("webhook", "scheduled", 3, NOW + timedelta(minutes=3))
+    assert third.pending == DeliveryStatus(
+        step="webhook", state="scheduled", attempt=3, next_try_at=NOW + timedelta(minutes=3)
+    )
     assert seen.unseen == 5
     every = await pending_deliveries(client, store, "wax")
     assert ([item.journey for item in every.found], every.unseen) == (["a/1", "a/8"], 0)

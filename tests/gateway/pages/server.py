@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +16,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.client import ScenarioClient
 from gateway.errors import NotAccepted, UnknownContact, UnknownJourney
-from gateway.journeys.view import JourneyView
-from gateway.why.why import Why
+from gateway.journeys.snapshot import JourneySnapshot
+from gateway.why.why import WhyView
 from runtime.search_attributes import ALL
 
 _CLAUSE = re.compile(r"(\w+) = '((?:[^'\\]|\\.)*)'")
@@ -121,26 +121,26 @@ class Looking(ScenarioClient):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self.views: dict[str, JourneyView] = {}
-        self.contacts: dict[str, Why] = {}
+        self.views: dict[str, JourneySnapshot] = {}
+        self.contacts: dict[str, WhyView] = {}
         self.operated: list[tuple[str, str, dict[str, Any]]] = []
         self.refusal = ""
         self.services.operations.journeys.send = self._noted
 
-    async def show(self, journey: str, run_id: str | None = None) -> JourneyView:
+    async def show(self, journey: str, run_id: str | None = None) -> JourneySnapshot:
         del run_id
         if journey not in self.views:
             raise UnknownJourney(f"there is no journey '{journey}': list the journeys to find its id")
         return self.views[journey]
 
-    async def why(self, contact: str, scenario: str | None = None, *, limit: int = 20, **_: Any) -> Why:
+    async def why(self, contact: str, scenario: str | None = None, *, limit: int = 20, **_: Any) -> WhyView:
         if contact not in self.contacts:
             raise UnknownContact(f"nothing is on record of a contact '{contact}': it has never asked to come in")
         known = self.contacts[contact]
         entries = [one for one in known.entries if scenario in (None, one.scenario.partition("@")[0])]
         if not entries:
             raise UnknownContact(f"contact {contact} has asked for nothing in {scenario}")
-        return replace(known, entries=tuple(entries[:limit]))
+        return known.model_copy(update={"entries": entries[:limit]})
 
     async def _noted(self, journey: str, operation: str, update_id: str | None = None, **given: Any) -> dict[str, Any]:
         del update_id

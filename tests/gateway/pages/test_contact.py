@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from gateway.journeys.of_contact import NotLetIn
 from gateway.why.caps import CapPlaces
 from gateway.why.story import refused, told
-from gateway.why.why import Why
+from gateway.why.why import WhyView
 from tests.gateway.journey import ENTRY, HELD, PLAN, START
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_journeys import admit
@@ -17,7 +17,14 @@ STORIES = (
     refused(NotLetIn("b/7", "r3", "b", START.replace(hour=9), "the entry rule of b does not hold: <b>x</b>"), None),
     told(HELD, ENTRY),
 )
-WHY = Why("7", None, "", STORIES, (CapPlaces("week", 2, 2, "7d", START.replace(day=30)),), PARIS)
+WHY = WhyView(
+    contact="7",
+    step=None,
+    answer="",
+    entries=[*STORIES],
+    caps=[CapPlaces(cap="week", taken=2, at_most=2, per="7d", free_at=START.replace(day=30))],
+    zone=PARIS,
+)
 
 
 async def test_all_that_happened_stands_in_one_timeline(site: Site) -> None:

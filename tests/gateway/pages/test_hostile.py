@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from gateway.pages.links import to_contact, to_journey
-from gateway.why.why import Why
+from gateway.why.why import WhyView
 from tests.gateway.journey import HELD
 from tests.gateway.pages.conftest import Document, Site
 from tests.gateway.pages.server import Server
@@ -41,7 +41,9 @@ async def test_what_others_have_made_up_is_text(site: Site, temporal: Server) ->
     await site.store.record([attempt(journey, "hook", "failed", EVIL, contact_id=EVIL, destination=EVIL)])
     await begin(site, "op1", replace(item(0, "refused", EVIL), workflow_id=journey), operator=EVIL, reason=EVIL)
     site.client.views[journey] = replace(HELD, id=journey)
-    site.client.contacts[EVIL] = Why(EVIL, None, "", STORIES, None, WHY.zone)
+    site.client.contacts[EVIL] = WhyView(
+        contact=EVIL, step=None, answer="", entries=[*STORIES], caps=None, zone=WHY.zone
+    )
     await site.sign_in("read", "operate", "publish")
     asked = f"scenario=sale&step={'%3Cscript%3E%22'}"
     for address in (

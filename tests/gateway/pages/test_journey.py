@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.journeys.pending_activities import Pending
+from gateway.journeys.pending_activities import DeliveryStatus
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
 from tests.gateway.pages.conftest import Site
 
@@ -57,7 +57,9 @@ async def test_a_waiting_journey_says_until_when(site: Site) -> None:
 
 
 async def test_a_delivery_under_way_says_when_it_is_tried_again(site: Site) -> None:
-    going = Pending("hook", "scheduled", 3, START, why="hooks.example.com answered 503")
+    going = DeliveryStatus(
+        step="hook", state="scheduled", attempt=3, next_try_at=START, why="hooks.example.com answered 503"
+    )
     site.client.views["a/7/K1"] = replace(_waiting(state="running", waiting=None), pending=(going,))
     await site.sign_in()
     said = (await site.get(PAGE)).text("#now .note")

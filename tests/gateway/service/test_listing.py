@@ -15,10 +15,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.failures import Failure, FailureKind
 from gateway.errors import BadInput
-from gateway.journeys.next_tries import to_come
 from gateway.journeys.pending_activities import pending
 from gateway.service.index import JourneyFilter, literal
-from gateway.service.listing import JourneyLists, ListedJourney
+from gateway.service.listing import JourneyLists, JourneySummary
+from gateway.service.reads import with_next_tries
 from runtime.store import AdmissionRequest, Store
 from tests.gateway.journey import attempt
 from tests.gateway.pages.server import Server
@@ -27,7 +27,7 @@ from tests.gateway.search import NOW, Execution, Temporal, client
 
 async def newest(
     temporal: Temporal, store: Store, *, limit: int, state: str | None = None, **wanted: Any
-) -> list[ListedJourney]:
+) -> list[JourneySummary]:
     return await JourneyLists(client(temporal), store).newest(JourneyFilter(**wanted), state=state, limit=limit)
 
 
@@ -125,7 +125,7 @@ async def test_journeys_are_looked_for_by_state_step_and_version(store: Store) -
     assert await found(scenario="a", version=1, limit=9) == ["a/6", "a/4", "a/2"]
 
 
-async def test_the_next_attempt_is_told_only_where_it_is_to_come(store: Store) -> None:
+async def test_the_next_attempt_is_told_only_where_it_is_with_next_tries(store: Store) -> None:
     for name in ("a/1", "a/2", "a/3"):
         await let_in(store, name)
     await store.depart("a/2", "r1", "exited", None, NOW)
@@ -133,10 +133,10 @@ async def test_the_next_attempt_is_told_only_where_it_is_to_come(store: Store) -
         attempt("hook", 1, workflow_id=name, started_at=NOW + timedelta(minutes=minute), next_try_at=NOW)
         for minute, name in enumerate(("a/1", "a/2", "a/3", "a/1"))
     ]
-    told = await to_come(store, made)
+    told = await with_next_tries(store, made)
     assert [item.next_try_at for item in told] == [None, None, NOW, NOW]
     earlier = replace(made[2], started_at=NOW - timedelta(minutes=1))  # of a journey of the same id, before
-    assert [item.next_try_at for item in await to_come(store, [earlier])] == [None]
+    assert [item.next_try_at for item in await with_next_tries(store, [earlier])] == [None]
 
 
 @pytest.mark.parametrize(("status", "passes"), [(RPCStatusCode.UNIMPLEMENTED, True), (RPCStatusCode.INTERNAL, False)])

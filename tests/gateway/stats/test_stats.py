@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.content import Content
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput
-from gateway.stats.stats import Now, Stats, StepStats, VersionStats, stats
+from gateway.stats.stats import StatsView, StepPopulation, StepStats, VersionStats, stats
 from runtime.store import Attempt, Passage, Store
 from runtime.store.admission import AdmissionRequest
 from scenario.check.check import check
@@ -121,7 +121,7 @@ def attempt(journey: str, step: str, outcome: str, error: str | None = None, **m
     return replace(made, **more)
 
 
-async def asked(store: Store, search: Search, version: int | None = None, before: Stats | None = None) -> Stats:
+async def asked(store: Store, search: Search, version: int | None = None, before: StatsView | None = None) -> StatsView:
     return await stats(cast("Client", search), store, Content(store), "sale", version, before=before)
 
 
@@ -158,20 +158,34 @@ async def test_each_step_has_those_at_it_and_those_through_with_it(store: Store)
     [version] = found.versions
     assert (version.version, version.is_newest, version.entered, version.under_way) == (1, True, 6, 4)
     assert version.over == {"exited": 1, "finished": 1}
-    assert version.now == Now(waiting=2, held=1, running=1), "one has never waited: search does not know it"
+    assert version.now == StepPopulation(waiting=2, held=1, running=1), "one has never waited: search does not know it"
     assert version.steps == [
         StepStats(
-            "mail",
-            "email",
-            "email",
-            Now(),
+            id="mail",
+            kind="email",
+            what="email",
+            now=StepPopulation(),
             passed={"delivered": 1, "skipped": 1},
             passed_lately={"skipped": 1},
             attempts={"delivered": 1, "skipped": 2},
             skipped={"aborted": 1, "capped": 1},
         ),
-        StepStats("wait-2", "wait", "wait 2d", Now(waiting=2), passed={"waited": 1}, passed_lately={"waited": 1}),
-        StepStats("hook", "webhook", "webhook → hooks.example.com", Now(held=1), attempts={"retry": 2}, trying_again=1),
+        StepStats(
+            id="wait-2",
+            kind="wait",
+            what="wait 2d",
+            now=StepPopulation(waiting=2),
+            passed={"waited": 1},
+            passed_lately={"waited": 1},
+        ),
+        StepStats(
+            id="hook",
+            kind="webhook",
+            what="webhook → hooks.example.com",
+            now=StepPopulation(held=1),
+            attempts={"retry": 2},
+            trying_again=1,
+        ),
     ]
 
 
@@ -201,13 +215,20 @@ async def test_no_more_is_counted_than_it_takes_and_few_at_a_time(store: Store) 
     await admit(store, 1)
     search = Search(Counter({("sale@1", "waiting", "w50"): 20_000, ("sale@1", "waiting", "w3"): 5}))
     first = await asked(store, search)
-    assert (step(first.versions[0], "w50").now, step(first.versions[0], "w3").now) == (Now(20_000), Now(5))
+    assert (step(first.versions[0], "w50").now, step(first.versions[0], "w3").now) == (
+        StepPopulation(waiting=20_000),
+        StepPopulation(waiting=5),
+    )
     assert len(search.queries) <= 4 + 52
     assert search.most <= 4
     search.queries.clear()
     search.journeys["sale@1", "waiting", "w51"] = 3
     second = await asked(store, search, before=first)
-    assert [step(second.versions[0], name).now for name in ("w50", "w3", "w51")] == [Now(20_000), Now(5), Now(3)]
+    assert [step(second.versions[0], name).now for name in ("w50", "w3", "w51")] == [
+        StepPopulation(waiting=20_000),
+        StepPopulation(waiting=5),
+        StepPopulation(waiting=3),
+    ]
     search.journeys["sale@1", "waiting", "w51"] = 0
     search.queries.clear()
     await asked(store, search, before=second)
@@ -232,7 +253,13 @@ async def test_without_search_there_is_what_the_store_knows(store: Store, status
     assert found.trouble == trouble
     assert (found.versions[0].under_way, found.versions[0].now) == (1, None)
     assert step(found.versions[0], "mail") == StepStats(
-        "mail", "email", "email", None, {"delivered": 1}, {"delivered": 1}, attempts={}
+        id="mail",
+        kind="email",
+        what="email",
+        now=None,
+        passed={"delivered": 1},
+        passed_lately={"delivered": 1},
+        attempts={},
     )
 
 

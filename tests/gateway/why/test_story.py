@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.journeys.of_contact import NotLetIn
-from gateway.journeys.view import JourneyView
+from gateway.journeys.snapshot import JourneySnapshot
 from gateway.why.answer import answer
 from gateway.why.caps import CapPlaces, places
 from gateway.why.story import refused, told
@@ -24,7 +24,7 @@ PARIS = ZoneInfo("Europe/Paris")
 OVER = replace(ENTRY, ended_at=START + timedelta(hours=1), outcome="exited", reason="event order.returned")
 
 
-def story(view: JourneyView = HELD, entry: StoredEntry = ENTRY, **more: Any) -> list[str]:
+def story(view: JourneySnapshot = HELD, entry: StoredEntry = ENTRY, **more: Any) -> list[str]:
     made = told(replace(view, entry=entry, **more), entry)
     lines = [f"{clock(one.at, made.zone)[15:]} {one.step or ''}: {one.words}" for one in made.happenings]
     return [*lines, *([f"now {made.now}"] if made.now else [])]
@@ -77,6 +77,8 @@ def test_places_under_caps_are_counted_as_they_are_when_a_message_asks() -> None
         CapClaim(f"msg_{n}", "7", by, "", "a", START + timedelta(hours=n)) for n, by in enumerate(("sms", "email"))
     ]
     now = START + timedelta(days=1)
-    assert places(caps, claims, now, PARIS) == (CapPlaces("week", 1, 2, "7d", None),)
+    assert places(caps, claims, now, PARIS) == [CapPlaces(cap="week", taken=1, at_most=2, per="7d", free_at=None)]
     both = [*claims, CapClaim("msg_9", "7", "sms", "", "a", now)]
-    assert places(caps, both, now, PARIS) == (CapPlaces("week", 2, 2, "7d", START + timedelta(days=7)),)
+    assert places(caps, both, now, PARIS) == [
+        CapPlaces(cap="week", taken=2, at_most=2, per="7d", free_at=START + timedelta(days=7))
+    ]

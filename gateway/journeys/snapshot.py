@@ -23,7 +23,7 @@ from temporalio.service import RPCError
 from gateway.entries import why_failed
 from gateway.errors import UnknownJourney
 from gateway.journeys.identifier import check_identifier
-from gateway.journeys.pending_activities import Pending, describe, pending
+from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
 from runtime.encryption.keyring import Erased, UnknownKey
 from runtime.search_attributes import JOURNEY_STATE, LAST_HELD, STEP_ID
 from runtime.store import Attempt, Store, StoredEntry
@@ -39,7 +39,7 @@ SHOWN: Final = 1000
 
 
 @dataclass(frozen=True)
-class JourneyView:
+class JourneySnapshot:
     """A journey as it can be seen from outside.
 
     Attributes:
@@ -68,14 +68,14 @@ class JourneyView:
     result: dict[str, Any] | None = None
     failure: str | None = None
     plan: Plan | None = None
-    pending: Sequence[Pending] = ()
+    pending: Sequence[DeliveryStatus] = ()
     state: str | None = None
     step: str | None = None
     earlier: bool = False
     last_held: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-async def view(temporal: Client, store: Store, journey: str, run_id: str | None) -> JourneyView:
+async def read(temporal: Client, store: Store, journey: str, run_id: str | None) -> JourneySnapshot:
     """See `gateway.client.ScenarioClient.show`.
 
     Without a run it is the newest that shows something: the running one, else the one that was admitted last. A later
@@ -98,7 +98,7 @@ async def view(temporal: Client, store: Store, journey: str, run_id: str | None)
     return await _forgotten(store, entry)
 
 
-async def view_of(temporal: Client, store: Store, entry: StoredEntry) -> JourneyView:
+async def read_admitted(temporal: Client, store: Store, entry: StoredEntry) -> JourneySnapshot:
     """The journey that was admitted by an entry, in the run in which it stands or has ended."""
     journey = entry.workflow_id
     described = await describe(temporal, journey)
@@ -107,15 +107,17 @@ async def view_of(temporal: Client, store: Store, entry: StoredEntry) -> Journey
     return await (_forgotten(store, entry) if described is None else _look(temporal, store, described, entry))
 
 
-async def _forgotten(store: Store, entry: StoredEntry) -> JourneyView:
+async def _forgotten(store: Store, entry: StoredEntry) -> JourneySnapshot:
     attempts, earlier = await _attempts(store, entry)
     plan = await _plan(store, entry)
-    return JourneyView(entry.workflow_id, entry.run_id, "forgotten", None, entry, attempts, plan=plan, earlier=earlier)
+    return JourneySnapshot(
+        entry.workflow_id, entry.run_id, "forgotten", None, entry, attempts, plan=plan, earlier=earlier
+    )
 
 
 async def _look(
     temporal: Client, store: Store, described: DescribeWorkflowExecutionResponse, entry: StoredEntry | None
-) -> JourneyView:
+) -> JourneySnapshot:
     execution = described.workflow_execution_info.execution
     status = _status(described)
     handle = temporal.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
@@ -124,7 +126,7 @@ async def _look(
     # A run that was over at once knows nothing, and a paused workflow answers nobody.
     asked = status != "paused" and (result is None or result.get("outcome") not in ("refused", *WITHHELD))
     attempts, earlier = await _attempts(store, entry) if entry else ([], False)
-    return JourneyView(
+    return JourneySnapshot(
         id=execution.workflow_id,
         run_id=execution.run_id,
         status=status,

@@ -4,71 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.journeys import as_json
-from gateway.journeys.pending_activities import Pending
-from gateway.journeys.view import JourneyView
-from gateway.operations.retry_policy import PendingDelivery
-from gateway.service.listing import ListedJourney
-from tests.gateway.journey import ENTRY, HELD, PLAN, PROGRESS, START, attempt
+from gateway.journeys.pending_activities import DeliveryStatus
+from gateway.journeys.snapshot import JourneySnapshot
+from tests.gateway.journey import ENTRY, HELD, PLAN, PROGRESS, START, shown
 from workflows.state import IgnoredInput
 
 OVER = replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited", reason="event order.returned")
 PASSED_OVER = [asdict(IgnoredInput(what="event", reason="it is larger than 256 KB", at=START.isoformat(), count=4))]
-BARE = JourneyView("a/7/K1", "r2", "running", None, None, ())
-
-
-def test_the_keys_are_those_that_are_documented() -> None:
-    assert list(as_json.journey(HELD)) == [
-        "id",
-        "run_id",
-        "scenario",
-        "contact",
-        "key",
-        "status",
-        "state",
-        "reason",
-        "entered_at",
-        "ended_at",
-        "at",
-        "since",
-        "waiting",
-        "paused",
-        "answered",
-        "moves_to",
-        "steps",
-        "steps_forgotten",
-        "rounds",
-        "pending",
-        "deliveries",
-        "earlier_deliveries",
-        "events",
-        "operations",
-        "passed_over",
-        "goal",
-    ]
-    assert all(f"`{key}`" in (as_json.__doc__ or "") for key in as_json.journey(HELD))
-
-
-def test_every_key_is_documented() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "reference/json.md").read_text("utf-8")
-    documented = page.partition("\n## JSON\n")[2]
-    pending = Pending("hook", "scheduled", 3)
-    told = as_json.journey(replace(HELD, pending=(pending,), progress={**PROGRESS, "passed_over": PASSED_OVER}))
-    listed = as_json.listed(ListedJourney("a", "r", "a@1", "7", None, "held", None, None, None, None))
-    flight = as_json.flight(PendingDelivery("a/7", "hook", "wax", attempt("hook", 1), pending))
-    lists = ("steps", "rounds", "pending", "deliveries", "events", "operations", "passed_over")
-    rows = [item for name in lists for item in told[name]]
-    keys = {key for item in (told, told["waiting"], listed, flight, *rows) for key in item}
-    assert {key for key in keys if f"`{key}`" not in documented} == set()
+BARE = JourneySnapshot("a/7/K1", "r2", "running", None, None, ())
 
 
 def test_a_held_journey_in_full() -> None:
-    told = as_json.journey(HELD)
+    told = shown(HELD)
     deliveries = told.pop("deliveries")
     assert [(item["step"], item["attempt"], item["outcome"]) for item in deliveries] == [
         ("mail", 1, "delivered"),
@@ -117,10 +68,10 @@ def test_a_goal_is_told_as_far_as_it_is_known() -> None:
     until, reached = datetime(2026, 4, 14, 8, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
     entry = replace(HELD.entry, goal_until=until)
     told = {"until": until.isoformat(), "reached_at": None, "value": None}
-    assert as_json.journey(replace(HELD, entry=entry))["goal"] == told
+    assert shown(replace(HELD, entry=entry))["goal"] == told
     entry = replace(entry, reached_at=reached, goal_value="49.9")
     told |= {"reached_at": reached.isoformat(), "value": "49.9"}
-    assert as_json.journey(replace(HELD, entry=entry))["goal"] == told
+    assert shown(replace(HELD, entry=entry))["goal"] == told
 
 
 PAUSE = {"name": "pause", "operator": "ann", "reason": "sale", "at": "2026-03-31T08:30:00+00:00", "step": "hook"}
@@ -137,11 +88,11 @@ PAUSES: dict[str, tuple[list[dict[str, Any]], dict[str, Any] | None]] = {
 @pytest.mark.parametrize(("orders", "pause"), PAUSES.values(), ids=PAUSES.keys())
 def test_a_held_journey_may_be_paused_as_well(orders: list[dict[str, Any]], pause: dict[str, Any] | None) -> None:
     view = replace(HELD, progress={**PROGRESS, "operations": orders})
-    assert (as_json.journey(view)["state"], as_json.journey(view)["paused"]) == ("held", pause)
-    assert as_json.journey(replace(view, status="completed"))["paused"] is None
+    assert (shown(view)["state"], shown(view)["paused"]) == ("held", pause)
+    assert shown(replace(view, status="completed"))["paused"] is None
 
 
-STATES: dict[str, tuple[JourneyView, str, str | None]] = {
+STATES: dict[str, tuple[JourneySnapshot, str, str | None]] = {
     "nobody has looked at it": (BARE, "entering", None),
     "a worker answers": (HELD, "held", "hooks.example.com answered 503"),
     "search knows": (replace(HELD, progress=None, state="waiting"), "waiting", None),
@@ -169,8 +120,8 @@ STATES: dict[str, tuple[JourneyView, str, str | None]] = {
 
 
 @pytest.mark.parametrize(("view", "state", "reason"), STATES.values(), ids=STATES.keys())
-def test_one_word_says_how_it_is(view: JourneyView, state: str, reason: str | None) -> None:
-    told = as_json.journey(view)
+def test_one_word_says_how_it_is(view: JourneySnapshot, state: str, reason: str | None) -> None:
+    told = shown(view)
     assert (told["state"], told["reason"]) == (state, reason)
     if view.status not in ("running", "paused"):
         assert (told["at"], told["since"], told["waiting"]) == (None, None, None)
@@ -178,23 +129,23 @@ def test_one_word_says_how_it_is(view: JourneyView, state: str, reason: str | No
 
 def test_what_a_journey_passed_over_is_told() -> None:
     view = replace(HELD, progress={**PROGRESS, "passed_over": PASSED_OVER})
-    assert as_json.journey(view)["passed_over"] == [
+    assert shown(view)["passed_over"] == [
         {"what": "event", "reason": "it is larger than 256 KB", "at": "2026-03-31T08:00:00+00:00", "count": 4}
     ]
-    assert as_json.journey(replace(view, progress=None))["passed_over"] == []
+    assert shown(replace(view, progress=None))["passed_over"] == []
 
 
 def test_the_steps_of_one_that_is_over_come_from_its_result() -> None:
     steps: list[dict[str, Any]] = PROGRESS["steps"]
     view = replace(HELD, status="completed", progress=None, result={"outcome": "finished", "steps": steps})
-    assert [(step["id"], step["state"]) for step in as_json.journey(view)["steps"]] == [
+    assert [(step["id"], step["state"]) for step in shown(view)["steps"]] == [
         ("mail", "done"),
         ("pause", "done"),
     ]
 
 
 def test_without_a_worker_the_place_comes_from_search() -> None:
-    told = as_json.journey(replace(HELD, progress=None, state="waiting", step="wait-3"))
+    told = shown(replace(HELD, progress=None, state="waiting", step="wait-3"))
     assert (told["at"], told["answered"]) == ("wait-3", False)
     assert [(step["id"], step["state"]) for step in told["steps"]] == [
         ("wait-3", "now"),
@@ -205,7 +156,16 @@ def test_without_a_worker_the_place_comes_from_search() -> None:
 
 def test_a_delivery_under_way_says_when_it_is_tried_next() -> None:
     due = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
-    told = as_json.journey(replace(HELD, pending=(Pending("hook", "scheduled", 3, due, "it answered 503"),)))
+    told = shown(
+        replace(
+            HELD,
+            pending=(
+                DeliveryStatus(
+                    step="hook", state="scheduled", attempt=3, next_try_at=due, last_failure="it answered 503"
+                ),
+            ),
+        )
+    )
     assert told["pending"] == [
         {
             "step": "hook",
