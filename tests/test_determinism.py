@@ -21,7 +21,7 @@ STEADY = {"asyncio.CancelledError", "asyncio.Task", "asyncio.create_task", "asyn
 """The parts of asyncio that schedule alike on Python 3.11, 3.12 and 3.13. Others were rewritten in between: `wait_for`,
 `timeout`, `gather`, `as_completed`, `TaskGroup`."""
 LIMITED = {"wait_condition", "wait", "as_completed"}
-"""Functions of `temporalio.workflow` that with a timeout are `asyncio.wait_for`: `workflows.primitives.wait` replaces them."""
+"""Functions of `temporalio.workflow` that with a timeout are `asyncio.wait_for`; use `workflows.primitives.wait`."""
 CALLS = {"hash", "input", "open", "print"}
 SET_TYPES = {"AbstractSet", "Set", "frozenset", "set"}
 SET_METHODS = {"difference", "intersection", "symmetric_difference", "union"}
