@@ -66,7 +66,7 @@ class Handlers:
 
     @workflow.query(name="progress", description="Where the journey is, what it did, and why it waits.")
     def progress(self) -> dict[str, Any]:
-        """Return the journey's progress; see `docs/journeys.md` for the fields."""
+        """Return the journey's progress; see `docs/integrate/journeys.md` for the fields."""
         return self.runner.updates.progress()
 
     retry_step = _update(

@@ -20,7 +20,7 @@ from workflows.runner import JourneyRunner
 class Journey(Handlers):
     """A run of one contact through one scenario.
 
-    The argument is an entry, in plain JSON: see the contract in `docs/journeys.md`. The result is
+    The argument is an entry, in plain JSON: see the contract in `docs/integrate/journeys.md`. The result is
     ``{"outcome", "reason", "version", "steps"}``.
     """
 

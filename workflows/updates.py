@@ -206,7 +206,7 @@ class OperatorUpdates:
     # ---- what all updates have in common
 
     def progress(self) -> dict[str, Any]:
-        """Return the journey's progress; see `docs/journeys.md` for the fields."""
+        """Return the journey's progress; see `docs/integrate/journeys.md` for the fields."""
         host = self._host
         if not host.version:
             return {"state": "entering", "steps": []}
