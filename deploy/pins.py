@@ -1,8 +1,9 @@
 """Pins every version in `requirements.lock` and in the constraints of `[tool.uv]` in `pyproject.toml`.
 
-    python deploy/pins.py                   after a dependency was added, removed or bounded in pyproject.toml python
-    deploy/pins.py --upgrade         everything to its newest version python deploy/pins.py --upgrade NAME…   these to
-    their newest versions python deploy/pins.py --check           exit status 1 if the files are not up to date
+    python deploy/pins.py                   after a dependency was added, removed or bounded in pyproject.toml
+    python deploy/pins.py --upgrade         everything to its newest version
+    python deploy/pins.py --upgrade NAME…   these to their newest versions
+    python deploy/pins.py --check           exit status 1 if the files are not up to date
 
 uv's own lock file names the package index, so it is not committed; the constraints make `uv run` resolve to the same
 versions without it. `requirements.lock` holds them with hashes, for the image and for pip.
@@ -79,9 +80,10 @@ class Pins:
     everything: Sequence[Pin]
 
     def lock(self) -> str:
-        """Return the text of `requirements.lock`. No package is in two sections, so pip can install the whole file.
+        """Return the text of `requirements.lock`.
 
-        Lines are taken from the export of all groups, whose markers are the widest.
+        A package is in the first section that needs it, and again in a later one that needs it on more platforms: the
+        image must not install what only another group needs. pip can install the whole file.
         """
         parts = (
             (PRODUCTION, self.production),
@@ -91,9 +93,9 @@ class Pins:
         )
         text, before = _HEADER, set[str]()
         for title, part in parts:
-            names = {pin.name for pin in part} - before
-            text += f"\n{title}\n" + "".join(pin.text for pin in self.everything if pin.name in names)
-            before |= names
+            added = [pin.text for pin in part if pin.text not in before]
+            text += f"\n{title}\n" + "".join(added)
+            before.update(added)
         return text
 
     def constraints(self) -> list[str]:

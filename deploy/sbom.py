@@ -1,7 +1,7 @@
 """Lists the packages in the image: `sbom.cdx.json` (CycloneDX 1.6) and `deploy/licences.md`.
 
-    uv run --all-groups python deploy/sbom.py                  after requirements.lock has changed python deploy/sbom.py
-    --release 0.1.0 dist/sbom.cdx.json   the same list, for a release of that version
+    uv run --all-groups python deploy/sbom.py                  after requirements.lock has changed
+    python deploy/sbom.py --release 0.1.0 dist/sbom.cdx.json   the same list, for a release of that version
 
 The packages are those of the production section of `requirements.lock`, for the image's Python on Linux, and the script
 of the pages. A licence that is not in `ALLOWED` is an error. The output is reproducible: it contains no time or random

@@ -1,6 +1,6 @@
-"""The command line, ``scenario``.
+"""The ``scenario`` command line.
 
-Importing it is cheap: commands load Temporal's client, the store and tables when they are run.
+Importing it is cheap: commands import Temporal's client, the store and tables when they run.
 """
 
 from gateway.cli.program import main

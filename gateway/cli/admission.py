@@ -1,4 +1,4 @@
-"""The sentence for a journey of which it is not known whether it was admitted."""
+"""The message about a journey whose admission is not yet known."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ UNADMITTED = "no worker has looked at it yet: check that one is running ('scenar
 
 
 def unadmitted(trouble: str | None) -> str:
-    """Why it is not known whether a journey came in: the store is in trouble, or no worker runs."""
+    """Return why it is not known whether a journey was admitted: the store fails, or no worker runs."""
     if trouble is None:
         return UNADMITTED
     return "it waits to be admitted: " + trouble[:1].lower() + trouble[1:].removesuffix(".")

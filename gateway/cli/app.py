@@ -1,4 +1,4 @@
-"""All commands in one place: their names, their groups in the help, their order."""
+"""All commands with their names, their groups in the help and their order."""
 
 from __future__ import annotations
 
@@ -110,14 +110,14 @@ _SUBCOMMANDS: Final = {
         {"upgrade": store.upgrade, "claim": store.claim, "reconcile": reconcile.reconcile},
     ),
 }
-"""Commands of commands: their group in the help, and what they have."""
+"""Commands with subcommands: their group in the help, and their subcommands."""
 
 COMMANDS: Final = (*(name for group in _GROUPS.values() for name in group), *_SUBCOMMANDS)
 """Every command's name."""
 
 
 def _help(function: Callable[..., None]) -> str:
-    """What a command says of itself, each paragraph on one line: typer would keep the source's own line breaks."""
+    """Return a command's help with each paragraph on one line. Typer would keep the line breaks of the source."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in (function.__doc__ or "").split("\n\n"))
 
 

@@ -1,4 +1,4 @@
-"""Commands for those who write scenarios: check, schema, publish."""
+"""Commands for authors of scenarios: check, schema, publish."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="sc
 
 
 class JourneysOf(StrEnum):
-    """What the journeys of a version do when there is a newer one."""
+    """What happens to the journeys of a version when a newer version is published."""
 
     PIN = "pin"
     FOLLOW = "follow"
 
 
 class SchemaOf(StrEnum):
-    """What a schema describes."""
+    """The file that a schema describes."""
 
     SCENARIO = "scenario"
     ENTRY = "entry"
@@ -66,12 +66,12 @@ def check(
     destinations: DestinationsOption = None,
     policies: PoliciesOption = None,
 ) -> None:
-    """Say everything that is wrong with scenario files, or with their case files, at its line and column.
+    """Report all errors and warnings in scenario files or their case files, with line and column.
 
-    With a destinations.yaml, also which destinations of webhooks are not in it, and which headers they set themselves.
+    With a destinations.yaml, also report webhook destinations that it does not list, and headers that it sets itself.
 
-    As text one finding a line, file:line:column: severity code: message; as JSON a list of objects with the same names.
-    The exit status is 1 where there is an error; a warning does not stand in the way.
+    Text output has one finding per line: file:line:column: severity code: message. JSON is a list of objects with the
+    same names. The exit status is 1 if there is an error. Warnings do not change it.
     """
     from gateway.errors import BadInput
     from gateway.publishing import check_file
@@ -122,14 +122,14 @@ def publish(
     newest: NewestOption = False,
     journeys: JourneysOption = None,
 ) -> None:
-    """Check scenario files and store them; prints name@version.
+    """Check scenario files and store them. Print name@version.
 
-    Where one of them has an error, none is stored. Case files among them are passed over. Content that was published
-    before keeps its version. Where a newer one has followed it, that is said, and new journeys go on to take the newer
-    one: --newest makes it the newest again. The same content with another word for --journeys is another version.
+    If one of them has an error, none is stored. Case files are ignored. Content that was published before keeps its
+    version. If a newer version exists, new journeys keep using the newer one, and the command says so: --newest makes
+    this version the newest again. The same content with another value of --journeys is a new version.
 
-    What is different from the version before is said on standard error, and what becomes of journeys under way in
-    earlier ones: 'scenario migrate' puts them into this one.
+    Standard error gets the differences from the previous version, and what happens to the running journeys of earlier
+    versions: 'scenario migrate' moves them to this one.
     """
     from gateway.errors import BadInput
     from gateway.publishing import check_file
@@ -182,7 +182,7 @@ async def _publish(scenarios: Sequence[Scenario], newest: bool, journeys: Litera
 
 
 def _tell(published: Publication) -> None:
-    """Says what is different from the version before, and what becomes of journeys under way."""
+    """Print the differences from the previous version, and what happens to running journeys."""
     name = published.scenario
     if published.before is not None and published.difference is not None:
         note(f"scenario: {published} after {name}@{published.before}: {published.difference}")
@@ -199,7 +199,7 @@ def _tell(published: Publication) -> None:
 
 
 def _refuse_twins(scenarios: dict[Path, Scenario]) -> None:
-    """Two files of one name would become two versions, and which is the newest would be chance."""
+    """Refuse two files with the same scenario name: chance would decide which becomes the newest version."""
     from gateway.errors import BadInput
 
     first: dict[str, Path] = {}
@@ -218,7 +218,7 @@ def _list(findings: Iterable[Finding], *, err: bool = False) -> None:
 
 
 def _print(finding: Finding, *, err: bool) -> None:
-    """A finding for people, on one line as for programs, and in colour."""
+    """Print a finding for people: on one line as for programs, but in colour."""
     from rich.text import Text
 
     from gateway.cli.layout import print_line
@@ -234,7 +234,7 @@ def _errors(findings: Iterable[Finding]) -> bool:
 
 
 def _summary(findings: Sequence[Finding], files: int) -> str:
-    """``2 errors and 1 warning in 3 files``."""
+    """Return a summary such as ``2 errors and 1 warning in 3 files``."""
     counts = Counter(finding.severity for finding in findings)
     found = [_count(counts[severity], severity) for severity in ("error", "warning") if counts[severity]]
     return f"{' and '.join(found) or 'nothing wrong'} in {_count(files, 'file')}"

@@ -1,4 +1,4 @@
-"""The command that looks at `destinations.yaml`: what is wrong with it, what it says, which secrets it lacks."""
+"""The command that checks `destinations.yaml` and lists its contents and missing secrets."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ _BAD: Final = {"missing", "malformed"}
 
 
 def known_in(path: Path | None) -> Listing | None:
-    """What scenarios have to know of the destinations in a file; None without one: then they are not known.
+    """Return the names and headers of a file's destinations, or None without a file: they are then unknown.
 
     Raises:
         BadInput: The file cannot be read.
-        DestinationsError: It cannot be used.
+        DestinationsError: The file has errors.
     """
     return book_in(path).listing if path is not None and path != Path() else None  # an empty variable is one not set
 
 
 def book_in(path: Path) -> Destinations:
-    """The destinations in a file.
+    """Read the destinations of a file.
 
     Raises:
         BadInput: The file cannot be read.
-        DestinationsError: It cannot be used.
+        DestinationsError: The file has errors.
     """
     from activities.webhook.destinations.reading import read
 
@@ -59,7 +59,7 @@ def book_in(path: Path) -> Destinations:
 
 
 def _require(path: Path) -> None:
-    """Makes sure that a file can be read: a worker's own sentence takes it for the variable's."""
+    """Check that a file can be read. The worker's own message would name the environment variable."""
     from gateway.errors import unreadable
 
     try:
@@ -70,14 +70,14 @@ def _require(path: Path) -> None:
 
 
 def destinations(file: _FileArgument = None, now: _NowOption = False, form: FormatOption = Format.TEXT) -> None:
-    """Say what is wrong with destinations.yaml, and list what it holds, with the state of its secrets.
+    """Check destinations.yaml, and list its destinations with the state of their secrets.
 
-    With --now it says instead where deliveries are to be tried again at the moment, and which destinations are left
-    alone because they have failed too often.
+    With --now, show instead which deliveries are being retried, and which destinations are paused because they failed
+    too often.
 
-    Granted are those that scenarios may name themselves in what they send there. Secrets are looked for where this
-    process finds them, and shown by name only. The exit status is 1 where the file has an error. JSON has the keys
-    findings, default and destinations.
+    "Granted" secrets are those that scenarios may use in their own requests. Secrets are read from this process's
+    environment and shown by name only. The exit status is 1 if the file has an error. JSON has the keys findings,
+    default and destinations.
     """
     if now:
         if file is not None:
@@ -156,7 +156,7 @@ def _set(names: Iterable[str], secrets: Mapping[str, str]) -> dict[str, str]:
 
 
 def _keys(found: Destination, secrets: Mapping[str, str]) -> dict[str, str]:
-    """The state of every signing key, by the name of its secret."""
+    """Return the state of every signing key, by the name of its secret."""
     from datetime import UTC, datetime
 
     from activities.webhook.signing import Key, SigningKeyError
@@ -202,7 +202,7 @@ def _show(book: Destinations, listed: Mapping[str, Mapping[str, Any]], anywhere:
 
 
 def _note_short(book: Destinations, secrets: Mapping[str, str]) -> None:
-    """Says which secrets cannot be masked with certainty in what receivers send back."""
+    """Print which secrets are too short to be masked reliably in responses."""
     from activities.redaction import SHORT, short
 
     used = {
@@ -218,7 +218,7 @@ def _note_short(book: Destinations, secrets: Mapping[str, str]) -> None:
 
 
 def _is_lacking(told: Mapping[str, Any]) -> bool:
-    """Whether a secret that the next delivery needs is not there, or all keys have expired."""
+    """Return whether the next delivery needs a missing secret, or all its signing keys have expired."""
     keys = set(told["signing"].values())
     return bool(_BAD & {*told["secrets"].values(), *keys}) or keys == {"expired"}
 

@@ -1,4 +1,4 @@
-"""The command about the keys of encryption: scenario encryption rotate."""
+"""The command for encryption keys: scenario encryption rotate."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gateway.terminal import say
 
 
 def rotate() -> None:
-    """Wrap all contacts' keys anew by the newest of SCENARIO_ENCRYPTION_KEYS, so that older ones can be taken away.
+    """Encrypt all contacts' keys with the newest of SCENARIO_ENCRYPTION_KEYS, so that older keys can be removed.
 
-    What is encrypted stays as it is. Repeatable; workers go on meanwhile. First add the new key in front of the
-    others everywhere, and restart workers and gateways: a running one that does not know the key is named, and
-    nothing is done. Take the old key away when this command has said that none is left.
+    Encrypted data stays as it is. The command can be repeated, and workers keep running. First put the new key in
+    front of the others everywhere, and restart workers and gateways. If a running process does not know the new key,
+    the command names it and does nothing. Remove the old key when the command says that nothing uses it any more.
     """
     from runtime.encryption.opening import rotate as run
     from runtime.encryption.wrapping import KeyWrapping

@@ -1,4 +1,4 @@
-"""Commands that admit contacts and report what happens to them: enter, event, change."""
+"""Commands that admit contacts and report events and changes: enter, event, change."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ IdOption = Annotated[str | None, typer.Option("--id", metavar="ID", help="sent t
 
 
 def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = False) -> None:
-    """Let a contact into a scenario; prints the journey's id.
+    """Admit a contact to a scenario. Print the journey's id.
 
-    With --wait the result follows as JSON. Of many, each line's id is printed, or with --wait its result with its id as
-    one line of JSON. Those that are not admitted are said on standard error, and so are those of which no worker says
-    whether they may: both make the exit status 1.
+    With --wait, the result follows as JSON. With --many, the id of each line is printed; with --wait too, one line of
+    JSON with result and id. Entries that are refused, or whose admission no worker confirms, are reported on standard
+    error. Both make the exit status 1.
     """
     from gateway.cli import enter_many
 
@@ -59,11 +59,11 @@ async def _enter(entry: dict[str, Any], *, wait: bool) -> None:
 
 
 def remark(entered: Entered, trouble: str | None = None) -> None:
-    """Says what a person should know of a journey that was just started.
+    """Print what a person should know about a journey that was just started.
 
     Args:
         entered: The journey.
-        trouble: Why the store cannot be used, if so.
+        trouble: Why the store cannot be used, or None.
     """
     if entered.already:
         note(f"scenario: {entered.id} was under way already")
@@ -78,7 +78,7 @@ def remark(entered: Entered, trouble: str | None = None) -> None:
 def event(
     contact: ContactArgument, name: NameArgument, properties: PropertiesOption = "{}", identifier: IdOption = None
 ) -> None:
-    """Tell every journey of a contact that something happened, and count the goals of those that are over."""
+    """Report an event to all journeys of a contact, and count goals that their ended journeys reach by it."""
     heard = asyncio.run(_tell(contact, name, _properties(properties), identifier))
     _told("event", contact, "the name", heard)
     for journey, trouble in heard.troubles.items():
@@ -86,7 +86,7 @@ def event(
 
 
 def change(contact: ContactArgument, fields: FieldsArgument) -> None:
-    """Tell every journey of a contact which of its fields changed, such as '{"timezone": "Asia/Tokyo"}'."""
+    """Report changed contact fields to all journeys of a contact, such as '{"timezone": "Asia/Tokyo"}'."""
     patch = parse(
         fields.encode(errors="surrogatepass"), "the change", wanted="""write an object such as '{"language": "fr"}'"""
     )

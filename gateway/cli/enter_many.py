@@ -1,4 +1,4 @@
-"""Many entries: one a line, started as fast as the server takes them, with progress on a terminal."""
+"""Start many entries, one per line, as fast as the server accepts them, with progress on a terminal."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from gateway.client import ScenarioClient
 
 ENTERING: Final = 50
-"""Entries that are started at the same time. More would queue: a server takes some hundreds a second."""
+"""Entries started at the same time. More would queue: a server accepts some hundreds per second."""
 
 OPEN: Final = 10_000
-"""Journeys of which it is not known yet whether they came in; beyond that, starting waits for the workers."""
+"""Maximum number of journeys whose admission is not yet known. Starting then waits for the workers."""
 
 WAITING: Final = 500
-"""Journeys that ``--wait`` waits for at the same time."""
+"""Journeys whose result ``--wait`` awaits at the same time."""
 
 UNPLACED: Final = "contact.timezone cannot be used, and the scenario's is: 'scenario show JOURNEY' says why"
 _SAID: Final = 20  # journeys of which nothing is known that are said one by one
@@ -34,7 +34,7 @@ _SAID: Final = 20  # journeys of which nothing is known that are said one by one
 
 @dataclass
 class EntryTally:
-    """How it goes, and how it went."""
+    """Counts of a run over a file of entries."""
 
     started: int = 0
     entered: int = 0
@@ -51,7 +51,7 @@ class EntryTally:
         return ", ".join(parts)
 
     def so_far(self) -> str:
-        """For those who watch it."""
+        """Return the counts as text for the progress bar."""
         return (
             f"started {self.started}, entered {self.entered + self.already}, not entered {self.refused}, "
             f"not known {len(self.unknown)}"
@@ -63,10 +63,10 @@ class Bulk:
     """One run over a file of entries.
 
     Attributes:
-        client: Lets contacts in.
-        name: What the file is called.
+        client: Admits contacts.
+        name: The file's name for messages.
         wait: Whether to wait for results.
-        tally: How it goes.
+        tally: The counts.
         advance: Moves the progress bar.
     """
 
@@ -78,11 +78,11 @@ class Bulk:
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENTERING))
 
     async def run(self, file: IO[bytes]) -> None:
-        """Enters line after line.
+        """Start a journey for each line.
 
         Raises:
-            SetupError: The server went away.
-            StoreError: The store did.
+            SetupError: The server cannot be reached any more.
+            StoreError: The store cannot be reached any more.
         """
         async with self.client.settling() as settling, Concurrency(WAITING if self.wait else OPEN) as entries:
             async for line in lines(file, self.name):
@@ -92,7 +92,7 @@ class Bulk:
                 entries.start(self._one(line, settling))
 
     async def _one(self, line: Line, settling: AdmissionWatch) -> None:
-        """Enters one. A refusal is said and counted; what concerns all of them ends the run."""
+        """Start one journey. A refusal is reported and counted. An error that affects all entries ends the run."""
         try:
             entry = parse(line.content, self.name, line=line.number)
             async with self.turns:
@@ -119,18 +119,18 @@ class Bulk:
 
 
 async def enter_all(source: str, *, wait: bool) -> int:
-    """Enters every line of a file.
+    """Start a journey for each line of a file.
 
     Args:
-        source: Its path; ``-`` is standard input.
+        source: The file's path; ``-`` is standard input.
         wait: Print results instead of ids.
 
     Returns:
-        The exit status: 1 where one was not entered, or failed, or it is not known whether it came in.
+        The exit status: 1 if an entry was refused or failed, or its admission is not known.
 
     Raises:
         BadInput: The file cannot be read.
-        SetupError: There is no server, or it went away.
+        SetupError: There is no server, or it cannot be reached any more.
         StoreError: The store cannot be used.
     """
     tally = EntryTally()

@@ -1,4 +1,4 @@
-"""Files that commands read and write; of entries, one in a file or on standard input, or one a line."""
+"""Reads and writes the files of commands: one entry per file or standard input, or one per line."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LONGEST: Final = 4 * 1024 * 1024  # bytes of a line; what is longer is not an e
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a file of entries.
+    """One line of a file of entries.
 
     Attributes:
-        number: Counted from 1.
-        content: Its bytes.
+        number: The line number, starting at 1.
+        content: The line's bytes.
     """
 
     number: int
@@ -35,23 +35,23 @@ class Line:
 
 
 def read_entry(source: str, *, many: bool = True) -> dict[str, Any]:
-    """The one entry of a file.
+    """Read the only entry of a file.
 
     Args:
-        source: Its path; ``-`` is standard input.
-        many: Whether the command has an option ``--many``, to be named where there is more than one entry.
+        source: The file's path; ``-`` is standard input.
+        many: Whether the command has an option ``--many``. The message for several entries then names it.
 
     Raises:
-        BadInput: It cannot be read, or is not a JSON object.
+        BadInput: The file cannot be read, or is not a JSON object.
     """
     return parse(read(source), named(source), many=many)
 
 
 def read(source: str) -> bytes:
-    """All bytes of a file; ``-`` is standard input.
+    """Read all bytes of a file; ``-`` is standard input.
 
     Raises:
-        BadInput: It cannot be read.
+        BadInput: The file cannot be read.
     """
     with opened(source) as file:
         try:
@@ -61,10 +61,10 @@ def read(source: str) -> bytes:
 
 
 def write(path: Path, text: str) -> None:
-    """Writes a file in UTF-8, as it is.
+    """Write a text to a file in UTF-8, with its line breaks unchanged.
 
     Raises:
-        BadInput: It cannot be written.
+        BadInput: The file cannot be written.
     """
     try:
         path.write_bytes(text.encode())
@@ -75,17 +75,17 @@ def write(path: Path, text: str) -> None:
 def parse(
     content: bytes, name: str, *, line: int | None = None, wanted: str = ENTRY, many: bool = False
 ) -> dict[str, Any]:
-    """A JSON object, such as an entry.
+    """Parse a JSON object, such as an entry.
 
     Args:
         content: UTF-8, with or without a byte order mark.
-        name: What the content is called.
-        line: Its line, where it is one of many.
-        wanted: What should be there, for messages.
-        many: As for `read_entry`.
+        name: The content's name for messages.
+        line: Its line number, if it is one of many.
+        wanted: What the content should be, for messages.
+        many: See `read_entry`.
 
     Raises:
-        BadInput: It is not a JSON object; the text says where.
+        BadInput: It is not a JSON object. The message says where.
     """
     what = name if line is None else f"line {line} of {name}"
     try:
@@ -113,13 +113,12 @@ def parse(
 
 
 async def lines(file: IO[bytes], name: str) -> AsyncIterator[Line]:
-    """The lines of a file that are not blank.
+    """Read the lines of a file that are not blank.
 
-    A thread reads them, so that a slow pipe stops nobody. It is a daemon: Ctrl-C must not wait for a pipe that says
-    nothing.
+    A thread reads them, so that a slow pipe blocks nobody. It is a daemon: Ctrl-C must not wait for an idle pipe.
 
     Raises:
-        BadInput: The file cannot be read on.
+        BadInput: The file cannot be read to its end.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Line | OSError | None] = asyncio.Queue(_AHEAD)
@@ -163,10 +162,10 @@ def _split(file: IO[bytes]) -> Iterator[Line]:
 
 @contextmanager
 def opened(source: str) -> Generator[IO[bytes]]:
-    """A file's bytes; ``-`` is standard input, which stays open.
+    """Open a file for its bytes; ``-`` is standard input, which stays open.
 
     Raises:
-        BadInput: It cannot be opened.
+        BadInput: The file cannot be opened.
     """
     if source == STDIN:
         yield sys.stdin.buffer
@@ -180,7 +179,7 @@ def opened(source: str) -> Generator[IO[bytes]]:
 
 
 def count(source: str) -> int | None:
-    """How many lines a file has, or None where it can be read only once."""
+    """Return a file's number of lines, or None if it can be read only once."""
     path = Path(source)
     if source == STDIN or not path.is_file():
         return None
@@ -189,5 +188,5 @@ def count(source: str) -> int | None:
 
 
 def named(source: str) -> str:
-    """What a person calls a file."""
+    """Return a file's name for messages."""
     return "standard input" if source == STDIN else source

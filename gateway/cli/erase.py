@@ -1,4 +1,4 @@
-"""The commands that erase contacts and show erasures: erase, erasures."""
+"""Commands that erase contacts and show erasures: erase, erasures."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def erase(
     wait: WaitOption = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Erase a contact: end its journeys, make what is kept of it unreadable, and refuse what comes in for it.
+    """Erase a contact: end its journeys, make its stored data unreadable, and refuse its later entries.
 
     A worker finishes the erasure within some minutes; 'scenario erasures' shows its progress. The exit status is 1 if
-    --wait ends before it does. It cannot be undone: a contact who returns needs another id. The report of --format
-    json can be filed: it names the contact only by an HMAC.
+    --wait ends before that. It cannot be undone: a contact who returns needs another id. The report of --format json
+    can be filed: it names the contact only by an HMAC.
     """
 
     async def run(client: ScenarioClient) -> ErasureView:
@@ -69,7 +69,7 @@ def erasures(
     limit: LimitOption = 50,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Show erasures of contacts, the newest first, or the progress and the report of one."""
+    """Show erasures of contacts, newest first, or the progress and the report of one."""
     if erasure is not None:
         view = session.ask(lambda client: client.erasure(erasure))
         if form is Format.JSON:

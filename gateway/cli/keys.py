@@ -1,4 +1,4 @@
-"""The commands about keys of the HTTP API and the pages: keys create, list, revoke."""
+"""Commands for the keys of the HTTP API and the pages: keys create, list, revoke."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _name(text: str) -> str:
 
 
 def _expiry(text: str) -> datetime:
-    """In so long (``90d``), or a date, with its time or without, in ISO 8601; on this machine's clock."""
+    """Parse a duration from now (``90d``), or an ISO 8601 date with or without a time, in this machine's time zone."""
     from scenario.errors import DurationError
     from scenario.time.duration import parse_duration
 
@@ -80,11 +80,11 @@ def create(
     rate: _RateOption = None,
     note_: _NoteOption = None,
 ) -> None:
-    """Make a key, and print it. It is shown this once: the store keeps its hash alone.
+    """Create a key and print it. It is shown only once: the store keeps only its hash.
 
-    Scopes: enter lets contacts in, events tells events and changes, read looks, operate operates journeys, publish
-    publishes scenarios, erase erases contacts, decode lets Temporal's UI show what is encrypted. The pages need read,
-    and operate for what they change.
+    Scopes: enter admits contacts, events reports events and changes, read reads, operate operates journeys, publish
+    publishes scenarios, erase erases contacts, decode decrypts data in Temporal's UI. The pages need read, and operate
+    for changes.
     """
     from runtime.api_key import ApiKey, make_token
 
@@ -105,7 +105,7 @@ def create(
 
 
 def listing(form: FormatOption = Format.TEXT) -> None:
-    """List the keys, the newest first: what each is good for, and whether it still is.
+    """List keys, newest first, with their scopes and state.
 
     JSON is a list of objects with id, state (good, expired or revoked), scopes, scenarios, rate, note, created_at,
     created_by, expires_at and revoked_at.
@@ -135,7 +135,7 @@ def listing(form: FormatOption = Format.TEXT) -> None:
 
 
 def revoke(identifier: _KeyArgument) -> None:
-    """Make a key no good any more, within seconds. It cannot be taken back: make another one."""
+    """Revoke a key. It stops working within seconds. This cannot be undone: create another key instead."""
     from gateway.errors import BadInput
     from runtime.api_key import parse_token
 

@@ -1,4 +1,4 @@
-"""Tables that can be read, and whose ids can be copied, at any width: where one is too wide, each row is a block."""
+"""Tables that stay readable, with ids that can be copied. If one is too wide, each row becomes a block."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Table:
     """Rows under headings.
 
     Args:
-        columns: The headings. In a block the first column leads, with those before it that have no heading.
-        right: Those whose cells are aligned to the right.
-        prose: Those whose cells may be broken into lines, between words.
+        columns: The headings. A block begins with the first column that has a heading, and those before it.
+        right: The columns aligned to the right.
+        prose: The columns whose cells may be broken between words.
     """
 
     def __init__(self, *columns: str, right: Collection[str] = (), prose: Collection[str] = ()) -> None:
@@ -31,17 +31,17 @@ class Table:
         self._rows: list[list[Text]] = []
 
     def add(self, *cells: object) -> None:
-        """Adds a row: what is a text with its style stays as it is, anything else becomes one."""
+        """Add a row. Texts with a style keep it; other values are converted to text."""
         from rich.text import Text
 
         self._rows.append([cell if isinstance(cell, Text) else text(cell) for cell in cells])
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(self._rows)
 
     def show(self, console: Console) -> None:
-        """Prints it, as a table where that fits."""
+        """Print the rows: as a table if it fits, else as blocks."""
         if self._fits(console.width):
             self._tabulate(console)
             return
@@ -98,7 +98,7 @@ class Table:
 
 
 def _broken(line: Text, width: int, indent: str = _INDENT) -> Iterator[Text]:
-    """A line in several, broken between words alone: what is longer than a line stays whole."""
+    """Break a line between words. A word that is longer than a line stays whole."""
     from rich.text import Text
 
     first, *words = line[len(indent) :].split(" ")
@@ -113,11 +113,11 @@ def _broken(line: Text, width: int, indent: str = _INDENT) -> Iterator[Text]:
 
 
 def print_line(console: Console, line: Text) -> None:
-    """Prints a line as it is, so that an id or a command in it can be copied: the terminal wraps what is too long."""
+    """Print a line without breaking it, so that an id or command in it can be copied. The terminal wraps it."""
     console.print(line, soft_wrap=True)
 
 
 def print_prose(console: Console, line: Text) -> None:
-    """Prints a line in several where it is too long."""
+    """Print a line, broken between words if it is too long."""
     for part in _broken(line, console.width, ""):
         print_line(console, part)

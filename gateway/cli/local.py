@@ -28,7 +28,7 @@ SkipTimeOption = Annotated[bool, typer.Option("--skip-time", help="do not wait w
 def demo(stay: StayOption = False) -> None:
     """Run the examples from entry to end on a local server, and show what was sent.
 
-    With --stay, Ctrl-C ends it, with the status of what was shown.
+    With --stay, everything runs until Ctrl-C. The exit status is that of the demonstration.
     """
     from gateway.local.demo import demo as run
 
@@ -44,12 +44,13 @@ def dev(
     resume: ResumeOption = False,
     skip_time: SkipTimeOption = False,
 ) -> None:
-    """Run the local server, the API, the pages, an inbox, a receiver and a worker until Ctrl-C, and say what leaves.
+    """Run the local server, API, pages, inbox, receiver and a worker until Ctrl-C, and print each message.
 
-    Nothing is sent to anybody: e-mails and SMS end in the inbox, webhooks at the receiver, which 'scenario receiver'
-    makes fail, and secrets are stand-ins. With --send, messages reach real recipients: the settings say how, and
-    what is not set holds its steps. Other commands that are run in this folder find the servers without
-    configuration, or with what this one says. --skip-time skips no wait for an event, and no pause between attempts.
+    Nothing is sent to real recipients: e-mails and SMS end in the inbox, webhooks at the receiver, and secrets are
+    placeholders. 'scenario receiver' makes webhooks fail. With --send, messages reach real recipients, with the
+    configured settings; steps that need a missing setting are held. Other commands in this folder find the servers
+    without configuration, or with the settings printed here. --skip-time does not skip waits for events or pauses
+    between attempts.
     """
     from gateway.local.dev import dev as run
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class MapFormat(StrEnum):
-    """What a map is written as."""
+    """The output format of a map."""
 
     SVG = "svg"
     MERMAID = "mermaid"
@@ -47,11 +47,10 @@ def draw(
     since: _SinceOption = None,
     destinations: DestinationsOption = None,
 ) -> None:
-    """Draw the map of a scenario: its steps, and every way from one to the next.
+    """Draw a map of a scenario: its steps, and the ways between them.
 
-    A name without a version is the newest that is published. With --since, steps that were added or changed since a
-    published version are marked, and those removed are listed. GitHub shows a Mermaid map that stands in a code block
-    named mermaid.
+    A name without a version means the newest published version. With --since, steps added or changed since a published
+    version are marked, and removed steps are listed. GitHub draws a Mermaid map that is in a code block named mermaid.
     """
     from gateway.cli.entry_files import write
 

@@ -1,4 +1,4 @@
-"""The command that lets journeys go on in another version of their scenario."""
+"""The command that moves journeys to another version of their scenario."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NameArgument = Annotated[
 
 
 class Waits(StrEnum):
-    """What becomes of a wait."""
+    """What happens to a wait."""
 
     KEEP = "keep"
     RESTART = "restart"
@@ -78,17 +78,17 @@ class _Record:
     ] = None
 
     def to(self, place: str) -> OperatorOptions:
-        """Who operates, and why: where nobody says, to go on there."""
+        """Return operator and reason. The default reason is the move to `place`."""
         return OperatorOptions(reason=self.reason or f"to go on in {place}", operator=self.operator)
 
 
 @grouped
 def migrate(name: NameArgument, move: _Move, whose: _Whose, record: _Record, sending: BatchOptions) -> None:
-    """Let journeys under way go on in another version of their scenario.
+    """Move running journeys to another version of their scenario.
 
-    Says first what is different, how many stand at each step, and what becomes of them there; --dry-run says no more
-    than that. A delivery under way ends in its own version first; a held step stays held, and is tried again as the new
-    version has it. Journeys whose step is gone stay where they are, unless it is mapped: --map wait-2=wait-3.
+    First shows the differences, the number of journeys at each step, and what happens to them; --dry-run does only
+    this. A delivery in progress ends in its own version first. A held step stays held, and a retry uses the new
+    version. Journeys whose step was removed stay, unless it is mapped: --map wait-2=wait-3.
 
     With --format json, --dry-run prints an object with scenario, to, differences and standing: a list of objects with
     version, step, state, journeys (how many), fits and becomes.
@@ -113,7 +113,7 @@ def migrate(name: NameArgument, move: _Move, whose: _Whose, record: _Record, sen
 def _one(
     journey: str, move: _Move, whose: _Whose, record: _Record, sending: BatchOptions, names: dict[str, str]
 ) -> int:
-    """Sends the operation to one journey."""
+    """Send the operation to one journey."""
     for option, given in (("--from", whose.origin), ("--state", whose.state), ("--dry-run", sending.dry_run)):
         if given:
             raise typer.BadParameter(f"{option} is for the journeys of a scenario: leave it out, or name the scenario")

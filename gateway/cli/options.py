@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, alone and in groups."""
+"""Options and arguments that several commands use, single and in groups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import typer
 
 
 class Format(StrEnum):
-    """For whom the output is."""
+    """The output format: text for people or JSON for programs."""
 
     TEXT = "text"
     JSON = "json"
@@ -33,14 +33,14 @@ _LONGEST: Final = 500  # characters of an operation's operator and reason; the j
 
 
 def cause(text: str) -> str:
-    """Why journeys are held, in one word."""
+    """Parse the word for why journeys are held."""
     if text not in CAUSES:
         raise typer.BadParameter(f"nothing is held for '{text}': it is one of {', '.join(CAUSES)}")
     return text
 
 
 def record(text: str) -> str:
-    """What an operation says for the record: who, or why."""
+    """Check a text for the record: an operator or a reason."""
     if not text.strip() or len(text) > _LONGEST:
         raise typer.BadParameter(f"say it in 1 to {_LONGEST} characters, for the record")
     return text
@@ -56,7 +56,7 @@ def operator_name(text: str) -> str:
 
 
 def moment(text: str) -> datetime:
-    """So long ago (``2h``), or a date and time in ISO 8601; without a zone, on this machine's clock."""
+    """Parse a duration ago (``2h``), or an ISO 8601 date and time; without a zone, in this machine's time zone."""
     from scenario.errors import DurationError
     from scenario.time.duration import parse_duration
 
@@ -73,7 +73,7 @@ def moment(text: str) -> datetime:
 
 
 def a_second(text: str) -> float:
-    """So many a second: ``10/s``, ``600/m``, ``0.5/s``."""
+    """Parse a rate per second: ``10/s``, ``600/m``, ``0.5/s``."""
     from scenario.time.duration import per_second
 
     number = per_second(text.strip()) or per_second(f"{text.strip()}/s")
@@ -83,7 +83,7 @@ def a_second(text: str) -> float:
 
 
 def length(text: str) -> float:
-    """A duration in seconds, such as ``30s`` or ``3d``."""
+    """Parse a duration in seconds, such as ``30s`` or ``3d``."""
     from scenario.errors import DurationError
     from scenario.time.duration import parse_duration
 
@@ -94,7 +94,7 @@ def length(text: str) -> float:
 
 
 def version(text: str) -> int | Literal["newest"]:
-    """A scenario's version: its number, or whichever is the newest."""
+    """Parse a scenario version: a number or ``newest``."""
     if text == "newest":
         return "newest"
     if not text.isascii() or not text.isdigit() or not int(text):
@@ -103,7 +103,7 @@ def version(text: str) -> int | Literal["newest"]:
 
 
 def login() -> str:
-    """Who runs this command, as far as the system knows."""
+    """Return the system's name of the user who runs this command."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
@@ -139,7 +139,7 @@ NowOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorOptions:
-    """What an operation leaves on record: who, and why."""
+    """The operator and the reason of an operation, for the record."""
 
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=record, help="why, for the record")]
     operator: Annotated[
@@ -149,13 +149,13 @@ class OperatorOptions:
 
     @property
     def who(self) -> str:
-        """Who operates."""
+        """The operator."""
         return self.operator or login()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunningJourneys:
-    """The journey that an operation goes to, or which of those under way."""
+    """The journey that an operation goes to, or filters for running journeys."""
 
     journey: Annotated[
         str | None,
@@ -178,7 +178,7 @@ class RunningJourneys:
 
 @dataclass(frozen=True, kw_only=True)
 class PausedJourneys(RunningJourneys):
-    """The journey that is resumed, or which of those that are paused."""
+    """The journey to resume, or filters for paused journeys."""
 
     operation: Annotated[
         str | None,
@@ -188,7 +188,7 @@ class PausedJourneys(RunningJourneys):
 
 @dataclass(frozen=True, kw_only=True)
 class HeldJourneys(RunningJourneys):
-    """The journey that an operation goes to, or which of those held."""
+    """The journey that an operation goes to, or filters for held journeys."""
 
     destination: Annotated[
         str | None,
@@ -207,7 +207,7 @@ class HeldJourneys(RunningJourneys):
 
 @dataclass(frozen=True, kw_only=True)
 class LeavingJourneys(HeldJourneys):
-    """The journey that is to end, or which of those held, or of all."""
+    """The journey to end, or filters for held or all running journeys."""
 
     everybody: Annotated[
         bool,
@@ -217,7 +217,7 @@ class LeavingJourneys(HeldJourneys):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """How fast and how carefully an operation goes to many journeys."""
+    """The rate and the confirmation of an operation on many journeys."""
 
     rate: Annotated[
         float,
@@ -234,12 +234,12 @@ class BatchOptions:
 
     @property
     def json(self) -> bool:
-        """Whether the output is for programs."""
+        """Whether the output is JSON."""
         return self.form is Format.JSON
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """A command as typer takes it: each parameter that is a dataclass becomes one option a field."""
+    """Adapt a command for typer: each parameter that is a dataclass becomes one option per field."""
     signature = inspect.signature(command, eval_str=True)
     groups: dict[str, tuple[Any, list[str]]] = {}
     flat: list[inspect.Parameter] = []

@@ -1,4 +1,4 @@
-"""The command that looks at `policies.yaml`: what is wrong with it, and what it says."""
+"""The command that checks and shows `policies.yaml`."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _FileArgument = Annotated[
 
 
 def policies_in(path: Path | None) -> Policies:
-    """The policies in a file; none without one.
+    """Read the policies of a file, or return empty policies without one.
 
     Raises:
         BadInput: The file cannot be read.
-        PoliciesError: It cannot be used.
+        PoliciesError: The file has errors.
     """
     from activities.policies_file import read
     from scenario.policies.policies import Policies
@@ -45,7 +45,7 @@ def policies_in(path: Path | None) -> Policies:
 
 
 def _content(path: Path) -> bytes:
-    """A file's bytes: a worker's own sentence would take the file for the variable's."""
+    """Read a file's bytes. The worker's own message would name the environment variable."""
     from gateway.errors import unreadable
 
     try:
@@ -58,9 +58,9 @@ def _content(path: Path) -> bytes:
 def policies(
     file: _FileArgument = None, destinations: DestinationsOption = None, form: FormatOption = Format.TEXT
 ) -> None:
-    """Say what is wrong with policies.yaml, and what it says: quiet hours, the holdout, caps.
+    """Check policies.yaml, and show its quiet hours, holdout and caps.
 
-    With a destinations.yaml, also which names in it are neither a channel nor a destination. The exit status is 1 where
+    With a destinations.yaml, also report names that are neither a channel nor a destination. The exit status is 1 if
     the file has an error. JSON has the keys findings and policies.
     """
     from gateway.errors import BadInput

@@ -52,7 +52,7 @@ SaveOption = Annotated[
 ]
 
 _YEARS: Final = (1970, 9000)
-"""Of `--at`: everything that a scenario may wait for has a date, too."""
+"""The years that `--at` accepts. Every moment that a scenario can wait for from there is a valid date."""
 
 
 def preview(
@@ -71,12 +71,12 @@ def preview(
     policies: PoliciesOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Show what every step would send to a contact, byte by byte; nothing is sent, and no server is needed.
+    """Show what every step would send to a contact, byte by byte. Nothing is sent, and no server is needed.
 
-    Steps that the contact does not come by are shown too, and marked. Secrets appear by name. With --random, contacts
-    with the worst values of every field are made up, and the first for whom a step cannot be rendered is reported.
-    Policies are asked as a journey asks them: a message that is kept back is shown at the time at which it would leave.
-    The exit status is 1 where a step cannot be rendered that the contact might come by.
+    Steps that the contact does not reach are shown too, and marked. Secrets appear by name. With --random, contacts
+    with extreme values in all fields are generated, and the first that a step cannot be rendered for is reported.
+    Policies apply as in a journey: a delayed message is shown at the time at which it would leave. The exit status is 1
+    if a step that the contact might reach cannot be rendered.
     """
     if (entry is None) == (random is None):
         raise typer.BadParameter("give one contact with --entry, or a number of made-up ones with --random")
@@ -98,7 +98,7 @@ def preview(
 
 
 def _fitting(is_random: bool, **given: object) -> None:
-    """Refuses options that would say nothing, rather than pass them over.
+    """Refuse options that would have no effect.
 
     Raises:
         typer.BadParameter: One was given.
@@ -109,12 +109,12 @@ def _fitting(is_random: bool, **given: object) -> None:
 
 
 def book_of(path: Path | None) -> Destinations | None:
-    """The destinations, where their file is known. Their secrets are not needed: they are shown by name."""
+    """Read the destinations, if their file is known. Their secrets are not needed: they are shown by name."""
     return book_in(path) if path is not None and path != Path() else None  # a variable that is empty counts as not set
 
 
 def draft_of(file: Path, book: Destinations | None, form: Format, policies: Policies | None = None) -> Draft:
-    """The scenario; with a mistake in it, there is nothing to preview, nor to send."""
+    """Read and check the scenario. If it has errors, it can be neither previewed nor sent."""
     from gateway.preview.draft import draft
 
     made, findings = draft(file, book and book.listing, policies.quiet_hours if policies else ())
@@ -133,7 +133,7 @@ def _plain(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def known(made: Draft, step: str | None) -> None:
-    """Makes sure that there is a step of this name.
+    """Check that a step of this name exists.
 
     Raises:
         BadInput: There is none.
@@ -149,7 +149,7 @@ def known(made: Draft, step: str | None) -> None:
 
 
 def given_by(at: str | None, events: Sequence[str], responses: Sequence[str], book: Destinations | None) -> Given:
-    """The circumstances that the options give."""
+    """Return the circumstances that the options describe."""
     from gateway.preview.contact import Given
     from runtime.settings import Settings
 
@@ -164,7 +164,7 @@ def given_by(at: str | None, events: Sequence[str], responses: Sequence[str], bo
 
 
 def workshop(settings: Settings, book: Destinations | None = None) -> Workshop:
-    """What renders, with what the settings say of it."""
+    """Create the renderers, configured by the settings."""
     from activities.email.senders import Senders
     from gateway.preview.rendering import BASE, SENDERS, StandIn, UnsubscribeStandIn, Workshop
 
@@ -202,7 +202,7 @@ def _event(item: str) -> GivenEvent:
 
 
 def _response(item: str) -> tuple[str, Any]:
-    """A response may be any JSON, be it what no template expects."""
+    """Parse an option of a step's response. Any JSON is accepted, also if no template expects it."""
     from gateway.errors import BadInput
 
     name, _, content = item.partition("=")

@@ -1,4 +1,4 @@
-"""``scenario preview --random``: made-up contacts, and the first for whom something cannot be rendered."""
+"""``scenario preview --random``: generated contacts, and the first for which rendering fails."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _AT: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 def run(made: Draft, wanted: int, given: Given, *, seed: int, step: str | None, save: Path | None, form: Format) -> int:
-    """Tries a scenario and says what came of it.
+    """Preview a scenario for generated contacts, and print the outcome.
 
     Args:
         made: The scenario.
-        wanted: How many contacts.
+        wanted: The number of contacts.
         given: The circumstances.
-        seed: Another one gives other contacts.
-        step: The one step to look at, or None.
-        save: Where the failing entry is written; standard output where None.
-        form: For whom.
+        seed: Another seed gives other contacts.
+        step: The only step to look at, or None.
+        save: The file for the failing entry, or None for standard output.
+        form: The output format.
 
     Returns:
         The exit status.
@@ -119,5 +119,5 @@ def _blame(failure: RenderFailure, seed: int) -> None:
 
 
 def _json(entry: dict[str, Any]) -> str:
-    """The entry in ASCII: a terminal shows every character of it, and nothing changes on the way to a file."""
+    """Return the entry as ASCII: terminals show every character of it, and files keep it unchanged."""
     return json.dumps(entry, indent=2).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""The command line as a process: from arguments to an exit status, every error as one sentence."""
+"""The command line as a process: from arguments to an exit status, with every error as one sentence."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from gateway.terminal import note, plain
 PROGRAM: Final = "scenario"
 
 FAILED: Final = 1
-"""What was asked for was not done, and the sentence on standard error says why."""
+"""The command failed. The message on standard error says why."""
 MISUSED: Final = 2
-"""The arguments make no sense."""
+"""The arguments are wrong."""
 BUG: Final = 70
-"""Something that nobody expected; EX_SOFTWARE of ``sysexits.h``."""
+"""An unexpected error; EX_SOFTWARE of ``sysexits.h``."""
 INTERRUPTED: Final = 130
-"""Ctrl-C, or in a container SIGTERM: 128 + SIGINT, as shells have it."""
+"""Ctrl-C, or SIGTERM in a container: 128 + SIGINT, as in shells."""
 UNHEARD: Final = 141
-"""The reader of the output is gone (``scenario list | head -1``): 128 + SIGPIPE, as shells have it."""
+"""The reader of the output is gone (``scenario list | head -1``): 128 + SIGPIPE, as in shells."""
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 _COMPLETE: Final = "_SCENARIO_COMPLETE"
 
 DEBUG: Final = "SCENARIO_DEBUG"
-"""Set to anything, it shows the traceback of every error."""
+"""If this variable is set, every error shows its traceback."""
 
 
 def main() -> NoReturn:
-    """The entry point of the installed command."""
+    """Run the installed command."""
     if os.getpid() == 1:  # in a container: the kernel ends this one by no signal that it does not handle itself
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
@@ -55,7 +55,7 @@ def main() -> NoReturn:
 
 
 def _complete() -> NoReturn:
-    """Answers a shell that asks what a word may become, as its script from ``--show-completion`` does."""
+    """Answer a shell's request for completions, as the script of ``--show-completion`` does."""
     from gateway.cli.app import app
 
     typer.main.get_command(app).main(prog_name=PROGRAM)
@@ -63,13 +63,13 @@ def _complete() -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command.
+    """Run one command.
 
     Args:
-        arguments: Without the program's name.
+        arguments: The arguments, without the program's name.
 
     Returns:
-        The exit status. Whatever was wrong has been said on standard error.
+        The exit status. Errors have been printed on standard error.
     """
     try:
         status = _invoke(arguments)
@@ -105,7 +105,7 @@ def _invoke(arguments: Sequence[str]) -> int:
 
 
 def _explain(error: Exception, arguments: Sequence[str]) -> int:
-    """Says what is wrong, and gives the exit status."""
+    """Print an error and return the exit status."""
     if os.environ.get(DEBUG):
         note("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, typer.TyperException):
@@ -123,7 +123,10 @@ def _explain(error: Exception, arguments: Sequence[str]) -> int:
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    """The trees of errors whose messages are written for people. Only what is loaded can have been raised."""
+    """Return the base classes of errors whose messages are written for people.
+
+    Modules that are not loaded cannot have raised one.
+    """
     trees = (
         ("gateway.errors", "Refusal"),
         ("runtime.errors", "SetupError"),
@@ -134,7 +137,7 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def sentence(text: str) -> str:
-    """A message as it stands after ``scenario: ``: one line, in lower case, without a full stop."""
+    """Return a message as it follows ``scenario: ``: one line, in lower case, without a full stop."""
     text = plain(" ".join(text.split())).removesuffix(".")
     return re.sub(r"\A(?:The|A|An|No|There)\b", lambda word: word[0].lower(), text)
 
@@ -151,7 +154,7 @@ def _usage(text: str, arguments: Sequence[str]) -> str:
 
 
 def _forget(stream: TextIO) -> None:
-    """Makes the interpreter's last flush of a stream go nowhere, as Python's documentation of SIGPIPE advises."""
+    """Discard what the interpreter flushes at exit, as Python's documentation of SIGPIPE advises."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (OSError, ValueError):  # no real file: nothing will be flushed

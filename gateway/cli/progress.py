@@ -1,4 +1,4 @@
-"""A progress bar, at a terminal only."""
+"""A progress bar, on terminals only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.terminal import console
 
 @dataclass(frozen=True)
 class _LiveText:
-    """A text that may be another whenever it is drawn."""
+    """A text that is computed each time it is drawn."""
 
     count: Callable[[], str]
 
@@ -22,15 +22,15 @@ class _LiveText:
 
 @contextmanager
 def progress(label: str, total: int | None, count: Callable[[], str] | None = None) -> Generator[Callable[[], None]]:
-    """A progress bar on standard error, where that is a terminal.
+    """Show a progress bar on standard error if it is a terminal.
 
     Args:
-        label: What is being done.
-        total: How much there is to do; None where nobody knows.
-        count: What else is to be told, whenever the bar is drawn.
+        label: The name of the task.
+        total: The number of items, or None if it is not known.
+        count: Returns further text each time the bar is drawn.
 
     Yields:
-        What moves it by one.
+        A function that advances the bar by one.
     """
     if not sys.stderr.isatty():
         yield lambda: None

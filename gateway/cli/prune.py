@@ -1,4 +1,4 @@
-"""The command that deletes what is old: prune."""
+"""The command that deletes old data: prune."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class _Given:
-    """How old what is deleted is at least."""
+    """The minimum ages of the data to delete."""
 
     deliveries: Annotated[
         str | None, typer.Option("--deliveries", metavar="AGE", help="attempts, by when they began")
@@ -42,19 +42,18 @@ class _Given:
 
 
 _LONG = 5.0
-"""Seconds; a longer pause is reported."""
+"""Seconds. A longer pause is reported."""
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="tell how much there is, and delete nothing")]
 
 
 @grouped
 def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = Format.TEXT) -> None:
-    """Delete from the store what is old, in small batches: journeys go on meanwhile.
+    """Delete old data from the store in small batches, while journeys run.
 
-    An AGE is 30d, 26w or 2y. Without any, those of SCENARIO_RETENTION. What has an end of its own goes in any case:
-    places under caps after 92 days, soft bounces after 30, answers to requests with an Idempotency-Key after one.
-    Journeys under way stay, and those that 'again:' of a published version needs. Ctrl-C stops it between two batches;
-    run it again to go on.
+    An AGE is 30d, 26w or 2y. The defaults are those of SCENARIO_RETENTION. Some data has a fixed retention: counts for
+    caps 92 days, soft bounces 30 days, answers to requests with an Idempotency-Key one day. Running journeys stay, and
+    so do those that 'again:' of a published version needs. Ctrl-C stops between two batches; run it again to continue.
     """
     from runtime.pruning import VACUUM, Pruner
 

@@ -1,4 +1,4 @@
-"""The command that tells the receiver of `scenario dev` how to answer, and shows what it got."""
+"""The command that tells the receiver of `scenario dev` how to answer, and shows its requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runtime.local.receiver import Received
 
 _NEWEST = 1000
-"""Requests that are looked at."""
+"""The number of latest requests that are shown."""
 
 PlaceArgument = Annotated[
     str | None,
@@ -54,10 +54,10 @@ def receiver(
     state: StateOption = Path(".scenario"),
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Tell the receiver of 'scenario dev' how to answer, or show what it got and what it is told.
+    """Tell the receiver of 'scenario dev' how to answer, or show its requests and its rules.
 
-    What is told holds from the next request on, until something else is: also when 'scenario dev' is started again.
-    Of several places that a request fits, the longest counts. --reset without a place forgets all that is told.
+    A rule applies from the next request until it is replaced, also after a restart of 'scenario dev'. If several places
+    match a request, the longest wins. --reset without a place removes all rules.
     """
     from runtime.local.answers import ReceiverAnswer, set_answer
 
@@ -77,7 +77,7 @@ def receiver(
 
 
 def _show(state: Path, place: str | None, form: Format, *, quietly: bool) -> None:
-    """What came and what is told; after it was told, that alone."""
+    """Print requests and rules, or only the rules after a change."""
     from runtime.local.answers import covers, read_answers
     from runtime.local.receiver import newest
 

@@ -1,4 +1,4 @@
-"""The command that says what came of a scenario's goal: results."""
+"""The command that shows the results of a scenario's goal: results."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ _LEGEND: Final = (
 def results(
     name: ScenarioArgument, version: VersionOption = None, since: SinceOption = None, form: FormatOption = Format.TEXT
 ) -> None:
-    """Show how many reached a scenario's goal: by the branches of each split, and against those who got nothing.
+    """Show how many contacts reached a scenario's goal, by branch of each split and against the control group.
 
-    --since: let in since then. JSON: see "JSON of commands" in the reference.
+    --since: admitted since then. JSON has the keys scenario, versions, goal, is_same_goal, goalless, entered, contacts,
+    reached, open, control_mismatch and comparisons; a comparison has split, baseline, mismatch, undrawn and arms; an
+    arm has name, entered, reached, open, rate, interval, value, value_each, uplift, p and is_too_small.
     """
     from gateway import results as made
 
@@ -112,7 +114,7 @@ def _compared(arm: Arm) -> tuple[str, str]:
 
 
 def _remarks(found: ResultsView) -> Iterator[str]:
-    """What a reader has to know before believing the numbers."""
+    """Return warnings that a reader needs before trusting the numbers."""
     for one in found.comparisons:
         if one.mismatch is not None:
             yield _out_of_ratio(f"the branches of split {one.split}", one.mismatch)

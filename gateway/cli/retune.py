@@ -1,4 +1,4 @@
-"""The command that changes the retry policy of deliveries under way."""
+"""The command that changes the retry policy of deliveries in progress."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class _Policy:
 
 @grouped
 def retune(destination: DestinationArgument, record: OperatorOptions, policy: _Policy, sending: BatchOptions) -> None:
-    """Change the retry policy of the deliveries to a destination that are under way.
+    """Change the retry policy of the deliveries to a destination that are in progress.
 
-    At once, also during a pause, and for these deliveries only: those between two attempts, and those that have not
-    been attempted yet.
+    It applies immediately, also during a pause between attempts, and only to these deliveries, including those that
+    have not been attempted yet.
     """
     from gateway.operations.retry_policy import Change
 

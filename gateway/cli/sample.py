@@ -1,4 +1,4 @@
-"""The command that makes up an entry to begin with: sample."""
+"""The command that generates an entry to start with: sample."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from gateway.terminal import dump
 
 
 def sample(file: FileArgument, destinations: DestinationsOption = None) -> None:
-    """Print an entry to begin with, made up: with what the scenario's templates and conditions name, and no more.
+    """Print a generated entry that has exactly the fields that the scenario's templates and conditions use.
 
-    Change its values to what you want to see: scenario sample a.yaml > entry.json, then scenario preview a.yaml --entry
-    entry.json.
+    Edit its values, then use it: scenario sample a.yaml > entry.json, then scenario preview a.yaml --entry entry.json.
     """
     from gateway.errors import BadInput
     from gateway.preview.first_entry import first_entry

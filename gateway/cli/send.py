@@ -1,4 +1,4 @@
-"""The command that sends one message for real: send."""
+"""The command that sends one real test message: send."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def send(
     destinations: DestinationsOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Send one message of a scenario for real, marked as a test, and show request and response.
+    """Send one real message of a scenario, marked as a test, and show request and response.
 
-    It is sent as a worker with these settings sends it, without server or journey: to whom the entry says, or with
-    --to to somebody else. Webhooks and e-mails have the header X-Scenario-Test, and the delivery id begins with
-    msg_test. Secrets are shown by name; to a URL that --to names, their names are sent instead. Suppressions and
-    SCENARIO_TEST_RECIPIENTS are respected. If there is a store, the log of deliveries has the message, marked as a
-    test. Nothing is retried. The exit status is 1 where it was not delivered.
+    It is sent as a worker with these settings would send it, without server or journey: to the entry's recipient, or
+    with --to to another one. Webhooks and e-mails have the header X-Scenario-Test, and the delivery id begins with
+    msg_test. Secrets are shown by name; a URL given by --to receives only their names. Suppressions and
+    SCENARIO_TEST_RECIPIENTS apply. If there is a store, its log of deliveries records the message as a test. Nothing is
+    retried. The exit status is 1 if the message was not delivered.
     """
     book = book_of(destinations)
     made = draft_of(file, book, form)

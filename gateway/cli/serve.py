@@ -1,4 +1,4 @@
-"""The command that serves the ways in over HTTP: serve."""
+"""The command that serves HTTP: serve."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def serve(
     metrics_port: MetricsPortOption = None,
     metrics_host: MetricsHostOption = "127.0.0.1",
 ) -> None:
-    """Serve the ways in over HTTP, on one port, until asked to stop: those that are named, else callbacks.
+    """Serve the given HTTP services on one port until stopped. The default is --callbacks.
 
-    --api and --pages need TEMPORAL_* and SCENARIO_* as the workers have them, and a key: 'scenario keys create'.
+    --api and --pages need the workers' TEMPORAL_* and SCENARIO_* settings, and a key: 'scenario keys create'.
 
-    --codec shows Temporal's UI and command line what is encrypted, to who has a key with the scope decode. It needs
+    --codec decrypts data for Temporal's UI and command line, for users of a key with the scope decode. It needs
     SCENARIO_ENCRYPTION_KEYS and SCENARIO_STORE, and SCENARIO_CODEC_ORIGINS for the UI.
 
-    --callbacks receives callbacks of journeys, contacts who unsubscribe, bounces and STOP. It needs TEMPORAL_*,
-    SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY as the workers have them; for unsubscribing,
-    SCENARIO_SUPPRESSION_KEY and SCENARIO_STORE too; for bounces SCENARIO_BOUNCE_ADDRESS and SCENARIO_INBOUND_KEY, for
-    answers to SMS SCENARIO_SMS; and SCENARIO_DESTINATIONS where the platform is told of them. Put a proxy with TLS in
+    --callbacks receives callbacks for journeys, unsubscriptions, bounces and STOP. It needs TEMPORAL_*,
+    SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY as the workers have them; for unsubscriptions also
+    SCENARIO_SUPPRESSION_KEY and SCENARIO_STORE; for bounces SCENARIO_BOUNCE_ADDRESS and SCENARIO_INBOUND_KEY; for
+    answers to SMS SCENARIO_SMS; and SCENARIO_DESTINATIONS if the platform is told about them. Put a proxy with TLS in
     front of it.
     """
     from gateway.serving import Parts
@@ -54,10 +54,10 @@ def serve(
 
 
 def codec(host: HostOption = "127.0.0.1", port: PortOption = 8081) -> None:
-    """Let Temporal's UI and command line show what is encrypted, until asked to stop: 'scenario serve --codec'.
+    """Decrypt data for Temporal's UI and command line until stopped, as 'scenario serve --codec' does.
 
-    The UI's codec endpoint is http://HOST:PORT/codec; temporal --codec-endpoint the same, with --codec-auth 'Bearer
-    sr_…', a key with the scope decode.
+    The UI's codec endpoint is http://HOST:PORT/codec. For the command line, use the same with --codec-endpoint, and
+    --codec-auth 'Bearer sr_…' with a key that has the scope decode.
     """
     from gateway.serving import Parts
 

@@ -1,4 +1,4 @@
-"""The connection of a command to Temporal and the store, and what goes wrong with it in words."""
+"""The connection of a command to Temporal and the store, with its errors as messages for people."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 
 PATIENCE: Final = 2.0
-"""Seconds that a server may take to answer: a person waits."""
+"""Seconds that a server may take to answer: a person is waiting."""
 
 
 @asynccontextmanager
 async def connected() -> AsyncGenerator[ScenarioClient]:
-    """A client of the configured Temporal and store. The store is never made or migrated here.
+    """Connect to the configured Temporal and store. The store is never created or migrated here.
 
     Raises:
-        SetupError: A setting is wrong, there is no server, or it went away.
+        SetupError: A setting is wrong, there is no server, or it cannot be reached any more.
         StoreError: There is no store, or it cannot be opened.
     """
     from temporalio.service import RPCError
@@ -60,11 +60,11 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
 
 
 def ask(question: Callable[[ScenarioClient], Coroutine[Any, Any, _Answer]]) -> _Answer:
-    """What a client of the configured Temporal and store answers to one question.
+    """Ask a client of the configured Temporal and store one question, and return the answer.
 
     Raises:
-        SetupError: As for `connected`.
-        StoreError: As for `connected`.
+        SetupError: See `connected`.
+        StoreError: See `connected`.
     """
 
     async def run() -> _Answer:
@@ -76,16 +76,16 @@ def ask(question: Callable[[ScenarioClient], Coroutine[Any, Any, _Answer]]) -> _
 
 @asynccontextmanager
 async def stored(*, writes: bool = False, migrate: bool = False, make: bool = False) -> AsyncGenerator[Store]:
-    """The configured store alone.
+    """Open only the configured store.
 
     Args:
-        writes: Something is to be written: make sure that the store is no copy, as far as Temporal can be reached.
-        migrate: Bring it up to date. The local one is made if there is none.
-        make: Make another one, too, with `migrate`.
+        writes: Whether the command writes. The store must then not be a copy, if Temporal can be reached.
+        migrate: Bring the store up to date. The local one is created if it does not exist.
+        make: With `migrate`, create any store that does not exist.
 
     Raises:
         SettingsError: A setting is wrong.
-        StoreError: It cannot be opened, there is none and none is to be made, or it is a copy.
+        StoreError: It cannot be opened, does not exist and may not be created, or is a copy.
     """
     from runtime.encryption.opening import keyring_of
     from runtime.settings import Settings
@@ -112,7 +112,7 @@ async def _verify(store: Store) -> None:
 
 
 def quieten() -> None:
-    """Keeps log lines off a person's terminal: what they have to know is said once, by the command."""
+    """Keep log lines off a person's terminal: the command prints what matters once."""
     if os.environ.get("SCENARIO_DEBUG"):
         from runtime.telemetry import logs
 
@@ -122,7 +122,7 @@ def quieten() -> None:
 
 
 def worded(error: RPCError, namespace: str) -> SetupError:
-    """An error of Temporal's as one of ours. Its own text is not passed on: it may quote what was sent."""
+    """Convert an error of Temporal to one of ours. Its own text is dropped: it may quote what was sent."""
     from runtime.errors import AttributesMissing, ConnectionFailed
     from runtime.temporal_faults import fault_of
 

@@ -1,4 +1,4 @@
-"""Commands that show what there is: show, list, deliveries."""
+"""Commands that show journeys and deliveries: show, list, deliveries."""
 
 from __future__ import annotations
 
@@ -100,12 +100,13 @@ def show(
     destinations: DestinationsOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Show one journey: where it is and why it waits, its steps, its deliveries and their attempts.
+    """Show one journey: its current step and why it waits, its steps, deliveries and attempts.
 
-    With --rendered, what a step has sent, each time that the journey came to it: rendered again from what the journey
-    holds, with secrets masked.
+    With --rendered, show what a step sent, for each time that the journey reached it: rendered again from the journey's
+    data, with secrets masked.
 
-    JSON: see "JSON of commands" in the reference.
+    JSON has the keys id, run_id, scenario, contact, key, status, state, reason, entered_at, ended_at, at, since,
+    waiting, paused, answered, steps, pending, deliveries, earlier_deliveries, events, operations, passed_over and goal.
     """
     if rendered is not None:
         from gateway.cli.show_rendered import show_rendered
@@ -136,10 +137,10 @@ def listing(
     limit: LimitOption = 50,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """List journeys, the newest first; with --held those that wait for an operator.
+    """List journeys, newest first; with --held those that wait for an operator.
 
-    --since counts from when they came in; with --held, from when they were held. JSON: see "JSON of commands" in the
-    reference.
+    --since: admitted since then; with --held, held since then. JSON is a list of objects with id, run_id, scenario,
+    contact, key, state, step, reason, entered_at, ended_at, destination, held_reason, since and status.
     """
     from gateway.cli import tables
 
@@ -179,9 +180,11 @@ def deliveries(
     limit: LimitOption = 50,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """List the attempts of deliveries that are on record, the newest last.
+    """List recorded delivery attempts, newest last.
 
-    JSON: see "JSON of commands" in the reference.
+    JSON is a list of objects with delivery_id, attempt, workflow_id, run_id, scenario, version, step, channel,
+    destination, contact_id, started_at, milliseconds, outcome, status, error, next_try_at, response, trace_id, now
+    and test_by: who sent it as a test, with an empty workflow_id.
     """
     from gateway.cli import tables
 

@@ -1,4 +1,4 @@
-"""One journey on a terminal: a header that says why it waits, its steps, its deliveries and their attempts."""
+"""One journey on a terminal: why it waits, its steps, deliveries and attempts."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _EXCERPT: Final = 300
 
 
 def portray(console: Console, report: JourneyView, zone: str) -> None:
-    """Prints a journey. Times are on this machine's clock.
+    """Print a journey. Times are in this machine's time zone.
 
     Args:
-        console: Where.
-        report: The journey.
+        console: The terminal.
+        report: From `gateway.journeys.as_json.journey`.
         zone: IANA zone of the scenario.
     """
 
@@ -94,7 +94,7 @@ def _passed_over(lost: Mapping[str, Any]) -> str:
 
 
 def _paused(journey: str, pause: Mapping[str, Any]) -> str:
-    """Of a journey that is held as well: deciding alone does not let it go on."""
+    """Return the line for a paused journey. If it is also held, a decision alone does not continue it."""
     since = local(pause["at"])
     return (
         f"paused as well since {since} by {pause['operator']}: {pause['reason']}\n"
@@ -103,7 +103,7 @@ def _paused(journey: str, pause: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value without the marks of JSON: ``initial_interval 1, deadline 86400``."""
+    """Return a value without JSON punctuation: ``initial_interval 1, deadline 86400``."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {item}" for name, item in cast("Mapping[str, Any]", value).items())
     return str(value)
@@ -146,7 +146,7 @@ def _waiting(journey: str, waiting: Mapping[str, Any], zone: ZoneInfo) -> Sequen
 
 
 def _moment(moment: str, zone: ZoneInfo) -> str:
-    """A moment on this machine's clock, and on the scenario's where that shows another time."""
+    """Return a moment in this machine's time zone, and in the scenario's if it shows another time."""
     here, there = local(moment), local(moment, zone)
     return here if here == there else f"{here} ({there} {zone})"
 
@@ -175,7 +175,7 @@ def _times(attempts: int | None) -> str:
 
 
 def _deliveries(console: Console, attempts: Sequence[AttemptView]) -> None:
-    """Each delivery with its attempts, and what was answered to them."""
+    """Print each delivery with its attempts and their responses."""
     for _, group in groupby(attempts, key=lambda attempt: attempt.delivery_id):
         made = list(group)
         console.print()
@@ -196,7 +196,7 @@ def _deliveries(console: Console, attempts: Sequence[AttemptView]) -> None:
 
 
 def _goes_on(item: DeliveryStatus) -> str:
-    """How a delivery under way goes on, as Temporal has it now."""
+    """Return how a delivery in progress continues, according to Temporal."""
     said = [f"{item.step} is {item.state}"]
     if item.next_try_at:
         said = [f"{item.step} is tried next at {local(item.next_try_at)}"]

@@ -1,4 +1,4 @@
-"""A preview on a terminal: every step at its local time, and under it what it would send."""
+"""A preview on a terminal: every step with its local time, followed by its message."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Look:
     """How messages are shown.
 
     Attributes:
-        source: E-mails as their source, instead of their parts.
-        pretty: JSON bodies laid out for reading, instead of as they are sent.
+        source: Show e-mails as source instead of their parts.
+        pretty: Indent JSON bodies instead of showing the bytes sent.
     """
 
     source: bool = False
@@ -59,10 +59,10 @@ class Look:
 
 
 def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:
-    """Prints a preview.
+    """Print a preview.
 
     Args:
-        console: Where.
+        console: The terminal.
         report: From `gateway.preview.report`.
         look: How messages are shown.
     """
@@ -83,7 +83,7 @@ def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:
 
 
 def put_line(console: Console, line: Text) -> None:
-    """Prints a line piece by piece, so that it stays as long as what is sent, and tabs are tabs."""
+    """Print a line piece by piece, so that it keeps its exact length and its tabs."""
     console.print(Segments([*_joined(line).render(console), Segment.line()]), soft_wrap=True)
 
 
@@ -146,7 +146,7 @@ def _times(step: Mapping[str, Any]) -> str:
 
 
 def content(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
-    """The lines of a step's message, where it has one."""
+    """Return the lines of a step's message, if it has one."""
     if request := step.get("request"):
         yield from _request(request, look)
     elif (message := step.get("message")) and look.source and "source" in message:
@@ -190,9 +190,9 @@ def _field(name: str, value: str) -> Text:
 
 
 def _joined(*parts: Text) -> Text:
-    """Parts in a row, each in its own style.
+    """Join parts, each with its own style.
 
-    What is appended to a styled text takes on that style, and the style of a text without parts is not rendered.
+    Text appended to a styled text takes on its style, and a text without parts ignores its style.
     """
     made = Text()
     for part in parts:
@@ -206,14 +206,14 @@ def _lines(content: str) -> Iterator[Text]:
 
 
 def _masked(content: str) -> Text:
-    """A text in which the names of secrets stand out."""
+    """Return a text with highlighted names of secrets."""
     made = text(content)
     made.highlight_regex(_MASK, "magenta")
     return made
 
 
 def when(moment: str) -> str:
-    """A moment as people read it: ``Tue 2026-03-03 10:00`` (seconds only where there are some)."""
+    """Return a moment for people: ``Tue 2026-03-03 10:00`` (with seconds only if they are not zero)."""
     local = datetime.fromisoformat(moment)
     clock = local.strftime("%H:%M:%S") if local.second else local.strftime("%H:%M")
     return f"{WEEKDAYS[local.weekday()].capitalize()} {local.year:04}-{local:%m-%d} {clock}"

@@ -1,4 +1,4 @@
-"""What a step of a journey has sent, on a terminal or as JSON: show --rendered."""
+"""What a step of a journey sent, on a terminal or as JSON: show --rendered."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _AGAIN = (
 
 
 def show_rendered(journey: str, step: str, form: Format, destinations: Path | None) -> None:
-    """Prints what a step has sent, each time that the journey came to it.
+    """Print what a step sent, for each time that the journey reached it.
 
     Raises:
-        BadInput: It has sent nothing, or what it was given is not there any more.
+        BadInput: It sent nothing, or its data is deleted.
     """
     from runtime.settings import Settings
 

@@ -1,4 +1,4 @@
-"""The command that says how many people are where in a scenario: stats."""
+"""The command that shows how many journeys are at each step of a scenario: stats."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ _LEGEND: Final = (
 
 
 def stats(name: _ScenarioArgument, version: _VersionOption = None, form: FormatOption = Format.TEXT) -> None:
-    """Show how many people stand at each step of a scenario now, and how many passed.
+    """Show how many contacts are at each step of a scenario now, and how many passed it.
 
-    Without --version: the newest, and those that journeys still follow or passed a step of in the last day. JSON: see
-    "JSON of commands" in the reference.
+    Without --version: the newest version, and those with running journeys or passages in the last day. JSON has the
+    keys scenario, as_of, since, trouble and versions; a version has version, is_newest, entered, under_way, over, now
+    and steps; a step has id, kind, what, now, passed, passed_lately, attempts, skipped and trying_again.
     """
     found = session.ask(lambda client: client.stats(name, version))
     if form is Format.JSON:

@@ -1,4 +1,4 @@
-"""The commands about the store itself: scenario store upgrade and claim."""
+"""Commands for the store itself: scenario store upgrade and claim."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _OperatorOption = Annotated[
 
 
 def upgrade() -> None:
-    """Make the tables of the store SCENARIO_STORE, or bring them up to this release, and end.
+    """Create the tables of the store SCENARIO_STORE, or bring them up to this release.
 
-    This is how a store is made, except that of `scenario dev`. Workers bring tables up to date by themselves when they
-    start. Apart, it can be done with other rights, and before any of them is replaced. Repeatable, by several at once;
-    there is no way back.
+    Only this command creates a store, except that of `scenario dev`. Workers upgrade tables when they start. Run it
+    separately to use other database rights, or before workers are replaced. It can be repeated, and run several times
+    at once. An upgrade cannot be undone.
     """
 
     async def do() -> str:

@@ -1,4 +1,4 @@
-"""The command about addresses that must not be written to: suppress."""
+"""The command for suppressed addresses: suppress."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BRIEF: Final = 12  # digits of a hash by which people tell two apart
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    """What the command is to do, and about what."""
+    """The arguments of the command."""
 
     address: Annotated[
         str | None,
@@ -66,12 +66,12 @@ class _Wanted:
 
 @grouped
 def suppress(wanted: _Wanted) -> None:
-    """Suppress an address, so that nothing is sent to it any more; or list, take back, import, export.
+    """Suppress an address, so that it gets no more messages; or list, remove, import or export suppressions.
 
-    An address is never kept: it is known by a hash, made with SCENARIO_SUPPRESSION_KEY as the workers have it. The
-    source unsub stops marketing alone, of one list with --scope; every other source stops everything to the address.
+    Addresses are never stored, only their hashes, made with the workers' SCENARIO_SUPPRESSION_KEY. The source unsub
+    stops only marketing, or one list with --scope; every other source stops all messages to the address.
 
-    The CSV of --import has its columns named in the first line: address or hash, and optionally channel, source, scope,
+    A CSV file for --import has its columns in the first line: address or hash, and optionally channel, source, scope,
     suppressed_at, evidence. JSON has channel, hash, source, scope, suppressed_at and evidence.
     """
     modes = (wanted.remove, wanted.listing, wanted.brought is not None, wanted.carried is not None)
@@ -101,7 +101,7 @@ def _hashes() -> AddressHashes:
 
 
 def _addressed(wanted: _Wanted, address: str) -> tuple[str, tuple[str, ...]]:
-    """The channel of an address, and its hashes."""
+    """Return the channel of an address, and its hashes."""
     from gateway.suppressions import channel_of, hashed
 
     if address == STDIN:

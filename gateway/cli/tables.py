@@ -1,4 +1,4 @@
-"""Lists as people see them: journeys, held ones, deliveries under way, attempts."""
+"""Tables for people: journeys, held journeys, deliveries in progress, attempts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EXCERPT: Final = 72  # characters of a response that fit into a list
 
 
 def journeys(found: Sequence[JourneySummary]) -> None:
-    """Prints journeys, one a line."""
+    """Print journeys, one per line."""
     rows = Table("journey", "scenario", "state", "step", "entered (local)", "why", prose=("why",))
     for item in found:
         rows.add(item.id, item.scenario, state(item.state, item.reason), item.step, local(item.entered_at), item.reason)
@@ -27,7 +27,7 @@ def journeys(found: Sequence[JourneySummary]) -> None:
 
 
 def held(found: Sequence[JourneySummary]) -> None:
-    """Prints journeys that wait for an operator: where, what for, since when."""
+    """Print journeys that wait for an operator: where, why, since when."""
     columns = ("journey", "scenario", "step", "destination", "reason", "since (local)", "status", "why")
     rows = Table(*columns, right=("status",), prose=("why",))
     for item in found:
@@ -38,7 +38,7 @@ def held(found: Sequence[JourneySummary]) -> None:
 
 
 def flights(found: Sequence[PendingDelivery]) -> None:
-    """Prints deliveries under way; of one that has not been attempted there is less to say."""
+    """Print deliveries in progress. Those not yet attempted have fewer columns."""
     columns = ("journey", "step", "try", "latest", "status", "error", "now", "next try (local)")
     rows = Table(*columns, right=("try", "status"), prose=("error",))
     for item in found:
@@ -49,11 +49,11 @@ def flights(found: Sequence[PendingDelivery]) -> None:
 
 
 def attempts(found: Sequence[AttemptView], *, named: bool) -> None:
-    """Prints attempts, then what was answered to them and their traces, where that is known.
+    """Print attempts, then their responses and traces, if known.
 
     Args:
-        found: The newest last.
-        named: Whether to say whose they are.
+        found: The attempts, newest last.
+        named: Whether to print contact and journey.
     """
     columns = ["when (local)", *(["journey"] if named else []), "step", "to", "try", "outcome", "status", "ms"]
     rows = Table(*columns, "error", "next try", right=("status", "ms"))
@@ -75,15 +75,15 @@ def attempts(found: Sequence[AttemptView], *, named: bool) -> None:
 
 
 def state(word: str, why: str | None) -> Text:
-    """A journey's state in its colour; one that is finished is not green where there is something to say of it."""
+    """Return a journey's state in its colour. A finished journey with a reason is not green."""
     return styled("failed" if word == "finished" and why else word, word)
 
 
 def numbered(made: Sequence[tuple[str, int]]) -> list[str]:
-    """The numbers of attempts; they begin anew where a step is tried again, which is said: ``1 again``.
+    """Return the numbers of attempts. If a step is retried, they restart, and say so: ``1 again``.
 
     Args:
-        made: Delivery id and number of each, in their order.
+        made: Delivery id and number of each attempt, in order.
     """
     highest: dict[str, int] = {}
     anew: set[str] = set()
@@ -97,5 +97,5 @@ def numbered(made: Sequence[tuple[str, int]]) -> list[str]:
 
 
 def goes_to(channel: str, destination: str) -> str:
-    """Where a message goes, and by what; what came to nothing before it could be known is by that alone."""
+    """Return a message's channel and destination, or only the channel if it failed before the destination was known."""
     return channel if destination in ("", channel) else f"{channel} → {destination}"

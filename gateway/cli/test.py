@@ -1,4 +1,4 @@
-"""The command that runs the cases beside scenarios: test."""
+"""The command that runs the case files of scenarios: test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UpdateOption = Annotated[bool, typer.Option("--update", help="write what is got 
 
 
 class CasesFormat(StrEnum):
-    """For whom the output is."""
+    """The output format."""
 
     TEXT = "text"
     JSON = "json"
@@ -51,10 +51,10 @@ def cases(
     policies: PoliciesOption = None,
     form: CasesFormatOption = CasesFormat.TEXT,
 ) -> None:
-    """Run the cases of scenarios, in virtual time: nothing is sent, and no server is needed.
+    """Run the cases of scenarios in virtual time. Nothing is sent, and no server is needed.
 
-    The cases of post-purchase.yaml stand beside it in post-purchase.test.yaml. What is not as expected is shown as
-    expected and got, at its line. The exit status is 1 where there is a difference or a mistake.
+    The cases of post-purchase.yaml are in post-purchase.test.yaml in the same folder. Differences are shown as expected
+    and got, with their line. The exit status is 1 if there is a difference or an error.
     """
     from gateway.cases.file import Beside, case_files, read
     from gateway.cases.report import unread
@@ -121,7 +121,7 @@ def _update(cases: Cases, wanted: str | None, around: Circumstances, done: list[
 
 
 def _write(path: Path, text: str) -> None:
-    """Puts a text in the place of a file's at once: whatever goes wrong, none of it is lost."""
+    """Replace a file's text atomically, so that an error loses nothing."""
     from gateway.errors import BadInput, why
 
     target = path.resolve()  # where a link leads: it stays a link

@@ -1,4 +1,4 @@
-"""The command that answers why a contact did, or did not, get something."""
+"""The command that explains why a contact did, or did not, get something."""
 
 from __future__ import annotations
 
@@ -41,12 +41,14 @@ def why(
     limit: LimitOption = 20,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Tell why a contact did, or did not, get something: let in or refused, and all that happened since.
+    """Explain why a contact did, or did not, get something: its entries, refusals, and everything since.
 
-    The newest entry comes first. Times are on the contact's clock, as far as it is known, else on the scenario's.
-    --since counts from when the contact asked to come in.
+    The newest entry comes first. Times are in the contact's time zone if known, else in the scenario's. --since counts
+    from when the contact asked to enter.
 
-    JSON: see "JSON of commands" in the reference.
+    JSON has the keys contact, step, answer, entries, caps and zone. Entries have journey, run_id, scenario, key,
+    asked_at, let_in, zone, state, happenings, now and at; happenings have at, what, words, step and over; caps have
+    cap, taken, at_most, per and free_at, and are null if SCENARIO_POLICIES is not set.
     """
     found = session.ask(lambda client: client.why(contact, scenario, step=step, since=since, limit=limit))
     if form is Format.JSON:
@@ -65,7 +67,7 @@ def _show(found: WhyView) -> None:
 
 
 def lines(found: WhyView, width: int) -> Iterator[Text]:
-    """The answer as people read it, in lines of so many columns."""
+    """Return the answer for people, in lines of at most `width` columns."""
     if found.answer:
         yield from (text(line) for line in _wrapped(found.answer, width))
         yield text("")
@@ -98,7 +100,7 @@ def _told(when: str, words: str, width: int, style: str) -> Iterator[Text]:
 
 
 def _wrapped(words: str, width: int, margin: str = "") -> list[str]:
-    """A text in lines, broken between words alone, so that an id can be copied."""
+    """Wrap a text between words only, so that ids can be copied."""
     return textwrap.wrap(
         words,
         max(width, len(margin) + _MOMENT),

@@ -1,1 +1,1 @@
-"""Journeys as people and programs look at them."""
+"""Journeys as people and programs see them."""

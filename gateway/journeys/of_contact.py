@@ -1,7 +1,7 @@
-"""All that a contact has asked for: journeys that were let in, and entries that were not.
+"""All entries of a contact: admitted journeys, and refused entries.
 
-The store remembers who was let in. Of the others only Temporal knows, as long as its retention lasts: their workflows
-are over at once, with a result that says why.
+The store has admitted ones. Refused ones are known to Temporal alone, until its retention ends, by the results of their
+workflows.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _ASKED: Final = 10  # at the same time
 
 @dataclass(frozen=True)
 class NotLetIn:
-    """An entry that was not let in, or not yet.
+    """An entry that was refused, or is not decided yet.
 
     Attributes:
         id: The workflow id.
         run_id: Its run.
         scenario: The scenario's name.
-        asked_at: When it asked.
-        reason: Why it was refused; None where it is not known yet whether it comes in.
+        asked_at: Time of the entry.
+        reason: Why it was refused, or None if it is not decided yet.
     """
 
     id: str
@@ -57,7 +57,7 @@ class _Run(NamedTuple):
 async def journeys(
     temporal: Client, store: Store, contact: str, scenario: str | None, since: datetime | None, limit: int
 ) -> list[JourneySnapshot]:
-    """A contact's journeys that were let in, the newest first."""
+    """Return a contact's admitted journeys, newest first."""
     entries = await store.entries(contact_id=contact, scenario=scenario, since=since, limit=limit)
     turns = asyncio.Semaphore(_ASKED)
 
@@ -71,10 +71,10 @@ async def journeys(
 async def not_let_in(
     temporal: Client, store: Store, contact: str, scenario: str | None, since: datetime | None, limit: int
 ) -> list[NotLetIn]:
-    """A contact's entries that were refused, or still ask, the newest first.
+    """Return a contact's refused and pending entries, newest first.
 
-    They are found by the search attribute of the contact, or by the workflow's id: an engine that starts journeys
-    itself need not set the attribute.
+    They are found by the search attribute of the contact, or by the workflow's id, since engines need not set the
+    attribute.
     """
     names = [scenario] if scenario else [found.scenario for found in await store.scenarios()]
     runs = {run async for run in _runs(temporal, contact, names, everywhere=scenario is None)}
@@ -94,7 +94,7 @@ async def not_let_in(
 
 
 async def _asked(temporal: Client, run: _Run) -> NotLetIn | None:
-    """What came of a run; None where it was let in."""
+    """Return the result of a run, or None if it was admitted."""
     name = run.id.partition("/")[0]
     if run.running:
         return NotLetIn(run.id, run.run_id, name, run.started, None)

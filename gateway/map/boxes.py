@@ -1,4 +1,4 @@
-"""The box of a step: its lines and its numbers, and the room that they need."""
+"""The box of a step: its lines and numbers, and the space that they need."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gateway.map.overlay import Overlay
 from gateway.map.typesetting import width_of, wrapped
 
 WIDTH: Final = 232.0
-"""Of every box."""
+"""Width of every box."""
 ICON: Final = 22.0
-"""The side of the square at the top left in which the icon of the step's role stands."""
+"""Size of the icon's square at the top left."""
 PADDING: Final = 11.0
 SIZES: Final = {"title": 13.0, "id": 11.0, "detail": 11.0, "badge": 10.5}
-"""Of letters, in pixels, by the look of the text."""
+"""Font sizes in pixels, by look."""
 _LINES: Final = {"title": 17.0, "id": 15.0, "detail": 15.0}
 _ROOM: Final = WIDTH - 3 * PADDING - ICON
 _TEXT_AT: Final = 2 * PADDING + ICON
@@ -25,11 +25,11 @@ _MOST: Final = {"title": 3, "detail": 2, "id": 2}
 
 
 class Card:
-    """A step's box before it has its place.
+    """A step's box without a place.
 
     Attributes:
         step: The step.
-        height: Of the box.
+        height: The box's height.
     """
 
     def __init__(self, step: Step, overlay: Overlay) -> None:
@@ -41,7 +41,7 @@ class Card:
         self.height = 2 * PADDING - 2 + max(ICON, text) + (len(self._rows) * (_BADGE + 4.0) + 3.0 if self._rows else 0)
 
     def place(self, on: Drawing, x: float, y: float) -> None:
-        """Puts it on a map, with its top left corner where `x` and `y` say."""
+        """Put it on a map, with its top left corner at `x` and `y`."""
         name, texts, line = self.step.id, list[Text](), y + PADDING - 2
         for look, text in self._lines:
             line += _LINES[look]
@@ -76,7 +76,7 @@ class Card:
 
 
 def _lines(step: Step) -> Iterator[tuple[str, str]]:
-    """What stands in the box: of what has a name of its own, the name first."""
+    """Yield the box's lines, a step's own name first."""
     title, below = (step.id, step.what) if step.role == "sends" else (step.what, step.id)
     detail = "" if step.what.endswith("…") else step.detail
     for look, text in (("title", title), ("detail", detail), ("id", below)):
@@ -85,7 +85,6 @@ def _lines(step: Step) -> Iterator[tuple[str, str]]:
 
 
 def _rows(badges: list[tuple[str, str]]) -> Iterator[list[tuple[str, str, float]]]:
-    """Badges in rows."""
     row: list[tuple[str, str, float]] = []
     left = WIDTH - 2 * PADDING
     for look, text in badges:

@@ -1,4 +1,4 @@
-"""What a map is drawn of: boxes, labels and edges with their places, in pixels from the top left corner."""
+"""Elements of a map with their places: boxes, labels and edges, in pixels from the top left corner."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Area:
     height: float
 
     def overlaps(self, other: Area) -> bool:
-        """Whether two have more than an edge in common."""
+        """Return True if two areas share more than an edge."""
         return (
             self.x < other.x + other.width
             and other.x < self.x + self.width
@@ -35,11 +35,11 @@ class Text:
     """A line of text.
 
     Attributes:
-        x: Where it begins, or its middle where it is `centred`.
+        x: Its start, or its centre if it is `centred`.
         y: Its base line.
-        text: What it says.
-        look: The class that says how it looks; see `gateway.map.style`.
-        width: Its width at most.
+        text: The text.
+        look: The CSS class; see `gateway.map.style`.
+        width: Its maximum width.
     """
 
     x: float
@@ -52,7 +52,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Badge:
-    """A number, or a mark, in a step's box."""
+    """A number or a mark in a step's box."""
 
     area: Area
     text: str
@@ -61,7 +61,7 @@ class Badge:
 
 @dataclass(frozen=True)
 class Box:
-    """A step, and all that is shown in it."""
+    """A step with everything shown in it."""
 
     area: Area
     step: Step
@@ -75,12 +75,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Label:
-    """What is written at a way.
+    """The label of a way.
 
     Attributes:
         area: Its place.
-        text: As much of it as there is room for.
-        whole: All of it.
+        text: The visible part.
+        whole: The whole text.
     """
 
     area: Area
@@ -90,7 +90,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Pill:
-    """Where contacts come in, the end, or a way to a step that stands elsewhere."""
+    """The entry, the end, or a jump to a step elsewhere."""
 
     area: Area
     text: str
@@ -100,12 +100,12 @@ class Pill:
 
 @dataclass
 class Edge:
-    """A way from a step to the next, or from where contacts come in (None).
+    """A way from a step, or from the entry (None), to the next step.
 
     Attributes:
-        source: The step that it leads out of.
+        source: The step that it leaves.
         way: The key of the way.
-        label: What is written at it.
+        label: Its label.
         target: The step that it leads to; None is the end.
         points: Its corners.
     """
@@ -117,14 +117,14 @@ class Edge:
     target: str | None = None
 
     def over(self, *points: Point) -> Edge:
-        """The same, drawn further."""
+        """Return the edge extended by points."""
         self.points += points
         return self
 
 
 @dataclass
 class Drawing:
-    """A map with the place of everything on it."""
+    """A map with all places."""
 
     title: str
     boxes: list[Box] = field(default_factory=list["Box"])

@@ -1,4 +1,4 @@
-"""Where everything stands on a map: a recursion over the blocks of a plan."""
+"""The layout of a map: a recursion over the blocks of a plan."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gateway.map.parts import GAP, PILL_HEIGHT, Below, Beside, Column, Leap, Loo
 from gateway.map.typesetting import width_of, wrapped
 
 WIDEST: Final = 1040.0
-"""How wide branches may become that stand beside each other; wider ones stand below each other."""
+"""Maximum width of branches beside each other; wider ones are put below each other."""
 _NESTED: Final = 48.0
-"""How much less room is left to the branches of branches."""
+"""Reduction of that width for nested branches."""
 _MARGIN: Final = 20.0
 _SIZES: Final = {"heading": 16.0, "note": 12.0}
 _LINES: Final = {"heading": 22.0, "note": 17.0}
@@ -24,14 +24,14 @@ _NARROWEST: Final = 320.0
 def lay_out(
     read: Outline, title: str, *, trigger: str = "", overlay: Overlay | None = None, heading: bool = True
 ) -> Drawing:
-    """Gives everything on a map its place.
+    """Lay out a map.
 
     Args:
-        read: The outline of the plan.
-        title: What the map is of: ``post-purchase@3``.
-        trigger: What lets contacts in.
-        overlay: What is shown beside the scenario.
-        heading: Whether the title is written on it.
+        read: The plan's outline.
+        title: The map's title: ``post-purchase@3``.
+        trigger: The trigger.
+        overlay: Additions to the map.
+        heading: True to draw the title.
     """
     shown = overlay or Overlay()
     on = Drawing(title)
@@ -66,7 +66,7 @@ def lay_out(
 
 
 def _head(on: Drawing, lines: list[str] | tuple[str, ...], look: str, y: float) -> float:
-    """Writes lines over the whole width; returns where they end."""
+    """Write lines over the whole width. Return their lower end."""
     size, room = _SIZES[look], on.width - 2 * _MARGIN
     for text in lines:
         for line in wrapped(text, room, size, 3, bold=look == "heading"):

@@ -1,4 +1,4 @@
-"""The map of a plan, in each of its forms."""
+"""The map of a plan, in all of its forms."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class ScenarioMap:
     """A map.
 
     Attributes:
-        plan: Of what.
-        title: What it is called: ``post-purchase@3``.
-        trigger: What lets contacts in.
-        overlay: What is shown beside the scenario: people, changes, links.
+        plan: The plan.
+        title: Its title: ``post-purchase@3``.
+        trigger: The trigger.
+        overlay: Additions: people, changes, links.
     """
 
     plan: Plan
@@ -32,19 +32,16 @@ class ScenarioMap:
 
     @cached_property
     def outline(self) -> Outline:
-        """Its blocks."""
         return outline(self.plan)
 
     @cached_property
     def rows(self) -> list[MapRow]:
-        """What it shows, as a table."""
         return table(self.outline, self.overlay)
 
     def svg(self, *, standalone: bool = False) -> str:
-        """As SVG: for a page, which has a heading and `gateway.map.style.STYLE`, or as a file of its own."""
+        """Return it as SVG: for a page that has `gateway.map.style.STYLE`, or as a standalone file."""
         drawing = lay_out(self.outline, self.title, trigger=self.trigger, overlay=self.overlay, heading=standalone)
         return svg(drawing, standalone=standalone)
 
     def mermaid(self) -> str:
-        """As Mermaid, for documents."""
         return mermaid(self.outline, trigger=self.trigger, overlay=self.overlay)

@@ -1,4 +1,4 @@
-"""A map as Mermaid: text that GitHub and other places of documents draw."""
+"""A map as Mermaid text, which GitHub draws."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SHAPES: Final[dict[Role, tuple[str, str]]] = {
     "ends": ("([", "])"),
 }
 _SPECIAL: Final = re.compile(r"[^\w .,:→…=!/-]|(?<!\w)_|_(?!\w)|[.-](?=[ -]|$)|:(?=//)")
-"""What might mean something to Mermaid, to HTML, or to the Markdown that Mermaid takes labels for."""
+"""Characters with a meaning in Mermaid, HTML, or Markdown."""
 _START: Final = "start"
 _END: Final = "finish"
-"""The name of the end: `end` is a word of Mermaid's."""
+"""The name of the end, since `end` is a keyword."""
 _MARKS: Final = {
     "added": "stroke:#1a7f43,stroke-width:2px",
     "changed": "stroke:#8a5a00,stroke-width:2px,stroke-dasharray:5 3",
@@ -30,12 +30,12 @@ _MARKS: Final = {
 
 
 def mermaid(read: Outline, *, trigger: str = "", overlay: Overlay | None = None) -> str:
-    """Writes a map.
+    """Write a map.
 
     Args:
-        read: The outline of the plan.
-        trigger: What lets contacts in.
-        overlay: Whose marks are shown.
+        read: The plan's outline.
+        trigger: The trigger.
+        overlay: Marks to show.
     """
     return "".join(f"{line}\n" for line in _lines(read, trigger, overlay or Overlay()))
 
@@ -75,5 +75,5 @@ def _text(step: Step) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text as it may stand between quotes: what might mean something is written as a number."""
+    """Return a text for quotes, with special characters as numbers."""
     return _SPECIAL.sub(lambda found: f"#{ord(found[0])};", text)

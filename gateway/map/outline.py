@@ -1,7 +1,7 @@
-"""A plan as people read it: blocks of steps, forks and repetitions with blocks in them.
+"""A plan as nested blocks of steps, forks and repetitions.
 
-A plan is a flat table. That its steps were written as lists in lists is found again by where the ways of a fork come
-together, so plans of any age are read. What no list can be (a way back to an earlier step) becomes a `Block.jump`.
+A plan is a flat table. The blocks are found by where the ways of a fork meet, so plans of any age can be read. A way
+back to an earlier step becomes a `Block.jump`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Way:
 
     Attributes:
         key: As in `scenario.steps.base.Row.ways`.
-        label: What people read at it; empty where there is but one.
-        to: The step that it leads to; None is the end.
+        label: Its label; empty for a single way.
+        to: The next step; None is the end.
     """
 
     key: str
@@ -33,15 +33,15 @@ class Way:
 
 @dataclass(frozen=True)
 class Step:
-    """A step as it is shown.
+    """A step of a map.
 
     Attributes:
         id: Its id.
-        kind: What an author calls it.
-        role: What it does in the course of a journey.
-        what: It in a few words.
-        detail: What these leave out; empty where nothing.
-        ways: Those that a journey may take by itself.
+        kind: Its kind.
+        role: Its role in a journey.
+        what: A short description.
+        detail: Further details; may be empty.
+        ways: Its ways.
     """
 
     id: str
@@ -54,19 +54,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Jump:
-    """A way on that leads to no neighbour: to a step that stands elsewhere, or (None) to the end."""
+    """A way to a step elsewhere, or (None) to the end."""
 
     to: str | None
 
 
 @dataclass(frozen=True)
 class Block:
-    """Steps one after the other.
+    """A sequence of steps.
 
     Attributes:
-        items: The steps, with what is in them.
-        goes_on: Whether journeys come from here to what follows the block.
-        jump: Where the last of them leads instead, if it leads somewhere.
+        items: The steps with their contents.
+        goes_on: True if journeys continue behind the block.
+        jump: The target of its last step, if it is elsewhere.
     """
 
     items: tuple[Item, ...]
@@ -76,7 +76,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Branch:
-    """A way with the steps on it, as far as they are its own."""
+    """A way with its own steps."""
 
     way: Way
     block: Block
@@ -84,12 +84,12 @@ class Branch:
 
 @dataclass(frozen=True)
 class Item:
-    """A step with the steps in it.
+    """A step with its contents.
 
     Attributes:
         step: The step.
-        branches: Of a fork, its ways.
-        round: Of a repetition, the way that leads back to it; its other one leads on.
+        branches: Ways of a fork.
+        round: The way of a repetition that returns to it.
     """
 
     step: Step
@@ -102,9 +102,9 @@ class Outline:
     """A whole plan.
 
     Attributes:
-        course: From the first step to the end.
-        aside: Steps that no journey comes to.
-        notes: What holds wherever a journey is: the rules for leaving, the goal.
+        course: The steps from the first to the end.
+        aside: Unreachable steps.
+        notes: Exit rules and the goal.
     """
 
     course: Block
@@ -125,7 +125,7 @@ def _steps_in(block: Block) -> Iterator[Step]:
 
 
 def outline(plan: Plan) -> Outline:
-    """Finds the blocks of a plan."""
+    """Return the blocks of a plan."""
     reader = _Reader(plan.steps)
     course = reader.block(plan.start, None)
     aside = tuple(reader.block(name, None) for name in plan.steps if name not in reader.seen)
@@ -140,15 +140,14 @@ def _notes(plan: Plan) -> Iterator[str]:
 
 
 def _line(text: str) -> str:
-    """An author's words on one line."""
     return plain(" ".join(text.split()))
 
 
 class _Reader:
-    """Reads blocks off the table.
+    """Reads blocks from the table.
 
     Attributes:
-        seen: The steps that stand in one already.
+        seen: Steps that are already in a block.
     """
 
     def __init__(self, rows: Mapping[str, Row]) -> None:
@@ -156,7 +155,7 @@ class _Reader:
         self.seen: set[str] = set()
 
     def block(self, at: str | None, stop: str | None) -> Block:
-        """The steps from one on, up to what follows the block."""
+        """Return the steps from one on, up to what follows the block."""
         items: list[Item] = []
         while at != stop:
             if at is None or at in self.seen or at not in self._rows:
@@ -183,10 +182,10 @@ class _Reader:
         return Block(tuple(items), goes_on=True)
 
     def _join(self, ways: Iterable[Way], stop: str | None) -> str | None:
-        """What follows a fork: the first step that two of its ways lead to.
+        """Return the step behind a fork: the first one to which two of its ways lead.
 
-        Where there is none, and one way alone does not end in its branch, that one goes on rather than be a branch. Of
-        ways that all end, it is the one whose steps stand last.
+        Without such a step, if only one way continues, that way continues behind the fork. If all ways end, the last
+        one does.
         """
         reached = [self._reached(way.to, stop) for way in ways]
         counts: dict[str, int] = {}
@@ -206,7 +205,7 @@ class _Reader:
                 return stop
 
     def _reached(self, at: str | None, stop: str | None) -> tuple[set[str], bool]:
-        """The steps that can be come to before what follows a block; and whether that can."""
+        """Return the steps that are reachable before the end of a block, and True if its end is."""
         found: set[str] = set()
         goes_on, left = False, [at]
         while left:

@@ -1,4 +1,4 @@
-"""What is shown on a map beside the scenario itself: people, changes, links."""
+"""Additions to a map: people, changes, links."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scenario.plan.difference import Difference
 
 Mark = Literal["added", "changed"]
 NUMBERS: Final = ("waiting", "held", "paused", "running", "passed", "failed", "skipped")
-"""What is counted at steps, in the order in which it is shown."""
+"""Counts at steps, in their order."""
 
 
 def _nowhere(step: str) -> str | None:
@@ -20,14 +20,14 @@ def _nowhere(step: str) -> str | None:
 
 @dataclass(frozen=True)
 class Overlay:
-    """What a caller adds to a map.
+    """Additions to a map.
 
     Attributes:
-        numbers: How many people are counted as what at each step: `{"thank-you": {"waiting": 3}}`; words of `NUMBERS`.
-        marks: What became of steps since another version.
-        changes: What changed of steps: `{"thank-you": ("subject", "html")}`.
-        removed: Steps that only the other version has.
-        link: Where a step leads to; None for nowhere.
+        numbers: Numbers of people at each step: `{"thank-you": {"waiting": 3}}`, with words of `NUMBERS`.
+        marks: Changes of steps since another version.
+        changes: Changed keys of steps: `{"thank-you": ("subject", "html")}`.
+        removed: Steps of the other version only.
+        link: Returns a step's URL, or None.
     """
 
     numbers: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
@@ -37,7 +37,7 @@ class Overlay:
     link: Callable[[str], str | None] = _nowhere
 
     def counted(self, step: str) -> list[tuple[str, int]]:
-        """What is counted at a step, without zeros."""
+        """Return the counts of a step without zeros."""
         found = self.numbers.get(step, {})
         return [(word, number) for word in NUMBERS if (number := found.get(word, 0))]
 
@@ -47,10 +47,10 @@ def since(
     numbers: Mapping[str, Mapping[str, int]] | None = None,
     link: Callable[[str], str | None] = _nowhere,
 ) -> Overlay:
-    """The overlay that marks what is different from another version.
+    """Return the overlay that marks differences from another version.
 
     Args:
-        difference: From that version to the one that is drawn.
+        difference: From that version to the drawn one.
         numbers: As in `Overlay`.
         link: As in `Overlay`.
     """

@@ -1,7 +1,7 @@
-"""The parts that a map is put together of: each knows the room that it needs, and puts itself in a place.
+"""Parts of a map, each of which knows its size and draws itself.
 
-A part is entered at its top and left at its bottom, both on one vertical line, its spine. What leads into it is drawn
-to its end by the part itself; what leads out of it is handed on to whatever follows.
+A part is entered at its top and left at its bottom, on one vertical line, its spine. It draws incoming edges to their
+end, and returns outgoing ones.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway.map.outline import Jump, Way
 from gateway.map.typesetting import clipped, width_of
 
 GAP: Final = 28.0
-"""Between a step and the next one below it."""
+"""Space between a step and the next one."""
 _APART: Final = 24.0  # between two columns
 _INDENT: Final = 34.0  # of branches that stand below each other
 _RAIL: Final = 14.0  # from a part to a line beside it
@@ -29,12 +29,12 @@ PILL_HEIGHT: Final = 26.0
 
 
 class Part(Protocol):
-    """Something that has its place on a map.
+    """A part of a map.
 
     Attributes:
-        left: The room that it needs to the left of its spine.
-        right: The room to the right of it.
-        height: From its top to its bottom.
+        left: Space to the left of its spine.
+        right: Space to the right of its spine.
+        height: Its height.
     """
 
     left: float
@@ -42,47 +42,47 @@ class Part(Protocol):
     height: float
 
     def place(self, on: Drawing, x: float, y: float, coming: list[Edge]) -> list[Edge]:
-        """Puts it in its place.
+        """Draw it at its place.
 
         Args:
             on: The map.
-            x: Where its spine is.
-            y: Where its top is.
-            coming: What leads into it.
+            x: Its spine.
+            y: Its top.
+            coming: Incoming edges.
 
         Returns:
-            What leads out of it, drawn as far as its bottom.
+            Outgoing edges, drawn to its bottom.
         """
         ...
 
 
 def label_of(text: str) -> tuple[str, float]:
-    """What is written at a way, as it fits, and the width that it needs."""
+    """Return the visible part of a way's label, and its width."""
     shown = clipped(text, _LABEL_WIDTH, LABEL_SIZE)
     return shown, width_of(shown, LABEL_SIZE) + 2 * _PADDING if shown else 0.0
 
 
 def _write(on: Drawing, text: str, x: float, y: float) -> None:
-    """Puts a label around a point."""
+    """Put a label around a point."""
     shown, width = label_of(text)
     if shown:
         on.labels.append(Label(Area(x - width / 2, y - _LABEL_HEIGHT / 2, width, _LABEL_HEIGHT), shown, text))
 
 
 def pill_of(text: str) -> tuple[str, float]:
-    """What is written in a pill, as it fits, and its width."""
+    """Return the visible part of a pill's text, and its width."""
     shown = clipped(text, _LABEL_WIDTH, LABEL_SIZE)
     return shown, max(56.0, width_of(shown, LABEL_SIZE) + 24.0)
 
 
 def put_pill(on: Drawing, text: str, look: str, x: float, y: float) -> None:
-    """Puts a pill below a point."""
+    """Put a pill below a point."""
     shown, width = pill_of(text)
     on.pills.append(Pill(Area(x - width / 2, y, width, PILL_HEIGHT), shown, text, look))
 
 
 class Leap:
-    """A way to a step that stands elsewhere, or to the end."""
+    """A way to a step elsewhere, or to the end."""
 
     def __init__(self, jump: Jump) -> None:
         self._jump = jump
@@ -91,21 +91,20 @@ class Leap:
         self.height = PILL_HEIGHT
 
     def place(self, on: Drawing, x: float, y: float, coming: list[Edge]) -> list[Edge]:
-        """Ends what leads into it."""
         put_pill(on, self._text, "end" if self._jump.to is None else "jump", x, y)
         finish(on, coming, x, y, self._jump.to)
         return []
 
 
 def finish(on: Drawing, coming: Sequence[Edge], x: float, y: float, target: str | None) -> None:
-    """Draws edges to where they lead."""
+    """Draw edges to their targets."""
     for edge in coming:
         edge.target = target
         on.edges.append(edge.over((x, y)))
 
 
 class Plain:
-    """A step with one way, or none."""
+    """A step with at most one way."""
 
     def __init__(self, card: Card) -> None:
         self._card = card
@@ -113,14 +112,13 @@ class Plain:
         self.height = card.height
 
     def place(self, on: Drawing, x: float, y: float, coming: list[Edge]) -> list[Edge]:
-        """Puts down its box."""
         finish(on, coming, x, y, self._card.step.id)
         self._card.place(on, x - WIDTH / 2, y)
         return [Edge(self._card.step.id, way.key, way.label, [(x, y + self.height)]) for way in self._card.step.ways]
 
 
 class Column:
-    """Parts below each other; without any, a way that leads through."""
+    """Parts below each other, or none."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = parts
@@ -129,7 +127,6 @@ class Column:
         self.height = sum(part.height for part in parts) + GAP * max(0, len(parts) - 1)
 
     def place(self, on: Drawing, x: float, y: float, coming: list[Edge]) -> list[Edge]:
-        """Puts down its parts."""
         for part in self._parts:
             coming = part.place(on, x, y, coming)
             y += part.height + GAP
@@ -157,7 +154,6 @@ class Beside:
         self.height = card.height + _BAND + self._deep + (_BUS if going_on else 0.0)
 
     def place(self, on: Drawing, x: float, y: float, coming: list[Edge]) -> list[Edge]:
-        """Puts down its box, its labels and its branches."""
         finish(on, coming, x, y, self._card.step.id)
         self._card.place(on, x - WIDTH / 2, y)
         foot, going = y + self._card.height, list[Edge]()
@@ -171,7 +167,7 @@ class Beside:
 
 
 class Below:
-    """A fork with its branches below each other, where they are too wide to stand beside each other."""
+    """A fork with its branches below each other, because they are wide."""
 
     def __init__(self, card: Card, ways: Sequence[Way], columns: Sequence[Column]) -> None:
         self._card, self._ways, self._columns = card, ways, columns
@@ -186,7 +182,6 @@ class Below:
         return _LABEL_HEIGHT + 2 * _BUS + (column.height + _BUS if column.height else 0.0)
 
     def place(self, on: Drawing, x: float, y: float, coming: list[Edge]) -> list[Edge]:
-        """Puts down its box, its labels and its branches."""
         finish(on, coming, x, y, self._card.step.id)
         self._card.place(on, x - WIDTH / 2, y)
         trunk, rail, meeting = x - WIDTH / 2 + _RAIL, x + self._rail, y + self.height
@@ -208,7 +203,7 @@ class Below:
 
 
 class Loop:
-    """A repetition: the steps of a round below it, a line back on the left, the way on to the right."""
+    """A repetition: its steps below it, a line back on the left, the exit on the right."""
 
     def __init__(self, card: Card, back: Way, on: Way, body: Column) -> None:
         self._card, self._back, self._on, self._body = card, back, on, body
@@ -220,7 +215,6 @@ class Loop:
         self.height = card.height + _BAND + body.height + 2 * _BUS
 
     def place(self, on: Drawing, x: float, y: float, coming: list[Edge]) -> list[Edge]:
-        """Puts down its box, its labels and the steps of a round."""
         finish(on, coming, x, y, self._card.step.id)
         self._card.place(on, x - WIDTH / 2, y)
         name, middle, foot = self._card.step.id, y + self._card.height / 2, y + self._card.height

@@ -1,6 +1,6 @@
-"""How a map looks: the style sheet of pages that show one, which a file of its own carries along.
+"""The style sheet of maps, for pages and for standalone files.
 
-Nothing on a map has a style of its own: a page's policy need not allow any.
+Elements have no inline styles, so a page's policy can forbid them.
 """
 
 from __future__ import annotations
@@ -60,4 +60,4 @@ STYLE: Final = f"""\
 .map .badge.passed, .map .badge.added {{ --badge: var(--map-good); }}
 .map .badge.paused, .map .badge.changed {{ --badge: var(--map-warn); }}
 """
-"""Colours by custom properties, which a page may set otherwise; everything under the class ``map``."""
+"""Colours are custom properties, which a page may override; all rules are below the class ``map``."""

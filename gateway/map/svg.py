@@ -1,4 +1,4 @@
-"""A map as SVG: text, made by hand, everything in it escaped."""
+"""A map as SVG, with all texts escaped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.map.style import FONT, STYLE
 from scenario.steps.base import Role
 
 _ILLEGAL: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What no XML may hold (XML 1.0, §2.2)."""
+"""Characters that XML cannot contain (XML 1.0, §2.2)."""
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 _CORNER: Final = 7.0
 _HEAD: Final = 5.0
@@ -29,11 +29,11 @@ _ICONS: Final[dict[Role, str]] = {
 
 
 def svg(drawing: Drawing, *, standalone: bool = False) -> str:
-    """Writes a map.
+    """Write a map.
 
     Args:
         drawing: The map.
-        standalone: With its style sheet and its ground, as a file; without, to stand in a page that has the style.
+        standalone: True to include style sheet and background.
     """
     width, height = _number(drawing.width), _number(drawing.height)
     has_links = any(box.link for box in drawing.boxes)
@@ -57,7 +57,7 @@ def svg(drawing: Drawing, *, standalone: bool = False) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text as XML and HTML hold it, in an element or between quotes."""
+    """Return a text for an element or a quoted attribute."""
     return re.sub("[&<>\"']", lambda found: _ENTITIES[found[0]], _ILLEGAL.sub("\ufffd", text))
 
 
@@ -123,7 +123,7 @@ def _edge(edge: Edge) -> Iterator[str]:
 
 
 def _corners(points: list[Point]) -> list[Point]:
-    """The points at which a line begins, turns and ends."""
+    """Return the points at which a line starts, turns and ends."""
     kept: list[Point] = []
     for point in points:
         if kept and point == kept[-1]:
@@ -135,7 +135,7 @@ def _corners(points: list[Point]) -> list[Point]:
 
 
 def _rounded(points: list[Point]) -> str:
-    """A line with rounded corners."""
+    """Return a line with rounded corners."""
     made = [f"M{_number(points[0][0])} {_number(points[0][1])}"]
     for before, at, after in zip(points, points[1:], points[2:], strict=False):
         into, out = _toward(at, before), _toward(at, after)
@@ -146,7 +146,7 @@ def _rounded(points: list[Point]) -> str:
 
 
 def _toward(start: Point, end: Point) -> Point:
-    """A point a corner's radius away, or half way where that is nearer."""
+    """Return a point at the corner's radius, or half way if that is nearer."""
     across, down = end[0] - start[0], end[1] - start[1]
     length = abs(across) + abs(down)
     part = min(_CORNER, length / 2) / length
@@ -171,7 +171,7 @@ def _step(box: Box) -> Iterator[str]:
 
 
 def _told(box: Box) -> str:
-    """All that is known of a step, for whoever points at it."""
+    """Return the tooltip of a step."""
     step = box.step
     lines = [f"{step.id}: {step.what}", step.detail]
     lines += [f"{number:,} {word}" for word, number in box.numbers.items()]

@@ -1,4 +1,4 @@
-"""The map as a table: what the drawing shows, for those who do not see it."""
+"""The map as a table with the same content, for accessibility."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class MapRow:
 
     Attributes:
         id: Its id.
-        kind: What an author calls it.
-        what: It in a few words.
-        detail: What these leave out.
-        ways: The label of each way and the step that it leads to; None is the end.
-        numbers: What is counted there, without zeros.
-        mark: What became of it since another version.
-        changes: What changed of it.
-        link: Where it leads to.
+        kind: Its kind.
+        what: A short description.
+        detail: Further details.
+        ways: Labels of its ways with their targets; None is the end.
+        numbers: Its counts without zeros.
+        mark: Its change since another version.
+        changes: Its changed keys.
+        link: Its URL.
     """
 
     id: str
@@ -37,11 +37,11 @@ class MapRow:
 
 
 def table(read: Outline, overlay: Overlay | None = None) -> list[MapRow]:
-    """The steps of a map in reading order, each with its ways.
+    """Return the steps of a map in reading order, each with its ways.
 
     Args:
-        read: The outline of the plan.
-        overlay: What is shown beside it.
+        read: The plan's outline.
+        overlay: Additions to the map.
     """
     shown = overlay or Overlay()
     return [

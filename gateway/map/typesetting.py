@@ -1,7 +1,6 @@
-"""How wide a text is, and how it is broken into lines, without asking a font.
+"""Text widths and line breaks without fonts.
 
-Nobody knows here which font a reader's browser takes, so the widths are those of DejaVu Sans, rounded up: it is the
-widest of the fonts that "sans-serif" stands for. Texts in other fonts leave some room.
+The reader's font is unknown, so widths are those of DejaVu Sans, rounded up: it is the widest common "sans-serif".
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ ELLIPSIS: Final = "…"
 
 @lru_cache(maxsize=4096)
 def width_of(text: str, size: float, *, bold: bool = False) -> float:
-    """An upper bound of a text's width.
+    """Return an upper bound of a text's width.
 
     Args:
-        text: The text, on one line.
-        size: Of its letters, in pixels.
-        bold: Whether they are.
+        text: One line.
+        size: Font size in pixels.
+        bold: True for bold letters.
     """
     return size * sum(_em(letter, _BOLD if bold else 0.0) for letter in text)
 
@@ -63,7 +62,7 @@ def _em(letter: str, more: float) -> float:
 
 
 def clipped(text: str, width: float, size: float, *, bold: bool = False) -> str:
-    """As much of a text as fits, with an ellipsis where that is not all."""
+    """Return as much of a text as fits, with an ellipsis if it is cut."""
     if width_of(text, size, bold=bold) <= width:
         return text
     left, kept = width - width_of(ELLIPSIS, size, bold=bold), 0
@@ -76,14 +75,14 @@ def clipped(text: str, width: float, size: float, *, bold: bool = False) -> str:
 
 
 def wrapped(text: str, width: float, size: float, lines: int, *, bold: bool = False) -> list[str]:
-    """A text in lines, broken between words where that is possible.
+    """Return a text in lines, broken between words if possible.
 
     Args:
         text: The text.
-        width: Of a line, in pixels.
-        size: Of the letters.
-        lines: How many there may be; the last of them ends in an ellipsis where that is not enough.
-        bold: Whether the letters are.
+        width: Width of a line in pixels.
+        size: Font size in pixels.
+        lines: Maximum number of lines; the last one ends with an ellipsis if the text is cut.
+        bold: True for bold letters.
     """
     made: list[str] = []
     rest = text.strip()

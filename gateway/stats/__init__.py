@@ -1,1 +1,1 @@
-"""How many people are where in a scenario, and how many passed."""
+"""People per step of a scenario."""

@@ -1,11 +1,11 @@
-"""People per step of a scenario: who stands where, and how many passed.
+"""People per step of a scenario, now and in total.
 
-The numbers have three sources, which learn of things at different times:
+The numbers have three sources with different delays:
 
-- Temporal's search knows where a journey waits, is held or paused, some moments later. Of one that sends it knows the
-  step at which it waited last.
-- ``passages`` are written when a journey departs or continues as new: of those under way, what they passed is missing.
-- The log of deliveries has each attempt at once.
+- Temporal's search knows where a journey waits, is held or paused, with a delay. For a journey that sends, it has the
+  step of its last wait.
+- ``passages`` are written when a journey ends or continues as new, so steps of running journeys are missing.
+- The log of attempts is immediate.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send
 
 ABORTED: Final = "aborted"
-"""Why an attempt was skipped of which the log has no word: its template ended itself, or the contact has no address."""
+"""The reason of skipped attempts without a word in the log: the template aborted, or the contact has no address."""
 TTL: Final = 5.0
 """Seconds for which counts are cached."""
 COST_FACTOR: Final = 20
@@ -39,7 +39,7 @@ COST_FACTOR: Final = 20
 MAX_STALE: Final = 60.0
 """Seconds for which older counts are shown while new ones are made."""
 LATELY: Final = timedelta(days=1)
-"""What is called lately; it begins with a full hour."""
+"""The recent period; it begins with a full hour."""
 
 
 class StepPopulation(View):
@@ -135,18 +135,19 @@ async def stats(
     *,
     before: StatsView | None = None,
 ) -> StatsView:
-    """Counts a scenario. It takes some ten milliseconds and more: the client caches it.
+    """Count a scenario. It takes some tens of milliseconds: the client caches it.
 
     Args:
-        temporal: Whose search is asked.
-        store: Counts what was passed and sent.
+        temporal: Temporal's search.
+        store: Completed steps and attempts.
         content: Published versions.
         scenario: Its name.
-        version: Only this one. None: the newest, and those that journeys follow or passed a step of in the last day.
-        before: What was counted the last time.
+        version: The only version, or None for the newest, and those that journeys follow or passed a step of in the
+            last day.
+        before: The previous result.
 
     Raises:
-        BadInput: There is no such scenario or version, or it is not for this release.
+        BadInput: The scenario or version does not exist, or is not for this release.
     """
     newest = await require(store, scenario)
     now = datetime.now(UTC)

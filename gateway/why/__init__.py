@@ -1,1 +1,1 @@
-"""Why a contact did, or did not, get something: from records, in plain words."""
+"""Why a contact did, or did not, get a message: from records, in plain words."""

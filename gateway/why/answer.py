@@ -1,4 +1,4 @@
-"""Whether a contact got a message, and why: one paragraph, from what became of its entries."""
+"""The answer to whether a contact got a message, and why, as one paragraph."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from scenario.time.timing import spell
 
 
 def answer(contact: str, stories: Sequence[EntryStory], step: str) -> str:
-    """Whether a contact got what a step sends, and why: of its newest entry to a scenario that has the step.
+    """Return whether a contact got a step's message, and why, for its newest entry to a scenario with that step.
 
     Args:
         contact: The contact's id.
-        stories: The newest first; one of them at least has the step.
+        stories: The entries, newest first; at least one has the step.
         step: The step's id.
     """
     newest, *earlier = (story for story in stories if story.plan and step in story.plan.steps)
@@ -50,7 +50,7 @@ def _answer(story: EntryStory, plan: Plan | None, step: str) -> str:
 
 
 def _turned(story: EntryStory, plan: Plan, step: str) -> Happening | None:
-    """Where the journey left the way to a step, other than by its end."""
+    """Return where the journey took another branch than that of a step, unless it ended."""
     over = [one for one in story.happenings if one.over and one.step in plan.steps]
     for one, following in zip_longest(over, over[1:]):
         after = following.step if following else story.at
@@ -62,7 +62,7 @@ def _turned(story: EntryStory, plan: Plan, step: str) -> Happening | None:
 
 
 def _ended(story: EntryStory, step: str, what: str | None = None) -> Happening | None:
-    """How a step ended, the last time, or the last time that it ended so."""
+    """Return the last end of a step, optionally with a certain outcome."""
     ends = [one for one in story.happenings if one.step == step and one.over and what in (None, one.what)]
     return ends[-1] if ends else None
 

@@ -1,4 +1,4 @@
-"""A contact's places under caps, as they are now."""
+"""A contact's current places under caps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scenario.time.duration import format_duration
 
 
 class CapPlaces(View):
-    """A contact's places under a cap, now."""
+    """A contact's current places under a cap."""
 
     cap: str
     """Name of the cap."""
@@ -26,13 +26,13 @@ class CapPlaces(View):
 
 
 def places(caps: Iterable[Cap], claims: Sequence[Counted], now: datetime, zone: tzinfo) -> list[CapPlaces]:
-    """A contact's places under each cap.
+    """Return a contact's places under each cap.
 
     Args:
-        caps: All there are.
-        claims: The contact's, of at least the time that they look back to.
-        now: Aware.
-        zone: The contact's.
+        caps: All caps.
+        claims: The contact's claims within their periods.
+        now: With a zone.
+        zone: The contact's zone.
     """
     found: list[CapPlaces] = []
     for cap in caps:

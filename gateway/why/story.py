@@ -1,7 +1,4 @@
-"""What became of an entry, in plain words: what is on record of it, in the order in which it happened.
-
-Everything here is a pure function of what others have looked up.
-"""
+"""The story of an entry: its recorded events in order, in plain words. All functions are pure."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from scenario.steps.registry import is_delivery
 from scenario.time.timing import zone_of
 
 _TOLD_BY_STEPS: Final = ("skip_step", "leave")
-"""Operations that the record of the step, or of the journey's end, tells with their reasons."""
+"""Operations that the record of a step, or of the journey's end, already includes."""
 
 
 _UNKNOWN: Final = datetime.min.replace(tzinfo=UTC)
@@ -84,11 +81,11 @@ def _happening(at: datetime, what: str, words: str, step: str | None = None, *, 
 
 
 def refused(entry: NotLetIn, plan: Plan | None) -> EntryStory:
-    """What became of an entry that was not let in.
+    """Return the story of a refused entry.
 
     Args:
         entry: The entry.
-        plan: The newest version of its scenario, if there is one.
+        plan: The newest version of its scenario, or None.
     """
     over = () if entry.reason is None else (_happening(entry.asked_at, "refused", f"not let in: {entry.reason}"),)
     asks = "" if over else "asks to come in: no worker has looked at it yet"
@@ -108,11 +105,11 @@ def refused(entry: NotLetIn, plan: Plan | None) -> EntryStory:
 
 
 def told(view: JourneySnapshot, entry: StoredEntry) -> EntryStory:
-    """What became of an entry that was let in.
+    """Return the story of an admitted entry.
 
     Args:
         view: Its journey.
-        entry: As the store has it.
+        entry: Its row in the store.
     """
     report = JourneyView.of(view)
     zone = zone_of((view.progress or {}).get("zone"), view.plan.zone if view.plan else None)
@@ -161,7 +158,7 @@ def _worth(entry: StoredEntry) -> str:
 
 
 def _on_the_way(report: JourneyView, view: JourneySnapshot, zone: tzinfo) -> list[Happening]:
-    """Steps, holds, operations and what was ignored, in their order: of the same second, what led to the other."""
+    """Return steps, holds, operations and ignored input in order; within a second, causes first."""
     done = [step for step in report.steps if step.state == "done"]
     ends = [step.at or _UNKNOWN for step in done]
     made = _deliveries(report.deliveries)
@@ -204,7 +201,7 @@ def _on_the_way(report: JourneyView, view: JourneySnapshot, zone: tzinfo) -> lis
 
 
 def _holds(report: JourneyView, view: JourneySnapshot) -> Iterator[Happening]:
-    """That it is held, and that it was the last time before."""
+    """Yield the current hold, or the last one."""
     waiting: Mapping[str, Any] = report.waiting or {}
     present = waiting if report.state == "held" else {}
     for held in (view.last_held, present) if view.last_held.get("at") != present.get("at") else (present,):
@@ -215,7 +212,7 @@ def _holds(report: JourneyView, view: JourneySnapshot) -> Iterator[Happening]:
 
 
 def _deliveries(attempts: Iterable[AttemptView]) -> list[list[AttemptView]]:
-    """The attempts of each delivery."""
+    """Group attempts by delivery."""
     found: dict[str, list[AttemptView]] = {}
     for attempt in attempts:
         found.setdefault(attempt.delivery_id, []).append(attempt)
@@ -223,11 +220,11 @@ def _deliveries(attempts: Iterable[AttemptView]) -> list[list[AttemptView]]:
 
 
 def _is_of(first: AttemptView, step: StepView, began: datetime | None, end: datetime) -> bool:
-    """Whether an attempt is a step's, which may have been performed several times."""
+    """Return True if an attempt belongs to a step, which may have been performed several times."""
     at = _second(first.started_at)
     return first.step == step.id and (began is None or began <= at) and at <= end
 
 
 def _second(moment: datetime) -> datetime:
-    """Records of steps have whole seconds."""
+    """Round a time down to whole seconds, as in records of steps."""
     return moment.replace(microsecond=0)

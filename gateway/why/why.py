@@ -1,4 +1,4 @@
-"""Why a contact did, or did not, get something: looks up all that is on record, and puts it together."""
+"""Collects all records about why a contact did, or did not, get a message."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def why(
 
 
 async def _newest(store: Store, scenarios: set[str]) -> dict[str, Plan]:
-    """The plans of the newest versions."""
+    """Return the plans of the newest versions."""
     found: dict[str, Plan] = {}
     for name in scenarios:
         number = await store.newest(name)

@@ -1,4 +1,4 @@
-"""What happened on the way of an entry, in plain words."""
+"""Words for the events of an entry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SKIPPED: Final[Mapping[str | None, str]] = {
     "no_consent": "there was no consent",
     "expired": "it had waited too long",
 }
-"""Why an attempt was skipped, by its word in the log, where the journey itself does not say it any more."""
+"""Reasons for a skip by their words in the log, if the journey no longer has them."""
 _ENDS: Final[Mapping[str, str]] = {
     "waited": "waited",
     "past": "its date was past",
@@ -28,17 +28,17 @@ _ENDS: Final[Mapping[str, str]] = {
     "left": "broken off",
     "exited": "the journey ends here",
 }
-"""How steps end that send nothing; all other words are those of their ways."""
+"""Outcomes of steps that do not send; all other words are those of their branches."""
 
 
 def clock(at: datetime, zone: tzinfo) -> str:
-    """A moment on a clock: ``Tue 2026-03-03 21:04``."""
+    """Return a moment as ``Tue 2026-03-03 21:04``."""
     local = at.astimezone(zone)
     return f"{WEEKDAYS[local.weekday()].capitalize()} {local:%Y-%m-%d %H:%M}"
 
 
 def sent(step: StepView, attempts: Sequence[AttemptView]) -> str:
-    """How the delivery of a step ended, as the journey tells it."""
+    """Return the end of a step's delivery, from the journey's record."""
     tries = len(attempts) or step.attempts or 0
     said, count = _tries(attempts, tries, step.status), f"after {tries} attempts" if tries > 1 else ""
     to = _to(attempts)
@@ -57,7 +57,7 @@ def sent(step: StepView, attempts: Sequence[AttemptView]) -> str:
 
 
 def tried(attempts: Sequence[AttemptView], zone: tzinfo) -> str:
-    """A delivery of which the journey does not tell how it ended: it is under way, or that is forgotten."""
+    """Return a delivery without a recorded end: it is in progress, or the record is gone."""
     last = attempts[-1]
     to = _to(attempts)
     match last.outcome:
@@ -75,11 +75,11 @@ def tried(attempts: Sequence[AttemptView], zone: tzinfo) -> str:
 
 
 def went(step: StepView, *, drawn: bool) -> str:
-    """How a step ended that sends nothing.
+    """Return the end of a step that does not send.
 
     Args:
         step: Its record.
-        drawn: Whether its way was drawn.
+        drawn: True if its branch was drawn.
     """
     outcome, reason = step.outcome, step.reason
     match outcome:
@@ -99,7 +99,7 @@ def went(step: StepView, *, drawn: bool) -> str:
 
 
 def _tries(attempts: Sequence[AttemptView], count: int, status: int | None) -> str:
-    """At which attempt it succeeded, and what was answered to those before."""
+    """Return the successful attempt's number, and the answers to earlier ones."""
     answered = f" ({status})" if status else ""
     if count < 2:
         return answered
@@ -109,13 +109,13 @@ def _tries(attempts: Sequence[AttemptView], count: int, status: int | None) -> s
 
 
 def _answers(attempts: Iterable[AttemptView]) -> str:
-    """What was answered: ``503 (3 times), timeout``."""
+    """Return the answers: ``503 (3 times), timeout``."""
     said = Counter(str(one.status or one.error or one.outcome) for one in attempts)
     return ", ".join(f"{word} ({times} times)" if times > 1 else word for word, times in said.items())
 
 
 def _to(attempts: Sequence[AttemptView]) -> str:
-    """Whereto, or by whom."""
+    """Return the destination, or the provider."""
     last = attempts[-1] if attempts else None
     if last is None or last.destination in ("", last.channel):
         return ""
@@ -124,13 +124,13 @@ def _to(attempts: Sequence[AttemptView]) -> str:
 
 
 def standing(report: JourneyView, view: JourneySnapshot, zone: tzinfo, *, commands: bool = True) -> str:
-    """Where a journey stands and what it waits for.
+    """Return where a journey is and what it waits for.
 
     Args:
         report: The journey.
         view: The same, with its plan.
-        zone: On whose clock times are told.
-        commands: Tell also by which commands an operator decides.
+        zone: The zone of times.
+        commands: True to include commands for operators.
     """
     waiting: Mapping[str, Any] = report.waiting or {}
     at, paused = report.at, report.paused
@@ -160,11 +160,10 @@ def standing(report: JourneyView, view: JourneySnapshot, zone: tzinfo, *, comman
 
 
 def joined(words: str, why: str | None) -> str:
-    """Words, and why, where that is known."""
+    """Return words with their reason, if there is one."""
     return f"{words}: {why}" if why else words
 
 
 def nth(number: int) -> str:
-    """``1st``, ``2nd``, ``11th``."""
     teens = number % 100 in (11, 12, 13)
     return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
