@@ -29,7 +29,7 @@ def portray(console: Console, report: JourneyView, zone: str) -> None:
 
     Args:
         console: The terminal.
-        report: From `gateway.journeys.as_json.journey`.
+        report: The journey.
         zone: IANA zone of the scenario.
     """
 
