@@ -1,4 +1,4 @@
-"""The API as one application. Each module of routes beside this one has a ``router``; all of them are listed here."""
+"""The API as one application. It lists all modules of routes; each has a ``router``."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from gateway.unstored import Unstored
 
 PREFIX: Final = "/v1"
 DESCRIPTION: Final = f"{PREFIX}/openapi.json"
-"""Where the API is described, to anybody."""
+"""The path of the API's public description."""
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SENT: Final = ("Authorization", "Content-Type", HEADER, "Prefer")
 TOLD: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location")
-"""Headers that scripts of other origins may send, and read."""
+"""Response headers that scripts of other origins may read."""
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     entries.router,
     erasure.router,
@@ -62,19 +62,19 @@ BATCHES: Final = (f"{PREFIX}/entries/batch", f"{PREFIX}/events/batch")
 LARGER: Final = dict.fromkeys(
     (*BATCHES, *(f"{PREFIX}/{name}" for name in ("scenarios/", "check", "preview"))), 5 * 1024 * 1024
 )
-"""Bytes of a body where it may be larger than others."""
+"""Maximum bytes of a body, by path, if larger than the default."""
 
 
 def application(
     client: ScenarioClient, keys: Keys, authors: Authoring | None = None, *, origins: Sequence[str] = ()
 ) -> FastAPI:
-    """The API.
+    """Create the API.
 
     Args:
-        client: Does what is asked for.
-        keys: Knows who asks.
-        authors: Checks and previews scenarios; without it, as if nothing were set.
-        origins: Of pages elsewhere whose scripts may use it (CORS), such as ``https://shop.example.com``.
+        client: Executes requests.
+        keys: Authenticates callers.
+        authors: Checks and previews scenarios; by default without any settings.
+        origins: Origins of pages whose scripts may use the API (CORS), such as ``https://shop.example.com``.
     """
     app = FastAPI(
         title="Scenario Runner",
@@ -115,5 +115,5 @@ def application(
 
 
 def bounded(app: FastAPI) -> ASGIApp:
-    """The API with bounds around it, as it is served."""
+    """Return the API with its limits, as it is served."""
     return Unstored(Measured(Bounds(app, larger=LARGER), PREFIX))

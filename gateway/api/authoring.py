@@ -1,4 +1,4 @@
-"""``/v1/check`` and ``/v1/preview``: what is wrong with a scenario, what it would send. Nothing is sent or stored."""
+"""``/v1/check`` and ``/v1/preview``: check a scenario, show what it would send. Nothing is sent or stored."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from gateway.client import ScenarioClient
 router = APIRouter(tags=["authoring"])
 
 YEARS: Final = (1970, 9000)
-"""Of `at`: everything that a scenario may wait for has a date, too."""
+"""The years that `at` accepts. Every moment that a scenario can wait for from there is a valid date."""
 
 
 class Checked(BaseModel):
-    """What a check found."""
+    """The findings of a check."""
 
     ok: bool = Field(description="Whether it may be published: there is no error among the findings")
     findings: list[FindingBody]
 
 
 class EventBody(BaseModel):
-    """Something that happens to the contact, as soon as a step waits for it."""
+    """An event that happens to the contact as soon as a step waits for it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,7 +39,7 @@ class EventBody(BaseModel):
 
 
 class PreviewBody(BaseModel):
-    """What is to be shown: a scenario that is sent, or one that is published, and whom it is shown for."""
+    """A scenario, sent or published, and the contact to preview it for."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -77,7 +77,7 @@ class PreviewBody(BaseModel):
 
 
 class Fork(BaseModel):
-    """A fork that a step is inside of."""
+    """A fork that contains a step."""
 
     of: str
     way: str
@@ -93,7 +93,7 @@ class Failing(BaseModel):
 
 
 class RequestShown(BaseModel):
-    """A webhook's request. Secrets are shown by name."""
+    """A webhook's request, with secrets shown by name."""
 
     method: str
     url: str
@@ -103,7 +103,7 @@ class RequestShown(BaseModel):
 
 
 class PreviewedStep(BaseModel):
-    """A step, and what it would send."""
+    """A step and its message."""
 
     id: str
     kind: str
@@ -123,14 +123,14 @@ class PreviewedStep(BaseModel):
 
 
 class WithheldBody(BaseModel):
-    """How the journey would end at once: it would be let in to get nothing."""
+    """Why the journey would end at once: the contact would be admitted to the holdout or control group."""
 
     outcome: str
     reason: str
 
 
 class ExitRule(BaseModel):
-    """A rule for leaving early."""
+    """An exit rule."""
 
     event: str
     condition: str | None = Field(alias="if")
@@ -138,7 +138,7 @@ class ExitRule(BaseModel):
 
 
 class Previewed(BaseModel):
-    """What a scenario would send to a contact. Where it has mistakes, there are only findings and no steps."""
+    """The messages that a scenario would send to a contact. If it has errors, only findings and no steps."""
 
     steps: list[PreviewedStep]
     findings: list[FindingBody]
@@ -155,7 +155,7 @@ class Previewed(BaseModel):
 
 @router.post("/check", response_model_exclude_none=True, openapi_extra=described(SourceBody))
 async def check_scenario(request: Request, authors: Authors, caller: Publishing) -> Checked:
-    """Everything that is wrong with a scenario, at its line and column. Nothing is stored."""
+    """Report all errors and warnings of a scenario, with line and column. Nothing is stored."""
     sent = await source_of(request, SourceBody)
     checked = await authors.check(caller.id, sent.body.source, sent.body.files)
     findings = [FindingBody(**item) for item in checked["findings"]]
@@ -164,7 +164,7 @@ async def check_scenario(request: Request, authors: Authors, caller: Publishing)
 
 @router.post("/preview", response_model=Previewed, responses=problems("not-found", "no-answer"))
 async def preview_scenario(body: PreviewBody, client: Client, authors: Authors, caller: Publishing) -> Response:
-    """What every step would send to a contact, byte by byte. Nothing is sent, and no journey is started."""
+    """Show what every step would send to a contact, byte by byte. Nothing is sent, and no journey starts."""
     request: dict[str, Any] = {
         "entry": body.entry,
         "at": body.at and body.at.isoformat(),

@@ -1,7 +1,7 @@
-"""Many things in one request: each is done, or refused, by itself, and answered at its place.
+"""Batches: many items in one request. Each is accepted or refused separately, and answered at its index.
 
-What comes is a JSON array, or one JSON value a line (NDJSON). It is kept as the text that it came as, and each item is
-read when its turn comes: of 5 MB of brackets, Python would otherwise make a hundred.
+A batch is a JSON array, or one JSON value per line (NDJSON). It is kept as text, and each item is parsed when it is
+processed: Python would make 100 MB of 5 MB of brackets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gateway.service.caller import Caller
 from scenario.source.decoding import NotJson, TooDeep, read_json
 
 MOST: Final = 1000
-"""Items of a batch."""
+"""Maximum number of items."""
 LINES: Final = "application/x-ndjson"
 _LINE: Final = re.compile("[^\n]+")
 _BLANK: Final = " \t\n\r"
@@ -36,11 +36,11 @@ _DECODER: Final = json.JSONDecoder()
 
 
 class ItemResult(BaseModel):
-    """What became of one item.
+    """The result of one item.
 
     Attributes:
-        index: Its place in the batch, counted from 0.
-        status: What it would have been answered alone.
+        index: The item's index in the batch, starting at 0.
+        status: The status that the item would get in a request of its own.
     """
 
     index: int
@@ -49,10 +49,10 @@ class ItemResult(BaseModel):
 
 
 class BatchAnswer(BaseModel):
-    """What became of a batch.
+    """The result of a batch.
 
     Attributes:
-        accepted: How many of its items were.
+        accepted: Number of accepted items.
     """
 
     accepted: int
@@ -60,12 +60,12 @@ class BatchAnswer(BaseModel):
 
 @dataclass(frozen=True)
 class Item:
-    """One item.
+    """One item of a batch.
 
     Attributes:
-        index: Its place in the batch, counted from 0.
-        value: What it says.
-        request: Its own request id, where the batch has one.
+        index: Its index in the batch, starting at 0.
+        value: Its parsed JSON.
+        request: Its request id, if the batch has one.
     """
 
     index: int
@@ -75,15 +75,15 @@ class Item:
 
 @dataclass
 class Batch:
-    """A batch whose items are done side by side.
+    """A batch whose items are processed concurrently.
 
-    Those about the same thing, a contact say, are done one after the other, in their order.
+    Items about the same subject, such as a contact, are processed in order.
 
     Attributes:
-        request: Its own.
-        request_id: Its id, if it has one.
-        about: What an item is about.
-        work: Does an item; gives status and what else its result says, or raises why not.
+        request: The HTTP request.
+        request_id: The request's id, if it has one.
+        about: Returns the subject of an item.
+        work: Processes an item. Returns status and further fields of its result, or raises the refusal.
     """
 
     request: Request
@@ -92,16 +92,17 @@ class Batch:
     work: Callable[[Item], Awaitable[tuple[int, dict[str, Any]]]]
 
     async def run(self) -> tuple[int, list[dict[str, Any]]]:
-        """Does all items.
+        """Process all items.
 
-        Where something that all need is out of reach, those that have not begun are not tried any more, and nobody
-        keeps the answer: the batch may be sent again as it is.
+        If something that all items need is unavailable, the remaining items are not started and the answer is not kept:
+        the
+        same batch may be sent again.
 
         Returns:
-            How many were accepted, and the results in the order of the items.
+            The number of accepted items, and the results in the order of the items.
 
         Raises:
-            Problem: It cannot be read as a batch.
+            Problem: The body is not a batch.
         """
         texts = _texts(decoded(await self.request.body()), media_of(self.request.scope))
         results: list[dict[str, Any]] = [{} for _ in texts]
@@ -156,7 +157,7 @@ class Batch:
 
 
 async def _nothing() -> None:
-    """Gives a place back."""
+    """Release a place."""
 
 
 def _refused(index: int, problem: Problem) -> dict[str, Any]:
@@ -164,10 +165,10 @@ def _refused(index: int, problem: Problem) -> dict[str, Any]:
 
 
 def _texts(text: str, media: str) -> Sequence[str]:
-    """The text of each item.
+    """Return the text of each item.
 
     Raises:
-        Problem: It is not a batch.
+        Problem: The body is not a batch.
     """
     match media:
         case "application/json":
@@ -190,7 +191,7 @@ def _at_whole(sentence: str) -> Mistake:
 
 
 def _elements(text: str) -> list[str]:
-    """The texts of an array's elements; one more than may be, where it has too many."""
+    """Return the texts of an array's elements, at most one more than allowed."""
     # All is read once before anything is done: an array that breaks off in its middle is none.
     at = _skip(text, 0)
     if text[at : at + 1] != "[":
@@ -220,7 +221,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def _broken(text: str) -> Problem:
-    """Why an array is none, in the words of all others."""
+    """Return the problem of a malformed array, worded as for other bodies."""
     try:
         read_json(text)
     except TooDeep as error:

@@ -1,4 +1,4 @@
-"""``/v1/deliveries``: the attempts of deliveries that are on record."""
+"""``/v1/deliveries``: recorded delivery attempts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def list_deliveries(
     ] = None,
     since: Annotated[Moment | None, Query(description="Only those that began then or later")] = None,
 ) -> PageView[AttemptView]:
-    """List the attempts of deliveries, the newest first."""
+    """List delivery attempts, newest first."""
     return await client.reads.deliveries(
         caller,
         page,

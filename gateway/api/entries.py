@@ -1,4 +1,4 @@
-"""``/v1/entries``: lets contacts in."""
+"""``/v1/entries``: admits contacts."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ SCHEMA: Final[dict[str, Any]] = {
     "additionalProperties": False,
     "examples": [ENTRY],
 }
-"""What an entry looks like, for the API's description; `scenario.entry` tells what is wrong with one."""
+"""JSON Schema of an entry, for the API's description. `scenario.entry` finds its errors."""
 _ENTRY: Final = {"$ref": "#/components/schemas/Entry"}
 
 
 class Accepted(BaseModel):
-    """A journey was started. Whether the contact is admitted, a worker decides.
+    """A journey was started. A worker decides whether the contact is admitted.
 
     Attributes:
-        journey: Its id.
+        journey: The journey's id.
         run: The id of its first run.
-        already: Whether it was under way before, in a scenario that joins such ones (`again: always`).
-        notes: What of the entry is not used, and why.
+        already: True if the journey was already running, in a scenario with `again: always`.
+        notes: Unused parts of the entry, with reasons.
     """
 
     journey: str = Field(examples=["post-purchase/3028687/CGX0094"])
@@ -81,10 +81,10 @@ class Accepted(BaseModel):
 
 
 class Admitted(Accepted):
-    """The contact came in.
+    """The contact was admitted.
 
     Attributes:
-        withheld: Why it gets nothing, where it came in only to be compared with others.
+        withheld: Why the contact gets no messages, if it was admitted only for comparison.
     """
 
     outcome: Literal["admitted"] = "admitted"
@@ -92,11 +92,11 @@ class Admitted(Accepted):
 
 
 class NotAdmitted(BaseModel):
-    """The contact did not come in.
+    """The contact was not admitted.
 
     Attributes:
-        reason: Why, in one sentence.
-        journey: The journey that asked, where one was started.
+        reason: The reason, as a sentence.
+        journey: The journey that asked, if one was started.
     """
 
     outcome: Literal["refused"] = "refused"
@@ -105,13 +105,13 @@ class NotAdmitted(BaseModel):
 
 
 class EntryResult(ItemResult):
-    """What became of an entry.
+    """The result of an entry.
 
     Attributes:
-        journey: The journey that was started, or is under way.
+        journey: The id of the journey, started now or running before.
         run: The id of its first run.
-        already: Whether it was under way before, in a scenario that joins such ones.
-        reason: Why the contact did not come in, where that is known by now.
+        already: True if the journey was already running, in a scenario with `again: always`.
+        reason: Why the contact was not admitted, if known.
     """
 
     journey: str | None = None
@@ -122,10 +122,10 @@ class EntryResult(ItemResult):
 
 
 class EntriesAnswer(BatchAnswer):
-    """What became of a batch of entries.
+    """The results of a batch of entries.
 
     Attributes:
-        results: What became of each, in their order.
+        results: The result of each entry, in order.
     """
 
     results: list[EntryResult]
@@ -169,11 +169,12 @@ async def enter_contact(
     request: RequestId,
     response: Response,
 ) -> Any:
-    """Lets a contact into a scenario.
+    """Admit a contact to a scenario.
 
-    Without `Prefer` it only starts a journey, and a worker decides whether the contact comes in; with it, the answer
-    waits for that. What is known at once to be refused is answered 200 in either case. 409 tells of the journey that is
-    under way.
+    Without `Prefer`, the request only starts a journey, and a worker decides about admission. With `Prefer`, the answer
+    waits for the decision. A refusal that is known immediately is answered 200 in both cases. 409 names the journey
+    that
+    is already running.
     """
     response.headers.update(applied(wait))
     caller.check(_scenario_of(entry))
@@ -197,9 +198,9 @@ async def enter_contact(
     openapi_extra=_BATCH,
 )
 async def enter_contacts(request: Request, client: Client, caller: Entering, request_id: RequestId) -> EntriesAnswer:
-    """Lets many contacts in, each by itself: what is wrong with one is told at its place and stops no other.
+    """Admit many contacts. Each is accepted or refused separately.
 
-    With an `Idempotency-Key`, a batch that broke off may be sent again: nobody comes in twice.
+    With an `Idempotency-Key`, an interrupted batch can be sent again: nobody is admitted twice.
     """
 
     async def work(item: Item) -> tuple[int, dict[str, Any]]:

@@ -53,10 +53,10 @@ async def erase_contact(
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500), Query(description="For the report.")],
     dry_run: Annotated[bool, Query(description="Only report what would be erased.")] = False,
 ) -> ErasureView:
-    """Begin to erase a contact: refuse what comes in for it, end its journeys, make what is kept of it unreadable.
+    """Start the erasure of a contact: refuse its entries, end its journeys, make its stored data unreadable.
 
-    A worker finishes the erasure within some minutes. It cannot be undone. A contact that is being erased keeps that
-    erasure; one that was erased is erased again. The key must be for all scenarios.
+    A worker finishes the erasure within some minutes. It cannot be undone. A request during an erasure returns that
+    erasure; a later one starts another. The key must be for all scenarios.
     """
     _check(caller)
     begun = await client.erase(contact, operator=caller.name, reason=reason, dry_run=dry_run)
@@ -75,7 +75,7 @@ async def list_erasures(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> ErasuresBody:
-    """Return erasures, the newest first. The key must be for all scenarios."""
+    """List erasures, newest first. The key must be for all scenarios."""
     _check(caller)
     after = decode_cursor(cursor, _Place)["erasure"] if cursor else None
     try:

@@ -1,4 +1,4 @@
-"""``/v1/events`` and ``/v1/contacts``: tells journeys what happened, and what changed."""
+"""``/v1/events`` and ``/v1/contacts``: report events and changes to journeys."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def _there(contact: str | None) -> str:
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(as_id)]
 PathId = Annotated[Id, AfterValidator(_there)]
-"""The same, as a path names it."""
+"""An id in a path."""
 
 
 class Event(BaseModel):
-    """Something that happened, to a contact or in one journey.
+    """An event of a contact or of one journey.
 
     Attributes:
-        contact: The contact's id: all its journeys under way are told.
-        journey: Instead of it, the id of the one journey to be told.
-        name: Such as `order.delivered`.
-        properties: What conditions see as `event.…`.
-        id: Told twice under it, the event counts once.
-        at: When it happened, with its zone, where that was not just now. `event.time` and goals go by it; what waits
-            for the event goes on when it is told.
+        contact: The contact's id. The event goes to all its running journeys.
+        journey: Instead of `contact`, the id of one journey.
+        name: The event's name, such as `order.delivered`.
+        properties: The data that conditions see as `event.…`.
+        id: An id for deduplication. Events with the same id count once.
+        at: When the event happened, with a time zone; by default now. `event.time` and goals use it. A step that waits
+        for the event continues when it is reported.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -73,7 +73,7 @@ class Event(BaseModel):
 
 
 class Changed(BaseModel):
-    """Who a change has reached.
+    """The journeys that a change reached.
 
     Attributes:
         told: Number of running journeys that received it.
@@ -87,7 +87,7 @@ class Changed(BaseModel):
 
 
 class Told(Changed):
-    """Who an event has reached.
+    """The journeys that an event reached.
 
     Attributes:
         told: Number of running journeys that received it.
@@ -100,7 +100,7 @@ class Told(Changed):
 
 
 class EventResult(ItemResult):
-    """What became of an event.
+    """The result of an event.
 
     Attributes:
         told: Number of running journeys that received it.
@@ -116,10 +116,10 @@ class EventResult(ItemResult):
 
 
 class EventsAnswer(BatchAnswer):
-    """What became of a batch of events.
+    """The results of a batch of events.
 
     Attributes:
-        results: What became of each, in their order.
+        results: The result of each event, in order.
     """
 
     results: list[EventResult]
@@ -148,10 +148,10 @@ _BATCH: Final[dict[str, Any]] = {
     "/events", status_code=202, operation_id="tellEvent", responses=problems("not-found", "conflict"), tags=["events"]
 )
 async def tell_event(event: Event, request: Request, client: Client, caller: Telling, request_id: RequestId) -> Told:
-    """Tell journeys that something happened, and count the goals of the contact's journeys that are over.
+    """Report an event to journeys, and count the goals that the contact's ended journeys reach by it.
 
-    The answer is 202 also if nobody was told, as `unknown` says of a contact. That answer is not kept for the
-    `Idempotency-Key`: the same request is carried out again.
+    The answer is 202 also if no journey received the event; see `unknown`. That answer is not kept for the
+    `Idempotency-Key`: the same request is executed again.
     """
     told = await _tell(event, client, caller, request_id)
     _keep_if_told(request, told)
@@ -162,7 +162,7 @@ async def tell_event(event: Event, request: Request, client: Client, caller: Tel
     "/events/batch", operation_id="tellEvents", response_model_exclude_none=True, openapi_extra=_BATCH, tags=["events"]
 )
 async def tell_events(request: Request, client: Client, caller: Telling, request_id: RequestId) -> EventsAnswer:
-    """Tells journeys of many events. Those of one contact are told in their order."""
+    """Report many events to journeys. Events of one contact are processed in order."""
 
     async def work(item: Item) -> tuple[int, dict[str, Any]]:
         told = await _tell(_read(item.value), client, caller, item.request)
@@ -183,7 +183,7 @@ async def change_contact(
     client: Client,
     caller: Telling,
 ) -> Changed:
-    """Tell all journeys of a contact which of its fields changed; custom fields one by one."""
+    """Report changed contact fields to all journeys of the contact. Custom fields can be changed one by one."""
     heard = await client.contact_changed(contact, changes, scenarios=caller.scenarios)
     told = Changed(told=heard.told, pending=heard.pending, unknown=heard.unknown)
     _keep_if_told(request, told)
@@ -209,7 +209,7 @@ async def _tell(event: Event, client: ScenarioClient, caller: Caller, request: U
 
 
 def _keep_if_told(request: Request, answer: Changed) -> None:
-    """Keep no answer for an `Idempotency-Key` that says that nobody was told: sent again, it may reach somebody."""
+    """Keep no answer for an `Idempotency-Key` if no journey was reached: a repetition may reach one."""
     if not answer.told and not answer.pending and not (isinstance(answer, Told) and answer.goals):
         unsettle(request)
 

@@ -1,4 +1,4 @@
-"""Mistakes of a scenario, as answers tell them."""
+"""Findings of a scenario, as the API returns them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.api.problem import Mistake, Problem
 
 
 class FindingBody(BaseModel):
-    """One thing wrong with a scenario, or with a text that it refers to."""
+    """A finding in a scenario, or in a file that it refers to."""
 
     file: str = Field(description="The file: the scenario's, or one of `files`", examples=["scenario.yaml"])
     line: int = Field(description="Counted from 1")
@@ -23,11 +23,11 @@ class FindingBody(BaseModel):
 
 
 def failed(findings: Sequence[Mapping[str, Any]], scenario: str, *, json: bool) -> Problem:
-    """The problem of a scenario that cannot be published.
+    """Return the problem of a scenario that cannot be published.
 
     Args:
-        findings: What the check found, as plain data.
-        scenario: How they name the scenario's own file.
+        findings: The findings of the check, as plain data.
+        scenario: The name of the scenario's own file in the findings.
         json: Whether the request was JSON, so that pointers lead into it; else it was the file itself.
     """
     errors = [

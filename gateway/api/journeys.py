@@ -1,4 +1,4 @@
-"""``/v1/journeys``: lists journeys, shows one, operates one."""
+"""``/v1/journeys``: lists journeys and shows one."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ async def list_journeys(
         Moment | None, Query(description="Only those let in then or later; of held ones, those held since then")
     ] = None,
 ) -> PageView[JourneySummary]:
-    """List journeys, the newest first; with `state=held`, `destination` or `reason` those that are held.
+    """List journeys, newest first; with `state=held`, `destination` or `reason`, held journeys.
 
-    States are some moments behind. With a `step`, or the `state` of running journeys, a page may have fewer than
-    `limit` journeys, and none, although others follow: go by `next`.
+    States lag by some moments. With a `step`, or the `state` of running journeys, a page may have fewer than `limit`
+    journeys, or none, although more follow: use `next`.
     """
     wanted = JourneyFilter(
         scenario=scenario,

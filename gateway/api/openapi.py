@@ -1,7 +1,7 @@
-"""The API's description (OpenAPI 3.1), as FastAPI makes it of the routes, made whole.
+"""The API's description (OpenAPI 3.1): FastAPI's description of the routes, completed.
 
-FastAPI knows nothing of what stands around the routes (problems, Idempotency-Key, headers of answers), and takes a
-docstring for a description: here what a docstring says of its attributes becomes theirs.
+FastAPI does not know problems, Idempotency-Key and response headers, which are handled outside the routes. It also
+uses a whole docstring as description: here, attributes described in docstrings become descriptions of fields.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _REPLAYED: Final = {
 
 
 def operation_id(route: APIRoute) -> str:
-    """What a generated client calls a route: its function's name, in camel case."""
+    """Return a route's name for generated clients: its function's name in camel case."""
     first, *others = route.name.split("_")
     return first + "".join(word.title() for word in others)
 
 
 def describe(app: FastAPI) -> None:
-    """Lets an application give its description whole."""
+    """Make an application return its completed description."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _tell_attributes(schema: dict[str, Any], model: type[BaseModel] | None) -> N
 
 
 def _parted(docstring: str) -> tuple[str, dict[str, str]]:
-    """A docstring without its sections, and what it says of attributes."""
+    """Return a docstring without its sections, and its descriptions of attributes."""
     text = inspect.cleandoc(docstring)
     attributes = {
         name: " ".join(said.split()).replace("``", "`")

@@ -1,4 +1,4 @@
-"""``Prefer: wait=N`` (RFC 7240): how long a caller would wait for more than "accepted"."""
+"""``Prefer: wait=N`` (RFC 7240): how long a caller waits for the result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Header
 
 LONGEST: Final = 30
-"""Seconds that a request waits at most."""
+"""Maximum seconds that a request waits."""
 _WAIT: Final = re.compile(r"\s*wait\s*=\s*(?:\"(\d{1,9})\"|(\d{1,9}))\s*(?:;.*)?", re.IGNORECASE | re.ASCII)
 
 
@@ -31,9 +31,9 @@ def _wait(
 
 
 Wait = Annotated[int, Depends(_wait)]
-"""Seconds that the caller would wait; 0 where they would not."""
+"""Seconds that the caller waits; 0 without the header."""
 
 
 def applied(wait: int) -> dict[str, str]:
-    """The header that tells so."""
+    """Return the header ``Preference-Applied``."""
     return {"preference-applied": f"wait={wait}"} if wait else {}

@@ -1,8 +1,8 @@
-"""What the API answers where it does not do what was asked: problem details (RFC 9457), one sentence each.
+"""The API's errors: problem details (RFC 9457), one sentence each.
 
-A program goes by ``code``, which is stable; ``type`` is the same as a URN. ``errors`` has one item for each mistake of
-a request, with a JSON pointer (RFC 6901) into its body, or the name of the parameter. Nothing here quotes a request:
-its values may be a contact's.
+Programs use ``code``, which is stable; ``type`` is the same as a URN. ``errors`` has one item for each mistake of a
+request, with a JSON pointer (RFC 6901) into its body, or the parameter's name. Problems never quote a request: its
+values may be a contact's.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ MEDIA: Final = "application/problem+json"
 SEND_AGAIN: Final = (
     "send the same request again after Retry-After, with the same Idempotency-Key if it changes anything"
 )
-"""What a caller can do about a fault that is not theirs."""
+"""What a caller can do about an error that is not theirs."""
 AGAIN: Final = 5
-"""Seconds after which it is worth trying again, where nothing more is known."""
+"""Seconds to wait before a repetition, if nothing better is known."""
 
 
 class Mistake(BaseModel):
     """One mistake of a request.
 
     Attributes:
-        pointer: Where: a JSON pointer into the body, ``""`` for the whole; or ``query:limit``, ``header:prefer``.
-        code: What, in a word.
-        detail: One sentence.
-        did_you_mean: What was probably meant.
-        file: Of a scenario: its file, or the file that it refers to.
-        line: Of that file, counted from 1.
-        column: Of that line, counted from 1, in characters.
+        pointer: A JSON pointer into the body, ``""`` for the whole; or ``query:limit``, ``header:prefer``.
+        code: The kind of mistake, for programs.
+        detail: The mistake, as one sentence.
+        did_you_mean: The name that was probably meant.
+        file: For scenarios: the file, or the file that it refers to.
+        line: The file's line, starting at 1.
+        column: The line's column in characters, starting at 1.
     """
 
     pointer: str
@@ -84,12 +84,12 @@ class ProblemBody(BaseModel):
     """A problem (RFC 9457).
 
     Attributes:
-        type: A name of its kind, made of `code`.
-        title: Its kind, for people.
-        status: The answer's.
-        code: Its kind, for programs: stable.
-        detail: What is wrong, and what to do, for people.
-        errors: Each mistake of the request, where it has some.
+        type: The kind of problem as a URN, made from `code`.
+        title: The kind of problem, for people.
+        status: The answer's status.
+        code: The kind of problem, for programs. It is stable.
+        detail: The problem and what to do about it, for people.
+        errors: The mistakes of the request, if any.
     """
 
     type: str = Field(examples=["urn:scenario-runner:not-entered"])
@@ -122,14 +122,14 @@ TITLES: Final = {
 
 
 class Problem(HTTPException):
-    """Ends a request with a problem. It is an `HTTPException` so that FastAPI lets it through where it reads a body.
+    """Ends a request with a problem. As an `HTTPException`, it passes through FastAPI's reading of bodies.
 
     Attributes:
         code: One of `TITLES`.
-        detail: One sentence, without anything of a contact but ids.
-        errors: The mistakes, where they have places.
-        headers: Of the answer.
-        journey: The journey that is meant.
+        detail: One sentence, without anything of a contact except ids.
+        errors: The mistakes, if they have places.
+        headers: Headers of the answer.
+        journey: The journey that the problem is about.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Problem(HTTPException):
 
     @property
     def body(self) -> dict[str, Any]:
-        """The answer, as JSON."""
+        """The answer as JSON."""
         status, title = TITLES[self.code]
         body = ProblemBody(
             type=f"urn:scenario-runner:{self.code}",
@@ -161,12 +161,12 @@ class Problem(HTTPException):
 
 
 def again(code: str, detail: str, seconds: float = AGAIN) -> Problem:
-    """A problem that may be over after so many seconds."""
+    """Return a problem that may be over after some seconds."""
     return Problem(code, detail, headers={"retry-after": str(math.ceil(seconds))})
 
 
 def problem_of(error: Exception) -> Problem:
-    """What an error of the client means to a caller."""
+    """Return the problem for an error of the client."""
     match error:
         case Problem():
             return error
@@ -215,7 +215,7 @@ FORMS: Final[dict[str, str]] = {
     VERSIONED: "must be the name of a scenario, or name and version, such as welcome@3",
     CURSOR: "must be a cursor: give back the `next` of the previous page, unchanged",
 }
-"""What is said of a text that does not match a pattern."""
+"""Messages for texts that do not match a pattern."""
 _OF_HTTP: Final = {
     401: ("unauthorized", "give a key: Authorization: Bearer sr_…"),
     403: ("forbidden", "this key does not allow that"),
@@ -235,9 +235,9 @@ def invalid(errors: Sequence[Any], body: object, model: object = None) -> Proble
     """Return the problem of a request that pydantic refuses.
 
     Args:
-        errors: Its errors; the first word of their places is `body`, `query`, `path` or `header`.
-        body: The request's body as JSON, or as bytes if it is not said to be JSON.
-        model: The body's model, which knows names that may have been meant.
+        errors: Pydantic's errors. Their places begin with `body`, `query`, `path` or `header`.
+        body: The request's body as JSON, or as bytes if its type is not JSON.
+        model: The body's model, for suggestions of names.
     """
     if isinstance(body, bytes) and body:
         return Problem("unsupported-media", _OF_HTTP[415][1])
@@ -270,17 +270,17 @@ def _model_of(endpoint: Any) -> object:
 
 
 def pointer_to(place: Sequence[str | int]) -> str:
-    """The JSON pointer (RFC 6901) of keys and indexes."""
+    """Return the JSON pointer (RFC 6901) of keys and indexes."""
     return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in place)
 
 
 def answer(problem: Problem) -> JSONResponse:
-    """The problem as an answer."""
+    """Return the problem as an answer."""
     return JSONResponse(problem.body, problem.status_code, problem.headers, media_type=MEDIA)
 
 
 def install(application: FastAPI) -> None:
-    """Lets an application answer all that is known to go wrong with problems; what nobody expected is `Failsafe`'s."""
+    """Make an application answer all expected errors with problems. `Failsafe` handles unexpected ones."""
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, RequestValidationError):
@@ -292,7 +292,7 @@ def install(application: FastAPI) -> None:
 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """What a route may answer beside what every route may, for its ``responses``."""
+    """Return what a route may answer besides `EVERYWHERE`, for its ``responses``."""
     found: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, title = TITLES[code]
@@ -305,4 +305,4 @@ EVERYWHERE: Final = (
     *("malformed", "unauthorized", "forbidden", "too-slow", "too-large", "unsupported-media", "invalid", "too-many"),
     *("failed", "unavailable"),
 )
-"""What every route may answer."""
+"""Codes that every route may answer."""

@@ -1,4 +1,4 @@
-"""``/v1/scenarios``: publishes scenarios, shows what is published, closes and opens them."""
+"""``/v1/scenarios``: publishes, shows, closes and opens scenarios."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Name = Annotated[str, Path(max_length=100, pattern=NAME, description="The scenar
 
 
 class EarlierBody(BaseModel):
-    """An earlier version that journeys are under way in."""
+    """An earlier version with running journeys."""
 
     version: int
     journeys: int = Field(description="How many")
@@ -34,7 +34,7 @@ class EarlierBody(BaseModel):
 
 
 class PublishedBody(BaseModel):
-    """What was published."""
+    """The published version."""
 
     scenario: str
     version: int = Field(description="An earlier one's number where the content is not new")
@@ -49,7 +49,7 @@ class PublishedBody(BaseModel):
 
 
 class CloseBody(BaseModel):
-    """Why a scenario is closed."""
+    """The reason for closing a scenario."""
 
     reason: str = Field(
         min_length=1, max_length=500, description="Those who ask to come in are told", examples=["sold out"]
@@ -88,10 +88,10 @@ async def publish_scenario(
     journeys: Annotated[Literal["pin", "follow"] | None, Query(description="As in the body, for YAML")] = None,
     newest: Annotated[bool, Query(description="As in the body, for YAML")] = False,
 ) -> PublishedBody:
-    """Checks a scenario and stores it as its next version; the same content again is the same version.
+    """Check a scenario and store it as its next version. The same content again is the same version.
 
-    Nothing is stored where it has mistakes: `errors` then has their lines and columns. Files that it refers to are
-    sent with it, in `files`.
+    If it has errors, nothing is stored, and `errors` has their lines and columns. Files that the scenario refers to are
+    sent in `files`.
     """
     caller.check(name)
     sent = await source_of(request)

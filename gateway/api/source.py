@@ -1,4 +1,4 @@
-"""A scenario as a request brings it: the YAML file itself, or JSON with the texts that it refers to."""
+"""A scenario in a request: the YAML file itself, or JSON with the files that it refers to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _YAML: Final = frozenset({YAML, "application/x-yaml", "text/yaml", "text/x-yaml"
 
 
 class SourceBody(BaseModel):
-    """A scenario, with the texts that it refers to."""
+    """A scenario with the files that it refers to."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,7 +30,7 @@ class SourceBody(BaseModel):
 
 
 class PublicationBody(SourceBody):
-    """A scenario to be published. Its fields hold before parameters of the same name."""
+    """A scenario to publish. Its fields take precedence over parameters of the same name."""
 
     journeys: Literal["pin", "follow"] | None = Field(
         None,
@@ -43,11 +43,11 @@ class PublicationBody(SourceBody):
 
 @dataclass(frozen=True)
 class Source:
-    """What a request brought.
+    """A scenario from a request.
 
     Attributes:
         body: The scenario.
-        is_json: Whether it was JSON.
+        is_json: Whether the request was JSON.
     """
 
     body: PublicationBody
@@ -55,10 +55,10 @@ class Source:
 
 
 async def source_of(request: Request, model: type[PublicationBody] | type[SourceBody] = PublicationBody) -> Source:
-    """The scenario that a request brings.
+    """Return the scenario in a request.
 
     Raises:
-        Problem: It is in neither form, or is JSON with mistakes.
+        Problem: It has neither form, or its JSON has mistakes.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     content = await request.body()
@@ -78,7 +78,7 @@ async def source_of(request: Request, model: type[PublicationBody] | type[Source
 
 
 def described(model: type[BaseModel]) -> dict[str, Any]:
-    """The body that `source_of` takes, for a route's ``openapi_extra``."""
+    """Return the description of the body that `source_of` accepts, for a route's ``openapi_extra``."""
     yaml = {"schema": {"type": "string", "description": "The scenario file"}, "example": EXAMPLE}
     json = {"schema": model.model_json_schema()}
     return {"requestBody": {"required": True, "content": {"application/json": json, YAML: yaml}}}

@@ -1,4 +1,4 @@
-"""The pages as one application. Each module of pages beside this one has ``ROUTES``; all of them are listed here."""
+"""The pages as one application. It lists all modules of pages; each has ``ROUTES``."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _OF_HTTP: Final = {
     405: ("not-allowed", "this address takes no form, or nothing but one: go to its page first"),
 }
 LARGER: Final[Mapping[str, int]] = {**preview.LARGER, "/sign-in": 8 * 1024}
-"""Bytes of a form where it may be larger than others, or must be smaller: anybody can send that of who signs in."""
+"""Maximum bytes of a form, by path, if different from the default. Anybody can send the sign-in form."""
 
 
 def application(
@@ -76,16 +76,16 @@ def application(
     temporal_ui: str | None = None,
     door: Door | None = None,
 ) -> Starlette:
-    """The pages.
+    """Create the pages.
 
     Args:
-        client: Does what people ask for.
-        keys: Knows who asks.
-        authors: Previews scenarios; without it, as if nothing were set.
-        outbox: Sends test messages; None: none are sent.
-        book: The destinations; None where they are not known.
-        temporal_ui: The address of Temporal's UI, to link to; None where it is not known.
-        door: Signs in whoever opens its address; None: there is none.
+        client: Executes requests.
+        keys: Authenticates people.
+        authors: Previews scenarios; by default without any settings.
+        outbox: Sends test messages. None disables them.
+        book: The destinations, or None if they are not known.
+        temporal_ui: The address of Temporal's UI for links, or None.
+        door: Signs in everybody who opens its address, or None.
     """
     kinds = (Problem, HTTPException, Refusal, StoreError, SetupError, RPCError)
     handlers: dict[Any, Any] = {SignInFirst: _sign_in_first, **dict.fromkeys(kinds, _tell)}
@@ -102,7 +102,7 @@ def application(
 
 
 def bounded(app: Starlette) -> ASGIApp:
-    """The pages with bounds around them, and the headers of their answers, as they are served."""
+    """Return the pages with their limits and response headers, as they are served."""
     return Measured(Unstored(Bounds(app, larger=LARGER, refuse=_page_of), HEADERS))
 
 
@@ -129,7 +129,7 @@ async def _tell(request: Request, error: Exception) -> Response:
 
 
 def _back(request: Request) -> str | None:
-    """The page with the form that was sent."""
+    """Return the page with the form that was sent."""
     came = urlsplit(request.headers.get("referer", ""))
     if request.method != "POST" or came.netloc != request.headers.get("host"):
         return None

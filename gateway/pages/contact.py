@@ -1,4 +1,4 @@
-"""The page of a contact: one timeline over all its journeys. And where the form in the header leads."""
+"""The page of a contact: one timeline over all its journeys. Also handles the search form in the header."""
 
 from __future__ import annotations
 

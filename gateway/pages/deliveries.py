@@ -1,4 +1,4 @@
-"""The page of deliveries: the attempts on record, by what they have in common."""
+"""The page of deliveries: recorded attempts, filtered."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gateway.service.journey_view import AttemptView
 from scenario.words import AttemptOutcome
 
 LISTED: Final = 50
-"""Attempts that a page has."""
+"""Attempts per page."""
 LOOKED_BACK: Final = timedelta(days=7)
-"""How far back is looked where nothing is asked for that has an index of its own."""
+"""The period searched by default, if no filter has an index of its own."""
 OUTCOMES: Final = tuple(AttemptOutcome)
 _FIELDS: Final = ("journey", "contact", "scenario", "version", "step", "destination", "outcome", "since")
 _PLACE: Final = ("after_at", "after_attempt", "after_delivery")
@@ -66,7 +66,7 @@ def _version(text: str | None) -> int | None:
 
 
 def _after(last: AttemptView) -> dict[str, Any]:
-    """Where the next page begins, as its address says it."""
+    """Return the parameters of the next page's address."""
     return dict(zip(_PLACE, (last.started_at.isoformat(), last.attempt, last.delivery_id), strict=True))
 
 

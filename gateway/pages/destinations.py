@@ -1,4 +1,4 @@
-"""The page of destinations: how they may be sent to, how that goes, and what waits for them; and how to retune that."""
+"""The page of destinations: their limits, state and waiting deliveries; and the form that retunes deliveries."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from gateway.service.index import JourneyFilter
 from scenario.words import Operation
 
 FRESH: Final = 10.0
-"""Seconds for which it is remembered how destinations stand."""
+"""Seconds for which the state of destinations is cached."""
 SHOWN: Final = 10
-"""Deliveries under way that are shown of those that a change would go to."""
+"""Deliveries in progress shown before a change of their retry policy."""
 _ALL: Final = "destinations are of all scenarios, and your key is for some only"
 
 Known = CoalescingCache[None, Standings]
 
 
 def remembered(client: ScenarioClient, file: DestinationsFile | None) -> Known:
-    """What finds out how destinations stand, and remembers it for some seconds."""
+    """Return a cache of the state of destinations."""
 
     async def find(_: None) -> Standings:
         book = file.book if file is not None and file.configured else None
@@ -51,7 +51,7 @@ async def _show(page: Page) -> Response:
 
 
 def breaker(limits: BreakerLimits | None) -> str:
-    """When a destination is left alone, in words."""
+    """Describe when a destination is paused."""
     if limits is None:
         return "never left alone"
     return f"left alone when {limits.failures:.0%} of at least {limits.minimum} fail"

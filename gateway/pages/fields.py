@@ -1,4 +1,4 @@
-"""What people fill in beside texts: numbers, rates, moments. Each is a sentence where it is none."""
+"""Parses form fields: numbers, rates, moments. Each error is one sentence."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from scenario.errors import DurationError
 from scenario.time.duration import parse_duration
 
 RATES: Final = (0.01, 1000.0)
-"""Operations a second: the fewest and the most."""
+"""Minimum and maximum operations per second."""
 _MOST: Final = 1_000_000
 
 
 def rate_in(given: Mapping[str, Any]) -> float:
-    """How many operations a second the field ``rate`` says.
+    """Return the rate per second in the field ``rate``.
 
     Raises:
-        Problem: It is no such number.
+        Problem: It is not a number in the range.
     """
     text = str(given.get("rate", "")).strip() or str(RATE)
     try:
@@ -35,10 +35,10 @@ def rate_in(given: Mapping[str, Any]) -> float:
 
 
 def most_in(given: Mapping[str, Any]) -> int | None:
-    """How many at most the field ``most`` says; None where it is empty.
+    """Return the maximum number in the field ``most``, or None if it is empty.
 
     Raises:
-        Problem: It is no such number.
+        Problem: It is not a valid number.
     """
     text = str(given.get("most", "")).strip()
     if not text:
@@ -49,7 +49,7 @@ def most_in(given: Mapping[str, Any]) -> int | None:
 
 
 def since_in(text: str | None) -> datetime | None:
-    """A moment: so long ago (``2h``), or a date and time in ISO 8601, which is in UTC where it has no zone.
+    """Return a moment: a duration ago (``2h``), or an ISO 8601 date and time, in UTC by default.
 
     Raises:
         Problem: It is neither.
@@ -67,10 +67,10 @@ def since_in(text: str | None) -> datetime | None:
 
 
 def seconds_in(given: Mapping[str, Any], name: str) -> float | None:
-    """The seconds of the duration that a field says, ``30s`` or ``3d``; None where it is empty.
+    """Return the seconds of a duration field, such as ``30s`` or ``3d``, or None if it is empty.
 
     Raises:
-        Problem: It is none.
+        Problem: It is not a duration.
     """
     text = str(given.get(name, "")).strip()
     if not text:
@@ -83,10 +83,10 @@ def seconds_in(given: Mapping[str, Any], name: str) -> float | None:
 
 
 def number_in(given: Mapping[str, Any], name: str) -> float | None:
-    """The number that a field says; None where it is empty.
+    """Return the number of a field, or None if it is empty.
 
     Raises:
-        Problem: It is none.
+        Problem: It is not a number.
     """
     text = str(given.get(name, "")).strip()
     if not text:

@@ -35,7 +35,7 @@ REASONS: Final[Mapping[HeldCause, str]] = {
     HeldCause.TEMPLATE: "it could not be rendered",
     HeldCause.CAPPED: "a cap is full",
 }
-"""Causes as a sentence has them."""
+"""Causes as parts of a sentence."""
 
 Held = CoalescingCache[frozenset[str] | None, HeldGroups]
 

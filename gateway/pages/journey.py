@@ -1,4 +1,4 @@
-"""The page of a journey: where it stands, what happened, and what an operator can do with it."""
+"""The page of a journey: its state, its history, and the operations on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DONE: Final = {
     "pause": "The journey is paused: it starts no further step.",
     "resume": "The journey goes on.",
 }
-"""The operations of this page, and what is told where one was accepted."""
+"""Operations of this page, with the message after one was accepted."""
 _UNDER_WAY: Final = ("running", "paused")
 
 
@@ -69,7 +69,7 @@ async def _operate(page: Page, form: Form) -> Response:
 
 
 def _operations(view: JourneyView) -> list[str]:
-    """The operations that make sense now; the journey itself has the last word."""
+    """Return the operations that make sense now. The journey itself decides."""
     state, waiting = view.state, view.waiting
     now = next((step for step in view.steps if step.state == "now"), None)
     found = ["retry"] if state == "held" else []
@@ -80,7 +80,7 @@ def _operations(view: JourneyView) -> list[str]:
 
 
 def _in_temporal(page: Page, view: JourneyView) -> str | None:
-    """Its page in Temporal's UI, where that is known and still has it."""
+    """Return the journey's page in Temporal's UI, or None if it is not known or no longer exists."""
     if page.temporal_ui is None or view.status == "forgotten":
         return None
     namespace = quote(page.client.temporal.namespace, safe="")

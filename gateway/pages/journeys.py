@@ -16,10 +16,10 @@ from scenario.words import ENDED
 
 _EACH: Final = 50
 _SEARCHED: Final = ("waiting", "held", "paused")
-"""States that Temporal's search knows, some moments behind."""
+"""States that Temporal's search has, with a short lag."""
 _RUNNING: Final = "under way"
 STATES: Final = (_RUNNING, *_SEARCHED, *ENDED)
-"""States that the form offers."""
+"""States in the form."""
 
 
 async def _show(page: Page) -> Response:

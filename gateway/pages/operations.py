@@ -20,7 +20,7 @@ from gateway.service.paging import PageRequest
 from scenario.words import Operation
 
 LISTED: Final = 50
-"""Operations, and journeys of one, on a page."""
+"""Operations, or journeys of one, per page."""
 _OUTCOMES: Final = ("accepted", "refused", "unanswered", "not_asked", "stopped")
 
 

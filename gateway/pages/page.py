@@ -1,4 +1,4 @@
-"""What every page has in common: who asks, what they may do, and that a form is theirs.
+"""The base of every page: caller, permissions, and protection of forms.
 
 A module of pages has ``ROUTES``, made by `shows` and `does`; `gateway.pages.app` lists them all.
 """
@@ -27,13 +27,13 @@ from gateway.service.services import Services
 from runtime.api_key import Scope
 
 TOKEN: Final = "token"  # noqa: S105 - the name of a field
-"""The field of a form that shows whose it is."""
+"""The form field that proves that a form belongs to the session."""
 LONGEST_REASON: Final = 500
-"""Characters of the reason for an operation."""
+"""Maximum characters of the reason for an operation."""
 _FIELDS: Final = 1000
 
 Form = ImmutableMultiDict[str, str]
-"""What somebody filled in."""
+"""A sent form."""
 
 
 class SignInFirst(Exception):
@@ -42,12 +42,12 @@ class SignInFirst(Exception):
 
 @dataclass(frozen=True)
 class Page:
-    """A page that somebody asks for.
+    """A request for a page.
 
     Attributes:
-        request: How.
-        caller: Who, with the key that they signed in with.
-        token: What their forms carry.
+        request: The HTTP request.
+        caller: The signed-in caller with their key.
+        token: The token for their forms.
     """
 
     request: Request
@@ -56,7 +56,7 @@ class Page:
 
     @property
     def client(self) -> ScenarioClient:
-        """Does what they ask for."""
+        """The client that executes requests."""
         return cast("ScenarioClient", self.request.app.state.client)
 
     @property
@@ -71,22 +71,22 @@ class Page:
 
     @property
     def temporal_ui(self) -> str | None:
-        """Where Temporal's UI is, with the namespace; None where that is not known."""
+        """The address of Temporal's UI with the namespace, or None if it is not known."""
         return cast("str | None", self.request.app.state.temporal_ui)
 
     @property
     def path(self) -> str:
-        """The address, without its query, quoted."""
+        """The quoted path without the query."""
         return self.request.url.path
 
     @property
     def address(self) -> str:
-        """The address, with its query."""
+        """The path with the query."""
         url = self.request.url
         return f"{url.path}?{url.query}" if url.query else url.path
 
     def asked(self, name: str) -> str | None:
-        """A parameter of the address, without spaces around it; None where it is empty or missing."""
+        """Return a query parameter without surrounding spaces, or None if it is empty or missing."""
         return self.request.query_params.get(name, "").strip() or None
 
     def place(self, work: Work) -> AbstractAsyncContextManager[None]:
@@ -99,11 +99,11 @@ class Page:
         return keys.places.place(self.caller, work)
 
     def may(self, scope: Scope) -> bool:
-        """Whether they may do such a thing."""
+        """Return whether the caller has a scope."""
         return self.caller.has(scope)
 
     def render(self, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
-        """The answer."""
+        """Render a template for the answer."""
         return render(template, status=status, page=self, **context)
 
 
@@ -112,7 +112,7 @@ Do = Callable[[Page, Form], Awaitable[Response]]
 
 
 def shows(path: str, show: Show) -> Route:
-    """The route of a page, for whoever may read."""
+    """Return the route of a page, for callers with the scope read."""
 
     async def answer(request: Request) -> Response:
         page = await _page_of(request)
@@ -123,7 +123,7 @@ def shows(path: str, show: Show) -> Route:
 
 
 def does(path: str, do: Do, scope: Scope = "operate", work: Work = "write") -> Route:
-    """The route of a form that is sent, for those whose key has a scope beside reading."""
+    """Return the route of a form, for callers with a scope besides read."""
 
     async def answer(request: Request) -> Response:
         page = await _page_of(request, scope)  # before the form is read, which may be slow
@@ -138,16 +138,16 @@ def does(path: str, do: Do, scope: Scope = "operate", work: Work = "write") -> R
 
 
 async def read_form(request: Request) -> Form:
-    """What somebody filled in; files are not taken."""
+    """Return the sent form, without files."""
     given = await request.form(max_files=0, max_fields=_FIELDS)
     return ImmutableMultiDict([(name, value) for name, value in given.multi_items() if isinstance(value, str)])
 
 
 def reason_in(form: Form) -> str:
-    """The reason that an operation has to have.
+    """Return the required reason for an operation.
 
     Raises:
-        Problem: There is none, or a very long one.
+        Problem: It is missing or too long.
     """
     reason = form.get("reason", "").strip()
     if not reason:
@@ -158,7 +158,7 @@ def reason_in(form: Form) -> str:
 
 
 def go_to(address: str) -> Response:
-    """Sends the browser on, to look at what came of a form."""
+    """Redirect the browser to the result of a form."""
     return RedirectResponse(address, 303)
 
 

@@ -1,6 +1,6 @@
-"""The page that shows what a scenario would send to a contact, byte by byte, and sends one message of it as a test.
+"""The page that shows what a scenario would send to a contact, byte by byte, and sends one message as a test.
 
-What is filled in comes by POST and is neither stored nor logged: an entry is a contact's data.
+Forms use POST, and are neither stored nor logged: an entry is a contact's data.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ logger = logging.getLogger("gateway")
 
 _BYTES: Final = 4 * 1024 * 1024  # of a form, in which a character may take three
 LARGER: Final[Mapping[str, int]] = dict.fromkeys(("/preview", "/preview/sample", "/preview/send"), _BYTES)
-"""Bytes of a form here: an entry, and perhaps a scenario."""
+"""Maximum bytes of forms: an entry, and perhaps a scenario."""
 _YEARS: Final = (1970, 9000)
 _LINES: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What somebody filled in, as they did.
+    """The filled-in form, unchanged.
 
     Attributes:
-        version: A published version, ``post-purchase@3``; empty where `source` is meant.
+        version: A published version, ``post-purchase@3``; empty if `source` is used.
         source: A scenario file, YAML.
         entry: JSON.
-        at: When the contact comes in; empty: now.
-        events: One a line, ``NAME`` or ``NAME={…}``.
-        responses: One a line, ``NAME={…}``.
-        step: Whose message is sent.
-        to: Where it is sent instead.
+        at: When the contact enters; empty for now.
+        events: One per line, ``NAME`` or ``NAME={…}``.
+        responses: One per line, ``NAME={…}``.
+        step: The step whose message is sent.
+        to: The recipient, instead of the entry's.
         reason: Why it is sent.
     """
 
@@ -63,19 +63,19 @@ class Asked:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Asked:
-        """That of a form, or of an address."""
+        """Read a form or an address."""
         return cls(**{field.name: str(given.get(field.name, "")).strip() for field in fields(cls)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What the page tells.
+    """The content of the page.
 
     Attributes:
-        asked: What was filled in.
+        asked: The filled-in form.
         told: The preview, as `gateway.preview.report.report` makes it.
         sent: The test message.
-        wrong: Why there is none of it: a sentence.
+        wrong: The sentence that says why there is no preview or message.
     """
 
     asked: Asked
@@ -90,7 +90,7 @@ async def _show(page: Page) -> Response:
 
 
 def _answers(do: Callable[[Page, Asked, Form], Awaitable[Shown]]) -> Callable[[Page, Form], Awaitable[Response]]:
-    """What answers a form with its own page: what was filled in is not lost where something is wrong with it."""
+    """Answer a form with its own page, so that its content is not lost after an error."""
 
     async def answer(page: Page, form: Form) -> Response:
         asked = Asked.of(form)
@@ -175,7 +175,7 @@ def _is_theirs(page: Page, one: VersionView) -> bool:
 
 
 async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:
-    """The scenario, as `gateway.authoring.work` takes it."""
+    """Return the scenario for `gateway.authoring.work`."""
     if not asked.version:
         if not asked.source:
             raise Problem("invalid", "choose a published scenario, or paste one")
@@ -208,7 +208,7 @@ def _authors(page: Page) -> Authoring:
 
 
 def _name(asked: Asked, told: Mapping[str, Any]) -> str:
-    """The scenario's name: a journey's id begins with it."""
+    """Return the scenario's name, with which a journey's id begins."""
     return asked.version.partition("@")[0] or str(told.get("journey") or "").partition("/")[0]
 
 

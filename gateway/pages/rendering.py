@@ -1,4 +1,4 @@
-"""Makes HTML of templates. What is put into them is escaped, whatever it is."""
+"""Renders templates to HTML. All values are escaped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAVIGATION: Final = (
     ("/destinations", "Destinations"),
     ("/preview", "Preview"),
 )
-"""What the header leads to."""
+"""The links in the header."""
 
 _TONES: Final[Mapping[str, tuple[str, ...]]] = {
     "blue": ("running", "waiting", "entering", "now", "let in", "surveying"),
@@ -44,25 +44,25 @@ _TONES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "red": ("held", "failed", "lost", "terminated", "timed_out", "unknown", "down", "left alone", "error"),
 }
-"""The colours of states and outcomes; all others are grey. A word always stands beside its colour."""
+"""The colours of states and outcomes; others are grey. The word is always shown beside the colour."""
 _TONE: Final = {word: tone for tone, words in _TONES.items() for word in words}
 
 
 def render(template: str, *, status: int = 200, headers: dict[str, str] | None = None, **context: Any) -> HTMLResponse:
-    """An answer.
+    """Render a template as an answer.
 
     Args:
-        template: Its file's name.
-        status: Of the answer.
-        headers: Of the answer.
-        context: What it tells; ``page`` is the `Page` that is asked for, None where nobody is signed in.
+        template: The template's file name.
+        status: The answer's status.
+        headers: The answer's headers.
+        context: Values for the template; ``page`` is the requested `Page`, or None if nobody is signed in.
     """
     return HTMLResponse(environment().get_template(template).render({"page": None, **context}), status, headers)
 
 
 @cache
 def environment() -> Environment:
-    """What templates are loaded and run by."""
+    """Return the environment that loads and runs templates."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
@@ -93,36 +93,36 @@ def environment() -> Environment:
 
 
 def moment(value: datetime | str) -> datetime:
-    """A moment in UTC, as reports or rows have it."""
+    """Convert a moment of a report or row to UTC."""
     return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
 
 
 def clock_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
-    """A moment on a clock: ``Tue 2026-03-03 21:04``."""
+    """Format a moment in a time zone: ``Tue 2026-03-03 21:04``."""
     return clock(moment(value), ZoneInfo(zone) if isinstance(zone, str) else zone)
 
 
 def day_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
-    """The day of a moment."""
+    """Format the day of a moment."""
     return clock_of(value, zone).rpartition(" ")[0]
 
 
 def time_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
-    """The time of a moment."""
+    """Format the time of a moment."""
     return clock_of(value, zone).rpartition(" ")[2]
 
 
 def beyond(words: str, said: str) -> str:
-    """What words tell beside a word that stands before them already: ``let in by order`` without ``let in``."""
+    """Return words without the word that stands before them: ``let in by order`` without ``let in``."""
     rest = words.removeprefix(said)
     return rest.lstrip(":, ") if rest == "" or (rest != words and not rest[0].isalnum()) else words
 
 
 def tone_of(word: str) -> str:
-    """The colour of a state or an outcome."""
+    """Return the colour of a state or an outcome."""
     return _TONE.get(word, "grey")
 
 
 def number(value: int) -> str:
-    """A number as people read it: ``20,000``."""
+    """Format a number for people: ``20,000``."""
     return f"{value:,}"

@@ -1,4 +1,4 @@
-"""Who is let in by a scenario and who leaves, and what else holds for all of it, in plain words."""
+"""The rules of a scenario in plain words: who is admitted, who leaves, and settings of the whole scenario."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _AGAIN = {
 
 
 def rules(scenario: Scenario) -> Iterator[tuple[str, str]]:
-    """Each rule: what it is about, and what it says.
+    """Yield each rule: its subject and its text.
 
     Args:
-        scenario: As its author wrote it.
+        scenario: The scenario as its author wrote it.
     """
     entry = scenario.entry
     yield "Trigger", scenario.trigger

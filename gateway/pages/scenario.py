@@ -1,4 +1,4 @@
-"""The page of a scenario: its map with people on it, the same as a table, its rules and its versions."""
+"""The page of a scenario: its map with numbers, the same as a table, its rules and its versions."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _NOT_PASSED: Final = (*_FAILED, "skipped", "left")
 
 @dataclass(frozen=True)
 class People:
-    """People at a step.
+    """The journeys at a step, in numbers.
 
     Attributes:
-        now: Who stands at it; None where nobody knows.
-        passed: How many went on from it within the last day.
-        failed: How many deliveries failed within it, or may have.
-        failed_as: The outcome that all of these have; None: there are several.
-        sends: Whether deliveries are counted, and not journeys.
-        skipped: How many were not sent within it, or whose step an operator skipped.
-        in_all: How many were through with it by the end of their journey, ever.
-        again: How many deliveries wait for their next attempt.
+        now: Journeys at the step; None if not known.
+        passed: Journeys that completed it within the last day.
+        failed: Deliveries that failed, or may have failed, within the last day.
+        failed_as: Their common outcome; None if they have several.
+        sends: Whether deliveries are counted instead of journeys.
+        skipped: Deliveries not sent within the last day, and steps skipped by an operator.
+        in_all: Journeys that completed the step by their end, ever.
+        again: Deliveries that wait for their next attempt.
     """
 
     now: StepPopulation | None
@@ -50,7 +50,7 @@ class People:
 
     @property
     def on_the_map(self) -> dict[str, int]:
-        """The same in the words of the map."""
+        """The numbers by the names that the map uses."""
         now = self.now or StepPopulation()
         counted = {"passed": self.passed, "failed": self.failed, "skipped": self.skipped}
         return {"waiting": now.waiting + now.paused, "held": now.held, **counted}
@@ -98,7 +98,7 @@ async def _version(page: Page, name: str, number: str) -> Opened:
 
 
 async def _count(page: Page, name: str, number: int) -> tuple[StatsView, VersionStats]:
-    """The scenario in numbers, and one of its versions, which may be so old that it has to be asked for."""
+    """Return the scenario's numbers and those of one version, which may need a separate query if it is old."""
     counted = await page.client.stats(name)
     for one in counted.versions:
         if one.version == number:
@@ -107,7 +107,7 @@ async def _count(page: Page, name: str, number: int) -> tuple[StatsView, Version
 
 
 def _people(step: StepStats) -> People:
-    """Of a step that sends, its attempts tell at once; of others, journeys do when they are over."""
+    """Return the numbers of a step. Attempts of sending steps count immediately, other steps when journeys end."""
     lately = step.passed_lately if step.attempts is None else step.attempts
     passed = sum(n for outcome, n in lately.items() if outcome not in (*_NOT_PASSED, "retry", "cancelled"))
     return People(

@@ -1,4 +1,4 @@
-"""The first page: the scenarios there are."""
+"""The first page: the list of scenarios."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Versions = CoalescingCache[None, list[VersionView]]
 
 
 def remembered(client: ScenarioClient) -> _Versions:
-    """What counts the journeys under way, and remembers for some seconds how many there are."""
+    """Return a cache of the number of running journeys."""
 
     async def find(_: None) -> list[VersionView]:
         return await client.services.scenarios.versions(TERMINAL)
@@ -44,7 +44,7 @@ async def _show(page: Page) -> Response:
 
 
 async def _held(page: Page) -> tuple[Mapping[str, int] | None, int]:
-    """How many journeys of each scenario are held, and how many more of any; None where nobody knows."""
+    """Return the number of held journeys of each scenario and of all others, or None if not known."""
     try:
         found = await held_of(page)
     except RPCError:

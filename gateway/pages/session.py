@@ -21,7 +21,7 @@ from gateway.api.authentication import Keys
 from runtime.api_key import ApiKey, digest_of
 
 LASTS: Final = timedelta(hours=12)
-"""How long a session does."""
+"""Lifetime of a session."""
 
 
 @dataclass(frozen=True)
@@ -81,21 +81,22 @@ async def end(request: Request, keys: Keys) -> None:
 
 
 def keep(request: Request, response: Response, session: Session) -> None:
-    """Lets the browser keep a session."""
+    """Set the session's cookie."""
     age = int(LASTS.total_seconds())
     response.set_cookie(_name(request), session.value, max_age=age, **_attributes(request))
 
 
 def forget(request: Request, response: Response) -> None:
-    """Lets the browser forget its session."""
+    """Delete the session's cookie."""
     response.delete_cookie(_name(request), **_attributes(request))
 
 
 def is_from_here(request: Request) -> bool:
-    """Whether a form was sent by a page of this site, as far as the browser says.
+    """Return whether a form was sent by a page of this site, according to the browser.
 
-    Browsers say so themselves (Fetch Metadata), older ones only where a request comes from. What says neither is no
-    browser, and has nobody's cookie.
+    New browsers send Fetch Metadata, older ones the origin. A client that sends neither is not a browser, and has
+    nobody's
+    cookie.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
@@ -116,19 +117,19 @@ def _attributes(request: Request) -> _Attributes:
 
 
 def _is_secure(request: Request) -> bool:
-    """Whether the browser came by https, here or at a proxy in front.
+    """Return whether the browser used https, here or at a proxy in front.
 
-    Anybody can say so who sends a request, and no site can let another's browser say so: it would have to ask first.
-    Who lies gets a cookie that his own browser does not send.
+    A client can lie about this, but no site can make another person's browser lie: that needs a CORS preflight. A liar
+    gets a cookie that their own browser does not send.
     """
     return request.url.scheme == "https" or _said_in_front(request) == "https"
 
 
 def _said_in_front(request: Request) -> str:
-    """How the browser came to the outermost proxy, which is named first."""
+    """Return the scheme that the browser used with the outermost proxy, which is named first."""
     return request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
 
 
 def _name(request: Request) -> str:
-    """The cookie's. With the prefix no other host, nor anybody on the way to one, can set it (RFC 6265bis)."""
+    """Return the cookie's name. With the prefix, no other host and nobody on the network can set it (RFC 6265bis)."""
     return "__Host-session" if _is_secure(request) else "session"

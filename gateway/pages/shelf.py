@@ -1,4 +1,4 @@
-"""Published versions, read: one never changes, so that pages which are asked for every few seconds read it once."""
+"""A cache of published versions, which never change: pages are requested every few seconds."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class Opened:
     """A published version.
 
     Attributes:
-        published: As the store has it.
+        published: The stored version.
     """
 
     published: StoredVersion
 
     @cached_property
     def scenario(self) -> Scenario:
-        """As its author wrote it.
+        """The scenario as its author wrote it.
 
         Raises:
-            Problem: A later release has published it.
+            Problem: A later release published it.
         """
         try:
             return load(self.published.document)
@@ -41,10 +41,10 @@ class Opened:
 
     @cached_property
     def plan(self) -> Plan:
-        """Compiled.
+        """The compiled scenario.
 
         Raises:
-            Problem: A later release has published it.
+            Problem: A later release published it.
         """
         try:
             return load_plan(self.published.plan)
@@ -54,15 +54,15 @@ class Opened:
 
     @property
     def title(self) -> str:
-        """``post-purchase@3``."""
+        """The name and version, such as ``post-purchase@3``."""
         return f"{self.published.scenario}@{self.published.version}"
 
 
 class Shelf:
-    """The versions that were opened last.
+    """The most recently opened versions.
 
     Args:
-        store: Has them all.
+        store: Stores all versions.
     """
 
     def __init__(self, store: Store) -> None:
@@ -71,7 +71,7 @@ class Shelf:
         self._triggers: dict[tuple[str, int], str] = {}
 
     async def open(self, scenario: str, version: int) -> Opened | None:
-        """A version; None where there is none."""
+        """Return a version, or None if it does not exist."""
         place = scenario, version
         if place not in self._opened:
             published = await self._store.version(scenario, version)
@@ -84,7 +84,7 @@ class Shelf:
         return self._opened[place]
 
     async def trigger(self, scenario: str, version: int) -> str:
-        """What lets contacts into a version; empty where there is none."""
+        """Return the trigger of a version; empty if it does not exist."""
         place = scenario, version
         if place not in self._triggers:
             opened = await self.open(scenario, version)

@@ -1,4 +1,4 @@
-"""Signing in with a key, and out."""
+"""Sign in with a key, and sign out."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from gateway.pages.rendering import render
 from gateway.pages.session import begin, end, forget, is_from_here, keep, session_of
 
 TRIES: Final = 30
-"""How many invalid keys one address may try in a minute, and how many sessions one key may begin."""
+"""Maximum number of invalid keys per address and minute, and of sessions per key."""
 _ONLY_OTHERS: Final = "this key cannot look: it needs the scope 'read'"
 _NO_GOOD: Final = "this is not a key that is good: it begins with sr_, and is shown once, when it is made"
 
 
 @dataclass(frozen=True)
 class Door:
-    """An address that signs in whoever opens it, for a server that only its own machine reaches.
+    """An address that signs in everybody who opens it, for a server that only its own machine can reach.
 
     Attributes:
-        token: What the address ends with: unguessable, and made anew with each start.
+        token: The end of the address: unguessable, and new at each start.
         key: The id of the key that it signs in with.
     """
 
@@ -39,7 +39,7 @@ class Door:
 
 
 def attempts() -> RateLimit:
-    """What counts how often somebody tries keys that are none."""
+    """Return the rate limit for invalid keys."""
     return RateLimit(TRIES, 60.0)
 
 
