@@ -13,11 +13,13 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI
+from temporalio.client import Client as Temporal
 
 from gateway.api import app as api_app
 from gateway.api.authentication import Keys
 from gateway.client import Heard
 from gateway.entries import Entered
+from gateway.service.services import Services
 from runtime.api_key import SCOPES, ApiKey, Scope, make_token
 from runtime.store import Store
 from tests.gateway.api.routes import application
@@ -40,6 +42,10 @@ class Client:
     refusals: dict[str, Exception] = field(default_factory=dict[str, Exception])
     opened: asyncio.Event | None = None
     entered: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def services(self) -> Services:
+        return Services(cast("Temporal", None), self.store)
 
     async def enter(self, entry: Mapping[str, Any], *, settle: float, request: UUID | None = None) -> Entered:
         contact = str(entry["contact"]["id"])
