@@ -149,7 +149,7 @@ def _require(old: Plan, new: Plan, was: str, becomes: str) -> None:
     """
     row, other = old.steps[was], new.steps.get(becomes)
     if other is None:
-        raise MigrationError(f"there is no step '{was}' no longer: map it{_hint(old, new, was)}")
+        raise MigrationError(f"step '{was}' no longer exists: map it{_hint(old, new, was)}")
     if other.kind != row.kind:
         raise MigrationError(f"'{becomes}' is of kind {other.kind} there, not {row.kind}: map '{was}' to another step")
 
@@ -158,7 +158,7 @@ def _hint(old: Plan, new: Plan, was: str) -> str:
     """Return the steps that a step may be mapped to: new ones of its kind."""
     kind = old.steps[was].kind
     like = [name for name, row in new.steps.items() if row.kind == kind and name not in old.steps]
-    return f", to {' or '.join(like)} say" if 0 < len(like) <= _SUGGESTED else ""
+    return f", for example to {' or '.join(like)}" if 0 < len(like) <= _SUGGESTED else ""
 
 
 def _fits(old: Plan, new: Plan, place: Place, names: Names, at: str, *, done: bool) -> None:

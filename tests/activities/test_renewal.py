@@ -90,7 +90,7 @@ GONE = version(3, "{wait: 2d}")
     [
         (GONE, {"to": 1}, "the journey follows welcome@1 already"),
         (GONE, {"to": 9}, "welcome@9 is not published: publish it first"),
-        (GONE, {"follows": True}, "welcome@3: there is no step 'a' no longer: map it"),
+        (GONE, {"follows": True}, "welcome@3: step 'a' no longer exists: map it"),
         (GONE, {"names": {"x": "y"}}, "welcome@3: there is no step 'y', to which 'x' is mapped"),
         (NEWER, {}, "welcome@3 is not for this version of the workers: update them"),
         (LARGE, {}, "welcome@3: it is too large to be performed: split it, or name less in its templates"),

@@ -87,7 +87,7 @@ async def test_it_stays_and_says_why_once_where_the_next_step_is_gone(stage: Sta
     progress = await handle.query("progress")
     [passed] = progress["passed_over"]
     assert (passed["what"], passed["count"]) == ("version led@2", 1)
-    assert passed["reason"] == "led@2: there is no step 'b' no longer: map it, to e or c say"
+    assert passed["reason"] == "led@2: step 'b' no longer exists: map it, for example to e or c"
 
 
 async def test_it_stays_where_a_later_step_reads_what_it_never_learnt(stage: Stage) -> None:

@@ -119,7 +119,7 @@ async def test_a_wait_keeps_its_start_or_begins_anew(stage: Stage) -> None:
 async def test_what_was_done_is_on_record_and_those_who_look_find_the_version(stage: Stage) -> None:
     handle = await begin(stage, A, "{wait: 2d}", B)
     await stage.publish(scenario(A, "{wait: 3d, id: rest}", B))
-    assert await refusal(stage, handle) == "moving@2: there is no step 'wait-2' no longer: map it, to rest say"
+    assert await refusal(stage, handle) == "moving@2: step 'wait-2' no longer exists: map it, for example to rest"
     progress = await migrate(stage, handle, map={"wait-2": "rest"}, version=2)
     assert progress["moves_to"] == "moving@2"
     async with asyncio.timeout(60):
@@ -246,7 +246,7 @@ async def test_a_held_step_stays_held_until_it_is_tried_again_as_the_new_version
     renamed = '{webhook: hook2, url: "https://new.example.com", timeout: 40s, body: {n: "{{ contact.id }}"}}'
     await stage.publish(scenario(A, renamed, C))
     why = await refusal(stage, handle)
-    assert why == "moving@2: there is no step 'hook' no longer: map it, to hook2 say"
+    assert why == "moving@2: step 'hook' no longer exists: map it, for example to hook2"
     await migrate(stage, handle, map={"hook": "hook2"})
     async with asyncio.timeout(60):
         while (progress := await handle.query("progress"))["moves_to"]:

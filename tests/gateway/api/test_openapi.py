@@ -99,7 +99,7 @@ async def test_what_stands_around_the_routes_is_described(document: dict[str, An
 
 async def test_docstrings_are_taken_apart(document: dict[str, Any]) -> None:
     accepted = document["components"]["schemas"]["Accepted"]
-    assert accepted["description"] == "A journey was started. Whether the contact is admitted, a worker decides."
+    assert accepted["description"] == "A journey was started. A worker decides whether the contact is admitted."
     assert accepted["properties"]["run"]["description"] == "The id of its first run."
     inherited = document["components"]["schemas"]["Admitted"]
     assert inherited["properties"]["run"]["description"] == "The id of its first run."

@@ -58,8 +58,8 @@ def test_a_journey_stands_where_its_step_is(
 @pytest.mark.parametrize(
     ("old", "new", "place", "names", "why"),
     [
-        (OLD, plan(A, B), Place(at="pause"), {}, "there is no step 'pause' no longer: map it"),
-        (OLD, plan(WAIT, A), Place(at="pause"), {}, "there is no step 'pause' no longer: map it, to wait-1 say"),
+        (OLD, plan(A, B), Place(at="pause"), {}, "step 'pause' no longer exists: map it"),
+        (OLD, plan(WAIT, A), Place(at="pause"), {}, "step 'pause' no longer exists: map it, for example to wait-1"),
         (OLD, OLD, Place(at="pause"), {"pause": "x"}, "there is no step 'x', to which 'pause' is mapped"),
         (
             OLD,
@@ -145,7 +145,7 @@ def test_who_follows_is_at_the_end_only_where_nothing_was_added() -> None:
 @pytest.mark.parametrize(
     ("new", "why"),
     [
-        (plan(A, "{wait: 2d, id: pause}", C), "there is no step 'b' no longer: map it, to c say"),
+        (plan(A, "{wait: 2d, id: pause}", C), "step 'b' no longer exists: map it, for example to c"),
         (plan("{wait: 2d, id: pause}", A, B), "'a' would be sent again: from 'a' on it is still to come there"),
     ],
 )
@@ -183,7 +183,7 @@ def test_what_a_journey_never_learnt_is_named(
     [
         (OLD, {}, (True, "which stays")),
         (plan(A, B), {}, (False, "which is gone: map it")),
-        (plan(A, "{wait: 3d, id: rest}"), {}, (False, "which is gone: map it, to rest say")),
+        (plan(A, "{wait: 3d, id: rest}"), {}, (False, "which is gone: map it, for example to rest")),
         (plan(A, "{wait: 3d, id: rest}"), {"pause": "rest"}, (True, "which becomes rest")),
         (
             plan("{sms: pause, text: hi}"),
