@@ -25,6 +25,7 @@ from benchmarks.journeys import Place, cpu, entry, place, say, scenario
 from gateway.client import ScenarioClient, targets
 from runtime.process.shutdown import exit_process
 from runtime.store import Attempt, Store, StoredEntry
+from scenario.words import Operation
 
 IN_FLIGHT: Final = 50
 _WEBHOOK: Final = """\
@@ -170,12 +171,12 @@ async def held(at: Place, store: Store, count: int, retried: int) -> None:
     # Not those that the retry finds, the newest: it is to find them out of the cache, as the most are.
     found = targets(await client.held(scenario="held", limit=2 * retried))[-retried:]
     server, worker, began = cpu(at.server), cpu(at.worker), time.perf_counter()
-    tally = await client.batch("pause", operator="bench", reason="bench", rate=1000).run(found)
+    tally = await client.batch(Operation.PAUSE, operator="bench", reason="bench", rate=1000).run(found)
     seconds = time.perf_counter() - began
     each = (1000 * (used - before) / retried for used, before in ((cpu(at.server), server), (cpu(at.worker), worker)))
     say("{:28}{:8.1f} s {:8.1f}/s; ms each: server {:.1f}, worker {:.1f}; {}".format(
         "pause", seconds, retried / seconds, *each, tally))  # fmt: skip
-    await client.batch("resume", operator="bench", reason="bench", rate=1000).run(found)
+    await client.batch(Operation.RESUME, operator="bench", reason="bench", rate=1000).run(found)
 
     server, worker = cpu(at.server), cpu(at.worker)
     seconds, out, err = await run(at, "retry", *which, "--rate", "1000/s", "--limit", retried)

@@ -24,9 +24,9 @@ CELL: Final = message._CELL  # pyright: ignore[reportPrivateUsage]
 
 
 def cell_memory() -> float:
-    """The peak of the process that reads HTML, in MB; 0 where it has ended."""
+    """Return the peak memory of the process that reads HTML in MB, or 0 if it has ended."""
     process = CELL._process  # pyright: ignore[reportPrivateUsage]
-    if process is None or process.poll() is not None:
+    if not process.is_running:
         return 0.0
     lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmPeak"))
