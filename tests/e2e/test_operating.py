@@ -139,7 +139,7 @@ async def test_all_that_a_receiver_held_up_are_tried_again_once_it_is_mended(
         assert sorted(sent) == sorted([*{*sent}, *{*sent}])  # each twice, with the same bytes
         assert len(sent) == 40
         again = await scenario(*wanted)
-        assert (again.status, again.err) == (1, "scenario: nothing to retry: no journey fits\n")
+        assert (again.status, again.err) == (1, "scenario: nothing to retry: no journey matches\n")
 
 
 async def test_a_mended_template_is_rendered_anew(stand: Stands, scenario: Command, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ async def test_journeys_are_paused_and_resumed_by_scenario(stand: Stands, scenar
         await until_held(standing.client, "stopped.example.com", 2)
         wanted = ("--destination", "stopped.example.com", "--scenario", "stopped", "--reason", "x")
         assert (await scenario("pause", *wanted)).out == "accepted 2\n"
-        assert (await scenario("pause", *wanted)).err == "scenario: nothing to pause: no journey fits\n"
+        assert (await scenario("pause", *wanted)).err == "scenario: nothing to pause: no journey matches\n"
         assert (await scenario("resume", *wanted)).out == "accepted 2\n"
         assert (await scenario("leave", *wanted)).out == "accepted 2\n"
         for journey in journeys:
@@ -187,7 +187,7 @@ async def test_deliveries_in_a_back_off_are_retuned(stand: Stands, scenario: Com
         assert (ran.status, ran.out, ran.err) == (0, "accepted 2\n", "")
         for journey in journeys:
             assert outcomes(await result(standing.client, journey)) == [("hook", "delivered")]
-        assert (await scenario(*policy)).err == "scenario: nothing to retune: no delivery fits\n"
+        assert (await scenario(*policy)).err == "scenario: nothing to retune: no delivery matches\n"
         (sent,) = (await scenario("show", journeys[0], "--rendered", "hook", "--format", "json")).json["deliveries"]
         received = [got.body for got in standing.receiver.requests() if got.header("webhook-id") == sent["delivery_id"]]
         assert set(received) == {sent["request"]["body"].encode()}

@@ -138,7 +138,7 @@ async def test_journeys_and_deliveries_go_on_with_the_version_that_is_current(
     info = described.raw_description.workflow_execution_info.versioning_info
     assert info.behavior == VersioningBehavior.VERSIONING_BEHAVIOR_AUTO_UPGRADE
     assert info.deployment_version.build_id == "v2"
-    why = f"The Temporal server has no namespace {NAMESPACE} any more"
+    why = f"The Temporal server no longer has the namespace {NAMESPACE}"
     assert said == f"{why}: create it again, or stop this process."
 
 

@@ -182,7 +182,7 @@ async def test_an_entry_that_another_worker_can_decrypt_waits_for_it(stage: Stag
             events = (await handle.fetch_history()).events
             failed = [event for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED]
     failure = failed[0].workflow_task_failed_event_attributes.failure
-    assert "set SCENARIO_STORE and SCENARIO_ENCRYPTION_KEYS alike" in failure.cause.message
+    assert "set the same SCENARIO_STORE and SCENARIO_ENCRYPTION_KEYS" in failure.cause.message
     assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
     await handle.terminate()
 
