@@ -115,7 +115,12 @@ def test_programs_get_every_id(run: Run, client: Client) -> None:
     }
 
 
-def test_what_is_interrupted_tells_how_far_it_came(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_interrupted_tells_how_far_it_came(
+    run: Run, client: Client, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    # An event loop that is still open in this process may handle it instead.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     client.found = HELD
     client.slow = {"a/2": 60}
     ran = asyncio.run
