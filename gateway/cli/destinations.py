@@ -212,8 +212,8 @@ def _note_short(book: Destinations, secrets: Mapping[str, str]) -> None:
     }
     if names := short({name: value for name, value in secrets.items() if name in used}):
         note(
-            f"{', '.join(names)}: shorter than {SHORT} characters, and so masked only as a word of its own where a "
-            "receiver sends it back; use a longer secret"
+            f"{', '.join(names)}: shorter than {SHORT} characters, and masked in responses only as a separate word; "
+            "use a longer secret"
         )
 
 

@@ -66,7 +66,7 @@ def remark(entered: Entered, trouble: str | None = None) -> None:
         trouble: Why the store cannot be used, or None.
     """
     if entered.already:
-        note(f"scenario: {entered.id} was under way already")
+        note(f"scenario: {entered.id} was already running")
     elif not entered.admitted:
         note(f"scenario: {entered.id}: {unadmitted(trouble)}")
     if entered.withheld:
@@ -103,7 +103,7 @@ def _told(command: str, contact: str, second: str, heard: Heard) -> None:
     if heard.pending:
         said.append(f"{heard.pending} {_plural(heard.pending, 'entry', 'entries')} pending, told once admitted")
     if not said:
-        said.append("no journey told: none is under way")
+        said.append("no journey told: none is running")
     if heard.goals:
         said.append(f"{heard.goals} {_plural(heard.goals, 'goal')} counted")
     say("; ".join(said))

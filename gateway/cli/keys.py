@@ -53,9 +53,7 @@ def _expiry(text: str) -> datetime:
 
 _ScopeOption = Annotated[
     list[str],
-    typer.Option(
-        "--scope", metavar="SCOPE", parser=_scope, help=f"what it is good for: {', '.join(SCOPES)}; again for more"
-    ),
+    typer.Option("--scope", metavar="SCOPE", parser=_scope, help=f"a scope: {', '.join(SCOPES)}; again for more"),
 ]
 _ScenarioOption = Annotated[
     list[str] | None,
@@ -69,7 +67,9 @@ _RateOption = Annotated[
     float | None,
     typer.Option("--rate", metavar="N/s", parser=a_second, help="requests a second: 500/s; by default 200/s"),
 ]
-_NoteOption = Annotated[str | None, typer.Option("--note", metavar="TEXT", parser=record, help="what it is for")]
+_NoteOption = Annotated[
+    str | None, typer.Option("--note", metavar="TEXT", parser=record, help="a note, such as its purpose")
+]
 _KeyArgument = Annotated[str, typer.Argument(metavar="ID", help="the key's id, as 'scenario keys list' shows it")]
 
 

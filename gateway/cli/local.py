@@ -21,7 +21,7 @@ StateOption = Annotated[
 SendOption = Annotated[
     bool, typer.Option("--send", help="send for real, as SCENARIO_DESTINATIONS, SCENARIO_SMTP, SCENARIO_SMS … say")
 ]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="with --send: let journeys under way send, too")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="with --send: also let running journeys send")]
 SkipTimeOption = Annotated[bool, typer.Option("--skip-time", help="do not wait where a step waits long for a time")]
 
 

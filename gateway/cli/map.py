@@ -36,7 +36,7 @@ _OutputOption = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="where to write it", show_default="standard output")
 ]
 _SinceOption = Annotated[
-    int | None, typer.Option("--since", metavar="VERSION", min=1, help="mark what is different from this one")
+    int | None, typer.Option("--since", metavar="VERSION", min=1, help="mark differences from this version")
 ]
 
 

@@ -52,7 +52,7 @@ class _Move:
     ] = "newest"  # pyright: ignore[reportAssignmentType] - its parser makes it that
     names: Annotated[
         list[Any] | None,
-        typer.Option("--map", metavar="OLD=NEW", parser=_pair, help="what a step is called there; may be repeated"),
+        typer.Option("--map", metavar="OLD=NEW", parser=_pair, help="a step's new id; may be repeated"),
     ] = None
     waits: Annotated[Waits, typer.Option("--waits", help="whether waits keep their start, or begin anew")] = Waits.KEEP
 
@@ -134,7 +134,7 @@ def _carry_out(request: OperationCommand, found: MigrationForecast, at: str | No
     _counts(found, note)
     targets = found.targets(at)
     if not targets:
-        note(f"scenario: nothing to migrate: no journey {'fits' if found.left_out else 'is under way there'}")
+        note(f"scenario: nothing to migrate: no journey {'matches' if found.left_out else 'is running there'}")
         return 1
     if not request.sending.yes and not confirmed(request, len(targets), "journey"):
         note("scenario: nothing was done")
@@ -147,7 +147,7 @@ def _carry_out(request: OperationCommand, found: MigrationForecast, at: str | No
 
 def _counts(found: MigrationForecast, write: Any) -> None:
     for number, difference in found.differences.items():
-        told = "what is different cannot be read" if difference is None else difference
+        told = "the differences cannot be read" if difference is None else difference
         write(f"{found.scenario}@{number} to @{found.to}: {told}")
         for redrawn in difference.redrawn if difference else ():
             write(f"  {redrawn.since(f'{found.scenario}@{number}')}")

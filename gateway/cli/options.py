@@ -133,7 +133,7 @@ VersionOption = Annotated[
 ]
 
 NowOption = Annotated[
-    bool, typer.Option("--now", help="whatever the hour, and whatever caps say; also what is kept back")
+    bool, typer.Option("--now", help="in spite of quiet hours, windows and caps; also delayed messages")
 ]
 
 
@@ -170,7 +170,7 @@ class RunningJourneys:
         typer.Option(
             "--destination",
             metavar="NAME",
-            help="only those whose scenario sends to this destination or host; email, sms",
+            help="only if the scenario sends to this destination or host; email, sms",
         ),
     ] = None
     since: SinceOption = None
@@ -211,7 +211,7 @@ class LeavingJourneys(HeldJourneys):
 
     everybody: Annotated[
         bool,
-        typer.Option("--all", help="all that are under way, held or not; --destination is then whom they send to"),
+        typer.Option("--all", help="all running journeys, held or not; --destination is then where they send"),
     ] = False
 
 

@@ -41,7 +41,7 @@ ResponseOption = Annotated[
 ]
 StepOption = Annotated[str | None, typer.Option("--step", metavar="ID", help="only this step")]
 SourceOption = Annotated[bool, typer.Option("--source", help="e-mails byte by byte, as their MIME source")]
-PrettyOption = Annotated[bool, typer.Option("--pretty", help="JSON bodies laid out, instead of as they are sent")]
+PrettyOption = Annotated[bool, typer.Option("--pretty", help="indented JSON bodies instead of the bytes sent")]
 RandomOption = Annotated[
     int | None, typer.Option("--random", metavar="N", min=1, help="try N made-up contacts instead")
 ]

@@ -41,7 +41,7 @@ DelayOption = Annotated[
 RefuseOption = Annotated[
     bool, typer.Option("--refuse", help="refuse connections, as if nothing listened; for a destination or a host")
 ]
-ResetOption = Annotated[bool, typer.Option("--reset", help="answer as if nothing had been told: with 200, at once")]
+ResetOption = Annotated[bool, typer.Option("--reset", help="remove the rules: answer with 200 immediately")]
 
 
 def receiver(

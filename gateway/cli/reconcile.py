@@ -26,7 +26,7 @@ SentSinceOption = Annotated[
         "--sent-since",
         metavar="TIME|DURATION",
         parser=moment,
-        help="also find journeys that would send again what they have delivered since then",
+        help="also find journeys that would repeat deliveries made since then",
     ),
 ]
 RateOption = Annotated[float, typer.Option("--rate", metavar="N", min=1, help="calls to Temporal a second at most")]

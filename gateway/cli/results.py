@@ -32,9 +32,7 @@ def results(
 ) -> None:
     """Show how many contacts reached a scenario's goal, by branch of each split and against the control group.
 
-    --since: admitted since then. JSON has the keys scenario, versions, goal, is_same_goal, goalless, entered, contacts,
-    reached, open, control_mismatch and comparisons; a comparison has split, baseline, mismatch, undrawn and arms; an
-    arm has name, entered, reached, open, rate, interval, value, value_each, uplift, p and is_too_small.
+    --since: admitted since then. JSON: see "JSON of commands" in the reference.
     """
     from gateway import results as made
 

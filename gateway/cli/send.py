@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gateway.preview.draft import Draft
     from gateway.sending import Exchange
 
-StepOption = Annotated[str, typer.Option("--step", metavar="ID", help="the step whose message is sent")]
+StepOption = Annotated[str, typer.Option("--step", metavar="ID", help="the step with the message")]
 EntryOption = Annotated[str, typer.Option("--entry", metavar="ENTRY", help="a JSON file; - is standard input")]
 ToOption = Annotated[
     str | None,

@@ -21,7 +21,7 @@ MetricsPortOption = Annotated[
     int | None, typer.Option("--metrics-port", help="serve metrics for Prometheus on this port, at /metrics")
 ]
 MetricsHostOption = Annotated[str, typer.Option("--metrics-host", help="the address that metrics listen on")]
-CallbacksOption = Annotated[bool, typer.Option("--callbacks", help="what is open to the world; alone by default")]
+CallbacksOption = Annotated[bool, typer.Option("--callbacks", help="the public part; the default")]
 
 
 def serve(

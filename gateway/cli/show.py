@@ -105,8 +105,7 @@ def show(
     With --rendered, show what a step sent, for each time that the journey reached it: rendered again from the journey's
     data, with secrets masked.
 
-    JSON has the keys id, run_id, scenario, contact, key, status, state, reason, entered_at, ended_at, at, since,
-    waiting, paused, answered, steps, pending, deliveries, earlier_deliveries, events, operations, passed_over and goal.
+    JSON: see "JSON of commands" in the reference.
     """
     if rendered is not None:
         from gateway.cli.show_rendered import show_rendered
@@ -139,8 +138,7 @@ def listing(
 ) -> None:
     """List journeys, newest first; with --held those that wait for an operator.
 
-    --since: admitted since then; with --held, held since then. JSON is a list of objects with id, run_id, scenario,
-    contact, key, state, step, reason, entered_at, ended_at, destination, held_reason, since and status.
+    --since: admitted since then; with --held, held since then. JSON: see "JSON of commands" in the reference.
     """
     from gateway.cli import tables
 
@@ -182,9 +180,7 @@ def deliveries(
 ) -> None:
     """List recorded delivery attempts, newest last.
 
-    JSON is a list of objects with delivery_id, attempt, workflow_id, run_id, scenario, version, step, channel,
-    destination, contact_id, started_at, milliseconds, outcome, status, error, next_try_at, response, trace_id, now
-    and test_by: who sent it as a test, with an empty workflow_id.
+    JSON: see "JSON of commands" in the reference.
     """
     from gateway.cli import tables
 

@@ -51,7 +51,7 @@ def portray(console: Console, report: JourneyView, zone: str) -> None:
     if report.moves_to:
         say(f"goes on in {report.moves_to} once its delivery is over")
     if not report.answered and report.status == "running":
-        say("no worker answers: what follows is what is on record", "yellow")
+        say("no worker answers: this is the last recorded state", "yellow")
     if goal := report.goal:
         say(_goal(goal))
     for item in report.pending:

@@ -98,8 +98,8 @@ def _header(report: Mapping[str, Any]) -> Iterator[Text]:
         yield text(f"note: {note}", "yellow")
     for rule in report["exit"]:
         condition = f" if {rule['if']}" if rule["if"] else ""
-        met = ": the given one does" if rule["given"] else ""
-        yield text(f"leaves at once on {rule['event']}{condition}{met}", "yellow" if met else "dim")
+        met = ": a given event matches" if rule["given"] else ""
+        yield text(f"exits immediately on {rule['event']}{condition}{met}", "yellow" if met else "dim")
     yield Text()
 
 
@@ -171,7 +171,7 @@ def _request(request: Mapping[str, Any], look: Look) -> Iterator[Text]:
         return
     size = f"{len(body.encode())} bytes"
     if look.pretty and (laid_out := _pretty(body)) is not None:
-        yield text(f"─ body, {size}, here with line breaks of its own", "dim")
+        yield text(f"─ body, {size}, indented here", "dim")
         body = laid_out
     else:
         yield text(f"─ body, {size}", "dim")

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from gateway.journeys.rendered import RenderedDelivery
 
 _AGAIN = (
-    "rendered again from what the journey holds, and not a copy of what was sent: secrets are masked, callback "
-    "addresses made up, and destinations and senders as they are set here, now; whether it left is told by "
-    "'scenario show'"
+    "rendered again from the journey's data, not a copy: secrets are masked, callback addresses are placeholders, "
+    "destinations and senders are those configured here now; 'scenario show' tells whether it was sent"
 )
 
 

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 _ScenarioArgument = Annotated[str, typer.Argument(metavar="NAME", help="the scenario's name")]
 _VersionOption = Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="only this version")]
 _LEGEND: Final = (
-    "waiting, held: where Temporal's search saw them last; while a journey sends, that is the step at which it waited. "
-    "passed: by journeys that are over or went on in another run; what those under way passed since is not in yet. "
-    "attempts: those of the last day in the log of deliveries, of all journeys."
+    "waiting, held: from Temporal's search, which lags; a journey that sends is counted where it last waited. "
+    "passed: by journeys that ended or continued in another run; steps of running journeys are counted later. "
+    "attempts: recorded in the last day, of all journeys."
 )
 
 
 def stats(name: _ScenarioArgument, version: _VersionOption = None, form: FormatOption = Format.TEXT) -> None:
     """Show how many contacts are at each step of a scenario now, and how many passed it.
 
-    Without --version: the newest version, and those with running journeys or passages in the last day. JSON has the
-    keys scenario, as_of, since, trouble and versions; a version has version, is_newest, entered, under_way, over, now
-    and steps; a step has id, kind, what, now, passed, passed_lately, attempts, skipped and trying_again.
+    Without --version: the newest version, and those with running journeys or passages in the last day. JSON: see "JSON
+    of
+    commands" in the reference.
     """
     found = session.ask(lambda client: client.stats(name, version))
     if form is Format.JSON:

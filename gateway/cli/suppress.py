@@ -48,13 +48,14 @@ class _Wanted:
     scope: Annotated[
         str | None, typer.Option("--scope", metavar="LIST", help="with unsub: only the marketing of this list")
     ] = None
-    evidence: Annotated[str, typer.Option("--evidence", metavar="TEXT", help="what it rests on, for the record")] = ""
+    evidence: Annotated[str, typer.Option("--evidence", metavar="TEXT", help="the evidence, for the record")] = ""
     remove: Annotated[bool, typer.Option("--remove", help="let the address be written to again")] = False
     listing: Annotated[bool, typer.Option("--list", help="list what stands against the address, or against all")] = (
         False
     )
     brought: Annotated[
-        str | None, typer.Option("--import", metavar="FILE", help="suppress what a CSV file says; - is standard input")
+        str | None,
+        typer.Option("--import", metavar="FILE", help="suppress the addresses of a CSV file; - is standard input"),
     ] = None
     carried: Annotated[
         Path | None, typer.Option("--export", metavar="FILE", help="write all as CSV, hashes alone; - to the output")

@@ -27,7 +27,7 @@ FilesArgument = Annotated[
 CaseOption = Annotated[
     str | None, typer.Option("--case", metavar="TEXT", help="only cases with this in their names", show_default=False)
 ]
-UpdateOption = Annotated[bool, typer.Option("--update", help="write what is got into the case files")]
+UpdateOption = Annotated[bool, typer.Option("--update", help="write the results into the case files")]
 
 
 class CasesFormat(StrEnum):
@@ -109,10 +109,10 @@ def _update(cases: Cases, wanted: str | None, around: Circumstances, done: list[
         return done
     changed = updated(cases, {one.name for one in done if not one.passed}, around)
     if changed is None:
-        note(f"{cases.path}: nothing was written: what is not as expected can only be changed by hand")
+        note(f"{cases.path}: nothing was written: these differences can only be changed by hand")
         return done
     _write(cases.path, changed.source.text)
-    note(f"{cases.path}: what is got was written")
+    note(f"{cases.path}: the results were written")
     refused = [name for name, case in changed.file.cases.items() if case.expect and case.expect.refused is not None]
     if any((expect := cases.file.cases[name].expect) is None or expect.refused is None for name in refused):
         of_all = f"{len(refused)} of {len(changed.file.cases)} cases {'is' if len(refused) == 1 else 'are'} refused"

@@ -25,9 +25,7 @@ _MOMENT: Final = 20  # characters of ``Tue 2026-03-03 21:04``
 _MARKS: Final = {"refused": "yellow", "held": "bold red", "failed": "bold red", "unknown": "red", "delivered": "green"}
 
 _ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")]
-_ScenarioArgument = Annotated[
-    str | None, typer.Argument(metavar="[SCENARIO]", help="only what the contact asked for in this scenario")
-]
+_ScenarioArgument = Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="only entries to this scenario")]
 _StepOption = Annotated[
     str | None, typer.Option("--step", metavar="STEP", help="whether the contact got this message, and why, at first")
 ]
@@ -46,9 +44,7 @@ def why(
     The newest entry comes first. Times are in the contact's time zone if known, else in the scenario's. --since counts
     from when the contact asked to enter.
 
-    JSON has the keys contact, step, answer, entries, caps and zone. Entries have journey, run_id, scenario, key,
-    asked_at, let_in, zone, state, happenings, now and at; happenings have at, what, words, step and over; caps have
-    cap, taken, at_most, per and free_at, and are null if SCENARIO_POLICIES is not set.
+    JSON: see "JSON of commands" in the reference.
     """
     found = session.ask(lambda client: client.why(contact, scenario, step=step, since=since, limit=limit))
     if form is Format.JSON:

@@ -1,1 +1,1 @@
-"""Journeys as people and programs see them."""
+"""Reads journeys from Temporal, their workflows and the store."""

@@ -1,4 +1,4 @@
-"""Checks of ids before Temporal is asked: an id that no workflow can have is an unknown journey, and no fault."""
+"""Checks ids before Temporal is asked: an id that no workflow can have is an unknown journey, not a fault."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from gateway.errors import UnknownJourney
 
 LONGEST: Final = 1000
-"""Bytes of a workflow id that Temporal accepts."""
+"""Maximum bytes of a workflow id in Temporal."""
 _UNUSED: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 

@@ -1,7 +1,7 @@
-"""All entries of a contact: admitted journeys, and refused entries.
+"""All entries of a contact: admitted journeys, refused and pending entries.
 
-The store has admitted ones. Refused ones are known to Temporal alone, until its retention ends, by the results of their
-workflows.
+The store has the admitted ones. Only Temporal has the refused ones, as results of their workflows, until its retention
+ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Deliveries in progress, as Temporal has them: attempts, retry policy, time of the next attempt."""
+"""Deliveries in progress, from Temporal: attempts, retry policy, time of the next attempt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from scenario.plan.retry import RetryPolicy
 
 
 class DeliveryStatus(View):
-    """A delivery in progress, as Temporal has it."""
+    """A delivery in progress, from Temporal."""
 
     step: str
     """Step id."""
@@ -53,7 +53,7 @@ class DeliveryStatus(View):
 async def describe(
     temporal: Client, journey: str, run_id: str | None = None
 ) -> DescribeWorkflowExecutionResponse | None:
-    """What the server knows of a journey, or None where it knows none."""
+    """Return Temporal's description of a journey, or None if it does not exist."""
     # Not the handle's own describe(): it cannot read a workflow that was paused on the server.
     execution = WorkflowExecution(workflow_id=journey, run_id=run_id or "")
     try:
@@ -67,14 +67,14 @@ async def describe(
 
 
 async def pending(temporal: Client, described: DescribeWorkflowExecutionResponse) -> list[DeliveryStatus]:
-    """The deliveries under way of a journey."""
+    """Return a journey's deliveries in progress."""
     return [
         _pending(activity, await _failure(temporal, activity.last_failure)) for activity in described.pending_activities
     ]
 
 
 async def _failure(temporal: Client, told: TemporalFailure) -> Failure | None:
-    """What an attempt said of itself; None where it is not one of ours, or cannot be read here."""
+    """Return the details of a failed attempt, or None if they are not ours or cannot be decrypted here."""
     if not told.application_failure_info.details.payloads:
         return None
     try:
@@ -128,5 +128,5 @@ def _seconds(duration: timedelta) -> float:
 
 
 def _instant(stamp: Timestamp) -> datetime:
-    """A moment of Temporal's, aware and in UTC."""
+    """Return a timestamp of Temporal as an aware datetime in UTC."""
     return stamp.ToDatetime(tzinfo=UTC)

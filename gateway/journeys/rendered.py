@@ -1,4 +1,4 @@
-"""What a journey's step has sent: rendered again from what the journey's history and the store hold."""
+"""Renders again what a journey's step sent, from the journey's history and the store."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _ACTIVITIES = {channel.activity for channel in CHANNELS.values()}
 
 @dataclass(frozen=True)
 class RenderedDelivery:
-    """A delivery as it was scheduled, and what its attempts sent.
+    """A scheduled delivery, and what its attempts sent.
 
     Attributes:
-        delivery: What the activity was given.
-        scheduled_at: When that was: the first time, of one that was scheduled again with the same.
-        result: What that renders to; `Nothing` or a `Problem` where it renders to no message.
+        delivery: The activity's input.
+        scheduled_at: Time when it was first scheduled with this input.
+        result: The rendered message; `Nothing` or a `Problem` if there is none.
     """
 
     delivery: Delivery
@@ -42,7 +42,7 @@ class RenderedDelivery:
     result: Result = field(repr=False)
 
     def report(self) -> dict[str, Any]:
-        """It as JSON data."""
+        """Return it as JSON data."""
         told: dict[str, Any] = {
             "delivery_id": self.delivery.id,
             "scenario": self.delivery.scenario,
@@ -61,18 +61,17 @@ class RenderedDelivery:
 async def rendered(
     temporal: Client, store: Store, view: JourneySnapshot, step: str, workshop: Workshop
 ) -> list[RenderedDelivery]:
-    """What a step has sent, each time that the journey came to it, in that order.
+    """Return what a step sent, for each time that the journey reached it, in order.
 
     Args:
-        temporal: Has the history, with what each delivery was given.
+        temporal: Has the history with the input of each delivery.
         store: Has the templates.
         view: The journey.
         step: The step's id.
-        workshop: Renders.
+        workshop: The renderers.
 
     Raises:
-        BadInput: The step is none of the journey's, or sends nothing, or has sent nothing; or Temporal has forgotten
-            what it was given.
+        BadInput: The journey has no such step, the step sends or sent nothing, or Temporal has deleted the input.
     """
     _require(view, step)
     found: dict[tuple[str, str, str], RenderedDelivery] = {}
@@ -90,7 +89,7 @@ async def rendered(
     if not begun:
         raise BadInput(
             f"Temporal has forgotten the history of {view.id}, and with it what was sent: "
-            f"see 'scenario deliveries {view.id}' for what is on record"
+            f"see 'scenario deliveries {view.id}' for its recorded attempts"
         )
     if not found:
         raise BadInput(_unsent(view, step))
@@ -119,7 +118,7 @@ def _unsent(view: JourneySnapshot, step: str) -> str:
 
 
 async def _events(temporal: Client, view: JourneySnapshot) -> AsyncIterator[HistoryEvent]:
-    """What was scheduled in all runs of a journey, from the first that is not forgotten; some event of each run."""
+    """Yield the scheduling events of all stored runs of a journey, and at least one event of each run."""
     first = view.entry.run_id if view.entry else view.run_id
     seen: set[str] = set()
     for start in (first, view.run_id):  # a reset begins a run that none before names

@@ -1,4 +1,4 @@
-"""Looking at journeys: what Temporal, the journey itself and the store each know of them, in one view."""
+"""Everything that Temporal, the workflow and the store know about a journey, read at one time."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ from scenario.plan.plan import Plan, load_plan
 from scenario.policies.draw import WITHHELD
 
 QUERY: Final = timedelta(seconds=3)
-"""How long a journey's answer is waited for: where no worker runs, none comes."""
+"""Time to wait for a workflow's answer to a query. Without a worker, none comes."""
 
 SHOWN: Final = 1000
-"""Attempts of one journey that are shown; `scenario deliveries` lists as many as one asks for."""
+"""Maximum number of attempts of one journey. `scenario deliveries` lists more."""
 
 
 @dataclass(frozen=True)
 class JourneySnapshot:
-    """A journey as it can be seen from outside.
+    """A journey, seen from outside.
 
     Attributes:
         id: The workflow id.
         run_id: The run that is shown.
-        status: Temporal's word: ``running``, ``completed``, ``failed``, …; ``forgotten`` where its retention is over.
-        progress: The answer to the query `progress`; None where no worker answers.
-        entry: What the store remembers of its admission; None where it was refused.
-        attempts: The attempts of its deliveries that are on record, oldest first; of many the newest `SHOWN`.
-        result: What a completed journey returned.
-        failure: Why it has no result, where it ended without one.
-        plan: The version that it follows; None where it was refused.
-        pending: Deliveries under way.
-        state: What its search attributes say that it is doing, for where no worker answers; some steps behind.
-        step: Where they say that it stands.
-        earlier: Whether there are attempts on record from before those.
-        last_held: Why it was held the last time, as the journey noted it in its memo; empty where it never was.
+        status: Temporal's status: ``running``, ``completed``, ``failed``, …; ``forgotten`` after its retention.
+        progress: The answer to the query `progress`; None if no worker answers.
+        entry: The store's record of its admission; None if it was refused.
+        attempts: Recorded delivery attempts, oldest first; at most the newest `SHOWN`.
+        result: The result of a completed journey.
+        failure: Why it has no result, if it ended without one.
+        plan: The version that it follows; None if it was refused.
+        pending: Deliveries in progress.
+        state: Its state according to search attributes, for when no worker answers. It may lag by some steps.
+        step: Its step according to search attributes.
+        earlier: Whether there are older recorded attempts.
+        last_held: Why it was last held, from its memo; empty if it never was.
     """
 
     id: str
@@ -76,10 +76,11 @@ class JourneySnapshot:
 
 
 async def read(temporal: Client, store: Store, journey: str, run_id: str | None) -> JourneySnapshot:
-    """See `gateway.client.ScenarioClient.show`.
+    """Read a journey; see `gateway.client.ScenarioClient.show`.
 
-    Without a run it is the newest that shows something: the running one, else the one that was admitted last. A later
-    run that was refused says nothing about the journey that a person asks for.
+    Without a run, it is the running one, or else the one that was admitted last. A later run that was refused says
+    nothing
+    about the journey that a person asks for.
     """
     check_identifier(journey, run_id)
     entry = await store.entry(journey, run_id)
@@ -99,7 +100,7 @@ async def read(temporal: Client, store: Store, journey: str, run_id: str | None)
 
 
 async def read_admitted(temporal: Client, store: Store, entry: StoredEntry) -> JourneySnapshot:
-    """The journey that was admitted by an entry, in the run in which it stands or has ended."""
+    """Read the journey that an entry admitted, in its current or last run."""
     journey = entry.workflow_id
     described = await describe(temporal, journey)
     if described is not None and described.workflow_execution_info.first_run_id != entry.run_id:
@@ -156,10 +157,11 @@ async def _last_held(temporal: Client, described: DescribeWorkflowExecutionRespo
 
 
 async def _attempts(store: Store, entry: StoredEntry) -> tuple[list[Attempt], bool]:
-    """A journey's newest attempts, and whether there are earlier ones.
+    """Return a journey's newest attempts, and whether there are earlier ones.
 
-    By time, because an attempt knows its own run, not the first of those that continue it. Those after its end are
-    among them: a reset lets a journey that was over send again. Those of a later journey of the same id are not.
+    They are selected by time, because an attempt has its own run id, not the first one of a chain. Attempts after the
+    end
+    are included: after a reset, an ended journey can send again. Those of a later journey with the same id are not.
     """
     later = await store.entry_after(entry)
     before = later.admitted_at if later else None
@@ -168,7 +170,7 @@ async def _attempts(store: Store, entry: StoredEntry) -> tuple[list[Attempt], bo
 
 
 async def progress_of(handle: WorkflowHandle[Any, Any]) -> dict[str, Any] | None:
-    """The journey's own account, or None where no worker answers in time."""
+    """Return the workflow's answer to `progress`, or None if no worker answers in time."""
     try:
         async with asyncio.timeout(QUERY.total_seconds() + 1):
             return await handle.query("progress", result_type=dict, rpc_timeout=QUERY)
@@ -181,10 +183,9 @@ async def progress_of(handle: WorkflowHandle[Any, Any]) -> dict[str, Any] | None
 
 
 def pause_in(progress: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The operator's pause that still counts, from a journey's own account; None where it is not paused.
+    """Return the operator's current pause from a journey's progress, or None if it is not paused.
 
-    What a journey waits for tells only of one thing: at one that is held as well, the pause is among what operators
-    did last.
+    `waiting` describes only one thing: if a paused journey is also held, the pause is in its list of operations.
     """
     given = [item for item in progress.get("operations") or () if item.get("name") in ("pause", "resume")]
     return dict(given[-1]) if given and given[-1]["name"] == "pause" else None
@@ -217,7 +218,7 @@ async def last_run(temporal: Client, journey: str, run_id: str) -> str:
 
 
 async def end_of(handle: WorkflowHandle[Any, Any]) -> tuple[dict[str, Any] | None, str | None]:
-    """The result of a closed run, or why it has none."""
+    """Return the result of a closed run, or why it has none."""
     try:
         result: Any = await handle.result(follow_runs=False)
     except WorkflowFailureError as error:

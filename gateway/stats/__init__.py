@@ -1,1 +1,1 @@
-"""People per step of a scenario."""
+"""Counts of journeys per step of a scenario."""

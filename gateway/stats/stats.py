@@ -118,7 +118,7 @@ class StatsView(View):
 
 @dataclass(frozen=True)
 class _Stored:
-    """What the store has counted."""
+    """Counts from the store."""
 
     passed: Sequence[PassageCount]
     population: Sequence[JourneyCount]

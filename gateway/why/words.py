@@ -50,7 +50,7 @@ def sent(step: StepView, attempts: Sequence[AttemptView]) -> str:
         case "failed":
             words = joined(" ".join(filter(None, (f"could not be sent{to}", count))), step.reason)
         case "left":
-            words = " ".join(filter(None, ("not sent any more", count)))
+            words = " ".join(filter(None, ("no longer sent", count)))
         case _:
             words = joined("not sent", step.reason)
     return "; ".join(filter(None, (words, step.note)))
@@ -155,7 +155,7 @@ def standing(report: JourneyView, view: JourneySnapshot, zone: tzinfo, *, comman
         go_on = f"go on with 'scenario resume {view.id} --reason …'"
         said.append(joined(f"paused at {at} by {paused['operator']}", go_on if commands else paused["reason"]))
     if not report.answered:
-        said.append("no worker answers: this is what is on record")
+        said.append("no worker answers: this is the last recorded state")
     return "; ".join(said)
 
 

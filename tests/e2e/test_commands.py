@@ -177,7 +177,7 @@ async def test_whatever_a_delivery_is_completed_with_the_journey_goes_on_or_is_h
         cases = await enter(standing, tmp_path, "completed", len(RESULTS))
         given = await asyncio.gather(*(give(case, result) for case, result in zip(cases, RESULTS, strict=True)))
         assert dict(zip(RESULTS, given, strict=True)) == RESULTS
-        # And what was held obeys, as any other.
+        # And what was held obeys, the default.
         assert "held" in await temporal("workflow", "update", "execute", *cases[0].at, "--name", "skip_step", "-i", WHO)
         assert outcomes(await cases[0].progress("waiting")) == [("hook", "skipped")]
 

@@ -94,7 +94,7 @@ async def test_a_hundred_journeys_go_on_in_another_version_and_none_is_lost(stan
         await publish(client, tmp_path, fleet(2, hook("more")))
         forecast = await client.forecast_migration("fleet", version=1)
         assert (forecast.left_out, str(forecast.differences[1])[:38]) == (10, "added: new, more; removed: old; change")
-        assert "10 wait at old, which is gone: map it, to new say" in map(str, forecast.standing)
+        assert "10 wait at old, which is gone: map it, for example to new" in map(str, forecast.standing)
         forecast = await client.forecast_migration("fleet", version=1, names={"old": "new"})
         assert (forecast.to, forecast.left_out, len(forecast.fitting)) == (2, 0, MANY)
         told = [str(one) for one in forecast.standing]

@@ -65,8 +65,7 @@ def test_a_secret_that_is_too_short_is_named(run: Run, file: Path, monkeypatch: 
         monkeypatch.setenv(f"SCENARIO_SECRET_{name}", value)
     ran = run("destinations", file)
     assert ran.err == (
-        "TOKEN: shorter than 8 characters, and so masked only as a word of its own where a receiver sends it back; "
-        "use a longer secret\n"
+        "TOKEN: shorter than 8 characters, and masked in responses only as a separate word; use a longer secret\n"
     )
     assert "sh0rt" not in ran.out
 

@@ -99,7 +99,7 @@ def test_where_the_store_lets_nobody_in_it_is_named_and_no_worker_is_blamed(
 
 def test_one_under_way_already_is_said_to_be(run: Run, client: Client, tmp_path: Path) -> None:
     client.door = lambda _: EnteredJourney("a/7", already=True)
-    assert run("enter", write(tmp_path / "e.json", entry(7))).err == "scenario: a/7 was under way already\n"
+    assert run("enter", write(tmp_path / "e.json", entry(7))).err == "scenario: a/7 was already running\n"
 
 
 def test_who_is_let_in_to_get_nothing_is_said_to_be(run: Run, client: Client, tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_an_event_says_how_many_journeys_heard_of_it(run: Run, client: Client) -
     client.told = 3
     assert run("event", "7", "x").out == "3 journeys told\n"
     client.told = 0
-    assert run("event", "7", "x").out == "no journey told: none is under way\n"
+    assert run("event", "7", "x").out == "no journey told: none is running\n"
     client.pending = 1
     assert run("event", "7", "x").out == "1 entry pending, told once admitted\n"
     client.told, client.pending = 1, 2
@@ -284,7 +284,7 @@ def test_an_event_says_whose_goals_were_counted(run: Run, client: Client) -> Non
         {"waits/7": "the value of its goal is ignored: it is not a number"},
     )
     ran = run("event", "7", "x")
-    assert (ran.status, ran.out) == (0, "no journey told: none is under way; 2 goals counted\n")
+    assert (ran.status, ran.out) == (0, "no journey told: none is running; 2 goals counted\n")
     assert ran.err == "scenario: waits/7: the value of its goal is ignored: it is not a number\n"
 
 

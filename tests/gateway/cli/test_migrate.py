@@ -24,7 +24,7 @@ COUNTS = [
     "  split halves: 7 % of contacts would now take another branch than in a@3",
     "  2 wait at wait-2, which is gone: map it",
     "  1 is held at hook, which stays",
-    "a@2 to @4: what is different cannot be read",
+    "a@2 to @4: the differences cannot be read",
     "  2 are between steps, each journey is asked",
 ]
 
@@ -83,7 +83,7 @@ def test_those_that_refuse_say_why(run: Run, client: Client) -> None:
     assert (ran.status, ran.out) == (1, "accepted 0, refused 1 ('mail' would be sent again)\n")
 
 
-@pytest.mark.parametrize(("standing", "why"), [((WAITING,), "no journey fits"), ((), "no journey is under way there")])
+@pytest.mark.parametrize(("standing", "why"), [((WAITING,), "no journey matches"), ((), "no journey is running there")])
 def test_where_nobody_can_go_on_nothing_is_sent(
     run: Run, client: Client, standing: tuple[StepPopulation, ...], why: str
 ) -> None:

@@ -23,7 +23,7 @@ EXAMPLE = ("preview", EXAMPLES / "reward.yaml", "--entry", EXAMPLES / "entries" 
 SHEET = """\
 reward/3028687/EG29
 comes in Wed 2026-11-25 14:00; times are those of Europe/Paris
-leaves at once on reward.burned if event.reward_id == reward.external_id
+exits immediately on reward.burned if event.reward_id == reward.external_id
 
 ▶ you-earned-it  email  sent Wed 2026-11-25 14:00
   │ from: Sender <sender@example.com>
@@ -146,7 +146,7 @@ def test_nothing_reorders_what_a_terminal_shows(run: Run, tmp_path: Path) -> Non
 
 def test_a_body_is_laid_out_where_that_is_asked_for_and_says_so(run: Run, loop: Path) -> None:
     ran = run("preview", "loop.yaml", "--entry", "loop.json", *AT, "--pretty", "--step", "w")
-    assert re.search(r"│ ─ body, \d+ bytes, here with line breaks of its own\n  │ \{\n  │   \"name\": ", ran.out)
+    assert re.search(r"│ ─ body, \d+ bytes, indented here\n  │ \{\n  │   \"name\": ", ran.out)
 
 
 def test_an_email_can_be_seen_as_its_source(run: Run, loop: Path) -> None:

@@ -44,8 +44,8 @@ def test_each_command_has_its_help(run: Run, command: str) -> None:
 
 def test_a_help_text_has_no_line_breaks_but_the_terminals(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    lines = [line.strip() for line in run("list", "--help").out.splitlines()]
-    first = next(index for index, line in enumerate(lines) if line.startswith("--since: admitted"))
+    lines = [line.strip() for line in run("erase", "--help").out.splitlines()]
+    first = next(index for index, line in enumerate(lines) if line.startswith("A worker finishes"))
     paragraph = lines[first : lines.index("", first)]
     assert len(paragraph) > 2
     assert all(len(line) > 60 for line in paragraph[:-1])

@@ -143,9 +143,7 @@ def test_what_was_sent_is_rendered_again_and_that_is_said(
     monkeypatch.setattr("gateway.journeys.rendered.rendered", rendered)
     client.views["a/7/K1"], client.temporal, client.store = HELD, None, None
     ran = run("show", "a/7/K1", "--rendered", "hook")
-    assert ran.err.startswith(
-        "rendered again from what the journey holds, and not a copy of what was sent: secrets are masked"
-    )
+    assert ran.err.startswith("rendered again from the journey's data, not a copy: secrets are masked")
     assert [" ".join(row) for row in rows(ran.out)] == [
         "msg_1 a@3 2026-03-31 10:00:00",
         "│ POST https://hooks.example.com/7",
@@ -266,7 +264,7 @@ def test_show_says_where_no_worker_answers(run: Run, client: Client) -> None:
     client.views["a/7/K1"] = replace(HELD, progress=None, state="waiting", step="hook")
     ran = run("show", "a/7/K1")
     assert "waiting at hook\n" in ran.out
-    assert "no worker answers: what follows is what is on record\n" in ran.out
+    assert "no worker answers: this is the last recorded state\n" in ran.out
 
 
 def test_show_of_nothing_is_status_1(run: Run, client: Client) -> None:

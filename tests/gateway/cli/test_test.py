@@ -110,13 +110,13 @@ def test_what_only_a_person_can_change(run: Run, cases: Path) -> None:
     before = cases.read_text().partition("  all is well:")[0] + "  one: {expect: {never: [sms]}}\n"
     cases.write_text(before)
     ran = run("test", cases, "--update")
-    assert f"{cases}: nothing was written: what is not as expected can only be changed by hand" in ran.err
+    assert f"{cases}: nothing was written: these differences can only be changed by hand" in ran.err
     assert (ran.status, cases.read_text()) == (1, before)
 
 
 def test_an_update_is_written(run: Run, cases: Path) -> None:
     ran = run("test", cases, "--update")
-    assert (ran.status, ran.err) == (0, f"{cases}: what is got was written\n2 cases, all as expected\n")
+    assert (ran.status, ran.err) == (0, f"{cases}: the results were written\n2 cases, all as expected\n")
     assert 'text: "Hello\\nyou"' in cases.read_text()
     assert run("test", cases).status == 0
 
@@ -125,7 +125,7 @@ def test_cases_that_come_to_be_refused_are_counted(run: Run, cases: Path, tmp_pa
     (tmp_path / "s.yaml").write_text(SCENARIO.replace("steps:", "entry: {if: contact.custom.vip == '1'}\nsteps:"))
     ran = run("test", cases, "--update")
     assert ran.err == (
-        f"{cases}: what is got was written\n"
+        f"{cases}: the results were written\n"
         f"{cases}: 2 of 2 cases are refused, and nothing is sent there: all is well, <wrong> & so on\n"
         "2 cases, all as expected\n"
     )

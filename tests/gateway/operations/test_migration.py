@@ -58,7 +58,7 @@ async def test_journeys_are_counted_by_where_they_stand(two: Store) -> None:
     found = await forecast(client(temporal()), two, "a")
     assert (found.to, found.left_out, found.fitting) == (3, 1, ["a/4", "a/0", "a/1"])
     assert told(found) == [
-        "a@2: 1 is at early, which is gone: map it, to rest say",
+        "a@2: 1 is at early, which is gone: map it, for example to rest",
         "a@2: 1 is held at hook, which stays",
         "a@1: 1 is at mail, which stays",
         "a@1: 1 is held at hook, which stays",

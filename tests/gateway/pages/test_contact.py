@@ -32,7 +32,7 @@ async def test_all_that_happened_stands_in_one_timeline(site: Site) -> None:
     await site.sign_in("read")
     shown = await site.get("/contacts/7")
     assert shown.text("h1") == "Contact 7"
-    assert [(row[0], row[3]) for row in shown.rows("Its entries, the newest first")] == [
+    assert [(row[0], row[3]) for row in shown.rows("Its entries, newest first")] == [
         ("b/7", "refused"),
         ("a/7/K1", "held"),
     ]
@@ -42,7 +42,7 @@ async def test_all_that_happened_stands_in_one_timeline(site: Site) -> None:
     assert told[1].startswith("held hook for an operator: hooks.example.com answered 503")
     assert told[-1] == "let in by order with the key K1 Tue 2026-03-31 10:00 Europe/Paris (08:00 UTC) · a/7/K1"
     assert shown.values(".timeline li", "class")[:2] == ["amber", "red"]
-    assert shown.rows("Places under caps") == [
+    assert shown.rows("Counts under caps") == [
         ["week", "2", "2", "7d", "Mon 2026-03-30 10:00 Europe/Paris (08:00 UTC)"]
     ]
     assert PLAN.zone in told[-1]
@@ -57,7 +57,7 @@ async def test_a_key_of_some_scenarios_sees_these_alone(site: Site) -> None:
     # The newest entries are of another scenario: they take no place of its own.
     await site.sign_in("read", scenarios=["a"])
     shown = await site.get("/contacts/7?limit=1")
-    assert [row[0] for row in shown.rows("Its entries, the newest first")] == ["a/7/K1"]
+    assert [row[0] for row in shown.rows("Its entries, newest first")] == ["a/7/K1"]
     assert (await site.get("/contacts/7?scenario=b", 404)).status == 404
     await site.sign_in("read", scenarios=["c"])
     hidden = await site.get("/contacts/7", 404)

@@ -27,7 +27,7 @@ async def test_attempts_are_listed_the_newest_first_and_page_by_page(site: Site)
     read, address = list[str](), "/deliveries"
     while address:
         page = await site.get(address)
-        read += [row[1] for row in page.rows("Attempts on record, the newest first")]
+        read += [row[1] for row in page.rows("Recorded attempts, newest first")]
         address = next(iter(page.values(".older a", "href")), "")
     assert read == [f"a/{number}" for number in range(120)]
 
@@ -39,7 +39,7 @@ async def test_the_next_attempt_is_told_where_it_is_still_to_come(site: Site) ->
     failed = {"outcome": "retry", "status": 503, "error": "http_503", "next_try_at": due}
     await site.store.record([made(1, **failed), made(2, **failed)])  # the second journey is over
     await site.sign_in("read")
-    first, second = (await site.get("/deliveries")).rows("Attempts on record, the newest first")
+    first, second = (await site.get("/deliveries")).rows("Recorded attempts, newest first")
     assert first[4:8] == ["1", "retry", "503", "http_503"]
     assert first[8] == f"{due:%a %Y-%m-%d %H:%M}"
     assert second[8] == ""
@@ -66,9 +66,9 @@ async def test_attempts_are_found_by_what_is_asked_for(site: Site, query: str, e
     await site.store.record([made(1), made(2, outcome="failed"), made(3, destination="crm"), long_ago])
     await site.sign_in("read")
     page = await site.get(f"/deliveries?{query}")
-    found = page.rows("Attempts on record, the newest first") if expected else []
+    found = page.rows("Recorded attempts, newest first") if expected else []
     assert [row[1] for row in found] == expected
-    assert ("No attempt is on record that fits" in page.text()) is not bool(expected)
+    assert ("No attempt is recorded that matches" in page.text()) is not bool(expected)
     assert "<b>" not in page.html
 
 
@@ -76,7 +76,7 @@ async def test_without_an_index_only_the_last_days_are_looked_through(site: Site
     await site.store.record([replace(made(1), started_at=NOW - timedelta(days=20))])
     await site.sign_in("read")
     page = await site.get("/deliveries?step=hook")
-    assert "No attempt is on record that fits within 7 days. Give Since to look further back." in page.text()
+    assert "No attempt is recorded that matches within 7 days. Fill in Since to look further back." in page.text()
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ async def test_a_key_for_some_scenarios_sees_theirs_alone(site: Site) -> None:
     await site.store.record([made(1), replace(made(2, workflow_id="b/2"), scenario="b")])
     await site.sign_in("read", scenarios=["b"])
     page = await site.get("/deliveries")
-    assert [row[1] for row in page.rows("Attempts on record, the newest first")] == ["b/2"]
+    assert [row[1] for row in page.rows("Recorded attempts, newest first")] == ["b/2"]

@@ -53,19 +53,19 @@ async def test_destinations_of_the_file_and_those_that_were_sent_to(site: Site, 
     )
     await site.sign_in("read")
     page = await site.get("/destinations")
-    assert page.rows("Destinations, those in trouble first") == [
-        ["hooks.example.com", "–", "0", "–", "4", "nothing", "as any other"],
-        ["<b>", "–", "0", "–", "0", "delivered 1 failed 1", "as any other"],
-        ["calm", "–", "0", "–", "0", "nothing", "7/s, 3 at once a worker never left alone"],
+    assert page.rows("Destinations, failing ones first") == [
+        ["hooks.example.com", "–", "0", "–", "4", "nothing", "the default"],
+        ["<b>", "–", "0", "–", "0", "delivered 1 failed 1", "the default"],
+        ["calm", "–", "0", "–", "0", "nothing", "7/s, 3 at a time per worker never left alone"],
     ]
-    assert "Any other host: 100 a second, 50 at once a worker, left alone when 70%" in page.text()
+    assert "Any other host: 100 a second, 50 at a time per worker, left alone when 70%" in page.text()
     assert "Retune" not in page.text()
 
 
 async def test_deliveries_are_retuned_for_a_reason(site: Site, temporal: Search) -> None:
     name = await site.sign_in()
     look = await site.get("/destinations/retune?destination=wax")
-    assert "No delivery to it is under way, as far as is known." in look.text()
+    assert "No delivery to it is known to be in progress." in look.text()
     await site.send("/destinations/retune", FORM, page="/destinations/retune?destination=wax")
     (stored,) = await site.store.stored_operations()
     assert (stored.verb, stored.operator, stored.reason) == ("retune", f"key {name}", "slowly")

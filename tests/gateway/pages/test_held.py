@@ -36,10 +36,10 @@ async def test_what_is_held_is_told_in_groups(site: Site, temporal: Search) -> N
         "winback · wax → hooks.example.com Held 4 Because the receiver refused it permanently (permanent)"
     )
     assert "Since Tue 2026-03-31 08:00 UTC" in first
-    assert "The last one: since 2026-03-31T08:00:03+00:00, winback/3" in first
+    assert "The newest: since 2026-03-31T08:00:03+00:00, winback/3" in first
     assert first.endswith("Retry three Retry all… Skip all… Leave all…")
     assert second.startswith("reward · <b> Held 1 Because it failed")
-    assert "the reason cannot be read" in second
+    assert "the reason is unreadable" in second
     assert second.endswith("Retry it… Skip it… Leave it…")
 
 
@@ -49,7 +49,7 @@ async def test_what_is_a_sample_is_said_to_be_one(site: Site, temporal: Search) 
         temporal.hold(WAX._replace(step=f"step-{number}"))
     await site.sign_in("read")
     page = await site.get("/held")
-    said = f"5,{GROUPS + 2:03} journeys are held, in {GROUPS} groups; 3 of them in groups that are not shown"
+    said = f"5,{GROUPS + 2:03} journeys are held, in {GROUPS} groups; 3 of them in groups not shown"
     assert said in page.text()
     listed = temporal.listed
     assert "Held 5,000" in page.text("section.group")
@@ -99,7 +99,7 @@ async def test_who_may_only_look_is_told_so(site: Site, temporal: Search) -> Non
     temporal.hold(WAX, 2)
     await site.sign_in("read")
     page = await site.get("/held")
-    assert "Your key may only look" in page.text()
+    assert "Your key can only read" in page.text()
     assert page.texts(".actions") == []
     look = await site.get("/held/operation?operation=leave&scenario=winback&step=wax&destination=hooks.example.com")
     assert look.values("main form", "action") == []
@@ -172,7 +172,7 @@ async def test_what_makes_no_sense_begins_nothing(
 async def test_a_group_that_is_gone_is_told(site: Site) -> None:
     await site.sign_in()
     page = await site.get("/held/operation?operation=skip&scenario=winback&step=wax")
-    assert "No journey is held there any more" in page.text()
+    assert "no journey is held there now" in page.text()
     assert page.values("main form", "action") == []
 
 

@@ -42,7 +42,7 @@ async def test_a_held_journey_says_why_and_what_was_tried(site: Site) -> None:
     assert shown.rows("Attempts of its deliveries")[1] == [
         *("hook", "1", "Tue 2026-03-31 10:05 (08:05 UTC)", "retry", "503", "12", "hooks.example.com", "", "")
     ]
-    assert shown.rows("What operators did")[1][1:] == ["skip step", "pause", "ann", "hurry"]
+    assert shown.rows("Operations")[1][1:] == ["skip step", "pause", "ann", "hurry"]
     assert "busy" not in shown.html  # what was answered may be about the contact
     assert "/contacts/7" in shown.values("main a", "href")
     assert "http://temporal.example.com/namespaces/shop/workflows/a%2F7%2FK1/r2/history" in shown.values("a", "href")
@@ -135,7 +135,7 @@ async def test_who_may_only_look_is_told_so(site: Site) -> None:
     await site.sign_in("read")
     shown = await site.get(PAGE)
     assert shown.texts(".operation") == []
-    assert "operations need one with the scope operate" in shown.text()
+    assert "Operations need the scope operate" in shown.text()
     await site.send(PAGE, {"operation": "leave", "reason": "x"}, status=403)
     assert site.client.operated == []
 

@@ -44,7 +44,7 @@ async def test_the_newest_come_first_and_older_ones_behind(site: Site, temporal:
     await site.store.depart("sale/1", "r", "finished", None, NOW)
     await site.sign_in("read")
     shown = await site.get("/journeys")
-    rows = shown.rows("Journeys, the newest first")
+    rows = shown.rows("Journeys, newest first")
     assert len(rows) == 50
     assert [row[:5] for row in rows[:2]] == [
         ["sale/0", "sale@1", "0", "waiting", "wait-2"],
@@ -52,7 +52,7 @@ async def test_the_newest_come_first_and_older_ones_behind(site: Site, temporal:
     ]
     (older,) = shown.values("a[rel=next]", "href")
     behind = await site.get(older)
-    assert [row[0] for row in behind.rows("Journeys, the newest first")] == ["sale/50", "sale/51", "sale/52"]
+    assert [row[0] for row in behind.rows("Journeys, newest first")] == ["sale/50", "sale/51", "sale/52"]
     assert behind.values("a[rel=next]", "href") == []
 
 
@@ -61,12 +61,12 @@ async def test_search_finds_those_at_a_step(site: Site, temporal: Server) -> Non
     temporal.journeys["sale/3"] = {"ScenarioName": "sale", "StepId": "hook", "JourneyState": "held"}
     await site.sign_in("read")
     held = await site.get("/journeys?scenario=sale&state=held&step=hook&version=")
-    assert [row[0] for row in held.rows("Journeys, the newest first")] == ["sale/3"]
+    assert [row[0] for row in held.rows("Journeys, newest first")] == ["sale/3"]
     assert held.values("option[selected]", "value") == ["", ""]
     waiting = await site.get("/journeys?scenario=sale&version=1&step=wait-2")
     assert "ScenarioVersion = 'sale@1'" in temporal.queries[-1]
     (older,) = waiting.values("a[rel=next]", "href")
-    assert [row[0] for row in (await site.get(older)).rows("Journeys, the newest first")] == ["sale/51"]
+    assert [row[0] for row in (await site.get(older)).rows("Journeys, newest first")] == ["sale/51"]
 
 
 async def test_by_contact_state_and_version(site: Site, temporal: Server) -> None:
@@ -79,9 +79,9 @@ async def test_by_contact_state_and_version(site: Site, temporal: Server) -> Non
         ("state=finished", ["sale/1"]),
     ):
         shown = await site.get(f"/journeys?{query}")
-        assert [row[0] for row in shown.rows("Journeys, the newest first")] == found
+        assert [row[0] for row in shown.rows("Journeys, newest first")] == found
     for query in ("version=9", "contact=nobody", "state=exited", "step=it%27s"):
-        assert "There are no such journeys." in (await site.get(f"/journeys?{query}")).text()
+        assert "No journey matches." in (await site.get(f"/journeys?{query}")).text()
 
 
 async def test_a_key_of_some_scenarios_lists_these_alone(site: Site, temporal: Server) -> None:
@@ -89,11 +89,11 @@ async def test_a_key_of_some_scenarios_lists_these_alone(site: Site, temporal: S
     await admit(site.store, "other/1", "1")
     await site.sign_in("read", scenarios=["sale"])
     shown = await site.get("/journeys")
-    assert [row[0] for row in shown.rows("Journeys, the newest first")] == ["sale/0", "sale/1"]
+    assert [row[0] for row in shown.rows("Journeys, newest first")] == ["sale/0", "sale/1"]
     assert shown.texts("#scenario option") == ["sale"]
     await site.get("/journeys?scenario=other", 403)
     await site.sign_in("read", scenarios=["none"])
-    assert "There are no such journeys." in (await site.get("/journeys")).text()
+    assert "No journey matches." in (await site.get("/journeys")).text()
 
 
 async def test_a_made_up_place_is_refused_in_words(site: Site, temporal: Server) -> None:

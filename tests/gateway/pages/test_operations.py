@@ -64,7 +64,7 @@ async def test_one_that_has_found_nobody_yet(site: Site) -> None:
     await begin(site)
     await site.sign_in("read")
     page = await site.get("/operations/op1")
-    assert "Its journeys are being looked for." in page.text()
+    assert "Its journeys are being searched for." in page.text()
     assert "Stop…" not in page.text()
 
 
@@ -101,7 +101,7 @@ async def test_one_is_stopped_for_a_reason(site: Site, temporal: Search) -> None
     await site.store.end_operation("op1", "stopped", AT, stopped_by="key a", stop_reason="down <again>")
     over = await site.get("/operations/op1")
     assert "Stopped by key a: down <again>" in over.text()
-    assert "It is over" in (await site.get(address)).text()
+    assert "It has ended" in (await site.get(address)).text()
 
 
 async def test_exactly_what_was_paused_is_resumed(site: Site) -> None:
@@ -136,4 +136,4 @@ async def test_a_key_for_some_scenarios_sees_what_is_about_those_alone(site: Sit
 
 async def test_there_are_none_yet(site: Site) -> None:
     await site.sign_in("read")
-    assert "None was begun yet." in (await site.get("/operations")).text()
+    assert "No operation was started yet." in (await site.get("/operations")).text()

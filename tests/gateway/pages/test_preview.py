@@ -163,7 +163,7 @@ async def test_steps_beside_the_way_and_mistakes_are_told(site: Site) -> None:
     english = {**ENTRY, "contact": {"id": 7, "language": "en"}}
     page = await preview(site, {"entry": json.dumps(english)})
     mail, _, _, hook, _ = page.texts("li.step")
-    assert "not on this contact's way" in hook
+    assert "not reached by this contact" in hook
     assert hook.split(" then of ")[0].endswith(" not taken")
     assert page.values("li.step", "class")[3] == "card step aside depth-1"
     assert "skipped" in mail
@@ -278,7 +278,7 @@ async def test_what_cannot_be_sent_is_said(site: Site, more: dict[str, str], sta
 async def test_a_test_is_in_the_log_of_deliveries(site: Site) -> None:
     name = await site.sign_in()
     await site.send("/preview/send", {**FORM, **SURE, "step": "text"}, status=200, page="/preview")
-    (row,) = (await site.get("/deliveries")).rows("Attempts on record, the newest first")
+    (row,) = (await site.get("/deliveries")).rows("Recorded attempts, newest first")
     assert row[1:4] == [f"test by key {name}", "text", "sms → texts"]
     assert row[5] == "delivered"
     (kept,) = await site.store.deliveries(contact_id="7")

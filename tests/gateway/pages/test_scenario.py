@@ -61,7 +61,7 @@ async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, tempora
 
 async def test_nothing_is_published_yet(site: Site) -> None:
     await site.sign_in("read")
-    assert "Nothing is published yet." in (await site.get("/")).text()
+    assert "No scenario is published yet." in (await site.get("/")).text()
 
 
 async def test_a_key_of_some_scenarios_sees_these_alone(site: Site, temporal: Server) -> None:
@@ -91,7 +91,7 @@ async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Se
     (failed,) = [link for link in links if "outcome=failed" in link]
     assert failed.startswith("/deliveries?step=hook&outcome=failed&since=20")
     assert failed.endswith("&scenario=sale&version=1")
-    assert [row[2] for row in (await site.get(failed)).rows("Attempts on record, the newest first")] == ["hook"]
+    assert [row[2] for row in (await site.get(failed)).rows("Recorded attempts, newest first")] == ["hook"]
 
 
 async def test_rules_stand_there_in_words(site: Site) -> None:
@@ -125,7 +125,7 @@ async def test_versions_are_chosen_and_compared(site: Site) -> None:
     assert any(one.startswith("changed mail : subject") for one in changes)
     assert [row[0] for row in shown.rows("Steps")] == ["mail changed", "wait-2", "bye added"]
     old = await site.get("/scenarios/sale?version=1")
-    assert "Those who come in now follow sale@2 ." in old.text()
+    assert "New journeys use sale@2 ." in old.text()
     assert [row[0] for row in old.rows("Versions")] == ["sale@2", "sale@1"]
     for wrong in ("?version=9", "?version=x", "?compare=0"):
         assert "There is no version" in (await site.get(f"/scenarios/sale{wrong}", 404)).text()
@@ -141,4 +141,4 @@ async def test_without_search_the_page_says_what_is_not_known(site: Site, tempor
     assert "The Temporal server has no search: who stands where is not known." in shown.text()
     assert shown.rows("Steps")[0][3:5] == ["?", "?"]
     home = await site.get("/")
-    assert "How many are held is not known" in home.text()
+    assert "The number of held journeys is not known" in home.text()
