@@ -35,7 +35,7 @@ _SEPARATOR: Final = "\ud800"
 
 
 _TORN: Final = re.compile(
-    r"(?:\\[ux]?[0-9a-f]{0,3}|%[0-9a-f]?|&[#\w]{0,8}|[\ufffd\x80-\xff])+\Z", re.ASCII | re.IGNORECASE
+    r"(?:\\[ux]?[0-9a-f]{0,3}|%[0-9a-f]{0,2}|&[#\w]{0,8}|[\ufffd\x80-\xff])+\Z", re.ASCII | re.IGNORECASE
 )
 """An escape or a character that was cut off."""
 _TAIL: Final = 24

@@ -430,6 +430,12 @@ def test_an_excerpt_shows_no_long_run_of_base64_or_hex(text: str, shown: str) ->
     assert masked([text], known(())) == [text]
 
 
+@pytest.mark.parametrize("end", ["%", "%C", "%C3", "%C3%", "%C3%9", "%25C3", "%25C3%259"])
+def test_a_secret_is_masked_that_is_cut_within_a_character_in_a_url(end: str) -> None:
+    secret = "geheim-1234-ß"
+    assert redact(f"key=geheim-1234-{end}", (secret,)) == f"key={MASK}"
+
+
 @settings(max_examples=200)
 @given(st.lists(st.text(max_size=40), max_size=8))
 def test_texts_that_are_masked_together_stay_apart(texts: list[str]):
