@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
@@ -83,15 +83,23 @@ def views_of(text: str) -> Iterator[View]:
                 raise NestedTooDeeply
 
 
-def _resolve_all(view: View, kind: re.Pattern[str] = _ESCAPE) -> View | None:
+def without(view: View, pattern: re.Pattern[str]) -> View:
+    """Return the view without what a pattern finds."""
+    return _resolve_all(view, pattern, lambda _: "") or view
+
+
+def _resolve_all(
+    view: View, kind: re.Pattern[str] = _ESCAPE, resolve: Callable[[str], str] | None = None
+) -> View | None:
     """Return the view with its escapes resolved once, or None if it has none."""
+    resolve = resolve or _resolved
     parts: list[str] = []
     begins: list[int] = []
     ends: list[int] = []
     done = 0
     old_begins, old_ends = view.begins or range(len(view.text)), view.ends or range(1, len(view.text) + 1)
     for found in kind.finditer(view.text):
-        plain = _resolved(found[0])
+        plain = resolve(found[0])
         if plain == found[0]:
             continue
         begin, end = found.span()

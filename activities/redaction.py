@@ -7,6 +7,8 @@ Base64 and hex. An excerpt shows no long run of Base64 or hex at all.
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,8 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
+from urllib.parse import quote, quote_plus
 
-from activities.escapes import NestedTooDeeply, Span, views_of
+from activities.escapes import NestedTooDeeply, Span, View, views_of, without
 
 MASK: Final = "[…]"
 SHORT: Final = 8
@@ -40,6 +43,8 @@ _TORN: Final = re.compile(
 """An escape or a character that was cut off."""
 _TAIL: Final = 24
 _RUN: Final = re.compile(r"(?:[A-Za-z0-9+/_-]{60,}\r?\n)*[A-Za-z0-9+/_-]{12,}={0,2}")
+_FOLD: Final = re.compile(r"(?<=[A-Za-z0-9+/_-]{60})\r?\n(?=[A-Za-z0-9+/_-])")
+"""A line break within Base64 or hex."""
 _LONG: Final = 16
 _PATH: Final = re.compile(r"(?:[a-z]{0,15}/|v[0-9]{1,2}/)*")
 """Segments of a URL's path before a run of Base64, which has slashes, too."""
@@ -130,7 +135,7 @@ def _plain_forms(value: str) -> frozenset[str]:
 @lru_cache(maxsize=1024)
 def _encoded_forms(value: str) -> frozenset[str]:
     forms: set[str] = set()
-    for one in _stripped(value):
+    for one in (escaped for stripped in _stripped(value) for escaped in _escaped_forms(stripped)):
         data = one.encode(errors="replace")
         if len(data) < SHORT:
             continue
@@ -140,6 +145,14 @@ def _encoded_forms(value: str) -> frozenset[str]:
             for encode in (b64encode, urlsafe_b64encode):
                 forms.add(_folded(encode(bytes(shift) + data).decode()[begin:end]))
     return frozenset(forms)
+
+
+def _escaped_forms(value: str) -> set[str]:
+    """Return the spellings of a value in JSON, forms, URLs and HTML, of which a whole body may be encoded."""
+    written = json.dumps(value, ensure_ascii=False)[1:-1]
+    ascii_only = json.dumps(value)[1:-1]
+    urls = {quote(value, safe="", errors="replace"), quote_plus(value, errors="replace")}
+    return {value, written, ascii_only, ascii_only.replace("/", "\\/"), *urls, html.escape(value)}
 
 
 def _folded(text: str) -> str:
@@ -203,7 +216,8 @@ def _excerpt(body: bytes, hidden: KnownSecrets, limit: int) -> str:
             for pattern in (_CALLBACK, _UNSUBSCRIBE, _PHONE):
                 found += (match.span() for match in pattern.finditer(view.text))
         if view.resolved:
-            found += (*_encoded_runs(view.text), *_encoded_secrets(folded, hidden), *_cut_off(folded, hidden))
+            found += (*_encoded_runs(view.text), *_cut_off(folded, hidden))
+            spans += _encoded_secrets(view, hidden)
         spans += (view.origin(span) for span in found)
     return _masked(text, spans, limit)[:limit]
 
@@ -224,7 +238,8 @@ def masked(texts: Sequence[str], given: KnownSecrets) -> list[str]:
     for view in views_of(text):
         folded = _folded(view.text)
         spans += (view.origin(span) for span in _secrets_in(folded, searched, whole=True))
-        spans += (view.origin(span) for span in _encoded_secrets(folded, searched) if view.resolved)
+        if view.resolved or "\\x" in view.text:  # bytes of PostgreSQL, \x706c…, look like an escape
+            spans += _encoded_secrets(view, searched)
         spans += (view.origin(match.span()) for match in _CALLBACK.finditer(view.text))
     return _masked(text, spans, len(text)).split(_SEPARATOR) if spans else list(texts)
 
@@ -250,10 +265,14 @@ def _secrets_in(folded: str, hidden: KnownSecrets, *, whole: bool) -> Iterator[S
         yield from (span for span in _all(folded, value) if _is_word(folded, span, "_-"))
 
 
-def _encoded_secrets(folded: str, hidden: KnownSecrets) -> Iterator[Span]:
+def _encoded_secrets(view: View, hidden: KnownSecrets) -> Iterator[Span]:
+    """Yield the places of secrets in Base64 and hex in the original, also across lines."""
+    joined = without(view, _FOLD) if "\n" in view.text else view
+    folded = _folded(joined.text)
     for value in hidden.encoded:
         for start, end in _all(folded, value):  # Base64 shares a character with what is before and after the secret
-            yield start - folded[max(0, start - 1) : start].isalnum(), end + folded[end : end + 1].isalnum()
+            before, after = folded[max(0, start - 1) : start].isalnum(), folded[end : end + 1].isalnum()
+            yield joined.origin((start - before, end + after))
 
 
 def _all(folded: str, value: str) -> Iterator[Span]:

@@ -430,6 +430,35 @@ def test_an_excerpt_shows_no_long_run_of_base64_or_hex(text: str, shown: str) ->
     assert masked([text], known(())) == [text]
 
 
+@pytest.mark.parametrize("before", range(30, 75))
+@pytest.mark.parametrize("break_", ["\n", "\r\n"])
+def test_a_secret_is_masked_across_lines_of_base64(before: int, break_: str) -> None:
+    secret = "pl_live_9fK2xQ7a"
+    lines = base64.encodebytes(b"x" * before + secret.encode()).decode().strip().replace("\n", break_)
+    for shown in (redact(lines, (secret,)), *masked([lines], known((secret,)))):
+        assert MASK in shown
+        assert re.fullmatch(r"=*", shown.rpartition(MASK)[2]), shown
+
+
+@pytest.mark.parametrize(
+    ("secret", "body"),
+    [
+        ("ab/cd+ef12==", b"a=1&key=ab%2Fcd%2Bef12%3D%3D&b=2"),
+        ('p"a/s\\sword1', json.dumps({"key": 'p"a/s\\sword1'}).encode()),
+        ("Mot-d\u2019été-1", json.dumps({"key": "Mot-d\u2019été-1"}).encode()),
+        ("pass&<word>1", b"<b>pass&amp;&lt;word&gt;1</b>"),
+    ],
+)
+def test_a_secret_is_masked_in_an_encoded_body_that_escapes_it(secret: str, body: bytes) -> None:
+    for text in (base64.b64encode(body).decode(), body.hex()):
+        assert MASK in masked([text], known((secret,)))[0]
+
+
+def test_a_secret_is_masked_at_the_beginning_of_bytes_of_postgresql() -> None:
+    secret = "pl_live_9fK2xQ7a"
+    assert secret.encode().hex()[2:] not in masked([rf"\x{secret.encode().hex()}"], known((secret,)))[0]
+
+
 @pytest.mark.parametrize("end", ["%", "%C", "%C3", "%C3%", "%C3%9", "%25C3", "%25C3%259"])
 def test_a_secret_is_masked_that_is_cut_within_a_character_in_a_url(end: str) -> None:
     secret = "geheim-1234-ß"
