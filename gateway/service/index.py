@@ -230,11 +230,16 @@ def tolerating_no_search() -> Generator[None]:
 
 
 def query_of(wanted: JourneyFilter, *conditions: str, state: str | None = None) -> str:
-    """Return a query for running journeys. `since` and `operation` of the filter are not searchable."""
+    """Return a query for running journeys. `since` and `operation` of the filter are not searchable.
+
+    Raises:
+        BadCombination: The filter has a version, but no scenario. Without it, the query would match every version.
+    """
+    wanted.check()
     values = {
         JOURNEY_STATE: state,
         SCENARIO_NAME: wanted.scenario,
-        SCENARIO_VERSION: f"{wanted.scenario}@{wanted.version}" if wanted.scenario and wanted.version else None,
+        SCENARIO_VERSION: None if wanted.version is None else f"{wanted.scenario}@{wanted.version}",
         CONTACT_ID: wanted.contact,
         DESTINATION: wanted.destination,
         HELD_REASON: wanted.reason,

@@ -120,7 +120,7 @@ class JourneyLists:
             # Search learns the version with the first state.
             searched, known = wanted.model_copy(update={"version": None}), None
         else:
-            searched, known = wanted, state
+            searched, known = _searchable(wanted), state
         page, following = list[IndexedJourney](), None
         with tolerating_no_search():
             page, following = await self.index.page(
@@ -181,7 +181,8 @@ class JourneyLists:
         self, wanted: JourneyFilter, *, size: int, after: bytes | None = None
     ) -> tuple[list[JourneySummary], bytes | None]:
         """Return a page of held journeys, and the token of the next page. It may have fewer than `size`."""
-        page, following = await self.index.page(query_of(wanted, state="held"), size=size, after=after)
+        query = query_of(_searchable(wanted), state="held")
+        page, following = await self.index.page(query, size=size, after=after)
         return await self._with_entries([item for item in map(_held, page) if _fits(item, wanted)]), following
 
     async def _with_entries(self, found: list[JourneySummary]) -> list[JourneySummary]:
@@ -355,10 +356,21 @@ def _with_hold(journey: JourneySummary, hold: Hold) -> JourneySummary:
     return journey.model_copy(update=known)
 
 
+def _searchable(wanted: JourneyFilter) -> JourneyFilter:
+    """Return a filter without a version that has no scenario: search knows only both together."""
+    return wanted if wanted.scenario is not None else wanted.model_copy(update={"version": None})
+
+
 def _fits(journey: JourneySummary, wanted: JourneyFilter) -> bool:
     """Return True if a held journey still fits. Its memo is newer than what search has indexed."""
     return (
-        wanted.destination in (None, journey.destination)
+        wanted.version in (None, _version_of(journey))
+        and wanted.destination in (None, journey.destination)
         and wanted.reason in (None, journey.held_reason)
         and (wanted.since is None or (journey.since is not None and journey.since >= wanted.since))
     )
+
+
+def _version_of(journey: JourneySummary) -> int | None:
+    number = journey.scenario.rpartition("@")[2]
+    return int(number) if number.isdecimal() else None

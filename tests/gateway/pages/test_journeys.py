@@ -84,6 +84,19 @@ async def test_by_contact_state_and_version(site: Site, temporal: Server) -> Non
         assert "No journey matches." in (await site.get(f"/journeys?{query}")).text()
 
 
+async def test_a_version_without_a_scenario_is_a_filter_in_every_state(site: Site, temporal: Server) -> None:
+    await _crowd(site, temporal, 2)
+    for number, version in enumerate((1, 2)):
+        known = {"ScenarioName": "sale", "StepId": "hook", "ScenarioVersion": f"sale@{version}"}
+        temporal.journeys[f"sale/{number}"] = {**known, "JourneyState": "held"}
+    await site.sign_in("read")
+    for query in ("version=2", "version=2&scenario=sale"):
+        shown = await site.get(f"/journeys?state=held&{query}")
+        assert [row[0] for row in shown.rows("Journeys, the newest first")] == ["sale/1"]
+    for query in ("version=0", "version=0&scenario=sale", "version=3"):
+        assert "There are no such journeys." in (await site.get(f"/journeys?state=held&{query}")).text()
+
+
 async def test_a_key_of_some_scenarios_lists_these_alone(site: Site, temporal: Server) -> None:
     await _crowd(site, temporal, 2)
     await admit(site.store, "other/1", "1")

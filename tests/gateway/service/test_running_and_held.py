@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import BadCombination
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.journey_operations import targets
 from gateway.service import index
@@ -66,6 +67,16 @@ async def test_thousands_of_held_journeys_are_listed_and_none_is_asked(store: St
         since = JourneyFilter(since=NOW + timedelta(minutes=21))
         assert len(await lists(temporal, store).held(since, details=ask)) == 600
     assert temporal.asked == []
+
+
+async def test_a_version_needs_a_scenario_and_is_never_left_out_of_a_search(store: Store) -> None:
+    temporal = Temporal([Execution("a/7")])
+    for details in (True, False):
+        with pytest.raises(BadCombination):
+            await lists(temporal, store).held(JourneyFilter(version=3), details=details)
+    assert temporal.queries == []
+    await lists(temporal, store).held(JourneyFilter(scenario="a", version=0))
+    assert temporal.queries[-1].endswith("AND ScenarioVersion = 'a@0'")
 
 
 async def test_search_is_asked_for_everything_that_it_knows(store: Store) -> None:
