@@ -158,8 +158,9 @@ class JourneyReads:
         """
         caller.check(scenario_of(journey))
         seen = await self._client.show(journey, run_id)
-        if seen.entry is not None:
-            caller.check(seen.entry.scenario)
+        # An engine may have started it under an id that begins with another scenario.
+        followed = seen.entry.scenario if seen.entry else (seen.progress or {}).get("scenario")
+        caller.check(followed.partition("@")[0] if followed else scenario_of(journey))
         return seen
 
     async def has(self, caller: Caller, journey: str) -> bool:

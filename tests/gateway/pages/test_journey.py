@@ -143,9 +143,11 @@ async def test_who_may_only_look_is_told_so(site: Site) -> None:
 async def test_a_key_of_other_scenarios_sees_and_does_nothing(site: Site) -> None:
     site.client.views["a/7/K1"] = HELD
     site.client.views["b/7"] = HELD  # an id that says another scenario
+    site.client.views["b/8"] = replace(HELD, entry=None)  # the same, and not admitted yet
     await site.sign_in("read", "operate", scenarios=["b"])
     await site.get(PAGE, 403)
     await site.get("/journeys/b/7", 403)
+    await site.get("/journeys/b/8", 403)
     await site.send(PAGE, {"operation": "leave", "reason": "x"}, status=403, page="/")
     assert site.client.operated == []
 
