@@ -31,7 +31,7 @@ from gateway.operations.batch import RATE, JourneyTarget, Tally
 from gateway.operations.journey_operations import targets
 from gateway.operations.migration import MigrationForecast
 from gateway.operations.now import DestinationNow, destinations_now
-from gateway.operations.request import RequestedOperation
+from gateway.operations.request import RequestedOperation, operation_named
 from gateway.operations.retry_policy import Change
 from gateway.publishing import Journeys, Publication, publish
 from gateway.service.caller import TERMINAL
@@ -365,7 +365,7 @@ class ScenarioClient(Telling):
             print((await client.operation(begun.id)).accepted)
         """
         request = RequestedOperation(
-            operation=operation,
+            operation=operation_named(operation),
             which=which,
             operator=operator,
             reason=reason,

@@ -17,7 +17,7 @@ from gateway.journeys.identifier import check_identifier
 from gateway.operations import retry_policy
 from gateway.operations.batch import RATE, Batch, JourneyTarget
 from gateway.operations.migration import MigrationForecast, Version, forecast
-from gateway.operations.request import NOT_HELD
+from gateway.operations.request import NOT_HELD, operation_named
 from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
 from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.listing import JourneyLists, JourneySummary
@@ -57,8 +57,9 @@ class JourneyOperations:
             everybody: True for all running journeys, whatever they are doing.
 
         Raises:
-            BadOperation: The earlier operation is not a pause, or has not ended.
+            BadOperation: There is no such operation, or the earlier one is not a pause, or has not ended.
         """
+        operation = operation_named(operation)
         earlier = await self.paused_by(which)
         if earlier is not None and earlier.ended_at is None:
             text = f"the operation {earlier.id} has not ended: wait for it, or stop it"
@@ -245,14 +246,16 @@ class JourneyOperations:
             NotAccepted: The journey refused it, or has ended.
             NotAnswered: No worker answered in time. A worker may still carry it out later.
             UnknownJourney: There is no such journey.
+            BadOperation: There is no such operation.
         """
+        update = operation_named(operation).update
         check_identifier(journey)
         handle = self.temporal.get_workflow_handle(journey)
         arguments = {key: value for key, value in more.items() if value is not None}
         try:
             async with asyncio.timeout(ANSWER):
                 return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType] of the SDK
-                    operation.update,
+                    update,
                     {"operator": operator, "reason": reason, **arguments},
                     id=update_id,
                     result_type=dict,

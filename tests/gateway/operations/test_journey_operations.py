@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.client import JourneyFilter, JourneyTarget, ScenarioClient, targets
+from gateway.errors import BadOperation
 from runtime.store import AdmissionRequest, Store
 from scenario.words import Operation
 from tests.gateway.search import NOW, Execution, Temporal, client
@@ -51,6 +52,20 @@ async def test_each_operation_has_journeys_for_which_it_makes_sense(found: Scena
         "a/1",
         "a/2",
     }
+
+
+async def test_names_of_operations_are_accepted_and_verified(found: ScenarioClient) -> None:
+    """Programs may pass the word itself, which type checkers cannot prevent."""
+    operation: Any = "resume"
+    assert await found.select(operation, JourneyFilter()) == []
+    operation = "retry_step"
+    record: dict[str, Any] = {"operator": "ann", "reason": "it is back"}
+    with pytest.raises(BadOperation, match="there is no operation 'retry_step'"):
+        await found.select(operation, JourneyFilter(scenario="a"))
+    with pytest.raises(BadOperation, match="there is no operation 'retry_step'"):
+        await found.operate(operation, JourneyFilter(scenario="a"), **record)
+    with pytest.raises(BadOperation, match="there is no operation 'retry_step'"):
+        await found.send("a/1", operation, **record)
 
 
 async def test_what_the_server_refuses_is_not_taken_for_a_journey_that_is_over(store: Store) -> None:
