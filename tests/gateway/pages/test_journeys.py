@@ -94,7 +94,7 @@ async def test_a_version_without_a_scenario_is_a_filter_in_every_state(site: Sit
         shown = await site.get(f"/journeys?state=held&{query}")
         assert [row[0] for row in shown.rows("Journeys, newest first")] == ["sale/1"]
     for query in ("version=0", "version=0&scenario=sale", "version=3"):
-        assert "There are no such journeys." in (await site.get(f"/journeys?state=held&{query}")).text()
+        assert "No journey matches." in (await site.get(f"/journeys?state=held&{query}")).text()
 
 
 async def test_a_key_of_some_scenarios_lists_these_alone(site: Site, temporal: Server) -> None:
