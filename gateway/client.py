@@ -6,7 +6,7 @@ An engine in another language needs none of this: it starts the workflow `Journe
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -381,9 +381,13 @@ class ScenarioClient(Telling):
         """Return an operation's progress or result. Raise UnknownOperation if there is none."""
         return await self.services.operations.show(TERMINAL, identifier)
 
-    async def operations(self, *, limit: int = 50) -> Sequence[OperationView]:
-        """Return operations on many journeys, the newest first."""
-        return (await self.services.operations.list(TERMINAL, PageRequest(limit))).items
+    async def operations(self, *, limit: int = 50, cursor: str | None = None) -> PageView[OperationView]:
+        """Return one page of operations on many journeys, newest first.
+
+        Raises:
+            BadCursor: The cursor is not one of this list.
+        """
+        return await self.services.operations.list(TERMINAL, PageRequest(limit, cursor))
 
     async def operation_items(
         self, identifier: str, *, outcome: ItemOutcome | None = None, limit: int = 50, cursor: str | None = None

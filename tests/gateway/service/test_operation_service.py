@@ -65,7 +65,7 @@ async def test_what_was_asked_for_and_not_started_is_started_by_the_next_gateway
     await client.services.operations.settle()
     assert list(temporal.started) == ["operation/lost"], "the new one may be on its way, and one runs"
     assert temporal.started["operation/lost"].rate == 10
-    assert {item.state for item in await client.operations()} == {"surveying"}
+    assert {item.state for item in (await client.operations()).items} == {"surveying"}
 
 
 async def test_one_whose_workflow_was_ended_on_the_server_has_failed(store: Store) -> None:
@@ -85,7 +85,7 @@ async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(store: Store
         await client.operate(
             Operation.PAUSE, JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
         )
-    assert await client.operations() == []
+    assert (await client.operations()).items == []
     temporal.fails = False
     begun = await client.operate(
         Operation.PAUSE, JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
@@ -111,7 +111,7 @@ async def test_asked_for_again_one_begins_whose_program_died_before_it_did(store
         Operation.PAUSE, JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
     )
     assert list(temporal.started) == ["operation/once"]
-    assert len(await client.operations()) == 1
+    assert len((await client.operations()).items) == 1
 
 
 async def test_one_that_does_not_move_says_why(store: Store) -> None:
@@ -126,10 +126,10 @@ async def test_one_that_does_not_move_says_why(store: Store) -> None:
         "its next task has waited 90 s for a gateway: check that one runs, and that Temporal is fast"
     )
     await store.add_items("slow", [OperationItem(number=1, workflow_id="a/1", outcome="accepted")])
-    (listed,) = await client.operations()
+    (listed,) = (await client.operations()).items
     assert (listed.trouble or "").startswith("all its journeys have answered, but its next task has waited 90 s")
     temporal.away = True
-    (listed,) = await client.operations()
+    (listed,) = (await client.operations()).items
     assert listed.trouble == "Temporal does not answer: the operation continues once it does"
 
 
@@ -163,5 +163,16 @@ async def test_the_journeys_of_one_that_is_over_are_counted_once(store: Store, m
 
     monkeypatch.setattr(store, "item_counts", item_counts)
     for _ in range(2):
-        assert [(item.id, item.accepted) for item in await client.operations()] == [("just now", 1), ("long ago", 1)]
+        found = await client.operations()
+        assert [(item.id, item.accepted) for item in found.items] == [("just now", 1), ("long ago", 1)]
     assert counted == [["just now", "long ago"], ["just now"]]
+
+
+async def test_operations_are_listed_page_by_page(store: Store) -> None:
+    client = ScenarioClient(cast("Client", Temporal()), store)
+    for identifier, ago in (("oldest", 3), ("older", 2), ("newest", 1)):
+        await asked_for(store, identifier, timedelta(hours=ago))
+    first = await client.operations(limit=2)
+    assert [item.id for item in first.items] == ["newest", "older"]
+    last = await client.operations(limit=2, cursor=first.next)
+    assert ([item.id for item in last.items], last.next) == (["oldest"], None)
