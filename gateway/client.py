@@ -382,21 +382,13 @@ class ScenarioClient(Telling):
         return await self.services.operations.show(TERMINAL, identifier)
 
     async def operations(self, *, limit: int = 50, cursor: str | None = None) -> PageView[OperationView]:
-        """Return one page of operations on many journeys, newest first.
-
-        Raises:
-            BadCursor: The cursor is not one of this list.
-        """
+        """Return one page of operations on many journeys, newest first."""
         return await self.services.operations.list(TERMINAL, PageRequest(limit, cursor))
 
     async def operation_items(
         self, identifier: str, *, outcome: ItemOutcome | None = None, limit: int = 50, cursor: str | None = None
     ) -> PageView[OperationItemView]:
-        """Return one page of an operation's journeys, with their answers.
-
-        Raises:
-            UnknownOperation: There is no such operation.
-        """
+        """Return one page of an operation's journeys, with their answers. Raise UnknownOperation if there is none."""
         return await self.services.operations.items(TERMINAL, identifier, PageRequest(limit, cursor), outcome)
 
     async def stop_operation(self, identifier: str, *, operator: str, reason: str) -> OperationView:
