@@ -9,10 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import JOURNEYS
-from gateway.client import Heard, JourneyFilter, ScenarioClient, targets
+from gateway.client import Heard, JourneyFilter, ScenarioClient, Tally, targets
 from gateway.errors import NotAnswered, UnderWay, UnknownJourney
 from gateway.operations import journey_operations
 from gateway.operations.batch import JourneyTarget
@@ -302,12 +303,19 @@ async def test_an_operation_on_a_contacts_journeys_goes_to_pending_ones(
     ):
         assert await client.select(Operation.PAUSE, others) == []
     assert await client.select(Operation.RESUME, JourneyFilter(contact="7")) == []
-    leaving = asyncio.create_task(
-        client.batch(Operation.LEAVE, operator="ann", reason="incident 42").run(targets(found))
-    )
+
+    async def leave() -> Tally:
+        return await client.batch(Operation.LEAVE, operator="ann", reason="incident 42").run(targets(found))
+
+    leaving = asyncio.create_task(leave())
     async with deserted.working():
-        assert (await leaving).accepted == [entered.id]
+        tally = await leaving
+        # The time-skipping server sometimes rejects a workflow task that cancels an activity (ACTIVITY_UNKNOWN). The
+        # update's answer is then lost, but the journey leaves.
+        if tally.refused and (await entered.handle.describe()).status is WorkflowExecutionStatus.RUNNING:
+            tally = await leave()
         assert (await entered.result())["reason"] == "left by ann: incident 42"
+        assert tally.accepted == [entered.id] or "has ended" in tally.refused[0].why, tally.refused
 
 
 async def test_an_operation_names_an_entry_once_that_is_admitted_while_it_looks(
