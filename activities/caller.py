@@ -30,7 +30,7 @@ class EntryIdentity:
     """The journey's id, or the reason for a refusal.
 
     Attributes:
-        refused: Why the contact is not admitted, as far as it is known before admission; empty otherwise.
+        refused: A reason for refusal that is known before admission; else empty.
         workflow_id: The journey's id.
         summary: Its summary for Temporal's UI: ids only.
         purpose: The scenario's purpose.

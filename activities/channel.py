@@ -56,7 +56,7 @@ class Message(ABC):
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """Return what a case may expect of it, by the keys of an expected step."""
+        """Return the values that a case can expect, by the keys of an expected step."""
 
     def defect(self, row: Row) -> str:
         """Return what no contact's data may cause, or "" if the message is sound."""
