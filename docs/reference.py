@@ -1,4 +1,4 @@
-"""The pages of the reference, made from the code: commands, the HTTP API, files, metrics, alerts."""
+"""The pages of the reference, made from the code: commands, settings, the HTTP API, files, metrics, alerts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Final, cast, get_args
 
 import typer
 import yaml
+from pydantic import SecretStr
 
 from gateway.api.app import application
 from gateway.api.authentication import Keys
@@ -23,6 +24,7 @@ from gateway.service.listing import JourneySummary
 from gateway.service.view import View
 from gateway.stats.stats import StatsView
 from gateway.why.why import WhyView
+from runtime.settings import PREFIX, Settings
 from runtime.telemetry.metrics import OF_ALL, OF_EACH, Counter, Metric
 from scenario.entry.json_schema import schema as entry_schema
 from scenario.model.json_schema import schema as scenario_schema
@@ -189,6 +191,16 @@ def _inner(annotation: Any) -> Iterator[type[View]]:
         yield from _inner(part)
 
 
+def settings() -> Iterator[str]:
+    """Yield the page of settings."""
+    yield "# Settings\n\nEnvironment variables of all processes: see [Settings](../run/settings.md).\n"
+    rows: list[tuple[str, ...]] = []
+    for name, field in Settings.model_fields.items():
+        default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        rows.append((f"`{PREFIX}{name.upper()}`", field.description or "", f"`{default}`" if default else ""))
+    yield from _table(("variable", "meaning", "default"), rows)
+
+
 def metrics() -> Iterator[str]:
     """Yield the page of metrics."""
     yield "# Metrics\n"
@@ -236,6 +248,7 @@ def _cell(text: str) -> str:
 PAGES: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
     "reference/commands.md": commands,
     "reference/api.md": api,
+    "reference/settings.md": settings,
     "reference/scenario-file.md": file_page(
         "Scenario file", "Every key of a scenario. `scenario schema` prints it as JSON Schema.", scenario_schema
     ),

@@ -11,15 +11,15 @@ import binascii
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import DirectoryPath, FilePath, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, DirectoryPath, FilePath, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.errors import SettingsError
@@ -31,144 +31,7 @@ PREFIX: Final = "SCENARIO_"
 """Start of every variable's name."""
 
 
-class Settings(BaseSettings):
-    """Settings of a deployment. An empty variable counts as not set.
-
-    Values that may hold a password are `SecretStr`. `activities.channels` validates `smtp`, `mail_from`,
-    `mail_from_allowed` and `sms`.
-
-    Attributes:
-        smtp: ``smtp://user:password@host:587`` (STARTTLS) or ``smtps://…:465``. None: e-mail steps are held.
-        mail_from: Sender of e-mails, ``Name <address>`` or an address.
-        mail_from_allowed: Domains and addresses, beside the sender's domain, that a scenario may use as sender.
-        sms: ``twilio://sid:token@?from=+33…`` or ``local:``. None: SMS steps are held.
-        destinations: Path of ``destinations.yaml``.
-        policies: Path of ``policies.yaml``. Commands that do not need it ignore a missing file.
-        callback_url: Public URL of the gateway, see `runtime.callback`; https, or http on this machine.
-        callback_key: Key of callback tokens: at least 32 random bytes, as base64.
-        inbound_key: Key that a mail server presents when it submits bounces: at least 32 random bytes, as base64.
-        encryption_keys: Keys that wrap contacts' keys, as base64, separated by commas, the newest first; see
-            `runtime.encryption`. None: nothing is encrypted.
-        codec_origins: Origins of Temporal's UI that may decode payloads, separated by commas.
-        api_origins: Origins of other sites whose scripts may call the API, separated by commas.
-        test_recipients: Recipients of test messages, separated by commas, see `gateway.trial_messages`. None: anyone.
-
-    Raises:
-        SettingsError: A value cannot be used. The message names the variables, and shows no value.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
-
-    store: SecretStr = SecretStr("sqlite+aiosqlite:///.scenario/store.db")
-    smtp: SecretStr | None = None
-    mail_from: str | None = None
-    mail_from_allowed: str | None = None
-    sms: SecretStr | None = None
-    secrets_dir: DirectoryPath | None = None
-    destinations: FilePath | None = None
-    policies: Path | None = None
-    callback_url: str | None = None
-    callback_key: SecretStr | None = None
-    callback_key_previous: SecretStr | None = None
-    suppression_key: SecretStr | None = None
-    suppression_key_previous: SecretStr | None = None
-    bounce_address: str | None = None
-    inbound_key: SecretStr | None = None
-    encryption_keys: SecretStr | None = None
-    encryption_keys_file: FilePath | None = None
-    codec_origins: str | None = None
-    api_origins: str | None = None
-    temporal_ui: str | None = None
-    test_recipients: str | None = None
-    retention: str | None = None
-    platform_timezone: str = "Europe/Paris"
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            # Only names and our sentences are passed on: pydantic's text could quote a password.
-            raise SettingsError("; ".join(_sentences(error))) from None
-        for sentence in unknown_names(set(os.environ) - _told):
-            logger.warning("%s", sentence)
-        _told.update(os.environ)
-
-    @property
-    def has_default_store(self) -> bool:
-        """True if the store is not configured: any process may then create the local one."""
-        return "store" not in self.model_fields_set
-
-    @field_validator(
-        *("store", "callback_url", "callback_key", "callback_key_previous"),
-        *(
-            "suppression_key",
-            "suppression_key_previous",
-            "bounce_address",
-            "inbound_key",
-            "encryption_keys",
-            "temporal_ui",
-            "api_origins",
-            "test_recipients",
-            "retention",
-            "platform_timezone",
-        ),
-    )
-    @classmethod
-    def _good(cls, value: Any, info: ValidationInfo) -> Any:
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if text is not None and not _GOOD[info.field_name or ""](text):
-            raise ValueError
-        return text.rstrip("/") if text and info.field_name in ("callback_url", "temporal_ui") else value
-
-
-_OTHERS: Final = ("SCENARIO_API", "SCENARIO_API_KEY", "SCENARIO_DEBUG", "SCENARIO_TEST_ENCRYPTION")
-"""Variables that are not settings of a deployment."""
-# Kubernetes sets variables for each service of a namespace, such as SCENARIO_GATEWAY_SERVICE_HOST.
-_OF_KUBERNETES: Final = re.compile(r"SCENARIO_\w*(?:_SERVICE_HOST|_SERVICE_PORT\w*|_PORT(?:_\d+_\w+)?)", re.ASCII)
-_told: Final = set[str]()
-
-
-def unknown_names(variables: Iterable[str]) -> list[str]:
-    """Return a sentence for each of these variables that looks like a setting but is unknown."""
-    settings = {PREFIX + name.upper() for name in Settings.model_fields}
-    known = {*settings, *(f"{name}_FILE" for name in settings), *_OTHERS}  # the image reads secrets from files
-    sentences: list[str] = []
-    for name in sorted(variables):
-        upper = name.upper()  # the case of a setting does not matter; that of all other variables does
-        is_known = name in known or name.startswith(f"{PREFIX}SECRET_") or _OF_KUBERNETES.fullmatch(name)
-        if upper.startswith(PREFIX) and not is_known and upper not in settings:
-            meant = get_close_matches(upper.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1)
-            hint = f"did you mean {PREFIX}{meant[0]}?" if meant else "docs/run/settings.md lists all settings"
-            sentences.append(f"there is no setting {name}, so it is ignored: {hint}")
-    return sentences
-
-
-_KEY: Final = "must be base64 of at least 32 random bytes, as `openssl rand -base64 32` writes it"
-_WANTED: Final = {
-    "store": "must be an SQLAlchemy URL such as sqlite+aiosqlite:///.scenario/store.db or postgresql://user@host/name",
-    "secrets_dir": "must name a folder that exists",
-    "destinations": "must name a file that exists",
-    "callback_url": "must be an address such as https://hooks.example.com, without user, query or fragment",
-    "callback_key": _KEY,
-    "callback_key_previous": "must be base64 of at least 32 random bytes, or not set",
-    "suppression_key": _KEY,
-    "suppression_key_previous": "must be keys in base64, of at least 32 random bytes each, separated by commas",
-    "bounce_address": "must be an address such as bounces@mail.example.com, with 21 ASCII letters, digits, '.', '-' "
-    "and '_' at most before its '@'",
-    "inbound_key": _KEY,
-    "encryption_keys": "must be keys in base64, of at least 32 random bytes each, separated by commas",
-    "encryption_keys_file": "must name a file that exists",
-    "codec_origins": "must be origins such as https://temporal.example.com, separated by commas, without paths",
-    "api_origins": "must be origins such as https://shop.example.com, separated by commas, without paths",
-    "temporal_ui": "must be an address such as https://temporal.example.com, without user, query or fragment",
-    "test_recipients": "must be e-mail addresses, @ and a domain, numbers such as +33612345678, destinations or hosts, "
-    "separated by commas",
-    "retention": "must be ages from 1d to 10y such as deliveries=180d,responses=30d,entries=2y, separated by commas: "
-    "of deliveries, responses, entries, claims (32d at least), passages (2d) and operations, each once",
-    "platform_timezone": "must be a time zone's IANA name such as Europe/Paris",
-}
+_Value = TypeVar("_Value", str, SecretStr)
 
 
 def parse_key(value: SecretStr) -> bytes:
@@ -183,11 +46,6 @@ def parse_keys(value: SecretStr) -> list[bytes]:
 
 def parse_origins(value: str | None) -> list[str]:
     return [text.strip() for text in (value or "").split(",") if text.strip()]
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    names = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors(include_input=False, include_context=False))
-    return [f"{PREFIX}{name.upper()} {_WANTED[name]}" for name in names]
 
 
 MIN_KEY: Final = 32
@@ -254,21 +112,196 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-_GOOD: Final[dict[str, Callable[[str], bool]]] = {
-    # Only catches typing errors; the store checks which databases are supported.
-    "store": lambda text: bool(re.match(r"[a-z][a-z0-9+]*://", text)),
-    "callback_url": _is_callback_url,
-    "callback_key": _is_key,
-    "callback_key_previous": _is_key,
-    "suppression_key": _is_key,
-    "suppression_key_previous": lambda text: all(map(_is_key, text.split(","))),
-    "bounce_address": lambda text: bool(_BOUNCES.fullmatch(text)),
-    "inbound_key": _is_key,
-    "encryption_keys": lambda text: all(map(_is_key, text.split(","))),
-    "codec_origins": lambda text: all(map(_ORIGIN.fullmatch, parse_origins(text))),
-    "api_origins": lambda text: all(map(_ORIGIN.fullmatch, parse_origins(text))),
-    "temporal_ui": _is_address,
-    "test_recipients": lambda text: all(_RECIPIENT.fullmatch(one.strip()) for one in text.split(",")),
-    "retention": _is_retention,
-    "platform_timezone": _is_zone,
+def _checked(wanted: str, is_good: Callable[[str], bool]) -> AfterValidator:
+    """Return a validator that refuses other values with a sentence, which must not quote them."""
+
+    def check(value: _Value) -> _Value:
+        if not is_good(value.get_secret_value() if isinstance(value, SecretStr) else value):
+            raise ValueError(wanted)
+        return value
+
+    return AfterValidator(check)
+
+
+_KEY: Final = "must be base64 of at least 32 random bytes, as `openssl rand -base64 32` writes it"
+_KEYS: Final = "must be keys in base64, of at least 32 random bytes each, separated by commas"
+_Key = Annotated[SecretStr, _checked(_KEY, _is_key)]
+_Keys = Annotated[SecretStr, _checked(_KEYS, lambda text: all(map(_is_key, text.split(","))))]
+_Origins = Annotated[
+    str,
+    _checked(
+        "must be origins such as https://shop.example.com, separated by commas, without paths",
+        lambda text: all(map(_ORIGIN.fullmatch, parse_origins(text))),
+    ),
+]
+_CallbackUrl = Annotated[
+    str,
+    _checked("must be an address such as https://hooks.example.com, without user, query or fragment", _is_callback_url),
+    AfterValidator(lambda url: url.rstrip("/")),
+]
+_PageUrl = Annotated[
+    str,
+    _checked("must be an address such as https://temporal.example.com, without user, query or fragment", _is_address),
+    AfterValidator(lambda url: url.rstrip("/")),
+]
+# Only catches typing errors: the store checks which databases are supported.
+_StoreUrl = Annotated[
+    SecretStr,
+    _checked(
+        "must be an SQLAlchemy URL such as sqlite+aiosqlite:///.scenario/store.db or postgresql://user@host/name",
+        lambda text: bool(re.match(r"[a-z][a-z0-9+]*://", text)),
+    ),
+]
+_BounceAddress = Annotated[
+    str,
+    _checked(
+        "must be an address such as bounces@mail.example.com, with 21 ASCII letters, digits, '.', '-' and '_' at most "
+        "before its '@'",
+        lambda text: bool(_BOUNCES.fullmatch(text)),
+    ),
+]
+_Recipients = Annotated[
+    str,
+    _checked(
+        "must be e-mail addresses, @ and a domain, numbers such as +33612345678, destinations or hosts, separated by "
+        "commas",
+        lambda text: all(_RECIPIENT.fullmatch(one.strip()) for one in text.split(",")),
+    ),
+]
+_Ages = Annotated[
+    str,
+    _checked(
+        "must be ages from 1d to 10y such as deliveries=180d,responses=30d,entries=2y, separated by commas: of "
+        "deliveries, responses, entries, claims (32d at least), passages (2d) and operations, each once",
+        _is_retention,
+    ),
+]
+_Zone = Annotated[str, _checked("must be a time zone's IANA name such as Europe/Paris", _is_zone)]
+_NO_PATH: Final = {
+    "path_not_file": "must name a file that exists",
+    "path_not_directory": "must name a folder that exists",
 }
+
+
+class Settings(BaseSettings):
+    """Settings of a deployment. An empty variable counts as not set.
+
+    Values that may hold a password are `SecretStr`. `activities.channels` validates `smtp`, `mail_from`,
+    `mail_from_allowed` and `sms`. The descriptions of the fields are the page of settings of the documentation.
+
+    Raises:
+        SettingsError: A value cannot be used. The message names the variables, and shows no value.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    store: _StoreUrl = SecretStr("sqlite+aiosqlite:///.scenario/store.db")
+    """URL of the [store](../run/store.md)."""
+    smtp: SecretStr | None = None
+    """`smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`, see [Mail
+    servers](../run/settings.md#mail-servers). Without it, e-mail steps are held."""
+    mail_from: str | None = None
+    """Sender of e-mails, `Name <address>` or an address. Required with `SCENARIO_SMTP`."""
+    mail_from_allowed: str | None = None
+    """Domains and addresses, separated by commas, that a step may use in `from` and `reply_to` besides the sender's
+    domain; `*` allows any. Cover them with SPF and DKIM."""
+    sms: SecretStr | None = None
+    """`twilio://sid:token@?from=+33…`, or `local:` to write files into `.scenario/inbox/`. Without it, SMS steps are
+    held."""
+    secrets_dir: DirectoryPath | None = None
+    """Folder with one file per secret, named like the secret. It overrides `SCENARIO_SECRET_<NAME>`, and is read again
+    when it changes."""
+    destinations: FilePath | None = None
+    """Path of [`destinations.yaml`](../run/destinations.md), read again when it changes. Without it, steps with `to:`
+    are held, and any secret may be sent anywhere."""
+    policies: Path | None = None
+    """Path of [`policies.yaml`](../write/sending-times.md#policies-for-all-scenarios), read again when it changes.
+    Commands that do not need it ignore a missing file."""
+    callback_url: _CallbackUrl | None = None
+    """Public URL of the gateway for [callbacks](../run/processes.md#callbacks), such as `https://hooks.example.com`;
+    http only on this machine. Without it and its key, steps with `journey.callback_url` are held."""
+    callback_key: _Key | None = None
+    """Key that signs callback URLs."""
+    callback_key_previous: _Key | None = None
+    """Previous key, still accepted."""
+    suppression_key: _Key | None = None
+    """Key under which suppressed addresses are stored, see [The key](../write/consent.md#the-key). **Never lose it.**
+    Without it, unsubscribing and suppressions are off."""
+    suppression_key_previous: _Keys | None = None
+    """Previous keys, separated by commas."""
+    bounce_address: _BounceAddress | None = None
+    """Address for [bounces](../write/consent.md#bounces-that-come-later), such as `bounces@mail.example.com`; needs
+    `SCENARIO_SUPPRESSION_KEY`. Without it, bounces go to the sender's address."""
+    inbound_key: _Key | None = None
+    """Key that a mail server sends with [bounces](../write/consent.md#handing-them-in), for `scenario serve`. Without
+    it, bounces are not accepted."""
+    encryption_keys: _Keys | None = None
+    """Keys that [encrypt](../run/privacy.md#encryption) contacts' data, separated by commas, the newest first. **Never
+    lose them.** Without them, nothing is encrypted."""
+    encryption_keys_file: FilePath | None = None
+    """File with these keys, one or more on a line, with comments after `#`."""
+    codec_origins: _Origins | None = None
+    """Origins of Temporal's UI that may use [`scenario
+    codec`](../run/privacy.md#decryption-in-temporals-ui-and-command-line), separated by commas."""
+    api_origins: _Origins | None = None
+    """Origins of web pages that may call the HTTP API (CORS), separated by commas."""
+    temporal_ui: _PageUrl | None = None
+    """URL of Temporal's UI, for links on the [pages](../run/pages.md)."""
+    test_recipients: _Recipients | None = None
+    """Allowed recipients of test messages, separated by commas: addresses, domains (`@example.com`), numbers
+    (`+33612345678`), destinations or hosts. Without it, every recipient who is not suppressed."""
+    retention: _Ages | None = None
+    """Maximum age of stored data, such as `deliveries=180d,responses=30d,entries=2y`, see
+    [Retention](../run/retention.md). Without it, data is kept."""
+    platform_timezone: _Zone = "Europe/Paris"
+    """IANA zone of dates without an offset."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            # Only names and our sentences are passed on: pydantic's text could quote a password.
+            raise SettingsError("; ".join(_sentences(error))) from None
+        for sentence in unknown_names(set(os.environ) - _told):
+            logger.warning("%s", sentence)
+        _told.update(os.environ)
+
+    @property
+    def has_default_store(self) -> bool:
+        """True if the store is not configured: any process may then create the local one."""
+        return "store" not in self.model_fields_set
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    for detail in error.errors(include_input=False, include_context=False):
+        wanted = _NO_PATH.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
+        yield f"{PREFIX}{str(detail['loc'][0]).upper()} {wanted}"
+
+
+_OTHERS: Final = ("SCENARIO_API", "SCENARIO_API_KEY", "SCENARIO_DEBUG", "SCENARIO_TEST_ENCRYPTION")
+"""Variables that are not settings of a deployment."""
+# Kubernetes sets variables for each service of a namespace, such as SCENARIO_GATEWAY_SERVICE_HOST.
+_OF_KUBERNETES: Final = re.compile(r"SCENARIO_\w*(?:_SERVICE_HOST|_SERVICE_PORT\w*|_PORT(?:_\d+_\w+)?)", re.ASCII)
+_told: Final = set[str]()
+
+
+def unknown_names(variables: Iterable[str]) -> list[str]:
+    """Return a sentence for each of these variables that looks like a setting but is unknown."""
+    settings = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {*settings, *(f"{name}_FILE" for name in settings), *_OTHERS}  # the image reads secrets from files
+    sentences: list[str] = []
+    for name in sorted(variables):
+        upper = name.upper()  # the case of a setting does not matter; that of all other variables does
+        is_known = name in known or name.startswith(f"{PREFIX}SECRET_") or _OF_KUBERNETES.fullmatch(name)
+        if upper.startswith(PREFIX) and not is_known and upper not in settings:
+            meant = get_close_matches(upper.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1)
+            hint = f"did you mean {PREFIX}{meant[0]}?" if meant else "docs/run/settings.md lists all settings"
+            sentences.append(f"there is no setting {name}, so it is ignored: {hint}")
+    return sentences

@@ -98,6 +98,7 @@ def test_a_good_value_is_taken(name: str, value: str, tmp_path: Path, monkeypatc
         ("CALLBACK_URL", f"ftp://hooks.example.com/{PASSWORD}", "must be an address such as https://"),
         ("API_ORIGINS", f"https://shop.example.com/{PASSWORD}", "must be origins such as https://"),
         ("API_ORIGINS", "*", "must be origins such as https://"),
+        ("CODEC_ORIGINS", f"https://temporal.example.com/{PASSWORD}", "must be origins such as https://"),
         ("CALLBACK_KEY", PASSWORD, "must be base64 of at least 32 random bytes"),
         ("CALLBACK_KEY", PASSWORD * 4 + "!", "must be base64 of at least 32 random bytes"),
         ("CALLBACK_KEY_PREVIOUS", PASSWORD, "must be base64 of at least 32 random bytes"),
@@ -114,6 +115,10 @@ def test_a_bad_value_is_refused_by_its_name_and_not_shown(
         Settings()
     assert str(caught.value).startswith(f"SCENARIO_{name} {wanted}")
     assert PASSWORD not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_every_setting_is_described():
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
 def test_every_bad_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch):
