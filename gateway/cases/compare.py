@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from activities.channel import Message
 from gateway.cases.model import Case, Expected, Part
 from gateway.cases.run import Course, Got
 from scenario.source.source import Path as Place
+from scenario.type_guards import is_list, is_mapping
 
 MISSING: Final = object()
 """A missing value."""
@@ -125,7 +126,7 @@ def _step(place: Place, expected: Expected, got: Got) -> Iterator[Difference]:
     for key in _TEXTS:
         if key in wanted:
             yield from _text((*place, key), f"{key} {of}", wanted[key], facts.get(key, MISSING))
-    sent = cast("dict[str, str]", facts.get("headers") or {})
+    sent: dict[str, str] = facts.get("headers") or {}
     headers = {name.lower(): value for name, value in sent.items()}
     for name, value in expected.headers.items():
         yield from _text((*place, "headers", name), f"header {name} {of}", value, headers.get(name.lower(), MISSING))
@@ -165,18 +166,16 @@ def _text(place: Place, what: str, expected: str | Part, got: Any) -> Iterator[D
 
 
 def _json(place: Place, what: str, expected: Any, got: Any, *, whole: bool) -> Iterator[Difference]:
-    if isinstance(expected, Mapping) and isinstance(got, Mapping):
-        wanted, there = cast("Mapping[str, Any]", expected), cast("Mapping[str, Any]", got)
-        for key, value in wanted.items():
-            yield from _json((*place, key), f"{key} in {what}", value, there.get(key, MISSING), whole=whole)
-        if whole and (more := {key: value for key, value in there.items() if key not in wanted}):
+    if is_mapping(expected) and is_mapping(got):
+        for key, value in expected.items():
+            yield from _json((*place, key), f"{key} in {what}", value, got.get(key, MISSING), whole=whole)
+        if whole and (more := {key: value for key, value in got.items() if key not in expected}):
             yield Difference(place, f"more in {what}", MISSING, more, "steps")
-    elif isinstance(expected, list) and isinstance(got, list):
-        items, found = cast("list[Any]", expected), cast("list[Any]", got)
-        if len(items) != len(found):
-            yield Difference(place, what, items, found)
+    elif is_list(expected) and is_list(got):
+        if len(expected) != len(got):
+            yield Difference(place, what, expected, got)
             return
-        for index, (item, other) in enumerate(zip(items, found, strict=True)):
+        for index, (item, other) in enumerate(zip(expected, got, strict=True)):
             yield from _json((*place, index), f"item {index + 1} in {what}", item, other, whole=whole)
     elif expected != got or isinstance(expected, bool) is not isinstance(got, bool):
         yield Difference(place, what, expected, got)

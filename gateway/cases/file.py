@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
@@ -27,6 +27,7 @@ from scenario.source.source import Path as Place
 from scenario.source.source import Source
 from scenario.source.yaml import MAX_NODES
 from scenario.steps.delivery import Send
+from scenario.type_guards import is_list, is_mapping
 
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
@@ -186,13 +187,13 @@ def _empty(data: Any, path: Place, report: Report) -> None:
     """Report keys without a value, unless JSON's null is meant."""
     if path and path[-1] in _JSON:
         return
-    if isinstance(data, dict):
-        for key, value in cast("dict[str, Any]", data).items():
+    if is_mapping(data):
+        for key, value in data.items():
             if value is None and key not in _JSON:
                 report.add((*path, key), *empty(f"'{clip(key)}'"), key=True)
             _empty(value, (*path, key), report)
-    elif isinstance(data, list):
-        for index, item in enumerate(cast("list[Any]", data)):
+    elif is_list(data):
+        for index, item in enumerate(data):
             _empty(item, (*path, index), report)
 
 
@@ -225,13 +226,12 @@ def _entry(path: Path, file: CaseFile, name: str, case: Case, report: Report) ->
 
 def patched(value: Any, patch: Any) -> Any:
     """Return JSON data with changes (RFC 7396). A list of custom fields is changed by their names."""
-    if not isinstance(patch, Mapping):
+    if not is_mapping(patch):
         return patch
-    if isinstance(value, list):
-        fields = [cast("dict[str, Any]", item) for item in cast("list[Any]", value) if isinstance(item, dict)]
-        value = {field["name"]: field.get("value") for field in fields if "name" in field}
-    made = dict(cast("dict[str, Any]", value)) if isinstance(value, Mapping) else {}
-    for key, change in cast("Mapping[str, Any]", patch).items():
+    if is_list(value):
+        value = {field["name"]: field.get("value") for field in value if is_mapping(field) and "name" in field}
+    made: dict[str, Any] = dict(value) if is_mapping(value) else {}
+    for key, change in patch.items():
         if change is None:
             made.pop(key, None)
         else:

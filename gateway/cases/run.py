@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Final, cast
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from activities.channel import AttemptReply
@@ -30,7 +30,8 @@ from scenario.entry.admission import Refused, check_rules, check_trigger, entry_
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
 from scenario.plan.context import pick
-from scenario.policies.suppression import Source, Suppression
+from scenario.policies import addresses
+from scenario.policies.suppression import Suppression
 from scenario.source.source import Path as Place
 from scenario.steps.delivery import DeliveryStep, Send
 from scenario.steps.host import Delivered, Event, Failed, NotBefore
@@ -195,7 +196,10 @@ class _Run:
         """Return the workspace: policies, suppressions, and messages of other journeys."""
         case = self._case
         suppressions = [
-            Suppression(channel, "", cast("Source", source), start) for channel, source in case.suppressed.items()
+            Suppression(channel, "", known, start)
+            for channel, source in case.suppressed.items()
+            for known in addresses.sources(channel)
+            if known == source
         ]
         places: list[Claimed] = []
         for number, one in enumerate(case.sent):
@@ -236,6 +240,8 @@ class _Run:
         if row.destination and self._workshop.book and (found := self._workshop.book.get(row.to)):
             row = row.as_asked(found.retry, found.timeout)
         step, draft = journey.step, self._cases.draft
+        written = draft.steps[step]
+        assert isinstance(written, DeliveryStep)  # noqa: S101 no other step is delivered
         whole = journey.data()
         data = pick(whole, row.fields, row.item_fields)
         journey.handed = data if journey.handed is None else journey.handed
@@ -249,9 +255,7 @@ class _Run:
             data=data,
             root=journey.root if row.calls_back else "",
         )
-        journey.message = self._workshop.render(
-            draft.steps[step], delivery, str(whole["journey"]["id"]), draft.scenario
-        )
+        journey.message = self._workshop.render(written, delivery, str(whole["journey"]["id"]), draft.scenario)
         match journey.message:
             case Problem(message):
                 return Failed(reason=message, cause="template", destination=row.to or row.channel)
@@ -259,7 +263,7 @@ class _Run:
                 return Delivered(outcome="skipped", reason=reason, attempts=1)
             case _:
                 pass
-        coming, written = self._replies_to(step, journey.message), cast("DeliveryStep", draft.steps[step])
+        coming = self._replies_to(step, journey.message)
         made = await attempts.deliver(
             journey,
             row,

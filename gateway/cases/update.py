@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
 from yaml.reader import Reader
 
@@ -18,6 +18,7 @@ from gateway.cases.compare import MISSING, Difference, compare, met_in, told
 from gateway.cases.file import Cases, parsed
 from gateway.cases.run import Circumstances, Course, Got, run
 from scenario.source.source import Path as Place
+from scenario.type_guards import is_list, is_mapping
 
 _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w .@/+()!?'-]|:(?=\S))*(?<! )")
 """Text that is a plain scalar of YAML everywhere."""
@@ -79,8 +80,8 @@ def _edits(cases: Cases, name: str, course: Course) -> list[Edit]:
         if one.got is not MISSING and not (anew and one.place[:2] == steps)
     ]
     if anew:
-        written = cast("list[dict[str, Any]]", copy.deepcopy(_value(source.data, (*place, *steps))))
-        edits.append(_anew(cases, (*place, *steps), _steps(written, found, case.expect.steps or (), course)))
+        listed: list[dict[str, Any]] = copy.deepcopy(_value(source.data, (*place, *steps)))
+        edits.append(_anew(cases, (*place, *steps), _steps(listed, found, case.expect.steps or (), course)))
     return edits
 
 
@@ -168,18 +169,18 @@ def _anew(cases: Cases, path: Place, value: Any) -> Edit:
 def _block(value: Any) -> list[str]:
     """Return keys and items on lines of their own."""
     lines: list[str] = []
-    if isinstance(value, Mapping):
-        for key, inner in cast("Mapping[str, Any]", value).items():
+    if is_mapping(value):
+        for key, inner in value.items():
             lines += _member(f"{_scalar(key)}:", inner)
         return lines
-    for item in cast("list[Any]", value):
-        inner = _block(item) if isinstance(item, Mapping | list) and item else [_scalar(item)]
+    for item in value:
+        inner = _block(item) if (is_mapping(item) or is_list(item)) and item else [_scalar(item)]
         lines += [f"- {inner[0]}", *(f"  {line}" if line else "" for line in inner[1:])]
     return lines
 
 
 def _member(key: str, value: Any) -> list[str]:
-    if isinstance(value, Mapping | list) and value:
+    if (is_mapping(value) or is_list(value)) and value:
         return [key, *(f"  {line}" if line else "" for line in _block(value))]
     if isinstance(value, str) and "\n" in value.rstrip("\n") and _is_literal(value):
         return [f"{key} |", *(f"  {line}" if line else "" for line in value.rstrip("\n").split("\n"))]

@@ -12,12 +12,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from flufl.bounce import all_failures  # pyright: ignore[reportUnknownVariableType] its argument has no type
 
 from scenario.policies.bounces import AddressVerdict, against
 from scenario.policies.suppression import SOFT
+from scenario.type_guards import is_list
 
 MAX_READ: Final = 256 * 1024
 """Bytes that are parsed: reports precede the returned mail."""
@@ -77,8 +78,7 @@ def _read(message: Message) -> Report:
     kinds = {part.get_content_type(): part for part in reversed(parts)}
     addresses = tuple(dict.fromkeys(_addresses(parts)))[:MAX_ADDRESSES]
     if (complaint := kinds.get("message/feedback-report")) is not None:
-        fields = complaint.get_payload()
-        block = cast("list[Message]", fields)[0] if isinstance(fields, list) and fields else complaint
+        block = next(iter(_blocks(complaint)), complaint)
         kind = str(block.get("feedback-type", "")).strip().lower()
         if kind in _COMPLAINTS:
             return Report(complaint=True, addresses=addresses, word=kind)
@@ -88,11 +88,16 @@ def _read(message: Message) -> Report:
     return _of_words(message, parts, addresses)
 
 
+def _blocks(part: Message) -> list[Message]:
+    """Return the groups of fields in a report."""
+    blocks: Any = part.get_payload()
+    return blocks if is_list(blocks) else []
+
+
 def _of_status(part: Message, addresses: tuple[str, ...]) -> Report:
     """Return a bounce as in RFC 3464."""
-    blocks = part.get_payload()
     word = "a notification without a failure"
-    for block in cast("list[Message]", blocks)[:MAX_PARTS] if isinstance(blocks, list) else ():
+    for block in _blocks(part)[:MAX_PARTS]:
         action = str(block.get("action", "")).strip().lower()
         if action.startswith("delayed"):
             word = "delayed: it is still being tried"

@@ -7,12 +7,13 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from gateway.preview import worst
 from gateway.preview.uses import SIZE
 from scenario.responses.references import REFERENCES, Whole
 from scenario.responses.validation import misfit
+from scenario.type_guards import is_list, is_mapping
 
 Path = tuple[str, ...]
 
@@ -112,16 +113,15 @@ class MadeUpAnswer:
         """Return a schema with one choice of each alternative, and with its references resolved."""
         if schema is False:
             raise Unmade
-        if not isinstance(schema, Mapping):
+        if not is_mapping(schema):
             return {}
-        keys = cast("Mapping[str, Any]", schema)
-        others = [self._whole.find(name) for key in REFERENCES if isinstance(name := keys.get(key), str)]
-        others += _items(keys.get("allOf"))
-        others += [self._chance.choice(items) for key in ("anyOf", "oneOf") if (items := _items(keys.get(key)))]
-        if "if" in keys:
+        others = [self._whole.find(name) for key in REFERENCES if isinstance(name := schema.get(key), str)]
+        others += _items(schema.get("allOf"))
+        others += [self._chance.choice(items) for key in ("anyOf", "oneOf") if (items := _items(schema.get(key)))]
+        if "if" in schema:
             held = self._chance.random() < 0.5
-            others += [keys["if"], keys.get("then")] if held else [keys.get("else")]
-        flat = dict(keys)
+            others += [schema["if"], schema.get("then")] if held else [schema.get("else")]
+        flat: dict[str, Any] = dict(schema)
         for other in others:
             flat = _joined(flat, self._flat(other))
         return flat
@@ -135,7 +135,7 @@ class MadeUpAnswer:
         return next((kind for kind, keys in _OF_TYPE.items() if not flat.keys().isdisjoint(keys)), None)
 
     def _object(self, flat: Mapping[str, Any], path: Path, depth: int) -> dict[str, Any]:
-        properties = cast("Mapping[str, Any]", flat.get("properties") or {})
+        properties: Mapping[str, Any] = flat.get("properties") or {}
         required = _items(flat.get("required"))
         more = flat.get("additionalProperties", True)
         names = {name: properties[name] for name in properties if name in required or self._is_there()}
@@ -232,7 +232,8 @@ def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Combine two schemas of one value. The first one's keywords win."""
     both = {**other, **one}
     if "properties" in one and "properties" in other:
-        mine, theirs = (cast("Mapping[str, Any]", each["properties"]) for each in (one, other))
+        mine: Mapping[str, Any] = one["properties"]
+        theirs: Mapping[str, Any] = other["properties"]
         shared = {name: {"allOf": [mine[name], theirs[name]]} for name in mine if name in theirs}
         both["properties"] = {**theirs, **mine, **shared}
     if "required" in one and "required" in other:
@@ -245,4 +246,4 @@ def _count(value: Any, default: int) -> int:
 
 
 def _items(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
+    return value if is_list(value) else []

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from gateway.preview.contact import Given, kept_out
 from gateway.preview.draft import Draft
@@ -11,6 +10,7 @@ from gateway.preview.samples import Samples
 from gateway.preview.uses import Path, loops, named
 from scenario.errors import EntryError
 from scenario.policies.purpose import MARKETING
+from scenario.type_guards import is_list, is_mapping
 
 _DRAWS: Final = 50
 _ALWAYS: Final[frozenset[Path]] = frozenset({("contact", "id"), ("contact", "timezone")})
@@ -65,12 +65,12 @@ def _part(value: Any, path: Path, wanted: frozenset[Path]) -> Any:
     """Return a part of an entry reduced to what is used."""
     if path in wanted:
         return value
-    if isinstance(value, list):
-        return [_part(item, path, wanted) for item in cast("list[Any]", value)]
-    if not isinstance(value, Mapping):
+    if is_list(value):
+        return [_part(item, path, wanted) for item in value]
+    if not is_mapping(value):
         return value
     return {
         name: _part(item, (*path, name), wanted)
-        for name, item in cast("Mapping[str, Any]", value).items()
+        for name, item in value.items()
         if any(one[: len(path) + 1] == (*path, name) for one in wanted)
     }

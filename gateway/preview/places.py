@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from gateway.preview.rendering import Problem
 from gateway.scenario_file import ScenarioFile
@@ -17,6 +17,7 @@ from scenario.source.findings import Finding
 from scenario.source.report import Report
 from scenario.source.source import Path as Place
 from scenario.source.source import Source
+from scenario.type_guards import is_list, is_mapping
 
 _RENDER: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], object]]] = {
     "text": liquid.render_text,
@@ -118,21 +119,19 @@ def _inside(template: Template, error: TemplateError) -> tuple[Place, int | None
 
 
 def _parts(body: Any, spelt: str, path: Place) -> Iterator[tuple[str, Place, bool]]:
-    match body:
-        case dict():
-            members = cast("dict[Any, Any]", body)
-            loop = next((form for form in ("$for", "$if") if form in members), None)
-            if loop is not None:
-                yield spelt, (*path, loop), False
-            for name, value in members.items():
-                text = str(name)
-                plain = text[1:] if text.startswith("$$") else text
-                inner = f"{spelt}.{plain}" if spelt else plain
-                if "{" in text and not isinstance(value, str):
-                    yield inner, (*path, text), True
-                yield from _parts(value, inner, (*path, text))
-        case list():
-            for index, item in enumerate(cast("list[Any]", body)):
-                yield from _parts(item, f"{spelt}[{index}]", (*path, index))
-        case _:
-            yield spelt, path, False
+    if is_mapping(body):
+        loop = next((form for form in ("$for", "$if") if form in body), None)
+        if loop is not None:
+            yield spelt, (*path, loop), False
+        for name, value in body.items():
+            text = str(name)
+            plain = text[1:] if text.startswith("$$") else text
+            inner = f"{spelt}.{plain}" if spelt else plain
+            if "{" in text and not isinstance(value, str):
+                yield inner, (*path, text), True
+            yield from _parts(value, inner, (*path, text))
+    elif is_list(body):
+        for index, item in enumerate(body):
+            yield from _parts(item, f"{spelt}[{index}]", (*path, index))
+    else:
+        yield spelt, path, False

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import UnionType
-from typing import Any, Final, Union, cast, get_args, get_origin
+from typing import Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
@@ -19,6 +19,7 @@ from gateway.preview.uses import SIZE, Path, literals, named
 from gateway.preview.walk import GivenEvent
 from scenario.entry.objects import DATA, Contact
 from scenario.entry.values import as_custom
+from scenario.type_guards import is_list, is_mapping
 
 _ROWS: Final = (0, 1, 2, 3, 7)
 MANY: Final = 500
@@ -249,9 +250,8 @@ def _reader(info: FieldInfo) -> Callable[..., Any] | None:
 
 def _leaves(value: Any) -> Iterator[Any]:
     """Yield the texts and numbers of a response."""
-    if isinstance(value, dict | list):
-        inner = cast("dict[str, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
-        for one in inner:
+    if is_mapping(value) or is_list(value):
+        for one in value.values() if is_mapping(value) else value:
             yield from _leaves(one)
     elif value not in (None, ""):
         yield value
@@ -260,7 +260,5 @@ def _leaves(value: Any) -> Iterator[Any]:
 def _identifiers(entry: Mapping[str, Any]) -> Iterator[Any]:
     """Yield the ids of the trigger's data: its events carry them."""
     for value in entry["trigger"].values():
-        if isinstance(value, dict):
-            data = cast("dict[str, Any]", value)
-            if data.get("external_id") not in (None, ""):
-                yield data["external_id"]
+        if is_mapping(value) and value.get("external_id") not in (None, ""):
+            yield value["external_id"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
+
+from scenario.type_guards import is_list, is_mapping
 
 Path = tuple[str | int, ...]
 ENTRY: Final[frozenset[Path]] = frozenset(
@@ -48,11 +50,11 @@ def _paths(data: Any, path: Path) -> Iterator[Path]:
     """Yield every place of an entry that may be changed, parents first."""
     if path:
         yield path
-    if isinstance(data, dict):
-        for key, value in cast("dict[str, Any]", data).items():
+    if is_mapping(data):
+        for key, value in data.items():
             yield from _paths(value, (*path, key))
-    elif isinstance(data, list):
-        for index, value in enumerate(cast("list[Any]", data)):
+    elif is_list(data):
+        for index, value in enumerate(data):
             yield from _paths(value, (*path, index))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from activities.channel import Message
 from gateway.preview.contact import Given, kept_out, preview
@@ -22,6 +22,7 @@ from scenario.plan.context import pick
 from scenario.plan.plan import PATH_SEPARATOR
 from scenario.source.findings import Finding
 from scenario.steps.delivery import Send
+from scenario.type_guards import is_mapping
 
 _TRIES: Final = 400
 """Maximum number of variants in the search of the smallest entry."""
@@ -220,8 +221,8 @@ def _fields(places: Places, step: str, problem: Problem) -> dict[str, str]:
 
 def _spelt(data: Any, path: list[str]) -> str:
     for name in path:
-        if not isinstance(data, Mapping) or name not in data:
+        if not is_mapping(data) or name not in data:
             return "missing"
-        data = cast("Mapping[str, Any]", data)[name]
+        data = data[name]
     text = json.dumps(data)
     return text if len(text) <= 100 else f"{text[:100]}… ({len(text)} characters)"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from activities.interface import Delivery
 from gateway.preview.draft import Draft
@@ -233,7 +233,7 @@ class Walk:
             data=pick(host.data(), row.fields, row.item_fields),
             root=ROOT if row.calls_back else "",
         )
-        assert step is not None  # noqa: S101 only steps deliver
+        assert isinstance(step, DeliveryStep)  # noqa: S101 no other step is delivered
         result = self._result = self._workshop.render(
             step, delivery, str(self._data["journey"]["id"]), self._draft.scenario
         )
@@ -244,10 +244,9 @@ class Walk:
                 return Delivered(outcome="skipped", reason=result.reason)
             case _:
                 pass
-        written = cast("DeliveryStep", step)
         # Messages beside the contact's way take no places.
         met = self._workspace if self._taken else replace(self._workspace, places=[*self._workspace.places])
-        match await met.ask(host, self._draft.scenario, written, row, delivery.id):
+        match await met.ask(host, self._draft.scenario, step, row, delivery.id):
             case Defer(moment, since):
                 return NotBefore(moment=moment, since=since)
             case Skip(reason):

@@ -411,11 +411,17 @@ class TestALink:
         assert answer.headers["retry-after"] == "5"
 
     @pytest.mark.parametrize(
-        ("asked", "button"),
-        [("fr-FR,fr;q=0.9,en;q=0.8", "Confirmer"), ("de", "Bestätigen"), ("xx, es", "Confirmar"), ("", "Confirm")],
+        ("asked", "sentence", "button"),
+        [
+            ("fr-FR,fr;q=0.9,en;q=0.8", "Cliquez sur le bouton pour confirmer.", "Confirmer"),
+            ("de", "Bitte bestätigen Sie mit der Schaltfläche.", "Bestätigen"),
+            ("xx, es", "Pulse el botón para confirmar.", "Confirmar"),
+            ("", "Please press the button to confirm.", "Confirm"),
+        ],
     )
-    async def test_speaks_the_language_of_the_browser(self, gateway: Gateway, asked: str, button: str):
+    async def test_speaks_the_language_of_the_browser(self, gateway: Gateway, asked: str, sentence: str, button: str):
         answer = await gateway.client.get(gateway.path() + LINK, headers={"accept-language": asked})
+        assert f"<p>{sentence}</p>" in answer.text
         assert f"<button>{button}</button>" in answer.text
 
     async def test_takes_an_event_of_a_program_all_the_same(self, gateway: Gateway, journeys: Journeys):
