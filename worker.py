@@ -34,14 +34,13 @@ from activities.channel_registry import CHANNELS, QUEUES, WEBHOOK
 from activities.channels import channels_of
 from activities.decision import decide
 from activities.dependencies import CLOSING, INBOX, Services, services
-from activities.erasing import ErasureActivities
-from activities.erasure_start import starting_erasures
+from activities.erasure import ErasureActivities, starting_erasures
 from activities.goal import GoalActivities
 from activities.interface import JOURNEYS
 from activities.policies_file import PoliciesFile
 from activities.policy_gate import PolicyGate, Releases
 from activities.renewal import Renewals, StepVersions
-from activities.retention_schedule import Prunings, keep_schedule
+from activities.retention import Prunings, keep_schedule
 from activities.retry_options import Retunings
 from activities.suppressing import untold
 from activities.telling import Telling
@@ -71,8 +70,7 @@ from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
 from runtime.version import version
-from workflows.background import Erase, Prune, TellPlatform, UnknownWorkflow
-from workflows.enter import Enter
+from workflows.background import Enter, Erase, Prune, TellPlatform, UnknownWorkflow
 from workflows.journey import Journey
 from workflows.runner import HISTORY_SHARES, HISTORY_USED
 

@@ -11,11 +11,10 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 from temporalio import activity
 
-from activities.caller import IDENTIFY, EntryIdentity, IdentityRequest
+from activities.background import IDENTIFY, EntryIdentity, IdentityRequest
 from activities.content import Content, Opened, UnknownVersion
-from activities.counting import COUNT, Passages
 from activities.goal import count
-from activities.interface import ADMIT, DEPART, Admission, Admitted, Departure
+from activities.interface import ADMIT, COUNT, DEPART, Admission, Admitted, Departure, Passages
 from runtime import store as stored
 from runtime.store.erasures import ERASED
 from runtime.telemetry.metrics import ADMISSION, OTHER

@@ -1,4 +1,4 @@
-"""Names, queues, arguments and results of activities, without their code.
+"""Names, queues, arguments and results of the activities of journeys, without their code.
 
 Histories hold these classes without default values (`runtime.data_converter`).
 """
@@ -10,10 +10,52 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from activities.call import ActivityType
-from activities.counting import Passage
 from scenario.errors import EntryError
 from scenario.steps.host import Event
 from scenario.time.timing import read_zone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """A completed step.
+
+    Attributes:
+        version: The version that the journey followed.
+        step: The step's id in that version.
+        outcome: Its outcome, see `workflows.state.StepRecord.outcome`.
+        at: Its end, ISO 8601 in UTC.
+    """
+
+    version: int
+    step: str
+    outcome: str
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passages:
+    """Completed steps in order. Some may have been reported before.
+
+    Attributes:
+        workflow_id: The journey's id.
+        run_id: Its first execution's.
+        first: Number of earlier steps.
+        passed: The steps.
+        revisable: Number of the last of them that were completed in the workflow task that reports them. Temporal may
+            refuse that task, and a later report replaces them.
+        now: Time of the report, ISO 8601 in UTC.
+    """
+
+    workflow_id: str
+    run_id: str
+    first: int = 0
+    passed: list[Passage] = field(default_factory=list[Passage])
+    revisable: int = 0
+    now: str = ""
+
+
+COUNT: Final = ActivityType("count", Passages, type(None))
+
 
 JOURNEYS: Final = "journeys"
 """Task queue of the workflows and their local activities."""
@@ -78,7 +120,7 @@ class Departure:
         events: Events that may reach its goal and are not evaluated yet.
         passed: Completed steps that are not counted yet, in order.
         first: Number of earlier steps.
-        revisable: Number of the last of them that may change, see `activities.counting.Passages`.
+        revisable: Number of the last of them that may change, see `activities.interface.Passages`.
     """
 
     workflow_id: str

@@ -1,71 +1,161 @@
-"""Argument and result of the activity and the workflow `Prune`, which delete old data.
-
-They are stable, as in `activities.interface`: fields may be added, with a default.
-"""
+"""The Temporal Schedule that prunes the store daily. Each starting worker updates it to the setting."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+import asyncio
+import logging
+from datetime import datetime, timedelta
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from temporalio import activity
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleCalendarSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleRange,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.converter import PayloadConverter
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
-from activities.interface import ActivityType
+from activities.background import PRUNE, PRUNE_WORKFLOW, PruneRequest, PruneResult
+from activities.interface import JOURNEYS
+from runtime import pruning
+from runtime.errors import StoreFault
+from runtime.pruning import PruningPosition
+from runtime.retention import RetentionError, format_ages, parse_ages
+from runtime.telemetry.metrics import RETENTION_DELETED
 
-WORKFLOW: Final = "Prune"
-"""The workflow's type."""
+SECONDS: Final = 2.0
+"""Maximum duration of a part: far shorter than a workflow task."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pruning:
-    """A request to delete a part of the old data.
+class Prunings:
+    """Deletes old data.
 
-    Attributes:
-        ages: The ages, as `runtime.retention.parse_ages` reads them.
-        now: The reference time, ISO 8601 in UTC; empty at the start of a workflow.
-        job: The job to continue with; empty at the beginning.
-        since: The progress of that job, ISO 8601 in UTC.
-        deleted: Numbers of deleted rows so far, by kind.
+    Args:
+        store: The store.
     """
 
-    ages: str
-    now: str = ""
-    job: str = ""
-    since: str = ""
-    deleted: Mapping[str, int] = field(default_factory=dict[str, int])
+    def __init__(self, store: pruning.Pruned) -> None:
+        self._pruning = pruning.Pruner(store)
+
+    @activity.defn(name=PRUNE.name)
+    async def prune(self, asked: PruneRequest) -> PruneResult:
+        """Delete a part of the old data.
+
+        Raises:
+            ApplicationError: The ages are malformed, or the database refuses to delete. The next day's workflow tries
+                again.
+            StoreError: The store cannot be written to now.
+        """
+        try:
+            ages = parse_ages(asked.ages)
+        except RetentionError as error:
+            raise ApplicationError(str(error), type="RetentionError", non_retryable=True) from None
+        place = PruningPosition(asked.job, datetime.fromisoformat(asked.since)) if asked.job else PruningPosition()
+        try:
+            done = await self._pruning.run(ages, datetime.fromisoformat(asked.now), place, seconds=SECONDS, told=_count)
+        except StoreFault as error:
+            raise ApplicationError(str(error), type="StoreFault", non_retryable=True) from None
+        where = {"job": done.place.job, "since": done.place.since.isoformat()} if done.place else {}
+        return PruneResult(**where, deleted=done.deleted, kept=done.kept, pause=done.pause)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pruned:
-    """The result of a part.
+def _count(table: str, rows: int) -> None:
+    RETENTION_DELETED.add(table, number=rows)
 
-    Attributes:
-        job: The job to continue with; empty if all is done.
-        since: The progress of that job, ISO 8601 in UTC.
-        deleted: Numbers of deleted rows, by kind.
-        kept: Data that is kept longer than requested, and why: sentences.
-        pause: Seconds to wait before the next part.
+
+logger = logging.getLogger(__name__)
+
+SCHEDULE: Final = "scenario-retention"
+"""The schedule's id, and the prefix of its workflows' ids."""
+_HOUR: Final = 2  # UTC; with the jitter it begins between 2 and 5, another minute in each namespace
+_JITTER: Final = timedelta(hours=3)
+_MISSED: Final = timedelta(hours=12)  # what came due while the server was down is made up for within this
+_PATIENCE: Final = 10.0
+_SEALED: Final = {"args", "memo", "headers", "static_details", "_from_raw"}
+
+
+async def keep_schedule(client: Client, retention: str | None) -> None:
+    """Update the schedule to the setting, or delete it without one.
+
+    Several workers may do so at the same time. A worker without the right, or a server without schedules, is logged:
+    journeys do not depend on it. A paused schedule stays paused.
+
+    Args:
+        client: Client of the workers' namespace.
+        retention: The setting SCENARIO_RETENTION.
     """
-
-    job: str = ""
-    since: str = ""
-    deleted: Mapping[str, int] = field(default_factory=dict[str, int])
-    kept: tuple[str, ...] = ()
-    pause: float = 0.0
-
-
-PRUNE: Final = ActivityType("prune", Pruning, Pruned)
-_READER: Final = TypeAdapter(Pruning)
-
-
-def pruning_in(argument: object) -> Pruning | None:
-    """Return a workflow's argument, or None if it is something else or malformed."""
+    trouble = ""
     try:
-        asked = _READER.validate_python(argument)
-        times = [datetime.fromisoformat(text) for text in (asked.now, asked.since) if text]
-    except (ValidationError, ValueError):
-        return None
-    is_placed = bool(asked.job) == bool(asked.since)
-    return asked if is_placed and all(time.tzinfo is not None for time in times) else None
+        async with asyncio.timeout(_PATIENCE):
+            await (_keep(client, format_ages(parse_ages(retention))) if retention else _delete(client))
+    except RPCError as error:
+        trouble = f"the Temporal server refused it ({error.status.name})"
+    except TimeoutError:
+        trouble = f"the Temporal server did not answer within {_PATIENCE:g} s"
+    if trouble and retention:  # where none is wanted, there is none, as a rule
+        logger.warning("the schedule %s is not kept: %s; have 'scenario prune' run by other means", SCHEDULE, trouble)
+
+
+async def _keep(client: Client, ages: str) -> None:
+    wanted = _schedule(ages)
+
+    def changed(found: ScheduleUpdateInput) -> ScheduleUpdate | None:
+        there = found.description.schedule
+        if _compared(there) == _compared(wanted):
+            return None
+        before = ", ".join(str(one.comment) for one in there.spec.calendars)
+        logger.info("the schedule %s is changed for SCENARIO_RETENTION=%s; it was for %s", SCHEDULE, ages, before)
+        wanted.state = there.state
+        return ScheduleUpdate(wanted)
+
+    try:
+        await client.create_schedule(SCHEDULE, wanted)
+    except ScheduleAlreadyRunningError:
+        await client.get_schedule_handle(SCHEDULE).update(changed)
+
+
+def _compared(schedule: Schedule) -> object:
+    """Return the compared settings of a schedule.
+
+    The comment with the ages stands for the action, which may be encrypted.
+
+    Pauses are the operators' own.
+    """
+    action = {name: value for name, value in vars(schedule.action).items() if name not in _SEALED}
+    return action, schedule.spec, schedule.policy
+
+
+def _schedule(ages: str) -> Schedule:
+    action = ScheduleActionStartWorkflow(PRUNE_WORKFLOW, PruneRequest(ages=ages), id=SCHEDULE, task_queue=JOURNEYS)
+    # In clear, whatever is encrypted: `temporal schedule describe` fails at a summary that it cannot read.
+    action.static_summary = PayloadConverter.default.to_payload(f"delete what is older: {ages}")
+    return Schedule(
+        action=action,
+        spec=ScheduleSpec(
+            calendars=[ScheduleCalendarSpec(hour=(ScheduleRange(_HOUR),), comment=ages)],
+            jitter=_JITTER,
+        ),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_MISSED),
+    )
+
+
+async def _delete(client: Client) -> None:
+    try:
+        await client.get_schedule_handle(SCHEDULE).delete()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+    else:
+        logger.warning(
+            "the schedule %s is deleted, as SCENARIO_RETENTION is not set: nothing goes day by day", SCHEDULE
+        )

@@ -13,8 +13,8 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from activities.background import TELL_WORKFLOW, SuppressionNotice
 from activities.interface import JOURNEYS
-from activities.platform import WORKFLOW, SuppressionNotice
 from activities.priority import priority_of
 from activities.webhook.destinations.destinations import Destinations
 from runtime.sealed_token import SealedToken
@@ -61,7 +61,7 @@ class Telling:
             )
             with suppress(WorkflowAlreadyStartedError):
                 await self._client.start_workflow(
-                    WORKFLOW,
+                    TELL_WORKFLOW,
                     news,
                     id=_identifier(name, suppression),
                     task_queue=JOURNEYS,

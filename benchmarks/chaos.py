@@ -36,8 +36,8 @@ import psycopg
 from temporalio.api.common.v1 import Payload
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.retention import WORKFLOW
-from activities.retention_schedule import SCHEDULE
+from activities.background import PRUNE_WORKFLOW
+from activities.retention import SCHEDULE
 from benchmarks.dashboard import process, scraping
 from benchmarks.reconcile import Ended, differences
 from benchmarks.stops import say
@@ -676,7 +676,7 @@ async def finish(place: Place) -> None:
         await asyncio.sleep(1)
     while (await insistently(lambda: report_of(place)))["finished_at"] is None:
         await asyncio.sleep(1)
-    while await _under_way(place, f"WorkflowType = '{WORKFLOW}'"):
+    while await _under_way(place, f"WorkflowType = '{PRUNE_WORKFLOW}'"):
         await asyncio.sleep(1)
 
 

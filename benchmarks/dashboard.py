@@ -29,8 +29,8 @@ from aiohttp import web
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
+from activities.background import PRUNE_WORKFLOW, PruneRequest
 from activities.interface import JOURNEYS
-from activities.retention import WORKFLOW, Pruning
 from gateway.client import ScenarioClient
 from gateway.terminal import say
 from runtime import search_attributes
@@ -352,7 +352,7 @@ async def measure(contacts: int, patience: float) -> int:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api}", headers=headers) as asking:
             await store.record([OLD])
             pruning: dict[str, Any] = {"id": "pruning", "task_queue": JOURNEYS}
-            await temporal.start_workflow(WORKFLOW, Pruning(ages="deliveries=180d"), **pruning)
+            await temporal.start_workflow(PRUNE_WORKFLOW, PruneRequest(ages="deliveries=180d"), **pruning)
             await temporal.start_workflow("Journey", UNREADABLE, id="unreadable", task_queue=JOURNEYS)
             while left and time.monotonic() - began < patience:
                 await enter_all(client, range(rounds * contacts, (rounds + 1) * contacts))

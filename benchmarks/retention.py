@@ -29,8 +29,8 @@ import psycopg
 from pydantic import SecretStr
 from temporalio.client import Client, WorkflowHandle
 
+from activities.background import PRUNE_WORKFLOW, PruneRequest
 from activities.interface import JOURNEYS
-from activities.retention import WORKFLOW, Pruning
 from activities.webhook.route import Diverted
 from benchmarks.claims import family
 from benchmarks.journeys import cpu, journey, scenario
@@ -134,7 +134,7 @@ class Journeys:
 async def prune(place: Place, name: str) -> WorkflowHandle[Any, Any]:
     """Begins to prune."""
     return await place.client.start_workflow(
-        WORKFLOW, Pruning(ages=AGES), id=f"scenario-retention-{name}", task_queue=JOURNEYS, result_type=dict
+        PRUNE_WORKFLOW, PruneRequest(ages=AGES), id=f"scenario-retention-{name}", task_queue=JOURNEYS, result_type=dict
     )
 
 

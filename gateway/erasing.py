@@ -1,4 +1,4 @@
-"""Erasures as they are asked for and seen. The workflow `Erase` carries them out: see `activities.erasing`."""
+"""Erasures as they are asked for and seen. The workflow `Erase` carries them out: see `activities.erasure`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from activities.erasing import find_runs
-from activities.erasure_start import start_erasure
+from activities.erasure import find_runs, start_erasure
 from gateway.errors import BadInput, UnknownErasure
 from runtime.encryption.keyring import Keyring
 from runtime.store import Store

@@ -1,4 +1,4 @@
-"""The background workflows of workers: retention, erasure, notices to the platform, and unknown workflow types."""
+"""The other workflows: `Enter`, retention, erasure, notices to the platform, and unknown workflow types."""
 
 from __future__ import annotations
 
@@ -9,14 +9,36 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RawValue, RetryPolicy
-from temporalio.exceptions import ApplicationError
+from temporalio.common import RawValue, RetryPolicy, SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHandle, ParentClosePolicy
 
-from activities import erasure, platform, retention
+from activities.background import (
+    CLEAR_ROWS,
+    DELETE_HISTORIES,
+    END_JOURNEYS,
+    ERASE_WORKFLOW,
+    IDENTIFY,
+    PRUNE,
+    PRUNE_WORKFLOW,
+    TELL,
+    TELL_WORKFLOW,
+    EntryIdentity,
+    ErasurePass,
+    IdentityRequest,
+    PlatformReply,
+    PruneRequest,
+    SuppressionNotice,
+    read_argument,
+)
 from activities.call import ActivityType
+from activities.interface import JOURNEYS
 from activities.priority import OPERATORS, priority_of
+from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
+from scenario.entry.entry import is_entry, is_too_deep, parse_entry
 from scenario.policies.purpose import TRANSACTIONAL
-from workflows.primitives import call, read_answer
+from workflows.limits import TOO_MANY_PARTS, has_too_many_parts
+from workflows.primitives import call, read_answer, wait
 
 Result = TypeVar("Result")
 
@@ -36,7 +58,7 @@ RETRY: Final = RetryPolicy(
 )
 
 
-@workflow.defn(name=retention.WORKFLOW)
+@workflow.defn(name=PRUNE_WORKFLOW)
 class Prune:
     """Deletes old rows from the store. A Temporal Schedule of the workers starts it daily.
 
@@ -51,16 +73,16 @@ class Prune:
         Raises:
             ApplicationError: The argument is malformed.
         """
-        pruning = retention.pruning_in(argument)
-        if pruning is None:
+        pruning = read_argument(PruneRequest, argument)
+        if pruning is None or not pruning.is_sound:
             raise ApplicationError(
-                f'The argument of {retention.WORKFLOW} must be {{"ages": "deliveries=180d,entries=2y"}}',
+                f'The argument of {PRUNE_WORKFLOW} must be {{"ages": "deliveries=180d,entries=2y"}}',
                 type="NotAges",
                 non_retryable=True,
             )
         pruning = replace(pruning, now=pruning.now or workflow.now().isoformat())
         while True:
-            some = await call(retention.PRUNE, replace(pruning, deleted={}))
+            some = await call(PRUNE, replace(pruning, deleted={}))
             deleted = dict(Counter(pruning.deleted) + Counter(some.deleted))
             workflow.set_current_details(_details(deleted, some.job))
             if not some.job:
@@ -76,7 +98,7 @@ def _details(deleted: Mapping[str, int], job: str) -> str:
     return f"| rows deleted | |\n|---|---|\n{rows}\n{f'at {job}' if job else 'done'}"
 
 
-@workflow.defn(name=erasure.WORKFLOW)
+@workflow.defn(name=ERASE_WORKFLOW)
 class Erase:
     """Erases a contact, in passes, until Temporal and the store hold nothing of it.
 
@@ -95,19 +117,19 @@ class Erase:
         Raises:
             ApplicationError: The argument is not an erasure, or the store does not have it.
         """
-        erasing = erasure.erasing_in(argument)
+        erasing = read_argument(ErasurePass, argument)
         if erasing is None:
             raise ApplicationError(
-                f'The argument of {erasure.WORKFLOW} must be {{"erasure": "the id of one in the store"}}',
+                f'The argument of {ERASE_WORKFLOW} must be {{"erasure": "the id of one in the store"}}',
                 type="NotAnErasure",
                 non_retryable=True,
             )
         while True:
-            ended = await _erase(erasure.END_JOURNEYS, erasing)
+            ended = await _erase(END_JOURNEYS, erasing)
             erasing = replace(erasing, remaining=ended.remaining)
             if ended.remaining:
-                await _erase(erasure.DELETE_HISTORIES, erasing)
-            cleared = await _erase(erasure.CLEAR_ROWS, erasing)
+                await _erase(DELETE_HISTORIES, erasing)
+            cleared = await _erase(CLEAR_ROWS, erasing)
             erasing = replace(erasing, passes=erasing.passes + 1)
             if cleared.finished:
                 return erasing.passes
@@ -117,7 +139,7 @@ class Erase:
             await workflow.sleep(timedelta(seconds=cleared.pause), summary="until the next pass")
 
 
-async def _erase(activity: ActivityType[erasure.Erasing, Result], erasing: erasure.Erasing) -> Result:
+async def _erase(activity: ActivityType[ErasurePass, Result], erasing: ErasurePass) -> Result:
     answer = await workflow.execute_activity(
         activity.name,
         erasing,
@@ -131,28 +153,28 @@ async def _erase(activity: ActivityType[erasure.Erasing, Result], erasing: erasu
     return read_answer(activity, answer)
 
 
-@workflow.defn(name=platform.WORKFLOW)
+@workflow.defn(name=TELL_WORKFLOW)
 class TellPlatform:
     """Notifies the platform that an address is suppressed. The activity is retried until it succeeds."""
 
     @workflow.run
-    async def run(self, argument: Any = None, *_: Any) -> platform.Answered:
+    async def run(self, argument: Any = None, *_: Any) -> PlatformReply:
         """Send the notice.
 
         Raises:
             ApplicationError: The argument is malformed.
             ActivityError: The platform refuses it, or was unavailable until the deadline.
         """
-        news = platform.news_in(argument)
+        news = read_argument(SuppressionNotice, argument)
         if news is None:
             raise ApplicationError(
-                f"The argument of {platform.WORKFLOW} must be what workers give it", type="NotNews", non_retryable=True
+                f"The argument of {TELL_WORKFLOW} must be what workers give it", type="NotNews", non_retryable=True
             )
         return await workflow.execute_activity(
-            platform.TELL.name,
+            TELL.name,
             news,
-            result_type=platform.Answered,
-            task_queue=platform.TELL.queue,
+            result_type=PlatformReply,
+            task_queue=TELL.queue,
             start_to_close_timeout=ATTEMPT,
             schedule_to_close_timeout=DEADLINE,
             retry_policy=RETRY,
@@ -177,3 +199,83 @@ class UnknownWorkflow:
             type="UnknownWorkflowType",
             non_retryable=True,
         )
+
+
+_SETTLE: Final = timedelta(seconds=5)
+"""Time to wait for a refusal. A later one is only in the journey's own result."""
+
+
+@workflow.defn(name="Enter")
+class Enter:
+    """Starts the journey of an entry under its workflow id, and ends.
+
+    The argument is that of a `Journey`: see the contract in `docs/integrate/journeys.md`. The result is
+    ``{"journey", "run", "already"}``. The run of a journey that was already running is unknown.
+    """
+
+    @workflow.run
+    async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
+        """Start the journey.
+
+        Raises:
+            ApplicationError: The argument is not an entry, or the contact is refused. The text states why.
+        """
+        if not is_entry(argument):
+            message = "The argument of Enter must be one JSON object with 'scenario', 'contact' and 'trigger'"
+            raise _failure(message, "NotAnEntry")
+        if is_too_deep(argument):
+            raise _failure("the entry is nested too deeply")
+        if has_too_many_parts(argument):
+            raise _failure(TOO_MANY_PARTS)
+        identified = await call(IDENTIFY, IdentityRequest(entry=argument, now=workflow.now().isoformat()))
+        if identified.refused:
+            raise _failure(identified.refused)
+        try:
+            journey = await _start(argument, identified)
+        except WorkflowAlreadyStartedError:
+            if not identified.joins:
+                name = parse_entry(argument).name
+                raise _failure(f"the contact is in {name} already, as {identified.workflow_id}") from None
+            return {"journey": identified.workflow_id, "run": None, "already": True}
+        await _settle(journey)
+        return {"journey": journey.id, "run": journey.first_execution_run_id, "already": False}
+
+
+async def _start(data: dict[str, Any], identified: EntryIdentity) -> ChildWorkflowHandle[Any, Any]:
+    entry = parse_entry(data)
+    attributes = [
+        SearchAttributePair(SCENARIO_NAME, entry.name),
+        SearchAttributePair(CONTACT_ID, entry.contact_id),
+    ]
+    return await workflow.start_child_workflow(
+        "Journey",
+        data,
+        id=identified.workflow_id,
+        task_queue=JOURNEYS,
+        # Neither the end nor the cancellation of this workflow affects the journey.
+        parent_close_policy=ParentClosePolicy.ABANDON,
+        cancellation_type=ChildWorkflowCancellationType.ABANDON,
+        static_summary=identified.summary,
+        search_attributes=TypedSearchAttributes(attributes),
+        priority=priority_of(identified.purpose),
+    )
+
+
+async def _settle(journey: ChildWorkflowHandle[Any, Any]) -> None:
+    """Wait for a journey that is refused or fails immediately.
+
+    Raises:
+        ApplicationError: It was refused, or failed.
+    """
+    if not await wait(journey.done, _SETTLE, "a refusal would come by then"):
+        return
+    try:
+        result: Any = await journey
+    except ChildWorkflowError:
+        raise _failure(f"the journey {journey.id} failed: see there") from None
+    if result["outcome"] == "refused":
+        raise _failure(result["reason"])
+
+
+def _failure(reason: str, kind: str = "NotEntered") -> ApplicationError:
+    return ApplicationError(reason, type=kind, non_retryable=True)

@@ -36,14 +36,13 @@ from scenario.steps.host import Delivered, Failed, NotBefore
 from workflows.delivery_result import cause_of, failure_in, read_sent, unsent
 from workflows.host import JourneyHost
 from workflows.limits import LARGEST_DELIVERY
-from workflows.primitives import call, is_cancellation
+from workflows.primitives import TRIES, call, is_cancellation
 from workflows.visibility import summary
 
 GRACE: Final = timedelta(seconds=3)
 """Time that an attempt may take beyond its step's `timeout`, to render and to report to Temporal."""
 _PATIENCE: Final = timedelta(seconds=12)
 """Time beyond that to query Temporal when Temporal is slow; see `OpenAttempt.patience`."""
-_TRIES: Final = 3
 _IMMEDIATE: Final = frozenset({"acts", "divides"})
 """Roles of steps that do not wait."""
 _NO_DATA: Final = b'"data":{}'
@@ -136,7 +135,7 @@ class Deliveries:
         """Release the claims under caps of the current step's delivery, which is not attempted again."""
         if self.scheduled_id:
             with suppress(FailureError):  # the claim then stays until it expires
-                await call(RELEASE, Release(delivery=self.scheduled_id), tries=_TRIES)
+                await call(RELEASE, Release(delivery=self.scheduled_id), tries=TRIES)
 
     async def _send(self, row: Send, payload: DeliveryPayload) -> Sent | Failure:
         """Deliver. Return a terminal failure."""
@@ -260,7 +259,7 @@ class Deliveries:
             FailureError: The step was cancelled.
         """
         try:
-            return await call(RECALL, LastAttemptRequest(delivery=identifier), tries=_TRIES)
+            return await call(RECALL, LastAttemptRequest(delivery=identifier), tries=TRIES)
         except FailureError as error:
             if is_cancellation(error):
                 raise

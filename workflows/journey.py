@@ -1,27 +1,59 @@
-"""The workflow `Journey`, as Temporal starts it. `workflows.runner` implements it.
+"""The workflow `Journey`, as Temporal starts it: its declarations. `workflows.runner` implements it.
 
-The sandbox declares this class again for every journey and every replay, and the SDK then inspects each member of the
-class and its bases. A class with all of a journey's methods took an eighth of a worker's CPU time. This class therefore
-has only the members that it must have.
+The SDK inspects each member of a workflow's class when it is declared, and the sandbox declares it again for every
+journey. A class with all of a journey's methods took an eighth of a worker's CPU time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from typing import Any
 
 from temporalio import workflow
 
 from scenario.errors import ScenarioError
-from workflows.handlers import Handlers
 from workflows.runner import JourneyRunner
+from workflows.updates import OperatorUpdates
+
+Progress = dict[str, Any]
+
+
+def _update(
+    execute: Callable[[OperatorUpdates, Any], Progress | Awaitable[Progress]],
+    check: Callable[[OperatorUpdates, Any], None],
+    name: str,
+    description: str,
+) -> Any:
+    """Declare an update. One that arrives before admission waits for it, and is checked then."""
+
+    @workflow.update(name=name, description=description)
+    async def handle(self: Any, argument: Any = None, *_: Any) -> dict[str, Any]:
+        updates: OperatorUpdates = self.runner.updates
+        if updates.is_entering:
+            await updates.admission()
+            check(updates, argument)
+        answer = execute(updates, argument)
+        return await answer if isawaitable(answer) else answer
+
+    @handle.validator
+    def validate(self: Any, argument: Any = None, *_: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+        updates: OperatorUpdates = self.runner.updates
+        if updates.is_entering:
+            updates.check_record(argument)
+        else:
+            check(updates, argument)
+
+    return handle
 
 
 @workflow.defn(name="Journey", failure_exception_types=[ScenarioError])
-class Journey(Handlers):
+class Journey:
     """A run of one contact through one scenario.
 
     The argument is an entry, in plain JSON: see the contract in `docs/integrate/journeys.md`. The result is
-    ``{"outcome", "reason", "version", "steps"}``.
+    ``{"outcome", "reason", "version", "steps"}``. Every update takes ``{"operator": …, "reason": …}`` and returns the
+    journey's progress.
     """
 
     @workflow.init
@@ -41,3 +73,51 @@ class Journey(Handlers):
             ApplicationError: The argument is not an entry.
         """
         return await self.runner.run(argument)
+
+    @workflow.signal(name="event", description='Something happened: {"name", "properties", optionally "id" and "at"}.')
+    def event(self, message: Any = None, *_: Any) -> None:
+        """Receive an event."""
+        self.runner.inbox.event(message)
+
+    @workflow.signal(name="contact_changed", description="Fields of the contact that have changed.")
+    def contact_changed(self, patch: Any = None, *_: Any) -> None:
+        """Receive changed fields of the contact."""
+        self.runner.inbox.contact_changed(patch)
+
+    @workflow.query(name="progress", description="Where the journey is, what it did, and why it waits.")
+    def progress(self) -> dict[str, Any]:
+        """Return the journey's progress; see `docs/integrate/journeys.md` for the fields."""
+        return self.runner.updates.progress()
+
+    retry_step = _update(
+        OperatorUpdates.retry_step,
+        OperatorUpdates.check_retry_step,
+        "retry_step",
+        "Tries the held step again, under the same delivery id.",
+    )
+    retune = _update(
+        OperatorUpdates.retune,
+        OperatorUpdates.check_retune,
+        "retune",
+        "Changes the retry policy of the delivery in flight immediately.",
+    )
+    skip_step = _update(
+        OperatorUpdates.skip_step,
+        OperatorUpdates.check_skip_step,
+        "skip_step",
+        "Skips the current step and continues with the next.",
+    )
+    leave = _update(OperatorUpdates.leave, OperatorUpdates.check_leave, "leave", "Ends the journey.")
+    pause = _update(
+        OperatorUpdates.pause,
+        OperatorUpdates.check_pause,
+        "pause",
+        "Starts no further step until resumed. A delivery in flight continues.",
+    )
+    resume = _update(OperatorUpdates.resume, OperatorUpdates.check_resume, "resume", "Continues a paused journey.")
+    migrate = _update(
+        OperatorUpdates.migrate,
+        OperatorUpdates.check_migrate,
+        "migrate",
+        "Continues the journey in another version of its scenario.",
+    )

@@ -16,11 +16,9 @@ from scenario.steps.host import Next
 from workflows import visibility
 from workflows.delivery import Deliveries
 from workflows.host import JourneyHost
-from workflows.primitives import call, is_cancellation
+from workflows.primitives import TRIES, call, call_for_update, is_cancellation, refusal
 from workflows.state import Migration, Override
-from workflows.update_arguments import call_for_update, refusal
 
-_TRIES: Final = 3
 _SENT: Final = ("delivered", "unknown")
 
 
@@ -47,7 +45,7 @@ class Migrations:
             ApplicationError: The journey cannot be migrated to it.
         """
         host = self._host
-        for _try in range(_TRIES):
+        for _try in range(TRIES):
             place = self._place()
             renewal = Renewal(
                 scenario=host.entry.name,
@@ -128,7 +126,7 @@ class Migrations:
         name, version = host.entry.name, host.state.version
         try:
             renewal = Renewal(scenario=name, version=version, place=self._place(), follows=True)
-            renewed = await call(RENEW, renewal, tries=_TRIES)
+            renewed = await call(RENEW, renewal, tries=TRIES)
         except FailureError as error:
             if is_cancellation(error):
                 raise asyncio.CancelledError from error

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy
-from temporalio.exceptions import CancelledError, FailureError
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 
 from activities.call import ActivityType
 
@@ -24,6 +24,8 @@ PATIENCE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maxi
 The history is limited to some 50,000. With two minutes between attempts, a store may be down for more than a week."""
 HASTE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200))
 """The pauses of a limited number of attempts."""
+TRIES: Final = 3
+"""Attempts of a local activity that a journey can do without."""
 THRESHOLD: Final = timedelta(seconds=3)
 """Pauses longer than this are timers at the server. While a worker itself waits, it can neither stop nor hand the
 journey to another worker, and each few seconds add three events to the journey's history."""
@@ -102,3 +104,16 @@ def read_answer(activity: ActivityType[Any, Result], answer: RawValue | None) ->
 def is_cancellation(error: FailureError) -> bool:
     """Return True if a local activity was cancelled. Its failure has no `ActivityError` around it."""
     return isinstance(error, CancelledError) or isinstance(error.cause, CancelledError)
+
+
+def refusal(reason: str) -> ApplicationError:
+    """Return the failure of an update that changes nothing."""
+    return ApplicationError(reason, type="NotNow", non_retryable=True)
+
+
+async def call_for_update(activity: ActivityType[Any, Result], argument: Any) -> Result:
+    """Run a local activity for an update, or refuse the update after a few failed attempts."""
+    try:
+        return await call(activity, argument, tries=TRIES)
+    except FailureError as error:
+        raise refusal("this could not be done just now, and nothing has changed: try again") from error

@@ -18,8 +18,7 @@ from typing import Any, Final
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
-from activities.counting import COUNT, Passages
-from activities.interface import ADMIT, DEPART, Admission, Departure
+from activities.interface import ADMIT, COUNT, DEPART, Admission, Departure, Passages
 from scenario.entry.entry import is_entry, is_too_deep, is_too_large, parse_entry
 from scenario.plan.brief import restore
 from scenario.plan.plan import load_plan
@@ -32,7 +31,7 @@ from workflows.host import JourneyHost
 from workflows.inbox import Inbox
 from workflows.limits import KEPT_STEPS, LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts, is_object
 from workflows.migrations import Migrations
-from workflows.primitives import call, is_cancellation
+from workflows.primitives import TRIES, call, is_cancellation
 from workflows.state import State
 from workflows.updates import OperatorUpdates
 
@@ -42,7 +41,6 @@ HISTORY_SHARES: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 """Bounds of the histogram's buckets."""
 _MOST_EVENTS: Final = 51_200
 _MOST_BYTES: Final = 50 * 1024 * 1024
-_TRIES: Final = 3
 _MOMENT: Final = timedelta(milliseconds=1)
 
 
@@ -277,7 +275,7 @@ class JourneyRunner:
         )
         number = len(passages.passed)
         try:
-            await call(COUNT, passages, about=str(number), tries=_TRIES)
+            await call(COUNT, passages, about=str(number), tries=TRIES)
         except FailureError as error:
             if is_cancellation(error):
                 raise asyncio.CancelledError from error

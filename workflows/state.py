@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
 
-from activities.counting import Passage
+from activities.interface import Passage
 from scenario.entry.plain_json import has_form
 from scenario.plan.plan import load_plan
 from scenario.steps.host import Event, Memory, Rounds

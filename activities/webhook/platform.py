@@ -10,8 +10,8 @@ from typing import Any, Final
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.background import TELL, PlatformReply, SuppressionNotice
 from activities.gate import Backoff
-from activities.platform import TELL, Answered, SuppressionNotice
 from activities.webhook import outcome, signing
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
@@ -53,7 +53,7 @@ class SuppressionReporter:
         self._limiter, self._seal = limiter, seal
 
     @activity.defn(name=TELL.name)
-    async def tell_platform(self, news: SuppressionNotice) -> Answered:
+    async def tell_platform(self, news: SuppressionNotice) -> PlatformReply:
         """Report an address once.
 
         Raises:
@@ -108,7 +108,7 @@ class SuppressionReporter:
             return response
 
 
-def _result(news: SuppressionNotice, preset: SuppressionPreset, response: Response, address: str) -> Answered:
+def _result(news: SuppressionNotice, preset: SuppressionPreset, response: Response, address: str) -> PlatformReply:
     """Classify a response.
 
     Raises:
@@ -123,11 +123,11 @@ def _result(news: SuppressionNotice, preset: SuppressionPreset, response: Respon
         rejection = preset.rejection(content, address)
     if rejection is not None:
         if rejection.duplicate:
-            return Answered(outcome="known", status=response.status)
+            return PlatformReply(outcome="known", status=response.status)
         reason = f"{news.destination} answered {response.status} and does not take it: {', '.join(rejection.codes)}"
         raise _failure(reason, final=activity.info().attempt >= REJECTIONS)
     if verdict.delivered:
-        return Answered(outcome="told", status=response.status)
+        return PlatformReply(outcome="told", status=response.status)
     raise _failure(f"{news.destination} answered {response.status}", final=verdict.final)
 
 

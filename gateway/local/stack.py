@@ -22,7 +22,7 @@ from activities.attempt_log import Log
 from activities.channel import adapters
 from activities.channels import channels_of
 from activities.dependencies import INBOX
-from activities.retention_schedule import keep_schedule
+from activities.retention import keep_schedule
 from activities.webhook.destinations.watch import DestinationsFile
 from activities.webhook.route import Diverted
 from activities.webhook.throttle.server_rates import pacing

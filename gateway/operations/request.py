@@ -15,7 +15,7 @@ from gateway.service.index import JourneyFilter
 from runtime.store import StoredOperation
 from scenario.words import Operation
 from workflows.operation import SLOWEST
-from workflows.update_arguments import read_names, read_retry, read_version, read_waits
+from workflows.updates import read_names, read_retry, read_version, read_waits
 
 LONGEST: Final = 500
 """Maximum length of operator and reason, in characters. A journey refuses longer ones."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from activities.admission import AdmissionActivities
-from activities.caller import IdentityRequest
+from activities.background import IdentityRequest
 from activities.content import Content
 from activities.interface import Admission, Admitted
 from runtime.encryption.keyring import Keyring

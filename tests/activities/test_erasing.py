@@ -17,15 +17,15 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
-from activities.erasing import PAUSES, ErasureActivities, find_runs
-from activities.erasure import Ended, Erasing, RowsCleared
+from activities.background import ErasurePass, JourneysEnded, RowsCleared
+from activities.erasure import PAUSES, ErasureActivities, find_runs
 from runtime.encryption.keyring import REMEMBERED, Keyring, UnknownKey
 from runtime.store import AdmissionRequest, Store, StoreUnavailable
 from runtime.store.erasures import StoredErasure
 from tests.fakes import ERASURE
 
 NOW = ERASURE.requested_at
-ERASING = Erasing(erasure="e1")
+ERASING = ErasurePass(erasure="e1")
 
 
 @dataclass
@@ -187,7 +187,7 @@ class Erasure:
     store: Store
     activities: ErasureActivities
 
-    async def run(self, name: str, asked: Erasing = ERASING) -> Any:
+    async def run(self, name: str, asked: ErasurePass = ERASING) -> Any:
         return await ActivityEnvironment().run(getattr(self.activities, name), asked)
 
     async def seen(self) -> StoredErasure:
@@ -209,7 +209,7 @@ async def erasure(store: Store) -> Erasure:
 
 
 async def test_passes_end_delete_and_clear_until_nothing_is_found(erasure: Erasure) -> None:
-    assert await erasure.run("end_journeys") == Ended(remaining=4)
+    assert await erasure.run("end_journeys") == JourneysEnded(remaining=4)
     assert await erasure.store.is_erased("7")  # whether or not it was before
     assert erasure.server.done == ["terminate r3"]
     first = replace(ERASING, remaining=4)
@@ -228,7 +228,7 @@ async def test_passes_end_delete_and_clear_until_nothing_is_found(erasure: Erasu
     erasure.server.runs = [Run("sale/7", "r5", Status.COMPLETED), erasure.server.runs[0]]
     await admit(erasure.store, ("sale/7", "r5"))
     second = replace(ERASING, passes=1)
-    assert await erasure.run("end_journeys", second) == Ended(remaining=2)
+    assert await erasure.run("end_journeys", second) == JourneysEnded(remaining=2)
     second = replace(second, remaining=2)
     await erasure.run("delete_histories", second)
     assert await erasure.run("clear_rows", second) == RowsCleared(pause=PAUSES[1])
@@ -236,7 +236,7 @@ async def test_passes_end_delete_and_clear_until_nothing_is_found(erasure: Erasu
     # A third finds nothing, and only then is it finished.
     erasure.server.runs = []
     third = replace(ERASING, passes=2)
-    assert await erasure.run("end_journeys", third) == Ended(remaining=0)
+    assert await erasure.run("end_journeys", third) == JourneysEnded(remaining=0)
     assert await erasure.run("clear_rows", third) == RowsCleared(finished=True)
     seen = await erasure.seen()
     assert (seen.state, seen.contact_id, seen.ended, seen.histories) == ("finished", None, 1, 5)
@@ -244,14 +244,14 @@ async def test_passes_end_delete_and_clear_until_nothing_is_found(erasure: Erasu
     assert seen.confirmed_at is not None
 
     # A workflow that is started once more has nothing to do.
-    assert await erasure.run("end_journeys") == Ended(remaining=0)
+    assert await erasure.run("end_journeys") == JourneysEnded(remaining=0)
     assert await erasure.run("clear_rows") == RowsCleared(finished=True)
     assert await erasure.seen() == seen
 
 
 async def test_where_nothing_is_found_a_second_pass_looks_all_the_same(erasure: Erasure) -> None:
     erasure.server.runs = []
-    assert await erasure.run("end_journeys") == Ended(remaining=0)
+    assert await erasure.run("end_journeys") == JourneysEnded(remaining=0)
     assert await erasure.run("clear_rows") == RowsCleared(pause=PAUSES[0])
     assert await erasure.run("clear_rows", replace(ERASING, passes=1)) == RowsCleared(finished=True)
 
@@ -291,5 +291,5 @@ async def test_where_the_store_is_away_it_is_retried(erasure: Erasure, monkeypat
 
 async def test_one_that_the_store_does_not_have_is_not_retried(erasure: Erasure) -> None:
     with pytest.raises(ApplicationError, match="the store has no such erasure") as caught:
-        await erasure.run("end_journeys", Erasing(erasure="other"))
+        await erasure.run("end_journeys", ErasurePass(erasure="other"))
     assert caught.value.non_retryable

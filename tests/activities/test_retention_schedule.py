@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities import retention_schedule
-from activities.retention_schedule import SCHEDULE, keep_schedule
+from activities import retention
+from activities.retention import SCHEDULE, keep_schedule
 from runtime.encryption.codec import contact_of
 
 
@@ -48,7 +48,7 @@ async def test_a_worker_that_may_not_says_so_and_goes_on(
 async def test_a_server_that_does_not_answer_is_not_waited_for(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention_schedule, "_PATIENCE", 0.01)
+    monkeypatch.setattr(retention, "_PATIENCE", 0.01)
     [line] = await kept(caplog, "entries=2y", None)
     assert "the Temporal server did not answer within 0.01 s" in line
 

@@ -1,6 +1,6 @@
 """A worker or a gateway that kills itself when it calls a function for the nth time, and otherwise erases in a hurry.
 
-TEST_DIES=activities.erasing:ErasureActivities._terminate:20 python -m tests.e2e.mortal worker
+TEST_DIES=activities.erasure:ErasureActivities._terminate:20 python -m tests.e2e.mortal worker
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 import worker
-from activities import erasing, erasure_start
+from activities import erasure
 from gateway.cli import program
 from workflows import background
 
@@ -38,8 +38,8 @@ def dying(where: str | None) -> AbstractContextManager[Any]:
 
 if __name__ == "__main__":
     with (
-        patch.object(erasing, "PAUSES", (1.0,)),
-        patch.object(erasure_start, "EVERY", 0.5),
+        patch.object(erasure, "PAUSES", (1.0,)),
+        patch.object(erasure, "EVERY", 0.5),
         patch.object(background, "HEARTBEAT", timedelta(seconds=3)),
         patch.object(worker, "_STICKY", timedelta(seconds=1)),
         dying(os.environ.get("TEST_DIES")),

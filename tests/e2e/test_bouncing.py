@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from activities.platform import WORKFLOW, Answered
+from activities.background import TELL_WORKFLOW, PlatformReply
 from gateway.client import ScenarioClient
 from runtime import search_attributes
 from runtime.connection import connect
@@ -118,9 +118,9 @@ async def test_it_is_skipped_and_the_platform_told(server: DevServer, stack: Asy
     telling: list[Any] = []
     async with asyncio.timeout(60):
         while not telling:  # visibility lags
-            telling = [found async for found in temporal.list_workflows(f"WorkflowType = '{WORKFLOW}'")]
+            telling = [found async for found in temporal.list_workflows(f"WorkflowType = '{TELL_WORKFLOW}'")]
             await asyncio.sleep(0.05)
-    handle = temporal.get_workflow_handle(telling[0].id, result_type=Answered)
-    assert await handle.result() == Answered(outcome="known", status=207)
+    handle = temporal.get_workflow_handle(telling[0].id, result_type=PlatformReply)
+    assert await handle.result() == PlatformReply(outcome="known", status=207)
     assert told == [("/data/blacklists/email", {"data": [ADA]})]
     assert ADA not in (await handle.fetch_history()).to_json()

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from activities import erasing, erasure_start
-from activities.erasure_start import starting_erasures
+from activities import erasure
+from activities.erasure import starting_erasures
 from gateway.api.authentication import Keys
 from gateway.client import ScenarioClient
 from gateway.codec import app as codec
@@ -130,8 +130,8 @@ async def test_a_copy_of_the_store_opens_nothing_and_tells_nothing(
 ) -> None:
     for name, value in DELETES_SOON.items():
         monkeypatch.setitem(devserver.DYNAMIC_CONFIG, name, value)
-    monkeypatch.setattr(erasing, "PAUSES", (1.0,))
-    monkeypatch.setattr(erasure_start, "EVERY", 0.5)
+    monkeypatch.setattr(erasure, "PAUSES", (1.0,))
+    monkeypatch.setattr(erasure, "EVERY", 0.5)
     settings = Settings(
         store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
         sms=SecretStr("local:"),

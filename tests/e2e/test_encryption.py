@@ -19,7 +19,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
-from activities import erasing
+from activities import erasure
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from gateway.callbacks.deliver import Told, tell
@@ -132,7 +132,7 @@ class Place:
 async def place(
     server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Place]:
-    monkeypatch.setattr(erasing, "PAUSES", (0.5,))
+    monkeypatch.setattr(erasure, "PAUSES", (0.5,))
     url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
     settings = Settings(store=SecretStr(url), smtp=SecretStr(inbox.url), mail_from=SENDER, sms=SecretStr("local:"))
     async with (

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from activities import erasing, erasure_start
-from activities.erasure_start import starting_erasures
+from activities import erasure
+from activities.erasure import starting_erasures
 from gateway.client import ScenarioClient
 from gateway.erasing import ErasureView
 from runtime import search_attributes
@@ -53,8 +53,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Temporal deletes runs within seconds instead of minutes, and passes follow each other at once."""
     for name, value in DELETES_SOON.items():
         monkeypatch.setitem(devserver.DYNAMIC_CONFIG, name, value)
-    monkeypatch.setattr(erasing, "PAUSES", (1.0,))
-    monkeypatch.setattr(erasure_start, "EVERY", 0.5)
+    monkeypatch.setattr(erasure, "PAUSES", (1.0,))
+    monkeypatch.setattr(erasure, "EVERY", 0.5)
 
 
 def entry_of(number: int) -> dict[str, Any]:
@@ -169,8 +169,8 @@ async def test_it_is_finished_whoever_is_killed(tmp_path: Path) -> None:
         ).count == JOURNEYS
 
         for dies, state in (
-            ("activities.erasing:ErasureActivities._terminate:20", "ending"),
-            ("activities.erasing:DeleteWorkflowExecutionRequest:20", "deleting"),
+            ("activities.erasure:ErasureActivities._terminate:20", "ending"),
+            ("activities.erasure:DeleteWorkflowExecutionRequest:20", "deleting"),
             ("runtime.store.store:Store.erase:1", "clearing"),
         ):
             async with process("worker", dies=dies) as worker:

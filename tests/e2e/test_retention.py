@@ -20,7 +20,7 @@ from temporalio.client import (
 from temporalio.common import RetryPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.retention_schedule import SCHEDULE, keep_schedule
+from activities.retention import SCHEDULE, keep_schedule
 from runtime.store import Attempt
 from tests.e2e.conftest import Stands
 
@@ -65,7 +65,7 @@ OTHERWISE = (
 async def test_the_schedule_is_kept_as_the_setting_says_and_prunes(
     stand: Stands, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "activities.retention_schedule")
+    caplog.set_level("INFO", "activities.retention")
     async with stand() as place:
         client, store, now = place.client.temporal, place.client.store, datetime.now(UTC)
         await store.record(

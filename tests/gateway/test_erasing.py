@@ -12,9 +12,9 @@ import pytest
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities import erasure_start
-from activities.erasure import Erasing
-from activities.erasure_start import start_open_erasures, starting_erasures
+from activities import erasure
+from activities.background import ErasurePass
+from activities.erasure import start_open_erasures, starting_erasures
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput
 from runtime.encryption.keyring import Keyring
@@ -34,7 +34,7 @@ class Server:
     refusal: Exception | None = None
     looked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def start_workflow(self, _: str, argument: Erasing, *, id: str, **__: Any) -> None:  # noqa: A002 - the SDK's
+    async def start_workflow(self, _: str, argument: ErasurePass, *, id: str, **__: Any) -> None:  # noqa: A002 - the SDK's
         self.looked.set()
         if self.refusal is not None:
             raise self.refusal
@@ -132,7 +132,7 @@ async def test_a_dry_run_writes_nothing(client: ScenarioClient, store: Store) ->
 async def test_a_worker_starts_open_ones_again_and_again(
     client: ScenarioClient, server: Server, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasure_start, "EVERY", 0.01)
+    monkeypatch.setattr(erasure, "EVERY", 0.01)
     server.refusal = RPCError("", RPCStatusCode.UNAVAILABLE, b"")
     view = await client.erase("7", **WHO)
     server.looked.clear()
@@ -148,7 +148,7 @@ async def test_a_worker_starts_open_ones_again_and_again(
 async def test_a_worker_looks_on_after_a_failure(
     client: ScenarioClient, server: Server, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasure_start, "EVERY", 0.01)
+    monkeypatch.setattr(erasure, "EVERY", 0.01)
     view = await client.erase("7", **WHO)
     server.started.clear()
     real, failures = store.open_erasures, [StoreUnavailable("away"), RuntimeError("a mistake in the program")]

@@ -36,12 +36,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from activities.channel_registry import CHANNELS
-from activities.counting import COUNT, Passages
 from activities.decision import decide
 from activities.failures import SENDING, Failure, FailureKind
 from activities.interface import (
     ADMIT,
     CLEAR,
+    COUNT,
     DEPART,
     GOAL,
     JOURNEYS,
@@ -57,6 +57,7 @@ from activities.interface import (
     GoalResult,
     LastAttempt,
     LastAttemptRequest,
+    Passages,
     Release,
     Sent,
 )
@@ -68,8 +69,7 @@ from scenario.entry.entry import LARGEST_EVENT
 from scenario.plan.brief import shorten
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
-from workflows.background import Erase, Prune, UnknownWorkflow
-from workflows.enter import Enter
+from workflows.background import Enter, Erase, Prune, UnknownWorkflow
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
 from workflows.operation import Operation

@@ -637,7 +637,7 @@ async def operations(recorder: Recorder) -> None:
 
 async def pruned(recorder: Recorder) -> None:
     """What is old is deleted, in moments of one batch each."""
-    with patch("activities.retention_schedule.SECONDS", 0.0):
+    with patch("activities.retention.SECONDS", 0.0):
         await recorder.save("pruned", await recorder.raw("Prune", {"ages": "deliveries=180d,entries=2y"}))
 
 
@@ -646,7 +646,7 @@ async def erased(recorder: Recorder) -> None:
     handle = await recorder.start("erased", [SMS, "{wait: 30d}"], id="gone")
     await recorder.reached(handle, "waiting")
     client = recorder.place.client
-    with patch("activities.erasing.PAUSES", (2.0,)):
+    with patch("activities.erasure.PAUSES", (2.0,)):
         view = await client.erase("gone", operator="ann", reason="incident 42")
         await recorder.save("erased", client.temporal.get_workflow_handle(f"erasure-{view.id}"))
 

@@ -26,8 +26,7 @@ from scenario.steps.registry import KINDS
 from tests.replay.bursts import BURSTS, file_of
 from tests.replay.record import FOLDER, RECORDINGS
 from tests.sandbox import sandbox
-from workflows.background import Erase, Prune, UnknownWorkflow
-from workflows.enter import Enter
+from workflows.background import Enter, Erase, Prune, UnknownWorkflow
 from workflows.journey import Journey
 from workflows.operation import Operation
 

@@ -8,9 +8,8 @@ import pytest
 from temporalio.client import WorkflowHandle
 from temporalio.worker import Replayer
 
-from activities.counting import Passage
 from activities.failures import FailureKind
-from activities.interface import Sent
+from activities.interface import Passage, Sent
 from runtime.data_converter import CONVERTER
 from scenario.steps.host import Memory, Rounds
 from tests.sandbox import sandbox

@@ -13,13 +13,13 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.erasure import (
+from activities.background import (
     CLEAR_ROWS,
     DELETE_HISTORIES,
     END_JOURNEYS,
-    WORKFLOW,
-    Ended,
-    Erasing,
+    ERASE_WORKFLOW,
+    ErasurePass,
+    JourneysEnded,
     RowsCleared,
 )
 from activities.interface import JOURNEYS
@@ -41,23 +41,23 @@ class Script:
     failures: dict[str, list[Exception]] = field(default_factory=dict[str, list[Exception]])
     done: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
 
-    def _do(self, name: str, asked: Erasing) -> None:
+    def _do(self, name: str, asked: ErasurePass) -> None:
         assert asked.erasure == "e1"
         self.done.append((name, asked.passes, asked.remaining))
         if failures := self.failures.get(name):
             raise failures.pop(0)
 
     @activity.defn(name=END_JOURNEYS.name)
-    async def end_journeys(self, asked: Erasing) -> Ended:
+    async def end_journeys(self, asked: ErasurePass) -> JourneysEnded:
         self._do("end", asked)
-        return Ended(remaining=self.remaining[asked.passes])
+        return JourneysEnded(remaining=self.remaining[asked.passes])
 
     @activity.defn(name=DELETE_HISTORIES.name)
-    async def delete_histories(self, asked: Erasing) -> None:
+    async def delete_histories(self, asked: ErasurePass) -> None:
         self._do("delete", asked)
 
     @activity.defn(name=CLEAR_ROWS.name)
-    async def clear_rows(self, asked: Erasing) -> RowsCleared:
+    async def clear_rows(self, asked: ErasurePass) -> RowsCleared:
         self._do("clear", asked)
         is_last = asked.passes == len(self.remaining) - 1
         return RowsCleared(finished=True) if is_last else RowsCleared(pause=65 + asked.passes)
@@ -81,7 +81,7 @@ async def client(environment: WorkflowEnvironment, script: Script) -> AsyncItera
 
 
 async def begin(client: Client, argument: Any) -> WorkflowHandle[Any, int]:
-    return await client.start_workflow(WORKFLOW, argument, id="erasure-e1", task_queue=JOURNEYS, result_type=int)
+    return await client.start_workflow(ERASE_WORKFLOW, argument, id="erasure-e1", task_queue=JOURNEYS, result_type=int)
 
 
 PASSES = [
@@ -106,14 +106,14 @@ async def test_whatever_fails_is_retried(client: Client, script: Script) -> None
         "delete": [OSError("the store is away")],
         "clear": [OSError("the store is away")],
     }
-    await (await begin(client, Erasing(erasure="e1"))).result()
+    await (await begin(client, ErasurePass(erasure="e1"))).result()
     first = [*[PASSES[0]] * 3, *[PASSES[1]] * 2, *[PASSES[2]] * 2]
     assert script.done == [*first, *PASSES[3:]]
 
 
 @pytest.mark.usefixtures("_always_suggested")
 async def test_a_long_one_continues_as_new(client: Client, script: Script) -> None:
-    handle = await begin(client, Erasing(erasure="e1"))
+    handle = await begin(client, ErasurePass(erasure="e1"))
     assert await handle.result() == 3
     assert script.done == PASSES
     assert (await client.get_workflow_handle(handle.id).describe()).run_id != handle.first_execution_run_id
@@ -130,5 +130,5 @@ async def test_an_argument_that_is_none_fails_at_once(client: Client, argument: 
 async def test_one_that_the_store_does_not_have_fails(client: Client, script: Script) -> None:
     script.failures["end"] = [ApplicationError("the store has no such erasure", non_retryable=True)]
     with pytest.raises(WorkflowFailureError) as caught:
-        await (await begin(client, Erasing(erasure="e1"))).result()
+        await (await begin(client, ErasurePass(erasure="e1"))).result()
     assert isinstance(caught.value.cause, ActivityError)

@@ -15,9 +15,9 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from activities.background import TELL, TELL_WORKFLOW, PlatformReply, SuppressionNotice
 from activities.channel_registry import WEBHOOK
 from activities.interface import JOURNEYS
-from activities.platform import TELL, WORKFLOW, Answered, SuppressionNotice
 from activities.telling import Telling, address_seal
 from activities.webhook.destinations.destinations import Destination, Destinations, Suppressions
 from scenario.policies.suppression import Suppression
@@ -44,13 +44,13 @@ class Platform:
     some: asyncio.Event = field(default_factory=asyncio.Event)
 
     @activity.defn(name=TELL.name)
-    async def tell(self, news: SuppressionNotice) -> Answered:
+    async def tell(self, news: SuppressionNotice) -> PlatformReply:
         if self.deaf:
             self.deaf -= 1
             raise ApplicationError("splio answered 503")
         self.heard.append((activity.info().workflow_id or "", news))
         self.some.set()
-        return Answered(outcome="told", status=200)
+        return PlatformReply(outcome="told", status=200)
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ async def test_each_suppression_is_told_once(client: Client, platform: Platform)
         await platform.some.wait()
     identifier, news = platform.heard[0]
     assert identifier.startswith("suppression/splio/")
-    handle = client.get_workflow_handle(identifier, result_type=Answered)
-    assert await handle.result() == Answered(outcome="told", status=200)
+    handle = client.get_workflow_handle(identifier, result_type=PlatformReply)
+    assert await handle.result() == PlatformReply(outcome="told", status=200)
     await tell(BOUNCE, ADDRESS)  # it bounces again, weeks later
     assert len(platform.heard) == 1
     assert (news.destination, news.channel, news.source) == ("splio", "email", "bounce")
@@ -87,7 +87,7 @@ async def test_each_suppression_is_told_once(client: Client, platform: Platform)
 async def test_it_is_told_for_days(client: Client, platform: Platform) -> None:
     platform.deaf = 40
     news = SuppressionNotice(destination="splio", channel="email", address=SEAL.seal_fields([ADDRESS]), source="bounce")
-    handle = await client.start_workflow(WORKFLOW, news, id="x", task_queue=JOURNEYS, result_type=Answered)
+    handle = await client.start_workflow(TELL_WORKFLOW, news, id="x", task_queue=JOURNEYS, result_type=PlatformReply)
     assert (await handle.result()).outcome == "told"
     described = await handle.describe()
     assert described.close_time is not None
@@ -97,6 +97,6 @@ async def test_it_is_told_for_days(client: Client, platform: Platform) -> None:
 @pytest.mark.parametrize("argument", [None, "x", {"destination": "splio"}, [1]])
 async def test_an_argument_that_is_none_fails_at_once(client: Client, argument: Any) -> None:
     with pytest.raises(WorkflowFailureError) as caught:
-        await client.execute_workflow(WORKFLOW, argument, id=f"x{argument}", task_queue=JOURNEYS)
+        await client.execute_workflow(TELL_WORKFLOW, argument, id=f"x{argument}", task_queue=JOURNEYS)
     assert isinstance(caught.value.cause, ApplicationError)
     assert caught.value.cause.type == "NotNews"

@@ -14,9 +14,9 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from activities.background import PRUNE, PRUNE_WORKFLOW, PruneRequest, PruneResult
 from activities.interface import JOURNEYS
-from activities.retention import PRUNE, WORKFLOW, Pruned, Pruning
-from activities.retention_schedule import Prunings
+from activities.retention import Prunings
 from runtime.store import Store, StoreFault
 from runtime.telemetry.metrics import RETENTION_DELETED
 from tests.measured import Measured
@@ -28,13 +28,13 @@ class Script:
     """Deletes what the test says."""
 
     def __init__(self) -> None:
-        self.asked: list[Pruning] = []
-        self.answers: list[Pruned | Exception] = []
+        self.asked: list[PruneRequest] = []
+        self.answers: list[PruneResult | Exception] = []
 
     @activity.defn(name=PRUNE.name)
-    async def prune(self, asked: Pruning) -> Pruned:
+    async def prune(self, asked: PruneRequest) -> PruneResult:
         self.asked.append(asked)
-        answer = self.answers.pop(0) if self.answers else Pruned()
+        answer = self.answers.pop(0) if self.answers else PruneResult()
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -65,17 +65,17 @@ async def client(environment: WorkflowEnvironment, script: Script) -> AsyncItera
 
 
 async def run(client: Client, argument: Any) -> dict[str, Any]:
-    handle = await client.start_workflow(WORKFLOW, argument, id="scenario-retention", task_queue=JOURNEYS)
+    handle = await client.start_workflow(PRUNE_WORKFLOW, argument, id="scenario-retention", task_queue=JOURNEYS)
     return await handle.result()
 
 
 async def test_it_goes_on_where_it_was_until_all_is_done(client: Client, script: Script) -> None:
     at = "2026-01-01T00:00:00+00:00"
     script.answers = [
-        Pruned(job="deliveries", since=at, deleted={"responses": 7, "deliveries": 2}),
+        PruneResult(job="deliveries", since=at, deleted={"responses": 7, "deliveries": 2}),
         OSError("the store is away"),
-        Pruned(job="entries/welcome", since=at, deleted={"deliveries": 3}),
-        Pruned(deleted={"entries": 1}, kept=("once keeps all its entries",)),
+        PruneResult(job="entries/welcome", since=at, deleted={"deliveries": 3}),
+        PruneResult(deleted={"entries": 1}, kept=("once keeps all its entries",)),
     ]
     done = await run(client, {"ages": "deliveries=180d"})
     assert done == {
@@ -92,7 +92,7 @@ async def test_it_goes_on_where_it_was_until_all_is_done(client: Client, script:
 
 
 async def test_others_get_on_for_as_long_as_the_activity_says(client: Client, script: Script) -> None:
-    script.answers = [Pruned(job="claims", pause=45), Pruned(job="claims", pause=0.1)]
+    script.answers = [PruneResult(job="claims", pause=45), PruneResult(job="claims", pause=0.1)]
     await run(client, {"ages": "claims=60d"})
     events = (await client.get_workflow_handle("scenario-retention").fetch_history()).events
     timers = [one.timer_started_event_attributes for one in events if one.HasField("timer_started_event_attributes")]
@@ -102,8 +102,8 @@ async def test_others_get_on_for_as_long_as_the_activity_says(client: Client, sc
 @pytest.mark.usefixtures("_always_suggested")
 async def test_a_long_one_continues_as_new(client: Client, script: Script) -> None:
     times = [f"2026-01-0{n}T00:00:00+00:00" for n in range(1, 6)]
-    script.answers = [Pruned(job="claims", since=time, deleted={"claims": 1}) for time in times]
-    done = await run(client, Pruning(ages="claims=60d"))
+    script.answers = [PruneResult(job="claims", since=time, deleted={"claims": 1}) for time in times]
+    done = await run(client, PruneRequest(ages="claims=60d"))
     assert done["deleted"] == {"claims": 5}
     assert [one.since for one in script.asked] == ["", *times]
     newest = await client.get_workflow_handle("scenario-retention").describe()
@@ -129,7 +129,7 @@ async def test_an_argument_that_is_none_fails_at_once(client: Client, argument: 
 
 async def test_ages_that_are_none_are_not_tried_again(store: Store) -> None:
     with pytest.raises(ApplicationError, match="'x' is not one of deliveries") as caught:
-        await Prunings(store).prune(Pruning(ages="x", now="2026-11-27T00:00:00+00:00"))
+        await Prunings(store).prune(PruneRequest(ages="x", now="2026-11-27T00:00:00+00:00"))
     assert caught.value.non_retryable
 
 
@@ -141,14 +141,14 @@ async def test_what_the_database_refuses_is_not_tried_again_this_day(
 
     monkeypatch.setattr(store, "delete_some", refuse)
     with pytest.raises(ApplicationError, match="its user lacks a permission") as caught:
-        await Prunings(store).prune(Pruning(ages="claims=60d", now="2026-11-27T00:00:00+00:00"))
+        await Prunings(store).prune(PruneRequest(ages="claims=60d", now="2026-11-27T00:00:00+00:00"))
     assert caught.value.non_retryable
 
 
 async def test_the_store_is_asked(store: Store) -> None:
     bounced = datetime(2026, 10, 1, tzinfo=UTC)
     await store.soft("email", ["a hash"], "msg_1", bounced)
-    asked = Pruning(ages="claims=60d", now=(bounced + timedelta(days=31)).isoformat())
+    asked = PruneRequest(ages="claims=60d", now=(bounced + timedelta(days=31)).isoformat())
     measured = Measured(RETENTION_DELETED)
-    assert await Prunings(store).prune(asked) == Pruned(deleted={"soft_bounces": 1})
+    assert await Prunings(store).prune(asked) == PruneResult(deleted={"soft_bounces": 1})
     assert measured.of(RETENTION_DELETED) == {("soft_bounces",): (1, 1)}

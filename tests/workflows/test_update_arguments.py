@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from workflows.update_arguments import read_retry, read_version
+from workflows.updates import read_retry, read_version
 
 KNOWN = "initial_interval, backoff_coefficient, maximum_interval, deadline, maximum_attempts"
 LENGTH = "must be a duration, such as 90s or 2h, or a number of seconds"

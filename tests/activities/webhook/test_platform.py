@@ -14,7 +14,7 @@ from starlette.routing import Route
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.platform import Answered, SuppressionNotice
+from activities.background import PlatformReply, SuppressionNotice
 from activities.telling import address_seal
 from activities.webhook.destinations.reading import DestinationsError, read
 from activities.webhook.destinations.watch import DestinationsFile
@@ -96,7 +96,7 @@ async def test_splio_is_asked_as_its_api_wants_it(
     reporter: SuppressionReporter, environment: ActivityEnvironment, splio: Splio, channel: str, address: str, path: str
 ):
     news = replace(NEWS, channel=channel, address=SEAL.seal_fields([address]))
-    assert await environment.run(reporter.tell_platform, news) == Answered(outcome="told", status=200)
+    assert await environment.run(reporter.tell_platform, news) == PlatformReply(outcome="told", status=200)
     assert splio.asked == [(f"/v1/data/blacklists/{path}", "Bearer s3cret", {"data": [address]})]
 
 
@@ -120,7 +120,7 @@ async def test_an_answer_that_settles_it(
     expected: str,
 ):
     splio.answer = answer
-    assert await environment.run(reporter.tell_platform, NEWS) == Answered(outcome=expected, status=answer[0])
+    assert await environment.run(reporter.tell_platform, NEWS) == PlatformReply(outcome=expected, status=answer[0])
 
 
 @pytest.mark.parametrize(
