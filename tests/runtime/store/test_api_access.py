@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from runtime.store import Store
 from runtime.store.api_access import KEPT, LEASE, ClaimedRequest, StoredAnswer
+from tests.runtime.store.conftest import both
 
 NOW = datetime(2026, 11, 27, 9, 30, 0, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -18,6 +21,7 @@ async def take(
     return await store.take_request("aaaaaaaa", key, digest, now)
 
 
+@both
 async def test_of_many_at_once_one_is_to_carry_it_out(store: Store, another: Store) -> None:
     told = await asyncio.gather(*(take(one, NOW + number * SECOND) for number in range(10) for one in (store, another)))
     assert [type(one) for one in told].count(ClaimedRequest) == 1
@@ -37,6 +41,7 @@ async def test_what_was_answered_is_told_until_a_day_is_over(store: Store) -> No
     assert await take(store, later) == StoredAnswer("another", None, None)
 
 
+@both
 async def test_what_a_killed_process_left_is_taken_over_once_and_under_its_first_time(
     store: Store, another: Store
 ) -> None:
@@ -71,8 +76,10 @@ async def test_what_was_given_up_is_taken_up_at_once(store: Store) -> None:
     assert await take(store, NOW + SECOND) == ClaimedRequest("aaaaaaaa", "k", NOW, NOW + SECOND)
 
 
-async def test_old_ones_are_forgotten_in_small_batches(store: Store) -> None:
-    for number in range(501):
+@both
+async def test_old_ones_are_forgotten_in_small_batches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.store.api_access._TOGETHER", 5)
+    for number in range(6):
         await take(store, key=str(number))
     await take(store, NOW + SECOND, key="younger")
     later = NOW + KEPT + SECOND / 2

@@ -23,7 +23,8 @@ import pytest
 from runtime.store import CapClaim, Store, StoreFault
 from runtime.store.claims import Claims
 from scenario.policies.caps import Cap, Full, full
-from tests.runtime.store.conftest import Server
+from tests.factories import cap_claim
+from tests.runtime.store.conftest import Server, both
 from tests.runtime.store.test_deliveries import DELIVERED, FAILED
 
 ROOT = Path(__file__).parents[3]
@@ -37,13 +38,14 @@ def cap(at_most: int, per: str, *channels: str, name: str = "some") -> Cap:
 
 
 def claim(delivery_id: str, contact_id: str = "7", **other: Any) -> CapClaim:
-    return replace(CapClaim(delivery_id, contact_id, "sms", "", "welcome", NOW), **other)
+    return cap_claim(delivery_id, contact_id, **{"claimed_at": NOW, **other})
 
 
 async def ids(store: Store, contact_id: str = "7") -> list[str]:
     return sorted(one.delivery_id for one in await store.claims_of(contact_id, NOW - 100 * DAY))
 
 
+@both
 async def test_a_delivery_takes_a_place_until_none_is_left(store: Store) -> None:
     caps = [cap(2, "7d", name="week")]
     full_week = Full("week", 2, "7d", datetime(2026, 3, 10, 10, 0, 1, tzinfo=UTC))
@@ -55,6 +57,7 @@ async def test_a_delivery_takes_a_place_until_none_is_left(store: Store) -> None
     assert await store.claims_of("7", NOW + HOUR) == [claim("msg_2", claimed_at=NOW + HOUR)]
 
 
+@both
 async def test_a_refused_delivery_gets_the_place_at_the_moment_it_was_told(store: Store) -> None:
     caps = [cap(1, "day", name="day"), cap(2, "7d")]
     await store.claim(claim("msg_1"), caps, PARIS)
@@ -66,6 +69,7 @@ async def test_a_refused_delivery_gets_the_place_at_the_moment_it_was_told(store
     assert await store.claim(claim("msg_2", claimed_at=found.free), caps, PARIS) is None
 
 
+@both
 async def test_a_delivery_that_asks_again_keeps_its_place_and_counts_once(store: Store, another: Store) -> None:
     caps = [cap(1, "day")]
     asked = (one.claim(claim("msg_1"), caps, UTC) for one in (store, another) for _ in range(5))
@@ -76,6 +80,7 @@ async def test_a_delivery_that_asks_again_keeps_its_place_and_counts_once(store:
     assert await store.claims_of("7", NOW) == [claim("msg_1"), claim("msg_2", claimed_at=NOW + 40 * DAY)]
 
 
+@both
 async def test_a_place_is_given_back_unless_something_may_have_arrived(store: Store) -> None:
     caps = [cap(1, "7d")]
     await store.claim(claim("msg_1"), caps, UTC)
@@ -92,6 +97,7 @@ async def test_a_place_is_given_back_unless_something_may_have_arrived(store: St
     assert await ids(store) == ["msg_1", "msg_2"]
 
 
+@both
 async def test_a_place_given_back_counts_once_the_log_says_that_the_message_arrived(store: Store) -> None:
     """The contact left, or an operator skipped the step, while an attempt was in flight."""
     caps = [cap(1, "7d")]
@@ -104,6 +110,7 @@ async def test_a_place_given_back_counts_once_the_log_says_that_the_message_arri
     assert await store.claim(claim("msg_2", claimed_at=NOW + HOUR), caps, UTC) is not None
 
 
+@both
 async def test_a_delivery_that_gave_its_place_back_needs_a_new_one(store: Store) -> None:
     """Its journey goes on: the workflow task in which the contact left was refused."""
     caps = [cap(1, "7d")]
@@ -122,12 +129,14 @@ async def test_where_no_cap_applies_the_store_is_not_asked() -> None:
     assert await claims.claim(claim("msg_1"), [cap(1, "7d", "email", "wax")], UTC) is None
 
 
+@both
 async def test_what_no_database_can_keep_counts_all_the_same(store: Store) -> None:
     odd = claim("msg\x00", "\ud800é", claimed_at=NOW.astimezone(PARIS))
     assert [await store.claim(odd, [cap(1, "day")], UTC) for _ in range(2)] == [None, None]
     assert await store.claim(replace(odd, delivery_id="msg_2"), [cap(1, "day")], UTC) is not None
 
 
+@both
 async def test_the_store_counts_as_the_rule_does(store: Store) -> None:
     """The statement that takes a place, and the rule that says when there is one, are two: they never disagree."""
     chance = random.Random(7)
@@ -141,7 +150,7 @@ async def test_the_store_counts_as_the_rule_does(store: Store) -> None:
     taken: list[CapClaim] = []
     answers = Counter[str]()
     now = NOW
-    for number in range(300):
+    for number in range(200):
         # Now and then it is another's turn, whose clock is behind.
         now += timedelta(seconds=chance.choice([-3600, 0, 60, 3600, 20_000]))
         channel, destination = chance.choice([("sms", ""), ("email", ""), ("webhook", "wax"), ("webhook", "shop")])
@@ -157,6 +166,7 @@ async def test_the_store_counts_as_the_rule_does(store: Store) -> None:
     assert await ids(store) == sorted(one.delivery_id for one in taken)
 
 
+@both
 async def test_of_twenty_at_once_as_many_get_a_place_as_there_are(store: Store, another: Store) -> None:
     caps = [cap(3, "7d"), cap(5, "day", "sms")]
     crowd = [claim(f"msg_{contact}_{number}", str(contact)) for number in range(20) for contact in range(10)]
@@ -206,6 +216,7 @@ async def claiming(url: str, name: str) -> AsyncGenerator[Process]:
     assert process.returncode == -signal.SIGKILL
 
 
+@both
 async def test_two_processes_take_no_place_too_many_and_lose_none_when_they_are_killed(url: str, store: Store) -> None:
     async with claiming(url, "a") as one, claiming(url, "b") as other:
         assert [await hear(process) for process in (one, other)] == ["ready"] * 2

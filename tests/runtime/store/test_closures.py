@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from runtime.store import AdmissionRequest, AdmittedRun, Closure, Store
+from tests.factories import NOW, admission_request
+from tests.runtime.store.conftest import both
 
-NOW = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 CLOSURE = Closure("a", NOW, "ann", "the sale is over")
 
 
 def asking(contact: str, scenario: str = "a") -> AdmissionRequest:
-    return AdmissionRequest(scenario, 1, contact, None, f"{scenario}/{contact}", "r1", "always", NOW, "order")
+    return admission_request(contact, scenario, run_id="r1")
 
 
+@both
 async def test_a_closed_scenario_lets_nobody_in_at_once_and_forgets_nobody(store: Store, another: Store) -> None:
     assert isinstance(await store.admit(asking("1")), AdmittedRun)
     assert await another.close_scenario(CLOSURE)
@@ -21,7 +21,7 @@ async def test_a_closed_scenario_lets_nobody_in_at_once_and_forgets_nobody(store
     assert isinstance(await store.admit(asking("1")), AdmittedRun), "it asks again, and is in"
     assert isinstance(await store.admit(asking("2", "b")), AdmittedRun)
     await store.depart("a/1", "r1", "finished", None, NOW)
-    again = AdmissionRequest("a", 1, "1", None, "a/1", "r2", "always", NOW, "order")
+    again = admission_request("1", "a", run_id="r2")
     assert await store.admit(again) == CLOSURE, "who was in before stays out as well"
     assert await store.open_scenario("a")
     assert isinstance(await store.admit(again), AdmittedRun)

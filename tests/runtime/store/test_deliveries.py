@@ -1,46 +1,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from runtime.store import AdmissionRequest, Attempt, AttemptCount, Store
+from runtime.store import Attempt, AttemptCount, Store
+from tests.factories import NOW, admission_request, attempt, retried_attempt
+from tests.runtime.store.conftest import both
 
-NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
-FAILED = Attempt(
-    delivery_id="msg_1",
-    attempt=1,
-    workflow_id="welcome/7",
-    run_id="run-1",
-    scenario="welcome",
-    version=1,
-    step="whatsapp",
-    channel="webhook",
-    destination="hooks.example.com",
-    contact_id="7",
-    started_at=NOW,
-    milliseconds=1234,
-    outcome="retry",
-    status=503,
-    error="ServiceUnavailable",
-    next_try_at=NOW + MINUTE,
-    response="try later",
-    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
-)
-DELIVERED = replace(
-    FAILED,
-    attempt=2,
-    started_at=NOW + MINUTE,
-    outcome="delivered",
-    status=200,
-    error=None,
-    next_try_at=None,
-    response=None,
-    trace_id=None,
+FAILED = retried_attempt(milliseconds=1234, trace_id="4bf92f3577b34da6a3ce929d0e0e4736")
+DELIVERED = attempt(attempt=2, started_at=NOW + MINUTE, status=200)
+RETRIED = replace(FAILED, destination="wax")
+OTHER = attempt(
+    "msg_2",
+    workflow_id="reward/8",
+    scenario="reward",
+    step="mail",
+    channel="email",
+    destination="smtp.example.com",
+    contact_id="8",
 )
 
 
@@ -49,10 +31,12 @@ async def test_attempts_come_back_as_they_were_recorded_in_their_order(store: St
     assert await store.deliveries("welcome/7") == [FAILED, DELIVERED]
 
 
+@both
 async def test_recording_an_attempt_again_changes_nothing(store: Store) -> None:
     await store.record([FAILED])
     await store.record([replace(FAILED, outcome="delivered"), DELIVERED])
     await store.record([FAILED, DELIVERED, DELIVERED])
+    await store.record([])
     assert await store.deliveries() == [FAILED, DELIVERED]
 
 
@@ -62,11 +46,7 @@ async def test_an_operators_retry_starts_counting_anew_and_is_kept_apart(store: 
     assert await store.deliveries(delivery_id="msg_1") == [FAILED, DELIVERED, retried]
 
 
-async def test_recording_nothing_is_no_error(store: Store) -> None:
-    await store.record([])
-    assert await store.deliveries() == []
-
-
+@both
 async def test_a_response_is_cut_and_may_hold_any_character(store: Store) -> None:
     await store.record([replace(FAILED, response="\x00\ud83d" + "é" * 5000)])
     (attempt,) = await store.deliveries()
@@ -76,6 +56,7 @@ async def test_a_response_is_cut_and_may_hold_any_character(store: Store) -> Non
     assert attempt.response.endswith("é…")
 
 
+@both
 async def test_a_thousand_attempts_are_recorded_at_once(store: Store) -> None:
     await store.record([replace(FAILED, delivery_id=f"msg_{number}") for number in range(1000)])
     assert len(await store.deliveries(limit=2000)) == 1000
@@ -115,14 +96,6 @@ async def test_attempts_are_found_by_what_is_wanted(store: Store, wanted: dict[s
     assert "".join(attempt.delivery_id for attempt in await store.deliveries(**wanted)) == expected
 
 
-RETRIED = replace(FAILED, destination="wax")
-
-
-async def let_in(store: Store, workflow_id: str, at: datetime = NOW) -> None:
-    """Notes a journey as under way."""
-    await store.admit(AdmissionRequest("welcome", 1, workflow_id, None, workflow_id, "run-1", "always", at))
-
-
 @pytest.mark.parametrize(
     ("later", "found"),
     [
@@ -138,7 +111,7 @@ async def let_in(store: Store, workflow_id: str, at: datetime = NOW) -> None:
 async def test_a_delivery_is_between_attempts_where_its_newest_says_so(
     store: Store, later: list[dict[str, Any]], found: bool
 ) -> None:
-    await let_in(store, "welcome/7")
+    await store.admit(admission_request())
     rows = [replace(RETRIED, started_at=NOW + n * MINUTE, **more) for n, more in enumerate(later, 1)]
     await store.record([RETRIED, *rows])
     newest = [row for row in rows if row.delivery_id == "msg_1"][-1:] or [RETRIED]
@@ -159,7 +132,7 @@ async def test_what_is_between_attempts_is_of_one_destination_due_since_a_time_a
     }
     for name in cases:
         if name != "nobody's":
-            await let_in(store, name)
+            await store.admit(admission_request(name, workflow_id=name))
     await store.depart("over", "run-1", "exited", None, NOW + MINUTE)
     await store.record([replace(RETRIED, delivery_id=n, workflow_id=n, **more) for n, more in cases.items()])
     found = await store.between_attempts("wax", since=NOW)
@@ -177,37 +150,27 @@ async def test_attempts_of_a_scenario_are_counted_by_step_and_outcome(store: Sto
     await store.record([FAILED, DELIVERED, skipped, replace(skipped, delivery_id="msg_5"), *others, *newer])
     found = await store.attempted("welcome", since=NOW)
     assert sorted(found, key=lambda one: (one.version, one.outcome)) == [
-        AttemptCount(1, "whatsapp", "delivered", None, 1),
-        AttemptCount(1, "whatsapp", "retry", "ServiceUnavailable", 1),
-        AttemptCount(1, "whatsapp", "skipped", "capped", 2),
-        AttemptCount(2, "whatsapp", "delivered", None, 1),
-        AttemptCount(2, "whatsapp", "retry", "ServiceUnavailable", 1),
+        AttemptCount(1, "hook", "delivered", None, 1),
+        AttemptCount(1, "hook", "retry", "ServiceUnavailable", 1),
+        AttemptCount(1, "hook", "skipped", "capped", 2),
+        AttemptCount(2, "hook", "delivered", None, 1),
+        AttemptCount(2, "hook", "retry", "ServiceUnavailable", 1),
     ]
 
 
 async def test_deliveries_to_be_tried_again_are_those_of_journeys_under_way(store: Store) -> None:
-    for number in (7, 8):
-        asking = AdmissionRequest(
-            scenario="welcome",
-            version=1,
-            contact_id=str(number),
-            key=None,
-            workflow_id=f"welcome/{number}",
-            run_id="run-1",
-            again="always",
-            now=NOW - MINUTE,
-            trigger="order",
-        )
-        await store.admit(asking)
+    for contact in ("7", "8"):
+        await store.admit(admission_request(contact, now=NOW - MINUTE))
     over = replace(FAILED, delivery_id="msg_2", workflow_id="welcome/8")
     arrived = [replace(one, delivery_id="msg_3", step="mail") for one in (FAILED, DELIVERED)]
     await store.record([FAILED, over, *arrived])
     await store.depart("welcome/8", "run-1", "finished", None, NOW)
-    assert await store.trying_again("welcome", since=NOW - MINUTE) == {(1, "whatsapp"): 1}
+    assert await store.trying_again("welcome", since=NOW - MINUTE) == {(1, "hook"): 1}
     assert await store.trying_again("welcome", since=NOW + MINUTE) == {}
     assert await store.trying_again("other", since=NOW - MINUTE) == {}
 
 
+@both
 async def test_pages_of_the_log_tell_nothing_twice_and_leave_nothing_out(store: Store) -> None:
     # Many at the same moment, as a worker records what it has sent.
     made = [
@@ -228,19 +191,7 @@ async def test_attempts_of_some_scenarios_or_a_step_alone(store: Store) -> None:
     await store.record([FAILED, other])
     assert await store.deliveries(scenarios={"reward", "more"}) == [other]
     assert await store.deliveries(scenarios=[]) == []
-    assert await store.deliveries(step="whatsapp") == [FAILED]
-
-
-OTHER = replace(
-    DELIVERED,
-    delivery_id="msg_2",
-    workflow_id="reward/8",
-    scenario="reward",
-    step="mail",
-    channel="email",
-    destination="smtp.example.com",
-    contact_id="8",
-)
+    assert await store.deliveries(step="hook") == [FAILED]
 
 
 async def test_outcomes_are_counted_by_destination_and_of_too_many_the_newest(store: Store) -> None:

@@ -1,31 +1,23 @@
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
 
-from runtime.store import AdmissionRequest, AdmittedRun, AlreadyEntered, Store, StoredEntry
+from runtime.store import AdmissionRequest, AdmittedRun, AlreadyEntered, Store
 from runtime.store.entries import LOST, TOGETHER
+from tests import factories
+from tests.factories import admission_request, stored_entry
+from tests.runtime.store.conftest import both
 
-NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
+NOW = factories.NOW.replace(microsecond=123456)
 HOUR = timedelta(hours=1)
 
 
 def asking(run_id: str = "run-1", **other: Any) -> AdmissionRequest:
-    return replace(
-        AdmissionRequest(
-            scenario="welcome",
-            version=1,
-            contact_id="7",
-            key=None,
-            workflow_id="welcome/7",
-            run_id=run_id,
-            again="when_finished",
-            now=NOW,
-        ),
-        **other,
-    )
+    given: dict[str, Any] = {"again": "when_finished", "now": NOW, "workflow_id": "welcome/7", **other}
+    return admission_request(run_id=run_id, **given)
 
 
 async def runs(store: Store, **wanted: Any) -> list[str]:
@@ -34,20 +26,7 @@ async def runs(store: Store, **wanted: Any) -> list[str]:
 
 async def test_the_first_entry_of_a_contact_is_let_in_and_on_record(store: Store) -> None:
     assert await store.admit(asking(key="A1", trigger="order")) == AdmittedRun(1, 1, NOW)
-    assert await store.entry("welcome/7") == StoredEntry(
-        workflow_id="welcome/7",
-        run_id="run-1",
-        scenario="welcome",
-        version=1,
-        contact_id="7",
-        key="A1",
-        ordinal=1,
-        trigger="order",
-        admitted_at=NOW,
-        ended_at=None,
-        outcome=None,
-        reason=None,
-    )
+    assert await store.entry("welcome/7") == stored_entry(key="A1", workflow_id="welcome/7", admitted_at=NOW)
 
 
 async def test_asking_again_gets_the_first_answer_though_the_version_and_the_key_have_changed(store: Store) -> None:
@@ -59,6 +38,7 @@ async def test_asking_again_gets_the_first_answer_though_the_version_and_the_key
     assert await runs(store) == ["run-1"]
 
 
+@both
 async def test_two_attempts_of_one_run_at_once_both_come_in_and_make_one_entry(store: Store, another: Store) -> None:
     for turn in range(10):
         run = asking(f"run-{turn}", contact_id=str(turn), workflow_id=f"welcome/{turn}", again="never")
@@ -68,27 +48,13 @@ async def test_two_attempts_of_one_run_at_once_both_come_in_and_make_one_entry(s
     assert len(await store.entries()) == 10
 
 
-async def test_a_finished_journey_lets_the_next_one_in(store: Store) -> None:
-    await store.admit(asking())
-    await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
-    assert await store.admit(asking("run-2", now=NOW + 2 * HOUR)) == AdmittedRun(1, 2, NOW + 2 * HOUR)
-
-
-async def test_once_is_all_where_a_contact_may_never_come_again(store: Store) -> None:
-    await store.admit(asking(again="never"))
-    await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
-    kept_out = AlreadyEntered("entered_before", "welcome/7", "run-1", NOW)
-    assert await store.admit(asking("run-2", again="never")) == kept_out
-    assert await store.admit(asking("run-2", again="never")) == kept_out
-    assert await runs(store) == ["run-1"]
-
-
+@both
 async def test_too_soon_says_when_it_will_not_be(store: Store) -> None:
     await store.admit(asking())
     await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
     second = asking("run-2", again=24 * HOUR, now=NOW + 23 * HOUR)
     assert await store.admit(second) == AlreadyEntered("too_soon", "welcome/7", "run-1", NOW, until=NOW + 24 * HOUR)
-    assert isinstance(await store.admit(replace(second, now=NOW + 24 * HOUR)), AdmittedRun)
+    assert await store.admit(replace(second, now=NOW + 24 * HOUR)) == AdmittedRun(1, 2, NOW + 24 * HOUR)
 
 
 async def test_another_contact_key_or_scenario_is_another_entry(store: Store) -> None:
@@ -127,11 +93,11 @@ async def test_a_journey_under_another_workflow_id_keeps_others_out(store: Store
     assert isinstance(await store.admit(asking("run-2")), AdmittedRun)
 
 
-@pytest.mark.parametrize("again", ["never", "when_finished", "always", HOUR])
-@pytest.mark.parametrize("before", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("again", "before"), [("never", 0), ("when_finished", 0), ("when_finished", 2), ("always", 1), (HOUR, 1)]
+)
+@both
 async def test_of_many_that_ask_at_once_one_comes_in(store: Store, another: Store, again: Any, before: int) -> None:
-    if before and again == "never":
-        again = "when_finished"
     for number in range(before):
         await store.admit(asking(f"before-{number}", again="always"))
         await store.depart("welcome/7", f"before-{number}", "finished", None, NOW)
@@ -145,6 +111,7 @@ async def test_of_many_that_ask_at_once_one_comes_in(store: Store, another: Stor
     assert len(await store.running("7")) == 1
 
 
+@both
 async def test_a_journeys_latest_departure_is_believed(store: Store) -> None:
     """Temporal refused the workflow task of the first; its local activity may even end after the second's."""
     await store.admit(asking())
@@ -234,6 +201,7 @@ async def test_journeys_are_listed_newest_first_by_what_is_wanted(
     assert await runs(store, **wanted) == expected
 
 
+@both
 async def test_times_come_back_in_utc_to_the_microsecond(store: Store) -> None:
     paris = timezone(timedelta(hours=2))
     await store.admit(asking(now=NOW.astimezone(paris)))
@@ -247,6 +215,7 @@ async def test_a_time_without_a_zone_is_refused(store: Store) -> None:
         await store.admit(asking(now=NOW.replace(tzinfo=None)))
 
 
+@both
 async def test_text_that_no_database_keeps_does_not_keep_a_contact_out(store: Store) -> None:
     strange = asking(workflow_id="welcome/7\x00", contact_id="7\x00", key="\ud800", again="never")
     assert isinstance(await store.admit(strange), AdmittedRun)
@@ -255,6 +224,7 @@ async def test_text_that_no_database_keeps_does_not_keep_a_contact_out(store: St
     assert await store.knows("7\x00")
 
 
+@both
 async def test_pages_follow_each_other_whatever_happens_meanwhile(store: Store) -> None:
     for number in range(7):  # three came in at one moment, and four at another
         moment = NOW + (number // 4) * HOUR
@@ -271,22 +241,26 @@ async def test_pages_follow_each_other_whatever_happens_meanwhile(store: Store) 
     ]
 
 
-async def test_of_many_runs_it_is_told_at_once_who_was_let_in(store: Store) -> None:
-    """Under way or over, and not by the workflow id alone: a run that was refused has that of an earlier one."""
+async def many(store: Store) -> list[str]:
+    """Ids of more journeys than one statement names: three were admitted, and the second of these is over."""
     ids = [f"welcome/{number}" for number in range(TOGETHER + 10)]
     for number in (0, 3, TOGETHER + 5):
         await store.admit(asking(contact_id=str(number), workflow_id=ids[number]))
     await store.depart(ids[3], "run-1", "finished", None, NOW)
+    return ids
+
+
+@both
+async def test_of_many_runs_it_is_told_at_once_who_was_let_in(store: Store) -> None:
+    """Under way or over, and not by the workflow id alone: a run that was refused has that of an earlier one."""
+    ids = await many(store)
     asked = [(name, run) for name in ids for run in ("run-1", "run-2")]
     assert await store.admitted(asked) == {(ids[number], "run-1") for number in (0, 3, TOGETHER + 5)}
     assert await store.admitted([]) == set()
 
 
 async def test_of_many_journeys_those_under_way_are_told_at_once(store: Store) -> None:
-    ids = [f"welcome/{number}" for number in range(TOGETHER + 10)]
-    for number in (0, 3, TOGETHER + 5):
-        await store.admit(asking(contact_id=str(number), workflow_id=ids[number]))
-    await store.depart(ids[3], "run-1", "finished", None, NOW)
+    ids = await many(store)
     found = await store.under_way(ids)
     assert found.keys() == {ids[0], ids[TOGETHER + 5]}
     assert found[ids[0]] == await store.entry(ids[0])

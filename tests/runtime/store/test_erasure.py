@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC
 
 from runtime.encryption.keyring import Keyring
-from runtime.store import AdmissionRequest, Attempt, CapClaim, OperationItem, Store, StoredOperation
+from runtime.store import OperationItem, Store
 from runtime.store.erasures import ErasureCounts
+from tests.factories import NOW, admission_request, cap_claim, retried_attempt, stored_operation
+from tests.runtime.store.conftest import both
 
-NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
-ATTEMPT = Attempt(
-    *("msg_1", 1, "sale/a%2Fb/k1", "r1", "sale", 1, "text", "sms", "twilio", "a/b", NOW, 20, "retry"),
-    next_try_at=NOW,
-    response="hello Zoé",
+ATTEMPT = retried_attempt(
+    workflow_id="sale/a%2Fb/k1", scenario="sale", contact_id="a/b", next_try_at=NOW, response="hello Zoé"
 )
 
 
@@ -21,23 +20,12 @@ async def filled(store: Store, again: str = "") -> None:
     for contact, begins in (("a/b", "sale/a%2Fb"), ("a_b", "sale/a_b"), ("7", "sale/7")):
         for number in (1, 2):
             workflow = f"{begins}/k{number}"
-            await store.admit(
-                AdmissionRequest(
-                    scenario="sale",
-                    version=1,
-                    contact_id=contact,
-                    key=f"k{number}",
-                    workflow_id=workflow,
-                    run_id=f"{contact}-{number}{again}",
-                    trigger="order",
-                    again="always",
-                    now=NOW,
-                )
-            )
+            given = {"key": f"k{number}", "workflow_id": workflow, "run_id": f"{contact}-{number}{again}"}
+            await store.admit(admission_request(contact, "sale", **given))
         await store.record(
             [replace(ATTEMPT, delivery_id=f"msg_{contact}", workflow_id=f"{begins}/k1", contact_id=contact)]
         )
-        await store.claim(CapClaim(f"msg_{contact}", contact, "sms", "", "sale", NOW), [], UTC)
+        await store.claim(cap_claim(f"msg_{contact}", contact), [], UTC)
 
 
 async def erase(store: Store, contact: str) -> ErasureCounts:
@@ -49,6 +37,7 @@ async def erase(store: Store, contact: str) -> ErasureCounts:
     return found
 
 
+@both
 async def test_its_rows_lead_to_nobody_and_others_stay(store: Store) -> None:
     await filled(store)
     assert await store.traces("a/b") == ErasureCounts(entries=2, deliveries=1, claims=0, operation_items=0)
@@ -81,15 +70,12 @@ async def test_one_that_was_admitted_meanwhile_keeps_its_row_until_it_has_been_e
     assert list(await store.journeys_of("7")) == [running]
 
 
+@both
 async def test_operations_that_went_to_it_lead_to_nobody_and_to_others_as_before(store: Store) -> None:
     others = ["sale/x/ab/c", "sale/AB", "sale/abc", "sale/c/ab"]
     for number, contact in enumerate(("ab", "c")):
         asked = {"which": {"contact": contact, "scenario": "sale"}, "rate": 10}
-        await store.add_operation(
-            StoredOperation(
-                id=f"op{number}", verb="leave", request=asked, operator="ann", reason="4711", created_at=NOW
-            )
-        )
+        await store.add_operation(stored_operation(f"op{number}", request=asked))
         found = ["sale/ab", "welcome/ab", "sale/ab/k/1", *others]  # one contact, in several journeys
         await store.add_items("op0", [OperationItem(number=n, workflow_id=one) for n, one in enumerate(found)])
     await store.answered("op0", "sale/ab", "refused", "there is no journey sale/ab", NOW)

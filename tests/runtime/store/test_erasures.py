@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
-from runtime.store import Attempt, Store
+from runtime.store import Store
+from tests.factories import attempt
 from tests.fakes import ERASURE
+from tests.runtime.store.conftest import both
 
 NOW = ERASURE.requested_at
 
 
+@both
 async def test_a_contact_has_one_open_erasure_whoever_asks(store: Store, another: Store) -> None:
     asked = [replace(ERASURE, id=f"e{number}") for number in range(10)]
     told = await asyncio.gather(*(place.add_erasure(one) for place in (store, another) for one in asked))
@@ -31,6 +34,7 @@ async def test_another_begins_once_it_is_finished(store: Store) -> None:
     assert await store.add_erasure(again) == again
 
 
+@both
 async def test_runs_are_counted_once_and_confirmed_when_none_is_left(store: Store) -> None:
     await store.add_erasure(ERASURE)
     runs = [("sale/7", "r1", False), ("sale/7", "r2", True), ("welcome/7", "r3", True)]
@@ -83,8 +87,8 @@ async def test_rows_are_counted_once_a_pass(store: Store) -> None:
 async def test_a_finished_one_names_receivers_and_not_the_contact(
     store: Store, more: dict[str, Any], counts: bool
 ) -> None:
-    attempt = Attempt("msg_1", 1, "sale/x", "r1", "sale", 1, "hook", "webhook", "wax", "erased:0123", NOW, 20, "retry")
-    await store.record([replace(attempt, delivery_id=f"msg_{n}", **more) for n in range(2)])
+    given: dict[str, Any] = {"destination": "wax", "contact_id": "erased:0123", **more}
+    await store.record([attempt(f"msg_{n}", **given) for n in range(2)])
     await store.add_erasure(ERASURE)
     await store.add_erasure_run("e1", "sale/7", "r1", running=True)
     await store.erasure_trouble("e1", "Temporal cannot be reached")

@@ -1,38 +1,23 @@
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from runtime.store import AdmissionRequest, GoalCount, Store
+from runtime.store import GoalCount, Store
+from tests.factories import NOW, admission_request
+from tests.runtime.store.conftest import both
 
-NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 UNTIL = NOW + 24 * HOUR
 
 
-def asking(contact: str = "7", **other: Any) -> AdmissionRequest:
-    return replace(
-        AdmissionRequest(
-            scenario="welcome",
-            version=1,
-            contact_id=contact,
-            key=None,
-            workflow_id=f"welcome/{contact}",
-            run_id="run-1",
-            again="when_finished",
-            now=NOW,
-            goal_until=UNTIL,
-        ),
-        **other,
-    )
-
-
 async def enter(store: Store, contact: str, outcome: str | None = "finished", **other: Any) -> tuple[str, str]:
     """Lets a contact in, and out again where an outcome is given; gives the ids of its journey."""
-    request = asking(contact, **other)
+    given: dict[str, Any] = {"goal_until": UNTIL, **other}
+    request = admission_request(contact, **given)
     await store.admit(request)
     if outcome is not None:
         await store.depart(request.workflow_id, request.run_id, outcome, None, request.now + HOUR)
@@ -47,6 +32,7 @@ async def test_an_entry_knows_until_when_its_goal_counts(store: Store) -> None:
     assert [entry.goal_until for entry in await store.entries(contact_id="8")] == [None]
 
 
+@both
 async def test_a_goal_counts_once_with_its_first_value(store: Store, another: Store) -> None:
     journey = await enter(store, "7")
     told = [store.reach(*journey, NOW + HOUR, Decimal("49.9")), another.reach(*journey, NOW + HOUR, Decimal("49.9"))]
@@ -85,6 +71,7 @@ async def test_open_goals_are_those_of_journeys_that_are_over_and_in_time(store:
     assert await store.open_goals("9", NOW) == []
 
 
+@both
 async def test_a_tally_counts_each_kind_of_entry_apart(store: Store) -> None:
     for number in range(4):
         journey = await enter(store, str(number))

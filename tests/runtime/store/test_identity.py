@@ -39,9 +39,10 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(autouse=True)
-async def _free(client: Client) -> AsyncIterator[None]:
-    yield
+@pytest.fixture
+async def client(client: Client) -> AsyncIterator[Client]:
+    """The client of the server, whose namespace is free again afterwards."""
+    yield client
     await free(client)
 
 

@@ -2,16 +2,19 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from runtime.store import Store
+from tests.runtime.store.conftest import both
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
+@both
 async def test_one_of_many_gets_a_lease(store: Store) -> None:
     asked = [store.lease("gauges", f"worker {number}", now=NOW, expires_at=NOW + MINUTE) for number in range(10)]
     assert sum(await asyncio.gather(*asked)) == 1
 
 
+@both
 async def test_its_holder_keeps_it_until_it_ends_and_nobody_else_gets_it(store: Store) -> None:
     assert await store.lease("gauges", "a", now=NOW, expires_at=NOW + MINUTE)
     later = NOW + timedelta(seconds=59)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from runtime.store import OperationItem, Store, StoredOperation
+import pytest
 
-NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
-ONE = StoredOperation(
-    id="op1", verb="retry", request={"which": {"destination": "wax"}}, operator="ann", reason="x", created_at=NOW
-)
+from runtime.store import OperationItem, Store
+from tests.factories import NOW, stored_operation
+from tests.runtime.store.conftest import both
+
+ONE = stored_operation()
 
 
 def items(*numbers: int) -> list[OperationItem]:
@@ -35,18 +36,23 @@ async def test_operations_are_listed_page_by_page_the_newest_first(store: Store)
     assert [item.id for item in await store.stored_operations(is_open=True)] == ["op4", "op2", "op1", "op0"]
 
 
-async def test_a_journey_is_in_an_operation_once_however_often_it_is_found(store: Store, another: Store) -> None:
+@both
+async def test_a_journey_is_in_an_operation_once_however_often_it_is_found(
+    store: Store, another: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.store.operations.ITEMS_TOGETHER", 50)
     await store.add_operation(ONE)
-    assert await store.add_items("op1", items(*range(1, 700))) == 699
-    more = [OperationItem(number=1, workflow_id=f"a/{number}") for number in range(600, 800)]
-    assert await another.add_items("op1", more) == 100
-    assert await store.item_counts(["op1", "op2"]) == {"op1": {"not_asked": 799}, "op2": {}}
+    assert await store.add_items("op1", items(*range(1, 70))) == 69
+    more = [OperationItem(number=1, workflow_id=f"a/{number}") for number in range(60, 80)]
+    assert await another.add_items("op1", more) == 10
+    assert await store.item_counts(["op1", "op2"]) == {"op1": {"not_asked": 79}, "op2": {}}
     found = await store.items("op1", limit=3)
-    assert [(item.number, item.workflow_id) for item in found] == [(1, "a/1"), (1, "a/700"), (1, "a/701")]
+    assert [(item.number, item.workflow_id) for item in found] == [(1, "a/1"), (1, "a/70"), (1, "a/71")]
     behind = await store.items("op1", after=found[-1].place, limit=2)
-    assert [item.workflow_id for item in behind] == ["a/702", "a/703"]
+    assert [item.workflow_id for item in behind] == ["a/72", "a/73"]
 
 
+@both
 async def test_what_is_to_do_gets_less_with_each_answer_and_the_first_stays(store: Store, another: Store) -> None:
     await store.add_operation(ONE)
     await store.add_items("op1", items(1, 2, 3, 4))

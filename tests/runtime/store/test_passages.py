@@ -9,8 +9,9 @@ from itertools import count
 from sqlalchemy import select
 
 from runtime.store import Passage, PassageCount, Store
-from runtime.store.admission import AdmissionRequest
 from runtime.store.schema import entries
+from tests.factories import admission_request
+from tests.runtime.store.conftest import both
 
 NOW = datetime(2026, 3, 3, 10, 40, tzinfo=UTC)
 _ids = count()
@@ -19,18 +20,7 @@ _ids = count()
 async def admitted(store: Store, version: int = 3) -> str:
     """A journey that is in; its run is ``r``."""
     journey = f"a/{next(_ids)}"
-    asking = AdmissionRequest(
-        scenario="a",
-        version=version,
-        contact_id=journey,
-        key=None,
-        workflow_id=journey,
-        run_id="r",
-        again="when_finished",
-        now=NOW,
-        trigger="segment",
-    )
-    await store.admit(asking)
+    await store.admit(admission_request(journey, "a", version=version, workflow_id=journey, run_id="r", now=NOW))
     return journey
 
 
@@ -56,6 +46,7 @@ async def test_what_is_told_twice_counts_once(store: Store) -> None:
     assert await counted(store, journey) == 3
 
 
+@both
 async def test_a_longer_report_counts_only_what_is_new(store: Store) -> None:
     journey = await admitted(store)
     await store.count_passages(journey, "r", 0, passages("mail", "wait"))
@@ -74,6 +65,7 @@ async def test_what_an_older_worker_did_not_tell_is_left_out(store: Store) -> No
     assert await counted(store, journey) == 6
 
 
+@both
 async def test_a_later_report_replaces_what_the_workflow_task_of_an_earlier_one_added(store: Store) -> None:
     """Temporal refused that task: an event had arrived meanwhile, and the steps came out otherwise."""
     journey = await admitted(store)
@@ -107,6 +99,7 @@ async def test_of_who_was_not_admitted_and_of_nothing_nothing_counts(store: Stor
     assert await seen(store) == {}
 
 
+@both
 async def test_the_same_departure_at_once_counts_once(store: Store, another: Store) -> None:
     journey = await admitted(store)
     steps = passages("mail", "wait", "sms")
@@ -117,6 +110,7 @@ async def test_the_same_departure_at_once_counts_once(store: Store, another: Sto
     assert await counted(store, journey) == 3
 
 
+@both
 async def test_departures_at_once_sum_up(store: Store, another: Store) -> None:
     """They write the same rows, in whatever order their journeys went: none waits for another forever."""
     journeys = [await admitted(store) for _ in range(50)]
@@ -130,6 +124,7 @@ async def test_departures_at_once_sum_up(store: Store, another: Store) -> None:
     assert await seen(store) == dict.fromkeys("abcd", 50)
 
 
+@both
 async def test_hours_versions_and_outcomes_are_told_apart(store: Store) -> None:
     journey = await admitted(store)
     india = timezone(timedelta(hours=5, minutes=30))

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
 
-from runtime.store import AcceptedEntry, AdmissionRequest, Closure, Store, StoredEntry
+from runtime.store import AcceptedEntry, Closure, Store
+from tests.factories import NOW, admission_request, stored_entry
+from tests.runtime.store.conftest import both
 
-NOW = datetime(2026, 3, 31, 8, tzinfo=UTC)
-LOST = StoredEntry(
-    workflow_id="a/7",
+LOST = stored_entry(
+    *("7", "a"),
     run_id="r1",
-    scenario="a",
     version=3,
-    contact_id="7",
-    key=None,
     ordinal=0,
-    trigger="order",
-    admitted_at=NOW,
     ended_at=NOW,
     outcome="finished",
-    reason=None,
     branches={"colour": "red"},
     goal_until=NOW,
 )
-ASKING = AdmissionRequest("a", 3, "7", None, "a/7", "r1", "never", NOW)
+ASKING = admission_request("7", "a", version=3, run_id="r1", again="never")
 
 
+@both
 async def test_a_journey_is_written_back_whatever_else_is_known_of_its_contact(store: Store) -> None:
     await store.close_scenario(Closure("a", NOW, "ann", ""))
     await store.restore(LOST)
@@ -43,6 +38,7 @@ async def test_a_journey_is_written_back_whatever_else_is_known_of_its_contact(s
     assert [(entry.run_id, entry.ordinal) for entry in await store.running("7")] == [("r2", 2)], "it still runs"
 
 
+@both
 async def test_several_of_one_contact_are_written_back_at_once(store: Store) -> None:
     await asyncio.gather(*(store.restore(replace(LOST, run_id=f"r{n}")) for n in range(8)))
     assert sorted(entry.ordinal for entry in await store.entries()) == list(range(1, 9))

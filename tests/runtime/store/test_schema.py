@@ -1,5 +1,5 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
@@ -7,20 +7,24 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from runtime.store import AdmissionRequest, CapClaim, Passage, Store, StoredEntry, StoredOperation
+from runtime.api_key import ApiKey
+from runtime.store import AcceptedEntry, Closure, NamespaceClaim, Passage, Store
+from runtime.store.api_access import ClaimedRequest
+from runtime.store.contact_keys import WrappedKey
 from runtime.store.retention import PruningJob
 from runtime.store.schema import metadata
 from runtime.store.store import connect
 from scenario.policies.caps import Cap
+from tests.factories import NOW, admission_request, cap_claim, stored_entry, stored_operation
+from tests.fakes import ERASURE
 from tests.runtime.store.conftest import Server
 
-NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
-ASKING = AdmissionRequest("welcome", 1, "7", "A1", "welcome/7/A1", "run-1", "when_finished", NOW)
-LAST = StoredEntry("welcome/7/A1", "run-1", "welcome", 1, "7", "A1", 1, "order", NOW, None, None, None)
+ASKING = admission_request(key="A1", again="when_finished")
+LAST = stored_entry(key="A1")
 PLACE = (NOW, 1, "msg_1")
 PASSED = Passage(1, "mail", "delivered", NOW)
-OPERATION = StoredOperation(id="op", verb="skip", request={}, operator="ann", reason="why", created_at=NOW)
-CLAIM = CapClaim("msg_1", "7", "sms", "", "welcome", NOW)
+OPERATION = stored_operation()
+CLAIM = cap_claim()
 CAPS = [Cap(name="week", at_most=4, per=timedelta(days=7)), Cap(name="sms", channels=("sms",), at_most=1, per="day")]
 
 Statement = tuple[str, Any]
@@ -194,15 +198,70 @@ RARE: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
 ]
 
 
+OTHERS: list[Callable[[Store], Awaitable[object]]] = [
+    lambda store: store.closures(),
+    lambda store: store.closure("a"),
+    lambda store: store.close_scenario(Closure("a", NOW, "ann", "")),
+    lambda store: store.open_scenario("a"),
+    lambda store: store.add_key(API_KEY),
+    lambda store: store.keys(),
+    lambda store: store.key(API_KEY.id),
+    lambda store: store.revoke_key(API_KEY.id, NOW),
+    lambda store: store.begin_session("digest", "k", NOW, NOW),
+    lambda store: store.key_of_session("digest", NOW),
+    lambda store: store.end_session("digest"),
+    lambda store: store.keep_answer(REQUEST, 202, "sealed"),
+    lambda store: store.renew_request(REQUEST, NOW),
+    lambda store: store.give_up_request(REQUEST),
+    lambda store: store.add_contact_key(WRAPPED),
+    lambda store: store.rewrap("k", "w", "x"),
+    lambda store: store.destroy_contact_key(WRAPPED),
+    lambda store: store.hold_keys("worker", ["k"], now=NOW, expires_at=NOW + timedelta(days=1)),
+    lambda store: store.key_holders(NOW),
+    lambda store: store.release_keys("worker"),
+    lambda store: store.give_up("gauges", "a"),
+    lambda store: store.counts(),
+    lambda store: store.scenarios(),
+    lambda store: store.listed(),
+    lambda store: store.listed("a"),
+    lambda store: store.knows("7", ["welcome"]),
+    lambda store: store.reopen("welcome/7", "run-1"),
+    lambda store: store.suppression_counts(),
+    lambda store: store.unsuppress("email", ["hash"]),
+    lambda store: store.add_operation(OPERATION),
+    lambda store: store.stored_operation(OPERATION.id),
+    lambda store: store.surveyed(OPERATION.id, {}, NOW),
+    lambda store: store.trouble_of(OPERATION.id, "no worker answers"),
+    lambda store: store.end_operation(OPERATION.id, "finished", NOW),
+    lambda store: store.withdraw_operation(OPERATION.id),
+    lambda store: store.add_erasure(ERASURE),
+    lambda store: store.add_erasure_run(ERASURE.id, "a", "b", running=True),
+    lambda store: store.erasure_runs(ERASURE.id),
+    lambda store: store.erasure_run_is_gone(ERASURE.id, "a", "b"),
+    lambda store: store.stored_erasures(is_open=True, after=ERASURE),
+    lambda store: store.open_erasures(9),
+    lambda store: store.has_open_erasure("7"),
+    lambda store: store.count_open_erasures(),
+    lambda store: store.erasure_trouble(ERASURE.id, "no worker answers"),
+    lambda store: store.clearing_erasure(ERASURE.id, {"entries": 1}),
+    lambda store: store.finish_erasure(ERASURE.id, "0123", NOW),
+    lambda store: store.traces("7"),
+    lambda store: store.pending_page(AcceptedEntry("welcome/7", "run-1", "7", NOW), 9),
+    lambda store: store.claim_namespace("default", NAMESPACE, replace=True),
+    lambda store: store.claim_namespace("default", NAMESPACE, replace=False),
+    lambda store: store.rotate_token("default", NAMESPACE, "a"),
+    lambda store: store.namespace_claim("default"),
+    lambda store: store.has_claims(),
+]
+"""Statements on small tables, or few of them, that PostgreSQL must understand too."""
+API_KEY = ApiKey("k", "digest", ["read"], ["a"], 1.5, "", NOW, "ann", None, None)
+REQUEST = ClaimedRequest("k", "key", NOW, NOW)
+WRAPPED = WrappedKey("k", "owner", "w", NOW)
+NAMESPACE = NamespaceClaim("a", "", 1, "2026", "", "2026", "ann")
+
 LARGE = (
-    "entries",
-    "deliveries",
-    "claims",
-    "passages",
-    "operation_items",
-    "soft_bounces",
-    "suppressions",
-    "contact_keys",
+    *("entries", "deliveries", "claims", "passages", "operation_items"),
+    *("soft_bounces", "suppressions", "contact_keys"),
 )
 CROWD = """
 INSERT INTO entries SELECT 'c/' || n, 'r' || n, CASE n % 1000 WHEN 0 THEN 'rare' ELSE 'c' || n % 50 END, 1, n, '', 1,
@@ -230,7 +289,9 @@ async def crowd(postgresql_url: str, postgresql: Server) -> AsyncIterator[Store]
         yield store
 
 
-async def test_what_is_rare_is_found_by_an_index_in_postgresql(crowd: Store, postgresql_url: str) -> None:
+async def test_postgresql_finds_what_is_rare_by_an_index_and_understands_every_statement(
+    crowd: Store, postgresql_url: str
+) -> None:
     """None of the questions has it read a table that grows from its beginning to its end."""
     sent: list[Statement] = []
 
@@ -254,3 +315,5 @@ async def test_what_is_rare_is_found_by_an_index_in_postgresql(crowd: Store, pos
         whole += [found for name in LARGE if f"Seq Scan on {name}" in found]
     await database.close()
     assert whole == [], "\n\n".join(whole)
+    for ask in OTHERS:
+        await ask(crowd)

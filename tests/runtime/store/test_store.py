@@ -13,7 +13,7 @@ from sqlalchemy import text
 from runtime.store import Store, StoreAddressError, StoreError, StoreFault, StoreUnavailable, sqlite
 from runtime.store.database import Database
 from runtime.store.store import connect
-from tests.runtime.store.conftest import Server, migrate
+from tests.runtime.store.conftest import Server, both, migrate
 
 SECRET = "s3cr3t-pa55"
 
@@ -178,6 +178,7 @@ async def test_a_connection_that_the_server_ended_is_replaced_unnoticed(
         assert await store.publish("welcome", {"n": 2}, {}, "digest-2") == 2
 
 
+@both
 async def test_a_statement_that_is_refused_shows_neither_itself_nor_its_values(store: Store) -> None:
     database: Database = store._database  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(StoreFault) as caught:
@@ -188,6 +189,7 @@ async def test_a_statement_that_is_refused_shows_neither_itself_nor_its_values(s
     assert caught.value.__cause__ is None
 
 
+@both
 async def test_callers_that_are_cancelled_leave_a_store_that_works(store: Store) -> None:
     for turn in range(40):
         task = asyncio.create_task(store.publish("welcome", {"n": turn}, {}, f"digest-{turn}"))
@@ -210,6 +212,7 @@ async def test_a_server_that_takes_no_writes_for_now_is_unavailable(postgresql_u
             await store.publish("welcome", {"n": 2}, {}, "digest-2")
 
 
+@both
 async def test_a_check_compares_the_clocks_of_two_machines(
     store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from runtime.process.health import Watch
 from runtime.store import Store, StoreUnavailable
 from runtime.store.database import Database
 from runtime.store.sqlite import SQLite
-from tests.runtime.store.conftest import Server, migrate
+from tests.runtime.store.conftest import Server, both, migrate
 
 SECRET = "s3cr3t-pa55"
 LARGE = {"text": "x" * 100_000}
@@ -106,6 +106,7 @@ async def test_a_full_disk_is_noticed_by_the_first_write_and_until_one_succeeds(
     await store.check()
 
 
+@both
 async def test_looking_leaves_nothing_behind(url: str) -> None:
     async with Store.open(url) as store:
         for _ in range(3):
@@ -114,6 +115,7 @@ async def test_looking_leaves_nothing_behind(url: str) -> None:
         assert await store.publish("welcome", {}, {}, "digest") == 1
 
 
+@both
 async def test_a_connection_that_takes_no_writes_is_not_kept(url: str) -> None:
     """Else a process would stay with a server that another one has taken over from, or a file that was read-only."""
     closed = "PRAGMA query_only = ON" if url.startswith("sqlite") else "SET default_transaction_read_only = on"

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runtime.store import NewestVersion, Store
+from tests.runtime.store.conftest import both
 
 
 async def test_the_first_publication_is_version_1_and_the_next_content_version_2(store: Store) -> None:
@@ -36,6 +37,7 @@ async def test_content_becomes_the_newest_again_where_that_is_asked_for(store: S
     assert await store.publish("welcome", {"n": 3}, {}, "digest-3", newest=True) == 6
 
 
+@both
 async def test_two_who_roll_back_at_once_make_one_version(store: Store, another: Store) -> None:
     for number in (1, 2):
         await store.publish("welcome", {"n": number}, {}, f"digest-{number}")
@@ -43,6 +45,7 @@ async def test_two_who_roll_back_at_once_make_one_version(store: Store, another:
     assert set(await asyncio.gather(*asked)) == {3}
 
 
+@both
 async def test_a_version_comes_back_as_it_was_published(store: Store, another: Store) -> None:
     document = {"z": 1, "a": ["é", "\x00", "\ud800", None, 1.5], "m": {"ö": True}}
     await store.publish("welcome", document, {"b": {}, "a": {}}, "digest", by="ann")
@@ -93,6 +96,7 @@ async def test_scenarios_are_listed_with_their_newest_version(store: Store) -> N
     assert listed[1] == NewestVersion("welcome", 2, newest.published_at)
 
 
+@both
 async def test_publishers_at_once_get_a_number_each_and_one_for_the_same_content(store: Store, another: Store) -> None:
     def all_at_once(at: Store, by: str) -> list[asyncio.Task[int]]:
         return [

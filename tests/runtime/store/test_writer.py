@@ -2,28 +2,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
 from runtime.store import Attempt, AttemptWriter, Store, StoreFault, StoreUnavailable
+from tests.factories import attempt
 
-ATTEMPT = Attempt(
-    delivery_id="msg_0",
-    attempt=1,
-    workflow_id="welcome/7",
-    run_id="run-1",
-    scenario="welcome",
-    version=1,
-    step="whatsapp",
-    channel="webhook",
-    destination="hooks.example.com",
-    contact_id="7",
-    started_at=datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
-    milliseconds=12,
-    outcome="delivered",
-    response="contact@example.com",
-)
+ATTEMPT = attempt("msg_0", response="contact@example.com")
 
 
 def attempts(count: int) -> list[Attempt]:
@@ -50,7 +35,7 @@ class Recorder:
 
     @property
     def written(self) -> list[Attempt]:
-        return [attempt for batch in self.batches for attempt in batch]
+        return [one for batch in self.batches for one in batch]
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -67,8 +52,8 @@ class Quick(AttemptWriter):
 async def test_attempts_are_written_together_after_a_moment() -> None:
     store = Recorder()
     writer = Quick(store)
-    for attempt in attempts(3):
-        writer.put(attempt)
+    for one in attempts(3):
+        writer.put(one)
     assert store.batches == []
     await until(lambda: store.batches)
     assert store.batches == [attempts(3)]
@@ -85,8 +70,8 @@ async def test_a_full_batch_does_not_wait_for_the_moment() -> None:
 
     store = Recorder()
     writer = Patient(store)
-    for attempt in attempts(9):
-        writer.put(attempt)
+    for one in attempts(9):
+        writer.put(one)
     await until(lambda: len(store.batches) == 2)
     await writer.close()
     assert [len(batch) for batch in store.batches] == [4, 4, 1]
@@ -96,8 +81,8 @@ async def test_a_full_batch_does_not_wait_for_the_moment() -> None:
 async def test_closing_writes_what_waits() -> None:
     store = Recorder()
     async with AttemptWriter(store) as writer:
-        for attempt in attempts(250):
-            writer.put(attempt)
+        for one in attempts(250):
+            writer.put(one)
     assert store.written == attempts(250)
 
 
@@ -121,8 +106,8 @@ async def test_a_store_that_fails_is_tried_again_until_all_is_written(
 
     store.fails = fails
     writer = AttemptWriter(store)
-    for attempt in attempts(3):
-        writer.put(attempt)
+    for one in attempts(3):
+        writer.put(one)
     await until(lambda: store.batches)
     await writer.close()
     assert store.batches == [attempts(3)]
@@ -137,8 +122,8 @@ async def test_attempts_that_come_while_the_store_is_away_are_written_in_their_o
     first, *others = attempts(5)
     writer.put(first)
     await until(lambda: store.tries)
-    for attempt in others:
-        writer.put(attempt)
+    for one in others:
+        writer.put(one)
     store.fails = None
     await writer.close()
     assert store.written == attempts(5)
@@ -150,9 +135,9 @@ async def test_an_attempt_that_cannot_be_written_keeps_no_other(
 ) -> None:
     store = Recorder(lambda batch: error if any(one.delivery_id == "msg_1" for one in batch) else None)
     async with Quick(store) as writer:
-        for attempt in attempts(3):
-            writer.put(attempt)
-    assert [attempt.delivery_id for attempt in store.written] == ["msg_0", "msg_2"]
+        for one in attempts(3):
+            writer.put(one)
+    assert [one.delivery_id for one in store.written] == ["msg_0", "msg_2"]
     assert caplog.messages == ["Attempt 1 of msg_1 was not stored."]
 
 
@@ -162,8 +147,8 @@ async def test_what_does_not_fit_is_dropped_counted_and_never_an_error(caplog: p
 
     store = Recorder()
     writer = Small(store)
-    for attempt in attempts(5):
-        writer.put(attempt)
+    for one in attempts(5):
+        writer.put(one)
     await until(lambda: store.batches)
     writer.put(ATTEMPT)
     await writer.close()
@@ -178,8 +163,8 @@ async def test_closing_gives_up_in_time_and_says_how_many_are_lost(caplog: pytes
     caplog.set_level(logging.ERROR)
     store = Recorder(lambda batch: StoreUnavailable("The store is away."))
     writer = Quick(store)
-    for attempt in attempts(3):
-        writer.put(attempt)
+    for one in attempts(3):
+        writer.put(one)
     async with asyncio.timeout(60):
         await writer.close(within=0.05)
     assert caplog.messages == ["3 delivery attempts were not stored before the process ended."]
@@ -209,6 +194,6 @@ async def test_the_log_shows_ids_only(caplog: pytest.LogCaptureFixture) -> None:
 
 async def test_attempts_reach_a_real_store(store: Store) -> None:
     async with AttemptWriter(store) as writer:
-        for attempt in attempts(120):
-            writer.put(attempt)
+        for one in attempts(120):
+            writer.put(one)
     assert len(await store.deliveries("welcome/7")) == 120

@@ -1,0 +1,93 @@
+"""Rows of the store with plausible values, of which a test names those that it is about."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from runtime.store import AdmissionRequest, Attempt, CapClaim, StoredEntry, StoredOperation
+
+NOW: Final = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+"""The time of everything, unless a test gives another."""
+
+
+def admission_request(contact_id: str = "7", scenario: str = "welcome", **given: Any) -> AdmissionRequest:
+    """Return a contact's request for admission, as its first run."""
+    key = given.get("key")
+    defaults: dict[str, Any] = {
+        "version": 1,
+        "key": key,
+        "workflow_id": "/".join(filter(None, (scenario, contact_id, key))),
+        "run_id": "run-1",
+        "again": "always",
+        "now": NOW,
+        "trigger": "order",
+    }
+    return AdmissionRequest(scenario=scenario, contact_id=contact_id, **{**defaults, **given})
+
+
+def stored_entry(contact_id: str = "7", scenario: str = "welcome", **given: Any) -> StoredEntry:
+    """Return the row of a running journey, the contact's first."""
+    key = given.get("key")
+    defaults: dict[str, Any] = {
+        "version": 1,
+        "key": key,
+        "workflow_id": "/".join(filter(None, (scenario, contact_id, key))),
+        "run_id": "run-1",
+        "ordinal": 1,
+        "trigger": "order",
+        "admitted_at": NOW,
+        "ended_at": None,
+        "outcome": None,
+        "reason": None,
+    }
+    return StoredEntry(scenario=scenario, contact_id=contact_id, **{**defaults, **given})
+
+
+def attempt(delivery_id: str = "msg_1", **given: Any) -> Attempt:
+    """Return the first attempt of a webhook, which was delivered."""
+    defaults: dict[str, Any] = {
+        "attempt": 1,
+        "workflow_id": "welcome/7",
+        "run_id": "run-1",
+        "scenario": "welcome",
+        "version": 1,
+        "step": "hook",
+        "channel": "webhook",
+        "destination": "hooks.example.com",
+        "contact_id": "7",
+        "started_at": NOW,
+        "milliseconds": 12,
+        "outcome": "delivered",
+    }
+    return Attempt(delivery_id, **{**defaults, **given})
+
+
+def retried_attempt(delivery_id: str = "msg_1", **given: Any) -> Attempt:
+    """Return the first attempt of a webhook, which failed and is tried again in a minute."""
+    defaults: dict[str, Any] = {
+        "outcome": "retry",
+        "status": 503,
+        "error": "ServiceUnavailable",
+        "next_try_at": NOW + timedelta(minutes=1),
+        "response": "try later",
+    }
+    return attempt(delivery_id, **{**defaults, **given})
+
+
+def cap_claim(delivery_id: str = "msg_1", contact_id: str = "7", **given: Any) -> CapClaim:
+    """Return the slot of a text message."""
+    defaults: dict[str, Any] = {"channel": "sms", "destination": "", "scenario": "welcome", "claimed_at": NOW}
+    return CapClaim(delivery_id, contact_id, **{**defaults, **given})
+
+
+def stored_operation(identifier: str = "op1", **given: Any) -> StoredOperation:
+    """Return an operation that was just requested."""
+    defaults: dict[str, Any] = {
+        "verb": "retry",
+        "request": {"which": {"destination": "wax"}},
+        "operator": "ann",
+        "reason": "x",
+        "created_at": NOW,
+    }
+    return StoredOperation(id=identifier, **{**defaults, **given})
