@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 from pydantic import BaseModel
 
 from scenario.source.findings import listed, near
+from scenario.type_guards import members, value_at
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -129,14 +130,11 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
 def _place(error: ErrorDetails, data: object) -> tuple[str | int, ...]:
     """Return where an error is. Pydantic's own words for choices and wrappers are left out of its location."""
     at: list[str | int] = []
-    here = data
+    here: Any = data
     for part in error["loc"]:
-        if isinstance(here, dict) and part in here:
+        if part in dict(members(here)):
             at.append(part)
-            here = cast("dict[Any, Any]", here)[part]
-        elif isinstance(here, list) and isinstance(part, int) and part < len(cast("list[Any]", here)):
-            at.append(part)
-            here = cast("list[Any]", here)[part]
+            here = value_at(here, (part,))
         elif error["type"] == "missing" and part == error["loc"][-1]:
             at.append(part)
     return tuple(at)

@@ -11,8 +11,7 @@ from typing import Any, Final, NamedTuple
 from scenario.check.templates import templates
 from scenario.source.findings import clip
 from scenario.source.report import Report
-from scenario.source.source import Path
-from scenario.type_guards import is_list, is_mapping
+from scenario.type_guards import Path, is_list, is_mapping
 
 _MARKUP: Final = re.compile(
     r"\$(?:(?P<table>[A-Za-z_]\w{0,60})\.)?(?P<name>[A-Za-z_]\w{0,120})\$|(?P<tag>\{\s{0,20}SPLIO\b)",

@@ -16,9 +16,9 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from scenario.check.templates import Template, templates
 from scenario.model.outline import outline
 from scenario.source.positions import written
-from scenario.source.source import Path, Source
+from scenario.source.source import Source
 from scenario.source.yaml import compose
-from scenario.type_guards import is_list, is_mapping
+from scenario.type_guards import Path, is_list, is_mapping
 from splio.conversion import ConversionResult, describe_numbered_fields, plan_condition_edits, plan_edits
 from splio.edits import Edit, Edits, Unconverted
 from splio.fields import CustomFieldNames

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from scenario.errors import EntryError
 from scenario.liquid.shapes import Object, Roots, Tree, Value
 from scenario.model.outline import Written
 from scenario.source.report import Report
-from scenario.source.source import Path
 from scenario.time.timing import parse_moment, zone_of
+from scenario.type_guards import Path, is_mapping
 
 OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_]\w*(?:\.\w+)*)\s*-?\}\}")
 """An output of a variable without filters."""
@@ -55,7 +55,7 @@ def check_moments(data: Any, steps: Iterable[Written], now: datetime, report: Re
         now: The time, with a zone.
         report: Receives the findings.
     """
-    zone = zone_of(cast("Mapping[str, Any]", data).get("timezone")) if isinstance(data, Mapping) else zone_of()
+    zone = zone_of(data.get("timezone")) if is_mapping(data) else zone_of()
     for step in steps:
         written = step.model.moment(step.keys)
         if written is None:

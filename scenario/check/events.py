@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, cast
+from collections.abc import Iterator
+from typing import Any, Final
 
 from scenario import liquid
 from scenario.check.ways import Here
 from scenario.entry.trigger import TRIGGER
 from scenario.errors import TemplateError
 from scenario.source.report import Report
-from scenario.source.source import Path
+from scenario.type_guards import Path, members
 
 _EVENT: Final = "event"
 _OWN: Final = ("name", "time", "properties")
@@ -57,15 +57,8 @@ def _which(here: Here, report: Report) -> str:
 
 def _places(source: Any, name: str) -> Iterator[tuple[Path, int]]:
     """Yield the places where a template, or the texts of a structured body, use a name."""
-    match source:
-        case str():
-            for found in re.finditer(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", source):
-                yield (), found.start()
-        case Mapping():
-            for key, value in cast("Mapping[str, Any]", source).items():
-                yield from (((key, *path), at) for path, at in _places(value, name))
-        case list():
-            for index, item in enumerate(cast("list[Any]", source)):
-                yield from (((index, *path), at) for path, at in _places(item, name))
-        case _:
-            pass
+    if isinstance(source, str):
+        for found in re.finditer(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", source):
+            yield (), found.start()
+    for key, value in members(source):
+        yield from (((key, *path), at) for path, at in _places(value, name))

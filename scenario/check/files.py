@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from scenario.model.outline import outline
 from scenario.source.findings import clip
 from scenario.source.report import Report
-from scenario.source.source import Path
+from scenario.type_guards import Path, is_mapping, with_value
 
 MAX_TEXT: Final = 512 * 1024
 """Maximum length of a file's text, in characters."""
@@ -39,12 +39,14 @@ def inline_files(data: Any, read: Callable[[str], str] | None, report: Report) -
             if isinstance(reference, str) and _FILE.fullmatch(reference):
                 message = f"this would be sent as it stands: write {{file: {reference}}} for the text of that file"
                 report.add(path, "file", message, severity="warning")
-            if isinstance(reference, Mapping) and (name := _name(cast("Mapping[str, Any]", reference))) is not None:
+            if is_mapping(reference) and (name := _name(reference)) is not None:
                 text = _read(name, (*path, "file"), read, report)
                 if text is not None:
                     report.inlined(path, name, text)
                     texts[path] = text
-    return _replaced(data, (), texts) if texts else data
+    for path, text in texts.items():
+        data = with_value(data, path, text)
+    return data
 
 
 def _name(reference: Mapping[str, Any]) -> str | None:
@@ -78,16 +80,3 @@ def _read(name: str, place: Path, read: Callable[[str], str] | None, report: Rep
         report.add(place, "file", f"'{shown}' is empty")
         return None
     return text
-
-
-def _replaced(data: Any, path: Path, texts: Mapping[Path, str]) -> Any:
-    if path in texts:
-        return texts[path]
-    match data:
-        case dict():
-            members = cast("dict[str, Any]", data).items()
-            return {key: _replaced(value, (*path, key), texts) for key, value in members}
-        case list():
-            return [_replaced(item, (*path, index), texts) for index, item in enumerate(cast("list[Any]", data))]
-        case _:
-            return data

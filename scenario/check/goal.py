@@ -6,7 +6,7 @@ from scenario.check.dates import OUTPUT, shape_of
 from scenario.liquid.shapes import Anything, Roots, Value
 from scenario.model.goal import is_worth
 from scenario.source.report import Report
-from scenario.source.source import Path
+from scenario.type_guards import Path
 
 
 def check_value(source: str, path: Path, known: Roots, report: Report) -> None:

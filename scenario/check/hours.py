@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -15,8 +15,8 @@ from scenario.policies.purpose import MARKETING, TRANSACTIONAL
 from scenario.policies.week import MIDNIGHT, MONDAY, flaws, opened_at_midnight, openings
 from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
-from scenario.source.source import Path
 from scenario.steps.registry import KINDS, kind_of
+from scenario.type_guards import Path, is_mapping, list_or_empty
 
 _H = TypeVar("_H", bound=Hours)
 _EVENING: Final = 22 * 60
@@ -35,9 +35,9 @@ def check_hours(data: Any, destinations: Listing | None, report: Report, around:
         report: Receives the findings.
         around: Quiet hours of all scenarios.
     """
-    if not isinstance(data, Mapping):
+    if not is_mapping(data):
         return
-    scenario, path = cast("Mapping[str, Any]", data), ("quiet_hours",)
+    scenario, path = data, ("quiet_hours",)
     sending = [step for step in outline(scenario) if step.model.sends]
     quiet = _read(QuietHours, scenario, path, report)
     if quiet is not None:
@@ -123,12 +123,12 @@ def _nights(steps: Any, path: Path, at: int | None, quiet: Sequence[QuietHours],
     Returns:
         The time of day after the last step.
     """
-    for index, step in enumerate(cast("list[Any]", steps) if isinstance(steps, list) else ()):
+    for index, step in enumerate(list_or_empty(steps)):
         kind = kind_of(step)
         if kind is None:
             at = None
             continue
-        keys, model, place = cast("Mapping[str, Any]", step), KINDS[kind], (*path, index)
+        keys, model, place = step, KINDS[kind], (*path, index)
         if model.rings and at is not None and not _MORNING <= at < _EVENING and not _is_kept(keys, at, quiet):
             message = f"this can be sent at {at // 60:02}:{at % 60:02} on the contact's clock: {_KEEP}"
             report.add((*place, kind), "at-night", message, key=True, severity="warning")

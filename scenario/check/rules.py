@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from scenario.check.dates import check_moments
 from scenario.check.ways import Ways
@@ -12,11 +12,11 @@ from scenario.check.webhooks import check_delivery
 from scenario.model.outline import Written, outline
 from scenario.source.findings import clip
 from scenario.source.report import Report
-from scenario.source.source import Path
 from scenario.steps.base import Awaited
 from scenario.steps.registry import KINDS, kind_of
 from scenario.time.duration import format_duration
 from scenario.time.timing import read_zone
+from scenario.type_guards import Path, is_mapping, list_or_empty
 
 _BACK: Final = 100
 """Number of earlier waits that each wait is compared with. It bounds the time of the check."""
@@ -34,9 +34,9 @@ def check_rules(data: Any, known: Ways, report: Report, now: datetime | None = N
         report: Receives the findings.
         now: The time, or None to skip findings about past dates.
     """
-    if not isinstance(data, Mapping):
+    if not is_mapping(data):
         return
-    scenario = cast("Mapping[str, Any]", data)
+    scenario = data
     steps = list(outline(scenario))
     _names(steps, report)
     _unreachable(steps, known, report)
@@ -97,10 +97,10 @@ def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, 
     """Return exit rules by event and condition, and report duplicates."""
     rules: dict[tuple[str, str | None], Path] = {}
     written = scenario.get("exit")
-    for index, rule in enumerate(cast("list[Any]", written) if isinstance(written, list) else ()):
-        if not isinstance(rule, Mapping):
+    for index, rule in enumerate(list_or_empty(written)):
+        if not is_mapping(rule):
             continue
-        keys, place = cast("Mapping[str, Any]", rule), ("exit", index)
+        keys, place = rule, ("exit", index)
         event, condition = keys.get("event"), keys.get("if")
         if not isinstance(event, str) or not isinstance(condition, str | None):
             continue
@@ -186,9 +186,9 @@ def _long_round(step: Written, report: Report) -> None:
 def _least(steps: Any) -> timedelta:
     """Return the minimum duration of a list of steps."""
     total = timedelta(0)
-    for step in cast("list[Any]", steps) if isinstance(steps, list) else ():
+    for step in list_or_empty(steps):
         if (kind := kind_of(step)) is not None:
-            keys = cast("Mapping[str, Any]", step)
+            keys = step
             branches = [_least(inner) for _, _, inner in KINDS[kind].lists(keys)]
             total += KINDS[kind].lasts(keys) + min(branches, default=timedelta(0))
     return total
@@ -196,7 +196,7 @@ def _least(steps: Any) -> timedelta:
 
 def _key(scenario: Mapping[str, Any], report: Report) -> None:
     entry = scenario.get("entry")
-    key = cast("Mapping[str, Any]", entry).get("key") if isinstance(entry, Mapping) else None
+    key = entry.get("key") if is_mapping(entry) else None
     if isinstance(key, str) and "{{" not in key:
         message = "this key is the same for every entry: write an output such as {{ order.external_id }}"
         report.add(("entry", "key"), "constant-key", message, severity="warning")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from scenario.entry.entry import is_too_large
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import LARGEST_PLAN, dump_plan
 from scenario.source.report import Report
+from scenario.type_guards import is_list, is_mapping
 
 LARGEST: Final = 8 * 2**20
 """Maximum number of characters of a scenario as JSON."""
@@ -41,13 +41,10 @@ def check_plan(made: Scenario, report: Report) -> None:
 
 def _size(data: Any) -> int:
     """Return the approximate number of characters of the data as JSON, without creating the JSON."""
-    match data:
-        case str():
-            return len(data) + 3
-        case Mapping():
-            members = cast("Mapping[str, Any]", data).items()
-            return 2 + sum(len(key) + 4 + _size(value) for key, value in members)
-        case list():
-            return 2 + sum(1 + _size(item) for item in cast("list[Any]", data))
-        case _:
-            return len(str(data))
+    if isinstance(data, str):
+        return len(data) + 3
+    if is_mapping(data):
+        return 2 + sum(len(key) + 4 + _size(value) for key, value in data.items())
+    if is_list(data):
+        return 2 + sum(1 + _size(item) for item in data)
+    return len(str(data))

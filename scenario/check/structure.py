@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -20,9 +20,10 @@ from scenario.policies.capped import CappedWait
 from scenario.policies.consent import Agreement
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
-from scenario.source.source import Path, Source
+from scenario.source.source import Source
 from scenario.steps.base import is_given
 from scenario.steps.registry import KINDS
+from scenario.type_guards import Path, is_list, is_mapping, members
 
 KINDS_NOT_YET: Final = frozenset(("update",))
 """Step kinds that are reserved for later versions."""
@@ -89,15 +90,11 @@ def check_structure(source: Source, report: Report) -> Any:
 
 def _renamed(data: Any, path: Path, words: Mapping[Path, str]) -> Any:
     """Return the data with renamed keys, in the same order."""
-    match data:
-        case dict():
-            members = cast("dict[str, Any]", data).items()
-            return {words.get((*path, key), key): _renamed(value, (*path, key), words) for key, value in members}
-        case list():
-            items = cast("list[Any]", data)
-            return [_renamed(item, (*path, index), words) for index, item in enumerate(items)]
-        case _:
-            return data
+    if is_mapping(data):
+        return {words.get((*path, key), key): _renamed(value, (*path, key), words) for key, value in data.items()}
+    if is_list(data):
+        return [_renamed(item, (*path, index), words) for index, item in enumerate(data)]
+    return data
 
 
 def _tell(fault: Fault, report: Report) -> None:
@@ -162,12 +159,8 @@ def _empty(data: Any, path: Path, report: Report) -> None:
     """Report keys without a value, also optional ones: the value was probably forgotten."""
     if path[-1:] == ("body",) or path[-2:] == ("save", "schema"):
         return  # a body may hold null, and a schema speak of it
-    if isinstance(data, Mapping):
-        for key, value in cast("Mapping[str, Any]", data).items():
-            if value is not None:
-                _empty(value, (*path, key), report)
-            elif not report.knows((*path, key)):
-                report.add((*path, key), *empty(f"'{clip(key)}'"), key=True)
-    elif isinstance(data, list):
-        for index, item in enumerate(cast("list[Any]", data)):
-            _empty(item, (*path, index), report)
+    for key, value in members(data):
+        if value is not None or is_list(data):
+            _empty(value, (*path, key), report)
+        elif not report.knows((*path, key)):
+            report.add((*path, key), *empty(f"'{clip(str(key))}'"), key=True)

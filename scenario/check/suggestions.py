@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -15,9 +15,9 @@ from scenario.policies import hours
 from scenario.policies.capped import WAITS, CappedWait
 from scenario.policies.consent import Agreement
 from scenario.source.findings import clip, near
-from scenario.source.source import Path
 from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS
+from scenario.type_guards import Path, is_mapping, value_at
 
 _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "<file>": parts.File,
@@ -193,8 +193,8 @@ def _path(place: Path, data: Any) -> Path:
         if not _is_tag(part) or before in ("cases", "branches")
     )
     if place and _is_tag(place[-1]):
-        beside = _value(data, path)
-        if not (isinstance(beside, Mapping) and place[-1] in beside):
+        beside = value_at(data, path)
+        if not (is_mapping(beside) and place[-1] in beside):
             return path
     return (*path, *place[-1:])
 
@@ -220,9 +220,9 @@ def keys_of(form: type[BaseModel]) -> tuple[str, ...]:
 
 def leading(step: Any) -> str | None:
     """Return the first key of a step, which should name its kind."""
-    if not isinstance(step, Mapping):
+    if not is_mapping(step):
         return None
-    return next((key for key in cast("Mapping[str, Any]", step) if key != "id"), None)
+    return next((key for key in step if key != "id"), None)
 
 
 def explained(faults: Sequence[Fault]) -> set[Path]:
@@ -263,7 +263,7 @@ def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
             path = (*path, word)
             guess = _misspelt_kind(word, {word})
         elif fault.is_unknown and not fault.instead and not _begins_step(fault) and path not in silent:
-            guess = _misspelt_key(fault, _value(data, path[:-1]), beside[path[:-1]])
+            guess = _misspelt_key(fault, value_at(data, path[:-1]), beside[path[:-1]])
         if guess and (target := (*path[:-1], guess.word)) not in taken:
             taken.add(target)
             guesses[path] = guess
@@ -283,7 +283,7 @@ def _misspelt_kind(word: str, present: Set[str]) -> Guess | None:
 
 
 def _misspelt_key(fault: Fault, around: Any, beside: Sequence[Fault]) -> Guess | None:
-    present = cast("Mapping[str, Any]", around).keys() if isinstance(around, Mapping) else frozenset[str]()
+    present = around.keys() if is_mapping(around) else frozenset[str]()
     if _is_step(fault.form) and fault.key == leading(around) and (guess := _misspelt_kind(fault.key, present)):
         return guess
     known = [name for name in keys_of(fault.form) if name not in present]
@@ -297,9 +297,3 @@ def _misspelt_key(fault: Fault, around: Any, beside: Sequence[Fault]) -> Guess |
 
 def _is_step(form: type[BaseModel]) -> bool:
     return issubclass(form, BaseStep)
-
-
-def _value(data: Any, path: Path) -> Any:
-    for part in path:
-        data = data[part]
-    return data

@@ -22,8 +22,8 @@ from scenario.model.outline import outline
 from scenario.policies.purpose import TRANSACTIONAL
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
-from scenario.source.source import Path
 from scenario.steps.base import BaseStep
+from scenario.type_guards import Path, is_list, is_mapping, mapping_or_empty
 
 _GOAL: Final = ("goal",)
 
@@ -54,18 +54,18 @@ class Template(NamedTuple):
 
 def templates(data: Any) -> Iterator[Template]:
     """Yield all templates of a scenario whose values have the right type, in any order."""
-    if not isinstance(data, Mapping):
+    if not is_mapping(data):
         return
-    scenario = cast("Mapping[str, Any]", data)
-    if isinstance(entry := scenario.get("entry"), Mapping):
-        rules = cast("Mapping[str, Any]", entry)
+    scenario = data
+    if is_mapping(entry := scenario.get("entry")):
+        rules = entry
         yield from _texts(rules, {"key": "text", "if": "condition"}, ("entry",))
-    if isinstance(exits := scenario.get("exit"), list):
-        for index, rule in enumerate(cast("list[Any]", exits)):
-            if isinstance(rule, Mapping):
-                yield from _texts(cast("Mapping[str, Any]", rule), {"if": "condition"}, ("exit", index))
-    if isinstance(goal := scenario.get("goal"), Mapping):
-        yield from _texts(cast("Mapping[str, Any]", goal), {"if": "condition", "value": "value"}, _GOAL)
+    if is_list(exits := scenario.get("exit")):
+        for index, rule in enumerate(exits):
+            if is_mapping(rule):
+                yield from _texts(rule, {"if": "condition"}, ("exit", index))
+    if is_mapping(goal := scenario.get("goal")):
+        yield from _texts(goal, {"if": "condition", "value": "value"}, _GOAL)
     for step in outline(data):
         awaits, to = any(step.model.awaits(step.keys)), step.keys.get("to")
         for source in step.model.sources(step.keys):
@@ -89,7 +89,7 @@ def check_templates(data: Any, known_ways: Ways, report: Report, destinations: L
         report: Receives the findings.
         destinations: Destinations and their secrets, or None if unknown.
     """
-    written = cast("Mapping[str, Any]", data if isinstance(data, Mapping) else {})
+    written = mapping_or_empty(data)
     trigger, marketing = written.get("trigger"), written.get("purpose") != TRANSACTIONAL
     anywhere: set[str] = set()
     for template in templates(data):

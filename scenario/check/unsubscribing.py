@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from scenario import liquid
 from scenario.errors import TemplateError
@@ -11,6 +10,7 @@ from scenario.model.outline import outline
 from scenario.plan.inputs import UNSUBSCRIBE
 from scenario.policies.purpose import MARKETING
 from scenario.source.report import Report
+from scenario.type_guards import is_mapping
 
 _MISSING: Final = (
     "this shows no link to unsubscribe: put {{ journey.unsubscribe_url }} into it, or write "
@@ -23,7 +23,7 @@ def check_unsubscribing(data: Any, report: Report) -> None:
 
     The one-click headers are set anyway, but many mail programs show no button, and the law requires a link.
     """
-    if not isinstance(data, Mapping) or cast("Mapping[str, Any]", data).get("purpose", MARKETING) != MARKETING:
+    if not is_mapping(data) or data.get("purpose", MARKETING) != MARKETING:
         return
     for step in outline(data):
         for key in step.model.unsubscribing:

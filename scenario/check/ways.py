@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.liquid.shapes import Tree
 from scenario.model.outline import outline
 from scenario.responses.schema import merged, tree_of_schema
-from scenario.source.source import Path
 from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS, kind_of
+from scenario.type_guards import Path, is_mapping, list_or_empty
 
 Known = Mapping[str, Tree]
 """Responses by name, with the shapes that their schemas give."""
@@ -86,12 +86,12 @@ class _Walk:
             Variables after it, and True if a contact can get there.
         """
         goes_on = True
-        for index, item in enumerate(cast("list[Any]", items) if isinstance(items, list) else ()):
-            if not isinstance(item, Mapping):
+        for index, item in enumerate(list_or_empty(items)):
+            if not is_mapping(item):
                 continue
             place = (*path, index)
             self.before[place] = here
-            here, passes = self._step(cast("Mapping[str, Any]", item), place, here)
+            here, passes = self._step(item, place, here)
             if not passes:
                 goes_on = False
                 self.ends.add(place)
@@ -160,8 +160,8 @@ def _asked(condition: Any) -> frozenset[tuple[str, ...]]:
 def ways(data: Any) -> Ways:
     """Return the variables known at all places of a scenario."""
     walk = _Walk()
-    if isinstance(data, Mapping):
-        scenario = cast("Mapping[str, Any]", data)
+    if is_mapping(data):
+        scenario = data
         # With the trigger event there is one from the beginning.
         start = Here(comes=True, missed=_MET, entered=True) if scenario.get("trigger") == "event" else Here()
         walk.steps(scenario.get("steps"), ("steps",), start)
@@ -183,10 +183,10 @@ def joined(ends: Sequence[Here]) -> Here:
 
 
 def _saved(save: Any) -> tuple[str, Tree] | None:
-    if not isinstance(save, Mapping):
+    if not is_mapping(save):
         return None
-    keys = cast("Mapping[str, Any]", save)
+    keys = save
     name, schema = keys.get("as"), keys.get("schema")
     if not isinstance(name, str):
         return None
-    return name, tree_of_schema(cast("Mapping[str, Any]", schema) if isinstance(schema, Mapping) else None)
+    return name, tree_of_schema(schema if is_mapping(schema) else None)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from scenario import liquid
 from scenario.errors import DurationError, TemplateError
@@ -16,9 +16,9 @@ from scenario.model.parts import Retry
 from scenario.responses.schema import faults_of
 from scenario.source.findings import clip
 from scenario.source.report import Report
-from scenario.source.source import Path
 from scenario.steps.webhook import LOOK_UP, NO_BODY, body_fault
 from scenario.time.duration import parse_duration
+from scenario.type_guards import Path, is_list, is_mapping
 
 _CREDENTIALS: Final = frozenset(
     {"authorization", "proxy-authorization", "x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token"}
@@ -46,9 +46,9 @@ def check_delivery(step: Written, report: Report) -> None:
 def _patience(step: Written, report: Report) -> None:
     """Report a deadline without time for a second attempt."""
     retry = step.keys.get("retry")
-    if not isinstance(retry, Mapping):
+    if not is_mapping(retry):
         return
-    policy = cast("Mapping[str, Any]", retry)
+    policy = retry
     defaults = Retry()
     # The destination may set what the step leaves out, so a missing value is not checked.
     known = step.keys.get("to") is None
@@ -104,10 +104,10 @@ def _mailboxes(step: Written, report: Report) -> None:
 
 def _headers(step: Written, report: Report) -> None:
     headers = step.keys.get("headers")
-    if not isinstance(headers, Mapping):
+    if not is_mapping(headers):
         return
     seen: dict[str, str] = {}
-    for name, value in cast("Mapping[str, Any]", headers).items():
+    for name, value in headers.items():
         place = (*step.path, "headers", name)
         try:
             liquid.check_header_name(name)
@@ -155,10 +155,10 @@ def _body(step: Written, report: Report) -> None:
         if not report.knows((*step.path, "body")):
             message = "'content' says how 'body' is written, and there is no body"
             report.add((*step.path, "content"), "content", message, key=True, severity="warning")
-    elif isinstance(body, str | Mapping | list) and (fault := body_fault(content, step.keys["body"])):
+    elif (isinstance(body, str) or is_mapping(body) or is_list(body)) and (fault := body_fault(content, body)):
         report.add((*step.path, "body"), "content", fault)
-    elif content == "form" and isinstance(body, Mapping):
-        _form(cast("Mapping[str, Any]", body), (*step.path, "body"), report)
+    elif content == "form" and is_mapping(body):
+        _form(body, (*step.path, "body"), report)
 
 
 def _form(fields: Mapping[str, Any], place: Path, report: Report) -> None:
@@ -169,8 +169,8 @@ def _form(fields: Mapping[str, Any], place: Path, report: Report) -> None:
     for name, value in fields.items():
         if _is_form({name: value}):
             return
-        for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
-            if isinstance(item, list) or (isinstance(item, Mapping) and not _is_form(cast("Mapping[str, Any]", item))):
+        for item in value if is_list(value) else [value]:
+            if is_list(item) or (is_mapping(item) and not _is_form(item)):
                 message = f"the field '{clip(name)}' of a form is one value, or a list of values"
                 report.add((*place, name), "content", message)
                 break
@@ -179,13 +179,13 @@ def _form(fields: Mapping[str, Any], place: Path, report: Report) -> None:
 def _save(step: Written, report: Report) -> None:
     """Report a name or schema that cannot be used."""
     save = step.keys.get("save")
-    if not isinstance(save, Mapping):
+    if not is_mapping(save):
         return
-    keys, place = cast("Mapping[str, Any]", save), (*step.path, "save")
+    keys, place = save, (*step.path, "save")
     if (name := keys.get("as")) in ("size", "first", "last"):
         report.add((*place, "as"), "value", f"'{name}' means something else in Liquid: choose another name")
-    if isinstance(schema := keys.get("schema"), Mapping):
-        for fault in faults_of(cast("Mapping[str, Any]", schema)):
+    if is_mapping(schema := keys.get("schema")):
+        for fault in faults_of(schema):
             report.add((*place, "schema", *fault.path), "schema", fault.message, severity=fault.severity)
 
 
@@ -212,10 +212,10 @@ def check_destinations(data: Any, listing: Listing, report: Report) -> None:
 def _theirs(step: Written, destination: str, theirs: Collection[str], report: Report) -> None:
     """Report a header that the destination sets: such a delivery would be held."""
     headers = step.keys.get("headers")
-    if not isinstance(headers, Mapping):
+    if not is_mapping(headers):
         return
     taken = {name.lower() for name in theirs}
-    for name in cast("Mapping[str, Any]", headers):
+    for name in headers:
         if name.lower() in taken:
             message = f"destination '{clip(destination)}' sets the header '{clip(name)}' itself: remove it here"
             report.add((*step.path, "headers", name), "destination-header", message, key=True)

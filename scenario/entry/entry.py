@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import tzinfo
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,6 +17,7 @@ from scenario.entry.trigger import TRIGGER, trigger_root
 from scenario.entry.values import ZONE, Id, as_id
 from scenario.errors import EntryError
 from scenario.model.scenario import TRIGGERS
+from scenario.type_guards import is_list, is_mapping, members
 from scenario.validation import flaws
 
 _LONGEST_ID: Final = 300
@@ -100,7 +101,7 @@ def parse_entry(data: object) -> Entry:
 
 def is_entry(data: object) -> bool:
     """Return True if an argument is an entry, perhaps a wrong one: an object that names a scenario."""
-    return isinstance(data, Mapping) and isinstance(cast("Mapping[str, object]", data).get("scenario"), str)
+    return is_mapping(data) and isinstance(data.get("scenario"), str)
 
 
 def is_too_deep(data: object) -> bool:
@@ -110,14 +111,7 @@ def is_too_deep(data: object) -> bool:
     """
     level: list[object] = [data]
     for _ in range(_DEEPEST_OF_ALL):
-        level = [
-            part
-            for item in level
-            if isinstance(item, dict | list)
-            for part in (
-                cast("dict[str, object]", item).values() if isinstance(item, dict) else cast("list[object]", item)
-            )
-        ]
+        level = [part for item in level for _, part in members(item)]
         if not level:
             return False
     return True
@@ -188,9 +182,9 @@ def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
     if kind in DATA:
         root, shape = DATA[kind]
         given = entry.trigger.get(root, entry.trigger.get(ALIASES.get(kind, root)))
-        if not isinstance(given, Mapping):
+        if not is_mapping(given):
             raise EntryError(f"a trigger '{kind}' needs its data under 'trigger.{root}'", at=["trigger", root])
-        context[root] = _clean(shape, cast("Mapping[str, Any]", given), f"trigger.{root}", zone)
+        context[root] = _clean(shape, given, f"trigger.{root}", zone)
         if kind == "event":
             event = context[root]
             context[root] = {**event, **event_root(event["name"], event["time"], event["properties"])}
@@ -225,18 +219,15 @@ def _sound(data: Any, where: str, depth: int = 0) -> Any:
     """Return data that JSON in UTF-8 can hold: a lone surrogate becomes U+FFFD, NaN and infinity become None."""
     if depth > _DEEPEST:
         raise EntryError(f"{where} is nested more than {_DEEPEST} levels deep", at=where.split("."))
-    match data:
-        case str():
-            return data if data.isascii() else data.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        case float():
-            return data if math.isfinite(data) else None
-        case Mapping():
-            members = cast("Mapping[Any, Any]", data).items()
-            return {_sound(str(key), where): _sound(value, where, depth + 1) for key, value in members}
-        case list():
-            return [_sound(item, where, depth + 1) for item in cast("list[Any]", data)]
-        case _:
-            return data
+    if isinstance(data, str):
+        return data if data.isascii() else data.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if is_mapping(data):
+        return {_sound(str(key), where): _sound(value, where, depth + 1) for key, value in data.items()}
+    if is_list(data):
+        return [_sound(item, where, depth + 1) for item in data]
+    return data
 
 
 _WORDS: Final[Mapping[str, str]] = {

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from scenario.entry.values import Custom, Flag, Id, Moment, Number, Text, as_custom
+from scenario.type_guards import is_mapping
 
 
 class Shape(BaseModel):
@@ -31,9 +32,9 @@ class Shape(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _both_names(cls, data: Any) -> Any:
-        if not cls.second or not isinstance(data, Mapping):
+        if not cls.second or not is_mapping(data):
             return data
-        row = {**cast("Mapping[str, Any]", data)}
+        row = {**data}
         for other, name in cls.second.items():
             if row.get(name) in (None, ""):
                 row[name] = row.get(other)
@@ -45,9 +46,9 @@ class Shape(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _absent(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
+        if not is_mapping(data):
             return data
-        row, parts = cast("Mapping[str, Any]", data), _parts(cls)
+        row, parts = data, _parts(cls)
         return {key: value for key, value in row.items() if key not in parts or value not in (None, "", [])}
 
 
@@ -74,9 +75,9 @@ class WithCustom(Shape):
     @classmethod
     def _one_custom(cls, data: Any, info: ValidationInfo) -> Any:
         """Accept one of two spellings, and drop the other."""
-        if not isinstance(data, Mapping):
-            return cast("object", data)
-        row = cast("Mapping[str, Any]", data)
+        if not is_mapping(data):
+            return data
+        row = data
         if "custom" not in row or "custom_fields" not in row:
             return row
         both = {**as_custom(row["custom"] or None, info), **as_custom(row["custom_fields"] or None, info)}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import Final
 
 from pydantic import TypeAdapter
 
 from scenario.source.decoding import MOST_DIGITS, TOO_LONG, NotJson, TooDeep, read_json
+from scenario.type_guards import is_mapping, is_sequence
 
 _TOO_LONG: Final = 10**MOST_DIGITS
 DEEPEST: Final = 100
@@ -88,11 +89,9 @@ def _is_whole(text: str) -> bool:
 
 def _inside(item: object, seen: set[int]) -> Iterator[object]:
     """Yield the values of an object or a list once each, also if it contains itself."""
-    if not isinstance(item, dict | list | tuple) or id(cast("object", item)) in seen:
+    if not (is_mapping(item) or is_sequence(item)) or id(item) in seen:
         return
-    seen.add(id(cast("object", item)))
-    if isinstance(item, dict):
-        yield from cast("dict[object, object]", item)
-        yield from cast("dict[object, object]", item).values()
-    else:
-        yield from cast("list[object] | tuple[object, ...]", item)
+    seen.add(id(item))
+    yield from item
+    if is_mapping(item):
+        yield from item.values()

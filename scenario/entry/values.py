@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, tzinfo
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, ValidationInfo
 
 from scenario.errors import EntryError
 from scenario.time.timing import parse_moment
+from scenario.type_guards import is_mapping, is_sequence
 
 ZONE: Final = "zone"
 """Key of the platform's `tzinfo` in the validation context."""
@@ -123,19 +124,18 @@ def as_custom(value: object, info: ValidationInfo) -> dict[str, Any]:
     """
     if value is None:
         return {}
-    if isinstance(value, Mapping):
-        return {str(key): item for key, item in cast("Mapping[object, Any]", value).items()}
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise ValueError("custom fields must be a list or a mapping")  # noqa: TRY004 pydantic's way
+    if is_mapping(value):
+        return {str(key): item for key, item in value.items()}
+    if not is_sequence(value):
+        raise ValueError("custom fields must be a list or a mapping")
     fields: dict[str, Any] = {}
-    for item in cast("Sequence[object]", value):
-        if not isinstance(item, Mapping):
-            raise ValueError("a custom field must be an object with 'name' and 'value'")  # noqa: TRY004
-        row = cast("Mapping[str, Any]", item)
-        name = row.get("name") or (f"c{row['id']}" if "id" in row else None)
+    for item in value:
+        if not is_mapping(item):
+            raise ValueError("a custom field must be an object with 'name' and 'value'")
+        name = item.get("name") or (f"c{item['id']}" if "id" in item else None)
         if name is None:
             raise ValueError("a custom field needs a 'name'")
-        fields[str(name)] = _typed(row.get("value"), str(row.get("data_type") or ""), _zone(info.context))
+        fields[str(name)] = _typed(item.get("value"), str(item.get("data_type") or ""), _zone(info.context))
     return fields
 
 

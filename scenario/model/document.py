@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 
 from scenario.errors import ScenarioError
 from scenario.model.scenario import Scenario
-from scenario.steps.base import Path
 from scenario.steps.registry import KINDS, kind_stored
+from scenario.type_guards import is_list, is_mapping, with_value
 
 
 def document(scenario: Scenario) -> dict[str, Any]:
@@ -39,31 +39,24 @@ def load(stored: Mapping[str, Any]) -> Scenario:
 
 def _kinds_first(stored: Mapping[str, Any]) -> dict[str, Any]:
     steps = stored.get("steps")
-    if not isinstance(steps, list):
+    if not is_list(steps):
         return {**stored}
-    return {**stored, "steps": [_kind_first(step) for step in cast("list[Any]", steps)]}
+    return {**stored, "steps": [_kind_first(step) for step in steps]}
 
 
 def _kind_first(step: Any) -> Any:
     """Return a step with its kind as the first key. 'if' is a kind, and also a key of 'wait_for'."""
-    if not isinstance(step, Mapping):
+    if not is_mapping(step):
         return step
-    keys = cast("Mapping[str, Any]", step)
+    keys = step
     kind = kind_stored(keys)
     if kind is None:
         return {**keys}
     ordered: Any = {kind: keys[kind], **keys}
     for _, path, steps in KINDS[kind].lists(keys):
-        if isinstance(steps, list):
-            ordered = _with(ordered, path, [_kind_first(inner) for inner in cast("list[Any]", steps)])
+        if is_list(steps):
+            ordered = with_value(ordered, path, [_kind_first(inner) for inner in steps])
     return ordered
-
-
-def _with(data: Any, path: Path, value: Any) -> Any:
-    if not path:
-        return value
-    first, *rest = path
-    return {**data, first: _with(data[first], tuple(rest), value)}
 
 
 def digest(stored: Mapping[str, Any]) -> str:

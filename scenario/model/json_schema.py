@@ -6,11 +6,12 @@ Templates, and rules about a scenario as a whole, are checked by ``scenario chec
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from scenario.model import scenario
 from scenario.steps.registry import KINDS
 from scenario.time.duration import format_duration, parse_duration
+from scenario.type_guards import is_list, is_mapping
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -18,8 +19,8 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a scenario file (draft 2020-12)."""
     made = scenario.Scenario.model_json_schema(by_alias=True, mode="validation")
-    definitions = cast("dict[str, dict[str, Any]]", made.pop("$defs"))
-    forms = {name: cast("dict[str, Any]", tidied(form)) for name, form in definitions.items()}
+    definitions = made.pop("$defs")
+    forms = {name: tidied(form) for name, form in definitions.items()}
     for kind, step in KINDS.items():
         form = forms[step.__name__]
         form.update(step.together)
@@ -31,7 +32,7 @@ def schema() -> dict[str, Any]:
         "description": "One step; its first key is its kind.",
         "oneOf": [{"$ref": f"#/$defs/{step.__name__}"} for step in KINDS.values()],
     }
-    return {"$schema": DIALECT, **cast("dict[str, Any]", tidied(made)), "$defs": dict(sorted(forms.items()))}
+    return {"$schema": DIALECT, **tidied(made), "$defs": dict(sorted(forms.items()))}
 
 
 def tidied(part: Any) -> Any:
@@ -39,18 +40,18 @@ def tidied(part: Any) -> Any:
 
     It has no titles made from field names and no null, and every list of steps refers to one definition.
     """
-    if isinstance(part, list):
-        return [tidied(item) for item in cast("list[Any]", part)]
-    if not isinstance(part, dict):
+    if is_list(part):
+        return [tidied(item) for item in part]
+    if not is_mapping(part):
         return part
-    form = cast("dict[str, Any]", part)
+    form = part
     if "oneOf" in form and len(form["oneOf"]) == len(KINDS):
         return {"$ref": "#/$defs/Step"}
     kept = {
         # A body that is a reference to a file is a mapping too: one of them is enough.
         "anyOf" if key == "oneOf" else key: _members(value) if key == "properties" else tidied(value)
         for key, value in form.items()
-        if key != "title" and not (key == "default" and (value is None or isinstance(value, dict)))
+        if key != "title" and not (key == "default" and (value is None or is_mapping(value)))
     }
     if "patternProperties" in kept:  # pydantic leaves it open whether other keys may stand there
         kept["additionalProperties"] = False

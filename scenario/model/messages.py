@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import ErrorDetails
 
@@ -79,7 +79,7 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
             )
             return Fault("type", f"{name} must be a list: {hint}")
         case "model_type" | "dict_type" | "model_attributes_type":
-            first = next(iter(cast("list[Any]", detail["input"])), None) if _kind(value) == "list" else None
+            first = next(iter(detail["input"]), None) if _kind(value) == "list" else None
             hint = f": write {{{clip(first)}: …}}" if isinstance(first, str) and name[0] == "'" else ""
             return Fault("type", f"{name} must be keys with values, not a {_kind(value)}{hint}")
         case "union_tag_not_found" | "union_tag_invalid":

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from types import UnionType
-from typing import Annotated, Any, Final, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -13,7 +12,7 @@ from pydantic_core import ErrorDetails
 from scenario.model.messages import worded
 from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
-from scenario.source.source import Path
+from scenario.type_guards import Path, is_list, is_mapping, value_at
 
 _MEANT: Final = re.compile(r": did you mean '(.*)'\?$")
 
@@ -45,7 +44,7 @@ def explained(detail: ErrorDetails, data: Any, form: type[BaseModel], whole: str
     name = str(path[-1]) if path else ""
     match detail["type"]:
         case "extra_forbidden" if around is not None:
-            present = _value(data, path[:-1])
+            present = value_at(data, path[:-1])
             known = [field.alias or key for key, field in around.model_fields.items()]
             guess = near(name, [key for key in known if key not in present])
             hint = f"did you mean '{guess}'?" if guess else f"the keys here are {listed(known, 'and')}"
@@ -64,9 +63,9 @@ def _resolved(place: tuple[str | int, ...], data: Any, form: type[BaseModel]) ->
     around: type[BaseModel] | None = None
     forms: list[Any] = [form]
     for part in place:
-        here = _value(data, tuple(path))
+        here = value_at(data, tuple(path))
         is_last = len(path) + 1 >= len(place)
-        if not _has(here, part) and not (is_last and isinstance(here, Mapping)):
+        if not _has(here, part) and not (is_last and is_mapping(here)):
             named = [one for one in forms if getattr(one, "__name__", None) == part]
             # An entry that stands alone, without its list.
             alone = [inner for one in forms for inner in _inside(one, part)] if isinstance(part, int) else []
@@ -97,12 +96,6 @@ def _choices(annotation: Any) -> list[Any]:
 
 
 def _has(data: Any, part: str | int) -> bool:
-    if isinstance(data, Mapping):
+    if is_mapping(data):
         return part in data
-    return isinstance(data, list) and isinstance(part, int) and part < len(cast("list[Any]", data))
-
-
-def _value(data: Any, path: Path) -> Any:
-    for part in path:
-        data = data[part]
-    return data
+    return is_list(data) and isinstance(part, int) and part < len(data)

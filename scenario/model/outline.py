@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
-from scenario.source.source import Path
 from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS, kind_of
+from scenario.type_guards import Path, is_mapping, list_or_empty
 
 _WORD: Final = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*", re.ASCII)
 _LONGEST: Final = 40
@@ -55,16 +55,20 @@ def outline(data: Any) -> Iterator[Written]:
     Args:
         data: The scenario from `scenario.source.source.Source`, or its keys and values with steps as models.
     """
-    if isinstance(data, Mapping):
-        yield from _steps_in(cast("Mapping[str, Any]", data).get("steps"), ("steps",), "")
+    if is_mapping(data):
+        yield from _steps_in(data.get("steps"), ("steps",), "")
 
 
 def _steps_in(items: Any, path: Path, place: str) -> Iterator[Written]:
-    for index, item in enumerate(cast("list[Any]", items) if isinstance(items, list) else ()):
-        if not isinstance(item, Mapping | BaseStep):
+    for index, item in enumerate(list_or_empty(items)):
+        keys: Mapping[str, Any]
+        if isinstance(item, BaseStep):
+            keys = item.keys()
+        elif is_mapping(item):
+            keys = item
+        else:
             continue
-        keys = item.keys() if isinstance(item, BaseStep) else cast("Mapping[str, Any]", item)
-        step = Written(item, (*path, index), kind_of(cast("object", item)), keys, f"{place}{index + 1}")
+        step = Written(item, (*path, index), kind_of(item), keys, f"{place}{index + 1}")
         yield step
         for way, inner, branch in step.model.lists(keys):
             yield from _steps_in(branch, (*step.path, *inner), f"{step.place}.{spelled(way)}.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from scenario.model.scalars import Duration, Interval, SavedName, Template
 from scenario.plan.retry import BOUNDS, STORED, RetryPolicy
+from scenario.type_guards import is_list, is_mapping
 
 
 class Model(BaseModel):
@@ -40,12 +41,10 @@ def _body_form(value: object) -> str | None:
             return "<text>"
         case File():
             return "<file>"
-        case Mapping():
-            return "<file>" if set(cast("Mapping[object, object]", value)) == {"file"} else "<mapping>"
-        case list():
-            return "<list>"
+        case _ if is_mapping(value):
+            return "<file>" if set(value) == {"file"} else "<mapping>"
         case _:
-            return None
+            return "<list>" if is_list(value) else None
 
 
 Text = Annotated[Annotated[Template, Tag("<text>")] | Annotated[File, Tag("<file>")], Discriminator(_text_form)]

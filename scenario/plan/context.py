@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from scenario.plan.plan import PATH_SEPARATOR
 from scenario.plan.projection import narrowed
+from scenario.type_guards import is_list, is_mapping
 
 NO_ITEMS: Final[Mapping[str, Iterable[str]]] = MappingProxyType({})
 """No knowledge about items of lists."""
@@ -34,10 +35,10 @@ def pick(
             if segment not in source:
                 break
             value: Any = source[segment]
-            if index == len(segments) - 1 or not isinstance(value, Mapping):
-                narrow = index == len(segments) - 1 and path in items and isinstance(value, list)
-                target[segment] = narrowed(cast("list[Any]", value), items[path]) if narrow else value
+            if index == len(segments) - 1 or not is_mapping(value):
+                narrow = index == len(segments) - 1 and path in items and is_list(value)
+                target[segment] = narrowed(value, items[path]) if narrow else value
                 break
-            source = cast("Mapping[str, Any]", value)
+            source = value
             target = target.setdefault(segment, {})
     return picked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from scenario.entry.admission import control_of
 from scenario.model.document import document
@@ -14,7 +14,7 @@ from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import Plan
 from scenario.policies.draw import CONTACT, CONTROL, UNITS, percent
-from scenario.steps.base import Path
+from scenario.type_guards import Path, mapping_or_empty
 
 _ELSEWHERE: Final = frozenset({"scenario", "description", "steps"})
 """Keys of a scenario that do not affect journeys, or that are compared step by step."""
@@ -122,7 +122,7 @@ def _own(step: Written) -> dict[str, Any]:
 
 def _empty(data: Any, path: Path) -> None:
     for part in path[:-1]:
-        data = cast("Any", data).get(part, {}) if isinstance(data, Mapping) else {}
+        data = mapping_or_empty(data).get(part)
     if isinstance(data, dict) and path[-1] in data:
         data[path[-1]] = None
 

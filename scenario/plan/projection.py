@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from scenario.plan.plan import EACH, PATH_SEPARATOR
+from scenario.type_guards import is_list, is_mapping
 
 if TYPE_CHECKING:
     from scenario.liquid.analysis.usage_tree import DataUsage
@@ -78,7 +79,7 @@ def narrowed(items: list[Any], names: Iterable[str]) -> list[Any]:
 
 
 def _cut(items: list[Any], wanted: Mapping[str, Any]) -> list[Any]:
-    return [_part(cast("Mapping[str, Any]", item), wanted) if isinstance(item, Mapping) else item for item in items]
+    return [_part(item, wanted) if is_mapping(item) else item for item in items]
 
 
 def _part(item: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,8 +90,8 @@ def _part(item: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
             continue
         value = item[name]
         if segment != name:
-            made[name] = _cut(cast("list[Any]", value), below) if isinstance(value, list) else value
+            made[name] = _cut(value, below) if is_list(value) else value
         else:
-            is_cut = bool(below) and isinstance(value, Mapping)
-            made[name] = _part(cast("Mapping[str, Any]", value), below) if is_cut else value
+            is_cut = bool(below) and is_mapping(value)
+            made[name] = _part(value, below) if is_cut else value
     return made

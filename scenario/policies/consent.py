@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from scenario.model.parts import Model
+from scenario.type_guards import is_mapping, list_or_empty
 
 LISTS: Final = ("contact", "lists")
 """The field with a contact's lists."""
@@ -72,7 +73,7 @@ class Agreement(Model):
 
 
 def _asked(value: object) -> object:
-    return cast("object", value) if isinstance(value, Mapping | Agreement) else {"list": value}
+    return value if is_mapping(value) or isinstance(value, Agreement) else {"list": value}
 
 
 class _Short:
@@ -100,9 +101,7 @@ def nowhere(subscription: Subscription, contact: Mapping[str, Any]) -> str:
 
 
 def _rows(contact: Mapping[str, Any], field: Sequence[str]) -> Iterable[Mapping[str, Any]]:
-    rows: Any = contact.get(field[-1])
-    listed = cast("list[Any]", rows) if isinstance(rows, list) else []
-    return (cast("Mapping[str, Any]", row) for row in listed if isinstance(row, Mapping))
+    return filter(is_mapping, list_or_empty(contact.get(field[-1])))
 
 
 def _is_on(name: str, lists: Iterable[Mapping[str, Any]]) -> bool:

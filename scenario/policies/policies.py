@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, Final, NamedTuple, cast
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
@@ -17,9 +17,10 @@ from scenario.policies.hours import QuietHours
 from scenario.policies.week import MIDNIGHT, flaws, opened_at_midnight
 from scenario.source.findings import Finding, clip, listed, near
 from scenario.source.report import Report
-from scenario.source.source import Path, Source
+from scenario.source.source import Source
 from scenario.source.yaml import MAX_NODES
 from scenario.steps.registry import KINDS
+from scenario.type_guards import Path, is_list, is_mapping
 
 _WORDS: Final[Mapping[str, str]] = {
     "empty": "the file is empty: begin with 'quiet_hours:', 'holdout:' or 'caps:'",
@@ -29,7 +30,7 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 def _listed(value: Any) -> Any:
-    return cast("Any", value) if value is None or isinstance(value, list) else [value]
+    return value if value is None or is_list(value) else [value]
 
 
 def _apart(caps: list[Cap]) -> list[Cap]:
@@ -122,7 +123,7 @@ def _named(policies: Policies, data: Any) -> Iterable[tuple[Path, Iterable[str]]
 
 def _quiet(policies: Policies, data: Any) -> Iterable[tuple[Path, QuietHours]]:
     """Yield the quiet hours, alone or in a list, with their paths."""
-    single = isinstance(cast("Mapping[str, Any]", data).get("quiet_hours"), Mapping)
+    single = is_mapping(data.get("quiet_hours"))
     for index, hours in enumerate(policies.quiet_hours):
         yield ("quiet_hours",) if single else ("quiet_hours", index), hours
 

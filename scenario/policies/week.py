@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 from scenario.policies.days_off import unknown
 from scenario.policies.hours import Hours, stretches
-from scenario.source.source import Path
 from scenario.time.duration import format_duration
 from scenario.time.timing import WEEKDAYS
+from scenario.type_guards import Path
 
 MONDAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
 """The start of a week that represents all others."""

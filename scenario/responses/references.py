@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import unquote
 
-from scenario.source.source import Path
+from scenario.type_guards import Path, is_list, is_mapping
 
 ONE: Final = (
     "additionalProperties",
@@ -97,38 +97,38 @@ class Whole:
         """Yield the schemas beside a part that apply to the same value."""
         led = [self.find(name) for key in REFERENCES if isinstance(name := part.get(key), str)]
         for inner in (*led, *(item for key in _HERE for item in _schemas(part.get(key), key))):
-            if isinstance(inner, Mapping):
-                yield cast("Mapping[str, Any]", inner)
+            if is_mapping(inner):
+                yield inner
 
 
 def _schemas(value: Any, key: str) -> Iterator[Any]:
     if key in ONE:
         yield value
-    elif isinstance(value, list):
-        yield from cast("list[Any]", value)
-    elif isinstance(value, Mapping):
-        yield from cast("Mapping[str, Any]", value).values()
+    elif is_list(value):
+        yield from value
+    elif is_mapping(value):
+        yield from value.values()
 
 
 def parts(schema: Any, path: Path = ()) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """Yield a schema and all schemas in it with their paths."""
-    if not isinstance(schema, Mapping):
+    if not is_mapping(schema):
         return
-    keys = cast("Mapping[str, Any]", schema)
+    keys = schema
     yield path, keys
     for key in ONE:
         yield from parts(keys.get(key), (*path, key))
     for key in LISTED:
-        for index, item in enumerate(cast("list[Any]", inner) if isinstance(inner := keys.get(key), list) else ()):
+        for index, item in enumerate(inner if is_list(inner := keys.get(key)) else ()):
             yield from parts(item, (*path, key, index))
     for key in NAMED:
-        if isinstance(inner := keys.get(key), Mapping):
-            for name, item in cast("Mapping[str, Any]", inner).items():
+        if is_mapping(inner := keys.get(key)):
+            for name, item in inner.items():
                 yield from parts(item, (*path, key, name))
 
 
 def _below(part: Any, key: str) -> Any:
-    if isinstance(part, list):
-        items = cast("list[Any]", part)
+    if is_list(part):
+        items = part
         return items[int(key)] if key.isdecimal() and int(key) < len(items) else None
-    return cast("Mapping[str, Any]", part).get(key) if isinstance(part, Mapping) else None
+    return part.get(key) if is_mapping(part) else None

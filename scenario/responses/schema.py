@@ -12,7 +12,7 @@ from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
 from scenario.responses.references import NAMED, ONE, REFERENCES, Whole, parts
 from scenario.responses.validation import UNCHECKED
 from scenario.source.findings import Severity, clip, listed
-from scenario.source.source import Path
+from scenario.type_guards import Path, is_list, is_mapping, list_or_empty, mapping_at
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -99,7 +99,7 @@ def _malformed(schema: Mapping[str, Any]) -> Iterator[Fault]:
     from jsonschema import Draft202012Validator  # here, not above: most scenarios have no schema, and it loads slowly
 
     validator = Draft202012Validator(Draft202012Validator.META_SCHEMA)
-    for error in cast("Iterator[ValidationError]", validator.iter_errors(schema)):  # pyright: ignore[reportUnknownMemberType]
+    for error in validator.iter_errors(schema):  # pyright: ignore[reportUnknownMemberType]
         yield Fault(tuple(error.absolute_path), _worded(error))
 
 
@@ -107,7 +107,7 @@ def _worded(error: ValidationError) -> str:
     path = [str(part) for part in error.absolute_path]
     value = clip(json.dumps(error.instance, ensure_ascii=False)).strip('"')
     if "type" in path[-2:] and error.validator == "anyOf":
-        if isinstance(error.instance, list):
+        if is_list(error.instance):
             return f"'type' names one or several of {listed(_TYPES)}, each once"
         close = get_close_matches(value.lower(), _TYPES, 1, 0.5)
         return f"'{value}' is not a type: " + (f"did you mean '{close[0]}'?" if close else f"write {listed(_TYPES)}")
@@ -148,7 +148,7 @@ def _unusable(schema: Mapping[str, Any]) -> Iterator[Fault]:
 def _keywords() -> tuple[str, ...]:
     from jsonschema import Draft202012Validator
 
-    return (*cast("Mapping[str, Any]", Draft202012Validator.VALIDATORS), *ONE, *NAMED, *_NOTES)
+    return (*Draft202012Validator.VALIDATORS, *ONE, *NAMED, *_NOTES)
 
 
 @lru_cache(256)
@@ -177,9 +177,9 @@ class _Search(Whole):
 
 def _tree(part: Any, whole: _Search, depth: int) -> Tree:
     whole.left -= 1
-    if not isinstance(part, Mapping) or depth > _DEEPEST or whole.left < 0:
+    if not is_mapping(part) or depth > _DEEPEST or whole.left < 0:
         return _ANYTHING
-    keys = cast("Mapping[str, Any]", part)
+    keys = part
     if isinstance(reference := keys.get("$ref"), str):
         return _tree(whole.find(reference), whole, depth + 1) if reference.startswith("#") else _ANYTHING
     choices = [item for key in ("allOf", "anyOf", "oneOf") for item in _items(keys.get(key)) if not _is_null(item)]
@@ -193,8 +193,7 @@ def _own(keys: Mapping[str, Any], whole: _Search, depth: int) -> Tree:
     """Return the shape by a schema's own keywords, without those of combined schemas."""
     match _type(keys):
         case "object":
-            given = keys.get("properties")
-            properties = cast("Mapping[str, Any]", given if isinstance(given, Mapping) else {})
+            properties = mapping_at(keys, "properties")
             more = keys.get("additionalProperties", not properties)
             fields = {str(name): _tree(item, whole, depth + 1) for name, item in properties.items()}
             return Object(fields, open=more is not False)
@@ -212,7 +211,7 @@ def _own(keys: Mapping[str, Any], whole: _Search, depth: int) -> Tree:
 
 def _type(keys: Mapping[str, Any]) -> str | None:
     given = keys.get("type")
-    kinds = [kind for kind in cast("list[Any]", given) if kind != "null"] if isinstance(given, list) else [given]
+    kinds = [kind for kind in given if kind != "null"] if is_list(given) else [given]
     if len(kinds) == 1 and isinstance(kinds[0], str):
         return kinds[0]
     if given is None and "properties" in keys:
@@ -223,11 +222,11 @@ def _type(keys: Mapping[str, Any]) -> str | None:
 
 
 def _items(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
+    return list_or_empty(value)
 
 
 def _is_null(schema: Any) -> bool:
-    return isinstance(schema, Mapping) and cast("Mapping[str, Any]", schema).get("type") == "null"
+    return is_mapping(schema) and schema.get("type") == "null"
 
 
 def merged(shapes: Sequence[Tree]) -> Tree:

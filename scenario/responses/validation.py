@@ -76,7 +76,7 @@ def _kind() -> Callable[..., Validator]:
     """Return the class of validators that count their steps."""
     from jsonschema import Draft202012Validator, validators
 
-    known = cast("Mapping[str, Callable[..., Any]]", Draft202012Validator.VALIDATORS)
+    known = Draft202012Validator.VALIDATORS
     counted = {name: _counted(check) for name, check in known.items() if name not in UNCHECKED}
     made = validators.create(Draft202012Validator.META_SCHEMA, counted)  # pyright: ignore[reportUnknownMemberType]
     return cast("Callable[..., Validator]", made)

@@ -9,7 +9,8 @@ from typing import Final
 
 from scenario.source.findings import Finding, Mark, Severity, tidy
 from scenario.source.positions import Lines
-from scenario.source.source import Path, Source
+from scenario.source.source import Source
+from scenario.type_guards import Path
 
 _ACCEPTED: Final = re.compile(r"(?:^|\s)#\s*check:\s*ignore\s+([\w-]+(?:\s*,\s*[\w-]+)*)\s*$")
 

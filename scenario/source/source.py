@@ -10,15 +10,15 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from scenario.source.findings import Finding, Mark, Severity, clip
 from scenario.source.positions import Lines, written
 from scenario.source.yaml import BARE, MAX_BYTES, MAX_DEPTH, MAX_NODES, SyntaxFault, compose, larger, too_large
+from scenario.type_guards import Path
 
-Path = tuple[str | int, ...]
 _LOST: Final = re.compile(r"[ \t]+(#[\d{][^\r\n]*)")
 """A comment that was probably meant as text: ``Order #12``."""
 _PLAIN_TAGS: Final = frozenset(
@@ -151,7 +151,7 @@ class Source:
                 for name, key_node, value in self._members(node)
             }
         if isinstance(node, SequenceNode):
-            items = cast("list[Node]", node.value)
+            items = node.value
             return [self._build(item, None, (*path, index), around) for index, item in enumerate(items)]
         return self._scalar(node)
 
@@ -167,7 +167,7 @@ class Source:
     def _is_bare(self, node: MappingNode) -> bool:
         """Return True if a mapping is an output without quotes: ``{{ contact.firstname }}``."""
         return self._text.startswith("{{", node.start_mark.index) and any(
-            isinstance(key, MappingNode) for key, _ in cast("list[tuple[Node, Node]]", node.value)
+            isinstance(key, MappingNode) for key, _ in node.value
         )
 
     def _is_valueless(self, key: Node, value: Node) -> bool:
@@ -179,7 +179,7 @@ class Source:
 
     def _members(self, node: MappingNode) -> Iterator[tuple[str, Node, Node]]:
         first: dict[str, Node] = {}
-        for key, value in cast("list[tuple[Node, Node]]", node.value):
+        for key, value in node.value:
             if not isinstance(key, ScalarNode):
                 self._report(self._begin(key), "key", "a key must be text")
                 continue
@@ -243,7 +243,7 @@ class Source:
 
 def _end(node: Node) -> int:
     """Return the end of a value; for lines of keys or items, the end of the last one."""
-    items = cast("list[Any]", node.value)
+    items = node.value
     if isinstance(node, MappingNode | SequenceNode) and items and not node.flow_style:
         return _end(items[-1][1] if isinstance(node, MappingNode) else items[-1])
     return node.end_mark.index

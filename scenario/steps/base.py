@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass as plain
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -15,27 +15,16 @@ from scenario.model.parts import Model, Save
 from scenario.model.scalars import StepId
 from scenario.policies.draw import Lot
 from scenario.steps.host import Host, Outcome
+from scenario.type_guards import Path
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
     from scenario.source.findings import Severity
 
-Path = tuple[str | int, ...]
 Role = Literal["acts", "sends", "waits", "divides", "repeats", "ends"]
 """The role of a step, by which maps draw it."""
 Handed = tuple[tuple[str, ...], dict[str, tuple[str, ...]]]
 """Fields of the journey's data, and for those that may be lists the parts of their items."""
-
-
-def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
-    """Return True if a value of a scenario file is a mapping."""
-    return isinstance(value, Mapping)
-
-
-def mapping_at(keys: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return the mapping under a key, or an empty one if the author wrote something else."""
-    value = keys.get(key)
-    return value if is_mapping(value) else {}
 
 
 def is_given(value: object) -> bool:

@@ -13,7 +13,7 @@ from pydantic import Discriminator, GetCoreSchemaHandler, Tag, TypeAdapter
 from pydantic_core import CoreSchema
 
 from scenario.model.parts import Model
-from scenario.steps.base import BaseStep, Row, is_mapping
+from scenario.steps.base import BaseStep, Row
 from scenario.steps.branch import If
 from scenario.steps.email import Email
 from scenario.steps.exit import Exit
@@ -24,6 +24,7 @@ from scenario.steps.switch import Switch
 from scenario.steps.wait import Wait
 from scenario.steps.wait_for import WaitFor
 from scenario.steps.webhook import Webhook
+from scenario.type_guards import is_mapping
 
 KINDS: Final[dict[str, type[BaseStep]]] = {
     "email": Email,

@@ -14,10 +14,11 @@ from typing_extensions import override
 from scenario.model.parts import Model
 from scenario.model.scalars import Condition, EventName, Interval, read_span
 from scenario.source.findings import clip
-from scenario.steps.base import Awaited, BaseStep, Compiler, Path, Row, Source, is_mapping
+from scenario.steps.base import Awaited, BaseStep, Compiler, Row, Source
 from scenario.steps.host import ContinueAsNew, Failed, Host, Inputs, Next, Outcome, Rounds, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import shift, spell
+from scenario.type_guards import Path, is_mapping
 
 if TYPE_CHECKING:
     from scenario.steps.base import BaseStep as Step

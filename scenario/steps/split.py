@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeGuard, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeGuard
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 from pydantic.dataclasses import dataclass
@@ -15,8 +15,9 @@ from typing_extensions import override
 from scenario.model.scalars import BRANCH, Template
 from scenario.policies.draw import CONTACT, JOURNEY, UNITS, WHOLE, Lot, Seed, Share, hundredths, percent
 from scenario.source.findings import clip, listed, near
-from scenario.steps.base import BaseStep, Compiler, Flaw, Path, Row, Source, is_mapping
+from scenario.steps.base import BaseStep, Compiler, Flaw, Row, Source
 from scenario.steps.host import Failed, Host, Next, Outcome
+from scenario.type_guards import Path, is_mapping, list_or_empty
 
 if TYPE_CHECKING:
     from scenario.steps.base import BaseStep as Step
@@ -115,12 +116,12 @@ def _pairs(value: Any) -> Any:
 
 
 def _is_pairs(value: Any) -> TypeGuard[list[tuple[str, Any]]]:
-    pairs = cast("list[Any]", value) if isinstance(value, list) else []
+    pairs = list_or_empty(value)
     return bool(pairs) and all(_is_pair(pair) for pair in pairs)
 
 
 def _is_pair(value: Any) -> bool:
-    pair = cast("list[Any]", value) if isinstance(value, list) else []
+    pair = list_or_empty(value)
     return len(pair) == 2 and isinstance(pair[0], str)
 
 

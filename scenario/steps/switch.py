@@ -14,8 +14,9 @@ from typing_extensions import override
 
 from scenario.model.scalars import Expression
 from scenario.source.findings import clip
-from scenario.steps.base import BaseStep, Compiler, Flaw, Path, Row, Source, mapping_at
+from scenario.steps.base import BaseStep, Compiler, Flaw, Row, Source
 from scenario.steps.host import Failed, Host, Next, Outcome
+from scenario.type_guards import Path, mapping_at
 
 if TYPE_CHECKING:
     from scenario.steps.base import BaseStep as Step

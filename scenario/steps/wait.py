@@ -16,10 +16,11 @@ from scenario.errors import EntryError
 from scenario.model.parts import Model
 from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock, read_span
 from scenario.source.findings import clip
-from scenario.steps.base import BaseStep, Compiler, Path, Role, Row, Source, mapping_at
+from scenario.steps.base import BaseStep, Compiler, Role, Row, Source
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
 from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, later, next_local, spell
+from scenario.type_guards import Path, mapping_at
 
 _LITERAL: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:Z|[-+]\d\d:\d\d)?)?", re.ASCII)
 """A moment as an author writes it. Without an offset it is local time of the contact."""

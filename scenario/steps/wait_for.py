@@ -15,10 +15,11 @@ from typing_extensions import override
 from scenario.model.parts import Model
 from scenario.model.scalars import Condition, Duration, EventName
 from scenario.source.findings import clip
-from scenario.steps.base import Awaited, BaseStep, Compiler, Flaw, Path, Role, Row, Source, is_mapping, mapping_at
+from scenario.steps.base import Awaited, BaseStep, Compiler, Flaw, Role, Row, Source
 from scenario.steps.host import ContinueAsNew, Host, Next, Outcome, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import later, spell
+from scenario.type_guards import Path, is_mapping, mapping_at
 
 if TYPE_CHECKING:
     from scenario.steps.base import BaseStep as Step

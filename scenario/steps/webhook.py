@@ -13,8 +13,9 @@ from typing_extensions import override
 from scenario.model.parts import Body, File, Save
 from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
 from scenario.plan.retry import STORED
-from scenario.steps.base import Compiler, Source, mapping_at
+from scenario.steps.base import Compiler, Source
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep, Send
+from scenario.type_guards import mapping_at
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
