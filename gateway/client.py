@@ -30,11 +30,11 @@ from gateway.journeys.snapshot import JourneySnapshot
 from gateway.operations.batch import RATE, JourneyTarget, Tally
 from gateway.operations.journey_operations import targets
 from gateway.operations.migration import MigrationForecast
-from gateway.operations.now import DestinationNow, destinations_now
 from gateway.operations.request import RequestedOperation, operation_named
 from gateway.operations.retry_policy import Change
 from gateway.publishing import Journeys, Publication, publish
 from gateway.service.caller import TERMINAL
+from gateway.service.destinations import DestinationNow
 from gateway.service.index import JourneyFilter
 from gateway.service.journey_view import JourneyView
 from gateway.service.listing import JourneyLists, JourneySummary
@@ -320,8 +320,8 @@ class ScenarioClient(Telling):
         return await self.lists.newest(wanted, state=state, limit=limit)
 
     async def destinations_now(self) -> list[DestinationNow]:
-        """Return the destinations whose deliveries wait for a retry. See `gateway.operations.now`."""
-        return await destinations_now(self.temporal, self.store)
+        """Return the destinations whose deliveries wait for a retry."""
+        return await self.services.destinations.now(TERMINAL)
 
     async def operate(
         self,

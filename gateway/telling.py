@@ -17,8 +17,7 @@ from activities.content import Content
 from activities.goal import count
 from gateway import events
 from gateway.errors import BadInput, UnknownJourney
-from gateway.journeys.identifier import check_identifier
-from gateway.journeys.pending_activities import describe
+from gateway.journeys.pending_activities import check_identifier, describe
 from gateway.unadmitted import UnadmittedSearch
 from runtime.encryption.codec import contact_of
 from runtime.encryption.keyring import Erased

@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 
 from activities.interface import JOURNEYS
 from gateway.errors import UnknownJourney
-from gateway.journeys.identifier import check_identifier
+from gateway.journeys.pending_activities import check_identifier
 from gateway.service.index import JourneyFilter, JourneyIndex, one_of, query_of, tolerating_no_search
 from runtime.search_attributes import CONTACT_ID
 from runtime.store import AcceptedEntry

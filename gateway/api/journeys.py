@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from pydantic import AfterValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from gateway.api.app_state import Client
 from gateway.api.authorization import Reading
@@ -14,10 +16,20 @@ from gateway.service.index import JourneyFilter
 from gateway.service.journey_view import JourneyView
 from gateway.service.listing import JourneySummary
 from gateway.service.view import Moment, PageView
+from scenario.source.findings import listed
+from scenario.words import LISTED
 
 router = APIRouter(tags=["journeys"])
 
-ListedState = Literal["running", "waiting", "held", "paused", "finished", "exited", "control", "holdout", "lost"]
+
+def _listed(state: str) -> str:
+    if state not in LISTED:
+        raise PydanticCustomError("enum", "", {"expected": listed(LISTED)})
+    return state
+
+
+ListedState = Annotated[str, AfterValidator(_listed), WithJsonSchema({"enum": [*LISTED], "type": "string"})]
+
 Journey = Annotated[
     str,
     Path(

@@ -117,13 +117,11 @@ def destinations(file: _FileArgument = None, now: _NowOption = False, form: Form
 
 
 def _show_now(form: Format) -> None:
-    from dataclasses import asdict
-
     from gateway.cli import session
 
     found = session.ask(lambda client: client.destinations_now())
     if form is Format.JSON:
-        dump([{**asdict(item), "next_try_at": item.next_try_at and item.next_try_at.isoformat()} for item in found])
+        dump(found)
         return
     rows = Table("destination", "now", "waiting", "next try (local)", "why", right=("waiting",), prose=("why",))
     for item in found:

@@ -1,10 +1,11 @@
-"""Deliveries in progress, from Temporal: attempts, retry policy, time of the next attempt."""
+"""A journey as Temporal describes it: its id, and its deliveries in progress."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import Field, PlainSerializer
@@ -18,9 +19,23 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.failures import Failure, failure_of
+from gateway.errors import UnknownJourney
 from gateway.service.view import View
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.plan.retry import RetryPolicy
+
+LONGEST: Final = 1000
+"""Maximum bytes of a workflow id in Temporal."""
+_UNUSED: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+def check_identifier(journey: str, run_id: str | None = None) -> None:
+    """Raise UnknownJourney if no workflow can have these ids, which Temporal would answer with a fault."""
+    if not journey or len(journey) > LONGEST or _UNUSED.search(journey) or len(journey.encode()) > LONGEST:
+        raise UnknownJourney("there is no journey of this id: list the journeys to find its id")
+    if run_id is not None and not _RUN_ID.fullmatch(run_id):
+        raise UnknownJourney(f"there is no such run of the journey '{journey}': leave the run out to see the newest")
 
 
 class DeliveryStatus(View):

@@ -22,8 +22,7 @@ from temporalio.service import RPCError
 
 from gateway.entries import why_failed
 from gateway.errors import UnknownJourney
-from gateway.journeys.identifier import check_identifier
-from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
+from gateway.journeys.pending_activities import DeliveryStatus, check_identifier, describe, pending
 from runtime.encryption.keyring import Erased, UnknownKey
 from runtime.search_attributes import JOURNEY_STATE, LAST_HELD, STEP_ID
 from runtime.store import Attempt, Store, StoredEntry

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -20,16 +21,17 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from gateway.errors import BadInput, NotAccepted, NotAnswered, Refusal
 from gateway.operations.batch import Batch, JourneyTarget
-from gateway.operations.journey_operations import JourneyOperations
+from gateway.operations.journey_operations import JourneyOperations, targets
 from gateway.operations.request import RequestedOperation, request_of
-from gateway.operations.survey import Found
 from gateway.service.index import EVERY
 from gateway.service.operations import OperationService
 from runtime.process.shutdown import Deadline
 from runtime.process.workers import Workers, running_workers
 from runtime.store import OperationItem, Store, StoredOperation, StoreError
 from runtime.store.operations import NOT_ASKED, UNANSWERED
-from workflows.operation import CLOSE, OPERATE, QUEUE, SURVEY, Chunk, ChunkDone, Closing, Operation
+from scenario.words import Operation
+from workflows import operation as workflow
+from workflows.operation import CLOSE, OPERATE, QUEUE, SURVEY, Chunk, ChunkDone, Closing
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +107,44 @@ class RecordedUpdates:
             await self._record(pending[task], None, "it had not answered when the operation was interrupted")
 
 
+class SurveyedPages:
+    """The journeys of a request.
+
+    Attributes:
+        request: The request. After `pages`, it also has the arguments that depend on the journeys found.
+    """
+
+    def __init__(self, request: RequestedOperation) -> None:
+        self.request = request
+
+    async def pages(self, journeys: JourneyOperations) -> AsyncIterator[list[tuple[JourneyTarget, str | None]]]:
+        """Yield the journeys, page by page. Each comes with the reason why it cannot be asked, if that is known."""
+        request, which = self.request, self.request.which
+        if request.operation is Operation.RETUNE and which.destination is not None:
+            found = await journeys.in_flight(which.destination, limit=request.limit or EVERY)
+            # A name stands for one destination of one channel.
+            goes_to = found[0].goes_to if found else which.destination
+            self.request = replace(request, more={**request.more, "destination": goes_to})
+            yield [(target, None) for target in targets(found)]
+        elif request.operation is Operation.MIGRATE and which.scenario is not None:
+            forecast = await journeys.forecast_migration(
+                which.scenario,
+                to=request.more["version"],
+                version=which.version,
+                step=which.step,
+                names=request.more.get("map"),
+                limit=request.limit or EVERY,
+            )
+            for one in forecast.standing:
+                why = None if one.fits else f"it is at {one.step}, {one.becomes}"
+                yield [(JourneyTarget(journey, which.step), why) for journey in one.journeys]
+        else:
+            async for page in journeys.select_by_page(request.operation, which, everybody=request.everybody):
+                # A journey that is to end at any step must not escape by reaching its next one.
+                given = [JourneyTarget(item.id) for item in page] if request.everybody else targets(page)
+                yield [(target, None) for target in given]
+
+
 class OperationActivities:
     """The activities of the workflow `Operation`."""
 
@@ -141,7 +181,7 @@ class OperationActivities:
         limit, number = request.limit or EVERY, 0
         counts = await self._store.item_counts([operation])
         room = limit - sum(counts[operation].values())
-        found = Found(request)
+        found = SurveyedPages(request)
         async for page in found.pages(self._journeys):
             while page and room > 0:
                 some, page = page[:room], page[room:]
@@ -252,7 +292,7 @@ def operations_worker(journeys: JourneyOperations) -> Worker:
     return Worker(
         journeys.temporal,
         task_queue=QUEUE,
-        workflows=[Operation],
+        workflows=[workflow.Operation],
         activities=[activities.survey, activities.operate, activities.close],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=_AT_ONCE,

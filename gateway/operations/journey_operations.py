@@ -13,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import BadOperation, JourneyStuck, NotAccepted, NotAnswered
 from gateway.journeys import snapshot
-from gateway.journeys.identifier import check_identifier
+from gateway.journeys.pending_activities import check_identifier
 from gateway.operations import retry_policy
 from gateway.operations.batch import RATE, Batch, JourneyTarget
 from gateway.operations.migration import MigrationForecast, Version, forecast

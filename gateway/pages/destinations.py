@@ -15,10 +15,10 @@ from gateway.client import ScenarioClient
 from gateway.coalescing_cache import CoalescingCache
 from gateway.operations.request import RequestedOperation
 from gateway.operations.retry_policy import Change
-from gateway.operations.standing import Standings, standings
 from gateway.pages.fields import number_in, rate_in, seconds_in
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
-from gateway.service.held import held_groups
+from gateway.service.caller import TERMINAL
+from gateway.service.destinations import DestinationStates
 from gateway.service.index import JourneyFilter
 from scenario.words import Operation
 
@@ -28,15 +28,15 @@ SHOWN: Final = 10
 """Deliveries in progress shown before a change of their retry policy."""
 _ALL: Final = "destinations are of all scenarios, and your key is for some only"
 
-Known = CoalescingCache[None, Standings]
+Known = CoalescingCache[None, DestinationStates]
 
 
 def remembered(client: ScenarioClient, file: DestinationsFile | None) -> Known:
     """Return a cache of the state of destinations."""
 
-    async def find(_: None) -> Standings:
+    async def find(_: None) -> DestinationStates:
         book = file.book if file is not None and file.configured else None
-        return await standings(client.temporal, client.store, book, await held_groups(client.lists.index))
+        return await client.services.destinations.states(TERMINAL, book)
 
     return CoalescingCache(find, FRESH)
 

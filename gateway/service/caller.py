@@ -52,6 +52,11 @@ class Caller:
             limits = "other scenarios" if scenario is not None else f"some scenarios: name one of them, {where}"
             raise Forbidden(f"this key is for {limits}")
 
+    def check_all(self) -> None:
+        """Raise Forbidden if the caller is limited to some scenarios."""
+        if self.scenarios is not None:
+            raise Forbidden("this key is for some scenarios: this needs one that is for all")
+
     def operator(self, stated: str | None) -> str:
         """Return the operator to record: the stated name, if there is one, followed by the key.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 from gateway.operations.batch import Tally
 from gateway.operations.migration import MigrationForecast
 from gateway.service.view import View
+from runtime.store import OperationItem, StoredOperation
+from runtime.store.operations import NOT_ASKED, UNANSWERED
 from scenario.plan.difference import Difference
 from scenario.words import Operation
 
@@ -62,6 +65,35 @@ class OperationView(View):
     stop_reason: str | None
     """The reason why it was stopped."""
 
+    @classmethod
+    def of(cls, stored: StoredOperation, counts: Mapping[str, int]) -> OperationView:
+        """Return the view of a stored operation with these numbers of journeys by outcome."""
+        request = stored.request
+        dry_run = bool(request.get("dry_run"))
+        return cls(
+            id=stored.id,
+            operation=stored.verb,
+            which=request.get("which") or {},
+            more=request.get("more") or {},
+            operator=stored.operator,
+            reason=stored.reason,
+            rate=request.get("rate") or 0.0,
+            limit=request.get("limit"),
+            dry_run=dry_run,
+            everybody=bool(request.get("everybody")),
+            state=_state(stored, dry_run=dry_run),
+            total=sum(counts.values()),
+            accepted=counts.get("accepted", 0),
+            refused=counts.get("refused", 0),
+            unanswered=counts.get(UNANSWERED, 0),
+            left=counts.get(NOT_ASKED, 0) + counts.get("stopped", 0),
+            since=stored.created_at,
+            ended_at=stored.ended_at,
+            trouble=stored.trouble,
+            stopped_by=stored.stopped_by,
+            stop_reason=stored.stop_reason,
+        )
+
     @property
     def over(self) -> bool:
         """True if the operation has ended."""
@@ -82,6 +114,17 @@ class OperationItemView(View):
     """Why it refused, or did not answer."""
     answered_at: datetime | None
     """Time of the answer."""
+
+    @classmethod
+    def of(cls, item: OperationItem) -> OperationItemView:
+        """Return the view of a stored item."""
+        return cls(
+            journey=item.workflow_id,
+            step=item.step,
+            outcome=item.outcome,
+            reason=item.reason,
+            answered_at=item.answered_at,
+        )
 
 
 class OperatedView(View):
@@ -157,3 +200,13 @@ class MigrationView(View):
             StepPopulationView.model_validate({**vars(one), "journeys": len(one.journeys)}) for one in found.standing
         ]
         return cls(scenario=found.scenario, to=found.to, differences=dict(found.differences), standing=standing)
+
+
+def _state(stored: StoredOperation, *, dry_run: bool) -> OperationState:
+    match stored.outcome:
+        case "finished" | "stopped" | "failed":
+            return stored.outcome
+        case None:
+            return "running" if stored.surveyed_at and not dry_run else "surveying"
+        case _:
+            return "failed"

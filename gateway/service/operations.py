@@ -13,7 +13,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import Field
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -25,19 +28,16 @@ from gateway.errors import BadCursor, BadInput, BadOperation, Forbidden, NotAcce
 from gateway.operations.journey_operations import JourneyOperations
 from gateway.operations.migration import check_migration
 from gateway.operations.request import NOT_HELD, RequestedOperation, check_arguments, check_record
-from gateway.operations.standstill import standstill
 from gateway.service.caller import Caller
 from gateway.service.operation_views import (
     ItemOutcome,
     OperatedView,
     OperationItemView,
-    OperationState,
     OperationView,
 )
 from gateway.service.paging import PageRequest, encode_cursor
 from gateway.service.view import PageView
-from runtime.store import OperationItem, Store, StoredOperation
-from runtime.store.operations import NOT_ASKED, UNANSWERED
+from runtime.store import Store, StoredOperation
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.words import Operation
 from workflows.operation import QUEUE, STOP, WORKFLOW
@@ -45,6 +45,8 @@ from workflows.operation import OperationState as WorkflowState
 
 logger = logging.getLogger(__name__)
 
+PATIENCE: Final = timedelta(seconds=10)
+"""A task may wait this long for a gateway before it counts as stuck."""
 _FINAL: Final = timedelta(minutes=5)  # after the end of an operation until its counts are final
 _CACHED: Final = 1_000
 _STARTING: Final = timedelta(seconds=30)  # between storing an operation and starting its workflow
@@ -153,7 +155,7 @@ class OperationService:
             if await self._store.withdraw_operation(stored.id):
                 raise
             return await self.show(caller, stored.id)
-        return _view(stored, {})
+        return OperationView.of(stored, {})
 
     async def _validated(self, request: RequestedOperation) -> dict[str, Any]:
         """Validate a request, and return it as it is stored."""
@@ -218,7 +220,7 @@ class OperationService:
         found = await self._store.items(identifier, outcome=outcome, after=after, limit=page.limit + 1)
         last = found[page.limit - 1] if len(found) > page.limit else None
         following = encode_cursor({"number": last.number, "journey": last.workflow_id}) if last else None
-        return PageView(items=[_item(item) for item in found[: page.limit]], next=following)
+        return PageView(items=[OperationItemView.of(item) for item in found[: page.limit]], next=following)
 
     async def stop(self, caller: Caller, identifier: str, *, operator: str, reason: str) -> OperationView:
         """Stop an operation within a second or two, or as soon as a gateway runs. Accepted operations stay done.
@@ -229,8 +231,8 @@ class OperationService:
             NotAccepted: It has ended.
             BadOperation: Operator or reason is missing.
         """
-        check_record(operator, reason)
         view = await self.show(caller, identifier)
+        check_record(operator, reason)
         if not view.over:
             handle = self._temporal.get_workflow_handle(_workflow(identifier))
             try:
@@ -299,7 +301,7 @@ class OperationService:
                 self._final[item.id] = counts[item.id]
         while len(self._final) > _CACHED:
             del self._final[next(iter(self._final))]
-        views = [_view(item, counts[item.id]) for item in stored]
+        views = [OperationView.of(item, counts[item.id]) for item in stored]
         return [*await asyncio.gather(*map(self._with_trouble, views))]
 
     async def _with_trouble(self, view: OperationView) -> OperationView:
@@ -328,50 +330,30 @@ def _may_see(caller: Caller, view: OperationView) -> bool:
     return caller.may_use(view.which.get("scenario"))
 
 
-def _item(item: OperationItem) -> OperationItemView:
-    return OperationItemView(
-        journey=item.workflow_id,
-        step=item.step,
-        outcome=item.outcome,
-        reason=item.reason,
-        answered_at=item.answered_at,
-    )
+def standstill(description: DescribeWorkflowExecutionResponse, now: datetime) -> str | None:
+    """Return why an operation that has not ended makes no progress, or None if it does.
+
+    Args:
+        description: The operation's workflow, described by Temporal.
+        now: The current time, UTC.
+    """
+    waited = _waited(description.pending_workflow_task.original_scheduled_time, now)
+    if description.HasField("pending_workflow_task") and waited > PATIENCE:
+        return (
+            f"its next task has waited {_seconds(waited)} for a gateway: check that one runs, and that Temporal is fast"
+        )
+    for activity in description.pending_activities:
+        waited = _waited(activity.scheduled_time, now)
+        if activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED and waited > PATIENCE:
+            return f"its work has waited {_seconds(waited)} for a gateway: check that one runs"
+        if activity.attempt > 1:
+            return f"its work has failed {activity.attempt - 1} times and is tried again: the gateway's log says why"
+    return None
 
 
-def _view(stored: StoredOperation, counts: Mapping[str, int]) -> OperationView:
-    """Return the view of a stored operation with these numbers of journeys by outcome."""
-    request = stored.request
-    dry_run = bool(request.get("dry_run"))
-    return OperationView(
-        id=stored.id,
-        operation=stored.verb,
-        which=request.get("which") or {},
-        more=request.get("more") or {},
-        operator=stored.operator,
-        reason=stored.reason,
-        rate=request.get("rate") or 0.0,
-        limit=request.get("limit"),
-        dry_run=dry_run,
-        everybody=bool(request.get("everybody")),
-        state=_state(stored, dry_run=dry_run),
-        total=sum(counts.values()),
-        accepted=counts.get("accepted", 0),
-        refused=counts.get("refused", 0),
-        unanswered=counts.get(UNANSWERED, 0),
-        left=counts.get(NOT_ASKED, 0) + counts.get("stopped", 0),
-        since=stored.created_at,
-        ended_at=stored.ended_at,
-        trouble=stored.trouble,
-        stopped_by=stored.stopped_by,
-        stop_reason=stored.stop_reason,
-    )
+def _waited(since: Timestamp, now: datetime) -> timedelta:
+    return now - since.ToDatetime(UTC)
 
 
-def _state(stored: StoredOperation, *, dry_run: bool) -> OperationState:
-    match stored.outcome:
-        case "finished" | "stopped" | "failed":
-            return stored.outcome
-        case None:
-            return "running" if stored.surveyed_at and not dry_run else "surveying"
-        case _:
-            return "failed"
+def _seconds(waited: timedelta) -> str:
+    return f"{int(waited.total_seconds())} s"

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+from pydantic import BeforeValidator
 from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
@@ -57,7 +58,7 @@ class _Stored(TypedDict):
 
 
 class _Searched(TypedDict):
-    token: str
+    token: Annotated[bytes, BeforeValidator(bytes.fromhex)]
 
 
 class _Attempted(TypedDict):
@@ -140,9 +141,7 @@ class JourneyReads:
     ) -> PageView[JourneySummary]:
         place = page.place(_Searched)
         try:
-            found, following = await search(bytes.fromhex(place["token"]) if place else None)
-        except ValueError:
-            raise BadCursor from None
+            found, following = await search(place and place["token"])
         except RPCError as error:
             if place is None or not is_unknown_token(error):
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from temporalio.client import Client
 
+from gateway.service.destinations import DestinationService
 from gateway.service.operations import OperationService
 from gateway.service.scenarios import ScenarioService
 from runtime.store import Store
@@ -18,5 +19,6 @@ class Services:
     """
 
     def __init__(self, temporal: Client, store: Store) -> None:
+        self.destinations = DestinationService(temporal, store)
         self.operations = OperationService(temporal, store)
         self.scenarios = ScenarioService(store)

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
 
-from gateway.journeys.of_contact import NotLetIn
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.service.journey_view import AttemptView, JourneyView, StepView
 from gateway.service.view import View, Zone
+from gateway.why.of_contact import NotLetIn
 from gateway.why.words import joined, nth, sent, standing, tried, went
 from runtime.store import StoredEntry
 from scenario.plan.plan import Plan

@@ -9,8 +9,8 @@ from pydantic import ConfigDict
 from temporalio.client import Client
 
 from gateway.errors import BadInput, UnknownContact
-from gateway.journeys import of_contact
 from gateway.service.view import View, Zone
+from gateway.why import of_contact
 from gateway.why.answer import answer
 from gateway.why.caps import CapPlaces, places
 from gateway.why.story import EntryStory, refused, told

@@ -21,8 +21,8 @@ from gateway.errors import BadInput, UnknownContact, UnknownJourney
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.migration import MigrationForecast
-from gateway.operations.now import DestinationNow
 from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
+from gateway.service.destinations import DestinationNow
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneySummary
 from gateway.stats.stats import StatsView

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.operations.now import DestinationNow
+from gateway.service.destinations import DestinationNow
 from tests.gateway.cli.conftest import Client, Run
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -192,7 +192,9 @@ def test_it_says_which_destinations_are_left_alone_now(run: Run, client: Client)
     assert run("destinations", "--now").err == (
         "no delivery is to be tried again: no destination is left alone, as far as is known\n"
     )
-    client.standing = [DestinationNow("wax", 12, True, "wax has failed too often", None)]
+    client.standing = [
+        DestinationNow(destination="wax", waiting=12, left_alone=True, why="wax has failed too often", next_try_at=None)
+    ]
     *_, line = run("destinations", "--now").out.splitlines()
     assert line.split() == ["wax", "left", "alone", "12", "wax", "has", "failed", "too", "often"]
     assert run("destinations", "--now", "--format", "json").json == [

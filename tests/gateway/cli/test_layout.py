@@ -13,8 +13,8 @@ from rich.console import Console
 
 from gateway.cli.layout import Table
 from gateway.journeys.pending_activities import DeliveryStatus
-from gateway.operations.now import DestinationNow
 from gateway.operations.retry_policy import PendingDelivery
+from gateway.service.destinations import DestinationNow
 from runtime.store import Store
 from tests.fakes import Ran
 from tests.gateway.cli.conftest import Client, Run
@@ -61,7 +61,10 @@ def narrow(run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyP
             DeliveryStatus(step="hook", state="scheduled", attempt=2, next_try_at=DUE),
         )
     ]
-    client.standing = [DestinationNow(DESTINATION, 12, True, WHY, DUE), DestinationNow("crm", 1, False, None, None)]
+    client.standing = [
+        DestinationNow(destination=DESTINATION, waiting=12, left_alone=True, why=WHY, next_try_at=DUE),
+        DestinationNow(destination="crm", waiting=1, left_alone=False, why=None, next_try_at=None),
+    ]
     client.views[JOURNEY] = replace(HELD, id=JOURNEY, attempts=[ATTEMPT])
 
     def narrowly(*arguments: object) -> Ran:

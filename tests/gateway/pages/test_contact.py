@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from gateway.journeys.of_contact import NotLetIn
 from gateway.why.caps import CapPlaces
+from gateway.why.of_contact import NotLetIn
 from gateway.why.story import refused, told
 from gateway.why.why import WhyView
 from tests.gateway.journey import ENTRY, HELD, PLAN, START

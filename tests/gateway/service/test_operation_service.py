@@ -9,15 +9,23 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from temporalio.api.workflow.v1 import PendingWorkflowTaskInfo
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.workflow.v1 import PendingActivityInfo, PendingWorkflowTaskInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.client import JourneyFilter, ScenarioClient
-from gateway.errors import BadOperation
+from gateway.errors import BadOperation, Forbidden
+from gateway.service.caller import Caller
+from gateway.service.operations import standstill
+from runtime.api_key import SCOPES
 from runtime.store import OperationItem, Store, StoredOperation
 from scenario.words import Operation
+
+NOW = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
+SCHEDULED = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
 
 
 @dataclass
@@ -176,3 +184,35 @@ async def test_operations_are_listed_page_by_page(store: Store) -> None:
     assert [item.id for item in first.items] == ["newest", "older"]
     last = await client.operations(limit=2, cursor=first.next)
     assert ([item.id for item in last.items], last.next) == (["oldest"], None)
+
+
+def waiting(state: PendingActivityState.ValueType, ago: float, attempt: int = 1) -> DescribeWorkflowExecutionResponse:
+    activity = PendingActivityInfo(state=state, attempt=attempt)
+    activity.scheduled_time.FromDatetime(NOW - timedelta(seconds=ago))
+    return DescribeWorkflowExecutionResponse(pending_activities=[activity])
+
+
+@pytest.mark.parametrize(
+    ("description", "why"),
+    [
+        (DescribeWorkflowExecutionResponse(), None),
+        (waiting(STARTED, 3600), None),
+        (waiting(SCHEDULED, 10), None),
+        (waiting(SCHEDULED, 11), "its work has waited 11 s for a gateway: check that one runs"),
+        (waiting(SCHEDULED, -30, 4), "its work has failed 3 times and is tried again: the gateway's log says why"),
+    ],
+)
+def test_an_operation_that_waits_for_a_gateway_or_fails_says_so(
+    description: DescribeWorkflowExecutionResponse, why: str | None
+) -> None:
+    assert standstill(description, NOW) == why
+
+
+async def test_access_is_checked_before_anything_else_of_a_stop(store: Store) -> None:
+    await asked_for(store, "wax", timedelta(hours=1))
+    operations = ScenarioClient(cast("Client", Temporal(away=True)), store).services.operations
+    await store.end_operation("wax", "finished", datetime.now(UTC))
+    with pytest.raises(Forbidden):
+        await operations.stop(Caller("k", "key k", SCOPES, ["a"]), "wax", operator="", reason="")
+    with pytest.raises(BadOperation):
+        await operations.stop(Caller("k", "key k", SCOPES), "wax", operator="", reason="")

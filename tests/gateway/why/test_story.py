@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.journeys.of_contact import NotLetIn
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.why.answer import answer
 from gateway.why.caps import CapPlaces, places
+from gateway.why.of_contact import NotLetIn
 from gateway.why.story import refused, told
 from gateway.why.words import clock
 from runtime.store import StoredEntry

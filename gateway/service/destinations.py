@@ -1,0 +1,158 @@
+"""Use cases about destinations: their recent attempts, the deliveries that wait for them, and those in progress.
+
+A destination serves all scenarios, so a caller must be allowed to use all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from temporalio.client import Client
+
+from activities.webhook.destinations.destinations import Destination, Destinations
+from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
+from gateway.operations import retry_policy
+from gateway.operations.retry_policy import LOOK_BACK, RetuneCandidates
+from gateway.service.caller import Caller
+from gateway.service.held import held_groups
+from gateway.service.index import EVERY, JourneyIndex
+from gateway.service.view import View
+from runtime.store import Attempt, Store
+
+LEFT_ALONE: Final = frozenset({"breaker_open", "login_left_alone"})
+"""Reasons of refused attempts that mean that a destination is paused."""
+LOOKED_AT: Final = 20
+"""Deliveries of each destination that are looked up in Temporal: all of them get the same answer."""
+LOOKED_BACK: Final = timedelta(hours=1)
+"""The period in which attempts are counted."""
+_AT_ONCE: Final = 20  # lookups
+
+
+class DestinationNow(View):
+    """A destination whose deliveries wait for a retry."""
+
+    destination: str
+    """Its name or host; for e-mail and SMS, the server or provider."""
+    waiting: int
+    """Number of deliveries that were attempted and will be retried."""
+    left_alone: bool
+    """True if it is paused: some of the deliveries are not even attempted."""
+    why: str | None
+    """The reason why they wait, from the latest of them."""
+    next_try_at: datetime | None
+    """Time of the next attempt among those that were looked up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DestinationState:
+    """A destination with its configuration and recent traffic.
+
+    Attributes:
+        named: Its entry in `destinations.yaml`, or None.
+        now: Its deliveries that wait for a retry, or None if there are none.
+        outcomes: Attempts of the last hour by outcome, the most frequent first.
+        held: Number of journeys that are held because of it.
+    """
+
+    name: str
+    named: Destination | None = None
+    now: DestinationNow | None = None
+    outcomes: Mapping[str, int] = field(default_factory=dict[str, int])
+    held: int = 0
+
+    @property
+    def attempts(self) -> int:
+        """Number of attempts of the last hour."""
+        return sum(self.outcomes.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class DestinationStates:
+    """The states of all known destinations.
+
+    Attributes:
+        destinations: The states, failing destinations first.
+        is_cut: True if the last hour has more attempts than were counted. The counts are then of the newest.
+        at: Time of the count.
+    """
+
+    destinations: tuple[DestinationState, ...]
+    is_cut: bool
+    at: datetime
+
+
+class DestinationService:
+    """Use cases about destinations. All raise Forbidden if the caller is limited to some scenarios."""
+
+    def __init__(self, temporal: Client, store: Store) -> None:
+        self._temporal, self._store = temporal, store
+
+    async def now(self, caller: Caller) -> list[DestinationNow]:
+        """Return the destinations whose deliveries wait for a retry, the paused ones first.
+
+        Only worker processes know their circuit breakers. The refused attempts report them.
+        """
+        caller.check_all()
+        waiting: defaultdict[str, list[Attempt]] = defaultdict(list)
+        for attempt in await self._store.to_be_tried_again(since=datetime.now(UTC) - LOOK_BACK):
+            waiting[attempt.destination].append(attempt)
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def look(attempt: Attempt) -> DeliveryStatus | None:
+            async with turns:
+                described = await describe(self._temporal, attempt.workflow_id)
+            going = await pending(self._temporal, described) if described else []
+            return next((item for item in going if item.step == attempt.step), None)
+
+        async def state(name: str, attempts: list[Attempt]) -> DestinationNow | None:
+            looked = [item for item in await asyncio.gather(*map(look, attempts[:LOOKED_AT])) if item is not None]
+            if not looked:
+                return None  # the steps were skipped, or the journeys have ended
+            paused = [item for item in looked if item.turned_away in LEFT_ALONE]
+            return DestinationNow(
+                destination=name,
+                waiting=len(looked) if len(attempts) <= LOOKED_AT else len(attempts),
+                left_alone=bool(paused),
+                why=(paused or looked)[-1].why,
+                next_try_at=min((item.next_try_at for item in looked if item.next_try_at), default=None),
+            )
+
+        found = await asyncio.gather(*(state(name, attempts) for name, attempts in waiting.items()))
+        return sorted((item for item in found if item), key=lambda item: (not item.left_alone, item.destination))
+
+    async def states(self, caller: Caller, book: Destinations | None) -> DestinationStates:
+        """Return the states of the destinations in `book`, and of all others that messages were sent to."""
+        at = datetime.now(UTC)
+        waiting = {now.destination: now for now in await self.now(caller)}
+        outcomes = await self._store.outcomes(since=at - LOOKED_BACK)
+        held = Counter[str]()
+        for group in (await held_groups(JourneyIndex(self._temporal))).groups:
+            if group.at.destination is not None:
+                held[group.at.destination] += group.count
+        found = [
+            DestinationState(
+                name=name,
+                named=book.get(name) if book else None,
+                now=waiting.get(name),
+                outcomes=dict(
+                    sorted(outcomes.by_destination.get(name, {}).items(), key=lambda item: (-item[1], item[0]))
+                ),
+                held=held[name],
+            )
+            for name in {*(book.destinations if book else ()), *waiting, *outcomes.by_destination, *held}
+        ]
+        return DestinationStates(destinations=tuple(sorted(found, key=_urgency)), is_cut=outcomes.is_cut, at=at)
+
+    async def in_progress(self, caller: Caller, destination: str, *, limit: int = EVERY) -> RetuneCandidates:
+        """Return the deliveries to a destination that are in progress, as far as they can be looked up quickly."""
+        caller.check_all()
+        return await retry_policy.pending_deliveries(self._temporal, self._store, destination, limit=limit)
+
+
+def _urgency(one: DestinationState) -> tuple[bool, bool, bool, str]:
+    return not (one.now and one.now.left_alone), one.now is None, not one.held, one.name
