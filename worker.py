@@ -28,24 +28,21 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 from activities import redaction
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
-from activities.certificates import measured_certificates
 from activities.channel import adapter
 from activities.channel_registry import CHANNELS, QUEUES, WEBHOOK
 from activities.channels import channels_of
 from activities.decision import decide
-from activities.dependencies import CLOSING, INBOX, Services, services
+from activities.dependencies import CLOSING, INBOX, Services, measured_certificates, services
 from activities.erasure import ErasureActivities, starting_erasures
+from activities.gate import PolicyGate, Releases
 from activities.goal import GoalActivities
 from activities.interface import JOURNEYS
-from activities.policies_file import PoliciesFile
-from activities.policy_gate import PolicyGate, Releases
 from activities.renewal import Renewals, StepVersions
 from activities.retention import Prunings, keep_schedule
-from activities.retry_options import Retunings
-from activities.suppressing import untold
-from activities.telling import Telling
+from activities.retry import DestinationPolicies, Retunings
+from activities.suppressions import PlatformNotifier, notify_nobody
 from activities.webhook.destinations.destinations import Destinations
-from activities.webhook.destinations.watch import DestinationPolicies, DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.platform import SuppressionReporter
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.server_rates import pacing
@@ -70,6 +67,7 @@ from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
 from runtime.version import version
+from runtime.watched_file import PoliciesFile
 from workflows.background import Enter, Erase, Prune, TellPlatform, UnknownWorkflow
 from workflows.journey import Journey
 from workflows.runner import HISTORY_SHARES, HISTORY_USED
@@ -138,8 +136,8 @@ async def workers(
     limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     metrics.BREAKER_STATE.reads(limiter.breakers)
     ways = given.channels
-    tell = Telling(client, ways.seal, lambda: given.destinations.book) if ways.seal else untold
-    gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes, tell)
+    notify = PlatformNotifier(client, ways.seal, lambda: given.destinations.book) if ways.seal else notify_nobody
+    gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes, notify)
     platforms = SuppressionReporter(given.transport, given.routes, given.secrets.snapshot, limiter, ways.seal)
     context = given.worker_context(gate, limiter)
     # A task without a free connection waits at Temporal: it uses up no attempt there, and another worker may take it.

@@ -1,13 +1,4 @@
-"""One attempt of a delivery: how it is reported to Temporal and recorded in the log.
-
-All channels use `attempt_of`, so every attempt is counted, recorded, cut short and resumed in the same way:
-
-    async with attempt_of(delivery, channel=SMS, destination="twilio", log=self._log) as attempt:
-        await attempt.sending()
-        ...
-        attempt.delivered(status=201)
-    return attempt.sent
-"""
+"""One attempt of a delivery, from its beginning to its record, and the base of the channels' activities."""
 
 from __future__ import annotations
 
@@ -15,27 +6,27 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Final
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from activities import measuring
-from activities.attempt_log import Log, record
-from activities.backoff import LATER, deadline
+from activities.attempt_log import Log, measure_end, record
 from activities.channel_registry import Channel
-from activities.content import UnknownVersion
-from activities.failures import SENDING, FailureKind, failure_of
+from activities.content import Content, UnknownVersion
+from activities.context import Addresses, UnsubscribeAddresses, subscriber_of, template_data
+from activities.failures import SENDING, SETTLED, FailureKind, failure_of, tally
 from activities.gate import Gate, OutgoingMessage
-from activities.heartbeats import SETTLED, tally
 from activities.interface import Delivery
 from activities.journey_status import was_lost
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict, attempts
+from activities.retry import LATER, deadline
 from runtime.errors import SettingsError, StoreError
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
+from scenario.steps.delivery import DeliveryStep
 
 _logger = logging.getLogger(__name__)
 _AGAIN: Final = (FailureKind.RETRY, FailureKind.NOT_BEFORE)
@@ -106,7 +97,7 @@ async def attempt_of(
             attempt.mark(SETTLED)
         outcome = record(log, attempt, channel, info, round((time.perf_counter() - attempt.started) * 1000), error)
         if outcome is not None:
-            measuring.ended(attempt, channel, info, outcome)
+            measure_end(attempt, channel, info, outcome)
         await _tell_gate(attempt, error)
 
 
@@ -214,3 +205,64 @@ def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
         return attempt.failed(Judgement(Verdict(Outcome.RETRY, "worker_stopped", unknown=True), sentence))
     # The destination has nothing to do with it: it is not given the pause that a failing one is, nor does this count.
     return attempt.not_sent("The worker was stopped before it sent anything", "worker_stopped")
+
+
+Way = TypeVar("Way")
+
+
+class ChannelActivity(Generic[Way]):
+    """Sends by one channel.
+
+    Args:
+        content: Published scenarios.
+        way: The channel's connection, or None if it is not configured.
+        log: The log of attempts.
+        callbacks: Makes `journey.callback_url`, or None.
+        gate: Decides, right before sending, whether a message may leave.
+        unsubscribing: Makes `journey.unsubscribe_url`, or None.
+    """
+
+    channel: ClassVar[Channel]
+
+    def __init__(
+        self,
+        content: Content,
+        way: Way,
+        log: Log,
+        callbacks: Addresses | None = None,
+        gate: Gate | None = None,
+        unsubscribing: UnsubscribeAddresses | None = None,
+    ) -> None:
+        self._content, self._way, self._log = content, way, log
+        self._callbacks, self._gate, self._unsubscribing = callbacks, gate, unsubscribing
+
+    def attempt(
+        self, delivery: Delivery, destination: str = "", *, unrendered: str = ""
+    ) -> AbstractAsyncContextManager[OpenAttempt]:
+        """Run one attempt by this channel; see `attempt_of`."""
+        return attempt_of(
+            delivery,
+            channel=self.channel,
+            destination=destination or self.channel.name,
+            log=self._log,
+            gate=self._gate,
+            unrendered=unrendered,
+        )
+
+    async def data(self, delivery: Delivery, step: DeliveryStep) -> dict[str, Any]:
+        """Return the variables of the delivery's templates; see `template_data`.
+
+        Raises:
+            NotConfigured: A template uses a URL that is not configured.
+            BadRecipient: The contact's address is malformed.
+        """
+        opened = await self._content.open(delivery.name, delivery.version)
+        subscriber, url = subscriber_of(opened.scenario, step, delivery.contact, delivery.data), ""
+        if subscriber is not None and self._unsubscribing is not None:
+            url = self._unsubscribing.url(subscriber)
+        elif subscriber is not None and opened.names_unsubscribing(delivery.step):
+            raise NotConfigured(
+                "a template asks for journey.unsubscribe_url, which is not configured: "
+                "set SCENARIO_CALLBACK_URL and SCENARIO_SUPPRESSION_KEY for the workers"
+            )
+        return template_data(delivery, activity.info().workflow_id or "", self._callbacks, url)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from activities.channel import adapters
-from activities.telling import address_seal
+from activities.suppressions import address_seal
 from runtime.callback import Callbacks
 from runtime.derived_keys import AddressHashes, suppression_keys
 from runtime.errors import SettingsError

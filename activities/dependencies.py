@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from temporalio.client import Client
 
 from activities.attempt_log import Log
 from activities.channel import WorkerContext
 from activities.channels import Channels, channels_of
 from activities.content import Content
+from activities.email.server import parse_server
 from activities.gate import Gate
-from activities.policies_file import PoliciesFile
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.destinations import Destinations
+from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Direct, Routes
 from activities.webhook.throttle.limiter import Limiter
+from runtime.certificates import Certificates, measuring_certificates, temporal_certificates
 from runtime.process.shutdown import Deadline
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store
+from runtime.watched_file import PoliciesFile
 
 INBOX: Final = Path(".scenario/inbox")
 """Default folder of the SMS provider ``local:``."""
@@ -130,3 +135,23 @@ async def services(
             destinations=destinations,
             policies=policies or PoliciesFile(settings.policies),
         )
+
+
+def measured_certificates(
+    client: Client, settings: Settings, destinations: DestinationsFile
+) -> AbstractContextManager[None]:
+    """Measure the seconds left of all certificates of a worker."""
+    return measuring_certificates(
+        lambda: {**temporal_certificates(client), **certificates_of(settings, destinations.book)}
+    )
+
+
+def certificates_of(settings: Settings, book: Destinations) -> Certificates:
+    """Return the paths of the certificates for destinations and the mail server."""
+    found: dict[tuple[str, str | None], bytes | str] = {}
+    for name, destination in book.destinations.items():
+        for use, path in (("client", destination.tls.cert_file), ("ca", destination.tls.ca_file)):
+            if path:
+                found[use, name] = path
+    ca = parse_server(settings.smtp.get_secret_value()).ca if settings.smtp is not None else None
+    return found | ({("smtp_ca", None): ca} if ca else {})

@@ -1,18 +1,19 @@
-"""A delivery's failure: how activities report it to Temporal, and journeys read it.
+"""What an attempt leaves at Temporal: its failure, which journeys read, and a mark for the next attempt.
 
-A failure is an `ApplicationError`. Its type is one of the words below, its message is for operators in Temporal's UI,
-and its first detail is the `Failure`. It contains no secret, payload, address or full URL.
+A failure is an `ApplicationError`. Its type is a `FailureKind`, its message is for operators in Temporal's UI, and its
+first detail is the `Failure`. It contains no secret, payload, address or full URL. Marks are heartbeat details, which
+outlive a lost attempt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple
 
 from pydantic import TypeAdapter
+from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 SENDING: Final = "sending"
@@ -106,18 +107,47 @@ class Failure:
 
 def failure_of(error: ApplicationError) -> Failure | None:
     """Return the failure in an activity's error, or None."""
-    if error.type not in {kind.value for kind in FailureKind} or not error.details:
-        return None
-    detail: Any = error.details[0]
-    if not isinstance(detail, Mapping):
-        return None
-    known: dict[str, Any] = {key: value for key, value in cast("Mapping[str, Any]", detail).items() if key in _FIELDS}
-    known["kind"] = FailureKind(error.type)
     try:
-        return _READER.validate_python(known)
-    except ValueError:
+        return _READER.validate_python({**error.details[0], "kind": FailureKind(error.type)})
+    except (ValueError, TypeError, IndexError):  # not one of ours
         return None
 
 
-_FIELDS = frozenset(Failure.__dataclass_fields__)
 _READER = TypeAdapter(Failure)
+
+
+SETTLED: Final = "settled"
+"""First value of a mark: nothing is uncertain. The other one is `activities.failures.SENDING`."""
+_FULL: Final = 3
+"""The least number of values in a full mark: the word, `Tally.away`, Temporal's number of the attempt, `Tally.unsent`
+unless it is 0."""
+
+
+class Tally(NamedTuple):
+    """The counts that earlier attempts left.
+
+    Attributes:
+        stale: The server keeps an obsolete mark.
+        away: Number of attempts that did not count.
+        unsent: Number of attempts in a row, up to the last one, that ended before their message could leave.
+    """
+
+    stale: bool = False
+    away: int = 0
+    unsent: int = 0
+
+
+def tally(info: activity.Info) -> Tally:
+    """Return the counts in the mark of the previous attempt."""
+    details = list(info.heartbeat_details)
+    if len(details) < _FULL:
+        return Tally()
+    _, away, number, *unsent = details
+    if info.attempt > number:
+        return Tally(away=int(away), unsent=int(unsent[0]) if unsent and info.attempt == number + 1 else 0)
+    return Tally(stale=True)  # an operator let Temporal count from 1 again: what was counted before means nothing
+
+
+def mark(word: str, away: int, attempt: int, unsent: int) -> tuple[Any, ...]:
+    """Return the values of a mark, without empty ones."""
+    return (word, *((away, attempt) if away else ()), *((unsent,) if unsent else ()))

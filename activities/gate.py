@@ -1,34 +1,29 @@
-"""The gate that every attempt passes before a connection is opened."""
+"""The gate that every message passes before it is sent: policies, suppressions and claims under caps."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import datetime, tzinfo
+from typing import Protocol, cast
+
+from temporalio import activity
+from temporalio.service import RPCError
 
 from activities.channel_registry import Channel
-from activities.interface import Delivery
+from activities.content import Content
+from activities.interface import RELEASE, Delivery, Release
+from activities.suppressions import Notify, SuppressionStore, Suppressor, notify_nobody
+from runtime.derived_keys import AddressHashes
+from runtime.store.claims import CapClaim
 from scenario.policies.bounces import AddressVerdict
-from scenario.policies.order import Ruling, Skip
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """A destination or mail server takes no messages for a while. Temporal retries; the attempt does not count.
-
-    Policies answer with `Defer` instead, which names a fixed time.
-
-    Attributes:
-        delay: Time until the next attempt.
-        reason: A short phrase for operators, such as ``wax has failed too often``.
-        then: What happens next, as the end of a sentence.
-        code: One word for metrics and the log of attempts.
-    """
-
-    delay: timedelta
-    reason: str
-    then: str
-    code: str
+from scenario.policies.caps import Cap, Full
+from scenario.policies.order import Message, Rules, Ruling, Skip, ask, rules_of
+from scenario.policies.policies import Policies
+from scenario.policies.suppression import Suppression
+from scenario.steps.delivery import DeliveryStep
+from scenario.time.timing import zone_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +57,157 @@ class Gate(Protocol):
     async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None:
         """Record that a message will not be retried. `uncertain` if it may have been delivered nevertheless."""
         ...
+
+
+_logger = logging.getLogger(__name__)
+
+
+class CapStore(SuppressionStore, Protocol):
+    """Stores suppressions and claims: `runtime.store.Store`."""
+
+    async def claim(self, wanted: CapClaim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
+        """Claim a place, or return the full cap."""
+        ...
+
+    async def keep(self, delivery_id: str) -> None:
+        """Keep a place permanently."""
+        ...
+
+    async def release(self, delivery_id: str) -> None: ...
+
+
+class PolicyGate:
+    """Decides whether a message may leave; see `activities.gate.Gate`.
+
+    It reads the store only if the address may be suppressed, or a cap counts the message.
+
+    Args:
+        content: Published scenarios.
+        store: Suppressions and claims.
+        policies: Returns the current policies for all scenarios.
+        hashes: Hashes addresses, or None if suppressions are not configured.
+        notify: Reports suppressions to the platform.
+    """
+
+    def __init__(
+        self,
+        content: Content,
+        store: CapStore,
+        policies: Callable[[], Policies],
+        hashes: AddressHashes | None,
+        notify: Notify = notify_nobody,
+    ) -> None:
+        self._content, self._store, self._policies, self._hashes = content, store, policies, hashes
+        self._suppressor = None if hashes is None else Suppressor(store, hashes, notify)
+
+    async def check(self, message: OutgoingMessage) -> Ruling:
+        """Return the policies' ruling.
+
+        Raises:
+            UnknownVersion: The step's version was never published here.
+            StoreError: The store cannot be read.
+        """
+        delivery = message.delivery
+        subject = Message(
+            delivery=delivery.id,
+            channel=message.channel.name,
+            destination=_destination(message),
+            began=datetime.fromisoformat(delivery.began or delivery.now),
+            zone=zone_of(delivery.zone),
+            contact=delivery.data.get("contact", {}),
+            at_once=delivery.at_once,
+        )
+        facts = _StoreFacts(self._store, self._hashes, message, subject)
+        return await ask(subject, await self._rules(message), facts)
+
+    async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
+        """Suppress the address if the verdict requires it.
+
+        Raises:
+            StoreError: The store cannot be reached.
+        """
+        if self._suppressor is None or not message.address:
+            return None
+        name, identifier = message.channel.name, message.delivery.id
+        found = await self._suppressor.refused(name, message.address, verdict, identifier, message.now)
+        if found is None:
+            return None
+        try:
+            await self._suppressor.notify(found, message.address)
+        except RPCError as error:  # the suppression holds nevertheless
+            _logger.warning("the platform is not told what %s has suppressed: %s", identifier, error.status.name)
+        return Skip(found.words, "suppressed")
+
+    async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None:
+        """Release the message's place under caps, or keep it if the message may have been delivered."""
+        if self._policies().caps:
+            await (self._store.keep if uncertain else self._store.release)(message.delivery.id)
+
+    async def _rules(self, message: OutgoingMessage) -> Rules:
+        delivery = message.delivery
+        scenario = (await self._content.open(delivery.name, delivery.version)).scenario
+        step = cast("DeliveryStep", await self._content.step(delivery.name, delivery.version, delivery.step))
+        return rules_of(scenario, step, self._policies(), message.channel.name, _destination(message))
+
+
+@dataclass(frozen=True)
+class _StoreFacts:
+    """Facts about one message, looked up when needed."""
+
+    store: CapStore
+    hashes: AddressHashes | None
+    outgoing: OutgoingMessage
+    message: Message
+
+    def now(self) -> datetime:
+        return self.outgoing.now
+
+    async def suppressions(self) -> Iterable[Suppression]:
+        if self.hashes is None or not self.outgoing.address:
+            return ()
+        return await self.store.suppressed(
+            self.message.channel, self.hashes.of(self.message.channel, self.outgoing.address)
+        )
+
+    async def claim(self, caps: Sequence[Cap]) -> Full | None:
+        if not caps:
+            return None
+        delivery: Delivery = self.outgoing.delivery
+        wanted = CapClaim(
+            delivery_id=delivery.id,
+            contact_id=delivery.contact,
+            channel=self.message.channel,
+            destination=self.message.destination,
+            scenario=delivery.name,
+            claimed_at=self.outgoing.now,
+        )
+        return await self.store.claim(wanted, caps, self.message.zone)
+
+
+def _destination(message: OutgoingMessage) -> str:
+    """Return the destination as policies name it: "" for a channel whose messages have one destination."""
+    return message.destination if message.channel.addressed else ""
+
+
+class Places(Protocol):
+    """Stores claims: `runtime.store.Store`."""
+
+    async def release(self, delivery_id: str) -> None:
+        """Release a place, unless the message may have arrived."""
+        ...
+
+
+class Releases:
+    """Releases places under caps."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    @activity.defn(name=RELEASE.name)
+    async def release(self, release: Release) -> None:
+        """Release the place of a delivery, if it has one.
+
+        Raises:
+            StoreError: The store cannot be written to.
+        """
+        await self._places.release(release.delivery)

@@ -14,15 +14,14 @@ from temporalio.client import AsyncActivityCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities import measuring
-from activities.backoff import SOON, deadline, instead, left, next_try, spread
+from activities.attempt_log import measure_deferral, measure_first_send, measure_requested_pause, measure_unsent
 from activities.channel_registry import Channel
-from activities.failures import SENDING, Failure, FailureKind
-from activities.gate import Backoff, Gate, OutgoingMessage
-from activities.heartbeats import SETTLED, mark
+from activities.failures import SENDING, SETTLED, Failure, FailureKind, mark
+from activities.gate import Gate, OutgoingMessage
 from activities.interface import Delivery, Sent
 from activities.journey_status import JourneyStatus, journey_status
-from activities.outcome import Judgement, end_after
+from activities.outcome import Backoff, Judgement, end_after
+from activities.retry import SOON, deadline, instead, left, next_try, spread
 from scenario.errors import Aborted
 from scenario.policies.bounces import AddressVerdict
 from scenario.policies.order import Defer, Hold, Ruling, Skip
@@ -193,7 +192,7 @@ class OpenAttempt:
                 gone = error.status is RPCStatusCode.NOT_FOUND  # the step is over already
                 raise self._unsent(_CALLED_OFF if gone else "not_noted") from None
         self.began = self.in_flight = True
-        measuring.leaves(self.delivery, self.channel, activity.info())
+        measure_first_send(self.delivery, self.channel, activity.info())
 
     def _unsent(self, word: Literal["called_off", "not_told", "not_noted", "no_time"]) -> ApplicationError:
         return self.not_sent(f"{_UNSENT[word]}: nothing was sent", word)
@@ -230,7 +229,7 @@ class OpenAttempt:
     def backed_off(self, backoff: Backoff) -> ApplicationError:
         """Return the exception for a message that Temporal retries later. No attempt is counted."""
         self.turned = True
-        measuring.kept_back(self.channel, backoff.delay, backoff.code)
+        measure_deferral(self.channel, backoff.delay, backoff.code)
         delay = self._before_deadline(backoff.delay)
         return self.uncounted(f"{backoff.reason}: {backoff.then}", backoff.code, delay, why=backoff.reason)
 
@@ -243,7 +242,7 @@ class OpenAttempt:
             then = f"it is sent {spell(ruling.until, zone_of(self.delivery.zone))} or later"
             return self.backed_off(Backoff(delay, ruling.reason, then, ruling.code))
         self.turned = True
-        measuring.kept_back(self.channel, delay, ruling.code)
+        measure_deferral(self.channel, delay, ruling.code)
         due = self.now + (delay if self.number == 1 else self._before_deadline(delay))
         return self.failure(
             FailureKind.NOT_BEFORE, ruling.reason, error=ruling.code, next_try_at=due.isoformat(timespec="seconds")
@@ -260,7 +259,7 @@ class OpenAttempt:
             pause: Average pause.
         """
         self.unsent = True
-        measuring.not_sent(self.channel, error)
+        measure_unsent(self.channel, error)
         # Nobody wants what was called off: a journey does not schedule it anew.
         return self.uncounted(reason, error, self._pause(pause), unsent=error != _CALLED_OFF)
 
@@ -329,7 +328,7 @@ class OpenAttempt:
         end = end_after(verdict, sentence, number=self.number, allowed=self.allowed, waited=waited, once=once)
         delay = instead(info, self.number, asked, self.delivery.room) if end is None else None
         if delay is not None and asked is not None:
-            measuring.asked_to_wait(self.channel, delay)
+            measure_requested_pause(self.channel, delay)
         return self.failure(
             FailureKind.RETRY if end is None else _ENDS[end.cause],
             sentence if end is None else end.reason,

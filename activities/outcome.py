@@ -68,6 +68,25 @@ class Judgement(NamedTuple):
     asked: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """A destination or mail server takes no messages for a while. Temporal retries; the attempt does not count.
+
+    Policies defer messages instead, which names a fixed time.
+
+    Attributes:
+        delay: Time until the next attempt.
+        reason: A short phrase for operators, such as ``wax has failed too often``.
+        then: What happens next, as the end of a sentence.
+        code: One word for metrics and the log of attempts.
+    """
+
+    delay: timedelta
+    reason: str
+    then: str
+    code: str
+
+
 class End(NamedTuple):
     """Why a delivery has ended.
 

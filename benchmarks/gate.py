@@ -17,9 +17,8 @@ from typing import Any, Final
 
 from activities.channel_registry import SMS
 from activities.content import Content
-from activities.gate import OutgoingMessage
+from activities.gate import OutgoingMessage, PolicyGate
 from activities.interface import Delivery
-from activities.policy_gate import PolicyGate
 from gateway.publishing import publish
 from gateway.terminal import say
 from runtime.derived_keys import AddressHashes

@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 
 from temporalio.client import Client
 
-from activities import policies_file
 from activities.content import Content
 from activities.webhook.destinations.reading import read
 from gateway import erasing
@@ -56,6 +55,7 @@ from runtime.identity.identity import StoreIdentity
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 from runtime.temporal_faults import bound_calls
+from runtime.watched_file import read_policies
 from scenario.words import Operation
 
 __all__ = [
@@ -168,7 +168,7 @@ class ScenarioClient(Telling):
         Raises:
             CheckFailed: It has mistakes; nothing is stored.
             BadInput: It cannot be read.
-            DestinationsError: `destinations.yaml` cannot be used.
+            UnusableFile: `destinations.yaml` cannot be used.
         """
         known = read(self._destinations).listing if self._destinations else None
         return await publish(path, self.store, by, newest=newest, journeys=journeys, destinations=known)
@@ -271,9 +271,9 @@ class ScenarioClient(Telling):
         Raises:
             UnknownContact: There is nothing to tell.
             BadInput: None of its scenarios has the step.
-            PoliciesError: `policies.yaml` cannot be used.
+            UnusableFile: `policies.yaml` cannot be used.
         """
-        policies = policies_file.read(self._policies) if self._policies else None
+        policies = read_policies(self._policies) if self._policies else None
         return await why(
             self.temporal, self.store, contact, scenario, step=step, since=since, limit=limit, policies=policies
         )

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from activities.channels import Channels, channels_of
 from activities.dependencies import INBOX
 from activities.webhook.destinations.destinations import Destinations
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct, Routes
 from gateway.api.problem import again
 from gateway.authoring.work import Setup, draft_of, given_in

@@ -25,7 +25,7 @@ from typing import Final
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api import app as api
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring

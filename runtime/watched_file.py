@@ -1,14 +1,16 @@
-"""A configuration file that is read again when it changes."""
+"""Configuration files: read, checked, and read again when they change."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from runtime.errors import SettingsError
+from scenario.policies.policies import Policies, examine
+from scenario.source.findings import Finding
 
 Content = TypeVar("Content")
 
@@ -102,3 +104,70 @@ def _stamp(path: Path) -> _Stamp | None:
     except OSError:
         return None
     return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+
+
+class UnusableFile(SettingsError):
+    """A configuration file that cannot be used.
+
+    Attributes:
+        findings: All findings; empty if it cannot be read at all.
+    """
+
+    def __init__(self, message: str, findings: tuple[Finding, ...] = ()) -> None:
+        self.findings = findings
+        super().__init__(message)
+
+
+def read_bytes(path: Path, setting: str) -> bytes:
+    """Read a file that a setting names.
+
+    Raises:
+        UnusableFile: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "it is not a file").lower()
+        raise UnusableFile(f"{setting} names {path}, which cannot be read: {reason}") from None
+
+
+def require_usable(content: Content | None, findings: Sequence[Finding], command: str) -> Content:
+    """Return the content of a file.
+
+    Args:
+        content: The content, or None if a finding is an error.
+        findings: All findings.
+        command: Shows all findings.
+
+    Raises:
+        UnusableFile: It has errors. The message has the first one's line.
+    """
+    if content is not None:
+        return content
+    errors = [finding for finding in findings if finding.severity == "error"]
+    more = f" (and {len(errors) - 1} more: see '{command}')" if len(errors) > 1 else ""
+    raise UnusableFile(f"{errors[0].file}:{errors[0].line}: {errors[0].message}{more}", tuple(findings))
+
+
+def read_policies(path: Path) -> Policies:
+    """Read `policies.yaml`.
+
+    Raises:
+        UnusableFile: It cannot be read, or has errors.
+    """
+    findings, policies = examine(read_bytes(path, "SCENARIO_POLICIES"), str(path))
+    return require_usable(policies, findings, f"scenario policies {path}")
+
+
+class PoliciesFile(WatchedFile[Policies]):
+    """The current policies.
+
+    Args:
+        path: Path of `policies.yaml`; None for no policies.
+
+    Raises:
+        UnusableFile: The file cannot be used at the start.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        super().__init__(path, read=read_policies, empty=Policies(), size=lambda found: f"{len(found.caps)} caps")

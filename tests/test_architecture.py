@@ -330,7 +330,7 @@ def test_only_the_command_line_prints() -> None:
 def test_a_missing_workflow_is_told_from_a_missing_namespace() -> None:
     """Temporal answers NOT_FOUND for both: `runtime.temporal_faults` tells them apart."""
     found = {name(path) for path in production() if "RPCStatusCode.NOT_FOUND" in path.read_text(encoding="utf-8")}
-    about_others = {"activities/open_attempt.py", "activities/retention.py", "activities/retry_options.py"}
+    about_others = {"activities/open_attempt.py", "activities/retention.py", "activities/retry.py"}
     about_namespaces = {"runtime/connection.py", "runtime/process/namespace.py", "runtime/temporal_faults.py"}
     assert found <= about_others | about_namespaces
 

@@ -21,7 +21,7 @@ import worker
 from activities.channel_registry import QUEUES
 from activities.email.smtp import CONNECTIONS
 from activities.sms.configured import LocalSms
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.throttle.server_rates import pacing
 from runtime.clock_offset import ClockOffset

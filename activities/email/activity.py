@@ -9,15 +9,14 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.channel_activity import ChannelActivity
+from activities.attempt import ChannelActivity
 from activities.channel_registry import EMAIL
 from activities.email.errors import NO_MAILER, LeftAloneError, MailError
 from activities.email.rendering import address_in, recipient_of, render
 from activities.email.smtp import Mailer
-from activities.gate import Backoff
 from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
-from activities.outcome import Judgement
+from activities.outcome import Backoff, Judgement
 from activities.redaction import readable
 from runtime.return_path import ReturnPaths
 from scenario.errors import NotConfigured

@@ -6,7 +6,7 @@ import asyncio
 
 from temporalio import activity
 
-from activities.channel_activity import ChannelActivity
+from activities.attempt import ChannelActivity
 from activities.channel_registry import SMS
 from activities.interface import Delivery, Sent
 from activities.outcome import Judgement

@@ -9,8 +9,8 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import redaction
+from activities.attempt import ChannelActivity
 from activities.attempt_log import Log
-from activities.channel_activity import ChannelActivity
 from activities.channel_registry import WEBHOOK
 from activities.content import Content
 from activities.context import Addresses

@@ -11,7 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.background import TELL, PlatformReply, SuppressionNotice
-from activities.gate import Backoff
+from activities.outcome import Backoff
 from activities.webhook import outcome, signing
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response

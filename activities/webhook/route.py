@@ -8,7 +8,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from activities.webhook.destinations.destinations import Destination
-from activities.webhook.destinations.watch import VARIABLE, DestinationsFile
+from activities.webhook.destinations.reading import VARIABLE, DestinationsFile
 from activities.webhook.http.exchange import Tls
 from activities.webhook.throttle.limits import Limits
 from scenario.errors import NotConfigured

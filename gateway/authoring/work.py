@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
-from activities import policies_file
 from activities.email.senders import Senders
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import read as read_destinations
@@ -33,6 +32,7 @@ from gateway.service.caller import Caller
 from runtime.errors import SetupError
 from runtime.process.sandboxed import answer_requests
 from runtime.settings import Settings
+from runtime.watched_file import read_policies
 from scenario.errors import EntryError, ScenarioError
 from scenario.model.document import document
 from scenario.policies.policies import Policies
@@ -91,7 +91,7 @@ def answer(request: Mapping[str, Any]) -> bytes:
     setup = Setup(**request["with"])
     try:
         book = read_destinations(Path(setup.destinations)) if setup.destinations else None
-        policies = policies_file.read(Path(setup.policies)) if setup.policies else Policies()
+        policies = read_policies(Path(setup.policies)) if setup.policies else Policies()
         made = _DONE[request["do"]](request, setup, book, policies)
     except EntryError as error:
         return _refused(str(error), "entry", *error.at, meant=error.meant)

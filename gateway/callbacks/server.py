@@ -11,9 +11,8 @@ from starlette.routing import Route
 from temporalio.client import Client
 
 from activities.sms.configured import twilio_token
-from activities.suppressing import Suppressing
-from activities.telling import Telling, address_seal
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.suppressions import PlatformNotifier, Suppressor, address_seal
+from activities.webhook.destinations.reading import DestinationsFile
 from gateway.callbacks.app import Receiving
 from gateway.callbacks.deliver import tell
 from gateway.callbacks.unsubscribe import Unsubscriptions
@@ -62,12 +61,12 @@ def routes_of(
         raise SettingsError("SCENARIO_INBOUND_KEY needs SCENARIO_BOUNCE_ADDRESS: set it here, as for the workers")
     if unsubscribing is None or hashes is None or settings.callback_url is None:
         return {}
-    telling = Telling(temporal, address_seal(suppression_keys(settings)), lambda: destinations.book)
-    suppressing = Suppressing(store, hashes, telling)
+    notifier = PlatformNotifier(temporal, address_seal(suppression_keys(settings)), lambda: destinations.book)
+    suppressor = Suppressor(store, hashes, notifier)
     client = ScenarioClient(temporal, store)
-    made = {"unsubscribing": Unsubscriptions(unsubscribing, suppressing, client.event).routes}
+    made = {"unsubscribing": Unsubscriptions(unsubscribing, suppressor, client.event).routes}
     if paths is not None and settings.inbound_key is not None:
-        made["bounces"] = InboundMail(paths, suppressing, settings.inbound_key.get_secret_value().strip()).routes
+        made["bounces"] = InboundMail(paths, suppressor, settings.inbound_key.get_secret_value().strip()).routes
     if token := twilio_token(settings.sms.get_secret_value() if settings.sms else None):
-        made["answers to SMS"] = InboundTexts(settings.callback_url, token, suppressing, store, hashes).routes
+        made["answers to SMS"] = InboundTexts(settings.callback_url, token, suppressor, store, hashes).routes
     return made

@@ -26,7 +26,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from temporalio.service import RPCError
 
-from activities.suppressing import Suppressing
+from activities.suppressions import Suppressor
 from gateway.callbacks import page
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.errors import BadInput
@@ -58,7 +58,7 @@ class Unsubscriptions:
 
     Args:
         unsubscribing: Verifies tokens.
-        suppressing: Suppresses addresses.
+        suppressor: Suppresses addresses.
         tell: Sends an event to a contact's journeys.
         pace: Rate limit of each token.
         patience: See `PATIENCE`.
@@ -68,14 +68,14 @@ class Unsubscriptions:
     def __init__(
         self,
         unsubscribing: Unsubscribing,
-        suppressing: Suppressing,
+        suppressor: Suppressor,
         tell: TellContact,
         *,
         pace: RateLimit | None = None,
         patience: float = PATIENCE,
         pauses: Sequence[float] = _PAUSES,
     ) -> None:
-        self._unsubscribing, self._suppressing, self._tell = unsubscribing, suppressing, tell
+        self._unsubscribing, self._suppressor, self._tell = unsubscribing, suppressor, tell
         self._pace, self._patience, self._pauses = pace or RateLimit(*PACE), patience, pauses
 
     @property
@@ -120,7 +120,7 @@ class Unsubscriptions:
     async def _suppress(self, subscriber: Subscriber, evidence: str) -> Suppression | None:
         """Return the stored suppression, or None for a token without an address."""
         try:
-            return await self._suppressing.suppress(
+            return await self._suppressor.suppress(
                 subscriber.channel, subscriber.address, UNSUBSCRIBED, evidence, scope=subscriber.scope
             )
         except (BadRecipient, KeyError):
@@ -130,7 +130,7 @@ class Unsubscriptions:
         """Report it to the contact's journeys and the platform, with retries."""
         properties = {"channel": subscriber.channel, "scope": subscriber.scope}
         event = partial(self._tell, subscriber.contact_id, EVENT, properties, identifier)
-        news = partial(self._suppressing.tell, said, subscriber.address)
+        news = partial(self._suppressor.notify, said, subscriber.address)
         await asyncio.gather(
             self._insist(event, f"the journeys of contact {subscriber.contact_id} were not told of {EVENT}"),
             self._insist(news, f"the platform is not told that contact {subscriber.contact_id} has unsubscribed"),

@@ -117,8 +117,8 @@ def read(path: Path, beside: Beside = Beside()) -> tuple[Cases | None, tuple[Fin
 
     Raises:
         BadInput: The file cannot be read.
-        DestinationsError: The destinations cannot be read.
-        PoliciesError: The policies cannot be read.
+        UnusableFile: The destinations cannot be read.
+        UnusableFile: The policies cannot be read.
     """
     return parsed(content(path), path, beside)
 
@@ -164,7 +164,7 @@ def _book(path: Path, file: CaseFile, beside: Beside) -> Destinations | None:
 
 
 def _policies(path: Path, file: CaseFile, beside: Beside) -> Policies:
-    from activities.policies_file import read as read_policies
+    from runtime.watched_file import read_policies
 
     named = _named(path, file.policies, beside.policies, "policies")
     return Policies() if named is None else read_policies(named)

@@ -40,7 +40,7 @@ def known_in(path: Path | None) -> Listing | None:
 
     Raises:
         BadInput: The file cannot be read.
-        DestinationsError: The file has errors.
+        UnusableFile: The file has errors.
     """
     return book_in(path).listing if path is not None and path != Path() else None  # an empty variable is one not set
 
@@ -50,7 +50,7 @@ def book_in(path: Path) -> Destinations:
 
     Raises:
         BadInput: The file cannot be read.
-        DestinationsError: The file has errors.
+        UnusableFile: The file has errors.
     """
     from activities.webhook.destinations.reading import read
 

@@ -33,15 +33,15 @@ def policies_in(path: Path | None) -> Policies:
 
     Raises:
         BadInput: The file cannot be read.
-        PoliciesError: The file has errors.
+        UnusableFile: The file has errors.
     """
-    from activities.policies_file import read
+    from runtime.watched_file import read_policies
     from scenario.policies.policies import Policies
 
     if path is None or path == Path():  # an empty variable is one not set
         return Policies()
     _content(path)
-    return read(path)
+    return read_policies(path)
 
 
 def _content(path: Path) -> bytes:

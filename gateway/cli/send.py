@@ -94,7 +94,7 @@ async def _send(
 ) -> Exchange:
     from activities.channels import channels_of
     from activities.dependencies import INBOX
-    from activities.webhook.destinations.watch import DestinationsFile
+    from activities.webhook.destinations.reading import DestinationsFile
     from activities.webhook.route import Direct
     from gateway.sending import Means
     from gateway.sending import send as send_one

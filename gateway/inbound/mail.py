@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from temporalio.service import RPCError
 
-from activities.suppressing import Suppressing
+from activities.suppressions import Suppressor
 from gateway.inbound.body import body
 from gateway.inbound.report import COMPLAINT, MAX_READ, Report, read
 from runtime.return_path import ReturnPaths
@@ -53,7 +53,7 @@ class InboundMail:
 
     Args:
         paths: Verifies tokens.
-        suppressing: Suppresses addresses.
+        suppressor: Suppresses addresses.
         key: The mail server's key.
         patience: See `PATIENCE`.
         reading: See `READING`.
@@ -62,13 +62,13 @@ class InboundMail:
     def __init__(
         self,
         paths: ReturnPaths,
-        suppressing: Suppressing,
+        suppressor: Suppressor,
         key: str,
         *,
         patience: float = PATIENCE,
         reading: float = READING,
     ) -> None:
-        self._paths, self._suppressing, self._key = paths, suppressing, key
+        self._paths, self._suppressor, self._key = paths, suppressor, key
         self._patience, self._reading = patience, reading
         self._readers = ThreadPoolExecutor(_READERS, "inbound-mail")
 
@@ -113,13 +113,13 @@ class InboundMail:
         delivery, address = proven
         found: Suppression | None = None
         if report.complaint:
-            found = await self._suppressing.suppress(_CHANNEL, address, COMPLAINT, report.word)
+            found = await self._suppressor.suppress(_CHANNEL, address, COMPLAINT, report.word)
         elif report.against is not None:
-            found = await self._suppressing.refused(_CHANNEL, address, report.against, delivery)
+            found = await self._suppressor.refused(_CHANNEL, address, report.against, delivery)
         if found is None:
             logger.info("%s has bounced for now", delivery)
             return JSONResponse({"delivery": delivery, "counted": "soft"}, 202)
-        await self._suppressing.tell(found, address)
+        await self._suppressor.notify(found, address)
         logger.info("%s has suppressed its address: %s", delivery, found.source)
         return JSONResponse({"delivery": delivery, "suppressed": found.source}, 202)
 

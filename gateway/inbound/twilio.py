@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from temporalio.service import RPCError
 
-from activities.suppressing import Suppressing
+from activities.suppressions import Suppressor
 from gateway.inbound.body import body
 from runtime.derived_keys import AddressHashes
 from runtime.store import StoreError
@@ -59,14 +59,14 @@ class InboundTexts:
     Args:
         url: URL of this gateway without the path, which the signature includes.
         token: The account's token.
-        suppressing: Suppresses numbers.
+        suppressor: Suppresses numbers.
         store: Removes suppressions.
         hashes: Hashes numbers.
     """
 
-    def __init__(self, url: str, token: str, suppressing: Suppressing, store: Removing, hashes: AddressHashes) -> None:
+    def __init__(self, url: str, token: str, suppressor: Suppressor, store: Removing, hashes: AddressHashes) -> None:
         self._url, self._token = f"{url.rstrip('/')}{PATH}", token.encode()
-        self._suppressing, self._store, self._hashes = suppressing, store, hashes
+        self._suppressor, self._store, self._hashes = suppressor, store, hashes
 
     @property
     def routes(self) -> list[Route]:
@@ -99,8 +99,8 @@ class InboundTexts:
         return Response(_NOTHING, media_type="text/xml")
 
     async def _stop(self, number: str) -> None:
-        found = await self._suppressing.suppress(_CHANNEL, number, STOP, "an answer to a text message")
-        await self._suppressing.tell(found, number)
+        found = await self._suppressor.suppress(_CHANNEL, number, STOP, "an answer to a text message")
+        await self._suppressor.notify(found, number)
         logger.info("a number has answered STOP")
 
     def _signed(self, form: list[tuple[str, str]], signature: str) -> bool:

@@ -23,7 +23,7 @@ from activities.channel import adapters
 from activities.channels import channels_of
 from activities.dependencies import INBOX
 from activities.retention import keep_schedule
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Diverted
 from activities.webhook.throttle.server_rates import pacing
 from gateway.client import ScenarioClient

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from activities.dependencies import Services
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 from temporalio.service import RPCError
 
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.authentication import Keys
 from gateway.api.bounds import Bounds
 from gateway.api.failsafe import Failsafe

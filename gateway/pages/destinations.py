@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.throttle.limits import BreakerLimits
 from gateway.api.problem import Problem
 from gateway.client import ScenarioClient

@@ -22,10 +22,10 @@ from activities.attempt import attempt_of
 from activities.channel_registry import EMAIL, SMS
 from activities.content import UnknownVersion
 from activities.failures import FailureKind, failure_of
-from activities.gate import Backoff, OutgoingMessage
+from activities.gate import OutgoingMessage
 from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
-from activities.outcome import Judgement, Outcome, Verdict
+from activities.outcome import Backoff, Judgement, Outcome, Verdict
 from runtime.errors import SettingsError, StoreUnavailable
 from runtime.store import Attempt
 from scenario.errors import Aborted, NotConfigured, TemplateError

@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.service import TLSConfig
 
-from activities.certificates import certificates_of
+from activities.dependencies import certificates_of
 from activities.webhook.destinations.destinations import Destinations
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from runtime.certificates import measuring_certificates, temporal_certificates
 from runtime.settings import Settings
 from runtime.telemetry import metrics

@@ -5,7 +5,8 @@ from pathlib import Path
 from temporalio.testing import ActivityEnvironment
 
 from activities.interface import DestinationPolicy, DestinationPolicyRequest
-from activities.webhook.destinations.watch import DestinationPolicies, DestinationsFile
+from activities.retry import DestinationPolicies
+from activities.webhook.destinations.reading import DestinationsFile
 from scenario.plan.retry import STORED
 
 TEXT = """

@@ -14,10 +14,9 @@ from temporalio.exceptions import ApplicationError
 
 from activities.attempt import attempt_of
 from activities.channel_registry import EMAIL
-from activities.gate import Backoff
 from activities.interface import Delivery
 from activities.open_attempt import OpenAttempt
-from activities.outcome import Judgement, Outcome, Verdict
+from activities.outcome import Backoff, Judgement, Outcome, Verdict
 from runtime.errors import StoreUnavailable
 from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 from scenario.errors import Aborted

@@ -11,10 +11,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.channel_registry import EMAIL, SMS, WEBHOOK, Channel
 from activities.content import Content
-from activities.gate import OutgoingMessage
+from activities.gate import OutgoingMessage, PolicyGate
 from activities.interface import Delivery
-from activities.policy_gate import PolicyGate
-from activities.suppressing import Tell, untold
+from activities.suppressions import Notify, notify_nobody
 from gateway.publishing import publish
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store
@@ -44,7 +43,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 class Gates:
     """A gate, and messages that come to it."""
 
-    def __init__(self, store: Store, policies: dict[str, Any], tell: Tell = untold) -> None:
+    def __init__(self, store: Store, policies: dict[str, Any], tell: Notify = notify_nobody) -> None:
         self.store, self.policies = store, Policies.model_validate(policies)
         self.gate = PolicyGate(Content(store), store, lambda: self.policies, HASHES, tell)
 

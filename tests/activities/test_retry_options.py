@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import Retuning, RetuningResult
-from activities.retry_options import Retunings, request_for
+from activities.retry import Retunings, request_for
 
 
 def retuning(**retry: float) -> Retuning:

@@ -34,10 +34,9 @@ from activities.email.activity import Emails
 from activities.email.channel import RenderedMail
 from activities.email.message import Envelope
 from activities.email.session import Reply
-from activities.gate import OutgoingMessage
+from activities.gate import OutgoingMessage, PolicyGate, Releases
 from activities.goal import GoalActivities
 from activities.interface import CLEAR, JOURNEYS, DestinationPolicy, DestinationPolicyRequest
-from activities.policy_gate import PolicyGate, Releases
 from activities.sms import errors as text
 from activities.sms.activity import Texts
 from activities.sms.channel import ERRORS, RenderedText

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct
 from gateway.errors import BadInput
 from gateway.outbox import Outbox

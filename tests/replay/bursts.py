@@ -62,7 +62,7 @@ from activities.interface import (
     Sent,
 )
 from activities.moving import ADOPT, RENEW, Adoption, Renewal, Renewed
-from activities.retry_options import Retunings
+from activities.retry import Retunings
 from runtime.search_attributes import JOURNEY_STATE
 from scenario.check.check import check
 from scenario.entry.entry import LARGEST_EVENT

@@ -27,6 +27,7 @@ from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content, Opened
 from activities.decision import decide
 from activities.failures import Failure, FailureKind
+from activities.gate import Releases
 from activities.goal import GoalActivities
 from activities.interface import (
     CLEAR,
@@ -39,7 +40,6 @@ from activities.interface import (
     RetuningResult,
     Sent,
 )
-from activities.policy_gate import Releases
 from activities.renewal import Renewals, StepVersions
 from runtime.data_converter import CONVERTER
 from runtime.search_attributes import ALL

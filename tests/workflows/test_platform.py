@@ -18,7 +18,7 @@ from temporalio.worker import Worker
 from activities.background import TELL, TELL_WORKFLOW, PlatformReply, SuppressionNotice
 from activities.channel_registry import WEBHOOK
 from activities.interface import JOURNEYS
-from activities.telling import Telling, address_seal
+from activities.suppressions import PlatformNotifier, address_seal
 from activities.webhook.destinations.destinations import Destination, Destinations, Suppressions
 from scenario.policies.suppression import Suppression
 from tests.sandbox import sandbox
@@ -68,7 +68,7 @@ async def client(environment: WorkflowEnvironment, platform: Platform) -> AsyncI
 
 
 async def test_each_suppression_is_told_once(client: Client, platform: Platform) -> None:
-    tell = Telling(client, SEAL, lambda: BOOK)
+    tell = PlatformNotifier(client, SEAL, lambda: BOOK)
     for suppression in (BOUNCE, BOUNCE, Suppression("email", "ab" * 32, "stop", BOUNCE.suppressed_at)):
         await tell(suppression, ADDRESS)
     async with asyncio.timeout(60):

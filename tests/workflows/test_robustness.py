@@ -20,8 +20,8 @@ from activities.channel_registry import WEBHOOK
 from activities.content import Content
 from activities.decision import decide
 from activities.failures import FailureKind
+from activities.gate import Releases
 from activities.interface import JOURNEYS, Delivery, Sent
-from activities.policy_gate import Releases
 from runtime.store import Store
 from tests.sandbox import sandbox
 from tests.workflows.conftest import Channels, Desk, Stage, failing

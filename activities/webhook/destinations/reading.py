@@ -1,4 +1,4 @@
-"""Reads `destinations.yaml` and reports its mistakes.
+"""Reads `destinations.yaml`, reports its mistakes, and watches it while a process runs.
 
 No finding quotes a value below `headers`, `signing`, `secrets` or `public_secrets`, because it may be a secret by
 mistake.
@@ -6,7 +6,8 @@ mistake.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
@@ -18,12 +19,14 @@ from activities.webhook.destinations.destinations import DEFAULT_RATE, Destinati
 from activities.webhook.destinations.form import BreakerForm, DestinationForm, DestinationsForm, LimitsForm
 from activities.webhook.destinations.rules import Issue, rulings, secrets_in
 from activities.webhook.throttle.limits import BreakerLimits, Limits
-from runtime.errors import SettingsError
+from runtime.watched_file import WatchedFile, read_bytes, require_usable
 from scenario.model.mistakes import explained
 from scenario.source.findings import Finding, tidy
 from scenario.source.source import Source
 from scenario.source.yaml import MAX_NODES
 
+VARIABLE: Final = "SCENARIO_DESTINATIONS"
+"""The setting that names the file."""
 _SILENT: Final[Mapping[str, str]] = {
     "headers": "'headers' are names with values, and each value is text in quotes",
     "signing": "'signing' is a list of keys by the names of their secrets, such as [{key: WAX_SIGNING_KEY}]",
@@ -44,18 +47,6 @@ _UNQUOTED: Final[Mapping[str, str]] = {
 """Messages about misplaced YAML syntax."""
 
 
-class DestinationsError(SettingsError):
-    """`destinations.yaml` cannot be used.
-
-    Attributes:
-        findings: All findings; empty if it cannot be read at all.
-    """
-
-    def __init__(self, message: str, findings: tuple[Finding, ...] = ()) -> None:
-        self.findings = findings
-        super().__init__(message)
-
-
 class Examined(NamedTuple):
     """The result of reading a file.
 
@@ -72,15 +63,10 @@ def read(path: Path) -> Destinations:
     """Read `destinations.yaml`.
 
     Raises:
-        DestinationsError: It cannot be read, or has a mistake. The message has the first one's line.
+        UnusableFile: It cannot be read, or has errors.
     """
     findings, book = examine(path)
-    if book is not None:
-        return book
-    errors = [finding for finding in findings if finding.severity == "error"]
-    first = errors[0]
-    more = f" (and {len(errors) - 1} more: see 'scenario destinations {path}')" if len(errors) > 1 else ""
-    raise DestinationsError(f"{first.file}:{first.line}: {first.message}{more}", findings)
+    return require_usable(book, findings, f"scenario destinations {path}")
 
 
 def examine(path: Path, *, now: datetime | None = None) -> Examined:
@@ -91,14 +77,9 @@ def examine(path: Path, *, now: datetime | None = None) -> Examined:
         now: The time for ends of overlaps; the present by default.
 
     Raises:
-        DestinationsError: It cannot be read.
+        UnusableFile: It cannot be read.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or "it is not a file").lower()
-        raise DestinationsError(f"SCENARIO_DESTINATIONS names {path}, which cannot be read: {reason}") from None
-    source = Source(content, str(path), _WORDS)
+    source = Source(read_bytes(path, VARIABLE), str(path), _WORDS)
     if source.data is None:
         return Examined(tuple(source.findings), None)
     data: Any = source.data
@@ -181,3 +162,44 @@ def _breaker(given: BreakerForm) -> BreakerLimits:
         window=given.window.total_seconds(),
         pause=given.pause.total_seconds(),
     )
+
+
+class DestinationsFile(WatchedFile[Destinations]):
+    """The current destinations.
+
+    Args:
+        path: Path of `destinations.yaml`; None for no destinations.
+        every: Seconds between two checks of the file.
+        clock: A clock in seconds, for tests.
+        wall: Seconds since 1970, for tests.
+
+    Raises:
+        UnusableFile: The file cannot be used at the start.
+    """
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        every: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(
+            path,
+            read=read,
+            empty=Destinations(),
+            size=lambda book: f"{len(book.destinations)} destinations",
+            every=every,
+            clock=clock,
+            wall=wall,
+        )
+
+    @property
+    def book(self) -> Destinations:
+        """The destinations; the same object until the file changes."""
+        return self.content
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.book.names

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Final, Literal, Self
 from zlib import crc32
 
-from activities.gate import Backoff
+from activities.outcome import Backoff
 from activities.webhook.throttle.circuit_breaker import BreakerState, CircuitBreaker, Ticket
 from activities.webhook.throttle.limits import HealthSignal, Limits
 

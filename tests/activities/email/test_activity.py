@@ -21,8 +21,8 @@ from activities.email.message import Envelope
 from activities.email.senders import Senders
 from activities.email.server import Server
 from activities.failures import FailureKind
+from activities.gate import PolicyGate
 from activities.interface import Delivery, Sent
-from activities.policy_gate import PolicyGate
 from runtime.derived_keys import AddressHashes
 from runtime.errors import SettingsError
 from runtime.return_path import ReturnPaths

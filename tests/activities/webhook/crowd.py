@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from activities.gate import Backoff
+from activities.outcome import Backoff
 from activities.webhook.throttle.limiter import Limiter, Permit
 from activities.webhook.throttle.limits import HealthSignal, Limits
 from tests.fakes import Clock

@@ -29,7 +29,7 @@ from activities.failures import Failure, FailureKind, failure_of
 from activities.interface import Delivery, Sent
 from activities.webhook import outgoing
 from activities.webhook.activity import Webhooks
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.rendering import Rendered, render
 from activities.webhook.route import Direct, Diverted

@@ -15,14 +15,14 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.background import PlatformReply, SuppressionNotice
-from activities.telling import address_seal
-from activities.webhook.destinations.reading import DestinationsError, read
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.suppressions import address_seal
+from activities.webhook.destinations.reading import DestinationsFile, read
 from activities.webhook.http.transport import Transport
 from activities.webhook.platform import REJECTIONS, SuppressionReporter
 from activities.webhook.route import Direct
 from activities.webhook.throttle.limiter import Limiter
 from runtime.process.http_server import HttpServer
+from runtime.watched_file import UnusableFile
 
 SEAL = address_seal([b"k" * 32])
 ADDRESS = "zoe@example.com"
@@ -217,6 +217,6 @@ def test_a_destination_says_what_it_wants_to_know(tmp_path: Path, written: str, 
 def test_a_mistake_in_it_is_said_in_one_sentence(tmp_path: Path, written: str, words: str):
     file = tmp_path / "destinations.yaml"
     file.write_text(f"destinations:\n  a: {{url: 'https://a.example', suppressions: {written}}}\n")
-    with pytest.raises(DestinationsError, match=words) as caught:
+    with pytest.raises(UnusableFile, match=words) as caught:
         read(file)
     assert str(caught.value).startswith(f"{file}:2: ")

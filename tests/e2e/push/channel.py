@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from temporalio import activity
 
+from activities.attempt import ChannelActivity
 from activities.channel import (
     Arrival,
     AttemptReply,
@@ -23,7 +24,6 @@ from activities.channel import (
     TestReply,
     WorkerContext,
 )
-from activities.channel_activity import ChannelActivity
 from activities.channel_registry import Channel
 from activities.interface import Delivery, Sent
 from activities.outcome import Judgement, Outcome, Verdict

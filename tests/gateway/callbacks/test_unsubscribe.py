@@ -15,7 +15,7 @@ import httpx
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.suppressing import Suppressing
+from activities.suppressions import Suppressor
 from gateway.callbacks.app import Receiving
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.callbacks.unsubscribe import MAX_BODY, Unsubscriptions
@@ -93,8 +93,8 @@ async def serve(world: World) -> AsyncIterator[Callable[..., Any]]:
 
         async def start(**options: Any) -> httpx.AsyncClient:
             listening = await stack.enter_async_context(HttpServer())
-            suppressing = Suppressing(world, HASHES, world.news)
-            ours = Unsubscriptions(UNSUBSCRIBING, suppressing, world.tell, pauses=(0.0, 0.0), **options)
+            suppressor = Suppressor(world, HASHES, world.news)
+            ours = Unsubscriptions(UNSUBSCRIBING, suppressor, world.tell, pauses=(0.0, 0.0), **options)
             receiving = Receiving(Callbacks("", [KEY]), world.tell, more=ours.routes)  # pyright: ignore[reportArgumentType]
             listening.start(receiving.application)
             return await stack.enter_async_context(httpx.AsyncClient(base_url=listening.url, trust_env=False))

@@ -16,7 +16,7 @@ import pytest
 from starlette.applications import Starlette
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.suppressing import Suppressing
+from activities.suppressions import Suppressor
 from gateway.inbound.mail import MAX_BODY, InboundMail
 from gateway.inbound.report import MAX_READ, Report, read
 from runtime.derived_keys import AddressHashes
@@ -73,7 +73,7 @@ async def serve(store: Store, platform: Platform) -> AsyncIterator[Callable[...,
 
         async def start(**options: Any) -> httpx.AsyncClient:
             listening = await stack.enter_async_context(HttpServer())
-            inbound = InboundMail(PATHS, Suppressing(store, HASHES, platform), SECRET, **options)
+            inbound = InboundMail(PATHS, Suppressor(store, HASHES, platform), SECRET, **options)
             listening.start(Starlette(routes=inbound.routes))
             client = httpx.AsyncClient(base_url=listening.url, trust_env=False, headers=AUTHORIZED)
             return await stack.enter_async_context(client)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from activities.suppressing import Suppressing
+from activities.suppressions import Suppressor
 from gateway.inbound.twilio import InboundTexts
 from runtime.derived_keys import AddressHashes
 from runtime.process.http_server import HttpServer
@@ -61,7 +61,7 @@ async def http(store: Store, told: list[tuple[str, str]]) -> AsyncIterator[httpx
     async def tell(suppression: Suppression, address: str) -> None:
         told.append((suppression.source, address))
 
-    inbound = InboundTexts(URL, TOKEN, Suppressing(store, HASHES, tell), store, HASHES)
+    inbound = InboundTexts(URL, TOKEN, Suppressor(store, HASHES, tell), store, HASHES)
     async with HttpServer() as listening:
         listening.start(Starlette(routes=inbound.routes))
         async with httpx.AsyncClient(base_url=listening.url, trust_env=False) as client:

@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from temporalio.client import Client
 
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.authentication import Keys
 from gateway.pages.app import application, bounded
 from runtime.store import Store

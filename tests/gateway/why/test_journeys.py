@@ -23,8 +23,8 @@ from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content
 from activities.decision import decide
 from activities.email.activity import Emails
+from activities.gate import PolicyGate, Releases
 from activities.interface import JOURNEYS
-from activities.policy_gate import PolicyGate, Releases
 from activities.sms.activity import Texts
 from activities.sms.errors import error_of
 from activities.sms.provider import Receipt
@@ -126,7 +126,7 @@ async def outside(
     environment: WorkflowEnvironment, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Outside]:
     """Workers for all queues, and the scenarios published."""
-    for module in ("open_attempt", "backoff", "email.activity", "policy_gate"):
+    for module in ("open_attempt", "retry", "email.activity", "gate"):
         monkeypatch.setattr(f"activities.{module}.datetime", ServersClock)
     for name, text in SCENARIOS.items():
         path = tmp_path / f"{name}.yaml"

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from activities.webhook.destinations.destinations import Destination, Destinations, Signer
-from activities.webhook.destinations.reading import DestinationsError, examine, read
+from activities.webhook.destinations.reading import examine, read
 from activities.webhook.http.exchange import Tls
 from activities.webhook.throttle.limits import BreakerLimits, Limits
+from runtime.watched_file import UnusableFile
 from scenario.http.access import Access
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -337,7 +338,7 @@ def test_a_secret_stands_there_by_its_name(said: Say):
 def test_the_worker_s_sentence_names_the_line_and_how_to_see_more(tmp_path: Path):
     path = tmp_path / "destinations.yaml"
     path.write_text("destinations:\n  a: {url: http://a.example, rate: 5}\n  b: {url: https://a.example, tmeout: 5s}\n")
-    with pytest.raises(DestinationsError) as caught:
+    with pytest.raises(UnusableFile) as caught:
         read(path)
     assert str(caught.value).startswith(f"{path}:2: a rate is a number of deliveries")
     assert str(caught.value).endswith(f" (and 1 more: see 'scenario destinations {path}')")
@@ -351,7 +352,7 @@ def test_a_warning_does_not_stand_in_the_way(tmp_path: Path):
 
 
 def test_a_file_that_is_not_there(tmp_path: Path):
-    with pytest.raises(DestinationsError, match=r"SCENARIO_DESTINATIONS names .* cannot be read: no such file"):
+    with pytest.raises(UnusableFile, match=r"SCENARIO_DESTINATIONS names .* cannot be read: no such file"):
         read(tmp_path / "none.yaml")
 
 

@@ -10,9 +10,9 @@ import pytest
 from trustme import CA
 
 from activities.webhook.destinations.destinations import Destinations
-from activities.webhook.destinations.reading import DestinationsError
-from activities.webhook.destinations.watch import DestinationsFile
+from activities.webhook.destinations.reading import DestinationsFile
 from runtime.errors import SettingsError
+from runtime.watched_file import UnusableFile
 from tests.fakes import Clock
 
 ONE = "destinations: {one: {url: https://one.example}}\n"
@@ -146,7 +146,7 @@ def test_a_worker_does_not_start_with_a_bad_file(file: Path, text: str | None):
         file.write_text(text)
     with pytest.raises(SettingsError) as caught:
         DestinationsFile(file)
-    assert isinstance(caught.value, DestinationsError)
+    assert isinstance(caught.value, UnusableFile)
     assert "\n" not in str(caught.value)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.gate import Backoff
+from activities.outcome import Backoff
 from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD
 from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Permit
 from activities.webhook.throttle.limits import BreakerLimits, HealthSignal, Limits

@@ -1,16 +1,29 @@
-"""Suppresses addresses after bounces, STOP messages and unsubscriptions."""
+"""Suppresses addresses after bounces, STOP messages and unsubscriptions, and notifies the platform."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
-from typing import Protocol, TypeAlias
+from contextlib import suppress
+from dataclasses import astuple
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol, TypeAlias
 
+from temporalio.client import Client
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from activities.background import TELL_WORKFLOW, SuppressionNotice
+from activities.interface import JOURNEYS
+from activities.priority import priority_of
+from activities.webhook.destinations.destinations import Destinations
 from runtime.derived_keys import AddressHashes
+from runtime.sealed_token import SealedToken
 from scenario.policies.bounces import AddressVerdict
+from scenario.policies.purpose import TRANSACTIONAL
 from scenario.policies.suppression import SOFT, Source, Suppression
 
-Tell: TypeAlias = Callable[[Suppression, str], Awaitable[None]]
+Notify: TypeAlias = Callable[[Suppression, str], Awaitable[None]]
 """Reports a suppression and its address to others. Idempotent."""
 
 
@@ -30,22 +43,22 @@ class SuppressionStore(Protocol):
         ...
 
 
-async def untold(_suppression: Suppression, _address: str) -> None:
+async def notify_nobody(_suppression: Suppression, _address: str) -> None:
     """Report to nobody."""
 
 
-class Suppressing:
+class Suppressor:
     """Suppresses addresses.
 
     Args:
         store: Stores suppressions.
         hashes: Hashes addresses.
-        tell: Reports stored suppressions to the platform.
+        notify: Reports stored suppressions to the platform.
     """
 
-    def __init__(self, store: SuppressionStore, hashes: AddressHashes, tell: Tell = untold) -> None:
+    def __init__(self, store: SuppressionStore, hashes: AddressHashes, notify: Notify = notify_nobody) -> None:
         self._store, self._hashes = store, hashes
-        self.tell = tell
+        self.notify = notify
 
     async def suppress(
         self, channel: str, address: str, source: Source, evidence: str, *, scope: str = "", at: datetime | None = None
@@ -102,3 +115,61 @@ class Suppressing:
     async def _standing(self, channel: str, hashes: Sequence[str], source: Source, scope: str) -> Suppression | None:
         stands = await self._store.suppressed(channel, hashes)
         return next((one for one in stands if (one.source, one.scope) == (source, scope)), None)
+
+
+_CALL: Final = timedelta(seconds=5)
+
+
+def address_seal(keys: Sequence[bytes]) -> SealedToken:
+    """Return the seal for addresses in these workflows."""
+    return SealedToken(keys, "address for the platform", "a1")
+
+
+class PlatformNotifier:
+    """Starts the workflows: `activities.suppressions.Notify`.
+
+    Args:
+        client: Client of the workers' namespace.
+        seal: Seals addresses.
+        book: Returns the current destinations.
+    """
+
+    def __init__(self, client: Client, seal: SealedToken, book: Callable[[], Destinations]) -> None:
+        self._client, self._seal, self._book = client, seal, book
+
+    async def __call__(self, suppression: Suppression, address: str) -> None:
+        """Report a suppression to every destination that wants it, once.
+
+        Raises:
+            RPCError: Temporal is unavailable.
+        """
+        for name, destination in self._book().destinations.items():
+            wanted = destination.suppressions
+            if wanted is None or suppression.source not in wanted.sources:
+                continue
+            news = SuppressionNotice(
+                destination=name,
+                channel=suppression.channel,
+                address=self._seal.seal_fields([address]),
+                source=suppression.source,
+                scope=suppression.scope,
+                at=suppression.suppressed_at.isoformat(),
+            )
+            with suppress(WorkflowAlreadyStartedError):
+                await self._client.start_workflow(
+                    TELL_WORKFLOW,
+                    news,
+                    id=_identifier(name, suppression),
+                    task_queue=JOURNEYS,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    static_summary=f"tell {name}: {suppression.channel} {suppression.source}",
+                    priority=priority_of(TRANSACTIONAL),
+                    rpc_timeout=_CALL,
+                )
+
+
+def _identifier(destination: str, suppression: Suppression) -> str:
+    """Return the workflow's id: one per row of suppressions, and a new one if it was removed in between."""
+    channel, address, source, at, scope, _ = astuple(suppression)
+    what = "\n".join((channel, address, source, at.isoformat(), scope))
+    return f"suppression/{destination}/{hashlib.sha256(what.encode()).hexdigest()[:32]}"

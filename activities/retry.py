@@ -1,10 +1,11 @@
-"""The local activity that changes the retry policy of a delivery in progress, through Temporal."""
+"""Retries as Temporal makes them: the next attempt, a destination's retry policy, and changes in flight."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from zlib import crc32
 
 from google.protobuf.duration_pb2 import Duration
 from temporalio import activity
@@ -13,10 +14,98 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, UpdateActivityOptionsRequest
 from temporalio.client import Client
+from temporalio.common import RetryPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.interface import RETUNE, Retuning, RetuningResult
-from scenario.plan.retry import STORED, fit
+from activities.interface import CLEAR, RETUNE, DestinationPolicy, DestinationPolicyRequest, Retuning, RetuningResult
+from activities.webhook.destinations.reading import DestinationsFile
+from scenario.plan.retry import LAST, STORED, fit, lengthen
+
+SOON: Final = timedelta(seconds=5)
+"""Average pause after an attempt that sent nothing."""
+LATER: Final = timedelta(minutes=1)
+"""The same if only a new release of the program can help."""
+
+
+def spread(pause: timedelta, identifier: str, attempt: int) -> timedelta:
+    """Return a pause up to half shorter or longer, by a hash of the delivery's id and the attempt's number.
+
+    Deliveries that one outage delayed would otherwise all return at the same time.
+    """
+    share: float = crc32(f"{identifier}/{attempt}".encode()) / 0xFFFF_FFFF
+    return pause * (0.5 + share)
+
+
+def pause(policy: RetryPolicy | None, attempt: int) -> float:
+    """Return the seconds between an attempt and the next one.
+
+    Args:
+        policy: The current policy; None means no pause.
+        attempt: Number of the failed attempt, from 1.
+    """
+    if policy is None:
+        return 0.0
+    longest = (policy.maximum_interval or 100 * policy.initial_interval).total_seconds()
+    try:
+        return min(policy.initial_interval.total_seconds() * policy.backoff_coefficient ** (attempt - 1), longest)
+    except OverflowError:  # after hundreds of attempts the power is not a float any more
+        return longest
+
+
+def deadline(info: activity.Info, room: float) -> datetime | None:
+    """Return the last moment at which an attempt may start, or None without a deadline.
+
+    Args:
+        info: The activity's info.
+        room: Seconds by which Temporal's own limit is later; see `Delivery.room`.
+    """
+    whole = info.schedule_to_close_timeout
+    return info.scheduled_time + whole - timedelta(seconds=room) if whole else None
+
+
+def left(info: activity.Info, room: float) -> timedelta:
+    """Return the time until the last moment at which an attempt should start; see `deadline`."""
+    end = deadline(info, room)
+    return timedelta.max if end is None else end - datetime.now(UTC) - LAST
+
+
+def instead(info: activity.Info, number: int, asked: int | None, room: float) -> timedelta | None:
+    """Return the pause to use instead of Temporal's own, or None.
+
+    Temporal's is too long after attempts that were turned away, which it counts, and too short if attempts preceded a
+    deferral, which it does not count.
+
+    Args:
+        info: The failed attempt's activity info.
+        number: The attempt's number, without those that do not count.
+        asked: Seconds that the receiver requested, or None.
+        room: See `deadline`.
+    """
+    planned = pause(info.retry_policy, number)
+    delay = lengthen(asked, planned, left(info, room).total_seconds())
+    if delay is None and planned != pause(info.retry_policy, info.attempt):
+        delay = planned
+    return None if delay is None else timedelta(seconds=delay)
+
+
+def next_try(
+    info: activity.Info, ended: datetime, delay: timedelta | None = None, *, room: float = 0.0
+) -> datetime | None:
+    """Return when Temporal will retry after a retryable failure, or None if attempts or the deadline are exhausted.
+
+    Args:
+        info: The attempt's activity info.
+        ended: Time of the failure, with a zone.
+        delay: `next_retry_delay`, or None.
+        room: See `deadline`.
+    """
+    policy = info.retry_policy
+    if policy is None or (policy.maximum_attempts and info.attempt >= policy.maximum_attempts):
+        return None
+    due = ended + (delay or timedelta(seconds=pause(policy, info.attempt)))
+    end = deadline(info, room)
+    return None if end and due >= end else due
+
 
 _PATIENCE: Final = timedelta(seconds=5)
 _GONE: Final = "the delivery is just being scheduled or has just ended: try again in a moment"
@@ -118,3 +207,21 @@ def request_for(retuning: Retuning, namespace: str, identity: str) -> UpdateActi
             setattr(holder, field, type(known)(value))
         request.update_mask.paths.append(field if is_deadline else f"retry_policy.{field}")
     return request
+
+
+class DestinationPolicies:
+    """A local activity: the answer is in memory."""
+
+    def __init__(self, destinations: DestinationsFile) -> None:
+        self._destinations = destinations
+
+    @activity.defn(name=CLEAR.name)
+    async def clear(self, given: DestinationPolicyRequest) -> DestinationPolicy:
+        """Return a destination's policy, or an empty one if this process does not know the destination.
+
+        Workers of the queue `webhooks` may know other destinations than those of `journeys`, and judge unknown ones.
+        """
+        found = self._destinations.book.get(given.destination)
+        return (
+            DestinationPolicy() if found is None else DestinationPolicy(retry=dict(found.retry), timeout=found.timeout)
+        )
