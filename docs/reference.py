@@ -13,6 +13,7 @@ import typer
 import yaml
 from pydantic import SecretStr
 
+from docs.variables import old_names, variables
 from gateway.api.app import application
 from gateway.api.authentication import Keys
 from gateway.cases.json_schema import schema as case_schema
@@ -252,6 +253,8 @@ PAGES: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
     "reference/scenario-file.md": file_page(
         "Scenario file", "Every key of a scenario. `scenario schema` prints it as JSON Schema.", scenario_schema
     ),
+    "reference/variables.md": variables,
+    "reference/old-names.md": old_names,
     "reference/entry.md": file_page(
         "Entry", "What starts a journey. `scenario schema entry` prints it as JSON Schema.", entry_schema
     ),

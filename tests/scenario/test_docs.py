@@ -14,7 +14,7 @@ from scenario.policies.hours import QuietHours, Window
 from scenario.policies.policies import examine
 from scenario.steps.registry import KINDS
 from scenario.steps.wait import Until
-from tests.documents import COMMAND, DOCS, page
+from tests.documents import DOCS
 
 PAGE = (DOCS / "write/scenario-language.md").read_text(encoding="utf-8")
 TIMES = (DOCS / "write/sending-times.md").read_text(encoding="utf-8")
@@ -66,8 +66,3 @@ def test_every_word_of_the_language_is_explained():
         words.update(keys_of(form))
 
     assert {word for word in words if not re.search(rf"\b{word}\b", PAGE)} == set()
-
-
-def test_the_variables_by_trigger_are_those_of_the_models():
-    written = (DOCS / "write/templates.md").read_text(encoding="utf-8")
-    assert written == page("write/templates.md"), f"docs/write/templates.md is out of date: run `{COMMAND}`"
