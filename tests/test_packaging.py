@@ -79,9 +79,9 @@ def test_the_build_is_pinned_as_the_lock_says() -> None:
     assert set(required) <= set(built)
 
 
-@pytest.mark.parametrize("requirement", EVERY_DIRECT, ids=str)
-def test_every_dependency_is_pinned_within_its_bounds(requirement: Requirement) -> None:
-    assert requirement.specifier.contains(ALL[canonicalize_name(requirement.name)], prereleases=True)
+def test_every_dependency_is_pinned_within_its_bounds() -> None:
+    pinned = [(one, ALL[canonicalize_name(one.name)]) for one in EVERY_DIRECT]
+    assert [str(one) for one, version in pinned if not one.specifier.contains(version, prereleases=True)] == []
 
 
 def test_production_has_its_dependencies_and_none_of_the_groups() -> None:

@@ -58,9 +58,8 @@ def test_what_browsers_are_served_is_listed_as_it_is() -> None:
     assert {path.name for path in sbom.HTMX.parent.iterdir()} == {*ours, sbom.HTMX.name}
 
 
-@pytest.mark.parametrize("component", COMPONENTS, ids=lambda one: one["name"])
-def test_every_licence_is_one_that_may_be_shipped(component: dict[str, Any]) -> None:
-    assert sbom.allowed(sbom.licence_of(component))
+def test_every_licence_is_one_that_may_be_shipped() -> None:
+    assert [one["name"] for one in COMPONENTS if not sbom.allowed(sbom.licence_of(one))] == []
 
 
 @pytest.mark.parametrize("expression", ["GPL-3.0-only", "MIT AND GPL-3.0-only", "AGPL-3.0-only OR SSPL-1.0", "", "BSD"])
