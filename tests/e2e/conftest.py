@@ -6,10 +6,11 @@ import asyncio
 import base64
 import itertools
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,8 +22,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import SecretStr
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
-from temporalio.client import Client
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest, ResetStickyTaskQueueRequest
+from temporalio.client import Client, Interceptor
 
 from activities.webhook.route import Diverted
 from gateway.api.authentication import Keys
@@ -34,6 +35,7 @@ from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.opening import keyring_of
 from runtime.errors import NotInstalled
+from runtime.local import devserver
 from runtime.local.devserver import DevServer, find_program
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
@@ -43,7 +45,7 @@ from runtime.settings import Settings
 from runtime.store import Store
 from runtime.telemetry.telemetry import provider_of
 from runtime.telemetry.tracing import JourneyTracing
-from tests.claims import free_namespace
+from tests.replay.record import DELETES_SOON
 from worker import running_workers, services, workers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,20 +87,44 @@ def temporal_program() -> Path:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def server(temporal_program: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevServer]:
-    """Temporal's dev server, one for all tests."""
+async def shared_server(temporal_program: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevServer]:
+    """Temporal's dev server, one for all tests of a process."""
     del temporal_program  # it is there
-    async with DevServer(tmp_path_factory.mktemp("state")) as started:
-        yield started
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in DELETES_SOON.items():
+            patch.setitem(devserver.DYNAMIC_CONFIG, name, value)
+        async with DevServer(tmp_path_factory.mktemp("state")) as started:
+            yield started
 
 
-@pytest.fixture(autouse=True)
-def _namespace(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Free the shared server's namespace: each test has a store of its own."""
-    started: DevServer | None = request.getfixturevalue("server") if "server" in request.fixturenames else None
-    yield
-    if started is not None:
-        free_namespace(started.address)
+@dataclass(frozen=True)
+class Server:
+    """A namespace on a Temporal server, with the search attributes of journeys."""
+
+    address: str
+    namespace: str
+    database: Path
+    """The file of all namespaces of the server."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables that configure a connection to it."""
+        return {"TEMPORAL_ADDRESS": self.address, "TEMPORAL_NAMESPACE": self.namespace}
+
+    async def connect(self, *interceptors: Interceptor) -> Client:
+        return await connect(self.address, namespace=self.namespace, interceptors=interceptors)
+
+
+@pytest.fixture
+async def server(shared_server: DevServer) -> Server:
+    """A namespace of the test's own: journeys that another test left running meet neither its workers nor its store."""
+    made = Server(shared_server.address, f"test-{uuid.uuid4().hex[:8]}", shared_server.log.with_name("temporal.db"))
+    request = RegisterNamespaceRequest(namespace=made.namespace)
+    request.workflow_execution_retention_period.FromTimedelta(timedelta(days=1))
+    default = await connect(made.address, interceptors=[])
+    await default.workflow_service.register_namespace(request)
+    await search_attributes.ensure(await made.connect())
+    return made
 
 
 @pytest.fixture
@@ -183,7 +209,7 @@ def codec() -> dict[str, str]:
 
 @pytest.fixture
 def stand(
-    server: DevServer, inbox: Inbox, codec: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, inbox: Inbox, codec: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Stands:
     """Puts one up, traced into memory; the receiver answers as `fail` says, and there are these secrets.
 
@@ -208,8 +234,7 @@ def stand(
             mail_from=SENDER,
             sms=SecretStr("local:"),
         )
-        temporal = await connect(server.address, interceptors=[JourneyTracing(provider)])
-        await search_attributes.ensure(temporal)
+        temporal = await server.connect(JourneyTracing(provider))
         async with (
             Receiver(fail=fail) as receiver,
             services(settings, inbox=inbox.folder, routes=Diverted(gate.url if gate else receiver.url)) as opened,

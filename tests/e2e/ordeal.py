@@ -19,14 +19,11 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
 from gateway.client import ScenarioClient
-from runtime import search_attributes
 from runtime.api_key import SCOPES, ApiKey, make_token
-from runtime.connection import connect
-from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.store import Store
 from tests.e2e import planted
-from tests.e2e.conftest import SENDER, environment, publish, sealing
+from tests.e2e.conftest import SENDER, Server, environment, publish, sealing
 from tests.e2e.planted import ADDRESSES, LITERAL, MARK, REASON, SECRETS, Echo, call_back, command, process
 
 BOOK = """
@@ -217,11 +214,10 @@ class Place:
 
 @asynccontextmanager
 async def placed(
-    server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[Place]:
     """All of it, with this process's environment as an operator would have it."""
-    temporal = await connect(server.address, interceptors=[])
-    await search_attributes.ensure(temporal)
+    temporal = await server.connect()
     (secrets := tmp_path / "secrets").mkdir()
     (secrets / "PAIR").write_text(SECRETS["PAIR"])
     store = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
@@ -229,7 +225,7 @@ async def placed(
         given = {f"SCENARIO_SECRET_{name}": value for name, value in SECRETS.items() if name != "PAIR"}
         environ = environment(
             **given,
-            TEMPORAL_ADDRESS=server.address,
+            **server.environ,
             SCENARIO_SECRETS_DIR=str(secrets),
             SCENARIO_STORE=store,
             SCENARIO_SMTP=inbox.url,

@@ -34,10 +34,9 @@ from sqlalchemy import text
 from gateway.api.app import application, bounded
 from gateway.api.authentication import Keys
 from runtime.api_key import SCOPES, ApiKey, make_token
-from runtime.local.devserver import DevServer
 from runtime.process.http_server import HttpServer
 from runtime.process.ports import free_port
-from tests.e2e.conftest import ROOT, Stand, Stands, environment, publish
+from tests.e2e.conftest import ROOT, Server, Stand, Stands, environment, publish
 
 pytestmark = pytest.mark.encrypted
 
@@ -128,7 +127,7 @@ KNOWN = (
 
 
 async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch_goes_on(
-    stand: Stands, server: DevServer, tmp_path: Path
+    stand: Stands, server: Server, tmp_path: Path
 ) -> None:
     # The process takes some seconds to start: meanwhile there is something else to do.
     metrics = free_port()
@@ -162,7 +161,7 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
             await other.get("/v1/openapi.json")
             page = (await other.get(f"http://127.0.0.1:{metrics}/metrics")).text
             assert 'http_server_request_duration_seconds_count{http_request_method="GET"' in page
-            assert 'temporal_request_total{namespace="default",operation="DescribeNamespace"' in page
+            assert 'temporal_request_total{namespace="' + server.namespace + '",operation="DescribeNamespace"' in page
             broken = asyncio.create_task(send(other))
             while not await api.journeys("short"):
                 await asyncio.sleep(0.01)
@@ -186,13 +185,11 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
 
 
 @asynccontextmanager
-async def gateway(server: DevServer, folder: Path, metrics: int) -> AsyncGenerator[asyncio.subprocess.Process]:
+async def gateway(server: Server, folder: Path, metrics: int) -> AsyncGenerator[asyncio.subprocess.Process]:
     """A process that serves the API, and its metrics on that port."""
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--api", "--port", "0"]
     command += ["--metrics-port", str(metrics)]
-    variables = environment(
-        TEMPORAL_ADDRESS=server.address, SCENARIO_STORE=f"sqlite:///{folder / 'store.db'}", PYTHONPATH=str(ROOT)
-    )
+    variables = environment(**server.environ, SCENARIO_STORE=f"sqlite:///{folder / 'store.db'}", PYTHONPATH=str(ROOT))
     process = await asyncio.create_subprocess_exec(*command, env=variables, cwd=folder, stderr=subprocess.PIPE)
     try:
         yield process

@@ -11,12 +11,9 @@ import pytest
 from temporalio.client import Client
 
 from gateway.client import ScenarioClient
-from runtime import search_attributes
-from runtime.connection import connect
-from runtime.local.devserver import DevServer
 from runtime.store import Store
 from tests.e2e.apis import api
-from tests.e2e.conftest import sealing
+from tests.e2e.conftest import Server, sealing
 from tests.nodes import environment, node, project
 
 CONFIG = """
@@ -47,16 +44,10 @@ async def started(temporal: Client) -> int:
 
 
 @pytest.mark.nightly
-@pytest.mark.usefixtures("temporal_program")
-async def test_a_generated_client_enters_contacts(tmp_path: Path) -> None:
+async def test_a_generated_client_enters_contacts(server: Server, tmp_path: Path) -> None:
     folder = project(tmp_path)
-    # A server of its own: no worker of another test shall be given its journeys.
-    async with (
-        DevServer(tmp_path / "state") as server,
-        Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store,
-    ):
-        temporal = await connect(server.address)
-        await search_attributes.ensure(temporal)
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        temporal = await server.connect()
         async with api(ScenarioClient(sealing(temporal, store), store)) as place:
             async with httpx.AsyncClient(base_url=place.url, trust_env=False) as http:
                 description = (await http.get("/v1/openapi.json")).text

@@ -20,14 +20,11 @@ from starlette.routing import Route
 
 from activities.background import TELL_WORKFLOW, PlatformReply
 from gateway.client import ScenarioClient
-from runtime import search_attributes
-from runtime.connection import connect
-from runtime.local.devserver import DevServer
 from runtime.process.http_server import HttpServer
 from runtime.return_path import ReturnPaths
 from runtime.settings import Settings
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import publish, sealing
+from tests.e2e.conftest import Server, publish, sealing
 from worker import running_workers, services, workers
 
 pytestmark = pytest.mark.encrypted
@@ -64,7 +61,7 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield opened
 
 
-async def test_it_is_skipped_and_the_platform_told(server: DevServer, stack: AsyncExitStack, tmp_path: Path) -> None:
+async def test_it_is_skipped_and_the_platform_told(server: Server, stack: AsyncExitStack, tmp_path: Path) -> None:
     told: list[Any] = []
 
     async def blacklists(request: Request) -> Response:
@@ -90,8 +87,7 @@ async def test_it_is_skipped_and_the_platform_told(server: DevServer, stack: Asy
         suppression_key=SecretStr(base64.b64encode(KEY).decode()),
         bounce_address="bounces@mail.shop.example",
     )
-    temporal = await connect(server.address)
-    await search_attributes.ensure(temporal)
+    temporal = await server.connect()
     opened = await stack.enter_async_context(services(settings))
     await stack.enter_async_context(
         running_workers(await workers(sealing(temporal, opened.store, worker=True), opened))

@@ -26,17 +26,14 @@ from activities.webhook.route import Diverted
 from gateway.callbacks.deliver import Overfull, Told, tell
 from gateway.callbacks.server import application
 from gateway.client import Entered, ScenarioClient
-from runtime import search_attributes
 from runtime.callback import CallbackClaim, Callbacks
-from runtime.connection import connect
-from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from runtime.store import Store
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import ROOT, environment, outcomes, publish, sealing
+from tests.e2e.conftest import ROOT, Server, environment, outcomes, publish, sealing
 from tests.e2e.decoding import decoded
 from worker import running_workers, services, workers
 
@@ -97,7 +94,7 @@ class Dialogue:
 
 
 @pytest.fixture
-async def dialogue(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterator[Dialogue]:
+async def dialogue(server: Server, inbox: Inbox, tmp_path: Path) -> AsyncIterator[Dialogue]:
     async with HttpServer() as listening, Receiver() as receiver:
         settings = Settings(
             store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
@@ -105,8 +102,7 @@ async def dialogue(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIter
             callback_url=listening.url,
             callback_key=SecretStr(base64.b64encode(KEY).decode()),
         )
-        temporal = await connect(server.address)
-        await search_attributes.ensure(temporal)
+        temporal = await server.connect()
         async with (
             services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
             running_workers(await workers(sealing(temporal, opened.store, worker=True), opened)),
@@ -195,8 +191,8 @@ class Relay:
         return self.heard
 
 
-async def test_a_journey_is_found_in_whatever_run_it_is(server: DevServer):
-    temporal = await connect(server.address)
+async def test_a_journey_is_found_in_whatever_run_it_is(server: Server):
+    temporal = await server.connect()
     async with Worker(temporal, task_queue="relay", workflows=[Relay], workflow_runner=UnsandboxedWorkflowRunner()):
         handle = await temporal.start_workflow(Relay.run, args=[3, []], id="relay/1", task_queue="relay")
         root = handle.first_execution_run_id
@@ -214,11 +210,11 @@ async def test_a_journey_is_found_in_whatever_run_it_is(server: DevServer):
 
 @pytest.mark.parametrize("bound", ["MOST_EVENTS", "MOST_BYTES"])
 async def test_outsiders_cannot_fill_a_journeys_history_until_temporal_ends_it(
-    server: DevServer, monkeypatch: pytest.MonkeyPatch, bound: str
+    server: Server, monkeypatch: pytest.MonkeyPatch, bound: str
 ):
     """A journey stays in one run for as long as its delivery is tried again, be it days."""
     monkeypatch.setattr(f"gateway.callbacks.deliver.{bound}", {"MOST_EVENTS": 20, "MOST_BYTES": 20_000}[bound])
-    temporal = await connect(server.address)
+    temporal = await server.connect()
     queue = f"full-{bound.lower().replace('_', '-')}"
     handle = await temporal.start_workflow(Relay.run, args=[1, []], id=queue, task_queue=queue)  # where nobody works
     claim = CallbackClaim(queue, handle.first_execution_run_id or "", DELIVERY, datetime.now(UTC))
@@ -232,13 +228,13 @@ async def test_outsiders_cannot_fill_a_journeys_history_until_temporal_ends_it(
     assert not await tell(temporal, claim, event), "it is over, which is said first"
 
 
-async def test_the_command_serves_until_it_is_asked_to_stop(server: DevServer, tmp_path: Path):
+async def test_the_command_serves_until_it_is_asked_to_stop(server: Server, tmp_path: Path):
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--port", "0"]
     url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
     async with Store.open(url):  # where events are to be encrypted, keys are looked for
         pass
     variables = environment(
-        TEMPORAL_ADDRESS=server.address,
+        **server.environ,
         SCENARIO_STORE=url,
         SCENARIO_CALLBACK_URL="https://hooks.example.com",
         SCENARIO_CALLBACK_KEY=base64.b64encode(KEY).decode(),

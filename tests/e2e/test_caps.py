@@ -15,10 +15,8 @@ from typing import Any
 from temporalio.service import RPCError
 
 from gateway.client import ScenarioClient
-from runtime.connection import connect
-from runtime.local.devserver import DevServer
 from runtime.store import Store
-from tests.e2e.conftest import ROOT, Gate, environment, forget_the_dead, outcomes, publish, sealing
+from tests.e2e.conftest import ROOT, Gate, Server, environment, forget_the_dead, outcomes, publish, sealing
 
 CONTACTS = range(1, 9)
 SCENARIOS = ("one", "two", "three")
@@ -63,19 +61,19 @@ async def worker(folder: Path, **variables: str) -> AsyncGenerator[Process]:
 
 
 async def test_caps_hold_over_workers_that_are_killed_in_mid_send_and_nobody_goes_without(
-    server: DevServer, tmp_path: Path
+    server: Server, tmp_path: Path
 ) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
     policies = tmp_path / "policies.yaml"
     policies.write_text(CAPS, "utf-8")
     inbox = tmp_path / ".scenario" / "inbox"
-    temporal = await connect(server.address, interceptors=[])
+    temporal = await server.connect()
     async with Store.open(url) as store, Gate(hold=len(CONTACTS)) as gate:
         client = ScenarioClient(sealing(temporal, store), store)
         for name in SCENARIOS:
             await publish(client, tmp_path, STEPS.replace("NAME", name))
         variables = {
-            "TEMPORAL_ADDRESS": server.address,
+            **server.environ,
             "SCENARIO_STORE": url,
             "SCENARIO_POLICIES": str(policies),
             "TEST_RECEIVER": gate.url,

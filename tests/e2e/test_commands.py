@@ -20,8 +20,7 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.interface import DEPART, Departure
-from runtime.local.devserver import DevServer
-from tests.e2e.conftest import Gate, Stand, Stands, environment, outcomes, publish
+from tests.e2e.conftest import Gate, Server, Stand, Stands, environment, outcomes, publish
 from tests.updates import until_admitted
 from workflows.journey import Journey
 
@@ -87,13 +86,13 @@ Temporal = Callable[..., Coroutine[Any, Any, str]]
 
 
 @pytest.fixture
-def temporal(server: DevServer, temporal_program: Path, codec: dict[str, str]) -> Temporal:
+def temporal(server: Server, temporal_program: Path, codec: dict[str, str]) -> Temporal:
     """Temporal's command line; gives what it wrote."""
 
     async def run(*arguments: str) -> str:
         process = await asyncio.create_subprocess_exec(
             *(str(temporal_program), *arguments),
-            env=environment(TEMPORAL_ADDRESS=server.address, **codec),
+            env=environment(**server.environ, **codec),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -16,13 +16,11 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 
 from gateway.client import Entered, ScenarioClient
-from runtime.connection import connect
-from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.process.ports import free_port
 from runtime.store import Store
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import ROOT, SENDER, Gate, environment, forget_the_dead, outcomes, publish, sealing
+from tests.e2e.conftest import ROOT, SENDER, Gate, Server, environment, forget_the_dead, outcomes, publish, sealing
 
 pytestmark = pytest.mark.encrypted
 
@@ -54,21 +52,21 @@ def store_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def client(server: DevServer, store_url: str) -> AsyncIterator[ScenarioClient]:
+async def client(server: Server, store_url: str) -> AsyncIterator[ScenarioClient]:
     """To enter contacts."""
-    temporal = await connect(server.address, interceptors=[])
+    temporal = await server.connect()
     async with Store.open(store_url) as store:
         yield ScenarioClient(sealing(temporal, store), store)
 
 
 @pytest.fixture
-def worker_process(server: DevServer, inbox: Inbox, store_url: str, tmp_path: Path) -> Workers:
+def worker_process(server: Server, inbox: Inbox, store_url: str, tmp_path: Path) -> Workers:
     """Runs a worker that sends all webhooks to a receiver; what is left of it at the end is killed."""
 
     @asynccontextmanager
     async def start(receiver: str) -> AsyncGenerator[Process]:
         environ = environment(
-            TEMPORAL_ADDRESS=server.address,
+            **server.environ,
             SCENARIO_STORE=store_url,
             SCENARIO_SMTP=inbox.url,
             SCENARIO_MAIL_FROM=SENDER,

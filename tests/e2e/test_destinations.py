@@ -15,13 +15,10 @@ from standardwebhooks import Webhook as Verifier
 from temporalio.client import WorkflowHandle
 
 from gateway.client import ScenarioClient
-from runtime import search_attributes
-from runtime.connection import connect
-from runtime.local.devserver import DevServer
 from runtime.local.receiver import Receiver
 from runtime.secrets import Secrets
 from runtime.settings import Settings
-from tests.e2e.conftest import outcomes, publish, sealing
+from tests.e2e.conftest import Server, outcomes, publish, sealing
 from tests.e2e.decoding import decoded
 from worker import running_workers, services, workers
 
@@ -88,9 +85,8 @@ WAX = 'headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}, signing: [{key: S
 
 
 @pytest.fixture
-async def place(server: DevServer, tmp_path: Path) -> AsyncIterator[Place]:
-    temporal = await connect(server.address, interceptors=[])
-    await search_attributes.ensure(temporal)
+async def place(server: Server, tmp_path: Path) -> AsyncIterator[Place]:
+    temporal = await server.connect()
     file = tmp_path / "destinations.yaml"
     async with Receiver(fail={"/wax/messages": [503]}) as receiver:
         file.write_text(book(receiver, wax=WAX))

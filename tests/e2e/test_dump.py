@@ -23,19 +23,14 @@ from gateway.client import ScenarioClient
 from gateway.codec import app as codec
 from gateway.operations.background import running_operations
 from gateway.serving import Front, Parts, parts_of
-from runtime import search_attributes
 from runtime.api_key import SCOPES, ApiKey, make_token
 from runtime.callback import Callbacks
-from runtime.connection import connect
 from runtime.encryption.opening import keyring_in
-from runtime.local import devserver
-from runtime.local.devserver import DevServer
 from runtime.process.http_server import HttpServer
 from runtime.sealed_token import TokenError
 from runtime.settings import Settings
 from runtime.store import Store
-from tests.e2e.conftest import publish, sealing
-from tests.replay.record import DELETES_SOON
+from tests.e2e.conftest import Server, publish, sealing
 from worker import running_workers, services, workers
 
 CONTACT = "planted-eve-4720"
@@ -126,10 +121,8 @@ async def let_in(http: httpx.AsyncClient, word: str) -> list[str]:
 
 @pytest.mark.encrypted
 async def test_a_copy_of_the_store_opens_nothing_and_tells_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in DELETES_SOON.items():
-        monkeypatch.setitem(devserver.DYNAMIC_CONFIG, name, value)
     monkeypatch.setattr(erasure, "PAUSES", (1.0,))
     monkeypatch.setattr(erasure, "EVERY", 0.5)
     settings = Settings(
@@ -140,13 +133,9 @@ async def test_a_copy_of_the_store_opens_nothing_and_tells_nothing(
     )
     token, identifier, digest = make_token()
     mine = {"authorization": f"Bearer {token}"}
-    async with (
-        DevServer(tmp_path / "temporal") as server,
-        services(settings, inbox=tmp_path / "inbox") as opened,
-    ):
+    async with services(settings, inbox=tmp_path / "inbox") as opened:
         store: Store = opened.store
-        temporal = await connect(server.address)
-        await search_attributes.ensure(temporal)
+        temporal = await server.connect()
         client = ScenarioClient(sealing(temporal, store), store)
         await store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000.0, "", datetime.now(UTC), "test"))
         await publish(client, tmp_path, SOURCE)

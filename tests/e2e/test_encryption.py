@@ -28,20 +28,18 @@ from gateway.erasing import ErasureView
 from gateway.errors import BadInput, NotEntered, UnknownJourney
 from runtime import search_attributes
 from runtime.callback import CallbackClaim
-from runtime.connection import connect
 from runtime.encryption.codec import EncryptionCodec, encrypt_client
 from runtime.encryption.keyring import DataKey, Erased, Keyring
 from runtime.encryption.opening import rotate
 from runtime.encryption.wrapping import KeyWrapping
 from runtime.errors import SettingsError
-from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
 from runtime.store.erasures import ERASED
 from tests.e2e.apis import api
-from tests.e2e.conftest import KEYS, SENDER, outcomes, publish
+from tests.e2e.conftest import KEYS, SENDER, Server, outcomes, publish
 from tests.e2e.planted import command
 from worker import running_workers, services, workers
 
@@ -129,9 +127,7 @@ class Place:
 
 
 @pytest.fixture
-async def place(
-    server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Place]:
+async def place(server: Server, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
     monkeypatch.setattr(erasure, "PAUSES", (0.5,))
     url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
     settings = Settings(store=SecretStr(url), smtp=SecretStr(inbox.url), mail_from=SENDER, sms=SecretStr("local:"))
@@ -142,7 +138,7 @@ async def place(
     ):
         working = store.sealing = Keyring(store, KeyWrapping([OLD]))
         keys = another.sealing = Keyring(another, KeyWrapping([OLD]))
-        connected = await connect(server.address)
+        connected = await server.connect()
         temporal = encrypt_client(connected, working, worker=True)
         await search_attributes.ensure(temporal)
         async with (
@@ -228,10 +224,10 @@ async def test_an_erased_contact_cannot_be_read_from_copies_and_others_go_on(pla
 
 @pytest.mark.parametrize("contact", ['a"b', "a\\b"])
 async def test_a_contact_that_search_does_not_find_is_erased_all_the_same(
-    place: Place, server: DevServer, contact: str
+    place: Place, server: Server, contact: str
 ) -> None:
     # An engine that knows Temporal alone asks by the wrong trigger: it is refused, and the store does not know of it.
-    clear, wrong = await connect(server.address), {**entry_of(contact), "trigger": {"type": "birthday"}}
+    clear, wrong = await server.connect(), {**entry_of(contact), "trigger": {"type": "birthday"}}
     refused = await clear.start_workflow("Journey", wrong, id=f"sealed/{contact}", task_queue=JOURNEYS)
     assert (await place.client.temporal.get_workflow_handle(refused.id).result())["outcome"] == "refused"
     entered = await place.waiting(contact)
@@ -258,7 +254,7 @@ async def run_to_its_end(clear: Client, **signal: Any) -> WorkflowHandle[Any, An
 
 
 async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(
-    place: Place, server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journey = await place.waiting("g1")
     callback = CallbackClaim(journey.id, journey.run_id, "msg_1", datetime.now(UTC))
@@ -277,7 +273,8 @@ async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(
     assert [answer.status_code for answer in answers] == [200, 422, 422, 404, 409], [one.text for one in answers]
     assert all(ERASED in answer.text for answer in answers if answer.status_code != 404)
 
-    monkeypatch.setenv("TEMPORAL_ADDRESS", server.address)
+    for name, value in server.environ.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("SCENARIO_STORE", f"sqlite+aiosqlite:///{tmp_path / 'store.db'}")
     monkeypatch.setenv("SCENARIO_ENCRYPTION_KEYS", KEYS)
     (tmp_path / "entry.json").write_text(json.dumps(entry_of("g1")))
@@ -292,7 +289,7 @@ async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(
     assert not await tell(place.client.temporal, callback, Told(name="order.delivered"))
 
     # An engine that knows Temporal alone, and a signal with it: refused, and not tried again and again.
-    clear = await connect(server.address)
+    clear = await server.connect()
     signal: dict[str, Any] = {"start_signal": "event", "start_signal_args": [{"name": "order.delivered"}]}
     for signalled in ({}, signal):
         started = await run_to_its_end(clear, **signalled)

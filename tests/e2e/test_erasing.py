@@ -29,7 +29,7 @@ from runtime.process.ports import free_port
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
 from runtime.store.sqlite import SQLite
-from tests.e2e.conftest import ROOT, environment, publish, sealing
+from tests.e2e.conftest import ROOT, Server, environment, publish, sealing
 from tests.fakes import ERASURE
 from tests.replay.record import DELETES_SOON
 from worker import running_workers, services, workers
@@ -116,13 +116,13 @@ def check(view: ErasureView) -> None:
 
 
 @pytest.mark.usefixtures("hurry")
-async def test_it_is_finished_whoever_is_killed(tmp_path: Path) -> None:
+async def test_it_is_finished_whoever_is_killed(server: Server, tmp_path: Path) -> None:
     """The gateway once the key is destroyed, and workers while they end journeys, delete histories and clear rows."""
     store_url, log = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}", tmp_path / "log"
 
     @asynccontextmanager
     async def process(*arguments: str, dies: str = "") -> AsyncGenerator[asyncio.subprocess.Process]:
-        environ = environment(TEMPORAL_ADDRESS=server.address, SCENARIO_STORE=store_url, SCENARIO_SMS="local:")
+        environ = environment(**server.environ, SCENARIO_STORE=store_url, SCENARIO_SMS="local:")
         command = (sys.executable, "-m", "tests.e2e.mortal", *arguments)
         with log.open("ab") as file:
             started = await asyncio.create_subprocess_exec(
@@ -135,8 +135,8 @@ async def test_it_is_finished_whoever_is_killed(tmp_path: Path) -> None:
                 started.kill()
             await started.wait()
 
-    async with DevServer(tmp_path / "temporal") as server, Store.open(store_url) as store:
-        temporal = await connect(server.address)
+    async with Store.open(store_url) as store:
+        temporal = await server.connect()
         client = ScenarioClient(sealing(temporal, store), store)
         token, identifier, digest = make_token()
         await store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000.0, "", ERASURE.requested_at, "test"))
@@ -185,9 +185,8 @@ async def test_it_is_finished_whoever_is_killed(tmp_path: Path) -> None:
         kept = str(await handle.fetch_history())
         assert (CONTACT in kept, MARK in kept) == (False, False)
         assert holding(tmp_path / "store.db", CONTACT, MARK) == {}
-        database = tmp_path / "temporal" / "temporal.db"
-        assert holding(database, MARK) == {}
-        assert holding(database, CONTACT).keys() <= {"tasks", "tasks_v2", "timer_tasks"}  # until these are due
+        assert holding(server.database, MARK) == {}
+        assert holding(server.database, CONTACT).keys() <= {"tasks", "tasks_v2", "timer_tasks"}  # until these are due
     assert MARK.encode() not in log.read_bytes()
 
 
@@ -205,9 +204,9 @@ async def test_it_is_finished_once_temporal_and_the_store_are_back(
 
     monkeypatch.setattr(SQLite, "write", unless_away)
     async with services(settings, inbox=tmp_path / "inbox") as opened:
-        async with DevServer(tmp_path / "temporal") as server:
-            port = int(server.address.rpartition(":")[2])
-            temporal = await connect(server.address)
+        async with DevServer(tmp_path / "temporal") as away:
+            port = int(away.address.rpartition(":")[2])
+            temporal = await connect(away.address)
             await search_attributes.ensure(temporal)
             working, ours = sealing(temporal, opened.store, worker=True), sealing(temporal, opened.store)
             client = ScenarioClient(ours, opened.store)

@@ -10,14 +10,13 @@ from temporalio.client import Client
 
 from activities.webhook.http.transport import Transport
 from activities.webhook.throttle.limits import BreakerLimits, Limits
-from runtime.connection import connect
-from runtime.local.devserver import DevServer
+from tests.e2e.conftest import Server
 from tests.e2e.flood import Gently, ManyWebhooks, Receivers, scheduler, sender
 
 
 @pytest.fixture
-async def client(server: DevServer) -> Client:
-    return await connect(server.address, interceptors=[])
+async def client(server: Server) -> Client:
+    return await server.connect()
 
 
 @pytest.fixture

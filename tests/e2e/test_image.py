@@ -20,9 +20,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from runtime.local.devserver import DevServer
 from runtime.process.ports import free_port
-from tests.e2e.conftest import ROOT
+from tests.e2e.conftest import ROOT, Server
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 TAG = "localhost/scenario-runner:tried"
@@ -96,7 +95,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.mark.timeout(1800)
 async def test_it_is_built_and_its_worker_gets_ready_and_stops_when_it_is_asked(
-    engine: Engine, server: DevServer, tmp_path: Path
+    engine: Engine, server: Server, tmp_path: Path
 ) -> None:
     assert works(engine.run(TAG, "id", "-u")) == "10001"
     assert re.match(r"scenario \d", works(engine.run(TAG, "scenario", "--version")) or "")
@@ -105,7 +104,7 @@ async def test_it_is_built_and_its_worker_gets_ready_and_stops_when_it_is_asked(
     port = free_port()
     # The store, then the image's own command, at a port that is free.
     command = ["sh", "-c", f"scenario store upgrade && exec python -m worker --health-port {port}"]
-    settings = {"TEMPORAL_ADDRESS": server.address, "SCENARIO_STORE": "sqlite:////tmp/store.db"}
+    settings = {**server.environ, "SCENARIO_STORE": "sqlite:////tmp/store.db"}
     log = tmp_path / "worker.log"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(*engine.run(TAG, *command, **settings), stdout=file, stderr=file)

@@ -18,8 +18,7 @@ from activities.attempt import attempt_of
 from activities.channel_registry import SMS
 from activities.failures import FailureKind
 from activities.interface import Delivery, Sent
-from runtime.connection import connect
-from runtime.local.devserver import DevServer
+from tests.e2e.conftest import Server
 from tests.fakes import Rows
 
 TEXT = Delivery(
@@ -51,8 +50,8 @@ async def marks(client: Client, journey: str) -> Sequence[Any]:
     return await client.data_converter.decode(list(pending.heartbeat_details.payloads))
 
 
-async def test_the_server_knows_of_an_attempt_before_the_message_leaves(server: DevServer):
-    client = await connect(server.address, interceptors=[])
+async def test_the_server_knows_of_an_attempt_before_the_message_leaves(server: Server):
+    client = await server.connect()
     journey = f"text-{uuid.uuid4().hex[:8]}"
     seen: list[Sequence[Any]] = []
 
@@ -75,8 +74,8 @@ async def test_the_server_knows_of_an_attempt_before_the_message_leaves(server: 
     assert seen == [[], ["sending"], ["settled"], ["sending"]]
 
 
-async def test_a_message_that_was_called_off_does_not_leave(server: DevServer):
-    client = await connect(server.address, interceptors=[])
+async def test_a_message_that_was_called_off_does_not_leave(server: Server):
+    client = await server.connect()
     journey = f"text-{uuid.uuid4().hex[:8]}"
     rows, over = Rows(), asyncio.Event()
 

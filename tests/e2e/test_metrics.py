@@ -16,14 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from activities.channel_registry import QUEUES
 from gateway.client import ScenarioClient
-from runtime.connection import connect
-from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.ports import HOST, free_port
 from runtime.store import Store
 from runtime.telemetry import metrics, polling
-from tests.e2e.conftest import ROOT, SENDER, Stands, environment, publish, sealing
+from tests.e2e.conftest import ROOT, SENDER, Server, Stands, environment, publish, sealing
 
 MARKS = ("zoe.measured@example.org", "Zo3-M34SUR3D", "3028687", "CGX0094", "hidden-in-a-path")
 MEASURED = """
@@ -83,10 +81,10 @@ def order(price: float) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def worker(server: DevServer, store: str, receiver: str, inbox: Inbox, port: int) -> AsyncGenerator[None]:
+async def worker(server: Server, store: str, receiver: str, inbox: Inbox, port: int) -> AsyncGenerator[None]:
     """A worker in a process of its own."""
     environ = environment(
-        TEMPORAL_ADDRESS=server.address,
+        **server.environ,
         SCENARIO_STORE=store,
         SCENARIO_SMTP=inbox.url,
         SCENARIO_MAIL_FROM=SENDER,
@@ -102,10 +100,10 @@ async def worker(server: DevServer, store: str, receiver: str, inbox: Inbox, por
 
 
 async def test_a_worker_tells_what_it_does_and_nothing_of_whom_it_is_about(
-    server: DevServer, inbox: Inbox, tmp_path: Path
+    server: Server, inbox: Inbox, tmp_path: Path
 ) -> None:
     url, port = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}", free_port()
-    temporal = await connect(server.address, interceptors=[])
+    temporal = await server.connect()
     fail = {"/hooks.example.com/hidden-in-a-path/busy": [503], "/hooks.example.com/hidden-in-a-path/broken": [422] * 9}
     async with (
         Store.open(url) as store,

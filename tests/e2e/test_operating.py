@@ -18,9 +18,8 @@ import pytest
 from gateway.cli import program
 from gateway.client import ScenarioClient
 from gateway.errors import NotEntered
-from runtime.local.devserver import DevServer
 from scenario.words import Operation
-from tests.e2e.conftest import ROOT, Stand, Stands, environment, outcomes, publish
+from tests.e2e.conftest import ROOT, Server, Stand, Stands, environment, outcomes, publish
 from tests.fakes import Ran
 
 SCENARIO = """
@@ -38,14 +37,15 @@ Command = Callable[..., Awaitable[Ran]]
 
 
 @pytest.fixture
-def scenario(server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def scenario(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Our command line beside the server and the store of the stand, in a thread of this process.
 
     That it is a program of its own is for the tests of `gateway/cli/program.py`.
     """
     for name in os.environ.keys() - environment().keys():
         monkeypatch.delenv(name)
-    monkeypatch.setenv("TEMPORAL_ADDRESS", server.address)
+    for name, value in server.environ.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("SCENARIO_STORE", f"sqlite+aiosqlite:///{tmp_path / 'store.db'}")
     monkeypatch.setenv("LOGNAME", "ann")
 
@@ -63,13 +63,13 @@ def scenario(server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def temporal(server: DevServer, temporal_program: Path, codec: dict[str, str]) -> Command:
+def temporal(server: Server, temporal_program: Path, codec: dict[str, str]) -> Command:
     """Temporal's, as an operator would run it."""
 
     async def run(*arguments: str) -> Ran:
         process = await asyncio.create_subprocess_exec(
             *(str(temporal_program), *arguments),
-            env=environment(TEMPORAL_ADDRESS=server.address, **codec),
+            env=environment(**server.environ, **codec),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

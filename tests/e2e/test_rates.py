@@ -14,14 +14,13 @@ from temporalio.client import Client
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Diverted
 from activities.webhook.throttle.server_rates import RateKeeper
-from runtime.connection import connect
-from runtime.local.devserver import DevServer
+from tests.e2e.conftest import Server
 from tests.e2e.flood import ManyWebhooks, Receivers, scheduler, sender
 
 
 @pytest.fixture
-async def client(server: DevServer) -> Client:
-    return await connect(server.address, interceptors=[])
+async def client(server: Server) -> Client:
+    return await server.connect()
 
 
 @pytest.fixture
@@ -41,9 +40,9 @@ async def config_of(client: Client, queue: str) -> TaskQueueConfig:
 
 
 async def test_two_destinations_get_their_own_rates_from_all_workers_together(
-    client: Client, server: DevServer, queue: str
+    client: Client, server: Server, queue: str
 ):
-    other = await connect(server.address, interceptors=[])  # a client serves a queue with one worker
+    other = await server.connect()  # a client serves a queue with one worker
     await RateKeeper(client, queue).apply(100, {"slow": 10, "quick": 30})
     async with Receivers({"slow": 1.0}) as receivers, Transport() as transport:
         routes = Diverted(receivers.url)

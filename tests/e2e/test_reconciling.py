@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,6 @@ from gateway.client import Entered
 from gateway.reconcile.finding import Finding, Kind, Reconciliation
 from gateway.reconcile.reconcile import SETTLED, UNSETTLED, Reconciler
 from runtime.encryption.opening import keyring_of
-from runtime.local.devserver import DevServer
 from runtime.settings import Settings
 from runtime.store import AcceptedEntry, AdmissionRequest
 from runtime.store.deliveries import DELIVERED, Attempt
@@ -134,14 +133,6 @@ class Site:
                 query = f"WorkflowType = 'Journey' AND ExecutionStatus = '{status}'"
                 while (await self.temporal.count_workflows(query)).count < number:
                     await asyncio.sleep(0.05)
-
-
-@pytest.fixture
-async def server(temporal_program: Path, tmp_path: Path) -> AsyncIterator[DevServer]:
-    """A server of its own: everything in its namespace is compared."""
-    del temporal_program
-    async with DevServer(tmp_path / "state") as started:
-        yield started
 
 
 def differences(found: Sequence[Finding]) -> dict[str, tuple[Kind, str | None, str | None]]:

@@ -20,8 +20,7 @@ from temporalio.client import (
 )
 from temporalio.exceptions import ApplicationError
 
-from runtime.local.devserver import DevServer
-from tests.e2e.conftest import ROOT, Stand, Stands, environment, outcomes, publish
+from tests.e2e.conftest import ROOT, Server, Stand, Stands, environment, outcomes, publish
 
 ONCE = """\
 scenario: scheduled
@@ -65,7 +64,7 @@ async def triggered(standing: Stand, schedule: ScheduleHandle) -> WorkflowHandle
 
 
 async def test_a_schedule_lets_a_contact_in_once_and_fails_where_it_may_not(
-    stand: Stands, server: DevServer, temporal_program: Path, tmp_path: Path
+    stand: Stands, server: Server, temporal_program: Path, tmp_path: Path
 ) -> None:
     async with stand() as standing:
         await publish(standing.client, tmp_path, ONCE)

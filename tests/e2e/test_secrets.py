@@ -19,11 +19,11 @@ from temporalio.api.enums.v1 import EventType
 from activities.sms.twilio import Twilio
 from activities.webhook.signing import Key
 from gateway.callbacks.app import Receiving
-from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.process.ports import free_port
 from runtime.settings import Settings
 from tests.e2e import planted
+from tests.e2e.conftest import Server
 from tests.e2e.decoding import decoded
 from tests.e2e.ordeal import JOURNEY, Place, placed, through_everything
 from tests.e2e.planted import ADDRESSES, LITERAL, MARK, SECRETS, process, spelled, traces
@@ -52,7 +52,7 @@ SHOWN: Final = {
     *("command deliveries --format=json", "command deliveries --format=text"),
 }
 """The same where operators look at it."""
-FILES: Final = {"history", "store.db", "temporal.db", "temporal.db-wal"}
+FILES: Final = {"history", "store.db", "temporal.db"}
 """All of the above, and no more."""
 PREVIEWS: Final = {"command preview --format=json", "command preview --format=text"}
 """Shown to whoever has the entry."""
@@ -104,7 +104,7 @@ def hidden(place: Place) -> set[bytes]:
 
 @pytest.mark.encrypted
 async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
-    server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, encryption: bool
+    server: Server, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, encryption: bool
 ) -> None:
     port = free_port()
     async with placed(server, inbox, tmp_path, monkeypatch) as place:
@@ -120,10 +120,15 @@ async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
     spellings = {text for address in ADDRESSES[:2] for text in spelled(address)}
     personal = [{word.encode() for word in (*ADDRESSES, *spellings)}, {MARK.encode()}]
     columns = [in_store(store, words) for words in personal]
-    files = (*tmp_path.glob("*.log"), *tmp_path.glob("store.db*"), *server.log.parent.glob("temporal.*"))  # noqa: ASYNC240
-    said |= {path.name: path.read_bytes() for path in files} | {"spans": bytes(place.echo.spans)}
+    files = (*tmp_path.glob("*.log"), *tmp_path.glob("store.db*"), *server.database.parent.glob("temporal.log"))  # noqa: ASYNC240
+    kept_by_server = b"".join(path.read_bytes() for path in server.database.parent.glob("temporal.db*"))
+    said |= (
+        {path.name: path.read_bytes() for path in files}
+        | {"temporal.db": kept_by_server}
+        | {"spans": bytes(place.echo.spans)}
+    )
 
-    kept = {path.name: said[path.name] for path in files} | {
+    kept = {name: said[name] for name in ("temporal.db", *(path.name for path in files))} | {
         "history as kept": b"".join(event.SerializeToString() for event in as_kept),
         "metrics": metrics,
         **{
@@ -163,7 +168,7 @@ async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
 
 
 async def test_nothing_that_is_printed_shows_a_secret(
-    server: DevServer, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with placed(server, inbox, tmp_path, monkeypatch) as place:
         settings = Settings(

@@ -21,22 +21,22 @@ from gateway.client import ScenarioClient
 from gateway.publishing import publish
 from gateway.serving import Parts
 from runtime.identity.identity import StoreIdentity, guarding_identity
-from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.process.ports import free_port
 from runtime.process.shutdown import Deadline
 from runtime.settings import Settings
 from runtime.store import Store, StoreMismatch, StoreMissing
-from tests.e2e.conftest import SENDER
+from tests.e2e.conftest import SENDER, Server
 
 SCENARIO = "scenario: hello\ntrigger: segment\nsteps:\n  - email: mail\n    subject: Hello\n    text: Hello\n"
 KEY = "a2V5IG9mIDMyIGJ5dGVzLCBhcyBvcGVuc3NsIHdyaXRlcyE="
 
 
 @pytest.fixture(autouse=True)
-def _hasty(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def _hasty(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rotate and compare many times a second."""
-    monkeypatch.setenv("TEMPORAL_ADDRESS", server.address)
+    for name, value in server.environ.items():
+        monkeypatch.setenv(name, value)
     for module in (worker, serving):
         monkeypatch.setattr(module, "guarding_identity", partial(guarding_identity, every=0.1))
         monkeypatch.setattr(module, "StoreIdentity", partial(StoreIdentity, every=0.1))

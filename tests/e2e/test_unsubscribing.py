@@ -18,16 +18,13 @@ from pydantic import SecretStr
 from activities.webhook.route import Diverted
 from gateway.callbacks.server import application, routes_of
 from gateway.client import Entered, ScenarioClient
-from runtime import search_attributes
-from runtime.connection import connect
 from runtime.derived_keys import AddressHashes
-from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox, Mail
 from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from scenario.policies.suppression import stops
-from tests.e2e.conftest import SENDER, publish, sealing
+from tests.e2e.conftest import SENDER, Server, publish, sealing
 from worker import running_workers, services, workers
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -79,7 +76,7 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterator[Shop]:
+async def shop(server: Server, inbox: Inbox, tmp_path: Path) -> AsyncIterator[Shop]:
     async with HttpServer() as listening, Receiver() as receiver:
         settings = Settings(
             store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
@@ -89,8 +86,7 @@ async def shop(server: DevServer, inbox: Inbox, tmp_path: Path) -> AsyncIterator
             callback_key=encoded(OTHER),
             suppression_key=encoded(KEY),
         )
-        temporal = await connect(server.address)
-        await search_attributes.ensure(temporal)
+        temporal = await server.connect()
         async with (
             services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
             running_workers(await workers(sealing(temporal, opened.store, worker=True), opened)),

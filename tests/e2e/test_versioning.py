@@ -9,32 +9,25 @@ import asyncio
 import subprocess
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from google.protobuf.duration_pb2 import Duration
 from pydantic import SecretStr
 from temporalio.api.enums.v1 import VersioningBehavior
-from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
 from activities.channel_registry import QUEUES
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from gateway.client import ScenarioClient
-from runtime import search_attributes
-from runtime.connection import connect
 from runtime.errors import ConnectionFailed
-from runtime.local.devserver import DevServer
 from runtime.process.namespace import PollerCheck
 from runtime.process.workers import BUILD, DEPLOYMENT, deployment_from
 from runtime.settings import Settings
 from runtime.store import Store
-from tests.e2e.conftest import Gate, outcomes, publish
+from tests.e2e.conftest import Gate, Server, outcomes, publish
 from worker import running_workers, services, workers
 
-NAMESPACE = "versioned"
 NAME = "scenario-runner"
 STEPS = """
 scenario: versioned
@@ -55,17 +48,8 @@ Versions = Callable[..., AbstractAsyncContextManager[PollerCheck]]
 
 
 @pytest.fixture
-async def temporal(server: DevServer) -> Client:
-    """A namespace of its own: a current version would keep work from the workers of other tests."""
-    default = await connect(server.address, interceptors=[])
-    retention = Duration()
-    retention.FromTimedelta(timedelta(days=1))
-    await default.workflow_service.register_namespace(
-        RegisterNamespaceRequest(namespace=NAMESPACE, workflow_execution_retention_period=retention)
-    )
-    client = await connect(server.address, namespace=NAMESPACE, interceptors=[])
-    await search_attributes.ensure(client)
-    return client
+async def temporal(server: Server) -> Client:
+    return await server.connect()
 
 
 @pytest.fixture
@@ -96,21 +80,21 @@ def version(temporal: Client, settings: Settings) -> Versions:
     return serving
 
 
-async def run(program: Path, server: DevServer, words: str) -> int:
-    command = [str(program), *words.split(), "--namespace", NAMESPACE, "--address", server.address, "--yes"]
+async def run(program: Path, server: Server, words: str) -> int:
+    command = [str(program), *words.split(), "--namespace", server.namespace, "--address", server.address, "--yes"]
     return (await asyncio.to_thread(subprocess.run, command, capture_output=True)).returncode
 
 
-async def make_current(server: DevServer, program: Path, build: str) -> None:
+async def make_current(server: Server, program: Path, build: str) -> None:
     """As docs/run/deploying.md has it."""
     words = f"worker deployment set-current-version --deployment-name {NAME} --build-id {build}"
     async with asyncio.timeout(60):
         while await run(program, server, words):  # the version is not known yet
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.05)
 
 
 async def test_journeys_and_deliveries_go_on_with_the_version_that_is_current(
-    server: DevServer, temporal_program: Path, client: ScenarioClient, version: Versions, tmp_path: Path
+    server: Server, temporal_program: Path, client: ScenarioClient, version: Versions, tmp_path: Path
 ) -> None:
     await publish(client, tmp_path, STEPS)
     async with Gate(hold=1) as gate:
@@ -138,7 +122,7 @@ async def test_journeys_and_deliveries_go_on_with_the_version_that_is_current(
     info = described.raw_description.workflow_execution_info.versioning_info
     assert info.behavior == VersioningBehavior.VERSIONING_BEHAVIOR_AUTO_UPGRADE
     assert info.deployment_version.build_id == "v2"
-    why = f"The Temporal server no longer has the namespace {NAMESPACE}"
+    why = f"The Temporal server no longer has the namespace {server.namespace}"
     assert said == f"{why}: create it again, or stop this process."
 
 
