@@ -39,13 +39,13 @@ async def of_a_journey(standing: Stand) -> ScheduleHandle:
     return await standing.client.temporal.create_schedule("straight", Schedule(action=action, spec=ScheduleSpec()))
 
 
-async def as_documented(standing: Stand, address: str, program: Path, folder: Path) -> ScheduleHandle:
+async def as_documented(standing: Stand, environ: dict[str, str], program: Path, folder: Path) -> ScheduleHandle:
     """The schedule that `docs/run/entering.md` makes of an entry."""
     text = (ROOT / "docs" / "run/entering.md").read_text("utf-8").replace("\\\n", "")
     [line] = [line.strip() for line in text.splitlines() if line.startswith("    temporal schedule create ")]
     (folder / "entry.json").write_text(json.dumps(ENTRY), "utf-8")
     process = await asyncio.create_subprocess_exec(
-        program, *shlex.split(line)[1:], cwd=folder, env=environment(TEMPORAL_ADDRESS=address)
+        program, *shlex.split(line)[1:], cwd=folder, env=environment(**environ)
     )
     assert await process.wait() == 0
     return standing.client.temporal.get_schedule_handle("weekly-digest")
@@ -68,7 +68,7 @@ async def test_a_schedule_lets_a_contact_in_once_and_fails_where_it_may_not(
 ) -> None:
     async with stand() as standing:
         await publish(standing.client, tmp_path, ONCE)
-        schedule = await as_documented(standing, server.address, temporal_program, tmp_path)
+        schedule = await as_documented(standing, server.environ, temporal_program, tmp_path)
         entering = await triggered(standing, schedule)
         assert entering.id.startswith("weekly-digest-20")
         entered = await entering.result()
