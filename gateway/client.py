@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 
 from temporalio.client import Client
 
-from activities.content import Content
 from activities.webhook.destinations.reading import read
 from gateway import erasing
 from gateway.admissions import AdmissionWatch
@@ -105,8 +104,8 @@ class ScenarioClient(Telling):
     ) -> None:
         self.temporal, self.store, self._destinations, self._policies = temporal, store, destinations, policies
         self._door, self.zone = EntryClient(temporal, store, zone), ZoneInfo(zone)
-        self.content = Content(store)
         self.services = Services(temporal, store)
+        self.content = self.services.scenarios.content
         journeys = self.services.operations.journeys
         self.send, self.select, self.batch, self.held = journeys.send, journeys.select, journeys.batch, journeys.held
         self.forecast_migration = journeys.forecast_migration

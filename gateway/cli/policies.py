@@ -14,7 +14,6 @@ from gateway.terminal import dump, note, say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scenario.policies.hours import QuietHours
     from scenario.policies.policies import Policies
 
 PoliciesOption = Annotated[
@@ -90,21 +89,10 @@ def _lines(found: Policies) -> Iterator[str]:
     from scenario.policies.draw import percent
 
     for hours in found.quiet_hours:
-        yield f"quiet hours  {_hours(hours)}"
+        yield f"quiet hours  {hours.words}"
     if found.holdout:
         share = percent(found.holdout.share)
         yield f"holdout      {share} % of all contacts get no marketing, drawn by {found.holdout.seed}"
     for cap in found.caps:
         whom = ", ".join(cap.channels) if cap.channels else "all messages"
         yield f"cap          {cap.name}: {cap.words}, {whom}"
-
-
-def _hours(hours: QuietHours) -> str:
-    parts = [f"{hours.start} to {hours.end}"] if hours.start else []
-    if hours.on:
-        parts.append(f"beginning on {', '.join(hours.on)}")
-    if hours.days_off:
-        parts.append(f"not on {', '.join(hours.days_off)}")
-    if hours.channels:
-        parts.append(f"for {', '.join(hours.channels)}")
-    return ", ".join(parts)

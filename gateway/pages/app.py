@@ -1,4 +1,4 @@
-"""The pages as one application. It lists all modules of pages; each has ``ROUTES``."""
+"""The pages as one application, with their security headers. It lists all modules of pages; each has ``ROUTES``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -27,8 +27,6 @@ from gateway.errors import Refusal
 from gateway.measured import Measured
 from gateway.outbox import Outbox
 from gateway.pages import (
-    assets,
-    contact,
     deliveries,
     destinations,
     held,
@@ -36,15 +34,12 @@ from gateway.pages import (
     journeys,
     operations,
     preview,
-    scenario,
+    rendering,
     scenarios,
     sign_in,
 )
-from gateway.pages.headers import HEADERS
-from gateway.pages.links import is_here, link
 from gateway.pages.page import Page, SignInFirst, go_to
-from gateway.pages.rendering import render
-from gateway.pages.shelf import Shelf
+from gateway.pages.rendering import is_here, link, render
 from gateway.pages.sign_in import Door
 from gateway.unstored import Unstored
 from runtime.errors import SetupError
@@ -54,13 +49,34 @@ from runtime.temporal_faults import fault_of
 logger = logging.getLogger(__name__)
 
 _PAGES: Final = (
-    *(assets, sign_in, scenarios, scenario, contact, journeys, journey),
+    *(rendering, sign_in, scenarios, journeys, journey),
     *(held, operations, deliveries, destinations, preview),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
 _OF_HTTP: Final = {
     404: ("not-found", "there is no page at this address"),
-    405: ("not-allowed", "this address takes no form, or nothing but one: go to its page first"),
+    405: ("not-allowed", "this address accepts only a form, or only requests without one: go to its page first"),
+}
+POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'self'",
+        "script-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+"""The content security policy: load nothing from elsewhere, run nothing inline."""
+HEADERS: Final = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "x-robots-tag": "noindex",
 }
 LARGER: Final[Mapping[str, int]] = {**preview.LARGER, "/sign-in": 8 * 1024}
 """Maximum bytes of a form, by path, if different from the default. Anybody can send the sign-in form."""
@@ -92,27 +108,26 @@ def application(
     app = Starlette(routes=ROUTES, exception_handlers=handlers)
     app.add_middleware(Failsafe, refuse=_page_of)
     app.router.redirect_slashes = False
-    app.state.client, app.state.keys, app.state.attempts = client, keys, sign_in.attempts()
-    app.state.temporal_ui, app.state.door = temporal_ui, door
+    namespace = quote(client.temporal.namespace, safe="")
+    app.state.client, app.state.keys, app.state.attempts, app.state.door = client, keys, sign_in.attempts(), door
+    app.state.namespace_ui = temporal_ui and f"{temporal_ui}/namespaces/{namespace}"
     app.state.authoring, app.state.outbox, app.state.destinations = authors or Authoring(Setup()), outbox, book
-    app.state.held, app.state.standings = held.remembered(client), destinations.remembered(client, book)
-    app.state.versions = scenarios.remembered(client)
-    app.state.shelf = Shelf(client.store)
+    app.state.destination_states = destinations.remembered(client, book)
     return app
 
 
 def bounded(app: Starlette) -> ASGIApp:
-    """Return the pages with their limits and response headers, as they are served."""
+    """Add limits and response headers to the pages."""
     return Measured(Unstored(Bounds(app, larger=LARGER, refuse=_page_of), HEADERS))
 
 
 async def _sign_in_first(request: Request, _error: Exception) -> Response:
     here = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
     if request.method == "GET" and request.headers.get("sec-fetch-site") == "cross-site":
-        # A link elsewhere led here, and the browser has kept the cookie back: it sends it where this page goes on.
-        return render("go_on.html", to=here)
+        # After a link on another site, the browser withholds the cookie. It sends it with the next request.
+        return render("redirect.html", to=here)
     to = link("/sign-in", next=here if request.method == "GET" and here != "/" else None)
-    # What is refreshed in a page is not replaced by another page: the whole one is.
+    # A refreshed part must not be replaced by the form for signing in: the whole page is.
     return Response(status_code=401, headers={"hx-redirect": to}) if "hx-request" in request.headers else go_to(to)
 
 

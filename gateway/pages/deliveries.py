@@ -6,12 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
 from gateway.api.problem import Problem
-from gateway.pages.fields import since_in
-from gateway.pages.links import link
-from gateway.pages.page import Page, shows
+from gateway.pages.page import Page, field, natural, shows, since
+from gateway.pages.rendering import link
 from gateway.service.journey_view import AttemptView
 from scenario.words import AttemptOutcome
 
@@ -27,25 +25,25 @@ _INDEXED: Final = ("journey", "contact", "destination", "outcome")
 
 
 async def _show(page: Page) -> Response:
+    given = page.request.query_params
     asked = {name: page.asked(name) for name in _FIELDS}
     if asked["outcome"] not in (None, *OUTCOMES):
-        raise Problem("invalid", f"no attempt ends like that: the outcome is one of {', '.join(OUTCOMES)}")
-    since = since_in(asked["since"])
-    is_bounded = since is None and not any(asked[name] for name in _INDEXED)
+        raise Problem("invalid", f"no attempt has this outcome: it is one of {', '.join(OUTCOMES)}")
+    start = field(given, "since", since, "'since' is neither a time nor a duration: write 2026-03-31T10:00 or 2h")
+    is_bounded = start is None and not any(asked[name] for name in _INDEXED)
     found = await page.client.reads.attempts(
         page.caller,
         workflow_id=asked["journey"],
         contact_id=asked["contact"],
         scenario=asked["scenario"],
-        version=_version(asked["version"]),
+        version=field(given, "version", natural, "the version is a number, such as 3"),
         step=asked["step"],
         destination=asked["destination"],
         outcome=asked["outcome"],
-        since=datetime.now(UTC) - LOOKED_BACK if is_bounded else since,
+        since=datetime.now(UTC) - LOOKED_BACK if is_bounded else start,
         after=_place(page),
         limit=LISTED,
     )
-    more = len(found) == LISTED
     return page.render(
         "deliveries.html",
         attempts=found,
@@ -53,16 +51,8 @@ async def _show(page: Page) -> Response:
         outcomes=OUTCOMES,
         days=LOOKED_BACK.days if is_bounded else None,
         filtered=any(asked.values()),
-        older=link("/deliveries", **asked, **_after(found[-1])) if more else None,
+        older=link("/deliveries", **asked, **_after(found[-1])) if len(found) == LISTED else None,
     )
-
-
-def _version(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise Problem("invalid", "the version is a number, such as 3")
-    return int(text)
 
 
 def _after(last: AttemptView) -> dict[str, Any]:
@@ -83,4 +73,4 @@ def _place(page: Page) -> tuple[datetime, int, str] | None:
     return place
 
 
-ROUTES: Final[tuple[BaseRoute, ...]] = (shows("/deliveries", _show),)
+ROUTES: Final = (shows("/deliveries", _show),)

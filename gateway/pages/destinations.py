@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.throttle.limits import BreakerLimits
@@ -15,8 +14,8 @@ from gateway.client import ScenarioClient
 from gateway.coalescing_cache import CoalescingCache
 from gateway.operations.request import RequestedOperation
 from gateway.operations.retry_policy import Change
-from gateway.pages.fields import number_in, rate_in, seconds_in
-from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
+from gateway.pages.held import rate_in
+from gateway.pages.page import Form, Page, does, field, go_to, reason_in, seconds, shows
 from gateway.service.caller import TERMINAL
 from gateway.service.destinations import DestinationStates
 from gateway.service.index import JourneyFilter
@@ -26,7 +25,15 @@ FRESH: Final = 10.0
 """Seconds for which the state of destinations is cached."""
 SHOWN: Final = 10
 """Deliveries in progress shown before a change of their retry policy."""
-_ALL: Final = "destinations are of all scenarios, and your key is for some only"
+_DURATION: Final = "the {} is a duration: write 30s, 15m, 2h or 3d"
+_CHANGES: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
+    "initial_interval": (seconds, _DURATION.format("initial interval")),
+    "backoff_coefficient": (float, "the backoff coefficient is a number"),
+    "maximum_interval": (seconds, _DURATION.format("maximum interval")),
+    "maximum_attempts": (int, "the maximum number of attempts is a whole number"),
+    "deadline": (seconds, _DURATION.format("deadline")),
+}
+"""The fields of a change of the retry policy."""
 
 Known = CoalescingCache[None, DestinationStates]
 
@@ -42,12 +49,20 @@ def remembered(client: ScenarioClient, file: DestinationsFile | None) -> Known:
 
 
 async def _show(page: Page) -> Response:
-    if page.caller.scenarios is not None:
-        raise Problem("forbidden", _ALL)
-    file = cast("DestinationsFile | None", page.request.app.state.destinations)
-    known = await cast("Known", page.request.app.state.standings).get(None)
+    page.caller.check_all()
+    file: DestinationsFile | None = page.request.app.state.destinations
+    known = await _states(page).get(None)
     others = file.book if file is not None and file.configured else None
     return page.render("destinations.html", known=known, others=others, breaker=breaker)
+
+
+def _changed(form: Form, name: str) -> Any:
+    read, wanted = _CHANGES[name]
+    return field(form, name, read, wanted)
+
+
+def _states(page: Page) -> Known:
+    return page.request.app.state.destination_states
 
 
 def breaker(limits: BreakerLimits | None) -> str:
@@ -59,28 +74,21 @@ def breaker(limits: BreakerLimits | None) -> str:
 
 async def _look(page: Page) -> Response:
     destination = _destination(page, page.request.query_params)
-    candidates = await page.client.retune_candidates(destination, limit=SHOWN + 1)
-    known = await cast("Known", page.request.app.state.standings).get(None)
-    standing = next((one for one in known.destinations if one.name == destination), None)
+    candidates = await page.use.destinations.in_progress(page.caller, destination, limit=SHOWN + 1)
+    known = await _states(page).get(None)
+    state = next((one for one in known.destinations if one.name == destination), None)
     return page.render(
         "retune.html",
         destination=destination,
         flights=candidates.found[:SHOWN],
         more=len(candidates.found) > SHOWN,
-        waiting=standing.now.waiting if standing and standing.now else 0,
+        waiting=state.now.waiting if state and state.now else 0,
     )
 
 
 async def _retune(page: Page, form: Form) -> Response:
     destination = _destination(page, form)
-    attempts = number_in(form, "maximum_attempts")
-    change = Change(
-        initial_interval=seconds_in(form, "initial_interval"),
-        backoff_coefficient=number_in(form, "backoff_coefficient"),
-        maximum_interval=seconds_in(form, "maximum_interval"),
-        maximum_attempts=None if attempts is None else int(attempts),
-        deadline=seconds_in(form, "deadline"),
-    )
+    change = Change(**{name: _changed(form, name) for name in _CHANGES})
     request = RequestedOperation(
         operation=Operation.RETUNE,
         which=JourneyFilter(destination=destination),
@@ -90,20 +98,19 @@ async def _retune(page: Page, form: Form) -> Response:
         more={"retry": change.given()},
     )
     begun = await page.use.operations.begin(page.caller, request)
-    cast("Known", page.request.app.state.standings).clear()
+    _states(page).clear()
     return go_to(f"/operations/{begun.id}")
 
 
 def _destination(page: Page, given: Mapping[str, Any]) -> str:
-    if page.caller.scenarios is not None:
-        raise Problem("forbidden", _ALL)
+    page.caller.check_all()
     name = str(given.get("destination", "")).strip()
     if not name or len(name) > 300:
-        raise Problem("invalid", "say which destination is meant: go to it from the page of destinations")
+        raise Problem("invalid", "no destination is selected: open this page from the page of destinations")
     return name
 
 
-ROUTES: Final[tuple[BaseRoute, ...]] = (
+ROUTES: Final = (
     shows("/destinations", _show),
     shows("/destinations/retune", _look),
     does("/destinations/retune", _retune),

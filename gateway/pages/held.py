@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
 from gateway.api.problem import Problem
-from gateway.client import ScenarioClient
-from gateway.coalescing_cache import CoalescingCache
+from gateway.operations.batch import RATE
 from gateway.operations.request import RequestedOperation
-from gateway.pages.fields import most_in, rate_in
-from gateway.pages.links import link
-from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
-from gateway.service.held import HeldGroupKey, HeldGroups, held_groups
+from gateway.pages.page import Form, Page, does, field, go_to, natural, reason_in, shows
+from gateway.pages.rendering import link
+from gateway.service.held import HeldGroupKey
 from scenario.words import HeldCause, Operation
 
-FRESH: Final = 5.0
-"""Seconds for which held journeys are cached. Temporal's search lags anyway."""
 TRIAL: Final = 3
 """Journeys of a trial."""
 SHOWN: Final = 10
 """Journeys shown before an operation is confirmed."""
-
 OFFERED: Final = (Operation.RETRY, Operation.SKIP, Operation.LEAVE)
 """Operations on held journeys."""
 REASONS: Final[Mapping[HeldCause, str]] = {
@@ -37,36 +31,11 @@ REASONS: Final[Mapping[HeldCause, str]] = {
 }
 """Causes as parts of a sentence."""
 
-Held = CoalescingCache[frozenset[str] | None, HeldGroups]
-
-
-def remembered(client: ScenarioClient) -> Held:
-    """Return a cache of held journeys, by the scenarios that a caller may see."""
-
-    async def find(scenarios: frozenset[str] | None) -> HeldGroups:
-        return await held_groups(client.lists.index, scenarios)
-
-    return CoalescingCache(find, FRESH)
-
-
-async def held_of(page: Page, scenario: str | None = None) -> HeldGroups:
-    """Return the held journeys of one scenario, or of all that the caller may see.
-
-    Raises:
-        Forbidden: The caller may not use the scenario.
-    """
-    held = cast("Held", page.request.app.state.held)
-    names = page.caller.scenarios
-    if scenario is not None:
-        page.caller.check(scenario)
-        names = [scenario]
-    return await held.get(None if names is None else frozenset(names))
-
 
 async def _show(page: Page) -> Response:
     asked = {name: page.asked(name) for name in ("scenario", "step", "destination")}
-    found = await held_of(page, asked["scenario"])
     wanted = {name: value for name, value in asked.items() if value is not None}
+    found = await page.use.held.groups(page.caller, asked["scenario"])
     shown = [one for one in found.groups if all(getattr(one.at, name) == value for name, value in wanted.items())]
     return page.render(
         "held.html",
@@ -81,30 +50,27 @@ async def _show(page: Page) -> Response:
 
 
 def operation_link(at: HeldGroupKey, operation: str, most: int | None = None) -> str:
-    """Return the address of the page that confirms an operation on a group."""
+    """Return the URL of the page that confirms an operation on a group."""
     return link("/held/operation", operation=operation, most=most, **at._asdict())
 
 
 async def _confirm(page: Page) -> Response:
-    given = page.request.query_params
-    operation, at, most = _operation_in(given), _group_in(page, given), most_in(given)
-    index = page.client.lists.index
-    count = await index.count(at.query)
-    samples = await index.find(at.query, limit=min(SHOWN, most or SHOWN)) if count else []
+    operation, at, most = _selected(page.request.query_params)
+    found = await page.use.held.group(page.caller, at, min(SHOWN, most or SHOWN))
     return page.render(
         "held_operation.html",
         verb=operation,
         at=at,
         most=most,
-        count=count,
-        goes_to=count if most is None else min(count, most),
-        samples=samples,
+        count=found.count,
+        goes_to=found.count if most is None else min(found.count, most),
+        samples=found.samples,
         reasons=REASONS,
     )
 
 
 async def _begin(page: Page, form: Form) -> Response:
-    operation, at, most = _operation_in(form), _group_in(page, form), most_in(form)
+    operation, at, most = _selected(form)
     if operation is Operation.LEAVE and form.get("sure") != "yes":
         raise Problem("invalid", "confirm that these journeys are to end: this cannot be undone")
     newest = operation is Operation.RETRY and form.get("version") == "newest"
@@ -118,26 +84,28 @@ async def _begin(page: Page, form: Form) -> Response:
         more={"version": "newest"} if newest else {},
     )
     begun = await page.use.operations.begin(page.caller, request)
-    cast("Held", page.request.app.state.held).clear()
+    page.use.held.refresh()
     return go_to(f"/operations/{begun.id}")
 
 
-def _operation_in(given: Mapping[str, Any]) -> Operation:
-    name = given.get("operation", "")
-    if name not in OFFERED:
+def _selected(given: Mapping[str, Any]) -> tuple[Operation, HeldGroupKey, int | None]:
+    """Return the operation, the group, and the maximum number of journeys."""
+    operation, scenario, step = (given.get(name, "") for name in ("operation", "scenario", "step"))
+    if operation not in OFFERED:
         raise Problem("not-found", "there is no such operation on held journeys")
-    return Operation(name)
-
-
-def _group_in(page: Page, given: Mapping[str, Any]) -> HeldGroupKey:
-    scenario, step = given.get("scenario", ""), given.get("step", "")
     if not scenario or not step:
         raise Problem("invalid", "no held journeys are selected: open this page from the page of held journeys")
-    page.caller.check(scenario)
-    return HeldGroupKey(scenario, step, given.get("destination") or None, given.get("cause") or None)
+    at = HeldGroupKey(scenario, step, given.get("destination") or None, given.get("cause") or None)
+    return Operation(operation), at, field(given, "most", natural, "the maximum number of journeys must be at least 1")
 
 
-ROUTES: Final[tuple[BaseRoute, ...]] = (
+def rate_in(form: Form) -> float:
+    """Return the maximum rate of an operation, in journeys a second."""
+    rate = field(form, "rate", float, "the rate is a number of journeys a second")
+    return RATE if rate is None else rate
+
+
+ROUTES: Final = (
     shows("/held", _show),
     shows("/held/operation", _confirm),
     does("/held/operation", _begin),

@@ -8,25 +8,23 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.pages.links import link, to_journey
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
+from gateway.pages.rendering import link, to_journey
 from gateway.service.journey_view import JourneyView
-from gateway.service.reads import scenario_of
 from gateway.why.story import told
 from scenario.steps.registry import is_delivery
 from scenario.time.timing import zone_of
 from scenario.words import Operation
 
 _DONE: Final = {
-    "retry": "The step is tried again.",
-    "send_now": "It is sent now.",
+    "retry": "The step is retried.",
+    "send_now": "The message is sent now.",
     "skip": "The step is skipped.",
-    "leave": "The journey is over.",
+    "leave": "The journey has ended.",
     "pause": "The journey is paused: it starts no further step.",
-    "resume": "The journey goes on.",
+    "resume": "The journey continues.",
 }
 """Operations of this page, with the message after one was accepted."""
-_UNDER_WAY: Final = ("running", "paused")
 
 
 async def _show(page: Page) -> Response:
@@ -46,23 +44,21 @@ async def _show(page: Page) -> Response:
 
 async def _operate(page: Page, form: Form) -> Response:
     journey = page.request.path_params["journey"]
-    entry = await page.client.store.entry(journey)
-    page.caller.check(entry.scenario if entry else scenario_of(journey))
-    name, step = form.get("operation", ""), form.get("step") or None
+    name, reason = form.get("operation", ""), reason_in(form)
     if name not in _DONE:
         raise Problem("invalid", "this page has no such operation")
-    reason = reason_in(form)
     operation = Operation.RETRY if name == "send_now" else Operation(name)
     if operation is Operation.LEAVE and form.get("sure") != "yes":
         raise Problem("invalid", "confirm that the journey is to end: this cannot be undone")
     now = name == "send_now" or (operation is Operation.RETRY and form.get("now") == "yes")
+    step = form.get("step") if operation in (Operation.RETRY, Operation.SKIP) else None
     await page.use.operations.operate(
         page.caller,
         journey,
         operation,
         operator=page.caller.name,
         reason=reason,
-        step=step if operation in (Operation.RETRY, Operation.SKIP) else None,
+        step=step or None,
         more={"now": True} if now else {},
     )
     return go_to(link(to_journey(journey), done=name))
@@ -80,12 +76,11 @@ def _operations(view: JourneyView) -> list[str]:
 
 
 def _in_temporal(page: Page, view: JourneyView) -> str | None:
-    """Return the journey's page in Temporal's UI, or None if it is not known or no longer exists."""
-    if page.temporal_ui is None or view.status == "forgotten":
+    """Return the journey's page in Temporal's UI, or None if it is unknown or no longer exists."""
+    namespace: str | None = page.request.app.state.namespace_ui
+    if namespace is None or view.status == "forgotten":
         return None
-    namespace = quote(page.client.temporal.namespace, safe="")
-    run = f"{quote(view.id, safe='')}/{quote(view.run_id, safe='')}"
-    return f"{page.temporal_ui}/namespaces/{namespace}/workflows/{run}/history"
+    return f"{namespace}/workflows/{quote(view.id, safe='')}/{quote(view.run_id, safe='')}/history"
 
 
 ROUTES: Final = (shows("/journeys/{journey:path}", _show), does("/journeys/{journey:path}", _operate))

@@ -1,46 +1,51 @@
-"""The list of journeys."""
+"""The list of journeys, the page of a contact with one timeline over all its journeys, and the search form."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from starlette.responses import Response
 
-from gateway.pages.links import link
-from gateway.pages.page import Page, shows
+from gateway.pages.page import Page, go_to, shows
+from gateway.pages.rendering import link, to_contact, to_journey
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneySummary
 from gateway.service.paging import PageRequest
 from gateway.service.view import PageView
+from gateway.why.story import EntryStory, Happening
 from scenario.words import ENDED
 
-_EACH: Final = 50
 _SEARCHED: Final = ("waiting", "held", "paused")
 """States that Temporal's search has, with a short lag."""
-_RUNNING: Final = "under way"
+_RUNNING: Final = "in progress"
 STATES: Final = (_RUNNING, *_SEARCHED, *ENDED)
 """States in the form."""
+LISTED: Final = 50
+"""Journeys per page."""
+ENTRIES: Final = 20
+"""Entries of a contact that are shown at first."""
+_MOST_ENTRIES: Final = 200
 
 
-async def _show(page: Page) -> Response:
+async def _list(page: Page) -> Response:
     names = await page.client.reads.scenarios(page.caller)
     asked = {name: page.asked(name) for name in ("scenario", "version", "state", "step", "contact")}
     if page.caller.scenarios is not None and names:
         asked["scenario"] = asked["scenario"] or names[0]
-    if asked["scenario"] is None and page.caller.scenarios is not None:
-        found = PageView[JourneySummary](items=[], next=None)
-    else:
-        found = await _list(page, asked)
+    found = PageView[JourneySummary](items=[], next=None)
+    if asked["scenario"] is not None or page.caller.scenarios is None:
+        found = await _find(page, asked)
     older = link("/journeys", **asked, after=found.next) if found.next else None
     return page.render("journeys.html", journeys=found.items, names=names, states=STATES, asked=asked, older=older)
 
 
-async def _list(page: Page, asked: dict[str, str | None]) -> PageView[JourneySummary]:
+async def _find(page: Page, asked: dict[str, str | None]) -> PageView[JourneySummary]:
     scenario, state, step = asked["scenario"], asked["state"], asked["step"]
     wanted = JourneyFilter(scenario=scenario, version=_number(asked["version"]), contact=asked["contact"], step=step)
     known = state if state in _SEARCHED or (state in ENDED and step is None) else None
+    request = PageRequest(LISTED, page.asked("after"))
     running = True if state == _RUNNING else None
-    request = PageRequest(_EACH, page.asked("after"))
     return await page.client.reads.journeys(page.caller, wanted, known, request, running=running)
 
 
@@ -48,4 +53,40 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-ROUTES: Final = (shows("/journeys", _show),)
+async def _show_contact(page: Page) -> Response:
+    contact, scenario = page.request.path_params["contact"], page.asked("scenario")
+    asked = _number(page.asked("limit"))
+    limit = ENTRIES if asked is None else min(max(asked, 1), _MOST_ENTRIES)
+    found = await page.client.reads.contact(page.caller, contact, scenario, limit)
+    happened = [(one, story) for story in found.entries for one in reversed(story.happenings)]
+    happened.sort(key=_second, reverse=True)
+    more = link(to_contact(contact), scenario=scenario, limit=min(limit * 4, _MOST_ENTRIES))
+    return page.render(
+        "contact.html",
+        contact=contact,
+        stories=found.entries,
+        happened=happened,
+        scenario=scenario,
+        caps=found.caps,
+        zone=found.zone,
+        more=more if len(found.entries) == limit < _MOST_ENTRIES else None,
+    )
+
+
+def _second(one: tuple[Happening, EntryStory]) -> datetime:
+    return one[0].at.replace(microsecond=0)
+
+
+async def _search(page: Page) -> Response:
+    wanted = page.asked("id")
+    if wanted is None:
+        return go_to("/")
+    is_journey = await page.client.reads.has(page.caller, wanted)
+    return go_to(to_journey(wanted) if is_journey else to_contact(wanted))
+
+
+ROUTES: Final = (
+    shows("/journeys", _list),
+    shows("/contacts/{contact:path}", _show_contact),
+    shows("/find", _search),
+)

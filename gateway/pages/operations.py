@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
 from gateway.api.problem import Problem
 from gateway.errors import Forbidden, UnknownOperation
 from gateway.operations.request import RequestedOperation
 from gateway.pages.held import OFFERED, operation_link
-from gateway.pages.links import link
-from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
+from gateway.pages.page import Form, Page, Show, does, go_to, reason_in, shows
+from gateway.pages.rendering import link
 from gateway.service.held import HeldGroupKey
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import OperationView
@@ -43,7 +42,7 @@ async def _show(page: Page) -> Response:
         operation=view,
         at=at,
         items=found.items,
-        now=await page.client.lists.index.states([item.journey for item in found.items]),
+        now=await page.use.operations.journeys_of(found.items),
         outcome=outcome,
         outcomes=[(name, count) for name, count in _counts(view).items() if count],
         older=link(at, outcome=outcome, after=found.next) if found.next else None,
@@ -52,20 +51,20 @@ async def _show(page: Page) -> Response:
     )
 
 
-async def _confirm_stop(page: Page) -> Response:
-    view = await _operation(page)
-    return page.render("operation_stop.html", operation=view, at=f"/operations/{view.id}")
+def _confirms(template: str) -> Show:
+    """Return the page that asks for confirmation of a change to an operation."""
+
+    async def show(page: Page) -> Response:
+        view = await _operation(page)
+        return page.render(template, operation=view, at=f"/operations/{view.id}")
+
+    return show
 
 
 async def _stop(page: Page, form: Form) -> Response:
     view = await _operation(page)
     await page.use.operations.stop(page.caller, view.id, operator=page.caller.name, reason=reason_in(form))
     return go_to(f"/operations/{view.id}")
-
-
-async def _confirm_resume(page: Page) -> Response:
-    view = await _operation(page)
-    return page.render("operation_resume.html", operation=view, at=f"/operations/{view.id}")
 
 
 async def _resume(page: Page, form: Form) -> Response:
@@ -79,7 +78,7 @@ async def _resume(page: Page, form: Form) -> Response:
 
 
 def which(view: OperationView) -> str:
-    """Return the filters of an operation as one line."""
+    """Return the filters of an operation, on one line."""
     names = {"reason": "held for", "operation": "paused by operation"}
     return ", ".join(f"{names.get(name, name)} {value}" for name, value in view.which.items())
 
@@ -109,11 +108,11 @@ def _rest(view: OperationView) -> str | None:
     return operation_link(at, view.operation)
 
 
-ROUTES: Final[tuple[BaseRoute, ...]] = (
+ROUTES: Final = (
     shows("/operations", _list),
     shows("/operations/{operation}", _show),
-    shows("/operations/{operation}/stop", _confirm_stop),
+    shows("/operations/{operation}/stop", _confirms("operation_stop.html")),
     does("/operations/{operation}/stop", _stop),
-    shows("/operations/{operation}/resume", _confirm_resume),
+    shows("/operations/{operation}/resume", _confirms("operation_resume.html")),
     does("/operations/{operation}/resume", _resume),
 )

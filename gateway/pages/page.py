@@ -5,10 +5,11 @@ A module of pages has ``ROUTES``, made by `shows` and `does`; `gateway.pages.app
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
 
 from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
@@ -21,10 +22,13 @@ from gateway.api.shares import Work
 from gateway.client import ScenarioClient
 from gateway.pages.rendering import render
 from gateway.pages.session import is_from_here, session_of
-from gateway.pages.shelf import Shelf
 from gateway.service.caller import Caller, caller_with
 from gateway.service.services import Services
 from runtime.api_key import Scope
+from scenario.errors import DurationError
+from scenario.time.duration import parse_duration
+
+_Value = TypeVar("_Value")
 
 TOKEN: Final = "token"  # noqa: S105 - the name of a field
 """The form field that proves that a form belongs to the session."""
@@ -37,7 +41,7 @@ Form = ImmutableMultiDict[str, str]
 
 
 class SignInFirst(Exception):
-    """Nobody is signed in."""
+    """The request has no valid session."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +61,12 @@ class Page:
     @property
     def client(self) -> ScenarioClient:
         """The client that executes requests."""
-        return cast("ScenarioClient", self.request.app.state.client)
+        return self.request.app.state.client
 
     @property
     def use(self) -> Services:
         """The use cases."""
         return self.client.services
-
-    @property
-    def shelf(self) -> Shelf:
-        """The published versions."""
-        return cast("Shelf", self.request.app.state.shelf)
-
-    @property
-    def temporal_ui(self) -> str | None:
-        """The address of Temporal's UI with the namespace, or None if it is not known."""
-        return cast("str | None", self.request.app.state.temporal_ui)
 
     @property
     def path(self) -> str:
@@ -99,7 +93,7 @@ class Page:
         return keys.places.place(self.caller, work)
 
     def may(self, scope: Scope) -> bool:
-        """Return whether the caller has a scope."""
+        """Return True if the caller has a scope."""
         return self.caller.has(scope)
 
     def render(self, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
@@ -123,7 +117,7 @@ def shows(path: str, show: Show) -> Route:
 
 
 def does(path: str, do: Do, scope: Scope = "operate", work: Work = "write") -> Route:
-    """Return the route of a form, for callers with a scope besides read."""
+    """Return the route of a form, for callers with the scope read and another."""
 
     async def answer(request: Request) -> Response:
         page = await _page_of(request, scope)  # before the form is read, which may be slow
@@ -131,7 +125,7 @@ def does(path: str, do: Do, scope: Scope = "operate", work: Work = "write") -> R
             form = await read_form(request)
             session = await session_of(request, request.app.state.keys)
             if not is_from_here(request) or session is None or not session.owns(form.get(TOKEN, "")):
-                raise Problem("forbidden", "this form is not of your session: load its page again, and send it anew")
+                raise Problem("forbidden", "this form belongs to another session: load its page again, then send it")
             return await do(page, form)
 
     return Route(path, answer, methods=["POST"], name=f"does {path}")
@@ -151,10 +145,50 @@ def reason_in(form: Form) -> str:
     """
     reason = form.get("reason", "").strip()
     if not reason:
-        raise Problem("invalid", "say why: every operation needs a reason, which stays with the journey")
+        raise Problem("invalid", "give a reason: every operation needs one, and it is recorded with the journey")
     if len(reason) > LONGEST_REASON:
-        raise Problem("invalid", f"the reason is too long: it may have {LONGEST_REASON} characters")
+        raise Problem("invalid", f"the reason is too long: the maximum is {LONGEST_REASON} characters")
     return reason
+
+
+def field(given: Mapping[str, Any], name: str, read: Callable[[str], _Value], wanted: str) -> _Value | None:
+    """Return the value of a field, or None if it is empty.
+
+    Args:
+        given: The form or the query.
+        name: The field's name.
+        read: Parses the text. It raises ValueError, OverflowError or DurationError if it cannot.
+        wanted: The sentence for an invalid value.
+
+    Raises:
+        Problem: The value is invalid.
+    """
+    text = str(given.get(name, "")).strip()
+    try:
+        return read(text) if text else None
+    except (ValueError, OverflowError, DurationError):
+        raise Problem("invalid", wanted) from None
+
+
+def natural(text: str) -> int:
+    """Parse a positive number of at most nine digits. Raise ValueError if it is not one."""
+    if text.isascii() and text.isdigit() and len(text) < 10 and int(text):
+        return int(text)
+    raise ValueError(text)
+
+
+def seconds(text: str) -> float:
+    """Parse a duration such as ``30s`` or ``3d``. Raise DurationError if it is not one."""
+    return parse_duration(text).total_seconds()
+
+
+def since(text: str) -> datetime:
+    """Parse a duration ago (``2h``), or an ISO 8601 date and time, in UTC by default."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.now(UTC) - abs(parse_duration(text))
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def go_to(address: str) -> Response:
@@ -168,9 +202,9 @@ async def _page_of(request: Request, *scopes: Scope) -> Page:
     if session is None:
         raise SignInFirst
     caller = request.state.caller = caller_with(session.key)
-    page = request.state.page = Page(request, caller, session.token)  # also for the page that tells of an error
-    if seconds := keys.wait(session.key):
-        raise again("too-many", "too many pages are asked for with this key: wait some seconds", seconds)
+    page = request.state.page = Page(request, caller, session.token)  # also for the page of an error
+    if pause := keys.wait(session.key):
+        raise again("too-many", "this key requests too many pages: wait some seconds", pause)
     for scope in ("read", *scopes):
         caller.require(scope)
     return page

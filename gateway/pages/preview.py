@@ -11,19 +11,17 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple
 
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
 from gateway.api.problem import Problem
 from gateway.authoring.process import Authoring
 from gateway.errors import BadInput, Busy, Forbidden, MistakenEntry
 from gateway.outbox import Outbox
 from gateway.pages.page import Form, Page, does, reason_in, shows
-from gateway.pages.shown_preview import cut, local_time, masked
 from gateway.sending import Exchange
-from gateway.service.scenarios import VersionView
+from gateway.why.words import clock
 from scenario.errors import NotConfigured
 
 logger = logging.getLogger("gateway")
@@ -33,6 +31,11 @@ LARGER: Final[Mapping[str, int]] = dict.fromkeys(("/preview", "/preview/sample",
 """Maximum bytes of forms: an entry, and perhaps a scenario."""
 _YEARS: Final = (1970, 9000)
 _LINES: Final = 100
+MOST: Final = 100_000
+"""Maximum characters of a text that are shown."""
+_MASK: Final = re.compile(r"(~~\w+~~)")
+# Characters that a screen does not show, or obeys: C0 but tab and line ends, DEL, C1, and bidirectional controls.
+_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +123,7 @@ async def _sample(page: Page, asked: Asked, _form: Form) -> Shown:
 
 
 async def _send(page: Page, asked: Asked, form: Form) -> Shown:
-    outbox = cast("Outbox | None", page.request.app.state.outbox)
+    outbox: Outbox | None = page.request.app.state.outbox
     if outbox is None:
         raise Problem("not-accepted", "nothing can be sent from here: this server has no channels")
     if not asked.step:
@@ -147,7 +150,7 @@ async def _send(page: Page, asked: Asked, form: Form) -> Shown:
 
 async def _render(page: Page, shown: Shown, status: int = 200) -> Response:
     listed = await page.use.scenarios.versions(page.caller)
-    names = [f"{one.scenario}@{one.version}" for one in listed if _is_theirs(page, one)]
+    names = [f"{one.scenario}@{one.version}" for one in listed]
     asked, told = shown.asked, shown.told
     if asked.version and asked.version not in names:
         names.append(asked.version)
@@ -168,10 +171,6 @@ async def _render(page: Page, shown: Shown, status: int = 200) -> Response:
         local_time=local_time,
         cut=cut,
     )
-
-
-def _is_theirs(page: Page, one: VersionView) -> bool:
-    return page.caller.may_use(one.scenario)
 
 
 async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:
@@ -204,7 +203,7 @@ async def _told(page: Page, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _authors(page: Page) -> Authoring:
-    return cast("Authoring", page.request.app.state.authoring)
+    return page.request.app.state.authoring
 
 
 def _name(asked: Asked, told: Mapping[str, Any]) -> str:
@@ -217,7 +216,6 @@ def _circumstances(asked: Asked) -> dict[str, Any]:
     events = _named(asked.events, "an event", bare={})
     if not isinstance(entry, dict | None):
         raise Problem("invalid", "the entry is a JSON object: {…}")
-    entry = cast("dict[str, Any] | None", entry)
     if not all(isinstance(properties, dict) for _, properties in events):
         raise Problem("invalid", "the properties of an event are a JSON object: order.delivered={…}")
     return {
@@ -265,7 +263,37 @@ def _moment(text: str) -> str | None:
     return moment.isoformat()
 
 
-ROUTES: Final[tuple[BaseRoute, ...]] = (
+class Piece(NamedTuple):
+    """A piece of a text.
+
+    Attributes:
+        text: The text.
+        is_secret: True if it is the name of a secret, shown instead of its value.
+    """
+
+    text: str
+    is_secret: bool
+
+
+def masked(text: str) -> list[Piece]:
+    """Split a text into pieces, so that names of secrets can be highlighted. Invisible characters are named."""
+    seen = _UNSEEN.sub(lambda found: f"<U+{ord(found[0]):04X}>", text[:MOST])
+    return [Piece(piece, number % 2 == 1) for number, piece in enumerate(_MASK.split(seen)) if piece]
+
+
+def cut(text: str) -> int:
+    """Return the number of characters that are not shown."""
+    return max(0, len(text) - MOST)
+
+
+def local_time(text: str) -> str:
+    """Format a moment of a preview in the contact's time zone: ``Tue 2026-03-03 10:00``."""
+    at = datetime.fromisoformat(text)
+    assert at.tzinfo is not None  # noqa: S101 - reports have offsets
+    return clock(at, at.tzinfo)
+
+
+ROUTES: Final = (
     shows("/preview", _show),
     does("/preview", _answers(_preview), "read", "waiting"),
     does("/preview/sample", _answers(_sample), "read", "waiting"),

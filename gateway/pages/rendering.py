@@ -1,19 +1,23 @@
-"""Renders templates to HTML. All values are escaped."""
+"""Templates, URLs and static files of pages. Templates escape all values."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
-from gateway.pages import links
-from gateway.pages.assets import asset
+from gateway.map.style import STYLE
 from gateway.why.words import clock
 from scenario.time.duration import format_duration
 
@@ -25,6 +29,14 @@ NAVIGATION: Final = (
     ("/preview", "Preview"),
 )
 """The links in the header."""
+_KINDS: Final = {
+    "pages.css": "text/css; charset=utf-8",
+    "map.css": "text/css; charset=utf-8",
+    "htmx.min.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+"""The static files and their media types."""
+_STATIC: Final = Path(__file__).with_name("static")
 
 _TONES: Final[Mapping[str, tuple[str, ...]]] = {
     "blue": ("running", "waiting", "entering", "now", "let in", "surveying"),
@@ -71,24 +83,26 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    cast("dict[str, Any]", made.globals).update(
-        asset=asset,
-        navigation=NAVIGATION,
-        link=links.link,
-        to_contact=links.to_contact,
-        to_journey=links.to_journey,
-        to_scenario=links.to_scenario,
-    )
-    cast("dict[str, Any]", made.filters).update(
-        beyond=beyond,
-        clock=clock_of,
-        day=day_of,
-        duration=format_duration,
-        moment=moment,
-        number=number,
-        time=time_of,
-        tone=tone_of,
-    )
+    functions: Mapping[str, Any] = {
+        "asset": asset,
+        "link": link,
+        "navigation": NAVIGATION,
+        "to_contact": to_contact,
+        "to_journey": to_journey,
+        "to_scenario": to_scenario,
+    }
+    filters: Mapping[str, Any] = {
+        "after": after,
+        "clock": clock_of,
+        "day": day_of,
+        "duration": format_duration,
+        "moment": moment,
+        "number": number,
+        "time": time_of,
+        "tone": tone_of,
+    }
+    made.globals.update(functions)
+    made.filters.update(filters)
     return made
 
 
@@ -112,9 +126,9 @@ def time_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
     return clock_of(value, zone).rpartition(" ")[2]
 
 
-def beyond(words: str, said: str) -> str:
-    """Return words without the word that stands before them: ``let in by order`` without ``let in``."""
-    rest = words.removeprefix(said)
+def after(words: str, first: str) -> str:
+    """Return words without the ones that are shown before them: ``admitted by order`` without ``admitted``."""
+    rest = words.removeprefix(first)
     return rest.lstrip(":, ") if rest == "" or (rest != words and not rest[0].isalnum()) else words
 
 
@@ -126,3 +140,66 @@ def tone_of(word: str) -> str:
 def number(value: int) -> str:
     """Format a number for people: ``20,000``."""
     return f"{value:,}"
+
+
+# ---- URLs
+
+
+def link(path: str, **query: object) -> str:
+    """Return a URL of this site.
+
+    Args:
+        path: The quoted path.
+        query: Parameters; None and empty ones are left out.
+    """
+    given = urlencode({name: value for name, value in query.items() if value not in (None, "")})
+    return f"{path}?{given}" if given else path
+
+
+def to_scenario(name: str, **query: object) -> str:
+    """Return the URL of a scenario's page, optionally of a version: ``post-purchase@3``."""
+    bare, _, version = name.partition("@")
+    return link(f"/scenarios/{quote(bare, safe='')}", version=query.pop("version", version), **query)
+
+
+def to_contact(contact: str) -> str:
+    return f"/contacts/{quote(contact, safe='')}"
+
+
+def to_journey(journey: str) -> str:
+    """Return the URL of a journey's page. Its id contains slashes."""
+    return f"/journeys/{quote(journey, safe='/')}"
+
+
+def is_here(address: str) -> bool:
+    """Return True if a given URL leads to a page of this site in every browser."""
+    return address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
+
+
+# ---- static files
+
+
+@cache
+def _read(name: str) -> tuple[bytes, str]:
+    """Return a file's content and its version, which changes with the content."""
+    content = STYLE.encode() if name == "map.css" else (_STATIC / name).read_bytes()
+    return content, hashlib.sha256(content).hexdigest()[:12]
+
+
+def asset(name: str) -> str:
+    """Return a file's URL."""
+    return f"/static/{_read(name)[1]}/{name}"
+
+
+async def _serve(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in _KINDS:
+        raise HTTPException(404)
+    content, version = _read(name)
+    # During an upgrade, another release may request a file of its own version: the browser must not keep ours for it.
+    is_current = request.path_params["version"] == version
+    kept = "public, max-age=31536000, immutable" if is_current else "no-cache"
+    return Response(content, headers={"cache-control": kept}, media_type=_KINDS[name])
+
+
+ROUTES: Final = (Route("/static/{version}/{name}", _serve, methods=["GET"]),)

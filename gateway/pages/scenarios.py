@@ -1,52 +1,56 @@
-"""The first page: the list of scenarios."""
+"""The list of scenarios, and the page of one: its map with numbers, the same as a table, its rules and its versions."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Final, cast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
 
+from markupsafe import Markup
 from starlette.responses import Response
 from temporalio.service import RPCError
 
-from gateway.client import ScenarioClient
-from gateway.coalescing_cache import CoalescingCache
-from gateway.pages.held import FRESH, held_of
+from activities.content import Opened
+from gateway.errors import UnknownScenario
+from gateway.map.map import ScenarioMap
+from gateway.map.overlay import Overlay
+from gateway.map.overlay import since as changed_since
 from gateway.pages.page import Page, shows
-from gateway.service.caller import TERMINAL
-from gateway.service.scenarios import VersionView
+from gateway.pages.rendering import link
+from gateway.stats.stats import StatsView, StepPopulation, StepStats, VersionStats
+from scenario.model.scenario import Scenario
+from scenario.plan.difference import difference
+from scenario.policies.draw import percent
+from scenario.source.findings import listed
+from scenario.time.duration import format_duration
 
-_Versions = CoalescingCache[None, list[VersionView]]
+_FAILED: Final = ("failed", "unknown")
+_NOT_PASSED: Final = (*_FAILED, "skipped", "left")
+_AGAIN: Final = {
+    "never": "once and never again",
+    "when_finished": "again after the previous journey has ended",
+    "always": "every time, also during an earlier journey",
+}
 
 
-def remembered(client: ScenarioClient) -> _Versions:
-    """Return a cache of the number of running journeys."""
-
-    async def find(_: None) -> list[VersionView]:
-        return await client.services.scenarios.versions(TERMINAL)
-
-    return CoalescingCache(find, FRESH)
-
-
-async def _show(page: Page) -> Response:
-    listed = await cast("_Versions", page.request.app.state.versions).get(None)
-    mine = [item for item in listed if page.caller.may_use(item.scenario)]
-    newest = [item for item in mine if item.newest]
-    under_way = Counter[str]()
-    for item in mine:
+async def _list(page: Page) -> Response:
+    versions = await page.use.scenarios.latest(page.caller)
+    newest, under_way = [item for item in versions if item.newest], Counter[str]()
+    for item in versions:
         under_way[item.scenario] += item.under_way
-    named = [(item.scenario, item.version) for item in newest]
-    triggers = {scenario: await page.shelf.trigger(scenario, version) for scenario, version in named}
+    names = [(item.scenario, item.version) for item in newest]
+    triggers = {name: await page.use.scenarios.trigger(page.caller, name, version) for name, version in names}
     held, others = await _held(page)
     return page.render(
         "scenarios.html", scenarios=newest, under_way=under_way, held=held, others=others, triggers=triggers
     )
 
 
-async def _held(page: Page) -> tuple[Mapping[str, int] | None, int]:
-    """Return the number of held journeys of each scenario and of all others, or None if not known."""
+async def _held(page: Page) -> tuple[Counter[str] | None, int]:
+    """Return the number of held journeys of each scenario and of all others, or None if search fails."""
     try:
-        found = await held_of(page)
+        found = await page.use.held.groups(page.caller)
     except RPCError:
         return None, 0
     counts = Counter[str]()
@@ -55,4 +59,123 @@ async def _held(page: Page) -> tuple[Mapping[str, int] | None, int]:
     return counts, found.others
 
 
-ROUTES: Final = (shows("/", _show),)
+async def _show(page: Page) -> Response:
+    name, asked = page.request.path_params["name"], page.asked("compare")
+    versions = await page.use.scenarios.versions(page.caller, name)
+    version = await _opened(page, name, page.asked("version") or str(versions[0].version))
+    earlier = await _opened(page, name, asked) if asked else None
+    counted, numbers = await _count(page, name, version.version)
+    people = {step.id: StepNumbers.of(step) for step in numbers.steps}
+    changes = difference(earlier.scenario, version.scenario) if earlier else None
+
+    def to_step(step: str) -> str:
+        return link("/journeys", scenario=name, version=version.version, step=step)
+
+    on_the_map = {step: one.on_the_map for step, one in people.items()}
+    overlay = changed_since(changes, on_the_map, to_step) if changes else Overlay(on_the_map, link=to_step)
+    drawn = ScenarioMap(version.table, f"{name}@{version.version}", version.scenario.trigger, overlay)
+    return page.render(
+        "scenario.html",
+        name=name,
+        published=version,
+        scenario=version.scenario,
+        rules=list(_rules(version.scenario)),
+        versions=versions,
+        compared=earlier,
+        changes=changes,
+        stats=counted,
+        numbers=numbers,
+        people=people,
+        rows=drawn.rows,
+        map=Markup(drawn.svg()),  # noqa: S704 - it escapes its values
+    )
+
+
+async def _opened(page: Page, name: str, number: str) -> Opened:
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
+        raise UnknownScenario(f"there is no version '{number}' of {name}")
+    return await page.use.scenarios.opened(page.caller, name, int(number))
+
+
+async def _count(page: Page, name: str, number: int) -> tuple[StatsView, VersionStats]:
+    """Return the scenario's numbers and those of one version, which may need a separate query if it is old."""
+    counted = await page.client.reads.stats(page.caller, name)
+    for one in counted.versions:
+        if one.version == number:
+            return counted, one
+    return counted, (await page.client.reads.stats(page.caller, name, number)).versions[0]
+
+
+@dataclass(frozen=True)
+class StepNumbers:
+    """The numbers of a step.
+
+    Attributes:
+        now: Journeys at the step, or None if search fails.
+        passed: Journeys that completed it within the last day.
+        failed: Deliveries that failed, or may have failed, within the last day.
+        failed_as: Their common outcome, or None if they have several.
+        sends: True if deliveries are counted instead of journeys.
+        skipped: Deliveries not sent within the last day, and steps skipped by an operator.
+        in_all: Journeys that ended and had completed the step.
+        again: Deliveries that wait for their next attempt.
+    """
+
+    now: StepPopulation | None
+    passed: int
+    failed: int
+    failed_as: str | None
+    sends: bool
+    skipped: int
+    in_all: int
+    again: int
+
+    @classmethod
+    def of(cls, step: StepStats) -> StepNumbers:
+        """Add up a step's counts. Attempts of sending steps count immediately, other steps when journeys end."""
+        lately = step.passed_lately if step.attempts is None else step.attempts
+        failed = [outcome for outcome in _FAILED if lately.get(outcome)]
+        return cls(
+            now=step.now,
+            passed=sum(n for outcome, n in lately.items() if outcome not in (*_NOT_PASSED, "retry", "cancelled")),
+            failed=sum(lately[outcome] for outcome in failed),
+            failed_as=failed[0] if len(failed) == 1 else None,
+            sends=step.attempts is not None,
+            skipped=lately.get("skipped", 0),
+            in_all=sum(n for outcome, n in step.passed.items() if outcome not in _NOT_PASSED),
+            again=step.trying_again,
+        )
+
+    @property
+    def on_the_map(self) -> dict[str, int]:
+        """The numbers by the names that the map uses."""
+        now = self.now or StepPopulation()
+        counted = {"passed": self.passed, "failed": self.failed, "skipped": self.skipped}
+        return {"waiting": now.waiting + now.paused, "held": now.held, **counted}
+
+
+def _rules(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    """Yield the subject and the text of each rule for entering and leaving, and of settings of the whole scenario."""
+    entry = scenario.entry
+    yield "Trigger", scenario.trigger
+    yield "Admits", f"contacts if {entry.condition}" if entry.condition else "all contacts"
+    per = f"for each {entry.key}" if entry.key else "for each contact"
+    yield "How often", f"{per}, {_AGAIN.get(entry.again, entry.again)}"
+    for rule in scenario.exit:
+        yield "Exits on", rule.event + (f" if {rule.condition}" if rule.condition else "")
+    if goal := scenario.goal:
+        condition = f" if {goal.condition}" if goal.condition else ""
+        value = f", worth {goal.value}" if goal.value else ""
+        yield "Goal", f"{goal.event}{condition} within {format_duration(goal.within)}{value}"
+    if scenario.control is not None:
+        yield "Control", f"{percent(scenario.control)} % of admitted contacts get nothing, to measure the effect"
+    if scenario.subscription:
+        lists = [f"{channel}: {one.mailing_list or one.tracking}" for channel, one in scenario.subscription.items()]
+        yield "Only subscribers of", listed(lists, "and")
+    yield "Purpose", scenario.purpose
+    if scenario.quiet_hours:
+        yield "Quiet hours", scenario.quiet_hours.words
+    yield "Default time zone", scenario.timezone
+
+
+ROUTES: Final = (shows("/", _list), shows("/scenarios/{name}", _show))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from gateway.coalescing_cache import CoalescingCache
+from gateway.service.caller import Caller
 from gateway.service.index import IndexedJourney, JourneyFilter, JourneyIndex, differs, equals, one_of, query_of
 from runtime.search_attributes import DESTINATION, HELD_REASON, SCENARIO_NAME, STEP_ID
 
@@ -24,6 +26,8 @@ _READ_NEXT: Final = 20  # journeys of no group found so far, each time
 _ROUNDS: Final = 40
 _COUNTED: Final = 100  # groups
 _AT_ONCE: Final = 10
+TTL: Final = 5.0
+"""Seconds for which groups are cached. Temporal's search lags anyway."""
 _KEYS: Final = (SCENARIO_NAME, STEP_ID, DESTINATION, HELD_REASON)
 _HELD: Final = query_of(JourneyFilter(), state="held")
 
@@ -87,6 +91,32 @@ class HeldGroups:
     def others(self) -> int:
         """Number of journeys in no group that was found."""
         return max(0, self.total - sum(group.count for group in self.groups))
+
+
+class HeldService:
+    """Use cases about groups of held journeys. All raise Forbidden if the caller may not use the scenario."""
+
+    def __init__(self, index: JourneyIndex) -> None:
+        self._index = index
+        self._cache = CoalescingCache[frozenset[str] | None, HeldGroups](lambda names: held_groups(index, names), TTL)
+
+    async def groups(self, caller: Caller, scenario: str | None = None) -> HeldGroups:
+        """Return the held journeys of a scenario, or of all that the caller may use, in groups."""
+        names = caller.scenarios
+        if scenario is not None:
+            caller.check(scenario)
+            names = [scenario]
+        return await self._cache.get(None if names is None else frozenset(names))
+
+    async def group(self, caller: Caller, at: HeldGroupKey, limit: int) -> HeldGroup:
+        """Return a group with at most `limit` samples, not cached. Both are empty if no journey is held there."""
+        caller.check(at.scenario)
+        count = await self._index.count(at.query)
+        return HeldGroup(at=at, count=count, samples=await self._index.find(at.query, limit=limit) if count else ())
+
+    def refresh(self) -> None:
+        """Discard what is cached, after an operation."""
+        self._cache.clear()
 
 
 async def held_groups(index: JourneyIndex, scenarios: Collection[str] | None = None) -> HeldGroups:

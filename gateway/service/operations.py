@@ -29,6 +29,7 @@ from gateway.operations.journey_operations import JourneyOperations
 from gateway.operations.migration import check_migration
 from gateway.operations.request import NOT_HELD, RequestedOperation, check_arguments, check_record
 from gateway.service.caller import Caller
+from gateway.service.index import IndexedJourney
 from gateway.service.operation_views import (
     ItemOutcome,
     OperatedView,
@@ -106,7 +107,8 @@ class OperationService:
             NotAnswered: No worker answered in time. A worker may still carry it out later.
             UnknownJourney: There is no such journey.
         """
-        caller.check(journey.partition("/")[0])
+        entry = await self._store.entry(journey)
+        caller.check(entry.scenario if entry else journey.partition("/")[0])
         check_record(operator, reason)
         check_arguments(operation, more)
         if operation in NOT_HELD and step is not None:
@@ -221,6 +223,10 @@ class OperationService:
         last = found[page.limit - 1] if len(found) > page.limit else None
         following = encode_cursor({"number": last.number, "journey": last.workflow_id}) if last else None
         return PageView(items=[OperationItemView.of(item) for item in found[: page.limit]], next=following)
+
+    async def journeys_of(self, items: Sequence[OperationItemView]) -> Mapping[str, IndexedJourney]:
+        """Return the journeys of some items that still run, by their ids."""
+        return await self.journeys.lists.index.states([item.journey for item in items])
 
     async def stop(self, caller: Caller, identifier: str, *, operator: str, reason: str) -> OperationView:
         """Stop an operation within a second or two, or as soon as a gateway runs. Accepted operations stay done.

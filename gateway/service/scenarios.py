@@ -8,14 +8,19 @@ from typing import Any, Final
 
 from typing_extensions import TypedDict
 
-from gateway.errors import UnknownScenario
-from gateway.service.caller import Caller
+from activities.content import Content, Opened, UnknownVersion
+from gateway.coalescing_cache import CoalescingCache
+from gateway.errors import BadInput, UnknownScenario
+from gateway.service.caller import TERMINAL, Caller
 from gateway.service.paging import PageRequest, encode_cursor
 from gateway.service.view import PageView, View
 from runtime.store import Closure, Store
+from scenario.errors import ScenarioError
 from scenario.model.document import document, load
 from scenario.plan.plan import load_plan
 
+TTL: Final = 5.0
+"""Seconds for which `ScenarioService.latest` caches numbers of running journeys."""
 _MOST_VERSIONS: Final = 250
 
 
@@ -101,10 +106,49 @@ class _Place(TypedDict):
 
 
 class ScenarioService:
-    """Use cases about published scenarios."""
+    """Use cases about published scenarios.
+
+    Attributes:
+        content: The versions that were opened last.
+    """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store, self.content = store, Content(store)
+        self._triggers: dict[tuple[str, int], str] = {}
+        self._latest = CoalescingCache[None, list[VersionView]](lambda _: self.versions(TERMINAL), TTL)
+
+    async def latest(self, caller: Caller) -> list[VersionView]:
+        """Return `versions`, cached for some seconds."""
+        return [item for item in await self._latest.get(None) if caller.may_use(item.scenario)]
+
+    async def trigger(self, caller: Caller, name: str, version: int) -> str:
+        """Return the kind of trigger of a version. Raises as `opened`."""
+        caller.check(name)
+        if (name, version) not in self._triggers:
+            stored = await self._store.version(name, version)
+            if stored is None:
+                raise UnknownScenario(f"there is no version '{version}' of {name}")
+            self._triggers[name, version] = str(stored.document.get("trigger", ""))
+        return self._triggers[name, version]
+
+    async def opened(self, caller: Caller, name: str, version: int) -> Opened:
+        """Return a version with its steps and its plan.
+
+        Raises:
+            Forbidden: The caller may not use the scenario.
+            UnknownScenario: There is no such version.
+            BadInput: A later release published it.
+        """
+        caller.check(name)
+        try:
+            opened = await self.content.open(name, version)
+            _ = opened.table
+        except UnknownVersion:
+            raise UnknownScenario(f"there is no version '{version}' of {name}") from None
+        except (ScenarioError, ValueError):
+            text = f"{name}@{version} was published by a later release of this program: update it"
+            raise BadInput(text) from None
+        return opened
 
     async def versions(self, caller: Caller, scenario: str | None = None) -> list[VersionView]:
         """Return published versions, the newest of each scenario first.

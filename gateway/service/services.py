@@ -5,6 +5,8 @@ from __future__ import annotations
 from temporalio.client import Client
 
 from gateway.service.destinations import DestinationService
+from gateway.service.held import HeldService
+from gateway.service.index import JourneyIndex
 from gateway.service.operations import OperationService
 from gateway.service.scenarios import ScenarioService
 from runtime.store import Store
@@ -22,3 +24,4 @@ class Services:
         self.destinations = DestinationService(temporal, store)
         self.operations = OperationService(temporal, store)
         self.scenarios = ScenarioService(store)
+        self.held = HeldService(JourneyIndex(temporal))

@@ -143,6 +143,15 @@ class QuietHours(Hours):
         default=None, description="The channels and destinations that they hold for; without it, all."
     )
 
+    @property
+    def words(self) -> str:
+        """The hours in words: ``21:00 to 08:00, not on sun, for sms``."""
+        parts = [f"{self.start} to {self.end}"] if self.start else []
+        parts += [f"beginning on {', '.join(self.on)}"] if self.on else []
+        parts += [f"not on {', '.join(self.days_off)}"] if self.days_off else []
+        parts += [f"for {', '.join(self.channels)}"] if self.channels else []
+        return ", ".join(parts)
+
     def applies_to(self, channel: str, destination: str | None = None) -> bool:
         """Return True if they apply to a delivery.
 

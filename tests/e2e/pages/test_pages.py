@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from gateway.pages.links import to_contact, to_journey, to_scenario
+from gateway.pages.rendering import to_contact, to_journey, to_scenario
 from tests.e2e.conftest import ENCRYPTED, environment
 from tests.e2e.pages.conftest import AXE, PATIENCE, SECRET, Place, Visits
 

@@ -78,11 +78,11 @@ async def test_deliveries_are_retuned_for_a_reason(site: Site, temporal: Search)
     ("wrong", "said"),
     [
         ({"maximum_interval": "soon"}, "The maximum interval is a duration"),
-        ({"maximum_attempts": "many"}, "The maximum attempts is a number"),
+        ({"maximum_attempts": "many"}, "The maximum number of attempts is a whole number"),
         ({"maximum_interval": "", "maximum_attempts": ""}, "Name what to change"),
         ({"backoff_coefficient": "0.5"}, "The backoff coefficient must be from 1"),
-        ({"reason": ""}, "Say why"),
-        ({"destination": ""}, "Say which destination is meant"),
+        ({"reason": ""}, "Give a reason"),
+        ({"destination": ""}, "No destination is selected"),
     ],
 )
 async def test_what_makes_no_sense_changes_nothing(site: Site, wrong: dict[str, str], said: str) -> None:

@@ -150,10 +150,10 @@ async def test_all_are_operated_at_a_rate(site: Site, temporal: Search) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"reason": "  "}, "Say why"),
+        ({"reason": "  "}, "Give a reason"),
         ({"rate": "fast"}, "The rate is a number"),
-        ({"rate": "0"}, "The rate is a number"),
-        ({"most": "-1"}, "How many at most is a number from 1"),
+        ({"rate": "0"}, "The rate must be from 0.01"),
+        ({"most": "-1"}, "The maximum number of journeys must be at least 1"),
         ({"step": ""}, "No held journeys are selected"),
         ({"operation": "leave"}, "Confirm that these journeys are to end"),
         ({"operation": "migrate"}, "There is no such operation"),

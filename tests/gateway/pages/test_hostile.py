@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from gateway.pages.links import to_contact, to_journey
+from gateway.pages.rendering import to_contact, to_journey
 from gateway.why.why import WhyView
 from tests.gateway.journey import HELD
 from tests.gateway.pages.conftest import Document, Site

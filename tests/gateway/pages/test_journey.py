@@ -106,8 +106,8 @@ async def test_forms_carry_the_step_that_they_are_about(site: Site) -> None:
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({"operation": "leave"}, "Say why"),
-        ({"operation": "leave", "reason": "  "}, "Say why"),
+        ({"operation": "leave"}, "Give a reason"),
+        ({"operation": "leave", "reason": "  "}, "Give a reason"),
         ({"operation": "leave", "reason": "x" * 501}, "too long"),
         ({"operation": "leave", "reason": "x"}, "Confirm that the journey is to end"),
         ({"operation": "terminate", "reason": "x"}, "no such operation"),
@@ -148,7 +148,7 @@ async def test_a_key_of_other_scenarios_sees_and_does_nothing(site: Site) -> Non
     await site.get(PAGE, 403)
     await site.get("/journeys/b/7", 403)
     await site.get("/journeys/b/8", 403)
-    await site.send(PAGE, {"operation": "leave", "reason": "x"}, status=403, page="/")
+    await site.send(PAGE, {"operation": "leave", "reason": "x", "sure": "yes"}, status=403, page="/")
     assert site.client.operated == []
 
 

@@ -75,7 +75,7 @@ async def test_by_contact_state_and_version(site: Site, temporal: Server) -> Non
     await site.sign_in("read")
     for query, found in (
         ("contact=2", ["sale/2"]),
-        ("state=under+way", ["sale/0", "sale/2"]),
+        ("state=in+progress", ["sale/0", "sale/2"]),
         ("state=finished", ["sale/1"]),
     ):
         shown = await site.get(f"/journeys?{query}")

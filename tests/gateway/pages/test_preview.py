@@ -258,8 +258,8 @@ async def test_one_message_is_sent_as_a_test(site: Site, receiver: Receiver, cap
     ("more", "status", "said"),
     [
         ({"step": "vip"}, 422, "Tick that the message is to be sent for real"),
-        ({"step": "vip", "sure": "yes"}, 422, "Say why"),
-        ({"step": "vip", "sure": "yes", "reason": " \n"}, 422, "Say why"),
+        ({"step": "vip", "sure": "yes"}, 422, "Give a reason"),
+        ({"step": "vip", "sure": "yes", "reason": " \n"}, 422, "Give a reason"),
         (SURE, 422, "Say which step's message is to be sent"),
         ({**SURE, "step": "wait-2"}, 422, "The step 'wait-2' sends nothing"),
         ({**SURE, "step": "nothing"}, 422, "The step 'nothing' sends nothing"),

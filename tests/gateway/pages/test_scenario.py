@@ -76,7 +76,7 @@ async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Se
     await site.sign_in("read")
     shown = await site.get("/scenarios/sale")
     assert shown.text("h1") == "sale@1"
-    assert shown.texts(".facts div")[:4] == ["Under way 3", "Waiting 2", "Held 1", "Running 0"]
+    assert shown.texts(".facts div")[:4] == ["In progress 3", "Waiting 2", "Held 1", "Running 0"]
     assert shown.rows("Steps") == [
         ["mail", "email", "wait-2", "0", "0", "0", "2", "0", "0", "0"],
         ["wait-2", "wait 2d", "hook", "2", "0", "0", "0", "0", "0", "0"],
@@ -100,15 +100,15 @@ async def test_rules_stand_there_in_words(site: Site) -> None:
     shown = await site.get("/scenarios/sale")
     assert shown.texts(".rules div") == [
         "Trigger order",
-        'Lets in if order.note != "<script>"',
+        'Admits contacts if order.note != "<script>"',
         "How often for each {{ order.external_id }}, once and never again",
-        "Leaves on order.returned if event.id == 7",
-        "Leaves on contact.gone",
+        "Exits on order.returned if event.id == 7",
+        "Exits on contact.gone",
         "Goal order.placed within 14d, worth {{ event.total }}",
-        "Control 10 % of those let in get nothing, so that the effect can be measured",
-        "Only who is on email: 51",
+        "Control 10 % of admitted contacts get nothing, to measure the effect",
+        "Only subscribers of email: 51",
         "Purpose marketing",
-        "Quiet hours from 21:00, to 08:00",
+        "Quiet hours 21:00 to 08:00",
         "Default time zone Europe/Paris",
     ]
 

@@ -175,7 +175,7 @@ async def test_a_form_of_another_session_or_site_is_refused(site: Site) -> None:
     ):
         answer = await site.browser.post("/sign-out", data={"token": token}, headers=headers)
         assert answer.status_code == 403, (token, headers)
-        assert "this form is not of your session" in Document(answer).html.lower()
+        assert "this form belongs to another session" in Document(answer).html.lower()
     answer = await site.browser.post("/sign-out", data={"token": mine}, headers={"origin": SITE})
     assert answer.status_code == 303
 
