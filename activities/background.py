@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from activities.channel_registry import WEBHOOK
 from activities.interface import JOURNEYS, ActivityType
-from scenario.policies.purpose import MARKETING
+from scenario.words import MARKETING
 
 Argument = TypeVar("Argument")
 

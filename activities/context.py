@@ -12,7 +12,7 @@ from scenario.entry.entry import journey_root
 from scenario.entry.trigger import with_trigger
 from scenario.errors import NotConfigured
 from scenario.model.scenario import Scenario
-from scenario.policies.unsubscribing import scope_of
+from scenario.policies.addresses import scope_of
 from scenario.steps.delivery import DeliveryStep
 
 

@@ -92,7 +92,7 @@ class Admitted:
     Attributes:
         refused: Why the contact is not admitted; empty otherwise.
         version: The scenario's version.
-        plan: From `scenario.plan.brief.shorten`.
+        plan: From `scenario.plan.plan.shorten`.
         zone: IANA zone of the platform's dates without an offset.
         outcome: ``control`` or ``holdout`` if the contact gets nothing: the journey ends, and `plan` is empty.
         reason: Why it ends so.

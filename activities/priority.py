@@ -8,7 +8,7 @@ from typing import Final
 from temporalio.common import Priority
 
 from activities.interface import fairness_key
-from scenario.policies.purpose import MARKETING, TRANSACTIONAL
+from scenario.words import MARKETING, TRANSACTIONAL
 
 OPERATORS: Final = "operators"
 CAMPAIGNS: Final = "campaigns"

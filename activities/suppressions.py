@@ -20,8 +20,8 @@ from activities.webhook.destinations.destinations import Destinations
 from runtime.derived_keys import AddressHashes
 from runtime.sealed_token import SealedToken
 from scenario.policies.bounces import AddressVerdict
-from scenario.policies.purpose import TRANSACTIONAL
 from scenario.policies.suppression import SOFT, Source, Suppression
+from scenario.words import TRANSACTIONAL
 
 Notify: TypeAlias = Callable[[Suppression, str], Awaitable[None]]
 """Reports a suppression and its address to others. Idempotent."""

@@ -39,7 +39,7 @@ from activities.webhook.throttle.limits import Limits
 from runtime.process.workers import tune_garbage_collection
 from runtime.store import Attempt
 from scenario.check.check import check
-from scenario.http.access import Access
+from scenario.http.addresses import Access
 from scenario.model.document import document
 from scenario.plan.compile import compile_plan
 

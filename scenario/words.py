@@ -7,7 +7,7 @@ be added, and none changes its meaning.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 
 class JourneyState(StrEnum):
@@ -108,3 +108,10 @@ class Operation(StrEnum):
     def update(self) -> str:
         """The journey's update of this operation."""
         return f"{self}_step" if self in (Operation.RETRY, Operation.SKIP) else str(self)
+
+
+Purpose = Literal["marketing", "transactional"]
+"""Transactional messages are requested by the contact: quiet hours, caps, subscriptions and the holdout do not apply.
+"""
+MARKETING: Final = "marketing"
+TRANSACTIONAL: Final = "transactional"

@@ -36,7 +36,7 @@ from activities.interface import JOURNEYS
 from activities.priority import OPERATORS, priority_of
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from scenario.entry.entry import is_entry, is_too_deep, parse_entry
-from scenario.policies.purpose import TRANSACTIONAL
+from scenario.words import TRANSACTIONAL
 from workflows.limits import TOO_MANY_PARTS, has_too_many_parts
 from workflows.primitives import call, read_answer, wait
 

@@ -20,8 +20,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 from activities.interface import ADMIT, COUNT, DEPART, Admission, Departure, Passages
 from scenario.entry.entry import is_entry, is_too_deep, is_too_large, parse_entry
-from scenario.plan.brief import restore
-from scenario.plan.plan import load_plan
+from scenario.plan.plan import load_plan, restore
 from scenario.steps.base import Row
 from scenario.steps.delivery import Send
 from scenario.steps.host import ContinueAsNew, Leave, Next, Outcome

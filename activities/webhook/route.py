@@ -12,7 +12,7 @@ from activities.webhook.destinations.reading import VARIABLE, DestinationsFile
 from activities.webhook.http.exchange import Tls
 from activities.webhook.throttle.limits import Limits
 from scenario.errors import NotConfigured
-from scenario.http.access import Access
+from scenario.http.addresses import Access
 
 
 class UnknownDestination(NotConfigured):

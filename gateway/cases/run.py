@@ -29,7 +29,7 @@ from gateway.virtual.workspace import Claimed, Workspace
 from scenario.entry.admission import Refused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
-from scenario.plan.context import pick
+from scenario.plan.projection import pick
 from scenario.policies import addresses
 from scenario.policies.suppression import Suppression
 from scenario.source.source import Path as Place

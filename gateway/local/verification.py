@@ -15,7 +15,7 @@ from gateway.entries import Entered
 from gateway.local.stack import LocalStack
 from scenario.entry.admission import entry_data
 from scenario.entry.entry import journey_root, parse_entry
-from scenario.entry.event import event_root
+from scenario.entry.trigger import event_root
 from scenario.steps.delivery import DeliveryStep, delivery_id
 
 _WRITTEN: Final = 10.0

@@ -9,8 +9,8 @@ from gateway.preview.draft import Draft
 from gateway.preview.samples import Samples
 from gateway.preview.uses import Path, loops, named
 from scenario.errors import EntryError
-from scenario.policies.purpose import MARKETING
 from scenario.type_guards import is_list, is_mapping
+from scenario.words import MARKETING
 
 _DRAWS: Final = 50
 _ALWAYS: Final[frozenset[Path]] = frozenset({("contact", "id"), ("contact", "timezone")})

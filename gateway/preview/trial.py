@@ -18,8 +18,8 @@ from gateway.preview.simplest import Path, simplest
 from gateway.preview.walk import GivenEvent, Passed
 from scenario import liquid
 from scenario.errors import EntryError
-from scenario.plan.context import pick
 from scenario.plan.plan import PATH_SEPARATOR
+from scenario.plan.projection import pick
 from scenario.source.findings import Finding
 from scenario.steps.delivery import Send
 from scenario.type_guards import is_mapping

@@ -15,9 +15,9 @@ from gateway.preview.saved_response import keep
 from gateway.virtual.clock import Clock
 from gateway.virtual.host import VirtualHost
 from gateway.virtual.workspace import Workspace
-from scenario.entry.event import event_root
+from scenario.entry.trigger import event_root
 from scenario.plan import plan
-from scenario.plan.context import pick
+from scenario.plan.projection import pick
 from scenario.policies.order import Defer, Hold, Skip
 from scenario.policies.policies import Policies
 from scenario.steps.base import BaseStep, Row

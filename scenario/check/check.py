@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
 from scenario.check.files import inline_files
 from scenario.check.hours import check_hours
 from scenario.check.rules import check_rules
-from scenario.check.size import check_plan, is_storable
 from scenario.check.structure import check_structure
-from scenario.check.templates import check_templates
-from scenario.check.unsubscribing import check_unsubscribing
+from scenario.check.templates import check_templates, check_unsubscribing
 from scenario.check.ways import ways
 from scenario.check.webhooks import check_destinations
+from scenario.entry.entry import is_too_large
 from scenario.extensions import CHECKS, load_extensions
 from scenario.http.destinations import Listing
 from scenario.model import scenario
+from scenario.model.scenario import Scenario
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import LARGEST_PLAN, dump_plan
 from scenario.policies.hours import QuietHours
 from scenario.source.findings import Finding
 from scenario.source.report import Report
 from scenario.source.source import Source
+from scenario.type_guards import is_list, is_mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +83,42 @@ def check(
     made = scenario.Scenario.model_validate(data, by_alias=True, by_name=False)
     check_plan(made, report)
     return Checked(report.findings, None if report.has_errors else made)
+
+
+LARGEST: Final = 8 * 2**20
+"""Maximum number of characters of a scenario as JSON."""
+
+
+def is_storable(data: Any, report: Report) -> bool:
+    """Report a scenario that is too large. Return True if it is small enough for further checks.
+
+    Args:
+        data: The scenario as written, with texts of files in place.
+        report: Receives the finding.
+    """
+    if _size(data) <= LARGEST:
+        return True
+    message = f"with its aliases and files in place the scenario is larger than {LARGEST // 2**20} MB: split it"
+    report.add((), "too-large", message)
+    return False
+
+
+def check_plan(made: Scenario, report: Report) -> None:
+    """Report a scenario whose plan is too large for a journey."""
+    if is_too_large(dump_plan(compile_plan(made)), LARGEST_PLAN):
+        message = (
+            f"what each journey has to carry is larger than {LARGEST_PLAN // 1000:,} KB: split the scenario, shorten "
+            "its conditions, or name less in its templates"
+        )
+        report.add((), "too-large", message)
+
+
+def _size(data: Any) -> int:
+    """Return the approximate number of characters of the data as JSON, without creating the JSON."""
+    if isinstance(data, str):
+        return len(data) + 3
+    if is_mapping(data):
+        return 2 + sum(len(key) + 4 + _size(value) for key, value in data.items())
+    if is_list(data):
+        return 2 + sum(1 + _size(item) for item in data)
+    return len(str(data))

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from scenario.http.destinations import Listing
 from scenario.model.outline import Written, outline
 from scenario.policies.hours import Hours, QuietHours, Window
-from scenario.policies.purpose import MARKETING, TRANSACTIONAL
 from scenario.policies.week import MIDNIGHT, MONDAY, flaws, opened_at_midnight, openings
 from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
 from scenario.steps.registry import KINDS, kind_of
 from scenario.type_guards import Path, is_mapping, list_or_empty
+from scenario.words import MARKETING, TRANSACTIONAL
 
 _H = TypeVar("_H", bound=Hours)
 _EVENING: Final = 22 * 60

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from scenario.check.dates import check_moments
+from scenario.check.values import check_moments
 from scenario.check.ways import Ways
 from scenario.check.webhooks import check_delivery
 from scenario.model.outline import Written, outline

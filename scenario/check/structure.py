@@ -16,7 +16,7 @@ from scenario.model import goal, parts, scenario
 from scenario.model.messages import empty, worded
 from scenario.model.outline import outline
 from scenario.policies import hours
-from scenario.policies.capped import CappedWait
+from scenario.policies.caps import CappedWait
 from scenario.policies.consent import Agreement
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report

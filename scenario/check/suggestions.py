@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from scenario.model import goal, parts, scenario
 from scenario.policies import hours
-from scenario.policies.capped import WAITS, CappedWait
+from scenario.policies.caps import WAITS, CappedWait
 from scenario.policies.consent import Agreement
 from scenario.source.findings import clip, near
 from scenario.steps.base import BaseStep

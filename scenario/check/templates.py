@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid
-from scenario.check.dates import check_date
 from scenario.check.events import check_event
-from scenario.check.goal import check_value
+from scenario.check.values import check_date, check_value
 from scenario.check.variables import CALLBACK, UNSUBSCRIBE, roots, roots_of_goal
 from scenario.check.ways import Here, Ways
 from scenario.errors import TemplateError
@@ -19,11 +18,11 @@ from scenario.liquid.lint.findings import TemplateFinding
 from scenario.liquid.shapes import Object, Roots
 from scenario.model import scenario
 from scenario.model.outline import outline
-from scenario.policies.purpose import TRANSACTIONAL
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.steps.base import BaseStep
 from scenario.type_guards import Path, is_list, is_mapping, mapping_or_empty
+from scenario.words import MARKETING, TRANSACTIONAL
 
 _GOAL: Final = ("goal",)
 
@@ -247,3 +246,31 @@ def _unsure(here: Here, report: Report) -> str:
     if waits:
         return f"the 'wait_for' on line {waits[0]} can end without it. Move the step into its 'then', {ask}"
     return f"not every way here passes a 'wait_for'. For those that do not, {ask}" if here.missed else ""
+
+
+_MISSING: Final = (
+    "this shows no link to unsubscribe: put {{ journey.unsubscribe_url }} into it, or write "
+    "'purpose: transactional' if the scenario is no marketing"
+)
+
+
+def check_unsubscribing(data: Any, report: Report) -> None:
+    """Report marketing messages without `journey.unsubscribe_url`.
+
+    The one-click headers are set anyway, but many mail programs show no button, and the law requires a link.
+    """
+    if not is_mapping(data) or data.get("purpose", MARKETING) != MARKETING:
+        return
+    for step in outline(data):
+        for key in step.model.unsubscribing:
+            text = step.keys.get(key)
+            if isinstance(text, str) and text.strip() and not _names(text, step.model.templates[key]):
+                report.add((*step.path, key), "no-unsubscribe", _MISSING, severity="warning")
+                break
+
+
+def _names(text: str, kind: liquid.Kind) -> bool:
+    try:
+        return ("journey", UNSUBSCRIBE) in liquid.find_fields(text, kind=kind)
+    except TemplateError:
+        return True  # reported elsewhere

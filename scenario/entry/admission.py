@@ -16,8 +16,8 @@ from scenario.errors import ScenarioError, TemplateError
 from scenario.model.scenario import Scenario
 from scenario.policies.consent import nowhere
 from scenario.policies.draw import CONTROL, HOLDOUT, Holdout, Lot, apart
-from scenario.policies.purpose import MARKETING
 from scenario.time.timing import zone_of
+from scenario.words import MARKETING
 
 _SUMMARY: Final = 200
 _SCHEDULED: Final = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re.ASCII)

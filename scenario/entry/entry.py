@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from scenario.entry.event import event_root
 from scenario.entry.objects import ALIASES, DATA, Contact, Shape
-from scenario.entry.trigger import TRIGGER, trigger_root
+from scenario.entry.trigger import TRIGGER, event_root, trigger_root
 from scenario.entry.values import ZONE, Id, as_id
 from scenario.errors import EntryError
 from scenario.model.scenario import TRIGGERS

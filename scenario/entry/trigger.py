@@ -1,6 +1,6 @@
-"""The variable `trigger`: what started the journey, also after other events.
+"""The variables `event`, the latest event, and `trigger`, the event or object that started the journey.
 
-It is put together when templates are evaluated, from data that journeys hold only once.
+`trigger` is put together when templates are evaluated, from data that journeys hold only once.
 """
 
 from __future__ import annotations
@@ -36,3 +36,11 @@ def with_trigger(data: Mapping[str, Any]) -> dict[str, Any]:
 def handed_as(path: tuple[str, ...]) -> tuple[str, ...]:
     """Return the path in a journey's data for a path in a template: `trigger.order.…` is `order.…`."""
     return path[1:] if path[:1] == (TRIGGER,) and path[1:2] and path[1] in OBJECTS else path
+
+
+def event_root(name: str, time: str | None, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variable `event`: properties directly and under `properties`.
+
+    ``event.order_id`` works, and ``event.properties.name`` reaches a property that `name` or `time` would hide.
+    """
+    return {**properties, "name": name, "time": time, "properties": dict(properties)}

@@ -1,7 +1,7 @@
 """Addresses that may be dialled: public unicast ones, unless a destination's `Access` allows others.
 
-Authors of scenarios choose URLs, and must not reach the worker's own network (SSRF). The decision is made on the
-numeric address that is about to be dialled, so the spelling of a host makes no difference.
+Operators decide on access, never a scenario. Authors of scenarios choose URLs, and must not reach the worker's own
+network (SSRF). The numeric address that is about to be dialled decides, so the spelling of a host makes no difference.
 
 Sources: IANA special-purpose registries (RFC 6890 and updates), RFC 4291 §2.5.5 (embedded IPv4), RFC 6052 (NAT64), RFC
 3056 (6to4), RFC 4380 (Teredo), RFC 7915 (SIIT), RFC 9602 (SRv6), RFC 9637 (documentation). Python's
@@ -10,12 +10,34 @@ Sources: IANA special-purpose registries (RFC 6890 and updates), RFC 4291 §2.5.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-from scenario.http.access import Access, Network
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The network access of one destination.
+
+    The default, also for plain URLs, is HTTPS on port 443 to public unicast addresses.
+
+    Attributes:
+        allow_private: Also private unicast networks (RFC 1918, RFC 4193, RFC 6598, loopback), but never link-local,
+            multicast, "this host" or a cloud's metadata address.
+        allow_cidr: Further networks, also special-purpose ones except `AddressKind.NEVER`.
+        allow_http: Also plain ``http``.
+        ports: Allowed TCP ports.
+    """
+
+    allow_private: bool = False
+    allow_cidr: tuple[Network, ...] = ()
+    allow_http: bool = False
+    ports: tuple[int, ...] = (443,)
+
 
 Address = IPv4Address | IPv6Address
 

@@ -15,9 +15,25 @@ from typing import Final
 from urllib.parse import quote
 
 from scenario.errors import ScenarioError
-from scenario.http.access import Access
-from scenario.http.addresses import AddressKind, classify, permitted
-from scenario.http.paths import is_dotted
+from scenario.http.addresses import Access, AddressKind, classify, permitted
+
+_DOTTED: Final = re.compile(
+    r"/(?:\.|%2e){1,2}(?=/|$)|(?:/|%2f|%5c)(?:\.|%2e){2}(?=[/;]|%2f|%5c|%3b|$)",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def is_dotted(path: str) -> bool:
+    """Return True if a part of a path is ``.`` or ``..`` and would lead elsewhere (RFC 3986 §5.2.4).
+
+    Some servers decode a path before they remove ``..``, and ignore what follows a semicolon in a part. Both are
+    considered.
+
+    Args:
+        path: Begins with ``/`` and has no query.
+    """
+    return bool(_DOTTED.search(path))
+
 
 MAX_URL: Final = 8000
 """Maximum characters. RFC 9110 §4.1 asks receivers to support 8000 octets."""

@@ -16,9 +16,9 @@ from scenario.model.scalars import DURATION, Condition, EventName, Name, Templat
 from scenario.policies.consent import Subscription
 from scenario.policies.draw import KeptOut
 from scenario.policies.hours import QuietHours
-from scenario.policies.purpose import Purpose
 from scenario.source.findings import listed, near
 from scenario.steps.registry import KINDS, holds_steps
+from scenario.words import Purpose
 
 if TYPE_CHECKING:
     from scenario.steps.base import BaseStep as Step

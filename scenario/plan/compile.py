@@ -9,8 +9,8 @@ from scenario.model.outline import outline
 from scenario.model.scenario import Scenario
 from scenario.plan.inputs import handed
 from scenario.plan.plan import Plan, PlannedExit, PlannedGoal
-from scenario.policies.purpose import MARKETING
 from scenario.steps.base import BaseStep, Compiler, Row
+from scenario.words import MARKETING
 
 
 def named_steps(scenario: Scenario) -> Iterator[tuple[str, BaseStep]]:

@@ -23,7 +23,7 @@ _PROVIDED: Final = frozenset({"now", "today", "secrets"})
 def handed(
     sources: Iterable[tuple[Any, liquid.Kind]], always: Iterable[tuple[str, ...]] = ()
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """Return the fields that templates use, for `scenario.plan.context.pick`.
+    """Return the fields that templates use, for `scenario.plan.projection.pick`.
 
     Args:
         sources: The templates and their kinds.

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from itertools import zip_longest
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from scenario.policies.draw import Lot
-from scenario.policies.purpose import MARKETING
 from scenario.steps.base import Row
 from scenario.steps.registry import dump_row, read_row
+from scenario.words import MARKETING
 
 _CONFIG = ConfigDict(extra="ignore")
 
@@ -119,3 +120,48 @@ def dump_plan(plan: Plan) -> dict[str, Any]:
 def load_plan(data: Mapping[str, Any]) -> Plan:
     """Read a plan. Unknown keys are ignored."""
     return _PLAN.validate_python(data)
+
+
+def shorten(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plan without repetitions.
+
+    Args:
+        plan: From `scenario.plan.plan.dump_plan`.
+    """
+    numbers: dict[tuple[str, tuple[str, ...] | None], int] = {}
+    steps: dict[str, dict[str, Any]] = {}
+    for (name, row), following in zip_longest(plan["steps"].items(), list(plan["steps"])[1:]):
+        short = steps[name] = dict(row)
+        if short.setdefault("next", None) == following:
+            del short["next"]
+        if "fields" in short:
+            items = {path: tuple(names) for path, names in short.pop("item_fields", {}).items()}
+            named = [(path, items.get(path)) for path in short["fields"]]
+            short["fields"] = [numbers.setdefault(one, len(numbers)) for one in named]
+    short = {**plan, "steps": steps}
+    if short["start"] == next(iter(steps)):
+        del short["start"]
+    if numbers:
+        short["fields"] = [path if names is None else [path, *names] for path, names in numbers]
+    return short
+
+
+def restore(short: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan that `shorten` was given."""
+    plan: dict[str, Any] = {"start": next(iter(short["steps"])), **short}
+    known: list[tuple[str, list[str] | None]] = [
+        (one, None) if isinstance(one, str) else (one[0], one[1:]) for one in plan.pop("fields", ())
+    ]
+    plan["steps"] = steps = dict[str, dict[str, Any]]()
+    for (name, row), following in zip_longest(short["steps"].items(), list(short["steps"])[1:]):
+        whole: dict[str, Any] = {"next": following, **row}
+        steps[name] = whole
+        if whole["next"] is None:
+            del whole["next"]
+        if "fields" in whole:
+            numbers: list[int] = whole["fields"]
+            named = [known[number] for number in numbers]
+            whole["fields"] = [path for path, _ in named]
+            if items := {path: names for path, names in named if names is not None}:
+                whole["item_fields"] = items
+    return plan

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scenario.model.scenario import Scenario
 from scenario.policies.suppression import Source
+from scenario.steps.base import BaseStep
 from scenario.steps.delivery import DeliveryStep
 from scenario.steps.registry import KINDS
+from scenario.words import MARKETING
 
 
 def channels() -> tuple[str, ...]:
@@ -36,3 +39,19 @@ def _senders() -> Iterator[type[DeliveryStep]]:
     for model in KINDS.values():
         if issubclass(model, DeliveryStep):
             yield model
+
+
+def scope_of(scenario: Scenario, step: BaseStep) -> str | None:
+    """Return the scope that a contact unsubscribes from by a message.
+
+    Args:
+        scenario: The message's scenario.
+        step: The step that sends it.
+
+    Returns:
+        A list's id or name; empty for all marketing of the channel. None if it is not marketing, or goes to no address.
+    """
+    if scenario.purpose != MARKETING or not isinstance(step, DeliveryStep) or step.recipient is None:
+        return None
+    asked = (scenario.subscription or {}).get(step.channel)
+    return (asked.mailing_list if asked else None) or ""

@@ -6,17 +6,42 @@ a period. A full cap therefore knows when its next place is free.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Annotated, Final, Literal, Protocol
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PlainSerializer, Tag, WithJsonSchema
 
 from scenario.model.parts import Model
-from scenario.model.scalars import DURATION, Name, read_span
+from scenario.model.scalars import DURATION, Interval, Name, read_span
 from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, WEEKDAYS, at_local
+
+WAITS: Final = "<waits>"
+"""The tag of `CappedWait` in pydantic's reports."""
+
+
+class CappedWait(Model):
+    """A wait for a free place, with a maximum; then the step is skipped."""
+
+    wait: Interval
+
+
+def _word(value: object) -> object:
+    if value in ("skip", "hold"):
+        return value
+    raise ValueError("'capped' is skip, hold, or {wait: 2d}")
+
+
+def _form(value: object) -> str:
+    return WAITS if isinstance(value, Mapping | CappedWait) else "<word>"
+
+
+Capped = Annotated[
+    Annotated[Literal["skip", "hold"], BeforeValidator(_word), Tag("<word>")] | Annotated[CappedWait, Tag(WAITS)],
+    Discriminator(_form),
+]
 
 CALENDAR: Final = ("day", "week", "month")
 LONGEST: Final = timedelta(days=31)

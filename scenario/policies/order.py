@@ -11,14 +11,13 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Protocol, TypeAlias
 
 from scenario.policies import consent
-from scenario.policies.capped import Capped, CappedWait
-from scenario.policies.caps import Cap, Full
+from scenario.policies.caps import Cap, Capped, CappedWait, Full
 from scenario.policies.hours import AHEAD, Hours, opening, spread_by
 from scenario.policies.policies import Policies
-from scenario.policies.purpose import MARKETING, Purpose
 from scenario.policies.suppression import Suppression, stops
 from scenario.time.duration import format_duration
 from scenario.time.timing import later, spell
+from scenario.words import MARKETING, Purpose
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from scenario.policies.purpose import MARKETING, Purpose
+from scenario.words import MARKETING, Purpose
 
 Source = Literal["custom", "unsub", "soft", "bounce", "fbl", "stop"]
 """The reason in the platform's words.

@@ -15,7 +15,7 @@ from typing_extensions import override
 from scenario.model.parts import Retry
 from scenario.model.scalars import Interval, OnFailure, OnUnknown, Timeout
 from scenario.plan.retry import Changes, RetryPolicy
-from scenario.policies.capped import Capped
+from scenario.policies.caps import Capped
 from scenario.policies.hours import Window
 from scenario.policies.suppression import Source
 from scenario.steps.base import BaseStep, Compiler, Role, Row

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
-from scenario.entry.event import event_root
+from scenario.entry.trigger import event_root
 from scenario.time.timing import spell
 
 MOST_DEFERRALS: Final = 5

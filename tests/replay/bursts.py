@@ -66,9 +66,8 @@ from activities.retry import Retunings
 from runtime.search_attributes import JOURNEY_STATE
 from scenario.check.check import check
 from scenario.entry.entry import LARGEST_EVENT
-from scenario.plan.brief import shorten
 from scenario.plan.compile import compile_plan
-from scenario.plan.plan import dump_plan
+from scenario.plan.plan import dump_plan, shorten
 from workflows.background import Enter, Erase, Prune, UnknownWorkflow
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS

@@ -18,7 +18,7 @@ from activities.webhook.signing import Key, SigningKeyError
 from activities.webhook.throttle.limits import Limits
 from scenario import liquid
 from scenario.errors import NotConfigured, TemplateError
-from scenario.http.access import Access
+from scenario.http.addresses import Access
 from scenario.http.destinations import Known, Listing
 
 DEFAULT_RATE: Final = 100.0

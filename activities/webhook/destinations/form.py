@@ -14,7 +14,7 @@ from pydantic_core import PydanticKnownError
 
 from activities.webhook.http.exchange import Tls
 from activities.webhook.presets import installed_presets
-from scenario.http.access import Access
+from scenario.http.addresses import Access
 from scenario.model.parts import Model, Retry
 from scenario.model.scalars import Interval, Name, Timeout
 from scenario.time.duration import per_second

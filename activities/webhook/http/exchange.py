@@ -10,7 +10,7 @@ from typing import Final
 
 from activities.webhook.errors import RefusedError
 from scenario.http import urls
-from scenario.http.access import Access
+from scenario.http.addresses import Access
 from scenario.http.urls import Target
 
 

@@ -25,7 +25,7 @@ from activities.webhook.http.exchange import CURRENT, Flight, Tls
 from activities.webhook.http.faults import translate
 from activities.webhook.http.tls import ClientContext, Stamp, context, stamp
 from activities.webhook.http.wire import Connector
-from scenario.http.access import Access
+from scenario.http.addresses import Access
 
 KEPT_HEADERS: Final = frozenset(
     {"content-encoding", "content-length", "content-type", "date", "request-id", "retry-after", "x-request-id"}

@@ -17,7 +17,7 @@ from liquid.exceptions import LiquidError
 from liquid.expression import Expression
 
 from scenario.errors import TemplateError
-from scenario.http.access import Access
+from scenario.http.addresses import Access
 from scenario.http.urls import UrlError, parse
 from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.engine.sink import LiteralText

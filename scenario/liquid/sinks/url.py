@@ -19,7 +19,7 @@ from liquid.builtin.tags.capture_tag import CaptureNode
 from liquid.builtin.tags.comment_tag import CommentNode
 from liquid.token import Token
 
-from scenario.http.paths import is_dotted
+from scenario.http.urls import is_dotted
 from scenario.liquid.engine.environment import ParsedTemplate, TemplateCache, strict_engine
 from scenario.liquid.engine.errors import make_error
 from scenario.liquid.engine.sink import LiteralText, Sink

@@ -11,7 +11,7 @@ import pytest
 
 from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
-from scenario.http.access import Access
+from scenario.http.addresses import Access
 from tests.activities.webhook.faults import Receiver
 
 

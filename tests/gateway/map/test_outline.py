@@ -11,8 +11,7 @@ from typing import Any, cast
 from hypothesis import given, settings
 
 from gateway.map.outline import Block, Item, outline
-from scenario.plan.brief import restore
-from scenario.plan.plan import load_plan
+from scenario.plan.plan import load_plan, restore
 from tests.gateway.map.plans import STEPS, names_in, plan_of
 
 HISTORIES = Path(__file__).parents[2] / "replay" / "histories"

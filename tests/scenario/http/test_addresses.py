@@ -3,8 +3,7 @@ from typing import Any
 
 import pytest
 
-from scenario.http.access import Access
-from scenario.http.addresses import AddressKind, canonical, classify, permitted
+from scenario.http.addresses import Access, AddressKind, canonical, classify, permitted
 from tests.activities.webhook.casefiles import table
 
 PUBLIC_ONLY = Access()

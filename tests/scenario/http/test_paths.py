@@ -2,7 +2,7 @@
 
 import pytest
 
-from scenario.http.paths import is_dotted
+from scenario.http.urls import is_dotted
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from typing import Any, Literal
 
 import pytest
 
-from scenario.http.access import Access
+from scenario.http.addresses import Access
 from scenario.http.urls import MAX_URL, UrlError, parse
 from scenario.liquid.lint import lint
 from scenario.liquid.shapes import Roots, Value

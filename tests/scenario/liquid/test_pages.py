@@ -7,8 +7,8 @@ import pytest
 
 from scenario import liquid
 from scenario.errors import Aborted
-from scenario.plan.context import pick
 from scenario.plan.inputs import handed
+from scenario.plan.projection import pick
 from tests.scenario.liquid.samples import Page, pages, variables
 
 PAGES = {page.name: page for page in pages()}

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from scenario.check.check import check
-from scenario.plan.brief import restore, shorten
 from scenario.plan.compile import compile_plan
-from scenario.plan.plan import dump_plan
+from scenario.plan.plan import dump_plan, restore, shorten
 
 FOLDER = Path(__file__).parents[3] / "examples"
 EXAMPLES = sorted(path for path in FOLDER.rglob("*.yaml") if "\nscenario:" in "\n" + path.read_text())

@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scenario.check.check import check
-from scenario.policies.capped import CappedWait
-from scenario.policies.caps import Cap, Full
+from scenario.policies.caps import Cap, CappedWait, Full
 from scenario.policies.consent import Agreement
 from scenario.policies.hours import QuietHours, Window
 from scenario.policies.order import Defer, Hold, Message, Rules, Ruling, Skip, ask, rules_of

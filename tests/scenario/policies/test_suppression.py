@@ -8,8 +8,8 @@ import pytest
 
 from scenario.errors import BadRecipient
 from scenario.policies.addresses import channels, sources, spelled
-from scenario.policies.purpose import Purpose
 from scenario.policies.suppression import Source, Suppression, lasting, stops
+from scenario.words import Purpose
 
 NOW = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from activities.webhook.destinations.reading import examine, read
 from activities.webhook.http.exchange import Tls
 from activities.webhook.throttle.limits import BreakerLimits, Limits
 from runtime.watched_file import UnusableFile
-from scenario.http.access import Access
+from scenario.http.addresses import Access
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

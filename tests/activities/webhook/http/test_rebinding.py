@@ -15,7 +15,7 @@ from activities.webhook.errors import AttemptError, RefusedError, UnreachableErr
 from activities.webhook.http.dial import GuardedResolver, LookupFailedError, SystemLookup
 from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
-from scenario.http.access import Access
+from scenario.http.addresses import Access
 from tests.activities.webhook.casefiles import table
 from tests.activities.webhook.faults import receiver
 from tests.activities.webhook.liar import LyingServer

@@ -10,8 +10,8 @@ import pytest
 from scenario.errors import Aborted, LimitExceeded, TemplateError
 from scenario.liquid import render_form, render_json
 from scenario.liquid.sinks.structured import compile_body
-from scenario.plan.context import pick
 from scenario.plan.inputs import handed
+from scenario.plan.projection import pick
 
 DATA: dict[str, Any] = {
     "items": [{"n": "a", "keep": True}, {"n": 'b"', "keep": False}, {"n": "c", "keep": True}],

@@ -1,4 +1,4 @@
-"""Checks of dates to wait for: templates that cannot give a date, and dates that are past."""
+"""Checks of single values: dates to wait for, which may be past, and the value of a goal, which is a number."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from scenario.errors import EntryError
-from scenario.liquid.shapes import Object, Roots, Tree, Value
+from scenario.liquid.shapes import Anything, Object, Roots, Tree, Value
+from scenario.model.goal import is_worth
 from scenario.model.outline import Written
 from scenario.source.report import Report
 from scenario.time.timing import parse_moment, zone_of
 from scenario.type_guards import Path, is_mapping
 
-OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_]\w*(?:\.\w+)*)\s*-?\}\}")
+_OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_]\w*(?:\.\w+)*)\s*-?\}\}")
 """An output of a variable without filters."""
 
 
@@ -27,9 +28,9 @@ def check_date(source: str, path: Path, known: Roots, report: Report) -> None:
         known: Variables that it may use.
         report: Receives the findings.
     """
-    for found in OUTPUT.finditer(source):
+    for found in _OUTPUT.finditer(source):
         name, around = found[1], source[: found.start()] + source[found.end() :]
-        if around.strip() and name != "today" and shape_of(known, name) == Value("date"):
+        if around.strip() and name != "today" and _shape_of(known, name) == Value("date"):
             message = (
                 f"'{name}' has its time already: for another one of that day write "
                 f"{{{{ {name} | date: '%Y-%m-%d' }}}} 09:00"
@@ -37,7 +38,7 @@ def check_date(source: str, path: Path, known: Roots, report: Report) -> None:
             report.add(path, "date", message, offset=found.start())
 
 
-def shape_of(known: Roots, name: str) -> Tree | None:
+def _shape_of(known: Roots, name: str) -> Tree | None:
     """Return the shape of a variable by its path (``journey.key``), or None if there is none."""
     first, *rest = name.split(".")
     shape = known.known.get(first)
@@ -68,3 +69,22 @@ def check_moments(data: Any, steps: Iterable[Written], now: datetime, report: Re
         if moment is not None and moment <= now:
             message = "this date is in the past: contacts will not wait here"
             report.add((*step.path, *path), "past", message, severity="warning")
+
+
+def check_value(source: str, path: Path, known: Roots, report: Report) -> None:
+    """Report a value that cannot be a number, whatever the event has.
+
+    Args:
+        source: The template.
+        path: Its path.
+        known: Variables that it may use.
+        report: Receives the findings.
+    """
+    if not is_worth(source):
+        message = "the value of a goal is one number: write one output, such as {{ event.total }}, or a number"
+        report.add(path, "goal-value", message)
+    elif found := _OUTPUT.fullmatch(source.strip()):
+        shape = _shape_of(known, found[1])
+        if shape is not None and not isinstance(shape, Anything) and shape != Value("number"):
+            message = f"'{found[1]}' is not a number: write the event's value, such as {{{{ event.total }}}}"
+            report.add(path, "goal-value", message, offset=found.start(1))
