@@ -9,22 +9,15 @@ import typer
 
 from gateway.cli import (
     author,
-    destinations,
-    encryption,
+    configuration,
     enter,
     erase,
     keys,
     local,
     migrate,
     operate,
-    policies,
     preview,
     prune,
-    receiver,
-    reconcile,
-    results,
-    retune,
-    sample,
     send,
     serve,
     show,
@@ -51,19 +44,19 @@ app: Final = typer.Typer(
 )
 
 _GROUPS: Final = {
-    "Try it": {"demo": local.demo, "dev": local.dev, "receiver": receiver.receiver},
+    "Try it": {"demo": local.demo, "dev": local.dev, "receiver": local.receiver},
     "Write": {
         "check": author.check,
         "map": draw,
         "preview": preview.preview,
         "send": send.send,
-        "sample": sample.sample,
+        "sample": author.sample,
         "test": test.cases,
         "schema": author.schema,
         "publish": author.publish,
         **load_extensions(EXTENSION_COMMANDS),
-        "destinations": destinations.destinations,
-        "policies": policies.policies,
+        "destinations": configuration.destinations,
+        "policies": configuration.policies,
     },
     "Run": {
         "enter": enter.enter,
@@ -78,7 +71,7 @@ _GROUPS: Final = {
         "list": show.listing,
         "deliveries": show.deliveries,
         "stats": stats.stats,
-        "results": results.results,
+        "results": stats.results,
         "versions": versions.versions,
     },
     "Operate": {
@@ -87,7 +80,7 @@ _GROUPS: Final = {
         "leave": operate.leave,
         "pause": operate.pause,
         "resume": operate.resume,
-        "retune": retune.retune,
+        "retune": operate.retune,
         "migrate": migrate.migrate,
         "close": versions.close,
         "open": versions.reopen,
@@ -103,11 +96,11 @@ _ENCRYPTION: Final = typer.Typer(help="Change the keys that contacts' keys are w
 _STORE: Final = typer.Typer(help="Make the store, bring it up to date, and compare it with Temporal.")
 _SUBCOMMANDS: Final = {
     "keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke}),
-    "encryption": (_ENCRYPTION, "Operate", {"rotate": encryption.rotate}),
+    "encryption": (_ENCRYPTION, "Operate", {"rotate": store.rotate}),
     "store": (
         _STORE,
         "Operate",
-        {"upgrade": store.upgrade, "claim": store.claim, "reconcile": reconcile.reconcile},
+        {"upgrade": store.upgrade, "claim": store.claim, "reconcile": store.reconcile},
     ),
 }
 """Commands with subcommands: their group in the help, and their subcommands."""

@@ -1,4 +1,4 @@
-"""Commands for authors of scenarios: check, schema, publish."""
+"""Commands for authors of scenarios: check, schema, sample, publish."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gateway.cli.destinations import DestinationsOption, known_in
+from gateway.cli import session
+from gateway.cli.configuration import DestinationsOption, PoliciesOption, book_in, known_in, policies_in
 from gateway.cli.options import Format, FormatOption, login
-from gateway.cli.policies import PoliciesOption, policies_in
-from gateway.terminal import dump, note, say
+from gateway.cli.output import count, print_line
+from gateway.cli.preview import FileArgument, draft_of
+from gateway.terminal import console, dump, note, say, styled, text
 
 if TYPE_CHECKING:
     from gateway.publishing import Publication
@@ -23,13 +25,6 @@ if TYPE_CHECKING:
     from scenario.source.findings import Finding
 
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="scenario files, in YAML")]
-
-
-class JourneysOf(StrEnum):
-    """What happens to the journeys of a version when a newer version is published."""
-
-    PIN = "pin"
-    FOLLOW = "follow"
 
 
 class SchemaOf(StrEnum):
@@ -47,15 +42,15 @@ SchemaArgument = Annotated[
 ]
 
 NewestOption = Annotated[
-    bool, typer.Option("--newest", help="make it the newest version again where another has followed it: a rollback")
+    bool, typer.Option("--newest", help="roll back: make it the newest version again if a later one exists")
 ]
 
 
 JourneysOption = Annotated[
-    JourneysOf | None,
+    Literal["pin", "follow"] | None,
     typer.Option(
         "--journeys",
-        help="follow: journeys of this version go on in newer ones as soon as they can; pin: they stay (the default)",
+        help="follow: journeys of this version move to newer ones as soon as they can; pin: they stay (the default)",
     ),
 ]
 
@@ -73,6 +68,7 @@ def check(
     Text output has one finding per line: file:line:column: severity code: message. JSON is a list of objects with the
     same names. The exit status is 1 if there is an error. Warnings do not change it.
     """
+    from gateway.cases.file import Beside, read
     from gateway.errors import BadInput
     from gateway.publishing import check_file
 
@@ -81,10 +77,10 @@ def check(
     unread: list[BadInput] = []
     for path in files:
         try:
-            found = (
-                _cases(path, destinations, policies) if _holds_cases(path) else check_file(path, known, quiet).findings
-            )
-            findings += found
+            if _holds_cases(path):
+                findings += read(path, Beside(destinations, policies))[1]
+            else:
+                findings += check_file(path, known, quiet).findings
         except BadInput as error:
             unread.append(error)
     if form is Format.JSON:
@@ -115,6 +111,20 @@ def schema(of: SchemaArgument = SchemaOf.SCENARIO) -> None:
     dump(make())
 
 
+def sample(file: FileArgument, destinations: DestinationsOption = None) -> None:
+    """Print a generated entry that has exactly the fields that the scenario's templates and conditions use.
+
+    Edit its values, then use it: scenario sample a.yaml > entry.json, then scenario preview a.yaml --entry entry.json.
+    """
+    from gateway.errors import BadInput
+    from gateway.preview.first_entry import first_entry
+
+    entry = first_entry(draft_of(file, book_in(destinations), Format.TEXT))
+    if entry is None:
+        raise BadInput(f"no generated contact is admitted by 'entry.if' of {file}: write an entry by hand")
+    dump(entry)
+
+
 def publish(
     files: FilesArgument,
     destinations: DestinationsOption = None,
@@ -136,7 +146,7 @@ def publish(
 
     files = [path for path in files if not _holds_cases(path)]
     if not files:
-        raise BadInput("there is no scenario among these files: cases are run by 'scenario test', and not published")
+        raise BadInput("these files hold no scenario: 'scenario test' runs cases, which are not published")
     known, quiet = known_in(destinations), policies_in(policies).quiet_hours
     scenarios: dict[Path, Scenario] = {}
     findings: list[Finding] = []
@@ -150,7 +160,7 @@ def publish(
         note(f"scenario: nothing was published: {_summary(findings, len(files))}")
         raise typer.Exit(1)
     _refuse_twins(scenarios)
-    asyncio.run(_publish(list(scenarios.values()), newest, journeys.value if journeys else None))
+    asyncio.run(_publish(list(scenarios.values()), newest, journeys))
 
 
 def _holds_cases(path: Path) -> bool:
@@ -159,14 +169,7 @@ def _holds_cases(path: Path) -> bool:
     return path.name.endswith(CASES)
 
 
-def _cases(path: Path, destinations: Path | None, policies: Path | None) -> Iterable[Finding]:
-    from gateway.cases.file import Beside, read
-
-    return read(path, Beside(destinations, policies))[1]
-
-
 async def _publish(scenarios: Sequence[Scenario], newest: bool, journeys: Literal["pin", "follow"] | None) -> None:
-    from gateway.cli import session
     from gateway.publishing import publish_checked
 
     async with session.stored(migrate=True, writes=True) as store:
@@ -175,9 +178,10 @@ async def _publish(scenarios: Sequence[Scenario], newest: bool, journeys: Litera
             say(str(published))
             _tell(published)
             if published.newest > published.version:
+                newer = f"{published.scenario}@{published.newest}"
                 note(
-                    f"scenario: {published} is published already, and {published.scenario}@{published.newest} is the "
-                    "newest: new journeys take that; to roll back, publish the file with --newest"
+                    f"scenario: {published} is published already, and new journeys use {newer}, which is newer: "
+                    "to roll back, publish the file with --newest"
                 )
 
 
@@ -189,13 +193,10 @@ def _tell(published: Publication) -> None:
         for draw in published.difference.redrawn:
             note(f"scenario: {draw.since(f'{name}@{published.before}')}")
     for earlier in published.under_way:
-        is_one = earlier.journeys == 1
-        count = (
-            f"{_count(earlier.journeys, 'journey')} {'is' if is_one else 'are'} under way in {name}@{earlier.version}"
-        )
-        becomes = f"follow{'s' if is_one else ''}" if earlier.follows else f"stay{'s' if is_one else ''} there"
-        advice = "" if earlier.follows else f": see 'scenario migrate {name} --from {earlier.version} --dry-run'"
-        note(f"scenario: {count}, and {becomes}{advice}")
+        running = f"{count(earlier.journeys, 'journey')} of {name}@{earlier.version}"
+        s = "s" if earlier.journeys == 1 else ""
+        stays = f"stay{s} there: see 'scenario migrate {name} --from {earlier.version} --dry-run'"
+        note(f"scenario: {running} {f'move{s} to it' if earlier.follows else stays}")
 
 
 def _refuse_twins(scenarios: dict[Path, Scenario]) -> None:
@@ -218,11 +219,8 @@ def _list(findings: Iterable[Finding], *, err: bool = False) -> None:
 
 
 def _print(finding: Finding, *, err: bool) -> None:
-    """Print a finding for people: on one line as for programs, but in colour."""
+    """Print a finding on one line, in colour."""
     from rich.text import Text
-
-    from gateway.cli.layout import print_line
-    from gateway.terminal import console, styled, text
 
     place = text(f"{finding.file}:{finding.line}:{finding.column}: ", "bold")
     what = styled(finding.severity)
@@ -236,9 +234,5 @@ def _errors(findings: Iterable[Finding]) -> bool:
 def _summary(findings: Sequence[Finding], files: int) -> str:
     """Return a summary such as ``2 errors and 1 warning in 3 files``."""
     counts = Counter(finding.severity for finding in findings)
-    found = [_count(counts[severity], severity) for severity in ("error", "warning") if counts[severity]]
-    return f"{' and '.join(found) or 'nothing wrong'} in {_count(files, 'file')}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    found = [count(counts[severity], severity) for severity in ("error", "warning") if counts[severity]]
+    return f"{' and '.join(found) or 'nothing wrong'} in {count(files, 'file')}"

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.admission import unadmitted
+from gateway.cli import session
+from gateway.cli.enter_many import enter_all, unadmitted
 from gateway.cli.entry_files import parse, read_entry
+from gateway.cli.output import count
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
@@ -38,18 +40,15 @@ def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = Fal
     JSON with result and id. Entries that are refused, or whose admission no worker confirms, are reported on standard
     error. Both make the exit status 1.
     """
-    from gateway.cli import enter_many
-
     if many or entry.lower().endswith(".jsonl"):
-        raise typer.Exit(asyncio.run(enter_many.enter_all(entry, wait=wait)))
+        raise typer.Exit(asyncio.run(enter_all(entry, wait=wait)))
     asyncio.run(_enter(read_entry(entry), wait=wait))
 
 
 async def _enter(entry: dict[str, Any], *, wait: bool) -> None:
-    from gateway.cli import session
     from scenario.entry.entry import parse_entry
 
-    parse_entry(entry)  # what is wrong with it by itself is said at once, be there a server or not
+    parse_entry(entry)  # reports mistakes without a server
     async with session.connected() as client:
         entered = await client.enter(entry)
         say(entered.id)
@@ -59,7 +58,7 @@ async def _enter(entry: dict[str, Any], *, wait: bool) -> None:
 
 
 def remark(entered: Entered, trouble: str | None = None) -> None:
-    """Print what a person should know about a journey that was just started.
+    """Print remarks about a journey that was just started.
 
     Args:
         entered: The journey.
@@ -79,56 +78,35 @@ def event(
     contact: ContactArgument, name: NameArgument, properties: PropertiesOption = "{}", identifier: IdOption = None
 ) -> None:
     """Report an event to all journeys of a contact, and count goals that their ended journeys reach by it."""
-    heard = asyncio.run(_tell(contact, name, _properties(properties), identifier))
-    _told("event", contact, "the name", heard)
+    from gateway import events
+
+    wanted = """write an object such as '{"order_id": "CGX0094"}'"""
+    given = parse(properties.encode(errors="surrogatepass"), "--properties", wanted=wanted)
+    events.event(name, given, identifier)  # reports mistakes without a server
+    heard = session.ask(lambda client: client.event(contact, name, given, identifier))
+    _report("event", contact, "the name", heard)
     for journey, trouble in heard.troubles.items():
         note(f"scenario: {journey}: {trouble}")
 
 
 def change(contact: ContactArgument, fields: FieldsArgument) -> None:
     """Report changed contact fields to all journeys of a contact, such as '{"timezone": "Asia/Tokyo"}'."""
-    patch = parse(
-        fields.encode(errors="surrogatepass"), "the change", wanted="""write an object such as '{"language": "fr"}'"""
-    )
-    _told("change", contact, "what changed", asyncio.run(_tell_change(contact, patch)))
+    wanted = """write an object such as '{"language": "fr"}'"""
+    patch = parse(fields.encode(errors="surrogatepass"), "the change", wanted=wanted)
+    _report("change", contact, "the change", session.ask(lambda client: client.contact_changed(contact, patch)))
 
 
-def _told(command: str, contact: str, second: str, heard: Heard) -> None:
+def _report(command: str, contact: str, second: str, heard: Heard) -> None:
     from gateway.errors import UnknownContact
 
     if heard.unknown:
         advice = f"'scenario {command}' takes the contact's id first, then {second}"
         raise UnknownContact(f"contact {contact} has never had a journey: {advice}")
-    said = [f"{heard.told} {_plural(heard.told, 'journey')} told"] if heard.told else []
+    parts = [f"{count(heard.told, 'journey')} told"] if heard.told else []
     if heard.pending:
-        said.append(f"{heard.pending} {_plural(heard.pending, 'entry', 'entries')} pending, told once admitted")
-    if not said:
-        said.append("no journey told: none is running")
+        parts.append(f"{count(heard.pending, 'entry', 'entries')} pending, told once admitted")
+    if not parts:
+        parts.append("no journey told: none is running")
     if heard.goals:
-        said.append(f"{heard.goals} {_plural(heard.goals, 'goal')} counted")
-    say("; ".join(said))
-
-
-def _plural(number: int, one: str, many: str = "") -> str:
-    return one if number == 1 else many or f"{one}s"
-
-
-async def _tell_change(contact: str, patch: dict[str, Any]) -> Heard:
-    from gateway.cli import session
-
-    async with session.connected() as client:
-        return await client.contact_changed(contact, patch)
-
-
-def _properties(text: str) -> dict[str, Any]:
-    wanted = """write an object such as '{"order_id": "CGX0094"}'"""
-    return parse(text.encode(errors="surrogatepass"), "--properties", wanted=wanted)
-
-
-async def _tell(contact: str, name: str, properties: dict[str, Any], identifier: str | None) -> Heard:
-    from gateway import events
-    from gateway.cli import session
-
-    events.event(name, properties, identifier)  # what is wrong with it is said at once, be there a server or not
-    async with session.connected() as client:
-        return await client.event(contact, name, properties, identifier)
+        parts.append(f"{count(heard.goals, 'goal')} counted")
+    say("; ".join(parts))

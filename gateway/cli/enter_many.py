@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from gateway.cli import session
-from gateway.cli.admission import unadmitted
 from gateway.cli.entry_files import Line, count, lines, named, opened, parse
-from gateway.cli.progress import progress
+from gateway.cli.output import progress
 from gateway.concurrency import Concurrency
 from gateway.errors import BadInput, Refusal
 from gateway.terminal import dump, note, say
@@ -29,7 +28,15 @@ WAITING: Final = 500
 """Journeys whose result ``--wait`` awaits at the same time."""
 
 UNPLACED: Final = "contact.timezone cannot be used, and the scenario's is: 'scenario show JOURNEY' says why"
-_SAID: Final = 20  # journeys of which nothing is known that are said one by one
+UNADMITTED: Final = "no worker has processed it yet: check that one is running ('scenario dev', or worker.py)"
+_LISTED: Final = 20  # journeys with an unknown admission that are listed one by one
+
+
+def unadmitted(trouble: str | None) -> str:
+    """Return why it is not known whether a journey was admitted: the store fails, or no worker runs."""
+    if trouble is None:
+        return UNADMITTED
+    return "its admission is pending: " + trouble[:1].lower() + trouble[1:].removesuffix(".")
 
 
 @dataclass
@@ -45,7 +52,7 @@ class EntryTally:
 
     def __str__(self) -> str:
         parts = [f"{self.entered} entered"]
-        parts += [f"{self.already} under way already"] if self.already else []
+        parts += [f"{self.already} already running"] if self.already else []
         parts += [f"{self.refused} not entered"] if self.refused else []
         parts += [f"{len(self.unknown)} not known"] if self.unknown else []
         return ", ".join(parts)
@@ -81,8 +88,8 @@ class Bulk:
         """Start a journey for each line.
 
         Raises:
-            SetupError: The server cannot be reached any more.
-            StoreError: The store cannot be reached any more.
+            SetupError: The server cannot be reached.
+            StoreError: The store cannot be reached.
         """
         async with self.client.settling() as settling, Concurrency(WAITING if self.wait else OPEN) as entries:
             async for line in lines(file, self.name):
@@ -130,7 +137,7 @@ async def enter_all(source: str, *, wait: bool) -> int:
 
     Raises:
         BadInput: The file cannot be read.
-        SetupError: There is no server, or it cannot be reached any more.
+        SetupError: No server can be reached.
         StoreError: The store cannot be used.
     """
     tally = EntryTally()
@@ -145,13 +152,13 @@ async def enter_all(source: str, *, wait: bool) -> int:
             if tally.unknown:
                 trouble = await client.trouble()
     except BaseException:
-        if tally.started:  # one must know how far it came
+        if tally.started:  # the person must know what was done
             note(f"scenario: {tally.so_far()}")
         raise
-    for identifier in tally.unknown[:_SAID]:
+    for identifier in tally.unknown[:_LISTED]:
         note(f"scenario: {identifier}: {unadmitted(trouble)}")
-    if len(tally.unknown) > _SAID:
-        note(f"scenario: … and {len(tally.unknown) - _SAID} more")
+    if len(tally.unknown) > _LISTED:
+        note(f"scenario: … and {len(tally.unknown) - _LISTED} more")
     if tally.unplaced:
         note(f"scenario: {tally.unplaced} of them: {UNPLACED}")
     note(f"scenario: {tally}")

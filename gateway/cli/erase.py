@@ -24,8 +24,8 @@ WaitOption = Annotated[
 ]
 ErasureArgument = Annotated[str | None, typer.Argument(metavar="[ID]", help="the erasure's id; without it, all")]
 OpenOption = Annotated[bool, typer.Option("--open", help="only those that are not finished")]
-_LOOK: Final = 2.0  # seconds between two looks at one that is waited for
-_LONGEST: Final = 1800.0  # seconds of waiting: an erasure takes some minutes unless Temporal or all workers are away
+_POLL: Final = 2.0  # seconds between two queries with --wait
+_PATIENCE: Final = 1800.0  # seconds: an erasure takes some minutes, unless Temporal or all workers are down
 
 
 @grouped
@@ -46,9 +46,9 @@ def erase(
 
     async def run(client: ScenarioClient) -> ErasureView:
         view = await client.erase(contact, operator=record.who, reason=record.reason, dry_run=dry_run)
-        end = monotonic() + _LONGEST
+        end = monotonic() + _PATIENCE
         while wait and view.id is not None and view.finished_at is None and monotonic() < end:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL)
             view = await client.erasure(view.id)
         return view
 
@@ -70,20 +70,17 @@ def erasures(
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Show erasures of contacts, newest first, or the progress and the report of one."""
-    if erasure is not None:
-        view = session.ask(lambda client: client.erasure(erasure))
-        if form is Format.JSON:
-            dump(view.model_dump(mode="json"))
-        else:
-            _show(view)
-        return
-    found = session.ask(lambda client: client.erasures(is_open=is_open, limit=limit))
+    one = session.ask(lambda client: client.erasure(erasure)) if erasure is not None else None
+    found = [one] if one else session.ask(lambda client: client.erasures(is_open=is_open, limit=limit))
     if form is Format.JSON:
-        dump([view.model_dump(mode="json") for view in found])
-        return
-    for view in found:
-        since = local(view.finished_at or view.at)
-        say(f"{view.id}  {view.state} since {since}: {view.reason}{f' ({view.trouble})' if view.trouble else ''}")
+        listed = [view.model_dump(mode="json") for view in found]
+        dump(listed[0] if one else listed)
+    elif one:
+        _show(one)
+    else:
+        for view in found:
+            since, trouble = local(view.finished_at or view.at), f" ({view.trouble})" if view.trouble else ""
+            say(f"{view.id}  {view.state} since {since}: {view.reason}{trouble}")
 
 
 def _show(view: ErasureView) -> None:
@@ -97,7 +94,7 @@ def _show(view: ErasureView) -> None:
     say(f"erased{' again' if view.before else ''} at {local(view.finished_at)}: {_found(view)}")
     if view.sent_to:
         named = ", ".join(dict.fromkeys(f"{one.channel} {one.destination}" for one in view.sent_to))
-        note(f"scenario: these may hold messages to the contact, which is for their operators to erase: {named}")
+        note(f"scenario: these may hold messages to the contact, which their operators have to erase: {named}")
     if view.encrypted:
         note(
             "scenario: copies of the store that were made before hold the contact's key, wrapped: to make it useless, "

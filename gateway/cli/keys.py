@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final, cast
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 import typer
 
 from gateway.cli import session
-from gateway.cli.layout import Table
 from gateway.cli.options import Format, FormatOption, a_second, login, record
-from gateway.terminal import console, dump, local, note, say, styled
+from gateway.cli.output import Table
+from gateway.terminal import dump, local, note, say, styled
 from runtime.api_key import SCOPES, Scope
 
 if TYPE_CHECKING:
     from runtime.api_key import ApiKey
+    from runtime.store import Store
 
 _SCENARIO: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -47,7 +47,7 @@ def _expiry(text: str) -> datetime:
         except (DurationError, OverflowError):
             raise typer.BadParameter(f"'{text}' is neither a date nor a duration: write 2027-03-31 or 90d") from None
     if moment <= now:
-        raise typer.BadParameter(f"'{text}' is over already: name a time to come")
+        raise typer.BadParameter(f"'{text}' is in the past: give a later time")
     return moment
 
 
@@ -95,11 +95,7 @@ def create(
         identifier, digest, wanted, scenarios, rate, note_ or "", datetime.now(UTC), login(), expires_at=expires
     )
 
-    async def do() -> None:
-        async with session.stored(writes=True) as store:
-            await store.add_key(key)
-
-    asyncio.run(do())
+    session.ask_store(lambda store: store.add_key(key), writes=True)
     say(token)
     note(f"key {identifier} is shown this once: keep it where secrets are kept")
 
@@ -110,12 +106,7 @@ def listing(form: FormatOption = Format.TEXT) -> None:
     JSON is a list of objects with id, state (good, expired or revoked), scopes, scenarios, rate, note, created_at,
     created_by, expires_at and revoked_at.
     """
-
-    async def look() -> list[ApiKey]:
-        async with session.stored() as store:
-            return await store.keys()
-
-    found, now = asyncio.run(look()), datetime.now(UTC)
+    found, now = session.ask_store(lambda store: store.keys()), datetime.now(UTC)
     if form is Format.JSON:
         dump([_as_json(key, now) for key in found])
         return
@@ -131,7 +122,7 @@ def listing(form: FormatOption = Format.TEXT) -> None:
         rows.add(
             key.id, styled(_STYLED[state], state), *what, rate, local(key.created_at), key.created_by, ends, key.note
         )
-    rows.show(console())
+    rows.show()
 
 
 def revoke(identifier: _KeyArgument) -> None:
@@ -139,18 +130,18 @@ def revoke(identifier: _KeyArgument) -> None:
     from gateway.errors import BadInput
     from runtime.api_key import parse_token
 
-    parsed = parse_token(identifier)  # somebody has only the key itself at hand
+    parsed = parse_token(identifier)  # the whole key is accepted, too
     name = parsed[0] if parsed else identifier
 
-    async def do() -> bool:
-        async with session.stored(writes=True) as store:
-            done = await store.revoke_key(name, datetime.now(UTC))
-            if not done and await store.key(name) is None:
-                # What it is called is not repeated: it may be a key with a letter missing.
-                raise BadInput("there is no key of this id: 'scenario keys list' lists those there are")
-            return done
+    async def do(store: Store) -> bool:
+        done = await store.revoke_key(name, datetime.now(UTC))
+        if not done and await store.key(name) is None:
+            # The message does not repeat the id: it may be a mistyped key.
+            raise BadInput("there is no key of this id: 'scenario keys list' lists all keys")
+        return done
 
-    say(f"key {name} is revoked" if asyncio.run(do()) else f"key {name} was revoked already")
+    state = "is revoked" if session.ask_store(do, writes=True) else "was revoked already"
+    say(f"key {name} {state}")
 
 
 _STYLED: Final = {"good": "running", "expired": "skipped", "revoked": "skipped"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.destinations import DestinationsOption
+from gateway.cli.configuration import DestinationsOption, book_in
 from gateway.cli.options import Format
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ def _is_file(path: Path) -> bool:
 
 def _of_file(path: Path, since: int | None, destinations: Path | None) -> ScenarioMap:
     from gateway.cli import session
-    from gateway.cli.preview import book_of, draft_of
+    from gateway.cli.preview import draft_of
     from gateway.map.map import ScenarioMap
     from gateway.map.overlay import Overlay
 
-    made = draft_of(path, book_of(destinations), Format.TEXT)
+    made = draft_of(path, book_in(destinations), Format.TEXT)
     name = made.scenario.scenario
 
     async def compare(number: int) -> Overlay:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import session
-from gateway.cli.operate_many import OperationCommand, confirmed, number_of, send
+from gateway.cli.operate_many import OperationCommand, confirmed, send
 from gateway.cli.options import BatchOptions, OperatorOptions, grouped, operator_name, record, version
+from gateway.cli.output import count
 from gateway.terminal import dump, note, say
 from scenario.words import Operation
 
@@ -136,12 +137,12 @@ def _carry_out(request: OperationCommand, found: MigrationForecast, at: str | No
     if not targets:
         note(f"scenario: nothing to migrate: no journey {'matches' if found.left_out else 'is running there'}")
         return 1
-    if not request.sending.yes and not confirmed(request, len(targets), "journey"):
+    if not request.sending.yes and not confirmed(request, count(len(targets), "journey")):
         note("scenario: nothing was done")
         return 1
     tally = session.ask(lambda client: send(client, request, targets))
     if found.left_out:
-        note(f"scenario: {number_of(found.left_out, 'journey')} left in their version, as said above")
+        note(f"scenario: {count(found.left_out, 'journey')} left in their version, as said above")
     return 0 if tally.complete and not found.left_out else 1
 
 
@@ -163,5 +164,5 @@ def _forecast(found: MigrationForecast, sending: BatchOptions) -> None:
         dump(MigrationView.of(found))
     else:
         _counts(found, say)
-    told = number_of(len(found.fitting), "journey")
+    told = count(len(found.fitting), "journey")
     note(f"scenario: {told} would go on in {found.scenario}@{found.to}, {found.left_out:,} not: nothing was done")

@@ -1,16 +1,17 @@
-"""Commands for operators: retry, skip, leave, pause, resume. The journey itself accepts or refuses.
+"""Commands for operators: retry, skip, leave, pause, resume, retune. The journey itself accepts or refuses.
 
 Without a JOURNEY, the operation applies to all journeys that match `--scenario` and the other filters.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 
 from gateway.cli import session
-from gateway.cli.operate_many import OperationCommand, operate_many
+from gateway.cli.operate_many import OperationCommand, operate_many, retune_many
 from gateway.cli.options import (
     BatchOptions,
     HeldJourneys,
@@ -21,6 +22,7 @@ from gateway.cli.options import (
     RunningJourneys,
     VersionOption,
     grouped,
+    length,
 )
 from gateway.terminal import dump, say
 from scenario.words import Operation
@@ -121,3 +123,49 @@ def _operate(command: OperationCommand, journey: str, step: dict[str, str], done
     if command.operation is Operation.PAUSE and state == "held":
         state = "held, and paused as well"
     say(f"{journey}: {f'step {at} {done}' if done else state}")
+
+
+DestinationArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DESTINATION", help="a destination's name or a host, as 'scenario deliveries' says; email, sms"
+    ),
+]
+
+
+def _length(name: str, what: str) -> Any:
+    return typer.Option(name, metavar="DURATION", parser=length, help=what)
+
+
+def _number(name: str, what: str) -> Any:
+    return typer.Option(name, metavar="N", help=what)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Policy:
+    initial_interval: Annotated[float | None, _length("--initial-interval", "the pause before the second attempt")] = (
+        None
+    )
+    backoff_coefficient: Annotated[
+        float | None, _number("--backoff-coefficient", "by which each further pause is longer")
+    ] = None
+    maximum_interval: Annotated[float | None, _length("--maximum-interval", "the longest pause")] = None
+    maximum_attempts: Annotated[
+        int | None, _number("--maximum-attempts", "how many attempts at most; 0 means no limit")
+    ] = None
+    deadline: Annotated[float | None, _length("--deadline", "the time over all attempts, since the first was due")] = (
+        None
+    )
+
+
+@grouped
+def retune(destination: DestinationArgument, record: OperatorOptions, policy: _Policy, sending: BatchOptions) -> None:
+    """Change the retry policy of the deliveries to a destination that are in progress.
+
+    It applies immediately, also during a pause between attempts, and only to these deliveries, including those that
+    have not been attempted yet.
+    """
+    from gateway.operations.retry_policy import Change
+
+    change = Change(**vars(policy))
+    raise typer.Exit(retune_many(OperationCommand(Operation.RETUNE, record, sending), destination, change))

@@ -11,7 +11,7 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.options import BatchOptions, OperatorOptions
-from gateway.cli.progress import progress
+from gateway.cli.output import count, progress
 from gateway.terminal import dump, note, say
 from scenario.words import Operation
 
@@ -53,7 +53,7 @@ def operate_many(command: OperationCommand, which: dict[str, Any], *, everybody:
     Raises:
         NotAnswered: Journeys have to be queried, and no worker answers.
     """
-    from gateway.cli import tables
+    from gateway.cli import journey_text
     from gateway.operations.request import NOT_HELD
     from gateway.service.index import EVERY, JourneyFilter
 
@@ -63,13 +63,13 @@ def operate_many(command: OperationCommand, which: dict[str, Any], *, everybody:
     found = session.ask(
         lambda client: client.select(operation, wanted, ask=sending.dry_run, limit=sending.limit or EVERY, **more)
     )
-    table = tables.journeys if everybody or operation in NOT_HELD else tables.held
+    table = journey_text.journeys if everybody or operation in NOT_HELD else journey_text.held
     return _carry_out(command, found, lambda: table(found), found, anywhere=everybody)
 
 
 def retune_many(command: OperationCommand, destination: str, change: Change) -> int:
     """Change the retry policy of all deliveries to a destination in progress, and return the exit status."""
-    from gateway.cli import tables
+    from gateway.cli import journey_text
     from gateway.operations.retry_policy import DeliveryInProgress, RetuneCandidates
     from gateway.service.index import EVERY
 
@@ -83,9 +83,11 @@ def retune_many(command: OperationCommand, destination: str, change: Change) -> 
     found = candidates.found
     # A name stands for one destination of one channel.
     command.more.update(destination=found[0].goes_to if found else destination, retry=change.given())
-    status = _carry_out(command, found, lambda: tables.flights(found), [DeliveryInProgress.of(item) for item in found])
+    status = _carry_out(
+        command, found, lambda: journey_text.flights(found), [DeliveryInProgress.of(item) for item in found]
+    )
     if candidates.unseen:
-        more = number_of(candidates.unseen, "more journey")
+        more = count(candidates.unseen, "more journey")
         note(f"scenario: {more} may have a delivery without an attempt so far: the operation checks each of them")
     return status
 
@@ -102,18 +104,18 @@ def _carry_out(
     from gateway.service.operation_views import TallyView
 
     operation, sending = command.operation, command.sending
-    kind = "delivery" if operation is Operation.RETUNE else "journey"
+    kind = ("delivery", "deliveries") if operation is Operation.RETUNE else ("journey", "journeys")
     if sending.dry_run:
         if sending.json:
             dump(listed)
         elif found:
             show()
-        note(f"scenario: {operation} would be sent to {number_of(len(found), kind)}: nothing was done")
+        note(f"scenario: {operation} would be sent to {count(len(found), *kind)}: nothing was done")
     elif not found:
         if sending.json:
             dump(TallyView.of(operation, Tally()))
-        note(f"scenario: nothing to {operation}: no {kind} matches")
-    elif not sending.yes and not confirmed(command, len(found), kind):
+        note(f"scenario: nothing to {operation}: no {kind[0]} matches")
+    elif not sending.yes and not confirmed(command, count(len(found), *kind)):
         note("scenario: nothing was done")
         return 1
     else:
@@ -124,11 +126,11 @@ def _carry_out(
     return 0 if found else 1
 
 
-def confirmed(command: OperationCommand, count: int, kind: str) -> bool:
-    """Ask for confirmation at a terminal. Return True without asking if there is none."""
+def confirmed(command: OperationCommand, targets: str) -> bool:
+    """Ask for confirmation at a terminal. Return True without asking if there is no terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    question = f"{command.operation} {number_of(count, kind)}, {command.sending.rate:g} a second?"
+    question = f"{command.operation} {targets}, {command.sending.rate:g} a second?"
     try:
         return typer.confirm(question, err=True)
     except typer.Abort:  # the end of input
@@ -167,9 +169,3 @@ def _summarise(command: OperationCommand, tally: Tally) -> None:
         dump(TallyView.of(command.operation, tally))
     else:
         say(str(tally))
-
-
-def number_of(count: int, kind: str) -> str:
-    """Return such as ``1 journey``, ``3 deliveries``."""
-    plural = kind.removesuffix("y") + "ies" if kind.endswith("ery") else f"{kind}s"
-    return f"{count} {kind if count == 1 else plural}"

@@ -6,7 +6,7 @@ import functools
 import getpass
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -32,11 +32,20 @@ CAUSES: Final = ("permanent", "exhausted", "unknown", "unconfigured", "template"
 _LONGEST: Final = 500  # characters of an operation's operator and reason; the journey would refuse more
 
 
-def cause(text: str) -> str:
-    """Parse the word for why journeys are held."""
-    if text not in CAUSES:
-        raise typer.BadParameter(f"nothing is held for '{text}': it is one of {', '.join(CAUSES)}")
-    return text
+def one_of(words: Sequence[str]) -> Callable[[str], str]:
+    """Return a parser that accepts some words only."""
+
+    def word(text: str) -> str:
+        if text not in words:
+            raise typer.BadParameter(f"'{text}' must be one of {', '.join(words)}")
+        return text
+
+    return word
+
+
+def word_option(name: str, words: Sequence[str], help_: str) -> Any:
+    """Return an option that takes one of some words. The help lists them."""
+    return typer.Option(name, metavar="WORD", parser=one_of(words), help=f"{help_}: {', '.join(words)}")
 
 
 def record(text: str) -> str:
@@ -194,12 +203,7 @@ class HeldJourneys(RunningJourneys):
         str | None,
         typer.Option("--destination", metavar="NAME", help="only those held because of this destination or host"),
     ] = None
-    held_reason: Annotated[
-        str | None,
-        typer.Option(
-            "--held-reason", metavar="WORD", parser=cause, help=f"only those held for this: {', '.join(CAUSES)}"
-        ),
-    ] = None
+    held_reason: Annotated[str | None, word_option("--held-reason", CAUSES, "only those held for this")] = None
     step: Annotated[str | None, typer.Option("--step", metavar="STEP", help="only if the journey is at this step")] = (
         None
     )

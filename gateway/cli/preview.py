@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from gateway.cli.destinations import DestinationsOption, book_in
+from gateway.cli.configuration import DestinationsOption, PoliciesOption, book_in, policies_in
 from gateway.cli.entry_files import parse, read_entry
 from gateway.cli.options import Format, FormatOption
-from gateway.cli.policies import PoliciesOption, policies_in
 from gateway.terminal import console, dump, note
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def preview(
     if (entry is None) == (random is None):
         raise typer.BadParameter("give one contact with --entry, or a number of made-up ones with --random")
     _fitting(random is not None, event=event, source=source, pretty=pretty, save=save, seed=seed)
-    book = book_of(destinations)
+    book = book_in(destinations)
     held = policies_in(policies)
     made = draft_of(file, book, form, held)
     known(made, step)
@@ -106,11 +105,6 @@ def _fitting(is_random: bool, **given: object) -> None:
     for name, value in given.items():
         if value and (name in ("save", "seed")) is not is_random:
             raise typer.BadParameter(f"--{name} goes with {'--entry' if is_random else '--random'}")
-
-
-def book_of(path: Path | None) -> Destinations | None:
-    """Read the destinations, if their file is known. Their secrets are not needed: they are shown by name."""
-    return book_in(path) if path is not None and path != Path() else None  # a variable that is empty counts as not set
 
 
 def draft_of(file: Path, book: Destinations | None, form: Format, policies: Policies | None = None) -> Draft:

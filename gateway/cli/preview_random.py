@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.entry_files import write
 from gateway.cli.options import Format
-from gateway.cli.progress import progress
+from gateway.cli.output import progress
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.options import Format, FormatOption, grouped
-from gateway.cli.progress import progress
+from gateway.cli.output import progress
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
@@ -27,24 +27,22 @@ class _Given:
         str | None, typer.Option("--deliveries", metavar="AGE", help="attempts, by when they began")
     ] = None
     responses: Annotated[
-        str | None, typer.Option("--responses", metavar="AGE", help="what receivers answered; the attempts stay")
+        str | None, typer.Option("--responses", metavar="AGE", help="responses of receivers; the attempts stay")
     ] = None
-    entries: Annotated[
-        str | None, typer.Option("--entries", metavar="AGE", help="journeys, by when they were over")
-    ] = None
+    entries: Annotated[str | None, typer.Option("--entries", metavar="AGE", help="journeys, by when they ended")] = None
     claims: Annotated[str | None, typer.Option("--claims", metavar="AGE", help="places under caps; 92d without it")] = (
         None
     )
     passages: Annotated[str | None, typer.Option("--passages", metavar="AGE", help="people per step and hour")] = None
     operations: Annotated[
-        str | None, typer.Option("--operations", metavar="AGE", help="operations on many journeys that are over")
+        str | None, typer.Option("--operations", metavar="AGE", help="ended operations on many journeys")
     ] = None
 
 
 _LONG = 5.0
 """Seconds. A longer pause is reported."""
 
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="tell how much there is, and delete nothing")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="report the numbers, and delete nothing")]
 
 
 @grouped
@@ -85,7 +83,7 @@ def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = 
         is_over = True
     finally:
         if not (is_over or rows):
-            pass  # it never began, and why is said elsewhere
+            pass  # it never began: the error says why
         elif form is Format.JSON:
             dump({"rows": rows, "dry_run": dry_run, "finished": is_over, "kept": kept, "vacuum": VACUUM})
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import session
-from gateway.cli.destinations import DestinationsOption
+from gateway.cli.configuration import DestinationsOption, book_in
 from gateway.cli.entry_files import read_entry
 from gateway.cli.options import Format, FormatOption, login
 from gateway.cli.preview import (
@@ -20,7 +20,6 @@ from gateway.cli.preview import (
     PrettyOption,
     ResponseOption,
     SourceOption,
-    book_of,
     draft_of,
     given_by,
     known,
@@ -62,7 +61,7 @@ def send(
     SCENARIO_TEST_RECIPIENTS apply. If there is a store, its log of deliveries records the message as a test. Nothing is
     retried. The exit status is 1 if the message was not delivered.
     """
-    book = book_of(destinations)
+    book = book_in(destinations)
     made = draft_of(file, book, form)
     known(made, step)
     given = given_by(at, event or (), response or (), book)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 
 PATIENCE: Final = 2.0
-"""Seconds that a server may take to answer: a person is waiting."""
+"""Seconds to wait for a server. A person waits meanwhile."""
 
 
 @asynccontextmanager
@@ -27,7 +27,7 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
     """Connect to the configured Temporal and store. The store is never created or migrated here.
 
     Raises:
-        SetupError: A setting is wrong, there is no server, or it cannot be reached any more.
+        SetupError: A setting is wrong, or no server can be reached.
         StoreError: There is no store, or it cannot be opened.
     """
     from temporalio.service import RPCError
@@ -60,16 +60,21 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
 
 
 def ask(question: Callable[[ScenarioClient], Coroutine[Any, Any, _Answer]]) -> _Answer:
-    """Ask a client of the configured Temporal and store one question, and return the answer.
-
-    Raises:
-        SetupError: See `connected`.
-        StoreError: See `connected`.
-    """
+    """Call a client of the configured Temporal and store, and return the result. Raises as `connected`."""
 
     async def run() -> _Answer:
         async with connected() as client:
             return await question(client)
+
+    return asyncio.run(run())
+
+
+def ask_store(question: Callable[[Store], Coroutine[Any, Any, _Answer]], *, writes: bool = False) -> _Answer:
+    """Call the configured store, without Temporal, and return the result. Raises as `stored`."""
+
+    async def run() -> _Answer:
+        async with stored(writes=writes) as store:
+            return await question(store)
 
     return asyncio.run(run())
 
@@ -107,7 +112,7 @@ async def _verify(store: Store) -> None:
 
     try:
         await StoreIdentity(await connect(role="scenario", patience=0.0), store).verify()
-    except ConnectionFailed:  # what is written must not depend on Temporal
+    except ConnectionFailed:  # writing to the store must work without Temporal
         return
 
 
@@ -122,7 +127,7 @@ def quieten() -> None:
 
 
 def worded(error: RPCError, namespace: str) -> SetupError:
-    """Convert an error of Temporal to one of ours. Its own text is dropped: it may quote what was sent."""
+    """Convert an error of Temporal to one of ours. Its text is dropped, since it may quote the request."""
     from runtime.errors import AttributesMissing, ConnectionFailed
     from runtime.temporal_faults import fault_of
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 
 from gateway.cli import session
-from gateway.cli.destinations import DestinationsOption
+from gateway.cli.configuration import DestinationsOption, book_in
 from gateway.cli.options import (
     CAUSES,
     ContactOption,
@@ -20,35 +19,16 @@ from gateway.cli.options import (
     OfVersionOption,
     ScenarioOption,
     SinceOption,
-    cause,
+    word_option,
 )
-from gateway.terminal import console, dump, note
+from gateway.cli.output import output
+from gateway.terminal import console, dump, local, note, text
 from scenario.words import LISTED, AttemptOutcome, SkipReason
 
-if TYPE_CHECKING:
-    from gateway.service.journey_view import AttemptView
-
-_OUTCOMES: Final = tuple(AttemptOutcome)
-_SKIPPED: Final = tuple(SkipReason)
-
-
-def _outcome(text: str) -> str:
-    if text not in _OUTCOMES:
-        raise typer.BadParameter(f"no attempt ends as '{text}': it is one of {', '.join(_OUTCOMES)}")
-    return text
-
-
-def _skipped(text: str) -> str:
-    if text not in _SKIPPED:
-        raise typer.BadParameter(f"nothing is skipped for '{text}': it is one of {', '.join(_SKIPPED)}")
-    return text
-
-
-def _state(text: str) -> str:
-    if text not in LISTED:
-        raise typer.BadParameter(f"no journey is '{text}': it is one of {', '.join(LISTED)}")
-    return text
-
+_RENDERED: Final = (
+    "rendered again from the journey's data, not a copy: secrets are masked, callback addresses are placeholders, "
+    "destinations and senders are those configured here now; 'scenario show' reports whether it was sent"
+)
 
 HeldOption = Annotated[bool, typer.Option("--held", help="only those that wait for an operator, and why")]
 HeldAtOption = Annotated[
@@ -59,32 +39,14 @@ HeldAtOption = Annotated[
         help="with --held: only those that could not deliver to this destination or host",
     ),
 ]
-HeldForOption = Annotated[
-    str | None,
-    typer.Option(
-        "--reason", metavar="WORD", parser=cause, help=f"with --held: only those held for this: {', '.join(CAUSES)}"
-    ),
-]
+HeldForOption = Annotated[str | None, word_option("--reason", CAUSES, "with --held: only those held for this")]
 StepOption = Annotated[str | None, typer.Option("--step", metavar="STEP", help="only those that stand at this step")]
-StateOption = Annotated[
-    str | None,
-    typer.Option("--state", metavar="WORD", parser=_state, help=f"only those in this state: {', '.join(LISTED)}"),
-]
+StateOption = Annotated[str | None, word_option("--state", LISTED, "only those in this state")]
 DestinationOption = Annotated[
     str | None, typer.Option("--destination", metavar="NAME", help="only those to this destination, host or provider")
 ]
-OutcomeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--outcome", metavar="WORD", parser=_outcome, help=f"only those with this outcome: {', '.join(_OUTCOMES)}"
-    ),
-]
-SkippedOption = Annotated[
-    str | None,
-    typer.Option(
-        "--skipped", metavar="WORD", parser=_skipped, help=f"only those skipped for this: {', '.join(_SKIPPED)}"
-    ),
-]
+OutcomeOption = Annotated[str | None, word_option("--outcome", tuple(AttemptOutcome), "only those with this outcome")]
+SkippedOption = Annotated[str | None, word_option("--skipped", tuple(SkipReason), "only those skipped for this")]
 DeliveryOption = Annotated[
     str | None, typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)")
 ]
@@ -108,19 +70,14 @@ def show(
     JSON: see "JSON of commands" in the reference.
     """
     if rendered is not None:
-        from gateway.cli.show_rendered import show_rendered
-
-        show_rendered(journey, rendered, form, destinations)
+        _show_rendered(journey, rendered, form, destinations)
         return
-    from gateway.cli.show_journey import portray
+    from gateway.cli.journey_text import portray
     from gateway.service.journey_view import JourneyView
 
     seen = session.ask(lambda client: client.show(journey))
-    view = JourneyView.of(seen)
-    if form is Format.JSON:
-        dump(view)
-    else:
-        portray(console(), view, seen.plan.zone if seen.plan else "UTC")
+    zone = seen.plan.zone if seen.plan else "UTC"
+    output(JourneyView.of(seen), form, lambda view: portray(view, zone))
 
 
 def listing(
@@ -140,7 +97,7 @@ def listing(
 
     --since: admitted since then; with --held, held since then. JSON: see "JSON of commands" in the reference.
     """
-    from gateway.cli import tables
+    from gateway.cli import journey_text
 
     wanted: dict[str, Any] = {"scenario": scenario, "version": version, "contact": contact, "step": step}
     wanted |= {"since": since, "limit": limit}
@@ -159,7 +116,7 @@ def listing(
     if form is Format.JSON:
         dump(found)
     elif found:
-        (tables.held if held else tables.journeys)(found)
+        (journey_text.held if held else journey_text.journeys)(found)
     else:
         fits = " that fits" if any({**wanted, **only_held, "state": state, "limit": None}.values()) else ""
         note(f"no journey is held{fits}" if held else f"no journey{fits}" if fits else "no journeys")
@@ -182,34 +139,54 @@ def deliveries(
 
     JSON: see "JSON of commands" in the reference.
     """
-    from gateway.cli import tables
+    from gateway.cli import journey_text
+    from gateway.service.caller import TERMINAL
+    from gateway.service.reads import recorded_attempts
 
     if skipped and outcome not in (None, "skipped"):
         raise typer.BadParameter(f"--skipped does not go with --outcome {outcome}: leave one of them out")
-    found = asyncio.run(
-        _deliveries(
-            journey,
-            destination=destination,
-            outcome="skipped" if skipped else outcome,
-            error=skipped,
-            contact_id=contact,
-            delivery_id=delivery,
-            since=since,
-            limit=limit,
-        )
-    )
+    wanted: dict[str, Any] = {
+        "destination": destination,
+        "outcome": "skipped" if skipped else outcome,
+        "error": skipped,
+        "contact_id": contact,
+        "delivery_id": delivery,
+        "since": since,
+        "limit": limit,
+    }
+    found = session.ask_store(lambda store: recorded_attempts(store, TERMINAL, workflow_id=journey, **wanted))
     if form is Format.JSON:
         dump(found)
     elif found:
-        tables.attempts(found, named=journey is None)
+        journey_text.attempts(found, named=journey is None)
     else:
         note("no deliveries on record")
 
 
-async def _deliveries(journey: str | None, *, since: datetime | None, **wanted: Any) -> list[AttemptView]:
-    from gateway.service.journey_view import AttemptView
-    from gateway.service.reads import with_next_tries
+def _show_rendered(journey: str, step: str, form: Format, destinations: Path | None) -> None:
+    """Print what a step sent, for each time that the journey reached it.
 
-    async with session.stored() as store:
-        found = await store.deliveries(journey, since=since, **wanted)
-        return [AttemptView.model_validate(one) for one in await with_next_tries(store, found)]
+    Raises:
+        BadInput: It sent nothing, or its data is deleted.
+    """
+    from gateway.cli.preview import workshop
+    from gateway.cli.show_preview import Look, content, put_line
+    from gateway.service.caller import TERMINAL
+    from runtime.settings import Settings
+
+    renders = workshop(Settings(), book_in(destinations))
+    found = session.ask(lambda client: client.reads.rendered(TERMINAL, journey, step, renders))
+    if form is Format.JSON:
+        dump({"step": step, "note": _RENDERED, "deliveries": [item.report() for item in found]})
+        return
+    page = console()
+    for item in found:
+        report = item.report()
+        put_line(page, text(f"{report['delivery_id']}  {report['scenario']}  {local(item.scheduled_at)}", "bold"))
+        for line in content(report, Look()):
+            put_line(page, text("│ ", "dim").append_text(line))
+        if why := report.get("error"):
+            put_line(page, text(f"✗ {why}", "bold red"))
+        if why := report.get("skipped"):
+            put_line(page, text(f"nothing to send: {why}", "yellow"))
+    note(_RENDERED)

@@ -16,9 +16,9 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.entry_files import STDIN, named, opened, read
-from gateway.cli.layout import Table
 from gateway.cli.options import Format, FormatOption, LimitOption, SinceOption, grouped
-from gateway.terminal import console, dump, local, note, say
+from gateway.cli.output import Table
+from gateway.terminal import dump, local, note, say
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -179,7 +179,7 @@ def _list(wanted: _Wanted) -> None:
     rows = Table("since (local)", "channel", "source", "scope", "address", "evidence", prose=("evidence",))
     for one in found:
         rows.add(local(one.suppressed_at), one.channel, one.source, one.scope, one.address_hash[:_BRIEF], one.evidence)
-    rows.show(console())
+    rows.show()
     if counts:
         told = ", ".join(f"{many:,} {channel} {source}" for (channel, source), many in sorted(counts.items()))
         note(f"on record: {told}")

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.destinations import DestinationsOption
-from gateway.cli.policies import PoliciesOption
+from gateway.cli.configuration import DestinationsOption, PoliciesOption
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli import session
-from gateway.cli.layout import Table
 from gateway.cli.options import Format, FormatOption, login, operator_name, record
-from gateway.terminal import console, dump, local, note, say, styled
+from gateway.cli.output import Table
+from gateway.terminal import dump, local, note, say, styled
 
 if TYPE_CHECKING:
-    from gateway.service.scenarios import ScenarioService, VersionView
+    from gateway.service.scenarios import VersionView
 
-_Result = TypeVar("_Result")
 _ScenarioArgument = Annotated[str, typer.Argument(metavar="SCENARIO", help="the scenario's name")]
 _OneArgument = Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="list all versions of this scenario")]
 _WhyOption = Annotated[
@@ -35,8 +32,9 @@ def versions(scenario: _OneArgument = None, form: FormatOption = Format.TEXT) ->
     closed_at, closed_by and reason.
     """
     from gateway.service.caller import TERMINAL
+    from gateway.service.scenarios import ScenarioService
 
-    found = _use(lambda service: service.versions(TERMINAL, scenario))
+    found = session.ask_store(lambda store: ScenarioService(store).versions(TERMINAL, scenario))
     if form is Format.JSON:
         dump([_as_json(item) for item in found])
     elif found:
@@ -51,9 +49,10 @@ def close(scenario: _ScenarioArgument, reason: _WhyOption = None, operator: _Who
     All entries are refused with the reason. 'scenario open' opens it again.
     """
     from gateway.service.caller import TERMINAL
+    from gateway.service.scenarios import ScenarioService
 
-    who = operator or login()
-    done = _use(lambda service: service.close(TERMINAL, scenario, operator=who, reason=reason or ""), writes=True)
+    who = {"operator": operator or login(), "reason": reason or ""}
+    done = session.ask_store(lambda store: ScenarioService(store).close(TERMINAL, scenario, **who), writes=True)
     state = "is closed" if done.changed else "was closed already"
     say(f"{scenario} {state}: new entries are refused, and running journeys continue")
 
@@ -61,19 +60,10 @@ def close(scenario: _ScenarioArgument, reason: _WhyOption = None, operator: _Who
 def reopen(scenario: _ScenarioArgument) -> None:
     """Open a closed scenario to new entries."""
     from gateway.service.caller import TERMINAL
-
-    done = _use(lambda service: service.open(TERMINAL, scenario), writes=True)
-    say(f"{scenario} {'is open again' if done.changed else 'was not closed'}: contacts are admitted")
-
-
-def _use(work: Callable[[ScenarioService], Awaitable[_Result]], *, writes: bool = False) -> _Result:
     from gateway.service.scenarios import ScenarioService
 
-    async def run() -> _Result:
-        async with session.stored(writes=writes) as store:
-            return await work(ScenarioService(store))
-
-    return asyncio.run(run())
+    done = session.ask_store(lambda store: ScenarioService(store).open(TERMINAL, scenario), writes=True)
+    say(f"{scenario} {'is open again' if done.changed else 'was not closed'}: contacts are admitted")
 
 
 def _show(found: list[VersionView]) -> None:
@@ -86,7 +76,7 @@ def _show(found: list[VersionView]) -> None:
             state = styled("refused", f"closed since {local(closed.at)} by {closed.by}{why}")
         name = f"{item.scenario}@{item.version}"
         rows.add(name, local(item.published_at), item.published_by, item.journeys, item.under_way, state)
-    rows.show(console())
+    rows.show()
 
 
 def _as_json(item: VersionView) -> dict[str, Any]:

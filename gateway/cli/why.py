@@ -9,7 +9,8 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.options import Format, FormatOption, LimitOption, SinceOption
-from gateway.terminal import console, dump, text
+from gateway.cli.output import output, print_line
+from gateway.terminal import console, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,15 +48,10 @@ def why(
     JSON: see "JSON of commands" in the reference.
     """
     found = session.ask(lambda client: client.why(contact, scenario, step=step, since=since, limit=limit))
-    if form is Format.JSON:
-        dump(found)
-    else:
-        _show(found)
+    output(found, form, _show)
 
 
 def _show(found: WhyView) -> None:
-    from gateway.cli.layout import print_line
-
     out = console()
     width = min(out.width, _WIDTH)
     for line in lines(found, width):
@@ -74,9 +70,7 @@ def lines(found: WhyView, width: int) -> Iterator[Text]:
     yield from (text(line, "dim") for line in _wrapped(_ADDRESSES, width))
 
 
-_ADDRESSES: Final = (
-    "What stands against an address is not known by a contact's id: see 'scenario suppress ADDRESS --list'."
-)
+_ADDRESSES: Final = "Suppressions are stored by address, not by contact: see 'scenario suppress ADDRESS --list'."
 
 
 def _entry(story: EntryStory, width: int) -> Iterator[Text]:

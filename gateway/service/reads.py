@@ -10,11 +10,14 @@ from itertools import chain
 from typing import Annotated, Any, Protocol
 
 from pydantic import BeforeValidator
+from temporalio.client import Client
 from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
 from gateway.errors import BadCombination, BadCursor, UnknownContact, UnknownScenario
+from gateway.journeys.rendered import RenderedDelivery, rendered
 from gateway.journeys.snapshot import JourneySnapshot
+from gateway.preview.rendering import Workshop
 from gateway.results import ResultsView, results
 from gateway.service.caller import Caller
 from gateway.service.index import JourneyFilter
@@ -36,6 +39,7 @@ _Page = tuple[list[JourneySummary], bytes | None]
 class _Client(Protocol):
     """The part of `gateway.client.ScenarioClient` that reads."""
 
+    temporal: Client
     store: Store
     lists: JourneyLists
 
@@ -181,9 +185,17 @@ class JourneyReads:
 
     async def attempts(self, caller: Caller, **wanted: Any) -> list[AttemptView]:
         """Return attempts, the newest first, of the scenarios that the caller may use."""
-        store = self._client.store
-        found = await store.deliveries(scenarios=caller.scenarios, **wanted)
-        return [AttemptView.model_validate(one) for one in await with_next_tries(store, found)][::-1]
+        return (await recorded_attempts(self._client.store, caller, **wanted))[::-1]
+
+    async def rendered(self, caller: Caller, journey: str, step: str, workshop: Workshop) -> list[RenderedDelivery]:
+        """Render again what a step sent, for each time that the journey reached it.
+
+        Raises:
+            UnknownJourney: There is no such journey.
+            BadInput: The step sent nothing, or its data is deleted.
+        """
+        seen = await self.journey(caller, journey)
+        return await rendered(self._client.temporal, self._client.store, seen, step, workshop)
 
     async def stats(self, caller: Caller, scenario: str, version: int | None = None) -> StatsView:
         """Count the journeys of a scenario by step.
@@ -243,6 +255,15 @@ class JourneyReads:
 def scenario_of(journey: str) -> str:
     """Return the scenario that a journey's id begins with."""
     return journey.partition("/")[0]
+
+
+async def recorded_attempts(store: Store, caller: Caller, **wanted: Any) -> list[AttemptView]:
+    """Return attempts, the newest last, of the scenarios that the caller may use.
+
+    `wanted` are filters of `Store.deliveries`.
+    """
+    found = await store.deliveries(scenarios=caller.scenarios, **wanted)
+    return [AttemptView.model_validate(one) for one in await with_next_tries(store, found)]
 
 
 async def with_next_tries(store: Store, found: Sequence[Attempt]) -> list[Attempt]:

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import typer.main
 
 from gateway.cli import program, session
-from gateway.client import Heard
+from gateway.client import Heard, ScenarioClient
 from gateway.erasing import ErasureView
 from gateway.errors import BadInput, UnknownContact, UnknownJourney
 from gateway.journeys.snapshot import JourneySnapshot
@@ -25,6 +25,7 @@ from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
 from gateway.service.destinations import DestinationNow
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneySummary
+from gateway.service.reads import JourneyReads
 from gateway.stats.stats import StatsView
 from gateway.why.why import WhyView
 from scenario.words import Operation
@@ -112,6 +113,10 @@ class Client:
     slow: dict[str, float] = field(default_factory=dict[str, float])
     answer: dict[str, Any] | Exception = field(default_factory=lambda: {"state": "running", "at": "hook"})
 
+    @property
+    def reads(self) -> JourneyReads:
+        return JourneyReads(cast("ScenarioClient", self))
+
     async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> EnteredJourney:
         self.asked.append(("enter", entry["contact"]["id"], settle))
         return self.door(entry)
@@ -135,7 +140,8 @@ class Client:
             return Heard(unknown=True)
         return Heard(told=self.told, pending=self.pending, goals=self.goals, troubles=self.troubles)
 
-    async def show(self, journey: str) -> JourneySnapshot:
+    async def show(self, journey: str, run_id: str | None = None) -> JourneySnapshot:
+        del run_id
         if journey not in self.views:
             raise UnknownJourney(f"there is no journey '{journey}': list the journeys to find its id")
         return self.views[journey]

@@ -263,7 +263,7 @@ def test_a_sample_has_what_is_named_and_no_more(run: Run, tmp_path: Path) -> Non
     )
     ran = run("sample", path)
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err.endswith(f"no made-up contact is admitted by 'entry.if' of {path}: write an entry by hand\n")
+    assert ran.err.endswith(f"no generated contact is admitted by 'entry.if' of {path}: write an entry by hand\n")
 
 
 def test_a_sample_has_plausible_values_and_the_consent_that_is_asked_for(run: Run, tmp_path: Path) -> None:
@@ -341,17 +341,16 @@ def test_publishing_says_what_is_different_and_what_becomes_of_journeys_under_wa
     ran = run("publish", good)
     assert (ran.status, ran.out) == (0, "welcome@2\n")
     assert ran.err == (
-        "scenario: welcome@2 after welcome@1: changed: hello (text)\n"
-        "scenario: 2 journeys are under way in welcome@1, and follow\n"
+        "scenario: welcome@2 after welcome@1: changed: hello (text)\nscenario: 2 journeys of welcome@1 move to it\n"
     )
     asyncio.run(enter(2))
     ran = run("publish", good, "--journeys", "follow")
     assert (ran.status, ran.out) == (0, "welcome@3\n")
     assert ran.err == (
         "scenario: welcome@3 after welcome@2: nothing is different for a journey\n"
-        "scenario: 1 journey is under way in welcome@2, and stays there: "
+        "scenario: 1 journey of welcome@2 stays there: "
         "see 'scenario migrate welcome --from 2 --dry-run'\n"
-        "scenario: 2 journeys are under way in welcome@1, and follow\n"
+        "scenario: 2 journeys of welcome@1 move to it\n"
     )
     assert run("publish", good).out == "welcome@3\n", "who says no word takes any"
 
@@ -380,7 +379,7 @@ def test_publishing_an_older_content_says_that_it_is_no_rollback_and_how_there_i
     ran = run("publish", good)
     assert (ran.status, ran.out) == (0, "welcome@1\n")
     assert ran.err == (
-        "scenario: welcome@1 is published already, and welcome@2 is the newest: new journeys take that; "
+        "scenario: welcome@1 is published already, and new journeys use welcome@2, which is newer: "
         "to roll back, publish the file with --newest\n"
     )
     ran = run("publish", good, "--newest")

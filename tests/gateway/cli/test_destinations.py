@@ -102,7 +102,7 @@ def test_a_mistake_is_told_at_its_place(run: Run, file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "scenario: there is no file to look at: name one, or set SCENARIO_DESTINATIONS\n"),
+        ((), "scenario: no file is given: name one, or set SCENARIO_DESTINATIONS\n"),
         (
             ("none.yaml",),
             "scenario: none.yaml cannot be read: no such file or directory: name another destinations.yaml, here or "
@@ -190,7 +190,7 @@ def test_a_secret_that_may_not_go_there_stands_in_the_way(run: Run, file: Path, 
 
 def test_it_says_which_destinations_are_left_alone_now(run: Run, client: Client) -> None:
     assert run("destinations", "--now").err == (
-        "no delivery is to be tried again: no destination is left alone, as far as is known\n"
+        "no delivery waits for a retry, and no destination is known to be left alone\n"
     )
     client.standing = [
         DestinationNow(destination="wax", waiting=12, left_alone=True, why="wax has failed too often", next_try_at=None)

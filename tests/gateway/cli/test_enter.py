@@ -81,7 +81,7 @@ def test_a_journey_that_nobody_has_looked_at_yet_is_said_to_be(run: Run, client:
     ran = run("enter", write(tmp_path / "e.json", entry(7)))
     assert (ran.status, ran.out) == (0, "a/7\n")
     assert ran.err == (
-        "scenario: a/7: no worker has looked at it yet: check that one is running ('scenario dev', or worker.py)\n"
+        "scenario: a/7: no worker has processed it yet: check that one is running ('scenario dev', or worker.py)\n"
     )
 
 
@@ -92,7 +92,7 @@ def test_where_the_store_lets_nobody_in_it_is_named_and_no_worker_is_blamed(
     client.door = lambda _: EnteredJourney("a/7", admitted=False)
     client.ill = "The store db.example:5432/x cannot be used now (its disk is full): check that it is running."
     assert run("enter", write(tmp_path / "e.json", entry(7)), *many).err.splitlines()[0] == (
-        "scenario: a/7: it waits to be admitted: the store db.example:5432/x cannot be used now (its disk is full): "
+        "scenario: a/7: its admission is pending: the store db.example:5432/x cannot be used now (its disk is full): "
         "check that it is running"
     )
 
@@ -142,7 +142,7 @@ def test_many_are_entered_and_each_mistake_is_named_by_its_line(run: Run, client
         f"scenario: line 6 of {path} is not a JSON object: an entry is a JSON object with 'scenario', 'contact' and "
         "'trigger'",
     ]
-    assert ran.err.splitlines()[-1] == "scenario: 1 entered, 1 under way already, 3 not entered"
+    assert ran.err.splitlines()[-1] == "scenario: 1 entered, 1 already running, 3 not entered"
 
 
 def test_many_come_from_standard_input(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +192,7 @@ def test_where_it_is_not_known_who_came_in_the_status_is_1(run: Run, client: Cli
         assert (ran.status, len(ran.out.splitlines())) == (1, 5)
         first, *_, more, last = ran.err.splitlines()
         assert first.endswith(
-            ": no worker has looked at it yet: check that one is running ('scenario dev', or worker.py)"
+            ": no worker has processed it yet: check that one is running ('scenario dev', or worker.py)"
         )
         assert (more, last) == ("scenario: … and 5 more", "scenario: 5 entered, 25 not known")
 
@@ -322,7 +322,7 @@ def test_a_change_says_how_many_journeys_heard_of_it(run: Run, client: Client) -
     assert (ran.status, ran.out) == (0, "1 journey told\n")
     assert client.asked == [("contact_changed", "7", {"firstname": "Zoé"})]
     client.told = None
-    said = "contact 7 has never had a journey: 'scenario change' takes the contact's id first, then what changed"
+    said = "contact 7 has never had a journey: 'scenario change' takes the contact's id first, then the change"
     assert run("change", "7", "{}").err == f"scenario: {said}\n"
     ran = run("change", "7", "[]")
     assert (ran.status, ran.out) == (1, "")

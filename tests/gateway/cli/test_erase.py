@@ -53,21 +53,19 @@ def test_it_says_that_it_has_begun_and_how_to_look(run: Run, client: Client) -> 
 def test_it_waits_if_asked_to_and_says_what_was_erased(
     run: Run, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erase, "_LOOK", 0.0)
+    monkeypatch.setattr(erase, "_POLL", 0.0)
     client.erasures_seen = [ErasureView.of(one) for one in (BEGUN, BEGUN, DONE)]
     ran = run("erase", "7", *WHO, "--wait")
     assert ran.status == 0
     assert ran.out == f"erased at 2026-03-03 11:02:00: {FOUND}\n"
-    assert (
-        "may hold messages to the contact, which is for their operators to erase: email local, webhook wax" in ran.err
-    )
+    assert "may hold messages to the contact, which their operators have to erase: email local, webhook wax" in ran.err
     assert "copies of the store that were made before hold the contact's key, wrapped" in ran.err
     assert client.asked[1:] == [("erasure", "e1"), ("erasure", "e1")]
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_it_does_not_wait_forever(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    monkeypatch.setattr(erase, "_LONGEST", 0.0)
+    monkeypatch.setattr(erase, "_PATIENCE", 0.0)
     client.erasures_seen = [ErasureView.of(BEGUN)]
     ran = run("erase", "7", *WHO, "--wait", "--format", form)
     assert (ran.status, len(client.asked)) == (1, 1)
@@ -134,7 +132,7 @@ def test_keys_are_wrapped_anew(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("SCENARIO_ENCRYPTION_KEYS", text(NEW))
     assert "SCENARIO_ENCRYPTION_KEYS lacks a key" in run("encryption", "rotate").err
     monkeypatch.setenv("SCENARIO_ENCRYPTION_KEYS", text(NEW, OLD))
-    for told in ("2 keys of contacts wrapped anew, 0 were so before", "0 keys of contacts wrapped anew, 2 were"):
+    for told in ("2 keys of contacts wrapped again, 0 had been already", "0 keys of contacts wrapped again, 2 had"):
         assert run("encryption", "rotate").out.startswith(told)
 
     async def unseal() -> str | None:

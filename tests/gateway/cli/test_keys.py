@@ -111,7 +111,7 @@ def test_nothing_is_there_yet(run: Run) -> None:
     ran = run("keys", "revoke", "sr_nearly_the_key")
     assert (ran.status, ran.err) == (
         1,
-        "scenario: there is no key of this id: 'scenario keys list' lists those there are\n",
+        "scenario: there is no key of this id: 'scenario keys list' lists all keys\n",
     )
 
 
@@ -126,7 +126,7 @@ def test_nothing_is_there_yet(run: Run) -> None:
         ),
         (["--scope", "read", "--scenario", "sale@2"], "invalid value for '--scenario': name a scenario without its"),
         (["--scope", "read", "--expires", "soon"], "invalid value for '--expires': 'soon' is neither a date nor a"),
-        (["--scope", "read", "--expires", "2020-01-01"], "invalid value for '--expires': '2020-01-01' is over already"),
+        (["--scope", "read", "--expires", "2020-01-01"], "invalid value for '--expires': '2020-01-01' is in the past"),
         (["--scope", "read", "--rate", "fast"], "invalid value for '--rate': 'fast' is not a rate"),
     ],
 )

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from gateway.cli.layout import Table
+from gateway.cli.output import Table
 from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.operations.retry_policy import PendingDelivery
 from gateway.service.destinations import DestinationNow
@@ -114,13 +113,17 @@ def test_each_table_can_be_read_at_80_columns_and_each_id_copied(
     assert [line for line in lines if len(line) > 80 and JOURNEY not in line and "msg_" not in line] == []
 
 
-def test_a_table_becomes_blocks_where_it_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_becomes_blocks_where_it_does_not_fit(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = Table("", "step", "state", "why", prose=("why",))
     made.add("▶", "whatsapp", "held", "it was answered by nobody at all")
     made.add("·", "bye", "", "")
-    made.show(Console(width=60))
+    monkeypatch.setenv("COLUMNS", "60")
+    made.show()
     assert [line.split() for line in capsys.readouterr().out.splitlines()][2][:3] == ["▶", "whatsapp", "held"]
-    made.show(Console(width=30))
+    monkeypatch.setenv("COLUMNS", "30")
+    made.show()
     assert capsys.readouterr().out.splitlines() == [
         "▶ whatsapp",
         "  state held",

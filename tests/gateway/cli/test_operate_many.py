@@ -194,7 +194,7 @@ MISUSES = [
      "out JOURNEY"),
     (("pause", "a/7", "--limit", "3"), "--limit is for many journeys: leave it out, or see 'scenario show a/7'"),
     (("skip", "a/7", "--dry-run"), "--dry-run is for many journeys: leave it out, or see 'scenario show a/7'"),
-    (("retry", "--held-reason", "down"), "nothing is held for 'down': it is one of permanent, exhausted, unknown, "
+    (("retry", "--held-reason", "down"), "'down' must be one of permanent, exhausted, unknown, "
      "unconfigured, template"),
     (("leave", "a/7", "--operator", " "), "say it in 1 to 500 characters, for the record"),
     (("retry", "a/7", "--with-version", "last"), "'last' is not a version: write its number, such as 4, or newest"),
@@ -272,7 +272,8 @@ def test_a_dry_run_of_retune_looks_up_a_few_of_many_and_says_so(run: Run, client
     ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
     assert (ran.status, client.asked) == (0, [("retune_candidates", "wax", {"limit": EVERY})])
     assert ran.err.splitlines()[1] == (
-        "scenario: 20000 more journeys may have a delivery without an attempt so far: the operation checks each of them"
+        "scenario: 20,000 more journeys may have a delivery without an attempt so far: the operation checks each of "
+        "them"
     )
 
 

@@ -93,7 +93,7 @@ def test_names_are_checked_where_destinations_are_known(run: Run, file: Path, tm
 
 
 def test_a_file_that_is_not_there(run: Run, file: Path) -> None:
-    assert run("policies").err.startswith("scenario: there is no file to look at: name one, or set SCENARIO_POLICIES")
+    assert run("policies").err.startswith("scenario: no file is given: name one, or set SCENARIO_POLICIES")
     assert "name another policies.yaml, here or with SCENARIO_POLICIES" in run("policies", "none.yaml").err
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from gateway.cli.progress import progress
+from gateway.cli.output import progress
 from tests.fakes import Terminal
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from activities.interface import Delivery
 from activities.webhook.channel import RenderedRequest
-from gateway.cli import tables
+from gateway.cli import journey_text
 from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.journeys.rendered import RenderedDelivery
 from gateway.journeys.snapshot import JourneySnapshot
@@ -92,7 +92,7 @@ def test_show_says_that_a_held_journey_is_paused_as_well(run: Run, client: Clien
     place = lines.index("decide with: scenario retry|skip|leave a/7/K1 --reason …")
     assert lines[place + 1 : place + 3] == [
         "paused as well since 2026-03-31 10:30:00 by ann: sale",
-        "let it go on with: scenario resume a/7/K1 --reason …",
+        "resume it with: scenario resume a/7/K1 --reason …",
     ]
 
 
@@ -117,7 +117,7 @@ def test_show_says_whether_the_goal_is_reached(run: Run, client: Client) -> None
 
 def test_show_says_in_which_version_it_goes_on_after_its_delivery(run: Run, client: Client) -> None:
     client.views["a/7/K1"] = replace(HELD, progress={**PROGRESS, "moves_to": "a@4"})
-    assert "goes on in a@4 once its delivery is over" in run("show", "a/7/K1").out.splitlines()
+    assert "continues in a@4 after its current delivery" in run("show", "a/7/K1").out.splitlines()
 
 
 def test_show_says_that_there_are_earlier_attempts(run: Run, client: Client) -> None:
@@ -140,7 +140,7 @@ def test_what_was_sent_is_rendered_again_and_that_is_said(
         assert given[3] == "hook"
         return made
 
-    monkeypatch.setattr("gateway.journeys.rendered.rendered", rendered)
+    monkeypatch.setattr("gateway.service.reads.rendered", rendered)
     client.views["a/7/K1"], client.temporal, client.store = HELD, None, None
     ran = run("show", "a/7/K1", "--rendered", "hook")
     assert ran.err.startswith("rendered again from the journey's data, not a copy: secrets are masked")
@@ -257,7 +257,7 @@ def test_a_finished_journey_whose_deliveries_failed_says_so(run: Run, client: Cl
     failed = LISTED.model_copy(update={"state": "finished", "reason": "2 of 2 deliveries failed"})
     client.found = [failed, failed.model_copy(update={"reason": None})]
     assert "2 of 2 deliveries failed" in run("list").out
-    assert [tables.state(item.state, item.reason).style for item in client.found] == ["bold red", "green"]
+    assert [journey_text.state(item.state, item.reason).style for item in client.found] == ["bold red", "green"]
 
 
 def test_show_says_where_no_worker_answers(run: Run, client: Client) -> None:
@@ -343,7 +343,7 @@ def test_list_passes_on_what_is_wanted(run: Run, client: Client) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--state", "gone"), "no journey is 'gone': it is one of running, waiting, held, paused, finished"),
+        (("--state", "gone"), "'gone' must be one of running, waiting, held, paused, finished"),
         (("--held", "--state", "held"), "--state does not go with --held, which is a state itself"),
         (("--version", "3"), "--version goes with --scenario"),
     ],
@@ -357,13 +357,13 @@ def test_what_is_wanted_makes_sense(run: Run, client: Client, arguments: tuple[s
 def test_attempts_end_in_one_of_some_ways(run: Run) -> None:
     ran = run("deliveries", "--outcome", "sent")
     assert (ran.status, ran.out) == (2, "")
-    assert "no attempt ends as 'sent': it is one of delivered, retry, failed, unknown, skipped, cancelled" in ran.err
+    assert "'sent' must be one of delivered, retry, failed, unknown, skipped, cancelled" in ran.err
 
 
 def test_held_journeys_are_held_for_one_of_some_reasons(run: Run, client: Client) -> None:
     ran = run("list", "--held", "--reason", "down")
     assert (ran.status, client.asked) == (2, [])
-    assert "nothing is held for 'down': it is one of permanent, exhausted, unknown, unconfigured, template" in ran.err
+    assert "'down' must be one of permanent, exhausted, unknown, unconfigured, template" in ran.err
 
 
 @pytest.mark.parametrize("option", ["--destination", "--reason"])
@@ -481,6 +481,6 @@ def test_skipped_deliveries_are_found_by_why(run: Run, tmp_path: Path) -> None:
     asyncio.run(fill())
     found = run("deliveries", "--skipped", "capped", "--format", "json").json
     assert [(item["outcome"], item["error"]) for item in found] == [("skipped", "capped")]
-    assert "nothing is skipped for 'late'" in run("deliveries", "--skipped", "late").err
+    assert "'late' must be one of capped" in run("deliveries", "--skipped", "late").err
     both = run("deliveries", "--skipped", "capped", "--outcome", "failed").err
     assert "--skipped does not go with --outcome failed" in both

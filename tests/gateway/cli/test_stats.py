@@ -63,7 +63,7 @@ wait-2     2,104           1,700         55   1,700 waited
 hook                  7                       attempts: 40 retry; 9 to be tried
                                               again
 
-waiting, held: from Temporal's search, which lags; a journey that sends is
+waiting, held: from Temporal's search, which lags; a sending journey counts at
 """
 
 

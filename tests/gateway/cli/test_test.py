@@ -178,4 +178,4 @@ def test_check_knows_case_files_and_publish_passes_them_over(run: Run, cases: Pa
     assert "s.test.yaml:6:5: error unknown-key" in run("check", "s.yaml", cases).out
     ran = run("publish", "s.yaml", cases)
     assert (ran.status, ran.out) == (0, "s@1\n")
-    assert "cases are run by 'scenario test'" in run("publish", cases).err
+    assert "'scenario test' runs cases" in run("publish", cases).err

@@ -1,4 +1,4 @@
-"""One journey on a terminal: why it waits, its steps, deliveries and attempts."""
+"""Journeys on a terminal: lists of journeys, deliveries in progress and attempts, and one journey in full."""
 
 from __future__ import annotations
 
@@ -9,33 +9,112 @@ from operator import itemgetter
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
-from rich.console import Console
 from rich.text import Text
 
-from gateway.cli.layout import Table, print_line, print_prose
-from gateway.cli.tables import goes_to, numbered, state
+from gateway.cli.output import Table, print_line, print_prose
 from gateway.journeys.pending_activities import DeliveryStatus
+from gateway.operations.retry_policy import PendingDelivery
 from gateway.service.journey_view import AttemptView, GoalView, JourneyView
-from gateway.terminal import local, styled, text
+from gateway.service.listing import JourneySummary
+from gateway.terminal import console, local, styled, text
 from scenario.time.duration import format_duration
 from workflows.state import MARKS
 
 _MARKS: Final = {"done": "✓", "now": "▶", "to come": "·"}
 _EXCERPT: Final = 300
+_SHORT_EXCERPT: Final = 72  # characters of a response in a list
 
 
-def portray(console: Console, report: JourneyView, zone: str) -> None:
-    """Print a journey. Times are in this machine's time zone.
+def journeys(found: Sequence[JourneySummary]) -> None:
+    """Print journeys, one per line."""
+    rows = Table("journey", "scenario", "state", "step", "entered (local)", "why", prose=("why",))
+    for item in found:
+        rows.add(item.id, item.scenario, state(item.state, item.reason), item.step, local(item.entered_at), item.reason)
+    rows.show()
+
+
+def held(found: Sequence[JourneySummary]) -> None:
+    """Print journeys that wait for an operator: where, why, since when."""
+    columns = ("journey", "scenario", "step", "destination", "reason", "since (local)", "status", "why")
+    rows = Table(*columns, right=("status",), prose=("why",))
+    for item in found:
+        place = item.id, item.scenario, item.step, item.destination
+        why = styled("held", item.held_reason or item.state)
+        rows.add(*place, why, local(item.since), item.status, item.reason)
+    rows.show()
+
+
+def flights(found: Sequence[PendingDelivery]) -> None:
+    """Print deliveries in progress. Those not yet attempted have fewer columns."""
+    columns = ("journey", "step", "try", "latest", "status", "error", "now", "next try (local)")
+    rows = Table(*columns, right=("try", "status"), prose=("error",))
+    for item in found:
+        latest = item.latest
+        tried = (latest.attempt, local(latest.started_at), latest.status, latest.error) if latest else ("",) * 4
+        rows.add(item.journey, item.step, *tried, item.pending.state, local(item.pending.next_try_at))
+    rows.show()
+
+
+def attempts(found: Sequence[AttemptView], *, named: bool) -> None:
+    """Print attempts, then their responses and traces, if known.
 
     Args:
-        console: The terminal.
-        report: The journey.
-        zone: IANA zone of the scenario.
+        found: The attempts, newest last.
+        named: Whether to print contact and journey.
     """
+    columns = ["when (local)", *(["journey"] if named else []), "step", "to", "try", "outcome", "status", "ms"]
+    rows = Table(*columns, "error", "next try", right=("status", "ms"))
+    responses = Table("delivery", "try", "trace", "answer", prose=("answer",))
+    tries = numbered([(item.delivery_id, item.attempt) for item in found])
+    for item, number in zip(found, tries, strict=True):
+        whose = [f"test by {item.test_by}" if item.test_by else item.workflow_id] if named else []
+        what = item.step, goes_to(item.channel, item.destination), number
+        result = styled(item.outcome), item.status, item.milliseconds, item.error
+        rows.add(local(item.started_at), *whose, *what, *result, local(item.next_try_at))
+        if item.trace_id or item.response:
+            line = " ".join((item.response or "").split())
+            short = line if len(line) <= _SHORT_EXCERPT else f"{line[: _SHORT_EXCERPT - 1]}…"
+            responses.add(text(item.delivery_id, "dim"), number, text(item.trace_id, "dim"), short)
+    rows.show()
+    if responses:
+        console().print()
+        responses.show()
+
+
+def state(word: str, why: str | None) -> Text:
+    """Return a journey's state in its colour. A finished journey with a reason is not green."""
+    return styled("failed" if word == "finished" and why else word, word)
+
+
+def numbered(made: Sequence[tuple[str, int]]) -> list[str]:
+    """Return the numbers of attempts. If a step is retried, they restart, and say so: ``1 again``.
+
+    Args:
+        made: Delivery id and number of each attempt, in order.
+    """
+    highest: dict[str, int] = {}
+    anew: set[str] = set()
+    said: list[str] = []
+    for delivery, number in made:
+        if number <= highest.get(delivery, 0):
+            anew.add(delivery)
+        highest[delivery] = number
+        said.append(f"{number} again" if delivery in anew else str(number))
+    return said
+
+
+def goes_to(channel: str, destination: str) -> str:
+    """Return a message's channel and destination, or only the channel if it failed before the destination was known."""
+    return channel if destination in ("", channel) else f"{channel} → {destination}"
+
+
+def portray(report: JourneyView, zone: str) -> None:
+    """Print a journey with times in this machine's zone. `zone` is the scenario's."""
+    page = console()
 
     def show(line: Text) -> None:
         is_command = f" {report.id} " in line.plain
-        (print_line if is_command else print_prose)(console, line)
+        (print_line if is_command else print_prose)(page, line)
 
     def say(said: str, style: str = "") -> None:
         for line in said.splitlines():
@@ -49,7 +128,7 @@ def portray(console: Console, report: JourneyView, zone: str) -> None:
     if report.paused and report.state == "held":
         say(_paused(report.id, report.paused), "yellow")
     if report.moves_to:
-        say(f"goes on in {report.moves_to} once its delivery is over")
+        say(f"continues in {report.moves_to} after its current delivery")
     if not report.answered and report.status == "running":
         say("no worker answers: this is the last recorded state", "yellow")
     if goal := report.goal:
@@ -57,19 +136,19 @@ def portray(console: Console, report: JourneyView, zone: str) -> None:
     for item in report.pending:
         say(_goes_on(item), "yellow" if item.turned_away else "")
     if report.steps:
-        console.print()
-        _steps(report).show(console)
-    _deliveries(console, report.deliveries)
+        page.print()
+        _steps(report).show()
+    _deliveries(report.deliveries)
     if report.earlier_deliveries:
         newest = f"only the newest {len(report.deliveries)} attempts are shown"
         say(f"{newest}: see 'scenario deliveries {report.id} --limit 10000'", "yellow")
     if report.operations or report.passed_over:
-        console.print()
+        page.print()
     for operation in report.operations:
         say(_operation(operation), "dim")
     for lost in report.passed_over:
         say(_passed_over(lost), "yellow")
-    console.print()
+    page.print()
     for trace in dict.fromkeys(item.trace_id for item in report.deliveries if item.trace_id):
         say(f"trace {trace}", "dim")
     say(f"times of this machine's clock; the scenario's zone is {zone}", "dim")
@@ -98,7 +177,7 @@ def _paused(journey: str, pause: Mapping[str, Any]) -> str:
     since = local(pause["at"])
     return (
         f"paused as well since {since} by {pause['operator']}: {pause['reason']}\n"
-        f"let it go on with: scenario resume {journey} --reason …"
+        f"resume it with: scenario resume {journey} --reason …"
     )
 
 
@@ -121,7 +200,7 @@ def _header(report: JourneyView) -> Iterator[Text]:
     if report.at:
         rounds = [f", round {one['round']} of {one['of']}" for one in report.rounds]
         line.append_text(text(f" at {report.at}{''.join(rounds)}"))
-    # Since it is held, which may be long after the step began.
+    # The time of the hold, which may be long after the step began.
     waiting: Mapping[str, Any] = report.waiting or {}
     since = waiting.get("at") or report.since
     if since:
@@ -158,7 +237,7 @@ def _steps(report: JourneyView) -> Table:
         style = "dim" if step.state == "to come" else "bold" if step.state == "now" else ""
         mark = MARKS.get(outcome, _MARKS[step.state])
         remarks = [step.way, step.status, _times(step.attempts), step.reason, step.note]
-        # The present step's reason stands in the header.
+        # The header has the current step's reason.
         remark = " · ".join(str(part) for part in remarks if part) if step.state == "done" else ""
         when = local(step.at or (report.since if step.state == "now" else None))
         what = (
@@ -174,25 +253,26 @@ def _times(attempts: int | None) -> str:
     return f"{attempts} attempts" if attempts and attempts > 1 else ""
 
 
-def _deliveries(console: Console, attempts: Sequence[AttemptView]) -> None:
+def _deliveries(attempts: Sequence[AttemptView]) -> None:
     """Print each delivery with its attempts and their responses."""
+    page = console()
     for _, group in groupby(attempts, key=lambda attempt: attempt.delivery_id):
         made = list(group)
-        console.print()
+        page.print()
         goes = goes_to(made[-1].channel, made[-1].destination)
-        print_line(console, Text.assemble(text(made[0].step, "bold"), f"  {goes}  ", (made[0].delivery_id, "dim")))
+        print_line(page, Text.assemble(text(made[0].step, "bold"), f"  {goes}  ", (made[0].delivery_id, "dim")))
         rows = Table("try", "when", "outcome", "status", "ms", "error", "next try", right=("status", "ms"))
         numbers = numbered([(item.delivery_id, item.attempt) for item in made])
         for attempt, number in zip(made, numbers, strict=True):
             result = styled(attempt.outcome), attempt.status, attempt.milliseconds, attempt.error
             rows.add(number, local(attempt.started_at), *result, local(attempt.next_try_at))
-        rows.show(console)
+        rows.show()
         answered = [
             (number, " ".join((item.response or "").split())) for number, item in zip(numbers, made, strict=True)
         ]
         for answer, same in groupby((pair for pair in answered if pair[1]), key=itemgetter(1)):
             tries = ", ".join(number for number, _ in same)
-            print_prose(console, text(f"try {tries} was answered: {answer[:_EXCERPT]}", "dim"))
+            print_prose(page, text(f"try {tries} was answered: {answer[:_EXCERPT]}", "dim"))
 
 
 def _goes_on(item: DeliveryStatus) -> str:

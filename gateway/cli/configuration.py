@@ -1,21 +1,26 @@
-"""The command that checks `destinations.yaml` and lists its contents and missing secrets."""
+"""Commands and options about `destinations.yaml` and `policies.yaml`: destinations, policies."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from gateway.cli.layout import Table
+from gateway.cli import session
 from gateway.cli.options import Format, FormatOption
-from gateway.terminal import console, dump, local, note, say, styled
+from gateway.cli.output import Table, output
+from gateway.terminal import dump, local, note, say, styled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from activities.webhook.destinations.destinations import Destination, Destinations
+    from gateway.service.destinations import DestinationNow
     from scenario.http.destinations import Listing
+    from scenario.policies.policies import Policies
 
 DestinationsOption = Annotated[
     Path | None,
@@ -26,8 +31,17 @@ DestinationsOption = Annotated[
         help="destinations.yaml, to find what does not go with it",
     ),
 ]
-_FileArgument = Annotated[
+PoliciesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--policies", metavar="FILE", envvar="SCENARIO_POLICIES", help="policies.yaml, what holds for all scenarios"
+    ),
+]
+_DestinationsArgument = Annotated[
     Path | None, typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS")
+]
+_PoliciesArgument = Annotated[
+    Path | None, typer.Argument(metavar="[FILE]", help="policies.yaml; by default SCENARIO_POLICIES")
 ]
 _NowOption = Annotated[
     bool, typer.Option("--now", help="which destinations are left alone at the moment, and how many deliveries wait")
@@ -35,18 +49,8 @@ _NowOption = Annotated[
 _BAD: Final = {"missing", "malformed"}
 
 
-def known_in(path: Path | None) -> Listing | None:
-    """Return the names and headers of a file's destinations, or None without a file: they are then unknown.
-
-    Raises:
-        BadInput: The file cannot be read.
-        UnusableFile: The file has errors.
-    """
-    return book_in(path).listing if path is not None and path != Path() else None  # an empty variable is one not set
-
-
-def book_in(path: Path) -> Destinations:
-    """Read the destinations of a file.
+def book_in(path: Path | None) -> Destinations | None:
+    """Read the destinations of a file, or return None without a file. Secrets are not needed: they are shown by name.
 
     Raises:
         BadInput: The file cannot be read.
@@ -54,22 +58,54 @@ def book_in(path: Path) -> Destinations:
     """
     from activities.webhook.destinations.reading import read
 
-    _require(path)
+    if path is None or path == Path():  # an empty variable counts as not set
+        return None
+    _content(path, "destinations")
     return read(path)
 
 
-def _require(path: Path) -> None:
-    """Check that a file can be read. The worker's own message would name the environment variable."""
+def known_in(path: Path | None) -> Listing | None:
+    """Return the names and headers of a file's destinations, or None without a file. Raises as `book_in`."""
+    book = book_in(path)
+    return book and book.listing
+
+
+def policies_in(path: Path | None) -> Policies:
+    """Read the policies of a file, or return empty policies without one.
+
+    Raises:
+        BadInput: The file cannot be read.
+        UnusableFile: The file has errors.
+    """
+    from runtime.watched_file import read_policies
+    from scenario.policies.policies import Policies
+
+    if path is None or path == Path():
+        return Policies()
+    _content(path, "policies")
+    return read_policies(path)
+
+
+def _content(path: Path, kind: str) -> bytes:
+    """Read a file's bytes. The worker's own message would name only the environment variable."""
     from gateway.errors import unreadable
 
     try:
-        path.open("rb").close()
+        return path.read_bytes()
     except OSError as error:
-        advice = "name another destinations.yaml, here or with SCENARIO_DESTINATIONS"
-        raise unreadable(path, error, advice) from None
+        raise unreadable(path, error, f"name another {kind}.yaml, here or with SCENARIO_{kind.upper()}") from None
 
 
-def destinations(file: _FileArgument = None, now: _NowOption = False, form: FormatOption = Format.TEXT) -> None:
+def _chosen(file: Path | None, configured: Path | None, kind: str) -> tuple[Path, bytes]:
+    """Return the file to examine, and its content."""
+    from gateway.errors import BadInput
+
+    if (path := file or configured) is None:
+        raise BadInput(f"no file is given: name one, or set SCENARIO_{kind.upper()}")
+    return path, _content(path, kind)
+
+
+def destinations(file: _DestinationsArgument = None, now: _NowOption = False, form: FormatOption = Format.TEXT) -> None:
     """Check destinations.yaml, and list its destinations with the state of their secrets.
 
     With --now, show instead which deliveries are being retried, and which destinations are paused because they failed
@@ -82,19 +118,14 @@ def destinations(file: _FileArgument = None, now: _NowOption = False, form: Form
     if now:
         if file is not None:
             raise typer.BadParameter("--now asks Temporal, and reads no file: leave FILE out")
-        _show_now(form)
+        output(session.ask(lambda client: client.destinations_now()), form, _show_now)
         return
     from activities.webhook.destinations.reading import examine
-    from gateway.errors import BadInput
     from runtime.secrets import Secrets
     from runtime.settings import Settings
 
     settings = Settings()
-    path = file or settings.destinations
-    if path is None:
-        raise BadInput("there is no file to look at: name one, or set SCENARIO_DESTINATIONS")
-    _require(path)
-    findings, book = examine(path)
+    findings, book = examine(_chosen(file, settings.destinations, "destinations")[0])
     secrets = Secrets(settings).all() if book else {}
     anywhere = _set(book.public_secrets, secrets) if book else {}
     listed = {name: _described(found, secrets) for name, found in book.destinations.items()} if book else {}
@@ -102,8 +133,8 @@ def destinations(file: _FileArgument = None, now: _NowOption = False, form: Form
         dump(
             {
                 "findings": [finding.as_json() for finding in findings],
-                "default": {**_gentle(book.rate, book), "granted": anywhere} if book else None,
-                "destinations": [{"name": name, **told} for name, told in listed.items()],
+                "default": {**_limits(book.rate, book), "granted": anywhere} if book else None,
+                "destinations": [{"name": name, **described} for name, described in listed.items()],
             }
         )
     else:
@@ -116,21 +147,15 @@ def destinations(file: _FileArgument = None, now: _NowOption = False, form: Form
         raise typer.Exit(1)
 
 
-def _show_now(form: Format) -> None:
-    from gateway.cli import session
-
-    found = session.ask(lambda client: client.destinations_now())
-    if form is Format.JSON:
-        dump(found)
-        return
+def _show_now(found: Sequence[DestinationNow]) -> None:
     rows = Table("destination", "now", "waiting", "next try (local)", "why", right=("waiting",), prose=("why",))
     for item in found:
         state = styled("held", "left alone") if item.left_alone else styled("retry", "tried again")
         rows.add(item.destination, state, item.waiting, local(item.next_try_at), item.why)
     if rows:
-        rows.show(console())
+        rows.show()
     else:
-        note("no delivery is to be tried again: no destination is left alone, as far as is known")
+        note("no delivery waits for a retry, and no destination is known to be left alone")
 
 
 def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]:
@@ -138,7 +163,7 @@ def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]
 
     return {
         "host": parse(found.rendered_url(dict.fromkeys(found.url_secrets, "x")), found.access).origin,
-        **_gentle(found.rate, found),
+        **_limits(found.rate, found),
         "timeout": found.timeout,
         "retry": dict(found.retry),
         "private": found.access.allow_private or bool(found.access.allow_cidr),
@@ -155,8 +180,6 @@ def _set(names: Iterable[str], secrets: Mapping[str, str]) -> dict[str, str]:
 
 def _keys(found: Destination, secrets: Mapping[str, str]) -> dict[str, str]:
     """Return the state of every signing key, by the name of its secret."""
-    from datetime import UTC, datetime
-
     from activities.webhook.signing import Key, SigningKeyError
 
     states: dict[str, str] = {}
@@ -176,9 +199,7 @@ def _keys(found: Destination, secrets: Mapping[str, str]) -> dict[str, str]:
     return states
 
 
-def _gentle(rate: float, place: Destinations | Destination) -> dict[str, Any]:
-    from dataclasses import asdict
-
+def _limits(rate: float, place: Destinations | Destination) -> dict[str, Any]:
     breaker = place.limits.breaker
     return {"rate": rate, "concurrency": place.limits.concurrency, "breaker": asdict(breaker) if breaker else None}
 
@@ -187,13 +208,13 @@ def _show(book: Destinations, listed: Mapping[str, Mapping[str, Any]], anywhere:
     headings = ("destination", "host", "rate", "at once", "breaker", "secrets", "granted", "signing")
     made = Table(*headings, right=("rate", "at once"), prose=("secrets", "granted", "signing"))
     rows: list[tuple[str, str, Mapping[str, Any]]] = [(name, told["host"], told) for name, told in listed.items()]
-    rows.append(("(any other)", "", {**_gentle(book.rate, book), "secrets": {}, "granted": anywhere, "signing": {}}))
+    rows.append(("(any other)", "", {**_limits(book.rate, book), "secrets": {}, "granted": anywhere, "signing": {}}))
     for name, host, told in rows:
         states = [_states(told[column]) for column in ("secrets", "granted", "signing")]
         cells = [styled("failed" if bad else "", shown) for shown, bad in states]
         breaker = f"trips at {told['breaker']['failures']:.0%}" if told["breaker"] else "off"
         made.add(name, host, f"{told['rate']:g}/s", told["concurrency"], breaker, *cells)
-    made.show(console())
+    made.show()
     lacking = sorted(name for name, told in listed.items() if _is_lacking(told))
     if lacking:
         note(f"deliveries to {', '.join(lacking)} are held where the worker's secrets are as here")
@@ -224,3 +245,44 @@ def _is_lacking(told: Mapping[str, Any]) -> bool:
 def _states(states: Mapping[str, str]) -> tuple[str, bool]:
     shown = ", ".join(name if state in ("set", "live") else f"{name} ({state})" for name, state in states.items())
     return shown, bool(_BAD & set(states.values()))
+
+
+def policies(
+    file: _PoliciesArgument = None, destinations: DestinationsOption = None, form: FormatOption = Format.TEXT
+) -> None:
+    """Check policies.yaml, and show its quiet hours, holdout and caps.
+
+    With a destinations.yaml, also report names that are neither a channel nor a destination. The exit status is 1 if
+    the file has an error. JSON has the keys findings and policies.
+    """
+    from runtime.settings import Settings
+    from scenario.policies.policies import examine
+
+    path, content = _chosen(file, Settings().policies, "policies")
+    known = known_in(destinations)
+    findings, found = examine(content, str(path), None if known is None else known.destinations)
+    if form is Format.JSON:
+        told = found and found.model_dump(mode="json", by_alias=True, exclude_none=True)
+        dump({"findings": [finding.as_json() for finding in findings], "policies": told})
+    else:
+        for finding in findings:
+            say(str(finding))
+        for line in _lines(found) if found else ():
+            say(line)
+    if found is None:
+        raise typer.Exit(1)
+    if not (found.quiet_hours or found.holdout or found.caps):
+        note("nothing is set: no quiet hours, no holdout, no caps")
+
+
+def _lines(found: Policies) -> Iterator[str]:
+    from scenario.policies.draw import percent
+
+    for hours in found.quiet_hours:
+        yield f"quiet hours  {hours.words}"
+    if found.holdout:
+        share = percent(found.holdout.share)
+        yield f"holdout      {share} % of all contacts get no marketing, drawn by {found.holdout.seed}"
+    for cap in found.caps:
+        whom = ", ".join(cap.channels) if cap.channels else "all messages"
+        yield f"cap          {cap.name}: {cap.words}, {whom}"

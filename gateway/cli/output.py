@@ -1,24 +1,42 @@
-"""Tables that stay readable, with ids that can be copied. If one is too wide, each row becomes a block."""
+"""Output of commands: JSON or text, tables whose ids can be copied, and progress bars."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+import sys
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from gateway.terminal import text
+from gateway.cli.options import Format
+from gateway.terminal import console, dump, text
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+_Result = TypeVar("_Result")
 _APART: Final = 3  # columns between two cells
-_PROSE: Final = 24  # columns below which a sentence cannot be read any more
+_PROSE: Final = 24  # minimum width of a column with sentences
 _INDENT: Final = "  "
 _BETWEEN: Final = " · "
 
 
+def output(result: _Result, form: Format, show: Callable[[_Result], object]) -> None:
+    """Print a result: as JSON for programs, or by `show` for people."""
+    if form is Format.JSON:
+        dump(result)
+    else:
+        show(result)
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: ``1 journey``, ``3,000 journeys``."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 class Table:
-    """Rows under headings.
+    """Rows under headings. If a table is too wide for the terminal, each row becomes a block.
 
     Args:
         columns: The headings. A block begins with the first column that has a heading, and those before it.
@@ -40,14 +58,15 @@ class Table:
         """Return the number of rows."""
         return len(self._rows)
 
-    def show(self, console: Console) -> None:
-        """Print the rows: as a table if it fits, else as blocks."""
-        if self._fits(console.width):
-            self._tabulate(console)
+    def show(self) -> None:
+        """Print the rows to standard output."""
+        page = console()
+        if self._fits(page.width):
+            self._tabulate(page)
             return
         for cells in self._rows:
-            for line in self._block(cells, console.width):
-                print_line(console, line)
+            for line in self._block(cells, page.width):
+                print_line(page, line)
 
     def _fits(self, width: int) -> bool:
         needed = _APART * (len(self._columns) - 1)
@@ -60,7 +79,7 @@ class Table:
             needed += max(longest, len(name))
         return needed <= width
 
-    def _tabulate(self, console: Console) -> None:
+    def _tabulate(self, page: Console) -> None:
         from rich import box
         from rich.table import Table as RichTable
 
@@ -74,7 +93,7 @@ class Table:
             )
         for cells in self._rows:
             made.add_row(*cells)
-        console.print(made)
+        page.print(made)
 
     def _block(self, cells: Sequence[Text], width: int) -> Iterator[Text]:
         from rich.text import Text
@@ -112,12 +131,49 @@ def _broken(line: Text, width: int, indent: str = _INDENT) -> Iterator[Text]:
     yield made
 
 
-def print_line(console: Console, line: Text) -> None:
+def print_line(page: Console, line: Text) -> None:
     """Print a line without breaking it, so that an id or command in it can be copied. The terminal wraps it."""
-    console.print(line, soft_wrap=True)
+    page.print(line, soft_wrap=True)
 
 
-def print_prose(console: Console, line: Text) -> None:
+def print_prose(page: Console, line: Text) -> None:
     """Print a line, broken between words if it is too long."""
-    for part in _broken(line, console.width, ""):
-        print_line(console, part)
+    for part in _broken(line, page.width, ""):
+        print_line(page, part)
+
+
+@dataclass(frozen=True)
+class _LiveText:
+    """A text that is computed each time it is drawn."""
+
+    count: Callable[[], str]
+
+    def __rich__(self) -> str:
+        return self.count()
+
+
+@contextmanager
+def progress(label: str, total: int | None, count: Callable[[], str] | None = None) -> Generator[Callable[[], None]]:
+    """Show a progress bar on standard error if it is a terminal.
+
+    Args:
+        label: The name of the task.
+        total: The number of items, or None if it is not known.
+        count: Returns further text each time the bar is drawn.
+
+    Yields:
+        A function that advances the bar by one.
+    """
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, RenderableColumn, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    columns += [RenderableColumn(_LiveText(count))] if count else []
+    # Lines for the same terminal appear above the bar.
+    with Progress(
+        *columns, console=console(err=True), transient=True, redirect_stdout=sys.stdout.isatty(), redirect_stderr=True
+    ) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda: bar.advance(task)
