@@ -30,12 +30,10 @@ from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
 from activities.channel import adapter
 from activities.channel_registry import CHANNELS, QUEUES, WEBHOOK
-from activities.channels import channels_of
-from activities.decision import decide
-from activities.dependencies import CLOSING, INBOX, Services, measured_certificates, services
+from activities.decision import GoalActivities, decide
+from activities.dependencies import CLOSING, INBOX, Services, channels_of, measured_certificates, services
 from activities.erasure import ErasureActivities, starting_erasures
 from activities.gate import PolicyGate, Releases
-from activities.goal import GoalActivities
 from activities.interface import JOURNEYS
 from activities.renewal import Renewals, StepVersions
 from activities.retention import Prunings, keep_schedule

@@ -13,7 +13,7 @@ from temporalio import activity
 
 from activities.background import IDENTIFY, EntryIdentity, IdentityRequest
 from activities.content import Content, Opened, UnknownVersion
-from activities.goal import count
+from activities.decision import count
 from activities.interface import ADMIT, COUNT, DEPART, Admission, Admitted, Departure, Passages
 from runtime import store as stored
 from runtime.store.erasures import ERASED

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from activities.attempt_log import Log
     from activities.content import Content
     from activities.context import Addresses, UnsubscribeAddresses
-    from activities.email.senders import Senders
+    from activities.email.settings import Senders
     from activities.gate import Gate
     from activities.webhook.destinations.destinations import Destinations
     from activities.webhook.http.transport import Transport

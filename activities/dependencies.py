@@ -1,33 +1,127 @@
-"""Services that activities need, opened before the workers run and closed after them."""
+"""The services of a process that sends: its channels, transport, store and files, opened and closed in order.
+
+The channels judge their settings when the process starts. `runtime.settings` passes these settings unchanged.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from temporalio.client import Client
 
 from activities.attempt_log import Log
-from activities.channel import WorkerContext
-from activities.channels import Channels, channels_of
+from activities.channel import WorkerContext, adapters
 from activities.content import Content
-from activities.email.server import parse_server
+from activities.email.settings import parse_server
 from activities.gate import Gate
+from activities.suppressions import address_seal
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Direct, Routes
 from activities.webhook.throttle.limiter import Limiter
+from runtime.callback import Callbacks
 from runtime.certificates import Certificates, measuring_certificates, temporal_certificates
+from runtime.derived_keys import AddressHashes, suppression_keys
+from runtime.errors import SettingsError
 from runtime.process.shutdown import Deadline
+from runtime.return_path import ReturnPaths
+from runtime.sealed_token import SealedToken
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store
+from runtime.unsubscribing import Unsubscribing
 from runtime.watched_file import PoliciesFile
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Connections of channels, and makers of links and return paths.
+
+    Attributes:
+        connections: Open connections by channel. A channel that is not configured has none.
+        callbacks: Makes `journey.callback_url`, if configured.
+        unsubscribing: Makes `journey.unsubscribe_url`, if configured.
+        hashes: Hashes addresses for suppressions, if configured.
+        seal: Seals addresses in reports to the platform. Configured together with `hashes`.
+        return_paths: Return paths of e-mails. If None, bounces go to the sender.
+    """
+
+    connections: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    callbacks: Callbacks | None = None
+    unsubscribing: Unsubscribing | None = None
+    hashes: AddressHashes | None = None
+    seal: SealedToken | None = None
+    return_paths: ReturnPaths | None = None
+
+    def connection(self, channel: str) -> Any:
+        """Return a channel's connection, or None if it has none."""
+        return self.connections.get(channel)
+
+    async def close(self, within: float) -> None:
+        """Close all connections, waiting at most `within` seconds for each server."""
+        for connection in reversed(list(self.connections.values())):
+            await connection.close(within)
+
+    @property
+    def sentence(self) -> str:
+        """A log line of what is configured, without addresses and secrets."""
+        words: dict[str, bool] = {}
+        for name, channel in adapters().items():
+            connection = self.connection(name)
+            words[channel.label(connection)] = connection is not None or not channel.setting
+        words |= {
+            "callbacks": self.callbacks is not None,
+            "suppressions": self.hashes is not None,
+            "bounces": self.return_paths is not None,
+            "unsubscribing": self.unsubscribing is not None,
+        }
+        there = ", ".join(word for word, configured in words.items() if configured)
+        missing = ", ".join(word for word, configured in words.items() if not configured)
+        return f"configured: {there}" + (f"; not configured: {missing}" if missing else "")
+
+
+def channels_of(settings: Settings, inbox: Path) -> Channels:
+    """Return the channels that the settings configure. Nothing is connected.
+
+    Args:
+        settings: The process's settings.
+        inbox: Folder for messages of the SMS provider ``local:``.
+
+    Raises:
+        SettingsError: One or more settings are wrong. The message names the variables, and shows no value.
+    """
+    wrong: list[str] = []
+
+    def judged(made: Callable[[], Made | None]) -> Made | None:
+        try:
+            return made()
+        except SettingsError as error:
+            wrong.append(str(error))
+            return None
+
+    made = {name: judged(partial(channel.connect, settings, inbox)) for name, channel in adapters().items()}
+    keys = suppression_keys(settings)
+    found = Channels(
+        connections={name: connection for name, connection in made.items() if connection is not None},
+        callbacks=judged(lambda: Callbacks.configured(settings)),
+        unsubscribing=Unsubscribing.configured(settings),
+        hashes=AddressHashes.configured(settings),
+        seal=address_seal(keys) if keys else None,
+        return_paths=judged(lambda: ReturnPaths.configured(settings)),
+    )
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+    return found
+
 
 INBOX: Final = Path(".scenario/inbox")
 """Default folder of the SMS provider ``local:``."""

@@ -34,8 +34,7 @@ from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
 from activities.webhook.rendering import render
 from activities.webhook.route import Direct, Route
-from activities.webhook.throttle.limiter import Limiter
-from activities.webhook.throttle.limits import Limits
+from activities.webhook.throttle.limiter import Limiter, Limits
 from runtime.process.workers import tune_garbage_collection
 from runtime.store import Attempt
 from scenario.check.check import check

@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from activities.channels import Channels, channels_of
-from activities.dependencies import INBOX
+from activities.dependencies import INBOX, Channels, channels_of
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct, Routes

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from activities.channel import BadDestination, Message, SendContext, TestReply, adapter
-from activities.channels import Channels
 from activities.context import template_data
+from activities.dependencies import Channels
 from activities.interface import Delivery
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.route import Routes

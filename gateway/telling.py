@@ -14,7 +14,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.content import Content
-from activities.goal import count
+from activities.decision import count
 from gateway import events
 from gateway.errors import BadInput, UnknownJourney
 from gateway.journeys.pending_activities import check_identifier, describe

@@ -186,7 +186,7 @@ _NO_PATH: Final = {
 class Settings(BaseSettings):
     """Settings of a deployment. An empty variable counts as not set.
 
-    Values that may hold a password are `SecretStr`. `activities.channels` validates `smtp`, `mail_from`,
+    Values that may hold a password are `SecretStr`. `activities.dependencies` validates `smtp`, `mail_from`,
     `mail_from_allowed` and `sms`. The descriptions of the fields are the page of settings of the documentation.
 
     Raises:

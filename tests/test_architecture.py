@@ -301,9 +301,9 @@ def test_modules_are_short() -> None:
 
 
 def test_only_the_process_that_reads_html_loads_its_parsers() -> None:
-    parsers = ("css_inline", "selectolax", "activities.email.markup", "activities.email.text")
+    parsers = ("css_inline", "selectolax", "activities.email.markup")
     found = {name(path) for path in production() if any(inside(module, parsers) for module in imports_of(path))}
-    assert found == {"activities/email/markup.py", "activities/email/text.py"}
+    assert found == {"activities/email/markup.py"}
 
 
 def test_servers_are_made_of_one_stack() -> None:

@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from activities.attempt import ChannelActivity
 from activities.channel_registry import EMAIL
 from activities.email.errors import NO_MAILER, LeftAloneError, MailError
-from activities.email.rendering import address_in, recipient_of, render
+from activities.email.message import address_in, recipient_of, render
 from activities.email.smtp import Mailer
 from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt

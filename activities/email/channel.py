@@ -39,9 +39,8 @@ from activities.email.errors import (
     UnansweredError,
     UnreachableError,
 )
-from activities.email.message import Envelope
-from activities.email.rendering import address_in, recipient_of, render
-from activities.email.senders import ANY
+from activities.email.message import Envelope, address_in, recipient_of, render
+from activities.email.settings import ANY
 from activities.interface import Delivery
 from activities.outcome import Judgement, Outcome, Verdict
 from scenario import liquid

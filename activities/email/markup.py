@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Final
 
 import css_inline
-from selectolax.lexbor import SelectolaxError
+from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from activities.email.sandbox import MEGABYTES, SECONDS
-from activities.email.text import plain
 from runtime.process.sandboxed import answer_requests
 from scenario.errors import LimitExceeded, TemplateError
-from scenario.mail_limits import MAX_PART
+from scenario.mail_limits import MAX_NESTING, MAX_PART
 
 _NOT_INLINED: Final = "the styles cannot be inlined"
 _INLINER: Final = css_inline.CSSInliner(
@@ -67,3 +67,124 @@ def _answer(html: bytes) -> bytes:
     except TemplateError as error:
         made = {"reason": error.reason}
     return json.dumps(made, ensure_ascii=False).encode()
+
+
+_UNSEEN: Final = frozenset({"head", "style", "script", "title", "template"})
+_BLOCKS: Final = frozenset(
+    {"address", "article", "aside", "blockquote", "body", "center", "dd", "div", "dl", "dt", "fieldset", "figure"}
+    | {"footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "html", "main", "nav", "ol", "p", "pre"}
+    | {"section", "table", "tbody", "tfoot", "thead", "tr", "ul"}
+)
+_SPACED: Final = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "table", "blockquote", "hr", "pre"})
+_LINKED: Final = ("http://", "https://", "mailto:", "tel:")
+_BLANKS: Final = re.compile(r"[ \t\r\n\f\v]+")
+_INVISIBLE: Final = re.compile("[\u00ad\u034f\u200b\u200c\u2060\ufeff]")
+
+
+def plain(html: str) -> str:
+    """Return the text of HTML in reading order.
+
+    Paragraphs are separated, list items get a dash, links keep their URL in brackets, images their description.
+
+    Args:
+        html: A document or a fragment, however malformed.
+
+    Returns:
+        Lines that end with a line feed, without trailing blanks; ``""`` if there is no text.
+
+    Raises:
+        LimitExceeded: Elements are nested too deeply, or the text is too long.
+    """
+    reader = _Reader()
+    node, depth = LexborHTMLParser(html).root, 1
+    # Nodes are never compared: the parser would compare their HTML.
+    while node is not None:
+        if depth > MAX_NESTING and node.is_element_node:
+            raise LimitExceeded(f"elements are nested more than {MAX_NESTING} levels deep: is one not closed?")
+        reader.begin(node)
+        if (below := node.child) is not None:
+            node, depth = below, depth + 1
+            continue
+        reader.end(node)
+        while (beside := node.next) is None and depth > 1 and (above := node.parent) is not None:
+            node, depth = above, depth - 1
+            reader.end(node)
+        node = beside if depth > 1 else None
+    return reader.text()
+
+
+class _Reader:
+    """Collects lines in pieces, to avoid copying a growing text."""
+
+    def __init__(self) -> None:
+        self._lines: list[list[str]] = [[]]
+        self._length = 0
+        self._unseen = 0
+        self._links: list[tuple[int, int]] = []
+
+    def text(self) -> str:
+        lines = ["".join(line).strip() for line in self._lines]
+        text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+        return f"{text}\n" if text else ""
+
+    def begin(self, node: LexborNode) -> None:
+        tag = node.tag or ""
+        if tag == "-text":
+            self._write(_INVISIBLE.sub("", node.text_content or ""))
+        elif tag in _UNSEEN:
+            self._unseen += 1
+        elif tag == "br":
+            self._lines.append([])
+        elif tag == "li":
+            self._break()
+            self._lines[-1] = ["- "]
+        elif tag in _BLOCKS:
+            self._break(blank=tag in _SPACED)
+        elif tag in ("td", "th"):
+            self._write(" ")
+        elif tag == "img":
+            self._write(node.attributes.get("alt") or "")
+        elif tag == "a":
+            self._links.append((len(self._lines) - 1, len(self._lines[-1])))
+
+    def end(self, node: LexborNode) -> None:
+        tag = node.tag or ""
+        if tag in _UNSEEN:
+            self._unseen -= 1
+        elif tag in _BLOCKS or tag == "li":
+            self._break(blank=tag in _SPACED)
+        elif tag == "a":
+            self._end_link(node.attributes.get("href") or "", *self._links.pop())
+
+    def _end_link(self, href: str, line: int, piece: int) -> None:
+        address = href.strip()
+        lines = [self._lines[line][piece:], *self._lines[line + 1 :]]
+        shown = " ".join("".join(pieces) for pieces in lines).strip()
+        bare = address.removeprefix("mailto:").removeprefix("tel:")
+        if address.lower().startswith(_LINKED) and bare != shown:
+            self._write(f" ({bare})" if shown else bare)
+
+    def _write(self, text: str) -> None:
+        if self._unseen:
+            return
+        text, line = _BLANKS.sub(" ", text), self._lines[-1]
+        if not line or line[-1].endswith(" "):
+            text = text.removeprefix(" ")
+        if text:
+            line.append(text)
+            # A few letters may repeat a long address: a link that is not closed begins again in each paragraph.
+            self._length += len(text)
+            if self._length > MAX_PART:
+                raise LimitExceeded(f"as plain text it has more than {MAX_PART:,} characters")
+
+    def _break(self, *, blank: bool = False) -> None:
+        if _seen(self._lines[-1]):
+            self._lines.append([])
+        else:
+            self._lines[-1].clear()
+        if blank and len(self._lines) > 1 and _seen(self._lines[-2]):
+            self._lines.append([])
+
+
+def _seen(line: list[str]) -> bool:
+    return any(piece.strip() for piece in line)

@@ -1,4 +1,4 @@
-"""Composes an e-mail from rendered texts: the same bytes for the same delivery.
+"""Renders an e-mail and composes the message: a pure function, so that every attempt sends the same bytes.
 
 RFC 5322 and MIME (RFC 2045, 2046, 2047) with the standard library's `email` package. Date, message id and boundary are
 derived from the delivery instead of clock, host and chance.
@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
 from email.message import EmailMessage, MIMEPart
 from email.policy import SMTP, SMTPUTF8, Policy
 from email.utils import format_datetime
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from activities.email.sandbox import Markup, MarkupProcess
-from scenario.errors import LimitExceeded, TemplateError
-from scenario.mail_address import Mailbox
+from activities.email.settings import Senders
+from activities.interface import Delivery
+from scenario import liquid
+from scenario.errors import Aborted, LimitExceeded, TemplateError
+from scenario.mail_address import BadAddress, Mailbox, parse_address
 from scenario.mail_limits import MAX_PART, MAX_SUBJECT
+from scenario.model.parts import File
+from scenario.steps.email import Email
 
 # Everything that ends a line for `str.splitlines`, which the email package uses, and every other control character.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -217,3 +223,77 @@ def _bytes(message: EmailMessage) -> bytes:
     data = message.as_bytes()
     # SMTP wants CRLF, and the end of the data is told by one.
     return data if data.endswith(b"\r\n") else data + b"\r\n"
+
+
+def address_in(data: Mapping[str, Any]) -> str:
+    """Return the contact's address as written.
+
+    Raises:
+        Aborted: There is none.
+    """
+    contact: Any = data.get("contact") or {}
+    if not (written := str(contact.get("email") or "").strip()):
+        raise Aborted("the contact has no e-mail address")
+    return written
+
+
+def recipient_of(written: str) -> Mailbox:
+    """Return the contact's address for sending.
+
+    Raises:
+        BadAddress: It is malformed.
+    """
+    try:
+        return parse_address(written)
+    except BadAddress:
+        raise BadAddress("the contact's e-mail address is malformed") from None
+
+
+def render(step: Email, delivery: Delivery, data: dict[str, Any], senders: Senders, recipient: Mailbox) -> Envelope:
+    """Render the message.
+
+    Args:
+        step: The published step.
+        delivery: The delivery; its id and its `now` are in the message.
+        data: Variables of templates; `journey.unsubscribe_url` is also in the headers.
+        senders: Allowed senders. The return path is always the default one.
+        recipient: The To header.
+
+    Raises:
+        NotConfigured: A sender or reply address is not allowed.
+        TemplateError: A template fails, or its output is too large.
+        MarkupProcessLost: See `compose`.
+        Aborted: A template says that nothing should be sent.
+    """
+    html, text = _source(step.html), _source(step.text)
+    named = {
+        key: senders.named(key, _rendered(key, liquid.render_line, template, data))
+        for key, template in (("from", step.sender), ("reply_to", step.reply_to))
+        if template is not None
+    }
+    return compose(
+        delivery_id=delivery.id,
+        sender=named.get("from") or senders.default,
+        reply_to=named.get("reply_to"),
+        return_path=senders.default,
+        recipient=recipient,
+        unsubscribe_url=str(data.get("journey", {}).get("unsubscribe_url", "")),
+        date=datetime.fromisoformat(delivery.now),
+        subject=_rendered("subject", liquid.render_line, step.subject, data),
+        html=None if html is None else _rendered("html", liquid.render_html, html, data),
+        text=None if text is None else _rendered("text", liquid.render_text, text, data),
+    )
+
+
+def _rendered(part: str, made: Any, source: str, data: dict[str, Any]) -> str:
+    try:
+        return made(source, data)
+    except TemplateError as error:
+        raise error.within(f"the e-mail's {part}") from None
+
+
+def _source(template: str | File | None) -> str | None:
+    if isinstance(template, File):
+        # Publishing puts the file's content in its place.
+        raise TemplateError("a file of the e-mail was not published with it: publish the scenario again")
+    return template

@@ -25,7 +25,7 @@ from aiosmtplib import (
 
 from activities.email.errors import RefusedError, UnansweredError, UnreachableError
 from activities.email.message import Envelope
-from activities.email.server import Encryption, Server
+from activities.email.settings import Encryption, Server
 
 _CONNECT_SECONDS: Final = 10.0
 _GO_AHEAD: Final = 354

@@ -17,9 +17,8 @@ from typing import Final, Self
 
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.message import Envelope
-from activities.email.senders import Senders
-from activities.email.server import Server, parse_server
 from activities.email.session import Reply, Session
+from activities.email.settings import Senders, Server, parse_server
 from runtime.errors import SettingsError
 
 _CLOSING: Final = 421
@@ -205,9 +204,9 @@ def mailer_from(url: str | None, sender: str | None, allowed: str | None = None)
     """Return the mailer of the settings, or None without a server.
 
     Args:
-        url: SCENARIO_SMTP, see `activities.email.server.parse_server`.
+        url: SCENARIO_SMTP, see `activities.email.settings.parse_server`.
         sender: SCENARIO_MAIL_FROM, ``Name <address>``.
-        allowed: SCENARIO_MAIL_FROM_ALLOWED, see `activities.email.senders.Senders.configured`.
+        allowed: SCENARIO_MAIL_FROM_ALLOWED, see `activities.email.settings.Senders.configured`.
 
     Raises:
         SettingsError: One of them is malformed, or there is a server without a sender.

@@ -10,9 +10,7 @@ from activities.attempt import ChannelActivity
 from activities.channel_registry import SMS
 from activities.interface import Delivery, Sent
 from activities.outcome import Judgement
-from activities.sms.errors import NO_PROVIDER, ProviderError
-from activities.sms.provider import Provider, TextMessage
-from activities.sms.rendering import number_in, render
+from activities.sms.provider import NO_PROVIDER, Provider, ProviderError, TextMessage, number_in, render
 from scenario.errors import NotConfigured
 from scenario.phone_number import international
 from scenario.steps.sms import Sms

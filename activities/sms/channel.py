@@ -28,9 +28,17 @@ from activities.channel import (
 )
 from activities.interface import Delivery
 from activities.outcome import Judgement, Outcome, Verdict
-from activities.sms.errors import NO_PROVIDER, BusyError, ProviderError, UnansweredError, error_of
-from activities.sms.provider import Provider, TextMessage
-from activities.sms.rendering import number_in, render
+from activities.sms.provider import (
+    NO_PROVIDER,
+    BusyError,
+    Provider,
+    ProviderError,
+    TextMessage,
+    UnansweredError,
+    error_of,
+    number_in,
+    render,
+)
 from scenario import liquid
 from scenario.phone_number import international
 from scenario.steps.delivery import Send

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from activities.sms.errors import BusyError
-from activities.sms.provider import Provider, Receipt, TextMessage
+from activities.sms.provider import BusyError, Provider, Receipt, TextMessage
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
 from runtime.local.folder import make_private

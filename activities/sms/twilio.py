@@ -15,8 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from activities.redaction import readable
-from activities.sms.errors import OURS, BusyError, ProviderError, UnansweredError, error_of
-from activities.sms.provider import Receipt, TextMessage
+from activities.sms.provider import OURS, BusyError, ProviderError, Receipt, TextMessage, UnansweredError, error_of
 from runtime.telemetry.metrics import HTTP_CLIENT
 from scenario.policies.bounces import BOUNCE, STOP, AddressVerdict
 

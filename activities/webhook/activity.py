@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Final
 
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -20,15 +23,18 @@ from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement
 from activities.webhook import outcome
 from activities.webhook.errors import AttemptError
-from activities.webhook.http.exchange import Response
-from activities.webhook.http.transport import Transport
-from activities.webhook.outgoing import Outgoing, outgoing
-from activities.webhook.route import Direct, Routes
+from activities.webhook.http.exchange import Request, Response
+from activities.webhook.http.transport import Transport, timed
+from activities.webhook.rendering import Outgoing, Rendered, outgoing
+from activities.webhook.route import Direct, Route, Routes
 from activities.webhook.saved_response import kept
-from activities.webhook.span import exchange
+from activities.webhook.throttle.circuit_breaker import signal_of
 from activities.webhook.throttle.limiter import Limiter
-from activities.webhook.throttle.limits import signal_of
 from scenario.steps.webhook import Webhook
+
+_TRACE_CONTEXT = TraceContextTextMapPropagator()
+_tracer = trace.get_tracer(__name__)
+_CLIENT_ERROR: Final = 400
 
 
 class Webhooks(ChannelActivity[Transport]):
@@ -105,6 +111,62 @@ class Webhooks(ChannelActivity[Transport]):
                 raise unanswered(attempt, error) from None
             passed.leave(signal_of(response.status))
             return response
+
+
+async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendered, route: Route) -> Response:
+    """Send a request once, in a client span.
+
+    The span's attributes follow OpenTelemetry's semantic conventions for HTTP client spans, except ``url.full``,
+    because paths and queries are confidential.
+
+    Args:
+        transport: The transport.
+        attempt: The attempt.
+        rendered: The signed request; the trace's context is added.
+        route: Its route.
+
+    Raises:
+        AttemptError: There is no response.
+        ApplicationError: The server could not store the mark; see `OpenAttempt.sending`.
+    """
+    attributes: dict[str, str | int] = {"http.request.method": rendered.method, **route.server}
+    attributes["scenario.destination"] = route.destination
+    if attempt.number > 1:
+        attributes["http.request.resend_count"] = attempt.number - 1
+    await attempt.sending()
+    with _tracer.start_as_current_span(
+        rendered.method,
+        kind=trace.SpanKind.CLIENT,
+        attributes=attributes,
+        record_exception=False,  # the exception's text is our own, but its traceback is not
+        set_status_on_exception=False,
+    ) as span:
+        headers = dict(rendered.headers)
+        _TRACE_CONTEXT.inject(headers)  # never baggage: it may hold what is nobody's business
+        headers.pop("tracestate", None)  # nor what tracing systems say to each other (W3C Trace Context §3.3 allows it)
+        try:
+            response = await timed(
+                transport,
+                route.destination,
+                Request(
+                    method=rendered.method,
+                    url=route.url,
+                    headers=headers,
+                    body=rendered.body,
+                    timeout=attempt.within,
+                    access=route.access,
+                    tls=route.tls,
+                ),
+            )
+        except AttemptError as error:
+            span.set_attribute("error.type", error.word)
+            span.set_status(trace.StatusCode.ERROR)
+            raise
+        span.set_attribute("http.response.status_code", response.status)
+        if response.status >= _CLIENT_ERROR:
+            span.set_attribute("error.type", str(response.status))
+            span.set_status(trace.StatusCode.ERROR)
+        return response
 
 
 def judge(

@@ -33,7 +33,7 @@ from activities.interface import Delivery
 from activities.outcome import Judgement
 from activities.webhook import signing
 from activities.webhook.errors import WORDS, AttemptError, RefusedError
-from activities.webhook.http.headers import sent_headers
+from activities.webhook.http.exchange import sent_headers
 from activities.webhook.outcome import of_response
 from activities.webhook.rendering import render, with_headers
 from scenario.http.addresses import Access
@@ -174,7 +174,7 @@ class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
     ) -> tuple[RenderedRequest, Request, str, redaction.KnownSecrets]:
         """Return the request with real secrets, to where the scenario sends it."""
         from activities.webhook.http.exchange import Request
-        from activities.webhook.outgoing import outgoing
+        from activities.webhook.rendering import outgoing
 
         step, delivery, message = context.step, context.delivery, context.message
         assert isinstance(step, Webhook)  # noqa: S101 no other step makes a request

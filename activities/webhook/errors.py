@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from activities.outcome import Outcome, Verdict
-from activities.webhook.throttle.limits import HealthSignal
+from activities.webhook.throttle.circuit_breaker import HealthSignal
 
 
 class Meaning(NamedTuple):

@@ -15,12 +15,11 @@ from activities.outcome import Backoff
 from activities.webhook import outcome, signing
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
-from activities.webhook.http.transport import Transport
+from activities.webhook.http.transport import Transport, timed
 from activities.webhook.presets import SuppressionPreset, installed_presets
 from activities.webhook.route import Route, Routes
-from activities.webhook.span import timed
+from activities.webhook.throttle.circuit_breaker import signal_of
 from activities.webhook.throttle.limiter import Limiter
-from activities.webhook.throttle.limits import signal_of
 from runtime.sealed_token import SealedToken
 from scenario.errors import NotConfigured
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from activities.webhook.destinations.destinations import Destination
 from activities.webhook.destinations.reading import VARIABLE, DestinationsFile
 from activities.webhook.http.exchange import Tls
-from activities.webhook.throttle.limits import Limits
+from activities.webhook.throttle.limiter import Limits
 from scenario.errors import NotConfigured
 from scenario.http.addresses import Access
 

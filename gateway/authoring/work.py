@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
-from activities.email.senders import Senders
+from activities.email.settings import Senders
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import read as read_destinations
 from gateway.errors import Forbidden, Refusal

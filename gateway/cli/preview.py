@@ -159,7 +159,7 @@ def given_by(at: str | None, events: Sequence[str], responses: Sequence[str], bo
 
 def workshop(settings: Settings, book: Destinations | None = None) -> Workshop:
     """Create the renderers, configured by the settings."""
-    from activities.email.senders import Senders
+    from activities.email.settings import Senders
     from gateway.preview.rendering import BASE, SENDERS, StandIn, UnsubscribeStandIn, Workshop
 
     sender, allowed = settings.mail_from, settings.mail_from_allowed

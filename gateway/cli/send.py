@@ -91,8 +91,7 @@ async def _send(
     destinations: Path | None,
     book: Destinations | None,
 ) -> Exchange:
-    from activities.channels import channels_of
-    from activities.dependencies import INBOX
+    from activities.dependencies import INBOX, channels_of
     from activities.webhook.destinations.reading import DestinationsFile
     from activities.webhook.route import Direct
     from gateway.sending import Means

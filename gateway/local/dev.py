@@ -18,7 +18,7 @@ from temporalio.client import Client
 from activities.attempt_log import Log
 from activities.channel import adapters
 from activities.channel_registry import CHANNELS
-from activities.channels import Channels
+from activities.dependencies import Channels
 from gateway.local.live import LiveLog, LiveWarnings, line
 from gateway.local.skipping import skip_waits
 from gateway.local.stack import LocalStack, local

@@ -20,8 +20,7 @@ from temporalio.client import Client
 
 from activities.attempt_log import Log
 from activities.channel import adapters
-from activities.channels import channels_of
-from activities.dependencies import INBOX
+from activities.dependencies import INBOX, channels_of
 from activities.retention import keep_schedule
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Diverted

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from activities.channel import Message, RenderContext, Unsendable, adapter
 from activities.context import Addresses, UnsubscribeAddresses, subscriber_of, template_data
-from activities.email.senders import ANY, Senders
+from activities.email.settings import ANY, Senders
 from activities.interface import Delivery
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 from scenario.mail_address import Mailbox

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.channels import Channels, channels_of
+from activities.dependencies import Channels, channels_of
 from activities.sms.configured import LocalSms
 from runtime.errors import SettingsError
 from runtime.settings import Settings

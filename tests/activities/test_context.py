@@ -11,7 +11,7 @@ from activities.content import Content
 from activities.context import template_data
 from activities.email.activity import Emails
 from activities.email.message import Envelope
-from activities.email.senders import Senders
+from activities.email.settings import Senders
 from activities.email.smtp import Mailer
 from activities.failures import FailureKind
 from activities.interface import Delivery

@@ -11,7 +11,7 @@ import pytest
 
 from activities.admission import AdmissionActivities
 from activities.content import Content
-from activities.goal import GoalActivities
+from activities.decision import GoalActivities
 from activities.interface import Admission, Departure, GoalEvent, GoalResult
 from runtime.store import Store, StoredEntry
 from scenario.check.check import check

@@ -218,7 +218,7 @@ def stand(
     spans = InMemorySpanExporter()
     provider = provider_of(SimpleSpanProcessor(spans))
     # The global provider can be set but once in a process, which other tests share.
-    monkeypatch.setattr("activities.webhook.span._tracer", provider.get_tracer("test"))
+    monkeypatch.setattr("activities.webhook.activity._tracer", provider.get_tracer("test"))
 
     @asynccontextmanager
     async def put_up(

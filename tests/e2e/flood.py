@@ -21,8 +21,7 @@ from activities.interface import Delivery, Sent
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Diverted, Route
-from activities.webhook.throttle.limiter import Limiter
-from activities.webhook.throttle.limits import Limits
+from activities.webhook.throttle.limiter import Limiter, Limits
 from runtime.store.deliveries import Attempt
 from scenario.model.scenario import Scenario
 from scenario.steps.webhook import Webhook

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from activities.channel_registry import CHANNELS
-from activities.channels import Channels, channels_of
+from activities.dependencies import Channels, channels_of
 from activities.webhook.route import Direct
 from gateway.cases.compare import compare
 from gateway.cases.file import read

@@ -28,26 +28,24 @@ from activities.attempt_log import LastAttempts
 from activities.channel import AttemptReply
 from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content
-from activities.decision import decide
+from activities.decision import GoalActivities, decide
 from activities.email import errors as mail
 from activities.email.activity import Emails
 from activities.email.channel import RenderedMail
 from activities.email.message import Envelope
 from activities.email.session import Reply
 from activities.gate import OutgoingMessage, PolicyGate, Releases
-from activities.goal import GoalActivities
 from activities.interface import CLEAR, JOURNEYS, DestinationPolicy, DestinationPolicyRequest
-from activities.sms import errors as text
+from activities.sms import provider as text
 from activities.sms.activity import Texts
 from activities.sms.channel import ERRORS, RenderedText
 from activities.sms.provider import Receipt, TextMessage
 from activities.webhook.activity import Webhooks
 from activities.webhook.channel import RenderedRequest, mask
 from activities.webhook.errors import AttemptError
-from activities.webhook.http.exchange import Request, Response
-from activities.webhook.http.headers import sent_headers
+from activities.webhook.http.exchange import Request, Response, sent_headers
 from activities.webhook.route import Route
-from activities.webhook.throttle.limits import Limits
+from activities.webhook.throttle.limiter import Limits
 from gateway.cases.file import Cases, case_files, read
 from gateway.cases.run import Circumstances, Course, Got, replies, run
 from gateway.preview.rendering import (
@@ -228,7 +226,7 @@ async def world(
     environment: WorkflowEnvironment, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     """Workers for all queues, and the scenarios published."""
-    for module in ("open_attempt", "backoff", "email.activity"):
+    for module in ("open_attempt", "retry", "email.activity"):
         monkeypatch.setattr(f"activities.{module}.datetime", ServersClock)
     world, client = World(), environment.client
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store, AsyncExitStack() as stack:

@@ -18,9 +18,9 @@ from activities.channel_registry import SMS
 from activities.dependencies import Services
 from activities.email.errors import RefusedError, UnansweredError
 from activities.email.message import Envelope
-from activities.email.senders import Senders
+from activities.email.settings import Senders
 from activities.interface import Delivery, Sent
-from activities.sms import errors as sms
+from activities.sms import provider as sms
 from activities.sms.activity import Texts
 from activities.sms.provider import Receipt
 from gateway.client import Entered, ScenarioClient

@@ -15,7 +15,7 @@ import pytest
 
 from activities.dependencies import Services
 from activities.email.channel import LOCAL_SENDER, RenderedMail
-from activities.email.senders import Senders
+from activities.email.settings import Senders
 from activities.sms.channel import RenderedText
 from activities.webhook.channel import RenderedRequest, mask
 from gateway.local.demo import EXAMPLES, DemoRun, run

@@ -25,10 +25,9 @@ from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
 from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content, Opened
-from activities.decision import decide
+from activities.decision import GoalActivities, decide
 from activities.failures import Failure, FailureKind
 from activities.gate import Releases
-from activities.goal import GoalActivities
 from activities.interface import (
     CLEAR,
     JOURNEYS,

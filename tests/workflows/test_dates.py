@@ -14,7 +14,7 @@ from activities.context import template_data
 from activities.failures import FailureKind
 from activities.interface import Delivery, Sent
 from activities.sms.channel import RenderedText
-from activities.sms.rendering import render
+from activities.sms.provider import render
 from gateway.cases.file import read
 from gateway.cases.run import Circumstances, run
 from gateway.preview.contact import Given, preview

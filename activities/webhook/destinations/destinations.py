@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from activities.webhook.http.exchange import Tls
-from activities.webhook.http.headers import flaw
+from activities.webhook.http.exchange import Tls, flaw
 from activities.webhook.signing import Key, SigningKeyError
-from activities.webhook.throttle.limits import Limits
+from activities.webhook.throttle.limiter import Limits
 from scenario import liquid
 from scenario.errors import NotConfigured, TemplateError
 from scenario.http.addresses import Access

@@ -18,7 +18,8 @@ from pydantic_core import ErrorDetails
 from activities.webhook.destinations.destinations import DEFAULT_RATE, Destination, Destinations, Signer, Suppressions
 from activities.webhook.destinations.form import BreakerForm, DestinationForm, DestinationsForm, LimitsForm
 from activities.webhook.destinations.rules import Issue, rulings, secrets_in
-from activities.webhook.throttle.limits import BreakerLimits, Limits
+from activities.webhook.throttle.circuit_breaker import BreakerLimits
+from activities.webhook.throttle.limiter import Limits
 from runtime.watched_file import WatchedFile, read_bytes, require_usable
 from scenario.model.mistakes import explained
 from scenario.source.findings import Finding, tidy

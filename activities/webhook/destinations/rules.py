@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from activities.webhook.destinations.destinations import DEFAULT_RATE, IN_URL
 from activities.webhook.destinations.form import DestinationForm, DestinationsForm
 from activities.webhook.http import tls
-from activities.webhook.http.headers import flaw
+from activities.webhook.http.exchange import flaw
 from scenario import liquid
 from scenario.http import addresses, urls
 from scenario.http.headers import denied

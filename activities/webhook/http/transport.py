@@ -7,6 +7,7 @@ success.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -14,12 +15,14 @@ from typing import Final, Self
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
+from activities.webhook.errors import AttemptError
 from activities.webhook.http.dial import Lookup, SystemLookup
-from activities.webhook.http.exchange import CURRENT, MAX_BODY, Flight, Request, Response, parse
+from activities.webhook.http.exchange import CURRENT, MAX_BODY, Flight, Request, Response, parse, sent_headers
 from activities.webhook.http.faults import too_late
-from activities.webhook.http.headers import sent_headers
 from activities.webhook.http.lanes import Lanes, kept_headers
+from runtime.telemetry.metrics import HTTP_CLIENT
 
+_CLIENT_ERROR: Final = 400
 _BROKEN: Final = (aiohttp.ClientError, HttpProcessingError, OSError)
 
 
@@ -105,6 +108,26 @@ class Transport:
             truncated=reading.truncated,
             body_error=reading.error,
         )
+
+
+async def timed(transport: Transport, destination: str, request: Request) -> Response:
+    """Send a request once, and measure its duration.
+
+    Raises:
+        AttemptError: There is no response.
+    """
+    began = time.perf_counter()
+    status = error = None
+    try:
+        response = await transport.send(request)
+        status, error = response.status, str(response.status) if response.status >= _CLIENT_ERROR else None
+    except AttemptError as failed:
+        error = failed.word
+        raise
+    finally:
+        if status or error:  # one that was cut off says nothing of the receiver
+            HTTP_CLIENT.record(time.perf_counter() - began, destination, request.method, status, error)
+    return response
 
 
 @dataclass(slots=True)

@@ -20,8 +20,6 @@ from enum import StrEnum
 from typing import Final
 from zlib import crc32
 
-from activities.webhook.throttle.limits import BreakerLimits, HealthSignal
-
 LONGEST: Final = 600.0
 """Seconds at which a pause stops doubling; a longer configured pause stays."""
 SPREAD: Final = 0.2
@@ -30,6 +28,44 @@ SPREAD: Final = 0.2
 _BUCKETS: Final = 20
 _FULL: Final = 1_000
 _SLIP: Final = 1e-6  # 0.55 * 20 is a little more than 11 to a computer
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerLimits:
+    """Limits of a circuit breaker.
+
+    Attributes:
+        failures: Share of failures that opens it: more than 0, at most 1.
+        minimum: Minimum number of results; at least 1.
+        window: Seconds that results count.
+        pause: Seconds of the first pause; each failing probe doubles it.
+    """
+
+    failures: float = 0.7
+    minimum: int = 10
+    window: float = 300.0
+    pause: float = 30.0
+
+
+class HealthSignal(StrEnum):
+    """The receiver's health after a request."""
+
+    ALIVE = "alive"
+    """It answered, and not that it is broken."""
+    FAILING = "failing"
+    """It could not be reached, gave no answer, or said that it is broken."""
+    NOTHING = "nothing"
+    """The attempt never got as far as the receiver."""
+
+
+_SERVER_ERRORS: Final = 500
+_ABOUT_US: Final = frozenset({501, 505, 506})
+"""5xx that concern our request (method, version, negotiation) instead of the server's state (RFC 9110 §15.6)."""
+
+
+def signal_of(status: int) -> HealthSignal:
+    """Return the health for a status; 600 and more count as 5xx (RFC 9110 §15)."""
+    return HealthSignal.FAILING if status >= _SERVER_ERRORS and status not in _ABOUT_US else HealthSignal.ALIVE
 
 
 class BreakerState(StrEnum):

@@ -13,13 +13,19 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal, Self
 from zlib import crc32
 
 from activities.outcome import Backoff
-from activities.webhook.throttle.circuit_breaker import BreakerState, CircuitBreaker, Ticket
-from activities.webhook.throttle.limits import HealthSignal, Limits
+from activities.webhook.throttle.circuit_breaker import (
+    BreakerLimits,
+    BreakerState,
+    CircuitBreaker,
+    HealthSignal,
+    Ticket,
+)
 
 SOON: Final = 1.0
 """Seconds until the earliest appointment."""
@@ -51,6 +57,19 @@ _WAITS: Final = {
 _OPENNESS: Final = {BreakerState.CLOSED: 0.0, BreakerState.HALF_OPEN: 1.0, BreakerState.OPEN: 2.0}
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a destination in one worker process. The server limits the rate (`rates`).
+
+    Attributes:
+        concurrency: Maximum number of requests in flight; at least 1.
+        breaker: Its breaker's limits, or None.
+    """
+
+    concurrency: int = 50
+    breaker: BreakerLimits | None = field(default_factory=BreakerLimits)
+
+
 class Permit:
     """Permission for one request; a context manager.
 
@@ -71,7 +90,7 @@ class Permit:
         """Return the permission; later calls are ignored.
 
         Args:
-            pulse: The receiver's health; see `activities.webhook.throttle.limits`.
+            pulse: The receiver's health; see `activities.webhook.throttle.circuit_breaker`.
         """
         visit, self._visit = self._visit, None
         if visit is not None:

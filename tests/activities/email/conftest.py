@@ -11,8 +11,7 @@ import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
-from activities.email.senders import Senders
-from activities.email.server import Encryption, Server
+from activities.email.settings import Encryption, Senders, Server
 from activities.email.smtp import Mailer
 from scenario.mail_address import Mailbox
 

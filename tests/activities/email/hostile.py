@@ -11,10 +11,9 @@ import sys
 import threading
 from typing import Any, Final
 
-from activities.email.message import Envelope
-from activities.email.rendering import render
+from activities.email.message import Envelope, render
 from activities.email.sandbox import TOO_MUCH
-from activities.email.senders import Senders
+from activities.email.settings import Senders
 from activities.interface import Delivery
 from scenario.errors import TemplateError
 from scenario.mail_address import Mailbox

@@ -18,8 +18,7 @@ from activities.content import Content
 from activities.email.activity import Emails
 from activities.email.errors import RefusedError
 from activities.email.message import Envelope
-from activities.email.senders import Senders
-from activities.email.server import Server
+from activities.email.settings import Senders, Server
 from activities.failures import FailureKind
 from activities.gate import PolicyGate
 from activities.interface import Delivery, Sent

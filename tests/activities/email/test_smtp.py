@@ -12,8 +12,8 @@ import trustme
 
 from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
 from activities.email.message import Envelope
-from activities.email.server import Encryption, Server, parse_server
 from activities.email.session import Reply
+from activities.email.settings import Encryption, Server, parse_server
 from activities.email.smtp import Mailer, mailer_from
 from runtime.errors import SettingsError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from activities.email.text import plain
+from activities.email.markup import plain
 from scenario.errors import LimitExceeded
 
 

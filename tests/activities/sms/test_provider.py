@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from activities.sms.configured import LocalSms, provider_from
-from activities.sms.errors import BusyError
-from activities.sms.provider import TextMessage
+from activities.sms.provider import BusyError, TextMessage
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
 from scenario.phone_number import BadNumber, international

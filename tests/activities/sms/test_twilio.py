@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from activities.sms.errors import BusyError, ProviderError, RefusedError, UnansweredError
-from activities.sms.provider import Receipt, TextMessage
+from activities.sms.provider import BusyError, ProviderError, Receipt, RefusedError, TextMessage, UnansweredError
 from activities.sms.twilio import Twilio
 from runtime.telemetry.metrics import HTTP_CLIENT
 from scenario.policies.bounces import AddressVerdict

@@ -27,14 +27,14 @@ from temporalio.exceptions import ApplicationError
 from activities.content import Content
 from activities.failures import Failure, FailureKind, failure_of
 from activities.interface import Delivery, Sent
-from activities.webhook import outgoing
+from activities.webhook import rendering
 from activities.webhook.activity import Webhooks
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.rendering import Rendered, render
 from activities.webhook.route import Direct, Diverted
-from activities.webhook.throttle.limiter import Limiter, Permit
-from activities.webhook.throttle.limits import HealthSignal, Limits
+from activities.webhook.throttle.circuit_breaker import HealthSignal
+from activities.webhook.throttle.limiter import Limiter, Limits, Permit
 from runtime.errors import SettingsError
 from runtime.secrets import SecretsSnapshot
 from runtime.store import StoreUnavailable
@@ -504,7 +504,7 @@ class TestSignatures:
             seen.append(data["secrets"])
             return render(step, data, *rest, **named)
 
-        monkeypatch.setattr(outgoing, "render", noted)
+        monkeypatch.setattr(rendering, "render", noted)
         with contextlib.suppress(ApplicationError):
             await desk.send({**STEP, **more})
         assert [set(secrets) for secrets in seen] == [handed]
@@ -843,7 +843,7 @@ class TestResponses:
 def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr("activities.webhook.span._tracer", provider.get_tracer("test"))
+    monkeypatch.setattr("activities.webhook.activity._tracer", provider.get_tracer("test"))
     return exporter
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from activities.channels import Channels
+from activities.dependencies import Channels
 from activities.sms.provider import Receipt, TextMessage
 from activities.webhook.route import Direct, Diverted, Routes
 from gateway.api.authentication import Keys

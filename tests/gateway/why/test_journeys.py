@@ -26,12 +26,11 @@ from activities.email.activity import Emails
 from activities.gate import PolicyGate, Releases
 from activities.interface import JOURNEYS
 from activities.sms.activity import Texts
-from activities.sms.errors import error_of
-from activities.sms.provider import Receipt
+from activities.sms.provider import Receipt, error_of
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Response
 from activities.webhook.route import Route
-from activities.webhook.throttle.limits import Limits
+from activities.webhook.throttle.limiter import Limits
 from gateway.cli.why import lines
 from gateway.client import ScenarioClient
 from gateway.preview.rendering import SENDERS

@@ -10,7 +10,8 @@ import pytest
 from activities.webhook.destinations.destinations import Destination, Destinations, Signer
 from activities.webhook.destinations.reading import examine, read
 from activities.webhook.http.exchange import Tls
-from activities.webhook.throttle.limits import BreakerLimits, Limits
+from activities.webhook.throttle.circuit_breaker import BreakerLimits
+from activities.webhook.throttle.limiter import Limits
 from runtime.watched_file import UnusableFile
 from scenario.http.addresses import Access
 

@@ -2,7 +2,7 @@ import pytest
 
 from activities.outcome import Outcome
 from activities.webhook.errors import RefusedError
-from activities.webhook.http.headers import MAX_HEADERS, authored, sendable
+from activities.webhook.http.exchange import MAX_HEADERS, authored, sendable
 from scenario.errors import TemplateError
 from scenario.http.headers import FRAMING, MAX_VALUE
 from scenario.liquid import check_header_name

@@ -1,7 +1,14 @@
 import pytest
 
-from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD, BreakerState, CircuitBreaker, Ticket
-from activities.webhook.throttle.limits import BreakerLimits, HealthSignal
+from activities.webhook.throttle.circuit_breaker import (
+    LONGEST,
+    SPREAD,
+    BreakerLimits,
+    BreakerState,
+    CircuitBreaker,
+    HealthSignal,
+    Ticket,
+)
 from tests.fakes import Clock
 
 LIMITS = BreakerLimits()

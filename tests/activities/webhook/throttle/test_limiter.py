@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activities.outcome import Backoff
-from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD
-from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Permit
-from activities.webhook.throttle.limits import BreakerLimits, HealthSignal, Limits
+from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD, BreakerLimits, HealthSignal
+from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Limits, Permit
 from tests.activities.webhook.crowd import Seen, crowd
 from tests.fakes import Clock
 

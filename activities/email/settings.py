@@ -1,13 +1,98 @@
-"""Allowed senders and reply addresses: SCENARIO_MAIL_FROM and SCENARIO_MAIL_FROM_ALLOWED."""
+"""The settings of e-mail: the mail server (SCENARIO_SMTP), and the allowed senders (SCENARIO_MAIL_FROM, …_ALLOWED)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ipaddress
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Final
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from runtime.errors import SettingsError
 from scenario.errors import NotConfigured, TemplateError
 from scenario.mail_address import BadAddress, Mailbox, parse_address, parse_sender
+
+_FORM = "SCENARIO_SMTP must look like smtp://user:password@host:587 or smtps://user:password@host:465"
+
+
+class Encryption(Enum):
+    """The encryption of a connection."""
+
+    IMPLICIT = auto()
+    """TLS from the first byte (RFC 8314)."""
+    STARTTLS = auto()
+    """STARTTLS (RFC 3207) is required; on this machine, only if the server offers it."""
+    NONE = auto()
+    """None: ``?tls=off``."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A mail server.
+
+    Attributes:
+        host: Name or address.
+        port: TCP port.
+        encryption: The encryption.
+        user: Login name, or None.
+        password: Password; not shown.
+        ca: PEM file of the trusted authorities; None for those of the machine.
+    """
+
+    host: str
+    port: int
+    encryption: Encryption = Encryption.STARTTLS
+    user: str | None = None
+    password: str = field(default="", repr=False)
+    ca: str | None = None
+
+    @property
+    def local(self) -> bool:
+        """True if it is on this machine."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def parse_server(url: str) -> Server:
+    """Read a server's URL: ``smtp://user:password@host:587`` or ``smtps://…:465``.
+
+    ``?tls=off`` disables encryption; ``?ca=/path`` names a private authority.
+
+    Raises:
+        SettingsError: It is malformed. The message does not quote it.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        options = parse_qs(parts.query, strict_parsing=bool(parts.query), keep_blank_values=True)
+    except ValueError:
+        raise SettingsError(_FORM) from None
+    # A password with a # in it that is not written %23 would end here.
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/") or "#" in url:
+        raise SettingsError(_FORM)
+    if port == 0:
+        raise SettingsError(_FORM)
+    off = options == {"tls": ["off"]} and parts.scheme == "smtp"
+    ca = options["ca"][0] if list(options) == ["ca"] and len(options["ca"]) == 1 else None
+    if options and not off and not ca:
+        raise SettingsError(
+            "SCENARIO_SMTP may end in ?ca=/path/of/ca.pem, or in ?tls=off after smtp://, and in no more"
+        )
+    plain = Encryption.NONE if off else Encryption.STARTTLS
+    encryption = Encryption.IMPLICIT if parts.scheme == "smtps" else plain
+    return Server(
+        host=parts.hostname,
+        port=port or (465 if encryption is Encryption.IMPLICIT else 587),
+        encryption=encryption,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password or ""),
+        ca=ca,
+    )
+
 
 ANY: Final = "*"
 """Stands for all domains."""
