@@ -1,7 +1,7 @@
-"""Removes secrets, addresses, phone numbers and control characters from what a receiver sent.
+"""Masks secrets, addresses, phone numbers and control characters in what a receiver sent.
 
 Receivers repeat what they were sent, and excerpts of their responses are shown in Temporal's UI, in logs and on
-terminals. A text is searched as it is and with its JSON, URL and HTML escapes resolved. Secrets are also searched as
+terminals. A text is searched as written and with its JSON, URL and HTML escapes resolved. Secrets are also searched as
 Base64 and hex. An excerpt shows no long run of Base64 or hex at all.
 """
 
@@ -11,70 +11,135 @@ import html
 import json
 import re
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote, quote_plus
-
-from activities.escapes import NestedTooDeeply, Span, View, views_of, without
 
 MASK: Final = "[…]"
 SHORT: Final = 8
 """A secret with fewer characters may be part of a word by chance: it is masked only if it is a word."""
-
 _LIMIT: Final = 2048
-_SLACK: Final = 2048
-"""Characters after an excerpt that are searched, too, so that a secret across its end is found."""
-_SHORTEST_SAVED: Final = 4
-"""Shorter secrets are not masked in a saved response: conditions read values such as ``1`` and ``fr``."""
-_PREFIX: Final = 6
-"""Characters of a secret's beginning that are masked at the end of a text."""
-_CREDENTIAL: Final = 8
-"""Characters of a word in a header that may be a credential. Schemes such as ``Bearer`` are shorter."""
-_SEPARATOR: Final = "\ud800"
-"""Between texts that are searched together. UTF-8 cannot encode it, so no text contains it."""
+_SLACK: Final = 2048  # characters after an excerpt that are searched too: a secret may be across its end
+_SHORTEST_SAVED: Final = 4  # shorter secrets stay in a saved response: conditions read values such as "1" and "fr"
+_CREDENTIAL: Final = 8  # characters of a word in a header that may be one. Schemes such as "Bearer" are shorter
+_SEPARATOR: Final = "\ud800"  # between texts that are searched together. UTF-8 cannot encode it
+
+Span = tuple[int, int]
+
+# ---- escapes
 
 
-_TORN: Final = re.compile(
-    r"(?:\\[ux]?[0-9a-f]{0,3}|%[0-9a-f]{0,2}|&[#\w]{0,8}|[\ufffd\x80-\xff])+\Z", re.ASCII | re.IGNORECASE
+def _character(mark: str) -> str:
+    """Return a pattern of one character in UTF-8 whose bytes are written as hex after `mark`."""
+    more = rf"{mark}[89ab][0-9a-f]"
+    return rf"{mark}(?:[cd][0-9a-f]{more}|e[0-9a-f](?:{more}){{2}}|f[0-7](?:{more}){{3}}|[0-9a-f]{{2}})"
+
+
+_LEVELS: Final = 5  # JSON within a URL within JSON takes three
+_HEXED: Final = r"\\x"
+_KINDS: Final = (
+    rf"\\ud[89ab][0-9a-f]{{2}}\\ud[c-f][0-9a-f]{{2}}|\\u[0-9a-f]{{4}}|\\[\"'\\/bfnrt]|{_character(_HEXED)}",  # JSON
+    rf"{_character('%')}|%u[0-9a-f]{{4}}",  # URLs
+    r"&(?:#[0-9]{1,60}|#x[0-9a-f]{1,60}|[a-z][a-z0-9]{1,30});?",  # HTML
 )
-"""An escape or a character that was cut off."""
-_TAIL: Final = 24
-_RUN: Final = re.compile(r"(?:[A-Za-z0-9+/_-]{60,}\r?\n)*[A-Za-z0-9+/_-]{12,}={0,2}")
-_FOLD: Final = re.compile(r"(?<=[A-Za-z0-9+/_-]{60})\r?\n(?=[A-Za-z0-9+/_-])")
-"""A line break within Base64 or hex."""
-_LONG: Final = 16
-_PATH: Final = re.compile(r"(?:[a-z]{0,15}/|v[0-9]{1,2}/)*")
-"""Segments of a URL's path before a run of Base64, which has slashes, too."""
-_UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
-_HEX: Final = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{17,}", re.IGNORECASE)
-_MIXED: Final = re.compile(r"(?=[a-z0-9+]*[A-Z])(?=[A-Z0-9+]*[a-z])(?=[A-Za-z+]*[0-9])[A-Za-z0-9+]{6,}")
-"""Upper case, lower case and digits in one word."""
-_BASE64_TEXT: Final = re.compile(r"[I-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]" * 3)
-"""Base64 of nine characters of ASCII. Written out, since a search for a repetition takes three times as long."""
+_ESCAPE, *_ESCAPES_BY_KIND = (re.compile(kind, re.IGNORECASE) for kind in ("|".join(_KINDS), *_KINDS))
+_PART: Final = re.compile(r"[\\%&;#\w]", re.ASCII)
+_CONTROLS: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
-# The local part of an address is searched backwards from its @.
-_LOCAL: Final = re.compile(r"[\w.!#$'*+^~-]{1,64}")
-_DOMAIN: Final = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
-# Nine to fifteen digits (E.164), seven after a plus; not inside a word or a UUID, no ISO date. Separators are those of
-# people, of forms (+ for a space) and of typographers (no-break spaces and hyphens).
-_GAP: Final = r"[\s().\-/+\u00a0\u00b7\u00ad\u2000-\u200b\u2010-\u2015\u202f\u2060\u2212\ufeff]{0,2}"
-_DIGIT: Final = rf"(?:[0-9]{_GAP})"
-_AFTER_PLUS: Final = rf"(?<=[+]){_GAP}{_DIGIT}{{6,14}}"
-_AFTER_DIGIT: Final = rf"(?<=[0-9]){_GAP}{_DIGIT}{{7,13}}"
-# It begins with a set of characters, so that a search skips all others fast.
-_PHONE: Final = re.compile(
-    rf"[+(0-9](?<![\w.-].)(?!(?<=[12])[0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}})"
-    rf"(?:{_AFTER_PLUS}|{_AFTER_DIGIT}|(?<=[(]){_DIGIT}{{8,14}})[0-9](?![\w-])",
-    re.ASCII,
-)
-# Tokens that let their holder act: see `runtime.callback` and `runtime.unsubscribing`.
-_CALLBACK: Final = re.compile(r"(?<![\w-])c1\.[A-Za-z0-9_-]{72,1024}", re.ASCII)
-_UNSUBSCRIBE: Final = re.compile(r"(?<![\w-])u1[A-Za-z0-9_-]{32,8192}", re.ASCII)
-# C0 except tab and line feed, DEL, C1, and what reorders text on a screen: terminals obey them.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+class NestedTooDeeply(ValueError):
+    """Escapes are within each other more often than a text is searched."""
+
+
+class _View(NamedTuple):
+    """A text with its escapes resolved, and where each of its characters begins and ends in the original.
+
+    Without `begins` and `ends` it is the original. `escaped` are the characters that were escaped.
+    """
+
+    text: str
+    begins: Sequence[int] = ()
+    ends: Sequence[int] = ()
+    escaped: str = ""
+
+    def origin(self, span: Span) -> Span:
+        return (self.begins[span[0]], self.ends[span[1] - 1]) if self.begins else span
+
+
+def _views(text: str) -> Iterator[tuple[_View, bool]]:
+    """Yield a text as written, and with its escapes resolved repeatedly; and True if no escape is left in it.
+
+    Escapes of one kind may be within those of another, which must be resolved first. So each kind is tried as the
+    outermost one, if what was escaped may be a part of an escape.
+
+    Raises:
+        NestedTooDeeply: Escapes are left after `_LEVELS` times.
+    """
+    starts = [whole := _View(text)]
+    if (first := _resolve(whole)) is not None and _PART.search(first.escaped):
+        outermost = [view for kind in _ESCAPES_BY_KIND if (view := _resolve(whole, kind)) is not None]
+        starts = [*outermost, whole] if len(outermost) > 1 else starts
+    seen: set[str] = set()
+    for start in starts:
+        view: _View | None = start
+        for _ in range(_LEVELS + 1):
+            if view is None or view.text in seen:
+                break
+            seen.add(view.text)
+            deeper = _resolve(view)
+            yield view, deeper is None
+            view = deeper
+        else:
+            if view is not None:
+                raise NestedTooDeeply
+
+
+@lru_cache(maxsize=1024)
+def _resolved(escape: str) -> str:
+    """Return what an escape stands for."""
+    kind = escape[:2].lower()
+    if kind[0] == "&":
+        plain = html.unescape(escape)
+        return html.unescape(escape.lower()) if plain == escape else plain
+    if kind in ("\\u", "%u"):
+        return bytes.fromhex(re.sub(r"[\\%][uU]", "", escape)).decode("utf-16-be", errors="replace")
+    if kind[0] == "\\" and kind != "\\x":
+        return _CONTROLS.get(escape[1].lower(), escape[1])
+    try:
+        return bytes.fromhex(re.sub(r"\\[xX]|%", "", escape)).decode()
+    except UnicodeDecodeError:
+        return escape  # the other bytes of the character may be escaped twice
+
+
+def _resolve(view: _View, kind: re.Pattern[str] = _ESCAPE, resolved: Callable[[str], str] = _resolved) -> _View | None:
+    """Return the view with its escapes resolved once, or None if it has none."""
+    parts: list[str] = []
+    begins: list[int] = []
+    ends: list[int] = []
+    done = 0
+    old_begins, old_ends = view.begins or range(len(view.text)), view.ends or range(1, len(view.text) + 1)
+    for found in kind.finditer(view.text):
+        plain = resolved(found[0])
+        if plain == found[0]:
+            continue
+        begin, end = found.span()
+        parts += (view.text[done:begin], plain)
+        begins += old_begins[done:begin]
+        begins += [old_begins[begin]] * len(plain)
+        ends += old_ends[done:begin]
+        ends += [old_ends[end - 1]] * len(plain)
+        done = end
+    if not parts:
+        return None
+    begins += old_begins[done:]
+    ends += old_ends[done:]
+    return _View("".join([*parts, view.text[done:]]), begins, ends, "".join(parts[1::2]))
+
+
+# ---- secrets
 
 _SIGNING_PREFIXES: Final = ("whsec_", "whsk_")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
@@ -83,38 +148,20 @@ _ALPHABETS: Final = str.maketrans("+/", "-_"), str.maketrans("-_", "+/")
 
 @dataclass(frozen=True, slots=True)
 class KnownSecrets:
-    """Secrets in the spellings that are searched for; see `known`.
-
-    Attributes:
-        long: Secrets of `SHORT` characters and more.
-        short: Shorter secrets.
-        encoded: The long ones as Base64 and hex.
-    """
+    """Secrets in the spellings that are searched for; `encoded` are the long ones as Base64 and hex."""
 
     long: tuple[str, ...] = field(default=(), repr=False)
     short: tuple[str, ...] = field(default=(), repr=False)
     encoded: tuple[str, ...] = field(default=(), repr=False)
 
-    @property
-    def without_short(self) -> KnownSecrets:
-        """All but the short ones."""
-        return KnownSecrets(self.long, encoded=self.encoded)
-
 
 @lru_cache(maxsize=256)
 def known(values: tuple[str, ...]) -> KnownSecrets:
     """Prepare secrets for searching. A signing key is also known without its prefix."""
-    return _known(values)
-
-
-def _known(values: Iterable[str]) -> KnownSecrets:
-    plain: set[str] = set()
-    encoded: set[str] = set()
-    for value in values:
-        plain |= _plain_forms(value)
-        encoded |= _encoded_forms(value)
-    short_ones = {form for form in plain if len(form) < SHORT}
-    return KnownSecrets(tuple(plain - short_ones), tuple(short_ones), tuple(encoded))
+    plain = frozenset[str]().union(*map(_plain_forms, values))
+    encoded = frozenset[str]().union(*map(_encoded_forms, values))
+    long = {form for form in plain if len(form) >= SHORT}
+    return KnownSecrets(tuple(long), tuple(plain - long), tuple(encoded))
 
 
 def _stripped(value: str) -> set[str]:
@@ -128,7 +175,7 @@ def _plain_forms(value: str) -> frozenset[str]:
     views: set[str] = set()
     for form in forms:  # a secret that looks like an escape is resolved wherever the text around it is
         with suppress(NestedTooDeeply):
-            views.update(_folded(view.text) for view in views_of(form))
+            views.update(_folded(view.text) for view, _ in _views(form))
     return frozenset(form for form in views if form.strip() and _SEPARATOR not in form)
 
 
@@ -149,10 +196,10 @@ def _encoded_forms(value: str) -> frozenset[str]:
 
 def _escaped_forms(value: str) -> set[str]:
     """Return the spellings of a value in JSON, forms, URLs and HTML, of which a whole body may be encoded."""
-    written = json.dumps(value, ensure_ascii=False)[1:-1]
     ascii_only = json.dumps(value)[1:-1]
     urls = {quote(value, safe="", errors="replace"), quote_plus(value, errors="replace")}
-    return {value, written, ascii_only, ascii_only.replace("/", "\\/"), *urls, html.escape(value)}
+    texts = {json.dumps(value, ensure_ascii=False)[1:-1], ascii_only, ascii_only.replace("/", "\\/")}
+    return {value, html.escape(value)} | texts | urls
 
 
 def _folded(text: str) -> str:
@@ -168,12 +215,7 @@ def short(secrets: Mapping[str, str]) -> list[str]:
 
 
 def credentials(templates: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[str]:
-    """Yield what headers contain of secrets as it was sent, such as ``Basic {{ … | base64_encode }}``.
-
-    Args:
-        templates: The headers that scenario and destination set.
-        headers: The same headers, rendered.
-    """
+    """Yield what rendered headers contain of secrets, as it was sent, such as ``Basic {{ … | base64_encode }}``."""
     for name, template in templates.items():
         if "secrets" in template or name.lower() == "authorization":
             value = headers.get(name, "")
@@ -182,63 +224,85 @@ def credentials(templates: Mapping[str, str], headers: Mapping[str, str]) -> Ite
             yield from (word for word in value.split() if len(word) >= _CREDENTIAL and word not in written)
 
 
-def readable(body: bytes, secrets: Iterable[str] = (), *, limit: int = _LIMIT) -> str:
+# ---- searching
+
+_PREFIX: Final = 6  # characters of a secret's beginning that are masked at the end of a text
+# An escape or a character that was cut off.
+_TORN: Final = re.compile(
+    r"(?:\\[ux]?[0-9a-f]{0,3}|%[0-9a-f]{0,2}|&[#\w]{0,8}|[\ufffd\x80-\xff])+\Z", re.ASCII | re.IGNORECASE
+)
+_TAIL: Final = 24
+_RUN: Final = re.compile(r"(?:[A-Za-z0-9+/_-]{60,}\r?\n)*[A-Za-z0-9+/_-]{12,}={0,2}")
+_FOLD: Final = re.compile(r"(?<=[A-Za-z0-9+/_-]{60})\r?\n(?=[A-Za-z0-9+/_-])")  # a line break within it
+_LONG: Final = 16
+_PATH: Final = re.compile(r"(?:[a-z]{0,15}/|v[0-9]{1,2}/)*")  # of a URL, before a run: Base64 has slashes, too
+_UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_HEX: Final = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{17,}", re.IGNORECASE)
+_MIXED: Final = re.compile(r"(?=[a-z0-9+]*[A-Z])(?=[A-Z0-9+]*[a-z])(?=[A-Za-z+]*[0-9])[A-Za-z0-9+]{6,}")
+# Base64 of nine characters of ASCII. Written out, since a search for a repetition takes three times as long.
+_BASE64_TEXT: Final = re.compile(r"[I-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]" * 3)
+# The local part of an address is searched backwards from its @.
+_LOCAL: Final = re.compile(r"[\w.!#$'*+^~-]{1,64}")
+_DOMAIN: Final = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+# Nine to fifteen digits (E.164), seven after a plus; not inside a word or a UUID, no ISO date. Separators are those of
+# people, of forms (+ for a space) and of typographers (no-break spaces and hyphens).
+_GAP: Final = r"[\s().\-/+\u00a0\u00b7\u00ad\u2000-\u200b\u2010-\u2015\u202f\u2060\u2212\ufeff]{0,2}"
+_DIGIT: Final = rf"(?:[0-9]{_GAP})"
+# It begins with a set of characters, so that a search skips all others fast.
+_PHONE: Final = re.compile(
+    rf"[+(0-9](?<![\w.-].)(?!(?<=[12])[0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}})"
+    rf"(?:(?<=[+]){_GAP}{_DIGIT}{{6,14}}|(?<=[0-9]){_GAP}{_DIGIT}{{7,13}}|(?<=[(]){_DIGIT}{{8,14}})[0-9](?![\w-])",
+    re.ASCII,
+)
+# Tokens that let their holder act: see `runtime.callback` and `runtime.unsubscribing`.
+_CALLBACK: Final = re.compile(r"(?<![\w-])c1\.[A-Za-z0-9_-]{72,1024}", re.ASCII)
+_UNSUBSCRIBE: Final = re.compile(r"(?<![\w-])u1[A-Za-z0-9_-]{32,8192}", re.ASCII)
+# C0 except tab and line feed, DEL, C1, and what reorders text on a screen: terminals obey them.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def readable(body: bytes, secrets: Iterable[str] = ()) -> str:
+    """Return what `excerpt` does, for secrets that are not prepared yet."""
+    return excerpt(body, known(tuple(secrets)))
+
+
+def excerpt(body: bytes, hidden: KnownSecrets) -> str:
     """Return the beginning of a response's body for people.
-
-    Args:
-        body: Raw bytes. Replacement characters stand for what is not UTF-8.
-        secrets: The values that the request was made with.
-        limit: Characters to keep.
-    """
-    return excerpt(body, _known(secrets), limit=limit)  # not cached: the contact's address is new each time
-
-
-def excerpt(body: bytes, hidden: KnownSecrets, *, limit: int = _LIMIT) -> str:
-    """Return what `readable` does, for secrets that are prepared already.
 
     It masks before it cuts, so that no half of a secret is left at the end. All numbers of nine digits and more are
     masked. Nothing is shown of a text whose escapes are nested too deeply.
     """
-    with suppress(NestedTooDeeply):
-        return _excerpt(body, hidden, limit)
-    return MASK
-
-
-def _excerpt(body: bytes, hidden: KnownSecrets, limit: int) -> str:
-    text = body[: 4 * (limit + _SLACK)].decode("utf-8", errors="replace")
-    text = _CONTROL.sub("", text[: limit + _SLACK])
+    text = _CONTROL.sub("", body[: 4 * (_LIMIT + _SLACK)].decode("utf-8", errors="replace")[: _LIMIT + _SLACK])
     spans: list[Span] = []
-    for view in views_of(text):
-        folded = _folded(view.text)
-        found = [*_secrets_in(folded, hidden, whole=False)]
-        if view.resolved or view.text == text:
-            found += _addresses(view.text)
-            for pattern in (_CALLBACK, _UNSUBSCRIBE, _PHONE):
-                found += (match.span() for match in pattern.finditer(view.text))
-        if view.resolved:
-            found += (*_encoded_runs(view.text), *_cut_off(folded, hidden))
-            spans += _encoded_secrets(view, hidden)
-        spans += (view.origin(span) for span in found)
-    return _masked(text, spans, limit)[:limit]
+    try:
+        for view, is_last in _views(text):
+            folded = _folded(view.text)
+            found = [*_secrets_in(folded, hidden, whole=False)]
+            if is_last or view.text == text:
+                found += _addresses(view.text)
+                for pattern in (_CALLBACK, _UNSUBSCRIBE, _PHONE):
+                    found += (match.span() for match in pattern.finditer(view.text))
+            if is_last:
+                found += (*_encoded_runs(view.text), *_cut_off(folded, hidden))
+                spans += _encoded_secrets(view, hidden)
+            spans += map(view.origin, found)
+    except NestedTooDeeply:
+        return MASK
+    return _masked(text, spans, _LIMIT)[:_LIMIT]
 
 
 def masked(texts: Sequence[str], given: KnownSecrets) -> list[str]:
     """Mask texts that a journey keeps, only where they contain a secret as a word or a callback address.
 
-    Args:
-        texts: Texts without lone surrogates.
-        given: The secrets that the receiver was sent.
-
     Raises:
         NestedTooDeeply: The texts cannot be searched.
     """
     text = _SEPARATOR.join(texts)
-    searched = replace(given, short=tuple(one for one in given.short if len(one) >= _SHORTEST_SAVED))
+    searched = KnownSecrets(given.long, tuple(one for one in given.short if len(one) >= _SHORTEST_SAVED), given.encoded)
     spans: list[Span] = []
-    for view in views_of(text):
-        folded = _folded(view.text)
-        spans += (view.origin(span) for span in _secrets_in(folded, searched, whole=True))
-        if view.resolved or "\\x" in view.text:  # bytes of PostgreSQL, \x706c…, look like an escape
+    for view, is_last in _views(text):
+        spans += map(view.origin, _secrets_in(_folded(view.text), searched, whole=True))
+        if is_last or "\\x" in view.text:  # bytes of PostgreSQL, \x706c…, look like an escape
             spans += _encoded_secrets(view, searched)
         spans += (view.origin(match.span()) for match in _CALLBACK.finditer(view.text))
     return _masked(text, spans, len(text)).split(_SEPARATOR) if spans else list(texts)
@@ -265,9 +329,9 @@ def _secrets_in(folded: str, hidden: KnownSecrets, *, whole: bool) -> Iterator[S
         yield from (span for span in _all(folded, value) if _is_word(folded, span, "_-"))
 
 
-def _encoded_secrets(view: View, hidden: KnownSecrets) -> Iterator[Span]:
+def _encoded_secrets(view: _View, hidden: KnownSecrets) -> Iterator[Span]:
     """Yield the places of secrets in Base64 and hex in the original, also across lines."""
-    joined = without(view, _FOLD) if "\n" in view.text else view
+    joined = (_resolve(view, _FOLD, lambda _: "") if "\n" in view.text else None) or view
     folded = _folded(joined.text)
     for value in hidden.encoded:
         for start, end in _all(folded, value):  # Base64 shares a character with what is before and after the secret

@@ -94,7 +94,7 @@ def suppression(
         raise BadInput(f"'{source[:40]}' suppresses nothing by {channel}: it is one of {listed(sources(channel))}")
     if scope and source != UNSUBSCRIBED:
         raise BadInput(f"'{source}' stops everything to an address: only '{UNSUBSCRIBED}' has a scope")
-    words = readable(" ".join(evidence.split()).encode(errors="replace"), limit=_EVIDENCE)
+    words = readable(" ".join(evidence.split()).encode(errors="replace"))[:_EVIDENCE]
     return Suppression(channel, hashed, source, at or datetime.now(UTC), scope.strip(), words)
 
 

@@ -9,8 +9,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
-from activities.escapes import NestedTooDeeply
-from activities.redaction import KnownSecrets, masked
+from activities.redaction import KnownSecrets, NestedTooDeeply, masked
 from activities.webhook.http.exchange import Response
 from scenario.model.parts import Save
 from scenario.responses.validation import misfit
@@ -95,7 +94,11 @@ def _clean(value: Any, given: KnownSecrets) -> tuple[Any, bool]:
     _collect(value, texts, names, 0)
     shown = dict(zip(texts, masked(texts, given), strict=True))
     listed = list(names)
-    named = {name for name, mask in zip(listed, masked(listed, given.without_short), strict=True) if name != mask}
+    named = {
+        name
+        for name, mask in zip(listed, masked(listed, KnownSecrets(given.long, encoded=given.encoded)), strict=True)
+        if name != mask
+    }
     changed = bool(named) or any(text != mask for text, mask in shown.items())
     return (_rewritten(value, shown, named), True) if changed else (value, False)
 

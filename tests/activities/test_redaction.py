@@ -17,8 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from activities.escapes import NestedTooDeeply
-from activities.redaction import MASK, credentials, excerpt, known, masked, readable, short
+from activities.redaction import MASK, NestedTooDeeply, credentials, excerpt, known, masked, readable, short
 from runtime.unsubscribing import Subscriber, Unsubscribing
 
 
