@@ -229,7 +229,7 @@ def apply(mutant: Mutant) -> None:
         changes = loader.get_filename(fullname) == file
         return compile(text, file, "exec") if changes else get_code(loader, fullname)
 
-    SourceFileLoader.get_code = get_changed
+    SourceFileLoader.get_code = get_changed  # pyright: ignore[reportAttributeAccessIssue]
 
 
 # ---- the tests
@@ -240,7 +240,7 @@ class Reach:
 
     def __init__(self, files: Sequence[str]) -> None:
         self._files = {str(_ROOT / file): file for file in files}
-        self._lines = set[tuple[str, int]]()
+        self._lines: set[tuple[str, int]] = set()
 
     def _trace(self, frame: FrameType, event: str, _argument: object) -> Callable[..., Any] | None:
         file = self._files.get(frame.f_code.co_filename)
@@ -288,7 +288,7 @@ def _in_fork(work: Callable[[], None], limit: float | None) -> str:
         try:
             work()
             status = 0
-        except BaseException as error:  # noqa: BLE001 (the fork must not go on as the parent)
+        except BaseException as error:  # the fork must not go on as the parent
             sys.stderr.write(f"{error!r}\n")
         finally:
             os._exit(status)
@@ -341,10 +341,17 @@ class Plugin:
             state, test = self._one(mutant, tests, session, out, 30 + 5 * took)
             self.results.append(
                 {
-                    "id": mutant.id, "state": state, "test": test, "file": mutant.file, "line": mutant.line,
-                    "kind": mutant.kind, "before": mutant.before, "after": mutant.after, "tests": len(near),
+                    "id": mutant.id,
+                    "state": state,
+                    "test": test,
+                    "file": mutant.file,
+                    "line": mutant.line,
+                    "kind": mutant.kind,
+                    "before": mutant.before,
+                    "after": mutant.after,
+                    "tests": len(near),
                     "seconds": round(time.monotonic() - began, 1),
-                }  # fmt: skip
+                }
             )
             self.write(out)
         return True
@@ -383,7 +390,9 @@ def main() -> int:
     parser.add_argument("--tests", nargs="+", required=True, help="files or folders of tests")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--same", help="a file of results: run the mutants listed there")
-    parser.add_argument("--seconds", type=float, default=10, help="time for the tests of a mutant; the quickest are run")
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="time for the tests of a mutant; the quickest are run"
+    )
     parser.add_argument("--keep-reach", action="store_true", help="use the reach that an earlier run wrote")
     parser.add_argument("--out", default="mutants.json")
     options = parser.parse_args()

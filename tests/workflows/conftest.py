@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import socket
+import subprocess
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.testservice.v1 import SleepRequest
+from temporalio.api.workflowservice.v1 import ListOpenWorkflowExecutionsRequest
+from temporalio.bridge.testing import EphemeralServer
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
+from temporalio.testing._workflow import _V1WorkflowEnvironment  # pyright: ignore[reportPrivateUsage]
 from temporalio.worker import Worker
 
 from activities.admission import AdmissionActivities
@@ -316,19 +324,104 @@ def slow_look_up(monkeypatch: pytest.MonkeyPatch) -> SlowLookUp:
     return SlowLookUp(monkeypatch)
 
 
+def _start(port: int) -> subprocess.Popen[bytes]:
+    command = [str(time_skipping_server()), str(port)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class SharedServer:
+    """Temporal's time-skipping test server. The tests of a process share one; each has a namespace of its own.
+
+    A namespace of this server needs no registration, and has workflow ids and task queues of its own. Its clock is the
+    same for all.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    def stop(self) -> None:
+        """Stop the server. The next test starts another, whose clock is right."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    async def connect(self, namespace: str) -> Client:
+        """Start the server unless it runs. Return a client of a namespace."""
+        if self._process is None:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                self._port = free.getsockname()[1]
+            self._process = _start(self._port)
+            client = await self._patiently(namespace)
+            names = {key.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for key in ALL}
+            attributes = AddSearchAttributesRequest(namespace=namespace, search_attributes=names)
+            await client.operator_service.add_search_attributes(attributes)
+        return await self._client(namespace)
+
+    async def _patiently(self, namespace: str) -> Client:
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    return await self._client(namespace)
+                except RuntimeError:  # it does not listen yet
+                    await asyncio.sleep(0.02)
+
+    async def _client(self, namespace: str) -> Client:
+        return await Client.connect(f"127.0.0.1:{self._port}", namespace=namespace, data_converter=CONVERTER)
+
+    async def shutdown(self) -> None:
+        """Keep the server for the next test, although the environment of one is over."""
+
+
+_server: Final = SharedServer()
+_LATE: Final = timedelta(days=40)
+"""The time by which the server's clock may be fast when a test begins: some tests need an earlier date."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stopped_server() -> Iterator[None]:
+    yield
+    _server.stop()
+
+
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> None:
+    """Stop the server after a test that failed: a stuck journey would stop the clock for all others."""
+    if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+        _server.stop()
+
+
 @pytest.fixture
 async def environment() -> AsyncIterator[WorkflowEnvironment]:
-    """Temporal's time-skipping test server, one a test: a stuck journey would stop the clock for all others."""
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(time_skipping_server()), data_converter=CONVERTER
-    ) as started:
-        await started.client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(
-                namespace=started.client.namespace,
-                search_attributes={key.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for key in ALL},
-            )
-        )
-        yield started
+    """The time-skipping test server, with a new namespace."""
+    namespace = uuid.uuid4().hex
+    environment = _V1WorkflowEnvironment(await _server.connect(namespace), cast("EphemeralServer", _server))
+    if not await _is_usable(environment):
+        _server.stop()
+        environment = _V1WorkflowEnvironment(await _server.connect(namespace), cast("EphemeralServer", _server))
+    yield environment
+    await _terminate(environment.client)
+
+
+async def _is_usable(environment: WorkflowEnvironment) -> bool:
+    """Return True if the server's clock can be moved, and is not too late."""
+    if await environment.get_current_time() - datetime.now(UTC) > _LATE:
+        return False
+    minute = SleepRequest(duration=Duration(seconds=60))
+    try:  # a task that the server lost would hold the clock for ever
+        await environment.client.test_service.unlock_time_skipping_with_sleep(minute, timeout=timedelta(seconds=2))
+    except RPCError:
+        return False
+    return True
+
+
+async def _terminate(client: Client) -> None:
+    """Terminate the journeys that a test left running: their timers and tasks would hold up or move the clock."""
+    request = ListOpenWorkflowExecutionsRequest(namespace=client.namespace)
+    for found in (await client.workflow_service.list_open_workflow_executions(request)).executions:
+        with contextlib.suppress(RPCError):  # it is over by now
+            await client.get_workflow_handle(found.execution.workflow_id).terminate()
 
 
 @pytest.fixture
