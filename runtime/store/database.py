@@ -21,6 +21,8 @@ InsertFactory = Callable[[Table], sqlite.Insert | postgresql.Insert]
 Parameters = Mapping[str, Any]
 
 _FULL = "its disk is full"
+_LOCKED = "another program has locked a table for too long"
+_ADVICE = {_FULL: "make room on it", _LOCKED: "end the transaction that holds the lock, which pg_locks shows"}
 # Parts of drivers' messages and their causes. The messages are not passed on: they may quote users, statements and
 # values. SQLAlchemy and libpq have no error codes for most of these.
 _PASSING = (
@@ -32,6 +34,7 @@ _PASSING = (
     ("no such file", "nothing listens there"),
     ("failed to resolve", "its host is unknown"),
     ("could not translate host name", "its host is unknown"),
+    ("lock timeout", _LOCKED),
     ("timeout", "it did not answer in time"),
     ("invalid sslmode", "its URL has an sslmode that PostgreSQL does not know"),
     ("too many clients", "it has no connection left"),
@@ -188,7 +191,7 @@ def translate(error: SQLAlchemyError, name: str) -> StoreUnavailable | StoreFaul
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
     if passing and (cause := _meaning(said, _PASSING) or (None if _meaning(said, _LASTING) else sign)):
-        advice = "make room on it" if cause == _FULL else "check that it is running and that SCENARIO_STORE is right"
+        advice = _ADVICE.get(cause, "check that it is running and that SCENARIO_STORE is right")
         return StoreUnavailable(f"The store {name} cannot be used now ({cause}): {advice}.")
     cause = _meaning(said, _LASTING) or "the database's own log may say why"
     return StoreFault(f"The store {name} refused a statement ({sign}): {cause}.")

@@ -31,10 +31,16 @@ CONNECTING = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
-    # Otherwise psycopg returns bytes from a SQL_ASCII database, and `_look` could not report it.
+    # Otherwise psycopg returns bytes from a SQL_ASCII database, and `_prepare` could not report it.
     "client_encoding": "utf8",
 }
 """Default parameters of libpq (seconds; the last one milliseconds). The URL's query overrides them."""
+
+LOCK_SECONDS = 5
+"""Seconds a statement waits for a lock, unless the URL, the role or the database sets `lock_timeout`.
+
+Otherwise a lock on a table, taken by an operator or a migration, would hold every request until the client gives up.
+"""
 
 _VERSION = text("SELECT clock_timestamp() AS now, (SELECT version_num FROM scenario_store_version)")
 _IDENTITY = text(
@@ -69,7 +75,7 @@ class PostgreSQL(Database):
             hide_parameters=True,
         )
         event.listen(self._engine.sync_engine, "handle_error", invalidate_read_only)
-        event.listen(self._engine.sync_engine, "connect", self._look)
+        event.listen(self._engine.sync_engine, "connect", self._prepare)
 
     @override
     async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
@@ -140,8 +146,11 @@ class PostgreSQL(Database):
     async def close(self) -> None:
         await self._engine.dispose()
 
-    def _look(self, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-        """Require an encoding that holds all of Unicode. A pooler may not report the server's encoding."""
+    def _prepare(self, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        """Limit waits for locks, and require an encoding that holds all of Unicode.
+
+        A pooler may not report the server's encoding.
+        """
         encoding = connection.driver_connection.info.parameter_status("server_encoding")
         if encoding not in (None, "UTF8"):
             connection.close()
@@ -149,6 +158,10 @@ class PostgreSQL(Database):
                 f"The database {self.name} keeps text as {encoding}, which cannot hold what people write: make one "
                 "with ENCODING 'UTF8' for SCENARIO_STORE."
             )
+        cursor = connection.cursor()
+        limit = f"SELECT set_config('lock_timeout', '{LOCK_SECONDS}s', false)"
+        cursor.execute(f"{limit} WHERE current_setting('lock_timeout') = '0'")
+        cursor.close()
 
     async def _connected(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         self._admit()

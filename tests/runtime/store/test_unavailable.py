@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event, text
 
 from runtime.process.health import Watch
-from runtime.store import Store, StoreUnavailable
+from runtime.store import Store, StoreUnavailable, postgresql
 from runtime.store.database import Database
 from runtime.store.sqlite import SQLite
 from tests.runtime.store.conftest import Server, both, migrate
@@ -173,6 +173,20 @@ async def test_a_server_that_is_away_is_named_without_its_password(
         come_back()
         await watch.look()
         assert watch.trouble is None
+
+
+@pytest.mark.parametrize(("options", "limit"), [("", 0.02), ("%20-clock_timeout%3D20ms", 3600)])
+async def test_a_locked_table_is_unavailable_after_a_moment(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, options: str, limit: float
+) -> None:
+    monkeypatch.setattr(postgresql, "LOCK_SECONDS", limit)
+    async with Store.open(postgresql_url + options) as store:
+        with psycopg.connect(postgresql_url) as connection:
+            connection.execute("LOCK TABLE scenario_versions")
+            with pytest.raises(StoreUnavailable) as caught:
+                await store.publish("welcome", {}, {}, "digest")
+            assert "another program has locked a table for too long): end the transaction" in str(caught.value)
+        assert await store.publish("welcome", {}, {}, "digest") == 1
 
 
 @pytest.fixture
