@@ -44,19 +44,26 @@ from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.platform import SuppressionReporter
 from activities.webhook.throttle.limiter import Limiter
 from activities.webhook.throttle.server_rates import pacing
-from runtime import search_attributes
+from runtime import search_attributes, version
 from runtime.certificates import measuring_keys
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of, recording_keys
 from runtime.errors import SettingsError, SetupError, WorkerFailed
-from runtime.identity.identity import StoreIdentity, guarding_identity
+from runtime.identity import StoreIdentity, guarding_identity
 from runtime.process.health import Check, health_pages, measuring_readiness, watching, watching_clock
 from runtime.process.namespace import PollerCheck, watching_namespace
 from runtime.process.ports import HOST
 from runtime.process.shutdown import Deadline, exit_process
-from runtime.process.slots import ActivityWorker, completes_polls
-from runtime.process.workers import Workers, deployment_from, running_workers, tune_garbage_collection, unversioned
+from runtime.process.workers import (
+    ActivityWorker,
+    Workers,
+    completes_polls,
+    deployment_from,
+    running_workers,
+    tune_garbage_collection,
+    unversioned,
+)
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
@@ -64,7 +71,6 @@ from runtime.telemetry import logs, metrics
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
-from runtime.version import version
 from runtime.watched_file import PoliciesFile
 from workflows.background import Enter, Erase, Prune, TellPlatform, UnknownWorkflow
 from workflows.journey import Journey

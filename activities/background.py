@@ -161,7 +161,7 @@ class SuppressionNotice:
     Attributes:
         destination: The platform's destination.
         channel: ``email`` or ``sms``.
-        address: The sealed address, see `runtime.sealed_token`.
+        address: The sealed address, see `runtime.derived_keys`.
         source: The reason, in the platform's words.
         scope: The list; empty for all.
         at: Time of the suppression, ISO 8601 in UTC.

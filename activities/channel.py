@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from activities.webhook.throttle.limiter import Limiter
     from runtime.local.inbox import Inbox
     from runtime.local.receiver import Receiver
-    from runtime.return_path import ReturnPaths
+    from runtime.public_links import ReturnPaths
     from runtime.settings import Settings
 
 TEST_HEADER: Final = "x-scenario-test"

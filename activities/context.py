@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from activities.interface import Delivery
-from runtime.unsubscribing import Subscriber
+from runtime.public_links import Subscriber
 from scenario.entry.entry import journey_root
 from scenario.entry.trigger import with_trigger
 from scenario.errors import NotConfigured
@@ -17,7 +17,7 @@ from scenario.steps.delivery import DeliveryStep
 
 
 class Addresses(Protocol):
-    """Makes `journey.callback_url`: `runtime.callback.Callbacks`, or a preview's stand-in."""
+    """Makes `journey.callback_url`: `runtime.public_links.Callbacks`, or a preview's stand-in."""
 
     def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
         """Return a delivery's URL. A pure function."""
@@ -25,7 +25,7 @@ class Addresses(Protocol):
 
 
 class UnsubscribeAddresses(Protocol):
-    """Makes `journey.unsubscribe_url`: `runtime.unsubscribing.Unsubscribing`, or a preview's stand-in."""
+    """Makes `journey.unsubscribe_url`: `runtime.public_links.Unsubscribing`, or a preview's stand-in."""
 
     def url(self, subscriber: Subscriber) -> str:
         """Return a subscriber's URL. A pure function."""

@@ -26,17 +26,14 @@ from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Direct, Routes
 from activities.webhook.throttle.limiter import Limiter
-from runtime.callback import Callbacks
 from runtime.certificates import Certificates, measuring_certificates, temporal_certificates
-from runtime.derived_keys import AddressHashes, suppression_keys
+from runtime.derived_keys import AddressHashes, SealedToken, suppression_keys
 from runtime.errors import SettingsError
 from runtime.process.shutdown import Deadline
-from runtime.return_path import ReturnPaths
-from runtime.sealed_token import SealedToken
+from runtime.public_links import Callbacks, ReturnPaths, Unsubscribing
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store
-from runtime.unsubscribing import Unsubscribing
 from runtime.watched_file import PoliciesFile
 
 Made = TypeVar("Made")

@@ -254,7 +254,7 @@ _PHONE: Final = re.compile(
     rf"(?:(?<=[+]){_GAP}{_DIGIT}{{6,14}}|(?<=[0-9]){_GAP}{_DIGIT}{{7,13}}|(?<=[(]){_DIGIT}{{8,14}})[0-9](?![\w-])",
     re.ASCII,
 )
-# Tokens that let their holder act: see `runtime.callback` and `runtime.unsubscribing`.
+# Tokens that let their holder act: see `runtime.public_links` and `runtime.public_links`.
 _CALLBACK: Final = re.compile(r"(?<![\w-])c1\.[A-Za-z0-9_-]{72,1024}", re.ASCII)
 _UNSUBSCRIBE: Final = re.compile(r"(?<![\w-])u1[A-Za-z0-9_-]{32,8192}", re.ASCII)
 # C0 except tab and line feed, DEL, C1, and what reorders text on a screen: terminals obey them.

@@ -27,10 +27,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.background import PRUNE, PRUNE_WORKFLOW, PruneRequest, PruneResult
 from activities.interface import JOURNEYS
-from runtime import pruning
 from runtime.errors import StoreFault
-from runtime.pruning import PruningPosition
 from runtime.retention import RetentionError, format_ages, parse_ages
+from runtime.store.retention import Pruner, PruningPosition, Retention
 from runtime.telemetry.metrics import RETENTION_DELETED
 
 SECONDS: Final = 2.0
@@ -38,14 +37,10 @@ SECONDS: Final = 2.0
 
 
 class Prunings:
-    """Deletes old data.
+    """Deletes old data."""
 
-    Args:
-        store: The store.
-    """
-
-    def __init__(self, store: pruning.Pruned) -> None:
-        self._pruning = pruning.Pruner(store)
+    def __init__(self, store: Retention) -> None:
+        self._pruning = Pruner(store)
 
     @activity.defn(name=PRUNE.name)
     async def prune(self, asked: PruneRequest) -> PruneResult:

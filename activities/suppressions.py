@@ -17,8 +17,7 @@ from activities.background import TELL_WORKFLOW, SuppressionNotice
 from activities.interface import JOURNEYS
 from activities.priority import priority_of
 from activities.webhook.destinations.destinations import Destinations
-from runtime.derived_keys import AddressHashes
-from runtime.sealed_token import SealedToken
+from runtime.derived_keys import AddressHashes, SealedToken
 from scenario.policies.bounces import AddressVerdict
 from scenario.policies.suppression import SOFT, Source, Suppression
 from scenario.words import TRANSACTIONAL

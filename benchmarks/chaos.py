@@ -44,7 +44,6 @@ from benchmarks.stops import say
 from benchmarks.story import tell
 from gateway.client import Entered, ScenarioClient
 from gateway.errors import NotEntered
-from runtime.api_key import SCOPES, ApiKey, make_token
 from runtime.connection import connect
 from runtime.encryption.keyring import Erased, Keyring
 from runtime.encryption.opening import keyring_of
@@ -54,6 +53,7 @@ from runtime.process.ports import free_port
 from runtime.process.shutdown import exit_process
 from runtime.settings import Settings
 from runtime.store import Store
+from runtime.store.api_access import SCOPES, ApiKey, make_token
 from scenario.steps.delivery import delivery_id
 from tests.e2e import test_chaos as chaos
 from tests.e2e.conftest import KEYS, ROOT, environment, outcomes, publish, sealing

@@ -36,7 +36,7 @@ from benchmarks.claims import family
 from benchmarks.journeys import cpu, journey, scenario
 from benchmarks.stops import say
 from gateway.publishing import publish
-from runtime import pruning, search_attributes
+from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import Receiver
@@ -44,6 +44,7 @@ from runtime.process.shutdown import exit_process
 from runtime.retention import parse_ages
 from runtime.settings import Settings
 from runtime.store import AdmissionRequest, AlreadyEntered, Store
+from runtime.store import retention as pruning
 from tests.runtime.store.conftest import Server, programs
 from worker import running_workers, services, workers
 

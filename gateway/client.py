@@ -50,7 +50,7 @@ from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.keyring import Erased
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of
-from runtime.identity.identity import StoreIdentity
+from runtime.identity import StoreIdentity
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 from runtime.temporal_faults import bound_calls

@@ -39,23 +39,21 @@ from gateway.operations.background import running_operations
 from gateway.outbox import Outbox
 from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
-from runtime.callback import Callbacks
 from runtime.certificates import measuring_certificates, measuring_keys, temporal_certificates
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
+from runtime.encryption.keyring import KeyWrapping
 from runtime.encryption.opening import check_keys, keyring_of, recording_keys
-from runtime.encryption.wrapping import KeyWrapping
 from runtime.errors import SettingsError
-from runtime.identity.identity import StoreIdentity, guarding_identity
+from runtime.identity import StoreIdentity, guarding_identity
 from runtime.process.health import Check, measuring_readiness, readiness, watching, watching_clock
-from runtime.process.http_guard import ALIVE, READY
-from runtime.process.http_server import DRAIN, HttpServer
+from runtime.process.http_server import ALIVE, DRAIN, READY, HttpServer
 from runtime.process.namespace import NamespaceCheck, watching_namespace
+from runtime.public_links import Callbacks, Unsubscribing
 from runtime.settings import Settings, parse_origins
 from runtime.store import Store
 from runtime.telemetry.telemetry import Telemetry
 from runtime.temporal_faults import bound_calls
-from runtime.unsubscribing import Unsubscribing
 from scenario.source.findings import listed
 
 logger = logging.getLogger("gateway")

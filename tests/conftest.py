@@ -162,7 +162,7 @@ def _copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
         return
     from runtime.store.database import Database
-    from runtime.store.migration import upgrade
+    from runtime.store.migrations import upgrade
     from runtime.store.sqlite import SQLite
     from runtime.store.store import connect
 

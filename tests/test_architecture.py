@@ -313,7 +313,7 @@ def test_servers_are_made_of_one_stack() -> None:
         return {name(path) for path in production() if any(inside(module, stack) for module in imports_of(path))}
 
     assert importing("aiohttp.web", "aiohttp.web_runner", "http.server") == set()
-    assert importing("uvicorn") == {"runtime/process/http_guard.py", "runtime/process/http_server.py"}
+    assert importing("uvicorn") == {"runtime/process/http_server.py"}
 
 
 def test_only_the_command_line_prints() -> None:

@@ -18,7 +18,7 @@ from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Backoff, Judgement
 from activities.redaction import readable
-from runtime.return_path import ReturnPaths
+from runtime.public_links import ReturnPaths
 from scenario.errors import NotConfigured
 from scenario.plan.retry import SHORT
 from scenario.steps.email import Email

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from activities.sms.provider import BusyError, Provider, Receipt, TextMessage
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
-from runtime.local.folder import make_private
+from runtime.local import make_private
 
 
 class LocalSms:

@@ -20,7 +20,7 @@ from activities.webhook.presets import SuppressionPreset, installed_presets
 from activities.webhook.route import Route, Routes
 from activities.webhook.throttle.circuit_breaker import signal_of
 from activities.webhook.throttle.limiter import Limiter
-from runtime.sealed_token import SealedToken
+from runtime.derived_keys import SealedToken
 from scenario.errors import NotConfigured
 
 REJECTIONS: Final = 5

@@ -20,8 +20,8 @@ from gateway.api.problem import SEND_AGAIN, Problem, again
 from gateway.api.shares import Places
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.service.caller import Caller, caller_with
-from runtime.api_key import ApiKey, digest_of, parse_token
 from runtime.store import Store
+from runtime.store.api_access import ApiKey, digest_of, parse_token
 
 RATE: Final = 200.0
 """Default limit of requests per second for a key."""

@@ -21,7 +21,7 @@ from gateway.api.authentication import Keys, bearer
 from gateway.api.problem import Problem
 from gateway.api.shares import Work
 from gateway.service.caller import Caller
-from runtime.api_key import Scope
+from runtime.store.api_access import Scope
 
 
 @dataclass(frozen=True)

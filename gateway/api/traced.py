@@ -7,7 +7,7 @@ from opentelemetry.context import Context
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runtime.telemetry.trace_ids import PROPAGATOR
+from runtime.telemetry.tracing import PROPAGATOR
 
 
 class Traced:

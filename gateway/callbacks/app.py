@@ -33,11 +33,11 @@ from gateway.callbacks import page
 from gateway.callbacks.deliver import EventId, Told, Unsettled
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.errors import BadInput
-from runtime.callback import CallbackClaim, Callbacks
+from runtime.derived_keys import ExpiredToken, TokenError
 from runtime.encryption.keyring import Erased
 from runtime.errors import SetupError
-from runtime.process.http_guard import ALIVE
-from runtime.sealed_token import ExpiredToken, TokenError
+from runtime.process.http_server import ALIVE
+from runtime.public_links import CallbackClaim, Callbacks
 from runtime.store import StoreError
 
 logger = logging.getLogger(__name__)

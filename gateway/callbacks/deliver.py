@@ -15,7 +15,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from gateway.errors import BadInput
-from runtime.callback import CallbackClaim
+from runtime.public_links import CallbackClaim
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.entry.entry import LARGEST_EVENT, is_too_deep, is_too_large
 from scenario.entry.plain_json import unread, unsent

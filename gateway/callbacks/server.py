@@ -19,13 +19,11 @@ from gateway.callbacks.unsubscribe import Unsubscriptions
 from gateway.client import ScenarioClient
 from gateway.inbound.mail import InboundMail
 from gateway.inbound.twilio import InboundTexts
-from runtime.callback import Callbacks
 from runtime.derived_keys import AddressHashes, suppression_keys
 from runtime.errors import SettingsError
-from runtime.return_path import ReturnPaths
+from runtime.public_links import Callbacks, ReturnPaths, Unsubscribing
 from runtime.settings import Settings
 from runtime.store import Store
-from runtime.unsubscribing import Unsubscribing
 
 logger = logging.getLogger("gateway")
 

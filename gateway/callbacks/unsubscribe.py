@@ -30,8 +30,8 @@ from activities.suppressions import Suppressor
 from gateway.callbacks import page
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.errors import BadInput
+from runtime.public_links import UNSUBSCRIBE_PATH, Subscriber, Unsubscribing
 from runtime.store import StoreError
-from runtime.unsubscribing import PATH, Subscriber, Unsubscribing
 from scenario.errors import BadRecipient
 from scenario.policies.suppression import UNSUBSCRIBED, Suppression
 
@@ -80,7 +80,7 @@ class Unsubscriptions:
 
     @property
     def routes(self) -> list[Route]:
-        path = f"{PATH}{{token}}"
+        path = f"{UNSUBSCRIBE_PATH}{{token}}"
         return [Route(path, self._ask, methods=["GET"]), Route(path, self._unsubscribe, methods=["POST"])]
 
     async def _ask(self, request: Request) -> Response:

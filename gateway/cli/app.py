@@ -30,7 +30,7 @@ from gateway.cli import (
 )
 from gateway.cli.map import draw
 from gateway.terminal import say
-from runtime.version import version
+from runtime import version
 from scenario.extensions import COMMANDS as EXTENSION_COMMANDS
 from scenario.extensions import load_extensions
 

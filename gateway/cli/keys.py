@@ -12,11 +12,11 @@ from gateway.cli import session
 from gateway.cli.options import Format, FormatOption, a_second, login, record
 from gateway.cli.output import Table
 from gateway.terminal import dump, local, note, say, styled
-from runtime.api_key import SCOPES, Scope
+from runtime.store.api_access import SCOPES, Scope
 
 if TYPE_CHECKING:
-    from runtime.api_key import ApiKey
     from runtime.store import Store
+    from runtime.store.api_access import ApiKey
 
 _SCENARIO: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -86,7 +86,7 @@ def create(
     publishes scenarios, erase erases contacts, decode decrypts data in Temporal's UI. The pages need read, and operate
     for changes.
     """
-    from runtime.api_key import ApiKey, make_token
+    from runtime.store.api_access import ApiKey, make_token
 
     token, identifier, digest = make_token()
     wanted = cast("list[Scope]", list(dict.fromkeys(scopes)))
@@ -128,7 +128,7 @@ def listing(form: FormatOption = Format.TEXT) -> None:
 def revoke(identifier: _KeyArgument) -> None:
     """Revoke a key. It stops working within seconds. This cannot be undone: create another key instead."""
     from gateway.errors import BadInput
-    from runtime.api_key import parse_token
+    from runtime.store.api_access import parse_token
 
     parsed = parse_token(identifier)  # the whole key is accepted, too
     name = parsed[0] if parsed else identifier

@@ -128,7 +128,7 @@ def receiver(
     A rule applies from the next request until it is replaced, also after a restart of 'scenario dev'. If several places
     match a request, the longest wins. --reset without a place removes all rules.
     """
-    from runtime.local.answers import ReceiverAnswer, set_answer
+    from runtime.local.receiver import ReceiverAnswer, set_answer
 
     if (answer is not None or delay is not None) + refuse + reset > 1 or (times is not None and answer is None):
         raise typer.BadParameter("give --answer with --times and --delay, or --refuse, or --reset")
@@ -147,8 +147,7 @@ def receiver(
 
 def _show(state: Path, place: str | None, form: Format, *, quietly: bool) -> None:
     """Print requests and rules, or only the rules after a change."""
-    from runtime.local.answers import covers, read_answers
-    from runtime.local.receiver import newest
+    from runtime.local.receiver import covers, newest, read_answers
 
     answers = read_answers(state)
     came: dict[str, list[Received]] = {}

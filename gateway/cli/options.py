@@ -57,7 +57,7 @@ def record(text: str) -> str:
 
 def operator_name(text: str) -> str:
     """Return an operator's name for the record. Only the gateway records keys."""
-    from runtime.api_key import names_key
+    from runtime.store.api_access import names_key
 
     if names_key(text):
         raise typer.BadParameter("an operator's name must not name a key")

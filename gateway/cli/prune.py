@@ -53,7 +53,7 @@ def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = 
     caps 92 days, soft bounces 30 days, answers to requests with an Idempotency-Key one day. Running journeys stay, and
     so do those that 'again:' of a published version needs. Ctrl-C stops between two batches; run it again to continue.
     """
-    from runtime.pruning import VACUUM, Pruner
+    from runtime.store.retention import VACUUM, Pruner
 
     ages = _ages(given)
     rows = Counter[str]()
@@ -91,7 +91,7 @@ def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = 
 
 
 def _tell(rows: Counter[str], kept: tuple[str, ...], *, dry_run: bool, is_over: bool) -> None:
-    from runtime.pruning import VACUUM
+    from runtime.store.retention import VACUUM
 
     what = ", ".join(f"{n:,} {table.replace('_', ' ')}" for table, n in rows.items() if n)
     if not what:

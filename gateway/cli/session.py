@@ -36,7 +36,7 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
     from runtime.connection import connect
     from runtime.encryption.codec import encrypt_client
     from runtime.encryption.opening import check_keys, keyring_of
-    from runtime.identity.identity import StoreIdentity
+    from runtime.identity import StoreIdentity
     from runtime.settings import Settings
     from runtime.telemetry.telemetry import Telemetry
     from runtime.temporal_faults import bound_calls
@@ -108,7 +108,7 @@ async def stored(*, writes: bool = False, migrate: bool = False, make: bool = Fa
 async def _verify(store: Store) -> None:
     from runtime.connection import connect
     from runtime.errors import ConnectionFailed
-    from runtime.identity.identity import StoreIdentity
+    from runtime.identity import StoreIdentity
 
     try:
         await StoreIdentity(await connect(role="scenario", patience=0.0), store).verify()

@@ -72,7 +72,7 @@ def claim(force: _ForceOption = False, reason: _ReasonOption = None, operator: _
 
 async def _claim(force: bool, operator: str, reason: str) -> str:
     from runtime.connection import connect
-    from runtime.identity.identity import StoreIdentity
+    from runtime.identity import StoreIdentity
 
     session.quieten()
     temporal = await connect(role="scenario", patience=session.PATIENCE)
@@ -183,8 +183,8 @@ def rotate() -> None:
     front of the others everywhere, and restart workers and gateways. If a running process does not know the new key,
     the command names it and does nothing. Remove the old key when the command says that nothing uses it any more.
     """
+    from runtime.encryption.keyring import KeyWrapping
     from runtime.encryption.opening import rotate as run
-    from runtime.encryption.wrapping import KeyWrapping
     from runtime.errors import SettingsError
     from runtime.settings import Settings
 

@@ -27,7 +27,7 @@ from temporalio.service import RPCError
 from activities.suppressions import Suppressor
 from gateway.inbound.body import body
 from gateway.inbound.report import COMPLAINT, MAX_READ, Report, read
-from runtime.return_path import ReturnPaths
+from runtime.public_links import ReturnPaths
 from runtime.store import StoreError
 from scenario.errors import BadRecipient
 from scenario.policies.suppression import Suppression

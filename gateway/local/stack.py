@@ -34,12 +34,11 @@ from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.opening import check_keys, keyring_of
 from runtime.errors import LocalError
-from runtime.identity.identity import StoreIdentity
-from runtime.local.answers import NAME
+from runtime.identity import StoreIdentity
+from runtime.local import make_folder, write_private
 from runtime.local.devserver import DevServer
-from runtime.local.folder import make_folder, write_private
 from runtime.local.inbox import Inbox
-from runtime.local.receiver import Receiver
+from runtime.local.receiver import NAME, Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from runtime.store import Store

@@ -22,13 +22,13 @@ from gateway.outbox import Outbox
 from gateway.pages.sign_in import Door
 from gateway.serving import OPEN, Front, Parts, parts_of
 from gateway.trial_messages import Trials
-from runtime.api_key import SCOPES, ApiKey, make_token, parse_token
 from runtime.encryption.keyring import Keyring
 from runtime.errors import LocalError
-from runtime.local.folder import write_private
+from runtime.local import write_private
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from runtime.store import Store
+from runtime.store.api_access import SCOPES, ApiKey, make_token, parse_token
 
 KEY: Final = "api.key"
 """Name of the file with the API key."""

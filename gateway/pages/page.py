@@ -24,7 +24,7 @@ from gateway.pages.rendering import render
 from gateway.pages.session import is_from_here, session_of
 from gateway.service.caller import Caller, caller_with
 from gateway.service.services import Services
-from runtime.api_key import Scope
+from runtime.store.api_access import Scope
 from scenario.errors import DurationError
 from scenario.time.duration import parse_duration
 

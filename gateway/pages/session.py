@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.authentication import Keys
-from runtime.api_key import ApiKey, digest_of
+from runtime.store.api_access import ApiKey, digest_of
 
 LASTS: Final = timedelta(hours=12)
 """Lifetime of a session."""

@@ -21,7 +21,7 @@ from scenario.time.timing import LAST
 
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
-    from runtime.unsubscribing import Subscriber
+    from runtime.public_links import Subscriber
 
 SENDERS: Final = Senders(Mailbox("sender@example.com", "Sender"), frozenset({ANY}))
 """The sender if SCENARIO_MAIL_FROM is not set."""
@@ -39,7 +39,7 @@ class StandIn:
     """
 
     def __init__(self, base: str = BASE) -> None:
-        from runtime.callback import Callbacks
+        from runtime.public_links import Callbacks
 
         self._real = Callbacks(base, [bytes(32)])
 
@@ -58,7 +58,7 @@ class UnsubscribeStandIn:
     """
 
     def __init__(self, base: str = BASE) -> None:
-        from runtime.unsubscribing import Unsubscribing
+        from runtime.public_links import Unsubscribing
 
         self._real = Unsubscribing(base, [bytes(32)])
 

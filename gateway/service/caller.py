@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import BadInput, Forbidden
-from runtime.api_key import SCOPES, ApiKey, Scope, names_key
+from runtime.store.api_access import SCOPES, ApiKey, Scope, names_key
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
-from runtime.encryption.keyring import Keyring
-from runtime.encryption.wrapping import KeyWrapping, read_plain
+from runtime.encryption.keyring import Keyring, KeyWrapping, read_plain
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import Store, StoreError

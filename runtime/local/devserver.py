@@ -24,8 +24,7 @@ from temporalio.service import RPCError
 
 from runtime import search_attributes
 from runtime.errors import LocalError, NotInstalled
-from runtime.local import leash
-from runtime.local.folder import make_folder
+from runtime.local import leash, make_folder
 from runtime.process.ports import HOST, check_port, free_port
 
 RETENTION: Final = timedelta(days=365)
@@ -36,7 +35,7 @@ DYNAMIC_CONFIG: Final[dict[str, Any]] = {
     "matching.enableFairness": True,
     "matching.numTaskqueueReadPartitions": 1,
     "matching.numTaskqueueWritePartitions": 1,
-    # A worker that stops loses no tasks: see `runtime.process.slots`.
+    # A worker that stops loses no tasks: see `runtime.process.workers`.
     "frontend.enableCancelWorkerPollsOnShutdown": True,
     # `scenario demo` skips waits of days.
     "frontend.WorkflowTimeSkippingEnabled": True,

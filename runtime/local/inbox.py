@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from runtime.errors import NotInstalled
-from runtime.local.folder import make_folder, write_private
+from runtime.local import make_folder, write_private
 from runtime.process.ports import HOST, port_error
 
 MAX_BYTES: Final = 32 * 1024 * 1024

@@ -15,8 +15,7 @@ from starlette.routing import Route
 
 from runtime.clock_offset import ClockOffset
 from runtime.errors import ClockWrong, SetupError, StoreError
-from runtime.process.http_guard import ALIVE, READY
-from runtime.process.http_server import HttpServer
+from runtime.process.http_server import ALIVE, READY, HttpServer
 from runtime.process.ports import HOST
 from runtime.telemetry import metrics
 

@@ -18,7 +18,6 @@ from runtime.errors import (
 from runtime.store.accepted_entries import AcceptedEntry
 from runtime.store.admission import AdmissionRequest, AdmittedRun, Again, AlreadyEntered, StoredEntry
 from runtime.store.claims import CapClaim
-from runtime.store.closures import Closure
 from runtime.store.deliveries import Attempt, AttemptCount, OutcomeCounts
 from runtime.store.entries import JourneyCount
 from runtime.store.goals import GoalCount
@@ -26,7 +25,7 @@ from runtime.store.namespace_claims import NamespaceClaim
 from runtime.store.operations import OperationItem, StoredOperation
 from runtime.store.passages import Passage, PassageCount
 from runtime.store.store import Store
-from runtime.store.versions import NewestVersion, StoredVersion, VersionSummary
+from runtime.store.versions import Closure, NewestVersion, StoredVersion, VersionSummary
 from runtime.store.writer import AttemptWriter
 
 __all__ = [

@@ -32,10 +32,10 @@ from sqlalchemy import (
 )
 
 from runtime.store.admission import AdmissionRequest, AdmittedRun, AlreadyEntered, Eligible, StoredEntry, decide
-from runtime.store.closures import Closure
 from runtime.store.columns import storable
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import closed, entries
+from runtime.store.versions import Closure
 
 LOST = "lost"
 """The outcome of a journey that ended without reporting it: it was terminated, or its departure was not recorded."""

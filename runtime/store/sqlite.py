@@ -23,7 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 from typing_extensions import override
 
 from runtime.errors import StoreAddressError, StoreMissing, StoreUnavailable
-from runtime.local.folder import make_private
+from runtime.local import make_private
 from runtime.store.database import Database, Parameters, T, in_transaction, invalidate_read_only, translated_errors
 
 P = ParamSpec("P")

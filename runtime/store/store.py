@@ -17,7 +17,6 @@ from runtime.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.accepted_entries import AcceptedEntries
 from runtime.store.api_access import ApiAnswers, ApiKeys, Sessions
 from runtime.store.claims import Claims
-from runtime.store.closures import Closures
 from runtime.store.contact_keys import ContactKeys, KeyHolders
 from runtime.store.database import Database
 from runtime.store.deliveries import AttemptCounts, Deliveries
@@ -25,7 +24,7 @@ from runtime.store.entries import Entries, RestoredEntries
 from runtime.store.erasures import Erasure, Erasures
 from runtime.store.goals import Goals
 from runtime.store.leases import Leases
-from runtime.store.migration import ensure_current, upgrade
+from runtime.store.migrations import ensure_current, upgrade
 from runtime.store.namespace_claims import NamespaceClaims
 from runtime.store.operations import StoredOperations
 from runtime.store.passages import Passages
@@ -33,7 +32,7 @@ from runtime.store.postgresql import PostgreSQL
 from runtime.store.retention import Retention
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
-from runtime.store.versions import Versions
+from runtime.store.versions import Closures, Versions
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Published scenarios: immutable and numbered."""
+"""Scenarios: their published versions, immutable and numbered, and those that are closed to new entries."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Executable, bindparam, func, literal, or_, select
+from sqlalchemy import Executable, bindparam, delete, func, literal, or_, select
 
 from runtime.store.database import InsertFactory, Queries
-from runtime.store.schema import versions
+from runtime.store.schema import closed, versions
 
 _table = versions.c
 
@@ -172,3 +172,53 @@ def _add(insert: InsertFactory) -> Executable:
     number = func.coalesce(func.max(_table.version), literal(0)) + 1
     row = select(number, *taken.values()).where(_table.scenario == taken["scenario"])
     return insert(versions).from_select(["version", *_ADDED], row).on_conflict_do_nothing().returning(_table.version)
+
+
+_closed = closed.c
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """A scenario that is closed to new entries.
+
+    Attributes:
+        reason: Free text, or "".
+    """
+
+    scenario: str
+    closed_at: datetime
+    closed_by: str
+    reason: str
+
+
+class Closures(Queries):
+    """The table of closed scenarios. Admission checks it in the same statement that admits an entry."""
+
+    async def close_scenario(self, closure: Closure) -> bool:
+        """Close a scenario. Return False if it was already closed; the first closure is kept."""
+        row = {name: getattr(closure, name) for name in _CLOSURE}
+        return bool(await self._database.write(_close(self._database.insert), row))
+
+    async def open_scenario(self, scenario: str) -> bool:
+        """Reopen a scenario. Return False if it was not closed."""
+        return bool(await self._database.write(_REOPEN, {"name": scenario}))
+
+    async def closure(self, scenario: str) -> Closure | None:
+        """Return the closure of a scenario, or None if it is open."""
+        rows = await self._database.read(_ONE_CLOSURE, {"name": scenario})
+        return Closure(**rows[0]) if rows else None
+
+    async def closures(self) -> dict[str, Closure]:
+        """Return all closures by scenario."""
+        return {row["scenario"]: Closure(**row) for row in await self._database.read(select(closed))}
+
+
+_CLOSURE = ("scenario", "closed_at", "closed_by", "reason")
+_ONE_CLOSURE = select(closed).where(_closed.scenario == bindparam("name"))
+_REOPEN = delete(closed).where(_closed.scenario == bindparam("name")).returning(_closed.scenario)
+
+
+@cache
+def _close(insert: InsertFactory) -> Executable:
+    row = insert(closed).values({name: bindparam(name) for name in _CLOSURE})
+    return row.on_conflict_do_nothing().returning(_closed.scenario)

@@ -37,10 +37,10 @@ from temporalio.runtime import (
     TelemetryFilter,
 )
 
+from runtime import version
 from runtime.errors import LocalError, SettingsError
 from runtime.process.ports import HOST, free_port
-from runtime.telemetry.trace_ids import JourneyIds
-from runtime.version import version
+from runtime.telemetry.tracing import JourneyIds
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider

@@ -20,8 +20,7 @@ from activities.sms.provider import Provider, Receipt, TextMessage
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport
-from runtime.callback import Callbacks
-from runtime.unsubscribing import Subscriber, Unsubscribing
+from runtime.public_links import Callbacks, Subscriber, Unsubscribing
 from scenario.errors import NotConfigured
 from scenario.mail_address import Mailbox
 from tests.fakes import UNHURRIED, Rows, Shelf

@@ -18,7 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from activities.redaction import MASK, NestedTooDeeply, credentials, excerpt, known, masked, readable, short
-from runtime.unsubscribing import Subscriber, Unsubscribing
+from runtime.public_links import Subscriber, Unsubscribing
 
 
 def redact(text: str, secrets: tuple[str, ...] = ()) -> str:

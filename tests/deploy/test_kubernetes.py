@@ -34,7 +34,7 @@ from activities.interface import JOURNEYS
 from activities.webhook.destinations.reading import examine
 from gateway.cli.app import app
 from runtime.process import http_server
-from runtime.process.http_guard import ALIVE, READY
+from runtime.process.http_server import ALIVE, READY
 from runtime.settings import Settings
 from runtime.telemetry import telemetry
 from runtime.watched_file import PoliciesFile

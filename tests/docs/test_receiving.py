@@ -28,8 +28,8 @@ from activities.webhook.signing import Key, headers
 from gateway.callbacks.app import PACE, Receiving
 from gateway.callbacks.deliver import Told
 from gateway.callbacks.rate_limit import RateLimit
-from runtime.callback import LIFE, CallbackClaim, Callbacks
 from runtime.process.http_server import HttpServer
+from runtime.public_links import CALLBACK_LIFE, CallbackClaim, Callbacks
 
 PAGE = (Path(__file__).parents[2] / "docs" / "integrate" / "receiving.md").read_text(encoding="utf-8")
 PROGRAMS = dict(re.findall(r"```(?:python|js)\n(?:#|//) ([\w.]+)\n(.*?)```", PAGE, re.DOTALL))
@@ -377,6 +377,6 @@ def test_the_table_of_the_gateways_answers_is_whole():
 
 
 def test_the_numbers_are_those_of_the_code():
-    assert f"works for {LIFE.days} days" in PAGE
+    assert f"works for {CALLBACK_LIFE.days} days" in PAGE
     assert f"more than {PACE[0]} events in a minute" in PAGE
     assert PACE[1] == 60

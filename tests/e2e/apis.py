@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from gateway.client import ScenarioClient
 from gateway.serving import Front, Parts, parts_of
-from runtime.api_key import SCOPES, ApiKey, make_token
 from runtime.process.http_server import HttpServer
+from runtime.store.api_access import SCOPES, ApiKey, make_token
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ from gateway.api.authentication import Keys
 from gateway.client import Entered, ScenarioClient
 from gateway.codec.app import PREFIX, application
 from runtime import search_attributes
-from runtime.api_key import ApiKey, make_token
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.opening import keyring_of
@@ -43,6 +42,7 @@ from runtime.process.http_server import HttpServer
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store
+from runtime.store.api_access import ApiKey, make_token
 from runtime.telemetry.telemetry import provider_of
 from runtime.telemetry.tracing import JourneyTracing
 from tests.replay.record import DELETES_SOON

@@ -19,9 +19,9 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
 from gateway.client import ScenarioClient
-from runtime.api_key import SCOPES, ApiKey, make_token
 from runtime.local.inbox import Inbox
 from runtime.store import Store
+from runtime.store.api_access import SCOPES, ApiKey, make_token
 from tests.e2e import planted
 from tests.e2e.conftest import SENDER, Server, environment, publish, sealing
 from tests.e2e.planted import ADDRESSES, LITERAL, MARK, REASON, SECRETS, Echo, call_back, command, process

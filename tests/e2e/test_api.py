@@ -33,9 +33,9 @@ from sqlalchemy import text
 
 from gateway.api.app import application, bounded
 from gateway.api.authentication import Keys
-from runtime.api_key import SCOPES, ApiKey, make_token
 from runtime.process.http_server import HttpServer
 from runtime.process.ports import free_port
+from runtime.store.api_access import SCOPES, ApiKey, make_token
 from tests.e2e.conftest import ROOT, Server, Stand, Stands, environment, publish
 
 pytestmark = pytest.mark.encrypted

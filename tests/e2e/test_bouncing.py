@@ -21,7 +21,7 @@ from starlette.routing import Route
 from activities.background import TELL_WORKFLOW, PlatformReply
 from gateway.client import ScenarioClient
 from runtime.process.http_server import HttpServer
-from runtime.return_path import ReturnPaths
+from runtime.public_links import ReturnPaths
 from runtime.settings import Settings
 from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import Server, publish, sealing

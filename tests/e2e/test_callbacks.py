@@ -26,10 +26,10 @@ from activities.webhook.route import Diverted
 from gateway.callbacks.deliver import Overfull, Told, tell
 from gateway.callbacks.server import application
 from gateway.client import Entered, ScenarioClient
-from runtime.callback import CallbackClaim, Callbacks
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
+from runtime.public_links import CallbackClaim, Callbacks
 from runtime.settings import Settings
 from runtime.store import Store
 from scenario.steps.delivery import delivery_id

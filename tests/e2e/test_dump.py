@@ -23,13 +23,13 @@ from gateway.client import ScenarioClient
 from gateway.codec import app as codec
 from gateway.operations.background import running_operations
 from gateway.serving import Front, Parts, parts_of
-from runtime.api_key import SCOPES, ApiKey, make_token
-from runtime.callback import Callbacks
+from runtime.derived_keys import TokenError
 from runtime.encryption.opening import keyring_in
 from runtime.process.http_server import HttpServer
-from runtime.sealed_token import TokenError
+from runtime.public_links import Callbacks
 from runtime.settings import Settings
 from runtime.store import Store
+from runtime.store.api_access import SCOPES, ApiKey, make_token
 from tests.e2e.conftest import Server, publish, sealing
 from worker import running_workers, services, workers
 

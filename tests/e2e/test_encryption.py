@@ -27,14 +27,13 @@ from gateway.client import Entered, ScenarioClient
 from gateway.erasing import ErasureView
 from gateway.errors import BadInput, NotEntered, UnknownJourney
 from runtime import search_attributes
-from runtime.callback import CallbackClaim
 from runtime.encryption.codec import EncryptionCodec, encrypt_client
-from runtime.encryption.keyring import DataKey, Erased, Keyring
+from runtime.encryption.keyring import DataKey, Erased, Keyring, KeyWrapping
 from runtime.encryption.opening import rotate
-from runtime.encryption.wrapping import KeyWrapping
 from runtime.errors import SettingsError
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
+from runtime.public_links import CallbackClaim
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
 from runtime.store.erasures import ERASED

@@ -21,13 +21,13 @@ from activities.erasure import starting_erasures
 from gateway.client import ScenarioClient
 from gateway.erasing import ErasureView
 from runtime import search_attributes
-from runtime.api_key import SCOPES, ApiKey, make_token
 from runtime.connection import connect
 from runtime.local import devserver
 from runtime.local.devserver import DevServer
 from runtime.process.ports import free_port
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
+from runtime.store.api_access import SCOPES, ApiKey, make_token
 from runtime.store.sqlite import SQLite
 from tests.e2e.conftest import ROOT, Server, environment, publish, sealing
 from tests.fakes import ERASURE

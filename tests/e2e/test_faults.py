@@ -22,13 +22,13 @@ from gateway import serving
 from gateway.publishing import publish
 from gateway.serving import Parts
 from runtime import search_attributes
-from runtime.api_key import SCOPES, ApiKey, make_token
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.process.ports import free_port
 from runtime.process.shutdown import Deadline
 from runtime.settings import Settings
 from runtime.store import Store
+from runtime.store.api_access import SCOPES, ApiKey, make_token
 
 SCENARIO = "scenario: hello\ntrigger: segment\nsteps:\n  - exit: done\n"
 

@@ -20,8 +20,8 @@ from gateway.authoring.work import Setup
 from gateway.client import JourneyFilter, OperationView, ScenarioClient
 from gateway.errors import NotAccepted
 from gateway.operations.background import running_operations
-from runtime.api_key import ApiKey, make_token
 from runtime.store import Store, StoreUnavailable
+from runtime.store.api_access import ApiKey, make_token
 from scenario.words import Operation
 from tests.e2e.conftest import Stand, Stands, publish
 

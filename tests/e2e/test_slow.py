@@ -72,7 +72,7 @@ class Place:
 @pytest.fixture
 async def place(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
     settings = Settings(store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"), sms=SecretStr("local:"))
-    monkeypatch.setattr("runtime.process.slots.LONGEST", 0.0)  # nothing more comes when a test is over
+    monkeypatch.setattr("runtime.process.workers.LONGEST_DRAIN", 0.0)  # nothing more comes when a test is over
     temporal = await server.connect()
     inbox = tmp_path / "inbox"
     async with (

@@ -20,7 +20,7 @@ from gateway.cli import program
 from gateway.client import ScenarioClient
 from gateway.publishing import publish
 from gateway.serving import Parts
-from runtime.identity.identity import StoreIdentity, guarding_identity
+from runtime.identity import StoreIdentity, guarding_identity
 from runtime.local.inbox import Inbox
 from runtime.process.ports import free_port
 from runtime.process.shutdown import Deadline

@@ -27,8 +27,7 @@ from gateway.errors import (
     UnknownJourney,
 )
 from gateway.operations import journey_operations as module
-from runtime.encryption.keyring import Keyring
-from runtime.encryption.wrapping import KeyWrapping
+from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import AdmissionRequest, Store, StoreMissing, StoreOutdated

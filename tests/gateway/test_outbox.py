@@ -12,9 +12,9 @@ from activities.webhook.route import Direct
 from gateway.errors import BadInput
 from gateway.outbox import Outbox
 from gateway.service.caller import caller_with
-from runtime.api_key import SCOPES, ApiKey
 from runtime.settings import Settings
 from runtime.store import Store
+from runtime.store.api_access import SCOPES, ApiKey
 
 CALLER = caller_with(ApiKey("aaaaaaaa", "", SCOPES, None, None, "", datetime.now(UTC), "test"))
 REQUEST: dict[str, Any] = {"source": "scenario: hello\ntrigger: order\nsteps: [{mail: x}]\n", "entry": {}}

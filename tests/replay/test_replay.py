@@ -19,8 +19,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunne
 from temporalio.workflow import NondeterminismError
 
 from runtime.data_converter import CONVERTER
-from runtime.telemetry.trace_ids import JourneyIds
-from runtime.telemetry.tracing import JourneyTracing
+from runtime.telemetry.tracing import JourneyIds, JourneyTracing
 from scenario.errors import ScenarioError
 from scenario.steps.registry import KINDS
 from tests.replay.bursts import BURSTS, file_of

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runtime.callback import CallbackClaim, Callbacks
+from runtime.derived_keys import ExpiredToken, ForgedToken, MalformedToken, TokenError
 from runtime.errors import SettingsError
-from runtime.sealed_token import ExpiredToken, ForgedToken, MalformedToken, TokenError
+from runtime.public_links import CallbackClaim, Callbacks
 from runtime.settings import Settings
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))

@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from runtime.errors import SettingsError
-from runtime.return_path import ReturnPaths
+from runtime.public_links import ReturnPaths
 from runtime.settings import Settings
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))

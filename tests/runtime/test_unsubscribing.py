@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from runtime.public_links import Subscriber, Unsubscribing
 from runtime.settings import Settings
-from runtime.unsubscribing import Subscriber, Unsubscribing
 
 KEY, OLD = bytes(range(32)), bytes(range(1, 33))
 BASE = "https://hooks.example.com/scenario"

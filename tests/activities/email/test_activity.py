@@ -24,7 +24,7 @@ from activities.gate import PolicyGate
 from activities.interface import Delivery, Sent
 from runtime.derived_keys import AddressHashes
 from runtime.errors import SettingsError
-from runtime.return_path import ReturnPaths
+from runtime.public_links import ReturnPaths
 from runtime.store import Store
 from scenario.errors import NotConfigured
 from scenario.policies.policies import Policies

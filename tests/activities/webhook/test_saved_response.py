@@ -11,7 +11,7 @@ import pytest
 from activities.redaction import KnownSecrets, known
 from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import MAX_SAVED, kept
-from runtime.callback import Callbacks
+from runtime.public_links import Callbacks
 from scenario.model.parts import Save
 
 SCHEMA = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}

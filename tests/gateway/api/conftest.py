@@ -20,8 +20,8 @@ from gateway.api.authentication import Keys
 from gateway.client import Heard
 from gateway.entries import Entered
 from gateway.service.services import Services
-from runtime.api_key import SCOPES, ApiKey, Scope, make_token
 from runtime.store import Store
+from runtime.store.api_access import SCOPES, ApiKey, Scope, make_token
 from tests.gateway.api.routes import application
 
 

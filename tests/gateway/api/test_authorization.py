@@ -18,7 +18,7 @@ from gateway.api.problem import Problem
 from gateway.api.shares import AT_ONCE, AUTHORING, MOST, REQUESTS, USUAL, Places, Work
 from gateway.errors import Busy
 from gateway.service.caller import Caller
-from runtime.api_key import SCOPES, Scope
+from runtime.store.api_access import SCOPES, Scope
 from tests.gateway.api.conftest import Api
 
 ROUTES = [

@@ -14,7 +14,7 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR  # the specification's own schema
 
-from runtime.version import version
+from runtime import version
 from tests.gateway.api.conftest import Api
 
 Operation = tuple[str, str, dict[str, Any]]

@@ -16,8 +16,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.callbacks.app import MAX_BODY, Receiving
 from gateway.callbacks.deliver import Told, Unsettled
 from gateway.callbacks.rate_limit import RateLimit
-from runtime.callback import CallbackClaim, Callbacks
 from runtime.process.http_server import HttpServer
+from runtime.public_links import CallbackClaim, Callbacks
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 JOURNEY = "post-purchase/3028687/CGX0094"

@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.callbacks.deliver import MOST_BYTES, MOST_EVENTS, Overfull, Told, Unsettled, tell
 from gateway.errors import BadInput
-from runtime.callback import CallbackClaim
+from runtime.public_links import CallbackClaim
 
 SECRET = "zoe.obrien@example.com"
 

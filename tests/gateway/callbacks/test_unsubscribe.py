@@ -20,12 +20,11 @@ from gateway.callbacks.app import Receiving
 from gateway.callbacks.rate_limit import RateLimit
 from gateway.callbacks.unsubscribe import MAX_BODY, Unsubscriptions
 from gateway.errors import BadInput
-from runtime.callback import Callbacks
 from runtime.derived_keys import AddressHashes
 from runtime.process.http_server import HttpServer
+from runtime.public_links import Callbacks, Subscriber, Unsubscribing
 from runtime.store import StoreUnavailable
 from runtime.store.erasures import ERASED
-from runtime.unsubscribing import Subscriber, Unsubscribing
 from scenario.policies.suppression import Suppression
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))

@@ -12,8 +12,7 @@ import pytest
 
 from gateway.cli import erase
 from gateway.erasing import ErasureView
-from runtime.encryption.keyring import Keyring
-from runtime.encryption.wrapping import KeyWrapping
+from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.store import Store
 from tests.fakes import ERASURE
 from tests.gateway.cli.conftest import Client, Run

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.api_key import ApiKey, parse_token
 from runtime.store import Store
+from runtime.store.api_access import ApiKey, parse_token
 from tests.gateway.cli.conftest import Run
 
 

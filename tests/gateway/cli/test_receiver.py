@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.local.answers import read_answers
-from runtime.local.receiver import Received, keep
+from runtime.local.receiver import Received, keep, read_answers
 from tests.gateway.cli.conftest import Run
 
 STATE = Path(".scenario")

@@ -9,8 +9,7 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.cli import session
-from runtime.encryption.keyring import Keyring
-from runtime.encryption.wrapping import KeyWrapping
+from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.errors import AttributesMissing, ConnectionFailed, SetupError
 from runtime.process.ports import free_port
 from runtime.store import Store
@@ -82,7 +81,7 @@ def test_a_command_without_the_keys_sends_nothing_in_clear(
     asyncio.run(seal())
     monkeypatch.setenv("SCENARIO_STORE", url)
     monkeypatch.setattr("runtime.connection.connect", connect)
-    monkeypatch.setattr("runtime.identity.identity.StoreIdentity", OwnNamespace)
+    monkeypatch.setattr("runtime.identity.StoreIdentity", OwnNamespace)
     ran = run("event", "7", "ordered")
     assert (ran.status, ran.err) == (
         1,

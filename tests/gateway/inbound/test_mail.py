@@ -21,7 +21,7 @@ from gateway.inbound.mail import MAX_BODY, InboundMail
 from gateway.inbound.report import MAX_READ, Report, read
 from runtime.derived_keys import AddressHashes
 from runtime.process.http_server import HttpServer
-from runtime.return_path import ReturnPaths
+from runtime.public_links import ReturnPaths
 from runtime.store import Store
 from scenario.policies.suppression import Suppression
 

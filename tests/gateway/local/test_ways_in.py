@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.local.ways_in import kept_api_key
-from runtime.api_key import SCOPES, parse_token
 from runtime.errors import LocalError
 from runtime.store import Store
+from runtime.store.api_access import SCOPES, parse_token
 
 
 async def test_the_key_is_its_users_alone_and_stays(tmp_path: Path, store: Store) -> None:

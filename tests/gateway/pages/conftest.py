@@ -17,8 +17,8 @@ from temporalio.client import Client
 
 from gateway.api.authentication import Keys
 from gateway.pages.app import application, bounded
-from runtime.api_key import ApiKey, Scope, make_token
 from runtime.store import Store
+from runtime.store.api_access import ApiKey, Scope, make_token
 from tests.gateway.conftest import store
 from tests.gateway.pages.server import Looking, Server
 

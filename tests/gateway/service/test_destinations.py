@@ -16,8 +16,8 @@ from gateway.service import destinations
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.destinations import LOOKED_AT, DestinationNow, DestinationService
 from gateway.service.held import HeldGroup, HeldGroupKey, HeldGroups
-from runtime.api_key import SCOPES
 from runtime.store import Store
+from runtime.store.api_access import SCOPES
 from tests.gateway.operations.test_retry_policy import NOW, activity, record, temporal
 
 

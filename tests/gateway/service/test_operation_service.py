@@ -19,8 +19,8 @@ from gateway.client import JourneyFilter, ScenarioClient
 from gateway.errors import BadOperation, Forbidden
 from gateway.service.caller import Caller
 from gateway.service.operations import standstill
-from runtime.api_key import SCOPES
 from runtime.store import OperationItem, Store, StoredOperation
+from runtime.store.api_access import SCOPES
 from scenario.words import Operation
 
 NOW = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)

@@ -13,8 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from runtime.data_converter import ENCODING, KEY_ID
 from runtime.encryption.codec import EncryptionCodec, contact_of, encrypting_converter
-from runtime.encryption.keyring import Erased, Keyring, UnknownKey
-from runtime.encryption.wrapping import KeyWrapping
+from runtime.encryption.keyring import Erased, Keyring, KeyWrapping, UnknownKey
 from runtime.store import Store, StoreUnavailable
 
 CLEAR = Payload(metadata={"encoding": b"json/plain"}, data=b'{"name": "Zo\xc3\xa9"}')

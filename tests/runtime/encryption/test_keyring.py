@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from runtime.encryption.keyring import REMEMBERED, Erased, Keyring, UnknownKey
-from runtime.encryption.wrapping import KeyWrapping
+from runtime.encryption.keyring import REMEMBERED, Erased, Keyring, KeyWrapping, UnknownKey
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable

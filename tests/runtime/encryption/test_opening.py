@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from runtime.encryption import keyring, opening
-from runtime.encryption.keyring import Keyring
+from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.encryption.opening import EXPIRES, check_keys, recording_keys, rotate
-from runtime.encryption.wrapping import KeyWrapping
 from runtime.errors import SettingsError, StoreUnavailable
 from runtime.store import Store
 

@@ -9,8 +9,7 @@ import pytest
 
 from activities.webhook.route import Diverted
 from runtime.errors import LocalError
-from runtime.local.answers import NAME, ReceiverAnswer, covers, read_answers, set_answer
-from runtime.local.receiver import Receiver
+from runtime.local.receiver import NAME, Receiver, ReceiverAnswer, covers, read_answers, set_answer
 
 
 @pytest.mark.parametrize(

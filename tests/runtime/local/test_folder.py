@@ -13,7 +13,7 @@ import pytest
 from activities.sms.configured import LocalSms
 from activities.sms.provider import TextMessage
 from runtime.errors import LocalError
-from runtime.local.folder import make_folder, make_private
+from runtime.local import make_folder, make_private
 from runtime.local.inbox import keep
 from runtime.local.receiver import Receiver
 from runtime.store import Store

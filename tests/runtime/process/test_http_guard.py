@@ -14,8 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from runtime.process.http_guard import SPARE, MalformedCounter
-from runtime.process.http_server import HttpServer
+from runtime.process.http_server import SPARE, HttpServer, MalformedCounter
 
 PLACES = 3
 GET = b"GET /%s HTTP/1.1\r\nhost: x\r\n%s\r\n"

@@ -16,8 +16,7 @@ from temporalio.worker import SlotPermit, SlotReleaseContext
 
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
-from runtime.process.slots import ActivityWorker, Slots, completes_polls
-from runtime.process.workers import running_workers
+from runtime.process.workers import ActivityWorker, Slots, completes_polls, running_workers
 from tests.fakes import Clock
 
 
@@ -86,7 +85,7 @@ async def test_a_stop_waits_for_nothing_where_no_task_has_come_for_a_while(slots
 
 
 async def test_a_stop_does_not_wait_for_long(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.process.slots.LONGEST", 0.0)
+    monkeypatch.setattr("runtime.process.workers.LONGEST_DRAIN", 0.0)
     for _ in range(2):
         await slots.reserve_slot(ASKING)
     slots.mark_slot_used(TAKEN)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 from temporalio.common import VersioningBehavior
 
+from runtime import version
 from runtime.errors import SettingsError, WorkerFailed
 from runtime.process.shutdown import Deadline
 from runtime.process.workers import deployment_from, running_workers, tune_garbage_collection, unversioned
-from runtime.version import version
 from tests.runtime.hand import Hand
 
 

@@ -27,7 +27,7 @@ import psycopg
 import pytest
 
 from runtime.store import Store
-from runtime.store.migration import upgrade
+from runtime.store.migrations import upgrade
 
 both = pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 """Runs a test on either engine: claims, races, upserts, times, JSON, text, and statements of one engine alone."""

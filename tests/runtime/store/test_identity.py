@@ -17,10 +17,10 @@ from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 from temporalio.client import Client
 
-from runtime.identity import identity as module
-from runtime.identity import record as namespace
-from runtime.identity.identity import StoreIdentity, mismatch
-from runtime.identity.record import read_record, read_run, write
+from runtime import identity as module
+from runtime import namespace_record as namespace
+from runtime.identity import StoreIdentity, mismatch
+from runtime.namespace_record import read_record, read_run, write
 from runtime.store import NamespaceClaim, Store, StoreMismatch
 from tests.claims import free
 from tests.runtime.store.conftest import Server

@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from runtime.store import Store, StoreMissing, StoreOutdated, StoreTooNew, migration, migrations
+from runtime.store import Store, StoreMissing, StoreOutdated, StoreTooNew, migrations
 from runtime.store.migrations import HEAD
 from runtime.store.schema import metadata
 from runtime.store.store import connect
@@ -74,7 +74,7 @@ async def test_a_current_database_is_left_alone_and_keeps_what_it_holds(
 ) -> None:
     async with Store.open(url) as store:
         await store.publish("welcome", {}, {}, "digest")
-    monkeypatch.delattr(migration, "_apply")
+    monkeypatch.delattr(migrations, "_apply")
     await migrate(url)
     async with Store.open(url) as store:
         assert await store.newest("welcome") == 1

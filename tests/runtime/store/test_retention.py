@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from runtime.api_key import ApiKey
-from runtime.pruning import Pruner, PruningPosition
 from runtime.store import AdmittedRun, AlreadyEntered, Attempt, Passage, Store
-from runtime.store.api_access import ClaimedRequest
-from runtime.store.closures import Closure
+from runtime.store.api_access import ApiKey, ClaimedRequest
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.operations import OperationItem
-from runtime.store.retention import PruningJob, PruningPlan
+from runtime.store.retention import Pruner, PruningJob, PruningPlan, PruningPosition
 from runtime.store.schema import metadata
 from runtime.store.store import connect
+from runtime.store.versions import Closure
 from scenario.policies.caps import Cap
 from scenario.policies.suppression import Suppression
 from tests import factories
@@ -161,7 +159,7 @@ async def test_a_pause_that_is_too_long_for_who_asked_is_told(
     store: Store, monkeypatch: pytest.MonkeyPatch, took: float, pause: float
 ) -> None:
     clock = iter([0.0, 0.0, took])  # begun; of the one batch, its start and end
-    monkeypatch.setattr("runtime.pruning.monotonic", lambda: next(clock))
+    monkeypatch.setattr("runtime.store.retention.monotonic", lambda: next(clock))
     await store.soft("email", ["a hash"], "msg_1", ago(31))
     soft_bounces = PruningPosition("soft_bounces")
     done = await Pruner(store).run({}, NOW, soft_bounces, seconds=4.0)

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from runtime.api_key import ApiKey
 from runtime.store import AcceptedEntry, Closure, NamespaceClaim, Passage, Store
-from runtime.store.api_access import ClaimedRequest
+from runtime.store.api_access import ApiKey, ClaimedRequest
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.retention import PruningJob
 from runtime.store.schema import metadata

@@ -20,15 +20,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from temporalio import activity, workflow
 from temporalio.worker import Worker
 
+from runtime import version
 from runtime.connection import connect
 from runtime.errors import LocalError, SettingsError
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import Received, Receiver
 from runtime.process.ports import HOST
-from runtime.process.slots import ActivityWorker
+from runtime.process.workers import ActivityWorker
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry, provider_of, temporal_runtime, wanted
-from runtime.version import version
 
 ROOT = Path(__file__).parents[3]
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}

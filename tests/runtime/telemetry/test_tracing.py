@@ -31,8 +31,7 @@ from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import Receiver
 from runtime.telemetry.telemetry import provider_of
-from runtime.telemetry.trace_ids import inject
-from runtime.telemetry.tracing import JourneyTracing
+from runtime.telemetry.tracing import JourneyTracing, inject
 from tests.runtime.journeys import Failing, Parcel, Small
 
 EMAIL = "ann@example.com"

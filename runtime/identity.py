@@ -1,4 +1,8 @@
-"""Comparison of a store with its namespace, and claims of a namespace for a store."""
+"""The identity of a store: a Temporal namespace belongs to one store, and a copy of that store is refused.
+
+A copy holds the same id, so workers rotate a token, first in the store and then in the namespace. Workers, gateways and
+commands compare the two. The namespace's side is a workflow that no worker runs: see `runtime.namespace_record`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from runtime.errors import ConnectionFailed, SetupError
-from runtime.identity.record import read_record, read_run, start, write
+from runtime.namespace_record import read_record, read_run, start, write
 from runtime.store import NamespaceClaim, Store, StoreError, StoreMismatch
 from runtime.temporal_faults import fault_of
 
