@@ -19,8 +19,8 @@ from runtime import store as stored
 from runtime.store.erasures import ERASED
 from runtime.telemetry.metrics import ADMISSION, OTHER
 from scenario.entry.admission import (
-    Mistaken,
-    Refused,
+    EntryMistaken,
+    EntryRefused,
     branches,
     check_identity,
     check_rules,
@@ -61,8 +61,8 @@ class AdmissionActivities:
         name = str(admission.entry.get("scenario")).partition("@")[0]
         try:
             return await self._admit(admission)
-        except (Refused, EntryError) as error:
-            word = error.word if isinstance(error, Refused) else "mistaken"
+        except (EntryRefused, EntryError) as error:
+            word = error.word if isinstance(error, EntryRefused) else "mistaken"
             ADMISSION.add(name if name in self._names else OTHER, "refused", word)
             return Admitted(refused=str(error))
 
@@ -76,7 +76,7 @@ class AdmissionActivities:
             opened = await open_for(entry, self._content, self._store)
             now = datetime.fromisoformat(asked.now)
             identifier, summary = identity(entry, opened.scenario, opened.version, self._zone, now)
-        except (Refused, EntryError) as error:
+        except (EntryRefused, EntryError) as error:
             return EntryIdentity(refused=str(error))
         return EntryIdentity(
             workflow_id=identifier,
@@ -136,10 +136,10 @@ class AdmissionActivities:
 
     async def _admit(self, admission: Admission) -> Admitted:
         if is_too_large(admission.entry, LARGEST):
-            raise Refused(f"the entry is larger than {LARGEST // 1024} KB: leave out what no template names")
+            raise EntryRefused(f"the entry is larger than {LARGEST // 1024} KB: leave out what no template names")
         entry = parse_entry(admission.entry)
         if await self._store.is_erased(entry.contact_id):
-            raise Refused(ERASED, "erased")
+            raise EntryRefused(ERASED, "erased")
         opened = await open_for(entry, self._content, self._store)
         lots = self._lots_of(opened)
         check_trigger(entry, opened.scenario)
@@ -167,9 +167,9 @@ class AdmissionActivities:
             )
         )
         if isinstance(answer, stored.Closure):
-            raise Refused(_closed(answer, opened), "closed")
+            raise EntryRefused(_closed(answer, opened), "closed")
         if isinstance(answer, stored.AlreadyEntered):
-            raise Refused(_already_in(answer, opened), answer.why)
+            raise EntryRefused(_already_in(answer, opened), answer.why)
         if not answer.again:
             ADMISSION.add(opened.name, "admitted", answer.outcome)
         if answer.outcome:  # what was drawn first holds, be the holdout another one by now
@@ -193,7 +193,7 @@ class AdmissionActivities:
         if key in self._lots:
             return self._lots[key]
         if is_too_large(opened.plan, LARGEST_PLAN):
-            raise Refused(f"{opened.name} is too large to be performed: split it, or name less in its templates")
+            raise EntryRefused(f"{opened.name} is too large to be performed: split it, or name less in its templates")
         try:
             lots = self._lots[key] = load_plan(opened.plan).lots
         except ValidationError:
@@ -214,10 +214,10 @@ async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opene
         pass
     newest = {item.scenario: item.version for item in await store.scenarios()}
     if (version := newest.get(entry.name)) is not None:
-        raise Mistaken(f"{entry.name} has no version {entry.version}: the newest is {version}", at=["scenario"])
+        raise EntryMistaken(f"{entry.name} has no version {entry.version}: the newest is {version}", at=["scenario"])
     close = next(iter(get_close_matches(entry.name, newest, 1)), None)
     hint = f"did you mean '{close}'?" if close else "publish it first"
-    raise Mistaken(f"there is no scenario '{entry.name}': {hint}", at=["scenario"], meant=close)
+    raise EntryMistaken(f"there is no scenario '{entry.name}': {hint}", at=["scenario"], meant=close)
 
 
 def _again(rule: str) -> Literal["never", "when_finished", "always"] | timedelta:

@@ -19,7 +19,7 @@ from runtime.derived_keys import AddressHashes
 from runtime.store.claims import CapClaim
 from scenario.policies.bounces import AddressVerdict
 from scenario.policies.caps import Cap, Full
-from scenario.policies.order import Message, Rules, Ruling, Skip, ask, rules_of
+from scenario.policies.order import PlannedMessage, Rules, Ruling, Skip, ask, rules_of
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
 from scenario.steps.delivery import DeliveryStep
@@ -108,7 +108,7 @@ class PolicyGate:
             StoreError: The store cannot be read.
         """
         delivery = message.delivery
-        subject = Message(
+        subject = PlannedMessage(
             delivery=delivery.id,
             channel=message.channel.name,
             destination=_destination(message),
@@ -157,7 +157,7 @@ class _StoreFacts:
     store: CapStore
     hashes: AddressHashes | None
     outgoing: OutgoingMessage
-    message: Message
+    message: PlannedMessage
 
     def now(self) -> datetime:
         return self.outgoing.now

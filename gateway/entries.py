@@ -26,7 +26,7 @@ from runtime.encryption.keyring import Erased
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import AcceptedEntry, Store, StoreError
 from runtime.store.erasures import ERASED
-from scenario.entry.admission import Mistaken, Refused, identity
+from scenario.entry.admission import EntryMistaken, EntryRefused, identity
 from scenario.entry.entry import is_too_deep, parse_entry
 from scenario.entry.plain_json import DEEPEST, unsent
 from scenario.errors import EntryError
@@ -110,9 +110,9 @@ class EntryClient:
             parsed = parse_entry(argument)
             opened = await open_for(parsed, self._content, self._store)
             identifier, summary = identity(parsed, opened.scenario, opened.version, self._zone, datetime.now(UTC))
-        except (EntryError, Mistaken) as error:
+        except (EntryError, EntryMistaken) as error:
             raise MistakenEntry(str(error), at=error.at, meant=error.meant) from None
-        except Refused as error:
+        except EntryRefused as error:
             raise NotEntered(str(error)) from None
         if await self._store.is_erased(parsed.contact_id):
             raise NotEntered(ERASED)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from gateway.errors import CheckFailed
 from gateway.scenario_file import ScenarioFile
-from scenario.check.check import Checked, check
+from scenario.check.check import CheckedScenario, check
 from scenario.errors import ScenarioError
-from scenario.http.destinations import Listing
+from scenario.http.destinations import KnownDestinations
 from scenario.model import scenario
 from scenario.model.document import digest, document, load
 from scenario.plan.compile import compile_plan
-from scenario.plan.difference import Difference, difference
+from scenario.plan.difference import VersionDifference, difference
 from scenario.plan.plan import dump_plan
 from scenario.policies.hours import QuietHours
 from scenario.source.findings import Finding
@@ -65,7 +65,7 @@ class Publication:
     newest: int
     warnings: tuple[Finding, ...] = ()
     before: int | None = None
-    difference: Difference | None = None
+    difference: VersionDifference | None = None
     under_way: tuple[EarlierVersion, ...] = ()
 
     def __str__(self) -> str:
@@ -73,8 +73,8 @@ class Publication:
 
 
 def check_file(
-    file: ScenarioFile | Path, destinations: Listing | None = None, quiet_hours: Sequence[QuietHours] = ()
-) -> Checked:
+    file: ScenarioFile | Path, destinations: KnownDestinations | None = None, quiet_hours: Sequence[QuietHours] = ()
+) -> CheckedScenario:
     """Checks a scenario file together with the texts that it refers to.
 
     Args:
@@ -99,7 +99,7 @@ async def publish(
     *,
     newest: bool = False,
     journeys: Journeys | None = None,
-    destinations: Listing | None = None,
+    destinations: KnownDestinations | None = None,
 ) -> Publication:
     """Checks a scenario file and stores it, see `check_file` and `publish_checked`.
 
@@ -146,7 +146,7 @@ async def publish_checked(
     )
 
 
-async def _since(store: Store, before: int, scenario: scenario.Scenario) -> Difference | None:
+async def _since(store: Store, before: int, scenario: scenario.Scenario) -> VersionDifference | None:
     earlier = await store.version(scenario.scenario, before)
     try:
         return difference(load(earlier.document), scenario) if earlier else None

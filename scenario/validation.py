@@ -18,7 +18,7 @@ UNKNOWN: Final = "unknown-field"
 MOST: Final = 50
 """Maximum number of errors that are reported together."""
 CODES: Final = (MISSING, UNKNOWN, "type", "length", "range", "form", "value")
-"""The codes of `Flaw`."""
+"""The codes of `InputFlaw`."""
 
 _MOMENT: Final = "must be a date and time such as 2026-03-31T10:00:00Z"
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -57,7 +57,7 @@ _MUST: Final = "must be "
 _LONGEST_NAME: Final = 40
 
 
-class Flaw(NamedTuple):
+class InputFlaw(NamedTuple):
     """An error in JSON data.
 
     Attributes:
@@ -80,7 +80,7 @@ def flaws(
     *,
     whole: str = "the body",
     forms: Mapping[str, str] | None = None,
-) -> list[Flaw]:
+) -> list[InputFlaw]:
     """Return the errors in data, one for each place, `MOST` at most.
 
     Args:
@@ -91,13 +91,13 @@ def flaws(
         forms: The predicate for a text that does not match a pattern, by the pattern.
     """
     found: dict[tuple[str | int, ...], list[tuple[str, str]]] = {}
-    flawed: dict[tuple[str | int, ...], Flaw] = {}
+    flawed: dict[tuple[str | int, ...], InputFlaw] = {}
     for error in errors[:MOST]:
         at = _place(error, data)
         subject = f"'{'.'.join(map(str, at))}'" if at else whole
         match error["type"]:
             case "missing":
-                flawed[at] = Flaw(at, MISSING, f"{subject} is missing")
+                flawed[at] = InputFlaw(at, MISSING, f"{subject} is missing")
             case "extra_forbidden":
                 flawed[at] = _unknown(at, fields_at(model, at[:-1]), whole)
             case _:
@@ -140,13 +140,13 @@ def _place(error: ErrorDetails, data: object) -> tuple[str | int, ...]:
     return tuple(at)
 
 
-def _unknown(at: tuple[str | int, ...], known: Collection[str], whole: str) -> Flaw:
+def _unknown(at: tuple[str | int, ...], known: Collection[str], whole: str) -> InputFlaw:
     name = str(at[-1]) if at else ""
     where = f"'{'.'.join(map(str, at[:-1]))}'" if at[:-1] else whole
     shown = f"'{name}'" if len(name) <= _LONGEST_NAME and name.isprintable() else "of that name"
     meant = near(name, known)
     hint = f"did you mean '{meant}'?" if meant else f"it has {listed(known, 'and')}" if known else "leave it out"
-    return Flaw(at, UNKNOWN, f"{where} has no field {shown}: {hint}", meant)
+    return InputFlaw(at, UNKNOWN, f"{where} has no field {shown}: {hint}", meant)
 
 
 def _said(error: ErrorDetails, forms: Mapping[str, str]) -> tuple[str, str]:
@@ -170,7 +170,7 @@ def _said(error: ErrorDetails, forms: Mapping[str, str]) -> tuple[str, str]:
             return "value", "has a value that it cannot have"
 
 
-def _merged(at: tuple[str | int, ...], subject: str, said: Sequence[tuple[str, str]]) -> Flaw:
+def _merged(at: tuple[str | int, ...], subject: str, said: Sequence[tuple[str, str]]) -> InputFlaw:
     """Return one flaw of a place where several choices were tried."""
     choices = [(code, text) for code, text in said if not text.startswith(_MUST)] or said
     codes, texts = ({choice[part]: None for choice in choices} for part in (0, 1))
@@ -179,4 +179,4 @@ def _merged(at: tuple[str | int, ...], subject: str, said: Sequence[tuple[str, s
         text = _MUST + listed([text.removeprefix(_MUST) for text in texts])
     else:
         text = next(iter(texts))
-    return Flaw(at, code, text.removesuffix(".") if text.endswith(".") else f"{subject} {text}")
+    return InputFlaw(at, code, text.removesuffix(".") if text.endswith(".") else f"{subject} {text}")

@@ -26,7 +26,7 @@ from gateway.virtual.host import Record
 from gateway.virtual.journey import Refused as OperationRefused
 from gateway.virtual.journey import VirtualJourney
 from gateway.virtual.workspace import Claimed, Workspace
-from scenario.entry.admission import Refused, check_rules, check_trigger, entry_data, key_of, withheld
+from scenario.entry.admission import EntryRefused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
 from scenario.plan.projection import pick
@@ -175,7 +175,7 @@ class _Run:
             check_trigger(entry, scenario)
             check_rules(scenario, data)
             identifier = journey_id(entry, key_of(entry, scenario, data))
-        except (Refused, EntryError) as error:
+        except (EntryRefused, EntryError) as error:
             return Course(refused=str(error))
         if kept := withheld(scenario, entry.contact_id, self._cases.policies.holdout):
             return Course(ends=kept.outcome, reason=kept.reason)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from activities.webhook.destinations.destinations import Destination, Destinations
     from gateway.service.destinations import DestinationNow
-    from scenario.http.destinations import Listing
+    from scenario.http.destinations import KnownDestinations
     from scenario.policies.policies import Policies
 
 DestinationsOption = Annotated[
@@ -64,7 +64,7 @@ def book_in(path: Path | None) -> Destinations | None:
     return read(path)
 
 
-def known_in(path: Path | None) -> Listing | None:
+def known_in(path: Path | None) -> KnownDestinations | None:
     """Return the names and headers of a file's destinations, or None without a file. Raises as `book_in`."""
     book = book_in(path)
     return book and book.listing

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from scenario.plan.difference import Difference
+from scenario.plan.difference import VersionDifference
 
 Mark = Literal["added", "changed"]
 NUMBERS: Final = ("waiting", "held", "paused", "running", "passed", "failed", "skipped")
@@ -43,7 +43,7 @@ class Overlay:
 
 
 def since(
-    difference: Difference,
+    difference: VersionDifference,
     numbers: Mapping[str, Mapping[str, int]] | None = None,
     link: Callable[[str], str | None] = _nowhere,
 ) -> Overlay:

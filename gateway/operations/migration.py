@@ -19,7 +19,7 @@ from gateway.service.listing import JourneyLists, JourneySummary, listed
 from runtime.store import Store, StoredVersion
 from scenario.errors import ScenarioError
 from scenario.model.document import load
-from scenario.plan.difference import Difference, difference
+from scenario.plan.difference import VersionDifference, difference
 from scenario.plan.migration import fate
 from scenario.plan.plan import Plan, load_plan
 from scenario.source.findings import near
@@ -79,7 +79,7 @@ class MigrationForecast:
 
     scenario: str
     to: int
-    differences: Mapping[int, Difference | None]
+    differences: Mapping[int, VersionDifference | None]
     standing: tuple[StepPopulation, ...]
 
     @property
@@ -230,7 +230,7 @@ def _require(where: str, steps: Iterable[str], versions: Collection[_Known]) -> 
             raise BadInput(f"there is no step '{step}' {where}: {hint}")
 
 
-def _difference(earlier: _Known, later: _Known) -> Difference | None:
+def _difference(earlier: _Known, later: _Known) -> VersionDifference | None:
     try:
         return difference(load(earlier.published.document), load(later.published.document))
     except ScenarioError:  # a newer release's

@@ -11,7 +11,7 @@ from gateway.errors import BadInput
 from gateway.preview.draft import VERSION, Draft
 from gateway.preview.rendering import Workshop
 from gateway.preview.walk import GivenEvent, Passed, Walk
-from scenario.entry.admission import Refused, Withheld, check_rules, entry_data, key_of, withheld
+from scenario.entry.admission import EntryRefused, Withheld, check_rules, entry_data, key_of, withheld
 from scenario.entry.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError
 from scenario.plan import plan
@@ -165,12 +165,12 @@ def _admission(draft: Draft, entry: Entry, data: dict[str, Any]) -> tuple[str | 
     refused = key = None
     try:
         check_rules(draft.scenario, data)
-    except Refused as error:
+    except EntryRefused as error:
         refused = str(error)
     try:
         key = key_of(entry, draft.scenario, data)
         return refused, key, journey_id(entry, key)
-    except (Refused, EntryError) as error:
+    except (EntryRefused, EntryError) as error:
         return refused or str(error), key, None
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from gateway.publishing import check_file
 from gateway.scenario_file import ScenarioFile
-from scenario.http.destinations import Listing
+from scenario.http.destinations import KnownDestinations
 from scenario.model.document import document, load
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan, named_steps
@@ -46,7 +46,7 @@ class Draft:
 
 
 def draft(
-    file: ScenarioFile | Path, destinations: Listing | None = None, quiet_hours: Sequence[QuietHours] = ()
+    file: ScenarioFile | Path, destinations: KnownDestinations | None = None, quiet_hours: Sequence[QuietHours] = ()
 ) -> tuple[Draft | None, tuple[Finding, ...]]:
     """Check and compile a scenario file; see `gateway.publishing.check_file`.
 

@@ -11,7 +11,7 @@ from gateway.operations.migration import MigrationForecast
 from gateway.service.view import View
 from runtime.store import OperationItem, StoredOperation
 from runtime.store.operations import NOT_ASKED, UNANSWERED
-from scenario.plan.difference import Difference
+from scenario.plan.difference import VersionDifference
 from scenario.words import Operation
 
 OperationState = Literal["surveying", "running", "stopped", "finished", "failed"]
@@ -188,7 +188,7 @@ class MigrationView(View):
     """The scenario's name."""
     to: int
     """The number of the target version."""
-    differences: dict[int, Difference | None]
+    differences: dict[int, VersionDifference | None]
     """Differences to the target version, by the number of the current version; null if that version is unreadable."""
     standing: list[StepPopulationView]
     """The journeys by version, step and state."""

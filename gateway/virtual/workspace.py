@@ -10,7 +10,7 @@ from activities.channel_registry import CHANNELS
 from gateway.virtual.host import VirtualHost
 from scenario.model.scenario import Scenario
 from scenario.policies.caps import Cap, Full, full
-from scenario.policies.order import ByStep, Message, Ruling, ask, rules_of
+from scenario.policies.order import ByStep, PlannedMessage, Ruling, ask, rules_of
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
 from scenario.steps.delivery import Send
@@ -51,7 +51,7 @@ class Workspace:
             delivery: Its delivery id.
         """
         destination = row.to if CHANNELS[row.channel].addressed else ""
-        message = Message(
+        message = PlannedMessage(
             delivery=delivery,
             channel=row.channel,
             destination=destination,
@@ -71,7 +71,7 @@ class Workspace:
 @dataclass(frozen=True)
 class _Facts:
     workspace: Workspace
-    message: Message
+    message: PlannedMessage
     at: datetime
 
     def now(self) -> datetime:

@@ -16,7 +16,7 @@ from scenario.check.ways import ways
 from scenario.check.webhooks import check_destinations
 from scenario.entry.entry import is_too_large
 from scenario.extensions import CHECKS, load_extensions
-from scenario.http.destinations import Listing
+from scenario.http.destinations import KnownDestinations
 from scenario.model import scenario
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
@@ -29,7 +29,7 @@ from scenario.type_guards import is_list, is_mapping
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedScenario:
     """The result of checking a scenario file.
 
     Attributes:
@@ -46,10 +46,10 @@ def check(
     *,
     read: Callable[[str], str] | None = None,
     file: str = "scenario.yaml",
-    destinations: Listing | None = None,
+    destinations: KnownDestinations | None = None,
     now: datetime | None = None,
     quiet_hours: Sequence[QuietHours] = (),
-) -> Checked:
+) -> CheckedScenario:
     """Check a scenario file.
 
     Args:
@@ -64,11 +64,11 @@ def check(
     source = Source(text, file)
     report = Report(source)
     if source.data is None:
-        return Checked(report.findings, None)
+        return CheckedScenario(report.findings, None)
     data = check_structure(source, report)
     data = inline_files(data, read, report)
     if not is_storable(data, report):
-        return Checked(report.findings, None)
+        return CheckedScenario(report.findings, None)
     known = ways(data)
     check_rules(data, known, report, now)
     check_hours(data, destinations, report, quiet_hours)
@@ -79,10 +79,10 @@ def check(
     for check_further in load_extensions(CHECKS).values():
         check_further(data, report)
     if report.has_errors:
-        return Checked(report.findings, None)
+        return CheckedScenario(report.findings, None)
     made = scenario.Scenario.model_validate(data, by_alias=True, by_name=False)
     check_plan(made, report)
-    return Checked(report.findings, None if report.has_errors else made)
+    return CheckedScenario(report.findings, None if report.has_errors else made)
 
 
 LARGEST: Final = 8 * 2**20

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from scenario import liquid
-from scenario.check.ways import Here
+from scenario.check.ways import KnownVariables
 from scenario.entry.trigger import TRIGGER
 from scenario.errors import TemplateError
 from scenario.source.report import Report
@@ -17,7 +17,9 @@ _EVENT: Final = "event"
 _OWN: Final = ("name", "time", "properties")
 
 
-def check_event(source: Any, path: Path, kind: liquid.Kind, here: Here, report: Report, lead: int = 0) -> None:
+def check_event(
+    source: Any, path: Path, kind: liquid.Kind, here: KnownVariables, report: Report, lead: int = 0
+) -> None:
     """Report a use of `event`, behind a wait for another event, that could mean the trigger's event.
 
     A property that the wait's own condition uses is taken for the awaited event's.
@@ -46,7 +48,7 @@ def check_event(source: Any, path: Path, kind: liquid.Kind, here: Here, report: 
             report.add((*path, *place), "which-event", message, offset=at - lead, severity="warning")
 
 
-def _which(here: Here, report: Report) -> str:
+def _which(here: KnownVariables, report: Report) -> str:
     if here.awaited is None:
         line = report.line(here.passed or ())
         return f"'{_EVENT}' is the trigger's here, since line {line} waited for another one in vain"

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from scenario.http.destinations import Listing
-from scenario.model.outline import Written, outline
+from scenario.http.destinations import KnownDestinations
+from scenario.model.outline import WrittenStep, outline
 from scenario.policies.hours import Hours, QuietHours, Window
 from scenario.policies.week import MIDNIGHT, MONDAY, flaws, opened_at_midnight, openings
 from scenario.source.findings import clip, listed, near
@@ -26,7 +26,9 @@ _QUIET: Final = '{from: "21:00", to: "08:00"}'
 _KEEP: Final = f"add 'window: {_WINDOW}' to the step, or 'quiet_hours' to the scenario"
 
 
-def check_hours(data: Any, destinations: Listing | None, report: Report, around: Sequence[QuietHours] = ()) -> None:
+def check_hours(
+    data: Any, destinations: KnownDestinations | None, report: Report, around: Sequence[QuietHours] = ()
+) -> None:
     """Report mistakes in the times at which a scenario sends.
 
     Args:
@@ -55,7 +57,7 @@ def check_hours(data: Any, destinations: Listing | None, report: Report, around:
         _nights(scenario.get("steps"), ("steps",), None, kept, report)
 
 
-def _window(step: Written, quiet: Sequence[QuietHours], report: Report) -> Window | None:
+def _window(step: WrittenStep, quiet: Sequence[QuietHours], report: Report) -> Window | None:
     path = (*step.path, "window")
     window = _read(Window, step.keys, path, report)
     if window is not None and openings(window) and not openings(window, *_holding(quiet, step.keys)):
@@ -64,7 +66,7 @@ def _window(step: Written, quiet: Sequence[QuietHours], report: Report) -> Windo
 
 
 def _midnight(
-    step: Written, kept: Sequence[QuietHours], own: QuietHours | None, window: Window | None, report: Report
+    step: WrittenStep, kept: Sequence[QuietHours], own: QuietHours | None, window: Window | None, report: Report
 ) -> None:
     """Report text messages that leave at midnight because a day off ends. The finding points at the rule."""
     found = opened_at_midnight([*_holding(kept, step.keys), *((window,) if window else ())])
@@ -83,13 +85,16 @@ def _read(model: type[_H], around: Mapping[str, Any], path: Path, report: Report
         hours = model.model_validate(around.get(str(path[-1])), by_alias=True, by_name=False)
     except ValidationError:
         return None
-    for flaw in flaws(hours):
-        report.add((*path, *flaw.path), flaw.code, flaw.message, key=not flaw.path)
+    report.add_flaws(path, flaws(hours))
     return hours
 
 
 def _channels(
-    quiet: QuietHours, path: Path, sending: Sequence[Written], destinations: Listing | None, report: Report
+    quiet: QuietHours,
+    path: Path,
+    sending: Sequence[WrittenStep],
+    destinations: KnownDestinations | None,
+    report: Report,
 ) -> None:
     """Report unknown channels. Without known destinations, any other name may be a destination's."""
     channels = [kind for kind, model in KINDS.items() if model.sends]

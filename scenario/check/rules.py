@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from scenario.check.values import check_moments
-from scenario.check.ways import Ways
+from scenario.check.ways import VariableMap
 from scenario.check.webhooks import check_delivery
-from scenario.model.outline import Written, outline
+from scenario.model.outline import WrittenStep, outline
 from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.steps.base import Awaited
@@ -25,7 +25,7 @@ MOST_ROUNDS: Final = 10_000
 """Maximum number of rounds of nested repetitions."""
 
 
-def check_rules(data: Any, known: Ways, report: Report, now: datetime | None = None) -> None:
+def check_rules(data: Any, known: VariableMap, report: Report, now: datetime | None = None) -> None:
     """Report mistakes of a scenario as a whole.
 
     Args:
@@ -43,9 +43,7 @@ def check_rules(data: Any, known: Ways, report: Report, now: datetime | None = N
     for step in steps:
         if step.model.sends:
             check_delivery(step, report)
-        for flaw in step.model.flaws(step.keys):
-            place = (*step.path, *flaw.path)
-            report.add(place, flaw.code, flaw.message, key=flaw.key, severity=flaw.severity)
+        report.add_flaws(step.path, step.model.flaws(step.keys))
     rules = _exit_rules(scenario, report)
     _waits(steps, rules, report)
     _rounds(steps, report)
@@ -55,7 +53,7 @@ def check_rules(data: Any, known: Ways, report: Report, now: datetime | None = N
     _zone(scenario, report)
 
 
-def _names(steps: Sequence[Written], report: Report) -> None:
+def _names(steps: Sequence[WrittenStep], report: Report) -> None:
     """Report repeated names: operators, histories and deliveries identify a step by its name."""
     made = {step.id for step in steps if step.id is not None and not any(_naming(step))}
     first: dict[str, Path] = {}
@@ -72,13 +70,13 @@ def _names(steps: Sequence[Written], report: Report) -> None:
                 report.add(place, "duplicate-name", message)
 
 
-def _naming(step: Written) -> Iterator[str]:
+def _naming(step: WrittenStep) -> Iterator[str]:
     for key in dict.fromkeys(("id", step.kind)):
         if key is not None and (key == "id" or step.model.sends) and isinstance(step.keys.get(key), str):
             yield key
 
 
-def _unreachable(steps: Sequence[Written], known: Ways, report: Report) -> None:
+def _unreachable(steps: Sequence[WrittenStep], known: VariableMap, report: Report) -> None:
     """Report the first step behind an exit."""
     by_path = {step.path: step for step in steps}
     told: set[Path] = set()
@@ -112,7 +110,7 @@ def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, 
     return rules
 
 
-def _waits(steps: Sequence[Written], rules: Mapping[tuple[str, str | None], Path], report: Report) -> None:
+def _waits(steps: Sequence[WrittenStep], rules: Mapping[tuple[str, str | None], Path], report: Report) -> None:
     """Report waits for events that end the journey, or that have already come."""
     waits = [
         (step, awaited)
@@ -143,7 +141,7 @@ def _waits(steps: Sequence[Written], rules: Mapping[tuple[str, str | None], Path
                 break
 
 
-def _leads(earlier: Written, awaited: Awaited, path: Path) -> bool:
+def _leads(earlier: WrittenStep, awaited: Awaited, path: Path) -> bool:
     """Return True if a step is reached only after the event of an earlier wait."""
     for way, inner, _ in earlier.model.lists(earlier.keys):
         inside = (*earlier.path, *inner)
@@ -154,9 +152,9 @@ def _leads(earlier: Written, awaited: Awaited, path: Path) -> bool:
     return awaited.is_certain and len(path) > depth and path[:depth] == earlier.path[:depth]
 
 
-def _rounds(steps: Sequence[Written], report: Report) -> None:
+def _rounds(steps: Sequence[WrittenStep], report: Report) -> None:
     """Report nested repetitions with too many rounds, and waits that an earlier round has already met."""
-    around: list[tuple[Written, int]] = []
+    around: list[tuple[WrittenStep, int]] = []
     for step in steps:
         around = [(outer, rounds) for outer, rounds in around if step.path[: len(outer.path)] == outer.path]
         loop, so_often = around[-1] if around else (None, 1)
@@ -174,7 +172,7 @@ def _rounds(steps: Sequence[Written], report: Report) -> None:
                     report.add((*step.path, *awaited.path), "at-once", message, severity="warning")
 
 
-def _long_round(step: Written, report: Report) -> None:
+def _long_round(step: WrittenStep, report: Report) -> None:
     """Report a round that takes longer than `every`: the next one starts late, and so do all others."""
     every = step.model.every(step.keys)
     takes = max((_least(inner) for _, _, inner in step.model.lists(step.keys)), default=timedelta(0))

@@ -10,9 +10,9 @@ from scenario import liquid
 from scenario.check.events import check_event
 from scenario.check.values import check_date, check_value
 from scenario.check.variables import CALLBACK, UNSUBSCRIBE, roots, roots_of_goal
-from scenario.check.ways import Here, Ways
+from scenario.check.ways import KnownVariables, VariableMap
 from scenario.errors import TemplateError
-from scenario.http.destinations import Listing, denied
+from scenario.http.destinations import KnownDestinations, denied
 from scenario.liquid.lint import lint
 from scenario.liquid.lint.findings import TemplateFinding
 from scenario.liquid.shapes import Object, Roots
@@ -79,7 +79,9 @@ def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path
             yield Template((*path, key), kind, source)
 
 
-def check_templates(data: Any, known_ways: Ways, report: Report, destinations: Listing | None = None) -> None:
+def check_templates(
+    data: Any, known_ways: VariableMap, report: Report, destinations: KnownDestinations | None = None
+) -> None:
     """Report mistakes in templates.
 
     Args:
@@ -143,7 +145,7 @@ def _check_met(template: Template, known: Roots, report: Report) -> None:
             report.add(place, "case", f"no value meets this case: {first.message}", key=True, severity="warning")
 
 
-def _granted(template: Template, destinations: Listing | None) -> Collection[str]:
+def _granted(template: Template, destinations: KnownDestinations | None) -> Collection[str]:
     return () if destinations is None or not isinstance(template.to, str | None) else destinations.granted(template.to)
 
 
@@ -151,7 +153,7 @@ def _tell_secret(
     template: Template,
     found: TemplateFinding,
     name: str,
-    destinations: Listing | None,
+    destinations: KnownDestinations | None,
     anywhere: set[str],
     report: Report,
 ) -> None:
@@ -181,7 +183,7 @@ def _tell_secret(
         report.add(place, code, message, key=found.in_key, offset=found.offset, meant=meant)
 
 
-def _tell(template: Template, found: TemplateFinding, kept: Ways, known: Roots, report: Report) -> None:
+def _tell(template: Template, found: TemplateFinding, kept: VariableMap, known: Roots, report: Report) -> None:
     code, severity, message, meant = found.code, found.severity, found.message, found.suggestion
     # Only the platform's objects keep undeclared fields; the fields of all others are known.
     match found.missing:
@@ -212,12 +214,12 @@ def _tell(template: Template, found: TemplateFinding, kept: Ways, known: Roots, 
     report.add(place, code, message, key=found.in_key, offset=offset, severity=severity, meant=meant)
 
 
-def _comes_later(name: str, template: Template, kept: Ways) -> bool:
+def _comes_later(name: str, template: Template, kept: VariableMap) -> bool:
     """Return True if a step that is not before the template saves this response."""
     return template.path[:1] != ("exit",) and name in kept.saves
 
 
-def _unkept(name: str, meant: str | None, template: Template, kept: Ways, report: Report) -> str:
+def _unkept(name: str, meant: str | None, template: Template, kept: VariableMap, report: Report) -> str:
     if template.path[:1] == ("exit",):
         message = f"no step saves a response as '{clip(name)}'"
     else:
@@ -239,7 +241,7 @@ def _elsewhere(template: Template, known: Roots, report: Report) -> None:
         report.add(template.path, "out-of-scope", message, offset=found.start() if found else 0)
 
 
-def _unsure(here: Here, report: Report) -> str:
+def _unsure(here: KnownVariables, report: Report) -> str:
     """Return why there may be no event, and what to do; empty if there is certainly one."""
     ask = "ask {% if event %}, or give each value a default, {{ event.… | default: '-' }}"
     waits = sorted(report.line(place) for place in here.missed if place)

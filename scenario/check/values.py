@@ -10,7 +10,7 @@ from typing import Any, Final
 from scenario.errors import EntryError
 from scenario.liquid.shapes import Anything, Object, Roots, Tree, Value
 from scenario.model.goal import is_worth
-from scenario.model.outline import Written
+from scenario.model.outline import WrittenStep
 from scenario.source.report import Report
 from scenario.time.timing import parse_moment, zone_of
 from scenario.type_guards import Path, is_mapping
@@ -47,7 +47,7 @@ def _shape_of(known: Roots, name: str) -> Tree | None:
     return shape
 
 
-def check_moments(data: Any, steps: Iterable[Written], now: datetime, report: Report) -> None:
+def check_moments(data: Any, steps: Iterable[WrittenStep], now: datetime, report: Report) -> None:
     """Report dates that are past before any contact can reach them.
 
     Args:

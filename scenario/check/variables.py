@@ -14,7 +14,7 @@ from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from scenario.entry import values
-from scenario.entry.objects import ALIASES, DATA, Contact, Happening, Shape
+from scenario.entry.objects import ALIASES, DATA, Contact, Shape, TriggerEvent
 from scenario.entry.trigger import TRIGGER
 from scenario.liquid.shapes import Anything, ListOf, Object, Roots, Tree, Value
 from scenario.model.scenario import TRIGGERS
@@ -86,7 +86,7 @@ def roots(
         elsewhere[name] = f"with the trigger {' or '.join(kinds)}"
     if event or "event" in known:
         # An event's properties are there under their own names too.
-        known["event"] = Object(tree_of(Happening).fields, open=True)
+        known["event"] = Object(tree_of(TriggerEvent).fields, open=True)
         elsewhere.pop("event", None)
     else:
         elsewhere["event"] = "with the trigger event, and after a 'wait_for'"
@@ -99,7 +99,7 @@ def roots(
 
 def roots_of_goal() -> Roots:
     """Return the variables of a goal. It may be evaluated after the journey, without the journey's data."""
-    known: dict[str, Tree] = {"event": Object(tree_of(Happening).fields, open=True), "journey": Object(_JOURNEY)}
+    known: dict[str, Tree] = {"event": Object(tree_of(TriggerEvent).fields, open=True), "journey": Object(_JOURNEY)}
     gone = {
         "contact",
         *_ANYWHERE,

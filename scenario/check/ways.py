@@ -20,7 +20,7 @@ Known = Mapping[str, Tree]
 
 
 @dataclass(frozen=True)
-class Here:
+class KnownVariables:
     """Variables known at one place.
 
     Attributes:
@@ -47,7 +47,7 @@ _MET: Final[frozenset[Path]] = frozenset()
 
 
 @dataclass(frozen=True)
-class Ways:
+class VariableMap:
     """Variables known at the places of a scenario.
 
     Attributes:
@@ -57,29 +57,29 @@ class Ways:
         ends: Paths of steps after which no contact continues.
     """
 
-    before: Mapping[Path, Here]
+    before: Mapping[Path, KnownVariables]
     saves: Mapping[str, Path]
     anywhere: Known
     ends: Set[Path]
 
-    def at(self, path: Path) -> Here:
+    def at(self, path: Path) -> KnownVariables:
         """Return the variables of a template or condition by its path. Exit rules may be evaluated at any time."""
         if path[:1] == ("exit",):
-            return Here(self.anywhere)
+            return KnownVariables(self.anywhere)
         for length in range(len(path), 0, -1):
             if (here := self.before.get(path[:length])) is not None:
                 return here
-        return Here()
+        return KnownVariables()
 
 
 @dataclass
 class _Walk:
-    before: dict[Path, Here] = field(default_factory=dict[Path, Here])
+    before: dict[Path, KnownVariables] = field(default_factory=dict[Path, KnownVariables])
     saves: dict[str, Path] = field(default_factory=dict[str, Path])
     shapes: dict[str, list[Tree]] = field(default_factory=dict[str, list[Tree]])
     ends: set[Path] = field(default_factory=set[Path])
 
-    def steps(self, items: Any, path: Path, here: Here) -> tuple[Here, bool]:
+    def steps(self, items: Any, path: Path, here: KnownVariables) -> tuple[KnownVariables, bool]:
         """Follow a list of steps.
 
         Returns:
@@ -97,7 +97,7 @@ class _Walk:
                 self.ends.add(place)
         return here, goes_on
 
-    def _step(self, keys: Mapping[str, Any], place: Path, here: Here) -> tuple[Here, bool]:
+    def _step(self, keys: Mapping[str, Any], place: Path, here: KnownVariables) -> tuple[KnownVariables, bool]:
         kind = kind_of(keys)
         if kind is None:
             return here, True
@@ -122,7 +122,9 @@ class _Walk:
         return joined(passing or [after for after, _ in taken]) if taken else here, bool(passing)
 
 
-def _entered(step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Path, here: Here) -> Here:
+def _entered(
+    step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Path, here: KnownVariables
+) -> KnownVariables:
     """Return the variables at the start of a branch."""
     opened = {awaited.way: awaited.condition for awaited in step.awaits(keys)}
     if way in opened:
@@ -135,7 +137,7 @@ def _entered(step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Pat
     return here
 
 
-def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], place: Path, here: Here) -> Here:
+def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], place: Path, here: KnownVariables) -> KnownVariables:
     """Return the variables at a step to which its last inner step returns."""
     ends = [here]
     for way, path, branch in step.lists(keys):
@@ -157,21 +159,27 @@ def _asked(condition: Any) -> frozenset[tuple[str, ...]]:
     return frozenset(path for path in named if path[0] == "event")
 
 
-def ways(data: Any) -> Ways:
+def ways(data: Any) -> VariableMap:
     """Return the variables known at all places of a scenario."""
     walk = _Walk()
     if is_mapping(data):
         scenario = data
         # With the trigger event there is one from the beginning.
-        start = Here(comes=True, missed=_MET, entered=True) if scenario.get("trigger") == "event" else Here()
+        start = (
+            KnownVariables(comes=True, missed=_MET, entered=True)
+            if scenario.get("trigger") == "event"
+            else KnownVariables()
+        )
         walk.steps(scenario.get("steps"), ("steps",), start)
-    return Ways(walk.before, walk.saves, {name: merged(shapes) for name, shapes in walk.shapes.items()}, walk.ends)
+    return VariableMap(
+        walk.before, walk.saves, {name: merged(shapes) for name, shapes in walk.shapes.items()}, walk.ends
+    )
 
 
-def joined(ends: Sequence[Here]) -> Here:
+def joined(ends: Sequence[KnownVariables]) -> KnownVariables:
     """Return the variables known where several ways meet."""
     names = dict.fromkeys(name for end in ends for name in end.responses)
-    return Here(
+    return KnownVariables(
         {name: merged([end.responses[name] for end in ends if name in end.responses]) for name in names},
         comes=any(end.comes for end in ends),
         missed=_MET.union(*(end.missed for end in ends)),

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from scenario import liquid
 from scenario.errors import DurationError, TemplateError
-from scenario.http.destinations import Listing, disowned
-from scenario.model.outline import Written, outline
+from scenario.http.destinations import KnownDestinations, disowned
+from scenario.model.outline import WrittenStep, outline
 from scenario.model.parts import Retry
 from scenario.responses.schema import faults_of
 from scenario.source.findings import clip
@@ -32,7 +32,7 @@ _OPENING, _CLOSING = frozenset("“„‟«»”‘‚’"), frozenset("”“�
 _BARE_SECRET: Final = re.compile(r"\{\{-?\s*secrets\.(\w+)\s*-?\}\}")
 
 
-def check_delivery(step: Written, report: Report) -> None:
+def check_delivery(step: WrittenStep, report: Report) -> None:
     """Report mistakes of a step that sends."""
     _patience(step, report)
     _mailboxes(step, report)
@@ -43,7 +43,7 @@ def check_delivery(step: Written, report: Report) -> None:
     _save(step, report)
 
 
-def _patience(step: Written, report: Report) -> None:
+def _patience(step: WrittenStep, report: Report) -> None:
     """Report a deadline without time for a second attempt."""
     retry = step.keys.get("retry")
     if not is_mapping(retry):
@@ -71,7 +71,7 @@ def _length(value: Any, default: timedelta) -> timedelta | None:
         return None
 
 
-def _secret_path(step: Written, report: Report) -> None:
+def _secret_path(step: WrittenStep, report: Report) -> None:
     """Report a secret in a path without `url_escape` or `url_encode`, which decide on its slashes."""
     for key in ("url", "path"):
         written = step.keys.get(key)
@@ -85,7 +85,7 @@ def _secret_path(step: Written, report: Report) -> None:
             report.add((*step.path, key), "secret-path", message, offset=found.start(), severity="warning")
 
 
-def _mailboxes(step: Written, report: Report) -> None:
+def _mailboxes(step: WrittenStep, report: Report) -> None:
     """Report senders and reply addresses that are no addresses."""
     for key in ("from", "reply_to"):
         written = step.keys.get(key)
@@ -102,7 +102,7 @@ def _mailboxes(step: Written, report: Report) -> None:
             report.add((*step.path, key), "address", message)
 
 
-def _headers(step: Written, report: Report) -> None:
+def _headers(step: WrittenStep, report: Report) -> None:
     headers = step.keys.get("headers")
     if not is_mapping(headers):
         return
@@ -130,7 +130,7 @@ def _is_credential(name: str, value: object) -> bool:
     return bool(_TOKEN.search(value)) or (name.lower() in _CREDENTIALS and bool(value.strip()))
 
 
-def _quotes(step: Written, report: Report) -> None:
+def _quotes(step: WrittenStep, report: Report) -> None:
     """Report typographic quotes around a text: YAML does not remove them, so they would be sent."""
     for key in ("subject", "text", "from"):
         text = step.keys.get(key)
@@ -139,7 +139,7 @@ def _quotes(step: Written, report: Report) -> None:
             report.add((*step.path, key), "quotes", message, severity="warning")
 
 
-def _body(step: Written, report: Report) -> None:
+def _body(step: WrittenStep, report: Report) -> None:
     """Report a body that does not fit its kind of content."""
     content, body = step.keys.get("content"), step.keys.get("body")
     if step.keys.get("method") == LOOK_UP:
@@ -176,7 +176,7 @@ def _form(fields: Mapping[str, Any], place: Path, report: Report) -> None:
                 break
 
 
-def _save(step: Written, report: Report) -> None:
+def _save(step: WrittenStep, report: Report) -> None:
     """Report a name or schema that cannot be used."""
     save = step.keys.get("save")
     if not is_mapping(save):
@@ -185,11 +185,10 @@ def _save(step: Written, report: Report) -> None:
     if (name := keys.get("as")) in ("size", "first", "last"):
         report.add((*place, "as"), "value", f"'{name}' means something else in Liquid: choose another name")
     if is_mapping(schema := keys.get("schema")):
-        for fault in faults_of(schema):
-            report.add((*place, "schema", *fault.path), "schema", fault.message, severity=fault.severity)
+        report.add_flaws((*place, "schema"), faults_of(schema))
 
 
-def check_destinations(data: Any, listing: Listing, report: Report) -> None:
+def check_destinations(data: Any, listing: KnownDestinations, report: Report) -> None:
     """Report unknown or foreign destinations, and headers that the destination sets itself."""
     known = listing.destinations
     for step in outline(data):
@@ -209,7 +208,7 @@ def check_destinations(data: Any, listing: Listing, report: Report) -> None:
         report.add((*step.path, "to"), "unknown-destination", message, meant=meant)
 
 
-def _theirs(step: Written, destination: str, theirs: Collection[str], report: Report) -> None:
+def _theirs(step: WrittenStep, destination: str, theirs: Collection[str], report: Report) -> None:
     """Report a header that the destination sets: such a delivery would be held."""
     headers = step.keys.get("headers")
     if not is_mapping(headers):

@@ -23,7 +23,7 @@ _SUMMARY: Final = 200
 _SCHEDULED: Final = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re.ASCII)
 
 
-class Refused(ScenarioError):
+class EntryRefused(ScenarioError):
     """The contact is not admitted. The text is the reason, without data of the contact.
 
     Attributes:
@@ -35,7 +35,7 @@ class Refused(ScenarioError):
         super().__init__(text)
 
 
-class Mistaken(Refused):
+class EntryMistaken(EntryRefused):
     """The entry itself is wrong: it names something that does not exist, or has another trigger.
 
     Attributes:
@@ -70,11 +70,11 @@ def entry_data(entry: Entry, scenario: Scenario, version: int, zone: str, now: d
 
 
 def check_trigger(entry: Entry, scenario: Scenario) -> None:
-    """Raise `Mistaken` if the entry's trigger is not the scenario's."""
+    """Raise `EntryMistaken` if the entry's trigger is not the scenario's."""
     kind = entry.trigger["type"]
     if kind != scenario.trigger:
         text = f"{scenario.scenario} is entered by '{scenario.trigger}', not by '{kind}'"
-        raise Mistaken(text, at=["trigger", "type"], meant=scenario.trigger)
+        raise EntryMistaken(text, at=["trigger", "type"], meant=scenario.trigger)
 
 
 def check_rules(scenario: Scenario, data: dict[str, Any]) -> None:
@@ -84,16 +84,16 @@ def check_rules(scenario: Scenario, data: dict[str, Any]) -> None:
         Refused: ``entry.if`` is false or cannot be evaluated, or the contact consents to no channel of the scenario.
     """
     if scenario.purpose == MARKETING and (lacking := nowhere(scenario.subscription or {}, data["contact"])):
-        raise Refused(f"no consent to {scenario.scenario}: {lacking}", "consent")
+        raise EntryRefused(f"no consent to {scenario.scenario}: {lacking}", "consent")
     condition = scenario.entry.condition
     if condition is None:
         return
     try:
         fulfilled = liquid.evaluate_condition(condition, data)
     except TemplateError as error:
-        raise Refused(f"the entry rule of {scenario.scenario} cannot be evaluated: {error}", "condition") from None
+        raise EntryRefused(f"the entry rule of {scenario.scenario} cannot be evaluated: {error}", "condition") from None
     if not fulfilled:
-        raise Refused(f"the entry rule of {scenario.scenario} does not hold: {condition}", "condition")
+        raise EntryRefused(f"the entry rule of {scenario.scenario} does not hold: {condition}", "condition")
 
 
 class Withheld(NamedTuple):
@@ -167,9 +167,9 @@ def key_of(entry: Entry, scenario: Scenario, data: dict[str, Any]) -> str | None
     try:
         key = liquid.render_line(scenario.entry.key, data)
     except TemplateError as error:
-        raise Refused(f"the key of {scenario.scenario} cannot be rendered: {error}") from None
+        raise EntryRefused(f"the key of {scenario.scenario} cannot be rendered: {error}") from None
     if not key:
-        raise Refused(f"the key of {scenario.scenario} is empty for this entry")
+        raise EntryRefused(f"the key of {scenario.scenario} is empty for this entry")
     return key
 
 
@@ -177,7 +177,7 @@ def identity(entry: Entry, scenario: Scenario, version: int, zone: str, now: dat
     """Return the workflow id of an entry's journey and its summary for Temporal's UI, which has ids only.
 
     Raises:
-        Refused: The trigger is wrong (`Mistaken`), or the rule gives no key.
+        Refused: The trigger is wrong (`EntryMistaken`), or the rule gives no key.
         EntryError: The data is malformed, or the id would be too long.
     """
     check_trigger(entry, scenario)  # the key's template would fail first, and say less
@@ -187,14 +187,14 @@ def identity(entry: Entry, scenario: Scenario, version: int, zone: str, now: dat
 
 
 def check_identity(given: str, entry: Entry, key: str | None) -> None:
-    """Raise `Refused` if a journey's workflow id differs from its entry's. The message has no data."""
+    """Raise `EntryRefused` if a journey's workflow id differs from its entry's. The message has no data."""
     expected = journey_id(entry, key)
     if given == expected:
         return
     if _SCHEDULED.fullmatch(given.removeprefix(expected)):
-        raise Refused(
+        raise EntryRefused(
             "a Temporal Schedule appends the time to the workflow id, and so cannot start a Journey: "
             "let it start the workflow type Enter, with the same argument"
         )
     what = "/<key>" if key else ""
-    raise Refused(f"the workflow id must be {entry.name}/<contact id>{what}, as the scenario's entry rules say")
+    raise EntryRefused(f"the workflow id must be {entry.name}/<contact id>{what}, as the scenario's entry rules say")

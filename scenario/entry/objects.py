@@ -265,7 +265,7 @@ class Reward(Shape):
     reward_definition: RewardDefinition = RewardDefinition()
 
 
-class Happening(Shape):
+class TriggerEvent(Shape):
     """An event that starts a journey."""
 
     name: Text = None
@@ -278,7 +278,7 @@ DATA: Final[Mapping[str, tuple[str, type[Shape]]]] = {
     "ticket": ("ticket", Order),
     "abandoned_cart": ("cart", Cart),
     "reward": ("reward", Reward),
-    "event": ("event", Happening),
+    "event": ("event", TriggerEvent),
 }
 """Data of each trigger: its name in templates, and its model."""
 

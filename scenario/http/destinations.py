@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownDestination:
     """A destination as authors of scenarios see it.
 
     Attributes:
@@ -25,7 +25,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class KnownDestinations:
     """All destinations.
 
     Attributes:
@@ -33,7 +33,7 @@ class Listing:
         public_secrets: Secrets that steps with a plain URL may use.
     """
 
-    destinations: Mapping[str, Known] = field(default_factory=dict[str, Known])
+    destinations: Mapping[str, KnownDestination] = field(default_factory=dict[str, KnownDestination])
     public_secrets: frozenset[str] = frozenset()
 
     def granted(self, to: str | None) -> frozenset[str]:
@@ -58,7 +58,7 @@ def denied(secret: str, to: str | None) -> str:
 
     Args:
         secret: The secret's name.
-        to: See `Listing.granted`.
+        to: See `KnownDestinations.granted`.
     """
     if to is not None:
         return f"the secret {secret} may not go to destination '{to}': list it under its 'secrets' in destinations.yaml"

@@ -23,19 +23,19 @@ _PATTERNS: Final[Mapping[str, tuple[str, str]]] = {
 _LITERAL: Final = re.compile(r"'([^']*)'")
 
 
-class Fault(NamedTuple):
+class Wording(NamedTuple):
     """A finding's code and sentence."""
 
     code: str
     message: str
 
 
-def empty(name: str) -> Fault:
+def empty(name: str) -> Wording:
     """Return the fault of a key without a value."""
-    return Fault("empty", f"{name} is empty: give it a value, or remove it")
+    return Wording("empty", f"{name} is empty: give it a value, or remove it")
 
 
-def worded(detail: ErrorDetails, name: str) -> Fault:
+def worded(detail: ErrorDetails, name: str) -> Wording:
     """Return the fault for an error about the value of a key.
 
     Args:
@@ -49,54 +49,56 @@ def worded(detail: ErrorDetails, name: str) -> Fault:
     match detail["type"]:
         case "string_type":
             if isinstance(value, bool | int | float):
-                return Fault("type", f"{name} must be text: put {_quoted(value)} in quotes")
-            return Fault("type", f"{name} must be text, not a {_kind(value)}")
+                return Wording("type", f"{name} must be text: put {_quoted(value)} in quotes")
+            return Wording("type", f"{name} must be text, not a {_kind(value)}")
         case "string_pattern_mismatch":
             what, form = _PATTERNS[context["pattern"]]
-            return Fault("value", f"{_quoted(value)} is not {what}: write {form}{_such_as(context['pattern'], value)}")
+            return Wording(
+                "value", f"{_quoted(value)} is not {what}: write {form}{_such_as(context['pattern'], value)}"
+            )
         case "string_too_short":
             return empty(name)
         case "string_too_long":
-            return Fault("value", f"{name} is longer than {context['max_length']} characters")
+            return Wording("value", f"{name} is longer than {context['max_length']} characters")
         case "too_short" if value:
-            return Fault("value", f"{name} has only {len(value)}: it needs at least {context['min_length']}")
+            return Wording("value", f"{name} has only {len(value)}: it needs at least {context['min_length']}")
         case "too_long":
-            return Fault("value", f"{name} has {len(value)}: {context['max_length']} is the most")
+            return Wording("value", f"{name} has {len(value)}: {context['max_length']} is the most")
         case "too_short":
-            return Fault("empty", f"{name} is empty: it needs at least one entry")
+            return Wording("empty", f"{name} is empty: it needs at least one entry")
         case "literal_error":
             words = _LITERAL.findall(context["expected"])
             start = str(value).lower()[:3]
             guess = start if start in words else near(str(value), words)
             hint = f": did you mean '{guess}'?" if guess else f": write {listed(words)}"
             what = _quoted(value) if isinstance(value, str | int | float) else f"a {_kind(value)}"
-            return Fault("value", f"{what} is not allowed in {name}{hint}")
+            return Wording("value", f"{what} is not allowed in {name}{hint}")
         case "list_type" | "tuple_type":
             hint = (
                 f"write [{clip(value)}]"
                 if isinstance(value, str) and name in ("'on'", "'days_off'", "'channels'")
                 else "begin each of its entries with '- '"
             )
-            return Fault("type", f"{name} must be a list: {hint}")
+            return Wording("type", f"{name} must be a list: {hint}")
         case "model_type" | "dict_type" | "model_attributes_type":
             first = next(iter(detail["input"]), None) if _kind(value) == "list" else None
             hint = f": write {{{clip(first)}: …}}" if isinstance(first, str) and name[0] == "'" else ""
-            return Fault("type", f"{name} must be keys with values, not a {_kind(value)}{hint}")
+            return Wording("type", f"{name} must be keys with values, not a {_kind(value)}{hint}")
         case "union_tag_not_found" | "union_tag_invalid":
             form = "JSON as text or as keys with values" if name == "'body'" else "text"
-            return Fault("type", f"{name} must be {form}, or {{file: …}}, not a {_kind(value)}")
+            return Wording("type", f"{name} must be {form}, or {{file: …}}, not a {_kind(value)}")
         case "int_type" | "int_from_float" | "int_parsing":
-            return Fault("type", f"{name} must be a whole number")
+            return Wording("type", f"{name} must be a whole number")
         case "float_type" | "float_parsing" | "finite_number":
-            return Fault("type", f"{name} must be a number")
+            return Wording("type", f"{name} must be a number")
         case "greater_than_equal":
-            return Fault("value", f"{name} must be {context['ge']:g} or more")
+            return Wording("value", f"{name} must be {context['ge']:g} or more")
         case "less_than_equal":
-            return Fault("value", f"{name} must be {context['le']:g} or less")
+            return Wording("value", f"{name} must be {context['le']:g} or less")
         case "value_error":
-            return Fault("value", str(context["error"]))
+            return Wording("value", str(context["error"]))
         case _:
-            return Fault("value", f"{name} is wrong: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
+            return Wording("value", f"{name} is wrong: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
 
 
 def _quoted(value: object) -> str:

@@ -15,7 +15,7 @@ _WORD: Final = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*", re.ASCII)
 _LONGEST: Final = 40
 
 
-class Written(NamedTuple):
+class WrittenStep(NamedTuple):
     """One step.
 
     Attributes:
@@ -49,7 +49,7 @@ class Written(NamedTuple):
         return BaseStep if self.kind is None else KINDS[self.kind]
 
 
-def outline(data: Any) -> Iterator[Written]:
+def outline(data: Any) -> Iterator[WrittenStep]:
     """Yield all steps of a scenario in the order of the file, whatever is wrong with it.
 
     Args:
@@ -59,7 +59,7 @@ def outline(data: Any) -> Iterator[Written]:
         yield from _steps_in(data.get("steps"), ("steps",), "")
 
 
-def _steps_in(items: Any, path: Path, place: str) -> Iterator[Written]:
+def _steps_in(items: Any, path: Path, place: str) -> Iterator[WrittenStep]:
     for index, item in enumerate(list_or_empty(items)):
         keys: Mapping[str, Any]
         if isinstance(item, BaseStep):
@@ -68,7 +68,7 @@ def _steps_in(items: Any, path: Path, place: str) -> Iterator[Written]:
             keys = item
         else:
             continue
-        step = Written(item, (*path, index), kind_of(item), keys, f"{place}{index + 1}")
+        step = WrittenStep(item, (*path, index), kind_of(item), keys, f"{place}{index + 1}")
         yield step
         for way, inner, branch in step.model.lists(keys):
             yield from _steps_in(branch, (*step.path, *inner), f"{step.place}.{spelled(way)}.")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from scenario.entry.admission import control_of
 from scenario.model.document import document
-from scenario.model.outline import Written, outline
+from scenario.model.outline import WrittenStep, outline
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import Plan
@@ -43,7 +43,7 @@ class Redrawn:
 
 
 @dataclass(frozen=True)
-class Difference:
+class VersionDifference:
     """The difference between a version and a later one.
 
     Attributes:
@@ -68,7 +68,7 @@ class Difference:
         return "; ".join(parts) or "nothing is different for a journey"
 
 
-def difference(earlier: Scenario, later: Scenario) -> Difference:
+def difference(earlier: Scenario, later: Scenario) -> VersionDifference:
     """Compare two versions of a scenario by the ids of their steps."""
     old, new = document(earlier), document(later)
     before, after = _steps(old), _steps(new)
@@ -79,7 +79,7 @@ def difference(earlier: Scenario, later: Scenario) -> Difference:
             what = (*_keys(before[name], step), *_ways(*plans, name))
             if what:
                 changed[name] = what
-    return Difference(
+    return VersionDifference(
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),
         changed=changed,
@@ -100,7 +100,7 @@ def _redrawn(earlier: Scenario, later: Scenario, old: Plan, new: Plan) -> Iterat
         yield Redrawn(CONTROL, moved, f"{CONTACT}s")
 
 
-def _steps(stored: Mapping[str, Any]) -> dict[str, Written]:
+def _steps(stored: Mapping[str, Any]) -> dict[str, WrittenStep]:
     return {str(written.id): written for written in outline(stored)}
 
 
@@ -108,12 +108,12 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     yield from (key for key in (*new, *(key for key in old if key not in new)) if old.get(key) != new.get(key))
 
 
-def _keys(before: Written, after: Written) -> Iterator[str]:
+def _keys(before: WrittenStep, after: WrittenStep) -> Iterator[str]:
     """Yield the keys of a step whose values differ, without its inner steps."""
     yield from ["its kind"] if before.kind != after.kind else _differing(_own(before), _own(after))
 
 
-def _own(step: Written) -> dict[str, Any]:
+def _own(step: WrittenStep) -> dict[str, Any]:
     own = {key: copy.deepcopy(value) for key, value in step.keys.items() if key != "id"}
     for _, path, _ in step.model.lists(step.keys):
         _empty(own, path)

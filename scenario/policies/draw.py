@@ -114,7 +114,7 @@ class Holdout(Model):
     seed: Seed = Field(description="Another one keeps others out: change it to begin a new period.")
 
 
-class Drawn(NamedTuple):
+class DrawResult(NamedTuple):
     """The result of a draw.
 
     Attributes:
@@ -156,9 +156,9 @@ class Lot:
         """Return the unit from a journey's data, or None if a template gives it."""
         return str(data[self.by]["id"]) if self.by in UNITS else None
 
-    def draw(self, unit: str) -> Drawn:
+    def draw(self, unit: str) -> DrawResult:
         number = u(self.seed, unit)
-        return Drawn(drawn(self.shares, number), number, clip(self.by.strip("{- }")))
+        return DrawResult(drawn(self.shares, number), number, clip(self.by.strip("{- }")))
 
     def moved(self, other: Lot) -> int | None:
         """Return the share of units, in hundredths of a percent, that draw another name than with an earlier lot.

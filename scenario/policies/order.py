@@ -60,7 +60,7 @@ Ruling: TypeAlias = Defer | Skip | Hold | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class PlannedMessage:
     """A message that is to leave.
 
     Attributes:
@@ -149,7 +149,7 @@ def rules_of(scenario: ByScenario, step: ByStep, policies: Policies, channel: st
         step: The step.
         policies: The rules for all scenarios.
         channel: The step's channel.
-        destination: See `Message`.
+        destination: See `PlannedMessage`.
     """
     own = () if step.window is None else (step.window,)
     if scenario.purpose != MARKETING:
@@ -171,7 +171,7 @@ def stopped(channel: str, rules: Rules, suppressions: Iterable[Suppression]) -> 
     return stops(suppressions, rules.purpose, scopes)
 
 
-async def ask(message: Message, rules: Rules, facts: Facts) -> Ruling:
+async def ask(message: PlannedMessage, rules: Rules, facts: Facts) -> Ruling:
     """Return the ruling on a message."""
     asked = (rules.subscription or {}).get(message.channel)
     if found := stopped(message.channel, rules, await facts.suppressions()):
@@ -197,7 +197,7 @@ _ANY = 1_000_000
 """A number of places that no contact uses up: an operator's message leaves despite caps and still counts."""
 
 
-def _hour(message: Message, rules: Rules, now: datetime) -> Ruling:
+def _hour(message: PlannedMessage, rules: Rules, now: datetime) -> Ruling:
     closed = opening(rules.hours, now, message.zone) if rules.hours else None
     if closed is None:
         return None
@@ -206,7 +206,7 @@ def _hour(message: Message, rules: Rules, now: datetime) -> Ruling:
     return Defer(closed.moment + spread_by(message.delivery, closed.spread), closed.since, "quiet")
 
 
-def _place(message: Message, rules: Rules, full: Full, now: datetime) -> Ruling:
+def _place(message: PlannedMessage, rules: Rules, full: Full, now: datetime) -> Ruling:
     """Return the ruling on a message that exceeds a cap."""
     words = full.words(now, message.zone)
     match rules.capped:

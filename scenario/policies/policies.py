@@ -54,7 +54,7 @@ class Policies(Model):
     caps: Annotated[list[Cap], AfterValidator(_apart)] = Field(default_factory=list[Cap])
 
 
-class Examined(NamedTuple):
+class CheckedPolicies(NamedTuple):
     """The result of reading a file.
 
     Attributes:
@@ -66,7 +66,7 @@ class Examined(NamedTuple):
     policies: Policies | None
 
 
-def examine(text: str | bytes, file: str, destinations: Collection[str] | None = None) -> Examined:
+def examine(text: str | bytes, file: str, destinations: Collection[str] | None = None) -> CheckedPolicies:
     """Read and check `policies.yaml`.
 
     Args:
@@ -85,10 +85,9 @@ def examine(text: str | bytes, file: str, destinations: Collection[str] | None =
         else:
             _check_channels(policies, destinations, source.data, report)
             for place, hours in _quiet(policies, source.data):
-                for flaw in flaws(hours):
-                    report.add((*place, *flaw.path), flaw.code, flaw.message, key=not flaw.path)
+                report.add_flaws(place, flaws(hours))
             _check_midnight(policies, source.data, report)
-    return Examined(report.findings, None if report.has_errors else policies)
+    return CheckedPolicies(report.findings, None if report.has_errors else policies)
 
 
 def _check_channels(policies: Policies, known: Collection[str] | None, data: Any, report: Report) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 from scenario.policies.days_off import unknown
 from scenario.policies.hours import Hours, stretches
+from scenario.source.findings import Flaw
 from scenario.time.duration import format_duration
 from scenario.time.timing import WEEKDAYS
-from scenario.type_guards import Path
 
 MONDAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
 """The start of a week that represents all others."""
@@ -21,20 +21,6 @@ MIDNIGHT: Final = (
     "add 'from' and 'to', such as {wanted}"
 )
 """The warning about hours that open at midnight."""
-
-
-class HoursFlaw(NamedTuple):
-    """A mistake in hours whose keys and values are valid.
-
-    Attributes:
-        path: Path within the hours; empty for the whole.
-        code: As in `scenario.source.findings.Finding`.
-        message: One sentence for the author.
-    """
-
-    path: Path
-    code: str
-    message: str
 
 
 def openings(*rules: Hours) -> list[tuple[datetime, timedelta]]:
@@ -61,18 +47,18 @@ def _closed(rules: Sequence[Hours], local: datetime) -> bool:
     return any(rule.weekly.closed(local) for rule in rules)
 
 
-def flaws(hours: Hours) -> Iterator[HoursFlaw]:
+def flaws(hours: Hours) -> Iterator[Flaw]:
     """Yield unknown countries, hours without any time, and a spread that does not fit."""
     for index, day in enumerate(hours.days_off or ()):
         if sentence := unknown(day):
-            yield HoursFlaw(("days_off", index), "value", sentence)
+            yield Flaw(("days_off", index), "value", sentence)
     found = openings(hours)
     if not found:
-        yield HoursFlaw((), "never-open", "nothing is ever sent: these hours leave no time of the week")
+        yield Flaw((), "never-open", "nothing is ever sent: these hours leave no time of the week", key=True)
         return
     # Hours that are open at midnight on Monday may have begun on Sunday; they occur again as a whole.
     shortest = min((length for start, length in found if start > MONDAY), default=hours.spread)
     if hours.spread > shortest:
         given, most = format_duration(hours.spread), format_duration(shortest)
         message = f"'spread' ({given}) is longer than it is open at a time: write {most} at most"
-        yield HoursFlaw(("spread",), "spread", message)
+        yield Flaw(("spread",), "spread", message)

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
 from scenario.responses.references import NAMED, ONE, REFERENCES, Whole, parts
 from scenario.responses.validation import UNCHECKED
-from scenario.source.findings import Severity, clip, listed
+from scenario.source.findings import Flaw, Severity, clip, listed
 from scenario.type_guards import Path, is_list, is_mapping, list_or_empty, mapping_at
 
 if TYPE_CHECKING:
@@ -60,47 +60,37 @@ _MOST: Final = 2_000
 _ANYTHING: Final = Anything()
 
 
-class Fault(NamedTuple):
-    """A mistake in a schema.
-
-    Attributes:
-        path: Path of the value within the schema.
-        message: One sentence for the author.
-        severity: An error forbids publishing.
-    """
-
-    path: Path
-    message: str
-    severity: Severity = "error"
+def _flaw(path: Path, message: str, severity: Severity = "error") -> Flaw:
+    return Flaw(path, "schema", message, severity=severity)
 
 
-def faults_of(schema: Mapping[str, Any]) -> list[Fault]:
+def faults_of(schema: Mapping[str, Any]) -> list[Flaw]:
     size = len(json.dumps(schema, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
     if size > MAX_SCHEMA:
-        return [Fault((), f"the schema is larger than {MAX_SCHEMA // 1024} KB: say less of the response")]
+        return [_flaw((), f"the schema is larger than {MAX_SCHEMA // 1024} KB: say less of the response")]
     faults = list(dict.fromkeys((*_malformed(schema), *_unusable(schema))))
     if not any(fault.severity == "error" for fault in faults):
         faults += _tiring(schema)
     return faults
 
 
-def _tiring(schema: Mapping[str, Any]) -> Iterator[Fault]:
+def _tiring(schema: Mapping[str, Any]) -> Iterator[Flaw]:
     """Yield schemas that are valid and take too long, or forever."""
     looks = Whole(schema).most_looks()
     if looks is None:
-        yield Fault((), "the schema refers to itself without end")
+        yield _flaw((), "the schema refers to itself without end")
     elif looks > MAX_LOOKS:
         message = f"more than {MAX_LOOKS:,} schemas look at one value, by references to references: leave out some"
-        yield Fault((), message)
+        yield _flaw((), message)
 
 
-def _malformed(schema: Mapping[str, Any]) -> Iterator[Fault]:
+def _malformed(schema: Mapping[str, Any]) -> Iterator[Flaw]:
     """Yield violations of the meta-schema."""
     from jsonschema import Draft202012Validator  # here, not above: most scenarios have no schema, and it loads slowly
 
     validator = Draft202012Validator(Draft202012Validator.META_SCHEMA)
     for error in validator.iter_errors(schema):  # pyright: ignore[reportUnknownMemberType]
-        yield Fault(tuple(error.absolute_path), _worded(error))
+        yield _flaw(tuple(error.absolute_path), _worded(error))
 
 
 def _worded(error: ValidationError) -> str:
@@ -119,7 +109,7 @@ def _worded(error: ValidationError) -> str:
     return f"'{value}' is not allowed in '{name}'"
 
 
-def _unusable(schema: Mapping[str, Any]) -> Iterator[Fault]:
+def _unusable(schema: Mapping[str, Any]) -> Iterator[Flaw]:
     """Yield valid keywords that are not supported."""
     whole = Whole(schema)
     for path, part in parts(schema):
@@ -127,21 +117,21 @@ def _unusable(schema: Mapping[str, Any]) -> Iterator[Fault]:
             place = (*path, key)
             if key in REFERENCES and isinstance(value, str):
                 if not value.startswith("#"):
-                    yield Fault(
+                    yield _flaw(
                         place, f"'{clip(value)}' is elsewhere, and nothing is fetched: write it under '$defs' here"
                     )
                 elif whole.find(value) is None:
-                    yield Fault(place, f"'{clip(value)}' leads nowhere in this schema")
+                    yield _flaw(place, f"'{clip(value)}' leads nowhere in this schema")
             elif key == "$id" and path:
-                yield Fault(place, "'$id' stands at the top of a schema only")
+                yield _flaw(place, "'$id' stands at the top of a schema only")
             elif key == "patternProperties":
-                yield Fault(
+                yield _flaw(
                     place, "'patternProperties' is not known here: use 'additionalProperties' for names that vary"
                 )
             elif key in UNCHECKED:
-                yield Fault(place, f"'{key}' is not looked at: any value passes here", "warning")
+                yield _flaw(place, f"'{key}' is not looked at: any value passes here", "warning")
             elif key not in _keywords() and (meant := _meant(key)):
-                yield Fault(place, f"'{clip(key)}' means nothing here: did you mean '{meant}'?", "warning")
+                yield _flaw(place, f"'{clip(key)}' means nothing here: did you mean '{meant}'?", "warning")
 
 
 @lru_cache(1)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple
 
+from scenario.type_guards import Path
+
 Severity = Literal["error", "warning"]
 
 
@@ -45,6 +47,23 @@ class Finding:
     def as_json(self) -> dict[str, Any]:
         """Return the finding as JSON data."""
         return {name: value for name, value in asdict(self).items() if name != "did_you_mean" or value is not None}
+
+
+class Flaw(NamedTuple):
+    """A mistake in a part of a file whose keys and values are valid.
+
+    Attributes:
+        path: Its path within the part; empty for the whole.
+        code: See `Finding`.
+        message: One sentence for the author.
+        key: True to point at the key instead of its value.
+    """
+
+    path: Path
+    code: str
+    message: str
+    key: bool = False
+    severity: Severity = "error"
 
 
 def tidy(findings: Iterable[Finding], file: str) -> tuple[Finding, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
-from scenario.source.findings import Finding, Mark, Severity, tidy
+from scenario.source.findings import Finding, Flaw, Mark, Severity, tidy
 from scenario.source.positions import Lines
 from scenario.source.source import Source
 from scenario.type_guards import Path
@@ -57,6 +58,11 @@ class Report:
             place = (file, mark.line, mark.column, "quotes")
             self._findings = [one for one in self._findings if (one.file, one.line, one.column, one.code) != place]
         self._findings.append(Finding(file, mark.line, mark.column, severity, code, message, meant))
+
+    def add_flaws(self, part: Path, flaws: Iterable[Flaw]) -> None:
+        """Add the findings about the part of the file at a path."""
+        for flaw in flaws:
+            self.add((*part, *flaw.path), flaw.code, flaw.message, key=flaw.key, severity=flaw.severity)
 
     @cached_property
     def _accepted(self) -> dict[int, set[str]]:

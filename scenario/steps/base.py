@@ -14,12 +14,12 @@ from pydantic_core import PydanticCustomError
 from scenario.model.parts import Model, Save
 from scenario.model.scalars import StepId
 from scenario.policies.draw import Lot
+from scenario.source.findings import Flaw
 from scenario.steps.host import Host, Outcome
 from scenario.type_guards import Path
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
-    from scenario.source.findings import Severity
 
 Role = Literal["acts", "sends", "waits", "divides", "repeats", "ends"]
 """The role of a step, by which maps draw it."""
@@ -32,7 +32,7 @@ def is_given(value: object) -> bool:
     return value is not None and value != []
 
 
-class Source(NamedTuple):
+class TemplateSource(NamedTuple):
     """A template in a step, as written.
 
     Attributes:
@@ -49,23 +49,6 @@ class Source(NamedTuple):
     text: Any
     lead: int = 0
     met: Sequence[tuple[Path, Sequence[str]]] = ()
-
-
-class Flaw(NamedTuple):
-    """A mistake in a step beyond its keys and the form of its values.
-
-    Attributes:
-        path: Relative to the step.
-        code: As in `scenario.source.findings.Finding`.
-        message: One sentence for the author.
-        key: True to point at the key instead of its value.
-    """
-
-    path: Path
-    code: str
-    message: str
-    key: bool = False
-    severity: Severity = "error"
 
 
 class Awaited(NamedTuple):
@@ -210,7 +193,7 @@ class BaseStep(Model):
     therefore need not wait for each other.
 
     Attributes:
-        id: See `scenario.model.outline.Written.id`.
+        id: See `scenario.model.outline.WrittenStep.id`.
         branches: The keys of its lists of steps.
         templates: The output kind of templates, by the key of each.
         texts: The keys whose text may be in a separate file.
@@ -263,11 +246,11 @@ class BaseStep(Model):
         return tuple(way for way, _, _ in cls.lists(keys)) or None
 
     @classmethod
-    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[TemplateSource]:
         """Yield the templates of a step."""
         for key, kind in cls.templates.items():
             if isinstance(text := keys.get(key), str) and text:
-                yield Source((key,), kind, text)
+                yield TemplateSource((key,), kind, text)
 
     @classmethod
     def awaits(cls, keys: Mapping[str, Any]) -> Iterator[Awaited]:

@@ -48,7 +48,7 @@ class Leave:
 Outcome: TypeAlias = Next | ContinueAsNew | Leave
 
 
-class Answer(Protocol):
+class Evaluation(Protocol):
     """The result of an evaluation."""
 
     @property
@@ -301,7 +301,7 @@ class Host(Protocol):
         event: Event | None = None,
         cases: Sequence[str] = (),
         offset: float | None = None,
-    ) -> Answer:
+    ) -> Evaluation:
         """Evaluate a condition or a template.
 
         Args:

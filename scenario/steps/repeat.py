@@ -14,7 +14,7 @@ from typing_extensions import override
 from scenario.model.parts import Model
 from scenario.model.scalars import Condition, EventName, Interval, read_span
 from scenario.source.findings import clip
-from scenario.steps.base import Awaited, BaseStep, Compiler, Row, Source
+from scenario.steps.base import Awaited, BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Failed, Host, Inputs, Next, Outcome, Rounds, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import shift, spell
@@ -205,12 +205,12 @@ class Repeat(BaseStep):
 
     @classmethod
     @override
-    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[TemplateSource]:
         until = _schedule(keys).get("until")
         if isinstance(until, str) and until:
-            yield Source(("repeat", "until"), "condition", until)
+            yield TemplateSource(("repeat", "until"), "condition", until)
         elif isinstance(condition := _ending(until).get("if"), str) and condition:
-            yield Source(("repeat", "until", "if"), "condition", condition)
+            yield TemplateSource(("repeat", "until", "if"), "condition", condition)
 
     @classmethod
     @override

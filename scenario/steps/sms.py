@@ -12,7 +12,7 @@ from typing_extensions import override
 from scenario.model.parts import Text
 from scenario.model.scalars import Name, OnUnknown
 from scenario.policies.suppression import Source
-from scenario.steps.base import Flaw
+from scenario.source.findings import Flaw
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
 if TYPE_CHECKING:

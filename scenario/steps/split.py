@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from scenario.model.scalars import BRANCH, Template
 from scenario.policies.draw import CONTACT, JOURNEY, UNITS, WHOLE, Lot, Seed, Share, hundredths, percent
-from scenario.source.findings import clip, listed, near
-from scenario.steps.base import BaseStep, Compiler, Flaw, Row, Source
+from scenario.source.findings import Flaw, clip, listed, near
+from scenario.steps.base import BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import Failed, Host, Next, Outcome
 from scenario.type_guards import Path, is_mapping, list_or_empty
 
@@ -178,10 +178,10 @@ class Split(BaseStep):
 
     @classmethod
     @override
-    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[TemplateSource]:
         by = keys.get("by")
         if isinstance(by, str) and "{{" in by and not _mistaken(by):
-            yield Source(("by",), "value", by)
+            yield TemplateSource(("by",), "value", by)
 
     @classmethod
     @override

@@ -13,8 +13,8 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from scenario.model.scalars import Expression
-from scenario.source.findings import clip
-from scenario.steps.base import BaseStep, Compiler, Flaw, Row, Source
+from scenario.source.findings import Flaw, clip
+from scenario.steps.base import BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import Failed, Host, Next, Outcome
 from scenario.type_guards import Path, mapping_at
 
@@ -140,7 +140,7 @@ class Switch(BaseStep):
 
     @classmethod
     @override
-    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[TemplateSource]:
         value = keys.get("switch")
         if isinstance(value, str) and value.strip() and not _has_braces(value):
             met = [
@@ -148,7 +148,7 @@ class Switch(BaseStep):
                 for case in _cases(keys)
                 if case not in (_ELSE, *_NOTHING) and not _ODD_NUMBER.fullmatch(case) and not {"'", '"'} <= set(case)
             ]
-            yield Source(("switch",), "value", output_of(value), len(_OPENED), met)
+            yield TemplateSource(("switch",), "value", output_of(value), len(_OPENED), met)
 
     @classmethod
     @override

@@ -16,7 +16,7 @@ from scenario.errors import EntryError
 from scenario.model.parts import Model
 from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock, read_span
 from scenario.source.findings import clip
-from scenario.steps.base import BaseStep, Compiler, Role, Row, Source
+from scenario.steps.base import BaseStep, Compiler, Role, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
 from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, later, next_local, spell
@@ -263,10 +263,10 @@ class Wait(BaseStep):
 
     @classmethod
     @override
-    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[TemplateSource]:
         until = _written(keys).get("until")
         if isinstance(until, str) and "{" in until:
-            yield Source(("wait", "until"), "value", until)
+            yield TemplateSource(("wait", "until"), "value", until)
 
     @classmethod
     @override

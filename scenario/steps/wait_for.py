@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from scenario.model.parts import Model
 from scenario.model.scalars import Condition, Duration, EventName
-from scenario.source.findings import clip
-from scenario.steps.base import Awaited, BaseStep, Compiler, Flaw, Role, Row, Source
+from scenario.source.findings import Flaw, clip
+from scenario.steps.base import Awaited, BaseStep, Compiler, Role, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Host, Next, Outcome, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import later, spell
@@ -194,10 +194,10 @@ class WaitFor(BaseStep):
 
     @classmethod
     @override
-    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[TemplateSource]:
         for path, choice in (((), keys), *((("wait_for", name), choice) for name, choice in _several(keys).items())):
             if isinstance(condition := choice.get("if"), str) and condition:
-                yield Source((*path, "if"), "condition", condition)
+                yield TemplateSource((*path, "if"), "condition", condition)
 
     @classmethod
     @override

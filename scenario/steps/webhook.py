@@ -13,7 +13,7 @@ from typing_extensions import override
 from scenario.model.parts import Body, File, Save
 from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
 from scenario.plan.retry import STORED
-from scenario.steps.base import Compiler, Source
+from scenario.steps.base import Compiler, TemplateSource
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep, Send
 from scenario.type_guards import mapping_at
 
@@ -127,16 +127,16 @@ class Webhook(DeliveryStep):
 
     @classmethod
     @override
-    def sources(cls, keys: Mapping[str, Any]) -> Iterator[Source]:
+    def sources(cls, keys: Mapping[str, Any]) -> Iterator[TemplateSource]:
         yield from super().sources(keys)
         content, body = keys.get("content", "json"), keys.get("body")
         is_file = set(mapping_at(keys, "body")) == {"file"}
         written = content if isinstance(content, str) and content in BODIES else None
         if written and body and not is_file and _is_template(body) and body_fault(written, body) is None:
-            yield Source(("body",), BODIES[written], body)
+            yield TemplateSource(("body",), BODIES[written], body)
         for name, value in mapping_at(keys, "headers").items():
             if isinstance(value, str):
-                yield Source(("headers", name), "header", value)
+                yield TemplateSource(("headers", name), "header", value)
 
     @classmethod
     @override

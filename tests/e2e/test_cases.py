@@ -58,7 +58,7 @@ from gateway.publishing import publish
 from runtime.derived_keys import AddressHashes
 from runtime.store import Attempt, Store
 from runtime.store.claims import CapClaim
-from scenario.entry.admission import Refused, entry_data, key_of
+from scenario.entry.admission import EntryRefused, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.policies.bounces import AddressVerdict
 from scenario.policies.caps import Cap
@@ -301,7 +301,7 @@ def _live(cases: Cases, name: str, contact: int) -> Live:
     parsed, scenario = parse_entry(entry), cases.draft.scenario
     try:
         key = key_of(parsed, scenario, entry_data(parsed, scenario, 1, ZONE, datetime.now(UTC)))
-    except Refused:
+    except EntryRefused:
         key = None
     return Live(cases, name, journey_id(parsed, key))
 

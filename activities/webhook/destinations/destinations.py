@@ -18,7 +18,7 @@ from activities.webhook.throttle.limiter import Limits
 from scenario import liquid
 from scenario.errors import NotConfigured, TemplateError
 from scenario.http.addresses import Access
-from scenario.http.destinations import Known, Listing
+from scenario.http.destinations import KnownDestination, KnownDestinations
 
 DEFAULT_RATE: Final = 100.0
 """Default deliveries per second of a destination."""
@@ -212,15 +212,15 @@ class Destinations:
     rate: float = DEFAULT_RATE
     limits: Limits = field(default_factory=Limits)
     public_secrets: tuple[str, ...] = ()
-    listing: Listing = field(init=False, repr=False, compare=False)
+    listing: KnownDestinations = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         signing = frozenset(signer.secret for found in self.destinations.values() for signer in found.signing)
         known = {
-            name: Known(tuple(found.headers), frozenset(found.secrets) - signing, found.owners)
+            name: KnownDestination(tuple(found.headers), frozenset(found.secrets) - signing, found.owners)
             for name, found in self.destinations.items()
         }
-        object.__setattr__(self, "listing", Listing(known, frozenset(self.public_secrets) - signing))
+        object.__setattr__(self, "listing", KnownDestinations(known, frozenset(self.public_secrets) - signing))
 
     def get(self, name: str) -> Destination | None:
         return self.destinations.get(name)

@@ -9,13 +9,13 @@ import pytest
 
 from gateway.errors import NotAccepted
 from gateway.operations.migration import MigrationForecast, StepPopulation
-from scenario.plan.difference import Difference, Redrawn
+from scenario.plan.difference import Redrawn, VersionDifference
 from tests.gateway.cli.conftest import Client, Run
 
 WAITING = StepPopulation(3, "wait-2", "waiting", ("a/1", "a/2"), fits=False, becomes="which is gone: map it")
 HELD = StepPopulation(3, "hook", "held", ("a/3",), fits=True, becomes="which stays")
 BETWEEN = StepPopulation(2, None, "running", ("a/4", "a/5"), fits=True, becomes="each journey is asked")
-DIFFERENT = Difference(
+DIFFERENT = VersionDifference(
     removed=("wait-2",), changed={"hook": ("body",)}, redrawn=(Redrawn("split halves", 700, "contacts"),)
 )
 FORECAST = MigrationForecast("a", 4, {3: DIFFERENT, 2: None}, (WAITING, HELD, BETWEEN))

@@ -12,7 +12,7 @@ import pytest
 from gateway.map.map import ScenarioMap
 from gateway.map.overlay import Overlay, since
 from gateway.map.style import STYLE
-from scenario.plan.difference import Difference
+from scenario.plan.difference import VersionDifference
 from scenario.plan.plan import Plan, load_plan
 from tests.documents import COMMAND, DOCS, DRAWN
 from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
@@ -129,7 +129,7 @@ def test_it_is_called_what_it_shows() -> None:
 
 def test_changes_since_another_version_are_marked() -> None:
     plan = plan_of([{"wait": "1d"}, {"sms": "hello", "text": "t"}, {"wait": "2d"}])
-    different = Difference(added=("hello",), removed=("bye",), changed={"wait-1": ("wait",)})
+    different = VersionDifference(added=("hello",), removed=("bye",), changed={"wait-1": ("wait",)})
     made = ScenarioMap(plan, "a@2", overlay=since(different, {"hello": {"held": 2, "waiting": 0}}))
     root = parsed(made)
     looks = {found.get("data-step"): found.get("class") for found in root.iter() if "data-step" in found.attrib}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scenario.check.check import check
 from scenario.check.suggestions import keys_of
-from scenario.http.destinations import Known, Listing
+from scenario.http.destinations import KnownDestination, KnownDestinations
 from scenario.model.scenario import Scenario
 from scenario.source.findings import Finding, listed
 from scenario.steps.registry import KINDS
@@ -258,7 +258,7 @@ def test_a_file_without_mistakes_has_no_findings_and_is_a_scenario_with_its_text
     checked = check(
         RIGHT,
         read={"mails/thank-you.html": HTML}.__getitem__,
-        destinations=Listing(public_secrets=frozenset({"WAX_TOKEN"})),
+        destinations=KnownDestinations(public_secrets=frozenset({"WAX_TOKEN"})),
     )
 
     assert checked.findings == ()
@@ -416,7 +416,9 @@ def test_a_destination_is_one_that_there_is(name: str, report: str | None):
     text = HEAD + f"- webhook: a\n  to: {name}\n- webhook: b\n  url: https://x.example/\n"
 
     assert check(text).findings == ()
-    found = check(text, destinations=Listing({"wax": Known(), "onesignal": Known()})).findings
+    found = check(
+        text, destinations=KnownDestinations({"wax": KnownDestination(), "onesignal": KnownDestination()})
+    ).findings
     assert [str(finding).removeprefix("scenario.yaml:") for finding in found] == ([report] if report else [])
 
 
@@ -424,12 +426,15 @@ def test_a_destination_is_one_that_there_is(name: str, report: str | None):
     ("known", "codes"),
     [
         (None, []),
-        (Listing({"wax": Known(), "crm": Known(("X-Shop",))}), []),
-        (Listing({"wax": Known(("X-SHOP", "Authorization")), "crm": Known()}), ["destination-header"]),
-        (Listing({"crm": Known(("X-Shop",))}), ["unknown-destination"]),
+        (KnownDestinations({"wax": KnownDestination(), "crm": KnownDestination(("X-Shop",))}), []),
+        (
+            KnownDestinations({"wax": KnownDestination(("X-SHOP", "Authorization")), "crm": KnownDestination()}),
+            ["destination-header"],
+        ),
+        (KnownDestinations({"crm": KnownDestination(("X-Shop",))}), ["unknown-destination"]),
     ],
 )
-def test_a_header_is_set_by_the_scenario_or_by_its_destination(known: Listing | None, codes: list[str]):
+def test_a_header_is_set_by_the_scenario_or_by_its_destination(known: KnownDestinations | None, codes: list[str]):
     text = HEAD + "- webhook: a\n  to: wax\n  headers: {x-shop: a, Accept: b}\n- webhook: b\n  to: crm\n"
 
     assert [finding.code for finding in check(text, destinations=known).findings] == codes
@@ -438,7 +443,7 @@ def test_a_header_is_set_by_the_scenario_or_by_its_destination(known: Listing | 
 @pytest.mark.parametrize(("owners", "codes"), [(None, []), ({"welcome", "x"}, []), ({"b"}, ["destination-owner"])])
 def test_a_destination_is_for_its_owners(owners: set[str] | None, codes: list[str]):
     text = HEAD + "- webhook: a\n  to: wax\n- webhook: b\n  url: https://x.example/\n"
-    listing = Listing({"wax": Known(owners=None if owners is None else frozenset(owners))})
+    listing = KnownDestinations({"wax": KnownDestination(owners=None if owners is None else frozenset(owners))})
     found = check(text, destinations=listing).findings
     assert [finding.code for finding in found] == codes
     if codes:
@@ -462,8 +467,9 @@ SECRETS = (
   headers: {X-A: "{{ secrets.PUBLIC }}"}
 """
 )
-WHERE = Listing(
-    {"wax": Known(secrets=frozenset({"WAX_TOKEN"})), "crm": Known(secrets=frozenset("ABC"))}, frozenset({"PUBLIC"})
+WHERE = KnownDestinations(
+    {"wax": KnownDestination(secrets=frozenset({"WAX_TOKEN"})), "crm": KnownDestination(secrets=frozenset("ABC"))},
+    frozenset({"PUBLIC"}),
 )
 
 
@@ -502,7 +508,10 @@ def test_of_a_destination_that_is_not_there_only_that_is_said():
         HEAD
         + "- webhook: a\n  to: wax\n  headers: {X-A: '{{ secrets.A }}'}\n- webhook: b\n  to: [a]\n  body: {a: '{{ secrets.A }}'}\n"
     )
-    assert [finding.code for finding in check(text, destinations=Listing()).findings] == ["unknown-destination", "type"]
+    assert [finding.code for finding in check(text, destinations=KnownDestinations()).findings] == [
+        "unknown-destination",
+        "type",
+    ]
 
 
 PAGE_OF_WEBHOOKS = """\
@@ -577,7 +586,9 @@ two-way.yaml:40:31: error out-of-scope: 'journey.callback_url' is there only in 
 
 def test_a_page_of_mistakes_in_webhooks_is_reported_whole():
     findings = check(
-        PAGE_OF_WEBHOOKS, file="two-way.yaml", destinations=Listing({"crm": Known(), "wax": Known()})
+        PAGE_OF_WEBHOOKS,
+        file="two-way.yaml",
+        destinations=KnownDestinations({"crm": KnownDestination(), "wax": KnownDestination()}),
     ).findings
 
     assert "".join(f"{finding}\n" for finding in findings) == REPORT_OF_WEBHOOKS

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from scenario.check.check import check
-from scenario.http.destinations import Known, Listing
+from scenario.http.destinations import KnownDestination, KnownDestinations
 from scenario.policies.hours import QuietHours
 
 SMS = "steps: [{sms: a, text: t}]"
 NIGHT = "quiet_hours: {from: 21:00, to: 08:00}"
-WAX = Listing({"wax": Known()})
+WAX = KnownDestinations({"wax": KnownDestination()})
 
 
-def told(text: str, destinations: Listing | None = None) -> list[str]:
+def told(text: str, destinations: KnownDestinations | None = None) -> list[str]:
     found = check(f"scenario: a\ntrigger: reward\n{text}\n", destinations=destinations).findings
     return [str(one).removeprefix("scenario.yaml:") for one in found]
 

@@ -9,8 +9,8 @@ import pytest
 
 from scenario.check.check import check
 from scenario.entry.admission import (
-    Mistaken,
-    Refused,
+    EntryMistaken,
+    EntryRefused,
     branches,
     check_identity,
     check_rules,
@@ -91,7 +91,7 @@ def test_a_contact_has_to_fulfil_the_entry_rules(head: str, price: int, refused:
     if refused is None:
         check_rules(wanted, seen)
         return
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(EntryRefused) as caught:
         check_rules(wanted, seen)
     assert (str(caught.value), caught.value.word) == refused
 
@@ -100,14 +100,14 @@ def test_a_rule_that_cannot_be_evaluated_refuses() -> None:
     wanted = scenario("entry: {if: contact.custom.n > 2, key: '{{ 1 | divided_by: contact.custom.zero }}'}")
     asking = entry(contact={"id": 7, "custom": {"n": "many", "zero": 0}})
     seen = data(asking, wanted)
-    with pytest.raises(Refused, match="the entry rule of news cannot be evaluated: "):
+    with pytest.raises(EntryRefused, match="the entry rule of news cannot be evaluated: "):
         check_rules(wanted, seen)
-    with pytest.raises(Refused, match="the key of news cannot be rendered: "):
+    with pytest.raises(EntryRefused, match="the key of news cannot be rendered: "):
         key_of(asking, wanted, seen)
 
 
 def test_an_entry_by_another_trigger_is_mistaken_and_told_the_right_one() -> None:
-    with pytest.raises(Mistaken, match="news is entered by 'order', not by 'birthday'") as caught:
+    with pytest.raises(EntryMistaken, match="news is entered by 'order', not by 'birthday'") as caught:
         identity(entry(trigger={"type": "birthday"}), scenario(KEYED), 3, "UTC", NOW)
     assert (caught.value.at, caught.value.meant, caught.value.word) == (("trigger", "type"), "order", "mistaken")
     check_trigger(entry(), scenario())
@@ -135,7 +135,7 @@ def test_the_engines_key_comes_before_the_scenarios_rule(
 
 
 def test_a_key_is_neither_empty_nor_longer_than_a_workflow_id() -> None:
-    with pytest.raises(Refused, match="the key of news is empty for this entry"):
+    with pytest.raises(EntryRefused, match="the key of news is empty for this entry"):
         identity(entry(" "), scenario(KEYED), 3, "UTC", NOW)
     longest = "a" * (250 - len("news/7/"))
     name, summary = identity(entry(longest), scenario(KEYED), 3, "UTC", NOW)
@@ -156,7 +156,7 @@ def test_a_key_is_neither_empty_nor_longer_than_a_workflow_id() -> None:
     ],
 )
 def test_another_workflow_id_is_refused(given: str, key: str | None, message: str) -> None:
-    with pytest.raises(Refused, match=message):
+    with pytest.raises(EntryRefused, match=message):
         check_identity(given, entry(), key)
 
 

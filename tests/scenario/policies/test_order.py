@@ -13,7 +13,7 @@ from scenario.check.check import check
 from scenario.policies.caps import Cap, CappedWait, Full
 from scenario.policies.consent import Agreement
 from scenario.policies.hours import QuietHours, Window
-from scenario.policies.order import Defer, Hold, Message, Rules, Ruling, Skip, ask, rules_of
+from scenario.policies.order import Defer, Hold, PlannedMessage, Rules, Ruling, Skip, ask, rules_of
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
 from scenario.time.timing import spell
@@ -63,12 +63,12 @@ class Facts:
         return self.at
 
 
-def message(began: str, **given: Any) -> Message:
+def message(began: str, **given: Any) -> PlannedMessage:
     known: dict[str, Any] = {"delivery": "msg_1", "channel": "sms", "destination": "", "zone": PARIS, "contact": ON_IT}
-    return Message(began=paris(began), **{**known, **given})
+    return PlannedMessage(began=paris(began), **{**known, **given})
 
 
-def asked(message: Message, rules: Rules, facts: Facts) -> Ruling:
+def asked(message: PlannedMessage, rules: Rules, facts: Facts) -> Ruling:
     return asyncio.run(ask(message, rules, facts))
 
 
@@ -82,7 +82,7 @@ ALL = Rules(subscription=NEWS, hours=(NIGHT,), caps=(WEEK,))
 def test_each_is_asked_only_where_those_before_have_nothing_against_it() -> None:
     noon, night = paris("2026-03-03T12:00"), paris("2026-03-03T22:00")
     told = message("2026-03-03T12:00")
-    cases: list[tuple[Facts, Message, str, list[str]]] = [
+    cases: list[tuple[Facts, PlannedMessage, str, list[str]]] = [
         (Facts(night, [GONE], full("2026-03-05T10:02")), replace(told, contact={}), "suppressed", ["suppressions"]),
         (Facts(night, [], full("2026-03-05T10:02")), replace(told, contact={}), "no_consent", ["suppressions"]),
         (Facts(night, [], full("2026-03-05T10:02")), told, "quiet", ["suppressions"]),

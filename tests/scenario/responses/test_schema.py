@@ -6,45 +6,53 @@ from typing import Any
 import pytest
 
 from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
-from scenario.responses.schema import Fault, faults_of, tree_of_schema
+from scenario.responses.references import Whole
+from scenario.responses.schema import MAX_LOOKS, faults_of, tree_of_schema
+from scenario.source.findings import Flaw, Severity
+from scenario.type_guards import Path
 
-FAULTS: tuple[tuple[dict[str, Any], list[Fault]], ...] = (
+
+def flaw(path: Path, message: str, severity: Severity = "error") -> Flaw:
+    return Flaw(path, "schema", message, severity=severity)
+
+
+FAULTS: tuple[tuple[dict[str, Any], list[Flaw]], ...] = (
     ({}, []),
     ({"type": "object", "required": ["id"], "properties": {"id": {"type": "string", "format": "uuid"}}}, []),
     ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}, []),
     ({"$ref": "#a", "$defs": {"a": {"$anchor": "a"}}}, []),
-    ({"$ref": "#/items/0", "items": [1]}, [Fault(("items",), "'items' must be keys with values or true or false"), ]),
+    ({"$ref": "#/items/0", "items": [1]}, [flaw(("items",), "'items' must be keys with values or true or false"), ]),
     ({"properties": {"a/b": {}, "c": {"$ref": "#/properties/a~1b"}}}, []),
     ({"properties": {"child": {"$ref": "#"}}}, []),
     ({"properties": {"$ref": {"type": "string"}, "$id": True, "pattern": False}}, []),
     ({"$id": "https://x.example/s.json", "$schema": "https://json-schema.org/draft/2020-12/schema"}, []),
     ({"const": {"$ref": "http://x"}, "x-note": "y"}, []),
-    ({"type": "strnig"}, [Fault(("type",), "'strnig' is not a type: did you mean 'string'?")]),
-    ({"type": "zzz"}, [Fault(("type",), "'zzz' is not a type: write array, boolean, integer, null, number, object or string")]),
-    ({"type": ["string", "x"]}, [Fault(("type",), "'type' names one or several of array, boolean, integer, null, number, object or string, each once")]),
-    ({"properties": {"a": {"required": "b"}}}, [Fault(("properties", "a", "required"), "'required' must be a list")]),
-    ({"properties": {"a": 3}}, [Fault(("properties", "a"), "'a' must be keys with values or true or false")]),
-    ({"minLength": -1}, [Fault(("minLength",), "'-1' is not allowed in 'minLength'")]),
-    ({"required": ["a", "a"]}, [Fault(("required",), "'[\"a\", \"a\"]' is not allowed in 'required'")]),
-    ({"$ref": "other.json"}, [Fault(("$ref",), "'other.json' is elsewhere, and nothing is fetched: write it under '$defs' here")]),
-    ({"items": {"$ref": "#/$defs/a"}}, [Fault(("items", "$ref"), "'#/$defs/a' leads nowhere in this schema")]),
-    ({"anyOf": [{"$dynamicRef": "#a"}]}, [Fault(("anyOf", 0, "$dynamicRef"), "'#a' leads nowhere in this schema")]),
-    ({"$ref": "#"}, [Fault((), "the schema refers to itself without end")]),
-    ({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, True]}}}, [Fault((), "the schema refers to itself without end")]),
-    ({"$ref": "#/$defs/a", "$defs": {"a": {"not": {"$ref": "#/$defs/b"}}, "b": {"if": True, "then": {"$ref": "#/$defs/a"}}}}, [Fault((), "the schema refers to itself without end")]),
-    ({"$defs": {"a": {"dependentSchemas": {"x": {"$ref": "#/$defs/a"}}}}}, [Fault((), "the schema refers to itself without end")]),
+    ({"type": "strnig"}, [flaw(("type",), "'strnig' is not a type: did you mean 'string'?")]),
+    ({"type": "zzz"}, [flaw(("type",), "'zzz' is not a type: write array, boolean, integer, null, number, object or string")]),
+    ({"type": ["string", "x"]}, [flaw(("type",), "'type' names one or several of array, boolean, integer, null, number, object or string, each once")]),
+    ({"properties": {"a": {"required": "b"}}}, [flaw(("properties", "a", "required"), "'required' must be a list")]),
+    ({"properties": {"a": 3}}, [flaw(("properties", "a"), "'a' must be keys with values or true or false")]),
+    ({"minLength": -1}, [flaw(("minLength",), "'-1' is not allowed in 'minLength'")]),
+    ({"required": ["a", "a"]}, [flaw(("required",), "'[\"a\", \"a\"]' is not allowed in 'required'")]),
+    ({"$ref": "other.json"}, [flaw(("$ref",), "'other.json' is elsewhere, and nothing is fetched: write it under '$defs' here")]),
+    ({"items": {"$ref": "#/$defs/a"}}, [flaw(("items", "$ref"), "'#/$defs/a' leads nowhere in this schema")]),
+    ({"anyOf": [{"$dynamicRef": "#a"}]}, [flaw(("anyOf", 0, "$dynamicRef"), "'#a' leads nowhere in this schema")]),
+    ({"$ref": "#"}, [flaw((), "the schema refers to itself without end")]),
+    ({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, True]}}}, [flaw((), "the schema refers to itself without end")]),
+    ({"$ref": "#/$defs/a", "$defs": {"a": {"not": {"$ref": "#/$defs/b"}}, "b": {"if": True, "then": {"$ref": "#/$defs/a"}}}}, [flaw((), "the schema refers to itself without end")]),
+    ({"$defs": {"a": {"dependentSchemas": {"x": {"$ref": "#/$defs/a"}}}}}, [flaw((), "the schema refers to itself without end")]),
     ({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}, "contains": {"$ref": "#"}}}}, []),
-    ({"items": {"$id": "x"}}, [Fault(("items", "$id"), "'$id' stands at the top of a schema only")]),
-    ({"patternProperties": {"a": {}}}, [Fault(("patternProperties",), "'patternProperties' is not known here: use 'additionalProperties' for names that vary")]),
-    ({"pattern": "a+"}, [Fault(("pattern",), "'pattern' is not looked at: any value passes here", "warning")]),
-    ({"uniqueItems": True}, [Fault(("uniqueItems",), "'uniqueItems' is not looked at: any value passes here", "warning")]),
-    ({"requried": ["a"]}, [Fault(("requried",), "'requried' means nothing here: did you mean 'required'?", "warning")]),
-    ({"description": "x" * 17_000}, [Fault((), "the schema is larger than 16 KB: say less of the response")]),
+    ({"items": {"$id": "x"}}, [flaw(("items", "$id"), "'$id' stands at the top of a schema only")]),
+    ({"patternProperties": {"a": {}}}, [flaw(("patternProperties",), "'patternProperties' is not known here: use 'additionalProperties' for names that vary")]),
+    ({"pattern": "a+"}, [flaw(("pattern",), "'pattern' is not looked at: any value passes here", "warning")]),
+    ({"uniqueItems": True}, [flaw(("uniqueItems",), "'uniqueItems' is not looked at: any value passes here", "warning")]),
+    ({"requried": ["a"]}, [flaw(("requried",), "'requried' means nothing here: did you mean 'required'?", "warning")]),
+    ({"description": "x" * 17_000}, [flaw((), "the schema is larger than 16 KB: say less of the response")]),
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(("schema", "faults"), FAULTS, ids=[str(schema)[:60] for schema, _ in FAULTS])
-def test_what_is_wrong_with_a_schema_is_said_once(schema: dict[str, Any], faults: list[Fault]):
+def test_what_is_wrong_with_a_schema_is_said_once(schema: dict[str, Any], faults: list[Flaw]):
     assert faults_of(schema) == faults
 
 
@@ -99,3 +107,60 @@ def test_a_schema_that_branches_into_itself_is_soon_done_with():
     assert isinstance(tree_of_schema(schema), Object)
     assert tree_of_schema({"allOf": [{"$ref": "#"}] * 200}) == ANYTHING
     assert faults_of({"anyOf": [{"$ref": f"#a{number}"} for number in range(500)]})
+
+
+TOO_MANY = "more than 2,000 schemas look at one value, by references to references: leave out some"
+
+
+def doubled(levels: int) -> dict[str, Any]:
+    """Definitions each of which refers twice to the next."""
+    definitions: dict[str, Any] = {
+        f"a{level}": {"anyOf": [{"$ref": f"#/$defs/a{level + 1}"}] * 2} for level in range(levels)
+    }
+    return {"$ref": "#/$defs/a0", "$defs": {**definitions, f"a{levels}": {"type": "integer"}}}
+
+
+LOOKS: list[tuple[Any, int | None]] = [
+    (True, 1),
+    ({}, 1),
+    ({"type": "string", "properties": {"a": {"items": {"not": {}}}}}, 2),
+    ({"anyOf": [{}, {}, {"allOf": [{}]}, True]}, 5),
+    ({"if": {}, "then": {}, "else": {}, "not": {}, "dependentSchemas": {"a": {}, "b": {}}}, 7),
+    ({"$ref": "#/$defs/a", "$defs": {"a": {"oneOf": [{}, {}]}}}, 4),
+    ({"$dynamicRef": "#a", "$defs": {"a": {"$dynamicAnchor": "a"}}}, 2),
+    ({"properties": {"child": {"$ref": "#"}}}, 2),
+    ({"$ref": "#"}, None),
+    ({"properties": {"a": {"$ref": "#/properties/b"}, "b": {"allOf": [{"$ref": "#/properties/a"}]}}}, None),
+]
+
+
+@pytest.mark.parametrize(("schema", "looks"), LOOKS, ids=[str(schema)[:60] for schema, _ in LOOKS])
+def test_the_schemas_that_look_at_one_value_are_counted(schema: Any, looks: int | None):
+    assert Whole(schema).most_looks() == looks
+
+
+def test_ways_that_double_at_every_level_are_counted_in_as_many_steps_as_there_are_levels(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    followed: list[str] = []
+    find = Whole.find
+
+    def noted(self: Whole, reference: str) -> Any:
+        followed.append(reference)
+        return find(self, reference)
+
+    monkeypatch.setattr(Whole, "find", noted)
+
+    assert Whole(doubled(30)).most_looks() == 2**32 - 2
+    assert len(followed) <= 4 * 31, "each part's references are followed once on the way down and once on the way up"
+
+
+def test_chains_of_references_may_be_longer_than_calls_go_deep():
+    chain: dict[str, Any] = {f"a{level}": {"$ref": f"#/$defs/a{level + 1}"} for level in range(3000)}
+    assert Whole({"$ref": "#/$defs/a0", "$defs": {**chain, "a3000": {}}}).most_looks() == 3002
+
+
+@pytest.mark.parametrize(("levels", "faults"), [(8, []), (9, [flaw((), TOO_MANY)]), (30, [flaw((), TOO_MANY)])])
+def test_a_schema_that_looks_too_often_cannot_be_published(levels: int, faults: list[Flaw]):
+    assert faults_of(doubled(levels)) == faults
+    assert MAX_LOOKS == 2_000

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from activities.webhook.destinations.destinations import CredentialsError, Destination, Destinations, Signer
-from scenario.http.destinations import Known, Listing
+from scenario.http.destinations import KnownDestination, KnownDestinations
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -87,6 +87,7 @@ def test_a_destination_shows_no_url_and_no_header():
 def test_a_book_lists_what_scenarios_have_to_know_and_grants_no_secret_that_signs():
     other = Destination(name="other", url="https://x.example", signing=(Signer("X"),), secrets=("A", "NEW"))
     book = Destinations({"wax": WAX, "other": other}, public_secrets=("B", "X"))
-    assert book.listing == Listing(
-        {"wax": Known(tuple(WAX.headers)), "other": Known(secrets=frozenset({"A"}))}, frozenset({"B"})
+    assert book.listing == KnownDestinations(
+        {"wax": KnownDestination(tuple(WAX.headers)), "other": KnownDestination(secrets=frozenset({"A"}))},
+        frozenset({"B"}),
     )
