@@ -45,6 +45,7 @@ _ARITHMETIC: Final[Mapping[type[ast.operator], type[ast.operator]]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.FloorDiv, ast.FloorDiv: ast.Mult, ast.Div: ast.Mult,
     ast.Mod: ast.FloorDiv,
 }  # fmt: skip
+_STALLED: Final = 90.0
 _Functions = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -250,20 +251,24 @@ class Reach:
         return self._trace
 
     def run(self, items: Sequence[pytest.Item], output: Path) -> None:
-        """Run tests, and write the time and the lines of each that passes."""
+        """Run tests. Append a line of JSON for each: its time and its lines, unless it failed."""
         threading.settrace(self._trace)
         sys.settrace(self._trace)
-        found: dict[str, Any] = {}
         for index, item in enumerate(items):
             self._lines, began, failed = set(), time.monotonic(), item.session.testsfailed
             _run(items, index)
             seconds = time.monotonic() - began
+            lines: defaultdict[str, list[int]] = defaultdict(list)
             if item.session.testsfailed == failed:
-                lines: defaultdict[str, list[int]] = defaultdict(list)
                 for file, line in list(self._lines):
                     lines[file].append(line)
-                found[item.nodeid] = {"seconds": round(seconds, 3), "lines": lines}
-        output.write_text(json.dumps(found), "utf-8")
+            with output.open("a", encoding="utf-8") as notes:
+                notes.write(json.dumps({"test": item.nodeid, "seconds": round(seconds, 3), "lines": lines}) + "\n")
+
+
+def _read(notes: Path) -> dict[str, Any]:
+    lines = notes.read_text("utf-8").splitlines() if notes.exists() else []
+    return {note["test"]: note for note in map(json.loads, lines)}
 
 
 def _run(items: Sequence[pytest.Item], index: int) -> None:
@@ -279,8 +284,14 @@ def _until_failed(items: Sequence[pytest.Item], session: pytest.Session, output:
             return
 
 
-def _in_fork(work: Callable[[], None], limit: float | None) -> str:
-    """Run something in a fork, in a group of processes of its own. Return what became of it: ``done``, ``timeout``."""
+def _in_fork(work: Callable[[], None], limit: float | None, watched: Path | None = None) -> str:
+    """Run something in a fork, in a group of processes of its own. Return ``done``, ``error`` or ``timeout``.
+
+    Args:
+        work: What to run.
+        limit: Seconds after which it is killed.
+        watched: A file that it writes: it is killed if nothing is written for `_STALLED` seconds.
+    """
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -293,13 +304,17 @@ def _in_fork(work: Callable[[], None], limit: float | None) -> str:
         finally:
             os._exit(status)
     end = None if limit is None else time.monotonic() + limit
-    result = "timeout"
+    began, result = time.time(), "timeout"
     while end is None or time.monotonic() < end:
+        if watched is not None:
+            written = watched.stat().st_mtime if watched.exists() else began
+            if time.time() - max(began, written) > _STALLED:
+                break
         finished, status = os.waitpid(child, os.WNOHANG)
         if finished:
             result = "done" if status == 0 else "error"
             break
-        time.sleep(0.02)
+        time.sleep(0.05)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     if result == "timeout":
@@ -320,10 +335,16 @@ class Plugin:
         out = Path(self.options.out)
         notes = out.with_suffix(".reach")
         items = {item.nodeid: item for item in session.items}
-        if not (self.options.keep_reach and notes.exists()):
-            files = sorted({mutant.file for mutant in self.chosen})
-            _in_fork(lambda: Reach(files).run(session.items, notes), None)
-        reached = json.loads(notes.read_text("utf-8"))
+        if not self.options.keep_reach:
+            notes.unlink(missing_ok=True)
+        files = sorted({mutant.file for mutant in self.chosen})
+        while missing := [item for item in session.items if item.nodeid not in _read(notes)]:
+            before = len(missing)
+            _in_fork(functools.partial(Reach(files).run, missing, notes), None, watched=notes)
+            if len([item for item in session.items if item.nodeid not in _read(notes)]) == before:
+                with notes.open("a", encoding="utf-8") as file:  # it hangs when it is traced
+                    file.write(json.dumps({"test": missing[0].nodeid, "seconds": 0, "lines": {}}) + "\n")
+        reached = _read(notes)
         for mutant in self.chosen:
             began = time.monotonic()
             near = sorted(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import itertools
 import socket
 import subprocess
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -376,14 +377,9 @@ class SharedServer:
 
 
 _server: Final = SharedServer()
+atexit.register(_server.stop)
 _LATE: Final = timedelta(days=40)
 """The time by which the server's clock may be fast when a test begins: some tests need an earlier date."""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _stopped_server() -> Iterator[None]:
-    yield
-    _server.stop()
 
 
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> None:

@@ -141,15 +141,6 @@ def test_previews_and_cases_print_moments_on_the_contacts_clock(zone: str | None
     assert in_a_case(TEXT, zone, tmp_path) == "; ".join(READ[zone])
 
 
-async def test_journeys_print_the_same(stage: Stage, tmp_path: Path) -> None:
-    await stage.publish(TEXT)
-    for number, (zone, wanted) in enumerate(READ.items()):
-        given = entry(zone)
-        contact = {**given["contact"], "id": number}
-        await stage.run("dates", given["trigger"], contact=contact)
-        assert sent(TEXT, stage.channels.of("hi")[-1].delivery, tmp_path) == "; ".join(wanted)
-
-
 NOW = """\
 scenario: dates
 trigger: event
@@ -287,30 +278,3 @@ def test_a_date_that_is_past_continues_skips_or_exits(mode: str, days: int, tmp_
     told = [one.reason for one in shown.steps if one.taken and (one.reason or "").startswith("is past: ")]
     assert are_past == told
     assert len(told) == (mode != "exit" or days < 30) * sum(days < ahead for ahead in (30, 7, 1)) or mode == "exit"
-
-
-@pytest.mark.parametrize(("mode", "days"), DAYS)
-async def test_a_journey_goes_on_likewise(mode: str, days: int, stage: Stage) -> None:
-    await stage.publish(PAST.replace("MODE", mode))
-    given = ending(await stage.now(), days)
-    result = await stage.run("dates", given["trigger"], contact=given["contact"])
-    assert [*(attempt.delivery.step for attempt in stage.channels.attempts), result["reason"]] == DAYS[mode, days]
-
-
-async def test_a_contact_that_moves_while_it_is_held_reads_its_new_clock(stage: Stage, tmp_path: Path) -> None:
-    fails = cast("Callable[[Delivery, int], Sent]", failing(FailureKind.PERMANENT))
-    stage.channels.scripts["hi"] = lambda delivery, attempt: (
-        fails(delivery, attempt) if len(stage.channels.of("hi")) == 1 else Sent(status=200, attempt=attempt)
-    )
-    await stage.publish(TEXT)
-    given = entry(None)
-    handle = await stage.start("dates", given["trigger"], contact=given["contact"])
-    await stage.until(handle, "held")
-    await handle.signal("contact_changed", {"timezone": "Asia/Tokyo"})
-    await stage.operate(handle, "retry_step", {"operator": "ann", "reason": "moved"})
-    result = await stage.result(handle)
-    assert result["steps"][0]["note"] == "rendered again: the contact has changed"
-    first, second = stage.channels.of("hi")
-    assert sent(TEXT, first.delivery, tmp_path) == "; ".join(READ[None])
-    assert sent(TEXT, second.delivery, tmp_path) == "; ".join(READ["Asia/Tokyo"])
-    assert second.delivery.now == first.delivery.now

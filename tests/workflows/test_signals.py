@@ -37,35 +37,6 @@ def outcomes(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [(step["id"], step["outcome"]) for step in result["steps"]]
 
 
-async def test_without_the_event_the_wait_ends_after_its_time(stage: Stage) -> None:
-    await stage.publish(WAITS.replace("SINCE", "entry"))
-    result = await stage.run("waits", ORDER)
-    assert outcomes(result) == [("wait-1", "waited"), ("wait_for-2", "timeout"), ("late", "delivered")]
-
-
-async def test_an_event_that_came_earlier_in_the_journey_counts(stage: Stage) -> None:
-    await stage.publish(WAITS.replace("SINCE", "entry"))
-    handle = await stage.start("waits", ORDER)
-    await handle.signal("event", delivered("CGX0094"))
-    result = await handle.result()
-    assert outcomes(result) == [("wait-1", "waited"), ("wait_for-2", "event"), ("delivered", "delivered")]
-    assert stage.channels.of("delivered")[0].delivery.data["event"]["carrier"] == "Colissimo"
-
-
-async def test_since_now_ignores_what_came_earlier(stage: Stage) -> None:
-    await stage.publish(WAITS.replace("SINCE", "now"))
-    handle = await stage.start("waits", ORDER)
-    await handle.signal("event", delivered("CGX0094"))
-    assert outcomes(await handle.result())[1:] == [("wait_for-2", "timeout"), ("late", "delivered")]
-
-
-async def test_an_event_whose_condition_does_not_hold_is_not_the_one(stage: Stage) -> None:
-    await stage.publish(WAITS.replace("SINCE", "entry"))
-    handle = await stage.start("waits", ORDER)
-    await handle.signal("event", delivered("another order"))
-    assert outcomes(await handle.result())[1] == ("wait_for-2", "timeout")
-
-
 async def test_events_that_no_step_names_are_not_kept_and_a_repeated_id_counts_once(stage: Stage) -> None:
     await stage.publish(WAITS.replace("SINCE", "entry").replace("wait: 1d", "wait_for: go"))
     handle = await stage.start("waits", ORDER)

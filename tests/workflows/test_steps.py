@@ -5,11 +5,9 @@ import json
 from datetime import UTC
 from typing import Any
 
-import pytest
 from temporalio.api.enums.v1 import EventType
 
 from activities.failures import FailureKind
-from activities.interface import Sent
 from tests.workflows.conftest import Stage, failing
 
 FOUR = """
@@ -132,40 +130,6 @@ async def test_a_step_is_handed_only_the_fields_of_a_lists_items_that_its_templa
     assert {"external_id", "unit_price"} < set(handed["whole"]["order"]["products"][0])
 
 
-async def test_a_wait_ends_two_days_after_it_began(stage: Stage) -> None:
-    await stage.publish(FOUR)
-    await stage.run("four", ORDER)
-    hello, hook = stage.channels.of("hello")[0], stage.channels.of("hook")[0]
-    assert -1 < (hook.at - hello.at).total_seconds() - 2 * 86_400 < 60
-
-
-BRANCHES = """
-scenario: branches
-trigger: order
-steps:
-  - if: order.total_price > 50
-    then:
-      - sms: big
-        text: big
-    else:
-      - sms: small
-        text: small
-  - exit: done
-"""
-
-
-@pytest.mark.parametrize(("price", "branch", "step"), [("66.25", "then", "big"), (50, "else", "small")])
-async def test_a_condition_leads_one_way_or_the_other(stage: Stage, price: object, branch: str, step: str) -> None:
-    await stage.publish(BRANCHES)
-    result = await stage.run("branches", {"type": "order", "order": {"external_id": "1", "total_price": price}})
-    assert [(done["id"], done["outcome"]) for done in result["steps"]] == [
-        ("if-1", branch),
-        (step, "delivered"),
-        ("exit-2", "exited"),
-    ]
-    assert (result["outcome"], result["reason"]) == ("exited", "done")
-
-
 ONE = """
 scenario: one
 trigger: segment
@@ -194,36 +158,6 @@ async def test_a_delivery_is_tried_again_at_growing_intervals_under_one_id(stage
     assert [round(gap / first) for gap in gaps] == [1, 2, 4, 8]
 
 
-@pytest.mark.parametrize(
-    ("policy", "outcome", "reason", "steps"),
-    [
-        ("continue", "exited", "end", [("hook", "failed"), ("exit-2", "exited")]),
-        ("exit", "exited", "step hook failed", [("hook", "failed")]),
-    ],
-)
-async def test_a_failure_for_good_follows_on_failure(
-    stage: Stage, policy: str, outcome: str, reason: str, steps: list[tuple[str, str]]
-) -> None:
-    await stage.publish(ONE.replace("POLICY", policy))
-    stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT, status=422, reason="it answered 422")
-    result = await stage.run("one")
-    assert (result["outcome"], result["reason"]) == (outcome, reason)
-    assert [(step["id"], step["outcome"]) for step in result["steps"]] == steps
-    assert result["steps"][0]["status"] == 422
-    assert result["steps"][0]["reason"] == "it answered 422"
-
-
-async def test_retries_end_with_the_deadline(stage: Stage) -> None:
-    await stage.publish(ONE.replace("POLICY", "exit"))
-    stage.channels.scripts["hook"] = failing(FailureKind.RETRY)
-    result = await stage.run("one")
-    attempts = stage.channels.of("hook")
-    assert result["reason"] == "step hook failed"
-    assert (attempts[-1].at - attempts[0].at).total_seconds() <= 86_400
-    assert len(attempts) > 25  # an hour apart at the end
-    assert result["steps"][0]["status"] == 503
-
-
 UNKNOWN = """
 scenario: unknown
 trigger: segment
@@ -242,11 +176,3 @@ async def test_an_unknown_outcome_can_be_passed_over_and_is_on_record(stage: Sta
     assert (result["outcome"], result["reason"]) == ("finished", "")
     (stored,) = await stage.store.entries(scenario="unknown", limit=1)
     assert (stored.outcome, stored.reason) == ("finished", "1 of 1 deliveries failed")
-
-
-async def test_a_skipped_delivery_says_why(stage: Stage) -> None:
-    await stage.publish(UNKNOWN)
-    stage.channels.scripts["text"] = lambda delivery, attempt: Sent(attempt=1, outcome="skipped", reason="no number")
-    result = await stage.run("unknown")
-    assert result["steps"][0]["outcome"] == "skipped"
-    assert result["steps"][0]["reason"] == "no number"

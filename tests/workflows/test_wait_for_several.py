@@ -24,53 +24,10 @@ steps:
     text: "{{ event.name }}"
 """
 ORDER: dict[str, Any] = {"type": "order", "order": {"external_id": "1"}}
-WHO = {"operator": "ann", "reason": "seen"}
 
 
 def event(name: str, **properties: Any) -> dict[str, Any]:
     return {"name": name, "properties": properties}
-
-
-async def test_the_first_that_counts_opens_its_way_by_when_it_came(stage: Stage) -> None:
-    await stage.publish(SEVERAL)
-    early = await stage.start("several", ORDER)  # while the journey waits for something else
-    for one in (event("order.delivered", order_id="2"), event("order.cancelled"), event("order.refused")):
-        await early.signal("event", one)
-    result = await stage.result(early)
-    assert [(step["id"], step["outcome"], step.get("way")) for step in result["steps"]] == [
-        ("wait-1", "waited", None),
-        ("wait_for-2", "event", "order.cancelled"),
-        ("after", "delivered", None),
-    ]
-    assert stage.channels.of("after")[0].delivery.data == {
-        "contact": stage.channels.of("after")[0].delivery.data["contact"],
-        "event": {"name": "order.cancelled"},
-    }
-    waiting = await stage.start("several", ORDER)
-    await stage.environment.sleep(timedelta(days=2))
-    progress = await stage.until(waiting, "waiting")
-    assert progress["waiting"]["for"] == "event order.delivered or order.refused or order.cancelled"
-    await waiting.signal("event", event("order.delivered", order_id="2"))
-    await waiting.signal("event", event("order.delivered", order_id="1", carrier="Post"))
-    assert (await stage.result(waiting))["steps"][1]["way"] == "order.delivered"
-    assert stage.channels.of("arrived")[0].delivery.data["event"] == {"carrier": "Post"}
-
-
-async def test_without_one_the_time_is_over_and_who_skips_it_goes_that_way(stage: Stage) -> None:
-    await stage.publish(SEVERAL)
-    result = await stage.run("several", ORDER)
-    assert (result["reason"], result["steps"][1]["outcome"]) == ("late", "timeout")
-    for operation in ("skip_step", "event"):
-        handle = await stage.start("several", ORDER)
-        await stage.environment.sleep(timedelta(days=2))
-        if operation == "event":
-            await handle.signal("event", event("gone"))
-        else:
-            await stage.operate(handle, operation, {**WHO, "step": "wait_for-2"})
-        result = await stage.result(handle)
-        assert (result["reason"], result["steps"][1]["outcome"]) == (
-            ("event gone", "left") if operation == "event" else ("late", "skipped")
-        )
 
 
 @pytest.mark.usefixtures("_always_suggested")

@@ -190,3 +190,28 @@ async def test_the_end_of_a_wait_that_was_worked_out_goes_along_in_continue_as_n
     ended = datetime.fromisoformat(result["steps"][1]["at"])
     assert (result["steps"][1]["outcome"], abs(ended - until) < timedelta(minutes=1)) == ("waited", True)
     await replay(await newest.fetch_history())
+
+
+PASSED_OVER = (
+    "it is neither the name of a time zone, such as Europe/Paris, nor an offset, such as +02:00: "
+    "the scenario's is used, Asia/Tokyo"
+)
+
+
+async def test_a_zone_that_cannot_be_used_is_on_record(stage: Stage) -> None:
+    await stage.publish(
+        "scenario: until\ntrigger: segment\ntimezone: Asia/Tokyo\nsteps:\n"
+        '  - wait: {until: "10:00"}\n  - sms: hi\n    text: hi\n'
+    )
+    handle = await stage.start("until", contact={"timezone": "Mars/Olympus"})
+    progress = await stage.until(handle, "waiting")
+    assert progress["waiting"]["until"].endswith("T01:00:00+00:00")
+    told = {"what": "contact.timezone", "reason": PASSED_OVER, "count": 1}
+    assert [{**item, "at": None} for item in progress["passed_over"]] == [{**told, "at": None}]
+    await handle.signal("contact_changed", {"firstname": "Zoë"})  # its zone is no news then
+    await handle.signal("contact_changed", {"timezone": "Mars/Utopia"})
+    progress = await stage.until(handle, "waiting")
+    assert [item["count"] for item in progress["passed_over"]] == [2]
+    await handle.signal("contact_changed", {"timezone": "UTC-3:30"})
+    await stage.result(handle)
+    assert stage.channels.of("hi")[0].at.strftime("%H:%M") == "13:30"

@@ -1,4 +1,4 @@
-"""What a case does with a scenario: each of these is as it expects."""
+"""Cases do what they expect. `tests/e2e/test_cases.py` also runs each as a journey on a server."""
 
 from __future__ import annotations
 
@@ -6,13 +6,47 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.cases.conftest import TOP, Read, differences
+from gateway.cases.run import run
+from scenario.steps.registry import KINDS
+from tests.gateway.cases.conftest import AROUND, TOP, Read, differences
 
 HOOK = """
 - webhook: hook
   url: https://h.example/
   body: {}
   retry: {initial_interval: 10s, backoff_coefficient: 2, deadline: 1h}
+"""
+WAIT_FOR = """
+- wait: 1d
+- wait_for: came
+  if: event.order == '1'
+  for: 7d
+  then: [{sms: here, text: "{{ event.by }}"}]
+  else: [{sms: late, text: late}]
+"""
+SEVERAL = """
+- wait: 1d
+- wait_for:
+    delivered: {if: event.order == '1', then: [{sms: arrived, text: "{{ event.by }}"}]}
+    refused: {then: [{exit: refused}]}
+    cancelled: {}
+  for: 7d
+  else: [{exit: late}]
+- {sms: after, text: "{{ event.by }}"}
+"""
+PAST = """
+- wait: {until: "{{ contact.custom.ends }}", offset: -30d, past: MODE}
+- {sms: month, text: t}
+- wait: {until: "{{ contact.custom.ends }}", offset: -7d, past: MODE}
+- {sms: week, text: t}
+- {if: "true", then: [{sms: inner, text: t}]}
+- wait: {until: "{{ contact.custom.ends }}", offset: -1d, past: MODE}
+- {sms: last, text: t}
+"""
+ROUNDS = """
+- repeat: {every: 7d, times: 3, until: contact.custom.stop}
+  steps: [{sms: hi, text: t}, {wait: 2d}]
+- {sms: after, text: t}
 """
 CASES = {
     "a round that is held when it is due begins when it is tried again, and the next so much later": (
@@ -329,14 +363,324 @@ CASES = {
         expect: {reason: ill, steps: [{wait_for: wait_for-1, at: 2026-03-03 09:00}]}
         """,
     ),
-    "a clock that changes": (
-        "- wait: {until: '02:30'}",
+    "a date that is missing holds the journey": (
+        "- wait: {until: '{{ contact.custom.date }}'}\n- {sms: hi, text: hello}",
         """
-        at: 2026-03-28T12:00
-        expect: {steps: [{wait: wait-1, at: 2026-03-29 03:30}]}
+        expect: {steps: [{wait: wait-1, outcome: held, reason: the date to wait for is missing}], ends: held}
+        """,
+    ),
+    "a step behind a wait that is skipped for want of a date is taken": (
+        "- wait: {until: '{{ contact.custom.date }}'}\n- {sms: hi, text: hello}",
+        """
+        operations: [{after: 1h, skip: wait-1}]
+        expect: {steps: [{wait: wait-1, outcome: skipped}, {sms: hi, at: 2026-03-02 10:00}], ends: finished}
+        """,
+    ),
+    "a wait ends on the clock that the contact has by then": (
+        "- wait: {until: '10:00'}\n- wait: {until: 2026-03-05T10:00}",
+        """
+        changes:
+          - {after: 30m, contact: {timezone: America/New_York}}
+          - {after: 2d, contact: {timezone: Asia/Tokyo}}
+        expect: {steps: [{wait: wait-1, at: 2026-03-02 10:00}, {wait: wait-2, at: 2026-03-05 10:00}]}
+        """,
+    ),
+    "a zone that cannot be used is the scenario's, and an offset is one": (
+        "- wait: {until: '10:00'}\n- wait: {until: '12:00'}",
+        """
+        with: {contact: {timezone: Mars/Olympus}}
+        changes: [{after: 2h, contact: {timezone: 'UTC-3:30'}}]
+        expect: {steps: [{wait: wait-1, at: 2026-03-02 10:00}, {wait: wait-2, at: 2026-03-02 12:00}]}
+        """,
+    ),
+    "a condition leads one way": (
+        "- if: contact.custom.price > 50\n  then: [{sms: big, text: t}]\n  else: [{sms: small, text: t}]\n- exit: done",
+        """
+        with: {contact: {custom: {price: 66.25}}}
+        expect: {steps: [{if: if-1, outcome: then}, {sms: big}, {exit: exit-2, outcome: exited}], reason: done}
+        """,
+    ),
+    "or the other": (
+        "- if: contact.custom.price > 50\n  then: [{sms: big, text: t}]\n  else: [{sms: small, text: t}]\n- exit: done",
+        """
+        with: {contact: {custom: {price: 50}}}
+        expect: {steps: [{if: if-1, outcome: else}, {sms: small}], ends: exited, reason: done}
+        """,
+    ),
+    "a switch compares text, numbers and truth, and is held without a value": (
+        """
+        - switch: contact.language | downcase
+          cases: {fr: [{sms: bonjour, text: hi}], de: [{exit: no}]}
+        - switch: contact.custom.price
+          cases: {7: [{exit: no}], 66.250: [{sms: dear, text: hi}]}
+          else: [{exit: no}]
+        - switch: contact.custom.vip
+          cases: {true: [{sms: vip, text: hi}], "yes": [{exit: no}]}
+        - switch: contact.custom.colour
+          cases: {red: [{exit: no}]}
+          else: [{sms: other, text: hi}]
+        - switch: contact.firstname | number
+          cases: {3: [{exit: no}]}
+          else: [{exit: skipped}]
+        """,
+        """
+        with: {contact: {language: FR, firstname: Zoé, custom: {vip: true, price: 66.25}}}
+        operations: [{after: 1h, retry: switch-5}, {after: 2h, skip: switch-5}]
+        expect:
+          steps:
+            - {switch: switch-1, outcome: case, way: fr}
+            - {sms: bonjour}
+            - {switch: switch-2, outcome: case, way: "66.250"}
+            - {sms: dear}
+            - {switch: switch-3, outcome: case, way: "true"}
+            - {sms: vip}
+            - {switch: switch-4, outcome: else}
+            - {sms: other}
+            - {switch: switch-5, outcome: skipped}
+          reason: skipped
+        """,
+    ),
+    "a value that cannot be worked out is the reason": (
+        "- {switch: contact.firstname | number, cases: {3: [{exit: no}]}}",
+        """
+        with: {contact: {firstname: Zoé}}
+        expect:
+          steps: [{switch: switch-1, outcome: held, reason: {contains: "the value cannot be worked out: "}}]
+          ends: held
+        """,
+    ),
+    "the unit of a split is the contact, the journey or what a template prints": (
+        """
+        - split: {a: 50, b: 50}
+          id: tone
+        - split: {a: 50, b: 50}
+          by: journey
+          id: lane
+        - split: {a: 50, b: 50}
+          by: "{{ contact.custom.price }}"
+          id: price
+        - split: {a: 50, b: 50}
+          by: "{{ contact.custom.store }}"
+          id: store
+          branches: {a: [{exit: first}], b: [{exit: second}]}
+        """,
+        """
+        with: {contact: {custom: {price: 66.250}}}
+        changes: [{after: 1h, contact: {custom: {store: 12}}}]
+        operations: [{after: 2h, retry: store}]
+        expect:
+          steps:
+            - {split: tone, outcome: b, note: "b (0.6277 of 1, by contact)"}
+            - {split: lane, note: "a (0.2573 of 1, by journey)"}
+            - {split: price, outcome: b, note: {contains: b (0.9224}}
+            - {split: store, outcome: a, at: 2026-03-02 11:00}
+          ends: exited
+        """,
+    ),
+    "a split by nothing is held, and the branches are behind it": (
+        "- {split: {a: 50, b: 50}, by: '{{ contact.custom.store }}', branches: {a: [{exit: no}], b: [{exit: no}]}}",
+        """
+        expect: {steps: [{split: split-1, outcome: held, reason: what it is drawn by is blank}], ends: held}
+        """,
+    ),
+    "who skips a split passes all its branches": (
+        "- {split: {a: 50, b: 50}, by: '{{ contact.custom.store }}', branches: {a: [{exit: no}], b: [{exit: no}]}}",
+        """
+        operations: [{after: 1h, skip: split-1}]
+        expect: {steps: [{split: split-1, outcome: skipped}], ends: finished}
+        """,
+    ),
+    "an event that came earlier in the journey counts": (
+        WAIT_FOR,
+        """
+        events: [{after: 1h, name: came, properties: {order: "1", by: Post}}]
+        expect:
+          steps: [{wait_for: wait_for-2, outcome: event, at: 2026-03-03 09:00}, {sms: here, text: Post}]
+        """,
+    ),
+    "unless only what is to come counts": (
+        WAIT_FOR + "  since: now\n",
+        """
+        events: [{after: 1h, name: came, properties: {order: "1"}}]
+        expect: {steps: [{wait_for: wait_for-2, outcome: timeout, at: 2026-03-10 09:00}, {sms: late}]}
+        """,
+    ),
+    "an event whose condition does not hold is not the one": (
+        WAIT_FOR,
+        """
+        events: [{after: 2d, name: came, properties: {order: "2"}}, {after: 4d, name: came, properties: {order: "1"}}]
+        expect: {steps: [{wait_for: wait_for-2, outcome: event, at: 2026-03-06 09:00}, {sms: here}]}
+        """,
+    ),
+    "of several events the first that counts opens its way": (
+        SEVERAL,
+        """
+        events:
+          - {after: 1h, name: delivered, properties: {order: "2"}}
+          - {after: 2h, name: cancelled}
+          - {after: 3h, name: refused}
+        expect:
+          steps: [{wait_for: wait_for-2, outcome: event, way: cancelled, at: 2026-03-03 09:00}, {sms: after}]
+        """,
+    ),
+    "of several events one that comes during the wait ends it": (
+        SEVERAL,
+        """
+        events:
+          - {after: 2d, name: delivered, properties: {order: "2"}}
+          - {after: 3d, name: delivered, properties: {order: "1", by: Post}}
+        expect:
+          steps:
+            - {wait_for: wait_for-2, outcome: event, way: delivered, at: 2026-03-05 09:00}
+            - {sms: arrived, text: Post}
+            - {sms: after}
+        """,
+    ),
+    "without any of several events the time is over": (
+        SEVERAL,
+        "expect: {steps: [{wait_for: wait_for-2, outcome: timeout, at: 2026-03-10 09:00}], reason: late}",
+    ),
+    "who skips a wait for several events goes the way of a timeout": (
+        SEVERAL,
+        """
+        operations: [{after: 2d, skip: wait_for-2}]
+        expect: {steps: [{wait_for: wait_for-2, outcome: skipped, at: 2026-03-04 09:00}], reason: late}
+        """,
+    ),
+    "an exit rule ends a wait for several events": (
+        SEVERAL,
+        """
+        events: [{after: 2d, name: stop, properties: {n: 2}}]
+        expect: {steps: [{wait_for: wait_for-2, outcome: left}], reason: event stop}
+        """,
+    ),
+    "a repetition whose condition holds has no round": (
+        ROUNDS,
+        """
+        with: {contact: {custom: {stop: true}}}
+        expect: {steps: [{repeat: repeat-1, outcome: until, reason: after 0 rounds}, {sms: after}]}
+        """,
+    ),
+    "a change between two rounds ends a repetition at once": (
+        ROUNDS,
+        """
+        changes: [{after: 10d, contact: {custom: {stop: true}}}]
+        expect:
+          steps:
+            - {sms: hi}
+            - {sms: hi}
+            - {repeat: repeat-1, outcome: until, reason: after 2 rounds, at: 2026-03-12 09:00}
+            - {sms: after}
+        """,
+    ),
+    "all rounds of a repetition": (
+        ROUNDS,
+        """
+        expect:
+          steps:
+            - {repeat: repeat-1, outcome: round, reason: round 1 of 3}
+            - {sms: hi, at: 2026-03-02 09:00}
+            - {wait: wait-1.round.2, at: 2026-03-04 09:00}
+            - {repeat: repeat-1, outcome: round, reason: round 2 of 3}
+            - {sms: hi, at: 2026-03-09 09:00}
+            - {repeat: repeat-1, outcome: round, reason: round 3 of 3}
+            - {sms: hi, at: 2026-03-16 09:00}
+            - {repeat: repeat-1, outcome: ended, reason: after 3 rounds, at: 2026-03-18 09:00}
+            - {sms: after}
+        """,
+    ),
+    "an exit rule acts in a round": (
+        ROUNDS,
+        """
+        events: [{after: 8d, name: stop, properties: {n: 2}}]
+        expect: {steps: [{sms: hi}, {sms: hi}, {wait: wait-1.round.2, outcome: left}], reason: event stop}
+        """,
+    ),
+    "an exit rule acts between rounds": (
+        ROUNDS,
+        """
+        events: [{after: 10d, name: stop, properties: {n: 2}}]
+        expect: {steps: [{sms: hi}, {sms: hi}, {repeat: repeat-1, outcome: left}], reason: event stop}
+        """,
+    ),
+    "who skips a repetition skips the rounds to come": (
+        ROUNDS,
+        """
+        operations: [{after: 3d, skip: repeat-1}]
+        expect: {steps: [{sms: hi}, {repeat: repeat-1, outcome: skipped}, {sms: after, at: 2026-03-05 09:00}]}
+        """,
+    ),
+    "a repetition whose condition cannot be evaluated is held": (
+        "- {repeat: {every: 7d, times: 3, until: contact.custom.n > 2}, steps: [{sms: hi, text: t}]}",
+        """
+        with: {contact: {custom: {n: x}}}
+        expect:
+          steps: [{repeat: repeat-1, outcome: held, reason: {contains: "the condition cannot be evaluated: "}}]
+          ends: held
+        """,
+    ),
+    "rounds in rounds": (
+        """
+        - repeat: {every: 1d, times: 2}
+          steps: [{repeat: {every: 1h, times: 2}, steps: [{sms: hi, text: t}]}]
+        """,
+        """
+        expect:
+          steps:
+            - {sms: hi, at: 2026-03-02 09:00}
+            - {sms: hi, at: 2026-03-02 10:00}
+            - {repeat: repeat-1.round.1, outcome: ended, reason: after 2 rounds}
+            - {sms: hi, at: 2026-03-03 09:00}
+            - {sms: hi, at: 2026-03-03 10:00}
+            - {repeat: repeat-1, outcome: ended, reason: after 2 rounds}
+        """,
+    ),
+    "a response that lacks a field leads the other way": (
+        "- {webhook: ask, url: 'https://h.example/', save: {as: r}}\n"
+        "- if: responses.r.tier == 'gold'\n  then: [{sms: gold, text: t}]\n"
+        "  else: [{sms: other, text: '{{ responses.r.name }}'}]\n",
+        """
+        answers: {ask: [{body: {tier: none, name: Zoé}}]}
+        expect: {steps: [{webhook: ask}, {if: if-2, outcome: else}, {sms: other, text: Zoé}]}
+        """,
+    ),
+    "a message to a contact that moved is rendered on its new clock": (
+        "- {sms: hi, text: \"{{ '2026-07-02T12:30:00Z' | date: '%H:%M %Z' }}\"}",
+        """
+        answers: {hi: [{status: 400}]}
+        changes: [{after: 1h, contact: {timezone: Asia/Tokyo}}]
+        operations: [{after: 2h, retry: hi}]
+        expect: {steps: [{sms: hi, text: "21:30 JST", note: "rendered again: the contact has changed"}]}
+        """,
+    ),
+    "steps behind waits for past dates are skipped": (
+        PAST.replace("MODE", "skip"),
+        """
+        with: {contact: {custom: {ends: 2026-03-22}}}
+        expect:
+          steps:
+            - {wait: wait-1, reason: {contains: "is past: "}}
+            - {sms: week}
+            - {sms: inner}
+            - {sms: last, at: 2026-03-21 00:00}
+        """,
+    ),
+    "waits for past dates end at once": (
+        PAST.replace("MODE", "continue"),
+        """
+        with: {contact: {custom: {ends: 2026-03-01}}}
+        expect: {steps: [{sms: month}, {sms: week}, {sms: inner}, {sms: last, at: 2026-03-02 09:00}]}
+        """,
+    ),
+    "a past date ends the journey": (
+        PAST.replace("MODE", "exit"),
+        """
+        with: {contact: {custom: {ends: 2026-03-22}}}
+        expect: {steps: [], ends: exited, reason: the date of step wait-1 is past}
         """,
     ),
 }
+DATED = "{until: '{{ contact.custom.date }}', offset: OFFSET}"
 HEAD = "trigger: birthday\nexit: [{event: stop, if: event.n == 2}]\n"
 
 
@@ -346,6 +690,56 @@ def test_all_is_as_expected(reading: Read, name: str) -> None:
     cases, findings = reading(steps, case, head=HEAD)
     assert cases is not None, findings
     assert differences(cases) == {"one": []}
+
+
+def test_every_kind_of_step_has_a_case(reading: Read) -> None:
+    kinds: set[str] = set()
+    for steps, case in CASES.values():
+        cases, _ = reading(steps, case, head=HEAD)
+        assert cases is not None
+        kinds.update(got.kind for got in run(cases, "one", AROUND).steps)
+    assert kinds == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("wait", "contact", "start", "end"),
+    [
+        # A Tuesday in Tokyo is a Tuesday there, while it is still Monday in Paris.
+        ("{until: '08:00', on: [tue]}", "{timezone: Asia/Tokyo}", "2027-03-01T23:30", "Tue 2027-03-02 08:00 JST"),
+        ("{until: '08:00', on: [tue]}", "{timezone: Asia/Tokyo}", "2027-03-02T09:00", "Tue 2027-03-09 08:00 JST"),
+        ("{until: '10:00', on: [mon, tue, wed, thu]}", "{}", "2027-01-01T10:01", "Mon 2027-01-04 10:00 CET"),
+        # 09:00 stays 09:00 when the clocks go forward and back.
+        ("{until: '09:00'}", "{}", "2027-03-27T20:00", "Sun 2027-03-28 09:00 CEST"),
+        ("{until: '09:00'}", "{}", "2027-10-30T20:00", "Sun 2027-10-31 09:00 CET"),
+        # A repeated time is taken the first time round, a skipped one by the offset from before the change.
+        ("{until: '02:30'}", "{}", "2027-10-31T01:00", "Sun 2027-10-31 02:30 CEST"),
+        ("{until: '02:30'}", "{}", "2027-03-28T01:00", "Sun 2027-03-28 03:30 CEST"),
+        # Dates of the contact, across a change of the clocks, and one that is past.
+        (DATED.replace("OFFSET", "-3d"), "{custom: {date: '2027-03-29 09:00:00'}}", "2027-03-01T12:00",
+         "Fri 2027-03-26 09:00 CET"),
+        (DATED.replace("OFFSET", "-12h"), "{custom: {date: '2027-03-29 09:00:00'}}", "2027-03-01T12:00",
+         "Sun 2027-03-28 21:00 CEST"),
+        (DATED.replace("OFFSET", "0s"), "{custom: {date: '2027-03-29 09:00:00'}}", "2027-03-01T12:00",
+         "Mon 2027-03-29 09:00 CEST"),
+        (DATED.replace("OFFSET", "0s"), "{custom: {date: '2026-03-29 09:00:00'}}", "2027-03-01T12:00",
+         "Mon 2027-03-01 12:00 CET"),
+        # Dates of the scenario.
+        ("{until: 2027-03-27}", "{}", "2027-03-26T12:00", "Sat 2027-03-27 00:00 CET"),
+        ("{until: 2027-03-28T02:30}", "{}", "2027-03-26T12:00", "Sun 2027-03-28 03:30 CEST"),
+        ("{until: 2027-03-01}", "{}", "2027-03-26T12:00", "Fri 2027-03-26 12:00 CET"),
+        ("{until: 2027-03-31T09:00, offset: -2d}", "{}", "2027-03-26T12:00", "Mon 2027-03-29 09:00 CEST"),
+        ("{until: 2027-03-29T09:00:30+01:00}", "{}", "2027-03-26T12:00", "Mon 2027-03-29 10:00 CEST"),
+        ("{until: 2027-10-31 02:30}", "{}", "2027-03-26T12:00", "Sun 2027-10-31 02:30 CEST"),
+        ("33d", "{}", "2027-03-26T12:00", "Wed 2027-04-28 13:00 CEST"),
+    ],
+)  # fmt: skip
+def test_a_wait_ends_at_a_local_time(reading: Read, wait: str, contact: str, start: str, end: str) -> None:
+    cases, findings = reading(
+        f"- wait: {wait}", f"with: {{contact: {contact}}}\nat: {start}\nexpect: {{ends: finished}}"
+    )
+    assert cases is not None, findings
+    (waited,) = run(cases, "one", AROUND).steps
+    assert (waited.outcome, f"{waited.at:%a %Y-%m-%d %H:%M %Z}") == ("waited", end)
 
 
 def test_a_delivery_has_the_id_and_the_jitter_of_its_journey(reading: Read) -> None:
