@@ -11,15 +11,14 @@ Temporal has lost the run, the row is its only record, which `scenario store rec
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Final
 
-from sqlalchemy import Executable, bindparam, delete, exists, or_, select, tuple_
+from sqlalchemy import bindparam, delete, exists, or_, select, tuple_
 
 from runtime.store.columns import UtcDateTime
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import Queries
 from runtime.store.schema import accepted_entries, entries
 
 KEPT: Final = timedelta(days=1)
@@ -48,19 +47,19 @@ class AcceptedEntries(Queries):
 
     async def accept(self, entry: AcceptedEntry) -> None:
         """Record an entry that is about to be acknowledged. Idempotent."""
-        await self._database.write(_accept(self._database.insert), asdict(entry))
+        await self._add(accepted_entries, entry)
 
     async def pending_entries(self, contact_id: str) -> list[AcceptedEntry]:
         """Return a contact's acknowledged entries that have not been admitted, the oldest first."""
-        rows = await self._database.read(_PENDING, {"contact_id": contact_id})
-        return sorted((AcceptedEntry(**row) for row in rows), key=lambda entry: (entry.accepted_at, entry.workflow_id))
+        found = await self._all(AcceptedEntry, _PENDING, {"contact_id": contact_id})
+        return sorted(found, key=lambda entry: (entry.accepted_at, entry.workflow_id))
 
     async def pending_page(self, after: AcceptedEntry | None, limit: int) -> list[AcceptedEntry]:
         """Return a page of acknowledged entries that have not been admitted; `after` is the last of the page before."""
         statement = select(accepted_entries).where(~_admitted).order_by(*_KEY).limit(limit)
         if after is not None:
             statement = statement.where(tuple_(*_KEY) > (after.contact_id, after.workflow_id, after.run_id))
-        return [AcceptedEntry(**row) for row in await self._database.read(statement)]
+        return await self._all(AcceptedEntry, statement)
 
     async def forget_accepted(self, entry: AcceptedEntry) -> None:
         """Delete the row of a run that is over."""
@@ -97,12 +96,3 @@ _PRUNE = (
     )
     .returning(_table.run_id)
 )
-
-
-@cache
-def _accept(insert: InsertFactory) -> Executable:
-    return (
-        insert(accepted_entries)
-        .values({column.name: bindparam(column.name) for column in _table})
-        .on_conflict_do_nothing()
-    )

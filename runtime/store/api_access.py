@@ -39,7 +39,7 @@ from sqlalchemy import (
 )
 
 from runtime.store.columns import Json, SafeText, UtcDateTime
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import InsertFactory, Queries, row_of
 from runtime.store.schema import metadata
 
 Scope = Literal["enter", "events", "read", "operate", "publish", "erase", "decode"]
@@ -162,70 +162,6 @@ api_answers = Table(
 
 
 _keys = api_keys.c
-_KEY_NAMES = tuple(column.name for column in api_keys.columns)
-
-
-class ApiKeys(Queries):
-    """The table of keys."""
-
-    async def add_key(self, key: ApiKey) -> None:
-        row = {name: getattr(key, name) for name in _KEY_NAMES}
-        row["scopes"] = list(key.scopes)
-        row["scenarios"] = None if key.scenarios is None else list(key.scenarios)
-        await self._database.write(_ADD_KEY, row)
-
-    async def key(self, identifier: str) -> ApiKey | None:
-        """Return a key, also if it is revoked or expired, or None."""
-        rows = await self._database.read(_ONE_KEY, {"identifier": identifier})
-        return ApiKey(**rows[0]) if rows else None
-
-    async def keys(self) -> list[ApiKey]:
-        """Return all keys, the newest first."""
-        return [ApiKey(**row) for row in await self._database.read(_ALL_KEYS)]
-
-    async def revoke_key(self, identifier: str, now: datetime) -> bool:
-        """Revoke a key. Return False if it is missing or already revoked."""
-        return bool(await self._database.write(_REVOKE_KEY, {"identifier": identifier, "now": now}))
-
-
-_ADD_KEY = insert(api_keys).values({name: bindparam(name) for name in _KEY_NAMES})
-_ONE_KEY = select(api_keys).where(_keys.id == bindparam("identifier"))
-_ALL_KEYS = select(api_keys).order_by(_keys.created_at.desc(), _keys.id)
-_REVOKE_KEY = (
-    update(api_keys)
-    .where(_keys.id == bindparam("identifier"), _keys.revoked_at.is_(None))
-    .values(revoked_at=bindparam("now"))
-    .returning(_keys.id)
-)
-
-
-_sessions = sessions.c
-
-
-class Sessions(Queries):
-    """The table of sessions."""
-
-    async def begin_session(self, digest: str, key_id: str, now: datetime, ends_at: datetime) -> None:
-        """Store a session, and delete expired ones; `digest` is the SHA-256 of its token, in hex."""
-        await self._database.write(_EXPIRE_SESSIONS, {"now": now})
-        await self._database.write(_BEGIN_SESSION, {"digest": digest, "key_id": key_id, "ends_at": ends_at})
-
-    async def key_of_session(self, digest: str, now: datetime) -> str | None:
-        """Return the id of the API key that began a session, or None if the session is unknown or expired."""
-        rows = await self._database.read(_SESSION_KEY, {"digest": digest, "now": now})
-        return rows[0]["key_id"] if rows else None
-
-    async def end_session(self, digest: str) -> None:
-        """End a session. Idempotent."""
-        await self._database.write(_END_SESSION, {"of_digest": digest})
-
-
-_BEGIN_SESSION = insert(sessions).values({name: bindparam(name) for name in ("digest", "key_id", "ends_at")})
-_SESSION_KEY = select(_sessions.key_id).where(
-    _sessions.digest == bindparam("digest"), _sessions.ends_at > bindparam("now")
-)
-_END_SESSION = delete(sessions).where(_sessions.digest == bindparam("of_digest"))
-_EXPIRE_SESSIONS = delete(sessions).where(_sessions.ends_at <= bindparam("now"))
 
 
 KEPT: Final = timedelta(hours=24)
@@ -261,8 +197,39 @@ class StoredAnswer:
     answer: str | None
 
 
-class ApiAnswers(Queries):
-    """The table of answers."""
+class ApiAccess(Queries):
+    """The tables of keys, sessions and answers."""
+
+    async def add_key(self, key: ApiKey) -> None:
+        scenarios = None if key.scenarios is None else list(key.scenarios)
+        row = row_of(api_keys, key) | {"scopes": list(key.scopes), "scenarios": scenarios}
+        await self._database.write(insert(api_keys), row)
+
+    async def key(self, identifier: str) -> ApiKey | None:
+        """Return a key, also if it is revoked or expired, or None."""
+        return await self._one(ApiKey, _ONE_KEY, {"identifier": identifier})
+
+    async def keys(self) -> list[ApiKey]:
+        """Return all keys, the newest first."""
+        return await self._all(ApiKey, _ALL_KEYS)
+
+    async def revoke_key(self, identifier: str, now: datetime) -> bool:
+        """Revoke a key. Return False if it is missing or already revoked."""
+        return bool(await self._database.write(_REVOKE_KEY, {"identifier": identifier, "now": now}))
+
+    async def begin_session(self, digest: str, key_id: str, now: datetime, ends_at: datetime) -> None:
+        """Store a session, and delete expired ones; `digest` is the SHA-256 of its token, in hex."""
+        await self._database.write(_EXPIRE_SESSIONS, {"now": now})
+        await self._database.write(insert(sessions), {"digest": digest, "key_id": key_id, "ends_at": ends_at})
+
+    async def key_of_session(self, digest: str, now: datetime) -> str | None:
+        """Return the id of the API key that began a session, or None if the session is unknown or expired."""
+        rows = await self._database.read(_SESSION_KEY, {"digest": digest, "now": now})
+        return rows[0]["key_id"] if rows else None
+
+    async def end_session(self, digest: str) -> None:
+        """End a session. Idempotent."""
+        await self._database.write(_END_SESSION, {"of_digest": digest})
 
     async def take_request(
         self, key_id: str, idempotency_key: str, digest: str, now: datetime, *, lease: timedelta = LEASE
@@ -274,8 +241,8 @@ class ApiAnswers(Queries):
         while True:
             if taken := await self._database.write(_take(self._database.insert), row | bounds):
                 return ClaimedRequest(key_id, idempotency_key, taken[0]["requested_at"], now)
-            if found := await self._database.read(_ONE_ANSWER, one):
-                return StoredAnswer(**found[0])
+            if found := await self._one(StoredAnswer, _ONE_ANSWER, one):
+                return found
             # It expired in between: try again.
 
     async def renew_request(self, taken: ClaimedRequest, now: datetime) -> None:
@@ -294,6 +261,26 @@ class ApiAnswers(Queries):
         """Delete a batch of expired answers. Return True if there may be more."""
         gone = await self._database.write(_PRUNE, {"before": now - KEPT, "most": _TOGETHER})
         return len(gone) == _TOGETHER
+
+
+_ONE_KEY = select(api_keys).where(_keys.id == bindparam("identifier"))
+_ALL_KEYS = select(api_keys).order_by(_keys.created_at.desc(), _keys.id)
+_REVOKE_KEY = (
+    update(api_keys)
+    .where(_keys.id == bindparam("identifier"), _keys.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"))
+    .returning(_keys.id)
+)
+
+
+_sessions = sessions.c
+
+
+_SESSION_KEY = select(_sessions.key_id).where(
+    _sessions.digest == bindparam("digest"), _sessions.ends_at > bindparam("now")
+)
+_END_SESSION = delete(sessions).where(_sessions.digest == bindparam("of_digest"))
+_EXPIRE_SESSIONS = delete(sessions).where(_sessions.ends_at <= bindparam("now"))
 
 
 def _mine(taken: ClaimedRequest) -> dict[str, object]:

@@ -8,7 +8,7 @@ outlives its statement, so a killed or slow process never holds one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,6 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     Integer,
-    RowMapping,
     bindparam,
     column,
     exists,
@@ -84,7 +83,7 @@ class Claims(Queries):
         while True:
             if await self._database.write(taking, row):
                 return None
-            earlier = [_claim(row) for row in await self._database.read(_EARLIER, asked)]
+            earlier = await self._all(CapClaim, _EARLIER, asked)
             if any(claim.delivery_id == asked["delivery_id"] for claim in earlier):
                 return None
             if found := full(applying, earlier, now, zone):
@@ -104,12 +103,8 @@ class Claims(Queries):
 
     async def claims_of(self, contact_id: str, since: datetime) -> list[CapClaim]:
         """Return a contact's slots since a time, the oldest first."""
-        rows = await self._database.read(_OF_CONTACT, {"contact_id": contact_id, "since": since})
-        return sorted(map(_claim, rows), key=lambda claim: (claim.claimed_at, claim.delivery_id))
-
-
-def _claim(row: RowMapping) -> CapClaim:
-    return replace(CapClaim(**row), permanent=bool(row["permanent"]))
+        found = await self._all(CapClaim, _OF_CONTACT, {"contact_id": contact_id, "since": since})
+        return sorted(found, key=lambda claim: (claim.claimed_at, claim.delivery_id))
 
 
 _ARRIVED = ("delivered", "unknown")
@@ -129,9 +124,9 @@ _EARLIER = _OF_CONTACT.union_all(
         _table.delivery_id == bindparam("delivery_id"), _table.claimed_at < bindparam("since"), _counts
     )
 )
-_KEEP = update(claims).where(_table.delivery_id == bindparam("of_delivery")).values(permanent=1, released=0)
+_KEEP = update(claims).where(_table.delivery_id == bindparam("of_delivery")).values(permanent=True, released=False)
 _RELEASE = (
-    update(claims).where(_table.delivery_id == bindparam("of_delivery"), _table.permanent == 0).values(released=1)
+    update(claims).where(_table.delivery_id == bindparam("of_delivery"), _table.permanent == 0).values(released=True)
 )
 
 
@@ -159,7 +154,7 @@ def _take(
     adding = insert(claims).from_select([*given, "permanent"], row)
     return adding.on_conflict_do_update(
         index_elements=claims.primary_key.columns,
-        set_={"claimed_at": adding.excluded.claimed_at, "released": 0},
+        set_={"claimed_at": adding.excluded.claimed_at, "released": False},
         where=_table.released == 1,
     ).returning(literal_column("1", Integer))
 

@@ -9,11 +9,10 @@ from functools import cache
 
 from sqlalchemy import Executable, bindparam, delete, select, update
 
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import InsertFactory, Queries, row_of
 from runtime.store.schema import contact_keys, key_holders
 
 _table = contact_keys.c
-_NAMES = tuple(column.name for column in contact_keys.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +36,12 @@ class ContactKeys(Queries):
 
     async def add_contact_key(self, key: WrappedKey) -> WrappedKey:
         """Store a new key. Return the stored one, which may be another process's."""
-        added = await self._database.write(_add(self._database.insert), {name: getattr(key, name) for name in _NAMES})
+        added = await self._add(contact_keys, key)
         return key if added else await self.contact_key_of(key.owner) or key
 
     async def contact_key_of(self, contact: str) -> WrappedKey | None:
         """Return a contact's key, also if it is destroyed."""
-        rows = await self._database.read(_OF, {"whose": contact})
-        return WrappedKey(**rows[0]) if rows else None
+        return await self._one(WrappedKey, _OF, {"whose": contact})
 
     async def destroyed(self, contacts: Collection[str]) -> list[str]:
         """Return those of these contacts whose keys are destroyed."""
@@ -51,8 +49,7 @@ class ContactKeys(Queries):
 
     async def contact_key(self, key_id: str) -> WrappedKey | None:
         """Return the key with an id, also if it is destroyed."""
-        rows = await self._database.read(_ONE, {"identifier": key_id})
-        return WrappedKey(**rows[0]) if rows else None
+        return await self._one(WrappedKey, _ONE, {"identifier": key_id})
 
     async def destroy_contact_key(self, key: WrappedKey) -> None:
         """Destroy a contact's key. No key can be created for the contact afterwards.
@@ -60,12 +57,11 @@ class ContactKeys(Queries):
         Args:
             key: The row to store, without the key itself. Its id is used only if the contact had no key.
         """
-        await self._database.write(_destroy(self._database.insert), {name: getattr(key, name) for name in _NAMES})
+        await self._database.write(_destroy(self._database.insert), row_of(contact_keys, key))
 
     async def wrapped_keys(self, after: str = "", limit: int = 500) -> Sequence[WrappedKey]:
         """Return a page of keys that are not destroyed, ordered by id."""
-        rows = await self._database.read(_SOME, {"after": after, "most": limit})
-        return [WrappedKey(**row) for row in rows]
+        return await self._all(WrappedKey, _SOME, {"after": after, "most": limit})
 
     async def rewrap(self, key_id: str, before: str, wrapped: str) -> bool:
         """Replace a wrapped key, unless it has changed. Return False if it has."""
@@ -93,14 +89,8 @@ _REWRAP = (
 
 
 @cache
-def _add(insert: InsertFactory) -> Executable:
-    row = insert(contact_keys).values({name: bindparam(name) for name in _NAMES})
-    return row.on_conflict_do_nothing().returning(_table.key_id)
-
-
-@cache
 def _destroy(insert: InsertFactory) -> Executable:
-    row = insert(contact_keys).values({name: bindparam(name) for name in _NAMES})
+    row = insert(contact_keys)
     gone = {"wrapped_key": "", "destroyed_at": row.excluded.destroyed_at}
     return row.on_conflict_do_update(index_elements=["owner"], set_=gone, where=_table.destroyed_at.is_(None))
 
@@ -131,12 +121,12 @@ class KeyHolders(Queries):
 
     async def key_holders(self, now: datetime) -> list[KeyHolder]:
         """Return the running processes, ordered by name."""
-        return [KeyHolder(**row) for row in await self._database.read(_LIVE_HOLDERS, {"now": now})]
+        return await self._all(KeyHolder, _LIVE_HOLDERS, {"now": now})
 
 
 @cache
 def _hold(insert: InsertFactory) -> Executable:
-    row = insert(key_holders).values({name: bindparam(name) for name in ("process", "keys", "expires_at")})
+    row = insert(key_holders)
     changed = {"keys": row.excluded["keys"], "expires_at": row.excluded.expires_at}
     return row.on_conflict_do_update(index_elements=["process"], set_=changed)
 

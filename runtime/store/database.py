@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, RowMapping, Table, text
+from sqlalchemy import ColumnElement, Connection, Executable, RowMapping, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
@@ -147,6 +148,38 @@ class Queries:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def _one(self, kind: Callable[..., T], statement: Executable, parameters: Parameters) -> T | None:
+        """Return the first row of a query as an object, or None."""
+        rows = await self._database.read(statement, parameters)
+        return kind(**rows[0]) if rows else None
+
+    async def _all(
+        self, kind: Callable[..., T], statement: Executable, parameters: Parameters | None = None
+    ) -> list[T]:
+        """Return the rows of a query as objects."""
+        return [kind(**row) for row in await self._database.read(statement, parameters)]
+
+    async def _add(self, table: Table, item: object) -> bool:
+        """Insert an object with all columns of a table as attributes. Return False if its key is taken."""
+        statement = insert_new(self._database.insert, table)
+        return bool(await self._database.write(statement, row_of(table, item)))
+
+
+@cache
+def insert_new(insert: InsertFactory, table: Table) -> Executable:
+    """Insert a row unless its key is taken, and return its key."""
+    return insert(table).on_conflict_do_nothing().returning(*table.primary_key)
+
+
+def row_of(table: Table, item: object) -> dict[str, Any]:
+    """Return an object's attributes that are columns of a table."""
+    return {column.name: getattr(item, column.name) for column in table.columns}
+
+
+def matching(table: Table, **wanted: object) -> list[ColumnElement[bool]]:
+    """Return the conditions that columns have these values. None matches any."""
+    return [table.c[name] == value for name, value in wanted.items() if value is not None]
 
 
 def in_transaction(connection: Connection, begin: str, work: Callable[[Connection], T]) -> T:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select, tuple_
+from sqlalchemy import RowMapping, bindparam, exists, func, literal_column, select, tuple_
 
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import Queries, matching, row_of
 from runtime.store.erasures import erased_name
 from runtime.store.schema import deliveries, entries
 
 RESPONSE_LENGTH = 2048
 """Maximum number of characters of a stored response."""
+
+COUNTED: Final = 100_000
+"""Maximum number of attempts counted: some tenths of a second for SQLite."""
 
 DELIVERED = "delivered"
 """The outcome of most attempts."""
@@ -82,8 +84,16 @@ class AttemptCount:
     n: int
 
 
-class Attempts(Queries):
-    """Conversion between attempts and rows; `sealing` encrypts responses, or is None."""
+@dataclass(frozen=True)
+class OutcomeCounts:
+    """Number of attempts by destination and outcome; `is_cut` if there were more than the limit."""
+
+    by_destination: dict[str, dict[str, int]]
+    is_cut: bool
+
+
+class Deliveries(Queries):
+    """The table of attempts. `sealing` encrypts responses, if it is not None."""
 
     sealing: TextCipher | None = None
 
@@ -91,16 +101,16 @@ class Attempts(Queries):
         """Return True if a contact was erased: new data about it is refused."""
         return self.sealing is not None and await self.sealing.is_erased(contact)
 
-    async def closed(self, attempt: Attempt) -> dict[str, Any]:
+    async def _closed(self, attempt: Attempt) -> dict[str, Any]:
         response = attempt.response
         if response is not None:
             if len(response) > RESPONSE_LENGTH:
                 response = response[: RESPONSE_LENGTH - 1] + "…"
             if self.sealing is not None:
                 response = await self.sealing.seal(attempt.contact_id, response)
-        return {name: getattr(attempt, name) for name in _FIELDS} | {"response": response}
+        return row_of(deliveries, attempt) | {"response": response}
 
-    async def opened(self, rows: Iterable[RowMapping]) -> list[Attempt]:
+    async def _opened(self, rows: Iterable[RowMapping]) -> list[Attempt]:
         found = [Attempt(**row) for row in rows]
         if (sealing := self.sealing) is None:
             return found
@@ -108,10 +118,6 @@ class Attempts(Queries):
             item if item.response is None else replace(item, response=await sealing.unseal(item.response))
             for item in found
         ]
-
-
-class Deliveries(Attempts):
-    """The table of attempts."""
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
         """Store attempts. Those that are stored already (same delivery, number and start) stay unchanged.
@@ -122,8 +128,8 @@ class Deliveries(Attempts):
         if attempts:
             known = {attempt.contact_id for attempt in attempts}
             gone: Mapping[str, str] = await self.sealing.erased(known) if self.sealing is not None else {}
-            rows = [await self.closed(_without(gone.get(attempt.contact_id), attempt)) for attempt in attempts]
-            await self._database.write_many(_add(self._database.insert), rows)
+            rows = [await self._closed(_without(gone.get(attempt.contact_id), attempt)) for attempt in attempts]
+            await self._database.write_many(self._database.insert(deliveries).on_conflict_do_nothing(), rows)
 
     async def deliveries(
         self,
@@ -151,42 +157,40 @@ class Deliveries(Attempts):
             error: Kind of error; for skipped messages the reason, such as ``capped``.
             after: Return those before this one: start, number and delivery of the first attempt of the page before.
         """
-        wanted = {
-            "workflow_id": workflow_id,
-            "run_id": run_id,
-            "delivery_id": delivery_id,
-            "contact_id": contact_id,
-            "channel": channel,
-            "destination": destination,
-            "version": version,
-            "step": step,
-            "outcome": outcome,
-            "error": error,
-        }
-        statement = select(deliveries).where(
-            *(_table[name] == value for name, value in wanted.items() if value is not None)
+        wanted = matching(
+            deliveries,
+            workflow_id=workflow_id,
+            run_id=run_id,
+            delivery_id=delivery_id,
+            contact_id=contact_id,
+            channel=channel,
+            destination=destination,
+            version=version,
+            step=step,
+            outcome=outcome,
+            error=error,
         )
         if scenario is not None:
             # With a more selective filter, the index by scenario must not be used.
             few = (workflow_id, run_id, delivery_id, contact_id, destination)
             is_only = all(value is None for value in few) and outcome in (None, DELIVERED)
-            statement = statement.where((_table.scenario if is_only else _table.scenario.concat("")) == scenario)
+            wanted.append((_table.scenario if is_only else _table.scenario.concat("")) == scenario)
         if scenarios is not None:
             # With several scenarios, their index does not provide the order.
-            statement = statement.where(_table.scenario.concat("").in_(sorted(scenarios)))
+            wanted.append(_table.scenario.concat("").in_(sorted(scenarios)))
         if outcome is not None and outcome != DELIVERED:
-            statement = statement.where(_WENT_WRONG)  # makes the partial index applicable
+            wanted.append(_WENT_WRONG)  # makes the partial index applicable
         if since is not None:
-            statement = statement.where(_table.started_at >= since)
+            wanted.append(_table.started_at >= since)
         if before is not None:
-            statement = statement.where(_table.started_at < before)
+            wanted.append(_table.started_at < before)
         order = _table.started_at, _table.attempt, _table.delivery_id
         if after is not None:
             # The first column alone as well: an index is read by it.
             place = tuple_(*after, types=[column.type for column in order])
-            statement = statement.where(_table.started_at <= after[0], tuple_(*order) < place)
-        statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
-        return await self.opened(reversed(await self._database.read(statement)))
+            wanted += [_table.started_at <= after[0], tuple_(*order) < place]
+        statement = select(deliveries).where(*wanted).order_by(*(column.desc() for column in order)).limit(limit)
+        return await self._opened(reversed(await self._database.read(statement)))
 
     async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """Return the latest attempt of each delivery that waits for its next one, ordered by that time.
@@ -198,17 +202,25 @@ class Deliveries(Attempts):
                 that was followed by another is on record.
         """
         wanted = {"destination": destination, "since": since, "limit": limit}
-        return await self.opened(await self._database.read(_BETWEEN_ATTEMPTS, wanted))
+        return await self._opened(await self._database.read(_BETWEEN_ATTEMPTS, wanted))
 
     async def to_be_tried_again(self, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """Return what `between_attempts` returns for all destinations, the newest first."""
         wanted = {"since": since, "limit": limit}
-        return await self.opened(await self._database.read(_TO_BE_TRIED_AGAIN, wanted))
+        return await self._opened(await self._database.read(_TO_BE_TRIED_AGAIN, wanted))
+
+    async def outcomes(self, *, since: datetime, most: int = COUNTED) -> OutcomeCounts:
+        """Count the outcomes of attempts since a time, at most the newest `most`."""
+        rows = await self._database.read(_OUTCOMES, {"since": since, "most": most})
+        found: dict[str, dict[str, int]] = {}
+        for row in rows:
+            found.setdefault(row["destination"], {})[row["outcome"]] = row["attempts"]
+        return OutcomeCounts(found, sum(row["attempts"] for row in rows) >= most)
 
     async def attempted(self, scenario: str, *, since: datetime) -> list[AttemptCount]:
         """Count the attempts of a scenario's steps since a time."""
         wanted = {"scenario": scenario, "since": since}
-        return [AttemptCount(**row) for row in await self._database.read(_ATTEMPTED, wanted)]
+        return await self._all(AttemptCount, _ATTEMPTED, wanted)
 
     async def trying_again(self, scenario: str, *, since: datetime) -> dict[tuple[int, str], int]:
         """Count a scenario's deliveries that wait for their next attempt, by version and step."""
@@ -261,40 +273,6 @@ _TRYING_AGAIN = (
     .where(_WENT_WRONG, *_of_scenario, *_IS_LATEST)
     .group_by(_table.version, _table.step)
 )
-_FIELDS = tuple(field.name for field in fields(Attempt))
-
-
-@cache
-def _add(insert: InsertFactory) -> Executable:
-    return insert(deliveries).values({name: bindparam(name) for name in _FIELDS}).on_conflict_do_nothing()
-
-
-COUNTED: Final = 100_000
-"""Maximum number of attempts counted: some tenths of a second for SQLite."""
-
-_table = deliveries.c
-
-
-@dataclass(frozen=True)
-class OutcomeCounts:
-    """Number of attempts by destination and outcome; `is_cut` if there were more than the limit."""
-
-    by_destination: dict[str, dict[str, int]]
-    is_cut: bool
-
-
-class AttemptCounts(Queries):
-    """The table of attempts, counted."""
-
-    async def outcomes(self, *, since: datetime, most: int = COUNTED) -> OutcomeCounts:
-        """Count the outcomes of attempts since a time, at most the newest `most`."""
-        rows = await self._database.read(_OUTCOMES, {"since": since, "most": most})
-        found: dict[str, dict[str, int]] = {}
-        for row in rows:
-            found.setdefault(row["destination"], {})[row["outcome"]] = row["attempts"]
-        return OutcomeCounts(found, sum(row["attempts"] for row in rows) >= most)
-
-
 _newest = (
     select(_table.destination, _table.outcome)
     .where(_table.started_at >= bindparam("since"), _table.test_by.is_(None))

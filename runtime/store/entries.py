@@ -9,7 +9,7 @@ change in between, such as the end of a journey, could only turn a refusal into 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from itertools import islice
@@ -17,7 +17,6 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
     Executable,
-    RowMapping,
     and_,
     bindparam,
     case,
@@ -33,7 +32,7 @@ from sqlalchemy import (
 
 from runtime.store.admission import AdmissionRequest, AdmittedRun, AlreadyEntered, Eligible, StoredEntry, decide
 from runtime.store.columns import storable
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import InsertFactory, Queries, insert_new, matching
 from runtime.store.schema import closed, entries
 from runtime.store.versions import Closure
 
@@ -88,10 +87,10 @@ class Entries(Queries):
             return AdmittedRun(asking.version, 1, asking.now, asking.outcome, asking.reason)
         asking = replace(asking, workflow_id=storable(asking.workflow_id), run_id=storable(asking.run_id))
         while True:
-            earlier = await self._database.read(
-                _EARLIER, {name: row[name] for name in ("workflow_id", "run_id", *_IDENTITY)}
+            earlier = await self._all(
+                stored_entry, _EARLIER, {name: row[name] for name in ("workflow_id", "run_id", *_IDENTITY)}
             )
-            ruling = decide(asking, [stored_entry(found) for found in earlier])
+            ruling = decide(asking, earlier)
             for entry in ruling.lost:
                 await self.depart(entry.workflow_id, entry.run_id, LOST, "replaced by a newer run", asking.now)
             is_closed = not isinstance(ruling.answer, AdmittedRun) and await self._database.read(
@@ -101,7 +100,8 @@ class Entries(Queries):
                 return Closure(**is_closed[0])
             match ruling.answer:
                 case Eligible(ordinal):
-                    if await self._database.write(_add(self._database.insert), {**row, "ordinal": ordinal}):
+                    adding = insert_new(self._database.insert, entries)
+                    if await self._database.write(adding, {**row, "ordinal": ordinal}):
                         return AdmittedRun(asking.version, ordinal, asking.now, asking.outcome, asking.reason)
                     # Another entry took this number: look again.
                 case answer:
@@ -113,16 +113,9 @@ class Entries(Queries):
         A journey may depart again with another outcome: Temporal refuses the workflow task that closes it if an event
         arrives meanwhile. `LOST`, which other parties report, is recorded only if the journey has not departed.
         """
-        await self._database.write(
-            _LOSE if outcome == LOST else _DEPART,
-            {
-                "of_workflow": workflow_id,
-                "of_run": run_id,
-                "outcome": outcome,
-                "reason": reason,
-                "ended_at": ended_at,
-            },
-        )
+        given = {"of_workflow": workflow_id, "of_run": run_id}
+        given |= {"outcome": outcome, "reason": reason, "ended_at": ended_at}
+        await self._database.write(_LOSE if outcome == LOST else _DEPART, given)
 
     async def adopt(self, workflow_id: str, run_id: str, version: int) -> None:
         """Record that a journey has moved to another version."""
@@ -130,11 +123,9 @@ class Entries(Queries):
 
     async def running(self, contact_id: str, scenario: str | None = None) -> list[StoredEntry]:
         """Return a contact's running journeys, the oldest first."""
-        statement, parameters = _RUNNING, {"contact_id": contact_id}
-        if scenario is not None:
-            statement, parameters = _RUNNING_IN, {"contact_id": contact_id, "scenario": scenario}
+        statement = _RUNNING if scenario is None else _RUNNING_IN
+        found = await self._all(stored_entry, statement, {"contact_id": contact_id, "scenario": scenario})
         # Sorted here: SQLite would use an index that has this order, and scan the whole scenario.
-        found = [stored_entry(row) for row in await self._database.read(statement, parameters)]
         return sorted(found, key=lambda entry: (entry.admitted_at, entry.workflow_id))
 
     async def entry(self, workflow_id: str, run_id: str | None = None) -> StoredEntry | None:
@@ -143,17 +134,13 @@ class Entries(Queries):
         Args:
             run_id: Its first execution run id, or None for the latest run of the workflow id.
         """
-        statement, parameters = _LAST_RUN, {"workflow_id": workflow_id}
-        if run_id is not None:
-            statement, parameters = _ONE, {"workflow_id": workflow_id, "run_id": run_id}
-        rows = await self._database.read(statement, parameters)
-        return stored_entry(rows[0]) if rows else None
+        statement = _LAST_RUN if run_id is None else _ONE
+        return await self._one(stored_entry, statement, {"workflow_id": workflow_id, "run_id": run_id})
 
     async def entry_after(self, entry: StoredEntry) -> StoredEntry | None:
         """Return the next journey admitted under the same workflow id, or None."""
         place = {"workflow_id": entry.workflow_id, "admitted": entry.admitted_at, "number": entry.ordinal}
-        rows = await self._database.read(_NEXT_RUN, place)
-        return stored_entry(rows[0]) if rows else None
+        return await self._one(stored_entry, _NEXT_RUN, place)
 
     async def entries(
         self,
@@ -173,27 +160,21 @@ class Entries(Queries):
         Args:
             version: Only those that follow this version, or did at their end.
         """
-        wanted = {"version": version, "contact_id": contact_id, "key": key, "outcome": outcome}
-        statement = select(entries).where(
-            *(_table[name] == value for name, value in wanted.items() if value is not None)
-        )
+        wanted = matching(entries, version=version, contact_id=contact_id, key=key, outcome=outcome)
         if scenario is not None:
             # A contact has few journeys and a scenario many: the index by scenario must not be used.
-            name = _table.scenario if contact_id is None else _table.scenario.concat("")
-            statement = statement.where(name == scenario)
+            wanted.append((_table.scenario if contact_id is None else _table.scenario.concat("")) == scenario)
         if outcome is not None and outcome != FINISHED:
-            statement = statement.where(
-                _table.outcome != literal_column(f"'{FINISHED}'")
-            )  # makes the partial index applicable
+            wanted.append(_table.outcome != literal_column(f"'{FINISHED}'"))  # makes the partial index applicable
         if running is not None:
-            statement = statement.where(_table.ended_at.is_(None) if running else _table.ended_at.is_not(None))
+            wanted.append(_table.ended_at.is_(None) if running else _table.ended_at.is_not(None))
         if since is not None:
-            statement = statement.where(_table.admitted_at >= since)
+            wanted.append(_table.admitted_at >= since)
         if after is not None:
             place = (after.admitted_at, after.ordinal, after.workflow_id, after.run_id)
-            statement = statement.where(tuple_(*_ORDER) < place)
-        statement = statement.order_by(*(column.desc() for column in _ORDER)).limit(limit)
-        return [stored_entry(row) for row in await self._database.read(statement)]
+            wanted.append(tuple_(*_ORDER) < place)
+        statement = select(entries).where(*wanted).order_by(*(column.desc() for column in _ORDER)).limit(limit)
+        return await self._all(stored_entry, statement)
 
     async def counts(self) -> dict[tuple[str, int], int]:
         """Count the running journeys, by scenario and version."""
@@ -202,7 +183,7 @@ class Entries(Queries):
 
     async def population(self, scenario: str) -> list[JourneyCount]:
         """Count a scenario's journeys, by versions and outcome."""
-        return [JourneyCount(**row) for row in await self._database.read(_POPULATION, {"scenario": scenario})]
+        return await self._all(JourneyCount, _POPULATION, {"scenario": scenario})
 
     async def knows(self, contact_id: str, scenarios: Collection[str] | None = None) -> bool:
         """Return True if the contact ever had a journey, in these scenarios if they are given."""
@@ -223,15 +204,27 @@ class Entries(Queries):
         """Return the running ones of these journeys, by workflow id."""
         found: dict[str, StoredEntry] = {}
         for some in _together(workflow_ids):
-            rows = await self._database.read(_UNDER_WAY, {"workflow_ids": some})
-            found.update((row["workflow_id"], stored_entry(row)) for row in rows)
+            entries_of = await self._all(stored_entry, _UNDER_WAY, {"workflow_ids": some})
+            found.update((entry.workflow_id, entry) for entry in entries_of)
         return found
 
+    async def restore(self, entry: StoredEntry) -> None:
+        """Insert an admitted journey under the next free ordinal; its own is ignored. Idempotent."""
+        row = {name: getattr(entry, name) for name in _RESTORED} | {"key": entry.key or ""}
+        is_there = select(literal(1)).where(_table.workflow_id == entry.workflow_id, _table.run_id == entry.run_id)
+        while not await self._database.write(_restore(self._database.insert), row):
+            if await self._database.read(is_there):
+                return
+            # Another entry took this number: look again.
 
-def stored_entry(row: RowMapping) -> StoredEntry:
-    known: dict[str, Any] = {name: row[name] for name in _FIELDS}
-    known["key"] = known["key"] or None
-    return StoredEntry(**known)
+    async def reopen(self, workflow_id: str, run_id: str) -> None:
+        """Record that a journey marked as lost is running. Idempotent."""
+        await self._database.write(_REOPEN, {"of_workflow": workflow_id, "of_run": run_id})
+
+
+def stored_entry(*, key: str, revisable_passages: str | None, **row: Any) -> StoredEntry:
+    """Return the journey of a row."""
+    return StoredEntry(key=key or None, **row)
 
 
 def _together(items: Collection[T]) -> Iterator[list[T]]:
@@ -240,7 +233,6 @@ def _together(items: Collection[T]) -> Iterator[list[T]]:
         yield some
 
 
-_FIELDS = tuple(field.name for field in fields(StoredEntry))
 _ORDER = (_table.admitted_at, _table.ordinal, _table.workflow_id, _table.run_id)
 _IDENTITY = ("contact_id", "scenario", "key")
 _END = ("outcome", "reason", "ended_at")
@@ -322,44 +314,13 @@ def _add_first(insert: InsertFactory) -> Executable:
     )
 
 
-@cache
-def _add(insert: InsertFactory) -> Executable:
-    return (
-        insert(entries)
-        .values({name: bindparam(name) for name in (*_GIVEN, "ordinal")})
-        .on_conflict_do_nothing()
-        .returning(_table.ordinal)
-    )
-
-
 _RESTORED = (
     *("workflow_id", "run_id", "scenario", "version", "contact_id", "key", "trigger", "admitted_at"),
     *("ended_at", "outcome", "reason", "branches", "goal_until"),
 )
 
 
-class RestoredEntries(Queries):
-    """Corrections to the table of journeys."""
-
-    async def restore(self, entry: StoredEntry) -> None:
-        """Insert an admitted journey under the next free ordinal; its own is ignored. Idempotent."""
-        row = {name: getattr(entry, name) for name in _RESTORED} | {"key": entry.key or ""}
-        is_there = select(literal(1)).where(_table.workflow_id == entry.workflow_id, _table.run_id == entry.run_id)
-        while not await self._database.write(_restore(self._database.insert), row):
-            if await self._database.read(is_there):
-                return
-            # Another entry took this number: look again.
-
-    async def reopen(self, workflow_id: str, run_id: str) -> None:
-        """Record that a journey marked as lost is running. Idempotent."""
-        await self._database.write(_REOPEN, {"of_workflow": workflow_id, "of_run": run_id})
-
-
-_REOPEN = (
-    update(entries)
-    .where(_table.workflow_id == bindparam("of_workflow"), _table.run_id == bindparam("of_run"), _table.outcome == LOST)
-    .values(ended_at=None, outcome=None, reason=None)
-)
+_REOPEN = update(entries).where(*_of_journey, _table.outcome == LOST).values(ended_at=None, outcome=None, reason=None)
 
 
 @cache

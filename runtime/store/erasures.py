@@ -32,6 +32,7 @@ from sqlalchemy import (
     update,
 )
 
+from runtime.store.columns import Flag
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import (
     accepted_entries,
@@ -81,25 +82,42 @@ class StoredErasure:
     finished_at: datetime | None = None
 
 
+ERASED = "the contact was erased: no data about it is stored or accepted"
+"""The error message for new data about an erased contact."""
+_TOGETHER = 500  # rows that one statement changes
+
+
+def erased_name(name: str) -> str:
+    """Return the pseudonym in rows of an erased contact, made from the HMAC of its id."""
+    return f"erased:{name}"
+
+
+@dataclass(frozen=True)
+class ErasureCounts:
+    """Number of a contact's rows, by table."""
+
+    entries: int
+    deliveries: int
+    claims: int
+    operation_items: int
+    operations: int = 0
+    accepted_entries: int = 0
+
+
 class Erasures(Queries):
-    """The tables of erasures. Every call is idempotent."""
+    """The tables of erasures, and the rows of erased contacts. Every call is idempotent."""
 
     async def add_erasure(self, erasure: StoredErasure) -> StoredErasure:
         """Record an erasure, and return it. If the contact has an open one, return that instead."""
-        row = {name: getattr(erasure, name) for name in _NAMES} | {
-            "encrypted": int(erasure.encrypted),
-            "before": int(erasure.before),
-        }
         while True:
-            if await self._database.write(_add(self._database.insert), row):
+            if await self._add(erasures, erasure):
                 return erasure
-            if found := await self._database.read(_OPEN_OF, {"whose": erasure.contact_hash}):
-                return _erasure(found[0])
+            if found := await self._one(StoredErasure, _OPEN_OF, {"whose": erasure.contact_hash}):
+                return found
             # The open one was finished in between.
 
     async def stored_erasure(self, identifier: str) -> StoredErasure | None:
-        rows = await self._database.read(_ONE, {"of": identifier})
-        return _erasure(rows[0]) if rows else None
+        return await self._one(StoredErasure, _ONE, {"of": identifier})
 
     async def stored_erasures(
         self, *, is_open: bool = False, after: StoredErasure | None = None, limit: int = 100
@@ -111,7 +129,7 @@ class Erasures(Queries):
         if after is not None:
             statement = statement.where(tuple_(_table.requested_at, _table.id) < (after.requested_at, after.id))
         statement = statement.order_by(_table.requested_at.desc(), _table.id.desc()).limit(limit)
-        return [_erasure(row) for row in await self._database.read(statement)]
+        return await self._all(StoredErasure, statement)
 
     async def open_erasures(self, limit: int) -> list[str]:
         """Return the ids of open erasures, the oldest first."""
@@ -135,7 +153,7 @@ class Erasures(Queries):
 
     async def add_erasure_run(self, identifier: str, workflow_id: str, run_id: str, *, running: bool) -> None:
         """Record a run that Temporal has, unless the erasure is finished."""
-        row = {"erasure_id": identifier, "workflow_id": workflow_id, "run_id": run_id, "running": int(running)}
+        row = {"erasure_id": identifier, "workflow_id": workflow_id, "run_id": run_id, "running": running}
         await self._database.write(_add_run(self._database.insert), row)
 
     async def erasure_runs(self, identifier: str) -> list[tuple[str, str]]:
@@ -170,13 +188,48 @@ class Erasures(Queries):
         await self._database.write(_FINISH, {"of": identifier, "at": at, "receivers": sent_to})
         await self._database.write(_FORGET_RUNS, {"of": identifier})
 
+    async def traces(self, contact: str) -> ErasureCounts:
+        """Count a contact's rows."""
+        rows = await self._database.read(_COUNT, {"whose": contact})
+        items, asked = await self._items(contact), await self._asked(contact)
+        return ErasureCounts(**rows[0], operation_items=len(items), operations=len(asked))
 
-_NAMES = tuple(column.name for column in erasures.columns)
+    async def erase(self, contact: str, name: str) -> None:
+        """Replace a contact's id by its pseudonym. The rows of running journeys stay unchanged, since these need them.
 
+        Args:
+            name: The HMAC of the contact's id.
+        """
+        await self._database.write(_CLAIMS, {"whose": contact})
+        await self._database.write(_ACCEPTED, {"whose": contact})
+        given = {"whose": contact, "name": erased_name(name)}
+        while await self._database.write(_DELIVERIES, given | {"most": _TOGETHER}):
+            pass
+        for item in await self._items(contact):
+            # An operation may have several of the contact's journeys, and each id only once.
+            another = f"{given['name']}:{secrets.token_hex(8)}"
+            await self._database.write(_ITEM, {"of": item["operation_id"], "was": item["workflow_id"], "name": another})
+        for identifier, request in (await self._asked(contact)).items():
+            known = {**request, "which": {**request["which"], "contact": given["name"]}}
+            await self._database.write(_REQUEST, {"of": identifier, "known": known})
+        await self._database.write(_ENTRIES, given)
 
-def _erasure(row: RowMapping) -> StoredErasure:
-    flags: dict[str, Any] = {name: bool(row[name]) for name in ("encrypted", "before")}
-    return StoredErasure(**{**row, **flags})
+    async def journeys_of(self, contact: str) -> Sequence[tuple[str, str]]:
+        """Return all of a contact's journeys and pending entries: the ids of workflow and first run."""
+        rows = await self._database.read(_ROWS, {"whose": contact})
+        return [(row["workflow_id"], row["run_id"]) for row in rows]
+
+    async def _items(self, contact: str) -> list[RowMapping]:
+        part = escaped = contact.replace("/", "%2F")
+        for character in ("\\", "%", "_"):
+            escaped = escaped.replace(character, f"\\{character}")
+        rows = await self._database.read(_ITEMS, {"within": f"%/{escaped}/%"})
+        # A key may equal the contact's id, and SQLite ignores case.
+        return [row for row in rows if row["workflow_id"].split("/")[1] == part]
+
+    async def _asked(self, contact: str) -> dict[str, Mapping[str, Any]]:
+        rows = await self._database.read(_BY_CONTACT)
+        return {row["id"]: row["request"] for row in rows if row["request"].get("which", {}).get("contact") == contact}
 
 
 _ONE = select(erasures).where(_table.id == bindparam("of"))
@@ -206,7 +259,7 @@ _GONE = (
         _runs.workflow_id == bindparam("workflow"),
         _runs.run_id == bindparam("run"),
     )
-    .values(gone=1)
+    .values(gone=True)
 )
 _mine = select(func.count()).where(_runs.erasure_id == bindparam("of"))
 _there = _mine.where(_runs.gone == 0).scalar_subquery()
@@ -255,89 +308,14 @@ _FORGET_RUNS = delete(erasure_runs).where(_runs.erasure_id == bindparam("of"))
 
 
 @cache
-def _add(insert: InsertFactory) -> Executable:
-    row = insert(erasures).values({name: bindparam(name) for name in _NAMES})
-    return row.on_conflict_do_nothing().returning(_table.id)
-
-
-@cache
 def _add_run(insert: InsertFactory) -> Executable:
     given = ("erasure_id", "workflow_id", "run_id", "running")
-    row = select(*(bindparam(name, type_=_runs[name].type) for name in given), literal(0)).where(
+    row = select(*(bindparam(name, type_=_runs[name].type) for name in given), literal(False, Flag)).where(
         select(_table.id).where(_table.id == bindparam("erasure_id"), _table.finished_at.is_(None)).exists()
     )
     statement = insert(erasure_runs).from_select([*given, "gone"], row)
-    there = {"gone": 0, "running": case((_runs.running == 1, 1), else_=statement.excluded.running)}
+    there = {"gone": False, "running": case((_runs.running == 1, 1), else_=statement.excluded.running)}
     return statement.on_conflict_do_update(index_elements=["erasure_id", "workflow_id", "run_id"], set_=there)
-
-
-ERASED = "the contact was erased: no data about it is stored or accepted"
-"""The error message for new data about an erased contact."""
-_TOGETHER = 500  # rows that one statement changes
-
-
-def erased_name(name: str) -> str:
-    """Return the pseudonym in rows of an erased contact, made from the HMAC of its id."""
-    return f"erased:{name}"
-
-
-@dataclass(frozen=True)
-class ErasureCounts:
-    """Number of a contact's rows, by table."""
-
-    entries: int
-    deliveries: int
-    claims: int
-    operation_items: int
-    operations: int = 0
-    accepted_entries: int = 0
-
-
-class Erasure(Queries):
-    """Erases the rows of contacts."""
-
-    async def traces(self, contact: str) -> ErasureCounts:
-        """Count a contact's rows."""
-        rows = await self._database.read(_COUNT, {"whose": contact})
-        items, asked = await self._items(contact), await self._asked(contact)
-        return ErasureCounts(**rows[0], operation_items=len(items), operations=len(asked))
-
-    async def erase(self, contact: str, name: str) -> None:
-        """Replace a contact's id by its pseudonym. The rows of running journeys stay unchanged, since these need them.
-
-        Args:
-            name: The HMAC of the contact's id.
-        """
-        await self._database.write(_CLAIMS, {"whose": contact})
-        await self._database.write(_ACCEPTED, {"whose": contact})
-        given = {"whose": contact, "name": erased_name(name)}
-        while await self._database.write(_DELIVERIES, given | {"most": _TOGETHER}):
-            pass
-        for item in await self._items(contact):
-            # An operation may have several of the contact's journeys, and each id only once.
-            another = f"{given['name']}:{secrets.token_hex(8)}"
-            await self._database.write(_ITEM, {"of": item["operation_id"], "was": item["workflow_id"], "name": another})
-        for identifier, request in (await self._asked(contact)).items():
-            known = {**request, "which": {**request["which"], "contact": given["name"]}}
-            await self._database.write(_REQUEST, {"of": identifier, "known": known})
-        await self._database.write(_ENTRIES, given)
-
-    async def journeys_of(self, contact: str) -> Sequence[tuple[str, str]]:
-        """Return all of a contact's journeys and pending entries: the ids of workflow and first run."""
-        rows = await self._database.read(_ROWS, {"whose": contact})
-        return [(row["workflow_id"], row["run_id"]) for row in rows]
-
-    async def _items(self, contact: str) -> list[RowMapping]:
-        part = escaped = contact.replace("/", "%2F")
-        for character in ("\\", "%", "_"):
-            escaped = escaped.replace(character, f"\\{character}")
-        rows = await self._database.read(_ITEMS, {"within": f"%/{escaped}/%"})
-        # A key may equal the contact's id, and SQLite ignores case.
-        return [row for row in rows if row["workflow_id"].split("/")[1] == part]
-
-    async def _asked(self, contact: str) -> dict[str, Mapping[str, Any]]:
-        rows = await self._database.read(_BY_CONTACT)
-        return {row["id"]: row["request"] for row in rows if row["request"].get("which", {}).get("contact") == contact}
 
 
 _COUNT = select(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Double, Executable, Numeric, RowMapping, bindparam, case, cast, func, select, update
+from sqlalchemy import Double, Executable, Numeric, bindparam, case, cast, func, select, update
 from sqlalchemy.types import TypeEngine
 
 from runtime.store.admission import StoredEntry
@@ -44,8 +44,8 @@ class Goals(Queries):
 
     async def open_goals(self, contact_id: str, at: datetime) -> list[StoredEntry]:
         """Return a contact's ended journeys whose goal may still be reached at a time, the oldest first."""
-        rows = await self._database.read(_OPEN, {"contact_id": contact_id, "at": at})
-        return sorted(map(stored_entry, rows), key=lambda entry: (entry.admitted_at, entry.workflow_id))
+        found = await self._all(stored_entry, _OPEN, {"contact_id": contact_id, "at": at})
+        return sorted(found, key=lambda entry: (entry.admitted_at, entry.workflow_id))
 
     async def reach(self, workflow_id: str, run_id: str, at: datetime, value: Decimal | None = None) -> bool:
         """Record that a journey reached its goal, and return True if it counts.
@@ -93,13 +93,11 @@ class Goals(Queries):
             func.sum(case((still, 1), else_=0)).label("open"),
             func.sum(cast(one.goal_value, _AMOUNT)).label("value"),
         ).group_by(*kind)
-        rows = await self._database.read(statement)
-        return [_tally(row) for row in rows]
+        return await self._all(_tally, statement)
 
 
-def _tally(row: RowMapping) -> GoalCount:
-    found = GoalCount(**row)
-    return replace(found, branches=found.branches or {}, value=round(Decimal(found.value or 0), 6))
+def _tally(*, branches: Mapping[str, str] | None, value: float | Decimal | None, **row: Any) -> GoalCount:
+    return GoalCount(branches=branches or {}, value=round(Decimal(value or 0), 6), **row)
 
 
 # SQLite has no decimal numbers: its sums are exact to about fifteen digits.

@@ -34,7 +34,7 @@ class Leases(Queries):
 
 @cache
 def _take(insert: InsertFactory) -> Executable:
-    row = insert(leases).values({name: bindparam(name) for name in ("name", "holder", "expires_at")})
+    row = insert(leases)
     free = or_(
         _table.holder == row.excluded.holder, _table.expires_at <= bindparam("now", type_=_table.expires_at.type)
     )

@@ -89,7 +89,7 @@ _ROTATE = (
 
 @cache
 def _insert(insert: InsertFactory, *, replace: bool) -> Executable:
-    row = insert(_claims).values({column.name: bindparam(column.name, type_=column.type) for column in _claims.columns})
+    row = insert(_claims)
     if not replace:
         return row.on_conflict_do_nothing()
     return row.on_conflict_do_update(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Executable, bindparam, case, delete, func, select, tuple_, update
+from sqlalchemy import bindparam, case, delete, func, select, tuple_, update
 
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import Queries
 from runtime.store.schema import operation_items, operations
 
 ITEMS_TOGETHER: Final = 500
@@ -74,8 +73,7 @@ class StoredOperations(Queries):
 
     async def add_operation(self, operation: StoredOperation) -> bool:
         """Record an operation. Return False if its id is taken."""
-        row = {name: getattr(operation, name) for name in _NAMES}
-        return bool(await self._database.write(_add(self._database.insert), row))
+        return await self._add(operations, operation)
 
     async def withdraw_operation(self, identifier: str) -> bool:
         """Delete an operation. Return False if it has found its journeys already."""
@@ -85,8 +83,7 @@ class StoredOperations(Queries):
         return gone
 
     async def stored_operation(self, identifier: str) -> StoredOperation | None:
-        rows = await self._database.read(_ONE, {"of": identifier})
-        return StoredOperation(**rows[0]) if rows else None
+        return await self._one(StoredOperation, _ONE, {"of": identifier})
 
     async def stored_operations(
         self, *, is_open: bool = False, after: StoredOperation | None = None, limit: int = 100
@@ -98,7 +95,7 @@ class StoredOperations(Queries):
         if after is not None:
             statement = statement.where(tuple_(_table.created_at, _table.id) < (after.created_at, after.id))
         statement = statement.order_by(_table.created_at.desc(), _table.id.desc()).limit(limit)
-        return [StoredOperation(**row) for row in await self._database.read(statement)]
+        return await self._all(StoredOperation, statement)
 
     async def add_items(self, operation: str, items: Sequence[OperationItem]) -> int:
         """Add journeys to an operation, and return the number of new ones."""
@@ -151,7 +148,7 @@ class StoredOperations(Queries):
             where.append(tuple_(_items.number, _items.workflow_id) > after)
         statement = select(*(_items[name] for name in _ITEM)).where(*where)
         statement = statement.order_by(_items.number, _items.workflow_id).limit(limit)
-        return [OperationItem(**row) for row in await self._database.read(statement)]
+        return await self._all(OperationItem, statement)
 
     async def answered(
         self, operation: str, workflow_id: str, outcome: str | None, reason: str | None, at: datetime
@@ -202,7 +199,6 @@ class StoredOperations(Queries):
         return counts
 
 
-_NAMES = tuple(column.name for column in operations.columns)
 _ITEM = ("number", "workflow_id", "step", "outcome", "reason", "answered_at")
 _ONE = select(operations).where(_table.id == bindparam("of"))
 _OPEN = (_table.id == bindparam("of"), _table.ended_at.is_(None))
@@ -245,9 +241,3 @@ _COUNTS = (
     .where(_items.operation_id.in_(bindparam("of", expanding=True)))
     .group_by(_items.operation_id, _state)
 )
-
-
-@cache
-def _add(insert: InsertFactory) -> Executable:
-    row = insert(operations).values({name: bindparam(name) for name in _NAMES})
-    return row.on_conflict_do_nothing().returning(_table.id)

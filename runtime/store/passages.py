@@ -94,8 +94,7 @@ class Passages(Queries):
 
     async def passed(self, scenario: str, since: datetime) -> list[PassageCount]:
         """Count the completions of a scenario's steps; `since` is rounded down to the hour."""
-        rows = await self._database.read(_PASSED, {"scenario": scenario, "since": _hour(since)})
-        return [PassageCount(**row) for row in rows]
+        return await self._all(PassageCount, _PASSED, {"scenario": scenario, "since": _hour(since)})
 
 
 class _Told(NamedTuple):
@@ -202,7 +201,7 @@ _PASSED = (
 
 @cache
 def _add(insert: InsertFactory) -> Executable:
-    row = insert(passages).values({name: bindparam(name) for name in ("scenario", *_KEYS, "total")})
+    row = insert(passages)
     return row.on_conflict_do_update(
         index_elements=passages.primary_key.columns, set_={"total": _table.total + row.excluded.total}
     )

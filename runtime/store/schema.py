@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, Integer, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint, text
 
-from runtime.store.columns import Json, SafeText, UtcDateTime
+from runtime.store.columns import Flag, Json, SafeText, UtcDateTime
 
 # Named by rule, so that a later migration can drop a constraint by its name on either engine.
 metadata = MetaData(
@@ -171,10 +171,10 @@ claims = Table(
     Column("destination", SafeText, nullable=False),
     Column("scenario", SafeText, nullable=False),
     Column("claimed_at", UtcDateTime, nullable=False),
-    # 1 if the message may have arrived: the slot is not released.
-    Column("permanent", Integer, nullable=False),
-    # 1 if it was released. It still counts if the log of attempts records an arrival.
-    Column("released", Integer, nullable=False, server_default="0"),
+    # True if the message may have arrived: the slot is not released.
+    Column("permanent", Flag, nullable=False),
+    # True if it was released. It still counts if the log of attempts records an arrival.
+    Column("released", Flag, nullable=False, server_default="0"),
     PrimaryKeyConstraint("delivery_id"),
     Index(None, "contact_id", "claimed_at"),
     Index(None, "claimed_at"),
@@ -328,10 +328,10 @@ erasures = Table(
     Column("contact_id", SafeText, nullable=True),
     Column("operator", SafeText, nullable=False),
     Column("reason", SafeText, nullable=False),
-    # 1 if the contact's payloads were encrypted.
-    Column("encrypted", Integer, nullable=False),
-    # 1 if the contact had been erased before.
-    Column("before", Integer, nullable=False),
+    # True if the contact's payloads were encrypted.
+    Column("encrypted", Flag, nullable=False),
+    # True if the contact had been erased before.
+    Column("before", Flag, nullable=False),
     Column("requested_at", UtcDateTime, nullable=False),
     Column("state", SafeText, nullable=False),
     # Journeys that were running, and runs that Temporal had.
@@ -360,10 +360,10 @@ erasure_runs = Table(
     Column("erasure_id", SafeText, nullable=False),
     Column("workflow_id", SafeText, nullable=False),
     Column("run_id", SafeText, nullable=False),
-    # 1 if the run was found running.
-    Column("running", Integer, nullable=False),
-    # 1 if Temporal no longer has it.
-    Column("gone", Integer, nullable=False),
+    # True if the run was found running.
+    Column("running", Flag, nullable=False),
+    # True if Temporal no longer has it.
+    Column("gone", Flag, nullable=False),
     PrimaryKeyConstraint("erasure_id", "workflow_id", "run_id"),
 )
 """Runs that an open erasure has found in Temporal. Their ids name the contact; they are deleted when it is finished."""

@@ -15,13 +15,13 @@ from sqlalchemy.exc import ArgumentError
 from runtime.clock_offset import ClockOffset
 from runtime.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.accepted_entries import AcceptedEntries
-from runtime.store.api_access import ApiAnswers, ApiKeys, Sessions
+from runtime.store.api_access import ApiAccess
 from runtime.store.claims import Claims
 from runtime.store.contact_keys import ContactKeys, KeyHolders
 from runtime.store.database import Database
-from runtime.store.deliveries import AttemptCounts, Deliveries
-from runtime.store.entries import Entries, RestoredEntries
-from runtime.store.erasures import Erasure, Erasures
+from runtime.store.deliveries import Deliveries
+from runtime.store.entries import Entries
+from runtime.store.erasures import Erasures
 from runtime.store.goals import Goals
 from runtime.store.leases import Leases
 from runtime.store.migrations import ensure_current, upgrade
@@ -46,21 +46,16 @@ class Store(
     Versions,
     Entries,
     AcceptedEntries,
-    RestoredEntries,
     Goals,
     Closures,
     Deliveries,
-    AttemptCounts,
     Passages,
     Claims,
     Suppressions,
     StoredOperations,
-    ApiKeys,
-    Sessions,
+    ApiAccess,
     KeyHolders,
-    ApiAnswers,
     ContactKeys,
-    Erasure,
     Erasures,
     Leases,
     Retention,

@@ -6,14 +6,12 @@ Queries take all hashes of an address: one for each key that was ever in use, th
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import fields
 from datetime import datetime
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import ColumnElement, Executable, RowMapping, bindparam, delete, func, select, tuple_
+from sqlalchemy import bindparam, delete, func, select, tuple_
 
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import Queries, insert_new, matching, row_of
 from runtime.store.schema import soft_bounces, suppressions
 from scenario.policies.suppression import SOFT, SOFT_BOUNCES, SOFT_SPAN, Suppression, lasting
 
@@ -35,7 +33,7 @@ class Suppressions(Queries):
         """Suppress addresses, and return the number of new suppressions."""
         added = 0
         for start in range(0, len(given), SUPPRESSED_TOGETHER):
-            rows = [{name: getattr(one, name) for name in _NAMES} for one in given[start : start + SUPPRESSED_TOGETHER]]
+            rows = [row_of(suppressions, one) for one in given[start : start + SUPPRESSED_TOGETHER]]
             statement = self._database.insert(suppressions).values(rows).on_conflict_do_nothing()
             added += len(await self._database.write(statement.returning(_table.source)))
         return added
@@ -48,25 +46,22 @@ class Suppressions(Queries):
         Args:
             scope: Only those of this list; "" is the suppression of all lists.
         """
-        where = [_table.channel == channel, _table.address_hash.in_(addresses)]
-        where += [_table.source == source] if source is not None else []
-        where += [_table.scope == scope] if scope is not None else []
+        where = matching(suppressions, channel=channel, source=source, scope=scope)
+        where.append(_table.address_hash.in_(addresses))
         if source in (SOFT, None):  # otherwise the next soft bounce would suppress it again
             await self._database.write(
                 delete(soft_bounces).where(_soft.channel == channel, _soft.address_hash.in_(addresses))
             )
         gone = await self._database.write(delete(suppressions).where(*where).returning(*suppressions.c))
-        return [_suppression(row) for row in gone]
+        return [Suppression(**row) for row in gone]
 
     async def suppressed(self, channel: str, addresses: Collection[str]) -> list[Suppression]:
         """Return the suppressions of an address, given its hashes, the oldest first."""
         # Most installations have one key. A list of parameters would have the statement compiled for each e-mail.
         first, *others = addresses
         if others:
-            asked = self._database.read(_OF_ADDRESSES, {"channel": channel, "addresses": [first, *others]})
-        else:
-            asked = self._database.read(_OF_ADDRESS, {"channel": channel, "address": first})
-        return [_suppression(row) for row in await asked]
+            return await self._all(Suppression, _OF_ADDRESSES, {"channel": channel, "addresses": [first, *others]})
+        return await self._all(Suppression, _OF_ADDRESS, {"channel": channel, "address": first})
 
     async def suppressions(
         self,
@@ -83,16 +78,13 @@ class Suppressions(Queries):
         Args:
             scope: Only those of this list; "" is the suppression of all lists.
         """
-        wanted = {"channel": channel, "source": source, "scope": scope}
-        where: list[ColumnElement[bool]] = [
-            _table[name] == value for name, value in wanted.items() if value is not None
-        ]
+        where = matching(suppressions, channel=channel, source=source, scope=scope)
         if since is not None:
             where.append(_table.suppressed_at >= since)
         if after is not None:
             where.append(tuple_(*_ORDER) < tuple(getattr(after, column.name) for column in _ORDER))
         statement = select(suppressions).where(*where).order_by(*(column.desc() for column in _ORDER)).limit(limit)
-        return [_suppression(row) for row in await self._database.read(statement)]
+        return await self._all(Suppression, statement)
 
     async def suppression_counts(self) -> dict[tuple[str, str], int]:
         """Count the suppressions by channel and source."""
@@ -102,7 +94,7 @@ class Suppressions(Queries):
     async def soft(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
         """Record a soft bounce, and return True if the address is now suppressed. Idempotent for a delivery."""
         row = {"channel": channel, "address_hash": addresses[0], "delivery_id": delivery_id, "bounced_at": at}
-        await self._database.write(_add_soft(self._database.insert), row)
+        await self._database.write(insert_new(self._database.insert, soft_bounces), row)
         asked = {"channel": channel, "addresses": list(addresses), "since": at - SOFT_SPAN, "until": at + SOFT_SPAN}
         [count] = await self._database.read(_SOFT, asked)
         if not lasting(count["bounces"]):
@@ -111,7 +103,6 @@ class Suppressions(Queries):
         return await self.suppress(Suppression(channel, addresses[0], SOFT, at, evidence=evidence))
 
 
-_NAMES = tuple(field.name for field in fields(Suppression))
 _ORDER = (_table.suppressed_at, _table.channel, _table.address_hash, _table.scope, _table.source)
 _OF_CHANNEL = (
     select(suppressions)
@@ -129,13 +120,3 @@ _SOFT = select(func.count(_soft.delivery_id.distinct()).label("bounces")).where(
     _soft.bounced_at > bindparam("since"),
     _soft.bounced_at < bindparam("until"),
 )
-
-
-def _suppression(row: RowMapping) -> Suppression:
-    return Suppression(**row)
-
-
-@cache
-def _add_soft(insert: InsertFactory) -> Executable:
-    row: dict[str, Any] = {column.name: bindparam(column.name) for column in _soft}
-    return insert(soft_bounces).values(row).on_conflict_do_nothing()

@@ -121,16 +121,15 @@ class Versions(Queries):
             version = await self.newest(scenario)
             if version is None:
                 return None
-        rows = await self._database.read(_ONE, {"scenario": scenario, "version": version})
-        return StoredVersion(**rows[0]) if rows else None
+        return await self._one(StoredVersion, _ONE, {"scenario": scenario, "version": version})
 
     async def scenarios(self) -> list[NewestVersion]:
         """Return the newest version of every scenario, by name."""
-        return [NewestVersion(**row) for row in await self._database.read(_SCENARIOS)]
+        return await self._all(NewestVersion, _SCENARIOS)
 
     async def listed(self, scenario: str | None = None) -> list[VersionSummary]:
         """Return the versions of one scenario or of all, the newest of each scenario first."""
-        return [VersionSummary(**row) for row in await self._database.read(_LISTED, {"name": scenario})]
+        return await self._all(VersionSummary, _LISTED, {"name": scenario})
 
 
 _AGAIN = "~"
@@ -196,8 +195,7 @@ class Closures(Queries):
 
     async def close_scenario(self, closure: Closure) -> bool:
         """Close a scenario. Return False if it was already closed; the first closure is kept."""
-        row = {name: getattr(closure, name) for name in _CLOSURE}
-        return bool(await self._database.write(_close(self._database.insert), row))
+        return await self._add(closed, closure)
 
     async def open_scenario(self, scenario: str) -> bool:
         """Reopen a scenario. Return False if it was not closed."""
@@ -205,20 +203,12 @@ class Closures(Queries):
 
     async def closure(self, scenario: str) -> Closure | None:
         """Return the closure of a scenario, or None if it is open."""
-        rows = await self._database.read(_ONE_CLOSURE, {"name": scenario})
-        return Closure(**rows[0]) if rows else None
+        return await self._one(Closure, _ONE_CLOSURE, {"name": scenario})
 
     async def closures(self) -> dict[str, Closure]:
         """Return all closures by scenario."""
-        return {row["scenario"]: Closure(**row) for row in await self._database.read(select(closed))}
+        return {closure.scenario: closure for closure in await self._all(Closure, select(closed))}
 
 
-_CLOSURE = ("scenario", "closed_at", "closed_by", "reason")
 _ONE_CLOSURE = select(closed).where(_closed.scenario == bindparam("name"))
 _REOPEN = delete(closed).where(_closed.scenario == bindparam("name")).returning(_closed.scenario)
-
-
-@cache
-def _close(insert: InsertFactory) -> Executable:
-    row = insert(closed).values({name: bindparam(name) for name in _CLOSURE})
-    return row.on_conflict_do_nothing().returning(_closed.scenario)
