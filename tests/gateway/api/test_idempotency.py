@@ -19,7 +19,7 @@ from gateway.api.idempotency import Idempotency
 from gateway.api.problem import Problem, again
 from gateway.errors import UnderWay
 from gateway.service.caller import caller_with
-from runtime.store.api_access import KEPT, ApiAnswers, ClaimedRequest, StoredAnswer
+from runtime.store.api_access import KEPT, ApiAccess, ClaimedRequest, StoredAnswer
 from tests.gateway.api.conftest import Api
 
 ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
@@ -182,7 +182,7 @@ async def test_what_a_killed_process_left_is_carried_out_anew_under_the_same_id(
         """Nobody is left to say how it went."""
 
     with monkeypatch.context() as patched:
-        patched.setattr(ApiAnswers, "keep_answer", killed)
+        patched.setattr(ApiAccess, "keep_answer", killed)
         await api.post("/entries", ENTRY, idempotency_key="a")
     assert (await api.post("/entries", ENTRY, idempotency_key="a")).status_code == 409
     later(api, monkeypatch, timedelta(seconds=61))
