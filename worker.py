@@ -31,7 +31,7 @@ from activities.attempt_log import LastAttempts
 from activities.channel import adapter
 from activities.channel_registry import CHANNELS, QUEUES, WEBHOOK
 from activities.decision import GoalActivities, decide
-from activities.dependencies import CLOSING, INBOX, Services, channels_of, measured_certificates, services
+from activities.dependencies import CLOSING, INBOX, WorkerServices, channels_of, measured_certificates, services
 from activities.erasure import ErasureActivities, starting_erasures
 from activities.gate import PolicyGate, Releases
 from activities.interface import JOURNEYS
@@ -123,7 +123,7 @@ def warn_of_short(secrets: Secrets) -> None:
 
 async def workers(
     client: Client,
-    given: Services,
+    given: WorkerServices,
     queues: Collection[str] = (),
     deployment: WorkerDeploymentConfig | None = None,
 ) -> list[Worker]:
@@ -223,7 +223,6 @@ async def serve(
 
     Raises:
         SetupError: A setting is wrong, there is no server, or a queue cannot be polled.
-        StoreError: The store cannot be opened.
     """
     telemetry = telemetry or Telemetry(None)
     # Validated before waiting for a server.

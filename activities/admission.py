@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from temporalio import activity
 
 from activities.background import IDENTIFY, EntryIdentity, IdentityRequest
-from activities.content import Content, Opened, UnknownVersion
+from activities.content import Content, LoadedVersion, UnknownVersion
 from activities.decision import count
-from activities.interface import ADMIT, COUNT, DEPART, Admission, Admitted, Departure, Passages
+from activities.interface import ADMIT, COUNT, DEPART, Admission, AdmissionResult, CompletedSteps, Departure
 from runtime import store as stored
 from runtime.store.erasures import ERASED
 from runtime.telemetry.metrics import ADMISSION, OTHER
@@ -41,11 +41,7 @@ from scenario.time.timing import spell
 class AdmissionActivities:
     """Admits contacts to scenarios, and records their departure.
 
-    Args:
-        content: Published scenarios.
-        store: Stores entries.
-        zone: The platform's zone, for dates without an offset.
-        holdout: Returns the current holdout, or None.
+    The zone is the platform's, for dates without an offset.
     """
 
     def __init__(
@@ -56,7 +52,7 @@ class AdmissionActivities:
         self._names: set[str] = set()  # of scenarios that there are: an entry may name any
 
     @activity.defn(name=ADMIT.name)
-    async def admit(self, admission: Admission) -> Admitted:
+    async def admit(self, admission: Admission) -> AdmissionResult:
         """Admit a contact, or refuse it with a reason. Idempotent."""
         name = str(admission.entry.get("scenario")).partition("@")[0]
         try:
@@ -64,7 +60,7 @@ class AdmissionActivities:
         except (EntryRefused, EntryError) as error:
             word = error.word if isinstance(error, EntryRefused) else "mistaken"
             ADMISSION.add(name if name in self._names else OTHER, "refused", word)
-            return Admitted(refused=str(error))
+            return AdmissionResult(refused=str(error))
 
     @activity.defn(name=IDENTIFY.name)
     async def identify(self, asked: IdentityRequest) -> EntryIdentity:
@@ -102,7 +98,7 @@ class AdmissionActivities:
                     break
         if departure.passed:
             await self.count(
-                Passages(
+                CompletedSteps(
                     workflow_id=departure.workflow_id,
                     run_id=departure.run_id,
                     first=departure.first,
@@ -120,7 +116,7 @@ class AdmissionActivities:
         )
 
     @activity.defn(name=COUNT.name)
-    async def count(self, told: Passages) -> None:
+    async def count(self, told: CompletedSteps) -> None:
         """Count the steps that a journey has completed. Idempotent."""
         passed = [
             stored.Passage(one.version, one.step, one.outcome, datetime.fromisoformat(one.at)) for one in told.passed
@@ -134,7 +130,7 @@ class AdmissionActivities:
             reported_at=datetime.fromisoformat(told.now),
         )
 
-    async def _admit(self, admission: Admission) -> Admitted:
+    async def _admit(self, admission: Admission) -> AdmissionResult:
         if is_too_large(admission.entry, LARGEST):
             raise EntryRefused(f"the entry is larger than {LARGEST // 1024} KB: leave out what no template names")
         entry = parse_entry(admission.entry)
@@ -173,13 +169,13 @@ class AdmissionActivities:
         if not answer.again:
             ADMISSION.add(opened.name, "admitted", answer.outcome)
         if answer.outcome:  # what was drawn first holds, be the holdout another one by now
-            return Admitted(version=answer.version, outcome=answer.outcome, reason=answer.reason or "")
+            return AdmissionResult(version=answer.version, outcome=answer.outcome, reason=answer.reason or "")
         if answer.version != opened.version:  # this journey asked before, and was admitted by that version
             opened = await self._content.open(opened.name, answer.version)
             self._lots_of(opened)
-        return Admitted(version=opened.version, plan=shorten(opened.plan), zone=self._zone)
+        return AdmissionResult(version=opened.version, plan=shorten(opened.plan), zone=self._zone)
 
-    def _lots_of(self, opened: Opened) -> Mapping[str, Lot]:
+    def _lots_of(self, opened: LoadedVersion) -> Mapping[str, Lot]:
         """Return the draws of a version, by step id.
 
         A plan that a journey cannot read is refused here: in the journey, its workflow task would fail repeatedly.
@@ -202,7 +198,7 @@ class AdmissionActivities:
         return lots
 
 
-async def open_for(entry: Entry, content: Content, store: stored.Store) -> Opened:
+async def open_for(entry: Entry, content: Content, store: stored.Store) -> LoadedVersion:
     """Return the version that an entry names.
 
     Raises:
@@ -228,14 +224,14 @@ def _again(rule: str) -> Literal["never", "when_finished", "always"] | timedelta
             return parse_duration(rule.removeprefix("after "))
 
 
-def _closed(closure: stored.Closure, opened: Opened) -> str:
+def _closed(closure: stored.Closure, opened: LoadedVersion) -> str:
     since = spell(closure.closed_at, ZoneInfo(opened.scenario.timezone))
     return f"{opened.name} is closed since {since}: nobody is admitted" + (
         f" ({closure.reason})" if closure.reason else ""
     )
 
 
-def _already_in(answer: stored.AlreadyEntered, opened: Opened) -> str:
+def _already_in(answer: stored.AlreadyEntered, opened: LoadedVersion) -> str:
     match answer.why:
         case "under_way":
             return f"the contact is in {opened.name} already, as {answer.workflow_id}"

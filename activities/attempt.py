@@ -16,7 +16,7 @@ from temporalio.service import RPCError
 from activities.attempt_log import Log, measure_end, record
 from activities.channel_registry import Channel
 from activities.content import Content, UnknownVersion
-from activities.context import Addresses, UnsubscribeAddresses, subscriber_of, template_data
+from activities.context import CallbackUrls, UnsubscribeUrls, subscriber_of, template_data
 from activities.failures import SENDING, SETTLED, FailureKind, failure_of, tally
 from activities.gate import Gate, OutgoingMessage
 from activities.interface import Delivery
@@ -50,8 +50,6 @@ async def attempt_of(
     so that Temporal retries if nothing was sent. Other exceptions pass.
 
     Args:
-        delivery: The delivery.
-        channel: Its channel.
         destination: Host or provider; may be changed on the attempt.
         log: The log of attempts. Its failures do not affect the delivery.
         gate: See `OpenAttempt`.
@@ -211,16 +209,7 @@ Way = TypeVar("Way")
 
 
 class ChannelActivity(Generic[Way]):
-    """Sends by one channel.
-
-    Args:
-        content: Published scenarios.
-        way: The channel's connection, or None if it is not configured.
-        log: The log of attempts.
-        callbacks: Makes `journey.callback_url`, or None.
-        gate: Decides, right before sending, whether a message may leave.
-        unsubscribing: Makes `journey.unsubscribe_url`, or None.
-    """
+    """Sends by one channel. `way` is its connection, or None if the channel is not configured."""
 
     channel: ClassVar[Channel]
 
@@ -229,9 +218,9 @@ class ChannelActivity(Generic[Way]):
         content: Content,
         way: Way,
         log: Log,
-        callbacks: Addresses | None = None,
+        callbacks: CallbackUrls | None = None,
         gate: Gate | None = None,
-        unsubscribing: UnsubscribeAddresses | None = None,
+        unsubscribing: UnsubscribeUrls | None = None,
     ) -> None:
         self._content, self._way, self._log = content, way, log
         self._callbacks, self._gate, self._unsubscribing = callbacks, gate, unsubscribing
@@ -250,12 +239,7 @@ class ChannelActivity(Generic[Way]):
         )
 
     async def data(self, delivery: Delivery, step: DeliveryStep) -> dict[str, Any]:
-        """Return the variables of the delivery's templates; see `template_data`.
-
-        Raises:
-            NotConfigured: A template uses a URL that is not configured.
-            BadRecipient: The contact's address is malformed.
-        """
+        """Return the variables of the delivery's templates; see `template_data`."""
         opened = await self._content.open(delivery.name, delivery.version)
         subscriber, url = subscriber_of(opened.scenario, step, delivery.contact, delivery.data), ""
         if subscriber is not None and self._unsubscribing is not None:

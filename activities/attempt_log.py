@@ -22,14 +22,14 @@ _logger = logging.getLogger(__name__)
 
 
 class Log(Protocol):
-    """A log of attempts: `runtime.store.AttemptWriter`, or a test's list."""
+    """A log of attempts: `runtime.store.AttemptWriter`."""
 
     def put(self, attempt: Attempt) -> None:
         """Record an attempt without blocking the sender."""
         ...
 
 
-class Ended(Protocol):
+class EndedAttempt(Protocol):
     """An attempt that has ended: the parts of `activities.open_attempt.OpenAttempt` that the log uses."""
 
     delivery: Delivery
@@ -46,7 +46,7 @@ class Ended(Protocol):
 
 def record(
     log: Log,
-    attempt: Ended,
+    attempt: EndedAttempt,
     channel: Channel,
     info: activity.Info,
     milliseconds: int,
@@ -54,15 +54,8 @@ def record(
 ) -> str | None:
     """Record an attempt, unless it was turned away, or sent nothing like the one before it.
 
-    While the store or Temporal is unavailable, attempts that send nothing follow each other within seconds.
-
-    Args:
-        log: The log. Its failures are logged only.
-        attempt: The attempt.
-        channel: Its channel.
-        info: The activity's info.
-        milliseconds: Its duration.
-        error: Its exception, if it failed.
+    While the store or Temporal is unavailable, attempts that send nothing follow each other within seconds. Failures of
+    the log are logged only.
 
     Returns:
         The log's word for its outcome, or None if it does not count.
@@ -105,7 +98,7 @@ def record(
     return outcome
 
 
-def _outcome(attempt: Ended, error: BaseException | None) -> tuple[str, Failure | None]:
+def _outcome(attempt: EndedAttempt, error: BaseException | None) -> tuple[str, Failure | None]:
     """Return the log's word for the outcome, and the failure, if it is one of ours."""
     if error is None:
         return (attempt.outcome.outcome if attempt.outcome else "failed"), None
@@ -130,7 +123,7 @@ def _next_try(info: activity.Info, milliseconds: int, error: BaseException | Non
     return next_try(info, info.started_time + timedelta(milliseconds=milliseconds), delay, room=room)
 
 
-class Past(Protocol):
+class AttemptHistory(Protocol):
     """Recorded attempts: `runtime.store.Store`."""
 
     async def deliveries(self, *, delivery_id: str, limit: int) -> list[Attempt]:
@@ -141,16 +134,12 @@ class Past(Protocol):
 class LastAttempts:
     """Looks attempts up."""
 
-    def __init__(self, past: Past) -> None:
+    def __init__(self, past: AttemptHistory) -> None:
         self._past = past
 
     @activity.defn(name=RECALL.name)
     async def recall(self, recollection: LastAttemptRequest) -> LastAttempt:
-        """Return the outcome of the latest recorded attempt, or nothing.
-
-        Raises:
-            StoreError: The store could not be read.
-        """
+        """Return the outcome of the latest recorded attempt, or nothing."""
         found = await self._past.deliveries(delivery_id=recollection.delivery, limit=1)
         if not found:
             return LastAttempt()
@@ -171,15 +160,8 @@ _AT_ONCE: Final = timedelta(minutes=1)
 """Maximum delay between a step's start and the delivery, unless a policy, a hold or a pause was in between."""
 
 
-def measure_end(attempt: Ended, channel: Channel, info: activity.Info, outcome: str) -> None:
-    """Count an attempt at its end.
-
-    Args:
-        attempt: The attempt.
-        channel: Its channel.
-        info: The activity's info.
-        outcome: The log's word.
-    """
+def measure_end(attempt: EndedAttempt, channel: Channel, info: activity.Info, outcome: str) -> None:
+    """Count an attempt at its end."""
     if attempt.unsent:  # which says nothing of the destination
         return
     ATTEMPTS.add(channel.name, attempt.destination, outcome, "first" if attempt.number == 1 else "retry")

@@ -21,31 +21,20 @@ Argument = TypeVar("Argument")
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityRequest:
-    """The request for the journey that an entry would start.
-
-    Attributes:
-        now: ISO 8601 in UTC.
-    """
+    """The request for the journey that an entry would start."""
 
     entry: dict[str, Any]
-    now: str
+    now: str  # ISO 8601 in UTC
 
 
 @dataclass(frozen=True, kw_only=True)
 class EntryIdentity:
-    """The journey's id, or the reason for a refusal.
+    """The journey's id, or the reason for a refusal."""
 
-    Attributes:
-        refused: A reason for refusal that is known before admission; else empty.
-        summary: The journey's summary for Temporal's UI: ids only.
-        joins: True if an entry of a running journey is answered with that journey.
-        purpose: The scenario's purpose.
-    """
-
-    refused: str = ""
+    refused: str = ""  # a reason for refusal that is known before admission; else empty
     workflow_id: str = ""
-    summary: str = ""
-    joins: bool = False
+    summary: str = ""  # the journey's summary for Temporal's UI: ids only
+    joins: bool = False  # True if an entry of a running journey is answered with that journey
     purpose: str = MARKETING
 
 
@@ -58,17 +47,11 @@ ERASE_WORKFLOW: Final = "Erase"
 
 @dataclass(frozen=True, kw_only=True)
 class ErasurePass:
-    """A pass of an erasure.
-
-    Attributes:
-        erasure: The erasure's id in the store.
-        passes: Number of completed passes.
-        remaining: Number of runs that Temporal still had at the beginning of this pass.
-    """
+    """A pass of an erasure."""
 
     erasure: str
-    passes: int = 0
-    remaining: int = 0
+    passes: int = 0  # number of completed passes
+    remaining: int = 0  # number of runs that Temporal still had at the beginning of this pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +63,10 @@ class JourneysEnded:
 
 @dataclass(frozen=True, kw_only=True)
 class RowsCleared:
-    """The result of `clear_rows`.
+    """The result of `clear_rows`."""
 
-    Attributes:
-        finished: True if nothing is left to be erased.
-        pause: Seconds until the next pass.
-    """
-
-    finished: bool = False
-    pause: float = 0.0
+    finished: bool = False  # True if nothing is left to be erased
+    pause: float = 0.0  # seconds until the next pass
 
 
 END_JOURNEYS: Final = ActivityType("end_journeys", ErasurePass, JourneysEnded, JOURNEYS)
@@ -102,21 +80,13 @@ PRUNE_WORKFLOW: Final = "Prune"
 
 @dataclass(frozen=True, kw_only=True)
 class PruneRequest:
-    """A request to delete a part of the old data.
+    """A request to delete a part of the old data."""
 
-    Attributes:
-        ages: The ages, as `runtime.retention.parse_ages` reads them.
-        now: The reference time, ISO 8601 in UTC; empty at the start of a workflow.
-        job: The job to continue with; empty at the beginning.
-        since: The progress of that job, ISO 8601 in UTC.
-        deleted: Numbers of deleted rows so far, by kind.
-    """
-
-    ages: str
-    now: str = ""
-    job: str = ""
-    since: str = ""
-    deleted: Mapping[str, int] = field(default_factory=dict[str, int])
+    ages: str  # the ages, as `runtime.retention.parse_ages` reads them
+    now: str = ""  # the reference time, ISO 8601 in UTC; empty at the start of a workflow
+    job: str = ""  # the job to continue with; empty at the beginning
+    since: str = ""  # the progress of that job, ISO 8601 in UTC
+    deleted: Mapping[str, int] = field(default_factory=dict[str, int])  # numbers of deleted rows so far, by kind
 
     @property
     def is_sound(self) -> bool:
@@ -130,21 +100,13 @@ class PruneRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class PruneResult:
-    """The result of a part.
+    """The result of a part."""
 
-    Attributes:
-        job: The job to continue with; empty if all is done.
-        since: The progress of that job, ISO 8601 in UTC.
-        deleted: Numbers of deleted rows, by kind.
-        kept: Data that is kept longer than requested, and why: sentences.
-        pause: Seconds to wait before the next part.
-    """
-
-    job: str = ""
-    since: str = ""
-    deleted: Mapping[str, int] = field(default_factory=dict[str, int])
-    kept: tuple[str, ...] = ()
-    pause: float = 0.0
+    job: str = ""  # the job to continue with; empty if all is done
+    since: str = ""  # the progress of that job, ISO 8601 in UTC
+    deleted: Mapping[str, int] = field(default_factory=dict[str, int])  # numbers of deleted rows, by kind
+    kept: tuple[str, ...] = ()  # data that is kept longer than requested, and why: sentences
+    pause: float = 0.0  # seconds to wait before the next part
 
 
 PRUNE: Final = ActivityType("prune", PruneRequest, PruneResult)
@@ -156,35 +118,21 @@ TELL_WORKFLOW: Final = "TellPlatform"
 
 @dataclass(frozen=True, kw_only=True)
 class SuppressionNotice:
-    """A suppressed address to report.
-
-    Attributes:
-        destination: The platform's destination.
-        channel: ``email`` or ``sms``.
-        address: The sealed address, see `runtime.derived_keys`.
-        source: The reason, in the platform's words.
-        scope: The list; empty for all.
-        at: Time of the suppression, ISO 8601 in UTC.
-    """
+    """A suppressed address to report."""
 
     destination: str
-    channel: str
-    address: str
-    source: str
-    scope: str = ""
-    at: str = ""
+    channel: str  # ``email`` or ``sms``
+    address: str  # the sealed address, see `runtime.derived_keys`
+    source: str  # the reason, in the platform's words
+    scope: str = ""  # the list; empty for all
+    at: str = ""  # time of the suppression, ISO 8601 in UTC
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlatformReply:
-    """The platform's reply.
+    """The platform's reply."""
 
-    Attributes:
-        outcome: ``told``, or ``known`` if the platform had the address already.
-        status: The HTTP status.
-    """
-
-    outcome: str
+    outcome: str  # ``told``, or ``known`` if the platform had the address already
     status: int = 0
 
 

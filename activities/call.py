@@ -17,42 +17,26 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class ActivityType(Generic[Argument, Result]):
-    """An activity as its caller sees it.
-
-    Attributes:
-        name: The activity type.
-        argument: The class of its argument.
-        result: The class of its result.
-        queue: Its task queue; None for a local activity.
-        instead: The result to use if the answer is unreadable, if any.
-        reader: Reads a result. It is made once per process, which takes milliseconds.
-    """
+    """An activity as its caller sees it."""
 
     name: str
     argument: type[Argument]
     result: type[Result]
-    queue: str | None = None
-    instead: Result | None = None
+    queue: str | None = None  # its task queue; None for a local activity
+    instead: Result | None = None  # the result to use if the answer is unreadable, if any
+    # Reads a result. It is made once per process, which takes milliseconds.
     reader: TypeAdapter[Result] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reader", TypeAdapter(self.result))
 
     def read(self, answer: RawValue | None) -> Result:
-        """Read the activity's result.
-
-        Raises:
-            ValueError: It is unreadable.
-        """
+        """Read the activity's result. Raise ValueError if it is unreadable."""
         return self.reader.validate_json(_json(answer))
 
 
 def plain(answer: RawValue | None) -> Any:
-    """Return the activity's result as JSON data.
-
-    Raises:
-        ValueError: It is not JSON.
-    """
+    """Return the activity's result as JSON data. Raise ValueError if it is not JSON."""
     return from_json(_json(answer), allow_inf_nan=False)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from activities.channel_registry import CHANNELS
 from activities.interface import Delivery
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from activities.attempt_log import Log
     from activities.content import Content
-    from activities.context import Addresses, UnsubscribeAddresses
+    from activities.context import CallbackUrls, UnsubscribeUrls
     from activities.email.settings import Senders
     from activities.gate import Gate
     from activities.webhook.destinations.destinations import Destinations
@@ -42,7 +42,7 @@ _CONSEQUENCES: Final = {
 }
 
 
-class Message(ABC):
+class RenderedMessage(ABC):
     """A rendered message."""
 
     @property
@@ -65,13 +65,10 @@ class Message(ABC):
 
 
 class Connection(Protocol):
-    """An open connection to a mail server or provider, as the settings configure it.
+    """An open connection to a mail server or provider, as the settings configure it."""
 
-    Attributes:
-        connections: Maximum number of messages in flight. A worker takes no more tasks than that: the others wait at
-            Temporal, where they use up no timeout and another worker may take them.
-    """
-
+    # Maximum number of messages in flight. A worker takes no more tasks than that: the others wait at Temporal, where
+    # they use up no timeout and another worker may take them.
     connections: int
 
     async def close(self, within: float) -> None:
@@ -79,71 +76,44 @@ class Connection(Protocol):
         ...
 
 
-MessageT = TypeVar("MessageT", bound=Message)
+MessageT = TypeVar("MessageT", bound=RenderedMessage)
 ConnectionT = TypeVar("ConnectionT")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderContext:
-    """The settings that a message is rendered with.
-
-    Attributes:
-        senders: Allowed senders of e-mails.
-        book: The destinations. If None, a URL begins with its destination's name.
-        to: Recipient of e-mails and text messages instead of the contact.
-    """
+    """The settings that a message is rendered with."""
 
     senders: Senders
-    book: Destinations | None = None
-    to: str | None = None
+    book: Destinations | None = None  # the destinations. If None, a URL begins with its destination's name.
+    to: str | None = None  # recipient of e-mails and text messages instead of the contact
 
 
 @dataclass(frozen=True, kw_only=True)
 class SendContext(Generic[MessageT, ConnectionT]):
-    """A test message and the means to send it.
+    """A test message and the means to send it."""
 
-    Attributes:
-        message: As it was rendered for a preview, with masks in the place of secrets.
-        step: Its step.
-        delivery: Its delivery.
-        data: The data of its templates, without secrets.
-        connection: The channel's connection.
-        routes: Where webhooks lead.
-        secrets: All secrets by name.
-        to: Recipient instead of the contact: a URL, which gets no secret; an e-mail address; a number.
-        guarded: True if a URL in `to` must be public.
-    """
-
-    message: MessageT
+    message: MessageT  # as it was rendered for a preview, with masks in the place of secrets
     step: DeliveryStep
     delivery: Delivery
-    data: Mapping[str, Any]
+    data: Mapping[str, Any]  # the data of its templates, without secrets
     connection: ConnectionT
     routes: Routes
     secrets: Mapping[str, str] = field(repr=False)
-    to: str | None = None
-    guarded: bool = False
+    to: str | None = None  # recipient instead of the contact: a URL, which gets no secret; an e-mail address; a number
+    guarded: bool = False  # True if a URL in `to` must be public
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestReply:
-    """The reply to a test message.
+    """The reply to a test message."""
 
-    Attributes:
-        delivered: True if the receiver accepted it.
-        said: What happened: a sentence without a full stop.
-        verdict: Why it was not delivered.
-        status: The receiver's status code.
-        headers: Of a webhook's response.
-        body: The beginning of the response, masked.
-    """
-
-    delivered: bool
-    said: str
-    verdict: Verdict | None = None
+    delivered: bool  # True if the receiver accepted it
+    said: str  # what happened: a sentence without a full stop
+    verdict: Verdict | None = None  # why it was not delivered
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    body: str = ""
+    body: str = ""  # the beginning of the response, masked
 
     @classmethod
     def judged(cls, sentence: str, verdict: Verdict, **more: Any) -> TestReply:
@@ -161,19 +131,12 @@ class BadDestination(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptReply:
-    """The reply to one attempt in virtual time.
+    """The reply to one attempt in virtual time."""
 
-    Attributes:
-        status: The receiver's status code, or None for the channel's code of success.
-        headers: Of a webhook's response; names in lower case.
-        body: Of a webhook's response.
-        error: Why there is no reply: one of the channel's `errors`.
-    """
-
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    status: int | None = None  # the receiver's status code, or None for the channel's code of success
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])  # of a webhook's response; names in lower case
     body: bytes = b""
-    error: str | None = None
+    error: str | None = None  # why there is no reply: one of the channel's `errors`
 
 
 @dataclass(frozen=True)
@@ -187,19 +150,12 @@ class LocalServers:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A delivery of a local journey.
-
-    Attributes:
-        step: The step's id.
-        to: The recipient.
-        what: The beginning of the message.
-        problem: How it differs from what was rendered; "" if it arrived unchanged.
-    """
+    """A delivery of a local journey."""
 
     step: str
     to: str
     what: str
-    problem: str = ""
+    problem: str = ""  # how it differs from what was rendered; "" if it arrived unchanged
 
     @property
     def sound(self) -> bool:
@@ -220,8 +176,8 @@ class WorkerContext:
     content: Content
     log: Log
     gate: Gate
-    callbacks: Addresses | None
-    unsubscribing: UnsubscribeAddresses | None
+    callbacks: CallbackUrls | None
+    unsubscribing: UnsubscribeUrls | None
     return_paths: ReturnPaths | None
     transport: Transport
     routes: Routes
@@ -234,22 +190,14 @@ class ChannelAdapter(ABC, Generic[MessageT, ConnectionT]):
 
     Importing the module of an adapter must load neither Temporal nor an HTTP client: previews need neither. Methods
     that need more import it themselves.
-
-    Attributes:
-        title: Its name for people, in the middle of a sentence.
-        setting: The environment variable that configures its connection; "" if it needs none.
-        recipient: What a recipient must be, with its article.
-        not_configured: The message for a channel that is not configured.
-        errors: The words for attempts that got no reply.
-        success: The status code of a delivered message.
     """
 
-    title: ClassVar[str]
-    setting: ClassVar[str] = ""
-    recipient: ClassVar[str] = ""
-    not_configured: ClassVar[str] = ""
-    errors: ClassVar[frozenset[str]]
-    success: ClassVar[int] = 200
+    title: ClassVar[str]  # its name for people, in the middle of a sentence
+    setting: ClassVar[str] = ""  # the environment variable that configures its connection; "" if it needs none
+    recipient: ClassVar[str] = ""  # what a recipient must be, with its article
+    not_configured: ClassVar[str] = ""  # the message for a channel that is not configured
+    errors: ClassVar[frozenset[str]]  # the words for attempts that got no reply
+    success: ClassVar[int] = 200  # the status code of a delivered message
 
     @abstractmethod
     def render(self, step: Any, delivery: Delivery, data: dict[str, Any], context: RenderContext) -> MessageT:
@@ -319,15 +267,9 @@ class Unsendable(Exception):
 
 
 def adapter(name: str) -> ChannelAdapter[Any, Any]:
-    """Return the code of a channel.
-
-    Raises:
-        KeyError: There is no such channel.
-    """
-    found = import_module(f"{CHANNELS[name].package}.channel").ADAPTER
-    if not isinstance(found, ChannelAdapter):
-        raise TypeError(f"ADAPTER of the channel {name} is not a ChannelAdapter")
-    return cast("ChannelAdapter[Any, Any]", found)
+    """Return the code of a channel, or raise KeyError."""
+    found: ChannelAdapter[Any, Any] = import_module(f"{CHANNELS[name].package}.channel").ADAPTER
+    return found
 
 
 def adapters() -> dict[str, ChannelAdapter[Any, Any]]:

@@ -14,22 +14,15 @@ from activities.interface import JOURNEYS, Delivery, Sent
 
 @dataclass(frozen=True)
 class Channel:
-    """A channel as workflows and queries see it.
+    """A channel as workflows and queries see it."""
 
-    Attributes:
-        name: As in delivery rows, the log of attempts and `policies.yaml`.
-        queue: The task queue of its activity.
-        activity: The activity's type.
-        addressed: True if each step names its destination. Otherwise all messages have one, the channel's name.
-        package: Its package, which has the module `channel` with the object `ADAPTER`.
-        send: Its activity, as journeys call it.
-    """
-
-    name: str
+    name: str  # as in delivery rows, the log of attempts and `policies.yaml`
     queue: str
     activity: str
+    # True if each step names its destination. Otherwise all messages have one, the channel's name.
     addressed: bool = False
-    package: str = ""
+    package: str = ""  # its package, which has the module `channel` with the object `ADAPTER`
+    # Its activity, as journeys call it.
     send: ActivityType[Delivery, Sent] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -34,7 +34,7 @@ class PublishedVersion(Protocol):
     def plan(self) -> Mapping[str, Any]: ...
 
 
-class Versions(Protocol):
+class VersionSource(Protocol):
     """A source of published versions: the store, or a test's table."""
 
     async def newest(self, scenario: str) -> int | None:
@@ -51,7 +51,7 @@ class UnknownVersion(Exception):
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedVersion:
     """A loaded version."""
 
     name: str
@@ -67,11 +67,7 @@ class Opened:
 
     @cached_property
     def table(self) -> Plan:
-        """The plan.
-
-        Raises:
-            ValidationError: It is not for this version of the program.
-        """
+        """The plan. Raise ValidationError if it is not for this version of the program."""
         return load_plan(self.plan)
 
     def secrets(self, step: str) -> frozenset[str] | None:
@@ -94,17 +90,13 @@ class Opened:
 class Content:
     """Published scenarios by name and version."""
 
-    def __init__(self, versions: Versions) -> None:
+    def __init__(self, versions: VersionSource) -> None:
         self._versions = versions
-        self._opened: OrderedDict[tuple[str, int], Opened] = OrderedDict()
+        self._opened: OrderedDict[tuple[str, int], LoadedVersion] = OrderedDict()
         self._lock = asyncio.Lock()
 
-    async def open(self, scenario: str, version: int | None = None) -> Opened:
-        """Load a version, by default the newest.
-
-        Raises:
-            UnknownVersion: It does not exist.
-        """
+    async def open(self, scenario: str, version: int | None = None) -> LoadedVersion:
+        """Load a version, by default the newest, or raise UnknownVersion."""
         number = version if version is not None else await self._versions.newest(scenario)
         if number is not None and (opened := self._opened.get((scenario, number))):
             self._opened.move_to_end((scenario, number))
@@ -116,11 +108,7 @@ class Content:
         return await self._keep(published)
 
     async def step(self, scenario: str, version: int, step: str) -> BaseStep:
-        """Return a step of a version, with its templates.
-
-        Raises:
-            UnknownVersion: The version or step does not exist.
-        """
+        """Return a step of a version, with its templates, or raise UnknownVersion."""
         opened = await self.open(scenario, version)
         try:
             return opened.steps[step]
@@ -128,12 +116,7 @@ class Content:
             raise UnknownVersion(f"{scenario}@{version} has no step '{step}'") from None
 
     async def step_of(self, delivery: Delivery, kind: type[_Step], what: str) -> _Step:
-        """Return the step of a delivery.
-
-        Args:
-            delivery: The delivery.
-            kind: The step's model.
-            what: The kind's name with its article, for the message.
+        """Return the step of a delivery. `what` is the kind's name with its article, for the message.
 
         Raises:
             UnknownVersion: It does not exist, or has another kind.
@@ -152,12 +135,12 @@ class Content:
         """
         return (await self.open(scenario, version)).secrets(step)
 
-    async def _keep(self, published: PublishedVersion) -> Opened:
+    async def _keep(self, published: PublishedVersion) -> LoadedVersion:
         key = (published.scenario, published.version)
         async with self._lock:  # many journeys may ask for a new version at once: it is loaded once
             if (opened := self._opened.get(key)) is None:
                 loaded = load(published.document)
-                opened = Opened(
+                opened = LoadedVersion(
                     name=published.scenario,
                     version=published.version,
                     scenario=loaded,

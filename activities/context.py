@@ -16,7 +16,7 @@ from scenario.policies.addresses import scope_of
 from scenario.steps.delivery import DeliveryStep
 
 
-class Addresses(Protocol):
+class CallbackUrls(Protocol):
     """Makes `journey.callback_url`: `runtime.public_links.Callbacks`, or a preview's stand-in."""
 
     def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
@@ -24,7 +24,7 @@ class Addresses(Protocol):
         ...
 
 
-class UnsubscribeAddresses(Protocol):
+class UnsubscribeUrls(Protocol):
     """Makes `journey.unsubscribe_url`: `runtime.public_links.Unsubscribing`, or a preview's stand-in."""
 
     def url(self, subscriber: Subscriber) -> str:
@@ -36,12 +36,6 @@ def subscriber_of(
     scenario: Scenario, step: DeliveryStep, contact_id: str, data: Mapping[str, Any]
 ) -> Subscriber | None:
     """Return the subscriber that a message's unsubscribe link is for, or None.
-
-    Args:
-        scenario: The message's scenario.
-        step: The step that sends it.
-        contact_id: The recipient's id.
-        data: The step's data, by root name.
 
     Raises:
         BadRecipient: The contact's address is malformed.
@@ -56,19 +50,13 @@ def subscriber_of(
 
 
 def template_data(
-    delivery: Delivery, workflow_id: str, callbacks: Addresses | None = None, unsubscribe_url: str = ""
+    delivery: Delivery, workflow_id: str, callbacks: CallbackUrls | None = None, unsubscribe_url: str = ""
 ) -> dict[str, Any]:
     """Return the variables of a delivery's templates. It is a pure function: every attempt renders the same bytes.
 
     They are the journey's data, `now` and `today` (when the message may leave, in the contact's zone) and `journey`.
     `journey.entered_at` and `journey.callback_url` are present if a template uses them. Marketing always has
     `journey.unsubscribe_url`, for its headers. Webhooks add secrets.
-
-    Args:
-        delivery: The delivery.
-        workflow_id: The journey's id.
-        callbacks: Makes `journey.callback_url`, or None.
-        unsubscribe_url: The unsubscribe URL, or an empty text.
 
     Raises:
         NotConfigured: A template uses `journey.callback_url`, which is not configured.

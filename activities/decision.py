@@ -12,7 +12,7 @@ from temporalio import activity
 
 from activities.content import Content, UnknownVersion
 from activities.evaluation import evaluate
-from activities.interface import DECIDE, GOAL, Answer, GoalEvent, GoalResult, Question
+from activities.interface import DECIDE, GOAL, EvaluationRequest, EvaluationResult, GoalEvent, GoalResult
 from runtime.store import Store, StoredEntry
 from scenario import liquid
 from scenario.entry.entry import journey_root
@@ -22,27 +22,20 @@ from scenario.steps.host import Event
 
 
 @activity.defn(name=DECIDE.name)
-async def decide(question: Question) -> Answer:
+async def decide(question: EvaluationRequest) -> EvaluationResult:
     """Evaluate a condition, or the value of a template.
 
-    Returns:
-        The answer, or a sentence if the template fails for this contact's data. It is no exception, because a retry
-            would give the same.
+    If the template fails for this contact's data, the answer says so: a retry would give the same.
     """
     try:
         return evaluate(question)
     except TemplateError as error:
-        return Answer(error=str(error))
+        return EvaluationResult(error=str(error))
 
 
 @dataclass(frozen=True)
 class GoalActivities:
-    """The local activity `goal`.
-
-    Attributes:
-        content: Published scenarios.
-        store: Stores goals.
-    """
+    """The local activity `goal`."""
 
     content: Content
     store: Store
@@ -59,14 +52,7 @@ class GoalActivities:
 async def count(store: Store, content: Content, entry: StoredEntry, event: Event) -> GoalResult:
     """Count the goal of an entry, by the version that admitted the contact, if an event reaches it.
 
-    Args:
-        store: Stores goals.
-        content: Published scenarios.
-        entry: The entry of a running or ended journey.
-        event: The event with its time.
-
-    Returns:
-        Whether the event reaches it, in time and for the first time; and what could not be evaluated.
+    It counts once, also after the journey's end. The result also states what could not be evaluated.
     """
     try:
         scenario = (await content.open(entry.scenario, entry.entered_by)).scenario

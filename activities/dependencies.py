@@ -41,23 +41,15 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Channels:
-    """Connections of channels, and makers of links and return paths.
+    """Connections of channels, and makers of links and return paths."""
 
-    Attributes:
-        connections: Open connections by channel. A channel that is not configured has none.
-        callbacks: Makes `journey.callback_url`, if configured.
-        unsubscribing: Makes `journey.unsubscribe_url`, if configured.
-        hashes: Hashes addresses for suppressions, if configured.
-        seal: Seals addresses in reports to the platform. Configured together with `hashes`.
-        return_paths: Return paths of e-mails. If None, bounces go to the sender.
-    """
-
+    # Open connections by channel. A channel that is not configured has none.
     connections: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    callbacks: Callbacks | None = None
-    unsubscribing: Unsubscribing | None = None
-    hashes: AddressHashes | None = None
-    seal: SealedToken | None = None
-    return_paths: ReturnPaths | None = None
+    callbacks: Callbacks | None = None  # makes `journey.callback_url`, if configured
+    unsubscribing: Unsubscribing | None = None  # makes `journey.unsubscribe_url`, if configured
+    hashes: AddressHashes | None = None  # hashes addresses for suppressions, if configured
+    seal: SealedToken | None = None  # seals addresses in reports to the platform. Configured together with `hashes`.
+    return_paths: ReturnPaths | None = None  # return paths of e-mails. If None, bounces go to the sender.
 
     def connection(self, channel: str) -> Any:
         """Return a channel's connection, or None if it has none."""
@@ -88,10 +80,6 @@ class Channels:
 
 def channels_of(settings: Settings, inbox: Path) -> Channels:
     """Return the channels that the settings configure. Nothing is connected.
-
-    Args:
-        settings: The process's settings.
-        inbox: Folder for messages of the SMS provider ``local:``.
 
     Raises:
         SettingsError: One or more settings are wrong. The message names the variables, and shows no value.
@@ -132,27 +120,14 @@ _AFTER_LOG: Final = 3.0
 
 
 @dataclass(frozen=True)
-class Services:
-    """Services of a worker.
+class WorkerServices:
+    """Services of a worker."""
 
-    Attributes:
-        store: Versions, journeys, attempts.
-        writer: Records attempts.
-        content: Published versions.
-        transport: Sends webhooks.
-        channels: Connections of other channels, and makers of links.
-        secrets: Secrets of webhooks.
-        zone: The platform's time zone.
-        routes: URLs of webhooks.
-        destinations: The destinations.
-        policies: The rules for all scenarios.
-    """
-
-    store: Store
+    store: Store  # versions, journeys, attempts
     writer: Log
     content: Content
     transport: Transport
-    channels: Channels
+    channels: Channels  # connections of other channels, and makers of links
     secrets: Secrets
     zone: str
     routes: Routes
@@ -186,23 +161,20 @@ async def services(
     channels: Channels | None = None,
     deadline: Deadline | None = None,
     patience: float = 0.0,
-) -> AsyncGenerator[Services]:
+) -> AsyncGenerator[WorkerServices]:
     """Open the services, and close them at the end.
 
     Args:
-        settings: The process's settings.
         store: An open store, which stays open.
         inbox: Folder for messages of the SMS provider ``local:``.
         routes: URLs of webhooks that replace those of scenarios and `destinations.yaml`.
         destinations: The destinations, if they are already read.
         policies: The policies, if they are already read.
         channels: The channels, if they are already configured.
-        deadline: End of the process.
         patience: Seconds to wait for a store that cannot be reached.
 
     Raises:
         SettingsError: A channel's setting, `destinations.yaml` or `policies.yaml` is wrong.
-        StoreError: The store cannot be opened.
     """
     destinations = destinations or DestinationsFile(settings.destinations if routes is None else None)
     channels = channels or channels_of(settings, inbox or INBOX)
@@ -214,7 +186,7 @@ async def services(
         stack.push_async_callback(lambda: writer.close(ending.left(_LOG, keep=_AFTER_LOG)))
         transport = await stack.enter_async_context(Transport())
         stack.push_async_callback(lambda: channels.close(ending.left(_CHANNELS, keep=_AFTER_CHANNELS)))
-        yield Services(
+        yield WorkerServices(
             store=store,
             writer=writer,
             content=Content(store),

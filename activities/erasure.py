@@ -67,13 +67,7 @@ _CHUNK: Final = 20  # scenarios in one query
 
 
 class ErasureActivities:
-    """Erases contacts.
-
-    Args:
-        client: A client of the namespace that their journeys are in.
-        store: Keeps the rest.
-        keys: The keys of contacts.
-    """
+    """The activities of `Erase`; see above for their order."""
 
     def __init__(self, client: Client, store: Store, keys: Keyring) -> None:
         self._client, self._store, self._keys = client, store, keys
@@ -276,11 +270,7 @@ _AT_ONCE: Final = 1_000
 
 
 async def start_erasure(client: Client, erasure: str) -> bool:
-    """Start an erasure's workflow. Return False if it is running.
-
-    Raises:
-        RPCError: Temporal cannot be reached, or refuses.
-    """
+    """Start an erasure's workflow. Return False if it is running."""
     try:
         await client.start_workflow(
             ERASE_WORKFLOW,
@@ -296,12 +286,7 @@ async def start_erasure(client: Client, erasure: str) -> bool:
 
 
 async def start_open_erasures(client: Client, store: Store) -> None:
-    """Start the workflows of open erasures that have none.
-
-    Raises:
-        StoreError: The store cannot be read.
-        RPCError: Temporal cannot be reached, or refuses.
-    """
+    """Start the workflows of open erasures that have none."""
     for erasure in await store.open_erasures(_AT_ONCE):
         if await start_erasure(client, erasure):
             logger.warning("the erasure %s was open and had no workflow: started", erasure)

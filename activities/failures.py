@@ -38,36 +38,21 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """One attempt's failure.
+    """One attempt's failure."""
 
-    Attributes:
-        kind: See `FailureKind`.
-        reason: One sentence without personal data: ``hooks.example.com answered 503``.
-        destination: Host or channel.
-        attempt: Its number, from 1; of a deferral the number of the last attempt, 0 for none.
-        status: Reply code (HTTP, SMTP), if any.
-        error: The error in one word (``connect_refused``), if there was no reply.
-        unknown: True if the request may have been carried out.
-        excerpt: The first 2 KB of the reply, redacted.
-        exhausted: True if attempts or time ran out: a later try may succeed.
-        turned_away: True if no attempt was made, because nothing could be sent yet.
-        unsent: True if the attempt ended before its message could leave, and does not count.
-        why: Why nothing was sent: the beginning of `reason`, which also says what happens next.
-        next_try_at: Time of the next attempt by the policy at that time, ISO 8601 in UTC; empty if there is none.
-    """
-
-    kind: FailureKind
-    reason: str
+    kind: FailureKind  # see `FailureKind`
+    reason: str  # one sentence without personal data: ``hooks.example.com answered 503``
     destination: str
-    attempt: int
-    status: int | None = None
-    error: str | None = None
-    unknown: bool = False
-    excerpt: str = ""
-    exhausted: bool = False
-    turned_away: bool = False
-    unsent: bool = False
-    why: str = ""
+    attempt: int  # its number, from 1; of a deferral the number of the last attempt, 0 for none
+    status: int | None = None  # reply code (HTTP, SMTP), if any
+    error: str | None = None  # the error in one word (``connect_refused``), if there was no reply
+    unknown: bool = False  # True if the request may have been carried out
+    excerpt: str = ""  # the first 2 KB of the reply, redacted
+    exhausted: bool = False  # True if attempts or time ran out: a later try may succeed
+    turned_away: bool = False  # True if no attempt was made, because nothing could be sent yet
+    unsent: bool = False  # True if the attempt ended before its message could leave, and does not count
+    why: str = ""  # why nothing was sent: the beginning of `reason`, which also says what happens next
+    # Time of the next attempt by the policy at that time, ISO 8601 in UTC; empty if there is none.
     next_try_at: str = ""
 
     @property
@@ -85,9 +70,8 @@ class Failure:
     def as_error(self, next_retry_delay: timedelta | None = None) -> ApplicationError:
         """Return the exception to raise.
 
-        Args:
-            next_retry_delay: Overrides the retry policy's interval and operators' changes of it: only for `Retry-After`
-                and for the gate.
+        A delay overrides the retry policy's interval and operators' changes of it: only for `Retry-After` and for the
+        gate.
         """
         detail = {
             key: value
@@ -119,33 +103,29 @@ _READER = TypeAdapter(Failure)
 SETTLED: Final = "settled"
 """First value of a mark: nothing is uncertain. The other one is `activities.failures.SENDING`."""
 _FULL: Final = 3
-"""The least number of values in a full mark: the word, `Tally.away`, Temporal's number of the attempt, `Tally.unsent`
-unless it is 0."""
+"""Minimum number of values in a full mark: the word, the counts' `away`, Temporal's number of the attempt, and the
+counts' `unsent` unless it is 0."""
 
 
-class Tally(NamedTuple):
-    """The counts that earlier attempts left.
+class AttemptCounts(NamedTuple):
+    """The counts that earlier attempts left."""
 
-    Attributes:
-        stale: The server keeps an obsolete mark.
-        away: Number of attempts that did not count.
-        unsent: Number of attempts in a row, up to the last one, that ended before their message could leave.
-    """
-
-    stale: bool = False
-    away: int = 0
-    unsent: int = 0
+    stale: bool = False  # the server keeps an obsolete mark
+    away: int = 0  # number of attempts that did not count
+    unsent: int = 0  # number of attempts in a row, up to the last one, that ended before their message could leave
 
 
-def tally(info: activity.Info) -> Tally:
+def tally(info: activity.Info) -> AttemptCounts:
     """Return the counts in the mark of the previous attempt."""
     details = list(info.heartbeat_details)
     if len(details) < _FULL:
-        return Tally()
+        return AttemptCounts()
     _, away, number, *unsent = details
     if info.attempt > number:
-        return Tally(away=int(away), unsent=int(unsent[0]) if unsent and info.attempt == number + 1 else 0)
-    return Tally(stale=True)  # an operator let Temporal count from 1 again: what was counted before means nothing
+        return AttemptCounts(away=int(away), unsent=int(unsent[0]) if unsent and info.attempt == number + 1 else 0)
+    return AttemptCounts(
+        stale=True
+    )  # an operator let Temporal count from 1 again: what was counted before means nothing
 
 
 def mark(word: str, away: int, attempt: int, unsent: int) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Protocol, cast
+from typing import Protocol
 
 from temporalio import activity
 from temporalio.service import RPCError
@@ -28,21 +28,13 @@ from scenario.time.timing import zone_of
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message about to be sent.
-
-    Attributes:
-        delivery: The delivery it belongs to.
-        channel: Its channel.
-        destination: Destination name, mail host or SMS provider.
-        now: UTC.
-        address: Recipient's address, or "" for webhooks. Personal data: do not log or store it.
-    """
+    """A message about to be sent."""
 
     delivery: Delivery
     channel: Channel
-    destination: str
-    now: datetime
-    address: str = ""
+    destination: str  # destination name, mail host or SMS provider
+    now: datetime  # UTC
+    address: str = ""  # recipient's address, or "" for webhooks. Personal data: do not log or store it.
 
 
 class Gate(Protocol):
@@ -77,16 +69,10 @@ class CapStore(SuppressionStore, Protocol):
 
 
 class PolicyGate:
-    """Decides whether a message may leave; see `activities.gate.Gate`.
+    """Decides whether a message may leave.
 
-    It reads the store only if the address may be suppressed, or a cap counts the message.
-
-    Args:
-        content: Published scenarios.
-        store: Suppressions and claims.
-        policies: Returns the current policies for all scenarios.
-        hashes: Hashes addresses, or None if suppressions are not configured.
-        notify: Reports suppressions to the platform.
+    It reads the store only if the address may be suppressed, or a cap counts the message. Without hashes, suppressions
+    are not configured.
     """
 
     def __init__(
@@ -101,12 +87,6 @@ class PolicyGate:
         self._suppressor = None if hashes is None else Suppressor(store, hashes, notify)
 
     async def check(self, message: OutgoingMessage) -> Ruling:
-        """Return the policies' ruling.
-
-        Raises:
-            UnknownVersion: The step's version was never published here.
-            StoreError: The store cannot be read.
-        """
         delivery = message.delivery
         subject = PlannedMessage(
             delivery=delivery.id,
@@ -121,11 +101,6 @@ class PolicyGate:
         return await ask(subject, await self._rules(message), facts)
 
     async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
-        """Suppress the address if the verdict requires it.
-
-        Raises:
-            StoreError: The store cannot be reached.
-        """
         if self._suppressor is None or not message.address:
             return None
         name, identifier = message.channel.name, message.delivery.id
@@ -139,14 +114,13 @@ class PolicyGate:
         return Skip(found.words, "suppressed")
 
     async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None:
-        """Release the message's place under caps, or keep it if the message may have been delivered."""
         if self._policies().caps:
             await (self._store.keep if uncertain else self._store.release)(message.delivery.id)
 
     async def _rules(self, message: OutgoingMessage) -> Rules:
         delivery = message.delivery
         scenario = (await self._content.open(delivery.name, delivery.version)).scenario
-        step = cast("DeliveryStep", await self._content.step(delivery.name, delivery.version, delivery.step))
+        step = await self._content.step_of(delivery, DeliveryStep, "one that sends")
         return rules_of(scenario, step, self._policies(), message.channel.name, _destination(message))
 
 
@@ -205,9 +179,5 @@ class Releases:
 
     @activity.defn(name=RELEASE.name)
     async def release(self, release: Release) -> None:
-        """Release the place of a delivery, if it has one.
-
-        Raises:
-            StoreError: The store cannot be written to.
-        """
+        """Release the place of a delivery, if it has one."""
         await self._places.release(release.delivery)

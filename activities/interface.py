@@ -16,45 +16,30 @@ from scenario.time.timing import read_zone
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passage:
-    """A completed step.
-
-    Attributes:
-        version: The version that the journey followed.
-        step: The step's id in that version.
-        outcome: Its outcome, see `workflows.state.StepRecord.outcome`.
-        at: Its end, ISO 8601 in UTC.
-    """
+class CompletedStep:
+    """A completed step."""
 
     version: int
     step: str
-    outcome: str
-    at: str
+    outcome: str  # its outcome, see `workflows.state.StepRecord.outcome`
+    at: str  # its end, ISO 8601 in UTC
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passages:
-    """Completed steps in order. Some may have been reported before.
-
-    Attributes:
-        workflow_id: The journey's id.
-        run_id: Its first execution's.
-        first: Number of earlier steps.
-        passed: The steps.
-        revisable: Number of the last of them that were completed in the workflow task that reports them. Temporal may
-            refuse that task, and a later report replaces them.
-        now: Time of the report, ISO 8601 in UTC.
-    """
+class CompletedSteps:
+    """Completed steps in order. Some may have been reported before."""
 
     workflow_id: str
     run_id: str
-    first: int = 0
-    passed: list[Passage] = field(default_factory=list[Passage])
+    first: int = 0  # number of earlier steps
+    passed: list[CompletedStep] = field(default_factory=list[CompletedStep])
+    # Number of the last of them that were completed in the workflow task that reports them. Temporal may refuse that
+    # task, and a later report replaces them.
     revisable: int = 0
-    now: str = ""
+    now: str = ""  # time of the report, ISO 8601 in UTC
 
 
-COUNT: Final = ActivityType("count", Passages, type(None))
+COUNT: Final = ActivityType("count", CompletedSteps, type(None))
 
 
 JOURNEYS: Final = "journeys"
@@ -70,142 +55,84 @@ def fairness_key(destination: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
-    """A journey's request for admission.
-
-    Attributes:
-        entry: The entry.
-        workflow_id: The journey's id.
-        run_id: Its first execution's.
-        now: Its start, ISO 8601 in UTC.
-    """
+    """A journey's request for admission."""
 
     entry: dict[str, Any]
     workflow_id: str
     run_id: str
-    now: str
+    now: str  # its start, ISO 8601 in UTC
 
 
 @dataclass(frozen=True, kw_only=True)
-class Admitted:
-    """A plan to follow, or the reason for a refusal.
+class AdmissionResult:
+    """A plan to follow, or the reason for a refusal."""
 
-    Attributes:
-        refused: Why the contact is not admitted; empty otherwise.
-        version: The scenario's version.
-        plan: From `scenario.plan.plan.shorten`.
-        zone: IANA zone of the platform's dates without an offset.
-        outcome: ``control`` or ``holdout`` if the contact gets nothing: the journey ends, and `plan` is empty.
-        reason: Why it ends so.
-    """
-
-    refused: str = ""
+    refused: str = ""  # why the contact is not admitted; empty otherwise
     version: int = 0
-    plan: dict[str, Any] = field(default_factory=dict[str, Any])
-    zone: str = "UTC"
-    outcome: str = ""
+    plan: dict[str, Any] = field(default_factory=dict[str, Any])  # from `scenario.plan.plan.shorten`
+    zone: str = "UTC"  # IANA zone of the platform's dates without an offset
+    outcome: str = ""  # ``control`` or ``holdout`` if the contact gets nothing: the journey ends, and `plan` is empty
     reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Departure:
-    """The end of a journey.
-
-    Attributes:
-        workflow_id: The journey's id.
-        run_id: Its first execution's.
-        reason: The reason, without data of the contact.
-        now: The time, ISO 8601 in UTC.
-        delivery: Id of the delivery in progress, if any.
-        arrived: Id of a delivery that arrived meanwhile: an earlier report may have released its place.
-        events: Events that may reach its goal and are not evaluated yet.
-        passed: Completed steps that are not counted yet, in order.
-        first: Number of earlier steps.
-        revisable: Number of the last of them that may change, see `activities.interface.Passages`.
-    """
+    """The end of a journey."""
 
     workflow_id: str
     run_id: str
     outcome: str
-    reason: str
-    now: str
-    delivery: str = ""
-    arrived: str = ""
-    events: list[Event] | None = None
-    passed: list[Passage] | None = None
-    first: int = 0
-    revisable: int = 0
+    reason: str  # the reason, without data of the contact
+    now: str  # the time, ISO 8601 in UTC
+    delivery: str = ""  # id of the delivery in progress, if any
+    arrived: str = ""  # id of a delivery that arrived meanwhile: an earlier report may have released its place
+    events: list[Event] | None = None  # events that may reach its goal and are not evaluated yet
+    passed: list[CompletedStep] | None = None  # completed steps that are not counted yet, in order
+    first: int = 0  # number of earlier steps
+    revisable: int = 0  # number of the last of them that may change, see `activities.interface.CompletedSteps`
 
 
 @dataclass(frozen=True, kw_only=True)
 class GoalEvent:
-    """An event that may reach a journey's goal.
-
-    Attributes:
-        run_id: Its first execution's.
-        event: The event, with the time at which the journey heard of it.
-    """
+    """An event that may reach a journey's goal."""
 
     workflow_id: str
     run_id: str
-    event: Event
+    event: Event  # the event, with the time at which the journey heard of it
 
 
 @dataclass(frozen=True, kw_only=True)
 class GoalResult:
-    """The evaluation of a goal.
+    """The evaluation of a goal."""
 
-    Attributes:
-        reached: True if the goal is reached.
-        error: Why its condition or value could not be evaluated, without data of the contact.
-    """
-
-    reached: bool = False
-    error: str = ""
+    reached: bool = False  # True if the goal is reached
+    error: str = ""  # why its condition or value could not be evaluated, without data of the contact
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """A condition or a value to be evaluated from a journey's data.
+class EvaluationRequest:
+    """A condition or a value to be evaluated from a journey's data."""
 
-    Attributes:
-        text: A condition; for ``kind="value"`` and ``"text"`` a template.
-        data: Variables by root name, with `now` and `today`.
-        zone: For a date to wait for: a zone that `scenario.time.timing.read_zone` reads; else empty.
-        offset: Seconds from that date to the end of the wait.
-        cases: Values to compare with: the answer is the one that matches.
-    """
-
-    text: str
-    data: dict[str, Any]
+    text: str  # a condition; for ``kind="value"`` and ``"text"`` a template
+    data: dict[str, Any]  # variables by root name, with `now` and `today`
     kind: Literal["condition", "value", "text"] = "condition"
-    zone: str = ""
-    offset: float = 0.0
-    cases: tuple[str, ...] = ()
+    zone: str = ""  # for a date to wait for: a zone that `scenario.time.timing.read_zone` reads; else empty
+    offset: float = 0.0  # seconds from that date to the end of the wait
+    cases: tuple[str, ...] = ()  # values to compare with: the answer is the one that matches
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """The result of a question.
+class EvaluationResult:
+    """The result of a question."""
 
-    Attributes:
-        value: A bool for a condition, a text for a template's output.
-        error: Why it could not be evaluated; one sentence.
-        end: For a date: the end of the wait, ISO 8601 in UTC.
-        no_date: For a date: why the value is none, in one sentence.
-    """
-
-    value: Any = None
-    error: str = ""
-    end: str = ""
-    no_date: str = ""
+    value: Any = None  # a bool for a condition, a text for a template's output
+    error: str = ""  # why it could not be evaluated; one sentence
+    end: str = ""  # for a date: the end of the wait, ISO 8601 in UTC
+    no_date: str = ""  # for a date: why the value is none, in one sentence
 
     @property
     def moment(self) -> datetime:
-        """The end of the wait, if a date was asked for.
-
-        Raises:
-            EntryError: The date could not be evaluated, is missing, or is not a date.
-        """
+        """The end of the wait, if a date was asked for. Raise EntryError if it is missing or not a date."""
         if self.error or self.no_date:
             raise EntryError(self.no_date or f"the date cannot be computed: {self.error}")
         return datetime.fromisoformat(self.end)
@@ -213,46 +140,31 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One delivery of a journey's step.
+    """One delivery of a journey's step."""
 
-    Attributes:
-        id: The delivery id (``msg_…``), stable over attempts, crashes and operators' retries.
-        scenario: Name and version, ``post-purchase@3``.
-        step: The step's id; empty in a history, where the activity's id is the same.
-        contact: The contact's id.
-        now: When the message may leave, in the contact's zone, ISO 8601: `now` of templates. By default the time of the
-            decision.
-        data: The fields that the step's templates use, by root name.
-        timeout: Seconds of one attempt.
-        on_unknown: What to do after a request without an answer.
-        attempts: Maximum number of real attempts; 0 = as many as the deadline allows.
-        root: The journey's first run, if a template uses `journey.callback_url`; else empty.
-        room: Seconds between the deadline and Temporal's own limit, for an attempt in progress at the deadline.
-        zone: The contact's zone, as `scenario.time.timing.read_zone` reads it; empty for UTC.
-        at_once: True if an operator wants it sent despite hours and caps.
-        decided: Start of the workflow task that decided to send, in seconds since 1970. It knows no later signals.
-        entered: Start of the journey, in seconds since 1970, if this is its first message and no wait came before.
-        began: Start of the step, ISO 8601 in UTC; empty if that is `now`.
-        tried: Number of attempts before a deferral; `waited` is seconds since the first was scheduled.
-    """
-
-    id: str
-    scenario: str
+    id: str  # the delivery id (``msg_…``), stable over attempts, crashes and operators' retries
+    scenario: str  # name and version, ``post-purchase@3``
     contact: str
-    step: str = ""
+    step: str = ""  # the step's id; empty in a history, where the activity's id is the same
+    # When the message may leave, in the contact's zone, ISO 8601: `now` of templates. By default the time of the
+    # decision.
     now: str = ""
+    # The fields that the step's templates use, by root name.
     data: dict[str, Any] = field(default_factory=dict[str, Any])
-    timeout: float = 15.0
-    on_unknown: Literal["retry", "hold", "continue"] = "retry"
-    attempts: int = 0
-    root: str = ""
+    timeout: float = 15.0  # seconds of one attempt
+    on_unknown: Literal["retry", "hold", "continue"] = "retry"  # what to do after a request without an answer
+    attempts: int = 0  # maximum number of real attempts; 0 = as many as the deadline allows
+    root: str = ""  # the journey's first run, if a template uses `journey.callback_url`; else empty
+    # Seconds between the deadline and Temporal's own limit, for an attempt in progress at the deadline.
     room: float = 30.0
-    zone: str = ""
-    at_once: bool = False
+    zone: str = ""  # the contact's zone, as `scenario.time.timing.read_zone` reads it; empty for UTC
+    at_once: bool = False  # True if an operator wants it sent despite hours and caps
+    # Start of the journey, in seconds since 1970, if this is its first message and no wait came before.
     entered: float = 0.0
-    began: str = ""
-    tried: int = 0
+    began: str = ""  # start of the step, ISO 8601 in UTC; empty if that is `now`
+    tried: int = 0  # number of attempts before a deferral; `waited` is seconds since the first was scheduled
     waited: float = 0.0
+    # Start of the workflow task that decided to send, in seconds since 1970. It knows no later signals.
     decided: float = 0.0
 
     def __post_init__(self) -> None:
@@ -282,23 +194,15 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """The result of a delivery that did not fail.
+    """The result of a delivery that did not fail."""
 
-    Attributes:
-        outcome: ``delivered``, or ``skipped`` if there was no address or a template aborted.
-        status: The receiver's reply code (HTTP, SMTP), if any.
-        attempt: Its number since the step was last scheduled, from 1; 0 if an operator completed it.
-        reason: Why it was skipped.
-        saved: The response as JSON, if the step has a `save:` and it can be kept.
-        note: A remark, such as why the response was not kept.
-    """
-
+    # ``delivered``, or ``skipped`` if there was no address or a template aborted.
     outcome: Literal["delivered", "skipped"] = "delivered"
-    status: int | None = None
-    attempt: int = 0
+    status: int | None = None  # the receiver's reply code (HTTP, SMTP), if any
+    attempt: int = 0  # its number since the step was last scheduled, from 1; 0 if an operator completed it
     reason: str | None = None
-    saved: Any = None
-    note: str | None = None
+    saved: Any = None  # the response as JSON, if the step has a `save:` and it can be kept
+    note: str | None = None  # a remark, such as why the response was not kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,32 +214,21 @@ class DestinationPolicyRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationPolicy:
-    """A destination's policy; empty if this process does not know the destination.
+    """A destination's policy; empty if this process does not know the destination."""
 
-    Attributes:
-        retry: Its values of the retry policy, by the names of `scenario.plan.retry.STORED`.
-        timeout: Seconds of one attempt.
-    """
-
+    # Its values of the retry policy, by the names of `scenario.plan.retry.STORED`.
     retry: dict[str, float] = field(default_factory=dict[str, float])
-    timeout: float | None = None
+    timeout: float | None = None  # seconds of one attempt
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retuning:
-    """An operator's change of the retry policy of a delivery in progress.
-
-    Attributes:
-        workflow_id: The journey's id.
-        run_id: The delivery's run.
-        step: The step's id, which is the activity's.
-        retry: The new values in seconds, by the names of `scenario.plan.retry.STORED`. Others stay.
-    """
+    """An operator's change of the retry policy of a delivery in progress."""
 
     workflow_id: str
     run_id: str
-    step: str
-    retry: dict[str, float]
+    step: str  # the step's id, which is the activity's
+    retry: dict[str, float]  # the new values in seconds, by the names of `scenario.plan.retry.STORED`. Others stay.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,19 +247,12 @@ class LastAttemptRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class LastAttempt:
-    """The outcome of a recorded attempt; empty if there is none.
+    """The outcome of a recorded attempt; empty if there is none."""
 
-    Attributes:
-        status: The receiver's reply code, if any.
-        error: The error in one word.
-        excerpt: The beginning of the reply, redacted.
-        now: `now` of its templates.
-    """
-
-    status: int | None = None
+    status: int | None = None  # the receiver's reply code, if any
     error: str = ""
-    excerpt: str = ""
-    now: str = ""
+    excerpt: str = ""  # the beginning of the reply, redacted
+    now: str = ""  # `now` of its templates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -378,10 +264,10 @@ class Release:
 
 _UNREADABLE: Final = "the answer of the worker cannot be read"
 
-ADMIT: Final = ActivityType("admit", Admission, Admitted)
+ADMIT: Final = ActivityType("admit", Admission, AdmissionResult)
 DEPART: Final = ActivityType("depart", Departure, type(None))
 GOAL: Final = ActivityType("goal", GoalEvent, GoalResult, instead=GoalResult(error=_UNREADABLE))
-DECIDE: Final = ActivityType("decide", Question, Answer, instead=Answer(error=_UNREADABLE))
+DECIDE: Final = ActivityType("decide", EvaluationRequest, EvaluationResult, instead=EvaluationResult(error=_UNREADABLE))
 CLEAR: Final = ActivityType("clear", DestinationPolicyRequest, DestinationPolicy, instead=DestinationPolicy())
 RETUNE: Final = ActivityType("retune", Retuning, RetuningResult, instead=RetuningResult(error=_UNREADABLE))
 RELEASE: Final = ActivityType("release", Release, type(None))

@@ -33,15 +33,7 @@ class JourneyStatus(Enum):
 
 
 async def journey_status(info: activity.Info, patience: timedelta) -> JourneyStatus:
-    """Return the status of the attempt's journey.
-
-    Args:
-        info: Of the attempt.
-        patience: How long the server may take.
-
-    Raises:
-        RPCError: The server did not answer.
-    """
+    """Return the status of the attempt's journey."""
     try:
         found = await _described(info, patience)
     except RPCError as error:

@@ -14,33 +14,22 @@ from scenario.plan.migration import Place
 
 @dataclass(frozen=True, kw_only=True)
 class StepVersionRequest:
-    """An operator wants a held step to be tried again with the templates of another version.
-
-    Attributes:
-        scenario: The scenario's name.
-        version: Its version; None for the newest.
-        step: The step's id.
-        kind: The step's kind, which must be the same.
-    """
+    """An operator wants a held step to be tried again with the templates of another version."""
 
     scenario: str
-    version: int | None
+    version: int | None  # its version; None for the newest
     step: str
-    kind: str
+    kind: str  # the step's kind, which must be the same
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepVersion:
-    """The step as that version has it, or why it cannot be used.
-
-    Attributes:
-        step: Its row of the plan, as `scenario.plan.plan.dump_plan` writes it.
-        error: Why there is none; empty if there is.
-    """
+    """The step as that version has it, or why it cannot be used."""
 
     version: int = 0
+    # Its row of the plan, as `scenario.plan.plan.dump_plan` writes it.
     step: dict[str, Any] = field(default_factory=dict[str, Any])
-    error: str = ""
+    error: str = ""  # why there is none; empty if there is
 
 
 AMEND: Final = ActivityType(
@@ -50,41 +39,26 @@ AMEND: Final = ActivityType(
 
 @dataclass(frozen=True, kw_only=True)
 class Renewal:
-    """The request for a version in which a journey can continue.
-
-    Attributes:
-        scenario: The scenario's name.
-        version: The current version.
-        place: The journey's position.
-        to: The operator's version; None for the newest.
-        names: New ids of steps by their old ones.
-        follows: True if the journey follows newer versions, without an operator.
-    """
+    """The request for a version in which a journey can continue."""
 
     scenario: str
     version: int
     place: Place
-    to: int | None = None
-    names: dict[str, str] = field(default_factory=dict[str, str])
-    follows: bool = False
+    to: int | None = None  # the operator's version; None for the newest
+    names: dict[str, str] = field(default_factory=dict[str, str])  # new ids of steps by their old ones
+    follows: bool = False  # True if the journey follows newer versions, without an operator
 
 
 @dataclass(frozen=True, kw_only=True)
 class Renewed:
-    """The version to continue in, or why it is impossible.
+    """The version to continue in, or why it is impossible."""
 
-    Attributes:
-        version: Its number; 0 if a following journey finds nothing newer.
-        plan: From `scenario.plan.plan.dump_plan`; empty with an error.
-        at: The step at which the journey continues; of a following one, the next step.
-        error: Why it is impossible; empty otherwise.
-        unknown: Variables that later steps read and the journey lacks: ``responses.poll``, ``event``.
-    """
-
-    version: int = 0
+    version: int = 0  # its number; 0 if a following journey finds nothing newer
+    # From `scenario.plan.plan.dump_plan`; empty with an error.
     plan: dict[str, Any] = field(default_factory=dict[str, Any])
-    at: str = ""
-    error: str = ""
+    at: str = ""  # the step at which the journey continues; of a following one, the next step
+    error: str = ""  # why it is impossible; empty otherwise
+    # Variables that later steps read and the journey lacks: ``responses.poll``, ``event``.
     unknown: tuple[str, ...] = ()
 
 

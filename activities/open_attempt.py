@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal
 
 from temporalio import activity
 from temporalio.client import AsyncActivityCancelledError
@@ -21,14 +21,12 @@ from activities.gate import Gate, OutgoingMessage
 from activities.interface import Delivery, Sent
 from activities.journey_status import JourneyStatus, journey_status
 from activities.outcome import Backoff, Judgement, end_after
-from activities.retry import SOON, deadline, instead, left, next_try, spread
+from activities.retry import SOON, deadline, jittered, next_try, replacement_pause, time_left
 from scenario.errors import Aborted
 from scenario.policies.bounces import AddressVerdict
 from scenario.policies.order import Defer, Hold, Ruling, Skip
 from scenario.steps.delivery import SOONEST
 from scenario.time.timing import spell, zone_of
-
-T = TypeVar("T")
 
 _CALLED_OFF: Final = "called_off"
 _UNSENT: Final = {
@@ -55,54 +53,33 @@ _PROMPT: Final = timedelta(milliseconds=250)
 
 @dataclass(kw_only=True, eq=False)
 class OpenAttempt:
-    """An attempt in progress.
-
-    Attributes:
-        delivery: The delivery.
-        channel: Its channel.
-        destination: Host or provider for failures and the log; may be set once it is known.
-        number: Its number, from 1 since the step began or was retried, without those that do not count.
-        away: Number of attempts since then that do not count.
-        unsent_before: Number of attempts in a row, up to this one, that sent nothing.
-        stale: The server keeps an obsolete mark.
-        gate: Decides, right before sending, whether a message may leave.
-        let_go: The message that the gate admitted.
-        turned: True if it is turned away and does not count.
-        unsent: True if it ended before its message could leave.
-        began: True once the message was about to be sent.
-        in_flight: True while the message may arrive and its outcome is unknown.
-        marked: True if the server may keep a mark of that.
-        outcome: Its outcome, unless it failed.
-        skip_word: Why it was skipped, in one word.
-        excerpt: The beginning of the answer, unless it failed.
-        against: The receiver's verdict on the address.
-        started: Its start on the clock of `time.perf_counter`.
-    """
+    """An attempt in progress."""
 
     delivery: Delivery
     channel: Channel
-    destination: str
-    number: int
-    away: int
-    unsent_before: int
-    stale: bool
-    gate: Gate | None
-    let_go: OutgoingMessage | None = None
-    turned: bool = False
-    unsent: bool = False
-    began: bool = False
-    in_flight: bool = False
-    marked: bool = False
-    outcome: Sent | None = None
-    skip_word: str | None = None
-    excerpt: str = ""
-    against: AddressVerdict | None = None
-    started: float = field(default_factory=time.perf_counter)
+    destination: str  # host or provider for failures and the log; may be set once it is known
+    number: int  # its number, from 1 since the step began or was retried, without those that do not count
+    away: int  # number of attempts since then that do not count
+    unsent_before: int  # number of attempts in a row, up to this one, that sent nothing
+    stale: bool  # the server keeps an obsolete mark
+    gate: Gate | None  # decides, right before sending, whether a message may leave
+    let_go: OutgoingMessage | None = None  # the message that the gate admitted
+    turned: bool = False  # True if it is turned away and does not count
+    unsent: bool = False  # True if it ended before its message could leave
+    began: bool = False  # True once the message was about to be sent
+    in_flight: bool = False  # True while the message may arrive and its outcome is unknown
+    marked: bool = False  # True if the server may keep a mark of that
+    outcome: Sent | None = None  # its outcome, unless it failed
+    skip_word: str | None = None  # why it was skipped, in one word
+    excerpt: str = ""  # the beginning of the answer, unless it failed
+    against: AddressVerdict | None = None  # the verdict on the address
+    started: float = field(default_factory=time.perf_counter)  # its start on the clock of `time.perf_counter`
 
     @property
     def sent(self) -> Sent:
         """The result of a successful attempt."""
-        return cast("Sent", self.outcome)  # without one, an error is on its way
+        assert self.outcome is not None  # noqa: S101 without one, an error is raised
+        return self.outcome
 
     @property
     def now(self) -> datetime:
@@ -135,10 +112,7 @@ class OpenAttempt:
         return least - (time.perf_counter() - self.started) - _REPORT
 
     async def may_leave(self, address: str = "") -> None:
-        """Check that the message may be sent, before a connection is opened.
-
-        Args:
-            address: The recipient, if the channel has addresses.
+        """Check that the message may be sent to its recipient, before a connection is opened.
 
         Raises:
             ApplicationError: It is deferred or held.
@@ -147,7 +121,7 @@ class OpenAttempt:
         await self._ask_journey()
         if self.gate is not None:
             message = OutgoingMessage(self.delivery, self.channel, self.destination, self.now, address)
-            self.permitted(await self.gate.check(message))
+            self.obey(await self.gate.check(message))
             self.let_go = message
 
     async def _ask_journey(self) -> None:
@@ -205,13 +179,8 @@ class OpenAttempt:
         unsent = self.unsent_before + 1 if self.unsent else 0
         return mark(word, self.away, activity.info().attempt, unsent)
 
-    def permitted(self, ruling: T | Ruling | Backoff) -> T:
-        """Return `ruling` if the message may be sent.
-
-        Raises:
-            ApplicationError: It is deferred or held. No attempt is counted.
-            Aborted: It is skipped.
-        """
+    def obey(self, ruling: Ruling | Backoff) -> None:
+        """Return if the message may leave, and raise otherwise; see `may_leave`. No attempt is counted."""
         match ruling:
             case Backoff():
                 raise self.backed_off(ruling)
@@ -223,8 +192,8 @@ class OpenAttempt:
             case Skip(reason, code):
                 self.skip_word = code
                 raise Aborted(reason)
-            case _:
-                return cast("T", ruling)
+            case None:
+                pass
 
     def backed_off(self, backoff: Backoff) -> ApplicationError:
         """Return the exception for a message that Temporal retries later. No attempt is counted."""
@@ -237,7 +206,7 @@ class OpenAttempt:
         delay = ruling.until - self.now
         # The deadline starts with the first attempt and includes the time for which later ones are deferred. Shortly
         # before it, a journey would be too slow: Temporal retries then.
-        last_chance = self.number > 1 and left(activity.info(), self.delivery.room) <= SOONEST
+        last_chance = self.number > 1 and time_left(activity.info(), self.delivery.room) <= SOONEST
         if last_chance:
             then = f"it is sent {spell(ruling.until, zone_of(self.delivery.zone))} or later"
             return self.backed_off(Backoff(delay, ruling.reason, then, ruling.code))
@@ -252,11 +221,6 @@ class OpenAttempt:
         """Return the exception for an attempt that ended before its message could leave.
 
         It is repeated after a short, constant pause.
-
-        Args:
-            reason: One sentence.
-            error: The error in one word.
-            pause: Average pause.
         """
         self.unsent = True
         measure_unsent(self.channel, error)
@@ -264,49 +228,30 @@ class OpenAttempt:
         return self.uncounted(reason, error, self._pause(pause), unsent=error != _CALLED_OFF)
 
     def uncounted(self, reason: str, error: str, delay: timedelta, **more: Any) -> ApplicationError:
-        """Return the exception for an attempt that does not count.
-
-        Args:
-            reason: One sentence.
-            error: The error in one word.
-            delay: Pause before the next one.
-            more: See `Failure`.
-        """
+        """Return the exception for an attempt that does not count; see `Failure` for further arguments."""
         self.away += 1
         self.mark(SETTLED)
         return self.failure(FailureKind.RETRY, reason, delay, error=error, **more)
 
     def _pause(self, pause: timedelta = SOON) -> timedelta:
-        return self._before_deadline(spread(pause, self.delivery.id, activity.info().attempt))
+        return self._before_deadline(jittered(pause, self.delivery.id, activity.info().attempt))
 
     def _before_deadline(self, delay: timedelta) -> timedelta:
         """Shorten a pause so that the last attempt starts just before the deadline."""
-        last = left(activity.info(), self.delivery.room)
+        last = time_left(activity.info(), self.delivery.room)
         return min(delay, last) if last > timedelta(0) else delay
 
     def delivered(
         self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None
     ) -> Sent:
-        """Return the result for an accepted message.
-
-        Args:
-            status: The receiver's reply code.
-            excerpt: The beginning of its answer, redacted, for the log.
-            saved: The part of the answer that the journey keeps.
-            note: Why it keeps nothing, or not all.
-        """
+        """Return the result for an accepted message, with what the journey keeps, and why not all."""
         self.in_flight = False
         self.excerpt = excerpt
         self.outcome = Sent(status=status, attempt=self.number, saved=saved, note=note)
         return self.outcome
 
     def skipped(self, reason: str, status: int | None = None) -> Sent:
-        """Return the result if there is nothing to send, or no recipient.
-
-        Args:
-            reason: The reason.
-            status: The receiver's reply code, if it rejected the address.
-        """
+        """Return the result if there is nothing to send, or no recipient."""
         self.outcome = Sent(outcome="skipped", attempt=self.number, reason=reason, status=status)
         return self.outcome
 
@@ -315,18 +260,13 @@ class OpenAttempt:
 
         The back-off is Temporal's, so that operators' changes of the policy take effect, unless the receiver asked for
         a longer pause.
-
-        Args:
-            judgement: The verdict.
-            status: The receiver's reply code, if any.
-            excerpt: The beginning of the reply, redacted.
         """
         (verdict, sentence, asked), info = judgement, activity.info()
         self.against = verdict.against
         waited = datetime.now(UTC) - info.scheduled_time + timedelta(seconds=self.delivery.waited)
         once = self.delivery.on_unknown != "retry"
         end = end_after(verdict, sentence, number=self.number, allowed=self.allowed, waited=waited, once=once)
-        delay = instead(info, self.number, asked, self.delivery.room) if end is None else None
+        delay = replacement_pause(info, self.number, asked, self.delivery.room) if end is None else None
         if delay is not None and asked is not None:
             measure_requested_pause(self.channel, delay)
         return self.failure(

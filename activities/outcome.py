@@ -28,21 +28,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An outcome and its reason.
-
-    Attributes:
-        outcome: The outcome.
-        reason: One word for logs, metrics and the log of attempts: ``http_503``, ``gone``, ``connect_refused``. Empty
-            if the reply code says it.
-        unknown: True if the request left without an answer. It is retried under the same delivery id, unless
-            ``on_unknown`` says otherwise.
-        against: The verdict on the address.
-    """
+    """An outcome and its reason."""
 
     outcome: Outcome
+    # One word for logs, metrics and the log of attempts: ``http_503``, ``gone``, ``connect_refused``. Empty if the
+    # reply code says it.
     reason: str
+    # True if the request left without an answer. It is retried under the same delivery id, unless ``on_unknown`` says
+    # otherwise.
     unknown: bool = False
-    against: AddressVerdict | None = None
+    against: AddressVerdict | None = None  # the verdict on the address
 
     @property
     def delivered(self) -> bool:
@@ -55,17 +50,11 @@ class Verdict:
 
 
 class Judgement(NamedTuple):
-    """A verdict with its sentence.
-
-    Attributes:
-        verdict: The verdict.
-        sentence: What happened, without a full stop.
-        asked: Seconds that the receiver asked to wait, or None.
-    """
+    """A verdict with its sentence."""
 
     verdict: Verdict
-    sentence: str
-    asked: int | None = None
+    sentence: str  # what happened, without a full stop
+    asked: int | None = None  # seconds that the receiver asked to wait, or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,53 +62,40 @@ class Backoff:
     """A destination or mail server takes no messages for a while. Temporal retries; the attempt does not count.
 
     Policies defer messages instead, which names a fixed time.
-
-    Attributes:
-        delay: Time until the next attempt.
-        reason: A short phrase for operators, such as ``wax has failed too often``.
-        then: What happens next, as the end of a sentence.
-        code: One word for metrics and the log of attempts.
     """
 
     delay: timedelta
-    reason: str
-    then: str
-    code: str
+    reason: str  # a short phrase for operators, such as ``wax has failed too often``
+    then: str  # what happens next, as the end of a sentence
+    code: str  # one word for metrics and the log of attempts
 
 
-class End(NamedTuple):
-    """Why a delivery has ended.
+class DeliveryEnd(NamedTuple):
+    """Why a delivery has ended."""
 
-    Attributes:
-        cause: The cause by which held journeys are found.
-        reason: The reason as a sentence.
-    """
-
-    cause: Literal["permanent", "exhausted", "unknown"]
+    cause: Literal["permanent", "exhausted", "unknown"]  # the cause by which held journeys are found
     reason: str
 
 
 def end_after(
     verdict: Verdict, sentence: str, *, number: int, allowed: int, waited: timedelta, once: bool
-) -> End | None:
+) -> DeliveryEnd | None:
     """Return why a delivery ends after a failed attempt, or None if it is retried.
 
     Args:
-        verdict: The attempt's verdict.
-        sentence: What happened.
         number: The attempt's number, from 1.
         allowed: Maximum number of attempts; 0: as many as the deadline allows.
         waited: Time since the first attempt was scheduled.
         once: True if nothing may be sent twice: ``on_unknown`` is not ``retry``.
     """
     if verdict.final:
-        return End("permanent", sentence)
+        return DeliveryEnd("permanent", sentence)
     if verdict.outcome is Outcome.RETRY_SHORT and waited > SHORT:
-        return End("exhausted", f"{sentence}, still after an hour")
+        return DeliveryEnd("exhausted", f"{sentence}, still after an hour")
     if verdict.unknown and once:
-        return End("unknown", sentence)
+        return DeliveryEnd("unknown", sentence)
     if allowed and number >= allowed:
-        return End("exhausted", f"{sentence}, after {attempts(allowed)}")
+        return DeliveryEnd("exhausted", f"{sentence}, after {attempts(allowed)}")
     return None
 
 

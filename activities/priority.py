@@ -17,11 +17,9 @@ PRIORITIES: Final[Mapping[str, int]] = {OPERATORS: 1, TRANSACTIONAL: 2, MARKETIN
 
 
 def priority_of(purpose: str, destination: str = "") -> Priority:
-    """Return the priority of work.
+    """Return the priority for a scenario's purpose, `OPERATORS` or `CAMPAIGNS`.
 
-    Args:
-        purpose: A scenario's, or `OPERATORS`, `CAMPAIGNS`.
-        destination: The server limits the rate of each, and lets those of the same purpose take turns.
+    The server limits the rate of each destination, and lets those of the same purpose take turns.
     """
     return Priority(
         priority_key=PRIORITIES.get(purpose), fairness_key=fairness_key(destination) if destination else None

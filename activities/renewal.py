@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 from temporalio import activity
 
-from activities.content import Content, Opened, UnknownVersion
+from activities.content import Content, LoadedVersion, UnknownVersion
 from activities.moving import ADOPT, AMEND, RENEW, Adoption, Renewal, Renewed, StepVersion, StepVersionRequest
 from runtime.store import Store
 from scenario.entry.entry import is_too_large
@@ -30,8 +29,7 @@ class StepVersions:
         except UnknownVersion as error:
             return StepVersion(error=f"{error}: publish it first")
         name = f"{opened.name}@{opened.version}"
-        steps = cast("Mapping[str, dict[str, Any]]", opened.plan["steps"])
-        row = steps.get(amendment.step)
+        row: dict[str, Any] | None = opened.plan["steps"].get(amendment.step)
         if row is None:
             return StepVersion(error=f"{name} has no step '{amendment.step}': name a version that has it")
         if row["kind"] != amendment.kind:
@@ -46,12 +44,7 @@ class StepVersions:
 
 
 class Renewals:
-    """Finds the version in which a journey can continue, and records it.
-
-    Args:
-        content: Published scenarios.
-        store: Stores each journey's version.
-    """
+    """Finds the version in which a journey can continue, and records it."""
 
     def __init__(self, content: Content, store: Store) -> None:
         self._content, self._store = content, store
@@ -85,7 +78,7 @@ class Renewals:
         await self._store.adopt(adoption.workflow_id, adoption.run_id, adoption.version)
 
 
-def _found(old: Opened, opened: Opened, renewal: Renewal) -> Renewed:
+def _found(old: LoadedVersion, opened: LoadedVersion, renewal: Renewal) -> Renewed:
     """Return a journey's position in a version.
 
     Raises:

@@ -49,7 +49,6 @@ class Prunings:
         Raises:
             ApplicationError: The ages are malformed, or the database refuses to delete. The next day's workflow tries
                 again.
-            StoreError: The store cannot be written to now.
         """
         try:
             ages = parse_ages(asked.ages)
@@ -84,10 +83,6 @@ async def keep_schedule(client: Client, retention: str | None) -> None:
 
     Several workers may do so at the same time. A worker without the right, or a server without schedules, is logged:
     journeys do not depend on it. A paused schedule stays paused.
-
-    Args:
-        client: Client of the workers' namespace.
-        retention: The setting SCENARIO_RETENTION.
     """
     trouble = ""
     try:
@@ -122,9 +117,7 @@ async def _keep(client: Client, ages: str) -> None:
 def _compared(schedule: Schedule) -> object:
     """Return the compared settings of a schedule.
 
-    The comment with the ages stands for the action, which may be encrypted.
-
-    Pauses are the operators' own.
+    The comment with the ages stands for the action, which may be encrypted. Pauses are the operators' own.
     """
     action = {name: value for name, value in vars(schedule.action).items() if name not in _SEALED}
     return action, schedule.spec, schedule.policy

@@ -27,7 +27,7 @@ LATER: Final = timedelta(minutes=1)
 """The same if only a new release of the program can help."""
 
 
-def spread(pause: timedelta, identifier: str, attempt: int) -> timedelta:
+def jittered(pause: timedelta, identifier: str, attempt: int) -> timedelta:
     """Return a pause up to half shorter or longer, by a hash of the delivery's id and the attempt's number.
 
     Deliveries that one outage delayed would otherwise all return at the same time.
@@ -37,12 +37,7 @@ def spread(pause: timedelta, identifier: str, attempt: int) -> timedelta:
 
 
 def pause(policy: RetryPolicy | None, attempt: int) -> float:
-    """Return the seconds between an attempt and the next one.
-
-    Args:
-        policy: The current policy; None means no pause.
-        attempt: Number of the failed attempt, from 1.
-    """
+    """Return the seconds between an attempt and the next one, by the current policy; 0 without one."""
     if policy is None:
         return 0.0
     longest = (policy.maximum_interval or 100 * policy.initial_interval).total_seconds()
@@ -53,36 +48,25 @@ def pause(policy: RetryPolicy | None, attempt: int) -> float:
 
 
 def deadline(info: activity.Info, room: float) -> datetime | None:
-    """Return the last moment at which an attempt may start, or None without a deadline.
-
-    Args:
-        info: The activity's info.
-        room: Seconds by which Temporal's own limit is later; see `Delivery.room`.
-    """
+    """Return the last moment at which an attempt may start, or None. Temporal's own limit is `room` seconds later."""
     whole = info.schedule_to_close_timeout
     return info.scheduled_time + whole - timedelta(seconds=room) if whole else None
 
 
-def left(info: activity.Info, room: float) -> timedelta:
+def time_left(info: activity.Info, room: float) -> timedelta:
     """Return the time until the last moment at which an attempt should start; see `deadline`."""
     end = deadline(info, room)
     return timedelta.max if end is None else end - datetime.now(UTC) - LAST
 
 
-def instead(info: activity.Info, number: int, asked: int | None, room: float) -> timedelta | None:
+def replacement_pause(info: activity.Info, number: int, asked: int | None, room: float) -> timedelta | None:
     """Return the pause to use instead of Temporal's own, or None.
 
     Temporal's is too long after attempts that were turned away, which it counts, and too short if attempts preceded a
-    deferral, which it does not count.
-
-    Args:
-        info: The failed attempt's activity info.
-        number: The attempt's number, without those that do not count.
-        asked: Seconds that the receiver requested, or None.
-        room: See `deadline`.
+    deferral, which it does not count. `number` counts neither. The receiver asked for `asked` seconds.
     """
     planned = pause(info.retry_policy, number)
-    delay = lengthen(asked, planned, left(info, room).total_seconds())
+    delay = lengthen(asked, planned, time_left(info, room).total_seconds())
     if delay is None and planned != pause(info.retry_policy, info.attempt):
         delay = planned
     return None if delay is None else timedelta(seconds=delay)
@@ -91,14 +75,7 @@ def instead(info: activity.Info, number: int, asked: int | None, room: float) ->
 def next_try(
     info: activity.Info, ended: datetime, delay: timedelta | None = None, *, room: float = 0.0
 ) -> datetime | None:
-    """Return when Temporal will retry after a retryable failure, or None if attempts or the deadline are exhausted.
-
-    Args:
-        info: The attempt's activity info.
-        ended: Time of the failure, with a zone.
-        delay: `next_retry_delay`, or None.
-        room: See `deadline`.
-    """
+    """Return when Temporal will retry after a retryable failure, or None if attempts or the deadline are exhausted."""
     policy = info.retry_policy
     if policy is None or (policy.maximum_attempts and info.attempt >= policy.maximum_attempts):
         return None
@@ -120,11 +97,7 @@ _REFUSED: Final = {
 
 
 class Retunings:
-    """Changes options of pending activities.
-
-    Args:
-        client: Client of the server that runs the journeys.
-    """
+    """Changes options of pending activities."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -135,9 +108,6 @@ class Retunings:
 
         It checks first: if the server refuses a change, it also loses the workflow task that answers the operator's
         update.
-
-        Raises:
-            RPCError: The server is unavailable.
         """
         try:
             pending = await self._pending(retuning)

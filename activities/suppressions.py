@@ -47,13 +47,7 @@ async def notify_nobody(_suppression: Suppression, _address: str) -> None:
 
 
 class Suppressor:
-    """Suppresses addresses.
-
-    Args:
-        store: Stores suppressions.
-        hashes: Hashes addresses.
-        notify: Reports stored suppressions to the platform.
-    """
+    """Suppresses addresses."""
 
     def __init__(self, store: SuppressionStore, hashes: AddressHashes, notify: Notify = notify_nobody) -> None:
         self._store, self._hashes = store, hashes
@@ -62,22 +56,13 @@ class Suppressor:
     async def suppress(
         self, channel: str, address: str, source: Source, evidence: str, *, scope: str = "", at: datetime | None = None
     ) -> Suppression:
-        """Suppress an address. Idempotent. It is not reported yet.
-
-        Args:
-            channel: The channel.
-            address: In any spelling that can be sent to.
-            source: The source.
-            evidence: Evidence without the address.
-            scope: The list; "" is all.
-            at: Time in UTC; now by default.
+        """Suppress an address, in any spelling that can be sent to. Idempotent. It is not reported yet.
 
         Returns:
             The stored suppression, which may be an earlier one.
 
         Raises:
             BadRecipient: The address is malformed.
-            StoreError: The store is unavailable.
         """
         hashes = self._hashes.of(channel, address)
         new = Suppression(channel, hashes[0], source, at or datetime.now(UTC), scope, evidence=evidence)
@@ -90,19 +75,13 @@ class Suppressor:
     ) -> Suppression | None:
         """Record a receiver's verdict on an address. Idempotent. It is not reported yet.
 
-        Args:
-            channel: The channel.
-            address: The address.
-            against: The verdict.
-            delivery_id: The delivery: one of its temporary failures counts.
-            at: Time in UTC; now by default.
+        One of a delivery's temporary failures counts.
 
         Returns:
             The suppression, or None if the address is not suppressed.
 
         Raises:
             BadRecipient: The address is malformed.
-            StoreError: The store is unavailable.
         """
         if against.source == SOFT:
             hashes = self._hashes.of(channel, address)
@@ -125,23 +104,13 @@ def address_seal(keys: Sequence[bytes]) -> SealedToken:
 
 
 class PlatformNotifier:
-    """Starts the workflows: `activities.suppressions.Notify`.
-
-    Args:
-        client: Client of the workers' namespace.
-        seal: Seals addresses.
-        book: Returns the current destinations.
-    """
+    """Starts the workflows: `activities.suppressions.Notify`."""
 
     def __init__(self, client: Client, seal: SealedToken, book: Callable[[], Destinations]) -> None:
         self._client, self._seal, self._book = client, seal, book
 
     async def __call__(self, suppression: Suppression, address: str) -> None:
-        """Report a suppression to every destination that wants it, once.
-
-        Raises:
-            RPCError: Temporal is unavailable.
-        """
+        """Report a suppression to every destination that wants it, once."""
         for name, destination in self._book().destinations.items():
             wanted = destination.suppressions
             if wanted is None or suppression.source not in wanted.sources:

@@ -24,7 +24,7 @@ from activities.interface import Delivery
 from activities.webhook import activity
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Response
-from activities.webhook.saved_response import kept
+from activities.webhook.saved_response import save_response
 from activities.webhook.throttle.limiter import Limiter
 from benchmarks.deliveries import DATA, Rows, Shelf, Wide, attempting, say
 from scenario.model.parts import Save
@@ -133,7 +133,7 @@ def main() -> None:
         for name, body in cases(size).items():
             beginning = microseconds(lambda body=body: redaction.excerpt(body, hidden))
             response = Response(200, {}, body)
-            saving = microseconds(lambda response=response: kept(save, response, redaction.known((TOKEN,))))
+            saving = microseconds(lambda response=response: save_response(save, response, redaction.known((TOKEN,))))
             parsing = microseconds(lambda body=body: json.dumps(json.loads(body)))
             say(f"| {(size + 8) // 1024} KB | {name} | {beginning:,.0f} | {saving:,.0f} | {parsing:,.0f} |")
     say("")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from activities.channel import BadDestination, Message, SendContext, TestReply, adapter
+from activities.channel import BadDestination, RenderedMessage, SendContext, TestReply, adapter
 from activities.context import template_data
 from activities.dependencies import Channels
 from activities.interface import Delivery
@@ -46,7 +46,7 @@ class Exchange:
 
     id: str
     contact: Preview
-    message: Message
+    message: RenderedMessage
     answer: TestReply
     milliseconds: int
 

@@ -68,11 +68,7 @@ class Prune:
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
-        """Return the number of deleted rows by kind, and the rows kept longer with the reason.
-
-        Raises:
-            ApplicationError: The argument is malformed.
-        """
+        """Return the number of deleted rows by kind, and the rows kept longer with the reason."""
         pruning = read_argument(PruneRequest, argument)
         if pruning is None or not pruning.is_sound:
             raise ApplicationError(
@@ -111,11 +107,7 @@ class Erase:
     async def run(self, argument: Any = None, *_: Any) -> int:
         """Pass over everything that may hold the contact until a pass after the first finds nothing.
 
-        Returns:
-            The number of passes.
-
-        Raises:
-            ApplicationError: The argument is not an erasure, or the store does not have it.
+        Return their number.
         """
         erasing = read_argument(ErasurePass, argument)
         if erasing is None:
@@ -159,12 +151,6 @@ class TellPlatform:
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> PlatformReply:
-        """Send the notice.
-
-        Raises:
-            ApplicationError: The argument is malformed.
-            ActivityError: The platform refuses it, or was unavailable until the deadline.
-        """
         news = read_argument(SuppressionNotice, argument)
         if news is None:
             raise ApplicationError(
@@ -189,11 +175,6 @@ class UnknownWorkflow:
 
     @workflow.run
     async def run(self, args: Sequence[RawValue]) -> Any:
-        """Fail.
-
-        Raises:
-            ApplicationError: Always.
-        """
         raise ApplicationError(
             f"There is no workflow type '{workflow.info().workflow_type}' here: start 'Journey'",
             type="UnknownWorkflowType",
@@ -262,11 +243,7 @@ async def _start(data: dict[str, Any], identified: EntryIdentity) -> ChildWorkfl
 
 
 async def _settle(journey: ChildWorkflowHandle[Any, Any]) -> None:
-    """Wait for a journey that is refused or fails immediately.
-
-    Raises:
-        ApplicationError: It was refused, or failed.
-    """
+    """Wait for a journey that is refused or fails immediately, and raise if it does."""
     if not await wait(journey.done, _SETTLE, "a refusal would come by then"):
         return
     try:

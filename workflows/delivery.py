@@ -50,13 +50,9 @@ _NO_DATA: Final = b'"data":{}'
 
 @dataclass(frozen=True)
 class DeliveryPayload:
-    """The journey's data in a delivery, picked and encoded once for each scheduling.
+    """The journey's data in a delivery, picked and encoded once for each scheduling."""
 
-    Attributes:
-        json: JSON in UTF-8.
-    """
-
-    json: bytes
+    json: bytes  # JSON in UTF-8
 
     @classmethod
     def of(cls, data: Mapping[str, Any], step: Send) -> DeliveryPayload:
@@ -83,20 +79,14 @@ class DeliveryPayload:
         return RawValue(payload)
 
 
-class Deliveries:
-    """Performs the deliveries of a journey.
-
-    Attributes:
-        in_flight: The step whose delivery is in flight, with its current retry policy.
-        deadline: The deadline of the latest delivery.
-        delivered: The id of the latest delivery if it was delivered in this run; else empty.
-    """
+class DeliveryRunner:
+    """Performs the deliveries of a journey."""
 
     def __init__(self, host: JourneyHost) -> None:
         self._host = host
-        self.in_flight: Send | None = None
+        self.in_flight: Send | None = None  # the step whose delivery is in flight, with its current retry policy
         self.deadline = self._scheduled = datetime.max.replace(tzinfo=UTC)
-        self.delivered = ""
+        self.delivered = ""  # the id of the latest delivery if it was delivered in this run; else empty
 
     async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
         """Send the message of a row under the current step's delivery id."""
@@ -162,10 +152,7 @@ class Deliveries:
             return failure
 
     async def _execute(self, step: Send, payload: DeliveryPayload) -> Sent | Failure:
-        """Run the activity of a delivery to its end.
-
-        Returns:
-            Its result, or a failure if that cannot be read.
+        """Run the activity of a delivery to its end. Return its result, or a failure if that cannot be read.
 
         Raises:
             ActivityError: It failed terminally, or was cancelled.
@@ -253,11 +240,7 @@ class Deliveries:
         return last.now if last else ""
 
     async def _last_attempt(self, identifier: str) -> LastAttempt | None:
-        """Return the latest attempt on record, or None if the log cannot be read.
-
-        Raises:
-            FailureError: The step was cancelled.
-        """
+        """Return the latest attempt on record, or None if the log cannot be read."""
         try:
             return await call(RECALL, LastAttemptRequest(delivery=identifier), tries=TRIES)
         except FailureError as error:

@@ -150,8 +150,6 @@ def unsent(error: ActivityError, step: Send, left: float, tried: int = 0, before
     except after the last attempt that the step allows: this attempt does not count.
 
     Args:
-        error: How the delivery ended.
-        step: The step.
         left: Seconds until the delivery's deadline.
         tried: Number of attempts before it was deferred.
         before: Seconds since the first of them was scheduled.

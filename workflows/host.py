@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from temporalio import workflow
 from typing_extensions import override
 
-from activities.interface import DECIDE, Answer, Question
+from activities.interface import DECIDE, EvaluationRequest, EvaluationResult
 from scenario.entry.entry import LARGEST, Entry, clean, is_too_large, journey_root, parse_entry, patch_contact
 from scenario.errors import EntryError
 from scenario.plan.plan import Plan, load_plan
@@ -44,23 +44,7 @@ _TIMEZONE: Final = "contact.timezone"
 
 
 class JourneyHost(Host):
-    """The core of a journey, on which its steps are performed.
-
-    Args:
-        deliver: Performs the delivery of the current step.
-
-    Attributes:
-        version: Name and version, ``post-purchase@3``; empty before admission.
-        changes: Number of changes of the contact in this run.
-        received: Events that no rule or step has seen yet.
-        is_matching: True while an event is compared with the exit rules.
-        retrying: True if an operator has ordered a retry of the held step.
-        skipping: The reason why the current step is skipped, if an operator has ordered that.
-        departure: Set when the journey is about to end.
-        is_full: True if this run has received so many signals that it must continue as new.
-        must_stay: True if the state is too large to be carried to another run.
-        moving: Another version, adopted as soon as nothing of the current step is in flight.
-    """
+    """The core of a journey, on which its steps are performed."""
 
     entry: Entry
     state: State
@@ -68,15 +52,16 @@ class JourneyHost(Host):
 
     def __init__(self, deliver: DeliverStep) -> None:
         self._deliver = deliver
-        self.version = ""
-        self.changes = 0
-        self.received: list[Event] = []
-        self.is_matching = False
-        self.retrying = False
-        self.skipping: str | None = None
-        self.departure: Leave | None = None
-        self.is_full = False
-        self.must_stay = False
+        self.version = ""  # name and version, ``post-purchase@3``; empty before admission
+        self.changes = 0  # number of changes of the contact in this run
+        self.received: list[Event] = []  # events that no rule or step has seen yet
+        self.is_matching = False  # True while an event is compared with the exit rules
+        self.retrying = False  # True if an operator has ordered a retry of the held step
+        self.skipping: str | None = None  # the reason why the current step is skipped, if an operator has ordered that
+        self.departure: Leave | None = None  # set when the journey is about to end
+        self.is_full = False  # True if this run has received so many signals that it must continue as new
+        self.must_stay = False  # True if the state is too large to be carried to another run
+        # Another version, adopted as soon as nothing of the current step is in flight.
         self.moving: Migration | None = None
         self._attributes = visibility.SearchAttributes()
         self._data: dict[str, Any] = {}
@@ -213,12 +198,12 @@ class JourneyHost(Host):
         event: Event | None = None,
         cases: Sequence[str] = (),
         offset: float | None = None,
-    ) -> Answer:
+    ) -> EvaluationResult:
         now = self.local(workflow.now())
         data = {**self.data(), "now": now, "today": now[:10]}
         if event is not None:
             data["event"] = event.data()
-        question = Question(text=text, data=data, kind=kind, cases=tuple(cases))
+        question = EvaluationRequest(text=text, data=data, kind=kind, cases=tuple(cases))
         if offset is not None:
             question = replace(question, zone=str(self.zone), offset=offset)
         # Named by its step: a condition may be long, and may quote what only its author should see.
@@ -365,7 +350,6 @@ class JourneyHost(Host):
 
         Args:
             what: An event, a rule, a step; see `workflows.state.IgnoredInput`.
-            reason: Without any of the contact's data.
             log_repeats: Log each occurrence, instead of the first.
         """
         now, reason = workflow.now().isoformat(timespec="seconds"), reason[:LONGEST_REASON]

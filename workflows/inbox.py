@@ -15,7 +15,7 @@ from workflows.limits import MOST_PARTS, MOST_SIGNALS, has_too_many_parts, is_ob
 from workflows.primitives import call
 
 
-class Inbox:
+class SignalInbox:
     """Receives signals, and processes events while the journey runs.
 
     A signal handler only queues an event. Matching may evaluate a condition, and events must be processed in the order

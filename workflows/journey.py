@@ -58,20 +58,12 @@ class Journey:
 
     @workflow.init
     def __init__(self, argument: Any = None, *_: Any) -> None:
-        """Take up the state of the previous run: updates may arrive with the first workflow task, before `run`.
-
-        Raises:
-            ScenarioError: The state cannot be read.
-        """
+        """Take up the state of the previous run: updates may arrive with the first workflow task, before `run`."""
         self.runner = JourneyRunner(argument)
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
-        """Run the journey to its end.
-
-        Raises:
-            ApplicationError: The argument is not an entry.
-        """
+        """Run the journey to its end."""
         return await self.runner.run(argument)
 
     @workflow.signal(name="event", description='Something happened: {"name", "properties", optionally "id" and "at"}.')

@@ -14,7 +14,7 @@ from scenario.plan.migration import Place
 from scenario.steps.delivery import Send
 from scenario.steps.host import Next
 from workflows import visibility
-from workflows.delivery import Deliveries
+from workflows.delivery import DeliveryRunner
 from workflows.host import JourneyHost
 from workflows.primitives import TRIES, call, call_for_update, is_cancellation, refusal
 from workflows.state import Migration, Override
@@ -29,7 +29,7 @@ class Migrations:
     interrupted as for another run, and then performed by the new plan.
     """
 
-    def __init__(self, host: JourneyHost, deliveries: Deliveries) -> None:
+    def __init__(self, host: JourneyHost, deliveries: DeliveryRunner) -> None:
         self._host, self._deliveries = host, deliveries
         self._completed: Next | None = None
 

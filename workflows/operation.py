@@ -7,9 +7,10 @@ in the gateway, since it finds journeys and sends them updates. Without a gatewa
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -17,6 +18,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.workflow import ActivityCancellationType
 
 from activities.priority import OPERATORS, priority_of
+from scenario.type_guards import is_sequence, mapping_or_empty
 
 QUEUE: Final = "operations"
 """The task queue of these workflows and their activities."""
@@ -47,84 +49,52 @@ _LONGEST: Final = 500  # characters of operator and reason
 
 @dataclass(kw_only=True)
 class OperationState:
-    """The argument of an operation, which continue-as-new carries along.
-
-    Attributes:
-        operation: Its id in the store.
-        rate: Maximum number of journeys a second.
-        dry_run: True to find its journeys only.
-        surveyed: True once all journeys are found.
-        after: The position after which the next chunk begins.
-        silent_since: Since when no worker answers, ISO 8601.
-        silences: Number of chunks since then.
-    """
+    """The argument of an operation, which continue-as-new carries along."""
 
     operation: str
-    rate: float
-    dry_run: bool = False
-    surveyed: bool = False
-    after: tuple[int, str] | None = None
-    silent_since: str | None = None
-    silences: int = 0
+    rate: float  # maximum number of journeys a second
+    dry_run: bool = False  # True to find its journeys only
+    surveyed: bool = False  # True once all journeys are found
+    after: tuple[int, str] | None = None  # the position after which the next chunk begins
+    silent_since: str | None = None  # since when no worker answers, ISO 8601
+    silences: int = 0  # number of chunks since then
 
 
 @dataclass(kw_only=True)
 class Chunk:
-    """Some of an operation's journeys, to be updated.
-
-    Attributes:
-        operation: Its id in the store.
-        most: Maximum number of journeys.
-        after: Only journeys after this position.
-        silent_since: Since when no worker answers, ISO 8601.
-    """
+    """Some of an operation's journeys, to be updated."""
 
     operation: str
     rate: float
-    most: int
+    most: int  # maximum number of journeys
     after: tuple[int, str] | None = None
-    silent_since: str | None = None
+    silent_since: str | None = None  # since when no worker answers, ISO 8601
 
 
 @dataclass(kw_only=True)
 class ChunkDone:
-    """The result of a chunk.
+    """The result of a chunk."""
 
-    Attributes:
-        asked: Number of journeys that the update was sent to.
-        answered: Number of those that accepted or refused it.
-        after: The position of the last journey; None at the end.
-        left: Number of journeys of the operation without an answer.
-    """
-
-    asked: int
-    answered: int
-    after: tuple[int, str] | None
-    left: int
+    asked: int  # number of journeys that the update was sent to
+    answered: int  # number of those that accepted or refused it
+    after: tuple[int, str] | None  # the position of the last journey; None at the end
+    left: int  # number of journeys of the operation without an answer
 
 
 @dataclass(kw_only=True)
 class Closing:
-    """The end of an operation.
-
-    Attributes:
-        operation: Its id in the store.
-        outcome: ``finished``, ``stopped`` or ``failed``.
-        trouble: Why it failed, or which journeys were abandoned.
-        operator: The operator who stopped it.
-        looked: True for a dry run, which changes no journey.
-    """
+    """The end of an operation."""
 
     operation: str
-    outcome: str
-    trouble: str | None = None
+    outcome: str  # ``finished``, ``stopped`` or ``failed``
+    trouble: str | None = None  # why it failed, or which journeys were abandoned
     operator: str | None = None
     reason: str | None = None
-    looked: bool = False
+    looked: bool = False  # True for a dry run, which changes no journey
 
 
 @workflow.defn(name=WORKFLOW)
-class Operation:
+class OperationWorkflow:
     """Finds journeys, sends each an update, and stops on a signal."""
 
     def __init__(self) -> None:
@@ -133,17 +103,13 @@ class Operation:
     @workflow.signal(name=STOP, description="Asks no further journey.")
     def stop(self, argument: Any = None, *_: Any) -> None:
         """End the operation: ``{"operator": …, "reason": …}``. The first signal is recorded."""
-        data = cast("dict[str, Any]", argument) if isinstance(argument, dict) else {}
+        data = mapping_or_empty(argument)
         told = (str(data.get(key) or "not said")[:_LONGEST] for key in ("operator", "reason"))
         self._stopped = self._stopped or (next(told), next(told))
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> str:
-        """Execute the operation, and return its outcome.
-
-        Raises:
-            ApplicationError: The argument is malformed.
-        """
+        """Execute the operation, and return its outcome."""
         state = _read(argument)
         closing = Closing(operation=state.operation, outcome="finished", looked=state.dry_run)
         work = asyncio.create_task(self._carry_out(state, closing))
@@ -232,18 +198,18 @@ def _why(error: BaseException) -> str:
     return cause.message if isinstance(cause, ApplicationError) else "it was ended from outside: see its workflow"
 
 
-def _known(kind: type[Any], data: dict[str, Any]) -> dict[str, Any]:
+def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the known fields of a dataclass. Another release may have written more."""
     return {field.name: data[field.name] for field in fields(kind) if field.name in data}
 
 
 def _read(argument: Any) -> OperationState:
-    data = cast("dict[str, Any]", argument) if isinstance(argument, dict) else {}
+    data = mapping_or_empty(argument)
     operation, rate, after = data.get("operation"), data.get("rate"), data.get("after")
     if (
         not (isinstance(operation, str) and operation)
         or not (isinstance(rate, int | float) and rate >= SLOWEST)
-        or not (after is None or (isinstance(after, list | tuple) and len(cast("list[Any]", after)) == _PLACE))
+        or not (after is None or (is_sequence(after) and len(after) == _PLACE))
     ):
         message = f"The argument of {WORKFLOW} must be what the gateway gives it"
         raise ApplicationError(message, type="NotAnOperation", non_retryable=True)

@@ -39,7 +39,6 @@ async def wait(ready: Callable[[], bool], limit: timedelta | None, summary: str)
     Here a separate task sleeps, and a condition without a timeout watches both.
 
     Args:
-        ready: The condition.
         limit: The time; None is forever.
         summary: Describes the timer in the history. Contains none of the contact's data.
 
@@ -65,8 +64,6 @@ async def call(
     """Run a local activity.
 
     Args:
-        activity: The activity.
-        argument: Its argument.
         about: Its summary in the history. Contains none of the contact's data.
         tries: Maximum number of attempts, in quick succession; None retries without end.
 

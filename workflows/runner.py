@@ -3,8 +3,8 @@
 The run is a loop over the current step: perform it, go to the next. `JourneyRunner` connects the parts of a journey:
 
 - `workflows.host.JourneyHost`: the state, and the interface that steps are performed on
-- `workflows.delivery.Deliveries`: sends the messages of steps
-- `workflows.inbox.Inbox`: signals
+- `workflows.delivery.DeliveryRunner`: sends the messages of steps
+- `workflows.inbox.SignalInbox`: signals
 - `workflows.updates.OperatorUpdates`: updates and progress
 - `workflows.migrations.Migrations`: other versions of the scenario
 """
@@ -18,16 +18,16 @@ from typing import Any, Final
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
-from activities.interface import ADMIT, COUNT, DEPART, Admission, Departure, Passages
+from activities.interface import ADMIT, COUNT, DEPART, Admission, CompletedSteps, Departure
 from scenario.entry.entry import is_entry, is_too_deep, is_too_large, parse_entry
 from scenario.plan.plan import load_plan, restore
 from scenario.steps.base import Row
 from scenario.steps.delivery import Send
 from scenario.steps.host import ContinueAsNew, Leave, Next, Outcome
 from scenario.steps.registry import is_delivery
-from workflows.delivery import Deliveries
+from workflows.delivery import DeliveryRunner
 from workflows.host import JourneyHost
-from workflows.inbox import Inbox
+from workflows.inbox import SignalInbox
 from workflows.limits import KEPT_STEPS, LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts, is_object
 from workflows.migrations import Migrations
 from workflows.primitives import TRIES, call, is_cancellation
@@ -46,28 +46,22 @@ _MOMENT: Final = timedelta(milliseconds=1)
 class JourneyRunner:
     """Runs a journey from its entry, or from the state that the previous run carried on.
 
-    Args:
-        argument: The workflow's argument.
-
     Raises:
         ScenarioError: The carried state cannot be read.
     """
 
     def __init__(self, argument: Any) -> None:
         self.host = JourneyHost(lambda row: self._deliveries.deliver(row))
-        self._deliveries = Deliveries(self.host)
+        self._deliveries = DeliveryRunner(self.host)
         self._migrations = Migrations(self.host, self._deliveries)
-        self.inbox = Inbox(self.host)
+        self.inbox = SignalInbox(self.host)
         self.updates = OperatorUpdates(self.host, self._deliveries, self._migrations)
         self._carried = _carried(argument)
         if self._carried and is_entry(self._carried["entry"]):
             self.host.open(State.load(self._carried["state"]), self._carried["entry"])
 
     async def run(self, argument: Any) -> dict[str, Any]:
-        """Run the journey to its end.
-
-        Returns:
-            ``{"outcome", "reason", "version", "steps"}``.
+        """Run the journey to its end. Return ``{"outcome", "reason", "version", "steps"}``.
 
         Raises:
             ApplicationError: The argument is not an entry.
@@ -264,7 +258,7 @@ class JourneyRunner:
         state = self.host.state
         if not state.steps_uncounted:
             return
-        passages = Passages(
+        passages = CompletedSteps(
             workflow_id=workflow.info().workflow_id,
             run_id=state.root,
             first=state.steps_counted,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
 
-from activities.interface import Passage
+from activities.interface import CompletedStep
 from scenario.entry.plain_json import has_form
 from scenario.plan.plan import load_plan
 from scenario.steps.host import Event, Memory, Rounds
@@ -42,27 +42,20 @@ Made = TypeVar("Made", bound=_Dataclass)
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """The outcome of a step.
-
-    Attributes:
-        outcome: ``delivered``, ``skipped``, ``failed``, ``unknown``; ``waited``, ``past``, ``event``, ``timeout``;
-            ``then``, ``case``, ``else``; the branch of a ``split``; ``round``, ``until``, ``ended``; ``exited``; or
-            ``left`` if the journey ended during the step.
-        at: When it ended, ISO 8601 in UTC.
-        status: The receiver's reply code.
-        note: A remark, such as that the message was rendered again or that a response was not kept.
-        way: The chosen way, if the outcome does not name it: the case of a ``switch``.
-    """
+    """The outcome of a step."""
 
     id: str
     kind: str
+    # ``delivered``, ``skipped``, ``failed``, ``unknown``; ``waited``, ``past``, ``event``, ``timeout``; ``then``,
+    # ``case``, ``else``; the branch of a ``split``; ``round``, ``until``, ``ended``; ``exited``; or ``left`` if the
+    # journey ended during the step.
     outcome: str
-    at: str
+    at: str  # when it ended, ISO 8601 in UTC
     reason: str | None = None
     status: int | None = None
     attempts: int | None = None
-    note: str | None = None
-    way: str | None = None
+    note: str | None = None  # a remark, such as that the message was rendered again or that a response was not kept
+    way: str | None = None  # the chosen way, if the outcome does not name it: the case of a ``switch``
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON data, without empty fields."""
@@ -71,46 +64,31 @@ class StepRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """The failure for which a journey is held.
-
-    Attributes:
-        kind: One of `activities.failures.FailureKind`, or ``StepFailed``.
-        reason: One sentence.
-        at: Since when, ISO 8601 in UTC.
-        status: The receiver's reply code.
-        excerpt: The first 2 KB of the reply, redacted.
-        cause: The kind as one word for searches: ``permanent``, ``exhausted`` (attempts or time), ``unknown``,
-            ``unconfigured``, ``template``, ``capped``.
-    """
+    """The failure for which a journey is held."""
 
     step: str
-    kind: str
+    kind: str  # one of `activities.failures.FailureKind`, or ``StepFailed``
     reason: str
-    at: str
+    at: str  # since when, ISO 8601 in UTC
     destination: str = ""
     status: int | None = None
     attempts: int | None = None
-    excerpt: str = ""
+    excerpt: str = ""  # the first 2 KB of the reply, redacted
+    # The kind as one word for searches: ``permanent``, ``exhausted`` (attempts or time), ``unknown``, ``unconfigured``,
+    # ``template``, ``capped``.
     cause: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operation:
-    """An update of an operator.
-
-    Attributes:
-        name: The update.
-        at: ISO 8601 in UTC.
-        step: The step it concerned.
-        details: Its other arguments: ``{"version": "post-purchase@4"}``, ``{"retry": {…}}``.
-    """
+class OperationRecord:
+    """An update of an operator."""
 
     name: str
     operator: str
     reason: str
-    at: str
+    at: str  # ISO 8601 in UTC
     step: str | None = None
-    details: dict[str, Any] | None = None
+    details: dict[str, Any] | None = None  # its other arguments: ``{"version": "post-purchase@4"}``, ``{"retry": {…}}``
 
     def as_dict(self) -> dict[str, Any]:
         """Return the operation as JSON data, without empty details."""
@@ -119,15 +97,10 @@ class Operation:
 
 @dataclass(frozen=True, kw_only=True)
 class Override:
-    """The current step as another version has it. An operator ordered it, until the step ends.
-
-    Attributes:
-        version: The number of that version.
-        step: Its row of the plan, as `scenario.plan.plan.dump_plan` writes it.
-    """
+    """The current step as another version has it. An operator ordered it, until the step ends."""
 
     version: int
-    step: dict[str, Any]
+    step: dict[str, Any]  # its row of the plan, as `scenario.plan.plan.dump_plan` writes it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,111 +108,70 @@ class Migration:
     """Another version, adopted as soon as nothing of the current step is in flight.
 
     It is never carried: a run that must continue as new adopts the version first.
-
-    Attributes:
-        version: Its number.
-        plan: As `scenario.plan.plan.dump_plan` writes it.
-        at: The current step's id in that version.
-        names: New step ids by old ones.
-        restarts: True if a wait begins again, instead of keeping its start.
     """
 
     version: int
-    plan: dict[str, Any]
-    at: str
+    plan: dict[str, Any]  # as `scenario.plan.plan.dump_plan` writes it
+    at: str  # the current step's id in that version
     names: dict[str, str]
-    restarts: bool = False
+    restarts: bool = False  # True if a wait begins again, instead of keeping its start
 
 
 @dataclass(frozen=True, kw_only=True)
 class IgnoredInput:
-    """An input or a condition that could not be used.
+    """An input or a condition that could not be used."""
 
-    Attributes:
-        what: ``event``, ``contact_changed``, ``exit rule order.returned``, ``step wait_for-3``, ``goal order.placed``.
-        reason: The latest reason, without any of the contact's data.
-        at: When it last occurred, ISO 8601 in UTC.
-        count: Number of occurrences.
-    """
-
+    # ``event``, ``contact_changed``, ``exit rule order.returned``, ``step wait_for-3``, ``goal order.placed``.
     what: str
-    reason: str
-    at: str
-    count: int = 1
+    reason: str  # the latest reason, without any of the contact's data
+    at: str  # when it last occurred, ISO 8601 in UTC
+    count: int = 1  # number of occurrences
 
 
 @dataclass
 class State:
-    """The state of a journey that its history would not restore.
+    """The state of a journey that its history would not restore."""
 
-    Attributes:
-        version: Number of the scenario's version.
-        plan: As `scenario.plan.plan.dump_plan` writes it.
-        zone: IANA zone of the platform's dates without a zone.
-        entered_at: ISO 8601 in UTC.
-        root: Run id of the journey's first execution, from which delivery ids are made.
-        at: The current step; None at the end.
-        since: When that step began, ISO 8601 in UTC; None before.
-        memory: What steps remember.
-        visits: How often a step was begun again after it had ended, by step.
-        steps: Records of completed steps, oldest first.
-        forgotten: Number of such records that were forgotten.
-        steps_uncounted: Completed steps not yet counted in the store, under the names they had then.
-        steps_counted: Number of steps before these.
-        events: Events kept for later steps.
-        event_count: Number of events kept so far, including forgotten ones.
-        event_ids: Ids of received events.
-        patch: Changes of the contact's fields since its entry.
-        paused: The operation that paused the journey, if it is paused.
-        operations: The latest operations.
-        responses: Saved responses by name, the latest last.
-        override: Replaces the plan's row of the current step.
-        retuned: Changes of the current step's retry policy, by the names of `scenario.plan.retry.RetryPolicy`.
-        now: The value of `now` in the delivery's templates. Empty while it is deferred before its first attempt.
-        tried: Number of attempts of the delivery before policies deferred it.
-        scheduled: When the first of them was scheduled, ISO 8601 in UTC. The deadline counts from then.
-        digest: Digest of the data that the current delivery was first given.
-        ignored: Inputs that could not be used, the latest last; each `what` once.
-        reset: True if the journey was reset, in this run or an earlier one. It may then repeat deliveries.
-        delivery: Id of the current delivery, if it was first made under another name of the step.
-        send_now: True if an operator wants the delivery sent regardless of hours and caps.
-        goal_events: Events that may reach the goal and have not been evaluated.
-        goal_reached_at: ISO 8601 in UTC.
-    """
-
-    version: int
-    plan: dict[str, Any]
-    zone: str
-    entered_at: str
-    root: str
-    at: str | None = None
-    since: str | None = None
+    version: int  # number of the scenario's version
+    plan: dict[str, Any]  # as `scenario.plan.plan.dump_plan` writes it
+    zone: str  # IANA zone of the platform's dates without a zone
+    entered_at: str  # ISO 8601 in UTC
+    root: str  # run id of the journey's first execution, from which delivery ids are made
+    at: str | None = None  # the current step; None at the end
+    since: str | None = None  # when that step began, ISO 8601 in UTC; None before
     memory: Memory = field(default_factory=Memory)
+    # How often a step was begun again after it had ended, by step.
     visits: dict[str, int] = field(default_factory=dict[str, int])
-    steps: list[StepRecord] = field(default_factory=list[StepRecord])
-    forgotten: int = 0
-    steps_uncounted: list[Passage] = field(default_factory=list[Passage])
-    steps_counted: int = 0
+    steps: list[StepRecord] = field(default_factory=list[StepRecord])  # records of completed steps, oldest first
+    forgotten: int = 0  # number of such records that were forgotten
+    # Completed steps not yet counted in the store, under the names they had then.
+    steps_uncounted: list[CompletedStep] = field(default_factory=list[CompletedStep])
+    steps_counted: int = 0  # number of steps before these
     events: list[Event] = field(default_factory=list[Event])
-    event_count: int = 0
+    event_count: int = 0  # number of events kept so far, including forgotten ones
     event_ids: list[str] = field(default_factory=list[str])
-    patch: dict[str, Any] = field(default_factory=dict[str, Any])
+    patch: dict[str, Any] = field(default_factory=dict[str, Any])  # changes of the contact's fields since its entry
     held: Held | None = None
-    paused: Operation | None = None
-    operations: list[Operation] = field(default_factory=list[Operation])
-    responses: dict[str, Any] = field(default_factory=dict[str, Any])
-    override: Override | None = None
+    paused: OperationRecord | None = None  # the operation that paused the journey, if it is paused
+    operations: list[OperationRecord] = field(default_factory=list[OperationRecord])
+    responses: dict[str, Any] = field(default_factory=dict[str, Any])  # saved responses by name, the latest last
+    override: Override | None = None  # replaces the plan's row of the current step
+    # Changes of the current step's retry policy, by the names of `scenario.plan.retry.RetryPolicy`.
     retuned: dict[str, float] = field(default_factory=dict[str, float])
+    # The value of `now` in the delivery's templates. Empty while it is deferred before its first attempt.
     now: str | None = None
-    tried: int = 0
+    tried: int = 0  # number of attempts of the delivery before policies deferred it
+    # When the first of them was scheduled, ISO 8601 in UTC. The deadline counts from then.
     scheduled: str | None = None
-    digest: str | None = None
+    digest: str | None = None  # digest of the data that the current delivery was first given
+    # Inputs that could not be used, the latest last; each `what` once.
     ignored: list[IgnoredInput] = field(default_factory=list[IgnoredInput])
-    reset: bool = False
-    delivery: str | None = None
-    send_now: bool = False
+    reset: bool = False  # True if the journey was reset, in this run or an earlier one. It may then repeat deliveries.
+    delivery: str | None = None  # id of the current delivery, if it was first made under another name of the step
+    send_now: bool = False  # True if an operator wants the delivery sent regardless of hours and caps
+    # Events that may reach the goal and have not been evaluated.
     goal_events: list[Event] = field(default_factory=list[Event])
-    goal_reached_at: str | None = None
+    goal_reached_at: str | None = None  # ISO 8601 in UTC
 
     def dump(self) -> dict[str, Any]:
         """Return the state as plain JSON data, for continue-as-new."""
@@ -250,14 +182,14 @@ class State:
         """Return the state that `dump` wrote. Fields of a later version are ignored."""
         state = _made(cls, data)
         state.steps = [_made(StepRecord, item) for item in data.get("steps", ())]
-        state.steps_uncounted = [_made(Passage, item) for item in data.get("steps_uncounted", ())]
+        state.steps_uncounted = [_made(CompletedStep, item) for item in data.get("steps_uncounted", ())]
         state.events = [_made(Event, item) for item in data.get("events", ())]
         state.goal_events = [_made(Event, item) for item in data.get("goal_events", ())]
-        state.operations = [_made(Operation, item) for item in data.get("operations", ())]
+        state.operations = [_made(OperationRecord, item) for item in data.get("operations", ())]
         state.ignored = [_made(IgnoredInput, item) for item in data.get("ignored", ())]
         state.memory = _load_memory(data.get("memory", {}))
         state.held = _made(Held, data["held"]) if data.get("held") else None
-        state.paused = _made(Operation, data["paused"]) if data.get("paused") else None
+        state.paused = _made(OperationRecord, data["paused"]) if data.get("paused") else None
         state.override = _made(Override, data["override"]) if data.get("override") else None
         return state
 
@@ -331,16 +263,16 @@ class State:
                 del self.steps[oldest]
                 self.forgotten += 1
 
-    def passage(self, step: StepRecord) -> Passage:
+    def passage(self, step: StepRecord) -> CompletedStep:
         """Return the store's view of a completed step."""
-        return Passage(version=self.version, step=step.id, outcome=step.outcome, at=step.at)
+        return CompletedStep(version=self.version, step=step.id, outcome=step.outcome, at=step.at)
 
     def mark_counted(self, number: int) -> None:
         """Mark the first of the uncounted steps as counted."""
         self.steps_counted += number
         self.steps_uncounted = self.steps_uncounted[number:]
 
-    def note(self, operation: Operation) -> None:
+    def note(self, operation: OperationRecord) -> None:
         """Record an operation."""
         self.operations = [*self.operations[-(KEPT_OPERATIONS - 1) :], operation]
 

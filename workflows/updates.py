@@ -14,12 +14,12 @@ from scenario.errors import DurationError
 from scenario.plan.retry import BOUNDS, STEEPEST, STORED, UNLIMITED, fit
 from scenario.steps.delivery import Send
 from scenario.time.duration import parse_duration
-from workflows.delivery import Deliveries
+from workflows.delivery import DeliveryRunner
 from workflows.host import JourneyHost
 from workflows.limits import is_object
 from workflows.migrations import Migrations
 from workflows.primitives import call_for_update, refusal
-from workflows.state import Held, Operation, Override, State
+from workflows.state import Held, OperationRecord, Override, State
 from workflows.visibility import progress
 
 _LONGEST: Final = 500
@@ -38,16 +38,12 @@ class OperatorUpdates:
 
     Every update takes ``{"operator": …, "reason": …}`` and returns the journey's progress. Its `check_…` method raises
     ApplicationError to refuse it.
-
-    Attributes:
-        outcome: The outcome of a journey that ends at its admission; else empty.
-        pending: Number of updates that wait for admission.
     """
 
-    def __init__(self, host: JourneyHost, deliveries: Deliveries, migrations: Migrations) -> None:
+    def __init__(self, host: JourneyHost, deliveries: DeliveryRunner, migrations: Migrations) -> None:
         self._host, self._deliveries, self._migrations = host, deliveries, migrations
-        self.outcome = ""
-        self.pending = 0
+        self.outcome = ""  # the outcome of a journey that ends at its admission; else empty
+        self.pending = 0  # number of updates that wait for admission
 
     # ---- retry_step
 
@@ -234,11 +230,7 @@ class OperatorUpdates:
         self.pending -= 1
 
     def check_record(self, argument: Any) -> None:
-        """Refuse an update without an operator and a reason.
-
-        Raises:
-            ApplicationError: One of them is missing or too long.
-        """
+        """Refuse an update without an operator and a reason."""
         data = argument if is_object(argument) else {}
         for key in ("operator", "reason"):
             value = data.get(key)
@@ -262,9 +254,9 @@ class OperatorUpdates:
 
     def _note(
         self, name: str, argument: Any, *, step: str | None = None, details: dict[str, Any] | None = None
-    ) -> Operation:
+    ) -> OperationRecord:
         state = self._host.state
-        operation = Operation(
+        operation = OperationRecord(
             name=name,
             operator=argument["operator"],
             reason=argument["reason"],
@@ -280,11 +272,7 @@ class OperatorUpdates:
 
 
 def read_version(argument: dict[str, Any]) -> int | str | None:
-    """Return the version that an update names: a number, ``newest``, or None.
-
-    Raises:
-        ApplicationError: It is something else.
-    """
+    """Return the version that an update names: a number, ``newest``, or None. Refuse anything else."""
     version = argument.get("version")
     if version is None or version == "newest" or (isinstance(version, int) and version > 0 and version is not True):
         return version
@@ -292,11 +280,7 @@ def read_version(argument: dict[str, Any]) -> int | str | None:
 
 
 def read_names(argument: dict[str, Any]) -> dict[str, str]:
-    """Return the map of `migrate`: new step ids by old ones.
-
-    Raises:
-        ApplicationError: It is not such a map.
-    """
+    """Return the map of `migrate`: new step ids by old ones. Refuse anything else."""
     given: Any = argument.get("map")
     names: dict[Any, Any] = given if is_object(given) else {}
     is_short = len(names) <= _MOST_NAMES
@@ -306,11 +290,7 @@ def read_names(argument: dict[str, Any]) -> dict[str, str]:
 
 
 def read_waits(argument: dict[str, Any]) -> bool:
-    """Return True if `migrate` restarts a wait, instead of keeping its start.
-
-    Raises:
-        ApplicationError: It states something else.
-    """
+    """Return True if `migrate` restarts a wait, instead of keeping its start."""
     waits = argument.get("waits", "keep")
     if waits not in ("keep", "restart"):
         raise refusal("'waits' must be 'keep' or 'restart'")
@@ -322,11 +302,7 @@ def _is_name(value: object) -> bool:
 
 
 def read_retry(argument: dict[str, Any]) -> dict[str, float]:
-    """Return the changes that `retune` makes, as `scenario.plan.retry.Changes`.
-
-    Raises:
-        ApplicationError: They are malformed or out of bounds.
-    """
+    """Return the changes that `retune` makes, as `scenario.plan.retry.Changes`. Refuse malformed ones."""
     retry = argument.get("retry")
     if not is_object(retry) or not retry:
         raise refusal(f"'retry' is missing: give at least one of {', '.join(STORED)}")

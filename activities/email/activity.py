@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.attempt import ChannelActivity
 from activities.channel_registry import EMAIL
-from activities.email.errors import NO_MAILER, LeftAloneError, MailError
+from activities.email.errors import NO_MAILER, MailError, MailServerPaused
 from activities.email.message import address_in, recipient_of, render
 from activities.email.smtp import Mailer
 from activities.interface import Delivery, Sent
@@ -63,7 +63,7 @@ class Emails(ChannelActivity[Mailer | None]):
 
 def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) -> ApplicationError:
     waited = datetime.now(UTC) - activity.info().scheduled_time
-    if isinstance(error, LeftAloneError) and waited <= SHORT:
+    if isinstance(error, MailServerPaused) and waited <= SHORT:
         return attempt.backed_off(Backoff(timedelta(seconds=error.seconds), error.why, error.then, error.word))
     judgement = Judgement(error.verdict, str(error))
     return attempt.failed(judgement, status=error.status, excerpt=_readable(error.reply, hidden))

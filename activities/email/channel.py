@@ -23,8 +23,8 @@ from activities.channel import (
     AttemptReply,
     ChannelAdapter,
     LocalServers,
-    Message,
     RenderContext,
+    RenderedMessage,
     SendContext,
     TestReply,
     WorkerContext,
@@ -35,9 +35,9 @@ from activities.email.errors import (
     SENTENCES,
     UNANSWERED,
     MailError,
-    RefusedError,
-    UnansweredError,
-    UnreachableError,
+    MailRefused,
+    MailUnanswered,
+    MailUnreachable,
 )
 from activities.email.message import Envelope, address_in, recipient_of, render
 from activities.email.settings import ANY
@@ -57,7 +57,7 @@ _HEADERS: Final = {"to": "To", "from": "From", "reply_to": "Reply-To", "subject"
 
 
 @dataclass(frozen=True)
-class RenderedMail(Message):
+class RenderedMail(RenderedMessage):
     """An e-mail, as the mail server would receive it."""
 
     envelope: Envelope
@@ -131,9 +131,9 @@ class EmailChannel(ChannelAdapter[RenderedMail, "Mailer"]):
             return Judgement(Verdict(Outcome.DELIVERED, ""), "")
         error: MailError
         if reply.error is None:
-            error = RefusedError("", "the mail server", status=status)
+            error = MailRefused("", "the mail server", status=status)
         else:
-            error = (UnansweredError if reply.error in UNANSWERED else UnreachableError)(reply.error, "")
+            error = (MailUnanswered if reply.error in UNANSWERED else MailUnreachable)(reply.error, "")
         return Judgement(error.verdict, " ".join(str(error).split()))
 
     @override

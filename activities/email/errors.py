@@ -7,7 +7,7 @@
     └── UnansweredError   the message left without an answer: it may have been delivered
 
 Messages name at most the server's host: never an address, a user, a password or the server's own words, which often
-contain the recipient's address. These are in `RefusedError.reply`, to be redacted.
+contain the recipient's address. These are in `MailRefused.reply`, to be redacted.
 """
 
 from __future__ import annotations
@@ -52,17 +52,11 @@ _FOR_GOOD: Final = 500
 
 
 class MailError(Exception):
-    """A failed try to hand over an e-mail.
-
-    Attributes:
-        word: The kind of failure: a key of `SENTENCES`, or ``""`` if the server's code says it.
-        status: The server's reply code, or None.
-        reply: The server's own words.
-    """
+    """A failed try to hand over an e-mail."""
 
     def __init__(self, word: str, host: str, *, status: int | None = None, reply: str = "") -> None:
-        self.word = word
-        self.status = status
+        self.word = word  # the kind of failure: a key of `SENTENCES`, or ``""`` if the server's code says it
+        self.status = status  # the server's reply code, or None
         self.reply = reply
         super().__init__(SENTENCES[word].format(host=host) if word else f"{host} answered {status}")
 
@@ -72,7 +66,7 @@ class MailError(Exception):
         return Verdict(Outcome.RETRY, self.word)
 
 
-class UnreachableError(MailError):
+class MailUnreachable(MailError):
     """The message did not leave."""
 
     @property
@@ -86,33 +80,28 @@ class UnreachableError(MailError):
         return Verdict(Outcome.RETRY_SHORT if self.misconfigured else Outcome.RETRY, self.word)
 
 
-class LeftAloneError(UnreachableError):
+class MailServerPaused(MailUnreachable):
     """No connection was tried: every refused login brings the account closer to being locked.
 
     Attributes:
         seconds: Remaining seconds.
         why: The cause, as half a sentence.
-        then: The remedy, as the other half.
     """
 
-    then = _CHECK_LOGIN
+    then = _CHECK_LOGIN  # the remedy, as the other half
 
     def __init__(self, host: str, seconds: float) -> None:
         self.seconds, self.why = seconds, _LEFT_ALONE.format(host=host)
         super().__init__("login_left_alone", host)
 
 
-class RefusedError(MailError):
-    """The server refused the message.
-
-    Attributes:
-        sender: True if it refused the sender, so that it says nothing about the recipient.
-    """
+class MailRefused(MailError):
+    """The server refused the message."""
 
     def __init__(
         self, word: str, host: str, *, status: int | None = None, reply: str = "", sender: bool = False
     ) -> None:
-        self.sender = sender
+        self.sender = sender  # True if it refused the sender, so that it says nothing about the recipient
         super().__init__(word, host, status=status, reply=reply)
 
     @property
@@ -124,7 +113,7 @@ class RefusedError(MailError):
         return Verdict(Outcome.PERMANENT if permanent else Outcome.RETRY, self.word, against=said)
 
 
-class UnansweredError(MailError):
+class MailUnanswered(MailError):
     """The message left, and its outcome is unknown."""
 
     @property

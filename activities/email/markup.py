@@ -30,10 +30,7 @@ _INLINER: Final = css_inline.CSSInliner(
 def inlined(html: str) -> str:
     """Copy the rules of style elements to the elements they apply to, for mail clients that ignore style elements.
 
-    Nothing is fetched. HTML without a style element is returned unchanged.
-
-    Args:
-        html: HTML nested no deeper than `scenario.mail_limits.MAX_NESTING`: this recurses.
+    Nothing is fetched. HTML without a style element is returned unchanged. It recurses, so the nesting must be limited.
 
     Raises:
         TemplateError: The styles cannot be inlined, or the result is too large.
@@ -82,20 +79,15 @@ _INVISIBLE: Final = re.compile("[\u00ad\u034f\u200b\u200c\u2060\ufeff]")
 
 
 def plain(html: str) -> str:
-    """Return the text of HTML in reading order.
+    """Return the text of HTML, however malformed, in reading order.
 
-    Paragraphs are separated, list items get a dash, links keep their URL in brackets, images their description.
-
-    Args:
-        html: A document or a fragment, however malformed.
-
-    Returns:
-        Lines that end with a line feed, without trailing blanks; ``""`` if there is no text.
+    Paragraphs are separated, list items get a dash, links keep their URL in brackets, images their description. Lines
+    end with a line feed, without trailing blanks.
 
     Raises:
         LimitExceeded: Elements are nested too deeply, or the text is too long.
     """
-    reader = _Reader()
+    reader = _TextReader()
     node, depth = LexborHTMLParser(html).root, 1
     # Nodes are never compared: the parser would compare their HTML.
     while node is not None:
@@ -113,7 +105,7 @@ def plain(html: str) -> str:
     return reader.text()
 
 
-class _Reader:
+class _TextReader:
     """Collects lines in pieces, to avoid copying a growing text."""
 
     def __init__(self) -> None:

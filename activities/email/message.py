@@ -39,11 +39,7 @@ _END: Final = "\r\n"
 
 
 class HeaderField(str):
-    """A finished header field's value, which `email.message.EmailMessage` writes unchanged.
-
-    Attributes:
-        name: The field's name, by which the package recognises a finished value.
-    """
+    """A finished value of the header field `name`, which `email.message.EmailMessage` writes unchanged."""
 
     __slots__ = ("name",)
 
@@ -60,9 +56,7 @@ class HeaderField(str):
 def unstructured(name: str, text: str) -> HeaderField:
     """Return a field of free text, such as Subject.
 
-    Args:
-        name: The field's name.
-        text: Its text. Control characters and line ends become blanks, so that data cannot add a field.
+    Control characters become blanks, so that data cannot add a field.
     """
     return HeaderField(name, _encoded(name, _CONTROL.sub(" ", text).strip()))
 
@@ -98,19 +92,12 @@ _CELL: Final = MarkupProcess()
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """A message with its SMTP parameters.
-
-    Attributes:
-        sender: The return path.
-        recipient: The recipient's address.
-        message: The message, with CRLF line ends.
-        utf8: True if it needs SMTPUTF8 (RFC 6531), because the recipient's address is not ASCII.
-    """
+    """A message with its SMTP parameters."""
 
     sender: str
     recipient: str
-    message: bytes
-    utf8: bool = False
+    message: bytes  # the message, with CRLF line ends
+    utf8: bool = False  # True if it needs SMTPUTF8 (RFC 6531), because the recipient's address is not ASCII
 
 
 def compose(
@@ -130,7 +117,6 @@ def compose(
 
     Args:
         delivery_id: The Message-ID, with the domain of the return path.
-        sender: The From header.
         recipient: The To header: the address alone.
         date: The Date header, with an offset.
         subject: One line; line ends become blanks.
@@ -226,11 +212,7 @@ def _bytes(message: EmailMessage) -> bytes:
 
 
 def address_in(data: Mapping[str, Any]) -> str:
-    """Return the contact's address as written.
-
-    Raises:
-        Aborted: There is none.
-    """
+    """Return the contact's address as written, or raise Aborted."""
     contact: Any = data.get("contact") or {}
     if not (written := str(contact.get("email") or "").strip()):
         raise Aborted("the contact has no e-mail address")
@@ -238,11 +220,7 @@ def address_in(data: Mapping[str, Any]) -> str:
 
 
 def recipient_of(written: str) -> Mailbox:
-    """Return the contact's address for sending.
-
-    Raises:
-        BadAddress: It is malformed.
-    """
+    """Return the contact's address for sending, or raise BadAddress."""
     try:
         return parse_address(written)
     except BadAddress:
@@ -253,11 +231,9 @@ def render(step: Email, delivery: Delivery, data: dict[str, Any], senders: Sende
     """Render the message.
 
     Args:
-        step: The published step.
         delivery: The delivery; its id and its `now` are in the message.
         data: Variables of templates; `journey.unsubscribe_url` is also in the headers.
         senders: Allowed senders. The return path is always the default one.
-        recipient: The To header.
 
     Raises:
         NotConfigured: A sender or reply address is not allowed.

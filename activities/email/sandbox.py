@@ -34,14 +34,9 @@ _LIFE: Final = 1_000  # e-mails, so that small memory leaks do not add up to the
 
 @dataclass(frozen=True)
 class Markup:
-    """The two parts made from an e-mail's HTML.
+    """The two parts made from an e-mail's HTML."""
 
-    Attributes:
-        text: Plain text; lines end with a line feed.
-        html: The HTML with inlined styles.
-    """
-
-    text: str
+    text: str  # plain text; lines end with a line feed
     html: str
 
 
@@ -61,10 +56,7 @@ class MarkupProcess:
         self._requests = 0
 
     def work(self, html: str) -> Markup:
-        """Make the parts of an e-mail.
-
-        Args:
-            html: A document or a fragment, however malformed; without half surrogate pairs.
+        """Make the parts of an e-mail from HTML, however malformed, without half surrogate pairs.
 
         Raises:
             TemplateError: It is nested too deeply, or takes too much time or memory.

@@ -23,7 +23,7 @@ from aiosmtplib import (
     SMTPTimeoutError,
 )
 
-from activities.email.errors import RefusedError, UnansweredError, UnreachableError
+from activities.email.errors import MailRefused, MailUnanswered, MailUnreachable
 from activities.email.message import Envelope
 from activities.email.settings import Encryption, Server
 
@@ -34,29 +34,19 @@ _DOT: Final = re.compile(rb"^\.", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Reply:
-    """The server's acceptance of a message.
-
-    Attributes:
-        status: Its reply code.
-        words: Its text, often with its own id of the message.
-    """
+    """The server's acceptance of a message."""
 
     status: int
-    words: str
+    words: str  # its text, often with its own id of the message
 
 
-class Session:
-    """A connection for one message at a time.
-
-    Attributes:
-        left: The current message's text has left.
-        answered: The server has answered the current message's first command.
-    """
+class MailSession:
+    """A connection for one message at a time."""
 
     def __init__(self, server: Server, tls: ssl.SSLContext) -> None:
         self._server = server
         self.left = False
-        self.answered = False
+        self.answered = False  # the server has answered the current message's first command
         self._unfinished = False
         self._client = SMTP(
             hostname=server.host,
@@ -74,11 +64,7 @@ class Session:
         return self._client.is_connected
 
     async def open(self) -> None:
-        """Connect, start TLS and log in.
-
-        Raises:
-            UnreachableError: It failed.
-        """
+        """Connect, start TLS and log in, or raise UnreachableError."""
         server, client = self._server, self._client
         with _opening(server.host):
             await client.connect()
@@ -89,7 +75,7 @@ class Session:
                     await self._encrypt()
                     await self._greet()
                 elif not server.local:
-                    raise UnreachableError("starttls_missing", server.host)
+                    raise MailUnreachable("starttls_missing", server.host)
             if server.user is not None:
                 await self._login(server.user, server.password)
         client.timeout = None  # from now on, the caller's
@@ -98,7 +84,6 @@ class Session:
         """Hand over one message.
 
         Args:
-            envelope: The message.
             leaving: Awaited once, just before the message may leave. If it raises, the message is not sent.
 
         Raises:
@@ -117,7 +102,7 @@ class Session:
                 options.append(f"SIZE={len(envelope.message)}")
             if envelope.utf8:
                 if not client.supports_extension("smtputf8"):
-                    raise RefusedError("no_smtputf8", host)
+                    raise MailRefused("no_smtputf8", host)
                 options += ["BODY=8BITMIME", "SMTPUTF8"]
             encoding = "utf-8" if envelope.utf8 else "ascii"
             await client.mail(envelope.sender, options=options, encoding=encoding)
@@ -130,7 +115,7 @@ class Session:
             # By hand from here: the library's own `data` does not tell on which side of the text it failed.
             protocol = client.protocol
             if protocol is None:
-                raise UnreachableError("disconnected", host)
+                raise MailUnreachable("disconnected", host)
             self.left = True
             # RFC 5321 §4.5.2: a line that begins with a dot gets another one, a dot alone is the end.
             protocol.write(_DOT.sub(b"..", envelope.message) + b".\r\n")
@@ -145,11 +130,7 @@ class Session:
         self._client.close()
 
     async def close(self, within: float) -> None:
-        """Quit and close.
-
-        Args:
-            within: Seconds for the server's answer.
-        """
+        """Quit and close, waiting at most `within` seconds for the server."""
         with suppress(SMTPException, OSError):
             await self._client.quit(timeout=within)
         self._client.close()
@@ -167,7 +148,7 @@ class Session:
             if error.code < 0:
                 raise
             host = self._server.host
-            raise UnreachableError("starttls_refused", host, status=error.code, reply=error.message) from None
+            raise MailUnreachable("starttls_refused", host, status=error.code, reply=error.message) from None
 
     async def _forget(self) -> None:
         """Reset the connection after a refused message."""
@@ -175,17 +156,17 @@ class Session:
             await self._client.rset()
         except SMTPResponseException:
             # No word about the message that is to be sent now: it needs another connection.
-            raise UnreachableError("disconnected", self._server.host) from None
+            raise MailUnreachable("disconnected", self._server.host) from None
 
     async def _login(self, user: str, password: str) -> None:
         try:
             await self._client.login(user, password)
         except SMTPAuthenticationError as error:
-            raise UnreachableError("login_refused", self._server.host, status=error.code) from None
+            raise MailUnreachable("login_refused", self._server.host, status=error.code) from None
         except (SMTPTimeoutError, SMTPServerDisconnected, SMTPResponseException):
             raise
         except SMTPException:
-            raise UnreachableError("login_missing", self._server.host) from None
+            raise MailUnreachable("login_missing", self._server.host) from None
 
     def _own_name(self) -> str:
         """Return our name for EHLO: a full name, or the connection's address (RFC 5321 §4.1.3), without DNS."""
@@ -205,16 +186,16 @@ class Session:
             if error.code > 0:
                 # Also after the text: the server said that it does not take it.
                 about_us = not self.answered
-                raise RefusedError("", host, status=error.code, reply=error.message, sender=about_us) from None
+                raise MailRefused("", host, status=error.code, reply=error.message, sender=about_us) from None
             raise self._lost("protocol_error", "no_answer") from None
         except SMTPTimeoutError:
             raise self._lost("timeout", "no_answer") from None
         except (SMTPServerDisconnected, OSError):
             raise self._lost("disconnected", "drop_after_data") from None
 
-    def _lost(self, before: str, after: str) -> UnreachableError | UnansweredError:
+    def _lost(self, before: str, after: str) -> MailUnreachable | MailUnanswered:
         host = self._server.host
-        return UnansweredError(after, host) if self.left else UnreachableError(before, host)
+        return MailUnanswered(after, host) if self.left else MailUnreachable(before, host)
 
 
 @contextmanager
@@ -224,17 +205,17 @@ def _opening(host: str) -> Generator[None]:
         yield
     except SMTPResponseException as error:
         word = "greeting_refused" if error.code > 0 else "protocol_error"
-        raise UnreachableError(word, host, status=error.code if error.code > 0 else None, reply=error.message) from None
+        raise MailUnreachable(word, host, status=error.code if error.code > 0 else None, reply=error.message) from None
     except SMTPConnectTimeoutError:
-        raise UnreachableError("connect_timeout", host) from None
+        raise MailUnreachable("connect_timeout", host) from None
     except SMTPConnectError as error:
-        raise UnreachableError(_connect_word(error.__cause__), host) from None
+        raise MailUnreachable(_connect_word(error.__cause__), host) from None
     except SMTPTimeoutError:
-        raise UnreachableError("timeout", host) from None
+        raise MailUnreachable("timeout", host) from None
     except ssl.SSLError:
-        raise UnreachableError("tls_failed", host) from None
+        raise MailUnreachable("tls_failed", host) from None
     except (SMTPServerDisconnected, OSError):
-        raise UnreachableError("disconnected", host) from None
+        raise MailUnreachable("disconnected", host) from None
 
 
 def _connect_word(cause: BaseException | None) -> str:

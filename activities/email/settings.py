@@ -28,23 +28,14 @@ class Encryption(Enum):
 
 @dataclass(frozen=True)
 class Server:
-    """A mail server.
-
-    Attributes:
-        host: Name or address.
-        port: TCP port.
-        encryption: The encryption.
-        user: Login name, or None.
-        password: Password; not shown.
-        ca: PEM file of the trusted authorities; None for those of the machine.
-    """
+    """A mail server."""
 
     host: str
     port: int
     encryption: Encryption = Encryption.STARTTLS
-    user: str | None = None
-    password: str = field(default="", repr=False)
-    ca: str | None = None
+    user: str | None = None  # login name, or None
+    password: str = field(default="", repr=False)  # password; not shown
+    ca: str | None = None  # PEM file of the trusted authorities; None for those of the machine
 
     @property
     def local(self) -> bool:
@@ -100,23 +91,14 @@ ANY: Final = "*"
 
 @dataclass(frozen=True)
 class Senders:
-    """Allowed senders.
+    """Allowed senders."""
 
-    Attributes:
-        default: The default sender. All addresses of its domain are allowed.
-        allowed: Further domains and addresses.
-    """
-
-    default: Mailbox
+    default: Mailbox  # the default sender. All addresses of its domain are allowed.
     allowed: frozenset[str] = frozenset()
 
     @classmethod
     def configured(cls, sender: str, allowed: str | None) -> Senders:
-        """Return the senders of the settings.
-
-        Args:
-            sender: SCENARIO_MAIL_FROM, ``Name <address>``.
-            allowed: SCENARIO_MAIL_FROM_ALLOWED: domains and addresses, separated by commas.
+        """Return the senders of SCENARIO_MAIL_FROM and SCENARIO_MAIL_FROM_ALLOWED, separated by commas.
 
         Raises:
             SettingsError: One of them is malformed. The message quotes neither.
@@ -141,10 +123,6 @@ class Senders:
 
     def named(self, key: str, written: str) -> Mailbox | None:
         """Return the mailbox that a step names, or None for an empty text.
-
-        Args:
-            key: The step's key.
-            written: The output of its template.
 
         Raises:
             TemplateError: It is not a mailbox.

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Final, Self
 
-from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
+from activities.email.errors import MailError, MailRefused, MailServerPaused, MailUnanswered, MailUnreachable
 from activities.email.message import Envelope
-from activities.email.session import Reply, Session
+from activities.email.session import MailSession, Reply
 from activities.email.settings import Senders, Server, parse_server
 from runtime.errors import SettingsError
 
@@ -39,36 +39,21 @@ async def _unannounced() -> None:
 
 
 class Mailer:
-    """A mail server and its connections.
+    """A mail server and its connections, which are opened when they are needed."""
 
-        async with Mailer(server, sender) as mailer:
-            reply = await mailer.send(envelope, within=15)
-
-    Attributes:
-        server: The mail server.
-        senders: Allowed senders.
-        connections: Maximum number of messages in flight. A worker takes only that many; others wait in Temporal.
-        idle: Seconds after which an unused connection is not reused.
-    """
-
-    idle = 60.0
+    idle = 60.0  # seconds after which an unused connection is not reused
 
     def __init__(
         self, server: Server, senders: Senders, *, connections: int = CONNECTIONS, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Prepare. Connections are opened when they are needed.
-
-        Args:
-            server: The mail server.
-            senders: Allowed senders.
-            connections: Maximum number of messages in flight.
-            tls: Trusted authorities; by default those of the server's `ca`, or the machine's.
+        """Trust `tls`; by default the server's `ca`, or the machine's authorities.
 
         Raises:
             SettingsError: The server's `ca` cannot be used.
         """
         self.server = server
         self.senders = senders
+        # Maximum number of messages in flight. A worker takes only that many; others wait in Temporal.
         self.connections = connections
         self._tls = tls or _trust(server.ca)
         self._door = asyncio.Lock()
@@ -76,13 +61,12 @@ class Mailer:
         self._pause = PAUSES[0]
         self._closed = float("-inf")
         self._turns = asyncio.Semaphore(connections)
-        self._idle: list[tuple[Session, float]] = []
+        self._idle: list[tuple[MailSession, float]] = []
 
     async def send(self, envelope: Envelope, *, within: float, leaving: Leaving = _unannounced) -> Reply:
         """Hand over one message.
 
         Args:
-            envelope: The message.
             within: Seconds for connecting and the server's answer, from the message's turn on.
             leaving: Awaited just before the message may leave. If it raises, the message is not sent.
 
@@ -91,21 +75,17 @@ class Mailer:
             RefusedError: The server refused it.
             UnansweredError: It left without an answer.
         """
-        current: list[Session] = []
+        current: list[MailSession] = []
         try:
             async with self._turns, asyncio.timeout(within):
                 return await self._send(envelope, leaving, current)
         except TimeoutError:
             if current and current[-1].left:
-                raise UnansweredError("no_answer", self.server.host) from None
-            raise UnreachableError("timeout", self.server.host) from None
+                raise MailUnanswered("no_answer", self.server.host) from None
+            raise MailUnreachable("timeout", self.server.host) from None
 
     async def close(self, within: float = 2.0) -> None:
-        """Close the connections. None may be in use.
-
-        Args:
-            within: Seconds for the server's answer.
-        """
+        """Close the connections, of which none may be in use, waiting at most `within` seconds for the server."""
         idle, self._idle = self._idle, []
         await asyncio.gather(*(session.close(within) for session, _ in idle))
 
@@ -115,18 +95,18 @@ class Mailer:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _send(self, envelope: Envelope, leaving: Leaving, current: list[Session]) -> Reply:
+    async def _send(self, envelope: Envelope, leaving: Leaving, current: list[MailSession]) -> Reply:
         session = self._take()
         if session is not None:
             current.append(session)
             try:
                 return await self._through(session, envelope, leaving)
-            except (UnreachableError, RefusedError) as error:
+            except (MailUnreachable, MailRefused) as error:
                 if session.answered or not _stale(error):
                     raise
                 # The others have been idle for longer.
                 self._abandon()
-        session = Session(self.server, self._tls)
+        session = MailSession(self.server, self._tls)
         current.append(session)
         try:
             # Until one is admitted, they go one by one: the others may not have to knock.
@@ -137,12 +117,12 @@ class Mailer:
             raise
         return await self._through(session, envelope, leaving)
 
-    async def _open(self, session: Session) -> None:
+    async def _open(self, session: MailSession) -> None:
         if (left := self._closed - time.monotonic()) > 0:
-            raise LeftAloneError(self.server.host, left)
+            raise MailServerPaused(self.server.host, left)
         try:
             await session.open()
-        except UnreachableError as error:
+        except MailUnreachable as error:
             if error.word == "login_refused" and error.misconfigured:
                 self._refused()
             raise
@@ -155,12 +135,12 @@ class Mailer:
             self._closed = now + self._pause
             self._pause = min(2 * self._pause, PAUSES[1])
 
-    async def _through(self, session: Session, envelope: Envelope, leaving: Leaving) -> Reply:
+    async def _through(self, session: MailSession, envelope: Envelope, leaving: Leaving) -> Reply:
         reusable = False
         try:
             reply = await session.send(envelope, leaving)
             reusable = True
-        except RefusedError as error:
+        except MailRefused as error:
             # The server refused a message, not us.
             reusable = error.status != _CLOSING
             raise
@@ -172,7 +152,7 @@ class Mailer:
                 session.abort()
         return reply
 
-    def _take(self) -> Session | None:
+    def _take(self) -> MailSession | None:
         """Return the connection that was used last, if it may still be open."""
         while self._idle:
             session, since = self._idle.pop()
@@ -197,16 +177,11 @@ def _trust(ca: str | None) -> ssl.SSLContext:
 
 
 def _stale(error: MailError) -> bool:
-    return isinstance(error, UnreachableError) or error.status == _CLOSING
+    return isinstance(error, MailUnreachable) or error.status == _CLOSING
 
 
 def mailer_from(url: str | None, sender: str | None, allowed: str | None = None) -> Mailer | None:
     """Return the mailer of the settings, or None without a server.
-
-    Args:
-        url: SCENARIO_SMTP, see `activities.email.settings.parse_server`.
-        sender: SCENARIO_MAIL_FROM, ``Name <address>``.
-        allowed: SCENARIO_MAIL_FROM_ALLOWED, see `activities.email.settings.Senders.configured`.
 
     Raises:
         SettingsError: One of them is malformed, or there is a server without a sender.

@@ -19,8 +19,8 @@ from activities.channel import (
     AttemptReply,
     ChannelAdapter,
     LocalServers,
-    Message,
     RenderContext,
+    RenderedMessage,
     SendContext,
     TestReply,
     WorkerContext,
@@ -30,11 +30,11 @@ from activities.interface import Delivery
 from activities.outcome import Judgement, Outcome, Verdict
 from activities.sms.provider import (
     NO_PROVIDER,
-    BusyError,
     Provider,
+    ProviderBusy,
     ProviderError,
     TextMessage,
-    UnansweredError,
+    TextUnanswered,
     error_of,
     number_in,
     render,
@@ -49,22 +49,17 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
 
 ERRORS: Final[Mapping[str, type[ProviderError]]] = {
-    **dict.fromkeys(("connect_timeout", "connect_failed"), BusyError),
-    **dict.fromkeys(("timeout", "no_answer"), UnansweredError),
+    **dict.fromkeys(("connect_timeout", "connect_failed"), ProviderBusy),
+    **dict.fromkeys(("timeout", "no_answer"), TextUnanswered),
 }
 """The errors of attempts without a reply, in cases."""
 
 
 @dataclass(frozen=True)
-class RenderedText(Message):
-    """A text message.
+class RenderedText(RenderedMessage):
+    """A text message."""
 
-    Attributes:
-        to: Number, E.164.
-        text: Its text.
-    """
-
-    to: str
+    to: str  # number, E.164
     text: str
 
     @property

@@ -12,18 +12,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from activities.sms.provider import BusyError, Provider, Receipt, TextMessage
+from activities.sms.provider import Provider, ProviderBusy, Receipt, TextMessage
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
 from runtime.local import make_private
 
 
 class LocalSms:
-    """The local inbox.
-
-    Args:
-        inbox: Its folder, created with the first message.
-    """
+    """The local inbox: a folder, created with the first message."""
 
     name = "local"
     connections = 50
@@ -32,15 +28,11 @@ class LocalSms:
         self._inbox = inbox
 
     async def send(self, message: TextMessage) -> Receipt:
-        """Write a message, ``{"id", "to", "text", "at"}``, atomically.
-
-        Raises:
-            BusyError: The file cannot be written.
-        """
+        """Write a message, ``{"id", "to", "text", "at"}``, atomically. Raise BusyError if that fails."""
         try:
             name = await asyncio.to_thread(self._write, message)
         except OSError as error:
-            raise BusyError(
+            raise ProviderBusy(
                 f"The local inbox cannot be written ({error.strerror}): check its folder", error="inbox_failed"
             ) from None
         return Receipt(reference=name)
@@ -79,7 +71,6 @@ def provider_from(url: str | None, inbox: Path) -> Provider | None:
 
     Args:
         url: SCENARIO_SMS: ``twilio://sid:token@?from=+33…`` or ``local:``.
-        inbox: Folder of the local inbox.
 
     Raises:
         SettingsError: It is malformed. The message does not quote it.
@@ -92,10 +83,9 @@ def provider_from(url: str | None, inbox: Path) -> Provider | None:
 
 
 def twilio_token(url: str | None) -> str | None:
-    """Return the token of the configured Twilio account, by which Twilio signs, or None.
+    """Return the token by which the configured Twilio account signs, or None.
 
-    Raises:
-        SettingsError: The setting is malformed. The message does not quote it.
+    Raise SettingsError like `provider_from`.
     """
     return _account(url)[1] if url and url != "local:" else None
 

@@ -22,11 +22,7 @@ from scenario.steps.sms import Sms
 
 
 def number_in(data: Mapping[str, Any]) -> str:
-    """Return the contact's mobile number as written.
-
-    Raises:
-        Aborted: There is none.
-    """
+    """Return the contact's mobile number as written, or raise Aborted."""
     contact: Any = data.get("contact") or {}
     if not (written := str(contact.get("cellphone") or "").strip()):
         raise Aborted("the contact has no mobile number")
@@ -61,17 +57,9 @@ _SERVER: Final = 500
 
 
 class ProviderError(Exception):
-    """A failed try to hand over a text message.
+    """A failed try to hand over a text message."""
 
-    Attributes:
-        sent: False if it was certainly not sent, None if that is unknown.
-        error: The error in one word, or None if the status says it.
-        status: The provider's status code, or None.
-        excerpt: The beginning of its answer, redacted.
-        against: The verdict on the number.
-    """
-
-    sent: bool | None = False
+    sent: bool | None = False  # False if it was certainly not sent, None if that is unknown
     outcome: ClassVar[Outcome] = Outcome.RETRY
 
     def __init__(
@@ -83,10 +71,10 @@ class ProviderError(Exception):
         excerpt: str = "",
         against: AddressVerdict | None = None,
     ) -> None:
-        self.error = error
+        self.error = error  # the error in one word, or None if the status says it
         self.against = against
-        self.status = status
-        self.excerpt = excerpt
+        self.status = status  # the provider's status code, or None
+        self.excerpt = excerpt  # the beginning of its answer, redacted
         super().__init__(reason)
 
     @property
@@ -95,17 +83,17 @@ class ProviderError(Exception):
         return Verdict(self.outcome, self.error or "", unknown=self.sent is not False, against=self.against)
 
 
-class BusyError(ProviderError):
+class ProviderBusy(ProviderError):
     """It was not sent; a retry may help."""
 
 
-class RefusedError(ProviderError):
+class TextRefused(ProviderError):
     """It was not sent, and a retry would not help."""
 
     outcome = Outcome.PERMANENT
 
 
-class UnansweredError(ProviderError):
+class TextUnanswered(ProviderError):
     """The outcome is unknown."""
 
     sent = None
@@ -114,57 +102,36 @@ class UnansweredError(ProviderError):
 def error_of(status: int) -> type[ProviderError]:
     """Return the error for a provider's status. A gateway's timeout concerns its own request."""
     if status == _GATEWAY_TIMEOUT:
-        return UnansweredError
-    return BusyError if status in OURS or status in _LATER or status >= _SERVER else RefusedError
+        return TextUnanswered
+    return ProviderBusy if status in OURS or status in _LATER or status >= _SERVER else TextRefused
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextMessage:
-    """A text message.
+    """A text message."""
 
-    Attributes:
-        id: The delivery id, stable over attempts.
-        to: The number, E.164.
-        body: Its text.
-        within: Seconds for the provider's answer.
-    """
-
-    id: str
-    to: str
+    id: str  # the delivery id, stable over attempts
+    to: str  # the number, E.164
     body: str
-    within: float = 15.0
+    within: float = 15.0  # seconds for the provider's answer
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """The provider's acceptance.
+    """The provider's acceptance."""
 
-    Attributes:
-        status: Its status code, if any.
-        reference: Its own id of the message.
-    """
-
-    status: int | None = None
+    status: int | None = None  # its status code, if any
     reference: str = ""
 
 
 class Provider(Protocol):
-    """Sends text messages. Each provider is one module.
+    """Sends text messages. Each provider is one module."""
 
-    Attributes:
-        name: Its name in failures and in the log of attempts.
-        connections: Maximum number of messages in flight. A worker takes only that many; others wait in Temporal.
-    """
-
-    name: str
-    connections: int
+    name: str  # its name in failures and in the log of attempts
+    connections: int  # maximum number of messages in flight. A worker takes only that many; others wait in Temporal.
 
     async def send(self, message: TextMessage) -> Receipt:
-        """Hand over one message, once.
-
-        Raises:
-            ProviderError: See `activities.sms.provider`.
-        """
+        """Hand over one message, once, or raise ProviderError."""
         ...
 
     async def close(self, within: float) -> None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any, Final, Literal, cast
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import httpx
 
 from activities.redaction import readable
-from activities.sms.provider import OURS, BusyError, ProviderError, Receipt, TextMessage, UnansweredError, error_of
+from activities.sms.provider import OURS, ProviderBusy, ProviderError, Receipt, TextMessage, TextUnanswered, error_of
 from runtime.telemetry.metrics import HTTP_CLIENT
 from scenario.policies.bounces import BOUNCE, STOP, AddressVerdict
+from scenario.type_guards import mapping_or_empty
 
 _ORIGIN: Final = "https://api.twilio.com"
 _CONNECT_SECONDS: Final = 5.0
@@ -31,14 +33,7 @@ _NOT_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout,
 
 
 class Twilio:
-    """A Twilio account.
-
-    Args:
-        sid: The account's id.
-        token: Its secret.
-        sender: Number, alphanumeric sender or id of a messaging service.
-        origin: Scheme and host of the API.
-    """
+    """A Twilio account. The sender is a number, an alphanumeric name, or the id of a messaging service."""
 
     name = "twilio"
     connections = 50
@@ -83,8 +78,8 @@ class Twilio:
             word = _word(error)
             HTTP_CLIENT.record(time.perf_counter() - began, self.name, "POST", None, word)
             if not left or isinstance(error, _NOT_LEFT):
-                raise BusyError("Twilio cannot be reached", error=word) from None
-            raise UnansweredError(
+                raise ProviderBusy("Twilio cannot be reached", error=word) from None
+            raise TextUnanswered(
                 "The request left and Twilio did not answer: the message may have been sent", error=word
             ) from None
         status = response.status_code
@@ -112,20 +107,19 @@ def _failure(response: httpx.Response, token: str) -> ProviderError:
         "against": AddressVerdict(source, f"Twilio's error {code}") if source else None,
     }
     error = error_of(status)
-    if error is UnansweredError:
+    if error is TextUnanswered:
         reason = f"{reason}: the message may have been sent"
     elif status in OURS:
         reason = f"{reason}: check account and token in SCENARIO_SMS"
     return error(reason, **details)
 
 
-def _content(response: httpx.Response) -> dict[str, Any]:
+def _content(response: httpx.Response) -> Mapping[str, Any]:
     """Return the answer's JSON object, or an empty one: only the status decides."""
     try:
-        content: Any = response.json()
+        return mapping_or_empty(response.json())
     except (json.JSONDecodeError, UnicodeDecodeError):
         return {}
-    return cast("dict[str, Any]", content) if isinstance(content, dict) else {}
 
 
 def _word(error: Exception) -> str:

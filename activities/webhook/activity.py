@@ -16,18 +16,18 @@ from activities.attempt import ChannelActivity
 from activities.attempt_log import Log
 from activities.channel_registry import WEBHOOK
 from activities.content import Content
-from activities.context import Addresses
+from activities.context import CallbackUrls
 from activities.gate import Gate
 from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
-from activities.outcome import Judgement
+from activities.outcome import Backoff, Judgement
 from activities.webhook import outcome
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport, timed
-from activities.webhook.rendering import Outgoing, Rendered, outgoing
+from activities.webhook.rendering import PreparedRequest, Rendered, prepare_request
 from activities.webhook.route import Direct, Route, Routes
-from activities.webhook.saved_response import kept
+from activities.webhook.saved_response import save_response
 from activities.webhook.throttle.circuit_breaker import signal_of
 from activities.webhook.throttle.limiter import Limiter
 from scenario.steps.webhook import Webhook
@@ -43,7 +43,6 @@ class Webhooks(ChannelActivity[Transport]):
     Args:
         transport: Sends requests; open while the worker runs.
         secrets: Returns the current secrets, as the same mapping while they do not change.
-        routes: Resolves URLs and destinations.
         limiter: Limits requests to destinations; one per process.
     """
 
@@ -56,7 +55,7 @@ class Webhooks(ChannelActivity[Transport]):
         secrets: Callable[[], Mapping[str, str]],
         log: Log,
         routes: Routes | None = None,
-        callbacks: Addresses | None = None,
+        callbacks: CallbackUrls | None = None,
         limiter: Limiter | None = None,
         gate: Gate | None = None,
     ) -> None:
@@ -67,10 +66,7 @@ class Webhooks(ChannelActivity[Transport]):
 
     @activity.defn(name=WEBHOOK.activity)
     async def send_webhook(self, delivery: Delivery) -> Sent:
-        """Make one attempt.
-
-        Returns:
-            ``delivered`` for a 2xx, or ``skipped`` if a template aborted.
+        """Make one attempt: ``delivered`` for a 2xx, ``skipped`` if a template aborted.
 
         Raises:
             ApplicationError: Anything else; see `activities.failures`.
@@ -80,7 +76,7 @@ class Webhooks(ChannelActivity[Transport]):
             step = await self._content.step_of(delivery, Webhook, "a webhook")
             if step.to is not None:
                 attempt.destination = step.to
-            ready = outgoing(
+            ready = prepare_request(
                 step,
                 delivery.step,
                 await self.data(delivery, step),
@@ -96,14 +92,13 @@ class Webhooks(ChannelActivity[Transport]):
             judge(attempt, response, step, ready.hidden, ready.given)
         return attempt.sent
 
-    async def _send(self, attempt: OpenAttempt, ready: Outgoing) -> Response:
-        """Send the request once the limiter admits it, and report the receiver's health to the limiter.
-
-        Raises:
-            ApplicationError: It was turned away, or there is no response.
-        """
+    async def _send(self, attempt: OpenAttempt, ready: PreparedRequest) -> Response:
+        """Send the request once the limiter admits it, and report the receiver's health to the limiter."""
         route = ready.route
-        with attempt.permitted(self._limiter.enter(route.destination, route.limits, attempt.delivery.id)) as passed:
+        permit = self._limiter.enter(route.destination, route.limits, attempt.delivery.id)
+        if isinstance(permit, Backoff):
+            raise attempt.backed_off(permit)
+        with permit as passed:
             try:
                 response = await exchange(self._way, attempt, ready.rendered, route)
             except AttemptError as error:
@@ -114,16 +109,10 @@ class Webhooks(ChannelActivity[Transport]):
 
 
 async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendered, route: Route) -> Response:
-    """Send a request once, in a client span.
+    """Send a request once, in a client span, with the trace's context.
 
     The span's attributes follow OpenTelemetry's semantic conventions for HTTP client spans, except ``url.full``,
     because paths and queries are confidential.
-
-    Args:
-        transport: The transport.
-        attempt: The attempt.
-        rendered: The signed request; the trace's context is added.
-        route: Its route.
 
     Raises:
         AttemptError: There is no response.
@@ -176,17 +165,11 @@ def judge(
     hidden: redaction.KnownSecrets,
     given: redaction.KnownSecrets,
 ) -> Sent:
-    """Return the result of a response.
+    """Return the result of a response, or raise its failure.
 
     Args:
-        attempt: The attempt.
-        response: The response.
-        step: The step, for its `save`.
         hidden: All secrets, which excerpts must not show.
         given: Secrets of this request, which are masked in what the journey keeps.
-
-    Raises:
-        ApplicationError: It is not delivered.
     """
     judgement = outcome.of_response(
         attempt.destination,
@@ -199,7 +182,7 @@ def judge(
     excerpt = redaction.excerpt(response.body, hidden)
     if not judgement.verdict.delivered:
         raise attempt.failed(judgement, status=response.status, excerpt=excerpt)
-    saved, note = kept(step.save, response, given) if step.save else (None, None)
+    saved, note = save_response(step.save, response, given) if step.save else (None, None)
     return attempt.delivered(response.status, excerpt, saved=saved, note=note)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from typing_extensions import override
@@ -21,8 +21,8 @@ from activities.channel import (
     BadDestination,
     ChannelAdapter,
     LocalServers,
-    Message,
     RenderContext,
+    RenderedMessage,
     SendContext,
     TestReply,
     Unsendable,
@@ -42,6 +42,7 @@ from scenario.plan.inputs import named_secrets
 from scenario.steps.base import Row
 from scenario.steps.delivery import Send
 from scenario.steps.webhook import Webhook
+from scenario.type_guards import is_list
 
 if TYPE_CHECKING:
     from activities.webhook.http.exchange import Request
@@ -67,21 +68,14 @@ def mask(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class RenderedRequest(Message):
-    """A webhook's request.
-
-    Attributes:
-        method: HTTP method.
-        url: Its URL.
-        headers: All headers that are the same in each attempt.
-        body: Its bytes.
-        attempt_headers: The names of the headers that differ between attempts.
-    """
+class RenderedRequest(RenderedMessage):
+    """A webhook's request."""
 
     method: str
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str]  # all headers that are the same in each attempt
     body: bytes
+    # The names of the headers that differ between attempts.
     attempt_headers: tuple[str, ...] = ("webhook-timestamp", "traceparent")
 
     @override
@@ -99,7 +93,8 @@ class RenderedRequest(Message):
         if "x-www-form-urlencoded" in kind:
             fields: dict[str, Any] = {}
             for name, value in parse_qsl(text, keep_blank_values=True):
-                fields[name] = value if name not in fields else [*_as_list(fields[name]), value]
+                before = fields.get(name, [])
+                fields[name] = value if name not in fields else [*(before if is_list(before) else [before]), value]
             return {"body": fields}
         try:
             return {"body": json.loads(text)} if text else {}
@@ -174,12 +169,12 @@ class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
     ) -> tuple[RenderedRequest, Request, str, redaction.KnownSecrets]:
         """Return the request with real secrets, to where the scenario sends it."""
         from activities.webhook.http.exchange import Request
-        from activities.webhook.rendering import outgoing
+        from activities.webhook.rendering import prepare_request
 
         step, delivery, message = context.step, context.delivery, context.message
         assert isinstance(step, Webhook)  # noqa: S101 no other step makes a request
         ready = await asyncio.to_thread(
-            partial(outgoing, scenario=delivery.name, routes=context.routes, secrets=context.secrets),
+            partial(prepare_request, scenario=delivery.name, routes=context.routes, secrets=context.secrets),
             *(step, delivery.step, context.data, delivery.id),
             named=named_secrets(step) if step.secrets else frozenset[str](),
         )
@@ -251,10 +246,9 @@ class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
 
 
 def _destination(to: str, context: SendContext[RenderedRequest, None]) -> tuple[str, Access, str]:
-    """Return the URL to call for `to`, what may be reached there, and its host.
+    """Return the URL to call for `to`, its network access and its host.
 
-    Raises:
-        BadDestination: It is not a URL that may be called.
+    Raise BadDestination if it may not be called.
     """
     try:
         parts = urlsplit(to)
@@ -268,10 +262,6 @@ def _destination(to: str, context: SendContext[RenderedRequest, None]) -> tuple[
     except (UrlError, ValueError) as error:
         raise BadDestination(str(error)) from None
     return url, access, parts.hostname or ""
-
-
-def _as_list(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else [value]
 
 
 ADAPTER: Final = WebhookChannel()

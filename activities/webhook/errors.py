@@ -18,100 +18,90 @@ from activities.outcome import Outcome, Verdict
 from activities.webhook.throttle.circuit_breaker import HealthSignal
 
 
-class Meaning(NamedTuple):
-    """The effect of an attempt without a response.
-
-    Attributes:
-        outcome: The outcome of the delivery.
-        pulse: The receiver's health.
-        sentence: For Temporal's UI, with an optional ``{detail}``.
-        unknown: True if the receiver may have carried it out; see `Verdict`.
-    """
+class FailureRule(NamedTuple):
+    """The effect of an attempt without a response."""
 
     outcome: Outcome
     pulse: HealthSignal
-    sentence: str
-    unknown: bool = False
+    sentence: str  # for Temporal's UI, with an optional ``{detail}``
+    unknown: bool = False  # True if the receiver may have carried it out; see `Verdict`
 
 
 _AGAIN, _SHORT, _NEVER = Outcome.RETRY, Outcome.RETRY_SHORT, Outcome.REFUSED
 _DOWN, _ALIVE, _OURS = HealthSignal.FAILING, HealthSignal.ALIVE, HealthSignal.NOTHING
 
-WORDS: Final[dict[str, Meaning]] = {
+WORDS: Final[dict[str, FailureRule]] = {
     # Ours to refuse.
-    "refused_address": Meaning(
+    "refused_address": FailureRule(
         _NEVER,
         _OURS,
         "The destination's name leads to an address that may not be called: "
         "check the name, or let operations allow the network for this destination.",
     ),
-    "refused_url": Meaning(_NEVER, _OURS, "The URL may not be called: {detail}."),
-    "request_header_illegal": Meaning(Outcome.PERMANENT, _OURS, "A request header may not be sent: {detail}."),
+    "refused_url": FailureRule(_NEVER, _OURS, "The URL may not be called: {detail}."),
+    "request_header_illegal": FailureRule(Outcome.PERMANENT, _OURS, "A request header may not be sent: {detail}."),
     # Ours to fix.
-    "pool_timeout": Meaning(
+    "pool_timeout": FailureRule(
         _AGAIN, _OURS, "No connection to the destination came free in time: too many deliveries at once."
     ),
-    "tls_files_unusable": Meaning(
+    "tls_files_unusable": FailureRule(
         _SHORT,
         _OURS,
         "The certificate files set for the destination cannot be used ({detail}): check their paths and contents.",
     ),
     # No connection: the receiver has seen no request.
-    "dns_nxdomain": Meaning(_AGAIN, _DOWN, "The destination's name does not exist in DNS: check its spelling."),
-    "dns_timeout": Meaning(_AGAIN, _DOWN, "DNS gave no answer for the destination's name in time."),
-    "dns_failed": Meaning(_AGAIN, _DOWN, "DNS could not resolve the destination's name ({detail})."),
-    "connect_refused": Meaning(_AGAIN, _DOWN, "The destination refused the connection: nothing listens on that port."),
-    "connect_timeout": Meaning(_AGAIN, _DOWN, "The destination did not accept the connection in time."),
-    "connect_reset": Meaning(_AGAIN, _DOWN, "The destination closed the connection while it was being set up."),
-    "connect_unreachable": Meaning(_AGAIN, _DOWN, "There is no network route to the destination."),
-    "connect_failed": Meaning(_AGAIN, _DOWN, "The connection to the destination failed ({detail})."),
-    "tls_handshake_timeout": Meaning(_AGAIN, _DOWN, "The destination did not finish the TLS handshake in time."),
-    "tls_verify_failed": Meaning(_SHORT, _DOWN, "The destination's certificate could not be verified ({detail})."),
-    "tls_failed": Meaning(_SHORT, _DOWN, "The TLS handshake with the destination failed ({detail})."),
-    "http2_only": Meaning(
+    "dns_nxdomain": FailureRule(_AGAIN, _DOWN, "The destination's name does not exist in DNS: check its spelling."),
+    "dns_timeout": FailureRule(_AGAIN, _DOWN, "DNS gave no answer for the destination's name in time."),
+    "dns_failed": FailureRule(_AGAIN, _DOWN, "DNS could not resolve the destination's name ({detail})."),
+    "connect_refused": FailureRule(
+        _AGAIN, _DOWN, "The destination refused the connection: nothing listens on that port."
+    ),
+    "connect_timeout": FailureRule(_AGAIN, _DOWN, "The destination did not accept the connection in time."),
+    "connect_reset": FailureRule(_AGAIN, _DOWN, "The destination closed the connection while it was being set up."),
+    "connect_unreachable": FailureRule(_AGAIN, _DOWN, "There is no network route to the destination."),
+    "connect_failed": FailureRule(_AGAIN, _DOWN, "The connection to the destination failed ({detail})."),
+    "tls_handshake_timeout": FailureRule(_AGAIN, _DOWN, "The destination did not finish the TLS handshake in time."),
+    "tls_verify_failed": FailureRule(_SHORT, _DOWN, "The destination's certificate could not be verified ({detail})."),
+    "tls_failed": FailureRule(_SHORT, _DOWN, "The TLS handshake with the destination failed ({detail})."),
+    "http2_only": FailureRule(
         _SHORT,
         _DOWN,
         "The destination speaks HTTP/2 only: let it, or the proxy in front of it, take HTTP/1.1 too.",
     ),
-    "tls_rejected": Meaning(
+    "tls_rejected": FailureRule(
         _SHORT,
         _DOWN,
         "The destination rejected our side of the TLS connection ({detail}): check the client certificate.",
     ),
     # It left, and no answer came.
-    "reset_before_response": Meaning(
+    "reset_before_response": FailureRule(
         _AGAIN,
         _DOWN,
         "The connection broke before the destination answered: it may have received the request.",
         unknown=True,
     ),
-    "disconnect_without_response": Meaning(
+    "disconnect_without_response": FailureRule(
         _AGAIN,
         _DOWN,
         "The destination closed the connection without an answer: it may have received the request.",
         unknown=True,
     ),
-    "read_timeout": Meaning(
+    "read_timeout": FailureRule(
         _AGAIN, _DOWN, "The destination did not answer in time: it may have received the request.", unknown=True
     ),
     # It answered, in no language we know.
-    "malformed_response": Meaning(_AGAIN, _ALIVE, "The destination's answer is not valid HTTP."),
-    "response_header_too_large": Meaning(_AGAIN, _ALIVE, "The headers of the destination's answer are too large."),
+    "malformed_response": FailureRule(_AGAIN, _ALIVE, "The destination's answer is not valid HTTP."),
+    "response_header_too_large": FailureRule(_AGAIN, _ALIVE, "The headers of the destination's answer are too large."),
 }
 """The effects of all words."""
 
 
 class AttemptError(Exception):
-    """An attempt without a response.
-
-    Attributes:
-        word: A key of `WORDS`.
-        detail: Some more words (an ``errno`` name, the failure of TLS verification), or ``""``.
-    """
+    """An attempt without a response."""
 
     def __init__(self, word: str, *, detail: str = "") -> None:
-        self.word = word
-        self.detail = detail
+        self.word = word  # a key of `WORDS`
+        self.detail = detail  # some more words (an ``errno`` name, the failure of TLS verification), or ``""``
         super().__init__(WORDS[word].sentence.format(detail=detail or "no detail"))
 
     @property

@@ -36,14 +36,9 @@ _FAR: Final = timedelta(days=50 * 365.25)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> int | None:
-    """Return the seconds that the receiver asks to wait.
+    """Return the whole seconds that the receiver asks to wait, at most `MAX_SECONDS`, or None.
 
-    Args:
-        value: The header's value, or None.
-        now: The present, with a zone.
-
-    Returns:
-        Whole seconds, 0 for a date in the past, at most `MAX_SECONDS`; None if it is missing or malformed.
+    0 stands for a date in the past, None for a missing or malformed value.
     """
     text = (value or "").strip(" \t")
     if _SECONDS.fullmatch(text):
@@ -94,16 +89,7 @@ _CERTIFICATE: Final = b"ssl certificate"
 def of_response(
     to: str, status: int, headers: Mapping[str, str], body: bytes, *, named: bool, now: datetime
 ) -> Judgement:
-    """Return the judgement of a response.
-
-    Args:
-        to: The destination's name for people.
-        status: The final status.
-        headers: Headers by lower-case names.
-        body: The beginning of the body.
-        named: True for a named destination, which may need a client certificate.
-        now: The time, with a zone.
-    """
+    """Return the judgement of a response. Only a named destination may need a client certificate."""
     asked = parse_retry_after(headers.get("retry-after"), now)
     verdict = of_status(status, retry_after=asked is not None, certificate=named and _CERTIFICATE in body.lower())
     sentence = f"{to} answered {status}"

@@ -30,15 +30,7 @@ _BAD_REQUEST: Final = 400
 
 
 class SuppressionReporter:
-    """Reports suppressed addresses to platforms.
-
-    Args:
-        transport: Sends the requests.
-        routes: Resolves destinations.
-        secrets: Returns the current values of all secrets.
-        limiter: The limiter of the process's webhooks.
-        seal: Decrypts addresses; None if no key is set.
-    """
+    """Reports suppressed addresses to platforms. Without a seal, it cannot read addresses."""
 
     def __init__(
         self,
@@ -78,8 +70,7 @@ class SuppressionReporter:
     def _request(self, route: Route, path: str, body: bytes) -> Request:
         """Return the request, with the destination's URL, headers and signature.
 
-        Raises:
-            NotConfigured: A secret is missing.
+        Raise NotConfigured without a secret.
         """
         secrets, now = self._secrets(), datetime.now(UTC)
         identifier = (activity.info().workflow_id or "").rpartition("/")[2]  # the same in every attempt
@@ -108,11 +99,7 @@ class SuppressionReporter:
 
 
 def _result(news: SuppressionNotice, preset: SuppressionPreset, response: Response, address: str) -> PlatformReply:
-    """Classify a response.
-
-    Raises:
-        ApplicationError: The platform does not accept the address.
-    """
+    """Classify a response. Raise the failure if the platform does not accept the address."""
     try:
         content: Any = json.loads(response.body) if response.complete else None
     except ValueError:

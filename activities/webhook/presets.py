@@ -9,15 +9,10 @@ from scenario.extensions import SUPPRESSION_PRESETS, load_extensions
 
 
 class Rejection(NamedTuple):
-    """A response that does not accept an address.
+    """A response that does not accept an address."""
 
-    Attributes:
-        duplicate: True if the platform had the address already.
-        codes: The platform's error codes. Never its messages, which quote addresses.
-    """
-
-    duplicate: bool
-    codes: tuple[str, ...]
+    duplicate: bool  # True if the platform had the address already
+    codes: tuple[str, ...]  # the platform's error codes. Never its messages, which quote addresses.
 
 
 class SuppressionPreset(Protocol):

@@ -24,18 +24,11 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Rendered:
-    """A webhook as it would be sent, but for what belongs to the single attempt: its time, its signature, its trace.
-
-    Attributes:
-        method: HTTP method.
-        url: Absolute.
-        headers: Those of the scenario, and those that identify the delivery.
-        body: The exact bytes.
-    """
+    """A webhook as it would be sent, but for what belongs to the single attempt: its time, its signature, its trace."""
 
     method: str
     url: str
-    headers: dict[str, str]
+    headers: dict[str, str]  # those of the scenario, and those that identify the delivery
     body: bytes
 
 
@@ -51,7 +44,6 @@ def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str |
     """Render a webhook: a pure function, so that every attempt sends the same bytes.
 
     Args:
-        step: As it was published.
         data: By root name, `now`, `today` and `secrets` among it.
         delivery_id: Goes into ``webhook-id`` and ``idempotency-key``.
         base: URL of the destination that a step with ``to`` names; without it, the URL is the rendered path alone.
@@ -82,12 +74,6 @@ def with_headers(rendered: Rendered, step: Webhook, headers: Mapping[str, str], 
 
     A scenario cannot set a header that its destination sets, except that the destination's content type replaces our
     default.
-
-    Args:
-        rendered: The webhook.
-        step: The step, for the headers that the scenario sets.
-        headers: The destination's headers.
-        destination: Its name.
 
     Raises:
         TemplateError: Both set the same header.
@@ -134,23 +120,16 @@ def _url(step: Webhook, data: Mapping[str, Any], base: str | None) -> str:
 
 
 @dataclass(frozen=True)
-class Outgoing:
-    """A signed and addressed webhook.
-
-    Attributes:
-        rendered: The request.
-        route: Its route.
-        hidden: All secrets, which excerpts must not show.
-        given: Secrets of this request.
-    """
+class PreparedRequest:
+    """A signed and addressed webhook."""
 
     rendered: Rendered
     route: Route
-    hidden: redaction.KnownSecrets
+    hidden: redaction.KnownSecrets  # all secrets, which excerpts must not show
     given: redaction.KnownSecrets
 
 
-def outgoing(
+def prepare_request(
     step: Webhook,
     name: str,
     data: Mapping[str, Any],
@@ -160,17 +139,11 @@ def outgoing(
     routes: Routes,
     secrets: Mapping[str, str],
     named: frozenset[str] | None,
-) -> Outgoing:
+) -> PreparedRequest:
     """Make a webhook ready to leave.
 
     Args:
-        step: As it was published.
-        name: Its id.
         data: What its templates see, without secrets.
-        delivery_id: Of the delivery.
-        scenario: The scenario's name.
-        routes: Where URLs and destinations lead.
-        secrets: All there are.
         named: The names of those that the step's templates may read, or None if any may be meant.
 
     Raises:
@@ -210,4 +183,4 @@ def outgoing(
     theirs = route.named.own_secrets if route.named else ()
     given = redaction.known((*seen.values(), *(value for name, value in secrets.items() if name in theirs), *sent))
     signed = rendered.headers | signing.headers(keys, delivery_id, now, rendered.body)
-    return Outgoing(replace(rendered, headers=signed), route, hidden, given)
+    return PreparedRequest(replace(rendered, headers=signed), route, hidden, given)

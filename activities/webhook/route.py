@@ -21,23 +21,14 @@ class UnknownDestination(NotConfigured):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The route to a receiver.
+    """The route to a receiver."""
 
-    Attributes:
-        url: Absolute: a destination's base URL, the rendered URL, or a local replacement.
-        destination: Name of the receiver in failures, logs and Temporal's UI: its host, or the destination.
-        access: Its network access.
-        tls: Trusted authorities and client certificate.
-        limits: Its limits.
-        named: The destination, which adds headers and signatures, or None for a plain URL.
-    """
-
-    url: str = field(repr=False)
-    destination: str
+    url: str = field(repr=False)  # absolute: a destination's base URL, the rendered URL, or a local replacement
+    destination: str  # name of the receiver in failures, logs and Temporal's UI: its host, or the destination
     access: Access = field(default_factory=Access)
     tls: Tls = field(default_factory=Tls)
     limits: Limits = field(default_factory=Limits)
-    named: Destination | None = None
+    named: Destination | None = None  # the destination, which adds headers and signatures, or None for a plain URL
 
     @property
     def server(self) -> dict[str, str | int]:
@@ -58,19 +49,11 @@ class Routes(Protocol):
         ...
 
     def named(self, name: str) -> Route:
-        """Return the route to a destination.
-
-        Raises:
-            UnknownDestination: It does not exist.
-        """
+        """Return the route to a destination, or raise UnknownDestination."""
         ...
 
     def granted(self, to: str | None) -> frozenset[str] | None:
-        """Return the secrets that a step may use, or None for any.
-
-        Args:
-            to: The step's destination, or None for a plain URL.
-        """
+        """Return the secrets that a step may send to a destination (None for a plain URL), or None for any."""
         ...
 
 
@@ -81,15 +64,9 @@ class Direct:
         self._destinations = destinations or DestinationsFile()
 
     def find(self, url: str) -> Route:
-        """Return the URL itself, treated as the book's default says."""
         return Route(url=url, destination=urlsplit(url).hostname or "", limits=self._destinations.book.limits)
 
     def named(self, name: str) -> Route:
-        """Return the route to a destination.
-
-        Raises:
-            UnknownDestination: It does not exist.
-        """
         found = self._destinations.book.get(name)
         if found is None:
             missing = (
@@ -104,7 +81,6 @@ class Direct:
         )
 
     def granted(self, to: str | None) -> frozenset[str] | None:
-        """Return the secrets that `destinations.yaml` grants, or None without it."""
         return self._destinations.book.listing.granted(to) if self._destinations.configured else None
 
 
@@ -112,11 +88,8 @@ class Diverted:
     """Routes to one local receiver, so that a trial run reaches nobody and needs no `destinations.yaml`.
 
     The path begins with the intended host, ``http://127.0.0.1:4000/hooks.example.com/wax/9f31``, or with the
-    destination's name, ``http://127.0.0.1:4000/wax/messages``.
-
-    Args:
-        base: The receiver's origin, ``http://127.0.0.1:4000``.
-        refuses: Returns an origin that refuses connections, for a path that should fail so; else None.
+    destination's name, ``http://127.0.0.1:4000/wax/messages``. For some paths, `refuses` returns an origin that refuses
+    connections.
     """
 
     def __init__(self, base: str, refuses: Callable[[str], str | None] | None = None) -> None:
@@ -124,13 +97,11 @@ class Diverted:
         self._refuses = refuses
 
     def find(self, url: str) -> Route:
-        """Return the same path and query at the local receiver."""
         parts = urlsplit(url)
         host, query = parts.hostname or "", f"?{parts.query}" if parts.query else ""
         return self._route(f"/{host}{parts.path or '/'}", query, host)
 
     def named(self, name: str) -> Route:
-        """Return a folder at the local receiver for any name."""
         return self._route(f"/{name}", "", name)
 
     def granted(self, to: str | None) -> frozenset[str] | None:

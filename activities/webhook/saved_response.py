@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any, Final, NamedTuple, NoReturn, cast
+from typing import Any, Final, NamedTuple, NoReturn
 
 from activities.redaction import KnownSecrets, NestedTooDeeply, masked
 from activities.webhook.http.exchange import Response
 from scenario.model.parts import Save
 from scenario.responses.validation import misfit
+from scenario.type_guards import is_list, is_mapping, members
 
 MAX_SAVED: Final = 16 * 1024
 """Maximum bytes of a saved response, which becomes part of the journey's history."""
@@ -21,40 +22,31 @@ MAX_DEPTH: Final = 32
 _MAX_INTEGER: Final = 2**63
 
 
-class Kept(NamedTuple):
-    """The saved response.
+class SavedResponse(NamedTuple):
+    """The saved response."""
 
-    Attributes:
-        value: The JSON with masked secrets, or None.
-        note: Why nothing, or not all, is saved: one sentence.
-    """
-
-    value: Any = None
-    note: str | None = None
+    value: Any = None  # the JSON with masked secrets, or None
+    note: str | None = None  # why nothing, or not all, is saved: one sentence
 
 
 class _UnfitError(ValueError):
     """Why a response is not saved."""
 
 
-def kept(save: Save, response: Response, given: KnownSecrets) -> Kept:
-    """Return what a step saves of a response.
-
-    Args:
-        save: The step's `save`.
-        response: A 2xx.
-        given: Secrets of the request. Only these are masked, because conditions read the rest.
-    """
+def save_response(save: Save, response: Response, given: KnownSecrets) -> SavedResponse:
+    """Return what a step saves of a 2xx. Only the request's secrets are masked, because conditions read the rest."""
     try:
         value = _read(response)
         if save.shape is not None:
             _fit(value, save.shape)
         value, changed = _clean(value, given)
-        return Kept(value, f"the response kept as '{save.name}' held a secret, which was masked" if changed else None)
+        return SavedResponse(
+            value, f"the response kept as '{save.name}' held a secret, which was masked" if changed else None
+        )
     except NestedTooDeeply:
-        return Kept(note=f"the response was not kept as '{save.name}': it cannot be read through")
+        return SavedResponse(note=f"the response was not kept as '{save.name}': it cannot be read through")
     except _UnfitError as error:
-        return Kept(note=f"the response was not kept as '{save.name}': {error}")
+        return SavedResponse(note=f"the response was not kept as '{save.name}': {error}")
 
 
 def _read(response: Response) -> Any:
@@ -107,37 +99,24 @@ def _collect(value: Any, texts: list[str], names: set[str], depth: int) -> None:
     """Collect all texts and whole numbers of a value, and the names of its members."""
     if depth > MAX_DEPTH:
         raise _UnfitError(f"it is nested more than {MAX_DEPTH} levels deep")
-    match value:
-        case str():
-            texts.append(value)
-        case dict():
-            members = cast("dict[str, Any]", value)
-            names.update(members)
-            for member in members.values():
-                _collect(member, texts, names, depth + 1)
-        case list():
-            for item in cast("list[Any]", value):
-                _collect(item, texts, names, depth + 1)
-        case bool():
-            pass
-        case int():
-            if abs(value) >= _MAX_INTEGER:
-                raise _UnfitError("it holds a whole number of more than 64 bits")
-            texts.append(str(value))
-        case _:
-            pass
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) >= _MAX_INTEGER:
+            raise _UnfitError("it holds a whole number of more than 64 bits")
+        texts.append(str(value))
+    elif is_mapping(value):
+        names.update(value)
+    for _, member in members(value):
+        _collect(member, texts, names, depth + 1)
 
 
 def _rewritten(value: Any, shown: Mapping[str, str], named: Collection[str]) -> Any:
-    match value:
-        case str():
-            return shown[value]
-        case dict():
-            members = cast("dict[str, Any]", value).items()
-            return {name: _rewritten(member, shown, named) for name, member in members if name not in named}
-        case list():
-            return [_rewritten(item, shown, named) for item in cast("list[Any]", value)]
-        case int() if not isinstance(value, bool) and shown[str(value)] != str(value):
-            return shown[str(value)]
-        case _:
-            return value
+    if is_mapping(value):
+        return {name: _rewritten(member, shown, named) for name, member in value.items() if name not in named}
+    if is_list(value):
+        return [_rewritten(item, shown, named) for item in value]
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        text = shown[str(value)]
+        return text if isinstance(value, str) or text != str(value) else value
+    return value

@@ -39,11 +39,7 @@ class Key:
 
     @classmethod
     def parse(cls, text: str) -> Key:
-        """Read a key from a secret: ``whsec_`` or ``whsk_`` and base64.
-
-        Raises:
-            SigningKeyError: Wrong prefix, malformed base64, or a forbidden length.
-        """
+        """Read a key from a secret: ``whsec_`` or ``whsk_`` and Base64. Raise SigningKeyError if it is malformed."""
         prefix, mark, encoded = text.partition("_")
         if not mark or prefix not in {"whsec", "whsk"}:
             raise SigningKeyError(
@@ -69,10 +65,7 @@ def headers(keys: Sequence[Key], delivery_id: str, now: datetime, body: bytes) -
     """Return the headers that identify and sign one attempt.
 
     Args:
-        keys: The destination's live keys.
-        delivery_id: The delivery's id.
         now: The time of this attempt, with a zone.
-        body: The exact bytes.
 
     Returns:
         ``webhook-id``, ``webhook-timestamp`` (Unix seconds), ``idempotency-key``, and with a key ``webhook-signature``.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from activities.channel import Message
+from activities.channel import RenderedMessage
 from gateway.cases.model import Case, Expected, Part
 from gateway.cases.run import Course, Got
 from scenario.source.source import Path as Place
@@ -146,7 +146,7 @@ def told(got: Got) -> dict[str, Any]:
         "status": got.status,
     }
     facts |= {"reason": got.reason or MISSING, "note": got.note or MISSING}
-    return facts | (got.message.facts() if isinstance(got.message, Message) else {})
+    return facts | (got.message.facts() if isinstance(got.message, RenderedMessage) else {})
 
 
 def _text(place: Place, what: str, expected: str | Part, got: Any) -> Iterator[Difference]:

@@ -14,7 +14,7 @@ from activities.channel_registry import CHANNELS
 from activities.interface import Delivery
 from activities.redaction import KnownSecrets
 from activities.webhook.http.exchange import Response
-from activities.webhook.saved_response import kept
+from activities.webhook.saved_response import save_response
 from gateway.cases.file import Cases
 from gateway.cases.model import Answer, Case, Happening
 from gateway.errors import BadInput
@@ -177,8 +177,8 @@ class _Run:
             identifier = journey_id(entry, key_of(entry, scenario, data))
         except (EntryRefused, EntryError) as error:
             return Course(refused=str(error))
-        if kept := withheld(scenario, entry.contact_id, self._cases.policies.holdout):
-            return Course(ends=kept.outcome, reason=kept.reason)
+        if save_response := withheld(scenario, entry.contact_id, self._cases.policies.holdout):
+            return Course(ends=save_response.outcome, reason=save_response.reason)
         data = {root: value for root, value in data.items() if root not in ("now", "today", "responses")}
         data["journey"] = {**data["journey"], "id": identifier}
         clock = Clock(start)
@@ -295,7 +295,7 @@ class _Run:
         save = self._cases.draft.steps[step].saved
         if save is None:
             return None
-        value, note = kept(save, Response(200, reply.headers, reply.body), KnownSecrets())
+        value, note = save_response(save, Response(200, reply.headers, reply.body), KnownSecrets())
         if value is not None:
             journey.responses[save.name] = value
         return note

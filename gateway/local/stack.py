@@ -20,7 +20,7 @@ from temporalio.client import Client
 
 from activities.attempt_log import Log
 from activities.channel import adapters
-from activities.dependencies import INBOX, channels_of
+from activities.dependencies import INBOX, WorkerServices, channels_of
 from activities.retention import keep_schedule
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Diverted
@@ -42,7 +42,7 @@ from runtime.local.receiver import NAME, Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from runtime.store import Store
-from worker import Services, running_workers, services, workers
+from worker import running_workers, services, workers
 
 _KEY = "suppression.key"
 
@@ -67,7 +67,7 @@ class LocalStack:
     receiver: Receiver
     gateway: HttpServer
     ways_in: WaysIn
-    services: Services
+    services: WorkerServices
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from activities.channel import Arrival, LocalServers, adapter
-from activities.content import Opened
+from activities.content import LoadedVersion
 from activities.context import subscriber_of
 from gateway.entries import Entered
 from gateway.local.stack import LocalStack
@@ -67,7 +67,7 @@ async def _times(place: LocalStack, identifier: str) -> dict[str, Any]:
     return {}
 
 
-def _seen(place: LocalStack, opened: Opened, step: DeliveryStep, data: dict[str, Any]) -> dict[str, Any]:
+def _seen(place: LocalStack, opened: LoadedVersion, step: DeliveryStep, data: dict[str, Any]) -> dict[str, Any]:
     """Return the data with the values made for this step."""
     unsubscribing = place.services.channels.unsubscribing
     if unsubscribing is None:
@@ -77,7 +77,7 @@ def _seen(place: LocalStack, opened: Opened, step: DeliveryStep, data: dict[str,
     return {**data, "journey": {**data["journey"], **made}}
 
 
-def _data(place: LocalStack, opened: Opened, entry: dict[str, Any], workflow_id: str) -> dict[str, Any]:
+def _data(place: LocalStack, opened: LoadedVersion, entry: dict[str, Any], workflow_id: str) -> dict[str, Any]:
     data = entry_data(parse_entry(entry), opened.scenario, opened.version, place.services.zone, datetime.now(UTC))
     name, properties = parcel(data.get("order") or {})
     event = event_root(name, None, properties)

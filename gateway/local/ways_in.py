@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from activities.dependencies import Services
+from activities.dependencies import WorkerServices
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
@@ -54,7 +54,7 @@ class WaysIn:
 async def let_in(
     gateway: HttpServer,
     client: ScenarioClient,
-    given: Services,
+    given: WorkerServices,
     settings: Settings,
     state: Path,
     *,

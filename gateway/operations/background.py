@@ -292,7 +292,7 @@ def operations_worker(journeys: JourneyOperations) -> Worker:
     return Worker(
         journeys.temporal,
         task_queue=QUEUE,
-        workflows=[workflow.Operation],
+        workflows=[workflow.OperationWorkflow],
         activities=[activities.survey, activities.operate, activities.close],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=_AT_ONCE,

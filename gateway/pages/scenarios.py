@@ -11,7 +11,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 from temporalio.service import RPCError
 
-from activities.content import Opened
+from activities.content import LoadedVersion
 from gateway.errors import UnknownScenario
 from gateway.map.map import ScenarioMap
 from gateway.map.overlay import Overlay
@@ -91,7 +91,7 @@ async def _show(page: Page) -> Response:
     )
 
 
-async def _opened(page: Page, name: str, number: str) -> Opened:
+async def _opened(page: Page, name: str, number: str) -> LoadedVersion:
     if not (number.isascii() and number.isdigit() and len(number) < 10):
         raise UnknownScenario(f"there is no version '{number}' of {name}")
     return await page.use.scenarios.opened(page.caller, name, int(number))

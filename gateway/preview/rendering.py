@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from activities.channel import Message, RenderContext, Unsendable, adapter
-from activities.context import Addresses, UnsubscribeAddresses, subscriber_of, template_data
+from activities.channel import RenderContext, RenderedMessage, Unsendable, adapter
+from activities.context import CallbackUrls, UnsubscribeUrls, subscriber_of, template_data
 from activities.email.settings import ANY, Senders
 from activities.interface import Delivery
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
@@ -94,7 +94,7 @@ class Problem:
     data: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
 
-Result = Message | Nothing | Problem
+Result = RenderedMessage | Nothing | Problem
 
 
 def placeholder(step: str) -> str:
@@ -116,8 +116,8 @@ class Workshop:
     """
 
     senders: Senders = SENDERS
-    callbacks: Addresses = field(default_factory=StandIn)
-    unsubscribing: UnsubscribeAddresses = field(default_factory=UnsubscribeStandIn)
+    callbacks: CallbackUrls = field(default_factory=StandIn)
+    unsubscribing: UnsubscribeUrls = field(default_factory=UnsubscribeStandIn)
     identify: Callable[[str], str] = placeholder
     book: Destinations | None = None
     to: str | None = None

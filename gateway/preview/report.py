@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from activities.channel import Message
+from activities.channel import RenderedMessage
 from gateway.preview.contact import Preview
 from gateway.preview.places import Places
 from gateway.preview.walk import Passed
@@ -65,7 +65,7 @@ def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
         made["way"] = passed.way
     if passed.note is not None:
         made["note"] = passed.note
-    if isinstance(passed.result, Message):
+    if isinstance(passed.result, RenderedMessage):
         made |= passed.result.describe()
     if passed.problem is not None:
         found = places.find(passed.id, passed.problem)

@@ -7,11 +7,11 @@ from typing import Any
 
 from activities.redaction import KnownSecrets
 from activities.webhook.http.exchange import Response
-from activities.webhook.saved_response import Kept, kept
+from activities.webhook.saved_response import SavedResponse, save_response
 from scenario.model.parts import Save
 
 
-def keep(save: Save, value: Any) -> Kept:
+def keep(save: Save, value: Any) -> SavedResponse:
     """Return what a worker would save of a response.
 
     Args:
@@ -19,4 +19,4 @@ def keep(save: Save, value: Any) -> Kept:
         value: The response as JSON data.
     """
     body = json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
-    return kept(save, Response(200, {}, body), KnownSecrets())
+    return save_response(save, Response(200, {}, body), KnownSecrets())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from activities.channel import Message
+from activities.channel import RenderedMessage
 from gateway.preview.contact import Given, kept_out, preview
 from gateway.preview.draft import Draft
 from gateway.preview.places import Places
@@ -154,7 +154,7 @@ def _problem(passed: Passed) -> Problem | None:
         # A wait may continue without its date by choice. A message with a mistake is never intended.
         foreseen = passed.outcome == "failed" and not isinstance(passed.row, Send)
         return None if foreseen else passed.problem
-    if isinstance(passed.result, Message) and (defect := passed.result.defect(passed.row)):
+    if isinstance(passed.result, RenderedMessage) and (defect := passed.result.defect(passed.row)):
         return Problem(defect)
     return None
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from typing_extensions import TypedDict
 
-from activities.content import Content, Opened, UnknownVersion
+from activities.content import Content, LoadedVersion, UnknownVersion
 from gateway.coalescing_cache import CoalescingCache
 from gateway.errors import BadInput, UnknownScenario
 from gateway.service.caller import TERMINAL, Caller
@@ -131,7 +131,7 @@ class ScenarioService:
             self._triggers[name, version] = str(stored.document.get("trigger", ""))
         return self._triggers[name, version]
 
-    async def opened(self, caller: Caller, name: str, version: int) -> Opened:
+    async def opened(self, caller: Caller, name: str, version: int) -> LoadedVersion:
         """Return a version with its steps and its plan.
 
         Raises:

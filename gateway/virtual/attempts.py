@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 
 from activities.channel import AttemptReply, adapter
-from activities.outcome import End, end_after
+from activities.outcome import DeliveryEnd, end_after
 from gateway.virtual.journey import Made, VirtualJourney
 from scenario.plan.retry import LAST, lengthen
 from scenario.policies.order import Defer, Hold, Ruling, Skip
@@ -76,7 +76,7 @@ async def deliver(
         longer = lengthen(longest, pause, (deadline - now - LAST).total_seconds())
         due = now + timedelta(seconds=pause if longer is None else longer)
         if end is None and due >= deadline:
-            end = End("exhausted", sentence)
+            end = DeliveryEnd("exhausted", sentence)
         if end is not None:
             return Failed(
                 reason=end.reason,

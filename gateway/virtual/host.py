@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from typing import Any, Literal
 
 from activities.evaluation import evaluate
-from activities.interface import Answer, Question
+from activities.interface import EvaluationRequest, EvaluationResult
 from gateway.virtual.clock import Clock
 from scenario.errors import TemplateError
 from scenario.steps.delivery import Send
@@ -120,14 +120,14 @@ class VirtualHost:
         event: Event | None = None,
         cases: Sequence[str] = (),
         offset: float | None = None,
-    ) -> Answer:
+    ) -> EvaluationResult:
         """Evaluate in process. A failure is kept as `fault`."""
-        question = Question(text=text, data={}, kind=kind, cases=tuple(cases))
+        question = EvaluationRequest(text=text, data={}, kind=kind, cases=tuple(cases))
         if offset is not None:
             question = replace(question, zone=str(self.zone), offset=offset)
         return self._answer(question, event)
 
-    def _answer(self, question: Question, event: Event | None = None) -> Answer:
+    def _answer(self, question: EvaluationRequest, event: Event | None = None) -> EvaluationResult:
         now = self.local(self.now())
         data = {**self.data(), "now": now, "today": now[:10]}
         if event is not None:
@@ -136,7 +136,7 @@ class VirtualHost:
             return evaluate(replace(question, data=data))
         except TemplateError as error:
             self.fault = (error, data)
-            return Answer(error=str(error))
+            return EvaluationResult(error=str(error))
 
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         """Wait on the virtual clock."""

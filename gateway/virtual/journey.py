@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from typing_extensions import override
 
-from activities.interface import Question
+from activities.interface import EvaluationRequest
 from gateway.virtual.clock import Clock
 from gateway.virtual.host import VirtualHost
 from scenario.entry.entry import patch_contact
@@ -174,7 +174,10 @@ class VirtualJourney(VirtualHost):
         for rule in self.plan.exit:
             if rule.event != event.name:
                 continue
-            if rule.condition is None or self._answer(Question(text=rule.condition, data={}), event).value is True:
+            if (
+                rule.condition is None
+                or self._answer(EvaluationRequest(text=rule.condition, data={}), event).value is True
+            ):
                 self._leave(f"event {event.name}")
                 return
         super().happen(event)

@@ -12,7 +12,7 @@ import pytest
 from activities.admission import AdmissionActivities
 from activities.background import IdentityRequest
 from activities.content import Content
-from activities.interface import Admission, Admitted
+from activities.interface import Admission, AdmissionResult
 from runtime.encryption.keyring import Keyring
 from runtime.store import Closure, Store
 from runtime.store.erasures import ERASED
@@ -33,7 +33,7 @@ steps:
 """
 
 
-async def admit(folder: Path, row: Mapping[str, Any], closure: Closure | None = None) -> Admitted:
+async def admit(folder: Path, row: Mapping[str, Any], closure: Closure | None = None) -> AdmissionResult:
     """What a contact is answered that asks for a scenario whose plan has a row with something more in it."""
     scenario = check(SCENARIO, file="a.yaml").scenario
     assert scenario is not None

@@ -271,7 +271,7 @@ async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_nex
 
     def block(attempt: OpenAttempt) -> None:
         if turned:
-            attempt.permitted(Backoff(timedelta(minutes=7), "It did not work", "it is tried again", "busy"))
+            attempt.obey(Backoff(timedelta(minutes=7), "It did not work", "it is tried again", "busy"))
         raise attempt.failed(Judgement(Verdict(Outcome.RETRY, ""), "It did not work"))
 
     before = datetime.now(UTC)

@@ -62,7 +62,7 @@ def failed(outcome: Outcome, asked: int | None = None) -> Callable[[OpenAttempt]
 
 def answered(answer: Backoff | Defer | Skip | Hold) -> Callable[[OpenAttempt], Any]:
     def block(attempt: OpenAttempt) -> None:
-        attempt.permitted(answer)
+        attempt.obey(answer)
 
     return block
 
@@ -136,7 +136,7 @@ async def test_a_message_is_skipped_for_a_reason(raised: Skip | Exception, reaso
     def block(attempt: OpenAttempt) -> None:
         if isinstance(raised, Exception):
             raise raised
-        attempt.permitted(raised)
+        attempt.obey(raised)
 
     assert (await made(block)).of(SKIPPED) == {("email", reason): (1, 1)}
 

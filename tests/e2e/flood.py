@@ -16,7 +16,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from typing_extensions import override
 
 from activities.channel_registry import WEBHOOK
-from activities.content import Content, Opened
+from activities.content import Content, LoadedVersion
 from activities.interface import Delivery, Sent
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.transport import Transport
@@ -135,8 +135,8 @@ class Book(Content):
         pass
 
     @override
-    async def open(self, scenario: str, version: int | None = None) -> Opened:
-        return Opened(name=scenario, version=version or 1, scenario=ANY, plan={}, steps={})
+    async def open(self, scenario: str, version: int | None = None) -> LoadedVersion:
+        return LoadedVersion(name=scenario, version=version or 1, scenario=ANY, plan={}, steps={})
 
     @override
     async def step(self, scenario: str, version: int, step: str) -> Webhook:

@@ -138,9 +138,9 @@ class World:
         await leaving()
         reply, host = self.reply(DATE.sub(b"", envelope.message)), self.server.host
         if reply.error is not None:
-            raise (mail.UnansweredError if reply.error in mail.UNANSWERED else mail.UnreachableError)(reply.error, host)
+            raise (mail.MailUnanswered if reply.error in mail.UNANSWERED else mail.MailUnreachable)(reply.error, host)
         if reply.status is not None and reply.status >= 400:
-            raise mail.RefusedError("", host, status=reply.status)
+            raise mail.MailRefused("", host, status=reply.status)
         return Reply(reply.status or 250, "")
 
     async def send_text(self, message: TextMessage) -> Receipt:

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from temporalio import activity
 
 from activities.channel_registry import SMS
-from activities.dependencies import Services
-from activities.email.errors import RefusedError, UnansweredError
+from activities.dependencies import WorkerServices
+from activities.email.errors import MailRefused, MailUnanswered
 from activities.email.message import Envelope
 from activities.email.settings import Senders
 from activities.interface import Delivery, Sent
@@ -63,14 +63,14 @@ class Outside:
             await leaving()
         act = self.next(contact)
         if act == "busy":
-            raise RefusedError("", "fake", status=450) if mail else sms.BusyError("It is busy", error="busy")
+            raise MailRefused("", "fake", status=450) if mail else sms.ProviderBusy("It is busy", error="busy")
         self.messages[contact] += 1
         match act:
             case "slow":
                 await asyncio.sleep(SLOW)
             case "silent":
                 await asyncio.sleep(within if mail else what.within)
-                raise UnansweredError("no_answer", "fake") if mail else sms.UnansweredError("No answer", error="silent")
+                raise MailUnanswered("no_answer", "fake") if mail else sms.TextUnanswered("No answer", error="silent")
             case "lost":
                 activity.raise_complete_async()  # Temporal hears no more of it than of a worker that was killed
             case _:
@@ -149,7 +149,7 @@ async def ends(stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("activities.sms.activity.Texts", Losing)
     monkeypatch.setattr("tests.e2e.conftest.Receiver", Hooks)
 
-    async def directed(client: Any, given: Services) -> Any:
+    async def directed(client: Any, given: WorkerServices) -> Any:
         return await workers(
             client, replace(given, channels=replace(given.channels, connections={"email": outside, "sms": outside}))
         )

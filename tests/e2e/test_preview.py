@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from activities.dependencies import Services
+from activities.dependencies import WorkerServices
 from activities.email.channel import LOCAL_SENDER, RenderedMail
 from activities.email.settings import Senders
 from activities.sms.channel import RenderedText
@@ -66,7 +66,7 @@ steps:
 """
 
 
-def foretold(path: Path, finished: DemoRun, start: datetime, services: Services) -> Preview:
+def foretold(path: Path, finished: DemoRun, start: datetime, services: WorkerServices) -> Preview:
     """The preview of a journey that is over, with its ids and its start."""
     made, _ = draft(path)
     assert made is not None

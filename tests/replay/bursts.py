@@ -48,7 +48,8 @@ from activities.interface import (
     RECALL,
     RELEASE,
     Admission,
-    Admitted,
+    AdmissionResult,
+    CompletedSteps,
     Delivery,
     Departure,
     DestinationPolicy,
@@ -57,7 +58,6 @@ from activities.interface import (
     GoalResult,
     LastAttempt,
     LastAttemptRequest,
-    Passages,
     Release,
     Sent,
 )
@@ -71,7 +71,7 @@ from scenario.plan.plan import dump_plan, shorten
 from workflows.background import Enter, Erase, Prune, UnknownWorkflow
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
-from workflows.operation import Operation
+from workflows.operation import OperationWorkflow
 
 NEEDED: Final = ("temporalio[pydantic]", "python-liquid", "pyyaml")
 """The packages that this module needs, and with it all workflow code."""
@@ -275,8 +275,8 @@ class Fakes:
     attempts: dict[str, int] = field(default_factory=dict[str, int])
 
     @activity.defn(name=ADMIT.name)
-    async def admit(self, admission: Admission) -> Admitted:
-        return Admitted(version=1, plan=shorten(self.plans[admission.entry["scenario"]]), zone="Europe/Paris")
+    async def admit(self, admission: Admission) -> AdmissionResult:
+        return AdmissionResult(version=1, plan=shorten(self.plans[admission.entry["scenario"]]), zone="Europe/Paris")
 
     @activity.defn(name=RENEW.name)
     async def renew(self, renewal: Renewal) -> Renewed:
@@ -298,7 +298,7 @@ class Fakes:
     async def depart(self, _: Departure) -> None: ...
 
     @activity.defn(name=COUNT.name)
-    async def count(self, _: Passages) -> None: ...
+    async def count(self, _: CompletedSteps) -> None: ...
 
     @activity.defn(name=ADOPT.name)
     async def adopt(self, _: Adoption) -> None: ...
@@ -494,7 +494,7 @@ async def record(address: str, folder: Path, names: Sequence[str] = ()) -> None:
 async def replay(folders: Sequence[Path]) -> list[str]:
     """Replay all histories in folders. Return a line for each that does not replay."""
     replayer = Replayer(
-        workflows=[Journey, Enter, Operation, Prune, Erase, UnknownWorkflow],
+        workflows=[Journey, Enter, OperationWorkflow, Prune, Erase, UnknownWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=pydantic_data_converter,
     )

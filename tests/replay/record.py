@@ -408,7 +408,7 @@ async def kept_back(recorder: Recorder) -> None:
 
     async def may_leave(attempt: OpenAttempt, address: str = "") -> None:
         del address
-        attempt.permitted(answers.pop() if answers else None)
+        attempt.obey(answers.pop() if answers else None)
 
     with patch.object(OpenAttempt, "may_leave", may_leave):
         await recorder.save("kept-back", await recorder.start("kept-back", [SMS, MAIL]))
@@ -420,7 +420,7 @@ async def deferred(recorder: Recorder) -> None:
 
     async def may_leave(attempt: OpenAttempt, address: str = "") -> None:
         del address
-        attempt.permitted(answers.pop() if answers else None)
+        attempt.obey(answers.pop() if answers else None)
 
     with patch.object(OpenAttempt, "may_leave", may_leave):
         hook = BUSY.replace("busy", "deferred")
@@ -443,8 +443,8 @@ async def policies(recorder: Recorder) -> None:
     async def may_leave(attempt: OpenAttempt, address: str = "") -> None:
         del address
         hurried = attempt.delivery.at_once
-        attempt.permitted(night if attempt.delivery.step == "text" and not hurried else None)
-        attempt.permitted(answers[hurried] if attempt.delivery.step == "mail" else None)
+        attempt.obey(night if attempt.delivery.step == "text" and not hurried else None)
+        attempt.obey(answers[hurried] if attempt.delivery.step == "mail" else None)
 
     with patch.object(OpenAttempt, "may_leave", may_leave):
         handle = await recorder.start("policies", [SMS, MAIL, SLOW, "{wait: 1s}"])

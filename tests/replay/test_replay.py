@@ -27,7 +27,7 @@ from tests.replay.record import FOLDER, RECORDINGS
 from tests.sandbox import sandbox
 from workflows.background import Enter, Erase, Prune, UnknownWorkflow
 from workflows.journey import Journey
-from workflows.operation import Operation
+from workflows.operation import OperationWorkflow
 
 HISTORIES = sorted(FOLDER.glob("*.json"))
 
@@ -39,7 +39,7 @@ def read(path: Path) -> WorkflowHistory:
 
 def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> Replayer:
     return Replayer(
-        workflows=[journey, Enter, Operation, Prune, Erase, UnknownWorkflow],
+        workflows=[journey, Enter, OperationWorkflow, Prune, Erase, UnknownWorkflow],
         workflow_runner=runner or sandbox(),
         data_converter=pydantic_data_converter,
     )
@@ -48,7 +48,7 @@ def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> R
 def as_workers_do() -> Replayer:
     """With all that a worker brings along: its converter, its sandbox, its tracing."""
     return Replayer(
-        workflows=[Journey, Enter, Operation, Prune, Erase, UnknownWorkflow],
+        workflows=[Journey, Enter, OperationWorkflow, Prune, Erase, UnknownWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=CONVERTER,
         interceptors=[JourneyTracing(TracerProvider(id_generator=JourneyIds()))],

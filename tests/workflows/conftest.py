@@ -33,7 +33,7 @@ from temporalio.worker import Worker
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
 from activities.channel_registry import EMAIL, SMS, WEBHOOK
-from activities.content import Content, Opened
+from activities.content import Content, LoadedVersion
 from activities.decision import GoalActivities, decide
 from activities.failures import Failure, FailureKind
 from activities.gate import Releases
@@ -312,7 +312,7 @@ class SlowLookUp:
         self._monkeypatch, self._look_up = monkeypatch, Content.open
 
     def begin(self) -> None:
-        async def slowly(content: Content, name: str, version: int | None) -> Opened:
+        async def slowly(content: Content, name: str, version: int | None) -> LoadedVersion:
             self.asked.set()
             await self.answered.wait()
             return await self._look_up(content, name, version)

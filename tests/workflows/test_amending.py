@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 from activities.failures import FailureKind
 from activities.interface import Sent
 from tests.workflows.conftest import SlowLookUp, Stage, failing
-from workflows.delivery import Deliveries
+from workflows.delivery import DeliveryRunner
 from workflows.host import JourneyHost
 from workflows.migrations import Migrations
 from workflows.state import Held, State
@@ -132,7 +132,7 @@ def test_a_pending_retry_is_not_repeated() -> None:
     host.version = "mended@1"
     host.state = State(version=1, plan={}, zone="UTC", entered_at="t", root="run", at="hook")
     host.state.held = Held(step="hook", kind="DeliveryPermanent", reason="r", at="t")
-    deliveries = Deliveries(host)
+    deliveries = DeliveryRunner(host)
     updates = OperatorUpdates(host, deliveries, Migrations(host, deliveries))
     updates.check_retry_step(WHO)
     host.retrying = True

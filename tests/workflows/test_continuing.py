@@ -9,14 +9,14 @@ from temporalio.client import WorkflowHandle
 from temporalio.worker import Replayer
 
 from activities.failures import FailureKind
-from activities.interface import Passage, Sent
+from activities.interface import CompletedStep, Sent
 from runtime.data_converter import CONVERTER
 from scenario.steps.host import Memory, Rounds
 from tests.sandbox import sandbox
 from tests.workflows.conftest import SlowLookUp, Stage, failing
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
-from workflows.state import Event, Held, IgnoredInput, Operation, Override, State, StepRecord
+from workflows.state import Event, Held, IgnoredInput, OperationRecord, Override, State, StepRecord
 
 LONG = """
 scenario: long
@@ -172,8 +172,8 @@ def test_the_state_comes_back_as_it_went() -> None:
         event_ids=["e-1"],
         patch={"firstname": "Zoë"},
         held=Held(step="a", kind="DeliveryPermanent", reason="r", at="t"),
-        paused=Operation(name="pause", operator="ann", reason="r", at="t"),
-        operations=[Operation(name="pause", operator="ann", reason="r", at="t", details={"retry": {}})],
+        paused=OperationRecord(name="pause", operator="ann", reason="r", at="t"),
+        operations=[OperationRecord(name="pause", operator="ann", reason="r", at="t", details={"retry": {}})],
         responses={"found": {"tier": "gold"}},
         override=Override(version=4, step={"kind": "exit", "reason": "r"}),
         retuned={"initial": 1.0},
@@ -181,7 +181,7 @@ def test_the_state_comes_back_as_it_went() -> None:
         digest="0123456789abcdef",
         ignored=[IgnoredInput(what="event", reason="r", at="t", count=2)],
         reset=True,
-        steps_uncounted=[Passage(version=2, step="a", outcome="delivered", at="t")],
+        steps_uncounted=[CompletedStep(version=2, step="a", outcome="delivered", at="t")],
         steps_counted=4,
         memory=Memory(
             until=datetime(2027, 1, 2, tzinfo=UTC),
@@ -214,5 +214,5 @@ def of_a_later_version(data: dict[str, Any]) -> dict[str, Any]:
 def test_operations_given_for_weeks_do_not_outgrow_what_a_run_can_hand_on() -> None:
     state = State(version=1, plan={}, zone="UTC", entered_at="t", root="run")
     for number in range(1000):
-        state.note(Operation(name="retry_step", operator="cron", reason=str(number), at="t"))
+        state.note(OperationRecord(name="retry_step", operator="cron", reason=str(number), at="t"))
     assert [operation.reason for operation in state.operations] == [str(number) for number in range(900, 1000)]

@@ -26,8 +26,8 @@ from workflows.operation import (
     Chunk,
     ChunkDone,
     Closing,
-    Operation,
     OperationState,
+    OperationWorkflow,
     most_of,
 )
 
@@ -79,7 +79,7 @@ async def client(environment: WorkflowEnvironment, gateway: Gateway) -> AsyncIte
     async with Worker(
         environment.client,
         task_queue=QUEUE,
-        workflows=[Operation],
+        workflows=[OperationWorkflow],
         activities=[gateway.survey, gateway.operate, gateway.close],
         workflow_runner=sandbox(),
         max_heartbeat_throttle_interval=timedelta(milliseconds=100),

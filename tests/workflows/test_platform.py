@@ -19,7 +19,7 @@ from activities.background import TELL, TELL_WORKFLOW, PlatformReply, Suppressio
 from activities.channel_registry import WEBHOOK
 from activities.interface import JOURNEYS
 from activities.suppressions import PlatformNotifier, address_seal
-from activities.webhook.destinations.destinations import Destination, Destinations, Suppressions
+from activities.webhook.destinations.destinations import Destination, Destinations, SuppressionReports
 from scenario.policies.suppression import Suppression
 from tests.sandbox import sandbox
 from workflows.background import TellPlatform
@@ -29,7 +29,9 @@ ADDRESS = "zoe@example.com"
 BOUNCE = Suppression("email", "ab" * 32, "bounce", datetime(2026, 11, 26, tzinfo=UTC))
 BOOK = Destinations(
     {
-        "splio": Destination("splio", "https://a.example", suppressions=Suppressions("splio", frozenset({"bounce"}))),
+        "splio": Destination(
+            "splio", "https://a.example", suppressions=SuppressionReports("splio", frozenset({"bounce"}))
+        ),
         "wax": Destination("wax", "https://b.example"),
     }
 )

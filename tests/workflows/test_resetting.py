@@ -17,7 +17,7 @@ from activities.interface import LastAttempt
 from runtime.store import Attempt
 from scenario.steps.delivery import delivery_id
 from tests.workflows.conftest import Stage
-from workflows.delivery import Deliveries
+from workflows.delivery import DeliveryRunner
 from workflows.journey import Journey
 
 SENDS = """
@@ -98,14 +98,14 @@ async def test_it_is_sent_with_the_time_of_before(
 async def test_a_step_that_is_skipped_while_that_time_is_looked_up_sends_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def found(_: Deliveries, _identifier: str) -> LastAttempt | None:
+    async def found(_: DeliveryRunner, _identifier: str) -> LastAttempt | None:
         """Comes to its own end in the moment in which it is cancelled: the cancellation is lost."""
         try:
             await workflow.wait_condition(lambda: False)
         except asyncio.CancelledError:
             return LastAttempt(now=FIRST)
 
-    monkeypatch.setattr(Deliveries, "_last_attempt", found)
+    monkeypatch.setattr(DeliveryRunner, "_last_attempt", found)
     await stage.publish(SENDS)
     admissions = AdmissionActivities(Content(stage.store), stage.store, "Europe/Paris")
     worker = Worker(

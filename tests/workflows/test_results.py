@@ -12,7 +12,7 @@ from temporalio.common import RawValue
 from activities.call import ActivityType
 from activities.channel_registry import WEBHOOK
 from activities.failures import Failure, FailureKind
-from activities.interface import ADMIT, DECIDE, DEPART, Answer, Sent
+from activities.interface import ADMIT, DECIDE, DEPART, EvaluationResult, Sent
 from workflows.delivery_result import BY_HAND, read_sent
 from workflows.limits import KEPT_RESPONSES, LONGEST_REASON
 from workflows.primitives import read_answer
@@ -82,11 +82,11 @@ def test_a_result_that_nobody_can_read_leaves_the_outcome_unknown(answer: RawVal
 
 @pytest.mark.parametrize("answer", [None, raw("null"), raw('{"value": true, "error": 5}'), raw("{}", b"binary/plain")])
 def test_an_answer_that_cannot_be_read_is_one_that_could_not_be_given(answer: RawValue | None) -> None:
-    assert read_answer(DECIDE, answer) == Answer(error="the answer of the worker cannot be read")
+    assert read_answer(DECIDE, answer) == EvaluationResult(error="the answer of the worker cannot be read")
 
 
 def test_what_a_newer_worker_says_more_is_passed_over() -> None:
-    assert read_answer(DECIDE, said(value=True, because="of this")) == Answer(value=True)
+    assert read_answer(DECIDE, said(value=True, because="of this")) == EvaluationResult(value=True)
 
 
 @pytest.mark.parametrize("answer", [None, raw("null"), raw("5")])
@@ -100,4 +100,4 @@ def test_an_admission_that_cannot_be_read_waits_for_a_worker_that_can() -> None:
 
 
 def test_calls_compare_by_what_they_are() -> None:
-    assert ActivityType("a", Answer, Sent) == ActivityType("a", Answer, Sent)
+    assert ActivityType("a", EvaluationResult, Sent) == ActivityType("a", EvaluationResult, Sent)

@@ -12,7 +12,7 @@ from scenario.steps.delivery import Send
 from scenario.steps.exit import ExitRow
 from scenario.steps.wait import WaitRow
 from tests.workflows.conftest import Stage
-from workflows.state import Held, Operation, State, StepRecord
+from workflows.state import Held, OperationRecord, State, StepRecord
 from workflows.visibility import cut, details
 
 PLAN = Plan(
@@ -29,7 +29,7 @@ PLAN = Plan(
 HELD = Held(
     step="hook", kind="DeliveryPermanent", reason="wax answered 422", at="2026-03-31T08:00:00.123456+00:00", attempts=1
 )
-PAUSED = Operation(name="pause", operator="ann", reason="incident 42", at="2026-03-31T09:00:00+00:00")
+PAUSED = OperationRecord(name="pause", operator="ann", reason="incident 42", at="2026-03-31T09:00:00+00:00")
 UNTIL = datetime(2026, 4, 2, 8, 0, 0, 999_999, tzinfo=UTC)
 TITLE = "| | step | what | outcome | at |"
 

@@ -19,7 +19,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
-from activities.interface import DECIDE, Answer, Question
+from activities.interface import DECIDE, EvaluationRequest, EvaluationResult
 from runtime.data_converter import CONVERTER
 from scenario.time import timing
 from tests.sandbox import sandbox
@@ -75,7 +75,7 @@ async def test_a_zone_that_changes_while_the_end_of_a_wait_is_worked_out_is_the_
     asked, go = asyncio.Event(), asyncio.Event()
 
     @activity.defn(name=DECIDE.name)
-    async def slow(question: Question) -> Answer:
+    async def slow(question: EvaluationRequest) -> EvaluationResult:
         asked.set()
         await go.wait()
         return await decide(question)

@@ -35,12 +35,7 @@ class CredentialsError(NotConfigured):
 
 
 def unset(who: str, secret: str) -> CredentialsError:
-    """Return the error for a missing secret.
-
-    Args:
-        who: What needs it, as the sentence's subject.
-        secret: Its name.
-    """
+    """Return the error for a secret that `who`, the sentence's subject, needs."""
     return CredentialsError(
         f"{who} needs the secret {secret}, which is not set: "
         f"set SCENARIO_SECRET_{secret}, or a file of that name under SCENARIO_SECRETS_DIR"
@@ -49,65 +44,40 @@ def unset(who: str, secret: str) -> CredentialsError:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A signing key, by the name of its secret.
-
-    Attributes:
-        secret: The secret's name.
-        until: End of its use, with a zone, or None.
-    """
+    """A signing key, by the name of its secret."""
 
     secret: str
-    until: datetime | None = None
+    until: datetime | None = None  # end of its use, with a zone, or None
 
 
 @dataclass(frozen=True, slots=True)
-class Suppressions:
-    """The reports of suppressed addresses to a destination.
+class SuppressionReports:
+    """The reports of suppressed addresses to a destination."""
 
-    Attributes:
-        preset: The platform's API; see `activities.webhook.presets`.
-        sources: Sources that are reported.
-    """
-
-    preset: str
+    preset: str  # the platform's API; see `activities.webhook.presets`
     sources: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """An external system.
-
-    Attributes:
-        name: Its name in scenarios.
-        url: Base URL without a trailing slash; its path may contain secrets.
-        headers: Headers of every request; values are templates with `secrets` only.
-        header_secrets: Secrets that the headers use.
-        signing: Signing keys; empty for unsigned requests.
-        secrets: Secrets that scenarios may send there.
-        owners: Scenarios that may use it, or None for all.
-        timeout: Default seconds of one attempt, or None.
-        retry: Its values of the retry policy in seconds, by the names of `scenario.plan.retry.STORED`.
-        rate: Deliveries per second of all workers together.
-        limits: Limits of each worker process.
-        access: Its network access.
-        tls: Trusted authorities and client certificate.
-        suppressions: Reports of suppressed addresses, or None.
-    """
+    """An external system."""
 
     name: str
-    url: str = field(repr=False)
+    url: str = field(repr=False)  # base URL without a trailing slash; its path may contain secrets
+    # Headers of every request; values are templates with `secrets` only.
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     header_secrets: tuple[str, ...] = ()
-    signing: tuple[Signer, ...] = ()
+    signing: tuple[Signer, ...] = ()  # signing keys; empty for unsigned requests
     secrets: tuple[str, ...] = ()
-    owners: frozenset[str] | None = None
-    timeout: float | None = None
+    owners: frozenset[str] | None = None  # scenarios that may use it, or None for all
+    timeout: float | None = None  # default seconds of one attempt, or None
+    # Its values of the retry policy in seconds, by the names of `scenario.plan.retry.STORED`.
     retry: Mapping[str, float] = field(default_factory=dict[str, float])
-    rate: float = DEFAULT_RATE
+    rate: float = DEFAULT_RATE  # deliveries per second of all workers together
     limits: Limits = field(default_factory=Limits)
     access: Access = field(default_factory=Access)
     tls: Tls = field(default_factory=Tls)
-    suppressions: Suppressions | None = None
+    suppressions: SuppressionReports | None = None  # reports of suppressed addresses, or None
 
     @property
     def own_secrets(self) -> tuple[str, ...]:
@@ -163,10 +133,6 @@ class Destination:
 
         Expired keys are not looked up, so their secrets may be removed.
 
-        Args:
-            secrets: The current secrets.
-            now: The time of the attempt.
-
         Raises:
             CredentialsError: A live key is missing or malformed, or none is live: a signed destination gets no unsigned
                 request.
@@ -198,20 +164,13 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """All destinations and defaults.
-
-    Attributes:
-        destinations: Destinations by name.
-        rate: Default deliveries per second.
-        limits: Default limits of each worker process.
-        public_secrets: Secrets that scenarios may send to any plain URL.
-        listing: What scenarios may know of them. Signing secrets are granted to no scenario.
-    """
+    """All destinations and defaults."""
 
     destinations: Mapping[str, Destination] = field(default_factory=dict[str, Destination])
-    rate: float = DEFAULT_RATE
-    limits: Limits = field(default_factory=Limits)
-    public_secrets: tuple[str, ...] = ()
+    rate: float = DEFAULT_RATE  # default deliveries per second
+    limits: Limits = field(default_factory=Limits)  # default limits of each worker process
+    public_secrets: tuple[str, ...] = ()  # secrets that scenarios may send to any plain URL
+    # What scenarios may know of them. Signing secrets are granted to no scenario.
     listing: KnownDestinations = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticKnownError
@@ -18,6 +17,7 @@ from scenario.http.addresses import Access
 from scenario.model.parts import Model, Retry
 from scenario.model.scalars import Interval, Name, Timeout
 from scenario.time.duration import per_second
+from scenario.type_guards import is_mapping
 
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?%", re.ASCII)
 _SECRET: Final = re.compile(r"(?!wh(?:sec|sk|pk)_)[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
@@ -41,13 +41,13 @@ def _share(value: object) -> float:
     return share
 
 
-def _off(value: object) -> object:
+def _off(value: Any) -> Any:
     """Accept ``off`` for no breaker; YAML 1.1 reads it as false."""
     if value == "off" or value is False:
         return None
-    if not isinstance(value, Mapping | BaseModel):
-        raise ValueError("'breaker' is off, or keys such as {failures: 70%, minimum: 10, window: 5m, pause: 30s}")  # noqa: TRY004 pydantic's way
-    return cast("object", value)
+    if not is_mapping(value) and not isinstance(value, BaseModel):
+        raise ValueError("'breaker' is off, or keys such as {failures: 70%, minimum: 10, window: 5m, pause: 30s}")
+    return value
 
 
 def _preset(value: object) -> object:
@@ -112,7 +112,7 @@ Secret = Annotated[str, Field(strict=True), AfterValidator(_named)]
 """A secret's name."""
 Port = Annotated[int, Field(strict=True, ge=1, le=65_535)]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
-Told = Literal["unsub", "bounce", "soft", "fbl", "stop"]
+ReportedSource = Literal["unsub", "bounce", "soft", "fbl", "stop"]
 """Sources that may be reported to a platform: not operators, and not the platform itself."""
 Flag = Annotated[bool, Field(strict=True)]
 
@@ -159,7 +159,9 @@ class SuppressionsForm(Model):
     """The platform's API that suppressed addresses are reported to. See `activities.webhook.presets`."""
 
     preset: Annotated[str, AfterValidator(_installed)]
-    sources: Annotated[list[Told], Field(min_length=1)] = Field(default_factory=lambda: list(get_args(Told)))
+    sources: Annotated[list[ReportedSource], Field(min_length=1)] = Field(
+        default_factory=lambda: list(get_args(ReportedSource))
+    )
 
 
 class DestinationForm(LimitsForm):

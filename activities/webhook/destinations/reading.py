@@ -10,12 +10,18 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from activities.webhook.destinations.destinations import DEFAULT_RATE, Destination, Destinations, Signer, Suppressions
+from activities.webhook.destinations.destinations import (
+    DEFAULT_RATE,
+    Destination,
+    Destinations,
+    Signer,
+    SuppressionReports,
+)
 from activities.webhook.destinations.form import BreakerForm, DestinationForm, DestinationsForm, LimitsForm
 from activities.webhook.destinations.rules import Issue, rulings, secrets_in
 from activities.webhook.throttle.circuit_breaker import BreakerLimits
@@ -48,53 +54,38 @@ _UNQUOTED: Final[Mapping[str, str]] = {
 """Messages about misplaced YAML syntax."""
 
 
-class Examined(NamedTuple):
-    """The result of reading a file.
+class ReadDestinations(NamedTuple):
+    """The result of reading a file."""
 
-    Attributes:
-        findings: All findings, in the order of the file.
-        book: The destinations, or None if a finding is an error.
-    """
-
-    findings: tuple[Finding, ...]
-    book: Destinations | None
+    findings: tuple[Finding, ...]  # all findings, in the order of the file
+    book: Destinations | None  # the destinations, or None if a finding is an error
 
 
 def read(path: Path) -> Destinations:
-    """Read `destinations.yaml`.
-
-    Raises:
-        UnusableFile: It cannot be read, or has errors.
-    """
+    """Read `destinations.yaml`. Raise UnusableFile if it has errors."""
     findings, book = examine(path)
     return require_usable(book, findings, f"scenario destinations {path}")
 
 
-def examine(path: Path, *, now: datetime | None = None) -> Examined:
+def examine(path: Path, *, now: datetime | None = None) -> ReadDestinations:
     """Read and check `destinations.yaml`.
 
-    Args:
-        path: The file; paths in it are relative to its folder.
-        now: The time for ends of overlaps; the present by default.
-
-    Raises:
-        UnusableFile: It cannot be read.
+    Paths in it are relative to its folder. Raise UnusableFile if it is unreadable.
     """
     source = Source(read_bytes(path, VARIABLE), str(path), _WORDS)
     if source.data is None:
-        return Examined(tuple(source.findings), None)
+        return ReadDestinations(tuple(source.findings), None)
     data: Any = source.data
-    said: list[Issue] = []
+    form = None
     try:
         form = DestinationsForm.model_validate(data)
+        issues = [*rulings(form, path.parent, now or datetime.now(UTC))]
     except ValidationError as error:
-        said = [_worded(detail, data) for detail in error.errors(include_url=False)]
-        form = None
-    else:
-        said = list(rulings(form, path.parent, now or datetime.now(UTC)))
-    findings = tidy([*map(_silenced, source.findings), *(_placed(one, source) for one in said)], source.file)
-    wrong = form is None or any(finding.severity == "error" for finding in findings)
-    return Examined(findings, None if wrong else _book(cast("DestinationsForm", form), path.parent))
+        issues = [_worded(detail, data) for detail in error.errors(include_url=False)]
+    findings = tidy([*map(_silenced, source.findings), *(_placed(one, source) for one in issues)], source.file)
+    if form is None or any(finding.severity == "error" for finding in findings):
+        return ReadDestinations(findings, None)
+    return ReadDestinations(findings, _book(form, path.parent))
 
 
 def _silenced(finding: Finding) -> Finding:
@@ -145,7 +136,7 @@ def _destination(name: str, entry: DestinationForm, rate: float, limits: Limits,
         limits=_limits(entry, limits),
         access=entry.access,
         tls=entry.tls_in(folder),
-        suppressions=told and Suppressions(told.preset, frozenset(told.sources)),
+        suppressions=told and SuppressionReports(told.preset, frozenset(told.sources)),
     )
 
 
@@ -166,13 +157,7 @@ def _breaker(given: BreakerForm) -> BreakerLimits:
 
 
 class DestinationsFile(WatchedFile[Destinations]):
-    """The current destinations.
-
-    Args:
-        path: Path of `destinations.yaml`; None for no destinations.
-        every: Seconds between two checks of the file.
-        clock: A clock in seconds, for tests.
-        wall: Seconds since 1970, for tests.
+    """The current destinations; none if `path` is None.
 
     Raises:
         UnusableFile: The file cannot be used at the start.

@@ -37,23 +37,14 @@ _QUOTED: Final = re.compile(r"'([^']*\w\w[^']*)'")
 
 
 class Issue(NamedTuple):
-    """A finding without line and column.
-
-    Attributes:
-        path: Path of the value.
-        code: A short word for programs.
-        message: One sentence.
-        key: True to point at the key.
-        offset: Index of a character in the text at `path`, to point at that.
-        severity: A warning does not prevent the use of the file.
-    """
+    """A finding without line and column."""
 
     path: Place
     code: str
     message: str
-    key: bool = False
-    offset: int | None = None
-    severity: Severity = "error"
+    key: bool = False  # True to point at the key
+    offset: int | None = None  # index of a character in the text at `path`, to point at that
+    severity: Severity = "error"  # a warning does not prevent the use of the file
 
 
 def secrets_in(template: str) -> tuple[str, ...]:
@@ -63,13 +54,7 @@ def secrets_in(template: str) -> tuple[str, ...]:
 
 
 def rulings(form: DestinationsForm, folder: Path, now: datetime) -> Iterator[Issue]:
-    """Yield all mistakes of a file whose keys and values are valid.
-
-    Args:
-        form: The file.
-        folder: The folder of relative paths.
-        now: The time for ends of overlaps.
-    """
+    """Yield all mistakes of a file whose keys and values are valid."""
     default = form.default.rate or DEFAULT_RATE
     signing = {key.key for entry in form.destinations.values() for key in entry.signing}
     yield from _granted(form.default.public_secrets, ("default", "public_secrets"), signing)

@@ -46,11 +46,7 @@ class SystemLookup:
     """``getaddrinfo`` in its own threads.
 
     It has no timeout and cannot be cancelled. In asyncio's shared threads, a few unresponsive name servers would block
-    everything else.
-
-    Args:
-        timeout: Seconds that the caller waits.
-        threads: Number of concurrent look-ups.
+    everything else. A caller waits for `timeout` seconds.
     """
 
     def __init__(self, *, timeout: float = 5.0, threads: int = 16) -> None:
@@ -58,11 +54,7 @@ class SystemLookup:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="dns")
 
     async def __call__(self, host: str) -> Sequence[str]:
-        """Return the numeric addresses of a host name.
-
-        Raises:
-            LookupFailedError: No such name, no answer in time, or a failing resolver.
-        """
+        """Return the numeric addresses of a host name, or raise LookupFailedError."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout):
@@ -88,12 +80,7 @@ def _getaddrinfo(host: str) -> Sequence[str]:
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names, and rejects an answer with a forbidden address.
-
-    Args:
-        lookup: The resolver.
-        access: The destination's access.
-    """
+    """Resolves names, and rejects an answer with a forbidden address."""
 
     def __init__(self, lookup: Lookup, access: Access) -> None:
         self._lookup, self._access = lookup, access
@@ -101,11 +88,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return the addresses to dial, in the resolver's order.
-
-        Raises:
-            LookupFailedError: There is none, or one is forbidden.
-        """
+        """Return the addresses to dial, in the resolver's order. Raise LookupFailedError if one is forbidden."""
         addresses = [canonical(address) for address in await self._lookup(host)]
         if not addresses:
             raise LookupFailedError("dns_nxdomain")
@@ -128,11 +111,7 @@ class GuardedResolver(AbstractResolver):
 
 
 def socket_factory(access: Access) -> Callable[[tuple[Any, ...]], socket.socket]:
-    """Return the function that makes a connector's sockets.
-
-    Args:
-        access: The connector's access.
-    """
+    """Return the function that makes a connector's sockets."""
 
     def make(info: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, address = info

@@ -23,17 +23,11 @@ from scenario.http.urls import Target
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Trusted authorities and client certificate, as PEM files. Changed files are read again.
+    """Trusted authorities and client certificate, as PEM files. Changed files are read again."""
 
-    Attributes:
-        ca_file: Trusted authorities *instead of* the public ones, or None.
-        cert_file: Client certificate with its chain, or None.
-        key_file: Its private key; None if `cert_file` holds both.
-    """
-
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
+    ca_file: str | None = None  # trusted authorities *instead of* the public ones, or None
+    cert_file: str | None = None  # client certificate with its chain, or None
+    key_file: str | None = None  # its private key; None if `cert_file` holds both
 
 
 MAX_BODY: Final = 64 * 1024
@@ -42,44 +36,27 @@ MAX_BODY: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The request of one attempt. Its ``repr`` shows no secret and no payload.
+    """The request of one attempt. Its ``repr`` shows no secret and no payload."""
 
-    Attributes:
-        method: ``POST``, ``PUT``, …
-        url: Absolute, rendered; checked again here.
-        headers: All but framing headers, which the transport sets.
-        body: The exact bytes.
-        timeout: Seconds for everything: DNS, connection, request, response.
-        access: The destination's access.
-        tls: Trusted authorities and client certificate.
-    """
-
-    method: str
-    url: str = field(repr=False)
+    method: str  # ``POST``, ``PUT``, …
+    url: str = field(repr=False)  # absolute, rendered; checked again here
+    # All but framing headers, which the transport sets.
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     body: bytes = field(default=b"", repr=False)
-    timeout: float = 15.0
+    timeout: float = 15.0  # seconds for everything: DNS, connection, request, response
     access: Access = field(default_factory=Access)
     tls: Tls = field(default_factory=Tls)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The response of one attempt. The status is certain; the body may be incomplete.
+    """The response of one attempt. The status is certain; the body may be incomplete."""
 
-    Attributes:
-        status: The final status; interim responses are skipped.
-        headers: Some headers (`lanes.KEPT_HEADERS`) by lower-case names.
-        body: At most `MAX_BODY` bytes, not decompressed.
-        truncated: True if there was more than `MAX_BODY`.
-        body_error: ``body_timeout`` or ``body_broken`` if the body ended early, else None.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-    truncated: bool = False
-    body_error: str | None = None
+    status: int  # the final status; interim responses are skipped
+    headers: Mapping[str, str]  # some headers (`lanes.KEPT_HEADERS`) by lower-case names
+    body: bytes = field(repr=False)  # at most `MAX_BODY` bytes, not decompressed
+    truncated: bool = False  # True if there was more than `MAX_BODY`
+    body_error: str | None = None  # ``body_timeout`` or ``body_broken`` if the body ended early, else None
 
     @property
     def complete(self) -> bool:
@@ -90,10 +67,6 @@ class Response:
 
 def parse(url: str, access: Access) -> Target:
     """Return the URL as it will be sent.
-
-    Args:
-        url: Absolute, rendered.
-        access: The destination's access.
 
     Raises:
         RefusedError: ``refused_url`` or ``refused_address``. The message does not quote the URL.
@@ -119,17 +92,11 @@ class Phase(IntEnum):
 
 @dataclass(slots=True)
 class Flight:
-    """One attempt in progress.
-
-    Attributes:
-        target: Its target.
-        phase: Its phase.
-        denied: True if a forbidden address was rejected before dialling.
-    """
+    """One attempt in progress."""
 
     target: Target
     phase: Phase = Phase.QUEUED
-    denied: bool = False
+    denied: bool = False  # True if a forbidden address was rejected before dialling
 
 
 CURRENT: ContextVar[Flight] = ContextVar("attempt")
@@ -196,9 +163,5 @@ def sendable(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def sent_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers of a request as sent, without ``host`` and ``content-length``.
-
-    Raises:
-        RefusedError: ``request_header_illegal``, see `sendable`.
-    """
+    """Return the headers of a request as sent, without ``host`` and ``content-length``; see `sendable`."""
     return _DEFAULTS | sendable(headers) | {"accept-encoding": "identity"}

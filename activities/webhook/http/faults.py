@@ -49,12 +49,7 @@ def too_late(flight: Flight) -> AttemptError:
 
 
 def translate(error: aiohttp.ClientError | OSError, flight: Flight) -> AttemptError:
-    """Return the error for an exception of the client library.
-
-    Args:
-        error: Raised before the response's headers were complete.
-        flight: The attempt.
-    """
+    """Return the error for an exception that the client library raised before the response's headers were complete."""
     if flight.denied and flight.phase < Phase.SENDING:  # unless another address of the name took the request
         return RefusedError("refused_address")
     match error:

@@ -50,15 +50,7 @@ class _Lane:
 
 
 class Lanes:
-    """The lanes of a transport.
-
-    Args:
-        lookup: Resolves names.
-        connect_timeout: Seconds for TCP and TLS together, per address.
-        keep_alive: Seconds an idle connection is kept. Many servers close theirs after 5 to 75 s.
-        dns_ttl: Seconds a DNS answer is used.
-        max_connections: Maximum connections of a lane; 0 for no limit.
-    """
+    """The lanes of a transport; see `activities.webhook.http.transport.Transport` for the arguments."""
 
     def __init__(
         self, lookup: Lookup, *, connect_timeout: float, keep_alive: float, dns_ttl: int, max_connections: int
@@ -74,12 +66,7 @@ class Lanes:
 
     @asynccontextmanager
     async def session(self, access: Access, tls: Tls) -> AsyncGenerator[aiohttp.ClientSession]:
-        """Return the lane for one request and its response.
-
-        Raises:
-            UnreachableError: The TLS files cannot be used.
-            RuntimeError: It is closed.
-        """
+        """Yield the lane for one request and its response. Raise UnreachableError if the TLS files cannot be used."""
         if self._closed:
             raise RuntimeError("the transport is closed")
         lane = self._lane(access, tls)

@@ -33,8 +33,7 @@ class ClientContext(ssl.SSLContext):
 def stamp(tls: Tls) -> Stamp:
     """Return the identity of the files' contents, to notice a renewed certificate.
 
-    Raises:
-        OSError: A file cannot be read.
+    Raise OSError if one is unreadable.
     """
     stats = [Path(name).stat() for name in (tls.ca_file, tls.cert_file, tls.key_file) if name]
     return tuple((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in stats)

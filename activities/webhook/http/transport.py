@@ -71,10 +71,7 @@ class Transport:
             self._system.close()
 
     async def send(self, request: Request) -> Response:
-        """Send one attempt, once.
-
-        Returns:
-            The response, once there is a status: a broken body does not undo it.
+        """Send one attempt, once. Return the response as soon as there is a status: a broken body does not undo it.
 
         Raises:
             RefusedError: Our own rules forbid it; nothing was sent.
@@ -111,11 +108,7 @@ class Transport:
 
 
 async def timed(transport: Transport, destination: str, request: Request) -> Response:
-    """Send a request once, and measure its duration.
-
-    Raises:
-        AttemptError: There is no response.
-    """
+    """Send a request once, and measure its duration. Raise AttemptError without a response."""
     began = time.perf_counter()
     status = error = None
     try:

@@ -32,19 +32,12 @@ _SLIP: Final = 1e-6  # 0.55 * 20 is a little more than 11 to a computer
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimits:
-    """Limits of a circuit breaker.
+    """Limits of a circuit breaker."""
 
-    Attributes:
-        failures: Share of failures that opens it: more than 0, at most 1.
-        minimum: Minimum number of results; at least 1.
-        window: Seconds that results count.
-        pause: Seconds of the first pause; each failing probe doubles it.
-    """
-
-    failures: float = 0.7
-    minimum: int = 10
-    window: float = 300.0
-    pause: float = 30.0
+    failures: float = 0.7  # share of failures that opens it: more than 0, at most 1
+    minimum: int = 10  # minimum number of results; at least 1
+    window: float = 300.0  # seconds that results count
+    pause: float = 30.0  # seconds of the first pause; each failing probe doubles it
 
 
 class HealthSignal(StrEnum):
@@ -78,26 +71,17 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ticket:
-    """Permission for one request, to be returned with its result.
+    """Permission for one request, to be returned with its result."""
 
-    Attributes:
-        epoch: Number of the breaker's changes so far: results from before the latest change do not count.
-        probe: True for the probe.
-    """
-
-    epoch: int
-    probe: bool
+    epoch: int  # number of the breaker's changes so far: results from before the latest change do not count
+    probe: bool  # True for the probe
 
 
 class CircuitBreaker:
     """The breaker of one destination in one process. Not thread-safe; nothing in it waits.
 
-    Results are counted in 20 buckets, so a result counts for the window's length, or up to a twentieth less.
-
-    Args:
-        limits: Its limits; may be replaced at any time.
-        clock: A monotonic clock in seconds.
-        seed: Distinguishes this breaker's jitter from other processes'.
+    Results are counted in 20 buckets, so a result counts for the window's length, or up to a twentieth less. The seed
+    distinguishes its jitter from other processes'.
     """
 
     def __init__(self, limits: BreakerLimits, clock: Callable[[], float], seed: str = "") -> None:

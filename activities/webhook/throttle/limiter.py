@@ -59,24 +59,16 @@ _OPENNESS: Final = {BreakerState.CLOSED: 0.0, BreakerState.HALF_OPEN: 1.0, Break
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of a destination in one worker process. The server limits the rate (`rates`).
+    """Limits of a destination in one worker process. The server limits the rate (`rates`)."""
 
-    Attributes:
-        concurrency: Maximum number of requests in flight; at least 1.
-        breaker: Its breaker's limits, or None.
-    """
-
-    concurrency: int = 50
-    breaker: BreakerLimits | None = field(default_factory=BreakerLimits)
+    concurrency: int = 50  # maximum number of requests in flight; at least 1
+    breaker: BreakerLimits | None = field(default_factory=BreakerLimits)  # its breaker's limits, or None
 
 
 class Permit:
     """Permission for one request; a context manager.
 
     If the block ends without `leave`, the slot is freed and nothing is concluded about the destination's health.
-
-    Attributes:
-        probe: True for a breaker's probe.
     """
 
     __slots__ = ("_ticket", "_visit", "probe")
@@ -84,14 +76,10 @@ class Permit:
     def __init__(self, visit: Callable[[Permit, Ticket | None, HealthSignal], None], ticket: Ticket | None) -> None:
         self._visit: Callable[[Permit, Ticket | None, HealthSignal], None] | None = visit
         self._ticket = ticket
-        self.probe = ticket is not None and ticket.probe
+        self.probe = ticket is not None and ticket.probe  # True for a breaker's probe
 
     def leave(self, pulse: HealthSignal) -> None:
-        """Return the permission; later calls are ignored.
-
-        Args:
-            pulse: The receiver's health; see `activities.webhook.throttle.circuit_breaker`.
-        """
+        """Return the permission, with the receiver's health. Later calls are ignored."""
         visit, self._visit = self._visit, None
         if visit is not None:
             visit(self, self._ticket, pulse)
@@ -104,13 +92,9 @@ class Permit:
 
 
 class Limiter:
-    """The limiter of a worker process. Not thread-safe; nothing in it waits.
+    """The limiter of a worker process with `slots` attempts. Not thread-safe; nothing in it waits.
 
-    Args:
-        slots: Maximum number of attempts of the worker. One destination gets at most three quarters; while so many are
-            used, at most a twentieth.
-        clock: A monotonic clock in seconds.
-        seed: Distinguishes this process's jitter from others'.
+    One destination gets at most three quarters of the slots, and a twentieth while so many are used.
     """
 
     def __init__(self, slots: int = 200, clock: Callable[[], float] = time.monotonic, seed: str = "") -> None:
@@ -122,13 +106,7 @@ class Limiter:
         self._places: OrderedDict[str, _DestinationState] = OrderedDict()
 
     def enter(self, label: str, limits: Limits, delivery: str = "") -> Permit | Backoff:
-        """Request permission to send.
-
-        Args:
-            label: The destination's name, or the host of a plain `url:`.
-            limits: Its current limits.
-            delivery: The delivery's id, for the spread of appointments.
-        """
+        """Request permission to send to a destination's name, or the host of a plain `url:`."""
         now = self._clock()
         place = self._place(label, now)
         breaker = place.heed(limits, self._clock, f"{self._seed}/{label}")
@@ -190,19 +168,13 @@ class Limiter:
 
 
 class _DestinationState:
-    """One destination.
-
-    Attributes:
-        inside: Requests in flight, and their start times.
-        breaker: Its breaker, or None if it is off.
-        used: Time of its last use.
-    """
+    """One destination."""
 
     __slots__ = ("_due", "_mean", "breaker", "inside", "used")
 
     def __init__(self) -> None:
-        self.inside: dict[Permit, float] = {}
-        self.breaker: CircuitBreaker | None = None
+        self.inside: dict[Permit, float] = {}  # requests in flight, and their start times
+        self.breaker: CircuitBreaker | None = None  # its breaker, or None if it is off
         self.used = 0.0
         self._mean: float | None = None  # seconds that a request takes
         self._due = float("-inf")  # the next appointment that nobody has
@@ -220,14 +192,7 @@ class _DestinationState:
     def appoint(self, now: float, earliest: float, bound: int, delivery: str, *, busy: bool) -> float:
         """Return the seconds until the next appointment, one *service time* after the previous one.
 
-        This is the generic cell rate algorithm.
-
-        Args:
-            now: The time.
-            earliest: The earliest useful time.
-            bound: Maximum number of concurrent requests.
-            delivery: The delivery's id.
-            busy: True if it is full.
+        This is the generic cell rate algorithm, for at most `bound` concurrent requests.
         """
         base = max(earliest, now + SOON)
         moment = max(base, self._due)

@@ -47,11 +47,6 @@ class RateKeeper:
 
     Several workers may do so: the latest change wins, and correct rates are not written again. Manual changes last
     until the destinations change or a worker starts.
-
-    Args:
-        client: Client of the namespace.
-        queue: The task queue.
-        clock: A clock in seconds, for tests.
     """
 
     def __init__(self, client: Client, queue: str = "webhooks", *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,18 +57,14 @@ class RateKeeper:
         self._unable: float | None = None  # since when the server is known to keep no rates
 
     async def apply(self, default: float, rates: Mapping[str, float]) -> bool:
-        """Set the rates if they have changed.
-
-        Args:
-            default: Default requests per second; more than 0.
-            rates: Requests per second by destination, more than 0 each.
+        """Set the default rate and those of destinations, all more than 0, if they have changed.
 
         Returns:
-            False if the server is too old for rates; that is logged once, and it is asked again every ten minutes.
+            False if the server is too old for rates; that is logged once, and it is queried again every ten
+                minutes.
 
         Raises:
             ValueError: A rate is not positive, or there are too many.
-            RPCError: The server is unavailable, or denies it.
         """
         weights = _weights(default, rates)
         if self._applied == (default, weights):
@@ -102,12 +93,7 @@ class RateKeeper:
         return True
 
     async def keep(self, wanted: Callable[[], tuple[float, Mapping[str, float]]], every: float = 5.0) -> NoReturn:
-        """Apply the rates repeatedly while the worker runs. Failures are logged once and retried.
-
-        Args:
-            wanted: Returns the current arguments of `apply`.
-            every: Seconds between two checks.
-        """
+        """Apply the rates every few seconds while the worker runs. Failures are logged once and retried."""
         trouble = ""
         while True:
             try:

@@ -16,7 +16,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.channel_registry import EMAIL
 from activities.content import Content
 from activities.email.activity import Emails
-from activities.email.errors import RefusedError
+from activities.email.errors import MailRefused
 from activities.email.message import Envelope
 from activities.email.settings import Senders, Server
 from activities.failures import FailureKind
@@ -477,7 +477,7 @@ class TestBounces:
 async def test_a_server_that_refuses_the_sender_says_nothing_of_the_recipient(faulty_server: Any, mailer: Any):
     faulty = await faulty_server(MAIL="550 5.1.1 sender unknown")
     post = await mailer(faulty)
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(MailRefused) as caught:
         await post.send(Envelope(sender="a@b.example", recipient="zoe@example.com", message=b"x\r\n"), within=10)
     assert caught.value.verdict.against is None
 

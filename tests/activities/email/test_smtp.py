@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trustme
 
-from activities.email.errors import LeftAloneError, MailError, RefusedError, UnansweredError, UnreachableError
+from activities.email.errors import MailError, MailRefused, MailServerPaused, MailUnanswered, MailUnreachable
 from activities.email.message import Envelope
 from activities.email.session import Reply
 from activities.email.settings import Encryption, Server, parse_server
@@ -62,7 +62,7 @@ async def test_an_address_that_is_not_ascii_goes_to_a_server_that_takes_it(mail_
     await (await mailer(received)).send(letter, within=60)
     assert received.mails[0].rcpt_tos == ["zoé@example.com"]
     error = await failing(await mailer(await mail_server()), envelope=letter)
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, MailRefused)
     assert (error.word, error.verdict.final) == ("no_smtputf8", True)
 
 
@@ -83,7 +83,7 @@ class TestEncryption:
     ):
         received = await mail_server(**{how: certified("other.example")})
         error = await failing(await mailer(received, tls=trusting))
-        assert isinstance(error, UnreachableError)
+        assert isinstance(error, MailUnreachable)
         assert (error.word, received.mails) == ("tls_failed", [])
 
     async def test_needs_a_certificate_that_is_trusted(self, mail_server: Any, mailer: Any, certified: Any):
@@ -104,7 +104,7 @@ class TestEncryption:
     async def test_that_is_offered_and_refused_has_its_own_sentence(self, faulty_server: Any, mailer: Any):
         faulty = await faulty_server(EHLO="250-mail.test\r\n250 STARTTLS", STARTTLS="454 not now")
         error = await failing(await mailer(faulty))
-        assert isinstance(error, UnreachableError)
+        assert isinstance(error, MailUnreachable)
         assert (error.word, error.status, error.misconfigured) == ("starttls_refused", 454, False)
         assert str(error) == "The mail server 127.0.0.1 refused to begin the encryption that it offers"
 
@@ -130,13 +130,13 @@ class TestLogin:
     ):
         received = await mail_server(authenticator=login, tls_context=certified("127.0.0.1"))
         error = await failing(await mailer(replace(received.server, user="shop", password="wrong"), tls=trusting))
-        assert isinstance(error, UnreachableError)
+        assert isinstance(error, MailUnreachable)
         assert (error.word, error.status, received.mails) == ("login_refused", 535, [])
 
     async def test_that_is_not_offered_sends_nothing(self, mail_server: Any, mailer: Any, login: Any):
         received = await mail_server(authenticator=login)
         error = await failing(await mailer(replace(received.server, user="shop", password="p@ss:word")))
-        assert isinstance(error, UnreachableError)
+        assert isinstance(error, MailUnreachable)
         assert (error.word, error.status, received.mails) == ("login_missing", None, [])
 
 
@@ -164,7 +164,7 @@ class TestALoginThatIsRefused:
         faulty, post = await self.post(faulty_server, mailer, *["535 no"] * 9)
         errors = await asyncio.gather(*(failing(post) for _ in range(8)))
         assert sorted(error.word for error in errors) == ["login_left_alone"] * 7 + ["login_refused"]
-        assert isinstance(await failing(post), LeftAloneError)
+        assert isinstance(await failing(post), MailServerPaused)
         assert (self.logins(faulty), len(faulty.seen)) == (1, 1)
 
     async def test_is_tried_again_after_a_pause_that_doubles(self, faulty_server: Any, mailer: Any, clock: list[float]):
@@ -173,7 +173,7 @@ class TestALoginThatIsRefused:
         for _ in range(6):
             assert (await failing(post)).word == "login_refused"
             alone = await failing(post)
-            assert isinstance(alone, LeftAloneError)
+            assert isinstance(alone, MailServerPaused)
             pauses.append(alone.seconds)
             clock[0] += alone.seconds
         assert pauses == [60, 120, 240, 480, 600, 600]
@@ -191,7 +191,7 @@ class TestALoginThatIsRefused:
         pauses: list[float] = []
         for _ in range(2):
             alone = await failing(post)
-            assert isinstance(alone, LeftAloneError)
+            assert isinstance(alone, MailServerPaused)
             pauses.append(alone.seconds)
             clock[0] += alone.seconds
             await failing(post)
@@ -216,7 +216,7 @@ class TestALoginThatIsRefused:
     async def test_for_now_is_no_matter_of_the_password(self, faulty_server: Any, mailer: Any, answer: str):
         _, post = await self.post(faulty_server, mailer, answer, "235 come in")
         error = await failing(post)
-        assert isinstance(error, UnreachableError)
+        assert isinstance(error, MailUnreachable)
         assert not error.misconfigured
         assert await post.send(LETTER, within=60) == Reply(250, "fine")
 
@@ -229,7 +229,7 @@ class TestRefusals:
     async def test_at_any_command(self, faulty_server: Any, mailer: Any, command: str, code: int, permanent: bool):
         faulty = await faulty_server(**{command: f"{code} <zoe@example.com> no"})
         error = await failing(await mailer(faulty))
-        assert isinstance(error, RefusedError)
+        assert isinstance(error, MailRefused)
         assert (error.status, error.verdict.final, error.reply) == (code, permanent, "<zoe@example.com> no")
         assert str(error) == f"127.0.0.1 answered {code}"
 
@@ -263,25 +263,25 @@ class TestAConversationThatBreaks:
     async def test_before_the_message_left(self, faulty_server: Any, mailer: Any, acts: dict[str, str], word: str):
         faulty = await faulty_server(**acts)
         error = await failing(await mailer(faulty))
-        assert isinstance(error, UnreachableError)
+        assert isinstance(error, MailUnreachable)
         assert (error.word, faulty.texts) == (word, [])
 
     @pytest.mark.parametrize("command", ["CONNECT", "EHLO", "MAIL", "DATA"])
     async def test_by_silence_before_the_message_left(self, faulty_server: Any, mailer: Any, command: str):
         error = await failing(await mailer(await faulty_server(**{command: "hang"})), within=0.2)
-        assert isinstance(error, UnreachableError)
+        assert isinstance(error, MailUnreachable)
         assert error.word == "timeout"
 
     @pytest.mark.parametrize(("act", "word"), [("drop", "drop_after_data"), ("hang", "no_answer"), ("?", "no_answer")])
     async def test_after_the_message_left(self, faulty_server: Any, mailer: Any, act: str, word: str):
         faulty = await faulty_server(TEXT=act)
         error = await failing(await mailer(faulty), within=1 if act == "hang" else 60)
-        assert isinstance(error, UnansweredError)
+        assert isinstance(error, MailUnanswered)
         assert (error.word, len(faulty.texts), len(faulty.seen)) == (word, 1, 1)
 
     async def test_where_nothing_listens(self, mailer: Any, unused_tcp_port: int):
         error = await failing(await mailer(Server("127.0.0.1", unused_tcp_port)))
-        assert (type(error), error.word) == (UnreachableError, "connect_refused")
+        assert (type(error), error.word) == (MailUnreachable, "connect_refused")
 
 
 async def test_a_message_that_waits_for_a_connection_has_its_whole_time_once_it_has_one(
@@ -350,7 +350,7 @@ class TestAConnectionThatTheServerClosedMeanwhile:
         faulty = await faulty_server(TEXT=["", "drop"])
         post = await mailer(faulty)
         await post.send(LETTER, within=60)
-        assert isinstance(await failing(post), UnansweredError)
+        assert isinstance(await failing(post), MailUnanswered)
         assert (len(faulty.texts), len(faulty.seen)) == (2, 1)
 
     async def test_is_not_even_tried_after_a_while(self, mail_server: Any, mailer: Any):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from activities.sms.configured import LocalSms, provider_from
-from activities.sms.provider import BusyError, TextMessage
+from activities.sms.provider import ProviderBusy, TextMessage
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
 from scenario.phone_number import BadNumber, international
@@ -73,7 +73,7 @@ async def test_the_local_inbox_keeps_messages_whole_and_in_order(tmp_path: Path)
 
 async def test_an_inbox_that_cannot_be_written_may_be_mended(tmp_path: Path):
     (tmp_path / "inbox").write_text("a file")
-    with pytest.raises(BusyError, match="local inbox cannot be written") as caught:
+    with pytest.raises(ProviderBusy, match="local inbox cannot be written") as caught:
         await LocalSms(tmp_path / "inbox").send(TextMessage(id="msg_1", to="+33612345678", body="Hi"))
     assert caught.value.sent is False
     assert str(tmp_path) not in str(caught.value)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activities.sms.provider import BusyError, ProviderError, Receipt, RefusedError, TextMessage, UnansweredError
+from activities.sms.provider import ProviderBusy, ProviderError, Receipt, TextMessage, TextRefused, TextUnanswered
 from activities.sms.twilio import Twilio
 from runtime.telemetry.metrics import HTTP_CLIENT
 from scenario.policies.bounces import AddressVerdict
@@ -46,18 +46,18 @@ async def test_a_message_that_was_taken_is_taken_whatever_the_answer_holds(api: 
 @pytest.mark.parametrize(
     ("status", "content", "kind", "error"),
     [
-        (400, {"code": 21211, "message": "Invalid 'To' number"}, RefusedError, "twilio_21211"),
-        (400, {"code": 21610, "message": "unsubscribed"}, RefusedError, "twilio_21610"),
-        (400, {}, RefusedError, None),
-        (403, {"code": 20003}, RefusedError, "twilio_20003"),
-        (307, {}, RefusedError, None),
-        (401, {"code": 20003}, BusyError, "twilio_20003"),
-        (404, {"code": 20404}, BusyError, "twilio_20404"),
-        (408, {}, BusyError, None),
-        (429, {"code": 20429}, BusyError, "twilio_20429"),
-        (500, {}, BusyError, None),
-        (503, {"code": "x"}, BusyError, None),
-        (504, {}, UnansweredError, None),
+        (400, {"code": 21211, "message": "Invalid 'To' number"}, TextRefused, "twilio_21211"),
+        (400, {"code": 21610, "message": "unsubscribed"}, TextRefused, "twilio_21610"),
+        (400, {}, TextRefused, None),
+        (403, {"code": 20003}, TextRefused, "twilio_20003"),
+        (307, {}, TextRefused, None),
+        (401, {"code": 20003}, ProviderBusy, "twilio_20003"),
+        (404, {"code": 20404}, ProviderBusy, "twilio_20404"),
+        (408, {}, ProviderBusy, None),
+        (429, {"code": 20429}, ProviderBusy, "twilio_20429"),
+        (500, {}, ProviderBusy, None),
+        (503, {"code": "x"}, ProviderBusy, None),
+        (504, {}, TextUnanswered, None),
     ],
 )
 async def test_an_answer_decides(
@@ -85,7 +85,7 @@ async def test_a_request_that_left_without_an_answer_may_have_been_acted_upon(
 ):
     api.answer, measured = answer, Measured(HTTP_CLIENT)
     failure = await failing(twilio, within=1 if error == "timeout" else 60)
-    assert (type(failure), failure.sent, failure.error) == (UnansweredError, None, error)
+    assert (type(failure), failure.sent, failure.error) == (TextUnanswered, None, error)
     assert list(measured.of(HTTP_CLIENT)) == [("twilio", "POST", None, error)]
     assert len(api.requests) == 1
 
@@ -94,7 +94,7 @@ async def test_a_request_that_did_not_leave_was_not_sent(unused_tcp_port: int):
     twilio = Twilio("AC1", "token", "+33700000000", origin=f"http://127.0.0.1:{unused_tcp_port}")
     failure = await failing(twilio)
     await twilio.close(1)
-    assert (type(failure), failure.sent, failure.error) == (BusyError, False, "connect_failed")
+    assert (type(failure), failure.sent, failure.error) == (ProviderBusy, False, "connect_failed")
 
 
 async def test_a_connection_that_is_never_finished_was_not_sent():
@@ -111,7 +111,7 @@ async def test_a_connection_that_is_never_finished_was_not_sent():
         failure = await failing(twilio, within=0.3)
         await hung_up.wait()
         await twilio.close(1)
-    assert (type(failure), failure.sent, failure.error) == (BusyError, False, "connect_timeout")
+    assert (type(failure), failure.sent, failure.error) == (ProviderBusy, False, "connect_timeout")
 
 
 async def test_nothing_that_is_kept_names_the_contact_or_the_token(api: Any, twilio: Twilio):

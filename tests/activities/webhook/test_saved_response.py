@@ -10,7 +10,7 @@ import pytest
 
 from activities.redaction import KnownSecrets, known
 from activities.webhook.http.exchange import Response
-from activities.webhook.saved_response import MAX_SAVED, kept
+from activities.webhook.saved_response import MAX_SAVED, save_response
 from runtime.public_links import Callbacks
 from scenario.model.parts import Save
 
@@ -31,12 +31,12 @@ def save(schema: dict[str, Any] | None = None) -> Save:
     "value", [{}, [], {"id": "m1", "n": 1.5, "deep": [{"a": None}, True]}, "text", 7, False, 2**53, {"é": "🎁"}]
 )
 def test_json_is_kept_as_it_is(value: Any):
-    assert kept(save(), response(json.dumps(value).encode()), KnownSecrets()) == (value, None)
+    assert save_response(save(), response(json.dumps(value).encode()), KnownSecrets()) == (value, None)
 
 
 def test_json_is_json_whatever_its_content_type_and_its_byte_order_mark():
     answer = response(b'\xef\xbb\xbf {"id": "m1"}\r\n', headers={"content-type": "text/html"})
-    assert kept(save(SCHEMA), answer, KnownSecrets()) == ({"id": "m1"}, None)
+    assert save_response(save(SCHEMA), answer, KnownSecrets()) == ({"id": "m1"}, None)
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,19 @@ def test_json_is_json_whatever_its_content_type_and_its_byte_order_mark():
     ],
 )
 def test_what_cannot_be_kept_is_told_and_nothing_more(answer: Response, schema: dict[str, Any] | None, reason: str):
-    assert kept(save(schema), answer, KnownSecrets()) == (None, NOT_KEPT + reason)
+    assert save_response(save(schema), answer, KnownSecrets()) == (None, NOT_KEPT + reason)
 
 
 def test_a_response_that_cannot_be_read_through_is_not_kept():
     nested = "%" + "25" * 16 + "41"
     for value in ({"a": nested}, {nested: "a"}):
         answer = response(json.dumps(value).encode())
-        assert kept(save(), answer, known(("t0p-secret",))) == (None, f"{NOT_KEPT}it cannot be read through")
+        assert save_response(save(), answer, known(("t0p-secret",))) == (None, f"{NOT_KEPT}it cannot be read through")
 
 
 def test_a_response_of_just_the_size_is_kept():
     body = b'"' + b"a" * (MAX_SAVED - 2) + b'"'
-    assert kept(save(), response(body), KnownSecrets()).note is None
+    assert save_response(save(), response(body), KnownSecrets()).note is None
 
 
 MASKED = "the response kept as 'wax' held a secret, which was masked"
@@ -99,7 +99,7 @@ MASKED = "the response kept as 'wax' held a secret, which was masked"
     ],
 )
 def test_secrets_that_went_with_the_request_are_masked_wherever_they_stand(value: Any, secret: str, shown: Any):
-    assert kept(save(), response(json.dumps(value).encode()), known((secret,))) == (shown, MASKED)
+    assert save_response(save(), response(json.dumps(value).encode()), known((secret,))) == (shown, MASKED)
 
 
 @pytest.mark.parametrize(
@@ -120,14 +120,14 @@ def test_secrets_that_went_with_the_request_are_masked_wherever_they_stand(value
 )
 def test_what_looks_like_a_secret_by_chance_stays(value: Any, secret: str):
     """Conditions look at it."""
-    assert kept(save(), response(json.dumps(value).encode()), known((secret,))) == (value, None)
+    assert save_response(save(), response(json.dumps(value).encode()), known((secret,))) == (value, None)
 
 
 def test_a_callback_address_is_masked_whichever_delivery_carried_it():
     callbacks = Callbacks("https://hooks.example.com", [b"k" * 32])
     address = callbacks.url("planted/4718", str(UUID(int=1)), "msg_" + "0" * 32, datetime(2026, 3, 1, tzinfo=UTC))
     body = json.dumps({"a": address, "b": address.replace("/", "%2F")}).encode()
-    assert kept(save(), response(body), KnownSecrets()).value == {
+    assert save_response(save(), response(body), KnownSecrets()).value == {
         "a": "https://hooks.example.com/callbacks/[…]",
         "b": "https:%2F%2Fhooks.example.com%2Fcallbacks%2F[…]",
     }
@@ -135,7 +135,8 @@ def test_a_callback_address_is_masked_whichever_delivery_carried_it():
 
 def test_a_schema_s_own_definitions_are_followed():
     schema = {"$ref": "#/$defs/id", "$defs": {"id": {"type": "integer"}}}
-    assert kept(save(schema), response(b"5"), KnownSecrets()) == (5, None)
+    assert save_response(save(schema), response(b"5"), KnownSecrets()) == (5, None)
     assert (
-        kept(save(schema), response(b'"5"'), KnownSecrets()).note == NOT_KEPT + "it does not fit its schema, at 'type'"
+        save_response(save(schema), response(b'"5"'), KnownSecrets()).note
+        == NOT_KEPT + "it does not fit its schema, at 'type'"
     )

@@ -18,8 +18,8 @@ from activities.channel import (
     AttemptReply,
     ChannelAdapter,
     LocalServers,
-    Message,
     RenderContext,
+    RenderedMessage,
     SendContext,
     TestReply,
     WorkerContext,
@@ -67,7 +67,7 @@ class Alert(Pushes):
 
 
 @dataclass(frozen=True)
-class Notification(Message):
+class Notification(RenderedMessage):
     """A push notification."""
 
     to: str

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from activities.evaluation import evaluate
-from activities.interface import Question
+from activities.interface import EvaluationRequest
 from scenario import liquid
 from scenario.entry.entry import clean, journey_root, parse_entry
 from scenario.entry.trigger import with_trigger
@@ -56,8 +56,8 @@ def test_it_is_the_triggers_in_messages_and_in_conditions_whatever_came_since(ki
 
     given = with_trigger(pick(data, *handed([(source, "text")])))
     assert liquid.render_text(source, given) == value
-    assert evaluate(Question(text=f"{path} == '{value}'", data=data)).value is True
-    assert evaluate(Question(text=source, data=data, kind="value")).value == value
+    assert evaluate(EvaluationRequest(text=f"{path} == '{value}'", data=data)).value is True
+    assert evaluate(EvaluationRequest(text=source, data=data, kind="value")).value == value
 
 
 @pytest.mark.parametrize(
