@@ -271,6 +271,11 @@ def _read(notes: Path) -> dict[str, Any]:
     return {note["test"]: note for note in map(json.loads, lines)}
 
 
+def _missing(items: Sequence[pytest.Item], notes: Path) -> list[pytest.Item]:
+    known = _read(notes)
+    return [item for item in items if item.nodeid not in known]
+
+
 def _run(items: Sequence[pytest.Item], index: int) -> None:
     following = items[index + 1] if index + 1 < len(items) else None
     items[index].config.hook.pytest_runtest_protocol(item=items[index], nextitem=following)
@@ -338,20 +343,18 @@ class Plugin:
         if not self.options.keep_reach:
             notes.unlink(missing_ok=True)
         files = sorted({mutant.file for mutant in self.chosen})
-        while missing := [item for item in session.items if item.nodeid not in _read(notes)]:
-            before = len(missing)
+        while missing := _missing(session.items, notes):
             _in_fork(functools.partial(Reach(files).run, missing, notes), None, watched=notes)
-            if len([item for item in session.items if item.nodeid not in _read(notes)]) == before:
+            if len(_missing(session.items, notes)) == len(missing):
                 with notes.open("a", encoding="utf-8") as file:  # it hangs when it is traced
                     file.write(json.dumps({"test": missing[0].nodeid, "seconds": 0, "lines": {}}) + "\n")
-        reached = _read(notes)
+        reached = {name: note for name, note in _read(notes).items() if name in items}
         for mutant in self.chosen:
             began = time.monotonic()
             near = sorted(
                 (each["seconds"], name)
                 for name, each in reached.items()
-                if name in items
-                and any(mutant.lines[0] <= line <= mutant.lines[1] for line in each["lines"].get(mutant.file, ()))
+                if any(mutant.lines[0] <= line <= mutant.lines[1] for line in each["lines"].get(mutant.file, ()))
             )
             tests, took = list[pytest.Item](), 0.0
             for seconds, name in near:
