@@ -24,7 +24,8 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.api.workflowservice.v1 import ListOpenWorkflowExecutionsRequest
 from temporalio.bridge.testing import EphemeralServer
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.testing._workflow import _V1WorkflowEnvironment  # pyright: ignore[reportPrivateUsage]
@@ -135,6 +136,18 @@ class Channels:
     def of(self, step: str) -> list[Attempt]:
         """The attempts of a step."""
         return [attempt for attempt in self.attempts if attempt.delivery.step == step]
+
+
+WHO: Final = {"operator": "ann", "reason": "incident 42"}
+"""The operator of updates."""
+
+
+async def refusal(answer: Awaitable[Any]) -> str:
+    """Return why an update is rejected, whose answer this is."""
+    with pytest.raises(WorkflowUpdateFailedError) as caught:
+        await answer
+    assert isinstance(caught.value.cause, ApplicationError)
+    return caught.value.cause.message
 
 
 def failing(

@@ -10,12 +10,12 @@ from unittest.mock import AsyncMock
 
 import pytest
 from temporalio import workflow
-from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import WorkflowHandle
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import FailureKind
 from activities.interface import Sent
-from tests.workflows.conftest import SlowLookUp, Stage, failing
+from tests.workflows.conftest import WHO, SlowLookUp, Stage, failing, refusal
 from workflows.delivery import DeliveryRunner
 from workflows.host import JourneyHost
 from workflows.migrations import Migrations
@@ -44,7 +44,6 @@ steps:
     body: {name: "{{ contact.firstname }}", order: "{{ order.external_id }}"}
 """
 OTHER = SECOND.replace("webhook: hook", "webhook: another").replace("sms: new", "sms: hook")
-WHO = {"operator": "ann", "reason": "mended"}
 ORDERED = {"type": "order", "order": {"external_id": "A"}}
 ZOE = {"id": 7, "firstname": "Zoé", "lastname": "B"}
 
@@ -56,13 +55,6 @@ async def held(stage: Stage, kind: FailureKind = FailureKind.TEMPLATE) -> Workfl
     await stage.until(handle, "held")
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
     return handle
-
-
-async def refusal(stage: Stage, handle: WorkflowHandle[Any, Any], argument: Any) -> str:
-    with pytest.raises(WorkflowUpdateFailedError) as caught:
-        await stage.operate(handle, "retry_step", argument)
-    assert isinstance(caught.value.cause, ApplicationError)
-    return caught.value.cause.message
 
 
 @pytest.mark.parametrize("version", [2, "newest"])
@@ -117,7 +109,7 @@ async def test_a_version_is_not_taken_for_a_step_that_was_held_anew_meanwhile(
     handle = await held(stage)
     stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT, status=None)
     slow_look_up.begin()
-    first = asyncio.ensure_future(refusal(stage, handle, {**WHO, "version": 1}))
+    first = asyncio.ensure_future(refusal(stage.operate(handle, "retry_step", {**WHO, "version": 1})))
     await slow_look_up.asked.wait()
     await stage.operate(handle, "retry_step", WHO)
     await _attempts(stage, 2)
@@ -163,7 +155,7 @@ async def test_a_version_that_cannot_be_used_changes_nothing(
     handle = await held(stage)
     if text is not None:
         await stage.publish(text)
-    assert await refusal(stage, handle, {**WHO, "version": version}) == sentence
+    assert await refusal(stage.operate(handle, "retry_step", {**WHO, "version": version})) == sentence
     progress = await handle.query("progress")
     assert (progress["state"], progress["operations"]) == ("held", [])
     await stage.operate(handle, "retry_step", WHO)

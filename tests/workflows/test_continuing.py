@@ -13,7 +13,7 @@ from activities.interface import CompletedStep, Sent
 from runtime.data_converter import CONVERTER
 from scenario.steps.host import Memory, Rounds
 from tests.sandbox import sandbox
-from tests.workflows.conftest import SlowLookUp, Stage, failing
+from tests.workflows.conftest import WHO, SlowLookUp, Stage, failing
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
 from workflows.state import Event, Held, IgnoredInput, OperationRecord, Override, State, StepRecord
@@ -34,7 +34,6 @@ steps:
   - sms: last
     text: "{{ contact.firstname }}"
 """
-WHO = {"operator": "ann", "reason": "mended"}
 
 
 async def runs(stage: Stage, handle: WorkflowHandle[Any, Any]) -> int:

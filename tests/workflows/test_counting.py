@@ -12,14 +12,13 @@ from temporalio.client import WorkflowFailureError
 
 from runtime.errors import StoreUnavailable
 from runtime.store import Passage, Store
-from tests.workflows.conftest import Stage
+from tests.workflows.conftest import WHO, Stage
 from tests.workflows.test_continuing import LONG, runs
 from tests.workflows.test_migrating import A, B, C, Handle, begin, migrate, scenario
 from workflows.limits import KEPT_STEPS
 from workflows.state import State, StepRecord
 
 ORDER = {"type": "order", "order": {"external_id": "A"}}
-WHO = {"operator": "ann", "reason": "seen"}
 
 
 async def passed(stage: Stage, name: str) -> dict[str, int]:

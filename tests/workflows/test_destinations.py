@@ -16,7 +16,7 @@ from activities.interface import Delivery, DestinationPolicy, Sent
 from runtime.store import Attempt, StoreError
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
-from tests.workflows.conftest import Stage, failing
+from tests.workflows.conftest import WHO, Stage, failing
 
 WAX = """
 scenario: wax
@@ -32,7 +32,6 @@ steps:
   - sms: after
     text: hi
 """
-WHO = {"operator": "ann", "reason": "incident 42"}
 SLOW = DestinationPolicy(retry={"initial": 100.0, "coefficient": 2.0, "maximum": 150.0, "attempts": 9}, timeout=30.0)
 
 

@@ -3,11 +3,9 @@
 import asyncio
 from typing import Any
 
-import pytest
-from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
+from temporalio.client import WorkflowHandle
 
-from tests.workflows.conftest import Stage
+from tests.workflows.conftest import WHO, Stage, refusal
 
 LATE = """
 scenario: late
@@ -30,20 +28,12 @@ goal: {event: order.placed, within: 7d}
 steps:
   - wait: 1d
 """
-WHO = {"operator": "ann", "reason": "incident 42"}
 Journey = WorkflowHandle[Any, dict[str, Any]]
 
 
 async def operated(stage: Stage, journey: Journey, *updates: str, **more: Any) -> list[asyncio.Task[dict[str, Any]]]:
     """Send updates, one after the other, that nobody answers yet."""
     return [await stage.begin(journey, update, WHO | more) for update in updates]
-
-
-async def refusal(answer: asyncio.Task[dict[str, Any]]) -> str:
-    with pytest.raises(WorkflowUpdateFailedError) as caught:
-        await answer
-    assert isinstance(caught.value.cause, ApplicationError)
-    return caught.value.cause.message
 
 
 async def test_an_event_told_before_admission_ends_the_journey(deserted: Stage) -> None:

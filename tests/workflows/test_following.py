@@ -8,10 +8,9 @@ from typing import Any
 from temporalio.client import WorkflowHandle
 
 from activities.interface import Delivery, Sent
-from tests.workflows.conftest import Stage
+from tests.workflows.conftest import WHO, Stage
 
 A, B, C, D = (f"{{sms: {name}, text: hi}}" for name in "abcd")
-WHO = {"operator": "ann", "reason": "seen"}
 Handle = WorkflowHandle[Any, dict[str, Any]]
 
 

@@ -17,7 +17,7 @@ from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, Sent
 from runtime.store.claims import CapClaim
 from scenario.policies.caps import Cap
-from tests.workflows.conftest import Attempt, Stage, failing
+from tests.workflows.conftest import WHO, Attempt, Stage, failing
 from tests.workflows.test_continuing import runs
 
 NIGHT = """
@@ -32,7 +32,6 @@ steps:
   - sms: after
     text: hi
 """
-WHO = {"operator": "ann", "reason": "incident 42"}
 
 
 def kept_back(stage: Stage, *, times: int = 1, by: timedelta = timedelta(hours=9)) -> Callable[[Delivery, int], Any]:

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from scenario.steps.host import Rounds
-from tests.workflows.conftest import Stage
+from tests.workflows.conftest import WHO, Stage
 from workflows.limits import KEPT_STEPS
 from workflows.state import State, StepRecord
 
-WHO = {"operator": "ann", "reason": "seen"}
 WEEKLY = """
 scenario: weekly
 trigger: order
@@ -42,7 +41,7 @@ async def test_a_paused_journey_says_in_which_round_it_is(stage: Stage) -> None:
     assert progress["rounds"] == [{"step": "repeat-1", "round": 1, "of": 4}]
     await stage.operate(handle, "skip_step", {**WHO, "step": "repeat-1"})
     await stage.operate(handle, "resume", WHO)
-    assert told(await stage.result(handle))[-2:] == ["repeat-1 skipped skipped by ann: seen", "after delivered"]
+    assert told(await stage.result(handle))[-2:] == ["repeat-1 skipped skipped by ann: incident 42", "after delivered"]
 
 
 NESTED = """

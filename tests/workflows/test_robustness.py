@@ -24,11 +24,10 @@ from activities.gate import Releases
 from activities.interface import JOURNEYS, Delivery, Sent
 from runtime.store import Store
 from tests.sandbox import sandbox
-from tests.workflows.conftest import Channels, Desk, Stage, failing
+from tests.workflows.conftest import WHO, Channels, Desk, Stage, failing
 from workflows.journey import Journey
 from workflows.primitives import PATIENCE
 
-WHO = {"operator": "ann", "reason": "incident 42"}
 HOOK = """
 scenario: hook
 trigger: segment
