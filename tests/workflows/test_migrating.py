@@ -69,7 +69,7 @@ async def all_at_once(
 
     for number, (old, _, _) in enumerate(cases):
         await stage.publish(named(number, old))
-    await stage.environment.sleep(datetime(2027, 3, 1, 8, tzinfo=UTC) - await stage.now())
+    await stage.environment.sleep(datetime(2038, 3, 1, 8, tzinfo=UTC) - await stage.now())
     handles = [await stage.start(f"moving-{number}") for number in range(len(cases))]
     for handle in handles:
         await stage.until(handle, "waiting")
@@ -82,17 +82,17 @@ async def all_at_once(
 
 async def test_a_wait_keeps_its_start_or_begins_anew(stage: Stage) -> None:
     cases: tuple[tuple[str, str, dict[str, Any], str], ...] = (
-        ("2d", "3d", {}, "Thu 2027-03-04 09:00"),
-        ("2d", "36h", {}, "Tue 2027-03-02 21:00"),
-        ("2d", "12h", {}, "Tue 2027-03-02 09:00"),  # past: at once
-        ("2d", "12h", {"waits": "restart"}, "Tue 2027-03-02 21:00"),
-        ("2d", "2d", {"waits": "restart"}, "Thu 2027-03-04 09:00"),
-        ("2d", "2d", {"waits": "keep"}, "Wed 2027-03-03 09:00"),
-        ("2d", '{until: "10:00"}', {}, "Tue 2027-03-02 09:00"),  # 10:00 after its start is past
-        ("2d", '{until: "10:00"}', {"waits": "restart"}, "Tue 2027-03-02 10:00"),
-        ("2d", '{until: "10:00", on: [fri]}', {}, "Fri 2027-03-05 10:00"),
-        ('{until: "10:00", on: [fri]}', "2d", {}, "Wed 2027-03-03 09:00"),
-        ("2d", "{until: 2027-03-06T11:00}", {}, "Sat 2027-03-06 11:00"),
+        ("2d", "3d", {}, "Thu 2038-03-04 09:00"),
+        ("2d", "36h", {}, "Tue 2038-03-02 21:00"),
+        ("2d", "12h", {}, "Tue 2038-03-02 09:00"),  # past: at once
+        ("2d", "12h", {"waits": "restart"}, "Tue 2038-03-02 21:00"),
+        ("2d", "2d", {"waits": "restart"}, "Thu 2038-03-04 09:00"),
+        ("2d", "2d", {"waits": "keep"}, "Wed 2038-03-03 09:00"),
+        ("2d", '{until: "10:00"}', {}, "Tue 2038-03-02 09:00"),  # 10:00 after its start is past
+        ("2d", '{until: "10:00"}', {"waits": "restart"}, "Tue 2038-03-02 10:00"),
+        ("2d", '{until: "10:00", on: [fri]}', {}, "Fri 2038-03-05 10:00"),
+        ('{until: "10:00", on: [fri]}', "2d", {}, "Wed 2038-03-03 09:00"),
+        ("2d", "{until: 2038-03-06T11:00}", {}, "Sat 2038-03-06 11:00"),
     )
     first, then = "{sms: aNN, text: hi}", "{sms: cNN, text: hi}"
     versions = [
@@ -132,14 +132,14 @@ async def test_what_was_done_is_on_record_and_those_who_look_find_the_version(st
 
 
 async def test_the_version_is_switched_with_its_exit_rules_its_zone_and_what_templates_see(stage: Stage) -> None:
-    handle = await begin(stage, '{wait: {until: "09:00"}}', C, more="exit: [{event: gone}]\n", at="2027-03-01 12:00")
+    handle = await begin(stage, '{wait: {until: "09:00"}}', C, more="exit: [{event: gone}]\n", at="2038-03-01 12:00")
     body = '{webhook: hook, url: "https://x.example.com", body: {v: "{{ journey.version }}"}}'
     text = scenario('{wait: {until: "09:00"}}', body, "{wait: 9d}", more="exit: [{event: left}]\n")
     await stage.publish(text.replace("Europe/Paris", "Asia/Tokyo"))
     await migrate(stage, handle)
     await handle.signal("event", {"name": "gone"})
     await stage.environment.sleep(timedelta(days=2))
-    assert sent(stage, "hook") == ["Tue 2027-03-02 01:00"], "09:00 in Tokyo"
+    assert sent(stage, "hook") == ["Tue 2038-03-02 01:00"], "09:00 in Tokyo"
     assert stage.channels.of("hook")[0].delivery.data == {"journey": {"version": 2}}
     await handle.signal("event", {"name": "left"})
     assert (await stage.result(handle))["reason"] == "event left"
@@ -158,12 +158,12 @@ async def test_a_wait_for_an_event_goes_on_with_the_events_of_the_new_plan(stage
 
 async def test_a_wait_for_an_event_keeps_its_start(stage: Stage) -> None:
     step = "{wait_for: go, for: LONG, id: first, else: [" + B + "]}"
-    handle = await begin(stage, step.replace("LONG", "2d"), at="2027-03-01 09:00")
+    handle = await begin(stage, step.replace("LONG", "2d"), at="2038-03-01 09:00")
     await stage.publish(scenario(step.replace("LONG", "4d")))
     await stage.environment.sleep(timedelta(days=1))
     await migrate(stage, handle)
     assert told(await stage.result(handle)) == ["first timeout", "b delivered"]
-    assert sent(stage, "b") == ["Fri 2027-03-05 09:00"]
+    assert sent(stage, "b") == ["Fri 2038-03-05 09:00"]
 
 
 async def test_rounds_that_were_done_count(stage: Stage) -> None:
@@ -171,11 +171,11 @@ async def test_rounds_that_were_done_count(stage: Stage) -> None:
         return f"{{repeat: {{every: {every}, times: {times}}}, id: {name}, steps: [{{sms: aNN, text: hi}}]}}"
 
     cases: tuple[tuple[str, dict[str, Any], list[str]], ...] = (
-        (rounds("2d", 3), {}, ["Mon 2027-03-01 09:00", "Wed 2027-03-03 09:00", "Fri 2027-03-05 09:00"]),
-        (rounds("12h", 2), {}, ["Mon 2027-03-01 09:00", "Tue 2027-03-02 09:00"]),
-        (rounds("12h", 2), {"waits": "restart"}, ["Mon 2027-03-01 09:00", "Tue 2027-03-02 21:00"]),
-        (rounds("3d", 2, "again"), {"map": {"rounds": "again"}}, ["Mon 2027-03-01 09:00", "Thu 2027-03-04 09:00"]),
-        (rounds("3d", 1), {}, ["Mon 2027-03-01 09:00"]),
+        (rounds("2d", 3), {}, ["Mon 2038-03-01 09:00", "Wed 2038-03-03 09:00", "Fri 2038-03-05 09:00"]),
+        (rounds("12h", 2), {}, ["Mon 2038-03-01 09:00", "Tue 2038-03-02 09:00"]),
+        (rounds("12h", 2), {"waits": "restart"}, ["Mon 2038-03-01 09:00", "Tue 2038-03-02 21:00"]),
+        (rounds("3d", 2, "again"), {"map": {"rounds": "again"}}, ["Mon 2038-03-01 09:00", "Thu 2038-03-04 09:00"]),
+        (rounds("3d", 1), {}, ["Mon 2038-03-01 09:00"]),
     )
     versions = [((rounds("7d", 4), B), (new, C), more) for new, more, _ in cases]
     results = await all_at_once(stage, tuple(versions))

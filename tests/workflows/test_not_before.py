@@ -166,7 +166,7 @@ async def test_a_change_that_ends_a_run_is_asked_about_in_the_next(stage: Stage)
 
 
 async def test_what_changes_while_the_destination_is_asked_is_sent(stage: Stage) -> None:
-    stage.desk.blocked = asyncio.Event()
+    stage.desk.blocked, stage.task_timeout = asyncio.Event(), timedelta(seconds=1)
     await stage.publish(
         "scenario: wax\ntrigger: segment\nsteps:\n  - webhook: hook\n    to: wax\n    path: /a\n"
         '    body: {name: "{{ contact.firstname }}"}\n'
@@ -274,9 +274,10 @@ async def test_a_retry_that_is_kept_back_waits_as_the_first_attempt_does_and_its
     stage.channels.scripts["hi"] = script
     await stage.publish(NIGHT)
     handle = await stage.start("night", contact={"id": 7, "firstname": "Zoé"})
-    with stage.environment.auto_time_skipping_disabled():
-        progress = await stage.until(handle, "waiting")
-        assert progress["waiting"]["for"] == "quiet hours"
+    await stage.attempted("hi")
+    await stage.environment.sleep(30)  # until the first retry
+    progress = await stage.until(handle, "waiting")
+    assert progress["waiting"]["for"] == "quiet hours"
     result = await stage.result(handle)
     assert [(step["outcome"], step["attempts"]) for step in result["steps"]] == [("delivered", 3), ("delivered", 1)]
     first, kept, second, third = stage.channels.of("hi")

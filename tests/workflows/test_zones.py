@@ -40,7 +40,7 @@ steps:
     text: hi
 """
 
-DATE = "'2027-05-20 09:00'"
+DATE = "'2038-05-20 09:00'"
 """In the contact's zone, since no zone is written there."""
 REWARD = {"type": "reward", "reward": {"external_id": "R"}}
 HISTORIES = Path(__file__).parents[1] / "replay" / "histories"
@@ -64,10 +64,14 @@ async def replay(history: WorkflowHistory) -> None:
     await Replayer(workflows=[Journey], workflow_runner=sandbox(), data_converter=CONVERTER).replay_workflow(history)
 
 
-async def started(stage: Stage, date: str = "2027-05-20 09:00") -> Any:
+async def until_noon(stage: Stage) -> None:
+    await stage.environment.sleep(datetime(2038, 5, 3, 10, tzinfo=UTC) - await stage.now())
+
+
+async def started(stage: Stage, date: str = "2038-05-20 09:00") -> Any:
     """A journey that begins at a local noon."""
     await stage.publish(WAITS)
-    await stage.environment.sleep(datetime(2027, 5, 3, 10, tzinfo=UTC) - await stage.now())
+    await until_noon(stage)
     return await stage.start("waits", {"type": "reward", "reward": {"external_id": "R", "expiration_date": date}})
 
 
@@ -90,6 +94,7 @@ async def test_a_zone_that_changes_while_the_end_of_a_wait_is_worked_out_is_the_
         workflow_runner=sandbox(),
     )
     entry = {"scenario": "waits", "contact": {"id": 1, "cellphone": "+33612345678"}, "trigger": REWARD}
+    await until_noon(stage)
     async with worker:
         handle = await stage.client.start_workflow(
             "Journey", entry, id="waits/1", task_queue="apart", task_timeout=timedelta(seconds=1)
@@ -101,7 +106,7 @@ async def test_a_zone_that_changes_while_the_end_of_a_wait_is_worked_out_is_the_
                 await asyncio.sleep(0.05)
             go.set()
             await stage.result(handle)
-    assert stage.channels.of("last")[0].at.strftime("%Y-%m-%d %H:%M") == "2027-05-17 13:00"  # 09:00 in New York
+    assert stage.channels.of("last")[0].at.strftime("%Y-%m-%d %H:%M") == "2038-05-17 13:00"  # 09:00 in New York
 
 
 def signals(history: WorkflowHistory) -> bool:
@@ -113,7 +118,7 @@ def signals(history: WorkflowHistory) -> bool:
 
 @pytest.mark.parametrize("hours", [-1, 1])
 # When the second wait begins, at 10:00 on the next day, it has: two weeks, a quarter of an hour, less than nothing.
-@pytest.mark.parametrize("date", ["2027-05-20 09:00", "2027-05-07 10:15", "2027-05-07 09:45"])
+@pytest.mark.parametrize("date", ["2038-05-20 09:00", "2038-05-07 10:15", "2038-05-07 09:45"])
 async def test_a_journey_that_is_past_its_waits_replays_where_its_zone_has_been_moved(
     stage: Stage, move: Callable[[float], None], date: str, hours: float
 ) -> None:
