@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from activities.attempt_log import LastAttempts
 from activities.interface import LastAttempt, LastAttemptRequest
 from runtime.store import Attempt, Store
+from tests.factories import NOW, retried_attempt
 
-NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
-
-def attempt(number: int, status: int | None, error: str | None, response: str | None, delivery: str) -> Attempt:
-    return Attempt(
-        delivery_id=delivery, attempt=number, workflow_id="wax/1", run_id="run", scenario="wax", version=1, step="hook",
-        channel="webhook", destination="wax", contact_id="1", started_at=NOON + timedelta(minutes=number),
-        milliseconds=7, outcome="retry", status=status, error=error, response=response,
-    )  # fmt: skip
+def retried(number: int, status: int | None, error: str | None, response: str | None, delivery: str) -> Attempt:
+    started = NOW + timedelta(minutes=number)
+    known: dict[str, Any] = {"status": status, "error": error, "response": response}
+    return retried_attempt(delivery, attempt=number, started_at=started, **known)
 
 
 async def test_the_latest_attempt_of_a_delivery_is_recalled(tmp_path: Path) -> None:
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         await store.record(
             [
-                attempt(2, 503, "http_503", "moving house", "msg_1"),
-                attempt(1, None, "connect_refused", None, "msg_1"),
-                attempt(3, 422, "http_422", "no", "msg_2"),
-                attempt(1, None, "read_timeout", None, "msg_3"),
+                retried(2, 503, "http_503", "moving house", "msg_1"),
+                retried(1, None, "connect_refused", None, "msg_1"),
+                retried(3, 422, "http_422", "no", "msg_2"),
+                retried(1, None, "read_timeout", None, "msg_3"),
             ]
         )
         recall = LastAttempts(store).recall

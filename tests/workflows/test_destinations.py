@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from activities.interface import Delivery, DestinationPolicy, Sent
 from runtime.store import Attempt, StoreError
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
+from tests.factories import attempt as attempt_row
 from tests.workflows.conftest import WHO, Stage, failing
 
 WAX = """
@@ -216,7 +217,7 @@ async def test_what_was_answered_before_a_delivery_waited_for_its_turn_to_the_en
 
     async def left_alone(delivery: Delivery, attempt: int) -> Sent:
         if attempt == 1 and known is not None:
-            await stage.store.record([_row(delivery, **known)])
+            await stage.store.record([attempt_row(delivery.id, outcome="retry", **known)])
         why = "wax has failed too often and gets no requests for a while"
         reason = f"{why}: this delivery waits"
         failure = Failure(
@@ -265,14 +266,6 @@ async def _overdue(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, 
     await stage.attempted("hook")
     await stage.environment.sleep(4000)
     return await stage.until(handle, "held")
-
-
-def _row(delivery: Delivery, **known: Any) -> Attempt:
-    return Attempt(
-        delivery_id=delivery.id, attempt=1, workflow_id="wax/1", run_id="run", scenario="wax", version=1, step="hook",
-        channel="webhook", destination="wax", contact_id="1", started_at=datetime(2026, 3, 2, tzinfo=UTC),
-        milliseconds=7, outcome="retry", **known,
-    )  # fmt: skip
 
 
 async def _held(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:

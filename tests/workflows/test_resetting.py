@@ -14,8 +14,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.interface import LastAttempt
-from runtime.store import Attempt
 from scenario.steps.delivery import delivery_id
+from tests.factories import attempt
 from tests.workflows.conftest import Stage
 from workflows.delivery import DeliveryRunner
 from workflows.journey import Journey
@@ -51,23 +51,17 @@ async def sent_before(stage: Stage) -> WorkflowHandle[Any, Any]:
     await stage.publish(SENDS)
     handle = await stage.start("again")
     await stage.until(handle, "waiting")
-    attempt = Attempt(
-        delivery_id=delivery_id(handle.id, handle.first_execution_run_id or "", "text", 0),
-        attempt=1,
+    row = attempt(
+        delivery_id(handle.id, handle.first_execution_run_id or "", "text", 0),
         workflow_id=handle.id,
         run_id="the run before",
         scenario="again",
-        version=1,
         step="text",
         channel="sms",
-        destination="local",
-        contact_id="1",
-        started_at=datetime.now(UTC),
-        milliseconds=9,
-        outcome="delivered",
         now=FIRST,
+        started_at=datetime.now(UTC),
     )
-    await stage.store.record([attempt])
+    await stage.store.record([row])
     return handle
 
 
