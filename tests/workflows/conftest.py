@@ -24,7 +24,13 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.api.workflowservice.v1 import ListOpenWorkflowExecutionsRequest
 from temporalio.bridge.testing import EphemeralServer
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
@@ -148,6 +154,14 @@ async def refusal(answer: Awaitable[Any]) -> str:
         await answer
     assert isinstance(caught.value.cause, ApplicationError)
     return caught.value.cause.message
+
+
+async def failure_of(result: Awaitable[Any]) -> tuple[str | None, str]:
+    """Return the type and the message of the error by which a workflow fails, whose result this is."""
+    with pytest.raises(WorkflowFailureError) as caught:
+        await result
+    assert isinstance(caught.value.cause, ApplicationError)
+    return caught.value.cause.type, caught.value.cause.message
 
 
 def failing(

@@ -85,20 +85,18 @@ async def test_it_may_be_cancelled_and_the_journey_goes_on(stage: Stage) -> None
     assert (await journey.describe()).status in GOES_ON
 
 
-@pytest.mark.parametrize(
-    ("given", "reason"),
-    [
+async def test_it_fails_where_the_contact_may_not_come_in(stage: Stage) -> None:
+    await publish(stage)
+    entries = [
         (entry(price=20), "the entry rule of gate does not hold: order.total_price > 20"),
         (entry(scenario="gat"), "there is no scenario 'gat': did you mean 'gate'?"),
         (entry(contact=None), "the contact has no id: give 'contact.id'"),
         (entry(trigger={"type": "segment"}), "gate is entered by 'order', not by 'segment'"),
         (entry(price="cheap"), "'total_price' of trigger.order: must be a number, with a point before its decimals"),
         (entry(more=[[]] * (MOST_PARTS + 1)), TOO_MANY_PARTS),
-    ],
-)
-async def test_it_fails_where_the_contact_may_not_come_in(stage: Stage, given: dict[str, Any], reason: str) -> None:
-    await publish(stage)
-    assert await failure(stage, given) == ("NotEntered", reason)
+    ]
+    for given, reason in entries:
+        assert await failure(stage, given) == ("NotEntered", reason)
 
 
 async def test_it_fails_where_the_entry_is_nested_too_deeply(stage: Stage) -> None:
@@ -108,10 +106,11 @@ async def test_it_fails_where_the_entry_is_nested_too_deeply(stage: Stage) -> No
     assert await failure(stage, entry(more=deep)) == ("NotEntered", "the entry is nested too deeply")
 
 
-@pytest.mark.parametrize("arguments", [(), ("gate",), ({},)])
-async def test_it_fails_where_there_is_no_entry(stage: Stage, arguments: tuple[Any, ...]) -> None:
+async def test_it_fails_where_there_is_no_entry(stage: Stage) -> None:
     message = "The argument of Enter must be one JSON object with 'scenario', 'contact' and 'trigger'"
-    assert await failure(stage, *arguments) == ("NotAnEntry", message)
+    some: list[list[Any]] = [[], ["gate"], [{}]]
+    for arguments in some:
+        assert (arguments, await failure(stage, *arguments)) == (arguments, ("NotAnEntry", message))
 
 
 async def test_who_is_in_already_is_refused_or_joined_as_the_scenario_says(stage: Stage) -> None:

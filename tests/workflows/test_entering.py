@@ -7,11 +7,10 @@ import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError
 
-from tests.workflows.conftest import Stage
+from tests.workflows.conftest import Stage, failure_of
 
 GATE = """
 scenario: gate
@@ -60,9 +59,9 @@ async def test_coming_in_again_after_some_time(stage: Stage) -> None:
     assert (await enter(stage))["outcome"] == "exited"
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
+async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(stage: Stage) -> None:
+    await stage.publish(GATE.replace("AGAIN", "always"))
+    entries: list[tuple[dict[str, Any], str]] = [
         ({"trigger": order(price=20)}, "the entry rule of gate does not hold: order.total_price > 20"),
         ({"trigger": {"type": "segment"}}, "gate is entered by 'order', not by 'segment'"),
         ({"trigger": {"type": "order"}}, "a trigger 'order' needs its data under 'trigger.order'"),
@@ -70,18 +69,14 @@ async def test_coming_in_again_after_some_time(stage: Stage) -> None:
          "'total_price' of trigger.order: must be a number, with a point before its decimals"),
         ({"identifier": "gate/7"},
          "the workflow id must be gate/<contact id>/<key>, as the scenario's entry rules say"),
-    ],
-)  # fmt: skip
-async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(
-    stage: Stage, change: dict[str, Any], reason: str
-) -> None:
+    ]  # fmt: skip
+    for change, reason in entries:
+        assert await enter(stage, **change) == {"outcome": "refused", "reason": reason, "version": None, "steps": []}
+
+
+async def test_a_malformed_entry_is_refused_in_one_sentence(stage: Stage) -> None:
     await stage.publish(GATE.replace("AGAIN", "always"))
-    assert await enter(stage, **change) == {"outcome": "refused", "reason": reason, "version": None, "steps": []}
-
-
-@pytest.mark.parametrize(
-    ("entry", "reason"),
-    [
+    entries: list[tuple[dict[str, Any], str]] = [
         ({"scenario": "gat", "contact": {"id": 1}, "trigger": order()},
          "there is no scenario 'gat': did you mean 'gate'?"),
         ({"scenario": "nothing", "contact": {"id": 1}, "trigger": order()},
@@ -93,31 +88,27 @@ async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(
          "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),
         ({"scenario": "gate", "contact": {"id": 1}, "trigger": order(), "kye": 1},
          "the entry has no field 'kye': it has scenario, contact, trigger and key"),
-    ],
-)  # fmt: skip
-async def test_a_malformed_entry_is_refused_in_one_sentence(stage: Stage, entry: dict[str, Any], reason: str) -> None:
-    await stage.publish(GATE.replace("AGAIN", "always"))
-    handle = await stage.client.start_workflow("Journey", entry, id="x", task_queue="journeys", result_type=dict)
-    assert await handle.result() == {"outcome": "refused", "reason": reason, "version": None, "steps": []}
+    ]  # fmt: skip
+    for entry, reason in entries:
+        handle = await stage.client.start_workflow("Journey", entry, id="x", task_queue="journeys", result_type=dict)
+        assert await handle.result() == {"outcome": "refused", "reason": reason, "version": None, "steps": []}
 
 
-@pytest.mark.parametrize("arguments", [[], [None], [3], ["gate"], [[]], [{}], [{"scenario": 3}], [b"\x00"], [1, 2, 3]])
-async def test_an_argument_that_is_no_entry_fails_the_workflow_readably(stage: Stage, arguments: list[Any]) -> None:
-    handle = await stage.client.start_workflow("Journey", args=arguments, id="x", task_queue="journeys")
-    with pytest.raises(WorkflowFailureError) as caught:
-        await handle.result()
-    cause = caught.value.cause
-    assert isinstance(cause, ApplicationError)
-    assert cause.type == "NotAnEntry"
-    assert cause.message == "The argument of a Journey must be one JSON object with 'scenario', 'contact' and 'trigger'"
+async def failure(stage: Stage, *arguments: Any, workflow: str = "Journey") -> tuple[str | None, str]:
+    handle = await stage.client.start_workflow(workflow, args=arguments, id="x", task_queue="journeys")
+    return await failure_of(handle.result())
+
+
+async def test_an_argument_that_is_no_entry_fails_the_workflow_readably(stage: Stage) -> None:
+    why = "The argument of a Journey must be one JSON object with 'scenario', 'contact' and 'trigger'"
+    some: list[list[Any]] = [[], [None], [3], ["gate"], [[]], [{}], [{"scenario": 3}], [b"\x00"], [1, 2, 3]]
+    for arguments in some:
+        assert (arguments, await failure(stage, *arguments)) == (arguments, ("NotAnEntry", why))
 
 
 async def test_a_workflow_type_that_does_not_exist_fails_readably(stage: Stage) -> None:
-    handle = await stage.client.start_workflow("Jorney", {}, id="x", task_queue="journeys")
-    with pytest.raises(WorkflowFailureError) as caught:
-        await handle.result()
-    assert isinstance(caught.value.cause, ApplicationError)
-    assert caught.value.cause.message == "There is no workflow type 'Jorney' here: start 'Journey'"
+    _, why = await failure(stage, {}, workflow="Jorney")
+    assert why == "There is no workflow type 'Jorney' here: start 'Journey'"
 
 
 async def test_a_pinned_version_is_followed_although_a_newer_one_is_published(stage: Stage) -> None:
@@ -144,9 +135,8 @@ def json_of(data: bytes) -> Payload:
     return Payload(metadata={"encoding": b"json/plain"}, data=data)
 
 
-@pytest.mark.parametrize(
-    ("payload", "cause"),
-    [
+async def test_an_argument_that_cannot_be_decoded_fails_the_workflow_readably(stage: Stage) -> None:
+    payloads = [
         (
             Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\x00\x01"),
             "it must be plain JSON, not encrypted or compressed",
@@ -160,16 +150,10 @@ def json_of(data: bytes) -> Payload:
         (json_of(b"[" + b"9" * 6000 + b".5]"), "it holds a number of more than 4,300 digits: send it as text"),
         (json_of(b"[" * 300 + b"]" * 300), "it is nested more than 100 levels deep"),
         (json_of(b"[" * 5000 + b"]" * 5000), "it is nested more than 100 levels deep"),
-    ],
-)
-async def test_an_argument_that_cannot_be_decoded_fails_the_workflow_readably(
-    stage: Stage, payload: Payload, cause: str
-) -> None:
-    handle = await stage.client.start_workflow("Journey", RawValue(payload), id="x", task_queue="journeys")
-    with pytest.raises(WorkflowFailureError) as caught:
-        await handle.result()
-    assert isinstance(caught.value.cause, ApplicationError)
-    assert caught.value.cause.message == f"The argument cannot be read: {cause}"
+    ]
+    for payload, cause in payloads:
+        _, why = await failure(stage, RawValue(payload))
+        assert why == f"The argument cannot be read: {cause}"
 
 
 async def test_an_entry_that_another_worker_can_decrypt_waits_for_it(stage: Stage) -> None:

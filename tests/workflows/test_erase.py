@@ -24,6 +24,7 @@ from activities.background import (
 )
 from activities.interface import JOURNEYS
 from tests.sandbox import sandbox
+from tests.workflows.conftest import failure_of
 from workflows.background import Erase
 
 
@@ -119,12 +120,11 @@ async def test_a_long_one_continues_as_new(client: Client, script: Script) -> No
     assert (await client.get_workflow_handle(handle.id).describe()).run_id != handle.first_execution_run_id
 
 
-@pytest.mark.parametrize("argument", [None, "e1", [1], {}, {"erasure": 1}, {"erasure": "e1", "passes": "x"}])
-async def test_an_argument_that_is_none_fails_at_once(client: Client, argument: Any) -> None:
-    with pytest.raises(WorkflowFailureError) as caught:
-        await (await begin(client, argument)).result()
-    assert isinstance(caught.value.cause, ApplicationError)
-    assert caught.value.cause.type == "NotAnErasure"
+async def test_an_argument_that_is_none_fails_at_once(client: Client) -> None:
+    arguments: list[Any] = [None, "e1", [1], {}, {"erasure": 1}, {"erasure": "e1", "passes": "x"}]
+    for argument in arguments:
+        kind, _ = await failure_of((await begin(client, argument)).result())
+        assert (argument, kind) == (argument, "NotAnErasure")
 
 
 async def test_one_that_the_store_does_not_have_fails(client: Client, script: Script) -> None:

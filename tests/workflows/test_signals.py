@@ -3,8 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
-
 from activities.failures import FailureKind
 from tests.workflows.conftest import Stage, failing
 from workflows.limits import KEPT_EVENT_BYTES
@@ -62,18 +60,17 @@ async def test_an_event_happened_when_it_says_but_never_in_times_to_come(stage: 
     await handle.terminate()
 
 
-@pytest.mark.parametrize(
-    "message",
-    [None, 3, "order.delivered", [], {}, {"name": 7}, {"name": "order.delivered", "properties": "x"}],
-)
-async def test_a_message_that_is_no_event_harms_nothing(stage: Stage, message: Any) -> None:
+async def test_a_message_that_is_no_event_harms_nothing(stage: Stage) -> None:
     await stage.publish(WAITS.replace("SINCE", "entry"))
     handle = await stage.start("waits", ORDER)
-    await handle.signal("event", message)
     await handle.signal("event", args=[])
-    await handle.signal("event", args=[message, 1, 2])
-    await handle.signal("contact_changed", message)
-    await handle.signal("no_such_signal", message)
+    misshapen = {"name": "order.delivered", "properties": "x"}
+    messages: list[Any] = [None, 3, "order.delivered", [], {}, {"name": 7}, misshapen]
+    for message in messages:
+        await handle.signal("event", message)
+        await handle.signal("event", args=[message, 1, 2])
+        await handle.signal("contact_changed", message)
+        await handle.signal("no_such_signal", message)
     assert outcomes(await handle.result())[1] == ("wait_for-2", "timeout")
 
 
