@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -146,33 +147,31 @@ async def _asked(stage: Stage) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize(
-    ("failure", "cause"),
-    [
+async def test_a_hold_is_found_by_destination_and_by_why_for_as_long_as_it_lasts(stage: Stage) -> None:
+    await stage.publish(WAX.replace("  - sms: after", "  - wait_for: go\n  - sms: after"))
+    failures = [
         (Failure(kind=FailureKind.PERMANENT, reason="r", destination="x", attempt=1, status=422), "permanent"),
         (Failure(kind=FailureKind.PERMANENT, reason="r", destination="x", attempt=3, exhausted=True), "exhausted"),
         (Failure(kind=FailureKind.UNKNOWN, reason="r", destination="x", attempt=1, unknown=True), "unknown"),
         (Failure(kind=FailureKind.UNCONFIGURED, reason="r", destination="webhook", attempt=1), "unconfigured"),
         (Failure(kind=FailureKind.TEMPLATE, reason="r", destination="webhook", attempt=1), "template"),
-    ],
-)
-async def test_a_hold_is_found_by_destination_and_by_why_for_as_long_as_it_lasts(
-    stage: Stage, failure: Failure, cause: str
-) -> None:
-    await stage.publish(WAX.replace("  - sms: after", "  - wait_for: go\n  - sms: after"))
+    ]
+    for failure, cause in failures:
+        stage.channels.scripts["hook"] = failing_with(failure)
+        handle = await stage.start("wax")
+        progress = await stage.until(handle, "held")
+        assert (progress["waiting"]["destination"], progress["waiting"]["cause"]) == ("wax", cause)
+        assert await _found(handle) == {"JourneyState": "held", "Destination": "wax", "HeldReason": cause}
+        await stage.operate(handle, "skip_step", WHO)
+        await stage.until(handle, "waiting")
+        assert await _found(handle) == {"JourneyState": "waiting"}
 
+
+def failing_with(failure: Failure) -> Callable[[Delivery, int], Sent]:
     def script(delivery: Delivery, attempt: int) -> Sent:
         raise failure.as_error()
 
-    stage.channels.scripts["hook"] = script
-    handle = await stage.start("wax")
-    progress = await stage.until(handle, "held")
-    assert (progress["waiting"]["destination"], progress["waiting"]["cause"]) == ("wax", cause)
-    assert await _found(handle) == {"JourneyState": "held", "Destination": "wax", "HeldReason": cause}
-    await stage.operate(handle, "skip_step", WHO)
-    await stage.until(handle, "waiting")
-    assert await _found(handle) == {"JourneyState": "waiting"}
-    await handle.terminate()
+    return script
 
 
 async def test_a_deadline_that_ran_out_is_no_refusal(stage: Stage) -> None:

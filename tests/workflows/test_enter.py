@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
-from temporalio.exceptions import ApplicationError
 
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
-from tests.workflows.conftest import Stage
+from tests.workflows.conftest import Stage, failure_of
 from workflows.limits import MOST_PARTS, TOO_MANY_PARTS
 
 GATE = """
@@ -46,10 +45,7 @@ async def enter(stage: Stage, *arguments: Any, identifier: str = "nightly-2026-1
 
 
 async def failure(stage: Stage, *arguments: Any) -> tuple[str | None, str]:
-    with pytest.raises(WorkflowFailureError) as caught:
-        await enter(stage, *arguments)
-    assert isinstance(caught.value.cause, ApplicationError)
-    return caught.value.cause.type, caught.value.cause.message
+    return await failure_of(enter(stage, *arguments))
 
 
 async def test_it_starts_the_journey_under_its_right_id_and_ends(stage: Stage) -> None:

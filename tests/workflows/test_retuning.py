@@ -72,20 +72,16 @@ async def test_what_an_operator_changed_stays_for_this_step_also_when_it_is_trie
     assert stage.channels.of("next")[0].delivery.attempts == 0
 
 
-@pytest.mark.parametrize(
-    ("argument", "sentence"),
-    [
+async def test_an_operation_that_makes_no_sense_is_refused(stage: Stage) -> None:
+    handle = await backing_off(stage)
+    arguments: list[tuple[dict[str, Any], str]] = [
         ({"retry": {"timeout": 1}}, "'retry' knows no 'timeout'"),
         ({"retry": FAST, "destination": "wax"}, "the delivery under way goes to 'hooks.example.com'"),
         ({"retry": {"deadline": "3d"}}, "the deadline of a delivery under way can only be brought forward"),
         ({"retry": FAST, "operator": ""}, "'operator' is missing"),
-    ],
-)
-async def test_an_operation_that_makes_no_sense_is_refused(
-    stage: Stage, argument: dict[str, Any], sentence: str
-) -> None:
-    handle = await backing_off(stage)
-    assert (await refusal(stage.operate(handle, "retune", {**WHO, **argument}))).startswith(sentence)
+    ]
+    for argument, sentence in arguments:
+        assert (await refusal(stage.operate(handle, "retune", {**WHO, **argument}))).startswith(sentence)
     assert stage.desk.retunings == []
     await handle.terminate()
 

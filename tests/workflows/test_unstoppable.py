@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHistory, WorkflowUpdateFailedError
+from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHistory
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer
 
@@ -17,7 +18,7 @@ from runtime.data_converter import CONVERTER
 from scenario.errors import EntryError
 from scenario.steps import host
 from tests.sandbox import sandbox
-from tests.workflows.conftest import Stage
+from tests.workflows.conftest import WHO, Stage, refusal
 from workflows.journey import Journey
 from workflows.state import State
 
@@ -212,7 +213,7 @@ async def test_a_held_delivery_of_too_much_data_goes_on_once_the_contact_has_bec
     held = await stage.until(handle, "held")
     assert (held["waiting"]["cause"], held["waiting"]["step"]) == ("template", "hook")
     await handle.signal("contact_changed", {"custom": {"a": "a"}})
-    await stage.operate(handle, "retry_step", {"operator": "ann", "reason": "mended"})
+    await stage.operate(handle, "retry_step", WHO)
     async with asyncio.timeout(60):
         assert (await handle.result())["outcome"] == "finished"
 
@@ -244,13 +245,8 @@ async def test_conditions_that_cannot_be_worked_out_are_told_of(stage: Stage, ca
     assert "secret" not in caplog.text
 
 
-@pytest.mark.parametrize("step", ["x" * 1_000_000, ["x" * 1_000_000], 10**400])
-@pytest.mark.parametrize("update", ["leave", "skip_step"])
-async def test_what_an_operation_names_instead_of_a_step_is_not_told_back_at_length(
-    stage: Stage, update: str, step: Any
-) -> None:
+async def test_what_an_operation_names_instead_of_a_step_is_not_told_back_at_length(stage: Stage) -> None:
     handle = await start(stage)
-    with pytest.raises(WorkflowUpdateFailedError) as caught:
-        await stage.operate(handle, update, {"operator": "ann", "reason": "mended", "step": step})
-    assert isinstance(caught.value.cause, ApplicationError)
-    assert len(caught.value.cause.message) < 500
+    steps: list[Any] = ["x" * 1_000_000, ["x" * 1_000_000], 10**400]
+    for update, step in itertools.product(("leave", "skip_step"), steps):
+        assert len(await refusal(stage.operate(handle, update, {**WHO, "step": step}))) < 500

@@ -137,21 +137,17 @@ async def test_a_wait_can_be_skipped(stage: Stage) -> None:
     assert [step["outcome"] for step in result["steps"]] == ["skipped", "delivered", "delivered"]
 
 
-@pytest.mark.parametrize(
-    ("update", "argument", "sentence"),
-    [
+async def test_an_operation_that_makes_no_sense_is_refused(stage: Stage) -> None:
+    handle = await held(stage)
+    operations: list[tuple[str, Any, str]] = [
         ("retry_step", {"reason": "x"}, MISSING.format("operator")),
         ("skip_step", {"operator": "ann", "reason": " "}, MISSING.format("reason")),
         ("leave", 3, MISSING.format("operator")),
-        ("resume", None, "the journey is not paused"),
+        ("resume", WHO, "the journey is not paused"),
         ("skip_step", {**WHO, "step": "after"}, "the journey is not at step 'after', but at 'hook'"),
-    ],
-)  # fmt: skip
-async def test_an_operation_that_makes_no_sense_is_refused(
-    stage: Stage, update: str, argument: Any, sentence: str
-) -> None:
-    handle = await held(stage)
-    assert await refusal(stage.operate(handle, update, WHO if argument is None else argument)) == sentence
+    ]
+    for update, argument, sentence in operations:
+        assert await refusal(stage.operate(handle, update, argument)) == sentence
     await handle.terminate()
 
 
