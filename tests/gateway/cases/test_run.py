@@ -393,6 +393,15 @@ CASES = {
         expect: {steps: [{wait: wait-1, at: 2026-03-02 10:00}, {wait: wait-2, at: 2026-03-02 12:00}]}
         """,
     ),
+    "a failure that is passed over keeps its remark": (
+        "- {sms: hi, text: 'hello {{ contact.firstname }}', on_failure: continue}",
+        """
+        answers: {hi: [{error: timeout}, {status: 400}]}
+        changes: [{after: 1h, contact: {firstname: Zoé}}]
+        operations: [{after: 2h, retry: hi}]
+        expect: {steps: [{sms: hi, outcome: failed, note: "rendered again: the contact has changed"}], ends: finished}
+        """,
+    ),
     "a condition leads one way": (
         "- if: contact.custom.price > 50\n  then: [{sms: big, text: t}]\n  else: [{sms: small, text: t}]\n- exit: done",
         """
@@ -730,6 +739,7 @@ def test_every_kind_of_step_has_a_case(reading: Read) -> None:
         ("{until: 2027-03-31T09:00, offset: -2d}", "{}", "2027-03-26T12:00", "Mon 2027-03-29 09:00 CEST"),
         ("{until: 2027-03-29T09:00:30+01:00}", "{}", "2027-03-26T12:00", "Mon 2027-03-29 10:00 CEST"),
         ("{until: 2027-10-31 02:30}", "{}", "2027-03-26T12:00", "Sun 2027-10-31 02:30 CEST"),
+        ("0s", "{}", "2027-03-26T12:00", "Fri 2027-03-26 12:00 CET"),
         ("33d", "{}", "2027-03-26T12:00", "Wed 2027-04-28 13:00 CEST"),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ from scenario.model.document import document, load
 from scenario.model.outline import spelled
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan, load_plan
+from scenario.steps.registry import KINDS
 from scenario.steps.switch import SwitchRow, case_met, values_of
 
 HEAD = "scenario: s\ntrigger: order\nsteps:\n"
@@ -71,6 +72,15 @@ def test_where_a_case_is_met_an_event_is_certain_that_the_value_is_of():
     found = check(HEAD + step).findings
     assert [finding.code for finding in found] == ["may-be-missing"]  # of the value itself
     assert found[0].line == 6
+
+
+@pytest.mark.parametrize(
+    ("value", "implied"),
+    [("contact.language", ("contact.language != blank", True)), ("contact.language | downcase", None), (7, None)],
+)
+def test_only_a_path_has_a_value_in_each_case(value: object, implied: tuple[str, bool] | None):
+    found = KINDS["switch"].implied({"switch": value, "cases": {"fr": [], "de": []}})
+    assert set(found.values()) == ({implied} if implied else set())
 
 
 def test_no_two_ways_have_one_spelling():
