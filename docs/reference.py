@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from docs.variables import old_names, variables
 from gateway.api.app import application
 from gateway.api.authentication import Keys
-from gateway.cases.json_schema import schema as case_schema
+from gateway.cases.model import schema as case_schema
 from gateway.cli.app import COMMANDS, app
 from gateway.operations.retry_policy import DeliveryInProgress
 from gateway.results import ResultsView

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from gateway.callbacks.deliver import Told
+from gateway.callbacks.deliver import CallbackEvent
 from gateway.errors import BadInput
 from scenario.entry.entry import LARGEST, is_too_deep, is_too_large, patch_contact
 from scenario.entry.plain_json import unsent
@@ -37,7 +37,7 @@ def event(
         BadInput: A journey would not take it; the sentence says why, and quotes nothing of it.
     """
     try:
-        told = Told.make(name, properties or {})
+        told = CallbackEvent.make(name, properties or {})
     except BadInput as error:
         raise BadInput(str(error), at=["properties"]) from None
     message: dict[str, Any] = {"name": told.name, "properties": told.properties}

@@ -15,9 +15,9 @@ from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct, Routes
 from gateway.api.problem import again
 from gateway.authoring.work import Setup, draft_of, given_in
-from gateway.callbacks.rate_limit import RateLimit
+from gateway.callbacks.limits import RateLimit
 from gateway.errors import BadInput
-from gateway.preview.contact import Given
+from gateway.preview.contact import PreviewInputs
 from gateway.preview.draft import Draft
 from gateway.sending import Exchange, Means, send
 from gateway.service.caller import Caller
@@ -113,7 +113,7 @@ class Outbox:
             )
             return await send(made, request["entry"], given, step, means)
 
-    def _read(self, request: Mapping[str, Any]) -> tuple[Draft, Given]:
+    def _read(self, request: Mapping[str, Any]) -> tuple[Draft, PreviewInputs]:
         book: Destinations | None = self.book.book if self.book else None
         made, _ = draft_of(request, book, Policies())
         if made is None:

@@ -20,10 +20,10 @@ from activities.interface import Delivery
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.route import Routes
 from gateway.errors import BadInput
-from gateway.preview.contact import Given, Preview, preview
+from gateway.preview.contact import Preview, PreviewInputs, preview
 from gateway.preview.draft import Draft
-from gateway.preview.places import Places
-from gateway.preview.rendering import Nothing, Problem, Result
+from gateway.preview.places import TemplateLocator
+from gateway.preview.rendering import NothingToSend, RenderProblem, Result
 from gateway.trial_messages import TrialMessage, Trials
 from scenario.errors import BadRecipient, NotConfigured
 from scenario.policies.order import rules_of
@@ -77,7 +77,7 @@ class Means:
     guarded: bool = False
 
 
-async def send(draft: Draft, entry: object, given: Given, step: str, means: Means) -> Exchange:
+async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, means: Means) -> Exchange:
     """Sends what one step would send to a contact.
 
     Args:
@@ -102,9 +102,9 @@ async def send(draft: Draft, entry: object, given: Given, step: str, means: Mean
     contact, delivery, made = await asyncio.to_thread(
         _rendered, draft, entry, replace(given, workshop=workshop), step, means
     )
-    if isinstance(made, Problem):
-        raise BadInput(str(Places(draft.file).find(step, made)))
-    if isinstance(made, Nothing):
+    if isinstance(made, RenderProblem):
+        raise BadInput(str(TemplateLocator(draft.file).find(step, made)))
+    if isinstance(made, NothingToSend):
         raise BadInput(f"there is nothing to send: {made.reason}")
     step_model = draft.steps[step]
     assert isinstance(step_model, DeliveryStep)  # noqa: S101 `_rendered` has seen to it
@@ -150,7 +150,9 @@ async def send(draft: Draft, entry: object, given: Given, step: str, means: Mean
     return Exchange(id=delivery.id, contact=contact, message=message, answer=answer, milliseconds=milliseconds)
 
 
-def _rendered(draft: Draft, entry: object, given: Given, step: str, means: Means) -> tuple[Preview, Delivery, Result]:
+def _rendered(
+    draft: Draft, entry: object, given: PreviewInputs, step: str, means: Means
+) -> tuple[Preview, Delivery, Result]:
     contact = preview(draft, entry, given)
     passed = next(passed for passed in contact.steps if passed.id == step)
     if passed.delivery is None:

@@ -26,6 +26,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from activities.webhook.destinations.reading import DestinationsFile
+from gateway import codec
 from gateway.api import app as api
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
@@ -33,7 +34,6 @@ from gateway.authoring.work import Setup
 from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
-from gateway.codec import app as codec
 from gateway.measured import Measured
 from gateway.operations.background import running_operations
 from gateway.outbox import Outbox

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from gateway.api.problem import SEND_AGAIN, again
-from gateway.authoring.turns import WAITING, too_many_checks
+from gateway.authoring.process import WAITING, too_many_checks
 from gateway.service.caller import Caller
 
 Work = Literal["read", "write", "items", "waiting", "authoring"]
@@ -28,7 +28,7 @@ MOST: Final = 400
 AT_ONCE: Final[dict[Work, int]] = {"read": 2, "write": 8, "items": 8}
 """Requests of one key that are executed at a time; others wait for their turn. Other kinds have no limit."""
 AUTHORING: Final = 1 + WAITING
-"""Checks and previews of one key in progress, as in `gateway.authoring.turns`."""
+"""Checks and previews of one key in progress, as in `gateway.authoring.process`."""
 TURN: Final = 2.5
 """Seconds to wait for a turn. With the longest call of Temporal, an answer comes within ten."""
 _SOON: Final = 1.0  # seconds after which one of so many requests is probably answered

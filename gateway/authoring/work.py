@@ -19,11 +19,11 @@ from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import read as read_destinations
 from gateway.errors import Forbidden, Refusal
 from gateway.preview import draft as drafts
-from gateway.preview.contact import Given, preview
+from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.draft import Draft
 from gateway.preview.first_entry import first_entry
-from gateway.preview.places import Places
-from gateway.preview.rendering import BASE, SENDERS, StandIn, UnsubscribeStandIn, Workshop
+from gateway.preview.places import TemplateLocator
+from gateway.preview.rendering import BASE, SENDERS, MessageRenderer, StandIn, UnsubscribeStandIn
 from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
 from gateway.publishing import check_file
@@ -125,7 +125,7 @@ def _preview(request: Mapping[str, Any], setup: Setup, book: Destinations | None
         hint = f"did you mean '{guess}'?" if guess else f"there are {listed(made.steps, 'and')}"
         raise ScenarioError(f"there is no step '{step}': {hint}")
     given = given_in(request, setup, book, policies)
-    told = report(preview(made, request["entry"], given), Places(made.file), step)
+    told = report(preview(made, request["entry"], given), TemplateLocator(made.file), step)
     return {**told, "findings": _plain(findings)}
 
 
@@ -151,10 +151,10 @@ def draft_of(
     return made, findings
 
 
-def given_in(request: Mapping[str, Any], setup: Setup, book: Destinations | None, policies: Policies) -> Given:
+def given_in(request: Mapping[str, Any], setup: Setup, book: Destinations | None, policies: Policies) -> PreviewInputs:
     """Return the circumstances of a preview."""
     at = request.get("at")
-    return Given(
+    return PreviewInputs(
         at=datetime.fromisoformat(at) if at else None,
         events=[GivenEvent(event["name"], event["properties"]) for event in request.get("events") or ()],
         responses=request.get("responses") or {},
@@ -164,11 +164,11 @@ def given_in(request: Mapping[str, Any], setup: Setup, book: Destinations | None
     )
 
 
-def workshop_of(setup: Setup, book: Destinations | None) -> Workshop:
+def workshop_of(setup: Setup, book: Destinations | None) -> MessageRenderer:
     """Return a renderer for the settings."""
     senders = Senders.configured(setup.mail_from, setup.mail_from_allowed) if setup.mail_from else SENDERS
     base = setup.base or BASE
-    return Workshop(senders=senders, callbacks=StandIn(base), unsubscribing=UnsubscribeStandIn(base), book=book)
+    return MessageRenderer(senders=senders, callbacks=StandIn(base), unsubscribing=UnsubscribeStandIn(base), book=book)
 
 
 def _sent(request: Mapping[str, Any]) -> ScenarioFile:

@@ -30,8 +30,8 @@ from starlette.routing import Route
 from temporalio.service import RPCError
 
 from gateway.callbacks import page
-from gateway.callbacks.deliver import EventId, Told, Unsettled
-from gateway.callbacks.rate_limit import RateLimit
+from gateway.callbacks.deliver import CallbackEvent, EventId, Unsettled
+from gateway.callbacks.limits import RateLimit, read_body
 from gateway.errors import BadInput
 from runtime.derived_keys import ExpiredToken, TokenError
 from runtime.encryption.keyring import Erased
@@ -56,7 +56,7 @@ _EVENT_ID: Final[TypeAdapter[str]] = TypeAdapter(EventId)
 _UNKNOWN: Final = "there is no such callback address: post to it exactly as it was sent to you"
 _OVER: Final = "this callback address has expired, or its journey is over"
 
-Tell = Callable[[CallbackClaim, Told, str | None], Awaitable[bool]]
+Tell = Callable[[CallbackClaim, CallbackEvent, str | None], Awaitable[bool]]
 """Sends an event to a journey. Returns False if the journey has ended. See `gateway.callbacks.deliver.tell`."""
 
 
@@ -146,17 +146,14 @@ class Receiving:
             raise ErrorAnswer(404, _UNKNOWN) from None
 
     async def _body(self, request: Request) -> bytes:
-        # Content-Length may be wrong or missing, so bytes are counted.
-        body = bytearray()
         try:
             async with asyncio.timeout(self._patience):
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > MAX_BODY:
-                        raise ErrorAnswer(413, f"an event may have {MAX_BODY} bytes at most", {"connection": "close"})
+                body = await read_body(request, MAX_BODY)
         except TimeoutError:
             raise ErrorAnswer(408, "the body did not arrive in time", {"connection": "close"}) from None
-        return bytes(body)
+        if body is None:
+            raise ErrorAnswer(413, f"an event may have {MAX_BODY} bytes at most", {"connection": "close"})
+        return body
 
 
 def _acceptable(request: Request) -> None:
@@ -167,13 +164,13 @@ def _acceptable(request: Request) -> None:
         raise ErrorAnswer(415, "send the event without a content-encoding")
 
 
-def _event(body: bytes, request: Request) -> tuple[Told, str | None]:
+def _event(body: bytes, request: Request) -> tuple[CallbackEvent, str | None]:
     """Return the event in a body, and its id, if any.
 
     Raises:
         BadInput: It is malformed.
     """
-    event = Told.parse(body)
+    event = CallbackEvent.parse(body)
     return event, event.id or _identifier(request)
 
 

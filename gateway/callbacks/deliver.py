@@ -46,7 +46,7 @@ EventId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 """The id of an event, for deduplication: visible ASCII."""
 
 
-class Told(BaseModel):
+class CallbackEvent(BaseModel):
     """An event in the body of a callback.
 
     Attributes:
@@ -62,7 +62,7 @@ class Told(BaseModel):
     id: EventId | None = None
 
     @classmethod
-    def parse(cls, content: bytes) -> Told:
+    def parse(cls, content: bytes) -> CallbackEvent:
         """Read an event from JSON.
 
         Raises:
@@ -75,7 +75,7 @@ class Told(BaseModel):
             raise BadInput((broken and unread(content, "the body", f"send {_SUCH}")) or _wrong(error)) from None
 
     @classmethod
-    def make(cls, name: str, properties: Mapping[str, Any]) -> Told:
+    def make(cls, name: str, properties: Mapping[str, Any]) -> CallbackEvent:
         """Return an event from a name and properties.
 
         Raises:
@@ -86,7 +86,7 @@ class Told(BaseModel):
         except ValidationError as error:
             raise BadInput(_wrong(error)) from None
 
-    def takeable(self) -> Told:
+    def takeable(self) -> CallbackEvent:
         """Return the event if journeys accept it. They would ignore others silently.
 
         Raises:
@@ -131,7 +131,7 @@ class Overfull(Unsettled):
     """The journey's run has received too many events. Its next run may accept more."""
 
 
-async def tell(temporal: Client, claim: CallbackClaim, event: Told, identifier: str | None = None) -> bool:
+async def tell(temporal: Client, claim: CallbackClaim, event: CallbackEvent, identifier: str | None = None) -> bool:
     """Send an event to the journey of a claim.
 
     A later journey of the same workflow id does not receive it: the first run's id is compared, and the signal names

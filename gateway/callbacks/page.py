@@ -17,7 +17,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from gateway.callbacks.deliver import Told
+from gateway.callbacks.deliver import CallbackEvent
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _STYLE: Final = (
@@ -101,14 +101,14 @@ def is_link(request: Request) -> bool:
     return "name" in request.query_params and (request.method in ("GET", "HEAD") or media == _FORM)
 
 
-def event_of(request: Request) -> tuple[Told, str]:
+def event_of(request: Request) -> tuple[CallbackEvent, str]:
     """Return the event of a link and its id for deduplication.
 
     Raises:
         BadInput: It is malformed.
     """
     properties = dict(request.query_params)
-    event = Told.make(properties.pop("name"), properties)
+    event = CallbackEvent.make(properties.pop("name"), properties)
     whole = json.dumps([event.name, properties], sort_keys=True)
     return event, f"link-{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
 

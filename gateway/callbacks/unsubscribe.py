@@ -28,7 +28,7 @@ from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
 from gateway.callbacks import page
-from gateway.callbacks.rate_limit import RateLimit
+from gateway.callbacks.limits import RateLimit, read_body
 from gateway.errors import BadInput
 from runtime.public_links import UNSUBSCRIBE_PATH, Subscriber, Unsubscribing
 from runtime.store import StoreError
@@ -95,7 +95,7 @@ class Unsubscriptions:
             return page.saying(request, 429, {"retry-after": str(math.ceil(wait))})
         try:
             async with asyncio.timeout(self._patience):
-                body = await _body(request)
+                body = await read_body(request, MAX_BODY)
         except TimeoutError:
             return page.saying(request, 408, {"connection": "close"})
         if body is None:
@@ -149,13 +149,3 @@ class Unsubscriptions:
                 await asyncio.sleep(pause)
             else:
                 return
-
-
-async def _body(request: Request) -> bytes | None:
-    """Return the body, or None if it is too large. Content-Length is not trusted."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            return None
-    return bytes(body)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from activities.channel import RenderedMessage
-from gateway.cases.model import Case, Expected, Part
-from gateway.cases.run import Course, Got
+from gateway.cases.model import Case, Expected, TextPart
+from gateway.cases.run import CaseRun, StepRun
 from scenario.source.source import Path as Place
 from scenario.type_guards import is_list, is_mapping
 
@@ -21,7 +21,7 @@ _MINUTE: Final = len("2026-03-02 09:00")
 
 
 @dataclass(frozen=True)
-class Difference:
+class Mismatch:
     """One difference between expectation and run.
 
     Attributes:
@@ -40,28 +40,26 @@ class Difference:
     kind: str = "value"
 
 
-def compare(case: Case, course: Course) -> list[Difference]:
+def compare(case: Case, course: CaseRun) -> list[Mismatch]:
     """Return all differences of a case."""
     return list(_compare(case, course))
 
 
-def _compare(case: Case, course: Course) -> Iterator[Difference]:
+def _compare(case: Case, course: CaseRun) -> Iterator[Mismatch]:
     if course.failed is not None:
-        yield Difference((), "the case cannot be run", MISSING, course.failed, "case")
+        yield Mismatch((), "the case cannot be run", MISSING, course.failed, "case")
         return
     for place, why in course.rejected.items():
-        yield Difference(place, "this could not be done", "done", why, "case")
+        yield Mismatch(place, "this could not be done", "done", why, "case")
     expect = case.expect
     if expect is None:
-        yield Difference((), "nothing is expected", "expect: …", MISSING, "steps")
+        yield Mismatch((), "nothing is expected", "expect: …", MISSING, "steps")
         return
     place: Place = ("expect",)
     if expect.refused is not None or course.refused is not None:
         got = MISSING if course.refused is None else course.refused
         if expect.refused is None:
-            yield Difference(
-                place, "whether the contact is admitted", "admitted", f"refused: {course.refused}", "steps"
-            )
+            yield Mismatch(place, "whether the contact is admitted", "admitted", f"refused: {course.refused}", "steps")
         else:
             yield from _text((*place, "refused"), "why the contact is refused", expect.refused, got)
         return
@@ -69,21 +67,21 @@ def _compare(case: Case, course: Course) -> Iterator[Difference]:
         yield from _steps((*place, "steps"), expect.steps, course)
     if expect.ends is not None and expect.ends != course.ends:
         why = f": {course.reason}" if course.reason and expect.reason is None else ""
-        yield Difference((*place, "ends"), f"how the journey ends{why}", expect.ends, course.ends)
+        yield Mismatch((*place, "ends"), f"how the journey ends{why}", expect.ends, course.ends)
     if expect.reason is not None:
         yield from _text((*place, "reason"), "why it ends so", expect.reason, course.reason)
     for index, name in enumerate(expect.never):
         for got in course.steps:
             if name in (got.id, got.kind) and got.passed:
-                yield Difference((*place, "never", index), f"{name} must not happen", MISSING, label(got), "case")
+                yield Mismatch((*place, "never", index), f"{name} must not happen", MISSING, label(got), "case")
 
 
-def label(step: Got | Expected) -> str:
+def label(step: StepRun | Expected) -> str:
     """Return a step as two words."""
     return f"{step.kind} {step.id}"
 
 
-def met_in(expected: Sequence[Expected], course: Course) -> dict[int, int]:
+def matches(expected: Sequence[Expected], course: CaseRun) -> dict[int, int]:
     """Return the indices of actual steps by those of the expected steps that they match, in order."""
     met: dict[int, int] = {}
     cursor = 0
@@ -95,34 +93,34 @@ def met_in(expected: Sequence[Expected], course: Course) -> dict[int, int]:
     return met
 
 
-def _steps(place: Place, expected: Sequence[Expected], course: Course) -> Iterator[Difference]:
+def _steps(place: Place, expected: Sequence[Expected], course: CaseRun) -> Iterator[Mismatch]:
     went = " → ".join(f"{got.id} ({got.outcome})" for got in course.steps) or "nothing"
-    met = met_in(expected, course)
+    met = matches(expected, course)
     places = {found: index for index, found in met.items()}
     for index, step in enumerate(expected):
         if index in places:
             yield from _step((*place, index), step, course.steps[places[index]])
         else:
-            yield Difference((*place, index), "this step is missing here", label(step), went, "steps")
+            yield Mismatch((*place, index), "this step is missing here", label(step), went, "steps")
     for index, got in enumerate(course.steps):
         if got.tried and index not in met:
-            yield Difference(place, f"{label(got)} is sent and not expected here", MISSING, went, "steps")
+            yield Mismatch(place, f"{label(got)} is sent and not expected here", MISSING, went, "steps")
 
 
-def _step(place: Place, expected: Expected, got: Got) -> Iterator[Difference]:
+def _step(place: Place, expected: Expected, got: StepRun) -> Iterator[Mismatch]:
     wanted = {
         (field.alias or name): getattr(expected, name)
         for name, field in type(expected).model_fields.items()
         if name in expected.model_fields_set
     }
-    facts = told(got)
+    facts = facts_of(got)
     of = f"of {label(got)}"
     if "at" in wanted:
         facts["at"] = facts["at"][: max(_MINUTE, len(wanted["at"]))]
         wanted["at"] = wanted["at"].replace("T", " ")
     for key in _EXACT:
         if key in wanted and wanted[key] != facts[key]:
-            yield Difference((*place, key), f"{key} {of}", wanted[key], MISSING if facts[key] is None else facts[key])
+            yield Mismatch((*place, key), f"{key} {of}", wanted[key], MISSING if facts[key] is None else facts[key])
     for key in _TEXTS:
         if key in wanted:
             yield from _text((*place, key), f"{key} {of}", wanted[key], facts.get(key, MISSING))
@@ -135,7 +133,7 @@ def _step(place: Place, expected: Expected, got: Got) -> Iterator[Difference]:
             yield from _json((*place, key), f"body {of}", wanted[key], facts.get("body", MISSING), whole=whole)
 
 
-def told(got: Got) -> dict[str, Any]:
+def facts_of(got: StepRun) -> dict[str, Any]:
     """Return everything known about a step, by the keys of an expected step."""
     at = got.at.strftime("%Y-%m-%d %H:%M:%S")
     facts: dict[str, Any] = {
@@ -149,10 +147,10 @@ def told(got: Got) -> dict[str, Any]:
     return facts | (got.message.facts() if isinstance(got.message, RenderedMessage) else {})
 
 
-def _text(place: Place, what: str, expected: str | Part, got: Any) -> Iterator[Difference]:
+def _text(place: Place, what: str, expected: str | TextPart, got: Any) -> Iterator[Mismatch]:
     if isinstance(expected, str):
         if got is MISSING or got.rstrip("\n") != expected.rstrip("\n"):
-            yield Difference(place, what, expected, got)
+            yield Mismatch(place, what, expected, got)
         return
     text = "" if got is MISSING else str(got)
     checks: tuple[tuple[str, str | None, Callable[[str], bool]], ...] = (
@@ -162,20 +160,20 @@ def _text(place: Place, what: str, expected: str | Part, got: Any) -> Iterator[D
     )
     for key, part, holds in checks:
         if part is not None and not holds(part):
-            yield Difference((*place, key), f"{what} {key}", part, got, "case")
+            yield Mismatch((*place, key), f"{what} {key}", part, got, "case")
 
 
-def _json(place: Place, what: str, expected: Any, got: Any, *, whole: bool) -> Iterator[Difference]:
+def _json(place: Place, what: str, expected: Any, got: Any, *, whole: bool) -> Iterator[Mismatch]:
     if is_mapping(expected) and is_mapping(got):
         for key, value in expected.items():
             yield from _json((*place, key), f"{key} in {what}", value, got.get(key, MISSING), whole=whole)
         if whole and (more := {key: value for key, value in got.items() if key not in expected}):
-            yield Difference(place, f"more in {what}", MISSING, more, "steps")
+            yield Mismatch(place, f"more in {what}", MISSING, more, "steps")
     elif is_list(expected) and is_list(got):
         if len(expected) != len(got):
-            yield Difference(place, what, expected, got)
+            yield Mismatch(place, what, expected, got)
             return
         for index, (item, other) in enumerate(zip(expected, got, strict=True)):
             yield from _json((*place, index), f"item {index + 1} in {what}", item, other, whole=whole)
     elif expected != got or isinstance(expected, bool) is not isinstance(got, bool):
-        yield Difference(place, what, expected, got)
+        yield Mismatch(place, what, expected, got)

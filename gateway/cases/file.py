@@ -42,7 +42,7 @@ _JSON: Final = frozenset({"entry", "with", "body", "body_is", "properties", "con
 
 
 @dataclass(frozen=True)
-class Beside:
+class DefaultFiles:
     """Files that are used if a case file names none.
 
     Attributes:
@@ -76,13 +76,13 @@ class Cases:
     book: Destinations | None
     entries: Mapping[str, dict[str, Any]]
     policies: Policies
-    beside: Beside
+    beside: DefaultFiles
 
     def at(self, case: Case) -> str:
         """Return the time of a case's entry."""
         return case.at or self.file.at or ""
 
-    def answers(self, case: Case) -> Mapping[str, list[model.Answer]]:
+    def answers(self, case: Case) -> Mapping[str, list[model.ReceiverAnswer]]:
         """Return the answers of a case's receivers."""
         return {**self.file.answers, **case.answers}
 
@@ -105,7 +105,7 @@ def case_files(path: Path) -> list[Path]:
     return found
 
 
-def read(path: Path, beside: Beside = Beside()) -> tuple[Cases | None, tuple[Finding, ...]]:
+def read(path: Path, beside: DefaultFiles = DefaultFiles()) -> tuple[Cases | None, tuple[Finding, ...]]:
     """Read a case file, its scenario and its entries.
 
     Args:
@@ -123,7 +123,9 @@ def read(path: Path, beside: Beside = Beside()) -> tuple[Cases | None, tuple[Fin
     return parsed(content(path), path, beside)
 
 
-def parsed(text: str | bytes, path: Path, beside: Beside = Beside()) -> tuple[Cases | None, tuple[Finding, ...]]:
+def parsed(
+    text: str | bytes, path: Path, beside: DefaultFiles = DefaultFiles()
+) -> tuple[Cases | None, tuple[Finding, ...]]:
     """Read the text of a case file; see `read`."""
     source = Source(text, str(path), _WORDS)
     report = Report(source)
@@ -156,14 +158,14 @@ def parsed(text: str | bytes, path: Path, beside: Beside = Beside()) -> tuple[Ca
     return Cases(path, source, file, made, book, entries, policies, beside), report.findings
 
 
-def _book(path: Path, file: CaseFile, beside: Beside) -> Destinations | None:
+def _book(path: Path, file: CaseFile, beside: DefaultFiles) -> Destinations | None:
     from activities.webhook.destinations.reading import read as read_destinations
 
     named = _named(path, file.destinations, beside.destinations, "destinations")
     return None if named is None else read_destinations(named)
 
 
-def _policies(path: Path, file: CaseFile, beside: Beside) -> Policies:
+def _policies(path: Path, file: CaseFile, beside: DefaultFiles) -> Policies:
     from runtime.watched_file import read_policies
 
     named = _named(path, file.policies, beside.policies, "policies")
@@ -275,7 +277,7 @@ def _check(made: Draft, file: CaseFile, place: Place, case: Case, report: Report
             _unknown((*place, "expect", "never", index), told, name, {*rows, *kinds}, report)
 
 
-def _check_answers(made: Draft, place: Place, step: str, answers: list[model.Answer], report: Report) -> None:
+def _check_answers(made: Draft, place: Place, step: str, answers: list[model.ReceiverAnswer], report: Report) -> None:
     row = made.plan.steps.get(step)
     if not isinstance(row, Send):
         sending = [name for name, row in made.plan.steps.items() if isinstance(row, Send)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, create_model, model_validator
 
+from scenario.model.json_schema import DIALECT, tidied
 from scenario.model.parts import Model
 from scenario.model.scalars import Duration, EventName, StepId
 from scenario.steps.registry import KINDS
@@ -35,7 +36,7 @@ def _pattern(value: str) -> str:
 
 
 def _form(value: object) -> str:
-    return "<part>" if isinstance(value, Mapping | Part) else "<text>"
+    return "<part>" if isinstance(value, Mapping | TextPart) else "<text>"
 
 
 def _entry_form(value: object) -> str:
@@ -46,7 +47,7 @@ Moment = Annotated[str, AfterValidator(_moment), Field(examples=["2026-03-02T09:
 """A date and time; without a zone, in the contact's zone."""
 
 
-class Part(Model):
+class TextPart(Model):
     """Parts that a text contains."""
 
     contains: str | None = Field(default=None, min_length=1, description="It has this text in it.")
@@ -56,13 +57,13 @@ class Part(Model):
     )
 
 
-Text = Annotated[Annotated[str, Tag("<text>")] | Annotated[Part, Tag("<part>")], Discriminator(_form)]
+Text = Annotated[Annotated[str, Tag("<text>")] | Annotated[TextPart, Tag("<part>")], Discriminator(_form)]
 """A whole text, or parts that it contains."""
 Entry = Annotated[Annotated[str, Tag("<file>")] | Annotated[dict[str, Any], Tag("<entry>")], Discriminator(_entry_form)]
 """An entry, inline or in a JSON file."""
 
 
-class Answer(Model):
+class ReceiverAnswer(Model):
     """A receiver's answer to an attempt."""
 
     status: int | None = Field(
@@ -76,7 +77,7 @@ class Answer(Model):
     )
 
 
-class Happening(Model):
+class Occurrence(Model):
     """Something that reaches the journey from outside, after a duration or at a time."""
 
     after: Duration | None = Field(default=None, description="Time since the contact came in.")
@@ -89,14 +90,14 @@ class Happening(Model):
         return self
 
 
-class Event(Happening):
+class CaseEvent(Occurrence):
     """An event of the contact."""
 
     name: EventName
     properties: dict[str, Any] = Field(default_factory=dict, description="What templates see as event.…")
 
 
-class Change(Happening):
+class ContactChange(Occurrence):
     """A change of the contact's fields."""
 
     contact: dict[str, Any] = Field(min_length=1, description="The fields, as the platform sends them.")
@@ -105,7 +106,7 @@ class Change(Happening):
 VERBS: Final = ("retry", "skip", "leave", "pause", "resume")
 
 
-class Operation(Happening):
+class CaseOperation(Occurrence):
     """An operator's action: one of these."""
 
     retry: StepId | None = Field(default=None, description="Tries this step again, which is held.")
@@ -208,7 +209,7 @@ class Expectation(Model):
         return self
 
 
-class SentBefore(Happening):
+class SentBefore(Occurrence):
     """A message of another journey that counts under caps."""
 
     after: Duration | None = Field(default=None, description="Time since the contact came in.")
@@ -222,12 +223,12 @@ class SentBefore(Happening):
         return self
 
 
-class Given(Model):
+class CaseInputs(Model):
     """The circumstances of a case, or of all cases of a file."""
 
     entry: Entry | None = Field(default=None, description="The entry, or the path of its JSON file.")
     at: Moment | None = Field(default=None, description="When the contact comes in, on its own clock.")
-    answers: dict[str, list[Answer]] = Field(
+    answers: dict[str, list[ReceiverAnswer]] = Field(
         default_factory=dict, description="What receivers answer, one attempt after the other, by the step's id."
     )
 
@@ -239,19 +240,21 @@ class Given(Model):
     )
 
 
-class Case(Given):
+class Case(CaseInputs):
     """One contact's way through the scenario, and its expectations."""
 
     changed: dict[str, Any] = Field(
         default_factory=dict, alias="with", description="Fields of the entry that are otherwise; null takes one away."
     )
-    events: list[Event] = Field(default_factory=list[Event], description="What happens to the contact.")
-    changes: list[Change] = Field(default_factory=list[Change], description="What changes of the contact.")
-    operations: list[Operation] = Field(default_factory=list[Operation], description="Operations.")
+    events: list[CaseEvent] = Field(default_factory=list[CaseEvent], description="What happens to the contact.")
+    changes: list[ContactChange] = Field(
+        default_factory=list[ContactChange], description="What changes of the contact."
+    )
+    operations: list[CaseOperation] = Field(default_factory=list[CaseOperation], description="Operations.")
     expect: Expectation | None = Field(default=None, description="The expectations.")
 
 
-class CaseFile(Given):
+class CaseFile(CaseInputs):
     """The cases of one scenario."""
 
     scenario: str | None = Field(
@@ -260,3 +263,9 @@ class CaseFile(Given):
     destinations: str | None = Field(default=None, min_length=1, description="The path of destinations.yaml.")
     policies: str | None = Field(default=None, min_length=1, description="The path of policies.yaml.")
     cases: dict[str, Case] = Field(min_length=1, description="The cases, by name.")
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a case file (draft 2020-12)."""
+    made = CaseFile.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": DIALECT, **tidied(made)}

@@ -10,7 +10,7 @@ from difflib import ndiff
 from typing import Any, Final
 from xml.etree import ElementTree
 
-from gateway.cases.compare import MISSING, Difference
+from gateway.cases.compare import MISSING, Mismatch
 from scenario.source.findings import Finding, Mark
 from scenario.source.source import Source
 
@@ -34,7 +34,7 @@ class Result:
     file: str
     name: str
     mark: Mark
-    differences: tuple[tuple[Mark, Difference], ...]
+    differences: tuple[tuple[Mark, Mismatch], ...]
     seconds: float
 
     @property
@@ -42,7 +42,7 @@ class Result:
         return not self.differences
 
 
-def result(source: Source, name: str, differences: Sequence[Difference], seconds: float) -> Result:
+def result(source: Source, name: str, differences: Sequence[Mismatch], seconds: float) -> Result:
     """Return the result of one case, with places of differences in the file."""
     path = ("cases", name)
     placed = [(_mark(source, (*path, *difference.place)), difference) for difference in differences]
@@ -51,7 +51,7 @@ def result(source: Source, name: str, differences: Sequence[Difference], seconds
 
 def unread(file: str, findings: Sequence[Finding]) -> Result:
     """Return the result that stands for the cases of a file with mistakes."""
-    told = [(Mark(one.line, one.column), Difference((), str(one), MISSING, MISSING, "case")) for one in findings]
+    told = [(Mark(one.line, one.column), Mismatch((), str(one), MISSING, MISSING, "case")) for one in findings]
     return Result(file, "the file has no mistakes", Mark(1, 1), tuple(told), 0.0)
 
 

@@ -16,16 +16,14 @@ from activities.redaction import KnownSecrets
 from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import save_response
 from gateway.cases.file import Cases
-from gateway.cases.model import Answer, Case, Happening
+from gateway.cases.model import Case, Occurrence, ReceiverAnswer
 from gateway.errors import BadInput
 from gateway.preview.draft import VERSION
-from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
-from gateway.virtual import attempts
+from gateway.preview.rendering import ROOT, MessageRenderer, NothingToSend, RenderProblem, Result
 from gateway.virtual.clock import Clock
 from gateway.virtual.host import Record
-from gateway.virtual.journey import Refused as OperationRefused
-from gateway.virtual.journey import VirtualJourney
-from gateway.virtual.workspace import Claimed, Workspace
+from gateway.virtual.journey import OperationRefused, VirtualJourney, deliver
+from gateway.virtual.workspace import PlaceClaim, Workspace
 from scenario.entry.admission import EntryRefused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
@@ -54,13 +52,13 @@ class Circumstances:
     """
 
     platform_zone: str = "UTC"
-    workshop: Workshop = field(default_factory=Workshop)
+    workshop: MessageRenderer = field(default_factory=MessageRenderer)
     start: datetime | None = None
     root: str = ROOT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Got:
+class StepRun:
     """One step of a run.
 
     Attributes:
@@ -98,11 +96,11 @@ class Got:
     @property
     def tried(self) -> bool:
         """True if a message was to leave."""
-        return self.message is not None and not isinstance(self.message, Nothing)
+        return self.message is not None and not isinstance(self.message, NothingToSend)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
+class CaseRun:
     """The run of a case.
 
     Attributes:
@@ -116,7 +114,7 @@ class Course:
     """
 
     refused: str | None = None
-    steps: tuple[Got, ...] = ()
+    steps: tuple[StepRun, ...] = ()
     ends: str = ""
     reason: str = ""
     sent: Mapping[str, Sequence[Result]] = field(default_factory=dict[str, Sequence[Result]])
@@ -124,7 +122,7 @@ class Course:
     rejected: Mapping[Place, str] = field(default_factory=dict[Place, str])
 
 
-class _Journey(VirtualJourney):
+class _RecordedJourney(VirtualJourney):
     """A journey that records the message of each step.
 
     Attributes:
@@ -147,15 +145,15 @@ class _Journey(VirtualJourney):
         self.course.append((self.records[-1], self.message))
 
 
-def run(cases: Cases, name: str, circumstances: Circumstances) -> Course:
+def run(cases: Cases, name: str, circumstances: Circumstances) -> CaseRun:
     """Run one case."""
     try:
-        return _Run(cases, name, circumstances).course()
+        return _CaseRunner(cases, name, circumstances).course()
     except (BadInput, EntryError) as error:
-        return Course(failed=str(error))
+        return CaseRun(failed=str(error))
 
 
-class _Run:
+class _CaseRunner:
     def __init__(self, cases: Cases, name: str, circumstances: Circumstances) -> None:
         self._cases, self._name, self._around = cases, name, circumstances
         self._case: Case = cases.file.cases[name]
@@ -164,35 +162,35 @@ class _Run:
         self._rejected: dict[Place, str] = {}
         self._sent: dict[str, list[Result]] = {}
 
-    def course(self) -> Course:
+    def course(self) -> CaseRun:
         scenario, plan = self._cases.draft.scenario, self._cases.draft.plan
         platform = ZoneInfo(self._around.platform_zone)
         entry = parse_entry({**self._cases.entries[self._name], "scenario": scenario.scenario})
         zone = zone_of(entry.contact.get("timezone"), plan.zone)
-        start = self._around.start or _placed(self._cases.at(self._case), zone)
+        start = self._around.start or _moment(self._cases.at(self._case), zone)
         data = entry_data(entry, scenario, VERSION, self._around.platform_zone, start)
         try:
             check_trigger(entry, scenario)
             check_rules(scenario, data)
             identifier = journey_id(entry, key_of(entry, scenario, data))
         except (EntryRefused, EntryError) as error:
-            return Course(refused=str(error))
-        if save_response := withheld(scenario, entry.contact_id, self._cases.policies.holdout):
-            return Course(ends=save_response.outcome, reason=save_response.reason)
+            return CaseRun(refused=str(error))
+        if kept := withheld(scenario, entry.contact_id, self._cases.policies.holdout):
+            return CaseRun(ends=kept.outcome, reason=kept.reason)
         data = {root: value for root, value in data.items() if root not in ("now", "today", "responses")}
         data["journey"] = {**data["journey"], "id": identifier}
         clock = Clock(start)
-        journey = _Journey(clock, plan, data, platform, self._send, root=self._around.root)
-        self._workspace = self._meets(start, zone)
+        journey = _RecordedJourney(clock, plan, data, platform, self._send, root=self._around.root)
+        self._workspace = self._workspace_of(start, zone)
         clock.start(journey.run())
         for moment, action in self._happenings(journey, start, zone):
             clock.at(moment, action)
         clock.run()
-        return self._told(journey)
+        return self._result(journey)
 
     # ---- what reaches the journey
 
-    def _meets(self, start: datetime, zone: tzinfo) -> Workspace:
+    def _workspace_of(self, start: datetime, zone: tzinfo) -> Workspace:
         """Return the workspace: policies, suppressions, and messages of other journeys."""
         case = self._case
         suppressions = [
@@ -201,19 +199,19 @@ class _Run:
             for known in addresses.sources(channel)
             if known == source
         ]
-        places: list[Claimed] = []
+        places: list[PlaceClaim] = []
         for number, one in enumerate(case.sent):
             length = (one.after or timedelta(0)) - (one.before or timedelta(0))
-            moment = _placed(one.at, zone) if one.at else later(start, length.total_seconds())
+            moment = _moment(one.at, zone) if one.at else later(start, length.total_seconds())
             kind = next((kind for kind in CHANNELS if kind == one.by), "")
-            places.append(Claimed(f"other-{number}", kind, "" if kind else one.by, moment))
+            places.append(PlaceClaim(f"other-{number}", kind, "" if kind else one.by, moment))
         return Workspace(self._cases.policies, suppressions, places)
 
     def _happenings(
         self, journey: VirtualJourney, start: datetime, zone: tzinfo
     ) -> Iterator[tuple[datetime, Callable[[], None]]]:
         case = self._case
-        lists: Sequence[tuple[str, Sequence[Happening], Callable[[Any], None]]] = (
+        lists: Sequence[tuple[str, Sequence[Occurrence], Callable[[Any], None]]] = (
             ("events", case.events, lambda one: journey.happen(Event(name=one.name, properties=one.properties))),
             ("changes", case.changes, lambda one: journey.change(one.contact)),
             ("operations", case.operations, lambda one: _operate(journey, one)),
@@ -221,14 +219,14 @@ class _Run:
         for key, happenings, action in lists:
             for index, one in enumerate(happenings):
                 moment = (
-                    _placed(one.at, zone) if one.at else later(start, one.after.total_seconds() if one.after else 0)
+                    _moment(one.at, zone) if one.at else later(start, one.after.total_seconds() if one.after else 0)
                 )
                 if moment < start and self._around.start is None:
                     self._rejected[(key, index)] = "this is before the contact comes in"
                     continue
                 yield moment, lambda place=(key, index), action=action, one=one: self._do(place, action, one)
 
-    def _do(self, place: Place, action: Callable[[Any], None], one: Happening) -> None:
+    def _do(self, place: Place, action: Callable[[Any], None], one: Occurrence) -> None:
         try:
             action(one)
         except (OperationRefused, ScenarioError) as error:
@@ -236,7 +234,7 @@ class _Run:
 
     # ---- messages
 
-    async def _send(self, journey: _Journey, row: Send) -> Delivered | Failed | NotBefore:
+    async def _send(self, journey: _RecordedJourney, row: Send) -> Delivered | Failed | NotBefore:
         if row.destination and self._workshop.book and (found := self._workshop.book.get(row.to)):
             row = row.as_asked(found.retry, found.timeout)
         step, draft = journey.step, self._cases.draft
@@ -257,14 +255,14 @@ class _Run:
         )
         journey.message = self._workshop.render(written, delivery, str(whole["journey"]["id"]), draft.scenario)
         match journey.message:
-            case Problem(message):
+            case RenderProblem(message):
                 return Failed(reason=message, cause="template", destination=row.to or row.channel)
-            case Nothing(reason):
+            case NothingToSend(reason):
                 return Delivered(outcome="skipped", reason=reason, attempts=1)
             case _:
                 pass
         coming = self._replies_to(step, journey.message)
-        made = await attempts.deliver(
+        made = await deliver(
             journey,
             row,
             coming,
@@ -276,7 +274,7 @@ class _Run:
                 journey.message = None if journey.made is None else journey.message
                 return made
             case Delivered(outcome="skipped"):
-                journey.message = Nothing(made.reason or "")
+                journey.message = NothingToSend(made.reason or "")
                 self._workspace.release(delivery.id)
             case Failed(unknown=False):
                 self._workspace.release(delivery.id)
@@ -302,8 +300,8 @@ class _Run:
 
     # ---- what became of it
 
-    def _told(self, journey: _Journey) -> Course:
-        steps = [_got(record, journey, message) for record, message in journey.course]
+    def _result(self, journey: _RecordedJourney) -> CaseRun:
+        steps = [_step_run(record, journey, message) for record, message in journey.course]
         if journey.ending is not None:
             ends, reason = journey.ending.outcome, journey.ending.reason
         else:
@@ -317,20 +315,20 @@ class _Run:
                 status=held.status if held else None,
                 attempts=(held.attempts or None) if held else None,
             )
-            steps.append(_got(record, journey, journey.message))
-        return Course(steps=tuple(steps), ends=ends, reason=reason, sent=self._sent, rejected=self._rejected)
+            steps.append(_step_run(record, journey, journey.message))
+        return CaseRun(steps=tuple(steps), ends=ends, reason=reason, sent=self._sent, rejected=self._rejected)
 
 
-def _standing(journey: _Journey) -> tuple[str, str]:
+def _standing(journey: _RecordedJourney) -> tuple[str, str]:
     """Return the state of a journey that has not ended, and the reason."""
     if journey.held is not None:
         return "held", journey.held.reason
     return ("paused", "") if journey.paused else ("waiting", "")
 
 
-def _got(record: Record, journey: _Journey, message: Result | None) -> Got:
+def _step_run(record: Record, journey: _RecordedJourney, message: Result | None) -> StepRun:
     row = journey.plan.steps[record.step]
-    return Got(
+    return StepRun(
         id=record.step,
         kind=row.kind,
         sends=isinstance(row, Send),
@@ -351,12 +349,12 @@ def _operate(journey: VirtualJourney, one: Any) -> None:
     journey.operate(one.verb, one.says if is_step else None, _OPERATOR, reason, now=one.now)
 
 
-def _placed(text: str, zone: tzinfo) -> datetime:
+def _moment(text: str, zone: tzinfo) -> datetime:
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def replies(step: str, answers: Sequence[Answer]) -> Iterator[AttemptReply]:
+def replies(step: str, answers: Sequence[ReceiverAnswer]) -> Iterator[AttemptReply]:
     """Yield the results of attempts at a step: the case's, then successes."""
     left = _MOST
     for answer in answers:
@@ -371,7 +369,7 @@ def replies(step: str, answers: Sequence[Answer]) -> Iterator[AttemptReply]:
     )
 
 
-def _reply(answer: Answer) -> AttemptReply:
+def _reply(answer: ReceiverAnswer) -> AttemptReply:
     body = answer.body
     if isinstance(body, str) or body is None:
         content = (body or "").encode()

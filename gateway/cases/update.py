@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from yaml.reader import Reader
 
-from gateway.cases.compare import MISSING, Difference, compare, met_in, told
+from gateway.cases.compare import MISSING, Mismatch, compare, facts_of, matches
 from gateway.cases.file import Cases, parsed
-from gateway.cases.run import Circumstances, Course, Got, run
+from gateway.cases.run import CaseRun, Circumstances, StepRun, run
 from scenario.source.source import Path as Place
 from scenario.type_guards import is_list, is_mapping
 
@@ -55,7 +55,7 @@ def _meet(one: Edit, other: Edit) -> bool:
     return one[:2] == other[:2] or (one[0] < other[1] and other[0] < one[1])
 
 
-def _edits(cases: Cases, name: str, course: Course) -> list[Edit]:
+def _edits(cases: Cases, name: str, course: CaseRun) -> list[Edit]:
     if course.failed is not None:
         return []
     case, source = cases.file.cases[name], cases.source
@@ -85,7 +85,7 @@ def _edits(cases: Cases, name: str, course: Course) -> list[Edit]:
     return edits
 
 
-def _expectation(course: Course) -> dict[str, Any]:
+def _expectation(course: CaseRun) -> dict[str, Any]:
     """Return all expectations for a case without any."""
     if course.refused is not None:
         return {"refused": course.refused}
@@ -94,7 +94,7 @@ def _expectation(course: Course) -> dict[str, Any]:
 
 
 def _steps(
-    written: list[dict[str, Any]], found: Sequence[Difference], expected: Sequence[Any], course: Course
+    written: list[dict[str, Any]], found: Sequence[Mismatch], expected: Sequence[Any], course: CaseRun
 ) -> list[dict[str, Any]]:
     """Return the list of steps: the expected ones with actual values, and others that send."""
     for one in found:
@@ -105,7 +105,7 @@ def _steps(
                 _value(written, one.place[2:]).update(one.got)
             case _:
                 pass
-    met = met_in(expected, course)
+    met = matches(expected, course)
     return [
         written[met[index]] if index in met else _new(got)
         for index, got in enumerate(course.steps)
@@ -113,8 +113,8 @@ def _steps(
     ]
 
 
-def _new(got: Got) -> dict[str, Any]:
-    facts = {key: value for key, value in told(got).items() if value is not None and value is not MISSING}
+def _new(got: StepRun) -> dict[str, Any]:
+    facts = {key: value for key, value in facts_of(got).items() if value is not None and value is not MISSING}
     made: dict[str, Any] = {got.kind: got.id}
     for key in _NEW:
         usual = (key == "attempts" and facts.get(key) == 1) or (key == "text" and "subject" in facts)

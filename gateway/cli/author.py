@@ -68,7 +68,7 @@ def check(
     Text output has one finding per line: file:line:column: severity code: message. JSON is a list of objects with the
     same names. The exit status is 1 if there is an error. Warnings do not change it.
     """
-    from gateway.cases.file import Beside, read
+    from gateway.cases.file import DefaultFiles, read
     from gateway.errors import BadInput
     from gateway.publishing import check_file
 
@@ -78,7 +78,7 @@ def check(
     for path in files:
         try:
             if _holds_cases(path):
-                findings += read(path, Beside(destinations, policies))[1]
+                findings += read(path, DefaultFiles(destinations, policies))[1]
             else:
                 findings += check_file(path, known, quiet).findings
         except BadInput as error:
@@ -107,7 +107,7 @@ def schema(of: SchemaArgument = SchemaOf.SCENARIO) -> None:
         case SchemaOf.POLICIES:
             from scenario.policies.policies import schema as make
         case SchemaOf.CASES:
-            from gateway.cases.json_schema import schema as make
+            from gateway.cases.model import schema as make
     dump(make())
 
 

@@ -15,7 +15,7 @@ from gateway.cli.options import Format
 
 if TYPE_CHECKING:
     from gateway.map.map import ScenarioMap
-    from gateway.map.overlay import Overlay
+    from gateway.map.outline import Overlay
     from runtime.store import Store, StoredVersion
     from scenario.model.scenario import Scenario
     from scenario.plan.plan import Plan
@@ -71,7 +71,7 @@ def _of_file(path: Path, since: int | None, destinations: Path | None) -> Scenar
     from gateway.cli import session
     from gateway.cli.preview import draft_of
     from gateway.map.map import ScenarioMap
-    from gateway.map.overlay import Overlay
+    from gateway.map.outline import Overlay
 
     made = draft_of(path, book_in(destinations), Format.TEXT)
     name = made.scenario.scenario
@@ -88,7 +88,7 @@ async def _of_name(what: str, since: int | None) -> ScenarioMap:
     from gateway.cli import session
     from gateway.errors import BadInput
     from gateway.map.map import ScenarioMap
-    from gateway.map.overlay import Overlay
+    from gateway.map.outline import Overlay
 
     name, at, number = what.partition("@")
     if at and not (number.isascii() and number.isdecimal()):
@@ -102,7 +102,7 @@ async def _of_name(what: str, since: int | None) -> ScenarioMap:
 
 
 def _overlay(earlier: StoredVersion, later: Scenario) -> Overlay:
-    from gateway.map.overlay import since
+    from gateway.map.outline import since
     from scenario.plan.difference import difference
 
     return since(difference(_scenario_of(earlier), later))

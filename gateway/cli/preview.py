@@ -18,9 +18,9 @@ from gateway.terminal import console, dump, note
 
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
-    from gateway.preview.contact import Given
+    from gateway.preview.contact import PreviewInputs
     from gateway.preview.draft import Draft
-    from gateway.preview.rendering import Workshop
+    from gateway.preview.rendering import MessageRenderer
     from gateway.preview.walk import GivenEvent
     from runtime.settings import Settings
     from scenario.policies.policies import Policies
@@ -142,13 +142,15 @@ def known(made: Draft, step: str | None) -> None:
     raise BadInput(f"there is no step '{step}': {hint}")
 
 
-def given_by(at: str | None, events: Sequence[str], responses: Sequence[str], book: Destinations | None) -> Given:
+def given_by(
+    at: str | None, events: Sequence[str], responses: Sequence[str], book: Destinations | None
+) -> PreviewInputs:
     """Return the circumstances that the options describe."""
-    from gateway.preview.contact import Given
+    from gateway.preview.contact import PreviewInputs
     from runtime.settings import Settings
 
     settings = Settings()
-    return Given(
+    return PreviewInputs(
         at=_moment(at),
         events=[_event(item) for item in events],
         responses=dict(_response(item) for item in responses),
@@ -157,15 +159,15 @@ def given_by(at: str | None, events: Sequence[str], responses: Sequence[str], bo
     )
 
 
-def workshop(settings: Settings, book: Destinations | None = None) -> Workshop:
+def workshop(settings: Settings, book: Destinations | None = None) -> MessageRenderer:
     """Create the renderers, configured by the settings."""
     from activities.email.settings import Senders
-    from gateway.preview.rendering import BASE, SENDERS, StandIn, UnsubscribeStandIn, Workshop
+    from gateway.preview.rendering import BASE, SENDERS, MessageRenderer, StandIn, UnsubscribeStandIn
 
     sender, allowed = settings.mail_from, settings.mail_from_allowed
     senders = Senders.configured(sender, allowed) if sender else SENDERS
     base = settings.callback_url or BASE
-    return Workshop(senders=senders, callbacks=StandIn(base), unsubscribing=UnsubscribeStandIn(base), book=book)
+    return MessageRenderer(senders=senders, callbacks=StandIn(base), unsubscribing=UnsubscribeStandIn(base), book=book)
 
 
 def _moment(at: str | None) -> datetime | None:
@@ -214,14 +216,21 @@ def _json(content: str, option: str, wanted: str) -> dict[str, Any]:
 
 
 def _show(
-    made: Draft, entry: dict[str, Any], given: Given, step: str | None, form: Format, *, source: bool, pretty: bool
+    made: Draft,
+    entry: dict[str, Any],
+    given: PreviewInputs,
+    step: str | None,
+    form: Format,
+    *,
+    source: bool,
+    pretty: bool,
 ) -> int:
     from gateway.preview.contact import preview as follow
-    from gateway.preview.places import Places
+    from gateway.preview.places import TemplateLocator
     from gateway.preview.report import report
 
     shown = follow(made, entry, given)
-    told = report(shown, Places(made.file), step)
+    told = report(shown, TemplateLocator(made.file), step)
     failing = sum("error" in item and item["reachable"] for item in told["steps"])
     if form is Format.JSON:
         dump({**told, "findings": _plain(made.warnings)})

@@ -16,14 +16,16 @@ from gateway.cli.output import progress
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
-    from gateway.preview.contact import Given
+    from gateway.preview.contact import PreviewInputs
     from gateway.preview.draft import Draft
     from gateway.preview.trial import RenderFailure, Trial
 
 _AT: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
-def run(made: Draft, wanted: int, given: Given, *, seed: int, step: str | None, save: Path | None, form: Format) -> int:
+def run(
+    made: Draft, wanted: int, given: PreviewInputs, *, seed: int, step: str | None, save: Path | None, form: Format
+) -> int:
     """Preview a scenario for generated contacts, and print the outcome.
 
     Args:

@@ -28,7 +28,7 @@ from gateway.terminal import console, dump, note, say, styled, text
 
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
-    from gateway.preview.contact import Given
+    from gateway.preview.contact import PreviewInputs
     from gateway.preview.draft import Draft
     from gateway.sending import Exchange
 
@@ -85,7 +85,7 @@ def send(
 async def _send(
     made: Draft,
     entry: dict[str, Any],
-    given: Given,
+    given: PreviewInputs,
     step: str,
     to: str | None,
     destinations: Path | None,

@@ -15,7 +15,7 @@ from gateway.errors import BadInput
 from gateway.terminal import dump, local, note, say
 
 if TYPE_CHECKING:
-    from gateway.reconcile.finding import Finding, Reconciliation
+    from gateway.reconcile.finding import Discrepancy, Reconciliation
 
 _ForceOption = Annotated[bool, typer.Option("--force", help="move the namespace to this store")]
 _ReasonOption = Annotated[
@@ -119,7 +119,7 @@ def reconcile(
     from gateway.reconcile.finding import Kind
     from gateway.reconcile.reconcile import Reconciler
 
-    def tell(found: Finding) -> None:
+    def tell(found: Discrepancy) -> None:
         if form is Format.JSON:
             dump(found.model_dump(mode="json"), indent=None)
         elif verbose or found.trouble or found.kind is Kind.UNADMITTED:

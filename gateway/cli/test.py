@@ -55,7 +55,7 @@ def cases(
     The cases of post-purchase.yaml are in post-purchase.test.yaml in the same folder. Differences are shown as expected
     and got, with their line. The exit status is 1 if there is a difference or an error.
     """
-    from gateway.cases.file import Beside, case_files, read
+    from gateway.cases.file import DefaultFiles, case_files, read
     from gateway.cases.report import unread
     from gateway.cases.run import Circumstances
     from gateway.cli.preview import workshop
@@ -68,7 +68,7 @@ def cases(
     results: list[Result] = []
     broken: list[Result] = []
     for path in paths:
-        read_cases, findings = read(path, Beside(destinations, policies))
+        read_cases, findings = read(path, DefaultFiles(destinations, policies))
         for finding in findings:
             note(str(finding))
         if read_cases is None:

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from gateway.why.caps import CapPlaces
     from gateway.why.story import EntryStory
-    from gateway.why.why import WhyView
+    from gateway.why.why import CapPlaces, WhyView
 
 _WIDTH: Final = 80
 _MOMENT: Final = 20  # characters of ``Tue 2026-03-03 21:04``

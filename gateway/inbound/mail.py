@@ -25,8 +25,8 @@ from starlette.routing import Route
 from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
-from gateway.inbound.body import body
-from gateway.inbound.report import COMPLAINT, MAX_READ, Report, read
+from gateway.callbacks.limits import read_body
+from gateway.inbound.report import COMPLAINT, MAX_READ, MailReport, read
 from runtime.public_links import ReturnPaths
 from runtime.store import StoreError
 from scenario.errors import BadRecipient
@@ -81,10 +81,10 @@ class InboundMail:
             return _said(401, "show SCENARIO_INBOUND_KEY", {"www-authenticate": 'Basic realm="inbound"'})
         try:
             async with asyncio.timeout(self._patience):
-                content, length = await body(request, keep=MAX_READ, most=MAX_BODY)
+                content = await read_body(request, MAX_BODY, keep=MAX_READ)
         except TimeoutError:
             return _said(408, "the mail did not arrive in time", {"connection": "close"})
-        if length > MAX_BODY:
+        if content is None:
             return _said(413, f"a mail may have {MAX_BODY} bytes at most", {"connection": "close"})
         # Some servers say only outside the mail to which of many addresses it came.
         outside = request.query_params.get("recipient", "").encode()
@@ -95,7 +95,7 @@ class InboundMail:
             async with asyncio.timeout(self._reading):
                 report = await asyncio.get_running_loop().run_in_executor(self._readers, read, content)
         except TimeoutError:
-            logger.warning("a mail of %d bytes to a return path takes too long to be read", length)
+            logger.warning("%d bytes of a mail to a return path take too long to be read", len(content))
             return _said(503, "the mail cannot be read now", _AGAIN)
         if report.against is None and not report.complaint:
             return _ignored(report.word)
@@ -106,7 +106,7 @@ class InboundMail:
             logger.warning("a mail to a return path cannot be taken now: %s", what)
             return _said(503, "the mail cannot be taken now", _AGAIN)
 
-    async def _heard(self, report: Report, tokens: list[str]) -> Response:
+    async def _heard(self, report: MailReport, tokens: list[str]) -> Response:
         proven = self._proven(report, tokens)
         if proven is None:
             return _ignored("no return path proves that it is about an address that it names")
@@ -123,7 +123,7 @@ class InboundMail:
         logger.info("%s has suppressed its address: %s", delivery, found.source)
         return JSONResponse({"delivery": delivery, "suppressed": found.source}, 202)
 
-    def _proven(self, report: Report, tokens: list[str]) -> tuple[str, str] | None:
+    def _proven(self, report: MailReport, tokens: list[str]) -> tuple[str, str] | None:
         """Return the proven delivery and address, or None."""
         for address in report.addresses:
             for token in tokens:

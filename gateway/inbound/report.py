@@ -45,7 +45,7 @@ _EXCERPT: Final = 4096
 
 
 @dataclass(frozen=True)
-class Report:
+class MailReport:
     """The content of a mail.
 
     Attributes:
@@ -61,7 +61,7 @@ class Report:
     word: str = ""
 
 
-def read(content: bytes) -> Report:
+def read(content: bytes) -> MailReport:
     """Parse a mail in linear time. It never raises because of its content.
 
     Args:
@@ -70,10 +70,10 @@ def read(content: bytes) -> Report:
     try:
         return _read(email.message_from_bytes(content[:MAX_READ]))
     except Exception:  # neither parser nor detectors are proof against all that calls itself a mail
-        return Report(word="unreadable")
+        return MailReport(word="unreadable")
 
 
-def _read(message: Message) -> Report:
+def _read(message: Message) -> MailReport:
     parts = list(_parts(message))
     kinds = {part.get_content_type(): part for part in reversed(parts)}
     addresses = tuple(dict.fromkeys(_addresses(parts)))[:MAX_ADDRESSES]
@@ -81,8 +81,8 @@ def _read(message: Message) -> Report:
         block = next(iter(_blocks(complaint)), complaint)
         kind = str(block.get("feedback-type", "")).strip().lower()
         if kind in _COMPLAINTS:
-            return Report(complaint=True, addresses=addresses, word=kind)
-        return Report(word="not a complaint")
+            return MailReport(complaint=True, addresses=addresses, word=kind)
+        return MailReport(word="not a complaint")
     if (status := kinds.get("message/delivery-status")) is not None:
         return _of_status(status, addresses)
     return _of_words(message, parts, addresses)
@@ -94,7 +94,7 @@ def _blocks(part: Message) -> list[Message]:
     return blocks if is_list(blocks) else []
 
 
-def _of_status(part: Message, addresses: tuple[str, ...]) -> Report:
+def _of_status(part: Message, addresses: tuple[str, ...]) -> MailReport:
     """Return a bounce as in RFC 3464."""
     word = "a notification without a failure"
     for block in _blocks(part)[:MAX_PARTS]:
@@ -105,9 +105,9 @@ def _of_status(part: Message, addresses: tuple[str, ...]) -> Report:
             continue
         said = _against(str(block.get("diagnostic-code", "")), str(block.get("status", "")))
         if said is not None:
-            return Report(said, addresses=addresses, word="failed")
+            return MailReport(said, addresses=addresses, word="failed")
         word = "a failure that may not be about the address"
-    return Report(word=word)
+    return MailReport(word=word)
 
 
 def _against(diagnostic: str, status: str) -> AddressVerdict | None:
@@ -121,22 +121,24 @@ def _against(diagnostic: str, status: str) -> AddressVerdict | None:
     return said
 
 
-def _of_words(message: Message, parts: Iterable[Message], addresses: tuple[str, ...]) -> Report:
+def _of_words(message: Message, parts: Iterable[Message], addresses: tuple[str, ...]) -> MailReport:
     """Return a bounce of a server without the standard."""
     temporary, permanent = all_failures(message)
     if not permanent:
-        return Report(word="delayed: it is still being tried" if temporary else "no bounce")
+        return MailReport(word="delayed: it is still being tried" if temporary else "no bounce")
     found = (address.decode("ascii", "replace") for address in permanent)
     named = tuple(dict.fromkeys((*found, *addresses)))[:MAX_ADDRESSES]
     text = next((_text(part) for part in parts if part.get_content_type() == "text/plain"), "")
     status = re.search(r"(?:([45]\d\d)[ -])?#?(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)", text, re.ASCII)
     if status is not None:
         said = against(int(status[1]) if status[1] else None, status[2])
-        return Report(said, addresses=named, word="failed" if said else "a failure that may not be about the address")
+        return MailReport(
+            said, addresses=named, word="failed" if said else "a failure that may not be about the address"
+        )
     code = _CODE.search(text)
     said = against(int(code[1]), text[code.start() :]) if code else None
     # Unspecified failure: counts as temporary.
-    return Report(said or AddressVerdict(SOFT, "a bounce without a status"), addresses=named, word="failed")
+    return MailReport(said or AddressVerdict(SOFT, "a bounce without a status"), addresses=named, word="failed")
 
 
 def _parts(message: Message) -> Iterator[Message]:

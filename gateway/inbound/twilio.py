@@ -20,7 +20,7 @@ from starlette.routing import Route
 from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
-from gateway.inbound.body import body
+from gateway.callbacks.limits import read_body
 from runtime.derived_keys import AddressHashes
 from runtime.store import StoreError
 from scenario.errors import BadRecipient
@@ -75,11 +75,11 @@ class InboundTexts:
     async def _take(self, request: Request) -> Response:
         try:
             async with asyncio.timeout(PATIENCE):
-                content, length = await body(request, keep=MAX_BODY, most=MAX_BODY)
-            form = parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=200)
+                content = await read_body(request, MAX_BODY)
+            form = parse_qsl((content or b"").decode(), keep_blank_values=True, max_num_fields=200)
         except (TimeoutError, ValueError):
             return JSONResponse({"error": "this is not a message from Twilio"}, 400)
-        if length > MAX_BODY or not self._signed(form, request.headers.get("x-twilio-signature", "")):
+        if content is None or not self._signed(form, request.headers.get("x-twilio-signature", "")):
             return JSONResponse({"error": "the signature is not that of SCENARIO_SMS's account"}, 403)
         said = dict(form)
         word = (said.get("OptOutType") or said.get("Body", "")).strip().upper()

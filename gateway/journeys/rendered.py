@@ -16,7 +16,7 @@ from activities.channel_registry import CHANNELS
 from activities.interface import Delivery
 from gateway.errors import BadInput
 from gateway.journeys.snapshot import JourneySnapshot
-from gateway.preview.rendering import Nothing, Problem, Result, Workshop
+from gateway.preview.rendering import MessageRenderer, NothingToSend, RenderProblem, Result
 from runtime.store import Store
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.model.document import load
@@ -34,7 +34,7 @@ class RenderedDelivery:
     Attributes:
         delivery: The activity's input.
         scheduled_at: Time when it was first scheduled with this input.
-        result: The rendered message; `Nothing` or a `Problem` if there is none.
+        result: The rendered message; `NothingToSend` or a `RenderProblem` if there is none.
     """
 
     delivery: Delivery
@@ -50,16 +50,16 @@ class RenderedDelivery:
             "now": self.delivery.now,
         }
         match self.result:
-            case Nothing(reason=reason):
+            case NothingToSend(reason=reason):
                 return {**told, "skipped": reason}
-            case Problem(message=message):
+            case RenderProblem(message=message):
                 return {**told, "error": message}
             case message:
                 return {**told, **message.describe()}
 
 
 async def rendered(
-    temporal: Client, store: Store, view: JourneySnapshot, step: str, workshop: Workshop
+    temporal: Client, store: Store, view: JourneySnapshot, step: str, workshop: MessageRenderer
 ) -> list[RenderedDelivery]:
     """Return what a step sent, for each time that the journey reached it, in order.
 
@@ -149,12 +149,12 @@ async def _delivery(temporal: Client, event: HistoryEvent) -> Delivery:
     return delivery
 
 
-async def _render(store: Store, workshop: Workshop, delivery: Delivery, journey: str) -> Result:
+async def _render(store: Store, workshop: MessageRenderer, delivery: Delivery, journey: str) -> Result:
     published = await store.version(delivery.name, delivery.version)
     if published is None:
-        return Problem(f"{delivery.scenario} is not in the store any more")
+        return RenderProblem(f"{delivery.scenario} is not in the store any more")
     scenario = load(published.document)
     step = dict(named_steps(scenario)).get(delivery.step)
     if step is None:
-        return Problem(f"{delivery.scenario} has no step '{delivery.step}'")
+        return RenderProblem(f"{delivery.scenario} has no step '{delivery.step}'")
     return workshop.render(step, delivery, journey, scenario)

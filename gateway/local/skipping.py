@@ -89,7 +89,7 @@ async def skip_waits(temporal: Client, said: Callable[[str, str, str], None]) ->
 
 
 @dataclass(frozen=True)
-class _Wait:
+class _JourneyWait:
     """A journey's wait: its step, start, end, length on its own clock, and event."""
 
     step: str
@@ -99,7 +99,7 @@ class _Wait:
     event: str = ""
 
 
-async def _wait_of(temporal: Client, journey: str, run: str) -> _Wait | None:
+async def _wait_of(temporal: Client, journey: str, run: str) -> _JourneyWait | None:
     handle = temporal.get_workflow_handle(journey, run_id=run)
     try:
         progress: dict[str, Any] = await handle.query("progress", rpc_timeout=_ANSWER)
@@ -112,4 +112,4 @@ async def _wait_of(temporal: Client, journey: str, run: str) -> _Wait | None:
     now = clock.ToDatetime(UTC) if clock.seconds else datetime.now(UTC)
     until = datetime.fromisoformat(waiting["until"]) if waiting.get("until") else now
     event = str(waiting["for"]).removeprefix(_EVENT) if str(waiting["for"]).startswith(_EVENT) else ""
-    return _Wait(progress["at"], progress["since"], until, until - now, event)
+    return _JourneyWait(progress["at"], progress["since"], until, until - now, event)

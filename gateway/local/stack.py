@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import secrets as random
+import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import SecretStr
 from temporalio.client import Client
@@ -25,13 +27,21 @@ from activities.retention import keep_schedule
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Diverted
 from activities.webhook.throttle.server_rates import pacing
+from gateway import codec
+from gateway.api.authentication import Keys
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
+from gateway.callbacks.server import application, routes_of
 from gateway.client import ScenarioClient
-from gateway.local.stand_ins import StandIns
-from gateway.local.ways_in import WaysIn, let_in
 from gateway.operations.background import running_operations
+from gateway.outbox import Outbox
+from gateway.pages.sign_in import Door
+from gateway.serving import OPEN, Front, Parts, parts_of
+from gateway.trial_messages import Trials
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
+from runtime.encryption.keyring import Keyring
 from runtime.encryption.opening import check_keys, keyring_of
 from runtime.errors import LocalError
 from runtime.identity import StoreIdentity
@@ -40,8 +50,10 @@ from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import NAME, Receiver
 from runtime.process.http_server import HttpServer
+from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store
+from runtime.store.api_access import SCOPES, ApiKey, make_token, parse_token
 from worker import running_workers, services, workers
 
 _KEY = "suppression.key"
@@ -66,7 +78,7 @@ class LocalStack:
     inbox: Inbox
     receiver: Receiver
     gateway: HttpServer
-    ways_in: WaysIn
+    ways_in: LocalAccess
     services: WorkerServices
 
 
@@ -141,7 +153,7 @@ async def local(
             *(settings.destinations if send else None, settings.policies),
         )
         await stack.enter_async_context(running_operations(client.services.operations))
-        ways_in = await let_in(
+        ways_in = await serve_gateway(
             gateway, client, opened, settings, state, destinations=destinations, temporal_ui=server.ui_url, keyring=keys
         )
         stack.push_async_callback(ways_in.authors.close)
@@ -172,7 +184,7 @@ def _settled(environment: Settings, inbox: Inbox, gateway: HttpServer, state: Pa
     if not send or environment.suppression_key is None:
         here.update(suppression_key=SecretStr(kept_key(state / _KEY)), suppression_key_previous=None)
     if not send or environment.callback_url is None:
-        key = SecretStr(base64.b64encode(random.token_bytes()).decode())
+        key = SecretStr(base64.b64encode(secrets.token_bytes()).decode())
         here.update(callback_url=gateway.url, callback_key=key)
     return Settings(**here)
 
@@ -185,7 +197,7 @@ def kept_key(path: Path) -> str:
     """
     try:
         if not path.exists():
-            write_private(path, base64.b64encode(random.token_bytes()))
+            write_private(path, base64.b64encode(secrets.token_bytes()))
         return path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
         raise LocalError(f"{path} cannot be read or written: check its permissions") from None
@@ -207,3 +219,120 @@ async def until_interrupted() -> None:
 def _folder(state: Path) -> Path:
     make_folder(state)
     return state.resolve()
+
+
+def stand_in(name: str) -> str:
+    return f"stand-in-{name}"
+
+
+class StandIns(Secrets):
+    """Has a stand-in for every name, and records the requested names."""
+
+    def __init__(self) -> None:
+        super().__init__(Settings(secrets_dir=None))
+        self._made = _Made()
+
+    def _variables(self) -> dict[str, str]:
+        return self._made
+
+
+class _Made(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        self[name] = value = stand_in(name)
+        return value
+
+
+KEY: Final = "api.key"
+"""Name of the file with the API key."""
+
+
+@dataclass(frozen=True)
+class LocalAccess:
+    """Addresses of the local gateway.
+
+    Attributes:
+        pages: A sign-in link that works until the server ends.
+        api: The API's URL.
+        key: An API key with all scopes.
+        authors: Checks and previews, to be closed.
+    """
+
+    pages: str
+    api: str
+    key: str
+    authors: Authoring
+
+
+async def serve_gateway(
+    gateway: HttpServer,
+    client: ScenarioClient,
+    given: WorkerServices,
+    settings: Settings,
+    state: Path,
+    *,
+    destinations: DestinationsFile,
+    temporal_ui: str,
+    keyring: Keyring,
+) -> LocalAccess:
+    """Serve the API and the pages.
+
+    Args:
+        gateway: The listening server.
+        client: The client.
+        given: The worker's services.
+        settings: Settings of this process.
+        state: Folder with the key.
+        destinations: The destinations.
+        temporal_ui: URL of Temporal's UI.
+        keyring: The contacts' keys.
+
+    Raises:
+        LocalError: The key's file cannot be read or written.
+        StoreError: The store cannot be used.
+    """
+    key = await kept_api_key(state / KEY, given.store)
+    identifier, _ = parse_token(key) or ("", "")
+    door = Door(secrets.token_urlsafe(24), identifier)
+    setup, book = Setup.of(settings), destinations if destinations.configured else None
+    authors = Authoring(setup)
+    parts = parts_of(
+        *(client, given.store, Parts(api=True, pages=True), authors),
+        # Test messages go where all others go: nowhere but here, unless this sends for real.
+        outbox=Outbox(
+            *(setup, given.channels, given.routes, given.secrets, book),
+            Trials(store=given.store, hashes=given.channels.hashes, recipients=settings.test_recipients),
+        ),
+        book=destinations,
+        temporal_ui=temporal_ui,
+        door=door,
+    )
+    if keyring.encrypts:
+        parts[f"{codec.PREFIX}/"] = codec.application(keyring, Keys(given.store), [temporal_ui])
+    if (callbacks := given.channels.callbacks) is not None:
+        more = routes_of(settings, client.temporal, given.store, destinations)
+        open_to_all = application(callbacks, client.temporal, list(chain.from_iterable(more.values())))
+        parts.update(dict.fromkeys(OPEN, open_to_all))
+    gateway.start(Front(parts))
+    return LocalAccess(f"{gateway.url}/open/{door.token}", f"{gateway.url}/v1", key, authors)
+
+
+async def kept_api_key(path: Path, store: Store) -> str:
+    """Return the folder's API key with all scopes, created if there is no valid one.
+
+    Raises:
+        LocalError: Its file cannot be read or written.
+        StoreError: The store cannot be used.
+    """
+    now = datetime.now(UTC)
+    try:
+        kept = await asyncio.to_thread(lambda: path.read_text("ascii").strip() if path.exists() else "")
+        if parsed := parse_token(kept):
+            known = await store.key(parsed[0])
+            if known is not None and known.fits(parsed[1]) and known.is_good(now):
+                return kept
+        token, identifier, digest = make_token()
+        await store.add_key(ApiKey(identifier, digest, SCOPES, None, None, "local servers", now, "scenario dev"))
+        await asyncio.to_thread(write_private, path, f"{token}\n".encode())
+    except (OSError, UnicodeDecodeError):
+        raise LocalError(f"{path} cannot be read or written: check its permissions") from None
+    return token

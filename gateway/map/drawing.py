@@ -1,12 +1,13 @@
-"""Elements of a map with their places: boxes, labels and edges, in pixels from the top left corner."""
+"""Elements of a map with their places, in pixels from the top left corner, and the boxes of steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
-from gateway.map.outline import Step
-from gateway.map.overlay import Mark
+from gateway.map.outline import ShownStep, Step
+from gateway.map.typesetting import width_of, wrapped
 
 Point = tuple[float, float]
 
@@ -20,15 +21,6 @@ class Area:
     width: float
     height: float
 
-    def overlaps(self, other: Area) -> bool:
-        """Return True if two areas share more than an edge."""
-        return (
-            self.x < other.x + other.width
-            and other.x < self.x + self.width
-            and self.y < other.y + other.height
-            and other.y < self.y + self.height
-        )
-
 
 @dataclass(frozen=True)
 class Text:
@@ -38,7 +30,7 @@ class Text:
         x: Its start, or its centre if it is `centred`.
         y: Its base line.
         text: The text.
-        look: The CSS class; see `gateway.map.style`.
+        look: The CSS class; see `gateway.map.svg`.
         width: Its maximum width.
     """
 
@@ -64,38 +56,25 @@ class Box:
     """A step with everything shown in it."""
 
     area: Area
-    step: Step
+    shown: ShownStep
     texts: tuple[Text, ...]
     badges: tuple[Badge, ...]
-    numbers: Mapping[str, int]
-    mark: Mark | None
-    changes: tuple[str, ...]
-    link: str | None
 
 
 @dataclass(frozen=True)
 class Label:
-    """The label of a way.
+    """The label of a way; or a pill: the entry, the end, or a jump to a step elsewhere.
 
     Attributes:
-        area: Its place.
         text: The visible part.
         whole: The whole text.
+        look: Its CSS classes.
     """
 
     area: Area
     text: str
     whole: str
-
-
-@dataclass(frozen=True)
-class Pill:
-    """The entry, the end, or a jump to a step elsewhere."""
-
-    area: Area
-    text: str
-    whole: str
-    look: str
+    look: str = "label"
 
 
 @dataclass
@@ -130,7 +109,77 @@ class Drawing:
     boxes: list[Box] = field(default_factory=list["Box"])
     labels: list[Label] = field(default_factory=list["Label"])
     edges: list[Edge] = field(default_factory=list["Edge"])
-    pills: list[Pill] = field(default_factory=list["Pill"])
+    pills: list[Label] = field(default_factory=list["Label"])
     texts: list[Text] = field(default_factory=list["Text"])
     width: float = 0.0
     height: float = 0.0
+
+
+WIDTH: Final = 232.0
+"""Width of every box."""
+ICON: Final = 22.0
+"""Size of the icon's square at the top left."""
+PADDING: Final = 11.0
+SIZES: Final = {"title": 13.0, "id": 11.0, "detail": 11.0, "badge": 10.5}
+"""Font sizes in pixels, by look."""
+_LINES: Final = {"title": 17.0, "id": 15.0, "detail": 15.0}
+_ROOM: Final = WIDTH - 3 * PADDING - ICON
+_TEXT_AT: Final = 2 * PADDING + ICON
+_BADGE: Final = 17.0
+_MOST: Final = {"title": 3, "detail": 2, "id": 2}
+
+
+class Card:
+    """A step's box without a place.
+
+    Attributes:
+        step: The step.
+        height: The box's height.
+    """
+
+    def __init__(self, shown: ShownStep) -> None:
+        self.step, self._shown = shown.step, shown
+        self._lines = list(_lines(shown.step))
+        marks = [(shown.mark, shown.mark)] if shown.mark else []
+        self._rows = list(_rows([*marks, *((word, f"{number:,} {word}") for word, number in shown.numbers.items())]))
+        text = sum(_LINES[look] for look, _ in self._lines)
+        self.height = 2 * PADDING - 2 + max(ICON, text) + (len(self._rows) * (_BADGE + 4.0) + 3.0 if self._rows else 0)
+
+    def place(self, on: Drawing, x: float, y: float) -> None:
+        """Put it on a map, with its top left corner at `x` and `y`."""
+        texts, line = list[Text](), y + PADDING - 2
+        for look, text in self._lines:
+            line += _LINES[look]
+            texts.append(Text(x + _TEXT_AT, line - 4.0, text, look, _ROOM))
+        badges: list[Badge] = []
+        top = y + self.height - len(self._rows) * (_BADGE + 4.0) - PADDING + 6.0
+        for row in self._rows:
+            at = x + PADDING
+            for look, text, width in row:
+                badges.append(Badge(Area(at, top, width, _BADGE), text, look))
+                at += width + 5.0
+            top += _BADGE + 4.0
+        on.boxes.append(Box(Area(x, y, WIDTH, self.height), self._shown, tuple(texts), tuple(badges)))
+
+
+def _lines(step: Step) -> Iterator[tuple[str, str]]:
+    """Yield the box's lines, a step's own name first."""
+    title, below = (step.id, step.what) if step.role == "sends" else (step.what, step.id)
+    detail = "" if step.what.endswith("…") else step.detail
+    for look, text in (("title", title), ("detail", detail), ("id", below)):
+        for line in wrapped(text, _ROOM, SIZES[look], _MOST[look], bold=look == "title"):
+            yield look, line
+
+
+def _rows(badges: list[tuple[str, str]]) -> Iterator[list[tuple[str, str, float]]]:
+    row: list[tuple[str, str, float]] = []
+    left = WIDTH - 2 * PADDING
+    for look, text in badges:
+        width = min(width_of(text, SIZES["badge"]) + 12.0, WIDTH - 2 * PADDING)
+        if row and width > left:
+            yield row
+            row, left = [], WIDTH - 2 * PADDING
+        row.append((look, text, width))
+        left -= width + 5.0
+    if row:
+        yield row

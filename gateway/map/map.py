@@ -1,4 +1,4 @@
-"""The map of a plan, in all of its forms."""
+"""The map of a plan in all of its forms."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from functools import cached_property
 
 from gateway.map.layout import lay_out
 from gateway.map.mermaid import mermaid
-from gateway.map.outline import Outline, outline
-from gateway.map.overlay import Overlay
+from gateway.map.outline import Outline, Overlay, ShownStep, outline
 from gateway.map.svg import svg
-from gateway.map.table import MapRow, table
 from scenario.plan.plan import Plan
 
 
@@ -34,12 +32,13 @@ class ScenarioMap:
     def outline(self) -> Outline:
         return outline(self.plan)
 
-    @cached_property
-    def rows(self) -> list[MapRow]:
-        return table(self.outline, self.overlay)
+    @property
+    def rows(self) -> list[ShownStep]:
+        """The steps in reading order, for a table with the map's content."""
+        return [self.overlay.of(step) for step in self.outline.steps]
 
     def svg(self, *, standalone: bool = False) -> str:
-        """Return it as SVG: for a page that has `gateway.map.style.STYLE`, or as a standalone file."""
+        """Return it as SVG: for a page that has `gateway.map.svg.STYLE`, or as a standalone file."""
         drawing = lay_out(self.outline, self.title, trigger=self.trigger, overlay=self.overlay, heading=standalone)
         return svg(drawing, standalone=standalone)
 

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.map.outline import Outline, Step
-from gateway.map.overlay import Overlay
+from gateway.map.outline import Outline, Overlay, Step
 from scenario.steps.base import Role
 
 _SHAPES: Final[dict[Role, tuple[str, str]]] = {

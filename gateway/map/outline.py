@@ -1,4 +1,4 @@
-"""A plan as nested blocks of steps, forks and repetitions.
+"""The content of a map: a plan as nested blocks of steps, forks and repetitions, and additions to its steps.
 
 A plan is a flat table. The blocks are found by where the ways of a fork meet, so plans of any age can be read. A way
 back to an earlier step becomes a `Block.jump`.
@@ -6,14 +6,20 @@ back to an earlier step becomes a `Block.jump`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final, Literal
 
 from gateway.terminal import plain
+from scenario.plan.difference import VersionDifference
 from scenario.plan.plan import Plan
 from scenario.steps.base import Role, Row
 from scenario.time.duration import format_duration
+
+Mark = Literal["added", "changed"]
+NUMBERS: Final = ("waiting", "held", "paused", "running", "passed", "failed", "skipped")
+"""Counts at steps, in their order."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,74 @@ class Step:
 
 
 @dataclass(frozen=True)
+class ShownStep:
+    """A step with its additions.
+
+    Attributes:
+        step: The step.
+        numbers: Its counts without zeros.
+        mark: Its change since another version.
+        changes: Its changed keys.
+        link: Its URL.
+    """
+
+    step: Step
+    numbers: Mapping[str, int]
+    mark: Mark | None
+    changes: tuple[str, ...]
+    link: str | None
+
+
+def _nowhere(step: str) -> str | None:
+    del step
+    return None
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Additions to a map.
+
+    Attributes:
+        numbers: Numbers of people at each step: `{"thank-you": {"waiting": 3}}`, with words of `NUMBERS`.
+        marks: Changes of steps since another version.
+        changes: Changed keys of steps: `{"thank-you": ("subject", "html")}`.
+        removed: Steps of the other version only.
+        link: Returns a step's URL, or None.
+    """
+
+    numbers: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    marks: Mapping[str, Mark] = field(default_factory=dict[str, Mark])
+    changes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    removed: tuple[str, ...] = ()
+    link: Callable[[str], str | None] = _nowhere
+
+    def of(self, step: Step) -> ShownStep:
+        """Return a step with its additions."""
+        found = self.numbers.get(step.id, {})
+        numbers = {word: number for word in NUMBERS if (number := found.get(word, 0))}
+        return ShownStep(step, numbers, self.marks.get(step.id), self.changes.get(step.id, ()), self.link(step.id))
+
+
+def since(
+    difference: VersionDifference,
+    numbers: Mapping[str, Mapping[str, int]] | None = None,
+    link: Callable[[str], str | None] = _nowhere,
+) -> Overlay:
+    """Return the overlay that marks differences from another version.
+
+    Args:
+        difference: From that version to the drawn one.
+        numbers: As in `Overlay`.
+        link: As in `Overlay`.
+    """
+    marks: dict[str, Mark] = {
+        **dict.fromkeys(difference.changed, "changed"),
+        **dict.fromkeys(difference.added, "added"),
+    }
+    return Overlay(numbers or {}, marks, difference.changed, difference.removed, link)
+
+
+@dataclass(frozen=True)
 class Jump:
     """A way to a step elsewhere, or (None) to the end."""
 
@@ -69,7 +143,7 @@ class Block:
         jump: The target of its last step, if it is elsewhere.
     """
 
-    items: tuple[Item, ...]
+    items: tuple[OutlineItem, ...]
     goes_on: bool
     jump: Jump | None = None
 
@@ -83,7 +157,7 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class Item:
+class OutlineItem:
     """A step with its contents.
 
     Attributes:
@@ -126,7 +200,7 @@ def _steps_in(block: Block) -> Iterator[Step]:
 
 def outline(plan: Plan) -> Outline:
     """Return the blocks of a plan."""
-    reader = _Reader(plan.steps)
+    reader = _OutlineReader(plan.steps)
     course = reader.block(plan.start, None)
     aside = tuple(reader.block(name, None) for name in plan.steps if name not in reader.seen)
     return Outline(course, aside, tuple(_notes(plan)))
@@ -143,7 +217,7 @@ def _line(text: str) -> str:
     return plain(" ".join(text.split()))
 
 
-class _Reader:
+class _OutlineReader:
     """Reads blocks from the table.
 
     Attributes:
@@ -156,7 +230,7 @@ class _Reader:
 
     def block(self, at: str | None, stop: str | None) -> Block:
         """Return the steps from one on, up to what follows the block."""
-        items: list[Item] = []
+        items: list[OutlineItem] = []
         while at != stop:
             if at is None or at in self.seen or at not in self._rows:
                 return Block(tuple(items), goes_on=False, jump=Jump(at))
@@ -164,18 +238,18 @@ class _Reader:
             step = _step(at, self._rows[at])
             match step.ways:
                 case ():
-                    return Block((*items, Item(step)), goes_on=False)
+                    return Block((*items, OutlineItem(step)), goes_on=False)
                 case (only,):
-                    items.append(Item(step))
+                    items.append(OutlineItem(step))
                     at = only.to
                 case (one, other) if self._rows[at].again in (one.key, other.key):
                     back, on = (one, other) if self._rows[at].again == one.key else (other, one)
-                    items.append(Item(step, round=Branch(back, self.block(back.to, at))))
+                    items.append(OutlineItem(step, round=Branch(back, self.block(back.to, at))))
                     at = on.to
                 case ways:
                     join = self._join(ways, stop)
                     branches = tuple(Branch(way, self.block(way.to, join)) for way in ways)
-                    items.append(Item(step, branches))
+                    items.append(OutlineItem(step, branches))
                     if not any(branch.block.goes_on for branch in branches):
                         return Block(tuple(items), goes_on=False)
                     at = join

@@ -1,4 +1,7 @@
-"""A map as SVG, with all texts escaped."""
+"""A map as SVG, with all texts escaped, and its style sheet.
+
+Elements have no inline styles, so a page's policy can forbid them.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,66 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.map.boxes import ICON, PADDING, SIZES
-from gateway.map.drawing import Area, Box, Drawing, Edge, Label, Pill, Point, Text
-from gateway.map.parts import LABEL_SIZE
-from gateway.map.style import FONT, STYLE
+from gateway.map.drawing import ICON, PADDING, SIZES, Area, Box, Drawing, Edge, Label, Point, Text
+from gateway.map.layout import LABEL_SIZE
+from gateway.map.outline import ShownStep
 from scenario.steps.base import Role
+
+FONT: Final = 'ui-sans-serif, system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+
+_LIGHT: Final = """\
+  --map-back: #ffffff; --map-box: #ffffff; --map-ink: #1b2430; --map-soft: #5d6b7c; --map-line: #a3afbd;
+  --map-border: #cfd7e0; --map-label: #f3f5f8;
+  --map-sends: #1d6fd8; --map-waits: #8a6100; --map-divides: #7a3fd0; --map-repeats: #0b7a75; --map-ends: #5d6b7c;
+  --map-good: #1a7f43; --map-bad: #c02b2b; --map-warn: #8a5a00; --map-tint: 10%;"""
+_DARK: Final = """\
+  --map-back: #12171d; --map-box: #1b222b; --map-ink: #e8edf3; --map-soft: #9eabba; --map-line: #5f6d7d;
+  --map-border: #37424f; --map-label: #252e39;
+  --map-sends: #6fb0ff; --map-waits: #e2b04a; --map-divides: #c09bff; --map-repeats: #4fd0c7; --map-ends: #9eabba;
+  --map-good: #5fd08a; --map-bad: #ff8a80; --map-warn: #f0b75e; --map-tint: 20%;"""
+
+STYLE: Final = f"""\
+.map {{
+  color-scheme: light dark;
+{_LIGHT}
+}}
+@media (prefers-color-scheme: dark) {{ .map {{
+{_DARK}
+}} }}
+.map .ground {{ fill: var(--map-back); }}
+.map text {{ fill: var(--map-ink); }}
+.map .edge {{ fill: none; stroke: var(--map-line); stroke-width: 1.5; }}
+.map .head {{ fill: var(--map-line); }}
+.map .label rect {{ fill: var(--map-label); stroke: var(--map-border); }}
+.map .label text, .map .id, .map .detail, .map .note {{ fill: var(--map-soft); }}
+.map .pill rect {{ fill: var(--map-label); stroke: var(--map-line); }}
+.map .pill.start rect {{ fill: var(--map-ink); stroke: var(--map-ink); }}
+.map .pill.start text {{ fill: var(--map-back); }}
+.map .pill.jump rect {{ stroke-dasharray: 4 3; }}
+.map .step > .box {{ fill: var(--map-box); stroke: var(--map-border); }}
+.map .step {{ --role: var(--map-ink); }}
+.map .step.sends {{ --role: var(--map-sends); }}
+.map .step.waits {{ --role: var(--map-waits); }}
+.map .step.divides {{ --role: var(--map-divides); }}
+.map .step.repeats {{ --role: var(--map-repeats); }}
+.map .step.ends {{ --role: var(--map-ends); }}
+.map .tile {{ fill: color-mix(in srgb, var(--role) var(--map-tint), transparent); }}
+.map .icon {{ fill: none; stroke: var(--role); stroke-width: 1.6; stroke-linecap: round; stroke-linejoin: round; }}
+.map .step.added > .box {{ stroke: var(--map-good); stroke-width: 2; }}
+.map .step.changed > .box {{ stroke: var(--map-warn); stroke-width: 2; }}
+.map a.step:hover > .box, .map a.step:focus > .box {{ stroke: var(--role); stroke-width: 2; }}
+.map a.step:focus {{ outline: none; }}
+.map a.step:focus-visible > .box {{ stroke-width: 3; }}
+.map .badge rect {{ fill: color-mix(in srgb, var(--badge) var(--map-tint), transparent); }}
+.map .badge text {{ fill: var(--badge); }}
+.map .badge {{ --badge: var(--map-soft); }}
+.map .badge.waiting {{ --badge: var(--map-sends); }}
+.map .badge.held, .map .badge.failed {{ --badge: var(--map-bad); }}
+.map .badge.passed, .map .badge.added {{ --badge: var(--map-good); }}
+.map .badge.paused, .map .badge.changed {{ --badge: var(--map-warn); }}
+"""
+"""Colours are custom properties, which a page may override; all rules are below the class ``map``."""
+
 
 _ILLEGAL: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot contain (XML 1.0, §2.2)."""
@@ -36,7 +94,7 @@ def svg(drawing: Drawing, *, standalone: bool = False) -> str:
         standalone: True to include style sheet and background.
     """
     width, height = _number(drawing.width), _number(drawing.height)
-    has_links = any(box.link for box in drawing.boxes)
+    has_links = any(box.shown.link for box in drawing.boxes)
     title = f"Map of {drawing.title}"
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="map" viewBox="0 0 {width} {height}" width="{width}" '
@@ -50,8 +108,8 @@ def svg(drawing: Drawing, *, standalone: bool = False) -> str:
         lines.append(f'<rect class="ground" width="{width}" height="{height}"/>')
     lines += (_text(text) for text in drawing.texts)
     lines += (line for edge in drawing.edges for line in _edge(edge))
-    lines += (_label(label) for label in drawing.labels)
-    lines += (_pill(pill) for pill in drawing.pills)
+    lines += (_label(label, 9) for label in drawing.labels)
+    lines += (_label(pill, 13) for pill in drawing.pills)
     lines += (line for box in drawing.boxes for line in _step(box))
     return "\n".join((*lines, "</svg>", ""))
 
@@ -95,18 +153,10 @@ def _middle(area: Area, text: str, size: float) -> str:
     )
 
 
-def _hint(text: str, whole: str) -> str:
-    return f"<title>{escaped(whole)}</title>" if text != whole else ""
-
-
-def _label(label: Label) -> str:
-    inside = f"{_hint(label.text, label.whole)}{_rect(label.area, 9)}{_middle(label.area, label.text, LABEL_SIZE)}"
-    return f'<g class="label">{inside}</g>'
-
-
-def _pill(pill: Pill) -> str:
-    inside = f"{_hint(pill.text, pill.whole)}{_rect(pill.area, 13)}{_middle(pill.area, pill.text, LABEL_SIZE)}"
-    return f'<g class="pill {pill.look}">{inside}</g>'
+def _label(label: Label, radius: float) -> str:
+    hint = f"<title>{escaped(label.whole)}</title>" if label.text != label.whole else ""
+    inside = f"{hint}{_rect(label.area, radius)}{_middle(label.area, label.text, LABEL_SIZE)}"
+    return f'<g class="{label.look}">{inside}</g>'
 
 
 def _edge(edge: Edge) -> Iterator[str]:
@@ -154,11 +204,11 @@ def _toward(start: Point, end: Point) -> Point:
 
 
 def _step(box: Box) -> Iterator[str]:
-    step, area = box.step, box.area
-    looks = " ".join(("step", step.role, *((box.mark,) if box.mark else ())))
-    tag, link = ("g", "") if box.link is None else ("a", f' href="{escaped(box.link)}"')
+    shown, step, area = box.shown, box.shown.step, box.area
+    looks = " ".join(("step", step.role, *((shown.mark,) if shown.mark else ())))
+    tag, link = ("g", "") if shown.link is None else ("a", f' href="{escaped(shown.link)}"')
     yield f'<{tag} class="{looks}" data-step="{escaped(step.id)}" data-kind="{escaped(step.kind)}"{link}>'
-    yield f"<title>{escaped(_told(box))}</title>"
+    yield f"<title>{escaped(_tooltip(shown))}</title>"
     yield _rect(area, 10, "box")
     yield _rect(Area(area.x + PADDING, area.y + PADDING, ICON, ICON), 6, "tile")
     at = f"translate({_number(area.x + PADDING)} {_number(area.y + PADDING)})"
@@ -170,11 +220,9 @@ def _step(box: Box) -> Iterator[str]:
     yield f"</{tag}>"
 
 
-def _told(box: Box) -> str:
-    """Return the tooltip of a step."""
-    step = box.step
-    lines = [f"{step.id}: {step.what}", step.detail]
-    lines += [f"{number:,} {word}" for word, number in box.numbers.items()]
-    if box.mark is not None:
-        lines.append(f"{box.mark}: {', '.join(box.changes)}" if box.changes else box.mark)
+def _tooltip(shown: ShownStep) -> str:
+    lines = [f"{shown.step.id}: {shown.step.what}", shown.step.detail]
+    lines += [f"{number:,} {word}" for word, number in shown.numbers.items()]
+    if shown.mark is not None:
+        lines.append(f"{shown.mark}: {', '.join(shown.changes)}" if shown.changes else shown.mark)
     return "\n".join(line for line in lines if line)

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from gateway.map.style import STYLE
+from gateway.map.svg import STYLE
 from gateway.why.words import clock
 from scenario.time.duration import format_duration
 

@@ -14,8 +14,8 @@ from temporalio.service import RPCError
 from activities.content import LoadedVersion
 from gateway.errors import UnknownScenario
 from gateway.map.map import ScenarioMap
-from gateway.map.overlay import Overlay
-from gateway.map.overlay import since as changed_since
+from gateway.map.outline import Overlay
+from gateway.map.outline import since as changed_since
 from gateway.pages.page import Page, shows
 from gateway.pages.rendering import link
 from gateway.stats.stats import StatsView, StepPopulation, StepStats, VersionStats

@@ -9,8 +9,8 @@ from typing import Any
 
 from gateway.errors import BadInput
 from gateway.preview.draft import VERSION, Draft
-from gateway.preview.rendering import Workshop
-from gateway.preview.walk import GivenEvent, Passed, Walk
+from gateway.preview.rendering import MessageRenderer
+from gateway.preview.walk import GivenEvent, PreviewRun, StepPreview
 from scenario.entry.admission import EntryRefused, Withheld, check_rules, entry_data, key_of, withheld
 from scenario.entry.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError
@@ -21,7 +21,7 @@ from scenario.time.timing import unplaced, zone_of
 
 
 @dataclass(frozen=True)
-class Given:
+class PreviewInputs:
     """The circumstances of a preview.
 
     Attributes:
@@ -37,7 +37,7 @@ class Given:
     events: Sequence[GivenEvent] = ()
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
     platform_zone: str = "UTC"
-    workshop: Workshop = field(default_factory=Workshop)
+    workshop: MessageRenderer = field(default_factory=MessageRenderer)
     policies: Policies = field(default_factory=Policies)
 
 
@@ -79,11 +79,11 @@ class Preview:
     refused: str | None
     withheld: Withheld | None
     notes: tuple[str, ...]
-    steps: tuple[Passed, ...]
+    steps: tuple[StepPreview, ...]
     exits: tuple[ShownExit, ...]
 
 
-def preview(draft: Draft, argument: object, given: Given) -> Preview:
+def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
     """Follow one contact through a scenario.
 
     Args:
@@ -116,7 +116,7 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
     data["journey"] = {**data["journey"], "id": journey, "key": key}
     seen = {name: value for name, value in data.items() if name not in ("now", "today")}
     version = f"{scenario.scenario}@{number}"
-    walk = Walk(
+    walk = PreviewRun(
         draft,
         seen,
         zone,
@@ -141,7 +141,7 @@ def preview(draft: Draft, argument: object, given: Given) -> Preview:
     )
 
 
-def kept_out(draft: Draft, argument: object, given: Given) -> str | None:
+def refusal(draft: Draft, argument: object, given: PreviewInputs) -> str | None:
     """Return why a contact is not admitted, or None.
 
     Raises:
@@ -179,7 +179,7 @@ def _start(at: datetime | None, zone: tzinfo) -> datetime:
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def _unmet(exits: Sequence[ShownExit], given: Given) -> list[str]:
+def _unmet(exits: Sequence[ShownExit], given: PreviewInputs) -> list[str]:
     """Return notes about given events that were meant to end the journey, and do not."""
     met = {exit_.rule.event for exit_ in exits if exit_.met}
     named = dict.fromkeys(exit_.rule.event for exit_ in exits)
@@ -191,7 +191,7 @@ def _unmet(exits: Sequence[ShownExit], given: Given) -> list[str]:
     ]
 
 
-def _unheard(draft: Draft, given: Given) -> list[str]:
+def _unheard(draft: Draft, given: PreviewInputs) -> list[str]:
     """Return notes about given events that no step awaits: they are probably misspelt."""
     return [
         f"no step and no exit rule waits for '{event.name}'"
@@ -200,7 +200,7 @@ def _unheard(draft: Draft, given: Given) -> list[str]:
     ]
 
 
-def _unanswered(draft: Draft, given: Given) -> list[str]:
+def _unanswered(draft: Draft, given: PreviewInputs) -> list[str]:
     """Return notes about used responses that are missing, and given ones that no step saves."""
     rows = draft.plan.steps.values()
     saved = {row.save for row in rows if isinstance(row, Send) and row.save is not None}

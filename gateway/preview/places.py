@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from gateway.preview.rendering import Problem
+from gateway.preview.rendering import RenderProblem
 from gateway.scenario_file import ScenarioFile
 from scenario import liquid
 from scenario.check.files import inline_files
@@ -35,7 +35,7 @@ _RENDER: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], object]]] = {
 _CODE: Final = "preview"
 
 
-class Places:
+class TemplateLocator:
     """Finds places in a scenario's file, which it reads on first use.
 
     Args:
@@ -49,7 +49,7 @@ class Places:
         self._steps: dict[str, Place] = {}
         self._found: dict[tuple[Place, str, bool, int | None], Finding] = {}
 
-    def find(self, step: str, problem: Problem) -> Finding:
+    def find(self, step: str, problem: RenderProblem) -> Finding:
         """Return the finding for a step's problem, at the failing output if a template fails."""
         report = self._read()
         place = self._steps.get(step, ())
@@ -69,7 +69,7 @@ class Places:
             self._found[asked] = min(new)
         return self._found[asked]
 
-    def template(self, step: str, problem: Problem) -> Template | None:
+    def template(self, step: str, problem: RenderProblem) -> Template | None:
         """Return the failing template, or None."""
         self._read()
         if problem.error is None:
@@ -77,7 +77,9 @@ class Places:
         found = self._failing(self._steps.get(step, ()), problem, problem.error)
         return found[0] if found else None
 
-    def _failing(self, place: Place, problem: Problem, error: TemplateError) -> tuple[Template, TemplateError] | None:
+    def _failing(
+        self, place: Place, problem: RenderProblem, error: TemplateError
+    ) -> tuple[Template, TemplateError] | None:
         """Return the template of a step that raises this error, and its own error."""
         failing: list[tuple[Template, TemplateError]] = []
         for template in templates(self._data):

@@ -69,7 +69,7 @@ class UnsubscribeStandIn:
 
 
 @dataclass(frozen=True)
-class Nothing:
+class NothingToSend:
     """Nothing to send: no address, or a template aborted.
 
     Attributes:
@@ -80,7 +80,7 @@ class Nothing:
 
 
 @dataclass(frozen=True)
-class Problem:
+class RenderProblem:
     """Why a step cannot be performed.
 
     Attributes:
@@ -94,7 +94,7 @@ class Problem:
     data: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
 
-Result = RenderedMessage | Nothing | Problem
+Result = RenderedMessage | NothingToSend | RenderProblem
 
 
 def placeholder(step: str) -> str:
@@ -103,7 +103,7 @@ def placeholder(step: str) -> str:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class MessageRenderer:
     """Renders messages.
 
     Attributes:
@@ -140,15 +140,15 @@ class Workshop:
         try:
             return adapter(step.channel).render(step, delivery, seen, context)
         except Aborted as aborted:
-            return Nothing(aborted.reason)
+            return NothingToSend(aborted.reason)
         except TemplateError as error:
-            return Problem(str(error), error, seen)
+            return RenderProblem(str(error), error, seen)
         except BadRecipient as error:
             if self.to is not None:
                 raise
-            return Problem(str(error))
+            return RenderProblem(str(error))
         except (NotConfigured, Unsendable) as error:
-            return Problem(str(error))
+            return RenderProblem(str(error))
 
     def _unsubscribe_url(self, step: DeliveryStep, delivery: Delivery, scenario: Scenario) -> str:
         try:

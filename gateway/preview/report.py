@@ -7,12 +7,12 @@ from typing import Any
 
 from activities.channel import RenderedMessage
 from gateway.preview.contact import Preview
-from gateway.preview.places import Places
-from gateway.preview.walk import Passed
+from gateway.preview.places import TemplateLocator
+from gateway.preview.walk import StepPreview
 from scenario.time.timing import zone_of
 
 
-def report(shown: Preview, places: Places, only: str | None = None) -> dict[str, Any]:
+def report(shown: Preview, places: TemplateLocator, only: str | None = None) -> dict[str, Any]:
     """Return a preview as JSON data.
 
     Args:
@@ -46,7 +46,7 @@ def _local(moment: datetime, zone: str) -> str:
     return moment.astimezone(zone_of(zone)).isoformat(timespec="seconds")
 
 
-def _step(passed: Passed, places: Places, zone: str) -> dict[str, Any]:
+def _step(passed: StepPreview, places: TemplateLocator, zone: str) -> dict[str, Any]:
     made: dict[str, Any] = {
         "id": passed.id,
         "kind": passed.row.kind,

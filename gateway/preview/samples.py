@@ -10,11 +10,9 @@ from typing import Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
-from typing_extensions import override
 
 from gateway.preview import worst
 from gateway.preview.draft import Draft
-from gateway.preview.plausible import plausible
 from gateway.preview.uses import SIZE, Path, literals, named
 from gateway.preview.walk import GivenEvent
 from scenario.entry.objects import DATA, Contact
@@ -34,13 +32,11 @@ class Samples:
     Args:
         draft: The scenario: its trigger, templates and conditions decide on the data.
         seed: The seed.
-        plausible: True for usual values, and for values of conditions if those admit nobody.
     """
 
-    def __init__(self, draft: Draft, seed: int, *, plausible: bool = False) -> None:
-        self._draft, self._seed, self._plausible = draft, seed, plausible
-        self._named = named(draft)
-        self._literals = literals(draft)
+    def __init__(self, draft: Draft, seed: int) -> None:
+        self._draft, self._seed = draft, seed
+        self._named, self._literals = named(draft), literals(draft)
 
     def entry(self, number: int, again: int = 0) -> dict[str, Any]:
         """Return an entry.
@@ -50,9 +46,7 @@ class Samples:
             again: Number of another entry in place of one that is of no use.
         """
         chance = random.Random(f"{self._seed}/{number}/{again}")  # noqa: S311
-        maker = _Maker(chance, number if again == 0 else 0, self._named, self._literals)
-        if self._plausible:
-            maker = _Plausible(chance, self._named, self._literals, bold=again > 0)
+        maker = self._maker(chance, number, again)
         contact = {**maker.shape(Contact, ("contact",)), "id": number}
         trigger: dict[str, Any] = {"type": self._draft.scenario.trigger}
         if self._draft.scenario.trigger in DATA:
@@ -60,6 +54,9 @@ class Samples:
             made = maker.shape(shape, (root,))
             trigger[root] = made if made or number > 1 else {}
         return {"scenario": self._draft.scenario.scenario, "contact": contact, "trigger": trigger}
+
+    def _maker(self, chance: random.Random, number: int, again: int) -> EntryMaker:
+        return EntryMaker(chance, 0 if again else number, self._named, self._literals)
 
     def events(
         self, number: int, entry: Mapping[str, Any], responses: Mapping[str, Any] | None = None
@@ -72,7 +69,7 @@ class Samples:
             responses: Responses of webhooks, whose ids events may carry.
         """
         chance = random.Random(f"{self._seed}/{number}/events")  # noqa: S311
-        maker = _Maker(chance, 0, self._named, self._literals)
+        maker = EntryMaker(chance, 0, self._named, self._literals)
         # A property is named by `event.properties.sku` or by `event.sku`.
         own = {path[1:] for path in self._named if path[0] == "event" and len(path) > 1}
         named = {path[1] if path[0] == "properties" else path[0] for path in own if path != ("properties",)}
@@ -95,7 +92,7 @@ class Samples:
         return made
 
 
-class _Maker:
+class EntryMaker:
     """Makes one entry."""
 
     def __init__(
@@ -196,46 +193,6 @@ class _Maker:
         """Return the fields that templates use below a path."""
         depth = len(path)
         return {named[depth] for named in self._named if len(named) > depth and named[:depth] == path}
-
-
-class _Plausible(_Maker):
-    """Makes an entry of usual values.
-
-    Args:
-        bold: True to try values that conditions compare with.
-    """
-
-    def __init__(
-        self, chance: random.Random, named: frozenset[Path], literals: Mapping[Path, list[Any]], *, bold: bool
-    ) -> None:
-        super().__init__(chance, 1, named, literals)
-        self._bold = bold
-
-    @override
-    def _field(self, info: FieldInfo, reader: Callable[..., Any] | None, path: Path) -> Any:
-        return self._part(info.annotation, path) if reader is None else self._usual(path, reader)
-
-    @override
-    def _custom(self, path: Path) -> dict[str, Any]:
-        return {"custom": {name: self.value((*path, name), (), ()) for name in sorted(self.below(path))}}
-
-    @override
-    def value(self, path: Path, pool: tuple[Any, ...], usual: tuple[Any, ...]) -> Any:
-        below = sorted(self.below(path))
-        return self._nested(path, below) if below else self._usual(path)
-
-    def _usual(self, path: Path, reader: Callable[..., Any] | None = None) -> Any:
-        literals = self._literals.get(path, ())
-        is_date = worst.DATES[0] in literals
-        asked = [value for value in literals if value not in worst.DATES]
-        if self._bold and asked and self._chance.random() < 0.6:
-            return self._chance.choice(asked)
-        return plausible(path, reader, is_date=is_date and path[-1] not in worst.NAMED)
-
-    @override
-    def _sizes(self, path: Path) -> list[int]:
-        sizes = super()._sizes(path)
-        return sizes if self._bold or not sizes else [2]
 
 
 @cache

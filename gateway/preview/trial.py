@@ -1,28 +1,31 @@
-"""Renders a scenario for many made-up contacts, to find one for whom a step fails."""
+"""Renders a scenario for many made-up contacts, to find one for whom a step fails.
+
+The entry that fails is reduced to a minimum, so that the cause is visible.
+"""
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from activities.channel import RenderedMessage
-from gateway.preview.contact import Given, kept_out, preview
+from gateway.preview.contact import PreviewInputs, preview, refusal
 from gateway.preview.draft import Draft
-from gateway.preview.places import Places
-from gateway.preview.rendering import Problem
-from gateway.preview.replies import Replies
+from gateway.preview.places import TemplateLocator
+from gateway.preview.rendering import RenderProblem
+from gateway.preview.responses import Replies
 from gateway.preview.samples import Samples
-from gateway.preview.simplest import Path, simplest
-from gateway.preview.walk import GivenEvent, Passed
+from gateway.preview.walk import GivenEvent, StepPreview
 from scenario import liquid
 from scenario.errors import EntryError
 from scenario.plan.plan import PATH_SEPARATOR
 from scenario.plan.projection import pick
 from scenario.source.findings import Finding
 from scenario.steps.delivery import Send
-from scenario.type_guards import is_mapping
+from scenario.type_guards import is_list, is_mapping
 
 _TRIES: Final = 400
 """Maximum number of variants in the search of the smallest entry."""
@@ -77,7 +80,7 @@ class Trial:
 
 
 def attempt(
-    draft: Draft, wanted: int, *, seed: int, given: Given, step: str | None = None, each: Callable[[], None]
+    draft: Draft, wanted: int, *, seed: int, given: PreviewInputs, step: str | None = None, each: Callable[[], None]
 ) -> Trial:
     """Render every step for made-up contacts until one fails.
 
@@ -92,9 +95,9 @@ def attempt(
         step: The only step to render, or None.
         each: Called after each contact.
     """
-    samples, replies, places = Samples(draft, seed), Replies(draft, seed, given.responses), Places(draft.file)
+    samples, replies, places = Samples(draft, seed), Replies(draft, seed, given.responses), TemplateLocator(draft.file)
     trial = Trial(wanted=wanted)
-    missed: dict[str, Problem | None] = dict.fromkeys(draft.steps)
+    missed: dict[str, RenderProblem | None] = dict.fromkeys(draft.steps)
     seen: set[str] = set()
     untaken = {name: _bare_ways(draft, name) for name in draft.steps if step in (None, name)}
     for number in range(1, wanted + 1):
@@ -135,12 +138,12 @@ def _bare_ways(draft: Draft, name: str) -> set[str]:
     return set(row.ways) - {way for way, _, steps in step.lists(step.keys()) if steps}
 
 
-def _admitted(samples: Samples, number: int, draft: Draft, given: Given) -> dict[str, Any] | None:
+def _admitted(samples: Samples, number: int, draft: Draft, given: PreviewInputs) -> dict[str, Any] | None:
     """Return the entry of a number, or another one that is admitted, or None."""
     for again in range(_DRAWS):
         entry = samples.entry(number, again)
         try:
-            if kept_out(draft, entry, given) is None:
+            if refusal(draft, entry, given) is None:
                 return entry
         except EntryError:
             # The models accept nearly all of it, and the rest is never rendered.
@@ -148,28 +151,28 @@ def _admitted(samples: Samples, number: int, draft: Draft, given: Given) -> dict
     return None
 
 
-def _problem(passed: Passed) -> Problem | None:
+def _problem(passed: StepPreview) -> RenderProblem | None:
     """Return why a step fails, in the scenario or in this program."""
     if passed.problem is not None:
         # A wait may continue without its date by choice. A message with a mistake is never intended.
         foreseen = passed.outcome == "failed" and not isinstance(passed.row, Send)
         return None if foreseen else passed.problem
     if isinstance(passed.result, RenderedMessage) and (defect := passed.result.defect(passed.row)):
-        return Problem(defect)
+        return RenderProblem(defect)
     return None
 
 
 def _failure(
-    draft: Draft, places: Places, number: int, passed: Passed, entry: dict[str, Any], given: Given
+    draft: Draft, places: TemplateLocator, number: int, passed: StepPreview, entry: dict[str, Any], given: PreviewInputs
 ) -> RenderFailure:
     problem = _problem(passed)
     assert problem is not None  # noqa: S101 the caller has seen it
     wanted = places.find(passed.id, problem)
 
-    def fails(candidate: dict[str, Any], circumstances: Given) -> Problem | None:
+    def fails(candidate: dict[str, Any], circumstances: PreviewInputs) -> RenderProblem | None:
         """Return the same problem of the same step, if the candidate has it."""
         try:
-            if kept_out(draft, candidate, circumstances) is not None:
+            if refusal(draft, candidate, circumstances) is not None:
                 return None
             steps = preview(draft, candidate, circumstances).steps
         except EntryError:
@@ -196,7 +199,7 @@ def _failure(
 _TOLD: Final[frozenset[Path]] = frozenset((("events",), ("responses",)))
 
 
-def _told(given: Given) -> dict[str, Any]:
+def _told(given: PreviewInputs) -> dict[str, Any]:
     """Return one event of each name and the responses, as data that can be reduced."""
     return {
         "events": {event.name: dict(event.properties) for event in given.events},
@@ -204,13 +207,13 @@ def _told(given: Given) -> dict[str, Any]:
     }
 
 
-def _telling(given: Given, told: Mapping[str, Any]) -> Given:
+def _telling(given: PreviewInputs, told: Mapping[str, Any]) -> PreviewInputs:
     """Return the circumstances with other events and responses."""
     events = [GivenEvent(name, properties) for name, properties in told["events"].items()]
     return replace(given, events=events, responses=told["responses"])
 
 
-def _fields(places: Places, step: str, problem: Problem) -> dict[str, str]:
+def _fields(places: TemplateLocator, step: str, problem: RenderProblem) -> dict[str, str]:
     template = places.template(step, problem)
     if template is None:
         return {}
@@ -226,3 +229,87 @@ def _spelt(data: Any, path: list[str]) -> str:
         data = data[name]
     text = json.dumps(data)
     return text if len(text) <= 100 else f"{text[:100]}… ({len(text)} characters)"
+
+
+Path = tuple[str | int, ...]
+ENTRY: Final[frozenset[Path]] = frozenset(
+    (("scenario",), ("contact",), ("contact", "id"), ("trigger",), ("trigger", "type"))
+)
+"""Parts that an entry needs."""
+
+
+def simplest(
+    entry: dict[str, Any], fails: Callable[[dict[str, Any]], bool], tries: int, *, kept: frozenset[Path] = ENTRY
+) -> dict[str, Any]:
+    """Return the smallest variant of an entry that still fails.
+
+    Args:
+        entry: An entry that fails.
+        fails: Returns True if an entry fails in the same way.
+        tries: Maximum number of variants.
+        kept: Places that stay unchanged.
+    """
+    best = entry
+    left = tries
+    for change in (_without, _halved, _plain):
+        again = True
+        while again and left > 0:
+            again = False
+            for path in [path for path in _paths(best, ()) if path not in kept]:
+                for candidate in change(best, path):
+                    left -= 1
+                    if fails(candidate):
+                        best, again = candidate, change is not _plain
+                        break
+                    if left <= 0:
+                        return best
+                if again:
+                    # What stood at a path may have moved or gone: look at what there is now.
+                    break
+    return best
+
+
+def _paths(data: Any, path: Path) -> Iterator[Path]:
+    """Yield every place of an entry that may be changed, parents first."""
+    if path:
+        yield path
+    if is_mapping(data):
+        for key, value in data.items():
+            yield from _paths(value, (*path, key))
+    elif is_list(data):
+        for index, value in enumerate(data):
+            yield from _paths(value, (*path, index))
+
+
+def _at(data: Any, path: Path) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _without(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
+    changed = copy.deepcopy(entry)
+    del _at(changed, path[:-1])[path[-1]]
+    yield changed
+
+
+def _halved(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the entry with either half of a long text."""
+    value = _at(entry, path)
+    if isinstance(value, str) and len(value) > 1:
+        middle = len(value) // 2
+        for half in (value[:middle], value[middle:]):
+            yield _with(entry, path, half)
+
+
+def _plain(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the entry with a plain text at a path."""
+    value = _at(entry, path)
+    if isinstance(value, str) and value != "x":
+        yield _with(entry, path, "x")
+
+
+def _with(entry: dict[str, Any], path: Path, value: str) -> dict[str, Any]:
+    changed = copy.deepcopy(entry)
+    _at(changed, path[:-1])[path[-1]] = value
+    return changed

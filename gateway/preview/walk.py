@@ -10,8 +10,8 @@ from typing import Any
 
 from activities.interface import Delivery
 from gateway.preview.draft import Draft
-from gateway.preview.rendering import ROOT, Nothing, Problem, Result, Workshop
-from gateway.preview.saved_response import keep
+from gateway.preview.rendering import ROOT, MessageRenderer, NothingToSend, RenderProblem, Result
+from gateway.preview.responses import keep
 from gateway.virtual.clock import Clock
 from gateway.virtual.host import VirtualHost
 from gateway.virtual.workspace import Workspace
@@ -44,7 +44,7 @@ class GivenEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passed:
+class StepPreview:
     """One step of a preview.
 
     Attributes:
@@ -79,13 +79,13 @@ class Passed:
     delivery: Delivery | None = None
 
     @property
-    def problem(self) -> Problem | None:
+    def problem(self) -> RenderProblem | None:
         """Why it cannot be performed, or None."""
-        return self.result if isinstance(self.result, Problem) else None
+        return self.result if isinstance(self.result, RenderProblem) else None
 
 
 @dataclass(frozen=True)
-class _Here:
+class _Position:
     """The contact's state: time, last event, responses, and whether it is or might be here.
 
     Attributes:
@@ -100,7 +100,7 @@ class _Here:
     skips: bool = False
 
 
-class Walk:
+class PreviewRun:
     """Visits all steps, on the contact's way and beside it.
 
     Args:
@@ -119,7 +119,7 @@ class Walk:
         draft: Draft,
         data: Mapping[str, Any],
         zone: tzinfo,
-        workshop: Workshop,
+        workshop: MessageRenderer,
         *,
         version: str,
         events: Sequence[GivenEvent] = (),
@@ -130,18 +130,18 @@ class Walk:
         self._events, self._responses = events, responses or {}
         self._data, self._workspace, self._taken = dict(data), Workspace(policies or Policies()), True
         self._names = {id(step): name for name, step in draft.steps.items()}
-        self._passed: list[Passed] = []
+        self._passed: list[StepPreview] = []
         self._result: Result | None = None
         self._delivery: Delivery | None = None
 
-    def go(self, start: datetime) -> list[Passed]:
+    def go(self, start: datetime) -> list[StepPreview]:
         """Return all steps, in the order of the file."""
         self._passed = []
-        self._through(self._draft.scenario.steps, _Here(start), ())
+        self._through(self._draft.scenario.steps, _Position(start), ())
         return self._passed
 
-    def _through(self, steps: Sequence[BaseStep], here: _Here, branch: Branch) -> _Here:
-        ahead: _Here | None = None  # those who skip the steps up to the next wait
+    def _through(self, steps: Sequence[BaseStep], here: _Position, branch: Branch) -> _Position:
+        ahead: _Position | None = None  # those who skip the steps up to the next wait
         for step in steps:
             if ahead is not None and step.waits:
                 here, ahead = ahead, None
@@ -151,7 +151,7 @@ class Walk:
                 here = replace(ahead, taken=False, reachable=False)
         return ahead or here
 
-    def _host(self, here: _Here, step: BaseStep | None = None) -> VirtualHost:
+    def _host(self, here: _Position, step: BaseStep | None = None) -> VirtualHost:
         """Return a host at a step, where the given events occur, also for ``since: now``."""
         deliver = partial(self._deliver, step)
         host = VirtualHost(Clock(here.now), self._data, self._zone, deliver, event=here.event, responses=here.responses)
@@ -160,7 +160,7 @@ class Walk:
             host.happen(KeptEvent(name=event.name, properties=dict(event.properties), at=utc(here.now)))
         return host
 
-    def _step(self, step: BaseStep, here: _Here, branch: Branch) -> _Here:
+    def _step(self, step: BaseStep, here: _Position, branch: Branch) -> _Position:
         name = self._names[id(step)]
         row = self._draft.plan.steps[name]
         host, self._taken = self._host(here, step), here.taken
@@ -170,7 +170,7 @@ class Walk:
         went = journey.result
         record = host.records[-1] if host.records else None
         reason = record.reason if record else None
-        passed = Passed(
+        passed = StepPreview(
             id=name,
             row=row,
             branch=branch,
@@ -186,10 +186,10 @@ class Walk:
             delivery=self._delivery,
         )
         ended, has_lists = isinstance(went, Leave), any(True for _ in step.lists(step.keys()))
-        if (host.held or passed.outcome == "failed") and not isinstance(passed.result, Problem):
+        if (host.held or passed.outcome == "failed") and not isinstance(passed.result, RenderProblem):
             said = host.held.reason if host.held else reason or ""
             error, data = host.fault or (None, dict[str, Any]())
-            passed = replace(passed, until=None, result=Problem(said, error, data))
+            passed = replace(passed, until=None, result=RenderProblem(said, error, data))
         if passed.problem is not None:
             reason = passed.problem.message
         elif not has_lists:
@@ -208,7 +208,7 @@ class Walk:
         is_round = isinstance(went, Next) and went.way == row.again
         return self._rounds(row, step, here, end, host) if is_round and end.taken == here.taken else end
 
-    def _rounds(self, row: Row, step: BaseStep, here: _Here, end: _Here, host: VirtualHost) -> _Here:
+    def _rounds(self, row: Row, step: BaseStep, here: _Position, end: _Position, host: VirtualHost) -> _Position:
         """Continue after the first round, which alone is shown, as if all rounds took as long."""
         took = end.now - here.now
         while (rounds := host.memory.rounds.get(host.step)) is not None:
@@ -238,9 +238,9 @@ class Walk:
             step, delivery, str(self._data["journey"]["id"]), self._draft.scenario
         )
         match result:
-            case Problem():
+            case RenderProblem():
                 return Failed(reason=result.message)
-            case Nothing():
+            case NothingToSend():
                 return Delivered(outcome="skipped", reason=result.reason)
             case _:
                 pass
@@ -250,7 +250,7 @@ class Walk:
             case Defer(moment, since):
                 return NotBefore(moment=moment, since=since)
             case Skip(reason):
-                self._result = Nothing(reason)
+                self._result = NothingToSend(reason)
                 return Delivered(outcome="skipped", reason=reason)
             case Hold(reason):
                 return Failed(reason=reason, cause=CAPPED)
@@ -279,13 +279,15 @@ class Walk:
         missing = f"{' or '.join(names)} {'does not fulfil its condition' if given else 'is not given'}"
         return f"{missing}: it would wait forever; from here on as if the event had come" if for_ever else missing
 
-    def _fork(self, passed: Passed, step: BaseStep, here: _Here, host: VirtualHost, went: Outcome | None) -> _Here:
+    def _fork(
+        self, passed: StepPreview, step: BaseStep, here: _Position, host: VirtualHost, went: Outcome | None
+    ) -> _Position:
         """Visit all branches of a step, and continue with the one that is taken."""
         row = passed.row
         way = went.way if isinstance(went, Next) else None if host.held else next(iter(row.awaited))
         lists = {key: steps for key, _, steps in step.lists(step.keys())}
         conditions = {awaited.way: awaited.condition for awaited in step.awaits(step.keys())}
-        ends: dict[str, _Here] = {}
+        ends: dict[str, _Position] = {}
         # Another contact with the same data may draw another way: a mistake there is one.
         open_ways = {key for key, share in row.lot.shares.items() if share} if row.lot and way else set[str]()
         for key in row.ways:
@@ -308,7 +310,7 @@ class Walk:
             end = next((other for other in others if other.reachable), others[0])
         return replace(end, reachable=reachable)
 
-    def _entered(self, row: Row, way: str, here: _Here, host: VirtualHost) -> _Here:
+    def _entered(self, row: Row, way: str, here: _Position, host: VirtualHost) -> _Position:
         """Return the state at the start of a branch; of one that is not taken, as far as it can be guessed."""
         name = row.awaited.get(way)
         if name is not None:
@@ -323,9 +325,9 @@ class Walk:
 
     def leaves(self, rule: plan.PlannedExit, start: datetime) -> bool:
         """Return True if a given event would end the journey by a rule, at its start."""
-        return self._met(_Here(start), rule.event, rule.condition) is True
+        return self._met(_Position(start), rule.event, rule.condition) is True
 
-    def _met(self, here: _Here, name: str, condition: str | None) -> bool | None:
+    def _met(self, here: _Position, name: str, condition: str | None) -> bool | None:
         """Return True if a given event of a name fulfils a condition, or None if there is no such event."""
         host = self._host(here)
         named = [event for event in host.kept if event.name == name]
@@ -336,7 +338,7 @@ class Walk:
         return any(answer.result is not None and answer.result.value is True for answer in answers)
 
 
-def _end(host: VirtualHost, here: _Here) -> datetime | None:
+def _end(host: VirtualHost, here: _Position) -> datetime | None:
     """Return when a step's wait ends, or None if it does not wait.
 
     The wait of a step that an event met ends with that event. A message that was kept back has no wait of its own.

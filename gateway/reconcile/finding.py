@@ -22,7 +22,7 @@ class Kind(StrEnum):
     DIFFERENT = "different"
 
 
-class Meaning(NamedTuple):
+class KindWords(NamedTuple):
     """A kind of difference in words.
 
     Attributes:
@@ -35,16 +35,16 @@ class Meaning(NamedTuple):
 
 
 MEANINGS: Final = {
-    Kind.AHEAD: Meaning("journeys that have sent messages which Temporal does not know of", "terminated, and 'lost'"),
-    Kind.UNADMITTED: Meaning("acknowledged entries that Temporal has lost", "forgotten: send them again"),
-    Kind.LOST: Meaning("journeys that run in the store, and that Temporal does not have", "ended as 'lost'"),
-    Kind.OVER: Meaning("journeys that run in the store, and have ended in Temporal", "ended as in Temporal"),
-    Kind.UNKNOWN: Meaning("journeys that Temporal has, and the store does not", "written back"),
-    Kind.REVIVED: Meaning(
+    Kind.AHEAD: KindWords("journeys that have sent messages which Temporal does not know of", "terminated, and 'lost'"),
+    Kind.UNADMITTED: KindWords("acknowledged entries that Temporal has lost", "forgotten: send them again"),
+    Kind.LOST: KindWords("journeys that run in the store, and that Temporal does not have", "ended as 'lost'"),
+    Kind.OVER: KindWords("journeys that run in the store, and have ended in Temporal", "ended as in Temporal"),
+    Kind.UNKNOWN: KindWords("journeys that Temporal has, and the store does not", "written back"),
+    Kind.REVIVED: KindWords(
         "journeys that are over in the store, and run in Temporal", "terminated; those that were 'lost' run again"
     ),
-    Kind.ERASED: Meaning("journeys of erased contacts that Temporal has", "being erased again"),
-    Kind.DIFFERENT: Meaning("journeys that ended otherwise in Temporal", "corrected"),
+    Kind.ERASED: KindWords("journeys of erased contacts that Temporal has", "being erased again"),
+    Kind.DIFFERENT: KindWords("journeys that ended otherwise in Temporal", "corrected"),
 }
 NOT_COMPARED: Final = (
     "entries and events that came in and are on neither side: have your platform send them again",
@@ -58,7 +58,7 @@ NOT_COMPARED: Final = (
 """Losses that neither side can show."""
 
 
-class Finding(BaseModel):
+class Discrepancy(BaseModel):
     """One difference.
 
     Attributes:
@@ -126,7 +126,7 @@ class Reconciliation(BaseModel):
         """Return True if nothing differs, or all that differed was repaired."""
         return not self.missing_versions and self.counts == self.repaired
 
-    def add(self, finding: Finding) -> None:
+    def add(self, finding: Discrepancy) -> None:
         """Count a difference."""
         for numbers in (self.counts, *([self.repaired] if finding.repaired else [])):
             numbers[finding.kind] = numbers.get(finding.kind, 0) + 1

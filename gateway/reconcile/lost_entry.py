@@ -10,7 +10,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.converter import decode_typed_search_attributes
 
 from activities.content import Content, UnknownVersion
-from gateway.reconcile.temporal import End, PacedTemporal
+from gateway.reconcile.temporal import PacedTemporal, WorkflowEnd
 from runtime.search_attributes import SCENARIO_VERSION
 from runtime.store import StoredEntry
 from scenario.entry.admission import branches, entry_data
@@ -39,7 +39,7 @@ class LostEntry:
 
 
 async def lost_entry(
-    temporal: PacedTemporal, content: Content, zone: str, info: WorkflowExecutionInfo, end: End | None
+    temporal: PacedTemporal, content: Content, zone: str, info: WorkflowExecutionInfo, end: WorkflowEnd | None
 ) -> LostEntry | None:
     """Read the entry of a journey from its workflow.
 

@@ -15,9 +15,9 @@ from typing import Final, TypeVar
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 
 from gateway.client import ScenarioClient
-from gateway.reconcile.finding import Finding, Kind, MissingVersion, Reconciliation
+from gateway.reconcile.finding import Discrepancy, Kind, MissingVersion, Reconciliation
 from gateway.reconcile.lost_entry import lost_entry
-from gateway.reconcile.temporal import End, PacedTemporal, is_running, word_of
+from gateway.reconcile.temporal import PacedTemporal, WorkflowEnd, is_running, word_of
 from runtime.encryption.codec import contact_of
 from runtime.store import AcceptedEntry, StoredEntry
 from runtime.store.deliveries import DELIVERED, Attempt
@@ -36,7 +36,7 @@ _RUNNING: Final = "ExecutionStatus = 'Running'"
 _CLOSED: Final = "ExecutionStatus IN ('Completed', 'Failed', 'Canceled', 'Terminated', 'TimedOut')"
 
 Item = TypeVar("Item")
-Findings = AsyncIterator[Finding]
+Findings = AsyncIterator[Discrepancy]
 
 
 class Reconciler:
@@ -63,7 +63,7 @@ class Reconciler:
         sent_since: datetime | None = None,
         rate: float = RATE,
         operator: str = "scenario store reconcile",
-        found: Callable[[Finding], None] = lambda _: None,
+        found: Callable[[Discrepancy], None] = lambda _: None,
         told: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -114,7 +114,7 @@ class Reconciler:
                 yield finding
             last = page[0].started_at, page[0].attempt, page[0].delivery_id
 
-    async def _of_sent(self, attempt: Attempt) -> list[Finding]:
+    async def _of_sent(self, attempt: Attempt) -> list[Discrepancy]:
         """Compare what a run has delivered, of which this is the newest."""
         journey, run = attempt.workflow_id, attempt.run_id
         sent = await self._store.deliveries(journey, run, outcome=DELIVERED)
@@ -143,7 +143,7 @@ class Reconciler:
                     await self._store.forget_accepted(entries[finding.run])
             last = page[-1]
 
-    async def _of_pending(self, entry: AcceptedEntry) -> list[Finding]:
+    async def _of_pending(self, entry: AcceptedEntry) -> list[Discrepancy]:
         """Compare an entry that was acknowledged and not admitted."""
         journey, run = entry.workflow_id, entry.run_id
         if await self._temporal.info(journey, run) is not None or await self._store.entry(journey, run) is not None:
@@ -160,13 +160,17 @@ class Reconciler:
                 yield finding
             last = page[-1]
 
-    async def _of_stored(self, entry: StoredEntry) -> list[Finding]:
+    async def _of_stored(self, entry: StoredEntry) -> list[Discrepancy]:
         """Compare a journey that runs in the store, and perhaps not in Temporal."""
         journey, run = entry.workflow_id, entry.run_id
         info = await self._temporal.of_first_run(journey, run)
         if info is not None and is_running(info):
             return []
-        end = await self._temporal.end(info) if info else End(LOST, "Temporal does not have its workflow", self._now())
+        end = (
+            await self._temporal.end(info)
+            if info
+            else WorkflowEnd(LOST, "Temporal does not have its workflow", self._now())
+        )
         known = await self._store.entry(journey, run)
         if known is None or known.ended_at is not None:  # it has ended in between
             return []
@@ -189,7 +193,7 @@ class Reconciler:
             async for finding in self._each(suspects, self._of_running):
                 yield finding
 
-    async def _of_running(self, searched: WorkflowExecutionInfo) -> list[Finding]:
+    async def _of_running(self, searched: WorkflowExecutionInfo) -> list[Discrepancy]:
         """Compare a journey that runs in Temporal, and perhaps not in the store."""
         journey = searched.execution.workflow_id
         info = await self._temporal.info(journey)
@@ -221,7 +225,7 @@ class Reconciler:
             async for finding in self._each(page, self._of_ended):
                 yield finding
 
-    async def _of_ended(self, info: WorkflowExecutionInfo) -> list[Finding]:
+    async def _of_ended(self, info: WorkflowExecutionInfo) -> list[Discrepancy]:
         """Compare a journey that has ended in Temporal."""
         journey, run = info.execution.workflow_id, info.execution.run_id
         entry = await self._store.entry(journey, run)
@@ -239,7 +243,7 @@ class Reconciler:
             await self._store.depart(journey, entry.run_id, end.outcome, end.reason, end.at)
         return [self._finding(Kind.DIFFERENT, journey, entry.run_id, entry.outcome, end.outcome)]
 
-    async def _unknown(self, info: WorkflowExecutionInfo) -> list[Finding]:
+    async def _unknown(self, info: WorkflowExecutionInfo) -> list[Discrepancy]:
         """Compare a journey that the store does not have."""
         journey, run = info.execution.workflow_id, info.first_run_id
         contact = contact_of(journey)
@@ -261,7 +265,7 @@ class Reconciler:
 
     # ---- helpers of all comparisons
 
-    async def _each(self, items: Sequence[Item], compare: Callable[[Item], Awaitable[list[Finding]]]) -> Findings:
+    async def _each(self, items: Sequence[Item], compare: Callable[[Item], Awaitable[list[Discrepancy]]]) -> Findings:
         for start in range(0, len(items), _AT_ONCE):
             for found in await asyncio.gather(*map(compare, items[start : start + _AT_ONCE])):
                 for finding in found:
@@ -283,7 +287,7 @@ class Reconciler:
         stored: str | None,
         found: WorkflowExecutionInfo | str | None = None,
         trouble: str | None = None,
-    ) -> Finding:
+    ) -> Discrepancy:
         word = word_of(found) if isinstance(found, WorkflowExecutionInfo) else found
         repaired = self._repair and trouble is None
-        return Finding(kind=kind, id=name, run=run, store=stored, temporal=word, repaired=repaired, trouble=trouble)
+        return Discrepancy(kind=kind, id=name, run=run, store=stored, temporal=word, repaired=repaired, trouble=trouble)

@@ -36,7 +36,7 @@ _RUNNING: Final = (
 
 
 @dataclass(frozen=True)
-class End:
+class WorkflowEnd:
     """The end of a journey's workflow.
 
     Attributes:
@@ -180,7 +180,7 @@ class PacedTemporal:
         execution = info.execution
         return await progress_of(self.client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id))
 
-    async def end(self, info: WorkflowExecutionInfo) -> End:
+    async def end(self, info: WorkflowExecutionInfo) -> WorkflowEnd:
         """Return how a closed run has ended."""
         at = info.close_time.ToDatetime(tzinfo=UTC)
         match info.status:
@@ -190,12 +190,12 @@ class PacedTemporal:
                 handle = self.client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
                 result, failure = await end_of(handle)
                 if result is None or not isinstance(result.get("outcome"), str):
-                    return End("lost", failure or "its result is not a journey's", at)
-                return End(result["outcome"], result.get("reason") or None, at, result.get("version"))
+                    return WorkflowEnd("lost", failure or "its result is not a journey's", at)
+                return WorkflowEnd(result["outcome"], result.get("reason") or None, at, result.get("version"))
             case WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED:
-                return End("exited", "cancelled", at)
+                return WorkflowEnd("exited", "cancelled", at)
             case _:
-                return End("lost", f"its workflow has ended: {word_of(info)}", at)
+                return WorkflowEnd("lost", f"its workflow has ended: {word_of(info)}", at)
 
     async def terminate(self, info: WorkflowExecutionInfo, reason: str) -> None:
         """Terminate a run, unless it has ended."""

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from gateway.errors import BadCombination, BadCursor, UnknownContact, UnknownScenario
 from gateway.journeys.rendered import RenderedDelivery, rendered
 from gateway.journeys.snapshot import JourneySnapshot
-from gateway.preview.rendering import Workshop
+from gateway.preview.rendering import MessageRenderer
 from gateway.results import ResultsView, results
 from gateway.service.caller import Caller
 from gateway.service.index import JourneyFilter
@@ -187,7 +187,9 @@ class JourneyReads:
         """Return attempts, the newest first, of the scenarios that the caller may use."""
         return (await recorded_attempts(self._client.store, caller, **wanted))[::-1]
 
-    async def rendered(self, caller: Caller, journey: str, step: str, workshop: Workshop) -> list[RenderedDelivery]:
+    async def rendered(
+        self, caller: Caller, journey: str, step: str, workshop: MessageRenderer
+    ) -> list[RenderedDelivery]:
         """Render again what a step sent, for each time that the journey reached it.
 
         Raises:

@@ -1,29 +1,37 @@
-"""A whole journey in virtual time: its steps, and the events, changes and operations that reach it."""
+"""A whole journey in virtual time: its steps, and the events, changes and operations that reach it.
+
+Activities classify the replies to attempts. The pauses are those of Temporal, with the jitter of the delivery's id.
+Attempts take no time, and no limit of a destination delays them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
 from typing_extensions import override
 
+from activities.channel import AttemptReply, adapter
 from activities.interface import EvaluationRequest
+from activities.outcome import DeliveryEnd, end_after
 from gateway.virtual.clock import Clock
 from gateway.virtual.host import VirtualHost
 from scenario.entry.entry import patch_contact
 from scenario.plan.plan import Plan
-from scenario.steps.delivery import Send, delivery_id
+from scenario.plan.retry import LAST, lengthen
+from scenario.policies.order import Defer, Hold, Ruling, Skip
+from scenario.steps.delivery import CAPPED, Send, delivery_id
 from scenario.steps.host import Delivered, Event, Failed, Leave, Next, NotBefore, Outcome
-from scenario.time.timing import zone_of
+from scenario.time.timing import later, zone_of
 
 
 class Interrupted(BaseException):
     """Stops a step because the contact leaves or an operator skips the step."""
 
 
-class Refused(Exception):
+class OperationRefused(Exception):
     """An operation is refused. The text states why."""
 
 
@@ -35,7 +43,7 @@ class JourneyEnd:
     reason: str = ""
 
 
-class Made(NamedTuple):
+class AttemptsMade(NamedTuple):
     """The attempts of a delivery before policies deferred it.
 
     Attributes:
@@ -131,7 +139,7 @@ class VirtualJourney(VirtualHost):
     def begin(self, step: str) -> None:
         super().begin(step)
         self.seen: str | None = None
-        self.made: Made | None = None
+        self.made: AttemptsMade | None = None
         self._retrying = False
 
     @property
@@ -208,12 +216,12 @@ class VirtualJourney(VirtualHost):
             Refused: It does not apply.
         """
         if self.ending is not None or self._leaving is not None:
-            raise Refused("the journey is over")
+            raise OperationRefused("the journey is over")
         if step is not None and step != self.step:
-            raise Refused(f"the journey is not at step '{step}', but at '{self.step}'")
+            raise OperationRefused(f"the journey is not at step '{step}', but at '{self.step}'")
         match verb:
             case "retry" if self._retrying or (self.held is None and not (now and self.memory.deferred)):
-                raise Refused("nothing to retry: the journey is not held")
+                raise OperationRefused("nothing to retry: the journey is not held")
             case "retry":
                 self._retrying, self.send_now = self.held is not None, now
             case "skip":
@@ -221,7 +229,7 @@ class VirtualJourney(VirtualHost):
             case "leave":
                 self._leave(f"left by {operator}: {reason}")
             case "pause" | "resume" if self.paused is (verb == "pause"):
-                raise Refused("the journey is paused already" if self.paused else "the journey is not paused")
+                raise OperationRefused("the journey is paused already" if self.paused else "the journey is not paused")
             case _:
                 self.paused = verb == "pause"
         self.clock.tell(self)
@@ -229,3 +237,73 @@ class VirtualJourney(VirtualHost):
     def _leave(self, reason: str) -> None:
         self._leaving = Leave(reason)
         self.clock.tell(self)
+
+
+async def deliver(
+    journey: VirtualJourney,
+    row: Send,
+    replies: Iterator[AttemptReply],
+    took: Callable[[AttemptReply], str | None],
+    asked: Callable[[], Awaitable[Ruling]],
+) -> Delivered | Failed | NotBefore:
+    """Make attempts until the delivery ends.
+
+    Args:
+        journey: The journey.
+        row: The step, with its destination's settings.
+        replies: The reply to each attempt.
+        took: Processes the reply of a delivered message. Returns a note.
+        asked: Returns the policies' ruling on an attempt.
+    """
+    channel = adapter(row.channel)
+    policy = row.retry.spread(journey.delivery)
+    number, began, status, said = journey.made or AttemptsMade(0, journey.now())
+    deadline = later(began, policy.deadline)
+    while True:
+        now = journey.now()
+        match await asked():
+            case Skip(reason):
+                return Delivered(outcome="skipped", reason=reason, attempts=number + 1)
+            case Hold(reason):
+                return Failed(reason=reason, cause=CAPPED, destination=row.to or row.channel, attempts=number)
+            case Defer(moment, since) if number == 0:
+                return NotBefore(moment=moment, since=since)
+            case Defer(moment, since):
+                # Its last chance is just before the deadline, which runs on.
+                due = min(moment, deadline - LAST) if deadline - LAST > now else moment
+                if due >= deadline:
+                    return Failed(
+                        reason=f"the deadline passed meanwhile: {since}; before that: {said}",
+                        cause="exhausted",
+                        destination=row.to or row.channel,
+                        attempts=number,
+                        status=status,
+                    )
+                journey.made = AttemptsMade(number, began, status, said)
+                return NotBefore(moment=due, since=f"{since}; before that: {said}")
+            case None:
+                pass
+        number += 1
+        reply = next(replies)
+        verdict, sentence, longest = channel.classify(reply, row, now)
+        status = reply.status if reply.error is None else None
+        said = reply.error or f"it answered {status}"
+        if verdict.delivered:
+            return Delivered(outcome="delivered", status=status or channel.success, attempts=number, note=took(reply))
+        allowed, once = policy.maximum_attempts, row.on_unknown != "retry"
+        end = end_after(verdict, sentence, number=number, allowed=allowed, waited=now - began, once=once)
+        pause = policy.pause(number)
+        longer = lengthen(longest, pause, (deadline - now - LAST).total_seconds())
+        due = now + timedelta(seconds=pause if longer is None else longer)
+        if end is None and due >= deadline:
+            end = DeliveryEnd("exhausted", sentence)
+        if end is not None:
+            return Failed(
+                reason=end.reason,
+                cause=end.cause,
+                destination=row.to or row.channel,
+                status=status,
+                attempts=number,
+                unknown=end.cause == "unknown",
+            )
+        await journey.wait(due, f"{journey.step}: next attempt", lambda: False)

@@ -17,7 +17,7 @@ from scenario.steps.delivery import Send
 
 
 @dataclass(frozen=True)
-class Claimed:
+class PlaceClaim:
     """A claim under caps; see `runtime.store.claims.CapClaim`."""
 
     delivery_id: str
@@ -38,7 +38,7 @@ class Workspace:
 
     policies: Policies = field(default_factory=Policies)
     suppressions: Sequence[Suppression] = ()
-    places: list[Claimed] = field(default_factory=list[Claimed])
+    places: list[PlaceClaim] = field(default_factory=list[PlaceClaim])
 
     async def ask(self, host: VirtualHost, scenario: Scenario, step: ByStep, row: Send, delivery: str) -> Ruling:
         """Return the ruling on a message.
@@ -86,5 +86,5 @@ class _Facts:
             return None
         found = full(caps, places, self.at, message.zone)
         if found is None:
-            places.append(Claimed(message.delivery, message.channel, message.destination, self.at))
+            places.append(PlaceClaim(message.delivery, message.channel, message.destination, self.at))
         return found

@@ -1,9 +1,10 @@
-"""Collects all records about why a contact did, or did not, get a message."""
+"""Why a contact did, or did not, get a message: the stories of its entries, its places under caps, and one answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import zip_longest
 
 from pydantic import ConfigDict
 from temporalio.client import Client
@@ -11,15 +12,50 @@ from temporalio.client import Client
 from gateway.errors import BadInput, UnknownContact
 from gateway.service.view import View, Zone
 from gateway.why import of_contact
-from gateway.why.answer import answer
-from gateway.why.caps import CapPlaces, places
-from gateway.why.story import EntryStory, refused, told
+from gateway.why.story import EntryStory, Happening, refused, told
 from runtime.store import Store
 from runtime.store.erasures import ERASED
 from scenario.plan.plan import Plan, load_plan
 from scenario.policies import caps
+from scenario.policies.caps import Cap, Counted, full
 from scenario.policies.policies import Policies
 from scenario.source.findings import listed, near
+from scenario.steps.delivery import Send
+from scenario.time.duration import format_duration
+from scenario.time.timing import spell
+
+
+class CapPlaces(View):
+    """A contact's current places under a cap."""
+
+    cap: str
+    """Name of the cap."""
+    taken: int
+    """Places taken."""
+    at_most: int
+    """Maximum number of places."""
+    per: str
+    """Period: `day`, `7d`."""
+    free_at: datetime | None
+    """Time at which the next place is free; null if one is free now."""
+
+
+def places(caps: Iterable[Cap], claims: Sequence[Counted], now: datetime, zone: tzinfo) -> list[CapPlaces]:
+    """Return a contact's places under each cap.
+
+    Args:
+        caps: All caps.
+        claims: The contact's claims within their periods.
+        now: With a zone.
+        zone: The contact's zone.
+    """
+    found: list[CapPlaces] = []
+    for cap in caps:
+        since, none = cap.since(now, zone), full([cap], claims, now, zone)
+        taken = sum(cap.applies_to(one.channel, one.destination) and one.claimed_at >= since for one in claims)
+        per = cap.per if isinstance(cap.per, str) else format_duration(cap.per)
+        found.append(CapPlaces(cap=cap.name, taken=taken, at_most=cap.at_most, per=per, free_at=none and none.free))
+    return found
 
 
 class WhyView(View):
@@ -104,3 +140,66 @@ async def _nobody(store: Store, contact: str, scenario: str | None, since: datet
         )
     place, time = f" in {scenario}" if scenario else "", " since then" if since else ""
     return f"contact {contact} has asked for nothing{place}{time}"
+
+
+def answer(contact: str, stories: Sequence[EntryStory], step: str) -> str:
+    """Return whether a contact got a step's message, and why, for its newest entry to a scenario with that step.
+
+    Args:
+        contact: The contact's id.
+        stories: The entries, newest first; at least one has the step.
+        step: The step's id.
+    """
+    newest, *earlier = (story for story in stories if story.plan and step in story.plan.steps)
+    said = f"Did contact {contact} get '{step}' of {newest.scenario}? {_answer(newest, newest.plan, step)}"
+    got = next((one for story in earlier if (one := _ended(story, step, "delivered"))), None)
+    if got is not None and _ended(newest, step, "delivered") is None:
+        said += f" By an earlier entry, on {spell(_minute(got.at), earlier[0].zone)}, it was {got.words}."
+    return said
+
+
+def _answer(story: EntryStory, plan: Plan | None, step: str) -> str:
+    if not story.let_in:
+        said = _on(story, story.happenings[0]) if story.happenings else story.now
+        return f"{'Not yet' if story.let_in is None else 'No'}: {said}."
+    if got := _ended(story, step, "delivered"):
+        return f"Yes: {_on(story, got)}."
+    if story.at == step:
+        return f"Not yet: {story.now}."
+    if (end := _ended(story, step)) is not None:
+        sends = plan is not None and isinstance(plan.steps[step], Send)
+        sure = "Perhaps" if end.what == "unknown" else "No" if sends else "It sends nothing"
+        return f"{sure}: {_on(story, end)}."
+    if plan is None or (story.at is not None and step in plan.ahead(story.at)):
+        return f"Not yet: it comes after {story.at}. Now: {story.now}."
+    if turned := _turned(story, plan, step):
+        return f"No: the journey went another way at {turned.step}: {_on(story, turned)}."
+    if not story.known:
+        return f"That is not on record any more: {_on(story, story.happenings[-1])}."
+    return f"No: the journey was over before: {_on(story, story.happenings[-1])}."
+
+
+def _turned(story: EntryStory, plan: Plan, step: str) -> Happening | None:
+    """Return where the journey took another branch than that of a step, unless it ended."""
+    over = [one for one in story.happenings if one.over and one.step in plan.steps]
+    for one, following in zip_longest(over, over[1:]):
+        after = following.step if following else story.at
+        ahead = after is not None and after in plan.steps and (after == step or step in plan.ahead(after))
+        forks = len(plan.steps[one.step or ""].ways) > 1
+        if forks and step in plan.ahead(one.step or "") and not ahead:
+            return None if one.what == "left" else one
+    return None
+
+
+def _ended(story: EntryStory, step: str, what: str | None = None) -> Happening | None:
+    """Return the last end of a step, optionally with a certain outcome."""
+    ends = [one for one in story.happenings if one.step == step and one.over and what in (None, one.what)]
+    return ends[-1] if ends else None
+
+
+def _on(story: EntryStory, happening: Happening) -> str:
+    return f"on {spell(_minute(happening.at), story.zone)}, {happening.words}"
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment - timedelta(seconds=moment.second, microseconds=moment.microsecond)

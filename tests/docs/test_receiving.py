@@ -26,8 +26,8 @@ from activities.outcome import Outcome
 from activities.webhook.outcome import of_status
 from activities.webhook.signing import Key, headers
 from gateway.callbacks.app import PACE, Receiving
-from gateway.callbacks.deliver import Told
-from gateway.callbacks.rate_limit import RateLimit
+from gateway.callbacks.deliver import CallbackEvent
+from gateway.callbacks.limits import RateLimit
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CALLBACK_LIFE, CallbackClaim, Callbacks
 
@@ -260,10 +260,10 @@ async def test_the_receiver_in_node_keeps_each_delivery_once(programs: Path, nod
 class Journey:
     """What the gateway tells, and whether the journey is under way."""
 
-    told: list[tuple[Told, str | None]] = field(default_factory=list[tuple[Told, str | None]])
+    told: list[tuple[CallbackEvent, str | None]] = field(default_factory=list[tuple[CallbackEvent, str | None]])
     over: bool = False
 
-    async def tell(self, _claim: CallbackClaim, event: Told, identifier: str | None) -> bool:
+    async def tell(self, _claim: CallbackClaim, event: CallbackEvent, identifier: str | None) -> bool:
         self.told.append((event, identifier))
         return not self.over
 
@@ -313,7 +313,9 @@ async def test_a_journey_is_told(tell: Callable[..., Any]):
     journey = Journey()
     async with listening(journey) as address:
         assert (await tell(address)).lower() == "true"
-    assert journey.told == [(Told(name="whatsapp.replied", properties={"text": "oui, Zoé"}, id="reply-1"), "reply-1")]
+    assert journey.told == [
+        (CallbackEvent(name="whatsapp.replied", properties={"text": "oui, Zoé"}, id="reply-1"), "reply-1")
+    ]
 
 
 async def test_a_journey_that_is_over_is_not_told(tell: Callable[..., Any]):

@@ -28,7 +28,7 @@ from temporalio.client import Client, Interceptor
 from activities.webhook.route import Diverted
 from gateway.api.authentication import Keys
 from gateway.client import Entered, ScenarioClient
-from gateway.codec.app import PREFIX, application
+from gateway.codec import PREFIX, application
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client

@@ -17,11 +17,11 @@ from gateway.cases.compare import compare
 from gateway.cases.file import read
 from gateway.cases.run import Circumstances
 from gateway.cases.run import run as run_case
+from gateway.local.demo import arrivals
 from gateway.local.stack import local
-from gateway.local.verification import arrivals
-from gateway.preview.contact import Given, preview
+from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.draft import Draft, draft
-from gateway.preview.places import Places
+from gateway.preview.places import TemplateLocator
 from gateway.preview.report import report
 from gateway.scenario_file import ScenarioFile
 from gateway.sending import Means, send
@@ -56,7 +56,7 @@ ENTRY: dict[str, Any] = {
     "contact": {"id": 7, "firstname": "Zoé", "device": "d1"},
     "trigger": {"type": "order", "order": {"external_id": "CGX"}},
 }
-GIVEN = Given(at=datetime.fromisoformat("2026-03-03T09:00:00+01:00"))
+GIVEN = PreviewInputs(at=datetime.fromisoformat("2026-03-03T09:00:00+01:00"))
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +86,7 @@ def drafted(file: Path) -> Draft:
 
 
 def test_a_preview_shows_its_messages(drafted: Draft, file: Path) -> None:
-    steps = report(preview(drafted, ENTRY, GIVEN), Places(ScenarioFile.at(file)))["steps"]
+    steps = report(preview(drafted, ENTRY, GIVEN), TemplateLocator(ScenarioFile.at(file)))["steps"]
     assert [(step["id"], step["kind"], step["outcome"], step["message"]) for step in steps] == [
         ("hello", "push", "sent", {"to": "d1", "text": "Hello Zoé"}),
         ("again", "alert", "sent", {"to": "d1", "text": "CGX"}),

@@ -23,7 +23,7 @@ from temporalio import workflow
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.webhook.route import Diverted
-from gateway.callbacks.deliver import Overfull, Told, tell
+from gateway.callbacks.deliver import CallbackEvent, Overfull, tell
 from gateway.callbacks.server import application
 from gateway.client import Entered, ScenarioClient
 from runtime.local.inbox import Inbox
@@ -201,11 +201,11 @@ async def test_a_journey_is_found_in_whatever_run_it_is(server: Server):
             while (await temporal.get_workflow_handle("relay/1").describe()).run_id == root:
                 await asyncio.sleep(0.02)
         claim = CallbackClaim("relay/1", root, DELIVERY, datetime.now(UTC))
-        assert await tell(temporal, claim, Told(name="x", properties={"a": 1}), "evt_1")
+        assert await tell(temporal, claim, CallbackEvent(name="x", properties={"a": 1}), "evt_1")
         async with asyncio.timeout(60):
             heard = await handle.result()
         assert heard == [{"name": "x", "properties": {"a": 1}, "id": f"{DELIVERY}/evt_1"}]
-        assert not await tell(temporal, claim, Told(name="x"))
+        assert not await tell(temporal, claim, CallbackEvent(name="x"))
 
 
 @pytest.mark.parametrize("bound", ["MOST_EVENTS", "MOST_BYTES"])
@@ -218,7 +218,7 @@ async def test_outsiders_cannot_fill_a_journeys_history_until_temporal_ends_it(
     queue = f"full-{bound.lower().replace('_', '-')}"
     handle = await temporal.start_workflow(Relay.run, args=[1, []], id=queue, task_queue=queue)  # where nobody works
     claim = CallbackClaim(queue, handle.first_execution_run_id or "", DELIVERY, datetime.now(UTC))
-    event = Told(name="x", properties={"a": "a" * 1_000})
+    event = CallbackEvent(name="x", properties={"a": "a" * 1_000})
     told = 0
     with suppress(Overfull):
         while told < 40 and await tell(temporal, claim, event):

@@ -47,7 +47,7 @@ from activities.webhook.http.exchange import Request, Response, sent_headers
 from activities.webhook.route import Route
 from activities.webhook.throttle.limiter import Limits
 from gateway.cases.file import Cases, case_files, read
-from gateway.cases.run import Circumstances, Course, Got, replies, run
+from gateway.cases.run import CaseRun, Circumstances, StepRun, replies, run
 from gateway.preview.rendering import (
     SENDERS,
     Result,
@@ -306,7 +306,7 @@ def _live(cases: Cases, name: str, contact: int) -> Live:
     return Live(cases, name, journey_id(parsed, key))
 
 
-def _virtual(live: Live) -> Course:
+def _virtual(live: Live) -> CaseRun:
     """The same in virtual time, from the same moment on, under the same delivery ids."""
     root = live.handle.first_execution_run_id or ""
     return run(live.cases, live.name, Circumstances(platform_zone=ZONE, start=live.start, root=root))
@@ -362,7 +362,7 @@ async def _result(live: Live) -> dict[str, Any]:
     return await live.handle.result()
 
 
-def _differences(live: Live, result: dict[str, Any], course: Course) -> list[Any]:
+def _differences(live: Live, result: dict[str, Any], course: CaseRun) -> list[Any]:
     """What a journey did that its case does not show."""
     if course.refused is not None:
         return [] if (result["outcome"], result["reason"]) == ("refused", course.refused) else [result, course.refused]
@@ -400,7 +400,7 @@ def _record(step: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(step.get(key) for key in _KEYS)
 
 
-def _as_record(got: Got) -> dict[str, Any]:
+def _as_record(got: StepRun) -> dict[str, Any]:
     return {key: getattr(got, key) for key in _KEYS}
 
 

@@ -18,9 +18,9 @@ from pydantic import SecretStr
 
 from activities import erasure
 from activities.erasure import starting_erasures
+from gateway import codec
 from gateway.api.authentication import Keys
 from gateway.client import ScenarioClient
-from gateway.codec import app as codec
 from gateway.operations.background import running_operations
 from gateway.serving import Front, Parts, parts_of
 from runtime.derived_keys import TokenError

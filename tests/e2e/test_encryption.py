@@ -22,7 +22,7 @@ from temporalio.service import RPCError
 from activities import erasure
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
-from gateway.callbacks.deliver import Told, tell
+from gateway.callbacks.deliver import CallbackEvent, tell
 from gateway.client import Entered, ScenarioClient
 from gateway.erasing import ErasureView
 from gateway.errors import BadInput, NotEntered, UnknownJourney
@@ -285,7 +285,7 @@ async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(
     ):
         status, said = await asyncio.to_thread(command, *line)
         assert (status, ERASED in said.decode()) == (1, True), said.decode()
-    assert not await tell(place.client.temporal, callback, Told(name="order.delivered"))
+    assert not await tell(place.client.temporal, callback, CallbackEvent(name="order.delivered"))
 
     # An engine that knows Temporal alone, and a signal with it: refused, and not tried again and again.
     clear = await server.connect()

@@ -19,12 +19,11 @@ from activities.email.settings import Senders
 from activities.sms.channel import RenderedText
 from activities.webhook.channel import RenderedRequest, mask
 from gateway.local.demo import EXAMPLES, DemoRun, run
-from gateway.local.stack import LocalStack, local
-from gateway.local.stand_ins import stand_in
-from gateway.preview.contact import Given, Preview, preview
+from gateway.local.stack import LocalStack, local, stand_in
+from gateway.preview.contact import Preview, PreviewInputs, preview
 from gateway.preview.draft import draft
-from gateway.preview.rendering import Workshop
-from gateway.preview.walk import GivenEvent, Passed
+from gateway.preview.rendering import MessageRenderer
+from gateway.preview.walk import GivenEvent, StepPreview
 from scenario.steps.delivery import delivery_id
 from tests.examples.scenarios import SCENARIOS
 
@@ -74,20 +73,22 @@ def foretold(path: Path, finished: DemoRun, start: datetime, services: WorkerSer
     delivered = GivenEvent("order.delivered", {"order_id": order.get("external_id"), "carrier": "Colissimo"})
     ids = finished.journey.id, finished.journey.run_id
     assert services.channels.unsubscribing is not None
-    workshop = Workshop(
+    workshop = MessageRenderer(
         senders=Senders.configured(LOCAL_SENDER, None),
         identify=lambda step: delivery_id(*ids, step, 0),
         unsubscribing=services.channels.unsubscribing,
     )
     zone = services.zone
-    return preview(made, finished.entry, Given(at=start, events=[delivered], platform_zone=zone, workshop=workshop))
+    return preview(
+        made, finished.entry, PreviewInputs(at=start, events=[delivered], platform_zone=zone, workshop=workshop)
+    )
 
 
 def unmasked(text: str) -> str:
     return re.sub(mask(r"(\w+)"), lambda found: stand_in(found[1]), text)
 
 
-async def on_the_way(place: LocalStack, finished: DemoRun, path: Path) -> list[tuple[Passed, dict[str, Any]]]:
+async def on_the_way(place: LocalStack, finished: DemoRun, path: Path) -> list[tuple[StepPreview, dict[str, Any]]]:
     """The steps that the preview foretold, each with what the journey did."""
     entered = await place.services.store.entry(finished.journey.id, finished.journey.run_id)
     assert entered is not None
@@ -102,7 +103,7 @@ async def on_the_way(place: LocalStack, finished: DemoRun, path: Path) -> list[t
     return list(zip(taken, steps, strict=True))
 
 
-def differences(place: LocalStack, finished: DemoRun, passed: Passed) -> Iterator[str]:
+def differences(place: LocalStack, finished: DemoRun, passed: StepPreview) -> Iterator[str]:
     """What arrived otherwise than the preview shows it."""
     identifier = delivery_id(finished.journey.id, finished.journey.run_id, passed.id, 0)
     match passed.result:

@@ -18,7 +18,7 @@ from sqlalchemy import delete, update
 from temporalio.client import WorkflowExecutionStatus
 
 from gateway.client import Entered
-from gateway.reconcile.finding import Finding, Kind, Reconciliation
+from gateway.reconcile.finding import Discrepancy, Kind, Reconciliation
 from gateway.reconcile.reconcile import SETTLED, UNSETTLED, Reconciler
 from runtime.encryption.opening import keyring_of
 from runtime.settings import Settings
@@ -112,9 +112,9 @@ class Site:
 
     async def reconcile(
         self, *, repair: bool = False, later: timedelta = 2 * SETTLED
-    ) -> tuple[Reconciliation, list[Finding]]:
+    ) -> tuple[Reconciliation, list[Discrepancy]]:
         """Compare everything, some time later."""
-        now, found = datetime.now(UTC) + later, list[Finding]()
+        now, found = datetime.now(UTC) + later, list[Discrepancy]()
         result = await Reconciler(
             self.client,
             repair=repair,
@@ -135,7 +135,7 @@ class Site:
                     await asyncio.sleep(0.05)
 
 
-def differences(found: Sequence[Finding]) -> dict[str, tuple[Kind, str | None, str | None]]:
+def differences(found: Sequence[Discrepancy]) -> dict[str, tuple[Kind, str | None, str | None]]:
     """Return how each journey that differs stands on either side."""
     return {finding.id: (finding.kind, finding.store, finding.temporal) for finding in found}
 

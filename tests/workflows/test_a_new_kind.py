@@ -11,9 +11,9 @@ import pytest
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from gateway.preview.contact import Given, preview
+from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.draft import draft
-from gateway.preview.places import Places
+from gateway.preview.places import TemplateLocator
 from gateway.preview.report import report
 from gateway.scenario_file import ScenarioFile
 from scenario.check.check import check
@@ -143,8 +143,8 @@ def test_it_is_previewed(tmp_path: Path) -> None:
     drafted, findings = draft(file)
     assert drafted is not None, findings
     entry = {"scenario": "tosses", "contact": {"id": 7, "cellphone": "+33612345678"}, "trigger": ORDER}
-    given = Given(at=datetime.fromisoformat("2026-03-03T09:00:00+01:00"))
-    steps = report(preview(drafted, entry, given), Places(ScenarioFile.at(file)))["steps"]
+    given = PreviewInputs(at=datetime.fromisoformat("2026-03-03T09:00:00+01:00"))
+    steps = report(preview(drafted, entry, given), TemplateLocator(ScenarioFile.at(file)))["steps"]
     assert [(step["id"], step["what"], step["outcome"], step["taken"], step["branch"]) for step in steps] == [
         ("toss-1", "toss of 3 sides", "heads", True, []),
         ("won", "sms", "sent", True, [{"of": "toss-1", "way": "heads"}]),

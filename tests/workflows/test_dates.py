@@ -17,7 +17,7 @@ from activities.sms.channel import RenderedText
 from activities.sms.provider import render
 from gateway.cases.file import read
 from gateway.cases.run import Circumstances, run
-from gateway.preview.contact import Given, preview
+from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.draft import draft
 from scenario.plan.compile import named_steps
 from scenario.steps.sms import Sms
@@ -111,7 +111,7 @@ def previewed(text: str, zone: str | None, folder: Path, at: str = "2026-03-03T1
     (folder / "dates.yaml").write_text(text, "utf-8")
     made, findings = draft(folder / "dates.yaml")
     assert made is not None, findings
-    shown = preview(made, entry(zone), Given(at=datetime.fromisoformat(at)))
+    shown = preview(made, entry(zone), PreviewInputs(at=datetime.fromisoformat(at)))
     return next(passed.result.text for passed in shown.steps if isinstance(passed.result, RenderedText))
 
 
@@ -265,7 +265,7 @@ def test_a_date_that_is_past_continues_skips_or_exits(mode: str, days: int, tmp_
     (tmp_path / "dates.yaml").write_text(text, "utf-8")
     made, _ = draft(tmp_path / "dates.yaml")
     assert made is not None
-    shown = preview(made, ending(START, days), Given(at=START))
+    shown = preview(made, ending(START, days), PreviewInputs(at=START))
     assert [one.id for one in shown.steps if one.taken and isinstance(one.result, RenderedText)] == wanted[:-1]
     case = tmp_path / "dates.test.yaml"
     given = {"entry": ending(START, days), "at": START.isoformat(), "cases": {"one": {"expect": {"ends": "finished"}}}}

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gateway.preview.contact import Given, preview
+from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.draft import draft
-from gateway.preview.places import Places
+from gateway.preview.places import TemplateLocator
 from gateway.preview.report import report
 from gateway.publishing import publish
 from gateway.scenario_file import ScenarioFile
@@ -57,7 +57,8 @@ async def test_a_preview_shows_what_the_command_shows(door: Door) -> None:
     made, _ = draft(POST_PURCHASE)
     assert made is not None
     expected = report(
-        preview(made, ENTRY, Given(at=datetime.fromisoformat(AT), platform_zone="Europe/Paris")), Places(made.file)
+        preview(made, ENTRY, PreviewInputs(at=datetime.fromisoformat(AT), platform_zone="Europe/Paris")),
+        TemplateLocator(made.file),
     )
     plain = await door.call("POST", "/preview", json={**body, "events": [], "responses": {}})
     assert {key: plain[key] for key in expected} == expected

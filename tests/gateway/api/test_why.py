@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.client import ScenarioClient
-from gateway.why.caps import CapPlaces
-from gateway.why.why import WhyView
+from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Store
 from tests.gateway.api.doors import opened
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.authoring.turns import Turns
+from gateway.authoring.process import Turns
 from gateway.errors import Busy
 
 

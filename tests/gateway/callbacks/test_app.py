@@ -14,8 +14,8 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.callbacks.app import MAX_BODY, Receiving
-from gateway.callbacks.deliver import Told, Unsettled
-from gateway.callbacks.rate_limit import RateLimit
+from gateway.callbacks.deliver import CallbackEvent, Unsettled
+from gateway.callbacks.limits import RateLimit
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CallbackClaim, Callbacks
 
@@ -32,12 +32,12 @@ NOBODY = {"error": "there is no such callback address: post to it exactly as it 
 class Journeys:
     """Stands in for Temporal: notes what it is told, and answers as the test says."""
 
-    told: list[tuple[CallbackClaim, Told, str | None]] = field(
-        default_factory=list[tuple[CallbackClaim, Told, str | None]]
+    told: list[tuple[CallbackClaim, CallbackEvent, str | None]] = field(
+        default_factory=list[tuple[CallbackClaim, CallbackEvent, str | None]]
     )
     answer: bool | Exception | None = True
 
-    async def tell(self, claim: CallbackClaim, event: Told, identifier: str | None) -> bool:
+    async def tell(self, claim: CallbackClaim, event: CallbackEvent, identifier: str | None) -> bool:
         self.told.append((claim, event, identifier))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -107,7 +107,7 @@ async def test_an_event_reaches_the_journey_of_the_address_and_is_answered_202(g
     assert (answer.status_code, answer.json()) == (202, {})
     [(claim, event, identifier)] = journeys.told
     assert (claim.workflow_id, claim.root, claim.delivery_id) == (JOURNEY, ROOT, DELIVERY)
-    assert (event, identifier) == (Told(name="whatsapp.replied", properties={"text": "yes"}), None)
+    assert (event, identifier) == (CallbackEvent(name="whatsapp.replied", properties={"text": "yes"}), None)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ async def _listens(port: int) -> bool:
 async def test_requests_under_way_are_answered_before_it_stops(journeys: Journeys):
     begun, go = asyncio.Event(), asyncio.Event()
 
-    async def slowly(claim: CallbackClaim, event: Told, identifier: str | None) -> bool:
+    async def slowly(claim: CallbackClaim, event: CallbackEvent, identifier: str | None) -> bool:
         begun.set()
         await go.wait()
         return await journeys.tell(claim, event, identifier)
@@ -383,7 +383,7 @@ class TestALink:
             answer = await gateway.client.post(path + LINK, headers=FORM)
             assert (answer.status_code, "Thank you" in answer.text) == (200, True)
         assert [told for _, told, _ in journeys.told] == [
-            Told(name="newsletter.confirmed", properties={"score": "9", "q": "<script>"})
+            CallbackEvent(name="newsletter.confirmed", properties={"score": "9", "q": "<script>"})
         ] * 2
         assert len(set(journeys.ids)) == 1
         await gateway.client.post(path + LINK.replace("=9", "=8"), headers=FORM)

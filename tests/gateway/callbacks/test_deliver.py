@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.callbacks.deliver import MOST_BYTES, MOST_EVENTS, Overfull, Told, Unsettled, tell
+from gateway.callbacks.deliver import MOST_BYTES, MOST_EVENTS, CallbackEvent, Overfull, Unsettled, tell
 from gateway.errors import BadInput
 from runtime.public_links import CallbackClaim
 
@@ -30,17 +30,17 @@ def nested(levels: int) -> Any:
 @pytest.mark.parametrize(
     ("content", "event"),
     [
-        ({"name": "whatsapp.replied"}, Told(name="whatsapp.replied")),
+        ({"name": "whatsapp.replied"}, CallbackEvent(name="whatsapp.replied")),
         (
             {"name": "a:b-c_d", "properties": {"text": "é\u2028", "n": [1, 2.5, None, True]}, "id": "evt_1"},
-            Told(name="a:b-c_d", properties={"text": "é\u2028", "n": [1, 2.5, None, True]}, id="evt_1"),
+            CallbackEvent(name="a:b-c_d", properties={"text": "é\u2028", "n": [1, 2.5, None, True]}, id="evt_1"),
         ),
-        ({"name": "x", "id": None}, Told(name="x")),
+        ({"name": "x", "id": None}, CallbackEvent(name="x")),
     ],
 )
-def test_an_event_is_read(content: Any, event: Told):
-    assert Told.parse(json.dumps(content).encode()) == event
-    assert Told.parse(json.dumps(content, ensure_ascii=False).encode()) == event
+def test_an_event_is_read(content: Any, event: CallbackEvent):
+    assert CallbackEvent.parse(json.dumps(content).encode()) == event
+    assert CallbackEvent.parse(json.dumps(content, ensure_ascii=False).encode()) == event
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_an_event_is_read(content: Any, event: Told):
 def test_what_is_no_event_is_told_why_and_not_quoted(content: Any, wanted: str):
     raw = content if isinstance(content, bytes) else json.dumps(content).encode()
     with pytest.raises(BadInput) as caught:
-        Told.parse(raw)
+        CallbackEvent.parse(raw)
     assert wanted in str(caught.value)
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -132,7 +132,7 @@ def run(
 
 
 async def told(runs: Runs) -> bool:
-    return await tell(cast("Client", runs), CLAIM, Told(name="x", properties={"a": 1}), "e1")
+    return await tell(cast("Client", runs), CLAIM, CallbackEvent(name="x", properties={"a": 1}), "e1")
 
 
 async def test_the_run_in_which_the_journey_is_now_is_told() -> None:

@@ -1,6 +1,6 @@
 """A key may do something so often, and no more."""
 
-from gateway.callbacks.rate_limit import RateLimit
+from gateway.callbacks.limits import RateLimit
 from tests.fakes import Clock
 
 

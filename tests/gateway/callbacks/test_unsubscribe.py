@@ -17,7 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.suppressions import Suppressor
 from gateway.callbacks.app import Receiving
-from gateway.callbacks.rate_limit import RateLimit
+from gateway.callbacks.limits import RateLimit
 from gateway.callbacks.unsubscribe import MAX_BODY, Unsubscriptions
 from gateway.errors import BadInput
 from runtime.derived_keys import AddressHashes

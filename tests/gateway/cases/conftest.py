@@ -8,7 +8,7 @@ from textwrap import dedent, indent
 
 import pytest
 
-from gateway.cases.compare import Difference, compare
+from gateway.cases.compare import Mismatch, compare
 from gateway.cases.file import Cases, read
 from gateway.cases.run import Circumstances, run
 from scenario.source.findings import Finding
@@ -23,7 +23,7 @@ Written = Callable[..., Path]
 Read = Callable[..., tuple[Cases | None, tuple[Finding, ...]]]
 
 
-def differences(cases: Cases) -> Mapping[str, list[Difference]]:
+def differences(cases: Cases) -> Mapping[str, list[Mismatch]]:
     return {name: compare(case, run(cases, name, AROUND)) for name, case in cases.file.cases.items()}
 
 

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from gateway.cases.file import case_files, patched
-from gateway.cases.json_schema import schema
+from gateway.cases.model import schema
 from gateway.errors import BadInput
 from scenario.source.source import Source
 from tests.examples.scenarios import EXAMPLES

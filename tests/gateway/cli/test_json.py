@@ -13,9 +13,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.journeys.pending_activities import DeliveryStatus
-from gateway.why.caps import CapPlaces
 from gateway.why.story import told
-from gateway.why.why import WhyView
+from gateway.why.why import CapPlaces, WhyView
 from scenario.plan.retry import RetryPolicy
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.test_show import LISTED

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from gateway.cli import session
-from gateway.reconcile.finding import Finding, Kind, MissingVersion, Reconciliation
+from gateway.reconcile.finding import Discrepancy, Kind, MissingVersion, Reconciliation
 from gateway.terminal import local
 from tests.gateway.cli.conftest import Run
 
 AT = datetime(2026, 3, 31, 8, tzinfo=UTC)
-LEFT = Finding(kind=Kind.LOST, id="wishes/9/K9", run="r1", store="running")
+LEFT = Discrepancy(kind=Kind.LOST, id="wishes/9/K9", run="r1", store="running")
 LOST = LEFT.model_copy(update={"repaired": True})
-UNADMITTED = Finding(kind=Kind.UNADMITTED, id="wishes/8/K8", run="r2", store="acknowledged", repaired=True)
-UNREADABLE = Finding(kind=Kind.UNKNOWN, id="wishes/7/K7", run="r3", temporal="running", trouble="it is unreadable")
+UNADMITTED = Discrepancy(kind=Kind.UNADMITTED, id="wishes/8/K8", run="r2", store="acknowledged", repaired=True)
+UNREADABLE = Discrepancy(kind=Kind.UNKNOWN, id="wishes/7/K7", run="r3", temporal="running", trouble="it is unreadable")
 COMPARED = (
     "compared 1,204 running journeys of the store, 1,200 of Temporal's namespace default, and 3 that have ended there "
     f"since {local(AT)}\n"
@@ -30,7 +30,7 @@ class Comparison:
     """A comparison with the result that a test gives."""
 
     def __init__(self) -> None:
-        self.found: list[Finding] = []
+        self.found: list[Discrepancy] = []
         self.result = Reconciliation(
             namespace="default",
             repair=False,

@@ -17,7 +17,7 @@ from gateway.cli import journey_text
 from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.journeys.rendered import RenderedDelivery
 from gateway.journeys.snapshot import JourneySnapshot
-from gateway.preview.rendering import Nothing, Problem
+from gateway.preview.rendering import NothingToSend, RenderProblem
 from gateway.service.listing import JourneySummary
 from runtime.store import Store
 from scenario.plan.retry import RetryPolicy
@@ -134,7 +134,10 @@ def test_what_was_sent_is_rendered_again_and_that_is_said(
     request = RenderedRequest("POST", "https://hooks.example.com/7", {"authorization": "Bearer ~~TOKEN~~"}, b'{"a":1}')
     delivery = Delivery(id="msg_1", scenario="a@3", step="hook", contact="7", now="2026-03-31T10:00:00+02:00")
     at = datetime(2026, 3, 31, 8, tzinfo=UTC)
-    made = [RenderedDelivery(delivery, at, result) for result in (request, Nothing("no number"), Problem("no, no"))]
+    made = [
+        RenderedDelivery(delivery, at, result)
+        for result in (request, NothingToSend("no number"), RenderProblem("no, no"))
+    ]
 
     async def rendered(*given: Any) -> list[RenderedDelivery]:
         assert given[3] == "hook"

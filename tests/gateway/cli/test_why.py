@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from gateway.why.caps import CapPlaces
 from gateway.why.story import told
-from gateway.why.why import WhyView
+from gateway.why.why import CapPlaces, WhyView
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.journey import ENTRY, HELD, START
 

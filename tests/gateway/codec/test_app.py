@@ -17,7 +17,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.converter import WorkflowSerializationContext
 
 from gateway.api.authentication import Keys
-from gateway.codec.app import MOST, application
+from gateway.codec import MOST, application
 from runtime.encryption.codec import EncryptionCodec
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.store import Store

@@ -18,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.suppressions import Suppressor
 from gateway.inbound.mail import MAX_BODY, InboundMail
-from gateway.inbound.report import MAX_READ, Report, read
+from gateway.inbound.report import MAX_READ, MailReport, read
 from runtime.derived_keys import AddressHashes
 from runtime.process.http_server import HttpServer
 from runtime.public_links import ReturnPaths
@@ -217,9 +217,9 @@ async def test_bodies_are_bounded(http: httpx.AsyncClient) -> None:
 async def test_a_mail_that_takes_too_long_to_be_read_keeps_nobody(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slow(_content: bytes) -> Report:
+    def slow(_content: bytes) -> MailReport:
         time.sleep(0.5)
-        return Report()
+        return MailReport()
 
     monkeypatch.setattr("gateway.inbound.mail.read", slow)
     http = await serve(reading=0.05)

@@ -12,7 +12,7 @@ from activities.failures import FailureKind
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput
 from gateway.journeys.rendered import RenderedDelivery, rendered
-from gateway.preview.rendering import Workshop
+from gateway.preview.rendering import MessageRenderer
 from tests.workflows.conftest import Stage, failing
 
 SCENARIO = """
@@ -36,7 +36,7 @@ steps:
 
 
 async def shown(client: ScenarioClient, journey: str, step: str) -> list[RenderedDelivery]:
-    return await rendered(client.temporal, client.store, await client.show(journey), step, Workshop())
+    return await rendered(client.temporal, client.store, await client.show(journey), step, MessageRenderer())
 
 
 def bodies(found: list[RenderedDelivery]) -> list[Any]:
@@ -97,4 +97,4 @@ async def test_what_temporal_has_forgotten_cannot_be_rendered(stage: Stage, clie
     with pytest.raises(
         BadInput, match=r"^Temporal has forgotten the history of told/9, and with it what was sent: see"
     ):
-        await rendered(client.temporal, client.store, gone, "poll", Workshop())
+        await rendered(client.temporal, client.store, gone, "poll", MessageRenderer())

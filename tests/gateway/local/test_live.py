@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.text import Text
 
-from gateway.local.live import LiveLog, LiveWarnings
+from gateway.local.dev import LiveLog, LiveWarnings
 from runtime.store import Attempt
 from tests.fakes import Rows
 

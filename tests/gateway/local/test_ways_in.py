@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.local.ways_in import kept_api_key
+from gateway.local.stack import kept_api_key
 from runtime.errors import LocalError
 from runtime.store import Store
 from runtime.store.api_access import SCOPES, parse_token

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.map.map import ScenarioMap
 from gateway.map.mermaid import quoted
-from gateway.map.overlay import Overlay
+from gateway.map.outline import Overlay
 from tests.examples.scenarios import EXAMPLES
 from tests.gateway.map.plans import example, many
 from tests.gateway.map.test_svg import hostile

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from hypothesis import given, settings
 
-from gateway.map.outline import Block, Item, outline
+from gateway.map.outline import Block, OutlineItem, outline
 from scenario.plan.plan import load_plan, restore
 from tests.gateway.map.plans import STEPS, names_in, plan_of
 
@@ -30,7 +30,7 @@ def drawn(block: Block) -> list[Any]:
     return found
 
 
-def _item(item: Item) -> Any:
+def _item(item: OutlineItem) -> Any:
     branches = (*item.branches, *((item.round,) if item.round else ()))
     inside = {branch.way.key: drawn(branch.block) for branch in branches}
     return {item.step.id: inside} if inside else item.step.id

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from gateway.map.map import ScenarioMap
-from gateway.map.overlay import Overlay, since
-from gateway.map.style import STYLE
+from gateway.map.outline import Overlay, since
+from gateway.map.svg import STYLE
 from scenario.plan.difference import VersionDifference
 from scenario.plan.plan import Plan, load_plan
 from tests.documents import COMMAND, DOCS, DRAWN
@@ -31,25 +31,26 @@ def assert_twins(made: ScenarioMap) -> None:
     """The drawing and the table have the same steps, words, ways and numbers."""
     root = parsed(made)
     steps = {found.attrib["data-step"]: found for found in root.iter() if "data-step" in found.attrib}
-    assert list(steps) == [row.id for row in made.rows]
+    assert list(steps) == [row.step.id for row in made.rows]
     edges = [found.attrib for found in root.iter(f"{SVG}path") if found.get("class") == "edge"]
     for row in made.rows:
-        drawn = steps[row.id]
-        assert drawn.attrib["data-kind"] == row.kind
+        step, drawn = row.step, steps[row.step.id]
+        assert drawn.attrib["data-kind"] == step.kind
         assert drawn.get("href") == row.link
         said = drawn.findtext(f"{SVG}title", "").split("\n")
-        assert said[0] == f"{row.id}: {row.what}"
-        assert row.detail in ("", *said)
+        assert said[0] == f"{step.id}: {step.what}"
+        assert step.detail in ("", *said)
         badges = [found.findtext(f"{SVG}text") for found in drawn.iter(f"{SVG}g") if "badge" in found.get("class", "")]
         assert badges == [
             *([row.mark] if row.mark else []),
             *(f"{number:,} {word}" for word, number in row.numbers.items()),
         ]
-        ways = [(edge["data-label"], edge.get("data-to")) for edge in edges if edge.get("data-from") == row.id]
-        assert sorted(ways, key=str) == sorted(row.ways, key=str)
+        ways = [(edge["data-label"], edge.get("data-to")) for edge in edges if edge.get("data-from") == step.id]
+        assert sorted(ways, key=str) == sorted([(way.label, way.to) for way in step.ways], key=str)
     labels = [found for found in root.iter(f"{SVG}g") if found.get("class") == "label"]
     whole = [found.findtext(f"{SVG}title") or found.findtext(f"{SVG}text") for found in labels]
-    assert sorted(str(text) for text in whole) == sorted(label for row in made.rows for label, _ in row.ways if label)
+    ways = [way for row in made.rows for way in row.step.ways]
+    assert sorted(str(text) for text in whole) == sorted(way.label for way in ways if way.label)
 
 
 @pytest.mark.parametrize("path", [*SCENARIOS, *CAMPAIGNS], ids=lambda path: path.stem)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from gateway.why.caps import CapPlaces
 from gateway.why.of_contact import NotLetIn
 from gateway.why.story import refused, told
-from gateway.why.why import WhyView
+from gateway.why.why import CapPlaces, WhyView
 from tests.gateway.journey import ENTRY, HELD, PLAN, START
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_journeys import admit

@@ -20,7 +20,7 @@ from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import DONE, Setup, answer
 from gateway.errors import BadInput, MistakenEntry
-from gateway.local.stand_ins import StandIns
+from gateway.local.stack import StandIns
 from gateway.outbox import PER_HOUR, Outbox
 from gateway.pages.app import application, bounded
 from gateway.publishing import check_file

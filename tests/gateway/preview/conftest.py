@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gateway.preview.contact import Given, Preview, preview
+from gateway.preview.contact import Preview, PreviewInputs, preview
 from gateway.preview.draft import Draft, draft
-from gateway.preview.places import Places
+from gateway.preview.places import TemplateLocator
 from gateway.preview.report import report
 from gateway.scenario_file import ScenarioFile
 
@@ -40,17 +40,21 @@ def drafted(tmp_path: Path) -> Drafts:
 def follow(drafted: Drafts) -> Follow:
     """Previews a scenario for a contact with an order."""
 
-    def make(text: str, *, order: dict[str, Any] | None = None, given: Given | None = None, **contact: Any) -> Preview:
+    def make(
+        text: str, *, order: dict[str, Any] | None = None, given: PreviewInputs | None = None, **contact: Any
+    ) -> Preview:
         entry = {
             "scenario": "a",
             "contact": {"id": 7, "email": "zoe@example.com", "cellphone": "+33612345678", **contact},
             "trigger": {"type": "order", "order": {"external_id": "X1", **(order or {})}},
         }
-        return preview(drafted(text), entry, given or Given(at=AT, platform_zone="Europe/Paris"))
+        return preview(drafted(text), entry, given or PreviewInputs(at=AT, platform_zone="Europe/Paris"))
 
     return make
 
 
 def told(shown: Preview, folder: Path) -> dict[str, dict[str, Any]]:
     """The steps as JSON, by id."""
-    return {step["id"]: step for step in report(shown, Places(ScenarioFile.at(folder / "scenario.yaml")))["steps"]}
+    return {
+        step["id"]: step for step in report(shown, TemplateLocator(ScenarioFile.at(folder / "scenario.yaml")))["steps"]
+    }

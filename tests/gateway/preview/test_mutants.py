@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import pytest
 
 from gateway.errors import BadInput
-from gateway.preview.contact import Given, preview
+from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.draft import draft
 from scenario.source.source import Source
 from tests.examples.scenarios import SCENARIOS
@@ -93,7 +93,7 @@ def test_no_mistake_in_a_file_is_one_of_ours(name: str, tmp_path: Path) -> None:
             if made is None:
                 assert findings
             else:
-                shown += bool(preview(made, entry, Given(at=AT)).steps)
+                shown += bool(preview(made, entry, PreviewInputs(at=AT)).steps)
         except BadInput:
             pass  # of another trigger
         except Exception as error:

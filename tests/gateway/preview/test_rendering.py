@@ -11,9 +11,9 @@ import pytest
 from activities.webhook.channel import RenderedRequest
 from activities.webhook.destinations.reading import read
 from gateway.errors import BadInput
-from gateway.preview.contact import Given, preview
+from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.draft import draft
-from gateway.preview.rendering import Workshop
+from gateway.preview.rendering import MessageRenderer
 from scenario.errors import EntryError
 from tests.gateway.preview.conftest import AT, Drafts, Follow
 
@@ -48,7 +48,7 @@ def test_a_secret_is_shown_by_its_name_wherever_it_stands(follow: Follow, conten
 
 def test_a_destination_brings_its_url_and_headers(follow: Follow, tmp_path: Path) -> None:
     (tmp_path / "destinations.yaml").write_text(BOOK)
-    given = Given(at=AT, workshop=Workshop(book=read(tmp_path / "destinations.yaml")))
+    given = PreviewInputs(at=AT, workshop=MessageRenderer(book=read(tmp_path / "destinations.yaml")))
     made = request(follow(WEBHOOK % "json", given=given).steps[0].result)
     assert made.url == "https://api.wax.example/v1/~~OTHER~~/messages"
     assert made.headers["authorization"] == "Bearer ~~WAX_TOKEN~~"
@@ -106,9 +106,9 @@ def test_an_e_mail_that_would_be_held_for_its_size_is_shown_as_that(
 def test_an_entry_that_cannot_be_read_is_no_preview(drafted: Drafts) -> None:
     made = drafted("steps: [{wait: 1d}]\n")
     with pytest.raises(EntryError, match=r"needs its data under 'trigger\.order'"):
-        preview(made, {"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "order"}}, Given())
+        preview(made, {"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "order"}}, PreviewInputs())
     with pytest.raises(BadInput, match="a is entered by 'order', and the entry's trigger is 'birthday'"):
-        preview(made, {"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "birthday"}}, Given())
+        preview(made, {"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "birthday"}}, PreviewInputs())
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from typing import Any, cast
 import pytest
 
 from gateway.preview import worst
-from gateway.preview.replies import Replies
-from gateway.preview.saved_response import keep
+from gateway.preview.responses import Replies, keep
 from scenario.model.parts import Save
 from scenario.responses.validation import misfit
 from tests.gateway.preview.conftest import Drafts

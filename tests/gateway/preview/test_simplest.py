@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.preview.simplest import simplest
+from gateway.preview.trial import simplest
 
 ENTRY: dict[str, Any] = {
     "scenario": "a",

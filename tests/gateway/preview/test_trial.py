@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from gateway.preview import worst
-from gateway.preview.contact import Given, preview
-from gateway.preview.replies import Replies
+from gateway.preview.contact import PreviewInputs, preview
+from gateway.preview.responses import Replies
 from gateway.preview.samples import MANY, Samples
 from gateway.preview.trial import Trial, attempt
 from scenario.entry.entry import parse_entry
@@ -17,7 +17,7 @@ from tests.gateway.preview.conftest import AT, Drafts
 
 
 def tried(drafts: Drafts, text: str, wanted: int = 60, seed: int = 0, step: str | None = None) -> Trial:
-    return attempt(drafts(text), wanted, seed=seed, given=Given(at=AT), step=step, each=lambda: None)
+    return attempt(drafts(text), wanted, seed=seed, given=PreviewInputs(at=AT), step=step, each=lambda: None)
 
 
 HEADER = "  - webhook: w\n    url: https://x.example/\n    headers: {X-Name: 'a{{ contact.firstname }}b'}\n"
@@ -137,7 +137,7 @@ def test_a_response_that_a_step_fails_for_is_told_as_simple_as_it_can_be(drafted
     assert failure.responses == {"wax": {"state": "refused"}}, "without it, nobody comes by"
     assert failure.entry["contact"] == {"id": failure.number}
     # Whoever previews that contact with that response sees the same.
-    given = Given(at=AT, responses=failure.responses)
+    given = PreviewInputs(at=AT, responses=failure.responses)
     steps = {step.id: step for step in preview(drafted(text), failure.entry, given).steps}
     assert steps["tell"].problem is not None
     assert steps["tell"].reachable
@@ -160,7 +160,7 @@ def test_what_no_template_expects_is_answered_where_no_schema_forbids_it(drafted
 def test_a_given_response_is_the_one_that_everybody_gets(drafted: Drafts) -> None:
     text = f"{ASK % ''}  - webhook: w\n    url: https://x.example/{{{{ responses.wax.id }}}}\n"
     assert tried(drafted, text).failure is not None
-    given = Given(at=AT, responses={"wax": {"id": "7"}})
+    given = PreviewInputs(at=AT, responses={"wax": {"id": "7"}})
     trial = attempt(drafted(text), 40, seed=0, given=given, each=lambda: None)
     assert (trial.failure, trial.rendered) == (None, 40)
 
@@ -226,7 +226,7 @@ def flat(data: Any) -> list[Any]:
 def test_the_worst_values_of_every_kind_are_tried_and_let_in(drafted: Drafts) -> None:
     made = drafted("steps:\n  - sms: s\n    text: '{{ contact.custom.any }} {{ contact.shoe_size }}'\n")
     entries = [Samples(made, 0).entry(number) for number in range(1, 301)]
-    trial = attempt(made, 300, seed=0, given=Given(at=AT), step="none", each=lambda: None)
+    trial = attempt(made, 300, seed=0, given=PreviewInputs(at=AT), step="none", each=lambda: None)
     assert (trial.rendered, trial.refused) == (300, 0)
     values = {repr(value) for entry in entries for value in flat(entry)}
     for pool in (worst.TEXTS, worst.NUMBERS, worst.IDS, worst.MOMENTS, worst.FLAGS):
@@ -273,7 +273,7 @@ def test_every_way_that_a_condition_opens_is_gone(drafted: Drafts) -> None:
     gone: set[tuple[str | None, str]] = set()
     for number in range(1, 120):
         entry = samples.entry(number)
-        given = Given(at=AT, events=samples.events(number, entry), responses=replies.made(number))
+        given = PreviewInputs(at=AT, events=samples.events(number, entry), responses=replies.made(number))
         gone |= {(passed.row.asked, passed.outcome) for passed in preview(made, entry, given).steps}
     assert {(condition, way) for condition in REACHED for way in ("then", "else")} - gone == set()
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from activities.webhook.channel import RenderedRequest
-from gateway.preview.contact import Given, preview
-from gateway.preview.places import Places
+from gateway.preview.contact import PreviewInputs, preview
+from gateway.preview.places import TemplateLocator
 from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
 from gateway.scenario_file import ScenarioFile
@@ -87,7 +87,7 @@ def test_waits_end_at_the_contacts_local_time(
 
 def test_a_wait_that_an_event_met_ends_with_it(follow: Follow, tmp_path: Path) -> None:
     text = "steps:\n  - wait: 1d\n  - wait_for: paid\n    for: 5d\n  - wait_for: other\n    for: 5d\n"
-    given = Given(at=AT, events=[GivenEvent("paid")], platform_zone="Europe/Paris")
+    given = PreviewInputs(at=AT, events=[GivenEvent("paid")], platform_zone="Europe/Paris")
     steps = told(follow(text, given=given), tmp_path)
     assert (steps["wait_for-2"]["outcome"], "waits_until" in steps["wait_for-2"]) == ("event", False)
     assert (steps["wait_for-3"]["outcome"], steps["wait_for-3"]["waits_until"][:10]) == ("timeout", "2026-03-09")
@@ -120,13 +120,13 @@ def test_a_zone_that_cannot_be_used_is_told_and_one_that_is_an_offset_is_used(fo
         "contact.timezone is ignored: it is neither the name of a time zone, such as Europe/Paris, nor an offset, "
         "such as +02:00: the scenario's is used, Europe/Paris",
     )
-    shown = report(follow(text, timezone="UTC+5:30"), Places(ScenarioFile.at(tmp_path / "scenario.yaml")))
+    shown = report(follow(text, timezone="UTC+5:30"), TemplateLocator(ScenarioFile.at(tmp_path / "scenario.yaml")))
     assert (shown["timezone"], shown["notes"]) == ("UTC+05:30", [])
     assert shown["steps"][0]["waits_until"] == "2026-03-04T10:00:00+05:30"
 
 
 def test_a_start_without_a_zone_is_the_contacts_time(follow: Follow) -> None:
-    shown = follow(FORK, given=Given(at=AT.replace(tzinfo=None)), timezone="Asia/Tokyo")
+    shown = follow(FORK, given=PreviewInputs(at=AT.replace(tzinfo=None)), timezone="Asia/Tokyo")
     assert shown.start.isoformat() == "2026-03-03T00:00:00+00:00"
 
 
@@ -205,7 +205,7 @@ def test_of_a_repetition_the_first_round_is_shown_and_time_goes_on_by_all(
     follow: Follow, tmp_path: Path, until: str, events: list[tuple[str, dict[str, Any]]], reason: str, after: str
 ) -> None:
     text = REPEAT.replace("{event: email.clicked}", until)
-    given = Given(at=AT, events=[GivenEvent(*event) for event in events])
+    given = PreviewInputs(at=AT, events=[GivenEvent(*event) for event in events])
     steps = told(follow(text, given=given, custom={"vip": True}), tmp_path)
     assert steps["repeat-1"]["reason"] == reason
     assert steps["weekly"]["taken"] is (reason == "round 1 of 4")
@@ -244,7 +244,7 @@ def test_of_a_repetition_the_first_round_is_shown_and_time_goes_on_by_all(
 def test_an_event_that_is_given_comes_once_a_step_waits_for_it(
     follow: Follow, tmp_path: Path, events: list[GivenEvent], expected: dict[str, str], after: str, reason: str
 ) -> None:
-    steps = told(follow(EVENTS, given=Given(at=AT, events=events)), tmp_path)
+    steps = told(follow(EVENTS, given=PreviewInputs(at=AT, events=events)), tmp_path)
     assert outcomes(steps) == expected
     assert steps["after"]["message"]["text"] == after
     assert steps["wait_for-1"]["reason"] == reason
@@ -253,7 +253,7 @@ def test_an_event_that_is_given_comes_once_a_step_waits_for_it(
 def test_an_event_that_is_given_comes_when_the_step_has_begun(follow: Follow, tmp_path: Path) -> None:
     text = EVENTS.replace("for: 7d", "for: 7d\n    since: now")
     events = [GivenEvent("order.delivered", {"order_id": "X1", "carrier": "Post"})]
-    steps = told(follow(text, given=Given(at=AT, events=events)), tmp_path)
+    steps = told(follow(text, given=PreviewInputs(at=AT, events=events)), tmp_path)
     assert outcomes(steps) == {"wait_for-1": "event", "arrived": "sent", "late": "(sent?)", "after": "sent"}
     assert steps["wait_for-1"]["reason"] == "order.delivered comes"
 
@@ -330,7 +330,7 @@ def test_a_response_is_there_behind_the_step_that_saves_it(follow: Follow, tmp_p
     unknown = follow(text)
     assert outcomes(told(unknown, tmp_path))["if-2"] == "else"
     assert unknown.notes == ("responses.answer is empty here: give a response called 'answer'",)
-    known = follow(text, given=Given(at=AT, responses={"answer": {"id": "7"}}))
+    known = follow(text, given=PreviewInputs(at=AT, responses={"answer": {"id": "7"}}))
     assert told(known, tmp_path)["seven"]["message"]["text"] == "7"
     assert known.notes == ()
 
@@ -347,7 +347,7 @@ def test_a_response_is_there_on_the_ways_behind_its_step_alone(follow: Follow, t
   - sms: behind
     text: "{{ responses.answer.id }}!"
 """
-    given = Given(at=AT, responses={"answer": {"id": "7"}})
+    given = PreviewInputs(at=AT, responses={"answer": {"id": "7"}})
 
     def texts(**contact: Any) -> list[str]:
         shown = told(follow(text, given=given, **contact), tmp_path)
@@ -377,7 +377,7 @@ def test_a_response_is_kept_only_where_a_worker_would_keep_it(
   - sms: behind
     text: "{{ responses.answer.id | default: '-' }}"
 """
-    steps = told(follow(text, given=Given(at=AT, responses={"answer": response})), tmp_path)
+    steps = told(follow(text, given=PreviewInputs(at=AT, responses={"answer": response})), tmp_path)
     assert (steps["ask"]["outcome"], steps["ask"].get("reason")) == ("sent", reason)
     assert steps["behind"]["message"]["text"] == shown
 
@@ -391,19 +391,19 @@ steps:
   - wait: 1d
 """
     events = [GivenEvent("order.returned", {"order_id": "X1"}), GivenEvent("order.retruned")]
-    shown = follow(text, given=Given(at=AT, events=events))
+    shown = follow(text, given=PreviewInputs(at=AT, events=events))
     assert [(exit_.rule.event, exit_.met) for exit_ in shown.exits] == [
         ("order.returned", True),
         ("contact.lost", False),
     ]
     assert shown.notes == ("no step and no exit rule waits for 'order.retruned'",)
     assert not any(exit_.met for exit_ in follow(text).exits)
-    other = follow(text, given=Given(at=AT, events=[GivenEvent("order.returned", {"order_id": "X2"})]))
+    other = follow(text, given=PreviewInputs(at=AT, events=[GivenEvent("order.returned", {"order_id": "X2"})]))
     assert other.notes == ("the given order.returned ends no journey: it does not meet the condition of the exit rule",)
 
 
 def test_a_given_response_that_no_step_saves_is_said(follow: Follow) -> None:
-    shown = follow(FORK, given=Given(at=AT, responses={"whatsap": {"id": 1}}))
+    shown = follow(FORK, given=PreviewInputs(at=AT, responses={"whatsap": {"id": 1}}))
     assert shown.notes == ("no step saves a response as 'whatsap'",)
 
 
@@ -421,7 +421,7 @@ steps:
 """)
     event = {"name": "stock.watched", "properties": {"sku": "a/b"}}
     entry = {"scenario": "a", "contact": {"id": 7}, "trigger": {"type": "event", "event": event}}
-    shown = preview(made, entry, Given(at=AT, events=[GivenEvent("order.placed", {"sku": "c"})]))
+    shown = preview(made, entry, PreviewInputs(at=AT, events=[GivenEvent("order.placed", {"sku": "c"})]))
 
     sent = shown.steps[-1].result
     assert shown.steps[-1].taken
@@ -471,9 +471,9 @@ def test_who_would_get_nothing_is_told_what_it_would_be(follow: Follow, tmp_path
     kept = next(number for number in range(20) if control.draw(str(number)).name)
     shown = follow(text, id=kept)
     said = {"outcome": "control", "reason": f"in the control group ({control.draw(str(kept)).why})"}
-    assert report(shown, Places(ScenarioFile.at(tmp_path / "scenario.yaml")))["withheld"] == said
+    assert report(shown, TemplateLocator(ScenarioFile.at(tmp_path / "scenario.yaml")))["withheld"] == said
     assert told(shown, tmp_path)["offer"]["taken"], "what others get is shown all the same"
     out = next(number for number in range(20) if apart("q4", "holdout", 5000).draw(str(number)).name)
-    given = Given(at=AT, platform_zone="Europe/Paris", policies=Policies(holdout=holdout))
+    given = PreviewInputs(at=AT, platform_zone="Europe/Paris", policies=Policies(holdout=holdout))
     assert follow(text, given=given, id=out).withheld is not None
     assert follow(text, given=given, id=out).withheld.outcome == "holdout"  # pyright: ignore[reportOptionalMemberAccess]

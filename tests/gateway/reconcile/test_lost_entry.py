@@ -14,7 +14,7 @@ from temporalio.converter import encode_search_attributes
 from activities.content import Content
 from gateway.publishing import publish
 from gateway.reconcile.lost_entry import FORGOTTEN, UNANSWERED, UNREADABLE, LostEntry, lost_entry
-from gateway.reconcile.temporal import Beginning, End, PacedTemporal
+from gateway.reconcile.temporal import Beginning, PacedTemporal, WorkflowEnd
 from runtime.search_attributes import SCENARIO_VERSION
 from runtime.store import Store
 
@@ -65,7 +65,7 @@ async def content(store: Store, tmp_path: Path) -> Content:
 
 
 async def read(
-    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: End | None = None
+    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: WorkflowEnd | None = None
 ) -> LostEntry | None:
     return await lost_entry(cast("PacedTemporal", workflow), content, "Europe/Paris", found, end)
 
@@ -76,12 +76,12 @@ async def read(
         (Workflow(ENTRY), info(searched="wishes@1"), None, AT),
         (Workflow(ENTRY, {"state": "running", "scenario": "wishes@1"}), info(), None, AT),
         (Workflow(CARRIED), info(), None, BEFORE),
-        (Workflow(ENTRY), info(), End("finished", None, AT, "wishes@1"), AT),
+        (Workflow(ENTRY), info(), WorkflowEnd("finished", None, AT, "wishes@1"), AT),
     ],
     ids=["search knows its version", "a worker answers", "it continues a run", "it has ended"],
 )
 async def test_it_is_read_from_what_is_known(
-    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: End | None, entered: datetime
+    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: WorkflowEnd | None, entered: datetime
 ) -> None:
     lost = await read(content, workflow, found, end)
     assert lost is not None
@@ -95,7 +95,7 @@ async def test_it_is_read_from_what_is_known(
 
 
 async def test_a_contact_that_was_let_in_to_get_nothing_is_in_no_branch(content: Content) -> None:
-    end = End("control", "in the control group", AT, "wishes@1")
+    end = WorkflowEnd("control", "in the control group", AT, "wishes@1")
     lost = await read(content, Workflow(ENTRY), info(journey="wishes/7"), end)
     assert lost is not None
     assert lost.entry is not None
@@ -108,13 +108,13 @@ async def test_a_contact_that_was_let_in_to_get_nothing_is_in_no_branch(content:
     [
         (Workflow(ENTRY, at=None), info(), None),
         (Workflow(ENTRY, {"state": "entering"}), info(), None),
-        (Workflow(ENTRY), info(), End("refused", "it is closed", AT)),
-        (Workflow(ENTRY), info(), End("lost", "its workflow has ended: terminated", AT)),
+        (Workflow(ENTRY), info(), WorkflowEnd("refused", "it is closed", AT)),
+        (Workflow(ENTRY), info(), WorkflowEnd("lost", "its workflow has ended: terminated", AT)),
     ],
     ids=["no worker has begun", "it is not admitted yet", "it was refused", "it was ended before its admission"],
 )
 async def test_one_that_was_not_admitted_is_none(
-    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: End | None
+    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: WorkflowEnd | None
 ) -> None:
     assert await read(content, workflow, found, end) is None
 
@@ -124,7 +124,7 @@ async def test_one_that_was_not_admitted_is_none(
     [
         (Workflow(ENTRY), info(), None, UNANSWERED),
         (Workflow(None), info(), None, UNREADABLE),
-        (Workflow(None), info(), End("lost", "its result cannot be read", AT), FORGOTTEN),
+        (Workflow(None), info(), WorkflowEnd("lost", "its result cannot be read", AT), FORGOTTEN),
         (Workflow({"scenario": 7}), info(searched="wishes@1"), None, UNREADABLE),
         (
             Workflow(ENTRY),
@@ -135,7 +135,7 @@ async def test_one_that_was_not_admitted_is_none(
     ],
 )
 async def test_one_that_cannot_be_written_back_says_why(
-    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: End | None, trouble: str
+    content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: WorkflowEnd | None, trouble: str
 ) -> None:
     lost = await read(content, workflow, found, end)
     assert lost is not None

@@ -10,10 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.journeys.snapshot import JourneySnapshot
-from gateway.why.answer import answer
-from gateway.why.caps import CapPlaces, places
 from gateway.why.of_contact import NotLetIn
 from gateway.why.story import refused, told
+from gateway.why.why import CapPlaces, answer, places
 from gateway.why.words import clock
 from runtime.store import StoredEntry
 from runtime.store.claims import CapClaim

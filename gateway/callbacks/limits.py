@@ -1,4 +1,4 @@
-"""Rate limits by key."""
+"""Limits of public requests: rates by key, and sizes of bodies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
 from typing import Final
+
+from starlette.requests import Request
 
 _KEPT: Final = 10_000
 
@@ -44,3 +46,23 @@ class RateLimit:
         while len(self._windows) > _KEPT:
             self._windows.popitem(last=False)
         return 0.0
+
+
+async def read_body(request: Request, most: int, *, keep: int | None = None) -> bytes | None:
+    """Return a body, or None if it is too large. Content-Length may be wrong or missing, so bytes are counted.
+
+    Args:
+        request: The request.
+        most: Maximum number of bytes.
+        keep: Number of bytes to return, if less.
+
+    Raises:
+        ClientDisconnect: The client has gone.
+    """
+    kept, length = bytearray(), 0
+    async for chunk in request.stream():
+        length += len(chunk)
+        if length > most:
+            return None
+        kept += chunk if keep is None else chunk[: max(0, keep - len(kept))]
+    return bytes(kept)

@@ -1,1 +1,0 @@
-"""The codec server, which decrypts payloads for Temporal's UI and command line."""
