@@ -31,12 +31,7 @@ class DurationError(ScenarioError):
 
 
 class EntryError(ScenarioError):
-    """A malformed entry.
-
-    Attributes:
-        at: Keys and indexes that lead to the mistake; empty if it is the whole, or unknown.
-        meant: A suggestion, or None.
-    """
+    """A malformed entry. The mistake is at some keys and indexes, or unknown."""
 
     def __init__(self, text: str, *, at: Sequence[str | int] = (), meant: str | None = None) -> None:
         self.at, self.meant = tuple(at), meant
@@ -47,11 +42,10 @@ class TemplateError(ScenarioError):
     """A template that cannot be parsed or rendered.
 
     Attributes:
-        reason: The reason, without a place.
         at: The part of a structured body or a message, such as ``lines[0].name``; else empty.
         line: Line in the template's own text, from 1, or None.
         column: Column in that line, from 1, or None.
-        offset: Index into the template's text, from 0, or None.
+        offset: Index into that text, from 0, or None.
     """
 
     def __init__(
@@ -92,18 +86,9 @@ class MissingVariable(TemplateError):
             known ones.
     """
 
-    def __init__(
-        self,
-        reason: str,
-        path: tuple[object, ...],
-        *,
-        at: str = "",
-        line: int | None = None,
-        column: int | None = None,
-        offset: int | None = None,
-    ) -> None:
+    def __init__(self, reason: str, path: tuple[object, ...], **place: Any) -> None:
         self.path = path
-        super().__init__(reason, at=at, line=line, column=column, offset=offset)
+        super().__init__(reason, **place)
 
     @override
     def within(self, part: str) -> MissingVariable:
@@ -111,11 +96,7 @@ class MissingVariable(TemplateError):
 
 
 class BadRecipient(ScenarioError):
-    """An unusable address or number of a contact.
-
-    Attributes:
-        word: The error in one word, for the log of attempts.
-    """
+    """An unusable address or number of a contact. `word` is for the log of attempts."""
 
     word = "bad_recipient"
 
@@ -125,11 +106,7 @@ class NotConfigured(ScenarioError):
 
 
 class Aborted(ScenarioError):
-    """Nothing should be sent: ``{% abort 'reason' %}``, or no recipient.
-
-    Attributes:
-        reason: The text given to the tag.
-    """
+    """Nothing should be sent: ``{% abort 'reason' %}``, or no recipient."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

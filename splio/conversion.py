@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scenario import liquid
 from scenario.errors import TemplateError
-from scenario.source.positions import Lines
+from scenario.source.findings import Lines
 from splio.conditions import ConversionError, parse_condition, write_condition
 from splio.edits import Edit, Edits, Unconverted, UnconvertedOffset
 from splio.fields import CustomFieldNames

@@ -30,12 +30,7 @@ from scenario.type_guards import is_list, is_mapping
 
 @dataclass(frozen=True, slots=True)
 class CheckedScenario:
-    """The result of checking a scenario file.
-
-    Attributes:
-        findings: All findings, in the order of the file.
-        scenario: The scenario with its files inlined, or None if a finding is an error.
-    """
+    """All findings, in the order of the file, and the scenario with its files inlined if no finding is an error."""
 
     findings: tuple[Finding, ...]
     scenario: scenario.Scenario | None
@@ -90,12 +85,7 @@ LARGEST: Final = 8 * 2**20
 
 
 def is_storable(data: Any, report: Report) -> bool:
-    """Report a scenario that is too large. Return True if it is small enough for further checks.
-
-    Args:
-        data: The scenario as written, with texts of files in place.
-        report: Receives the finding.
-    """
+    """Report a scenario that is too large with its files in place. Return True if it can be checked further."""
     if _size(data) <= LARGEST:
         return True
     message = f"with its aliases and files in place the scenario is larger than {LARGEST // 2**20} MB: split it"

@@ -22,15 +22,8 @@ def check_event(
 ) -> None:
     """Report a use of `event`, behind a wait for another event, that could mean the trigger's event.
 
-    A property that the wait's own condition uses is taken for the awaited event's.
-
-    Args:
-        source: The template, condition, or structured body.
-        path: Its path.
-        kind: Its purpose.
-        here: Variables known at this place.
-        report: Receives the findings.
-        lead: Number of characters of the text that precede what the author wrote.
+    A property that the wait's own condition uses is taken for the awaited event's. `lead` is the number of characters
+    of the text that precede what the author wrote.
     """
     if here.awaited is None and here.passed is None:
         return

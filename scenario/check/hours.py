@@ -29,14 +29,7 @@ _KEEP: Final = f"add 'window: {_WINDOW}' to the step, or 'quiet_hours' to the sc
 def check_hours(
     data: Any, destinations: KnownDestinations | None, report: Report, around: Sequence[QuietHours] = ()
 ) -> None:
-    """Report mistakes in the times at which a scenario sends.
-
-    Args:
-        data: The scenario as written, with misspelt keys corrected.
-        destinations: Known destinations, or None.
-        report: Receives the findings.
-        around: Quiet hours of all scenarios.
-    """
+    """Report mistakes in the times at which a scenario sends. `around` has the quiet hours of all scenarios."""
     if not is_mapping(data):
         return
     scenario, path = data, ("quiet_hours",)
@@ -116,14 +109,10 @@ def _holding(quiet: Sequence[QuietHours], keys: Mapping[str, Any]) -> list[Quiet
 
 
 def _nights(steps: Any, path: Path, at: int | None, quiet: Sequence[QuietHours], report: Report) -> int | None:
-    """Report marketing that is certainly sent at night, in a list of steps.
+    """Report marketing in a list of steps that is certainly sent at night.
 
     Args:
-        steps: The steps as written.
-        path: Their path.
         at: Time of day at which contacts reach the first step, in minutes, if known.
-        quiet: The quiet hours.
-        report: Receives the findings.
 
     Returns:
         The time of day after the last step.

@@ -26,14 +26,7 @@ MOST_ROUNDS: Final = 10_000
 
 
 def check_rules(data: Any, known: VariableMap, report: Report, now: datetime | None = None) -> None:
-    """Report mistakes of a scenario as a whole.
-
-    Args:
-        data: The scenario as written, with misspelt keys corrected.
-        known: Variables known at its places.
-        report: Receives the findings.
-        now: The time, or None to skip findings about past dates.
-    """
+    """Report mistakes of a scenario, with misspelt keys corrected, as a whole. Past dates count if there is a time."""
     if not is_mapping(data):
         return
     scenario = data

@@ -82,14 +82,7 @@ def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path
 def check_templates(
     data: Any, known_ways: VariableMap, report: Report, destinations: KnownDestinations | None = None
 ) -> None:
-    """Report mistakes in templates.
-
-    Args:
-        data: The scenario as written, with misspelt keys corrected and texts of files in place.
-        known_ways: Variables known at its places.
-        report: Receives the findings.
-        destinations: Destinations and their secrets, or None if unknown.
-    """
+    """Report mistakes in the templates of a scenario with misspelt keys corrected and texts of files in place."""
     written = mapping_or_empty(data)
     trigger, marketing = written.get("trigger"), written.get("purpose") != TRANSACTIONAL
     anywhere: set[str] = set()
@@ -157,16 +150,7 @@ def _tell_secret(
     anywhere: set[str],
     report: Report,
 ) -> None:
-    """Report a secret that may not be sent to this place, or that may be sent anywhere.
-
-    Args:
-        template: The template.
-        found: The linter's finding.
-        name: The secret's name.
-        destinations: Destinations and their secrets, or None if unknown.
-        anywhere: Secrets that were already reported.
-        report: Receives the finding.
-    """
+    """Report a secret that may not be sent to this place. Report one that may be sent `anywhere` once."""
     place, code, name = (*template.path, *found.path), "secret", clip(name)
     if destinations is None:
         if name not in anywhere:

@@ -20,14 +20,7 @@ _OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_]\w*(?:\.\w+)*)\s*-?\}\}")
 
 
 def check_date(source: str, path: Path, known: Roots, report: Report) -> None:
-    """Report a date template that cannot give a date, whatever the data.
-
-    Args:
-        source: The template.
-        path: Its path.
-        known: Variables that it may use.
-        report: Receives the findings.
-    """
+    """Report a date template that cannot give a date, whatever the data."""
     for found in _OUTPUT.finditer(source):
         name, around = found[1], source[: found.start()] + source[found.end() :]
         if around.strip() and name != "today" and _shape_of(known, name) == Value("date"):
@@ -48,14 +41,7 @@ def _shape_of(known: Roots, name: str) -> Tree | None:
 
 
 def check_moments(data: Any, steps: Iterable[WrittenStep], now: datetime, report: Report) -> None:
-    """Report dates that are past before any contact can reach them.
-
-    Args:
-        data: The scenario as written.
-        steps: Its steps.
-        now: The time, with a zone.
-        report: Receives the findings.
-    """
+    """Report dates of a scenario's steps that are past before any contact can reach them."""
     zone = zone_of(data.get("timezone")) if is_mapping(data) else zone_of()
     for step in steps:
         written = step.model.moment(step.keys)
@@ -72,14 +58,7 @@ def check_moments(data: Any, steps: Iterable[WrittenStep], now: datetime, report
 
 
 def check_value(source: str, path: Path, known: Roots, report: Report) -> None:
-    """Report a value that cannot be a number, whatever the event has.
-
-    Args:
-        source: The template.
-        path: Its path.
-        known: Variables that it may use.
-        report: Receives the findings.
-    """
+    """Report a value of a goal that cannot be a number, whatever the event has."""
     if not is_worth(source):
         message = "the value of a goal is one number: write one output, such as {{ event.total }}, or a number"
         report.add(path, "goal-value", message)

@@ -24,11 +24,7 @@ _SCHEDULED: Final = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re
 
 
 class EntryRefused(ScenarioError):
-    """The contact is not admitted. The text is the reason, without data of the contact.
-
-    Attributes:
-        word: The reason in one word.
-    """
+    """The contact is not admitted. The text is the reason, and `word` the same in one, without the contact's data."""
 
     def __init__(self, text: str, word: str = "other") -> None:
         self.word = word
@@ -36,12 +32,7 @@ class EntryRefused(ScenarioError):
 
 
 class EntryMistaken(EntryRefused):
-    """The entry itself is wrong: it names something that does not exist, or has another trigger.
-
-    Attributes:
-        at: Keys that lead to the mistake.
-        meant: A suggestion, if there is one.
-    """
+    """The entry itself is wrong, at some keys: it names something that does not exist, or has another trigger."""
 
     def __init__(self, text: str, *, at: Sequence[str], meant: str | None = None) -> None:
         self.at, self.meant = tuple(at), meant
@@ -49,14 +40,7 @@ class EntryMistaken(EntryRefused):
 
 
 def entry_data(entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime) -> dict[str, Any]:
-    """Return the variables of entry rules.
-
-    Args:
-        entry: The entry.
-        scenario: Its scenario.
-        version: The scenario's version.
-        zone: IANA zone of the platform's dates without an offset.
-        now: The time of the entry.
+    """Return the variables of entry rules. `zone` is that of the platform's dates without an offset.
 
     Raises:
         EntryError: The contact or the trigger's data is malformed.
@@ -101,7 +85,6 @@ class Withheld(NamedTuple):
 
     Attributes:
         outcome: Outcome of its journey: one of `scenario.policies.draw.WITHHELD`.
-        reason: One sentence.
         why: The draw: ``0.0412 of 1, by contact``.
     """
 
@@ -136,13 +119,7 @@ _LATER: Final = ("now", "today", "responses", "event")
 
 
 def branches(lots: Mapping[str, Lot], workflow_id: str, data: Mapping[str, Any]) -> dict[str, str]:
-    """Return the branches that a contact will take, as far as they are drawn by data known at its entry.
-
-    Args:
-        lots: The draws, by step id.
-        workflow_id: The journey's workflow id.
-        data: From `entry_data`.
-    """
+    """Return the branches that a contact will take, by step id, as far as the data of `entry_data` decide them."""
     journey = {**data["journey"], "id": workflow_id, "key": journey_root(workflow_id, "", 0, None)["key"]}
     known = {**data, "journey": journey}
     found: dict[str, str] = {}

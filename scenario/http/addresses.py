@@ -29,8 +29,6 @@ class Access:
         allow_private: Also private unicast networks (RFC 1918, RFC 4193, RFC 6598, loopback), but never link-local,
             multicast, "this host" or a cloud's metadata address.
         allow_cidr: Further networks, also special-purpose ones except `AddressKind.NEVER`.
-        allow_http: Also plain ``http``.
-        ports: Allowed TCP ports.
     """
 
     allow_private: bool = False
@@ -158,10 +156,6 @@ def permitted(address: str | Address, access: Access) -> bool:
 
     If ``allow_cidr`` opens an address that contains an IPv4 address, such as a NAT64 prefix, the IPv4 address must be
     allowed as well.
-
-    Args:
-        address: The numeric address.
-        access: The destination's access.
 
     Raises:
         ValueError: It is not a numeric address.

@@ -26,22 +26,13 @@ class KnownDestination:
 
 @dataclass(frozen=True, slots=True)
 class KnownDestinations:
-    """All destinations.
-
-    Attributes:
-        destinations: Destinations by name.
-        public_secrets: Secrets that steps with a plain URL may use.
-    """
+    """All destinations by name, and the secrets that steps with a plain URL may use."""
 
     destinations: Mapping[str, KnownDestination] = field(default_factory=dict[str, KnownDestination])
     public_secrets: frozenset[str] = frozenset()
 
     def granted(self, to: str | None) -> frozenset[str]:
-        """Return the secrets that a step may use; none if its destination is unknown.
-
-        Args:
-            to: The step's destination, or None for a plain URL.
-        """
+        """Return the secrets for a destination, which has none if it is unknown, or for plain URLs."""
         if to is None:
             return self.public_secrets
         known = self.destinations.get(to)
@@ -54,12 +45,7 @@ def disowned(scenario: str, to: str) -> str:
 
 
 def denied(secret: str, to: str | None) -> str:
-    """Return the message that a secret may not be sent to this place, and how to allow it.
-
-    Args:
-        secret: The secret's name.
-        to: See `KnownDestinations.granted`.
-    """
+    """Return the message that a secret may not go to a destination, or to a plain URL, and how to allow it."""
     if to is not None:
         return f"the secret {secret} may not go to destination '{to}': list it under its 'secrets' in destinations.yaml"
     return (

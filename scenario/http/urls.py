@@ -63,11 +63,10 @@ class UrlError(ScenarioError):
     """A URL that may not be called.
 
     Attributes:
-        reason: The reason in a few words, without the URL: ``its scheme is not https``.
+        reason: A few words, without the URL: ``its scheme is not https``.
         is_address: True if its host is a forbidden address.
         openable: True if operators may allow it for a destination.
-        scheme: The scheme, if that is wrong.
-        port: The port, if that is wrong.
+        scheme: The scheme, if that is wrong; and so is `port`.
     """
 
     def __init__(
@@ -89,9 +88,7 @@ class Target:
 
     Attributes:
         url: The URL as it is sent, percent-encoded.
-        scheme: ``https`` or ``http``.
         host: Lower-case name or address, without brackets.
-        port: TCP port.
     """
 
     url: str = field(repr=False)
@@ -109,10 +106,6 @@ class Target:
 @lru_cache(maxsize=256)
 def parse(url: str, access: Access) -> Target:
     """Read a delivery's URL and check everything that needs no DNS.
-
-    Args:
-        url: The rendered, absolute URL.
-        access: The destination's access.
 
     Raises:
         UrlError: It may not be called.

@@ -19,6 +19,11 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
+def is_none(value: object) -> bool:
+    """Return True for None: `exclude_if` of fields that a document leaves out, so that its digest stays the same."""
+    return value is None
+
+
 class File(Model):
     """A text in another file. It replaces the reference when the scenario is published."""
 

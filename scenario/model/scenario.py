@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from scenario.model.goal import Goal
-from scenario.model.parts import Model
+from scenario.model.parts import Model, is_none
 from scenario.model.scalars import DURATION, Condition, EventName, Name, Template, Zone, read_span
 from scenario.policies.consent import Subscription
 from scenario.policies.draw import KeptOut
@@ -112,23 +112,23 @@ class Scenario(Model):
     )
     subscription: Annotated[Subscription, Field(min_length=1), AfterValidator(_by_channel)] | None = Field(
         default=None,
-        exclude_if=lambda subscription: subscription is None,
+        exclude_if=is_none,
         description="The list that a contact must be on to be sent marketing, by channel.",
     )
     control: KeptOut | None = Field(
         default=None,
-        exclude_if=lambda control: control is None,
+        exclude_if=is_none,
         description="Per cent of those let in who get nothing, so that the effect can be measured.",
     )
     goal: Goal | None = Field(
         default=None,
-        exclude_if=lambda goal: goal is None,
+        exclude_if=is_none,
         description="The event that tells that the scenario has worked; `scenario results` counts it.",
     )
     timezone: Zone = Field(default="UTC", description="Zone of contacts that have none of their own.")
     quiet_hours: QuietHours | None = Field(
         default=None,
-        exclude_if=lambda hours: hours is None,
+        exclude_if=is_none,
         description="Hours and days, on the contact's clock, in which nothing is sent.",
     )
     steps: list[Step] = Field(min_length=1, description="What happens, in this order.")

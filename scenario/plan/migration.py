@@ -53,12 +53,6 @@ class Place:
 def migrated(old: Plan, new: Plan, place: Place, names: Names) -> str:
     """Return the step of another version at which an operator's migration puts a journey.
 
-    Args:
-        old: The current plan.
-        new: The new plan.
-        place: The journey's position.
-        names: The operator's mapping of steps.
-
     Raises:
         MigrationError: It cannot continue there.
     """

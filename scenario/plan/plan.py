@@ -37,12 +37,7 @@ class PlannedExit:
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class PlannedGoal:
-    """The event that a scenario aims at. Its condition and value stay in the store.
-
-    Attributes:
-        event: Its name.
-        within: Seconds from admission; later events do not count.
-    """
+    """The event that a scenario aims at, within seconds from admission. Its condition and value stay in the store."""
 
     event: str
     within: float
@@ -55,10 +50,7 @@ class Plan:
     Attributes:
         start: The first step's id.
         steps: Steps by id. A successor of None is the end.
-        exit: Exit rules.
         zone: IANA zone of contacts without a zone.
-        goal: The goal, if any.
-        purpose: The scenario's purpose.
         follows: True if its journeys follow newer versions.
     """
 
@@ -123,10 +115,10 @@ def load_plan(data: Mapping[str, Any]) -> Plan:
 
 
 def shorten(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a plan without repetitions.
+    """Return what `dump_plan` returns without repetitions.
 
-    Args:
-        plan: From `scenario.plan.plan.dump_plan`.
+    Fields are listed once for all steps. A successor that is the next step is left out, and so is the first step's
+    name. A store may return steps in another order; the plan is then the same, only longer.
     """
     numbers: dict[tuple[str, tuple[str, ...] | None], int] = {}
     steps: dict[str, dict[str, Any]] = {}

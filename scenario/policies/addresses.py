@@ -23,11 +23,7 @@ def sources(channel: str) -> tuple[Source, ...]:
 
 
 def spelled(channel: str, address: str) -> str:
-    """Return the canonical spelling of an address.
-
-    Args:
-        channel: One of `channels`.
-        address: In any spelling that can be sent to.
+    """Return the canonical spelling of an address that one of `channels` can send to.
 
     Raises:
         BadRecipient: It is malformed. The message does not quote it.
@@ -42,11 +38,7 @@ def _senders() -> Iterator[type[DeliveryStep]]:
 
 
 def scope_of(scenario: Scenario, step: BaseStep) -> str | None:
-    """Return the scope that a contact unsubscribes from by a message.
-
-    Args:
-        scenario: The message's scenario.
-        step: The step that sends it.
+    """Return the scope that a contact unsubscribes from by a step's message.
 
     Returns:
         A list's id or name; empty for all marketing of the channel. None if it is not marketing, or goes to no address.

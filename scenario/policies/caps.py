@@ -119,12 +119,7 @@ class Cap(Model):
     per: Per
 
     def applies_to(self, channel: str, destination: str) -> bool:
-        """Return True if a message counts under this cap.
-
-        Args:
-            channel: The message's channel.
-            destination: A webhook's destination.
-        """
+        """Return True if a message counts under this cap."""
         return self.channels is None or channel in self.channels or destination in self.channels
 
     @property
@@ -133,12 +128,7 @@ class Cap(Model):
         return _rate(self.at_most, _written(self.per))
 
     def since(self, now: datetime, zone: tzinfo) -> datetime:
-        """Return the earliest time (UTC) whose claims count now. Later claims count too, also those of clocks ahead.
-
-        Args:
-            now: With a zone.
-            zone: The contact's zone.
-        """
+        """Return the earliest time (UTC) whose claims count now. Later claims count too, also those of clocks ahead."""
         if isinstance(self.per, timedelta):
             # One that is exactly so old has left.
             return now.astimezone(UTC) - self.per + datetime.resolution
@@ -172,7 +162,6 @@ class Full:
 
     Attributes:
         cap: Its name; of several, the one whose place is free last.
-        at_most: Its number of places.
         per: Its period as written: ``day``, ``7d``.
         free: Time (UTC, whole seconds) at which this cap and all others have a place, unless others take it.
     """
@@ -183,12 +172,7 @@ class Full:
     free: datetime
 
     def words(self, now: datetime, zone: tzinfo) -> str:
-        """Return the reason: ``capped by week: 4 in 7d, next Thu 10:02``.
-
-        Args:
-            now: The current time.
-            zone: The contact's zone.
-        """
+        """Return the reason: ``capped by week: 4 in 7d, next Thu 10:02``, in the contact's zone."""
         # Round up, so that there is a place at the minute that is shown.
         local = _up_to(_MINUTE, self.free).astimezone(zone)
         day = WEEKDAYS[local.weekday()].capitalize()
@@ -199,13 +183,7 @@ class Full:
 
 
 def since(caps: Sequence[Cap], now: datetime, zone: tzinfo) -> datetime:
-    """Return the earliest time (UTC) that any of the caps considers.
-
-    Args:
-        caps: At least one.
-        now: With a zone.
-        zone: The contact's zone.
-    """
+    """Return the earliest time (UTC) that any of the caps, at least one, considers."""
     return min(cap.since(now, zone) for cap in caps)
 
 
@@ -215,7 +193,7 @@ def full(caps: Iterable[Cap], claims: Iterable[Counted], now: datetime, zone: tz
     Args:
         caps: The caps that apply to the message.
         claims: The contact's other claims, at least those since `since`.
-        now: With a zone.
+        now: The time.
         zone: The contact's zone.
     """
     counted = sorted((claim.claimed_at, claim.channel, claim.destination) for claim in claims)

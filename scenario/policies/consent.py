@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchem
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from scenario.model.parts import Model
+from scenario.model.parts import Model, is_none
 from scenario.type_guards import is_mapping, list_or_empty
 
 LISTS: Final = ("contact", "lists")
@@ -28,23 +28,19 @@ ListName = Annotated[str, BeforeValidator(_list), WithJsonSchema({"type": ["stri
 """A list of the platform, by its id or name."""
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 class Agreement(Model):
     """The consent that a channel's marketing needs."""
 
     mailing_list: ListName | None = Field(
         default=None,
         alias="list",
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="The list that the contact must be on, by its id or name.",
     )
     tracking: str | None = Field(
         default=None,
         alias="tracking_consent",
-        exclude_if=_is_none,
+        exclude_if=is_none,
         min_length=1,
         description="The scope of the contact's tracking_consent on this channel that must be enabled.",
     )

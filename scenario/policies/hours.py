@@ -97,11 +97,7 @@ class Hours(Model):
         return self.model_copy(update={"days_off": days or None})
 
     def cover(self, local: datetime) -> bool:
-        """Return True if a local time is within the hours.
-
-        Args:
-            local: The contact's local time.
-        """
+        """Return True if a time on the contact's clock is within the hours."""
         first, last = self.minutes
         minute, day = local.hour * 60 + local.minute, local.weekday()
         if first < last:
@@ -109,11 +105,7 @@ class Hours(Model):
         return day in self._days if minute >= first else minute < last and (day - 1) % 7 in self._days
 
     def closed(self, local: datetime) -> str:
-        """Return why nothing may be sent at a local time, or an empty text.
-
-        Args:
-            local: The contact's local time.
-        """
+        """Return why nothing may be sent at a time on the contact's clock, or an empty text."""
         for day in self.days_off or ():
             if day in WEEKDAYS:
                 if WEEKDAYS[local.weekday()] == day:
@@ -153,12 +145,7 @@ class QuietHours(Hours):
         return ", ".join(parts)
 
     def applies_to(self, channel: str, destination: str | None = None) -> bool:
-        """Return True if they apply to a delivery.
-
-        Args:
-            channel: Its channel.
-            destination: Its destination, if any.
-        """
+        """Return True if they apply to a delivery."""
         return self.channels is None or channel in self.channels or destination in self.channels
 
     @override

@@ -22,10 +22,9 @@ from scenario.words import MARKETING, Purpose
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """The message may not be sent before `until`.
+    """The message may not be sent before a time in UTC, when the rules decide again.
 
     Attributes:
-        until: When to check again, in UTC.
         reason: A short phrase that completes "kept back until …", such as ``quiet hours``.
         code: One word for metrics and the log of attempts.
     """
@@ -65,10 +64,8 @@ class PlannedMessage:
 
     Attributes:
         delivery: Its delivery id.
-        channel: Its channel.
         destination: Its destination or host; empty for channels with one place.
         began: Start of its step.
-        zone: The contact's zone.
         contact: The contact's fields that consent needs.
         at_once: True if an operator wants it sent despite hours and caps.
     """
@@ -87,7 +84,6 @@ class Rules:
     """The rules for a message.
 
     Attributes:
-        purpose: The scenario's purpose.
         subscription: The consent that the scenario requires.
         hours: Hours, all of which must be open.
         expires: Maximum wait.
@@ -142,15 +138,7 @@ class Facts(Protocol):
 
 
 def rules_of(scenario: ByScenario, step: ByStep, policies: Policies, channel: str, destination: str) -> Rules:
-    """Return the rules for the messages of a step.
-
-    Args:
-        scenario: The scenario.
-        step: The step.
-        policies: The rules for all scenarios.
-        channel: The step's channel.
-        destination: See `PlannedMessage`.
-    """
+    """Return the rules for the messages that a step sends by a channel to a destination."""
     own = () if step.window is None else (step.window,)
     if scenario.purpose != MARKETING:
         return Rules(purpose=scenario.purpose, hours=own, expires=step.expires)

@@ -41,13 +41,7 @@ def _apart(caps: list[Cap]) -> list[Cap]:
 
 
 class Policies(Model):
-    """Rules for the marketing of all scenarios.
-
-    Attributes:
-        quiet_hours: Hours without sending; all of them apply.
-        holdout: Contacts who get no marketing.
-        caps: Maximum numbers of messages to a contact.
-    """
+    """Rules for the marketing of all scenarios. All quiet hours and caps apply."""
 
     quiet_hours: Annotated[list[QuietHours], BeforeValidator(_listed)] = Field(default_factory=list[QuietHours])
     holdout: Holdout | None = None
@@ -55,25 +49,14 @@ class Policies(Model):
 
 
 class CheckedPolicies(NamedTuple):
-    """The result of reading a file.
-
-    Attributes:
-        findings: All findings, in the order of the file.
-        policies: The policies, or None if a finding is an error.
-    """
+    """All findings, in the order of the file, and the policies if no finding is an error."""
 
     findings: tuple[Finding, ...]
     policies: Policies | None
 
 
 def examine(text: str | bytes, file: str, destinations: Collection[str] | None = None) -> CheckedPolicies:
-    """Read and check `policies.yaml`.
-
-    Args:
-        text: The file's content.
-        file: The file's name in findings.
-        destinations: Names of known destinations. If None, any name is accepted.
-    """
+    """Read and check `policies.yaml`. If no destinations are known, any name is accepted."""
     source = Source(text, file, _WORDS)
     report = Report(source)
     policies: Policies | None = None

@@ -37,10 +37,7 @@ class Suppression:
     """A suppressed address.
 
     Attributes:
-        channel: ``email`` or ``sms``.
         address_hash: An HMAC of the address, see `runtime.derived_keys`.
-        source: The reason.
-        suppressed_at: Time of the suppression.
         scope: A list's id or name; empty for all.
         evidence: Evidence such as a status, without addresses and numbers.
     """

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from scenario.type_guards import Path
 
 Severity = Literal["error", "warning"]
+_BREAK: Final = re.compile(r"\r\n|\r|\n")
 
 
 class Mark(NamedTuple):
@@ -17,6 +20,23 @@ class Mark(NamedTuple):
 
     line: int
     column: int
+
+
+class Lines:
+    """The lines of a text, to convert an index into line and column.
+
+    Lines end at LF, CR LF or CR.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._starts = [0, *(found.end() for found in _BREAK.finditer(text))]
+        self._length = len(text)
+
+    def mark(self, index: int) -> Mark:
+        """Return the place of the character at an index. One past the end is the end."""
+        index = max(0, min(index, self._length))
+        line = bisect_right(self._starts, index)
+        return Mark(line, index - self._starts[line - 1] + 1)
 
 
 @dataclass(frozen=True, order=True, slots=True)

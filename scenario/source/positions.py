@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
 from yaml.nodes import ScalarNode
-
-from scenario.source.findings import Mark
 
 _FOLD: Final = re.compile(r"[ \t]*(?:\r\n|\r|\n)(?:[ \t]*(?:\r\n|\r|\n))*[ \t]*")
 _ESCAPED_BREAK: Final = re.compile(r"\\(?:\r\n|\r|\n)(?:[ \t]*(?:\r\n|\r|\n))*[ \t]*")
@@ -17,23 +14,6 @@ _BREAK: Final = re.compile(r"\r\n|\r|\n")
 _PROPERTIES: Final = re.compile(r"(?:[&!][^\s]*(?:[ \t\r\n]+(?:\#[^\r\n]*)?)+)*")
 """An anchor and a tag before a scalar (YAML 1.2 §6.9), and blanks and comments around them."""
 _HEX: Final = {"x": 2, "u": 4, "U": 8}
-
-
-class Lines:
-    """The lines of a text, to convert an index into line and column.
-
-    Lines end at LF, CR LF or CR.
-    """
-
-    def __init__(self, text: str) -> None:
-        self._starts = [0, *(found.end() for found in _BREAK.finditer(text))]
-        self._length = len(text)
-
-    def mark(self, index: int) -> Mark:
-        """Return the place of the character at an index. One past the end is the end."""
-        index = max(0, min(index, self._length))
-        line = bisect_right(self._starts, index)
-        return Mark(line, index - self._starts[line - 1] + 1)
 
 
 def written(text: str, node: ScalarNode) -> list[int]:

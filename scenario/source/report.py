@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
-from scenario.source.findings import Finding, Flaw, Mark, Severity, tidy
-from scenario.source.positions import Lines
+from scenario.source.findings import Finding, Flaw, Lines, Mark, Severity, tidy
 from scenario.source.source import Source
 from scenario.type_guards import Path
 

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from scenario.source.findings import Finding, Mark, Severity, clip
-from scenario.source.positions import Lines, written
+from scenario.source.findings import Finding, Lines, Mark, Severity, clip
+from scenario.source.positions import written
 from scenario.source.yaml import BARE, MAX_BYTES, MAX_DEPTH, MAX_NODES, SyntaxFault, compose, larger, too_large
 from scenario.type_guards import Path
 

@@ -110,7 +110,6 @@ class Row:
 
     @property
     def successors(self) -> tuple[str | None, ...]:
-        """The next steps."""
         return tuple(self.ways.values())
 
     @property
@@ -138,7 +137,7 @@ class Row:
 
     @property
     def most(self) -> int | None:
-        """Maximum number of rounds on that way."""
+        """Maximum number of rounds on the way back."""
         return None
 
     @property
@@ -193,7 +192,6 @@ class BaseStep(Model):
     therefore need not wait for each other.
 
     Attributes:
-        id: See `scenario.model.outline.WrittenStep.id`.
         branches: The keys of its lists of steps.
         templates: The output kind of templates, by the key of each.
         texts: The keys whose text may be in a separate file.
@@ -247,14 +245,12 @@ class BaseStep(Model):
 
     @classmethod
     def sources(cls, keys: Mapping[str, Any]) -> Iterator[TemplateSource]:
-        """Yield the templates of a step."""
         for key, kind in cls.templates.items():
             if isinstance(text := keys.get(key), str) and text:
                 yield TemplateSource((key,), kind, text)
 
     @classmethod
     def awaits(cls, keys: Mapping[str, Any]) -> Iterator[Awaited]:
-        """Yield the events that it waits for."""
         del keys
         yield from ()
 
@@ -278,17 +274,12 @@ class BaseStep(Model):
 
     @classmethod
     def leaves(cls, keys: Mapping[str, Any], at: int | None) -> int | None:
-        """Return the local time of day at which the step ends, in minutes, or None if it is unknown.
-
-        Args:
-            keys: The step's keys and values.
-            at: The time of day at which it begins, if known.
-        """
+        """Return the local time of day at which a step that begins `at` one ends, in minutes; None if unknown."""
         return at if cls.loop is None and not any(cls.awaits(keys)) else None
 
     @classmethod
     def lasts(cls, keys: Mapping[str, Any]) -> timedelta:
-        """Return the minimum duration of the step."""
+        """Return the minimum duration."""
         del keys
         return timedelta(0)
 

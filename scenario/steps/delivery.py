@@ -12,7 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
-from scenario.model.parts import Retry
+from scenario.model.parts import Retry, is_none
 from scenario.model.scalars import Interval, OnFailure, OnUnknown, Timeout
 from scenario.plan.retry import Changes, RetryPolicy
 from scenario.policies.caps import Capped
@@ -145,10 +145,6 @@ def _is_released(host: Host, changes: int) -> bool:
     return host.inputs.changes != changes or host.inputs.send_now
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 class DeliveryStep(BaseStep):
     """A step that sends a message.
 
@@ -175,12 +171,12 @@ class DeliveryStep(BaseStep):
     on_unknown: OnUnknown
     window: Window | None = Field(
         default=None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="The hours, on the contact's clock, in which the step may send; before and after, it waits.",
     )
     expires: Interval | None = Field(
         default=None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="Skipped where it has waited longer, for a window, a cap, its turn or the receiver.",
     )
     capped: Capped = Field(

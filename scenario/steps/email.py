@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from scenario.model.parts import Text
+from scenario.model.parts import Text, is_none
 from scenario.model.scalars import Name, OnUnknown, Template
 from scenario.policies.suppression import Source
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
-
-
-def _is_none(value: object) -> bool:
-    return value is None
 
 
 class Email(DeliveryStep):
@@ -45,11 +41,11 @@ class Email(DeliveryStep):
     sender: Template | None = Field(
         default=None,
         alias="from",
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="Whom it is from, Name <address> with Liquid; without it, whom operators have set.",
     )
     reply_to: Template | None = Field(
-        default=None, exclude_if=_is_none, description="Where answers go, Name <address> with Liquid."
+        default=None, exclude_if=is_none, description="Where answers go, Name <address> with Liquid."
     )
     subject: Template = Field(description="One line of text with Liquid.")
     html: Text | None = Field(default=None, description="HTML with Liquid; outputs are escaped.")

@@ -22,12 +22,7 @@ MOST_DEFERRALS: Final = 5
 
 @dataclass(frozen=True)
 class Next:
-    """The journey continues at another step.
-
-    Attributes:
-        step: None is the end.
-        way: The key of the chosen way, if the step has several.
-    """
+    """The journey continues at another step, or ends if that is None. `way` is the chosen one of several."""
 
     step: str | None
     way: str | None = None
@@ -52,13 +47,11 @@ class Evaluation(Protocol):
     """The result of an evaluation."""
 
     @property
-    def value(self) -> Any:
-        """The result, or None if the evaluation failed."""
-        ...
+    def value(self) -> Any: ...
 
     @property
     def error(self) -> str:
-        """The reason why it failed, or empty."""
+        """The reason why there is no value, or empty."""
         ...
 
     @property
@@ -115,13 +108,7 @@ class Rounds:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivered:
-    """A delivery that succeeded or was skipped.
-
-    Attributes:
-        outcome: ``delivered`` or ``skipped``.
-        status: The receiver's reply code.
-        note: A remark for the step's record.
-    """
+    """A delivery with the outcome ``delivered`` or ``skipped``, the receiver's reply code, and a remark."""
 
     outcome: str
     reason: str | None = None
@@ -135,11 +122,8 @@ class Failed:
     """A terminal failure of a step.
 
     Attributes:
-        reason: One sentence.
-        kind: One of `activities.failures.FailureKind`.
-        cause: The kind as one word for searches.
+        kind: One of `activities.failures.FailureKind`; `cause` is the same as one word for searches.
         unknown: True if the message may have been delivered.
-        status: The receiver's reply code.
         excerpt: The first 2 KB of the reply, redacted.
         note: A remark for the step's record.
     """
@@ -157,19 +141,14 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class NotBefore:
-    """A delivery that policies defer. Nothing was sent.
-
-    Attributes:
-        moment: When to try again.
-        since: The reason, to complete "waits for …": ``quiet hours``.
-    """
+    """A delivery that policies defer until a moment, for a reason that completes "waits for …": ``quiet hours``."""
 
     moment: datetime
     since: str
 
 
 class RowOverride(NamedTuple):
-    """The row of another version by which an operator wants the current step performed."""
+    """The row of another version that an operator ordered for the current step."""
 
     row: object
     version: str
@@ -187,7 +166,6 @@ class Inputs(NamedTuple):
         changes: Number of changes of the contact in this run.
         events: The kept events, oldest first.
         counted: Number of events kept so far, including forgotten ones.
-        paused: True if an operator has paused the journey.
         send_now: True if an operator wants the current delivery sent regardless of hours and caps.
     """
 
@@ -209,7 +187,6 @@ class Memory:
         deferrals: Sentences about all deferrals of the current delivery, for its record.
         mark: Number of events kept when the current step began.
         rounds: Progress of each repetition by step id. A repetition removes its own entry when it ends.
-        event: The event that templates see as `event`.
     """
 
     until: datetime | None = None
@@ -222,7 +199,6 @@ class Memory:
 
     @property
     def deferred(self) -> NotBefore | None:
-        """The current deferral, if any."""
         if self.until is None or self.deferral is None:
             return None
         return NotBefore(moment=self.until, since=self.deferral)
@@ -234,7 +210,6 @@ class Memory:
         self.deferrals = [*self.deferrals[-(MOST_DEFERRALS - 1) :], sentence]
 
     def stop_waiting(self) -> None:
-        """Forget the current wait or deferral."""
         self.until = self.awaiting = self.deferral = None
 
     def leave_step(self) -> None:
@@ -266,14 +241,10 @@ class Host(Protocol):
         ...
 
     @property
-    def memory(self) -> Memory:
-        """The memory of steps."""
-        ...
+    def memory(self) -> Memory: ...
 
     @property
-    def inputs(self) -> Inputs:
-        """The inputs so far."""
-        ...
+    def inputs(self) -> Inputs: ...
 
     @property
     def must_continue(self) -> bool:
@@ -302,11 +273,11 @@ class Host(Protocol):
         cases: Sequence[str] = (),
         offset: float | None = None,
     ) -> Evaluation:
-        """Evaluate a condition or a template.
+        """Evaluate a condition, which gives a bool, or a template: its value, or its text as one line.
 
         Args:
-            text: The condition, or for ``value`` and ``text`` a template.
-            kind: ``condition`` returns a bool, ``text`` the printed line.
+            text: The condition or template.
+            kind: How to evaluate it.
             event: The event that the condition sees as `event`.
             cases: Return the matching case of the value, or None.
             offset: Return the value as a date moved by so many seconds, in `moment`.
@@ -321,9 +292,7 @@ class Host(Protocol):
         """Report an input or a condition that cannot be used."""
         ...
 
-    async def deliver(self, row: Any) -> Delivered | Failed | NotBefore:
-        """Send the message of a row."""
-        ...
+    async def deliver(self, row: Any) -> Delivered | Failed | NotBefore: ...
 
     def hold(self, failed: Failed) -> None:
         """Hold the journey at this step until an operator decides."""

@@ -10,7 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
-from scenario.model.parts import Body, File, Save
+from scenario.model.parts import Body, File, Save, is_none
 from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
 from scenario.plan.retry import STORED
 from scenario.steps.base import Compiler, TemplateSource
@@ -49,10 +49,6 @@ def _is_template(body: object) -> bool:
     return isinstance(body, str | Mapping | list)
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 class Webhook(DeliveryStep):
     """Sends an HTTP request to another system."""
 
@@ -88,16 +84,16 @@ class Webhook(DeliveryStep):
     # before keeps its digest, and is the same version when it is published again.
     url: Template | None = Field(
         default=None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="URL with Liquid after its host; scheme, host and port are plain text.",
     )
     to: Name | None = Field(
         default=None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="Instead of a URL: a destination, by the name that operators gave.",
     )
     path: UrlPath | None = Field(
-        default=None, exclude_if=_is_none, description="What follows the destination's URL, with Liquid."
+        default=None, exclude_if=is_none, description="What follows the destination's URL, with Liquid."
     )
     method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = "POST"
     headers: dict[str, Template] = Field(default_factory=dict, description="Header fields, their values with Liquid.")
@@ -110,7 +106,7 @@ class Webhook(DeliveryStep):
         default=None, description="JSON with Liquid: as text, or as keys and values with Liquid in its texts."
     )
     save: Save | None = Field(
-        default=None, exclude_if=_is_none, description="Keeps the response for later templates and conditions."
+        default=None, exclude_if=is_none, description="Keeps the response for later templates and conditions."
     )
     on_unknown: OnUnknown = Field(default="retry", description=ON_UNKNOWN)
 

@@ -15,8 +15,7 @@ from liquid.exceptions import (
 
 from scenario.errors import LimitExceeded, MissingVariable, TemplateError
 from scenario.liquid.engine.access import MissingValueError
-
-_NEWLINE: Final = re.compile(r"\r\n|\r|\n")
+from scenario.source.findings import Lines
 
 _REWORDED: Final = (
     (re.compile(r"expected '}}', found end of file"), "'{{' is not closed: add '}}'"),
@@ -88,17 +87,6 @@ _LIMITS: Final[dict[type[LiquidError], str]] = {
 }
 
 
-def find_position(source: str, offset: int) -> tuple[int, int]:
-    """Return the line and column, both from 1, of an index into a text.
-
-    Lines end as in editors (LF, CRLF, CR). ``str.splitlines`` also breaks at U+2028 and others.
-    """
-    line, start = 1, 0
-    for found in _NEWLINE.finditer(source, 0, offset):
-        line, start = line + 1, found.end()
-    return line, offset - start + 1
-
-
 def make_error(reason: str, source: str, offset: int | None, *, limit: bool = False, at: str = "") -> TemplateError:
     """Return a template's error.
 
@@ -113,7 +101,7 @@ def make_error(reason: str, source: str, offset: int | None, *, limit: bool = Fa
     if offset is None:
         return kind(reason, at=at)
     offset = min(max(offset, 0), len(source))
-    line, column = find_position(source, offset)
+    line, column = Lines(source).mark(offset)
     return kind(reason, at=at, line=line, column=column, offset=offset)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from liquid import RenderContext
 from liquid.ast import BlockNode, Node
@@ -65,53 +65,45 @@ class NotEqual(NeExpression):
         return not are_equal(self.left.evaluate(context), self.right.evaluate(context))
 
 
-def _precedes(token: Token, first: Expression, second: Expression, context: RenderContext, *, or_equal: bool) -> bool:
-    """Compare the order of two expressions."""
-    left, right = first.evaluate(context), second.evaluate(context)
-    answer = precedes(left, right, or_equal=or_equal)
-    if answer is not None:
-        return answer
-    message = f"{describe_type(left)} and {describe_type(right)} cannot be compared"
-    for value, other, side in ((left, right, first), (right, left, second)):
-        if isinstance(value, str) and isinstance(other, int | float | Decimal):
-            message = f"{message}: write {side} | number"
-    raise LiquidTypeError(message, token=token)
-
-
-class Less(LtExpression):
-    """``<``."""
+class _Ordering(Expression):
+    """The evaluation of ``<``, ``>``, ``<=`` and ``>=``."""
 
     __slots__ = ()
+    is_swapped: ClassVar[bool] = False
+    or_equal: ClassVar[bool] = False
+    left: Expression
+    right: Expression
 
     def evaluate(self, context: RenderContext) -> object:
-        return _precedes(self.token, self.left, self.right, context, or_equal=False)
+        first, second = (self.right, self.left) if self.is_swapped else (self.left, self.right)
+        left, right = first.evaluate(context), second.evaluate(context)
+        answer = precedes(left, right, or_equal=self.or_equal)
+        if answer is not None:
+            return answer
+        message = f"{describe_type(left)} and {describe_type(right)} cannot be compared"
+        for value, other, side in ((left, right, first), (right, left, second)):
+            if isinstance(value, str) and isinstance(other, int | float | Decimal):
+                message = f"{message}: write {side} | number"
+        raise LiquidTypeError(message, token=self.token)
 
 
-class Greater(GtExpression):
-    """``>``."""
-
+class _Less(_Ordering, LtExpression):
     __slots__ = ()
 
-    def evaluate(self, context: RenderContext) -> object:
-        return _precedes(self.token, self.right, self.left, context, or_equal=False)
 
-
-class LessOrEqual(LeExpression):
-    """``<=``."""
-
+class _Greater(_Ordering, GtExpression):
     __slots__ = ()
-
-    def evaluate(self, context: RenderContext) -> object:
-        return _precedes(self.token, self.left, self.right, context, or_equal=True)
+    is_swapped = True
 
 
-class GreaterOrEqual(GeExpression):
-    """``>=``."""
-
+class _LessOrEqual(_Ordering, LeExpression):
     __slots__ = ()
+    or_equal = True
 
-    def evaluate(self, context: RenderContext) -> object:
-        return _precedes(self.token, self.right, self.left, context, or_equal=True)
+
+class _GreaterOrEqual(_Ordering, GeExpression):
+    __slots__ = ()
+    is_swapped = or_equal = True
 
 
 class Contains(ContainsExpression):
@@ -207,10 +199,10 @@ class BoundedLoop(LoopExpression):
 _REPLACED: Final[dict[type[Expression], type[Expression]]] = {
     EqExpression: Equal,
     NeExpression: NotEqual,
-    LtExpression: Less,
-    GtExpression: Greater,
-    LeExpression: LessOrEqual,
-    GeExpression: GreaterOrEqual,
+    LtExpression: _Less,
+    GtExpression: _Greater,
+    LeExpression: _LessOrEqual,
+    GeExpression: _GreaterOrEqual,
     ContainsExpression: Contains,
     AnyExpression: WhenValues,
     LoopExpression: BoundedLoop,

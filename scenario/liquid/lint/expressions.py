@@ -22,6 +22,7 @@ from liquid.builtin.expressions.primitive import (
 )
 from liquid.expression import Expression
 
+from scenario.liquid.analysis.usage import BY_FIELD
 from scenario.liquid.engine.environment import Engine
 from scenario.liquid.engine.filter_call import find_argument_problem
 from scenario.liquid.engine.limits import MAX_FILTERS
@@ -30,7 +31,6 @@ from scenario.liquid.lint.comparisons import ComparisonLinter
 from scenario.liquid.lint.constants import find_constant_problem
 from scenario.liquid.lint.filter_shapes import (
     ANYTHING,
-    BY_FIELD,
     DATE,
     FLAG,
     NUMBER,

@@ -7,6 +7,7 @@ from typing import Final
 
 from liquid.builtin.expressions import Filter, PositionalArgument, StringLiteral
 
+from scenario.liquid.analysis.usage import BY_FIELD
 from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
 
 TEXT: Final = Value("text")
@@ -42,12 +43,6 @@ _NUMBERS: Final = frozenset(
 DATES: Final = frozenset({"add", "next_anniversary", "subtract"})
 """Filters that return a date."""
 _OTHERS: Final = frozenset({"default", "has", "json", "property", "property_accessor", "slice", "safe"})
-BY_FIELD: Final = frozenset(
-    {
-        *("compact", "find", "find_index", "has", "map", "reject", "sort", "sort_natural", "sum", "uniq", "where"),
-    }
-)
-"""Filters of lists that take the name of a field as their first argument."""
 
 
 def shape_after(applied: Filter, shape: Tree) -> Tree:

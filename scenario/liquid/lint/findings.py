@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final
 
-Severity = Literal["error", "warning"]
+from scenario.source.findings import Lines, Severity
 
-_NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 ALIKE: Final = 0.6
 """Minimum similarity of a misspelled word."""
 
@@ -70,8 +67,7 @@ class LintedText:
     ) -> None:
         """Report a mistake, unless it has been reported. The offset is clamped to the text."""
         offset = min(max(offset, 0), len(self.source))
-        line = bisect_right(self._starts, offset)
-        column = offset - self._starts[line - 1] + 1
+        line, column = self._lines.mark(offset)
         if suggestion is not None:
             message = f"{message}: did you mean '{suggestion}'?"
         found = TemplateFinding(
@@ -82,9 +78,8 @@ class LintedText:
             self.findings.append(found)
 
     @cached_property
-    def _starts(self) -> list[int]:
-        """The starts of the lines, as `scenario.liquid.engine.errors.find_position` counts them."""
-        return [0, *(found.end() for found in _NEWLINE.finditer(self.source))]
+    def _lines(self) -> Lines:
+        return Lines(self.source)
 
 
 def find_nearest(word: str, known: Iterable[str], alike: float = ALIKE) -> str | None:
