@@ -47,6 +47,13 @@ def members(value: object) -> Iterator[tuple[str | int, Any]]:
         yield from enumerate(value)
 
 
+def walk(value: object, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yield a value and all values in it, with their paths."""
+    yield path, value
+    for key, inner in members(value):
+        yield from walk(inner, (*path, key))
+
+
 def value_at(data: Any, path: Path) -> Any:
     """Return the value at a path. Raise LookupError if there is none."""
     for part in path:

@@ -10,10 +10,7 @@ from typing import Any, NamedTuple
 class Unconverted:
     """A part that was not converted.
 
-    Attributes:
-        line: From 1.
-        column: From 1, in characters.
-        message: The reason and the remedy, in one sentence.
+    Line and column count from 1. The message has the reason and the remedy.
     """
 
     line: int

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from scenario.check.variables import tree_of
 from scenario.entry.objects import Cart, Contact, Order, Product, Reward, Shape, Store, WithCustom
 from scenario.liquid.shapes import Object, Scalar, Tree, Value
-from scenario.type_guards import is_list, is_mapping
+from scenario.type_guards import is_mapping, list_or_empty, mapping_or_empty
 
 CONTACT: Final = ""
 """The table of a variable without a table: ``$firstname$``."""
@@ -130,8 +130,7 @@ class CustomFieldNames:
             if not is_mapping(bought):
                 continue
             found.setdefault(table, {}).update(_read_numbers(bought))
-            products = bought.get("products")
-            for product in products if is_list(products) else []:
+            for product in list_or_empty(bought.get("products")):
                 found.setdefault("product", {}).update(_read_numbers(product))
         return cls(found)
 
@@ -150,13 +149,11 @@ def _normalize_table(table: str) -> str:
 
 
 def _read_numbers(data: object) -> dict[int, str]:
-    rows = data.get("custom_fields") if is_mapping(data) else None
     found: dict[int, str] = {}
-    for row in rows if is_list(rows) else []:
-        if is_mapping(row):
-            number, name = row.get("id"), row.get("name")
-            if isinstance(name, str) and _QUOTABLE.fullmatch(name) and str(number).isdecimal():
-                found[int(str(number))] = name
+    for row in filter(is_mapping, list_or_empty(mapping_or_empty(data).get("custom_fields"))):
+        number, name = row.get("id"), row.get("name")
+        if isinstance(name, str) and _QUOTABLE.fullmatch(name) and str(number).isdecimal():
+            found[int(str(number))] = name
     return found
 
 
@@ -175,14 +172,10 @@ class MappedField(NamedTuple):
 
 
 def find_field(table: str, name: str, names: CustomFieldNames, trigger: str | None = None) -> MappedField | None:
-    """Return the field for an old name, or None.
+    """Return the field for an old name of one of ``TABLES``, both in any case, or None.
 
-    Args:
-        table: One of ``TABLES``, in any case.
-        name: The old name, in any case.
-        names: The known names of custom fields.
-        trigger: The trigger of the scenario that contains the template, if any. The platform stores abandoned carts as
-            orders, so with ``abandoned_cart`` an ``order`` is the cart.
+    The platform stores abandoned carts as orders, so in a scenario with the trigger ``abandoned_cart`` an ``order`` is
+    the cart.
     """
     word, key = name.lower(), table.lower()
     if key == "order" and trigger == "abandoned_cart":

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from scenario.check.templates import templates
 from scenario.source.findings import clip
 from scenario.source.report import Report
-from scenario.type_guards import Path, is_list, is_mapping
+from scenario.type_guards import Path, walk
 
 _MARKUP: Final = re.compile(
     r"\$(?:(?P<table>[A-Za-z_]\w{0,60})\.)?(?P<name>[A-Za-z_]\w{0,120})\$|(?P<tag>\{\s{0,20}SPLIO\b)",
@@ -147,42 +147,25 @@ def _split_tag(inside: str) -> tuple[str, str]:
 _SHOWN: Final = 40
 
 
-class _Text(NamedTuple):
-    """A text, its path, and whether it is the key there."""
-
-    path: Path
-    text: str
-    in_key: bool = False
-
-
 def check_remnants(data: Any, report: Report) -> None:
     """Warn of the first piece of old syntax in each text of a scenario.
 
     Amounts such as ``$5.00`` or ``100$`` do not match: a variable is a name between two signs.
     """
     for template in templates(data):
-        for text in _find_texts(template.path, template.source):
-            found = next(
-                (part for part in split_template(text.text, liquid=True) if isinstance(part, OldVariable | OldTag)),
-                None,
-            )
+        for path, text, key in _find_texts(template.path, template.source):
+            parts = split_template(text, liquid=True)
+            found = next((part for part in parts if isinstance(part, OldVariable | OldTag)), None)
             if found is not None:
-                written = clip(text.text[found.start : found.end], _SHOWN)
+                written = clip(text[found.start : found.end], _SHOWN)
                 message = f"'{written}' is the platform's old syntax: 'scenario convert' turns it into Liquid"
-                key, at = text.in_key, found.start
-                report.add(text.path, "old-syntax", message, key=key, offset=at, severity="warning")
+                report.add(path, "old-syntax", message, key=key, offset=found.start, severity="warning")
 
 
-def _find_texts(path: Path, source: Any) -> Iterator[_Text]:
-    """Yield the texts of a template, including the keys of a structured body."""
-    if isinstance(source, str):
-        if "$" in source or "{" in source:
-            yield _Text(path, source)
-    elif is_mapping(source):
-        for key, value in source.items():
-            if isinstance(key, str) and "$" in key[1:]:
-                yield _Text((*path, key), key, in_key=True)
-            yield from _find_texts((*path, key), value)
-    elif is_list(source):
-        for index, item in enumerate(source):
-            yield from _find_texts((*path, index), item)
+def _find_texts(path: Path, source: Any) -> Iterator[tuple[Path, str, bool]]:
+    """Yield the texts of a template, and the keys of a structured body, with their paths and True for keys."""
+    for place, value in walk(source, path):
+        if place != path and isinstance(key := place[-1], str) and "$" in key[1:]:
+            yield place, key, True
+        if isinstance(value, str) and ("$" in value or "{" in value):
+            yield place, value, False

@@ -18,7 +18,7 @@ from scenario.model.outline import outline
 from scenario.source.positions import written
 from scenario.source.source import Source
 from scenario.source.yaml import compose
-from scenario.type_guards import Path, is_list, is_mapping
+from scenario.type_guards import Path, is_mapping, walk, with_value
 from splio.conversion import ConversionResult, describe_numbered_fields, plan_condition_edits, plan_edits
 from splio.edits import Edit, Edits, Unconverted
 from splio.fields import CustomFieldNames
@@ -82,17 +82,11 @@ def convert_scenario(text: str, names: CustomFieldNames | None = None) -> Conver
 
 def _find_texts(source: Any, path: Path) -> Iterator[tuple[Path, str | None]]:
     """Yield the texts of a template that contain old syntax, and None for keys that do."""
-    if isinstance(source, str):
-        if _OLD.search(source):
-            yield path, source
-    elif is_mapping(source):
-        for key, value in source.items():
-            if _OLD.search(key):
-                yield (*path, key), None
-            yield from _find_texts(value, (*path, key))
-    elif is_list(source):
-        for index, item in enumerate(source):
-            yield from _find_texts(item, (*path, index))
+    for place, value in walk(source, path):
+        if place != path and isinstance(place[-1], str) and _OLD.search(place[-1]):
+            yield place, None
+        if isinstance(value, str) and _OLD.search(value):
+            yield place, value
 
 
 def _plan_edits(template: Template, path: Path, text: str, names: CustomFieldNames, trigger: Any) -> Edits:
@@ -108,22 +102,12 @@ def _rewrite(text: str, data: Any, leaves: list[_TemplateText]) -> str | None:
         return text
     wanted = data
     for leaf in leaves:
-        wanted = _replace_at(wanted, leaf.path, leaf.done.apply(leaf.text))
+        wanted = with_value(wanted, leaf.path, leaf.done.apply(leaf.text))
     for whole in (False, True):
         made = _splice(text, leaves, whole=whole)
         if Source(made).data == wanted:
             return made
     return None
-
-
-def _replace_at(data: Any, path: Path, text: str) -> Any:
-    """Return the data with another text at a path."""
-    if not path:
-        return text
-    part, *rest = path
-    if is_list(data):
-        return [_replace_at(item, tuple(rest), text) if index == part else item for index, item in enumerate(data)]
-    return {**data, part: _replace_at(data[part], tuple(rest), text)}
 
 
 def _splice(text: str, leaves: list[_TemplateText], *, whole: bool) -> str:

@@ -11,7 +11,7 @@ from scenario.check.ways import KnownVariables
 from scenario.entry.trigger import TRIGGER
 from scenario.errors import TemplateError
 from scenario.source.report import Report
-from scenario.type_guards import Path, members
+from scenario.type_guards import Path, walk
 
 _EVENT: Final = "event"
 _OWN: Final = ("name", "time", "properties")
@@ -52,8 +52,6 @@ def _which(here: KnownVariables, report: Report) -> str:
 
 def _places(source: Any, name: str) -> Iterator[tuple[Path, int]]:
     """Yield the places where a template, or the texts of a structured body, use a name."""
-    if isinstance(source, str):
-        for found in re.finditer(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", source):
-            yield (), found.start()
-    for key, value in members(source):
-        yield from (((key, *path), at) for path, at in _places(value, name))
+    for path, text in walk(source):
+        if isinstance(text, str):
+            yield from ((path, found.start()) for found in re.finditer(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text))

@@ -33,8 +33,7 @@ class Entry(BaseModel):
     """One contact's request to enter a scenario.
 
     Attributes:
-        scenario: The scenario's name, or ``name@version``.
-        contact: The contact as the platform sends it.
+        scenario: A name, or ``name@version``.
         trigger: ``{"type": …}`` and the trigger's data under its own name.
         key: The engine's key for this journey, or None.
     """
@@ -48,7 +47,6 @@ class Entry(BaseModel):
 
     @property
     def name(self) -> str:
-        """The scenario's name."""
         return self.scenario.partition("@")[0]
 
     @property
@@ -129,14 +127,7 @@ _SLASH: Final = "%2F"
 
 
 def journey_root(workflow_id: str | None, scenario: str, version: int, entered_at: str | None) -> dict[str, Any]:
-    """Return the variable `journey`.
-
-    Args:
-        workflow_id: The workflow id, or None if it is not known yet.
-        scenario: The scenario's name.
-        version: Its version.
-        entered_at: ISO 8601 in UTC.
-    """
+    """Return the variable `journey`. Before the journey starts, its workflow id is unknown."""
     key = next(iter((workflow_id or "").split("/", 2)[2:]), None)
     return {"id": workflow_id, "scenario": scenario, "version": version, "entered_at": entered_at, "key": key}
 
@@ -169,9 +160,7 @@ def journey_id(entry: Entry, key: str | None) -> str:
 def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
     """Return the entry's variables for templates: plain JSON values by root name.
 
-    Args:
-        entry: From `parse_entry`.
-        zone: The platform's zone, for dates without an offset.
+    Dates without an offset are in the platform's zone.
 
     Raises:
         EntryError: The contact or the trigger's data is malformed. The message names the field.

@@ -65,7 +65,6 @@ class Roots:
     """The variables of one template.
 
     Attributes:
-        known: The variables that it may read.
         availability: By the name of any other variable, where it exists, as the end of a sentence: ``with the trigger
             reward``.
         possibly_missing: By the name of a variable that may be missing, the reason and the remedy.

@@ -26,7 +26,7 @@ def handed(
     """Return the fields that templates use, for `scenario.plan.projection.pick`.
 
     Args:
-        sources: The templates and their kinds.
+        sources: Templates and their kinds.
         always: Fields that are needed in any case.
 
     Returns:

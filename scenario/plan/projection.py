@@ -27,11 +27,7 @@ class _Unspelled(ValueError):
 
 
 def spelled(each: DataUsage) -> tuple[str, ...] | None:
-    """Return the sorted fields that are needed of each item, or None if the whole item is needed.
-
-    Args:
-        each: The usage of the items.
-    """
+    """Return the sorted fields that are needed of each item, or None if the whole item is needed."""
     if not _is_object(each):
         return None
     try:

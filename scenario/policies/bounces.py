@@ -46,11 +46,9 @@ class AddressVerdict(NamedTuple):
 
 
 def against(code: int | None, words: str) -> AddressVerdict | None:
-    """Return the verdict of a reply on the address, or None if it says nothing or may concern the sender.
+    """Return the verdict of a reply (RFC 5321 §4.2) on the address, or None if it has none or may concern the sender.
 
-    Args:
-        code: The reply code (RFC 5321 §4.2), if any.
-        words: The reply's text, which begins with an enhanced status if the server supports them.
+    The reply's text begins with an enhanced status if the server supports them.
     """
     found = _ENHANCED.search(words)
     evidence = " ".join(filter(None, [str(code or ""), found[0] if found else ""]))

@@ -45,12 +45,7 @@ def u(seed: str, unit: str) -> int:
 
 
 def drawn(shares: Mapping[str, int], number: int) -> str:
-    """Return the first name whose cumulative share is above a number.
-
-    Args:
-        shares: In hundredths of a percent, 100 % in total.
-        number: From `u`, compared as an integer, so no border is rounded.
-    """
+    """Return the first name whose cumulative share is above a number of `u`. Integers compare without rounding."""
     total = 0
     for name, share in shares.items():
         total += share
@@ -115,13 +110,7 @@ class Holdout(Model):
 
 
 class DrawResult(NamedTuple):
-    """The result of a draw.
-
-    Attributes:
-        name: The branch.
-        number: The number.
-        by: The unit, for people.
-    """
+    """The branch that a draw gave, its number, and its unit for people."""
 
     name: str
     number: int
@@ -163,8 +152,7 @@ class Lot:
     def moved(self, other: Lot) -> int | None:
         """Return the share of units, in hundredths of a percent, that draw another name than with an earlier lot.
 
-        Returns:
-            None if another seed or unit draws everything again.
+        None means that another seed or unit draws everything again.
         """
         if (self.seed, self.by) != (other.seed, other.by):
             return None

@@ -177,7 +177,6 @@ class Row:
 
     def instead(self, other: object) -> Self:
         """Return the row with the settings of the row that another version has. The ways stay this row's."""
-        del other
         return self
 
     async def perform(self, host: Host) -> Outcome:
@@ -229,7 +228,6 @@ class BaseStep(Model):
     @classmethod
     def complaint(cls, given: Set[str]) -> tuple[str, str] | None:
         """Return the key and the sentence of a mistake in a step that has exactly these keys, or None."""
-        del given
         return None
 
     @classmethod
@@ -251,25 +249,21 @@ class BaseStep(Model):
 
     @classmethod
     def awaits(cls, keys: Mapping[str, Any]) -> Iterator[Awaited]:
-        del keys
         yield from ()
 
     @classmethod
     def implied(cls, keys: Mapping[str, Any]) -> Mapping[str, tuple[Any, bool]]:
         """Return by way a condition, and whether it is true for contacts that take the way."""
-        del keys
         return {}
 
     @classmethod
     def flaws(cls, keys: Mapping[str, Any]) -> Iterator[Flaw]:
         """Yield the mistakes beyond its keys and the form of its values."""
-        del keys
         yield from ()
 
     @classmethod
     def moment(cls, keys: Mapping[str, Any]) -> tuple[Path, str] | None:
         """Return the path and text of a literal moment in the step, or None."""
-        del keys
         return None
 
     @classmethod
@@ -280,25 +274,21 @@ class BaseStep(Model):
     @classmethod
     def lasts(cls, keys: Mapping[str, Any]) -> timedelta:
         """Return the minimum duration."""
-        del keys
         return timedelta(0)
 
     @classmethod
     def every(cls, keys: Mapping[str, Any]) -> timedelta | None:
         """Return the interval between rounds, or None if there are none."""
-        del keys
         return None
 
     @classmethod
     def rounds(cls, keys: Mapping[str, Any]) -> int:
         """Return how often the inner steps may be performed."""
-        del keys
         return 1
 
     @classmethod
     def saves(cls, keys: Mapping[str, Any]) -> Any:
         """Return how it saves a response, as written, or None."""
-        del keys
         return None
 
     @classmethod

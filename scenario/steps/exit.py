@@ -41,10 +41,8 @@ class Exit(BaseStep):
     @classmethod
     @override
     def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
-        del keys
         return ()
 
     @override
     def compile(self, compiler: Compiler) -> Row:
-        del compiler
         return ExitRow(kind="exit", reason=self.exit)

@@ -68,12 +68,7 @@ def zone_of(*names: object) -> tzinfo:
 
 
 def unplaced(own: object, scenario: str) -> str:
-    """Return why a contact's own zone is not used, and which one is; empty if it is used or missing.
-
-    Args:
-        own: The contact's zone.
-        scenario: The scenario's zone.
-    """
+    """Return why a contact's own zone is not used, and which one is; empty if it is used or missing."""
     if own is None or own == "" or read_zone(own) is not None:
         return ""
     return (
@@ -88,16 +83,13 @@ def at_local(day: date, clock: time, zone: tzinfo) -> datetime:
 
 
 def next_local(now: datetime, clock: str, days: Sequence[str], zone: tzinfo) -> datetime:
-    """Return the next moment at which clocks in a zone show a time on one of some days.
+    """Return the next moment (UTC) at which clocks in a zone show a time on one of some days.
 
     Args:
         now: With a zone; the current minute counts.
         clock: ``HH:MM``.
         days: Some of `WEEKDAYS`, or empty for every day.
-        zone: The contact's zone.
-
-    Returns:
-        A moment in UTC, not before `now`.
+        zone: The zone.
     """
     wanted = time.fromisoformat(clock)
     today = now.astimezone(zone).date()
@@ -153,12 +145,9 @@ def later(moment: datetime, seconds: float) -> datetime:
 
 
 def shift(moment: datetime, offset: timedelta, zone: tzinfo) -> datetime:
-    """Return a moment shifted by an offset whose whole days are calendar days in a zone.
+    """Return a moment (UTC, years 1 to 9999) shifted by an offset whose whole days are calendar days in a zone.
 
     Three days before Monday 09:00 is Friday 09:00, also across a clock change.
-
-    Returns:
-        A moment in UTC, within the years 1 to 9999.
     """
     days, rest = divmod(abs(offset), _DAY)
     sign = -1 if offset < timedelta(0) else 1

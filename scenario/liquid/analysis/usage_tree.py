@@ -19,7 +19,6 @@ class DataUsage:
 
     Attributes:
         depth: Levels above it.
-        is_item: Whether it is an item of a list.
         whole: Whether all of it may be read.
         tested: Whether its existence is tested.
         each: The usage of its items, if it is read as a list.
@@ -54,14 +53,7 @@ class DataUsage:
         return self.whole
 
     def list_item_usage(self, path: Sequence[str]) -> DataUsage | None:
-        """Return the usage of the items of a list.
-
-        Args:
-            path: The variable and keys that lead to the list.
-
-        Returns:
-            None if the list is included whole or not read as a list.
-        """
+        """Return the usage of a list's items, or None if the list is included whole or not read as a list."""
         need = self
         for name in path:
             if need.whole or need.tested or need.each is not None or name not in need.fields:

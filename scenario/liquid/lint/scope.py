@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from liquid.builtin.expressions import Path
@@ -32,10 +33,11 @@ _FOREIGN_FIELDS: Final = {
 _VIRTUAL: Final = frozenset({"size", "first", "last"})
 
 
+@dataclass(frozen=True)
 class TemplateScope:
     """The names in scope at one place of a template.
 
-    Args:
+    Attributes:
         schema: The variables of the template.
         inner: The names of enclosing loops and ``$let``, innermost last.
         own: The template's assignments.
@@ -43,35 +45,29 @@ class TemplateScope:
         present: Variables that the outcome of an enclosing condition proves to exist.
     """
 
-    def __init__(
-        self,
-        schema: Roots,
-        inner: tuple[Mapping[str, Tree], ...] = (),
-        own: dict[str, Tree] | None = None,
-        tested: frozenset[str] = frozenset(),
-        present: frozenset[str] = frozenset(),
-    ) -> None:
-        self.schema, self.inner, self.tested, self.present = schema, inner, tested, present
-        self.own: dict[str, Tree] = {} if own is None else own
+    schema: Roots
+    inner: tuple[Mapping[str, Tree], ...] = ()
+    own: dict[str, Tree] = field(default_factory=dict[str, Tree])
+    tested: frozenset[str] = frozenset()
+    present: frozenset[str] = frozenset()
 
     def with_names(self, names: Mapping[str, Tree]) -> TemplateScope:
         """Return the scope with more names, such as a loop's."""
-        return TemplateScope(self.schema, (*self.inner, names), self.own, self.tested, self.present)
+        return replace(self, inner=(*self.inner, names))
 
     def with_tested(self, tested: frozenset[str]) -> TemplateScope:
         """Return the scope inside of a test of some variables."""
-        return TemplateScope(self.schema, self.inner, self.own, self.tested | tested, self.present)
+        return replace(self, tested=self.tested | tested)
 
     def with_outcome(self, condition: Expression, *, is_true: bool) -> TemplateScope:
         """Return the scope after a condition with a known outcome."""
-        present = frozenset(
-            root for root in self.schema.possibly_missing if is_true in certain_outcomes(condition, root)
-        )
-        return TemplateScope(self.schema, self.inner, self.own, self.tested, self.present | present)
+        roots = self.schema.possibly_missing
+        present = frozenset(root for root in roots if is_true in certain_outcomes(condition, root))
+        return replace(self, present=self.present | present)
 
     def copy(self) -> TemplateScope:
         """Return a scope that is independent in its assignments."""
-        return TemplateScope(self.schema, self.inner, dict(self.own), self.tested, self.present)
+        return replace(self, own=dict(self.own))
 
     def find(self, name: str) -> Tree | None:
         """Return the shape of a variable, or None if it is unknown."""
@@ -85,14 +81,7 @@ class TemplateScope:
         return [name for names in (*self.inner, self.own, self.schema.known) for name in names]
 
     def resolve(self, path: Path, linted: LintedText, *, test: bool = False, quiet: bool = False) -> Tree:
-        """Return the shape at the end of a path.
-
-        Args:
-            path: The path.
-            linted: Collects the mistakes.
-            test: Whether it only tests if a value exists.
-            quiet: Whether not to report mistakes.
-        """
+        """Return the shape at the end of a path. A test reads a value only to see if it exists."""
         root, *keys = path.path
         for key in path.path:
             if isinstance(key, Path):

@@ -19,14 +19,9 @@ from scenario.type_guards import is_list, is_mapping
 
 
 def render_json(body: str | Mapping[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:
-    """Render a JSON body.
+    """Render JSON text with Liquid in it, or a structure with Liquid in its leaves (see ``structured``).
 
-    Args:
-        body: JSON text with Liquid in it, or a structure with Liquid in its leaves (see ``structured``).
-        data: The variables.
-
-    Returns:
-        Valid JSON in UTF-8. A structure gives compact JSON, a text keeps its layout.
+    The result is valid JSON in UTF-8. A structure gives compact JSON, a text keeps its layout.
     """
     if not isinstance(body, str):
         return structured.render_structured(body, data)
@@ -46,11 +41,9 @@ def render_plain(body: str, data: Mapping[str, Any]) -> bytes:
 
 
 def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
-    """Render a form (``application/x-www-form-urlencoded``).
+    """Render a form (``application/x-www-form-urlencoded``) from field names and values, with Liquid in both.
 
-    Args:
-        body: Field names and values, with Liquid in both. A list repeats its field, nil is an empty value.
-        data: The variables.
+    A list repeats its field, nil is an empty value.
     """
     rendered: Any = json.loads(replace_surrogates(structured.compile_body(body).render(data)))
     if not is_mapping(rendered):

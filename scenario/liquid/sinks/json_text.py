@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable
 from json.encoder import encode_basestring
-from typing import Any, Final
+from typing import Final
 
 from liquid.ast import Node
 from liquid.builtin.content import Literal
@@ -23,7 +23,7 @@ from scenario.liquid.engine.limits import MAX_BODY
 from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.engine.sink import LiteralText, Sink
 from scenario.liquid.engine.values import InString, JsonValueError, json_text, replace_surrogates, to_text
-from scenario.source.decoding import NotJson, TooDeep, read_json
+from scenario.source.decoding import KeyTwice, NotJson, TooDeep, read_json
 
 OUTSIDE, INSIDE, ESCAPED = 0, 1, 2
 """Positions in JSON: outside of strings, inside a string, after a backslash in a string."""
@@ -218,29 +218,18 @@ def _literal_pieces(nodes: Iterable[Node]) -> Iterable[JsonContent]:
         pending.extend(child_nodes(node))
 
 
-class _DuplicateKeys(Exception):
-    """Two equal keys in one object."""
-
-
 def refuse_duplicate_keys(body: bytes, sink: JsonSink, source: str) -> None:
     """Reject a body in which a key written by data equals another key of the same object.
 
     Duplicate keys that the author wrote are accepted.
     """
     try:
-        json.loads(body.decode(), object_pairs_hook=_require_distinct)
-    except RecursionError as error:
-        raise make_error(TOO_DEEP, source, None, limit=True) from error
-    except _DuplicateKeys:
+        read_json(body.decode(), unique=True)
+    except KeyTwice:
         token = _find_duplicate(sink)
         if token is not None:
             reason = "two keys of the same object are equal: data must not write a duplicate key"
             raise make_error(reason, source, token.start_index) from None
-
-
-def _require_distinct(pairs: list[tuple[str, Any]]) -> None:
-    if len(dict(pairs)) < len(pairs):
-        raise _DuplicateKeys
 
 
 def _find_duplicate(sink: JsonSink) -> Token | None:
