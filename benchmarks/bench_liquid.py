@@ -23,7 +23,7 @@ from liquid.extra import JSON
 from scenario import liquid
 from scenario.liquid.engine.environment import json_engine
 from scenario.liquid.lint import lint
-from scenario.liquid.sinks.structured import BodyCompiler
+from scenario.liquid.sinks.body import BodyCompiler
 from tests.scenario.liquid.lint.shapes_of import schema
 
 DATA: dict[str, Any] = {

@@ -30,7 +30,7 @@ from activities.interface import (
     Sent,
 )
 from activities.priority import priority_of
-from scenario.plan.projection import pick
+from scenario.plan.inputs import pick
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed, NotBefore
 from workflows.delivery_result import cause_of, failure_in, read_sent, unsent

@@ -27,7 +27,7 @@ from gateway.virtual.workspace import PlaceClaim, Workspace
 from scenario.entry.admission import EntryRefused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
-from scenario.plan.projection import pick
+from scenario.plan.inputs import pick
 from scenario.policies import addresses
 from scenario.policies.suppression import Suppression
 from scenario.source.source import Path as Place

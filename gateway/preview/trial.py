@@ -21,8 +21,8 @@ from gateway.preview.samples import Samples
 from gateway.preview.walk import GivenEvent, StepPreview
 from scenario import liquid
 from scenario.errors import EntryError
+from scenario.plan.inputs import pick
 from scenario.plan.plan import PATH_SEPARATOR
-from scenario.plan.projection import pick
 from scenario.source.findings import Finding
 from scenario.steps.delivery import Send
 from scenario.type_guards import is_list, is_mapping

@@ -17,7 +17,7 @@ from gateway.virtual.host import VirtualHost
 from gateway.virtual.workspace import Workspace
 from scenario.entry.trigger import event_root
 from scenario.plan import plan
-from scenario.plan.projection import pick
+from scenario.plan.inputs import pick
 from scenario.policies.order import Defer, Hold, Skip
 from scenario.policies.policies import Policies
 from scenario.steps.base import BaseStep, Row

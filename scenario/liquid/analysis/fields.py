@@ -22,7 +22,7 @@ from liquid.expression import Expression
 from scenario.liquid.engine.environment import Engine, html_engine, json_engine, strict_engine, text_engine
 from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.filters import dates
-from scenario.liquid.sinks import structured, structured_parts
+from scenario.liquid.sinks import body, body_parts
 from scenario.liquid.sinks.text import compile_condition, parse_template
 
 Kind = Literal["text", "html", "line", "json", "form", "plain", "url", "path", "header", "condition", "value"]
@@ -58,7 +58,7 @@ def find_fields(source: str | Mapping[str, Any] | list[Any], *, kind: Kind = "te
     """
     reader = _FieldCollector()
     if not isinstance(source, str):
-        reader.read_part(structured.compile_body(source).root, frozenset())
+        reader.read_part(body.compile_body(source).root, frozenset())
     elif kind == "condition":
         reader.read_expression(compile_condition(source).expression, frozenset())
     else:
@@ -131,31 +131,31 @@ class _FieldCollector:
         if keys and keys[0] not in own:
             self.found.add(tuple(keys))
 
-    def read_part(self, part: structured_parts.BodyPart, own: frozenset[str]) -> None:
+    def read_part(self, part: body_parts.BodyPart, own: frozenset[str]) -> None:
         match part:
-            case structured_parts.ConstantPart():
+            case body_parts.ConstantPart():
                 pass
-            case structured_parts.LiquidPart():
+            case body_parts.LiquidPart():
                 self.read_nodes(part.template.nodes, own)
-            case structured_parts.ListPart():
+            case body_parts.ListPart():
                 for item in part.items:
                     self.read_part(item, own)
-            case structured_parts.MappingPart():
+            case body_parts.MappingPart():
                 for pair in part.pairs:
-                    if isinstance(pair.key, structured_parts.LiquidPart):
+                    if isinstance(pair.key, body_parts.LiquidPart):
                         self.read_part(pair.key, own)
                     self.read_part(pair.value, own)
-            case structured_parts.ForPart():
+            case body_parts.ForPart():
                 self.read_expression(part.loop, own)
                 self.read_part(part.each, own | {part.loop.identifier, "forloop"})
                 if part.otherwise is not None:
                     self.read_part(part.otherwise, own)
-            case structured_parts.IfPart():
+            case body_parts.IfPart():
                 self.read_expression(part.condition, own)
                 self.read_part(part.then, own)
                 if part.otherwise is not None:
                     self.read_part(part.otherwise, own)
-            case structured_parts.LetPart():
+            case body_parts.LetPart():
                 for name, value in part.names:
                     self.read_part(value, own)
                     own |= {name}

@@ -44,7 +44,7 @@ from liquid.expression import Expression
 from scenario.liquid.analysis.fields import ENGINES, Kind
 from scenario.liquid.analysis.usage_tree import DataUsage
 from scenario.liquid.engine.nodes import child_nodes
-from scenario.liquid.sinks import structured, structured_parts
+from scenario.liquid.sinks import body, body_parts
 from scenario.liquid.sinks.text import compile_condition, parse_template
 
 BY_FIELD: Final = frozenset(
@@ -156,7 +156,7 @@ class _Tracer:
         for _ in range(MOST_PASSES):
             before = dict(self._names)
             if not isinstance(source, str):
-                self._part(structured.compile_body(source).root, {})
+                self._part(body.compile_body(source).root, {})
             elif kind == "condition":
                 self._use(compile_condition(source).expression, {})
             else:
@@ -307,31 +307,31 @@ class _Tracer:
 
     # ---- structured bodies
 
-    def _part(self, part: structured_parts.BodyPart, scope: _Scope) -> None:
+    def _part(self, part: body_parts.BodyPart, scope: _Scope) -> None:
         match part:
-            case structured_parts.ConstantPart():
+            case body_parts.ConstantPart():
                 pass
-            case structured_parts.LiquidPart():
+            case body_parts.LiquidPart():
                 self._nodes(part.template.nodes, scope)
-            case structured_parts.ListPart():
+            case body_parts.ListPart():
                 for item in part.items:
                     self._part(item, scope)
-            case structured_parts.MappingPart():
+            case body_parts.MappingPart():
                 for pair in part.pairs:
-                    if isinstance(pair.key, structured_parts.LiquidPart):
+                    if isinstance(pair.key, body_parts.LiquidPart):
                         self._part(pair.key, scope)
                     self._part(pair.value, scope)
-            case structured_parts.ForPart():
+            case body_parts.ForPart():
                 item = self._loop(part.loop, scope)
                 self._part(part.each, {**scope, "forloop": NEW_VALUE, part.loop.identifier: item})
                 if part.otherwise is not None:
                     self._part(part.otherwise, scope)
-            case structured_parts.IfPart():
+            case body_parts.IfPart():
                 self._use(part.condition, scope)
                 self._part(part.then, scope)
                 if part.otherwise is not None:
                     self._part(part.otherwise, scope)
-            case structured_parts.LetPart():
+            case body_parts.LetPart():
                 inner = dict(scope)
                 for name, value in part.names:
                     inner[name] = self._named(value, inner)
@@ -339,9 +339,9 @@ class _Tracer:
             case _:
                 raise AssertionError(type(part))
 
-    def _named(self, part: structured_parts.BodyPart, scope: _Scope) -> TracedValue:
+    def _named(self, part: body_parts.BodyPart, scope: _Scope) -> TracedValue:
         """Return the value of a name of ``$let``: that of a single output, otherwise a new value."""
-        if isinstance(part, structured_parts.LiquidPart) and part.output is not None:
+        if isinstance(part, body_parts.LiquidPart) and part.output is not None:
             return self._value(part.output, scope)
         self._part(part, scope)
         return NEW_VALUE

@@ -22,7 +22,8 @@ from scenario.liquid.lint.nodes import lint_nodes
 from scenario.liquid.lint.repair import parse_with_repairs
 from scenario.liquid.lint.scope import TemplateScope
 from scenario.liquid.shapes import Roots
-from scenario.liquid.sinks import structured, url
+from scenario.liquid.sinks import url
+from scenario.liquid.sinks.body import compile_body
 from scenario.liquid.sinks.text import compile_condition, parse_template
 
 _OF_DATA: Final = frozenset(
@@ -112,7 +113,7 @@ def _lint_structure(body: Mapping[str, Any] | list[Any], kind: Kind, names: Temp
     linter.check_part(body, (), names)
     if _can_be_parsed(linter.findings):
         try:
-            structured.compile_body(body)
+            compile_body(body)
         except TemplateError as error:
             linted = LintedText("")
             linted.add("syntax", error.sentence, 0)

@@ -18,8 +18,8 @@ from liquid.expression import Expression
 
 from scenario.liquid.engine.logic import COMPARISONS
 from scenario.liquid.filters.numbers import parse_number
-from scenario.liquid.lint.filter_shapes import describe_shape
 from scenario.liquid.lint.findings import LintedText, Severity
+from scenario.liquid.lint.scope import describe_shape
 from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
 
 _NOTHING: Final = (Nil, Blank, Empty)

@@ -29,18 +29,20 @@ from scenario.liquid.engine.limits import MAX_FILTERS
 from scenario.liquid.engine.logic import COMPARISONS
 from scenario.liquid.lint.comparisons import ComparisonLinter
 from scenario.liquid.lint.constants import find_constant_problem
-from scenario.liquid.lint.filter_shapes import (
+from scenario.liquid.lint.findings import LintedText, find_nearest
+from scenario.liquid.lint.scope import (
     ANYTHING,
     DATE,
     FLAG,
+    FOREIGN_CONSTANTS,
     NUMBER,
     TEXT,
+    TemplateScope,
+    check_item_field,
     describe_shape,
     field_argument,
     shape_after,
 )
-from scenario.liquid.lint.findings import LintedText, find_nearest
-from scenario.liquid.lint.scope import FOREIGN_CONSTANTS, TemplateScope, check_item_field
 from scenario.liquid.shapes import ListOf, Tree, Value
 
 _CLOCK_WORDS: Final = ("now", "today")

@@ -20,8 +20,7 @@ from liquid.expression import Expression
 
 from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.lint.expressions import ExpressionLinter
-from scenario.liquid.lint.filter_shapes import ANYTHING, FORLOOP, NUMBER, TABLEROWLOOP, TEXT, describe_shape
-from scenario.liquid.lint.scope import TemplateScope
+from scenario.liquid.lint.scope import ANYTHING, FORLOOP, NUMBER, TABLEROWLOOP, TEXT, TemplateScope, describe_shape
 from scenario.liquid.shapes import ListOf, Object, Tree, Value
 
 

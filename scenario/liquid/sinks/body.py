@@ -1,35 +1,267 @@
-"""Bodies of webhooks: JSON as text or as a structure, forms, and plain text."""
+"""Bodies of webhooks: JSON as text or as a structure, forms, and plain text.
+
+A structure is a YAML mapping or list with Liquid in its leaves and keys. A leaf that is a single output,
+``"{{ order.total_price }}"``, keeps the type of its value. Any other leaf is a text. Four forms control the result,
+each a mapping of only its own keys:
+
+* ``{$for: "item in order.products limit: 3", $each: …, $else: …}``: a list, with ``forloop``. ``$else`` is used if the
+  source is empty.
+* ``{$if: "order.store", $then: …, $else: …}``: one of two parts. Without ``$else`` the key or item is omitted.
+* ``{$let: {name: …}, $in: …}``: names for parts that are used repeatedly.
+* A key that starts with ``$$`` is the key with one ``$``.
+
+A structure is compiled once into parts that write JSON text. Parts without Liquid are encoded when compiled.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import marshal
 import urllib.parse
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, TypeGuard, TypeVar
+
+from liquid.builtin.expressions import BooleanExpression, LoopExpression
+from liquid.builtin.output import OutputNode
+from liquid.exceptions import LiquidError
+from liquid.token import TOKEN_EXPRESSION, Token
 
 from scenario.errors import TemplateError
-from scenario.liquid.engine.environment import json_engine, strict_engine
-from scenario.liquid.engine.errors import make_error
-from scenario.liquid.engine.limits import MAX_BODY
+from scenario.liquid.engine.context import Context
+from scenario.liquid.engine.environment import Engine, ParsedTemplate, TemplateCache, json_engine, strict_engine
+from scenario.liquid.engine.errors import make_error, translate_error
+from scenario.liquid.engine.instrument import instrument_expression
+from scenario.liquid.engine.limits import MAX_BODY, MAX_DEPTH, BoundReached
+from scenario.liquid.engine.logic import parse_condition, parse_loop
 from scenario.liquid.engine.sink import Sink
-from scenario.liquid.engine.values import replace_surrogates
-from scenario.liquid.sinks import json_text, structured
+from scenario.liquid.engine.values import JsonValueError, json_text, replace_surrogates
+from scenario.liquid.sinks.body_parts import (
+    SAME_KEYS,
+    BodyPart,
+    ConstantPart,
+    ForPart,
+    IfPart,
+    LetPart,
+    LiquidPart,
+    ListPart,
+    MappingEntry,
+    MappingPart,
+    join_path,
+)
+from scenario.liquid.sinks.json_text import JsonSink, encode_body, finish_document, refuse_duplicate_keys
 from scenario.liquid.sinks.text import render_into
-from scenario.type_guards import is_list, is_mapping
+from scenario.type_guards import is_list, is_mapping, is_sequence
+
+FORMS: Final = {
+    "$for": ({"$for", "$each"}, {"$else"}),
+    "$if": ({"$if", "$then"}, {"$else"}),
+    "$let": ({"$let", "$in"}, set[str]()),
+}
+
+
+_Parsed = TypeVar("_Parsed", LoopExpression, BooleanExpression)
+
+
+class BodyCompiler:
+    """A compiler of bodies to parts."""
+
+    def __init__(self) -> None:
+        self._engine = strict_engine()
+
+    def compile(self, body: object, path: str, depth: int = 0) -> BodyPart:
+        """Compile one part."""
+        if depth > MAX_DEPTH:
+            raise make_error(f"a body may be nested {MAX_DEPTH} levels deep", "", None, limit=True, at=path)
+        if isinstance(body, str):
+            return self._compile_text(body, path)
+        if is_mapping(body):
+            return self._compile_mapping(body, path, depth)
+        if is_sequence(body):
+            made = tuple(self.compile(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(body))
+            return _fold_constant(ListPart(path, made), made)
+        try:
+            return ConstantPart(path, json_text(body))
+        except (JsonValueError, BoundReached) as error:
+            raise make_error(str(error.args[0]), "", None, at=path) from error
+
+    def _compile_text(self, text: str, path: str) -> BodyPart:
+        return self._compile_leaf(text, path) if "{{" in text or "{%" in text else ConstantPart(path, json_text(text))
+
+    def _compile_leaf(self, text: str, path: str) -> LiquidPart:
+        try:
+            template = self._engine.from_string(text)
+        except LiquidError as error:
+            raise translate_error(error, text, at=path) from error
+        node = template.nodes[0] if len(template.nodes) == 1 else None
+        return LiquidPart(path, template, text, node.expression if isinstance(node, OutputNode) else None)
+
+    def _compile_mapping(self, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
+        for form, (needed, allowed) in FORMS.items():
+            if form in body:
+                keys = set(body)
+                if not needed <= keys or keys - needed - allowed:
+                    names = " and ".join(sorted(needed))
+                    more = f", with {' or '.join(sorted(allowed))} if needed" if allowed else ""
+                    raise make_error(f"'{form}' is a mapping of {names} alone{more}", "", None, at=path)
+                return self._compile_form(form, body, path, depth)
+        pairs = tuple(self._compile_entry(key, value, path, depth) for key, value in body.items())
+        plain = [pair.key for pair in pairs if isinstance(pair.key, str)]
+        if len(set(plain)) < len(plain):
+            raise make_error(SAME_KEYS, "", None, at=path)  # 1 and "1" are different keys in YAML, but equal in JSON
+        rendered = len(plain) < len(pairs)
+        mapped = MappingPart(path, pairs, rendered)
+        return mapped if rendered else _fold_constant(mapped, tuple(pair.value for pair in pairs))
+
+    def _compile_entry(self, key: object, value: object, path: str, depth: int) -> MappingEntry:
+        if not isinstance(key, str):
+            if not isinstance(key, int) or isinstance(key, bool):
+                raise make_error("a key that is not text must be written in quotes", "", None, at=path)
+            key = str(key)
+        if key.startswith("$$"):
+            key = key[1:]
+        elif key.startswith("$"):
+            reason = "there is no such form: use $for, $if or $let, or write the key with '$$'"
+            raise make_error(reason, "", None, at=join_path(path, key))
+        inner = join_path(path, key)
+        part = self._compile_text(key, inner)
+        return MappingEntry(
+            part if isinstance(part, LiquidPart) else f"{json_text(key)}:", self.compile(value, inner, depth + 1)
+        )
+
+    def _compile_form(self, form: str, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
+        def inner(key: str) -> BodyPart:
+            return self.compile(body[key], join_path(path, key), depth + 1)
+
+        otherwise = inner("$else") if "$else" in body else None
+        if form == "$for":
+            source = self._require_expression(body, form, path)
+            loop = self._parse(parse_loop, source, join_path(path, form))
+            return ForPart(path, source, loop, inner("$each"), otherwise)
+        if form == "$if":
+            source = self._require_expression(body, form, path)
+            condition = self._parse(parse_condition, source, join_path(path, form))
+            return IfPart(path, source, condition, inner("$then"), otherwise)
+        names = body["$let"]
+        if not is_mapping(names) or not all(isinstance(name, str) for name in names):
+            raise make_error("'$let' is a mapping of names", "", None, at=path)
+        parts = [
+            (name, self.compile(value, f"{join_path(path, form)}.{name}", depth + 1)) for name, value in names.items()
+        ]
+        return LetPart(path, tuple(parts), inner("$in"))
+
+    @staticmethod
+    def _require_expression(body: Mapping[Any, Any], form: str, path: str) -> str:
+        source = body[form]
+        if isinstance(source, bool):
+            return "true" if source else "false"
+        if not is_bare_expression(source):
+            raise make_error(describe_expression_problem(form, source), "", 0, at=join_path(path, form))
+        return source
+
+    def _parse(self, parse: Callable[[Engine, Token], _Parsed], source: str, path: str) -> _Parsed:
+        token = Token(TOKEN_EXPRESSION, source, 0, source)
+        try:
+            parsed = parse(self._engine, token)
+            instrument_expression(parsed, self._engine)
+        except LiquidError as error:
+            raise translate_error(error, source, at=path) from error
+        return parsed
+
+
+def is_bare_expression(source: object) -> TypeGuard[str]:
+    """Return True if the value of ``$for`` or ``$if`` is a text without braces around it."""
+    return isinstance(source, str) and not source.lstrip().startswith(("{{", "{%"))
+
+
+def describe_expression_problem(form: str, source: object) -> str:
+    """Return a message about a value of ``$for`` or ``$if`` that is not a bare expression."""
+    return f"'{form}' is written without braces" if isinstance(source, str) else f"'{form}' takes a text"
+
+
+def _fold_constant(part: BodyPart, inner: tuple[BodyPart, ...]) -> BodyPart:
+    """Encode the part now if it contains no Liquid."""
+    if not all(isinstance(item, ConstantPart) for item in inner):
+        return part
+    sink = Sink()
+    try:
+        part.write(Context(empty_template(), globals={}), sink, "")
+    except BoundReached as error:
+        raise make_error(str(error.args[0]), "", None, limit=True, at=part.path) from error
+    return ConstantPart(part.path, sink.getvalue())
+
+
+def empty_template() -> ParsedTemplate:
+    """Return an empty template, which python-liquid's contexts require."""
+    return ParsedTemplate(strict_engine(), nodes=[])
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledBody:
+    """A compiled body."""
+
+    root: BodyPart
+    _holder: ParsedTemplate
+
+    def render(self, data: Mapping[str, Any]) -> str:
+        """Render the body as compact JSON."""
+        sink = Sink()
+        context = Context(self._holder, globals=data)
+        try:
+            part = self.root.choose(context)
+            sink.put("null") if part is None else part.write(context, sink, "")
+        except LiquidError as error:
+            source = error.token.source if error.token is not None else ""
+            raise translate_error(error, source, at=str(error.template_name or "")) from error
+        except RecursionError as error:
+            raise make_error("the body got a value that is nested too deeply", "", None, limit=True) from error
+        return sink.getvalue()
+
+
+_bodies: Final = TemplateCache[CompiledBody]()
+
+
+def compile_body(body: Mapping[str, Any] | list[Any]) -> CompiledBody:
+    """Return a compiled body, from the cache if possible."""
+    key = _make_cache_key(body)
+    return _bodies.get(key, len(key), lambda: CompiledBody(BodyCompiler().compile(body, ""), empty_template()))
+
+
+def _make_cache_key(body: Any) -> bytes:
+    """Return a cache key for a body. ``marshal`` is the fastest way to walk plain values."""
+    try:
+        return marshal.dumps(body, 2)
+    except ValueError:
+        # A date that YAML parsed from unquoted text, or a mapping other than a dict.
+        return marshal.dumps(_to_plain_values(body), 2)
+
+
+def _to_plain_values(body: Any) -> Any:
+    if is_mapping(body):
+        return {_to_plain_values(key): _to_plain_values(value) for key, value in body.items()}
+    if is_sequence(body):
+        return [_to_plain_values(item) for item in body]
+    if isinstance(body, dt.date | dt.datetime | dt.time | Decimal):
+        return f"{type(body).__name__}:{body}"
+    if body is None or isinstance(body, str | int | float):
+        return body
+    raise TemplateError(f"a body consists of mappings, lists, texts and numbers, not of {type(body).__name__}")
 
 
 def render_json(body: str | Mapping[str, Any] | list[Any], data: Mapping[str, Any]) -> bytes:
-    """Render JSON text with Liquid in it, or a structure with Liquid in its leaves (see ``structured``).
+    """Render JSON text with Liquid in it, or a structure with Liquid in its leaves.
 
     The result is valid JSON in UTF-8. A structure gives compact JSON, a text keeps its layout.
     """
     if not isinstance(body, str):
-        return structured.render_structured(body, data)
-    sink = json_text.JsonSink()
+        return encode_body(compile_body(body).render(data), "")
+    sink = JsonSink()
     template = render_into(json_engine, body, data, sink)
-    rendered = json_text.finish_document(sink, body)
+    rendered = finish_document(sink, body)
     if template.has_rendered_keys:
-        json_text.refuse_duplicate_keys(rendered, sink, body)
+        refuse_duplicate_keys(rendered, sink, body)
     return rendered
 
 
@@ -37,7 +269,7 @@ def render_plain(body: str, data: Mapping[str, Any]) -> bytes:
     """Render a body that is neither JSON nor a form: text in UTF-8 without escaping. Raises as ``render_json`` does."""
     sink = Sink()
     render_into(strict_engine, body, data, sink)
-    return json_text.encode_body(sink.getvalue(), body)
+    return encode_body(sink.getvalue(), body)
 
 
 def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
@@ -45,7 +277,7 @@ def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
 
     A list repeats its field, nil is an empty value.
     """
-    rendered: Any = json.loads(replace_surrogates(structured.compile_body(body).render(data)))
+    rendered: Any = json.loads(replace_surrogates(compile_body(body).render(data)))
     if not is_mapping(rendered):
         raise TemplateError("a form is a mapping of field names to values")
     pairs: list[tuple[str, str]] = []

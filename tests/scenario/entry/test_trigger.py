@@ -13,8 +13,7 @@ from scenario.entry.entry import clean, journey_root, parse_entry
 from scenario.entry.trigger import with_trigger
 from scenario.liquid import Kind
 from scenario.model.scenario import TRIGGERS
-from scenario.plan.inputs import handed
-from scenario.plan.projection import pick
+from scenario.plan.inputs import handed, pick
 from scenario.time.timing import zone_of
 
 DATA: dict[str, Any] = {

@@ -18,8 +18,7 @@ import pytest
 from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.liquid.analysis.fields import Kind
-from scenario.plan.inputs import handed
-from scenario.plan.projection import pick
+from scenario.plan.inputs import handed, pick
 
 SHARE = 100
 EXAMPLES = int(os.environ.get("LIQUID_EXAMPLES", "200"))

@@ -7,8 +7,7 @@ import pytest
 
 from scenario import liquid
 from scenario.errors import Aborted
-from scenario.plan.inputs import handed
-from scenario.plan.projection import pick
+from scenario.plan.inputs import handed, pick
 from tests.scenario.liquid.samples import Page, pages, variables
 
 PAGES = {page.name: page for page in pages()}

@@ -26,8 +26,7 @@ from hypothesis import strategies as st
 from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.liquid.engine.environment import text_engine
-from scenario.plan.inputs import handed
-from scenario.plan.projection import pick
+from scenario.plan.inputs import handed, pick
 from tests.scenario.liquid.test_odd import ODD
 
 SHARE = 100

@@ -12,7 +12,7 @@ from scenario.errors import TemplateError
 from scenario.liquid.analysis.fields import ENGINES
 from scenario.liquid.lint import lint
 from scenario.liquid.lint.findings import TemplateFinding
-from scenario.liquid.sinks import structured, url
+from scenario.liquid.sinks import body, url
 from scenario.liquid.sinks.text import compile_condition, parse_template
 from tests.scenario.liquid.lint.shapes_of import schema
 from tests.scenario.liquid.mutants import mutants
@@ -39,7 +39,7 @@ def parse(page: Page) -> None:
     if isinstance(page.source, str):
         PARSERS[page.kind](page.source)
     else:
-        structured.compile_body(page.source)
+        body.compile_body(page.source)
 
 
 def report(source: Any, kind: Any, trigger: str = "order") -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scenario.plan.projection import narrowed, pick
+from scenario.plan.inputs import narrowed, pick
 
 LINES: list[Any] = [
     {"name": "a", "brand": {"label": "A", "x": 1}, "options": [{"label": "o", "x": 2}, "text", [{"label": 1}]], "x": 3},

@@ -9,9 +9,8 @@ import pytest
 
 from scenario.errors import Aborted, LimitExceeded, TemplateError
 from scenario.liquid import render_form, render_json
-from scenario.liquid.sinks.structured import compile_body
-from scenario.plan.inputs import handed
-from scenario.plan.projection import pick
+from scenario.liquid.sinks.body import compile_body
+from scenario.plan.inputs import handed, pick
 
 DATA: dict[str, Any] = {
     "items": [{"n": "a", "keep": True}, {"n": 'b"', "keep": False}, {"n": "c", "keep": True}],
