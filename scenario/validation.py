@@ -23,25 +23,18 @@ CODES: Final = (MISSING, UNKNOWN, "type", "length", "range", "form", "value")
 _MOMENT: Final = "must be a date and time such as 2026-03-31T10:00:00Z"
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "string_type": ("type", "must be text"),
-    "int_type": ("type", "must be a whole number"),
-    "int_parsing": ("type", "must be a whole number"),
-    "int_from_float": ("type", "must be a whole number"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), ("type", "must be a whole number")),
     "int_parsing_size": ("range", "is too large a number"),
-    "float_type": ("type", "must be a number"),
-    "float_parsing": ("type", "must be a number"),
-    "finite_number": ("type", "must be a number"),
-    "bool_type": ("type", "must be true or false"),
-    "bool_parsing": ("type", "must be true or false"),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), ("type", "must be a number")),
+    **dict.fromkeys(("bool_type", "bool_parsing"), ("type", "must be true or false")),
     "list_type": ("type", "must be a list"),
-    "dict_type": ("type", "must be an object"),
-    "model_type": ("type", "must be an object"),
-    "model_attributes_type": ("type", "must be an object"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), ("type", "must be an object")),
     "datetime_type": ("type", _MOMENT),
-    "datetime_parsing": ("form", _MOMENT),
-    "datetime_from_date_parsing": ("form", _MOMENT),
-    "datetime_object_invalid": ("form", _MOMENT),
+    **dict.fromkeys(
+        ("datetime_parsing", "datetime_from_date_parsing", "datetime_object_invalid", "timezone_naive"),
+        ("form", _MOMENT),
+    ),
     "timezone_aware": ("form", f"{_MOMENT}, with its offset"),
-    "timezone_naive": ("form", _MOMENT),
 }
 _BOUNDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "string_too_short": ("length", "min_length", "must have at least {} character{s}"),

@@ -10,10 +10,10 @@ from activities.channel_registry import CHANNELS
 from gateway.virtual.host import VirtualHost
 from scenario.model.scenario import Scenario
 from scenario.policies.caps import Cap, Full, full
-from scenario.policies.order import ByStep, PlannedMessage, Ruling, ask, rules_of
+from scenario.policies.order import PlannedMessage, Ruling, ask, rules_of
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
-from scenario.steps.delivery import Send
+from scenario.steps.delivery import DeliveryStep, Send
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Workspace:
     suppressions: Sequence[Suppression] = ()
     places: list[PlaceClaim] = field(default_factory=list[PlaceClaim])
 
-    async def ask(self, host: VirtualHost, scenario: Scenario, step: ByStep, row: Send, delivery: str) -> Ruling:
+    async def ask(self, host: VirtualHost, scenario: Scenario, step: DeliveryStep, row: Send, delivery: str) -> Ruling:
         """Return the ruling on a message.
 
         Args:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Protocol, TypeAlias
 
+from scenario.model.scenario import Scenario
 from scenario.policies import consent
 from scenario.policies.caps import Cap, Capped, CappedWait, Full
 from scenario.policies.hours import AHEAD, Hours, opening, spread_by
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression, stops
+from scenario.steps.delivery import DeliveryStep
 from scenario.time.duration import format_duration
 from scenario.time.timing import later, spell
 from scenario.words import MARKETING, Purpose
@@ -99,28 +101,6 @@ class Rules:
     capped: Capped = "skip"
 
 
-class ByScenario(Protocol):
-    """A scenario's settings for all of its messages."""
-
-    @property
-    def purpose(self) -> Purpose: ...
-    @property
-    def subscription(self) -> consent.Subscription | None: ...
-    @property
-    def quiet_hours(self) -> Any: ...
-
-
-class ByStep(Protocol):
-    """A step's settings for its messages."""
-
-    @property
-    def window(self) -> Hours | None: ...
-    @property
-    def expires(self) -> timedelta | None: ...
-    @property
-    def capped(self) -> Capped: ...
-
-
 class Facts(Protocol):
     """Facts that have to be looked up. Each is requested only if it matters, in the order of the rules."""
 
@@ -137,7 +117,7 @@ class Facts(Protocol):
         ...
 
 
-def rules_of(scenario: ByScenario, step: ByStep, policies: Policies, channel: str, destination: str) -> Rules:
+def rules_of(scenario: Scenario, step: DeliveryStep, policies: Policies, channel: str, destination: str) -> Rules:
     """Return the rules for the messages that a step sends by a channel to a destination."""
     own = () if step.window is None else (step.window,)
     if scenario.purpose != MARKETING:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """What the rest of the project relies on: each sink's function, its escaping, and its errors."""
 
 import datetime as dt
@@ -115,21 +116,13 @@ def test_a_value_keeps_its_type_where_it_stands_alone(source: str, value: object
     ("source", "kind", "paths"),
     [
         ("Hi {{ contact.firstname }}", "text", {("contact", "firstname")}),
-        (
-            ORDER_BODY,
-            "json",
-            {("contact", "cellphone"), ("order", "external_id"), ("order", "products")},
-        ),
+        (ORDER_BODY, "json", {("contact", "cellphone"), ("order", "external_id"), ("order", "products")}),
         ("{{ contact[order.key] }}", "text", {("contact",), ("order", "key")}),
         ("{% assign c = contact.city %}{{ c.name }}", "text", {("contact", "city")}),
         ("order.total_price > 20 and event.name == 'x'", "condition", {("order", "total_price"), ("event", "name")}),
-        (
-            {"a": "{{ order.id }}", "b": {"$for": "p in cart.products", "$each": "{{ p.id }}"}},
-            "json",
-            {("order", "id"), ("cart", "products")},
-        ),
+        ({"a": "{{ order.id }}", "b": {"$for": "p in cart.products", "$each": "{{ p.id }}"}}, "json", {("order", "id"), ("cart", "products")}),
     ],
-)
+)  # fmt: skip
 def test_the_fields_that_a_template_may_read_are_found(source: Any, kind: Any, paths: set[tuple[str, ...]]) -> None:
     assert liquid.find_fields(source, kind=kind) == paths
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """Filters: the examples of the documentation, and the corner cases that retail data have."""
 
 import re
@@ -68,26 +69,17 @@ def test_every_filter_is_documented() -> None:
         ("{{ 0.1 | plus: 0.2 }} {{ 1.1 | times: 3 }} {{ 5.5 | modulo: 2 }}", "0.3 3.3 1.5"),
         ("{{ -7 | modulo: 3 }} {{ -7.5 | modulo: 3 }} {{ -7 | divided_by: 2 }}", "2 1.5 -4"),
         ("{{ '10' | plus: '2' }} {{ '1_0' | plus: 1 }} {{ true | plus: 1 }}", "12 1 1"),
-        (
-            "{{ price | divided_by: 3 }} {{ 1 | divided_by: price | round: 4 }} {{ price | divided_by: 8 }}",
-            "6.63333333333333 0.0503 2.4875",
-        ),
+        ("{{ price | divided_by: 3 }} {{ 1 | divided_by: price | round: 4 }} {{ price | divided_by: 8 }}", "6.63333333333333 0.0503 2.4875"),
         # Numbers that people write
         ("{{ '' | number }}{{ nothing | number }}{{ ' ' | number }}", ""),
-        (
-            "{{ '-3' | number }} {{ '1e3' | number }} {{ '12,5' | number }} {{ '1\u202f234' | number }}",
-            "-3 1000 12.5 1234",
-        ),
+        ("{{ '-3' | number }} {{ '1e3' | number }} {{ '12,5' | number }} {{ '1\u202f234' | number }}", "-3 1000 12.5 1234"),
         ("{{ '1.234,50' | number }} {{ '-1,234,567.8' | number }}", "1234.50 -1234567.8"),
         ("{{ -1234 | number_with_delimiter }} {{ '1234.50' | number_with_delimiter }}", "-1,234 1,234.50"),
         ("{{ nothing | number_with_delimiter }}{{ 12 | number_with_delimiter }}", "12"),
         # Money
         ("{{ 12.5 | money: 'EUR', 'fr_FR' }} {{ '12.5' | money: 'usd' }}", "12,50 € $12.50"),
         ("{{ nothing | money: 'EUR' }}{{ '' | money: 'EUR' }}", ""),
-        (
-            "{{ 5 | money: 'JPY', 'ja' }} {{ 5 | money: 'EUR', 'xx-nowhere' }} {{ 5 | money: 'EUR', nothing }}",
-            "￥5 €5.00 €5.00",
-        ),
+        ("{{ 5 | money: 'JPY', 'ja' }} {{ 5 | money: 'EUR', 'xx-nowhere' }} {{ 5 | money: 'EUR', nothing }}", "￥5 €5.00 €5.00"),
         ("{{ 2.665 | money: 'EUR' }} {{ 0.005 | money: 'EUR' }} {{ -12.345 | money: 'EUR' }}", "€2.67 €0.01 -€12.35"),
         ("{{ 2.5 | money: 'JPY' }} {{ -0.001 | money: 'EUR' }} {{ '1e-99' | money: 'EUR' }}", "¥3 €0.00 €0.00"),
         ("{{ 1234.5675 | money: 'KWD', 'ar' }}", "\u200f1,234.568 د.ك.\u200f"),
@@ -96,19 +88,10 @@ def test_every_filter_is_documented() -> None:
         ("{{ nothing | date: '%Y' }}{{ '' | date: '%Y' }}{{ missing | date: '%Y' }}", ""),
         ("{{ 'no date' | date: '%Y' }} {{ '2026-02-30' | date: '%Y' }}", "no date 2026-02-30"),
         ("{{ 1152098955 | date: '%F %T' }} {{ '1152098955' | date: '%s' }}", "2006-07-05 11:29:15 1152098955"),
-        (
-            "{{ 'March 2024' | date: '%F' }} {{ '5/6/70' | date: '%F' }} {{ '5/6/68' | date: '%F' }}",
-            "2024-03-01 1970-05-06 2068-05-06",
-        ),
+        ("{{ 'March 2024' | date: '%F' }} {{ '5/6/70' | date: '%F' }} {{ '5/6/68' | date: '%F' }}", "2024-03-01 1970-05-06 2068-05-06"),
         ("{{ '2026-07-05' | date: '%-d %e %j %u %w %U %V %G' }}", "5  5 186 7 0 27 27 2026"),
-        (
-            "{{ '2026-07-05T03:04:05.678+02:00' | date: '%I %l %k %p %P %L %3N %z %:z' }}",
-            "03  3  3 AM am 678 678 +0200 +02:00",
-        ),
-        (
-            "{{ '2026-07-05' | date: '%d%q %^B %^a %C %y %h %D %R %n%t%%' }}",
-            "05th JULY SUN 20 26 Jul 07/05/26 00:00 \n\t%",
-        ),
+        ("{{ '2026-07-05T03:04:05.678+02:00' | date: '%I %l %k %p %P %L %3N %z %:z' }}", "03  3  3 AM am 678 678 +0200 +02:00"),
+        ("{{ '2026-07-05' | date: '%d%q %^B %^a %C %y %h %D %R %n%t%%' }}", "05th JULY SUN 20 26 Jul 07/05/26 00:00 \n\t%"),
         ("{{ '2026-12-01T23:30:00' | date: '%F %H %Z', 'Asia/Tokyo' }}", "2026-12-01 23 JST"),
         ("{{ '2026-12-01T23:30:00Z' | date: 'short time', 'Europe/Paris', 'fr' }}", "02/12/2026 00:30"),
         ("{{ '2026-12-01' | date: missing }} {{ '2026-12-01' | date: '' }}", "2026-12-01 2026-12-01"),
@@ -135,10 +118,7 @@ def test_every_filter_is_documented() -> None:
         # Texts
         ("{{ true | append: false }} {{ price | append: '€' }} {{ tags | upcase }}", "truefalse 19.90€ BAB"),
         ("{{ nothing | phone_e164: 'FR' }}{{ 'abc' | phone_e164 }}{{ '123' | phone_e164: 'FR' }}", ""),
-        (
-            "{{ '+44 20 7946 0958' | phone_e164 }} {{ '0033612345678' | phone_e164: 'fr' }}",
-            "+442079460958 +33612345678",
-        ),
+        ("{{ '+44 20 7946 0958' | phone_e164 }} {{ '0033612345678' | phone_e164: 'fr' }}", "+442079460958 +33612345678"),
         ("{{ nothing }}{{ prices }}", "0.100.20"),
         (
             "{{ 'a' | append: nothing }}{{ 'b' | prepend: nothing }}{{ 'c' | replace_first: 'c', nothing }}"
@@ -150,20 +130,11 @@ def test_every_filter_is_documented() -> None:
             " {{ 'a  b' | truncatewords: 2 }} {{ 'a  b' | truncatewords: 0 }}",
             "Rouge R... ... a  b a...",
         ),
-        (
-            "{{ 'a-b' | remove_last: 'a' }} {{ 'a-b' | replace_last: 'a', 'x' }} {{ 'ab' | replace_last: '', '.' }}",
-            "-b x-b ab.",
-        ),
-        (
-            "{{ 'a,b,,' | split: ',' | size }} {{ ',a' | split: ',' | size }} {{ ',' | split: ',' | size }}",
-            "2 2 0",
-        ),
+        ("{{ 'a-b' | remove_last: 'a' }} {{ 'a-b' | replace_last: 'a', 'x' }} {{ 'ab' | replace_last: '', '.' }}", "-b x-b ab."),
+        ("{{ 'a,b,,' | split: ',' | size }} {{ ',a' | split: ',' | size }} {{ ',' | split: ',' | size }}", "2 2 0"),
         ("{{ 'abc' | slice: 0, -1 }}|{{ 'abc' | slice: -5, 9 }}|{{ 'abc' | slice: 1, nothing }}", "||b"),
         ("{{ tags | slice: -2, 9 }}|{{ tags | slice: 5 }}", "ab|"),
-        (
-            "{{ true | url_encode }} {{ true | replace: 'x' }} {{ true | url_escape }} {{ true | safe }}",
-            "true " * 3 + "true",
-        ),
+        ("{{ true | url_encode }} {{ true | replace: 'x' }} {{ true | url_escape }} {{ true | safe }}", "true " * 3 + "true"),
         ("{{ 'ßa été 1er 2E e\u0301te\u0301' | titlecase }}", "Ssa Été 1er 2e E\u0301te\u0301"),
         ('{{ "it\'s <" | escape }} {{ "it\'s &lt; <" | escape_once }}', "it&#39;s &lt; it&#39;s &lt; &lt;"),
         ("{{ 'w6k' | base64_url_safe_decode }} {{ 'w6k=' | base64_url_safe_decode }}", "é é"),
@@ -173,10 +144,7 @@ def test_every_filter_is_documented() -> None:
         ("{% if true %} {% capture c %} {% if true %}  {% endif %}{% endcapture %} {% endif %}[{{ c }}]", "[ ]"),
         # Calculating with dates: on the calendar, so that the time of day stays
         ("{{ '2026-03-28T10:00:00+01:00' | add: '1d' }} {{ nothing | add: '1d' }}|", "2026-03-29T10:00:00+01:00 |"),
-        (
-            "{{ day | add: '36h' }} {{ day | subtract: '1w' }} {{ '' | subtract: '1w' }}|",
-            "2026-07-17T12:00:00 2026-07-09 |",
-        ),
+        ("{{ day | add: '36h' }} {{ day | subtract: '1w' }} {{ '' | subtract: '1w' }}|", "2026-07-17T12:00:00 2026-07-09 |"),
         ("{{ now | subtract: '1d2h' }} {{ 'today' | add: '1d' }}", "2026-07-15T08:00:00+02:00 2026-07-17"),
         ("{{ 0 | add: '1d' }} {{ '9999-12-31T00:00:00Z' | add: '1w' | date: '%Y' }}", "1970-01-02T00:00:00+00:00 9999"),
         ("{{ now | days_until }} {{ '2026-07-15' | days_until }} {{ nothing | days_until }}|", "0 -1 |"),
@@ -190,13 +158,10 @@ def test_every_filter_is_documented() -> None:
         ("{{ prices | sort | first }} {{ prices | sort | last }}|", "0.10 |"),
         ("{{ products | where: 'price', 20.9 | map: 'name' }} {{ products | reject: 'colour' | map: 'name' }}", "A A"),
         ("{{ products | uniq: 'colour' | size }} {{ products | concat: products | uniq | size }}", "2 2"),
-        (
-            "{{ products | join: '|' }}",
-            '{"name":"A","price":20.9,"colour":null}|{"name":"B","price":10.0,"colour":"red"}',
-        ),
+        ("{{ products | join: '|' }}", '{"name":"A","price":20.9,"colour":null}|{"name":"B","price":10.0,"colour":"red"}'),
         ("{{ prices | join: '-' }}", "0.10-0.20-"),
     ],
-)
+)  # fmt: skip
 def test_a_filter_gives(source: str, result: str) -> None:
     assert render_text(source, DATA).replace("\xa0", " ").replace("\u202f", " ") == result
 
@@ -226,10 +191,7 @@ def test_no_filter_writes_a_value_as_python_does(name: str) -> None:
         ("{{ 1 | divided_by: 0 }}", "'divided_by' cannot divide by zero (line 1, column 8)"),
         ("{{ 1 | modulo: nothing }}", "'modulo' cannot divide by zero (line 1, column 8)"),
         ("{{ 'abc' | money: 'EUR' }}", "'money' needs a text that is a number, such as '12.50' (line 1, column 12)"),
-        (
-            "{{ tags | number_with_delimiter }}",
-            "'number_with_delimiter' cannot make a number of a list (line 1, column 11)",
-        ),
+        ("{{ tags | number_with_delimiter }}", "'number_with_delimiter' cannot make a number of a list (line 1, column 11)"),
         ("{{ 5 | money: 'Euro' }}", "'money' needs a currency of three letters, such as 'EUR' (line 1, column 8)"),
         ("{{ 5 | money }}", "'money' takes at least 1 argument, not 0 (line 1, column 8)"),
         ("{{ now | date: '%Y', 'Paris' }}", "'date' takes a time zone such as 'Europe/Paris' (line 1, column 10)"),
@@ -237,23 +199,14 @@ def test_no_filter_writes_a_value_as_python_does(name: str) -> None:
         ("{{ now | date: '%Q' }}", "'date' has no directive '%Q' (line 1, column 10)"),
         ("{{ now | date }}", "'date' takes at least 1 argument, not 0 (line 1, column 10)"),
         ("{{ tags | date: '%Y' }}", "'date' cannot make a date of a list (line 1, column 11)"),
-        (
-            "{{ '6' | phone_e164: 'France' }}",
-            "'phone_e164' takes a country of two letters, such as 'FR' (line 1, column 10)",
-        ),
+        ("{{ '6' | phone_e164: 'France' }}", "'phone_e164' takes a country of two letters, such as 'FR' (line 1, column 10)"),
         ("{{ 'abc' | base64_decode }}", "'base64_decode' needs base64 of a UTF-8 text (line 1, column 12)"),
         ("{{ 'YQ' | base64_decode }}", "'base64_decode' needs base64 of a UTF-8 text (line 1, column 11)"),
         ("{{ 'YQ==?' | base64_decode }}", "'base64_decode' needs base64 of a UTF-8 text (line 1, column 14)"),
-        (
-            "{{ 'YQ/_' | base64_url_safe_decode }}",
-            "'base64_url_safe_decode' needs base64 of a UTF-8 text (line 1, column 13)",
-        ),
+        ("{{ 'YQ/_' | base64_url_safe_decode }}", "'base64_url_safe_decode' needs base64 of a UTF-8 text (line 1, column 13)"),
         ("{{ 'a' | slice: 1.5 }}", "'slice' needs a whole number, not a number (line 1, column 10)"),
         ("{{ 'a' | truncate: nothing }}", "'truncate' needs a whole number, not nothing (line 1, column 10)"),
-        (
-            "{{ tags | compact: 'a' }}",
-            "'compact' needs a list of objects to look into their fields (line 1, column 11)",
-        ),
+        ("{{ tags | compact: 'a' }}", "'compact' needs a list of objects to look into their fields (line 1, column 11)"),
         ("{{ 'a' | hmac_sha256: nothing }}", "'hmac_sha256' needs a key that is not empty (line 1, column 10)"),
         ("{{ mixed | sort }}", "'sort' cannot mix numbers and texts (line 1, column 12)"),
         ("{{ tags | map: 'a' }}", "'map' needs a list of objects (line 1, column 11)"),
@@ -263,7 +216,7 @@ def test_no_filter_writes_a_value_as_python_does(name: str) -> None:
         ("{{ 'a' | default: 1, allow_flase: true }}", "'default' has no argument 'allow_flase' (line 1, column 10)"),
         ("{{ 'a' | upcsae }}", "there is no filter 'upcsae' (line 1, column 10)"),
     ],
-)
+)  # fmt: skip
 def test_a_filter_refuses_with_a_sentence_and_a_place(source: str, message: str) -> None:
     with pytest.raises(TemplateError) as caught:
         render_text(source, DATA)

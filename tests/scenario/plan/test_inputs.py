@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """What a step is handed of a list's items."""
 
 from typing import Any
@@ -21,19 +22,9 @@ CASES: list[tuple[tuple[str, ...], list[Any]]] = [
     (("name",), [{"name": "a"}, {}, {}]),
     (("brand.label",), [{"brand": {"label": "A"}}, {"brand": None}, {"brand": "A"}]),
     (("brand",), [{"brand": {"label": "A", "x": 1}}, {"brand": None}, {"brand": "A"}]),
-    (
-        ("options[].label",),
-        [
-            {"options": [{"label": "o"}, "text", [{"label": 1}]]},
-            {"options": {"label": "no list"}},
-            {"options": None},
-        ],
-    ),
-    (
-        ("options[]",),
-        [{"options": [{}, "text", [{"label": 1}]]}, {"options": {"label": "no list"}}, {"options": None}],
-    ),
-]
+    (("options[].label",), [{"options": [{"label": "o"}, "text", [{"label": 1}]]}, {"options": {"label": "no list"}}, {"options": None}]),
+    (("options[]",), [{"options": [{}, "text", [{"label": 1}]]}, {"options": {"label": "no list"}}, {"options": None}]),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("names", "made"), CASES)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """Where a journey stands in another version, and why it cannot go on there."""
 
 from __future__ import annotations
@@ -61,20 +62,8 @@ def test_a_journey_stands_where_its_step_is(
         (OLD, plan(A, B), Place(at="pause"), {}, "step 'pause' no longer exists: map it"),
         (OLD, plan(WAIT, A), Place(at="pause"), {}, "step 'pause' no longer exists: map it, for example to wait-1"),
         (OLD, OLD, Place(at="pause"), {"pause": "x"}, "there is no step 'x', to which 'pause' is mapped"),
-        (
-            OLD,
-            OLD,
-            Place(at="pause"),
-            {"pause": "b"},
-            "'b' is of kind sms there, not wait: map 'pause' to another step",
-        ),
-        (
-            plan(A),
-            plan("{email: a, subject: hi, text: hi}"),
-            Place(at="a"),
-            {},
-            "'a' is of kind email there, not sms: map 'a' to another step",
-        ),
+        (OLD, OLD, Place(at="pause"), {"pause": "b"}, "'b' is of kind sms there, not wait: map 'pause' to another step"),
+        (plan(A), plan("{email: a, subject: hi, text: hi}"), Place(at="a"), {}, "'a' is of kind email there, not sms: map 'a' to another step"),
         (
             OLD,
             plan("{wait: 3d, id: rest}", A, B),
@@ -96,15 +85,9 @@ def test_a_journey_stands_where_its_step_is(
             {},
             "'pause' is repeated there by 'rounds', in which the journey is not: map the repetition that it is in",
         ),
-        (
-            plan(A, B),
-            plan(B, A),
-            Place(at="b", is_over=True, sent=("a", "b")),
-            {},
-            "'a' would be sent again: from 'b' on it is still to come there",
-        ),
+        (plan(A, B), plan(B, A), Place(at="b", is_over=True, sent=("a", "b")), {}, "'a' would be sent again: from 'b' on it is still to come there"),
     ],
-)
+)  # fmt: skip
 def test_a_journey_that_does_not_fit_is_told_why(
     old: Plan, new: Plan, place: Place, names: dict[str, str], why: str
 ) -> None:

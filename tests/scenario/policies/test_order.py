@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """The order of asking: suppression, consent, window and quiet hours, cap; and what each answers."""
 
 import asyncio
@@ -97,17 +98,9 @@ def test_each_is_asked_only_where_those_before_have_nothing_against_it() -> None
 @pytest.mark.parametrize(
     ("rules", "facts", "ruling"),
     [
-        (
-            ALL,
-            Facts(paris("2026-03-03T12:00"), [GONE]),
-            Skip("the address has unsubscribed (unsub, 2026-02-03)", "suppressed"),
-        ),
+        (ALL, Facts(paris("2026-03-03T12:00"), [GONE]), Skip("the address has unsubscribed (unsub, 2026-02-03)", "suppressed")),
         # One who has unsubscribed from a list gets no marketing for which that list is asked for.
-        (
-            ALL,
-            Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="sms")]),
-            Skip("the address has unsubscribed from sms (unsub, 2026-02-03)", "suppressed"),
-        ),
+        (ALL, Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="sms")]), Skip("the address has unsubscribed from sms (unsub, 2026-02-03)", "suppressed")),
         (ALL, Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="vip")]), None),
         (
             replace(ALL, subscription={"sms": Agreement.model_validate({"tracking_consent": "open"})}),
@@ -115,33 +108,17 @@ def test_each_is_asked_only_where_those_before_have_nothing_against_it() -> None
             Skip("no consent: the contact has not agreed to open by sms", "no_consent"),
         ),
         (Rules(purpose="transactional"), Facts(paris("2026-03-03T12:00"), [GONE]), None),
-        (
-            Rules(purpose="transactional"),
-            Facts(paris("2026-03-03T12:00"), [STOP]),
-            Skip("the address has answered STOP (stop, 2026-02-03)", "suppressed"),
-        ),
-        (
-            ALL,
-            Facts(paris("2026-03-03T12:00"), [], full("2026-03-05T10:02")),
-            Skip("capped by week: 4 in 7d, next Thu 10:02", "capped"),
-        ),
-        (
-            replace(ALL, capped="hold"),
-            Facts(paris("2026-03-03T12:00"), [], full("2026-03-05T10:02")),
-            Hold("capped by week: 4 in 7d, next Thu 10:02"),
-        ),
+        (Rules(purpose="transactional"), Facts(paris("2026-03-03T12:00"), [STOP]), Skip("the address has answered STOP (stop, 2026-02-03)", "suppressed")),
+        (ALL, Facts(paris("2026-03-03T12:00"), [], full("2026-03-05T10:02")), Skip("capped by week: 4 in 7d, next Thu 10:02", "capped")),
+        (replace(ALL, capped="hold"), Facts(paris("2026-03-03T12:00"), [], full("2026-03-05T10:02")), Hold("capped by week: 4 in 7d, next Thu 10:02")),
         (
             replace(ALL, capped=CappedWait(wait=timedelta(days=1))),
             Facts(paris("2026-03-03T12:00"), [], full("2026-03-05T10:02")),
             Skip("capped by week: 4 in 7d, next Thu 10:02", "capped"),
         ),
-        (
-            replace(ALL, expires=timedelta(hours=8)),
-            Facts(paris("2026-03-03T20:00")),
-            Skip("expired: it has waited longer than 8h", "expired"),
-        ),
+        (replace(ALL, expires=timedelta(hours=8)), Facts(paris("2026-03-03T20:00")), Skip("expired: it has waited longer than 8h", "expired")),
     ],
-)
+)  # fmt: skip
 def test_what_is_said(rules: Rules, facts: Facts, ruling: Ruling) -> None:
     assert asked(message("2026-03-03T12:00"), rules, facts) == ruling
 
@@ -154,13 +131,7 @@ def test_what_is_said(rules: Rules, facts: Facts, ruling: Ruling) -> None:
         ("Europe/Paris", ALL, "2026-10-24T22:00", "2026-10-25T02:30", "Sun 2026-10-25 08:00 Europe/Paris"),
         ("Asia/Tokyo", ALL, "2026-03-03T14:00", "2026-03-03T14:00", "Wed 2026-03-04 08:00 Asia/Tokyo"),
         ("UTC", ALL, "2026-03-03T22:30", "2026-03-03T22:30", "Wed 2026-03-04 08:00 UTC"),
-        (
-            "Europe/Paris",
-            replace(ALL, hours=(NIGHT, OFFICE)),
-            "2026-03-03T18:30",
-            "2026-03-03T18:30",
-            "Wed 2026-03-04 09:00 Europe/Paris",
-        ),
+        ("Europe/Paris", replace(ALL, hours=(NIGHT, OFFICE)), "2026-03-03T18:30", "2026-03-03T18:30", "Wed 2026-03-04 09:00 Europe/Paris"),
         # What never opens is asked again when nobody can know any more that it does not.
         (
             "Europe/Paris",
@@ -170,15 +141,9 @@ def test_what_is_said(rules: Rules, facts: Facts, ruling: Ruling) -> None:
             "Wed 2026-03-11 12:00 Europe/Paris",
         ),
         # A place under a cap, at its minute.
-        (
-            "Europe/Paris",
-            replace(ALL, capped=CappedWait(wait=timedelta(days=2))),
-            "2026-03-03T12:00",
-            "2026-03-03T12:00",
-            "Thu 2026-03-05 10:02 Europe/Paris",
-        ),
+        ("Europe/Paris", replace(ALL, capped=CappedWait(wait=timedelta(days=2))), "2026-03-03T12:00", "2026-03-03T12:00", "Thu 2026-03-05 10:02 Europe/Paris"),
     ],
-)
+)  # fmt: skip
 def test_not_before_a_moment(zone: str, rules: Rules, began: str, now: str, until: str) -> None:
     place = ZoneInfo(zone)
     facts = Facts(paris(now), [], full("2026-03-05T10:02"))

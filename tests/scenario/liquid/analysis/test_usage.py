@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """What is read of a list's items, for templates of the kinds that people write."""
 
 from typing import Any
@@ -11,17 +12,11 @@ from scenario.plan.inputs import handed
 
 LINES = "order.products"
 NAMED: list[tuple[Any, dict[str, tuple[str, ...]]]] = [
-    (
-        "{% for p in order.products %}{{ p.name }}{{ p.brand.label }}{{ forloop.length }}{% endfor %}",
-        {LINES: ("brand.label", "name")},
-    ),
+    ("{% for p in order.products %}{{ p.name }}{{ p.brand.label }}{{ forloop.length }}{% endfor %}", {LINES: ("brand.label", "name")}),
     ("{% for p in order.products %}{{ forloop.index }}{% endfor %}", {LINES: ()}),
     ("{{ order.products.size }}{% if order.products != empty %}{% endif %}", {LINES: ()}),
     ("{{ order.products | size }}{% if order.products == nil or order.products %}{% endif %}", {LINES: ()}),
-    (
-        "{% for p in order.products limit: o.a offset: 1 reversed %}{{ p.name | upcase }}{% else %}-{% endfor %}",
-        {LINES: ("name",)},
-    ),
+    ("{% for p in order.products limit: o.a offset: 1 reversed %}{{ p.name | upcase }}{% else %}-{% endfor %}", {LINES: ("name",)}),
     ("{% tablerow p in order.products cols: 2 %}{{ p.name }}{% endtablerow %}", {LINES: ("name",)}),
     ("{% assign l = order.products %}{% for p in l %}{{ p.name }}{% endfor %}", {LINES: ("name",)}),
     (
@@ -32,42 +27,21 @@ NAMED: list[tuple[Any, dict[str, tuple[str, ...]]]] = [
     ("{{ order.products | map: 'name' | uniq | join: ', ' }}", {LINES: ("name",)}),
     ("{{ order.products | sum: 'quantity' }}{{ order.products | has: 'a', b }}", {LINES: ("a", "quantity")}),
     ("{% assign p = order.products | find: 'sku', 'x' %}{{ p.name }}", {LINES: ("name", "sku")}),
-    (
-        "{% assign p = order.products.first %}{{ p.name }}{{ order.products[0].id }}{{ order.products[n].sku }}",
-        {LINES: ("id", "name", "sku")},
-    ),
+    ("{% assign p = order.products.first %}{{ p.name }}{{ order.products[0].id }}{{ order.products[n].sku }}", {LINES: ("id", "name", "sku")}),
     ("{% assign a = order.products | concat: cart.lines %}{{ a[0].n }}", {LINES: ("n",), "cart.lines": ("n",)}),
     ("{% assign a = order.products | default: cart.lines %}{{ a[0].n }}", {LINES: ("n",), "cart.lines": ("n",)}),
-    (
-        "{% for p in order.products %}{% for o in p.options %}{{ o.name }}{% endfor %}{{ p.options.size }}{% endfor %}",
-        {LINES: ("options[].name",)},
-    ),
+    ("{% for p in order.products %}{% for o in p.options %}{{ o.name }}{% endfor %}{{ p.options.size }}{% endfor %}", {LINES: ("options[].name",)}),
     ("{% for p in order.products %}{{ p.options | size }}{% endfor %}", {LINES: ("options[]",)}),
-    (
-        "{% for p in order.products %}{% if p.options %}{{ p.options.first.a }}{% endif %}{% endfor %}",
-        {LINES: ("options[].a",)},
-    ),
+    ("{% for p in order.products %}{% if p.options %}{{ p.options.first.a }}{% endif %}{% endfor %}", {LINES: ("options[].a",)}),
     ("{% for p in order.products %}{% if p.brand %}{{ p.brand.name }}{% endif %}{% endfor %}", {LINES: ("brand",)}),
     ("{% for p in order.products %}{% capture c %}{{ p.name }}{% endcapture %}{{ c }}{% endfor %}", {LINES: ("name",)}),
     ("{% for p in order.products %}{% assign b = p.brand %}{{ b.name }}{% endfor %}", {LINES: ("brand.name",)}),
     ("{% for p in order.products %}{% assign b = p.brand %}{% endfor %}", {LINES: ("brand",)}),
-    (
-        "{% for p in order.products %}{% case p.kind %}{% when 'a' %}{{ p.a }}{% endcase %}{% endfor %}",
-        {LINES: ("a", "kind")},
-    ),
+    ("{% for p in order.products %}{% case p.kind %}{% when 'a' %}{{ p.a }}{% endcase %}{% endfor %}", {LINES: ("a", "kind")}),
     ("{% liquid\nfor p in order.products\necho p.name\nendfor %}", {LINES: ("name",)}),
-    (
-        "{% for p in order.products %}{{ p.name }}{% endfor %}{% for p in cart.lines %}{{ p.id }}{% endfor %}",
-        {LINES: ("name",), "cart.lines": ("id",)},
-    ),
+    ("{% for p in order.products %}{{ p.name }}{% endfor %}{% for p in cart.lines %}{{ p.id }}{% endfor %}", {LINES: ("name",), "cart.lines": ("id",)}),
     ({"$for": "p in order.products", "$each": {"n": "{{ p.name }}", "$$k": "{{ p.id }}"}}, {LINES: ("id", "name")}),
-    (
-        {
-            "$let": {"l": "{{ order.products | where: 'a' }}"},
-            "$in": {"$for": "p in l", "$each": {"$if": "p.b", "$then": "{{ p.c }}"}},
-        },
-        {LINES: ("a", "b", "c")},
-    ),
+    ({"$let": {"l": "{{ order.products | where: 'a' }}"}, "$in": {"$for": "p in l", "$each": {"$if": "p.b", "$then": "{{ p.c }}"}}}, {LINES: ("a", "b", "c")}),
     # What cannot be told goes along whole.
     ("{% for p in order.products %}{{ p }}{% endfor %}", {}),
     ("{% for p in order.products %}{{ p | json }}{{ p.name }}{% endfor %}", {}),
@@ -79,10 +53,7 @@ NAMED: list[tuple[Any, dict[str, tuple[str, ...]]]] = [
     ("{% for p in order.products %}{{ p['a.b'] }}{% endfor %}", {}),
     ("{% for p in order.products %}{{ p['a[]'] }}{% endfor %}", {}),
     ("{% for p in order.products %}{{ p[''] }}{% endfor %}", {}),
-    (
-        "{% assign l = order.products | sort: 'brand' %}{% for p in l %}{{ p.brand.name }}{% endfor %}",
-        {LINES: ("brand",)},
-    ),
+    ("{% assign l = order.products | sort: 'brand' %}{% for p in l %}{{ p.brand.name }}{% endfor %}", {LINES: ("brand",)}),
     ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order.products | sort | size }}", {}),
     ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order.products | where: key | size }}", {}),
     ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order.products | uniq | size }}", {}),
@@ -90,7 +61,7 @@ NAMED: list[tuple[Any, dict[str, tuple[str, ...]]]] = [
     ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order | json }}", {}),
     ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order[key] }}", {}),
     ("{{ order.products | map: 'options' | map: 'label' | join }}", {LINES: ("options",)}),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("source", "items"), NAMED, ids=[str(source) for source, _ in NAMED])

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """Reading data: what is missing, what is open, and what a step is handed."""
 
 import re
@@ -126,22 +127,13 @@ def test_a_value_comes_out_as_plain_data() -> None:
     [
         ("{{ contact.a.b }}{{ contact.a }}", {("contact", "a", "b"), ("contact", "a")}),
         ("{{ order.products.first.name }}{{ order.products[0].id }}", {("order", "products")}),
-        (
-            "{% for p in order.products %}{{ p.name }}{{ forloop.index }}{% endfor %}{{ p.x }}",
-            {("order", "products"), ("p", "x")},
-        ),
+        ("{% for p in order.products %}{{ p.name }}{{ forloop.index }}{% endfor %}{{ p.x }}", {("order", "products"), ("p", "x")}),
         ("{% if a.b %}{% assign c = 1 %}{% endif %}{{ c.d }}", {("a", "b"), ("c", "d")}),
         ("{% assign c = 1 %}{% if a.b %}{{ c.d }}{% endif %}", {("a", "b")}),
         ("{% capture c %}{{ a.x }}{% endcapture %}{{ c.d }}", {("a", "x")}),
         ("{% assign a = a.b %}{{ a.c }}", {("a", "b")}),
-        (
-            "{% for i in l limit: n.m %}{% assign c = i %}{% else %}{{ e.f }}{% endfor %}{{ c }}",
-            {("l",), ("n", "m"), ("e", "f"), ("c",)},
-        ),
-        (
-            "{% case a.b %}{% when c.d, e %}{{ f }}{% else %}{{ g }}{% endcase %}",
-            {("a", "b"), ("c", "d"), ("e",), ("f",), ("g",)},
-        ),
+        ("{% for i in l limit: n.m %}{% assign c = i %}{% else %}{{ e.f }}{% endfor %}{{ c }}", {("l",), ("n", "m"), ("e", "f"), ("c",)}),
+        ("{% case a.b %}{% when c.d, e %}{{ f }}{% else %}{{ g }}{% endcase %}", {("a", "b"), ("c", "d"), ("e",), ("f",), ("g",)}),
         ("{{ a.b | append: c.d | default: e.f }}", {("a", "b"), ("c", "d"), ("e", "f")}),
         ("{{ a | date: '%Y' }}", {("a",), ("now",), ("today",), ("journey", "timezone")}),
         ("{% liquid\nassign c = a.b\necho c.d\nif e.f\necho g\nendif %}", {("a", "b"), ("e", "f"), ("g",)}),
@@ -151,6 +143,6 @@ def test_a_value_comes_out_as_plain_data() -> None:
         ("{% for i in (a.b..c.d) %}{{ i }}{% endfor %}", {("a", "b"), ("c", "d")}),
         ("{% comment %}{{ a }}{% endcomment %}{% raw %}{{ b }}{% endraw %}plain", set[Any]()),
     ],
-)
+)  # fmt: skip
 def test_the_data_that_a_template_may_read(source: str, paths: set[tuple[str, ...]]) -> None:
     assert find_fields(source) == paths

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """Reading templates: tokens, places of mistakes, and what is kept of what was read."""
 
 import sys
@@ -40,14 +41,8 @@ from tests.scenario.liquid.samples import pages
         ("{% comment %}a", "'comment' is not closed: add '{% endcomment %}' (line 1, column 4)"),
         ("{% capture 'a' %}{% endcapture %}", "expected a name, not a text in quotes (line 1, column 12)"),
         ("{% assign a.b = 1 %}", "expected a name, not a path with a '.' in it (line 1, column 11)"),
-        (
-            "{% for i in (1..2) limit: 'x' %}{% endfor %}",
-            "a loop's limit and offset are whole numbers (line 1, column 27)",
-        ),
-        (
-            "{% assign n = 99999999 | times: 999999999999 %}{% for i in (1..n) %}{% endfor %}",
-            "a range is too long for a loop (line 1, column 51)",
-        ),
+        ("{% for i in (1..2) limit: 'x' %}{% endfor %}", "a loop's limit and offset are whole numbers (line 1, column 27)"),
+        ("{% assign n = 99999999 | times: 999999999999 %}{% for i in (1..n) %}{% endfor %}", "a range is too long for a loop (line 1, column 51)"),
         ("{% abort a.b %}", "'abort' takes a reason in quotes (line 1, column 10)"),
         ("{% abort 'a' b %}", "a name is not expected here (line 1, column 14)"),
         ("{% liquid\necho a\n| b\n%}", "a line of a 'liquid' tag starts with the name of a tag (line 3, column 1)"),
@@ -55,13 +50,10 @@ from tests.scenario.liquid.samples import pages
         ("{% break %}", "'break' is outside of a loop (line 1, column 4)"),
         ("x\r\ny\rz {{ a | nope }}", "there is no filter 'nope' (line 3, column 10)"),
         ("x\u2028\x0b\x85{{ a | nope }}", "there is no filter 'nope' (line 1, column 12)"),
-        (
-            "{% case a %}{% when 1 and 2 %}{% endcase %}",
-            "the values of 'when' are separated by 'or' or ',' (line 1, column 23)",
-        ),
+        ("{% case a %}{% when 1 and 2 %}{% endcase %}", "the values of 'when' are separated by 'or' or ',' (line 1, column 23)"),
         ("{{ [a] }}", "the name of a variable cannot be in a variable (line 1, column 4)"),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_is_one_sentence_and_a_place(source: str, message: str) -> None:
     with pytest.raises(TemplateError) as caught:
         liquid.render_text(source, {})

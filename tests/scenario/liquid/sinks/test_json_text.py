@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """JSON written as text: commas, places of mistakes, and what stays out."""
 
 import datetime as dt
@@ -49,14 +50,8 @@ def test_data_cannot_add_a_key() -> None:
 @pytest.mark.parametrize(
     ("source", "means"),
     [
-        (
-            "[{{ nothing }}, {{ flag }}, {{ big }}, {{ half }}, {{ day }}, {{ at }}]",
-            [None, False, 2**70, 0.5, "2026-07-16", "2026-07-16T10:00:00+00:00"],
-        ),
-        (
-            '["{{ nothing }}", "{{ flag }}", "{{ big }}", "{{ half }}", "{{ day }}", "{{ items }}"]',
-            ["", "false", str(2**70), "0.50", "2026-07-16", "ab"],
-        ),
+        ("[{{ nothing }}, {{ flag }}, {{ big }}, {{ half }}, {{ day }}, {{ at }}]", [None, False, 2**70, 0.5, "2026-07-16", "2026-07-16T10:00:00+00:00"]),
+        ('["{{ nothing }}", "{{ flag }}", "{{ big }}", "{{ half }}", "{{ day }}", "{{ items }}"]', ["", "false", str(2**70), "0.50", "2026-07-16", "ab"]),
         ("[{{ price }}]", ["12345678901234567890.12"]),
         ('["{{ object }}", {{ object }}]', ['{"a":{"b":[1,"x"]}}', {"a": {"b": [1, "x"]}}]),
         ('["{{ surrogate }}", {{ surrogate }}]', ["\ufffd", "\ufffd"]),
@@ -65,10 +60,7 @@ def test_data_cannot_add_a_key() -> None:
         ('{% cycle 1, "x" %}', "1"),
         ("{% increment n %}", "0"),
         ('{% assign q = \'"\' %}[{{ q }}, "{{ q }}"]', ['"', '"']),
-        (
-            '{% capture c %}"x": {{ name }}{% endcapture %}["{{ c }}", {{ c }}]',
-            [f'"x": {DATA["name"]}', f'"x": {DATA["name"]}'],
-        ),
+        ('{% capture c %}"x": {{ name }}{% endcapture %}["{{ c }}", {{ c }}]', [f'"x": {DATA["name"]}', f'"x": {DATA["name"]}']),
         ("[{% for i in items %}{{ i }},{% endfor %}]", ["a", "b"]),
         ("[,{% for i in items %} , {{ i }} , {% endfor %} , ]", ["a", "b"]),
         ('{"a": 1, , "b": [1,,2,], {% if flag %}"c": 1{% endif %}}', {"a": 1, "b": [1, 2]}),
@@ -77,7 +69,7 @@ def test_data_cannot_add_a_key() -> None:
         ("{{ object.a.b.first }}", 1),
         ("  {{ nothing }}  ", None),
     ],
-)
+)  # fmt: skip
 def test_a_json_text_means(source: str, means: Any) -> None:
     assert json.loads(render_json(source, DATA)) == means
 
@@ -179,19 +171,10 @@ def test_a_text_is_sent_as_it_is_laid_out() -> None:
         ('{"a" 1}', "the body is not JSON: a colon is missing (line 1, column 6)"),
         ("{\n a: 1}", "the body is not JSON: a key in double quotes is missing (line 2, column 2)"),
         ('{"a": "{{ flag }}}', "the body is not JSON: a text is not closed: a quote is missing (line 1, column 7)"),
-        (
-            '["{{ flag }}\n"]',
-            "the body is not JSON: a line break or control character is inside a text: write \\n (line 1, column 13)",
-        ),
-        (
-            '["\\x{{ flag }}"]',
-            "the body is not JSON: a backslash is followed by something that it cannot escape (line 1, column 3)",
-        ),
+        ('["{{ flag }}\n"]', "the body is not JSON: a line break or control character is inside a text: write \\n (line 1, column 13)"),
+        ('["\\x{{ flag }}"]', "the body is not JSON: a backslash is followed by something that it cannot escape (line 1, column 3)"),
         ("[{% for i in items %}{{ i }}{% endfor %}]", "the body is not JSON: a comma is missing (line 1, column 22)"),
-        (
-            "[{% for i in items %}\n{{ i }} x{% endfor %}]",
-            "the body is not JSON: a comma is missing (line 2, column 9)",
-        ),
+        ("[{% for i in items %}\n{{ i }} x{% endfor %}]", "the body is not JSON: a comma is missing (line 2, column 9)"),
         ("{} {{ flag }}", "the body is not JSON: there is something after the end (line 1, column 4)"),
         ('{"a": [1, 2]', "the body is not JSON: it ends before its last bracket is closed (line 1, column 13)"),
         ("[{{ flag }},\n", "the body is not JSON: it ends before its last bracket is closed (line 2, column 1)"),
@@ -200,10 +183,7 @@ def test_a_text_is_sent_as_it_is_laid_out() -> None:
         ('["NaN",\n -Infinity]', "the body is not JSON: NaN and Infinity do not exist there (line 2, column 2)"),
         ("[1, " + "9" * 5000 + "]", "the body is not JSON: a number has more than 4,300 digits (line 1, column 5)"),
         ("\n" + "[" * 30_000, "the body is nested too deeply to be read (line 2, column 501)"),
-        (
-            "\n{% for i in (1..3000) %}[{% endfor %}",
-            "the body is nested too deeply to be read (line 2, column 25)",
-        ),
+        ("\n{% for i in (1..3000) %}[{% endfor %}", "the body is nested too deeply to be read (line 2, column 25)"),
         ("\ufeff[]", "the body is not JSON: a byte order mark comes before it: remove it (line 1, column 1)"),
         ("[{{ nan }}]", "JSON has no infinite numbers and no NaN (line 1, column 2)"),
         ("[{{ inf }}]", "JSON has no infinite numbers and no NaN (line 1, column 2)"),
@@ -214,7 +194,7 @@ def test_a_text_is_sent_as_it_is_laid_out() -> None:
         ("{% tablerow i in items %}{% endtablerow %}", "there is no tag 'tablerow' (line 1, column 4)"),
         ("{% include 'x' %}", "there is no tag 'include' (line 1, column 4)"),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_leads_back_to_the_template(source: str, message: str) -> None:
     with pytest.raises(TemplateError) as caught:
         render_json(source, DATA)
