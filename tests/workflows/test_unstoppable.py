@@ -6,6 +6,7 @@ import asyncio
 import base64
 import itertools
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,12 +99,11 @@ def begun_by_cron(name: str, argument: Any = None) -> WorkflowHistory:
     started["cronSchedule"] = "* * * * *"
     if argument is not None:
         started["input"]["payloads"][0]["data"] = base64.b64encode(json.dumps(argument).encode()).decode()
-    return WorkflowHistory.from_json("recorded/cron", json.dumps(history))
+    return WorkflowHistory.from_json(f"{name} {argument}", json.dumps(history))
 
 
-@pytest.mark.parametrize(
-    ("name", "argument"),
-    [
+async def test_a_run_that_cron_begins_anew_is_a_journey_of_its_own() -> None:
+    recorded: list[tuple[str, Any]] = [
         ("refused", None),
         ("linear", None),
         ("no-entry", None),
@@ -112,11 +112,16 @@ def begun_by_cron(name: str, argument: Any = None) -> WorkflowHistory:
         ("no-entry", {"entry": ENTRY, "state": "s"}),
         ("no-entry", {"entry": ENTRY, "state": {}, "more": 1}),
         *(("no-entry", {"entry": ENTRY, "state": {**STATE, **change}}) for change in MADE_UP),
-    ],
-)
-async def test_a_run_that_cron_begins_anew_is_a_journey_of_its_own(name: str, argument: Any) -> None:
-    history = begun_by_cron(name, argument)
-    await Replayer(workflows=[Journey], workflow_runner=sandbox(), data_converter=CONVERTER).replay_workflow(history)
+    ]
+
+    async def histories() -> AsyncIterator[WorkflowHistory]:
+        for name, argument in recorded:
+            yield begun_by_cron(name, argument)
+
+    replayer = Replayer(workflows=[Journey], workflow_runner=sandbox(), data_converter=CONVERTER)
+    async with replayer.workflow_replay_iterator(histories()) as results:
+        failures = {one.history.workflow_id: one.replay_failure async for one in results if one.replay_failure}
+    assert failures == {}
 
 
 def test_what_a_run_hands_on_can_be_taken_up() -> None:
