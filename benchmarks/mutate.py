@@ -6,7 +6,7 @@ Run by hand, from the project's root::
     python -m benchmarks.mutate scenario/policies --tests tests/scenario/policies --same before.json --out after.json
 
 One process imports the code and collects the tests. A first fork records which tests reach which lines. Each mutant is
-applied in a fork of its own, which runs the tests that reach its line, the quickest first, until one fails. Code of
+applied in another fork, which runs the tests that reach its line, the quickest first, until one fails. Code of
 functions is exchanged in place and in later imports (Temporal's sandbox imports workflows again).
 
 An id names the file, the function, the change and its ordinal there, so it survives changes elsewhere in the file.
@@ -78,7 +78,7 @@ class Mutant:
         lines = (_ROOT / self.file).read_bytes().splitlines(keepends=True)
         first, start, last, end = self.span
         changed = lines[first - 1][:start] + self.after.encode() + lines[last - 1][end:]
-        # As many lines as before, so that all other functions stay where they are.
+        # As many lines as before, so that the lines of other functions do not change.
         rest = [b"\n"] * (last - first)
         return b"".join([*lines[: first - 1], changed, *rest, *lines[last:]]).decode()
 
@@ -290,7 +290,7 @@ def _until_failed(items: Sequence[pytest.Item], session: pytest.Session, output:
 
 
 def _in_fork(work: Callable[[], None], limit: float | None, watched: Path | None = None) -> str:
-    """Run something in a fork, in a group of processes of its own. Return ``done``, ``error`` or ``timeout``.
+    """Run something in a fork that leads a group of processes. Return ``done``, ``error`` or ``timeout``.
 
     Args:
         work: What to run.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from benchmarks.deliveries import CLIENTS, attempting, clients, receiving
+from benchmarks.mutate import mutants
 
 
 async def test_every_client_of_the_bench_of_deliveries_delivers() -> None:
@@ -14,3 +16,10 @@ async def test_every_client_of_the_bench_of_deliveries_delivers() -> None:
                 await attempting().run(ways[name])
         requests, _ = receiver.counts()
     assert requests == len(CLIENTS)
+
+
+def test_mutants_differ_and_compile() -> None:
+    found = mutants(Path(__file__).parents[1] / "scenario/policies/hours.py")
+    assert len({mutant.id for mutant in found}) == len(found) > 50
+    for mutant in found:
+        compile(mutant.text(), mutant.file, "exec")

@@ -358,9 +358,9 @@ def _start(port: int) -> subprocess.Popen[bytes]:
 
 
 class SharedServer:
-    """Temporal's time-skipping test server. The tests of a process share one; each has a namespace of its own.
+    """Temporal's time-skipping test server. The tests of a process share one; each has its own namespace.
 
-    A namespace of this server needs no registration, and has workflow ids and task queues of its own. Its clock is the
+    A namespace of this server needs no registration, and has its own workflow ids and task queues. The clock is the
     same for all.
     """
 
