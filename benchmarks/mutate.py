@@ -328,10 +328,17 @@ def _in_fork(work: Callable[[], None], limit: float | None, watched: Path | None
 
 
 class Plugin:
-    """Runs mutants in the place of the tests that were collected."""
+    """Runs mutants in the place of the tests that were collected.
 
-    def __init__(self, chosen: Sequence[Mutant], gone: Sequence[str], options: argparse.Namespace) -> None:
-        self.chosen, self.gone, self.options = chosen, gone, options
+    Attributes:
+        chosen: The mutants.
+        known: The test that caught a mutant in an earlier run, by the mutant's id. It is run first.
+    """
+
+    def __init__(
+        self, chosen: Sequence[Mutant], known: Mapping[str, str], gone: Sequence[str], options: argparse.Namespace
+    ) -> None:
+        self.chosen, self.known, self.gone, self.options = chosen, known, gone, options
         self.results: list[dict[str, Any]] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -352,12 +359,12 @@ class Plugin:
         for mutant in self.chosen:
             began = time.monotonic()
             near = sorted(
-                (each["seconds"], name)
+                (name != self.known.get(mutant.id), each["seconds"], name)
                 for name, each in reached.items()
                 if any(mutant.lines[0] <= line <= mutant.lines[1] for line in each["lines"].get(mutant.file, ()))
             )
             tests, took = list[pytest.Item](), 0.0
-            for seconds, name in near:
+            for _, seconds, name in near:
                 tests.append(items[name])
                 took += seconds
                 if took > self.options.seconds:
@@ -427,10 +434,13 @@ def main() -> int:
         here = {mutant.id: mutant for file in _files(Path(place)) for mutant in mutants(file)}
         wanted += chance.sample(sorted(here), min(int(number or len(here)), len(here)))
         every |= here
+    known: dict[str, str] = {}
     if options.same:
-        wanted = [mutant["id"] for mutant in json.loads(Path(options.same).read_text("utf-8"))["mutants"]]
+        earlier = json.loads(Path(options.same).read_text("utf-8"))["mutants"]
+        wanted = [mutant["id"] for mutant in earlier]
+        known = {mutant["id"]: mutant["test"] for mutant in earlier}
     gone = [name for name in wanted if name not in every]
-    plugin = Plugin([every[name] for name in wanted if name in every], gone, options)
+    plugin = Plugin([every[name] for name in wanted if name in every], known, gone, options)
     arguments = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider", *options.tests]
     pytest.main(arguments, plugins=[plugin])
     survivors = [result for result in plugin.results if result["state"] == "survived"]
