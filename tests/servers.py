@@ -1,12 +1,32 @@
-"""Where the programs are that tests start; they come with the packages of the groups `test` and `local`."""
+"""The programs that tests start, which come with the packages of the group `test`, and ports for their servers."""
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
+import socket
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
+
+_PORTS: Final = range(20_000, 32_000)
+"""Ports that the system gives to nobody who asks for a free one, neither server nor client."""
+_tries = itertools.count(os.getpid() * 101)  # processes of the suite begin at different ports
+
+
+def reserved_port() -> int:
+    """Return a port for a server that another process starts later. Until then no other test takes it."""
+    while True:
+        port = _PORTS[next(_tries) % len(_PORTS)]
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:  # another program listens there
+                continue
+        return port
 
 
 def _find(name: str) -> Path:

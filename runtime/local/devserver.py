@@ -216,7 +216,8 @@ class DevServer:
                 process.wait()
 
     def _lost_port(self) -> bool:
-        return "address already in use" in self.log.read_text(errors="replace")
+        log = self.log.read_text(errors="replace")
+        return "address already in use" in log or "failed assigning ephemeral port" in log
 
 
 class _Ended(Exception):

@@ -6,13 +6,16 @@ import asyncio
 import base64
 import itertools
 import os
+import re
+import sys
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self, TypeVar
 
 import pytest
 import pytest_asyncio
@@ -25,7 +28,8 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest, ResetStickyTaskQueueRequest
 from temporalio.client import Client, Interceptor
 
-from activities.webhook.route import Diverted
+from activities.dependencies import WorkerServices
+from activities.webhook.route import Diverted, Routes
 from gateway.api.authentication import Keys
 from gateway.client import Entered, ScenarioClient
 from gateway.codec import PREFIX, application
@@ -48,6 +52,7 @@ from runtime.telemetry.tracing import JourneyTracing
 from tests.replay.record import DELETES_SOON
 from worker import running_workers, services, workers
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 SENDER = "Shop <shop@example.com>"
 KEYS = base64.b64encode(b"k" * 32).decode()
@@ -201,6 +206,84 @@ class Stand:
 Stands = Callable[..., AbstractAsyncContextManager[Stand]]
 
 
+@dataclass(frozen=True)
+class Site:
+    """A store, what a worker has beside it, and a client. All of it encrypts if everything is encrypted."""
+
+    client: ScenarioClient
+    services: WorkerServices
+    temporal: Client
+    """The client without encryption."""
+
+    @property
+    def store(self) -> Store:
+        return self.services.store
+
+    @asynccontextmanager
+    async def working(self, *queues: str, to: Client | None = None, **changed: Any) -> AsyncGenerator[None]:
+        """Run workers of these queues, or of all, in this process.
+
+        Args:
+            to: Another client of the namespace.
+            changed: Fields of the services that are other ones.
+        """
+        temporal = sealing(to or self.temporal, self.store, worker=True)
+        async with running_workers(await workers(temporal, replace(self.services, **changed), queues)):
+            yield
+
+
+@asynccontextmanager
+async def opened(
+    temporal: Client, folder: Path, *, inbox: Path | None = None, routes: Routes | None = None, **settings: Any
+) -> AsyncGenerator[Site]:
+    """A site whose store is in this folder, and whose settings are the defaults apart from these."""
+    given = Settings(store=SecretStr(store_in(folder)), **settings)
+    async with services(given, inbox=inbox, routes=routes) as made:
+        yield Site(ScenarioClient(sealing(temporal, made.store), made.store), made, temporal)
+
+
+def store_in(folder: Path) -> str:
+    """The URL of the store that the tests of this folder share."""
+    return f"sqlite+aiosqlite:///{folder / 'store.db'}"
+
+
+Process = asyncio.subprocess.Process
+WORKER: Final = (sys.executable, "-m", "tests.e2e.process")
+"""A worker that sends webhooks to the receiver that the variable TEST_RECEIVER names."""
+
+
+@asynccontextmanager
+async def process(*command: str, log: Path, environ: Mapping[str, str], cwd: Path = ROOT) -> AsyncGenerator[Process]:
+    """A program whose standard error goes to a file. If it still runs at the end, it is killed."""
+    with log.open("ab") as errors:
+        started = await asyncio.create_subprocess_exec(
+            *command, cwd=cwd, env={**environment(PYTHONPATH=str(ROOT)), **environ}, stderr=errors
+        )
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.wait()
+
+
+async def listening_port(log: Path) -> str:
+    """The port of a gateway that was asked for a free one, once it listens."""
+
+    async with asyncio.timeout(240):
+        while not (found := re.search(rb"listening on port (\d+)", await asyncio.to_thread(log.read_bytes))):
+            await asyncio.sleep(0.05)
+    return found[1].decode()
+
+
+async def until(check: Callable[[], Awaitable[T]], *, within: float = 60.0) -> T:
+    """Wait until a check returns something true, and return that."""
+    async with asyncio.timeout(within):
+        while not (found := await check()):
+            await asyncio.sleep(0.05)
+    return found
+
+
 @pytest.fixture
 def codec() -> dict[str, str]:
     """The variables by which Temporal's command line asks the stand's codec server, where everything is encrypted."""
@@ -228,29 +311,19 @@ def stand(
         *,
         idle: bool = False,
     ) -> AsyncGenerator[Stand]:
-        settings = Settings(
-            store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
-            smtp=SecretStr(inbox.url),
-            mail_from=SENDER,
-            sms=SecretStr("local:"),
-        )
         temporal = await server.connect(JourneyTracing(provider))
+        local = {"smtp": SecretStr(inbox.url), "mail_from": SENDER, "sms": SecretStr("local:")}
         async with (
             Receiver(fail=fail) as receiver,
-            services(settings, inbox=inbox.folder, routes=Diverted(gate.url if gate else receiver.url)) as opened,
+            opened(
+                temporal, tmp_path, inbox=inbox.folder, routes=Diverted(gate.url if gate else receiver.url), **local
+            ) as site,
         ):
             environ = {f"SCENARIO_SECRET_{name}": value for name, value in (secrets or {}).items()}
-            given = replace(opened, secrets=Secrets(settings, environ))
-            working, temporal = sealing(temporal, opened.store, worker=True), sealing(temporal, opened.store)
-
-            @asynccontextmanager
-            async def work() -> AsyncGenerator[None]:
-                async with running_workers(await workers(working, given)):
-                    yield
-
-            async with nullcontext() if idle else work(), decoding(opened.store) as variables:
+            work = partial(site.working, secrets=Secrets(Settings(), environ))
+            async with nullcontext() if idle else work(), decoding(site.store) as variables:
                 codec.update(variables)
-                yield Stand(ScenarioClient(temporal, opened.store), inbox, receiver, spans, provider, work)
+                yield Stand(site.client, inbox, receiver, spans, provider, work)
 
     return put_up
 

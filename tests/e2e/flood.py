@@ -102,6 +102,7 @@ class Receivers:
         await request.read()
         name = request.match_info["destination"]
         self.got[name].append(asyncio.get_running_loop().time())
+        status = 503 if name in self.down else 200  # as it was when the request came
         self._now[name] += 1
         self.most[name] = max(self.most[name], self._now[name])
         try:
@@ -110,7 +111,7 @@ class Receivers:
                 await self.free.wait()
         finally:
             self._now[name] -= 1
-        return web.Response(status=503 if name in self.down else 200)
+        return web.Response(status=status)
 
     async def called(self, name: str, times: int) -> None:
         """Waits until a destination has got so many requests."""

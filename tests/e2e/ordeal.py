@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
+from opentelemetry import metrics, trace
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
@@ -50,7 +52,7 @@ destinations:
     url: URL/tired
     secrets: [TOKEN]
     headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}
-    retry: {initial_interval: 1s, deadline: 10s}
+    retry: {initial_interval: 1s, deadline: 3s}
     breaker: {minimum: 1, pause: 1h}
     LOCAL
   sealed:
@@ -243,6 +245,9 @@ async def placed(
             monkeypatch.delenv(name)
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
+        # Commands run in this process, whose other tests are not to be traced.
+        monkeypatch.setattr(trace, "set_tracer_provider", Mock())
+        monkeypatch.setattr(metrics, "set_meter_provider", Mock())
         book = tmp_path / "destinations.yaml"
         book.touch()
         place = Place(ScenarioClient(sealing(temporal, opened), opened), echo, inbox, tmp_path, environ)
@@ -323,7 +328,9 @@ async def through_everything(place: Place) -> None:
         while not (pending := (await place.client.show(JOURNEY)).pending) or pending[0].next_try_at is None:
             await asyncio.sleep(0.1)
     await place.until(lambda seen: seen["at"] == "down")
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(60):  # attempts are on record a moment later
+        while not any(attempt.step == "down" for attempt in await place.client.store.deliveries(JOURNEY)):
+            await asyncio.sleep(0.05)
     await place.look("down")
     for shown in (("show", JOURNEY), ("deliveries", JOURNEY), ("deliveries",), ("list",)):
         for form in ("json", "text"):

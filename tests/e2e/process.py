@@ -6,6 +6,7 @@ TEST_RECEIVER=http://127.0.0.1:4000 python -m tests.e2e.process
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -15,6 +16,7 @@ from temporalio.client import Client
 import worker
 from activities.webhook.route import Diverted
 from runtime.connection import connect
+from workflows import delivery
 
 
 async def impatient(*, patience: float, **given: Any) -> Client:
@@ -25,5 +27,11 @@ async def impatient(*, patience: float, **given: Any) -> Client:
 
 if __name__ == "__main__":
     diverted = partial(worker.services, routes=Diverted(os.environ["TEST_RECEIVER"]))
-    with patch.object(worker, "services", diverted), patch.object(worker, "connect", impatient):
+    with (
+        patch.object(worker, "services", diverted),
+        patch.object(worker, "connect", impatient),
+        # The time after which Temporal misses an attempt of a killed worker, beside the attempt's own.
+        patch.object(delivery, "GRACE", timedelta(seconds=1)),
+        patch.object(delivery, "_PATIENCE", timedelta(seconds=1)),
+    ):
         worker.main()

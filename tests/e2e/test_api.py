@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,9 +32,18 @@ from sqlalchemy import text
 from gateway.api.app import application, bounded
 from gateway.api.authentication import Keys
 from runtime.process.http_server import HttpServer
-from runtime.process.ports import free_port
 from runtime.store.api_access import SCOPES, ApiKey, make_token
-from tests.e2e.conftest import ROOT, Server, Stand, Stands, environment, publish
+from tests.e2e.conftest import (
+    Process,
+    Server,
+    Stand,
+    Stands,
+    listening_port,
+    process,
+    publish,
+    store_in,
+)
+from tests.servers import reserved_port
 
 pytestmark = pytest.mark.encrypted
 
@@ -130,8 +137,8 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
     stand: Stands, server: Server, tmp_path: Path
 ) -> None:
     # The process takes some seconds to start: meanwhile there is something else to do.
-    metrics = free_port()
-    async with served(stand, tmp_path) as api, api.http() as http, gateway(server, tmp_path, metrics) as process:
+    metrics = reserved_port()
+    async with served(stand, tmp_path) as api, api.http() as http, gateway(server, tmp_path, metrics) as other_gateway:
         # Fifty at once under one key; without one; and told of what happened.
         for contact, more in ((1, {"idempotency-key": "one"}), (2, {})):
             asked = [http.post("/v1/entries", json=entry("long", contact), headers=more) for _ in range(50)]
@@ -157,7 +164,8 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
         async def send(way: httpx.AsyncClient) -> httpx.Response:
             return await way.post("/v1/entries/batch", content=batch, headers=headers)
 
-        async with api.http(await address(process)) as other, asyncio.timeout(240):
+        url = f"http://127.0.0.1:{await listening_port(tmp_path / 'log')}"
+        async with api.http(url) as other, asyncio.timeout(240):
             await other.get("/v1/openapi.json")
             page = (await other.get(f"http://127.0.0.1:{metrics}/metrics")).text
             assert 'http_server_request_duration_seconds_count{http_request_method="GET"' in page
@@ -165,8 +173,8 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
             broken = asyncio.create_task(send(other))
             while not await api.journeys("short"):
                 await asyncio.sleep(0.01)
-            process.kill()
-            await process.wait()
+            other_gateway.kill()
+            await other_gateway.wait()
             [outcome] = await asyncio.gather(broken, return_exceptions=True)
             assert isinstance(outcome, httpx.TransportError), "it was done before"
         assert (await send(http)).status_code == 409, "nobody knows yet that it was killed"
@@ -184,30 +192,13 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
         assert await api.journeys("short") == {str(number): 1 for number in range(MANY)}
 
 
-@asynccontextmanager
-async def gateway(server: Server, folder: Path, metrics: int) -> AsyncGenerator[asyncio.subprocess.Process]:
+def gateway(server: Server, folder: Path, metrics: int) -> AbstractAsyncContextManager[Process]:
     """A process that serves the API, and its metrics on that port."""
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--api", "--port", "0"]
     command += ["--metrics-port", str(metrics)]
-    variables = environment(**server.environ, SCENARIO_STORE=f"sqlite:///{folder / 'store.db'}", PYTHONPATH=str(ROOT))
-    process = await asyncio.create_subprocess_exec(*command, env=variables, cwd=folder, stderr=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def address(process: asyncio.subprocess.Process) -> str:
-    """Where a gateway listens, as soon as it does."""
-    assert process.stderr is not None
-    said = b""
-    async with asyncio.timeout(240):
-        while not (found := re.search(rb"listening on port (\d+)", said)):
-            said += await process.stderr.readline()
-            assert process.returncode is None, said.decode()
-    return f"http://127.0.0.1:{found[1].decode()}"
+    return process(
+        *command, log=folder / "log", cwd=folder, environ={**server.environ, "SCENARIO_STORE": store_in(folder)}
+    )
 
 
 async def test_whatever_is_asked_is_answered_as_declared(stand: Stands, tmp_path: Path) -> None:

@@ -19,13 +19,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from activities.background import TELL_WORKFLOW, PlatformReply
-from gateway.client import ScenarioClient
 from runtime.process.http_server import HttpServer
 from runtime.public_links import ReturnPaths
-from runtime.settings import Settings
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import Server, publish, sealing
-from worker import running_workers, services, workers
+from tests.e2e.conftest import Server, opened, publish
 
 pytestmark = pytest.mark.encrypted
 
@@ -79,21 +76,16 @@ async def test_it_is_skipped_and_the_platform_told(server: Server, stack: AsyncE
     file = tmp_path / "destinations.yaml"
     access = f"allow_private: true, allow_http: true, ports: [{listening.port}]"
     file.write_text(f"destinations: {{splio: {{url: '{listening.url}', suppressions: splio, {access}}}}}\n")
-    settings = Settings(
-        store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
-        smtp=SecretStr(f"smtp://127.0.0.1:{port}"),
-        mail_from="news@shop.example",
-        destinations=file,
-        suppression_key=SecretStr(base64.b64encode(KEY).decode()),
-        bounce_address="bounces@mail.shop.example",
-    )
-    temporal = await server.connect()
-    opened = await stack.enter_async_context(services(settings))
-    await stack.enter_async_context(
-        running_workers(await workers(sealing(temporal, opened.store, worker=True), opened))
-    )
-    temporal = sealing(temporal, opened.store)
-    client = ScenarioClient(temporal, opened.store)
+    settings: dict[str, Any] = {
+        "smtp": SecretStr(f"smtp://127.0.0.1:{port}"),
+        "mail_from": "news@shop.example",
+        "destinations": file,
+        "suppression_key": SecretStr(base64.b64encode(KEY).decode()),
+        "bounce_address": "bounces@mail.shop.example",
+    }
+    site = await stack.enter_async_context(opened(await server.connect(), tmp_path, **settings))
+    await stack.enter_async_context(site.working())
+    client, temporal = site.client, site.client.temporal
     await publish(client, tmp_path, SCENARIO)
 
     contact = {"id": "3028687", "email": ADA}
@@ -109,7 +101,7 @@ async def test_it_is_skipped_and_the_platform_told(server: Server, stack: AsyncE
     [token] = paths.tokens(path.encode())
     assert paths.proven(token, ADA) == delivery_id(entered.id, entered.run_id, "hello", 0)
 
-    [row] = await opened.store.suppressions()
+    [row] = await site.store.suppressions()
     assert (row.source, row.evidence) == ("bounce", "550 5.1.1")
     telling: list[Any] = []
     async with asyncio.timeout(60):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import re
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -30,12 +28,18 @@ from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CallbackClaim, Callbacks
-from runtime.settings import Settings
 from runtime.store import Store
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import ROOT, Server, environment, outcomes, publish, sealing
+from tests.e2e.conftest import (
+    Server,
+    listening_port,
+    opened,
+    outcomes,
+    process,
+    publish,
+    store_in,
+)
 from tests.e2e.decoding import decoded
-from worker import running_workers, services, workers
 
 pytestmark = pytest.mark.encrypted
 
@@ -95,25 +99,25 @@ class Dialogue:
 
 @pytest.fixture
 async def dialogue(server: Server, inbox: Inbox, tmp_path: Path) -> AsyncIterator[Dialogue]:
-    async with HttpServer() as listening, Receiver() as receiver:
-        settings = Settings(
-            store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
+    async with (
+        HttpServer() as listening,
+        Receiver() as receiver,
+        opened(
+            await server.connect(),
+            tmp_path,
+            inbox=inbox.folder,
+            routes=Diverted(receiver.url),
             sms=SecretStr("local:"),
             callback_url=listening.url,
             callback_key=SecretStr(base64.b64encode(KEY).decode()),
-        )
-        temporal = await server.connect()
-        async with (
-            services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
-            running_workers(await workers(sealing(temporal, opened.store, worker=True), opened)),
-            httpx.AsyncClient(trust_env=False) as http,
-        ):
-            assert opened.channels.callbacks is not None
-            temporal = sealing(temporal, opened.store)
-            listening.start(application(opened.channels.callbacks, temporal))
-            client = ScenarioClient(temporal, opened.store)
-            await publish(client, tmp_path, SCENARIO)
-            yield Dialogue(client, receiver, http)
+        ) as site,
+        site.working(),
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
+        assert site.services.channels.callbacks is not None
+        listening.start(application(site.services.channels.callbacks, site.client.temporal))
+        await publish(site.client, tmp_path, SCENARIO)
+        yield Dialogue(site.client, receiver, http)
 
 
 async def test_a_journey_goes_on_when_the_receiver_answers_it(dialogue: Dialogue):
@@ -230,33 +234,25 @@ async def test_outsiders_cannot_fill_a_journeys_history_until_temporal_ends_it(
 
 async def test_the_command_serves_until_it_is_asked_to_stop(server: Server, tmp_path: Path):
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--port", "0"]
-    url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+    url = store_in(tmp_path)
     async with Store.open(url):  # where events are to be encrypted, keys are looked for
         pass
-    variables = environment(
+    variables = {
         **server.environ,
-        SCENARIO_STORE=url,
-        SCENARIO_CALLBACK_URL="https://hooks.example.com",
-        SCENARIO_CALLBACK_KEY=base64.b64encode(KEY).decode(),
-        PYTHONPATH=str(ROOT),
-    )
-    process = await asyncio.create_subprocess_exec(*command, env=variables, cwd=tmp_path, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    said = b""
-    try:
+        "SCENARIO_STORE": url,
+        "SCENARIO_CALLBACK_URL": "https://hooks.example.com",
+        "SCENARIO_CALLBACK_KEY": base64.b64encode(KEY).decode(),
+    }
+    log = tmp_path / "log"
+    async with process(*command, log=log, cwd=tmp_path, environ=variables) as serving:
+        port = await listening_port(log)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+            assert (await http.get("/healthz")).json() == {"alive": True}
+            unknown = Callbacks("", [KEY]).url("dialogue/nobody", DELIVERY[4:], DELIVERY, datetime.now(UTC))
+            assert (await http.post(unknown, json={"name": "x"})).status_code == 410
+        serving.send_signal(signal.SIGTERM)
         async with asyncio.timeout(60):
-            while not (found := re.search(rb"listening on port (\d+)", said)):
-                said += await process.stderr.readline()
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{found[1].decode()}", trust_env=False) as http:
-                assert (await http.get("/healthz")).json() == {"alive": True}
-                unknown = Callbacks("", [KEY]).url("dialogue/nobody", DELIVERY[4:], DELIVERY, datetime.now(UTC))
-                assert (await http.post(unknown, json={"name": "x"})).status_code == 410
-            process.send_signal(signal.SIGTERM)
-            said += await process.stderr.read()
-            assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+            assert await serving.wait() == 0
+    said = log.read_bytes()
     assert b"stopped" in said
     assert b"/callbacks/" not in said

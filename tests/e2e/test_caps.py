@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from temporalio.service import RPCError
 
-from gateway.client import ScenarioClient
-from runtime.store import Store
-from tests.e2e.conftest import ROOT, Gate, Server, environment, forget_the_dead, outcomes, publish, sealing
+from activities.webhook.route import Diverted
+from tests.e2e.conftest import (
+    WORKER,
+    Gate,
+    Server,
+    forget_the_dead,
+    opened,
+    outcomes,
+    process,
+    publish,
+    store_in,
+)
 
-CONTACTS = range(1, 9)
+CONTACTS = range(1, 5)
 SCENARIOS = ("one", "two", "three")
 
 STEPS = """
@@ -42,40 +50,26 @@ caps:
   - {name: call-a-day, channels: [webhook], at_most: 1, per: day}
 """
 
-Process = asyncio.subprocess.Process
-
-
-@asynccontextmanager
-async def worker(folder: Path, **variables: str) -> AsyncGenerator[Process]:
-    """A worker whose text messages go to the folder's inbox."""
-    environ = environment(PYTHONPATH=str(ROOT), SCENARIO_SMS="local:", **variables)
-    with (folder / "worker.log").open("ab") as log:
-        command = (sys.executable, "-m", "tests.e2e.process")
-        process = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environ, stderr=log)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
 
 async def test_caps_hold_over_workers_that_are_killed_in_mid_send_and_nobody_goes_without(
     server: Server, tmp_path: Path
 ) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
     policies = tmp_path / "policies.yaml"
     policies.write_text(CAPS, "utf-8")
     inbox = tmp_path / ".scenario" / "inbox"
-    temporal = await server.connect()
-    async with Store.open(url) as store, Gate(hold=len(CONTACTS)) as gate:
-        client = ScenarioClient(sealing(temporal, store), store)
+    temporal, sms = await server.connect(), SecretStr("local:")
+    async with (
+        Gate(hold=len(CONTACTS)) as gate,
+        opened(temporal, tmp_path, inbox=inbox, routes=Diverted(gate.url), sms=sms, policies=policies) as site,
+    ):
+        client = site.client
         for name in SCENARIOS:
             await publish(client, tmp_path, STEPS.replace("NAME", name))
         variables = {
             **server.environ,
-            "SCENARIO_STORE": url,
+            "SCENARIO_STORE": store_in(tmp_path),
             "SCENARIO_POLICIES": str(policies),
+            "SCENARIO_SMS": "local:",
             "TEST_RECEIVER": gate.url,
         }
         entries: list[dict[str, Any]] = [
@@ -83,12 +77,13 @@ async def test_caps_hold_over_workers_that_are_killed_in_mid_send_and_nobody_goe
             for n in CONTACTS
             for name in SCENARIOS
         ]
-        async with worker(tmp_path, **variables), worker(tmp_path, **variables) as second:
+        async with process(*WORKER, log=tmp_path / "log", cwd=tmp_path, environ=variables) as second:
             entering = asyncio.gather(*(client.enter(entry, settle=30) for entry in entries))
-            await gate.called(len(CONTACTS) // 2)
-            second.kill()
-            await second.wait()
-            async with worker(tmp_path, **variables):
+            await gate.called(len(CONTACTS) // 2)  # by the second worker, which is alone until then
+            async with site.working():
+                await gate.called(len(CONTACTS))
+                second.kill()
+                await second.wait()
                 journeys = await entering
                 for journey in journeys:
                     with suppress(RPCError):  # most are over: their messages were capped
@@ -97,7 +92,9 @@ async def test_caps_hold_over_workers_that_are_killed_in_mid_send_and_nobody_goe
                 async with asyncio.timeout(120):
                     results = await asyncio.gather(*(journey.result() for journey in journeys))
         claims = [
-            claim for n in CONTACTS for claim in await store.claims_of(str(n), datetime.now(UTC) - timedelta(days=1))
+            claim
+            for n in CONTACTS
+            for claim in await site.store.claims_of(str(n), datetime.now(UTC) - timedelta(days=1))
         ]
 
     texts: defaultdict[str, set[str]] = defaultdict(set)

@@ -84,7 +84,7 @@ TRIED = (
 """The examples, those of campaigns too, and what none of them has."""
 HASHES = AddressHashes([b"k" * 32])
 ONE = Cap.model_validate({"name": "any", "at_most": 1000, "per": "31d"})
-CLOSE = timedelta(seconds=60)
+CLOSE = timedelta(minutes=3)
 """What a journey on a server may be later than one in virtual time."""
 OF_ATTEMPTS = ("webhook-timestamp", "traceparent")
 """Headers that are another in each attempt."""
@@ -257,6 +257,7 @@ async def world(
         yield world
 
 
+@pytest.mark.timeout(300)  # some hundred journeys
 async def test_a_journey_does_what_its_case_shows(
     world: World, files: list[Path], environment: WorkflowEnvironment
 ) -> None:

@@ -9,8 +9,7 @@ import signal
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -22,10 +21,10 @@ from aiohttp import web
 from gateway.client import Entered, ScenarioClient
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
-from runtime.process.ports import free_port
 from runtime.store import Attempt, Store
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import ROOT, environment, forget_the_dead, outcomes, publish, sealing
+from tests.e2e.conftest import Process, forget_the_dead, outcomes, process, publish, sealing
+from tests.servers import reserved_port
 
 JOURNEYS = 40
 STEPS = ("first", "second", "third")
@@ -65,7 +64,7 @@ destinations:
 class Unsteady:
     """A receiver that answers 503 now and then, sometimes hangs up after it has read a request, and can be down."""
 
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=reserved_port)
     calls: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict[str, list[bytes]](list))
     taken: set[str] = field(default_factory=set[str])
     answers: Counter[str] = field(default_factory=Counter[str])
@@ -119,20 +118,10 @@ class Unsteady:
             await self.more.wait()
 
 
-@asynccontextmanager
-async def working(address: str, store: str, book: Path, log: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
+def working(address: str, store: str, book: Path, log: Path) -> AbstractAsyncContextManager[Process]:
     """A worker in a process of its own."""
-    variables = environment(TEMPORAL_ADDRESS=address, SCENARIO_STORE=store, SCENARIO_DESTINATIONS=str(book))
-    with log.open("ab") as errors:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "worker.py"), cwd=ROOT, env=variables, stderr=errors
-        )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    variables = {"TEMPORAL_ADDRESS": address, "SCENARIO_STORE": store, "SCENARIO_DESTINATIONS": str(book)}
+    return process(sys.executable, "worker.py", log=log, environ=variables)
 
 
 async def enter_all(client: ScenarioClient) -> list[Entered]:
@@ -154,7 +143,7 @@ async def test_chaos_loses_nothing_and_every_duplicate_is_known_by_its_id(
 ) -> None:
     del temporal_program  # it is there
     url, log = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}", tmp_path / "worker.log"
-    port, book = free_port(), tmp_path / "destinations.yaml"
+    port, book = reserved_port(), tmp_path / "destinations.yaml"
 
     async with Store.open(url) as store, Unsteady() as receiver:
         book.write_text(SHOP.replace("PORT", str(receiver.port)), "utf-8")
@@ -167,13 +156,13 @@ async def test_chaos_loses_nothing_and_every_duplicate_is_known_by_its_id(
 
             async def kill_workers() -> None:
                 for deliveries in (*KILLS, None):
-                    async with working(server.address, url, book, log) as process:
+                    async with working(server.address, url, book, log) as killed:
                         if deliveries is None:
                             await finished.wait()
                             return
                         await receiver.have(deliveries)
-                        process.kill()
-                        assert await process.wait() == -signal.SIGKILL
+                        killed.kill()
+                        assert await killed.wait() == -signal.SIGKILL
                     if entering.done():
                         await asyncio.gather(
                             *(forget_the_dead(client, journey) for journey in entering.result()), return_exceptions=True

@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from pydantic import SecretStr
 from temporalio.api.enums.v1 import EventType
 
+import worker
+from activities.webhook.route import Diverted
 from gateway.client import Entered, ScenarioClient
 from runtime.local.inbox import Inbox
-from runtime.process.ports import free_port
 from runtime.store import Store
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import ROOT, SENDER, Gate, Server, environment, forget_the_dead, outcomes, publish, sealing
+from tests.e2e.conftest import (
+    SENDER,
+    WORKER,
+    Gate,
+    Process,
+    Server,
+    environment,
+    forget_the_dead,
+    opened,
+    outcomes,
+    process,
+    publish,
+    sealing,
+    store_in,
+)
+from tests.e2e.process import impatient
+from tests.servers import reserved_port
 
 pytestmark = pytest.mark.encrypted
 
-Process = asyncio.subprocess.Process
-Workers = Callable[..., AbstractAsyncContextManager[Process]]
+Workers = Callable[[str], AbstractAsyncContextManager[Process]]
 
 SLOW = """
 scenario: slow
@@ -46,42 +62,19 @@ steps:
 
 
 @pytest.fixture
-def store_url(tmp_path: Path) -> str:
-    """The store that workers and tests share."""
-    return f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
-
-
-@pytest.fixture
-async def client(server: Server, store_url: str) -> AsyncIterator[ScenarioClient]:
+async def client(server: Server, tmp_path: Path) -> AsyncIterator[ScenarioClient]:
     """To enter contacts."""
-    temporal = await server.connect()
-    async with Store.open(store_url) as store:
-        yield ScenarioClient(sealing(temporal, store), store)
+    async with Store.open(store_in(tmp_path)) as store:
+        yield ScenarioClient(sealing(await server.connect(), store), store)
 
 
 @pytest.fixture
-def worker_process(server: Server, inbox: Inbox, store_url: str, tmp_path: Path) -> Workers:
-    """Runs a worker that sends all webhooks to a receiver; what is left of it at the end is killed."""
+def worker_process(server: Server, inbox: Inbox, tmp_path: Path) -> Workers:
+    """Runs a worker that sends all webhooks to a receiver."""
+    local = {"SCENARIO_STORE": store_in(tmp_path), "SCENARIO_SMTP": inbox.url, "SCENARIO_MAIL_FROM": SENDER}
 
-    @asynccontextmanager
-    async def start(receiver: str) -> AsyncGenerator[Process]:
-        environ = environment(
-            **server.environ,
-            SCENARIO_STORE=store_url,
-            SCENARIO_SMTP=inbox.url,
-            SCENARIO_MAIL_FROM=SENDER,
-            TEST_RECEIVER=receiver,
-        )
-        with (tmp_path / "worker.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.e2e.process"), cwd=ROOT, env=environ, stderr=log
-            )
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+    def start(receiver: str) -> AbstractAsyncContextManager[Process]:
+        return process(*WORKER, log=tmp_path / "log", environ={**server.environ, **local, "TEST_RECEIVER": receiver})
 
     return start
 
@@ -97,17 +90,23 @@ def _contact(number: int) -> dict[str, Any]:
 
 
 async def test_a_worker_that_is_killed_in_mid_send_loses_nothing_and_its_duplicates_are_known_by_their_ids(
-    client: ScenarioClient, worker_process: Workers, inbox: Inbox, tmp_path: Path
+    client: ScenarioClient, server: Server, worker_process: Workers, inbox: Inbox, tmp_path: Path
 ) -> None:
     contacts = range(1, 6)
     async with Gate(hold=len(contacts)) as gate:
         async with worker_process(gate.url) as first:
-            entering = asyncio.create_task(enter(client, tmp_path, contacts, "2s"))
+            entering = asyncio.create_task(enter(client, tmp_path, contacts, "5s"))
             await gate.called(len(contacts))
             first.kill()
             assert await first.wait() == -signal.SIGKILL
             journeys = await entering
-        async with worker_process(gate.url), asyncio.timeout(60):
+        async with (
+            opened(
+                await server.connect(), tmp_path, routes=Diverted(gate.url), smtp=SecretStr(inbox.url), mail_from=SENDER
+            ) as site,
+            site.working(),
+            asyncio.timeout(60),
+        ):
             for journey in journeys:
                 await forget_the_dead(client, journey)
             results = [await journey.result() for journey in journeys]
@@ -129,15 +128,15 @@ async def test_a_worker_that_is_killed_in_mid_send_loses_nothing_and_its_duplica
 async def test_a_worker_that_is_asked_to_stop_ends_what_it_is_sending_and_exits_0(
     client: ScenarioClient, worker_process: Workers, tmp_path: Path
 ) -> None:
-    async with Gate(hold=1) as gate, worker_process(gate.url) as process:
+    async with Gate(hold=1) as gate, worker_process(gate.url) as stopped:
         [journey] = await enter(client, tmp_path, range(10, 11), "10s")
         await gate.called(1)
-        process.send_signal(signal.SIGTERM)
+        stopped.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.3)
-        assert process.returncode is None, "an attempt is under way"
+        assert stopped.returncode is None, "an attempt is under way"
         gate.opened.set()
         async with asyncio.timeout(60):
-            assert await process.wait() == 0
+            assert await stopped.wait() == 0
     handle = journey.handle
     events = [event.event_type async for event in handle.fetch_history_events()]
     await handle.terminate()
@@ -145,38 +144,43 @@ async def test_a_worker_that_is_asked_to_stop_ends_what_it_is_sending_and_exits_
     assert len(gate.calls) == 1
 
 
-@pytest.mark.parametrize(
-    ("variables", "sentence"),
-    [
-        ({"TEMPORAL_ADDRESS": "http://127.0.0.1:7233"}, "worker: TEMPORAL_ADDRESS must be host:port, without a scheme"),
-        ({"TEMPORAL_ADDRESS": "FREE"}, "worker: no Temporal server at FREE: start one with `scenario dev`, or set "
-         "TEMPORAL_ADDRESS (and TEMPORAL_TLS=true if it requires TLS)"),
-        ({"SCENARIO_SMS": "pigeon:"}, "worker: SCENARIO_SMS must look like"),
-        ({"SCENARIO_DESTINATIONS": __file__, "TEMPORAL_ADDRESS": "FREE"}, f"worker: {__file__}:"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-         "worker: OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf"),
-    ],
-    ids=["a wrong address", "no server", "a wrong setting", "a wrong file", "a wrong protocol"],
-)  # fmt: skip
-async def test_a_worker_that_cannot_start_says_why_in_one_sentence(
-    variables: Mapping[str, str], sentence: str, store_url: str
+def test_a_worker_that_cannot_start_says_why_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    free = f"127.0.0.1:{free_port()}"
-    given = {name: value.replace("FREE", free) for name, value in variables.items()}
-    environ = environment(SCENARIO_STORE=store_url, TEST_RECEIVER="http://127.0.0.1:1", **given)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.e2e.process"), cwd=ROOT, env=environ, stderr=subprocess.PIPE
-    )
-    async with asyncio.timeout(60):
-        _, errors = await process.communicate()
-    [line] = errors.decode().splitlines()
-    assert line.startswith(sentence.replace("FREE", free))
-    assert process.returncode == 1
+    free = f"127.0.0.1:{reserved_port()}"
+    cases: dict[str, dict[str, str]] = {
+        "TEMPORAL_ADDRESS must be host:port, without a scheme": {"TEMPORAL_ADDRESS": "http://127.0.0.1:7233"},
+        f"no Temporal server at {free}: start one with `scenario dev`, or set TEMPORAL_ADDRESS (and TEMPORAL_TLS=true "
+        "if it requires TLS)": {"TEMPORAL_ADDRESS": free},
+        "SCENARIO_SMS must look like": {"SCENARIO_SMS": "pigeon:"},
+        f"{__file__}:": {"SCENARIO_DESTINATIONS": __file__, "TEMPORAL_ADDRESS": free},
+        "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf": {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        },
+    }
+
+    def leave(status: int, *_: object, **_more: object) -> NoReturn:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(worker, "exit_process", leave)
+    monkeypatch.setattr(worker, "connect", impatient)
+    monkeypatch.setattr(worker.logs, "configure", lambda: None)
+    for sentence, variables in cases.items():
+        with monkeypatch.context() as patch:
+            environ = environment(SCENARIO_STORE=store_in(tmp_path), **variables)
+            for name in os.environ.keys() - environ.keys():
+                patch.delenv(name)
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as left:
+                worker.main([])
+        [line] = capsys.readouterr().err.splitlines()
+        assert (line[: len("worker: " + sentence)], left.value.code) == (f"worker: {sentence}", 1)
 
 
-async def test_a_queue_that_does_not_exist_is_refused() -> None:
-    command = (sys.executable, str(ROOT / "worker.py"), "--queues", "journeys,letters")
-    process = await asyncio.create_subprocess_exec(*command, env=environment(), stderr=subprocess.PIPE)
-    _, errors = await process.communicate()
-    assert "there is no queue letters; there are journeys, webhooks, email, sms" in errors.decode()
-    assert process.returncode == 2
+def test_a_queue_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        worker.main(["--queues", "journeys,letters"])
+    assert "there is no queue letters; there are journeys, webhooks, email, sms" in capsys.readouterr().err
+    assert left.value.code == 2

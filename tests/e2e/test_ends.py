@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -149,12 +150,13 @@ async def ends(stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("activities.sms.activity.Texts", Losing)
     monkeypatch.setattr("tests.e2e.conftest.Receiver", Hooks)
 
-    async def directed(client: Any, given: WorkerServices) -> Any:
+    async def directed(client: Any, given: WorkerServices, *_: Any) -> Any:
         return await workers(
             client, replace(given, channels=replace(given.channels, connections={"email": outside, "sms": outside}))
         )
 
     monkeypatch.setattr("tests.e2e.conftest.workers", directed)
+    monkeypatch.setattr("workflows.delivery._PATIENCE", timedelta(seconds=3))  # until Temporal misses a lost attempt
     async with stand() as up:
         yield Ends(up, outside, tmp_path)
 

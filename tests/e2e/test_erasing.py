@@ -7,8 +7,8 @@ import json
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +24,17 @@ from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local import devserver
 from runtime.local.devserver import DevServer
-from runtime.process.ports import free_port
-from runtime.settings import Settings
-from runtime.store import Store, StoreUnavailable
+from runtime.store import StoreUnavailable
 from runtime.store.api_access import SCOPES, ApiKey, make_token
 from runtime.store.sqlite import SQLite
-from tests.e2e.conftest import ROOT, Server, environment, publish, sealing
+from tests.e2e.conftest import Server, listening_port, opened, process, publish, store_in
 from tests.fakes import ERASURE
 from tests.replay.record import DELETES_SOON
-from worker import running_workers, services, workers
+from tests.servers import reserved_port
 
 CONTACT = "zoe-4711-contact"
 MARK = "Zo3-3R4S3D"
-JOURNEYS = 40
+JOURNEYS = 8
 MANY = """
 scenario: many
 trigger: order
@@ -118,41 +116,22 @@ def check(view: ErasureView) -> None:
 @pytest.mark.usefixtures("hurry")
 async def test_it_is_finished_whoever_is_killed(server: Server, tmp_path: Path) -> None:
     """The gateway once the key is destroyed, and workers while they end journeys, delete histories and clear rows."""
-    store_url, log = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}", tmp_path / "log"
-
-    @asynccontextmanager
-    async def process(*arguments: str, dies: str = "") -> AsyncGenerator[asyncio.subprocess.Process]:
-        environ = environment(**server.environ, SCENARIO_STORE=store_url, SCENARIO_SMS="local:")
-        command = (sys.executable, "-m", "tests.e2e.mortal", *arguments)
-        with log.open("ab") as file:
-            started = await asyncio.create_subprocess_exec(
-                *command, cwd=ROOT, env=environ | ({"TEST_DIES": dies} if dies else {}), stderr=file
-            )
-        try:
-            yield started
-        finally:
-            if started.returncode is None:
-                started.kill()
-            await started.wait()
-
-    async with Store.open(store_url) as store:
-        temporal = await server.connect()
-        client = ScenarioClient(sealing(temporal, store), store)
+    log, run = tmp_path / "log", (sys.executable, "-m", "tests.e2e.mortal")
+    environ = {**server.environ, "SCENARIO_STORE": store_in(tmp_path), "SCENARIO_SMS": "local:"}
+    temporal = await server.connect()
+    async with opened(temporal, tmp_path, inbox=tmp_path / "inbox", sms=SecretStr("local:")) as site:
+        client, store = site.client, site.store
         token, identifier, digest = make_token()
         await store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000.0, "", ERASURE.requested_at, "test"))
-        async with process("worker"):
+        async with site.working():
             await enter(client, tmp_path)
 
-        port = free_port()
-        async with process("serve", "--api", "--port", str(port), dies="gateway.erasing:start_erasure:1") as gateway:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-                async with asyncio.timeout(60):
-                    while True:
-                        try:
-                            await http.get("/healthz")
-                            break
-                        except httpx.TransportError:
-                            await asyncio.sleep(0.1)
+        serve = (*run, "serve", "--api", "--port", "0")
+        async with process(
+            *serve, log=log, environ={**environ, "TEST_DIES": "gateway.erasing:start_erasure:1"}
+        ) as gateway:
+            url = f"http://127.0.0.1:{await listening_port(log)}"
+            async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
                 with pytest.raises(httpx.TransportError):
                     await http.delete(
                         f"/v1/contacts/{CONTACT}",
@@ -164,22 +143,23 @@ async def test_it_is_finished_whoever_is_killed(server: Server, tmp_path: Path) 
         assert await store.is_erased(CONTACT)
         [view] = await client.erasures(is_open=True)
         assert view.state == "requested"
-        assert (
-            await temporal.count_workflows("WorkflowType = 'Journey' AND ExecutionStatus = 'Running'")
-        ).count == JOURNEYS
+        running = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running'"
+        async with asyncio.timeout(60):  # search lags
+            while (await temporal.count_workflows(running)).count != JOURNEYS:
+                await asyncio.sleep(0.05)
 
         for dies, state in (
-            ("activities.erasure:ErasureActivities._terminate:20", "ending"),
-            ("activities.erasure:DeleteWorkflowExecutionRequest:20", "deleting"),
+            ("activities.erasure:ErasureActivities._terminate:4", "ending"),
+            ("activities.erasure:DeleteWorkflowExecutionRequest:4", "deleting"),
             ("runtime.store.store:Store.erase:1", "clearing"),
         ):
-            async with process("worker", dies=dies) as worker:
+            async with process(*run, "worker", log=log, environ={**environ, "TEST_DIES": dies}) as worker:
                 async with asyncio.timeout(120):
                     assert await worker.wait() == -signal.SIGKILL, log.read_text()
             [view] = await client.erasures()
             assert view.state == state
         handle = temporal.get_workflow_handle(f"erasure-{view.id}")
-        async with process("worker"):
+        async with site.working():
             check(await finished(client))
             await handle.result()  # its last workflow task needs a worker, too
         kept = str(await handle.fetch_history())
@@ -194,7 +174,6 @@ async def test_it_is_finished_whoever_is_killed(server: Server, tmp_path: Path) 
 async def test_it_is_finished_once_temporal_and_the_store_are_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"), sms=SecretStr("local:"))
     write, is_away = SQLite.write, False
 
     async def unless_away(database: SQLite, *given: Any) -> Any:
@@ -203,23 +182,20 @@ async def test_it_is_finished_once_temporal_and_the_store_are_back(
         return await write(database, *given)
 
     monkeypatch.setattr(SQLite, "write", unless_away)
-    async with services(settings, inbox=tmp_path / "inbox") as opened:
-        async with DevServer(tmp_path / "temporal") as away:
-            port = int(away.address.rpartition(":")[2])
-            temporal = await connect(away.address)
+    servers = partial(DevServer, tmp_path / "temporal", port=reserved_port())
+    async with AsyncExitStack() as stack:
+        async with servers() as first:
+            temporal = await connect(first.address)
             await search_attributes.ensure(temporal)
-            working, ours = sealing(temporal, opened.store, worker=True), sealing(temporal, opened.store)
-            client = ScenarioClient(ours, opened.store)
-            async with running_workers(await workers(working, opened)):
+            inbox = tmp_path / "inbox"
+            site = await stack.enter_async_context(opened(temporal, tmp_path, inbox=inbox, sms=SecretStr("local:")))
+            client = site.client
+            async with site.working():
                 await enter(client, tmp_path)
         view = await client.erase(CONTACT, operator="ann", reason="request 4711")
         assert view.trouble is not None
         assert view.trouble.startswith("Temporal did not start it yet")
-        async with (
-            DevServer(tmp_path / "temporal", port=port),
-            starting_erasures(ours, opened.store),
-            running_workers(await workers(working, opened)),
-        ):
+        async with servers(), starting_erasures(client.temporal, site.store), site.working():
             async with asyncio.timeout(60):
                 while (await client.erasures())[0].state == "requested":
                     await asyncio.sleep(0.05)

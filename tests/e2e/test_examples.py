@@ -48,6 +48,13 @@ def installed(tmp_path: Path) -> Path:
     return place / "bin"
 
 
+async def test_the_demo_runs_the_examples_and_every_message_arrives(tmp_path: Path) -> None:
+    status, lines = await run(tmp_path / "state")
+    assert lines[-3] == "7 journeys, 15 of 15 messages arrived as they were sent.", "\n".join(lines)
+    assert status == 0
+
+
+@pytest.mark.nightly
 def test_an_installed_wheel_runs_the_examples_and_every_message_arrives(installed: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -20,8 +20,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from runtime.process.ports import free_port
 from tests.e2e.conftest import ROOT, Server
+from tests.servers import reserved_port
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 TAG = "localhost/scenario-runner:tried"
@@ -101,7 +101,7 @@ async def test_it_is_built_and_its_worker_gets_ready_and_stops_when_it_is_asked(
     assert re.match(r"scenario \d", works(engine.run(TAG, "scenario", "--version")) or "")
     assert works(engine.run(TAG, "touch", "/opt/scenario/x")) is None
 
-    port = free_port()
+    port = reserved_port()
     # The store, then the image's own command, at a port that is free.
     command = ["sh", "-c", f"scenario store upgrade && exec python -m worker --health-port {port}"]
     settings = {**server.environ, "SCENARIO_STORE": "sqlite:////tmp/store.db"}

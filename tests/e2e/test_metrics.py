@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +15,11 @@ from activities.channel_registry import QUEUES
 from gateway.client import ScenarioClient
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
-from runtime.process.ports import HOST, free_port
+from runtime.process.ports import HOST
 from runtime.store import Store
 from runtime.telemetry import metrics, polling
-from tests.e2e.conftest import ROOT, SENDER, Server, Stands, environment, publish, sealing
+from tests.e2e.conftest import SENDER, WORKER, Server, Stands, process, publish, sealing, store_in
+from tests.servers import reserved_port
 
 MARKS = ("zoe.measured@example.org", "Zo3-M34SUR3D", "3028687", "CGX0094", "hidden-in-a-path")
 MEASURED = """
@@ -80,35 +78,26 @@ def order(price: float) -> dict[str, Any]:
     return {"scenario": "measured", "contact": contact, "trigger": {"type": "order", "order": given}}
 
 
-@asynccontextmanager
-async def worker(server: Server, store: str, receiver: str, inbox: Inbox, port: int) -> AsyncGenerator[None]:
-    """A worker in a process of its own."""
-    environ = environment(
-        **server.environ,
-        SCENARIO_STORE=store,
-        SCENARIO_SMTP=inbox.url,
-        SCENARIO_MAIL_FROM=SENDER,
-        TEST_RECEIVER=receiver,
-    )
-    command = (sys.executable, "-m", "tests.e2e.process", "--metrics-port", str(port))
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environ)
-    try:
-        yield
-    finally:
-        process.terminate()
-        assert await process.wait() == 0
-
-
 async def test_a_worker_tells_what_it_does_and_nothing_of_whom_it_is_about(
     server: Server, inbox: Inbox, tmp_path: Path
 ) -> None:
-    url, port = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}", free_port()
+    url, port = store_in(tmp_path), str(reserved_port())
     temporal = await server.connect()
     fail = {"/hooks.example.com/hidden-in-a-path/busy": [503], "/hooks.example.com/hidden-in-a-path/broken": [422] * 9}
     async with (
         Store.open(url) as store,
         Receiver(fail=fail) as receiver,
-        worker(server, url, receiver.url, inbox, port),
+        process(
+            *(*WORKER, "--metrics-port", port),
+            log=tmp_path / "log",
+            environ={
+                **server.environ,
+                "TEST_RECEIVER": receiver.url,
+                "SCENARIO_STORE": url,
+                "SCENARIO_SMTP": inbox.url,
+                "SCENARIO_MAIL_FROM": SENDER,
+            },
+        ) as worker,
         httpx.AsyncClient() as http,
     ):
         client = ScenarioClient(sealing(temporal, store), store)
@@ -122,7 +111,9 @@ async def test_a_worker_tells_what_it_does_and_nothing_of_whom_it_is_about(
                 series = read(page.text)
                 if value(series, "scenario_delivery_attempts_total", outcome="failed"):
                     break
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.1)
+        worker.terminate()
+        assert await worker.wait() == 0
     assert page.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
 
     ours = {name for name, _ in series if not name.startswith(("temporal_", "process_"))}

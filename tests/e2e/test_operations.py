@@ -93,7 +93,7 @@ async def test_a_gateway_that_stops_in_the_middle_hits_nobody_twice_and_misses_n
         client = here.client
         journeys = await hold(here, tmp_path)
         looked = await client.operate(Operation.RETRY, JourneyFilter(scenario=NAME), dry_run=True, **WHO)
-        begun = await client.operate(Operation.RETRY, JourneyFilter(scenario=NAME), rate=10, **WHO)
+        begun = await client.operate(Operation.RETRY, JourneyFilter(scenario=NAME), rate=4, **WHO)
         assert (begun.state, begun.total) == ("surveying", 0)
         async with running_operations(client.services.operations):
             await until(client, begun, lambda seen: seen.accepted >= 3)
@@ -124,7 +124,7 @@ async def test_a_stop_leaves_those_as_they_were_who_were_not_asked(stand: Stands
         client = here.client
         journeys = await hold(here, tmp_path)
         assert await held_over_http(client) == journeys
-        begun = await client.operate(Operation.SKIP, JourneyFilter(scenario=NAME), rate=5, **WHO)
+        begun = await client.operate(Operation.SKIP, JourneyFilter(scenario=NAME), rate=4, **WHO)
         await until(client, begun, lambda seen: seen.accepted >= 2)
         await client.stop_operation(begun.id, operator="bob", reason="wrong one")
         ended = await until(client, begun, lambda seen: seen.over)

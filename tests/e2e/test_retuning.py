@@ -27,15 +27,21 @@ steps:
   - webhook: hook
     url: https://hooks.example.com/NAME
     body: {}
+    timeout: LONGEST
     retry: {initial_interval: 5h, maximum_attempts: LIMIT, deadline: 2d}
 """
 WHO = {"operator": "ann", "reason": "incident 42"}
 FAST = {"initial_interval": "1s", "backoff_coefficient": 1}
 
 
-async def backing_off(stand: Stand, folder: Path, name: str, limit: int = 0) -> Entered:
+def slow(name: str, limit: int = 0, longest: str = "15s") -> str:
+    """The scenario, with so many attempts, each of so long at most."""
+    return SLOW.replace("NAME", name).replace("LIMIT", str(limit)).replace("LONGEST", longest)
+
+
+async def backing_off(stand: Stand, folder: Path, name: str, limit: int = 0, longest: str = "15s") -> Entered:
     """A journey whose webhook failed once, and waits for hours."""
-    await publish(stand.client, folder, SLOW.replace("NAME", name).replace("LIMIT", str(limit)))
+    await publish(stand.client, folder, slow(name, limit, longest))
     entered = await stand.client.enter({"scenario": name, "contact": {"id": 1}, "trigger": {"type": "segment"}})
     await called(stand, name, 1)
     async with asyncio.timeout(60):  # the server has to learn that the attempt failed
@@ -108,7 +114,7 @@ async def test_an_attempt_under_way_is_not_disturbed(
     monkeypatch.setattr(Slow, "answers", asyncio.Event())
     monkeypatch.setattr("tests.e2e.conftest.Receiver", Slow)
     async with stand() as up:
-        await publish(up.client, tmp_path, SLOW.replace("NAME", "now").replace("LIMIT", "0"))
+        await publish(up.client, tmp_path, slow("now"))
         entered = await up.client.enter({"scenario": "now", "contact": {"id": 1}, "trigger": {"type": "segment"}})
         await called(up, "now", 1)
         (found,) = await up.client.in_flight("hooks.example.com")
@@ -124,7 +130,12 @@ async def test_an_attempt_under_way_is_not_disturbed(
 async def test_a_delivery_that_a_breaker_turned_away_is_found_and_retuned(stand: Stands, tmp_path: Path) -> None:
     host = "down.example.com"
     async with stand(fail={f"/{host}/down": [503] * 99}) as up:
-        text = SLOW.replace("hooks.example.com", host).replace("NAME", "down").replace("LIMIT", "0")
+        text = (
+            SLOW.replace("hooks.example.com", host)
+            .replace("NAME", "down")
+            .replace("LIMIT", "0")
+            .replace("LONGEST", "15s")
+        )
         await publish(up.client, tmp_path, text)
         for contact in range(1, 12):  # one after the other, until the breaker opens
             entry = {"scenario": "down", "contact": {"id": contact}, "trigger": {"type": "segment"}}
@@ -173,7 +184,7 @@ async def test_the_number_of_attempts_can_be_raised_and_lowered(
 
 async def test_a_deadline_is_brought_forward(stand: Stands, tmp_path: Path) -> None:
     async with stand(fail={"/hooks.example.com/late": [503] * 9}) as up:
-        entered = await backing_off(up, tmp_path, "late")
+        entered = await backing_off(up, tmp_path, "late", longest="1s")  # an attempt at the deadline may take as long
         await operate(entered, "retune", retry={"deadline": "1s"})
         async with asyncio.timeout(60):
             while (progress := await entered.handle.query("progress"))["state"] != "held":

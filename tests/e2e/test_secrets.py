@@ -20,13 +20,13 @@ from activities.sms.twilio import Twilio
 from activities.webhook.signing import Key
 from gateway.callbacks.app import Receiving
 from runtime.local.inbox import Inbox
-from runtime.process.ports import free_port
 from runtime.settings import Settings
 from tests.e2e import planted
 from tests.e2e.conftest import Server
 from tests.e2e.decoding import decoded
 from tests.e2e.ordeal import JOURNEY, Place, placed, through_everything
 from tests.e2e.planted import ADDRESSES, LITERAL, MARK, SECRETS, process, spelled, traces
+from tests.servers import reserved_port
 from worker import services
 
 SENT: Final = {
@@ -106,7 +106,7 @@ def hidden(place: Place) -> set[bytes]:
 async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
     server: Server, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, encryption: bool
 ) -> None:
-    port = free_port()
+    port = reserved_port()
     async with placed(server, inbox, tmp_path, monkeypatch) as place:
         async with process("worker", tmp_path / "worker.log", place.environ, "--metrics-port", str(port)):
             await through_everything(place)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretStr
 from temporalio.client import (
-    Client,
     HeartbeatAsyncActivityInput,
     Interceptor,
     OutboundInterceptor,
@@ -28,9 +27,7 @@ from activities.webhook.throttle.server_rates import RateKeeper
 from gateway.client import Entered, ScenarioClient
 from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
 from runtime.local.receiver import Receiver
-from runtime.settings import Settings
-from tests.e2e.conftest import Server, forget_the_dead, outcomes, publish, sealing
-from worker import running_workers, services, workers
+from tests.e2e.conftest import Server, forget_the_dead, opened, outcomes, publish, until
 
 
 @dataclass
@@ -71,28 +68,15 @@ class Place:
 
 @pytest.fixture
 async def place(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
-    settings = Settings(store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"), sms=SecretStr("local:"))
     monkeypatch.setattr("runtime.process.workers.LONGEST_DRAIN", 0.0)  # nothing more comes when a test is over
-    temporal = await server.connect()
     inbox = tmp_path / "inbox"
     async with (
         Receiver(fail={"/hooks.example.com": [503]}) as receiver,
-        services(settings, inbox=inbox, routes=Diverted(receiver.url)) as opened,
+        opened(
+            await server.connect(), tmp_path, inbox=inbox, routes=Diverted(receiver.url), sms=SecretStr("local:")
+        ) as site,
     ):
-        client = ScenarioClient(sealing(temporal, opened.store), opened.store)
-
-        @asynccontextmanager
-        async def work(*queues: str, to: Client = temporal) -> AsyncGenerator[None]:
-            async with running_workers(await workers(sealing(to, opened.store, worker=True), opened, queues)):
-                yield
-
-        yield Place(client, receiver, work, inbox)
-
-
-async def until(seen: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(60):
-        while not await seen():
-            await asyncio.sleep(0.1)
+        yield Place(site.client, receiver, site.working, inbox)
 
 
 RETRIED = """
@@ -208,14 +192,10 @@ MANY = 20
 
 async def test_an_order_s_message_does_not_wait_behind_a_newsletter(server: Server, tmp_path: Path) -> None:
     """All are queued before a worker sends, at 2 a second to one destination: in their order, the two would be last."""
-    settings = Settings(store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"))
-    async with (
-        Receiver() as receiver,
-        services(settings, routes=Diverted(receiver.url)) as opened,
-    ):
-        temporal = await server.connect()
-        await RateKeeper(temporal).apply(100, {"wax.example": 2})
-        client = ScenarioClient(temporal, opened.store)
+    temporal = await server.connect()
+    await RateKeeper(temporal).apply(100, {"wax.example": 2})
+    async with Receiver() as receiver, opened(temporal, tmp_path, routes=Diverted(receiver.url)) as site:
+        client = site.client
         for name, purpose, destination in (
             ("news", "marketing", "wax.example"),
             ("order", "transactional", "wax.example"),
@@ -232,13 +212,13 @@ async def test_an_order_s_message_does_not_wait_behind_a_newsletter(server: Serv
             described = await temporal.get_workflow_handle(journey.id).describe()
             return bool(described.raw_description.pending_activities)
 
-        async with running_workers(await workers(temporal, opened, (JOURNEYS,))):
+        async with site.working(JOURNEYS):
             for journey in await asyncio.gather(*(enter("news", number) for number in range(MANY))):
                 await until(partial(queued, journey))
             journeys = [await enter(name, 1) for name in ("order", "receipt")]
             for journey in journeys:
                 await until(partial(queued, journey))
-            async with running_workers(await workers(temporal, opened, (WEBHOOK.queue,))), asyncio.timeout(120):
+            async with site.working(WEBHOOK.queue), asyncio.timeout(120):
                 assert [outcomes(await journey.result())[0][1] for journey in journeys] == ["delivered"] * 2
             started = [
                 (await temporal.get_workflow_handle(journey.id).describe()).raw_info.priority.priority_key

@@ -22,11 +22,11 @@ from gateway.publishing import publish
 from gateway.serving import Parts
 from runtime.identity import StoreIdentity, guarding_identity
 from runtime.local.inbox import Inbox
-from runtime.process.ports import free_port
 from runtime.process.shutdown import Deadline
 from runtime.settings import Settings
 from runtime.store import Store, StoreMismatch, StoreMissing
 from tests.e2e.conftest import SENDER, Server
+from tests.servers import reserved_port
 
 SCENARIO = "scenario: hello\ntrigger: segment\nsteps:\n  - email: mail\n    subject: Hello\n    text: Hello\n"
 KEY = "a2V5IG9mIDMyIGJ5dGVzLCBhcyBvcGVuc3NsIHdyaXRlcyE="
@@ -72,7 +72,7 @@ async def is_ready(port: int) -> bool:
 @asynccontextmanager
 async def working(settings: Settings) -> AsyncGenerator[asyncio.Task[None]]:
     """A worker, once it is ready."""
-    port = free_port()
+    port = reserved_port()
     queues = ["journeys", "email"]
     task = asyncio.create_task(worker.serve(settings, queues, Deadline(1), health_port=port))
     try:
@@ -87,7 +87,7 @@ async def working(settings: Settings) -> AsyncGenerator[asyncio.Task[None]]:
 
 async def refused(coroutine: Any) -> str:
     with pytest.raises(StoreMismatch) as caught:
-        await asyncio.wait_for(coroutine, 30)
+        await asyncio.wait_for(coroutine, 90)
     return str(caught.value)
 
 

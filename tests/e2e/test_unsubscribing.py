@@ -10,22 +10,20 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from activities.webhook.route import Diverted
 from gateway.callbacks.server import application, routes_of
 from gateway.client import Entered, ScenarioClient
 from runtime.derived_keys import AddressHashes
 from runtime.local.inbox import Inbox, Mail
-from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
 from scenario.policies.suppression import stops
-from tests.e2e.conftest import SENDER, Server, publish, sealing
-from worker import running_workers, services, workers
+from tests.e2e.conftest import SENDER, Server, opened, publish
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 # Several words long, so that a header of it would be folded were it not for us.
@@ -77,27 +75,23 @@ class Shop:
 
 @pytest.fixture
 async def shop(server: Server, inbox: Inbox, tmp_path: Path) -> AsyncIterator[Shop]:
-    async with HttpServer() as listening, Receiver() as receiver:
-        settings = Settings(
-            store=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"),
-            smtp=SecretStr(inbox.url),
-            mail_from=SENDER,
-            callback_url=listening.url,
-            callback_key=encoded(OTHER),
-            suppression_key=encoded(KEY),
-        )
-        temporal = await server.connect()
+    async with HttpServer() as listening:
+        keys = {"callback_key": encoded(OTHER), "suppression_key": encoded(KEY)}
+        local: dict[str, Any] = {
+            "smtp": SecretStr(inbox.url),
+            "mail_from": SENDER,
+            "callback_url": listening.url,
+            **keys,
+        }
         async with (
-            services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)) as opened,
-            running_workers(await workers(sealing(temporal, opened.store, worker=True), opened)),
+            opened(await server.connect(), tmp_path, **local) as site,
+            site.working(),
             httpx.AsyncClient(trust_env=False, follow_redirects=False) as http,
         ):
-            ways = opened.channels
-            assert ways.callbacks is not None
-            temporal = sealing(temporal, opened.store)
-            more = routes_of(settings, temporal, opened.store, opened.destinations)
-            listening.start(application(ways.callbacks, temporal, more["unsubscribing"]))
-            client = ScenarioClient(temporal, opened.store)
+            client, made = site.client, site.services
+            assert made.channels.callbacks is not None
+            more = routes_of(Settings(**local), client.temporal, site.store, made.destinations)
+            listening.start(application(made.channels.callbacks, client.temporal, more["unsubscribing"]))
             await publish(client, tmp_path, SCENARIO)
             yield Shop(client, inbox, http)
 

@@ -71,8 +71,8 @@ def version(temporal: Client, settings: Settings) -> Versions:
     async def serving(build: str | None, gate: Gate) -> AsyncGenerator[PollerCheck]:
         deployment = deployment_from({DEPLOYMENT: NAME, BUILD: build} if build else {})
         async with (
-            services(settings, routes=Diverted(gate.url)) as opened,
-            running_workers(made := await workers(temporal, opened, QUEUES, deployment)) as crew,
+            services(settings, routes=Diverted(gate.url)) as given,
+            running_workers(made := await workers(temporal, given, QUEUES, deployment)) as crew,
         ):
             await crew.polling()
             yield PollerCheck(temporal, made, JOURNEYS)

@@ -1,4 +1,4 @@
-"""Journeys recorded on one version of Python are replayed on all others.
+"""Journeys recorded on one version of Python are replayed on another, and each night on all others.
 
 A worker is upgraded to another Python, or a fleet is mixed: the journeys go on. The folder of histories stands for this
 version, on which `test_replay` replays it.
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -89,8 +90,12 @@ async def replayed(python: str, folders: Sequence[Path]) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_a_journey_recorded_on_one_python_replays_on_all_others(tmp_path: Path) -> None:
-    others = {version: python for version in SUPPORTED if version != HERE and (python := found(version))}
+@pytest.mark.parametrize(
+    "number", [1, pytest.param(len(SUPPORTED), marks=pytest.mark.nightly)], ids=["newest other", "all others"]
+)
+async def test_a_journey_recorded_on_one_python_replays_on_others(tmp_path: Path, number: int) -> None:
+    wanted = [version for version in reversed(SUPPORTED) if version != HERE]
+    others = dict(islice(((version, python) for version in wanted if (python := found(version))), number))
     if not others or not shutil.which("uv"):
         pytest.skip(f"needs uv and another Python of {', '.join(SUPPORTED)} than {HERE}")
     made = await asyncio.gather(*(prepared(version, python) for version, python in others.items()))
@@ -105,5 +110,5 @@ async def test_a_journey_recorded_on_one_python_replays_on_all_others(tmp_path: 
             for version, python in pythons.items()
         )
     )
-    if missing := set(SUPPORTED) - pythons.keys():
+    if number > 1 and (missing := {*wanted} - pythons.keys()):
         pytest.skip(f"replayed on {', '.join(pythons)}; there is no Python {', '.join(sorted(missing))} here")
