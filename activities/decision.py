@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from temporalio import activity
 
 from activities.content import Content, UnknownVersion
 from activities.evaluation import evaluate
 from activities.interface import DECIDE, GOAL, EvaluationRequest, EvaluationResult, GoalEvent, GoalResult
-from runtime.store import Store, StoredEntry
 from scenario import liquid
 from scenario.entry.entry import journey_root
 from scenario.errors import TemplateError
 from scenario.model.goal import Goal, number_of
 from scenario.steps.host import Event
+
+if TYPE_CHECKING:  # `tests/replay/test_pythons.py` replays journeys without the packages of the store
+    from runtime.store import Store, StoredEntry
 
 
 @activity.defn(name=DECIDE.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from google.protobuf.duration_pb2 import Duration
@@ -18,8 +18,10 @@ from temporalio.common import RetryPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import CLEAR, RETUNE, DestinationPolicy, DestinationPolicyRequest, Retuning, RetuningResult
-from activities.webhook.destinations.reading import DestinationsFile
 from scenario.plan.retry import LAST, STORED, fit, lengthen
+
+if TYPE_CHECKING:  # `tests/replay/test_pythons.py` replays journeys without the packages of deliveries
+    from activities.webhook.destinations.reading import DestinationsFile
 
 SOON: Final = timedelta(seconds=5)
 """Average pause after an attempt that sent nothing."""

@@ -48,9 +48,9 @@ async def test_two_destinations_get_their_own_rates_from_all_workers_together(
     async with Receivers({"slow": 1.0}) as receivers, Transport() as transport:
         routes = Diverted(receivers.url)
         async with scheduler(client, queue):
-            # The slow one's 30 are queued first: the other must not wait for them.
+            # The slow one's 60 are queued first: the other must not wait for them.
             work: list[WorkflowHandle[Any, list[int]]] = []
-            for name, number in (("slow", 30), ("quick", 90)):
+            for name, number in (("slow", 60), ("quick", 90)):
                 handle = await client.start_workflow(
                     ManyWebhooks.run, args=[name, number, queue], id=f"{queue}-{name}", task_queue=f"journeys-{queue}"
                 )
@@ -62,14 +62,14 @@ async def test_two_destinations_get_their_own_rates_from_all_workers_together(
                 for handle in work:
                     assert set(await handle.result()) == {1}  # waiting costs no attempt
 
-    for name, number, rate in (("slow", 30, 10), ("quick", 90, 30)):
+    for name, number, rate in (("slow", 60, 10), ("quick", 90, 30)):
         by_second = receivers.by_second(name)
         assert sum(by_second) == number, by_second  # nothing was lost, nothing sent twice
         # A second's worth is saved up and comes at once; from then on the rate is kept, or less on a busy machine.
         took = receivers.got[name][-1] - receivers.got[name][0]
         assert took > 0.9 * (number - rate) / rate, by_second
     # Neither has waited for the other: the quick one's first second is over before the slow one has had all of its own.
-    assert receivers.got["quick"][30] < receivers.got["slow"][29]
+    assert receivers.got["quick"][30] < receivers.got["slow"][59]
 
 
 async def test_rates_change_while_deliveries_wait_for_them(client: Client, queue: str):

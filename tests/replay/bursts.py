@@ -73,7 +73,7 @@ from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
 from workflows.operation import OperationWorkflow
 
-NEEDED: Final = ("temporalio[pydantic]", "python-liquid", "pyyaml", "sqlalchemy[asyncio]")
+NEEDED: Final = ("temporalio[pydantic]", "python-liquid", "pyyaml")
 """The packages that this module needs, and with it all workflow code."""
 
 WHO: Final = {"operator": "ann", "reason": "incident 42"}
