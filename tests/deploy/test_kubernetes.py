@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
-import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 import typer.main
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
-from kubernetes_validate.utils import schema_contents  # pyright: ignore[reportMissingTypeStubs]
 from referencing import Registry, Resource
 from temporalio.envconfig import ClientConfig
 
@@ -138,7 +136,14 @@ def secrets_of(pod: Object) -> set[str]:
 @functools.cache
 def definitions() -> Any:
     empty: Registry[Any] = Registry()
-    return Resource[Any].from_contents(schema_contents(f"{SCHEMAS}/_definitions.json", RELEASE)) @ empty
+    return Resource[Any].from_contents(schema_contents("_definitions")) @ empty
+
+
+def schema_contents(name: str) -> Any:
+    # Imported here: it takes half a second, in each process of the tests.
+    from kubernetes_validate import utils  # pyright: ignore[reportMissingTypeStubs]
+
+    return utils.schema_contents(f"{SCHEMAS}/{name}.json", RELEASE)
 
 
 @functools.cache
@@ -146,7 +151,7 @@ def validator(kind: str, version: str) -> Any:
     """What checks the objects of a kind, as `kubernetes_validate.validate` does, which reads everything each time."""
     group = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", version)
     try:
-        schema = schema_contents(f"{SCHEMAS}/{kind.lower()}-{group}.json", RELEASE)
+        schema = schema_contents(f"{kind.lower()}-{group}")
     except FileNotFoundError:
         return None
     return Draft202012Validator(schema, registry=Resource[Any].from_contents(schema) @ definitions())
@@ -165,6 +170,8 @@ def test_every_object_is_valid_for_kubernetes() -> None:
 
 
 def test_a_word_that_is_misspelt_is_found() -> None:
+    import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
+
     found = copy.deepcopy(of_kind(rendered("local"), "Job")["store"])
     found["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
     check = validator("Job", "batch/v1")

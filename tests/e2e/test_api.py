@@ -18,15 +18,7 @@ from warnings import catch_warnings, simplefilter
 
 import httpx
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, given, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 from sqlalchemy import text
 
 from gateway.api.app import application, bounded
@@ -67,13 +59,6 @@ entry: {if: contact.email != blank}
 steps:
   - exit: done
 """
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-]
 EXAMPLES = 2
 """Requests of each kind that are tried at each address: with more, the suite takes longer and finds no more."""
 MANY = 120
@@ -208,6 +193,18 @@ async def test_whatever_is_asked_is_answered_as_declared(stand: Stands, tmp_path
 
 def ask_all(api: Served) -> None:
     """Asks each address what it takes, and what it does not."""
+    # Imported here: it takes half a second, in each process of the tests.
+    import schemathesis
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi import checks
+
+    responses = [
+        not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_headers_conformance,
+        checks.response_schema_conformance,
+    ]
     with catch_warnings():
         simplefilter("ignore")  # of what others do in the description's name
         schema: Any = schemathesis.openapi.from_url(f"{api.url}/v1/openapi.json")
@@ -217,7 +214,7 @@ def ask_all(api: Served) -> None:
             )
             answer = case.call(headers={**api.headers, **({"prefer": prefer} if prefer else {})})
             assert answer.status_code == status, answer.text
-            case.validate_response(answer, checks=CHECKS)
+            case.validate_response(answer, checks=responses)
         asked = 0
         for found in schema.get_all_operations():
             operation = found.ok()
@@ -231,7 +228,7 @@ def ask_all(api: Served) -> None:
                 def ask(case: Any) -> None:
                     answer = case.call(headers=api.headers)
                     if answer.status_code != 431:  # too long for the server, which has not asked the API
-                        case.validate_response(answer, checks=CHECKS)
+                        case.validate_response(answer, checks=responses)
 
                 ask()
                 asked += 1

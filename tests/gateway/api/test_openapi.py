@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from jsonschema_rs import Draft202012Validator
-from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR  # the specification's own schema
 
 from runtime import version
 from tests.gateway.api.conftest import Api
@@ -60,6 +59,9 @@ def schemas(value: Any) -> Iterator[dict[str, Any]]:
 
 
 async def test_it_is_valid(document: dict[str, Any]) -> None:
+    # The specification's own schema. Imported here: it takes half a second, in each process of the tests.
+    from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
+
     OPENAPI_31_VALIDATOR.validate(document)
     components = document["components"]["schemas"]
     for schema in [*schemas(document["paths"]), *components.values()]:
