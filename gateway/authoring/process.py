@@ -120,6 +120,9 @@ _MODULE: Final = "gateway.authoring.work"
 class Authoring:
     """Checks and previews scenarios in child processes, which end with this one.
 
+    All requests raise `BadInput` if they take too much time or memory, and `Busy` if too many requests are waiting.
+    `key` is the caller's API key.
+
     Args:
         setup: The settings that they need.
         seconds: See `SECONDS`.
@@ -136,53 +139,31 @@ class Authoring:
         """Check a scenario.
 
         Args:
-            key: The caller's API key.
-            source: YAML.
             files: Texts of referenced files, by path.
             name: The file's name in findings.
 
         Returns:
             ``{"findings", "document"}``; the document is None if a finding is an error.
-
-        Raises:
-            BadInput: It takes too much time or memory.
-            Busy: Too many requests are waiting.
         """
         request = {"do": "check", "source": source, "files": dict(files or {}), "name": name}
         return json.loads(await self._ask(key, request))
 
     async def preview(self, key: str, request: Mapping[str, Any]) -> bytes:
-        """Return what a scenario would send to a contact.
-
-        Args:
-            key: The caller's API key.
-            request: See `gateway.authoring.work`.
-
-        Returns:
-            JSON in UTF-8: `gateway.preview.report.report` with the check's ``findings``.
+        """Return `gateway.preview.report.report` with the check's ``findings``, as JSON in UTF-8.
 
         Raises:
             MistakenEntry: The entry is wrong.
             Forbidden: The caller may not use a scenario of this name.
-            BadInput: The entry does not fit the scenario, or it takes too much time or memory.
-            Busy: Too many requests are waiting.
+            BadInput: The entry does not fit the scenario.
         """
         return await self._ask(key, {"do": "preview", **request})
 
     async def sample(self, key: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a sample entry.
-
-        Args:
-            key: The caller's API key.
-            request: The scenario, as in a preview.
-
-        Returns:
-            ``{"entry", "findings"}``; the entry is None if none was found or a finding is an error.
+        """Return ``{"entry", "findings"}``; the entry is None if none was found or a finding is an error.
 
         Raises:
             Forbidden: The caller may not use a scenario of this name.
-            BadInput: The scenario cannot be read, or it takes too much time or memory.
-            Busy: Too many requests are waiting.
+            BadInput: The scenario cannot be read.
         """
         return json.loads(await self._ask(key, {"do": "sample", **request}))
 

@@ -71,11 +71,9 @@ class Receiving:
     """The routes, as an ASGI application in `application`.
 
     Args:
-        callbacks: Verifies tokens.
         tell: Sends an event to a journey.
         pace: Rate limit of each delivery's URL.
         patience: See `PATIENCE`.
-        more: Further routes.
     """
 
     def __init__(

@@ -51,7 +51,6 @@ class CallbackEvent(BaseModel):
 
     Attributes:
         name: Such as ``whatsapp.replied``.
-        properties: Its properties.
         id: Its id for deduplication.
     """
 
@@ -140,7 +139,6 @@ async def tell(temporal: Client, claim: CallbackClaim, event: CallbackEvent, ide
     Args:
         temporal: A client of the journeys' namespace.
         claim: From a verified token.
-        event: The event.
         identifier: Id for deduplication. It is separate for each delivery and from the engine's ids, so that nobody can
             suppress another sender's event.
 

@@ -16,11 +16,10 @@ class RateLimit:
     """A number of times per number of seconds, for each key.
 
     Windows begin with a key's first time. If there are too many keys, the oldest windows are forgotten, in favour of
-    the callers. Each process counts by itself.
+    the callers. Each process has its own count.
 
     Args:
         times: The number of times.
-        seconds: The window.
         clock: A monotonic clock in seconds.
     """
 
@@ -32,7 +31,6 @@ class RateLimit:
         """Count something unless the limit is reached. Return 0, or the seconds to wait.
 
         Args:
-            key: The key.
             times: How many times it counts, perhaps beyond the limit; 0 only checks.
         """
         now = self._clock()
@@ -52,7 +50,6 @@ async def read_body(request: Request, most: int, *, keep: int | None = None) -> 
     """Return a body, or None if it is too large. Content-Length may be wrong or missing, so bytes are counted.
 
     Args:
-        request: The request.
         most: Maximum number of bytes.
         keep: Number of bytes to return, if less.
 

@@ -123,9 +123,7 @@ def saying(request: Request, status: int, headers: Mapping[str, str] | None = No
     """Return the page that states the result.
 
     Args:
-        request: The request.
         status: The status of the answer.
-        headers: Further headers.
     """
     return _page(_language(request), _SAID.get(HTTPStatus(status), "later"), status, headers=headers)
 

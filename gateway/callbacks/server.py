@@ -32,8 +32,6 @@ def application(callbacks: Callbacks, temporal: Client, more: Sequence[Route] = 
     """Return the public gateway of one namespace.
 
     Args:
-        callbacks: Verifies tokens.
-        temporal: Client for journeys.
         more: Further routes: see `routes_of`.
     """
     return Receiving(callbacks, partial(tell, temporal), more=more).application
@@ -47,7 +45,6 @@ def routes_of(
     Args:
         settings: Settings of the process.
         temporal: Client for journeys and for reports to the platform.
-        store: Stores suppressions.
         destinations: The destinations, with the platform's.
 
     Raises:

@@ -57,8 +57,6 @@ class Unsubscriptions:
     """The routes.
 
     Args:
-        unsubscribing: Verifies tokens.
-        suppressor: Suppresses addresses.
         tell: Sends an event to a contact's journeys.
         pace: Rate limit of each token.
         patience: See `PATIENCE`.

@@ -22,12 +22,11 @@ _MINUTE: Final = len("2026-03-02 09:00")
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One difference between expectation and run.
+    """A difference between expectation and run.
 
     Attributes:
         place: Path in the case file, from the case on.
         what: ``subject of email thank-you``.
-        expected: The expected value.
         got: The actual value, or `MISSING`.
         kind: ``value`` if `got` can replace `expected`; ``steps`` if the number of steps differs; ``case`` if only a
             change of the case itself helps.
@@ -72,13 +71,13 @@ def _compare(case: Case, course: CaseRun) -> Iterator[Mismatch]:
         yield from _text((*place, "reason"), "why it ends so", expect.reason, course.reason)
     for index, name in enumerate(expect.never):
         for got in course.steps:
-            if name in (got.id, got.kind) and got.passed:
+            if name in (got.step, got.kind) and got.passed:
                 yield Mismatch((*place, "never", index), f"{name} must not happen", MISSING, label(got), "case")
 
 
 def label(step: StepRun | Expected) -> str:
     """Return a step as two words."""
-    return f"{step.kind} {step.id}"
+    return f"{step.kind} {step.step if isinstance(step, StepRun) else step.id}"
 
 
 def matches(expected: Sequence[Expected], course: CaseRun) -> dict[int, int]:
@@ -86,7 +85,7 @@ def matches(expected: Sequence[Expected], course: CaseRun) -> dict[int, int]:
     met: dict[int, int] = {}
     cursor = 0
     for index, step in enumerate(expected):
-        found = next((at for at in range(cursor, len(course.steps)) if course.steps[at].id == step.id), None)
+        found = next((at for at in range(cursor, len(course.steps)) if course.steps[at].step == step.id), None)
         if found is not None:
             met[found] = index
             cursor = found + 1
@@ -94,7 +93,7 @@ def matches(expected: Sequence[Expected], course: CaseRun) -> dict[int, int]:
 
 
 def _steps(place: Place, expected: Sequence[Expected], course: CaseRun) -> Iterator[Mismatch]:
-    went = " → ".join(f"{got.id} ({got.outcome})" for got in course.steps) or "nothing"
+    went = " → ".join(f"{got.step} ({got.outcome})" for got in course.steps) or "nothing"
     met = matches(expected, course)
     places = {found: index for index, found in met.items()}
     for index, step in enumerate(expected):

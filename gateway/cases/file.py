@@ -43,12 +43,7 @@ _JSON: Final = frozenset({"entry", "with", "body", "body_is", "properties", "con
 
 @dataclass(frozen=True)
 class DefaultFiles:
-    """Files that are used if a case file names none.
-
-    Attributes:
-        destinations: Path of destinations.yaml.
-        policies: Path of policies.yaml.
-    """
+    """Files that are used if a case file names none."""
 
     destinations: Path | None = None
     policies: Path | None = None
@@ -59,14 +54,9 @@ class Cases:
     """A case file that can be run.
 
     Attributes:
-        path: The file's path.
         source: The places of its content.
-        file: Its content.
-        draft: The scenario.
         book: The destinations, or None if unknown.
-        entries: Entries by case.
         policies: The rules for all scenarios.
-        beside: The default files.
     """
 
     path: Path
@@ -109,7 +99,6 @@ def read(path: Path, beside: DefaultFiles = DefaultFiles()) -> tuple[Cases | Non
     """Read a case file, its scenario and its entries.
 
     Args:
-        path: The case file.
         beside: Files that are used if it names none.
 
     Returns:

@@ -24,9 +24,6 @@ class Result:
     """The result of one case.
 
     Attributes:
-        file: The case file.
-        name: The case.
-        mark: The case's place.
         differences: All differences, with their places.
         seconds: Duration of the run.
     """

@@ -58,35 +58,16 @@ class Circumstances:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepRun:
-    """One step of a run.
+class StepRun(Record):
+    """One step of a run, with its kind and message.
 
-    Attributes:
-        id: The step's id.
-        kind: Its kind.
-        outcome: As in a journey's result; ``held``, ``paused`` or ``waiting`` if the journey stops there.
-        at: Its end in the contact's zone at that time; if the journey stops there, the end of its wait, or the time at
-            which nothing more happens.
-        reason: The reason, if needed.
-        status: The receiver's last status.
-        attempts: Number of attempts.
-        note: Remarks.
-        way: The branch taken, if the outcome does not name it.
-        sends: True if it is a delivery.
-        message: The message, if any.
+    If the journey stops there, `outcome` is ``held``, ``paused`` or ``waiting``, and `at` the end of its wait, or the
+    time at which nothing more happens.
     """
 
-    id: str
     kind: str
-    outcome: str
-    at: datetime
-    reason: str | None = None
-    status: int | None = None
-    attempts: int | None = None
-    note: str | None = None
-    way: str | None = None
-    sends: bool = False
-    message: Result | None = None
+    sends: bool
+    message: Result | None
 
     @property
     def passed(self) -> bool:
@@ -126,23 +107,26 @@ class _RecordedJourney(VirtualJourney):
     """A journey that records the message of each step.
 
     Attributes:
-        course: The completed steps.
         message: The current step's message.
-        handed: The delivery's first input.
+        first_data: The first data of the current delivery.
     """
 
     def __init__(self, *given: Any, **more: Any) -> None:
-        self.course: list[tuple[Record, Result | None]] = []
+        self.steps: list[StepRun] = []
         super().__init__(*given, **more)
 
     def begin(self, step: str) -> None:
         super().begin(step)
         self.message: Result | None = None
-        self.handed: Any = None
+        self.first_data: Any = None
 
     def record(self, *given: Any, **more: Any) -> None:
         super().record(*given, **more)
-        self.course.append((self.records[-1], self.message))
+        self.steps.append(self.step_run(self.records[-1]))
+
+    def step_run(self, record: Record) -> StepRun:
+        row = self.plan.steps[record.step]
+        return StepRun(**vars(record), kind=row.kind, sends=isinstance(row, Send), message=self.message)
 
 
 def run(cases: Cases, name: str, circumstances: Circumstances) -> CaseRun:
@@ -242,8 +226,8 @@ class _CaseRunner:
         assert isinstance(written, DeliveryStep)  # noqa: S101 no other step is delivered
         whole = journey.data()
         data = pick(whole, row.fields, row.item_fields)
-        journey.handed = data if journey.handed is None else journey.handed
-        again = None if journey.handed == data else "rendered again: the contact has changed"
+        journey.first_data = data if journey.first_data is None else journey.first_data
+        again = None if journey.first_data == data else "rendered again: the contact has changed"
         delivery = Delivery(
             id=journey.delivery,
             scenario=f"{draft.scenario.scenario}@{VERSION}",
@@ -301,7 +285,7 @@ class _CaseRunner:
     # ---- what became of it
 
     def _result(self, journey: _RecordedJourney) -> CaseRun:
-        steps = [_step_run(record, journey, message) for record, message in journey.course]
+        steps = journey.steps
         if journey.ending is not None:
             ends, reason = journey.ending.outcome, journey.ending.reason
         else:
@@ -315,7 +299,7 @@ class _CaseRunner:
                 status=held.status if held else None,
                 attempts=(held.attempts or None) if held else None,
             )
-            steps.append(_step_run(record, journey, journey.message))
+            steps.append(journey.step_run(record))
         return CaseRun(steps=tuple(steps), ends=ends, reason=reason, sent=self._sent, rejected=self._rejected)
 
 
@@ -324,23 +308,6 @@ def _standing(journey: _RecordedJourney) -> tuple[str, str]:
     if journey.held is not None:
         return "held", journey.held.reason
     return ("paused", "") if journey.paused else ("waiting", "")
-
-
-def _step_run(record: Record, journey: _RecordedJourney, message: Result | None) -> StepRun:
-    row = journey.plan.steps[record.step]
-    return StepRun(
-        id=record.step,
-        kind=row.kind,
-        sends=isinstance(row, Send),
-        outcome=record.outcome,
-        at=record.at,
-        reason=record.reason,
-        status=record.status,
-        attempts=record.attempts,
-        note=record.note,
-        way=record.way,
-        message=message,
-    )
 
 
 def _operate(journey: VirtualJourney, one: Any) -> None:

@@ -33,7 +33,6 @@ def updated(cases: Cases, names: Collection[str], circumstances: Circumstances) 
     """Return the cases with actual values, or None if nothing can be changed.
 
     Args:
-        cases: The cases.
         names: Names of the cases to change.
         circumstances: As for `run`.
     """
@@ -115,7 +114,7 @@ def _steps(
 
 def _new(got: StepRun) -> dict[str, Any]:
     facts = {key: value for key, value in facts_of(got).items() if value is not None and value is not MISSING}
-    made: dict[str, Any] = {got.kind: got.id}
+    made: dict[str, Any] = {got.kind: got.step}
     for key in _NEW:
         usual = (key == "attempts" and facts.get(key) == 1) or (key == "text" and "subject" in facts)
         if key in facts and not usual:

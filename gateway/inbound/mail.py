@@ -52,8 +52,6 @@ class InboundMail:
     """The route.
 
     Args:
-        paths: Verifies tokens.
-        suppressor: Suppresses addresses.
         key: The mail server's key.
         patience: See `PATIENCE`.
         reading: See `READING`.

@@ -58,10 +58,6 @@ class InboundTexts:
 
     Args:
         url: URL of this gateway without the path, which the signature includes.
-        token: The account's token.
-        suppressor: Suppresses numbers.
-        store: Removes suppressions.
-        hashes: Hashes numbers.
     """
 
     def __init__(self, url: str, token: str, suppressor: Suppressor, store: Removing, hashes: AddressHashes) -> None:

@@ -44,12 +44,9 @@ _PATIENCE: Final = 120.0
 
 @dataclass(frozen=True)
 class DemoRun:
-    """One entry's completed journey.
+    """The completed journey of an entry.
 
     Attributes:
-        entry: The entry.
-        journey: The journey.
-        result: Its result.
         arrivals: Its deliveries, each with whether it arrived as sent.
     """
 
@@ -69,7 +66,6 @@ async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state
 
     Args:
         stay: Keep the servers running until Ctrl-C.
-        console: Output.
         examples: Folder of the scenarios, with entries under ``entries``.
         state: Folder for databases, inbox and received webhooks; emptied first.
 
@@ -175,14 +171,7 @@ def parcel(order: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 async def arrivals(
     place: LocalStack, entry: dict[str, Any], journey: Entered, result: Mapping[str, Any]
 ) -> list[Arrival]:
-    """Find every message that a journey reports as delivered.
-
-    Args:
-        place: The local servers.
-        entry: The entry.
-        journey: The completed journey.
-        result: Its result.
-    """
+    """Find every message that a journey reports as delivered."""
     parsed = parse_entry(entry)
     name, _, version = str(result["version"]).partition("@")
     opened = await place.services.content.open(name, int(version))

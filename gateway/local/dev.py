@@ -55,7 +55,6 @@ async def dev(
         send: Send for real, with the environment's settings.
         resume: Let running journeys send, too.
         skip_time: Skip long waits for a time.
-        console: Output.
 
     Returns:
         The exit status.
@@ -152,7 +151,6 @@ def exports(address: str, state: Path) -> list[str]:
     """Return shell commands for other commands to find this server; none with the default address and folder.
 
     Args:
-        address: Temporal's address.
         state: Folder of the state.
     """
     usual_address, usual_state = USUAL
@@ -171,9 +169,6 @@ def line(who: str, step: str, what: str, word: str = "") -> Text:
     """Return one line: local time, journey, step, and what happened.
 
     Args:
-        who: The journey's id.
-        step: The step's id.
-        what: What happened.
         word: The outcome, which decides on the colour.
     """
     made = Text(f"{datetime.now():%H:%M:%S}  ", "dim")  # noqa: DTZ005 - a clock on the wall
@@ -186,8 +181,6 @@ class LiveLog:
     """A log of attempts that also prints each attempt.
 
     Args:
-        log: The log.
-        say: Prints a line.
         names: Displayed names of destinations, by channel.
     """
 
@@ -222,11 +215,7 @@ def _spelt(pause: timedelta) -> str:
 
 
 class LiveWarnings(logging.Handler):
-    """Prints warnings of the worker's log: held journeys, opened breakers.
-
-    Args:
-        say: Prints a line.
-    """
+    """Prints warnings of the worker's log: held journeys, opened breakers."""
 
     def __init__(self, say: Callable[[Text], None]) -> None:
         super().__init__()

@@ -38,7 +38,6 @@ async def skip_time(temporal: Client, journey: str, span: timedelta | None = Non
 
     Args:
         temporal: Client of the local server.
-        journey: Its workflow id.
         span: Duration, or None for everything, including pauses between attempts.
     """
     ahead = None

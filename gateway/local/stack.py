@@ -64,13 +64,8 @@ class LocalStack:
     """The running local servers.
 
     Attributes:
-        client: A client.
-        server: Temporal.
         inbox: Receives e-mails and SMS.
-        receiver: Receives webhooks.
-        gateway: Receives callbacks.
         ways_in: The API and the pages, on the same port.
-        services: The worker's services.
     """
 
     client: ScenarioClient
@@ -252,7 +247,6 @@ class LocalAccess:
 
     Attributes:
         pages: A sign-in link that works until the server ends.
-        api: The API's URL.
         key: An API key with all scopes.
         authors: Checks and previews, to be closed.
     """
@@ -277,14 +271,9 @@ async def serve_gateway(
     """Serve the API and the pages.
 
     Args:
-        gateway: The listening server.
-        client: The client.
-        given: The worker's services.
         settings: Settings of this process.
         state: Folder with the key.
-        destinations: The destinations.
         temporal_ui: URL of Temporal's UI.
-        keyring: The contacts' keys.
 
     Raises:
         LocalError: The key's file cannot be read or written.

@@ -28,8 +28,6 @@ class Text:
 
     Attributes:
         x: Its start, or its centre if it is `centred`.
-        y: Its base line.
-        text: The text.
         look: The CSS class; see `gateway.map.svg`.
         width: Its maximum width.
     """
@@ -63,13 +61,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Label:
-    """The label of a way; or a pill: the entry, the end, or a jump to a step elsewhere.
-
-    Attributes:
-        text: The visible part.
-        whole: The whole text.
-        look: Its CSS classes.
-    """
+    """The label of a way; or a pill: the entry, the end, or a jump to a step elsewhere."""
 
     area: Area
     text: str
@@ -84,9 +76,7 @@ class Edge:
     Attributes:
         source: The step that it leaves.
         way: The key of the way.
-        label: Its label.
         target: The step that it leads to; None is the end.
-        points: Its corners.
     """
 
     source: str | None
@@ -130,12 +120,7 @@ _MOST: Final = {"title": 3, "detail": 2, "id": 2}
 
 
 class Card:
-    """A step's box without a place.
-
-    Attributes:
-        step: The step.
-        height: The box's height.
-    """
+    """A step's box without a place."""
 
     def __init__(self, shown: ShownStep) -> None:
         self.step, self._shown = shown.step, shown

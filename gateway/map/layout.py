@@ -33,7 +33,6 @@ class MapPart(Protocol):
     Attributes:
         left: Space to the left of its spine.
         right: Space to the right of its spine.
-        height: Its height.
     """
 
     left: float
@@ -249,9 +248,7 @@ def lay_out(
     """Lay out a map.
 
     Args:
-        read: The plan's outline.
         title: The map's title: ``post-purchase@3``.
-        trigger: The trigger.
         overlay: Additions to the map.
         heading: True to draw the title.
     """

@@ -17,9 +17,7 @@ class ScenarioMap:
     """A map.
 
     Attributes:
-        plan: The plan.
         title: Its title: ``post-purchase@3``.
-        trigger: The trigger.
         overlay: Additions: people, changes, links.
     """
 

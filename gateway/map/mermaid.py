@@ -29,13 +29,7 @@ _MARKS: Final = {
 
 
 def mermaid(read: Outline, *, trigger: str = "", overlay: Overlay | None = None) -> str:
-    """Write a map.
-
-    Args:
-        read: The plan's outline.
-        trigger: The trigger.
-        overlay: Marks to show.
-    """
+    """Write a map."""
     return "".join(f"{line}\n" for line in _lines(read, trigger, overlay or Overlay()))
 
 

@@ -42,12 +42,8 @@ class Step:
     """A step of a map.
 
     Attributes:
-        id: Its id.
-        kind: Its kind.
         role: Its role in a journey.
-        what: A short description.
         detail: Further details; may be empty.
-        ways: Its ways.
     """
 
     id: str
@@ -63,11 +59,8 @@ class ShownStep:
     """A step with its additions.
 
     Attributes:
-        step: The step.
         numbers: Its counts without zeros.
         mark: Its change since another version.
-        changes: Its changed keys.
-        link: Its URL.
     """
 
     step: Step
@@ -161,7 +154,6 @@ class OutlineItem:
     """A step with its contents.
 
     Attributes:
-        step: The step.
         branches: Ways of a fork.
         round: The way of a repetition that returns to it.
     """
@@ -177,7 +169,6 @@ class Outline:
 
     Attributes:
         course: The steps from the first to the end.
-        aside: Unreachable steps.
         notes: Exit rules and the goal.
     """
 

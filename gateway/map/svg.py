@@ -90,7 +90,6 @@ def svg(drawing: Drawing, *, standalone: bool = False) -> str:
     """Write a map.
 
     Args:
-        drawing: The map.
         standalone: True to include style sheet and background.
     """
     width, height = _number(drawing.width), _number(drawing.height)

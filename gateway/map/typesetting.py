@@ -41,7 +41,6 @@ def width_of(text: str, size: float, *, bold: bool = False) -> float:
     """Return an upper bound of a text's width.
 
     Args:
-        text: One line.
         size: Font size in pixels.
         bold: True for bold letters.
     """
@@ -78,7 +77,6 @@ def wrapped(text: str, width: float, size: float, lines: int, *, bold: bool = Fa
     """Return a text in lines, broken between words if possible.
 
     Args:
-        text: The text.
         width: Width of a line in pixels.
         size: Font size in pixels.
         lines: Maximum number of lines; the last one ends with an ellipsis if the text is cut.

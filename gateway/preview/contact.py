@@ -29,7 +29,6 @@ class PreviewInputs:
         events: Events of the contact.
         responses: Responses of webhooks with `save:`, by name.
         platform_zone: IANA zone of the platform's dates without an offset.
-        workshop: Renders messages.
         policies: The rules for all scenarios.
     """
 
@@ -46,7 +45,6 @@ class ShownExit:
     """An exit rule.
 
     Attributes:
-        rule: The rule.
         met: True if a given event fulfils it.
     """
 
@@ -56,19 +54,14 @@ class ShownExit:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What a scenario would send to one contact.
+    """The messages that a scenario would send to one contact, and all steps.
 
     Attributes:
-        journey: The journey's id.
-        contact: The contact's id.
         key: The journey's key, or None.
-        zone: The contact's zone.
         start: Time of the entry, in UTC.
         refused: Why the contact is not admitted, or None.
         withheld: Why the contact would get nothing, or None. Its messages are shown anyway.
-        notes: Remarks.
         steps: All steps, in the order of the file.
-        exits: The exit rules.
     """
 
     journey: str
@@ -87,9 +80,7 @@ def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
     """Follow one contact through a scenario.
 
     Args:
-        draft: The scenario.
         argument: The entry as JSON data.
-        given: The circumstances.
 
     Raises:
         EntryError: The entry is malformed.

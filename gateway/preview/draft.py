@@ -31,11 +31,8 @@ class Draft:
     """A checked and compiled scenario.
 
     Attributes:
-        file: The file.
         scenario: The scenario as it would be read back after publishing.
-        plan: Its plan.
         steps: Steps by id, in the order of the file.
-        warnings: The check's warnings.
     """
 
     file: ScenarioFile
@@ -73,8 +70,6 @@ def published(version: str, stored: Mapping[str, Any], plan: Mapping[str, Any]) 
 
     Args:
         version: ``post-purchase@3``.
-        stored: Its document.
-        plan: Its plan.
 
     Raises:
         ScenarioError: A newer program has stored it.

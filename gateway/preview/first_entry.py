@@ -1,4 +1,4 @@
-"""A sample entry: what a scenario's templates and conditions use, with usual values."""
+"""A sample entry: the fields that a scenario's templates and conditions use, with usual values."""
 
 from __future__ import annotations
 
@@ -80,7 +80,6 @@ def _plausible(path: Path, reader: Callable[..., Any] | None = None, *, is_date:
     """Return a usual value for a field of this name.
 
     Args:
-        path: The field's path.
         reader: The function that reads the field, or None for unknown fields.
         is_date: True if the scenario waits for it, or formats it as a date.
     """
@@ -101,7 +100,7 @@ def _label(path: Path) -> str:
 
 
 class _UsualSamples(Samples):
-    """Entries of usual values, and with values of conditions if those admit nobody."""
+    """Entries of usual values, or values of conditions if usual values admit no contact."""
 
     @override
     def _maker(self, chance: random.Random, number: int, again: int) -> EntryMaker:
@@ -182,7 +181,7 @@ def _pruned(entry: dict[str, Any], wanted: frozenset[Path]) -> dict[str, Any]:
 
 
 def _part(value: Any, path: Path, wanted: frozenset[Path]) -> Any:
-    """Return a part of an entry reduced to what is used."""
+    """Return a part of an entry reduced to the used fields."""
     if path in wanted:
         return value
     if is_list(value):

@@ -36,11 +36,7 @@ _CODE: Final = "preview"
 
 
 class TemplateLocator:
-    """Finds places in a scenario's file, which it reads on first use.
-
-    Args:
-        file: The file.
-    """
+    """Finds places in a scenario's file, which it reads on first use."""
 
     def __init__(self, file: ScenarioFile) -> None:
         self._file = file

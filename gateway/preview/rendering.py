@@ -46,8 +46,7 @@ class StandIn:
     def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
         """Return a URL of the usual length."""
         now = min(now, LAST - timedelta(days=366_000))  # an address lives on from its step: not beyond the end of time
-        base, slash, token = self._real.url(workflow_id, root, f"msg_{0:032}", now).rpartition("/")
-        return f"{base}{slash}{'preview'.ljust(len(token), '0')}"
+        return _without_token(self._real.url(workflow_id, root, f"msg_{0:032}", now))
 
 
 class UnsubscribeStandIn:
@@ -64,17 +63,17 @@ class UnsubscribeStandIn:
 
     def url(self, subscriber: Subscriber) -> str:
         """Return a URL of the usual length."""
-        base, slash, token = self._real.url(subscriber).rpartition("/")
-        return f"{base}{slash}{'preview'.ljust(len(token), '0')}"
+        return _without_token(self._real.url(subscriber))
+
+
+def _without_token(url: str) -> str:
+    base, slash, token = url.rpartition("/")
+    return f"{base}{slash}{'preview'.ljust(len(token), '0')}"
 
 
 @dataclass(frozen=True)
 class NothingToSend:
-    """Nothing to send: no address, or a template aborted.
-
-    Attributes:
-        reason: The reason.
-    """
+    """Nothing to send: no address, or a template aborted."""
 
     reason: str
 
@@ -84,9 +83,7 @@ class RenderProblem:
     """Why a step cannot be performed.
 
     Attributes:
-        message: One sentence.
         error: The template's error, if a template is the reason.
-        data: The template's variables.
     """
 
     message: str
@@ -124,12 +121,6 @@ class MessageRenderer:
 
     def render(self, step: BaseStep, delivery: Delivery, journey: str, scenario: Scenario) -> Result:
         """Render a delivery.
-
-        Args:
-            step: The step.
-            delivery: The activity's input.
-            journey: The workflow id.
-            scenario: The scenario.
 
         Raises:
             BadRecipient: `to` is not a valid recipient.

@@ -16,8 +16,6 @@ def report(shown: Preview, places: TemplateLocator, only: str | None = None) -> 
     """Return a preview as JSON data.
 
     Args:
-        shown: The preview.
-        places: The scenario's file.
         only: The id of the only step to include, or None.
 
     Returns:

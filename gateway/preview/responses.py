@@ -44,7 +44,7 @@ class Unmade(Exception):
 
 @dataclass(frozen=True)
 class Hints:
-    """What a scenario uses of a response.
+    """The parts of a response that a scenario uses.
 
     Attributes:
         named: Paths below the response that templates and conditions use.
@@ -66,9 +66,8 @@ class MadeUpAnswer:
     """Makes up one response.
 
     Args:
-        chance: Source of randomness.
         schema: The response's schema, or None.
-        hints: What the scenario uses of it.
+        hints: Its parts that the scenario uses.
         mode: ``ordinary``: a usual response. ``empty``: as little as possible. ``mixed``: anything.
     """
 
@@ -259,13 +258,7 @@ _LOST: Final = 0.15
 
 
 class Replies:
-    """Responses for one scenario by name. The same seed and number give the same ones.
-
-    Args:
-        draft: The scenario.
-        seed: The seed.
-        given: Fixed responses.
-    """
+    """Responses for one scenario by name. The same seed and number give the same ones."""
 
     def __init__(self, draft: Draft, seed: int, given: Mapping[str, Any]) -> None:
         self._seed, self._given = seed, given
@@ -305,7 +298,7 @@ class Replies:
     def _one(self, chance: random.Random, save: Save, mode: str) -> Any:
         """Return a response that would be saved, or None."""
         for draw in range(_DRAWS):
-            # What asks for much of a value is met rather by one that has everything, or nothing.
+            # A strict schema is rather met by a value that has everything, or nothing.
             way = mode if draw < _DRAWS // 2 else ("ordinary", "empty")[draw % 2]
             try:
                 value = keep(save, MadeUpAnswer(chance, save.shape, self._hints[save.name], way).value()).value
@@ -328,7 +321,7 @@ def _hints(
 
 
 def keep(save: Save, value: Any) -> SavedResponse:
-    """Return what a worker would save of a response.
+    """Return the part of a response that a worker would save.
 
     Args:
         save: The step's `save`.

@@ -31,7 +31,6 @@ class Samples:
 
     Args:
         draft: The scenario: its trigger, templates and conditions decide on the data.
-        seed: The seed.
     """
 
     def __init__(self, draft: Draft, seed: int) -> None:
@@ -64,8 +63,6 @@ class Samples:
         """Return the events of a contact: one of each kind that the scenario awaits.
 
         Args:
-            number: The contact's number.
-            entry: The contact's entry.
             responses: Responses of webhooks, whose ids events may carry.
         """
         chance = random.Random(f"{self._seed}/{number}/events")  # noqa: S311
@@ -160,9 +157,7 @@ class EntryMaker:
         """Return a value outside of the models.
 
         Args:
-            path: Its path.
             pool: Difficult values of its kind.
-            usual: Usual values.
         """
         if self._mode == "empty":
             return self._chance.choice((None, ""))

@@ -38,8 +38,6 @@ class RenderFailure:
     """A contact for whom a step cannot be rendered.
 
     Attributes:
-        number: The contact's number.
-        step: The step's id.
         finding: The mistake, at its place in the file.
         fields: Values of the fields that the failing template uses, for people.
         entry: The smallest entry that fails.
@@ -88,9 +86,6 @@ def attempt(
     branches of a `wait_for` count.
 
     Args:
-        draft: The scenario.
-        wanted: Number of contacts.
-        seed: The seed.
         given: The circumstances. Events and missing responses are made up.
         step: The only step to render, or None.
         each: Called after each contact.
@@ -183,8 +178,13 @@ def _failure(
 
     smallest = simplest(entry, lambda candidate: fails(candidate, given) is not None, _TRIES)
     # Every circumstance may be removed: the rest is what a preview needs to fail.
-    told = simplest(_told(given), lambda told: fails(smallest, _telling(given, told)) is not None, _TRIES, kept=_TOLD)
-    given = _telling(given, told)
+    reduced = simplest(
+        _circumstances(given),
+        lambda reduced: fails(smallest, _with_circumstances(given, reduced)) is not None,
+        _TRIES,
+        kept=_REDUCED_PARTS,
+    )
+    given = _with_circumstances(given, reduced)
     return RenderFailure(
         number=number,
         step=passed.id,
@@ -196,10 +196,10 @@ def _failure(
     )
 
 
-_TOLD: Final[frozenset[Path]] = frozenset((("events",), ("responses",)))
+_REDUCED_PARTS: Final[frozenset[Path]] = frozenset((("events",), ("responses",)))
 
 
-def _told(given: PreviewInputs) -> dict[str, Any]:
+def _circumstances(given: PreviewInputs) -> dict[str, Any]:
     """Return one event of each name and the responses, as data that can be reduced."""
     return {
         "events": {event.name: dict(event.properties) for event in given.events},
@@ -207,10 +207,10 @@ def _told(given: PreviewInputs) -> dict[str, Any]:
     }
 
 
-def _telling(given: PreviewInputs, told: Mapping[str, Any]) -> PreviewInputs:
+def _with_circumstances(given: PreviewInputs, reduced: Mapping[str, Any]) -> PreviewInputs:
     """Return the circumstances with other events and responses."""
-    events = [GivenEvent(name, properties) for name, properties in told["events"].items()]
-    return replace(given, events=events, responses=told["responses"])
+    events = [GivenEvent(name, properties) for name, properties in reduced["events"].items()]
+    return replace(given, events=events, responses=reduced["responses"])
 
 
 def _fields(places: TemplateLocator, step: str, problem: RenderProblem) -> dict[str, str]:

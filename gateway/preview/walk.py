@@ -1,4 +1,4 @@
-"""One contact's way through a plan, as a journey would take it, on a virtual clock."""
+"""The way of a contact through a plan, as a journey would take it, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ class GivenEvent:
 
     Attributes:
         name: Such as ``order.delivered``.
-        properties: Its properties.
     """
 
     name: str
@@ -45,10 +44,9 @@ class GivenEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class StepPreview:
-    """One step of a preview.
+    """A step of a preview.
 
     Attributes:
-        id: The step's id.
         row: The step in the plan.
         branch: The branches that contain it.
         taken: True if the contact reaches it.
@@ -61,7 +59,6 @@ class StepPreview:
         way: The branch taken, if the outcome does not name it.
         note: The draw, if chance decides.
         result: The message, or why there is none.
-        delivery: The activity's input.
     """
 
     id: str
@@ -104,10 +101,7 @@ class PreviewRun:
     """Visits all steps, on the contact's way and beside it.
 
     Args:
-        draft: The scenario.
         data: Variables by root name, without `now`, `today` and the last event.
-        zone: The contact's zone.
-        workshop: Renders messages.
         events: Events of the contact.
         responses: Responses of webhooks with `save:`, by name.
         version: ``post-purchase@3``.
@@ -341,7 +335,7 @@ class PreviewRun:
 def _end(host: VirtualHost, here: _Position) -> datetime | None:
     """Return when a step's wait ends, or None if it does not wait.
 
-    The wait of a step that an event met ends with that event. A message that was kept back has no wait of its own.
+    The wait of a step that an event met ends with that event. A deferred message has no wait.
     """
     until = host.memory.until
     end = until if until is not None and host.matched_event is None else host.clock.now

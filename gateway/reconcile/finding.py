@@ -26,7 +26,6 @@ class KindWords(NamedTuple):
     """A kind of difference in words.
 
     Attributes:
-        what: The difference.
         repair: What a repair does.
     """
 
@@ -59,10 +58,9 @@ NOT_COMPARED: Final = (
 
 
 class Discrepancy(BaseModel):
-    """One difference.
+    """A difference between the store and Temporal.
 
     Attributes:
-        kind: What differs.
         id: The journey's workflow id.
         run: The journey's first run id, if it is known.
         store: How it stands in the store.
@@ -98,7 +96,6 @@ class Reconciliation(BaseModel):
     """The result of a comparison.
 
     Attributes:
-        namespace: Temporal's namespace.
         repair: True if differences were repaired.
         since: Journeys that ended before were not compared.
         running_in_store: Journeys of the store that were compared because they run.

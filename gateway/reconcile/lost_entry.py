@@ -44,8 +44,6 @@ async def lost_entry(
     """Read the entry of a journey from its workflow.
 
     Args:
-        temporal: Has the workflow.
-        content: Published versions.
         zone: IANA zone of the platform's dates.
         info: The journey's latest run.
         end: How it has ended, if it has.
@@ -104,7 +102,7 @@ async def lost_entry(
 
 
 def _is_carried(argument: Any) -> bool:
-    """Return True if a run was started with what the run before handed on."""
+    """Return True if a run was started with the state of the run before."""
     return isinstance(argument, dict) and {"entry", "state"} <= argument.keys()
 
 

@@ -42,7 +42,6 @@ class WorkflowEnd:
     Attributes:
         outcome: In the store's words.
         reason: Why, without personal data.
-        at: When.
         version: Name and version that it followed, if its result says so.
     """
 
@@ -86,7 +85,6 @@ class PacedTemporal:
     """A client of Temporal that makes so many calls a second at most.
 
     Args:
-        client: The client.
         rate: Calls a second.
     """
 

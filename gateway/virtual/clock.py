@@ -73,8 +73,6 @@ class Clock:
 
         Args:
             owner: The owner of the coroutine, which has one wait at a time. `tell` checks `wake` again.
-            until: The moment.
-            wake: The condition.
         """
         return True if wake() else await _Wait(owner, until, wake)
 
@@ -89,7 +87,7 @@ class Clock:
         """Let time pass until no moment is awaited. Coroutines that wait forever stay waiting.
 
         Args:
-            until: Stop at this moment, after what is due then. None: at the last awaited moment.
+            until: Stop at this moment, after the actions due then. None: at the last awaited moment.
         """
         while True:
             while self._ready:

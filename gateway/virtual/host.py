@@ -33,7 +33,6 @@ class VirtualHost:
     """A host of one contact in virtual time.
 
     Args:
-        clock: The time.
         data: The data of templates and conditions by root, without `now`, `today`, `responses` and `event`.
         zone: The contact's time zone.
         deliver: Simulates a delivery of this host. It may let time pass with `wait`.

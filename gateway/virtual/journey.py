@@ -62,8 +62,6 @@ class VirtualJourney(VirtualHost):
     """A journey of one contact in virtual time, which behaves as `workflows.journey` does.
 
     Args:
-        clock: The time.
-        plan: The plan.
         data: See `VirtualHost`. `journey` contains the id.
         zone: The zone of the platform's dates without a zone.
         deliver: See `VirtualHost`.
@@ -208,8 +206,6 @@ class VirtualJourney(VirtualHost):
         Args:
             verb: ``retry``, ``skip``, ``leave``, ``pause`` or ``resume``.
             step: The step that it concerns, if only that one.
-            operator: The operator.
-            reason: The reason.
             now: True to retry regardless of hours and caps.
 
         Raises:
@@ -249,7 +245,6 @@ async def deliver(
     """Make attempts until the delivery ends.
 
     Args:
-        journey: The journey.
         row: The step, with its destination's settings.
         replies: The reply to each attempt.
         took: Processes the reply of a delivered message. Returns a note.

@@ -45,10 +45,7 @@ class Workspace:
 
         Args:
             host: The host of its step.
-            scenario: Its scenario.
-            step: Its step.
             row: Its row in the plan.
-            delivery: Its delivery id.
         """
         destination = row.to if CHANNELS[row.channel].addressed else ""
         message = PlannedMessage(

@@ -33,9 +33,6 @@ class NotLetIn:
     """An entry that was refused, or is not decided yet.
 
     Attributes:
-        id: The workflow id.
-        run_id: Its run.
-        scenario: The scenario's name.
         asked_at: Time of the entry.
         reason: Why it was refused, or None if it is not decided yet.
     """

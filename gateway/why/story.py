@@ -84,7 +84,6 @@ def refused(entry: NotLetIn, plan: Plan | None) -> EntryStory:
     """Return the story of a refused entry.
 
     Args:
-        entry: The entry.
         plan: The newest version of its scenario, or None.
     """
     over = () if entry.reason is None else (_happening(entry.asked_at, "refused", f"not let in: {entry.reason}"),)
@@ -108,7 +107,6 @@ def told(view: JourneySnapshot, entry: StoredEntry) -> EntryStory:
     """Return the story of an admitted entry.
 
     Args:
-        view: Its journey.
         entry: Its row in the store.
     """
     report = JourneyView.of(view)

@@ -44,10 +44,8 @@ def places(caps: Iterable[Cap], claims: Sequence[Counted], now: datetime, zone: 
     """Return a contact's places under each cap.
 
     Args:
-        caps: All caps.
         claims: The contact's claims within their periods.
         now: With a zone.
-        zone: The contact's zone.
     """
     found: list[CapPlaces] = []
     for cap in caps:
@@ -146,9 +144,7 @@ def answer(contact: str, stories: Sequence[EntryStory], step: str) -> str:
     """Return whether a contact got a step's message, and why, for its newest entry to a scenario with that step.
 
     Args:
-        contact: The contact's id.
         stories: The entries, newest first; at least one has the step.
-        step: The step's id.
     """
     newest, *earlier = (story for story in stories if story.plan and step in story.plan.steps)
     said = f"Did contact {contact} get '{step}' of {newest.scenario}? {_answer(newest, newest.plan, step)}"

@@ -78,7 +78,6 @@ def went(step: StepView, *, drawn: bool) -> str:
     """Return the end of a step that does not send.
 
     Args:
-        step: Its record.
         drawn: True if its branch was drawn.
     """
     outcome, reason = step.outcome, step.reason
@@ -127,7 +126,6 @@ def standing(report: JourneyView, view: JourneySnapshot, zone: tzinfo, *, comman
     """Return where a journey is and what it waits for.
 
     Args:
-        report: The journey.
         view: The same, with its plan.
         zone: The zone of times.
         commands: True to include commands for operators.

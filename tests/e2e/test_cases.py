@@ -372,8 +372,8 @@ def _differences(live: Live, result: dict[str, Any], course: CaseRun) -> list[An
     found: list[Any] = []
     if not stands and (result["outcome"], result["reason"]) != (course.ends, course.reason):
         found.append((result["outcome"], result["reason"], course.ends, course.reason))
-    if stands and (result["state"], result["at"]) != (course.ends, course.steps[-1].id):
-        found.append((result["state"], result["at"], course.ends, course.steps[-1].id))
+    if stands and (result["state"], result["at"]) != (course.ends, course.steps[-1].step):
+        found.append((result["state"], result["at"], course.ends, course.steps[-1].step))
     if course.ends == "held":
         held, last = result["waiting"], course.steps[-1]
         if (held.get("attempts"), held.get("status")) != (last.attempts, last.status):
@@ -402,7 +402,7 @@ def _record(step: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _as_record(got: StepRun) -> dict[str, Any]:
-    return {key: getattr(got, key) for key in _KEYS}
+    return {"id": got.step, **{key: getattr(got, key) for key in _KEYS[1:]}}
 
 
 def _bytes(message: Result) -> Any:

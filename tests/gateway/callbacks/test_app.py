@@ -91,7 +91,7 @@ async def serve(journeys: Journeys) -> AsyncIterator[Callable[..., Any]]:
         async def start(head: float = 10.0, **options: Any) -> Gateway:
             listening = await stack.enter_async_context(HttpServer())
             listening.start(Receiving(Callbacks("", [KEY]), journeys.tell, **options).application, patience=head)
-            client = httpx.AsyncClient(base_url=listening.url, trust_env=False)
+            client = httpx.AsyncClient(base_url=listening.url, trust_env=False, verify=False)
             return Gateway(listening, await stack.enter_async_context(client))
 
         yield start
@@ -340,7 +340,10 @@ async def test_requests_under_way_are_answered_before_it_stops(journeys: Journey
         await go.wait()
         return await journeys.tell(claim, event, identifier)
 
-    async with HttpServer() as listening, httpx.AsyncClient(base_url=listening.url, trust_env=False) as client:
+    async with (
+        HttpServer() as listening,
+        httpx.AsyncClient(base_url=listening.url, trust_env=False, verify=False) as client,
+    ):
         listening.start(Receiving(Callbacks("", [KEY]), slowly).application)
         gateway = Gateway(listening, client)
         answering = asyncio.create_task(gateway.post())

@@ -96,7 +96,9 @@ async def serve(world: World) -> AsyncIterator[Callable[..., Any]]:
             ours = Unsubscriptions(UNSUBSCRIBING, suppressor, world.tell, pauses=(0.0, 0.0), **options)
             receiving = Receiving(Callbacks("", [KEY]), world.tell, more=ours.routes)  # pyright: ignore[reportArgumentType]
             listening.start(receiving.application)
-            return await stack.enter_async_context(httpx.AsyncClient(base_url=listening.url, trust_env=False))
+            return await stack.enter_async_context(
+                httpx.AsyncClient(base_url=listening.url, trust_env=False, verify=False)
+            )
 
         yield start
 
