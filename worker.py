@@ -41,9 +41,9 @@ from activities.retry import DestinationPolicies, Retunings
 from activities.suppressions import PlatformNotifier, notify_nobody
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
+from activities.webhook.limiter import Limiter
 from activities.webhook.platform import SuppressionReporter
-from activities.webhook.throttle.limiter import Limiter
-from activities.webhook.throttle.server_rates import pacing
+from activities.webhook.server_rates import pacing
 from runtime import search_attributes, version
 from runtime.certificates import measuring_keys
 from runtime.connection import connect
@@ -133,10 +133,10 @@ async def workers(
     """
     admissions = AdmissionActivities(given.content, given.store, given.zone, lambda: given.policies.content.holdout)
     goals = GoalActivities(given.content, given.store)
-    amendments, retunings = StepVersions(given.content), Retunings(client)
+    step_versions, retunings = StepVersions(given.content), Retunings(client)
     renewals = Renewals(given.content, given.store)
     erasures = ErasureActivities(client, given.store, keyring_in(given.store))
-    clearances, recollections = DestinationPolicies(given.destinations), LastAttempts(given.store)
+    destination_policies, last_attempts = DestinationPolicies(given.destinations), LastAttempts(given.store)
     limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     metrics.BREAKER_STATE.reads(limiter.breakers)
     ways = given.channels
@@ -170,12 +170,12 @@ async def workers(
                         admissions.count,
                         goals.goal,
                         decide,
-                        clearances.clear,
-                        amendments.amend,
+                        destination_policies.clear,
+                        step_versions.amend,
                         renewals.renew,
                         renewals.adopt,
                         retunings.retune,
-                        recollections.recall,
+                        last_attempts.recall,
                         Releases(given.store).release,
                         Prunings(given.store).prune,
                         erasures.end_journeys,

@@ -63,14 +63,14 @@ class AdmissionActivities:
             return AdmissionResult(refused=str(error))
 
     @activity.defn(name=IDENTIFY.name)
-    async def identify(self, asked: IdentityRequest) -> EntryIdentity:
+    async def identify(self, request: IdentityRequest) -> EntryIdentity:
         """Return the id of the journey that an entry starts."""
         try:
-            entry = parse_entry(asked.entry)
-            if await self._store.is_erased(entry.contact_id):  # another worker could not read what is begun for it
+            entry = parse_entry(request.entry)
+            if await self._store.is_erased(entry.contact_id):  # another worker could not read the new journey
                 return EntryIdentity(refused=ERASED)
             opened = await open_for(entry, self._content, self._store)
-            now = datetime.fromisoformat(asked.now)
+            now = datetime.fromisoformat(request.now)
             identifier, summary = identity(entry, opened.scenario, opened.version, self._zone, now)
         except (EntryRefused, EntryError) as error:
             return EntryIdentity(refused=str(error))
@@ -116,18 +116,18 @@ class AdmissionActivities:
         )
 
     @activity.defn(name=COUNT.name)
-    async def count(self, told: CompletedSteps) -> None:
+    async def count(self, steps: CompletedSteps) -> None:
         """Count the steps that a journey has completed. Idempotent."""
         passed = [
-            stored.Passage(one.version, one.step, one.outcome, datetime.fromisoformat(one.at)) for one in told.passed
+            stored.Passage(one.version, one.step, one.outcome, datetime.fromisoformat(one.at)) for one in steps.passed
         ]
         await self._store.count_passages(
-            told.workflow_id,
-            told.run_id,
-            told.first,
+            steps.workflow_id,
+            steps.run_id,
+            steps.first,
             passed,
-            revisable=told.revisable,
-            reported_at=datetime.fromisoformat(told.now),
+            revisable=steps.revisable,
+            reported_at=datetime.fromisoformat(steps.now),
         )
 
     async def _admit(self, admission: Admission) -> AdmissionResult:
@@ -168,9 +168,9 @@ class AdmissionActivities:
             raise EntryRefused(_already_in(answer, opened), answer.why)
         if not answer.again:
             ADMISSION.add(opened.name, "admitted", answer.outcome)
-        if answer.outcome:  # what was drawn first holds, be the holdout another one by now
+        if answer.outcome:  # the first draw holds, even if the holdout has changed
             return AdmissionResult(version=answer.version, outcome=answer.outcome, reason=answer.reason or "")
-        if answer.version != opened.version:  # this journey asked before, and was admitted by that version
+        if answer.version != opened.version:  # an earlier request of this journey was admitted by that version
             opened = await self._content.open(opened.name, answer.version)
             self._lots_of(opened)
         return AdmissionResult(version=opened.version, plan=shorten(opened.plan), zone=self._zone)

@@ -1,4 +1,4 @@
-"""One attempt of a delivery, from its beginning to its record, and the base of the channels' activities."""
+"""An attempt of a delivery, from its beginning to its record, and the base of the channels' activities."""
 
 from __future__ import annotations
 
@@ -91,12 +91,12 @@ async def attempt_of(
     finally:
         uncertain = attempt.in_flight and delivery.on_unknown != "retry"
         if error is not None and (attempt.marked or attempt.stale) and not uncertain:
-            # In place of the mark that is there: this time nothing is uncertain.
+            # Replaces the earlier mark: this time nothing is uncertain.
             attempt.mark(SETTLED)
         outcome = record(log, attempt, channel, info, round((time.perf_counter() - attempt.started) * 1000), error)
         if outcome is not None:
             measure_end(attempt, channel, info, outcome)
-        await _tell_gate(attempt, error)
+        await _report_to_gate(attempt, error)
 
 
 async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
@@ -107,10 +107,10 @@ async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
     if attempt.against is None or failure is None or failure.kind is FailureKind.RETRY:
         return False
-    if attempt.gate is None or attempt.let_go is None:
+    if attempt.gate is None or attempt.admitted is None:
         return False
     try:
-        skip = await attempt.gate.rejected(attempt.let_go, attempt.against)
+        skip = await attempt.gate.rejected(attempt.admitted, attempt.against)
     except Exception as trouble:  # the store is away, say: the failure stands, and the next attempt will tell again
         _logger.warning("%s: what its receiver says against the address is lost: %s", attempt.delivery.id, trouble)
         return False
@@ -121,12 +121,12 @@ async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
     return True
 
 
-async def _tell_gate(attempt: OpenAttempt, error: BaseException | None) -> None:
+async def _report_to_gate(attempt: OpenAttempt, error: BaseException | None) -> None:
     """Report the outcome of an admitted message, so that its place under caps is kept or released."""
     if attempt.gate is None:
         return
     # One that was not let go tells as well: an earlier one of the same delivery may have been.
-    message = attempt.let_go or OutgoingMessage(attempt.delivery, attempt.channel, attempt.destination, attempt.now)
+    message = attempt.admitted or OutgoingMessage(attempt.delivery, attempt.channel, attempt.destination, attempt.now)
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
     arrived = attempt.in_flight or (failure is not None and failure.unknown)
     skipped = attempt.outcome is not None and attempt.outcome.outcome == "skipped"
@@ -184,7 +184,7 @@ async def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
         why = "The deadline has passed"
         reason = f"{why}: no further attempt is made"
         raise attempt.failure(FailureKind.PERMANENT, reason, error="deadline", exhausted=True, why=why)
-    # Where nothing may be sent twice, an attempt that was lost has left no mark: it sent nothing, and does not count.
+    # If nothing may be sent twice, a lost attempt without a mark sent nothing, and does not count.
     if allowed and attempt.number > allowed and not once:
         if not await was_lost(info, attempt.patience):
             attempt.number = allowed

@@ -134,13 +134,13 @@ class AttemptHistory(Protocol):
 class LastAttempts:
     """Looks attempts up."""
 
-    def __init__(self, past: AttemptHistory) -> None:
-        self._past = past
+    def __init__(self, history: AttemptHistory) -> None:
+        self._history = history
 
     @activity.defn(name=RECALL.name)
-    async def recall(self, recollection: LastAttemptRequest) -> LastAttempt:
+    async def recall(self, request: LastAttemptRequest) -> LastAttempt:
         """Return the outcome of the latest recorded attempt, or nothing."""
-        found = await self._past.deliveries(delivery_id=recollection.delivery, limit=1)
+        found = await self._history.deliveries(delivery_id=request.delivery, limit=1)
         if not found:
             return LastAttempt()
         latest = found[-1]
@@ -204,5 +204,5 @@ def _due(delivery: Delivery, info: activity.Info) -> tuple[datetime, bool]:
 
 
 def _since(moment: datetime, info: activity.Info) -> float:
-    # Of a server which skips time, or is ahead of this machine, the time is what it says.
+    # If the server skips time, or is ahead of this machine, its time counts.
     return (max(datetime.now(UTC), info.started_time) - moment).total_seconds()

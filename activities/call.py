@@ -24,8 +24,7 @@ class ActivityType(Generic[Argument, Result]):
     result: type[Result]
     queue: str | None = None  # its task queue; None for a local activity
     instead: Result | None = None  # the result to use if the answer is unreadable, if any
-    # Reads a result. It is made once per process, which takes milliseconds.
-    reader: TypeAdapter[Result] = field(init=False, repr=False, compare=False)
+    reader: TypeAdapter[Result] = field(init=False, repr=False, compare=False)  # reads results; made once per process
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reader", TypeAdapter(self.result))

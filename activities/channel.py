@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from activities.gate import Gate
     from activities.webhook.destinations.destinations import Destinations
     from activities.webhook.http.transport import Transport
+    from activities.webhook.limiter import Limiter
     from activities.webhook.route import Routes
-    from activities.webhook.throttle.limiter import Limiter
     from runtime.local.inbox import Inbox
     from runtime.local.receiver import Receiver
     from runtime.public_links import ReturnPaths
@@ -67,8 +67,8 @@ class RenderedMessage(ABC):
 class Connection(Protocol):
     """An open connection to a mail server or provider, as the settings configure it."""
 
-    # Maximum number of messages in flight. A worker takes no more tasks than that: the others wait at Temporal, where
-    # they use up no timeout and another worker may take them.
+    # Maximum number of messages in flight. A worker takes only that many tasks. Others wait at Temporal, where they use
+    # up no timeout and another worker may take them.
     connections: int
 
     async def close(self, within: float) -> None:
@@ -155,7 +155,7 @@ class Arrival:
     step: str
     to: str
     what: str
-    problem: str = ""  # how it differs from what was rendered; "" if it arrived unchanged
+    problem: str = ""  # how it differs from the rendered message; "" if it arrived unchanged
 
     @property
     def sound(self) -> bool:
@@ -194,7 +194,7 @@ class ChannelAdapter(ABC, Generic[MessageT, ConnectionT]):
 
     title: ClassVar[str]  # its name for people, in the middle of a sentence
     setting: ClassVar[str] = ""  # the environment variable that configures its connection; "" if it needs none
-    recipient: ClassVar[str] = ""  # what a recipient must be, with its article
+    recipient: ClassVar[str] = ""  # the kind of address, with its article
     not_configured: ClassVar[str] = ""  # the message for a channel that is not configured
     errors: ClassVar[frozenset[str]]  # the words for attempts that got no reply
     success: ClassVar[int] = 200  # the status code of a delivered message
@@ -222,13 +222,13 @@ class ChannelAdapter(ABC, Generic[MessageT, ConnectionT]):
 
     @abstractmethod
     def classify(self, reply: AttemptReply, row: Send, now: datetime) -> Judgement:
-        """Return what a reply means for the delivery, exactly as the activity would."""
+        """Return the judgement of a reply, exactly as the activity would."""
 
     @abstractmethod
     async def verify(
         self, servers: LocalServers, name: str, step: Any, data: dict[str, Any], delivery_id: str
     ) -> Arrival:
-        """Compare what the local servers received with what the step renders from `data`."""
+        """Compare the messages that the local servers received with the one that the step renders."""
 
     @abstractmethod
     def activities(self, context: WorkerContext, connection: ConnectionT | None) -> list[Callable[..., Any]]:

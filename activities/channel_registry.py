@@ -19,11 +19,9 @@ class Channel:
     name: str  # as in delivery rows, the log of attempts and `policies.yaml`
     queue: str
     activity: str
-    # True if each step names its destination. Otherwise all messages have one, the channel's name.
-    addressed: bool = False
+    addressed: bool = False  # True if each step names its destination; else the channel's name is the only one
     package: str = ""  # its package, which has the module `channel` with the object `ADAPTER`
-    # Its activity, as journeys call it.
-    send: ActivityType[Delivery, Sent] = field(init=False, repr=False, compare=False)
+    send: ActivityType[Delivery, Sent] = field(init=False, repr=False, compare=False)  # the activity for journeys
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "package", self.package or f"activities.{self.name}")

@@ -137,7 +137,7 @@ class Content:
 
     async def _keep(self, published: PublishedVersion) -> LoadedVersion:
         key = (published.scenario, published.version)
-        async with self._lock:  # many journeys may ask for a new version at once: it is loaded once
+        async with self._lock:  # many journeys may request a new version simultaneously: it is loaded once
             if (opened := self._opened.get(key)) is None:
                 loaded = load(published.document)
                 opened = LoadedVersion(

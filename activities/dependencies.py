@@ -24,8 +24,8 @@ from activities.suppressions import address_seal
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
+from activities.webhook.limiter import Limiter
 from activities.webhook.route import Direct, Routes
-from activities.webhook.throttle.limiter import Limiter
 from runtime.certificates import Certificates, measuring_certificates, temporal_certificates
 from runtime.derived_keys import AddressHashes, SealedToken, suppression_keys
 from runtime.errors import SettingsError
@@ -43,8 +43,7 @@ Made = TypeVar("Made")
 class Channels:
     """Connections of channels, and makers of links and return paths."""
 
-    # Open connections by channel. A channel that is not configured has none.
-    connections: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    connections: Mapping[str, Any] = field(default_factory=dict[str, Any])  # by channel; only configured ones
     callbacks: Callbacks | None = None  # makes `journey.callback_url`, if configured
     unsubscribing: Unsubscribing | None = None  # makes `journey.unsubscribe_url`, if configured
     hashes: AddressHashes | None = None  # hashes addresses for suppressions, if configured
@@ -62,7 +61,7 @@ class Channels:
 
     @property
     def sentence(self) -> str:
-        """A log line of what is configured, without addresses and secrets."""
+        """A log line that lists the configured parts, without addresses and secrets."""
         words: dict[str, bool] = {}
         for name, channel in adapters().items():
             connection = self.connection(name)

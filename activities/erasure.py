@@ -73,9 +73,9 @@ class ErasureActivities:
         self._client, self._store, self._keys = client, store, keys
 
     @activity.defn(name=END_JOURNEYS.name)
-    async def end_journeys(self, asked: ErasurePass) -> JourneysEnded:
+    async def end_journeys(self, request: ErasurePass) -> JourneysEnded:
         """Destroy the contact's key, find all runs of its journeys, and terminate those that are running."""
-        async with self._working(asked.erasure) as (erasure, contact):
+        async with self._working(request.erasure) as (erasure, contact):
             if contact is None:
                 return JourneysEnded(remaining=0)
             await self._keys.destroy(contact)
@@ -98,31 +98,33 @@ class ErasureActivities:
             return JourneysEnded(remaining=await self._store.count_erasure_runs(erasure.id, now))
 
     @activity.defn(name=DELETE_HISTORIES.name)
-    async def delete_histories(self, asked: ErasurePass) -> None:
+    async def delete_histories(self, request: ErasurePass) -> None:
         """Ask Temporal to delete the runs that it has.
 
         Call it once all have ended. A server deletes a run only after it has completed all earlier requests for it, and
         checks that once a minute.
         """
-        async with self._working(asked.erasure) as (erasure, _):
+        async with self._working(request.erasure) as (erasure, _):
             await self._store.set_erasure_state(erasure.id, "deleting")
             for workflow_id, run_id in await self._store.erasure_runs(erasure.id):
                 execution = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
-                request = DeleteWorkflowExecutionRequest(namespace=self._client.namespace, workflow_execution=execution)
+                deletion = DeleteWorkflowExecutionRequest(
+                    namespace=self._client.namespace, workflow_execution=execution
+                )
                 with _unless_gone():
-                    await self._client.workflow_service.delete_workflow_execution(request, timeout=_CALL)
+                    await self._client.workflow_service.delete_workflow_execution(deletion, timeout=_CALL)
 
     @activity.defn(name=CLEAR_ROWS.name)
-    async def clear_rows(self, asked: ErasurePass) -> RowsCleared:
+    async def clear_rows(self, request: ErasurePass) -> RowsCleared:
         """Clear the store's rows of the contact, and finish the erasure if this pass has found nothing."""
-        async with self._working(asked.erasure) as (erasure, contact):
+        async with self._working(request.erasure) as (erasure, contact):
             if contact is not None:
                 found = asdict(await self._store.traces(contact))
                 await self._store.clearing_erasure(erasure.id, found)
                 await self._store.erase(contact, erasure.contact_hash)
-                if any(found.values()) or asked.remaining or not asked.passes:
+                if any(found.values()) or request.remaining or not request.passes:
                     await self._store.set_erasure_state(erasure.id, "waiting")
-                    return RowsCleared(pause=PAUSES[min(asked.passes, len(PAUSES) - 1)])
+                    return RowsCleared(pause=PAUSES[min(request.passes, len(PAUSES) - 1)])
             await self._store.finish_erasure(erasure.id, erasure.contact_hash, datetime.now(UTC))
             logger.info("the erasure %s is finished", erasure.id)
             return RowsCleared(finished=True)

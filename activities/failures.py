@@ -1,4 +1,4 @@
-"""What an attempt leaves at Temporal: its failure, which journeys read, and a mark for the next attempt.
+"""The traces of an attempt at Temporal: its failure, which journeys read, and a mark for the next attempt.
 
 A failure is an `ApplicationError`. Its type is a `FailureKind`, its message is for operators in Temporal's UI, and its
 first detail is the `Failure`. It contains no secret, payload, address or full URL. Marks are heartbeat details, which
@@ -38,7 +38,7 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """One attempt's failure."""
+    """The failure of an attempt."""
 
     kind: FailureKind  # see `FailureKind`
     reason: str  # one sentence without personal data: ``hooks.example.com answered 503``
@@ -52,8 +52,7 @@ class Failure:
     turned_away: bool = False  # True if no attempt was made, because nothing could be sent yet
     unsent: bool = False  # True if the attempt ended before its message could leave, and does not count
     why: str = ""  # why nothing was sent: the beginning of `reason`, which also says what happens next
-    # Time of the next attempt by the policy at that time, ISO 8601 in UTC; empty if there is none.
-    next_try_at: str = ""
+    next_try_at: str = ""  # time of the next attempt by the current policy, ISO 8601 in UTC; empty if none
 
     @property
     def sentence(self) -> str:
@@ -123,9 +122,7 @@ def tally(info: activity.Info) -> AttemptCounts:
     _, away, number, *unsent = details
     if info.attempt > number:
         return AttemptCounts(away=int(away), unsent=int(unsent[0]) if unsent and info.attempt == number + 1 else 0)
-    return AttemptCounts(
-        stale=True
-    )  # an operator let Temporal count from 1 again: what was counted before means nothing
+    return AttemptCounts(stale=True)  # an operator made Temporal count from 1 again: earlier counts mean nothing
 
 
 def mark(word: str, away: int, attempt: int, unsent: int) -> tuple[Any, ...]:

@@ -159,11 +159,11 @@ class _StoreFacts:
 
 
 def _destination(message: OutgoingMessage) -> str:
-    """Return the destination as policies name it: "" for a channel whose messages have one destination."""
+    """Return the destination as policies name it: "" for a channel with only one."""
     return message.destination if message.channel.addressed else ""
 
 
-class Places(Protocol):
+class CapReleaser(Protocol):
     """Stores claims: `runtime.store.Store`."""
 
     async def release(self, delivery_id: str) -> None:
@@ -174,10 +174,10 @@ class Places(Protocol):
 class Releases:
     """Releases places under caps."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, store: CapReleaser) -> None:
+        self._store = store
 
     @activity.defn(name=RELEASE.name)
     async def release(self, release: Release) -> None:
         """Release the place of a delivery, if it has one."""
-        await self._places.release(release.delivery)
+        await self._store.release(release.delivery)

@@ -140,7 +140,7 @@ class EvaluationResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One delivery of a journey's step."""
+    """A delivery of a journey's step."""
 
     id: str  # the delivery id (``msg_…``), stable over attempts, crashes and operators' retries
     scenario: str  # name and version, ``post-purchase@3``
@@ -149,23 +149,19 @@ class Delivery:
     # When the message may leave, in the contact's zone, ISO 8601: `now` of templates. By default the time of the
     # decision.
     now: str = ""
-    # The fields that the step's templates use, by root name.
-    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    data: dict[str, Any] = field(default_factory=dict[str, Any])  # the fields that the step's templates use
     timeout: float = 15.0  # seconds of one attempt
     on_unknown: Literal["retry", "hold", "continue"] = "retry"  # what to do after a request without an answer
     attempts: int = 0  # maximum number of real attempts; 0 = as many as the deadline allows
     root: str = ""  # the journey's first run, if a template uses `journey.callback_url`; else empty
-    # Seconds between the deadline and Temporal's own limit, for an attempt in progress at the deadline.
-    room: float = 30.0
+    room: float = 30.0  # seconds between the deadline and Temporal's own limit, for a running attempt
     zone: str = ""  # the contact's zone, as `scenario.time.timing.read_zone` reads it; empty for UTC
     at_once: bool = False  # True if an operator wants it sent despite hours and caps
-    # Start of the journey, in seconds since 1970, if this is its first message and no wait came before.
-    entered: float = 0.0
+    entered: float = 0.0  # start of the journey in seconds since 1970, if this is its first message, without waits
     began: str = ""  # start of the step, ISO 8601 in UTC; empty if that is `now`
     tried: int = 0  # number of attempts before a deferral; `waited` is seconds since the first was scheduled
     waited: float = 0.0
-    # Start of the workflow task that decided to send, in seconds since 1970. It knows no later signals.
-    decided: float = 0.0
+    decided: float = 0.0  # start of the workflow task that decided, in seconds since 1970; it knows no later signals
 
     def __post_init__(self) -> None:
         if not self.now:
@@ -196,8 +192,7 @@ class Delivery:
 class Sent:
     """The result of a delivery that did not fail."""
 
-    # ``delivered``, or ``skipped`` if there was no address or a template aborted.
-    outcome: Literal["delivered", "skipped"] = "delivered"
+    outcome: Literal["delivered", "skipped"] = "delivered"  # skipped without an address, or by a template
     status: int | None = None  # the receiver's reply code (HTTP, SMTP), if any
     attempt: int = 0  # its number since the step was last scheduled, from 1; 0 if an operator completed it
     reason: str | None = None
@@ -216,8 +211,7 @@ class DestinationPolicyRequest:
 class DestinationPolicy:
     """A destination's policy; empty if this process does not know the destination."""
 
-    # Its values of the retry policy, by the names of `scenario.plan.retry.STORED`.
-    retry: dict[str, float] = field(default_factory=dict[str, float])
+    retry: dict[str, float] = field(default_factory=dict[str, float])  # by names of `scenario.plan.retry.STORED`
     timeout: float | None = None  # seconds of one attempt
 
 

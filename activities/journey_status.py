@@ -43,7 +43,7 @@ async def journey_status(info: activity.Info, patience: timedelta) -> JourneySta
     running = found.workflow_execution_info.status == WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
     if not running or all(one.state not in _WANTED for one in _own(found, info)):
         return JourneyStatus.UNWANTED
-    # Whatever it is told (a signal, an update, an answer) schedules a workflow task, which is pending until it is done.
+    # A signal, an update or an answer schedules a workflow task, which is pending until it is completed.
     return JourneyStatus.BEHIND if found.HasField("pending_workflow_task") else JourneyStatus.CURRENT
 
 
@@ -61,11 +61,11 @@ async def was_lost(info: activity.Info, patience: timedelta) -> bool:
 
 
 async def _described(info: activity.Info, patience: timedelta) -> DescribeWorkflowExecutionResponse:
-    asked = DescribeWorkflowExecutionRequest(
+    request = DescribeWorkflowExecutionRequest(
         namespace=info.namespace,
         execution=WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or ""),
     )
-    return await activity.client().workflow_service.describe_workflow_execution(asked, timeout=patience)
+    return await activity.client().workflow_service.describe_workflow_execution(request, timeout=patience)
 
 
 def _own(found: DescribeWorkflowExecutionResponse, info: activity.Info) -> list[PendingActivityInfo]:

@@ -27,8 +27,7 @@ class StepVersion:
     """The step as that version has it, or why it cannot be used."""
 
     version: int = 0
-    # Its row of the plan, as `scenario.plan.plan.dump_plan` writes it.
-    step: dict[str, Any] = field(default_factory=dict[str, Any])
+    step: dict[str, Any] = field(default_factory=dict[str, Any])  # from `scenario.plan.plan.dump_plan`
     error: str = ""  # why there is none; empty if there is
 
 
@@ -54,12 +53,10 @@ class Renewed:
     """The version to continue in, or why it is impossible."""
 
     version: int = 0  # its number; 0 if a following journey finds nothing newer
-    # From `scenario.plan.plan.dump_plan`; empty with an error.
-    plan: dict[str, Any] = field(default_factory=dict[str, Any])
+    plan: dict[str, Any] = field(default_factory=dict[str, Any])  # from `dump_plan`; empty with an error
     at: str = ""  # the step at which the journey continues; of a following one, the next step
     error: str = ""  # why it is impossible; empty otherwise
-    # Variables that later steps read and the journey lacks: ``responses.poll``, ``event``.
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()  # variables that later steps read and the journey lacks: ``responses.poll``
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ _UNSENT: Final = {
     "not_noted": "Temporal could not note the sending in time",
     "no_time": "The attempt timed out before sending",
 }
-_BEHIND: Final = "the journey has not yet acted on what it was told"
+_BEHIND: Final = "the journey has not yet processed a signal or an update"
 _ENDS: Final[Mapping[str, FailureKind]] = {
     "permanent": FailureKind.PERMANENT,
     "exhausted": FailureKind.PERMANENT,
@@ -63,7 +63,7 @@ class OpenAttempt:
     unsent_before: int  # number of attempts in a row, up to this one, that sent nothing
     stale: bool  # the server keeps an obsolete mark
     gate: Gate | None  # decides, right before sending, whether a message may leave
-    let_go: OutgoingMessage | None = None  # the message that the gate admitted
+    admitted: OutgoingMessage | None = None  # the message that the gate admitted
     turned: bool = False  # True if it is turned away and does not count
     unsent: bool = False  # True if it ended before its message could leave
     began: bool = False  # True once the message was about to be sent
@@ -122,7 +122,7 @@ class OpenAttempt:
         if self.gate is not None:
             message = OutgoingMessage(self.delivery, self.channel, self.destination, self.now, address)
             self.obey(await self.gate.check(message))
-            self.let_go = message
+            self.admitted = message
 
     async def _ask_journey(self) -> None:
         """Defer the message while its journey has pending signals or updates that may end or skip the step.
@@ -224,7 +224,7 @@ class OpenAttempt:
         """
         self.unsent = True
         measure_unsent(self.channel, error)
-        # Nobody wants what was called off: a journey does not schedule it anew.
+        # A journey does not schedule a delivery again that was called off.
         return self.uncounted(reason, error, self._pause(pause), unsent=error != _CALLED_OFF)
 
     def uncounted(self, reason: str, error: str, delay: timedelta, **more: Any) -> ApplicationError:
@@ -244,7 +244,7 @@ class OpenAttempt:
     def delivered(
         self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None
     ) -> Sent:
-        """Return the result for an accepted message, with what the journey keeps, and why not all."""
+        """Return the result for an accepted message, with the part of the answer that the journey saves."""
         self.in_flight = False
         self.excerpt = excerpt
         self.outcome = Sent(status=status, attempt=self.number, saved=saved, note=note)

@@ -1,6 +1,6 @@
-"""Masks secrets, addresses, phone numbers and control characters in what a receiver sent.
+"""Masks secrets, addresses, phone numbers and control characters in the responses of receivers.
 
-Receivers repeat what they were sent, and excerpts of their responses are shown in Temporal's UI, in logs and on
+Receivers repeat requests, and excerpts of their responses are shown in Temporal's UI, in logs and on
 terminals. A text is searched as written and with its JSON, URL and HTML escapes resolved. Secrets are also searched as
 Base64 and hex. An excerpt shows no long run of Base64 or hex at all.
 """
@@ -33,7 +33,7 @@ Span = tuple[int, int]
 
 
 def _character(mark: str) -> str:
-    """Return a pattern of one character in UTF-8 whose bytes are written as hex after `mark`."""
+    """Return a pattern of one character in UTF-8, with each byte as hex after `mark`."""
     more = rf"{mark}[89ab][0-9a-f]"
     return rf"{mark}(?:[cd][0-9a-f]{more}|e[0-9a-f](?:{more}){{2}}|f[0-7](?:{more}){{3}}|[0-9a-f]{{2}})"
 
@@ -73,7 +73,7 @@ def _views(text: str) -> Iterator[tuple[_View, bool]]:
     """Yield a text as written, and with its escapes resolved repeatedly; and True if no escape is left in it.
 
     Escapes of one kind may be within those of another, which must be resolved first. So each kind is tried as the
-    outermost one, if what was escaped may be a part of an escape.
+    outermost one, if the escaped characters may be part of another escape.
 
     Raises:
         NestedTooDeeply: Escapes are left after `_LEVELS` times.
@@ -99,7 +99,7 @@ def _views(text: str) -> Iterator[tuple[_View, bool]]:
 
 @lru_cache(maxsize=1024)
 def _resolved(escape: str) -> str:
-    """Return what an escape stands for."""
+    """Return the characters of an escape."""
     kind = escape[:2].lower()
     if kind[0] == "&":
         plain = html.unescape(escape)
@@ -270,7 +270,7 @@ def excerpt(body: bytes, hidden: KnownSecrets) -> str:
     """Return the beginning of a response's body for people.
 
     It masks before it cuts, so that no half of a secret is left at the end. All numbers of nine digits and more are
-    masked. Nothing is shown of a text whose escapes are nested too deeply.
+    masked. Nothing is shown of a text with escapes that are nested too deeply.
     """
     text = _CONTROL.sub("", body[: 4 * (_LIMIT + _SLACK)].decode("utf-8", errors="replace")[: _LIMIT + _SLACK])
     spans: list[Span] = []
@@ -292,7 +292,7 @@ def excerpt(body: bytes, hidden: KnownSecrets) -> str:
 
 
 def masked(texts: Sequence[str], given: KnownSecrets) -> list[str]:
-    """Mask texts that a journey keeps, only where they contain a secret as a word or a callback address.
+    """Mask texts that a journey keeps, but only secrets that are words, and callback addresses.
 
     Raises:
         NestedTooDeeply: The texts cannot be searched.
@@ -334,7 +334,7 @@ def _encoded_secrets(view: _View, hidden: KnownSecrets) -> Iterator[Span]:
     joined = (_resolve(view, _FOLD, lambda _: "") if "\n" in view.text else None) or view
     folded = _folded(joined.text)
     for value in hidden.encoded:
-        for start, end in _all(folded, value):  # Base64 shares a character with what is before and after the secret
+        for start, end in _all(folded, value):  # Base64 shares a character with the text before and after the secret
             before, after = folded[max(0, start - 1) : start].isalnum(), folded[end : end + 1].isalnum()
             yield joined.origin((start - before, end + after))
 

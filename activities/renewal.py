@@ -22,24 +22,22 @@ class StepVersions:
         self._content = content
 
     @activity.defn(name=AMEND.name)
-    async def amend(self, amendment: StepVersionRequest) -> StepVersion:
+    async def amend(self, request: StepVersionRequest) -> StepVersion:
         """Return the step's row in the plan of a version, by default the newest, or a sentence if it cannot be used."""
         try:
-            opened = await self._content.open(amendment.scenario, amendment.version)
+            opened = await self._content.open(request.scenario, request.version)
         except UnknownVersion as error:
             return StepVersion(error=f"{error}: publish it first")
         name = f"{opened.name}@{opened.version}"
-        row: dict[str, Any] | None = opened.plan["steps"].get(amendment.step)
+        row: dict[str, Any] | None = opened.plan["steps"].get(request.step)
         if row is None:
-            return StepVersion(error=f"{name} has no step '{amendment.step}': name a version that has it")
-        if row["kind"] != amendment.kind:
-            return StepVersion(error=f"'{amendment.step}' is of kind {row['kind']} in {name}, not {amendment.kind}")
+            return StepVersion(error=f"{name} has no step '{request.step}': name a version that has it")
+        if row["kind"] != request.kind:
+            return StepVersion(error=f"'{request.step}' is of kind {row['kind']} in {name}, not {request.kind}")
         try:
-            load_plan({"start": amendment.step, "steps": {amendment.step: row}})
+            load_plan({"start": request.step, "steps": {request.step: row}})
         except ValidationError:  # said here, since the journey would fail over it again and again
-            return StepVersion(
-                error=f"'{amendment.step}' of {name} is not for this version of the workers: update them"
-            )
+            return StepVersion(error=f"'{request.step}' of {name} is not for this version of the workers: update them")
         return StepVersion(version=opened.version, step=row)
 
 

@@ -43,7 +43,7 @@ class Prunings:
         self._pruning = Pruner(store)
 
     @activity.defn(name=PRUNE.name)
-    async def prune(self, asked: PruneRequest) -> PruneResult:
+    async def prune(self, request: PruneRequest) -> PruneResult:
         """Delete a part of the old data.
 
         Raises:
@@ -51,12 +51,16 @@ class Prunings:
                 again.
         """
         try:
-            ages = parse_ages(asked.ages)
+            ages = parse_ages(request.ages)
         except RetentionError as error:
             raise ApplicationError(str(error), type="RetentionError", non_retryable=True) from None
-        place = PruningPosition(asked.job, datetime.fromisoformat(asked.since)) if asked.job else PruningPosition()
+        place = (
+            PruningPosition(request.job, datetime.fromisoformat(request.since)) if request.job else PruningPosition()
+        )
         try:
-            done = await self._pruning.run(ages, datetime.fromisoformat(asked.now), place, seconds=SECONDS, told=_count)
+            done = await self._pruning.run(
+                ages, datetime.fromisoformat(request.now), place, seconds=SECONDS, told=_count
+            )
         except StoreFault as error:
             raise ApplicationError(str(error), type="StoreFault", non_retryable=True) from None
         where = {"job": done.place.job, "since": done.place.since.isoformat()} if done.place else {}
@@ -92,7 +96,7 @@ async def keep_schedule(client: Client, retention: str | None) -> None:
         trouble = f"the Temporal server refused it ({error.status.name})"
     except TimeoutError:
         trouble = f"the Temporal server did not answer within {_PATIENCE:g} s"
-    if trouble and retention:  # where none is wanted, there is none, as a rule
+    if trouble and retention:  # without the setting, there is usually no schedule
         logger.warning("the schedule %s is not kept: %s; have 'scenario prune' run by other means", SCHEDULE, trouble)
 
 

@@ -45,7 +45,7 @@ def pause(policy: RetryPolicy | None, attempt: int) -> float:
     longest = (policy.maximum_interval or 100 * policy.initial_interval).total_seconds()
     try:
         return min(policy.initial_interval.total_seconds() * policy.backoff_coefficient ** (attempt - 1), longest)
-    except OverflowError:  # after hundreds of attempts the power is not a float any more
+    except OverflowError:  # after hundreds of attempts the power exceeds a float
         return longest
 
 
@@ -92,7 +92,7 @@ _MISFIT: Final = "'maximum_interval' would be shorter than 'initial_interval': g
 _REFUSED: Final = {
     RPCStatusCode.NOT_FOUND: _GONE,
     RPCStatusCode.FAILED_PRECONDITION: _GONE,
-    RPCStatusCode.UNIMPLEMENTED: "this Temporal server is too old to change an activity under way",
+    RPCStatusCode.UNIMPLEMENTED: "this Temporal server is too old to change a pending activity",
     RPCStatusCode.PERMISSION_DENIED: "the worker's account may not change activities: give it the permission to write",
 }
 """Errors that no retry would change."""
@@ -106,7 +106,7 @@ class Retunings:
 
     @activity.defn(name=RETUNE.name)
     async def retune(self, retuning: Retuning) -> RetuningResult:
-        """Change the given values of a delivery's retry policy, and no other option.
+        """Change only the given values of a delivery's retry policy.
 
         It checks first: if the server refuses a change, it also loses the workflow task that answers the operator's
         update.

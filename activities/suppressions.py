@@ -43,7 +43,7 @@ class SuppressionStore(Protocol):
 
 
 async def notify_nobody(_suppression: Suppression, _address: str) -> None:
-    """Report to nobody."""
+    """Do nothing, if no platform is configured."""
 
 
 class Suppressor:
@@ -115,7 +115,7 @@ class PlatformNotifier:
             wanted = destination.suppressions
             if wanted is None or suppression.source not in wanted.sources:
                 continue
-            news = SuppressionNotice(
+            notice = SuppressionNotice(
                 destination=name,
                 channel=suppression.channel,
                 address=self._seal.seal_fields([address]),
@@ -126,7 +126,7 @@ class PlatformNotifier:
             with suppress(WorkflowAlreadyStartedError):
                 await self._client.start_workflow(
                     TELL_WORKFLOW,
-                    news,
+                    notice,
                     id=_identifier(name, suppression),
                     task_queue=JOURNEYS,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,

@@ -32,9 +32,9 @@ from activities.interface import Delivery
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
+from activities.webhook.limiter import Limiter, Limits
 from activities.webhook.rendering import render
 from activities.webhook.route import Direct, Route
-from activities.webhook.throttle.limiter import Limiter, Limits
 from runtime.process.workers import tune_garbage_collection
 from runtime.store import Attempt
 from scenario.check.check import check

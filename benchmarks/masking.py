@@ -24,8 +24,8 @@ from activities.interface import Delivery
 from activities.webhook import activity
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Response
+from activities.webhook.limiter import Limiter
 from activities.webhook.saved_response import save_response
-from activities.webhook.throttle.limiter import Limiter
 from benchmarks.deliveries import DATA, Rows, Shelf, Wide, attempting, say
 from scenario.model.parts import Save
 

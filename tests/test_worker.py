@@ -23,7 +23,7 @@ from activities.email.smtp import CONNECTIONS
 from activities.sms.configured import LocalSms
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct, Diverted
-from activities.webhook.throttle.server_rates import pacing
+from activities.webhook.server_rates import pacing
 from runtime.clock_offset import ClockOffset
 from runtime.errors import ConnectionFailed, LocalError, SettingsError, WorkerFailed
 from runtime.process.health import health_pages, watching
@@ -528,7 +528,7 @@ class Keeper:
 @pytest.fixture
 def keeper(monkeypatch: pytest.MonkeyPatch) -> type[Keeper]:
     Keeper.told, Keeper.asked = None, asyncio.Event()
-    monkeypatch.setattr("activities.webhook.throttle.server_rates.RateKeeper", Keeper)
+    monkeypatch.setattr("activities.webhook.server_rates.RateKeeper", Keeper)
     return Keeper
 
 

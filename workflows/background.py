@@ -151,21 +151,21 @@ class TellPlatform:
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> PlatformReply:
-        news = read_argument(SuppressionNotice, argument)
-        if news is None:
+        notice = read_argument(SuppressionNotice, argument)
+        if notice is None:
             raise ApplicationError(
-                f"The argument of {TELL_WORKFLOW} must be what workers give it", type="NotNews", non_retryable=True
+                f"The argument of {TELL_WORKFLOW} must come from a worker", type="NotNews", non_retryable=True
             )
         return await workflow.execute_activity(
             TELL.name,
-            news,
+            notice,
             result_type=PlatformReply,
             task_queue=TELL.queue,
             start_to_close_timeout=ATTEMPT,
             schedule_to_close_timeout=DEADLINE,
             retry_policy=RETRY,
-            summary=f"tell {news.destination}: {news.channel} {news.source}",
-            priority=priority_of(TRANSACTIONAL, news.destination),
+            summary=f"tell {notice.destination}: {notice.channel} {notice.source}",
+            priority=priority_of(TRANSACTIONAL, notice.destination),
         )
 
 

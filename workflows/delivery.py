@@ -84,7 +84,7 @@ class DeliveryRunner:
 
     def __init__(self, host: JourneyHost) -> None:
         self._host = host
-        self.in_flight: Send | None = None  # the step whose delivery is in flight, with its current retry policy
+        self.in_flight: Send | None = None  # the step with a delivery in flight, and its current retry policy
         self.deadline = self._scheduled = datetime.max.replace(tzinfo=UTC)
         self.delivered = ""  # the id of the latest delivery if it was delivered in this run; else empty
 
@@ -232,7 +232,7 @@ class DeliveryRunner:
         The delivery is repeated under the same id. With the same `now`, its bytes are the same too. Only runs that a
         reset created query this, and runs that continue them.
         """
-        # The marker tells deliveries of this run from those before the point, whose commands are in its history.
+        # The marker distinguishes deliveries of this run from those before the point, which are in its history.
         if not self._host.state.reset or not workflow.patched(f"first-now-{identifier}"):
             return ""
         last = await self._last_attempt(identifier)

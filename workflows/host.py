@@ -61,8 +61,7 @@ class JourneyHost(Host):
         self.departure: Leave | None = None  # set when the journey is about to end
         self.is_full = False  # True if this run has received so many signals that it must continue as new
         self.must_stay = False  # True if the state is too large to be carried to another run
-        # Another version, adopted as soon as nothing of the current step is in flight.
-        self.moving: Migration | None = None
+        self.moving: Migration | None = None  # another version, adopted once nothing of the step is in flight
         self._attributes = visibility.SearchAttributes()
         self._data: dict[str, Any] = {}
         self._zone: tzinfo = zone_of()
@@ -106,7 +105,7 @@ class JourneyHost(Host):
 
         Args:
             patch: The fields; an empty patch only computes the time zone again.
-            is_carried: True for all changes of the run before, whose size that run has checked.
+            is_carried: True for all changes of the run before, which has checked their size.
         """
         if patch:
             zone = zone_of(self.state.zone)

@@ -1,4 +1,4 @@
-"""Limits of what a journey accepts, remembers and carries to its next run.
+"""Limits of a journey's inputs, memory and state, which it carries to its next run.
 
 Beyond the limits of Temporal a workflow task would fail over and over.
 """

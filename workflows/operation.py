@@ -211,6 +211,6 @@ def _read(argument: Any) -> OperationState:
         or not (isinstance(rate, int | float) and rate >= SLOWEST)
         or not (after is None or (is_sequence(after) and len(after) == _PLACE))
     ):
-        message = f"The argument of {WORKFLOW} must be what the gateway gives it"
+        message = f"The argument of {WORKFLOW} must come from the gateway"
         raise ApplicationError(message, type="NotAnOperation", non_retryable=True)
     return OperationState(**_known(OperationState, data))

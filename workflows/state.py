@@ -140,12 +140,10 @@ class State:
     at: str | None = None  # the current step; None at the end
     since: str | None = None  # when that step began, ISO 8601 in UTC; None before
     memory: Memory = field(default_factory=Memory)
-    # How often a step was begun again after it had ended, by step.
-    visits: dict[str, int] = field(default_factory=dict[str, int])
+    visits: dict[str, int] = field(default_factory=dict[str, int])  # repetitions by step, begun after its end
     steps: list[StepRecord] = field(default_factory=list[StepRecord])  # records of completed steps, oldest first
     forgotten: int = 0  # number of such records that were forgotten
-    # Completed steps not yet counted in the store, under the names they had then.
-    steps_uncounted: list[CompletedStep] = field(default_factory=list[CompletedStep])
+    steps_uncounted: list[CompletedStep] = field(default_factory=list[CompletedStep])  # not yet in the store
     steps_counted: int = 0  # number of steps before these
     events: list[Event] = field(default_factory=list[Event])
     event_count: int = 0  # number of events kept so far, including forgotten ones
@@ -156,21 +154,16 @@ class State:
     operations: list[OperationRecord] = field(default_factory=list[OperationRecord])
     responses: dict[str, Any] = field(default_factory=dict[str, Any])  # saved responses by name, the latest last
     override: Override | None = None  # replaces the plan's row of the current step
-    # Changes of the current step's retry policy, by the names of `scenario.plan.retry.RetryPolicy`.
-    retuned: dict[str, float] = field(default_factory=dict[str, float])
-    # The value of `now` in the delivery's templates. Empty while it is deferred before its first attempt.
-    now: str | None = None
+    retuned: dict[str, float] = field(default_factory=dict[str, float])  # changes of the current retry policy
+    now: str | None = None  # of the delivery's templates; empty while deferred before its first attempt
     tried: int = 0  # number of attempts of the delivery before policies deferred it
-    # When the first of them was scheduled, ISO 8601 in UTC. The deadline counts from then.
-    scheduled: str | None = None
+    scheduled: str | None = None  # when the first of them was scheduled, ISO 8601 in UTC; the deadline counts from it
     digest: str | None = None  # digest of the data that the current delivery was first given
-    # Inputs that could not be used, the latest last; each `what` once.
-    ignored: list[IgnoredInput] = field(default_factory=list[IgnoredInput])
+    ignored: list[IgnoredInput] = field(default_factory=list[IgnoredInput])  # the latest last; each `what` once
     reset: bool = False  # True if the journey was reset, in this run or an earlier one. It may then repeat deliveries.
     delivery: str | None = None  # id of the current delivery, if it was first made under another name of the step
     send_now: bool = False  # True if an operator wants the delivery sent regardless of hours and caps
-    # Events that may reach the goal and have not been evaluated.
-    goal_events: list[Event] = field(default_factory=list[Event])
+    goal_events: list[Event] = field(default_factory=list[Event])  # those that are not evaluated yet
     goal_reached_at: str | None = None  # ISO 8601 in UTC
 
     def dump(self) -> dict[str, Any]:

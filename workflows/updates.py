@@ -127,15 +127,15 @@ class OperatorUpdates:
         deadline = read_retry(argument).get("deadline")
         if deadline is not None and deadline > step.retry.deadline:
             # Temporal would accept it, and still end the delivery at the old deadline.
-            raise refusal("the deadline of a delivery under way can only be brought forward")
+            raise refusal("the deadline of a delivery in flight can only be brought forward")
 
     def _tunable(self, argument: Any) -> Send:
         step, wanted = self._deliveries.in_flight, argument.get("destination")
         if step is None:
-            raise refusal("nothing to retune: no delivery is under way")
+            raise refusal("nothing to retune: no delivery is in flight")
         destination = step.to or step.channel
         if wanted is not None and wanted != destination:
-            raise refusal(f"the delivery under way goes to '{destination}'")
+            raise refusal(f"the delivery in flight goes to '{destination}'")
         return step
 
     # ---- skip_step, leave, pause, resume

@@ -29,7 +29,7 @@ from scenario.steps.email import Email
 
 # Everything that ends a line for `str.splitlines`, which the email package uses, and every other control character.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-# Readable as it is: no words that a line cannot hold, nothing that looks like an encoded word (RFC 2047 §6.2).
+# Readable without encoding: no words that a line cannot hold, nothing that looks like an encoded word (RFC 2047 §6.2).
 _PLAIN: Final = re.compile(r"(?!.*=\?)(?:[\x20-\x7e]{0,60}|(?:[\x21-\x7e]{1,60} )*[\x21-\x7e]{1,60})")
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _LINE: Final = 76
@@ -207,7 +207,7 @@ def _encodable(text: str) -> str:
 
 def _bytes(message: EmailMessage) -> bytes:
     data = message.as_bytes()
-    # SMTP wants CRLF, and the end of the data is told by one.
+    # SMTP requires CRLF, also at the end of the data.
     return data if data.endswith(b"\r\n") else data + b"\r\n"
 
 

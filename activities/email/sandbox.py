@@ -19,7 +19,7 @@ from scenario.mail_limits import MAX_PART
 SECONDS: Final = 0.4
 """CPU time limit for one e-mail; a large one takes 0.1."""
 MEGABYTES: Final = 64
-"""Memory limit, beyond what the child uses at its start."""
+"""Memory limit, in addition to the child's memory at its start."""
 LARGEST: Final = 2 * 6 * MAX_PART + 64
 """Maximum number of bytes of an answer: two parts as JSON, in which a control character takes six."""
 TOO_MUCH: Final = (

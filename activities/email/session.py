@@ -60,7 +60,7 @@ class MailSession:
 
     @property
     def alive(self) -> bool:
-        """True if it is open, as far as it is known without asking the server."""
+        """True if it is open, as far as known without a request."""
         return self._client.is_connected
 
     async def open(self) -> None:

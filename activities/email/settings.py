@@ -71,7 +71,7 @@ def parse_server(url: str) -> Server:
     ca = options["ca"][0] if list(options) == ["ca"] and len(options["ca"]) == 1 else None
     if options and not off and not ca:
         raise SettingsError(
-            "SCENARIO_SMTP may end in ?ca=/path/of/ca.pem, or in ?tls=off after smtp://, and in no more"
+            "SCENARIO_SMTP may end in ?ca=/path/of/ca.pem, or in ?tls=off after smtp://, and in nothing else"
         )
     plain = Encryption.NONE if off else Encryption.STARTTLS
     encryption = Encryption.IMPLICIT if parts.scheme == "smtps" else plain

@@ -22,14 +22,14 @@ from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Backoff, Judgement
 from activities.webhook import outcome
+from activities.webhook.circuit_breaker import signal_of
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport, timed
+from activities.webhook.limiter import Limiter
 from activities.webhook.rendering import PreparedRequest, Rendered, prepare_request
 from activities.webhook.route import Direct, Route, Routes
 from activities.webhook.saved_response import save_response
-from activities.webhook.throttle.circuit_breaker import signal_of
-from activities.webhook.throttle.limiter import Limiter
 from scenario.steps.webhook import Webhook
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
@@ -131,7 +131,7 @@ async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendere
         set_status_on_exception=False,
     ) as span:
         headers = dict(rendered.headers)
-        _TRACE_CONTEXT.inject(headers)  # never baggage: it may hold what is nobody's business
+        _TRACE_CONTEXT.inject(headers)  # never baggage: it may be confidential
         headers.pop("tracestate", None)  # nor what tracing systems say to each other (W3C Trace Context §3.3 allows it)
         try:
             response = await timed(
@@ -169,7 +169,7 @@ def judge(
 
     Args:
         hidden: All secrets, which excerpts must not show.
-        given: Secrets of this request, which are masked in what the journey keeps.
+        given: Secrets of this request, which are masked in saved responses.
     """
     judgement = outcome.of_response(
         attempt.destination,

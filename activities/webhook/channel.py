@@ -75,8 +75,7 @@ class RenderedRequest(RenderedMessage):
     url: str
     headers: Mapping[str, str]  # all headers that are the same in each attempt
     body: bytes
-    # The names of the headers that differ between attempts.
-    attempt_headers: tuple[str, ...] = ("webhook-timestamp", "traceparent")
+    attempt_headers: tuple[str, ...] = ("webhook-timestamp", "traceparent")  # those that differ between attempts
 
     @override
     def describe(self) -> dict[str, Any]:

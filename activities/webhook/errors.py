@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from activities.outcome import Outcome, Verdict
-from activities.webhook.throttle.circuit_breaker import HealthSignal
+from activities.webhook.circuit_breaker import HealthSignal
 
 
 class FailureRule(NamedTuple):
@@ -42,7 +42,7 @@ WORDS: Final[dict[str, FailureRule]] = {
     "request_header_illegal": FailureRule(Outcome.PERMANENT, _OURS, "A request header may not be sent: {detail}."),
     # Ours to fix.
     "pool_timeout": FailureRule(
-        _AGAIN, _OURS, "No connection to the destination came free in time: too many deliveries at once."
+        _AGAIN, _OURS, "No connection to the destination came free in time: too many simultaneous deliveries."
     ),
     "tls_files_unusable": FailureRule(
         _SHORT,
@@ -73,7 +73,7 @@ WORDS: Final[dict[str, FailureRule]] = {
         _DOWN,
         "The destination rejected our side of the TLS connection ({detail}): check the client certificate.",
     ),
-    # It left, and no answer came.
+    # The request left without an answer.
     "reset_before_response": FailureRule(
         _AGAIN,
         _DOWN,

@@ -13,13 +13,13 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.background import TELL, PlatformReply, SuppressionNotice
 from activities.outcome import Backoff
 from activities.webhook import outcome, signing
+from activities.webhook.circuit_breaker import signal_of
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport, timed
+from activities.webhook.limiter import Limiter
 from activities.webhook.presets import SuppressionPreset, installed_presets
 from activities.webhook.route import Route, Routes
-from activities.webhook.throttle.circuit_breaker import signal_of
-from activities.webhook.throttle.limiter import Limiter
 from runtime.derived_keys import SealedToken
 from scenario.errors import NotConfigured
 
@@ -44,28 +44,28 @@ class SuppressionReporter:
         self._limiter, self._seal = limiter, seal
 
     @activity.defn(name=TELL.name)
-    async def tell_platform(self, news: SuppressionNotice) -> PlatformReply:
+    async def tell_platform(self, notice: SuppressionNotice) -> PlatformReply:
         """Report an address once.
 
         Raises:
             ApplicationError: The platform was not reached, or rejects the address. No message quotes the address.
         """
-        opened = self._seal.open_fields(news.address) if self._seal else None
+        opened = self._seal.open_fields(notice.address) if self._seal else None
         if not opened:
             raise _failure("the address cannot be opened: SCENARIO_SUPPRESSION_KEY is not the one it was sealed with")
         try:
-            route = self._routes.named(news.destination)
+            route = self._routes.named(notice.destination)
             wanted = route.named.suppressions if route.named else None
             if wanted is None:
-                raise _failure(f"destination {news.destination} has no 'suppressions' any more", final=True)
+                raise _failure(f"destination {notice.destination} no longer has 'suppressions'", final=True)
             preset = installed_presets().get(wanted.preset)
             if preset is None:
-                raise _failure(f"the preset {wanted.preset} of destination {news.destination} is not installed")
-            request = self._request(route, preset.path(news.channel), preset.body(opened[0]))
+                raise _failure(f"the preset {wanted.preset} of destination {notice.destination} is not installed")
+            request = self._request(route, preset.path(notice.channel), preset.body(opened[0]))
         except NotConfigured as error:
             raise _failure(str(error)) from None
         response = await self._send(route, request)
-        return _result(news, preset, response, opened[0])
+        return _result(notice, preset, response, opened[0])
 
     def _request(self, route: Route, path: str, body: bytes) -> Request:
         """Return the request, with the destination's URL, headers and signature.
@@ -98,7 +98,7 @@ class SuppressionReporter:
             return response
 
 
-def _result(news: SuppressionNotice, preset: SuppressionPreset, response: Response, address: str) -> PlatformReply:
+def _result(notice: SuppressionNotice, preset: SuppressionPreset, response: Response, address: str) -> PlatformReply:
     """Classify a response. Raise the failure if the platform does not accept the address."""
     try:
         content: Any = json.loads(response.body) if response.complete else None
@@ -110,11 +110,11 @@ def _result(news: SuppressionNotice, preset: SuppressionPreset, response: Respon
     if rejection is not None:
         if rejection.duplicate:
             return PlatformReply(outcome="known", status=response.status)
-        reason = f"{news.destination} answered {response.status} and does not take it: {', '.join(rejection.codes)}"
+        reason = f"{notice.destination} answered {response.status} and does not take it: {', '.join(rejection.codes)}"
         raise _failure(reason, final=activity.info().attempt >= REJECTIONS)
     if verdict.delivered:
         return PlatformReply(outcome="told", status=response.status)
-    raise _failure(f"{news.destination} answered {response.status}", final=verdict.final)
+    raise _failure(f"{notice.destination} answered {response.status}", final=verdict.final)
 
 
 def _failure(reason: str, *, final: bool = False, delay: timedelta | None = None) -> ApplicationError:

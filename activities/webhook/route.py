@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from activities.webhook.destinations.destinations import Destination
 from activities.webhook.destinations.reading import VARIABLE, DestinationsFile
 from activities.webhook.http.exchange import Tls
-from activities.webhook.throttle.limiter import Limits
+from activities.webhook.limiter import Limits
 from scenario.errors import NotConfigured
 from scenario.http.addresses import Access
 
@@ -58,7 +58,7 @@ class Routes(Protocol):
 
 
 class Direct:
-    """Routes of production: a URL as it is, to public addresses only; a destination by `destinations.yaml`."""
+    """Routes of production: an unchanged URL, to public addresses only; a destination by `destinations.yaml`."""
 
     def __init__(self, destinations: DestinationsFile | None = None) -> None:
         self._destinations = destinations or DestinationsFile()

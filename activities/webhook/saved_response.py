@@ -34,7 +34,10 @@ class _UnfitError(ValueError):
 
 
 def save_response(save: Save, response: Response, given: KnownSecrets) -> SavedResponse:
-    """Return what a step saves of a 2xx. Only the request's secrets are masked, because conditions read the rest."""
+    """Return the part of a 2xx response that a step saves.
+
+    Only the request's secrets are masked, because conditions read the rest.
+    """
     try:
         value = _read(response)
         if save.shape is not None:
@@ -79,7 +82,7 @@ def _fit(value: Any, schema: Mapping[str, Any]) -> None:
 def _clean(value: Any, given: KnownSecrets) -> tuple[Any, bool]:
     """Return the value with masked secrets, and True if there were any.
 
-    Members keep their names, because conditions use them. A member whose name contains a secret is left out.
+    Members keep their names, because conditions use them. A member with a secret in its name is left out.
     """
     texts: list[str] = []
     names: set[str] = set()

@@ -160,7 +160,7 @@ def exports(address: str, state: Path) -> list[str]:
     return lines
 
 
-_BREAKER: Final = "activities.webhook.throttle.limiter"
+_BREAKER: Final = "activities.webhook.limiter"
 _LOGGERS: Final = ("activities", "gateway", "runtime", "temporalio.workflow", "worker", "workflows")
 _ENDS: Final = {"delivered": "delivered", "skipped": "nothing to send", "cancelled": "called off", "failed": "for good"}
 

@@ -26,7 +26,7 @@ from activities.dependencies import INBOX, WorkerServices, channels_of
 from activities.retention import keep_schedule
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Diverted
-from activities.webhook.throttle.server_rates import pacing
+from activities.webhook.server_rates import pacing
 from gateway import codec
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from activities.webhook.circuit_breaker import BreakerLimits
 from activities.webhook.destinations.reading import DestinationsFile
-from activities.webhook.throttle.circuit_breaker import BreakerLimits
 from gateway.api.problem import Problem
 from gateway.client import ScenarioClient
 from gateway.coalescing_cache import CoalescingCache

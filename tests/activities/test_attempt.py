@@ -557,7 +557,7 @@ class TestAJourneyThatIsBehind:
         assert timedelta(seconds=2) < error.next_retry_delay < timedelta(seconds=8)
         if ending == "journey":
             assert error.message.startswith(
-                "the journey has not yet acted on what it was told: this delivery waits until it has ("
+                "the journey has not yet processed a signal or an update: this delivery waits until it has ("
             )
 
     async def test_is_asked_before_a_place_under_a_cap_is_taken(self, environment: ActivityEnvironment, marks: Marks):
@@ -575,7 +575,7 @@ class TestAJourneyThatIsBehind:
             async with attempt_of(RETRY, channel=SMS, destination="twilio", log=Rows(), gate=Told()) as attempt:
                 await attempt.may_leave()
 
-        with pytest.raises(ApplicationError, match="has not yet acted"):
+        with pytest.raises(ApplicationError, match="has not yet processed"):
             await environment.run(attempted)
 
 

@@ -81,7 +81,7 @@ def client(status: RPCStatusCode | None) -> tuple[Client, Answering]:
         (None, ""),
         (RPCStatusCode.NOT_FOUND, "the delivery is just being scheduled or has just ended: try again in a moment"),
         (RPCStatusCode.INVALID_ARGUMENT, "the server refuses this policy: MaximumInterval is too short"),
-        (RPCStatusCode.UNIMPLEMENTED, "this Temporal server is too old to change an activity under way"),
+        (RPCStatusCode.UNIMPLEMENTED, "this Temporal server is too old to change a pending activity"),
     ],
 )
 async def test_an_answer_that_is_final_reads_as_a_sentence(status: RPCStatusCode | None, error: str) -> None:

@@ -20,8 +20,8 @@ from activities.content import Content, LoadedVersion
 from activities.interface import Delivery, Sent
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.transport import Transport
+from activities.webhook.limiter import Limiter, Limits
 from activities.webhook.route import Diverted, Route
-from activities.webhook.throttle.limiter import Limiter, Limits
 from runtime.store.deliveries import Attempt
 from scenario.model.scenario import Scenario
 from scenario.steps.webhook import Webhook

@@ -44,8 +44,8 @@ from activities.webhook.activity import Webhooks
 from activities.webhook.channel import RenderedRequest, mask
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response, sent_headers
+from activities.webhook.limiter import Limits
 from activities.webhook.route import Route
-from activities.webhook.throttle.limiter import Limits
 from gateway.cases.file import Cases, case_files, read
 from gateway.cases.run import CaseRun, Circumstances, StepRun, replies, run
 from gateway.preview.rendering import (

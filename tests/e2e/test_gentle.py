@@ -8,9 +8,9 @@ import uuid
 import pytest
 from temporalio.client import Client
 
+from activities.webhook.circuit_breaker import BreakerLimits
 from activities.webhook.http.transport import Transport
-from activities.webhook.throttle.circuit_breaker import BreakerLimits
-from activities.webhook.throttle.limiter import Limits
+from activities.webhook.limiter import Limits
 from tests.e2e.conftest import Server
 from tests.e2e.flood import Gently, ManyWebhooks, Receivers, scheduler, sender
 

@@ -14,7 +14,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from activities.webhook.http.transport import Transport
 from activities.webhook.route import Diverted
-from activities.webhook.throttle.server_rates import RateKeeper
+from activities.webhook.server_rates import RateKeeper
 from tests.e2e.conftest import Server
 from tests.e2e.flood import ManyWebhooks, Receivers, scheduler, sender
 

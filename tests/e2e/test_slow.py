@@ -23,7 +23,7 @@ from typing_extensions import override
 from activities.channel_registry import SMS, WEBHOOK
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
-from activities.webhook.throttle.server_rates import RateKeeper
+from activities.webhook.server_rates import RateKeeper
 from gateway.client import Entered, ScenarioClient
 from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
 from runtime.local.receiver import Receiver

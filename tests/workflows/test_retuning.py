@@ -25,7 +25,7 @@ steps:
     body: {}
 """
 FAST = {"initial_interval": "10s", "backoff_coefficient": 1}
-NOTHING = "nothing to retune: no delivery is under way"
+NOTHING = "nothing to retune: no delivery is in flight"
 
 
 async def backing_off(stage: Stage, text: str = BUSY) -> WorkflowHandle[Any, dict[str, Any]]:
@@ -76,8 +76,8 @@ async def test_an_operation_that_makes_no_sense_is_refused(stage: Stage) -> None
     handle = await backing_off(stage)
     arguments: list[tuple[dict[str, Any], str]] = [
         ({"retry": {"timeout": 1}}, "'retry' knows no 'timeout'"),
-        ({"retry": FAST, "destination": "wax"}, "the delivery under way goes to 'hooks.example.com'"),
-        ({"retry": {"deadline": "3d"}}, "the deadline of a delivery under way can only be brought forward"),
+        ({"retry": FAST, "destination": "wax"}, "the delivery in flight goes to 'hooks.example.com'"),
+        ({"retry": {"deadline": "3d"}}, "the deadline of a delivery in flight can only be brought forward"),
         ({"retry": FAST, "operator": ""}, "'operator' is missing"),
     ]
     for argument, sentence in arguments:
@@ -90,7 +90,7 @@ async def test_a_deadline_that_was_brought_forward_is_not_put_back(stage: Stage)
     handle = await backing_off(stage)
     await stage.operate(handle, "retune", {**WHO, "retry": {"deadline": "1d"}})
     refused = await refusal(stage.operate(handle, "retune", {**WHO, "retry": {"deadline": "36h"}}))
-    assert refused == "the deadline of a delivery under way can only be brought forward"
+    assert refused == "the deadline of a delivery in flight can only be brought forward"
     await handle.terminate()
 
 
@@ -108,7 +108,7 @@ async def test_there_is_nothing_to_retune_without_a_delivery_under_way(stage: St
     await stage.until(handle, "waiting")
     assert (
         await refusal(stage.operate(handle, "retune", {**WHO, "retry": FAST}))
-        == "nothing to retune: no delivery is under way"
+        == "nothing to retune: no delivery is in flight"
     )
     await stage.operate(handle, "skip_step", WHO)
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
@@ -122,7 +122,7 @@ async def test_a_held_journey_has_nothing_to_retune(stage: Stage) -> None:
     await stage.until(handle, "held")
     assert (
         await refusal(stage.operate(handle, "retune", {**WHO, "retry": FAST}))
-        == "nothing to retune: no delivery is under way"
+        == "nothing to retune: no delivery is in flight"
     )
     await handle.terminate()
 

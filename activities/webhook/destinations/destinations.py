@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Final
 
 from activities.webhook.http.exchange import Tls, flaw
+from activities.webhook.limiter import Limits
 from activities.webhook.signing import Key, SigningKeyError
-from activities.webhook.throttle.limiter import Limits
 from scenario import liquid
 from scenario.errors import NotConfigured, TemplateError
 from scenario.http.addresses import Access
@@ -27,7 +27,7 @@ DEFAULT_RATE: Final = 100.0
 IN_URL: Final = re.compile(r"\{\{ *secrets\.([A-Za-z_][A-Za-z0-9_]*) *\}\}", re.ASCII)
 """A secret in a base URL."""
 _OF_PATH: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+", re.ASCII)
-"""Parts of a path as they are sent (RFC 3986 §3.3)."""
+"""Parts of an encoded path (RFC 3986 §3.3)."""
 
 
 class CredentialsError(NotConfigured):
@@ -64,15 +64,13 @@ class Destination:
 
     name: str
     url: str = field(repr=False)  # base URL without a trailing slash; its path may contain secrets
-    # Headers of every request; values are templates with `secrets` only.
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)  # values: templates with `secrets`
     header_secrets: tuple[str, ...] = ()
     signing: tuple[Signer, ...] = ()  # signing keys; empty for unsigned requests
     secrets: tuple[str, ...] = ()
     owners: frozenset[str] | None = None  # scenarios that may use it, or None for all
     timeout: float | None = None  # default seconds of one attempt, or None
-    # Its values of the retry policy in seconds, by the names of `scenario.plan.retry.STORED`.
-    retry: Mapping[str, float] = field(default_factory=dict[str, float])
+    retry: Mapping[str, float] = field(default_factory=dict[str, float])  # see `scenario.plan.retry.STORED`
     rate: float = DEFAULT_RATE  # deliveries per second of all workers together
     limits: Limits = field(default_factory=Limits)
     access: Access = field(default_factory=Access)
@@ -170,8 +168,7 @@ class Destinations:
     rate: float = DEFAULT_RATE  # default deliveries per second
     limits: Limits = field(default_factory=Limits)  # default limits of each worker process
     public_secrets: tuple[str, ...] = ()  # secrets that scenarios may send to any plain URL
-    # What scenarios may know of them. Signing secrets are granted to no scenario.
-    listing: KnownDestinations = field(init=False, repr=False, compare=False)
+    listing: KnownDestinations = field(init=False, repr=False, compare=False)  # what scenarios may know of them
 
     def __post_init__(self) -> None:
         signing = frozenset(signer.secret for found in self.destinations.values() for signer in found.signing)

@@ -118,7 +118,7 @@ Flag = Annotated[bool, Field(strict=True)]
 
 
 class BreakerForm(Model):
-    """The circuit breaker. See `activities.webhook.throttle.circuit_breaker.BreakerLimits`."""
+    """The circuit breaker. See `activities.webhook.circuit_breaker.BreakerLimits`."""
 
     failures: Annotated[float, BeforeValidator(_share), _text(examples=["70%"])] = 0.7
     minimum: Count = 10

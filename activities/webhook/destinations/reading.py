@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from activities.webhook.circuit_breaker import BreakerLimits
 from activities.webhook.destinations.destinations import (
     DEFAULT_RATE,
     Destination,
@@ -24,8 +25,7 @@ from activities.webhook.destinations.destinations import (
 )
 from activities.webhook.destinations.form import BreakerForm, DestinationForm, DestinationsForm, LimitsForm
 from activities.webhook.destinations.rules import Issue, rulings, secrets_in
-from activities.webhook.throttle.circuit_breaker import BreakerLimits
-from activities.webhook.throttle.limiter import Limits
+from activities.webhook.limiter import Limits
 from runtime.watched_file import WatchedFile, read_bytes, require_usable
 from scenario.model.mistakes import explained
 from scenario.source.findings import Finding, tidy
@@ -43,8 +43,8 @@ _SILENT: Final[Mapping[str, str]] = {
 """Messages about values that may be secrets."""
 _WORDS: Final[Mapping[str, str]] = {
     "empty": "the file is empty: begin with 'destinations:'",
-    "values": f"more than {MAX_NODES:,} values: take destinations out that nobody names",
-    "single document": "the file goes on after '---': put all destinations under the one 'destinations:'",
+    "values": f"more than {MAX_NODES:,} values: remove unused destinations",
+    "single document": "the file continues after '---': put all destinations under the one 'destinations:'",
 }
 """Messages about unreadable files, in place of those about scenarios."""
 _UNQUOTED: Final[Mapping[str, str]] = {
@@ -94,12 +94,12 @@ def _silenced(finding: Finding) -> Finding:
     return Finding(finding.file, finding.line, finding.column, finding.severity, finding.code, message)
 
 
-def _placed(said: Issue, source: Source) -> Finding:
-    if said.offset is not None:
-        mark = source.inside(said.path, said.offset)
+def _placed(issue: Issue, source: Source) -> Finding:
+    if issue.offset is not None:
+        mark = source.inside(issue.path, issue.offset)
     else:
-        mark = source.key(said.path) if said.key else source.at(said.path)
-    return Finding(source.file, mark.line, mark.column, said.severity, said.code, said.message)
+        mark = source.key(issue.path) if issue.key else source.at(issue.path)
+    return Finding(source.file, mark.line, mark.column, issue.severity, issue.code, issue.message)
 
 
 def _worded(detail: ErrorDetails, data: Any) -> Issue:
@@ -121,7 +121,7 @@ def _book(form: DestinationsForm, folder: Path) -> Destinations:
 
 
 def _destination(name: str, entry: DestinationForm, rate: float, limits: Limits, folder: Path) -> Destination:
-    told = entry.suppressions
+    reports = entry.suppressions
     return Destination(
         name=name,
         url=entry.url.rstrip("/"),
@@ -136,7 +136,7 @@ def _destination(name: str, entry: DestinationForm, rate: float, limits: Limits,
         limits=_limits(entry, limits),
         access=entry.access,
         tls=entry.tls_in(folder),
-        suppressions=told and SuppressionReports(told.preset, frozenset(told.sources)),
+        suppressions=reports and SuppressionReports(reports.preset, frozenset(reports.sources)),
     )
 
 

@@ -54,7 +54,7 @@ def secrets_in(template: str) -> tuple[str, ...]:
 
 
 def rulings(form: DestinationsForm, folder: Path, now: datetime) -> Iterator[Issue]:
-    """Yield all mistakes of a file whose keys and values are valid."""
+    """Yield all mistakes of a file with valid keys and values."""
     default = form.default.rate or DEFAULT_RATE
     signing = {key.key for entry in form.destinations.values() for key in entry.signing}
     yield from _granted(form.default.public_secrets, ("default", "public_secrets"), signing)
@@ -80,11 +80,11 @@ def _url(entry: DestinationForm, place: Place) -> Iterator[Issue]:
     reason = ""
     plain = IN_URL.sub("x", entry.url)
     if "{" in plain:
-        reason = "it is plain text, with secrets such as {{ secrets.NAME }}: what a scenario adds goes into its 'path'"
+        reason = "it is plain text, with secrets such as {{ secrets.NAME }}: a scenario adds to it by its 'path'"
     elif plain != entry.url and "/" not in entry.url.partition("{")[0].partition("://")[2]:
         reason = "a secret stands behind its host, as a part of its path"
     elif "?" in entry.url:
-        reason = "it has no query: what a scenario adds goes into its 'path'"
+        reason = "it has no query: a scenario adds to it by its 'path'"
     else:
         try:
             urls.parse(plain, entry.access)
@@ -158,7 +158,7 @@ def _signing(entry: DestinationForm, place: Place, now: datetime) -> Iterator[Is
             message = f"the key {key.key} expired at {key.until.isoformat()}: remove it"
             yield Issue(path, "expired", message, severity="warning")
     if entry.signing and all(key.until is not None for key in entry.signing):
-        message = "every key has an end: after the last one nothing is sent any more; the newest needs no 'until'"
+        message = "every key has an end: after the last one nothing is sent; the newest needs no 'until'"
         yield Issue((*place, "signing"), "signing", message, key=True, severity="warning")
 
 

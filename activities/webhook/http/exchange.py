@@ -40,8 +40,7 @@ class Request:
 
     method: str  # ``POST``, ``PUT``, …
     url: str = field(repr=False)  # absolute, rendered; checked again here
-    # All but framing headers, which the transport sets.
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)  # without framing headers
     body: bytes = field(default=b"", repr=False)
     timeout: float = 15.0  # seconds for everything: DNS, connection, request, response
     access: Access = field(default_factory=Access)
@@ -53,7 +52,7 @@ class Response:
     """The response of one attempt. The status is certain; the body may be incomplete."""
 
     status: int  # the final status; interim responses are skipped
-    headers: Mapping[str, str]  # some headers (`lanes.KEPT_HEADERS`) by lower-case names
+    headers: Mapping[str, str]  # some headers (`KEPT_HEADERS` of `connections`) by lower-case names
     body: bytes = field(repr=False)  # at most `MAX_BODY` bytes, not decompressed
     truncated: bool = False  # True if there was more than `MAX_BODY`
     body_error: str | None = None  # ``body_timeout`` or ``body_broken`` if the body ended early, else None
@@ -92,7 +91,7 @@ class Phase(IntEnum):
 
 @dataclass(slots=True)
 class Flight:
-    """One attempt in progress."""
+    """An attempt in progress."""
 
     target: Target
     phase: Phase = Phase.QUEUED
@@ -119,7 +118,7 @@ _VALUE: Final = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?|", re.ASC
 
 
 def flaw(name: str, value: str) -> str:
-    """Return what is wrong with a header, without its value, or ``""``."""
+    """Return the fault of a header, without its value, or ``""``."""
     if not _NAME.fullmatch(name):
         return "a header's name is empty or holds a character that is not allowed"
     if len(value) > MAX_VALUE:

@@ -55,7 +55,7 @@ def context(tls: Tls) -> ClientContext:
 
 
 def problem(tls: Tls) -> str:
-    """Return what is wrong with the files, in one sentence without a path, or ``""``. It is cheap."""
+    """Return the fault of the files, in one sentence without a path, or ``""``. It is cheap."""
     probe = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if tls.ca_file:

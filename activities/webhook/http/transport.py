@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from activities.webhook.errors import AttemptError
+from activities.webhook.http.connections import Lanes, kept_headers
 from activities.webhook.http.dial import Lookup, SystemLookup
 from activities.webhook.http.exchange import CURRENT, MAX_BODY, Flight, Request, Response, parse, sent_headers
 from activities.webhook.http.faults import too_late
-from activities.webhook.http.lanes import Lanes, kept_headers
 from runtime.telemetry.metrics import HTTP_CLIENT
 
 _CLIENT_ERROR: Final = 400
@@ -60,12 +59,7 @@ class Transport:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._lanes.close()
         if self._system is not None:
             self._system.close()

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from activities.outcome import Backoff
-from activities.webhook.throttle.circuit_breaker import HealthSignal
-from activities.webhook.throttle.limiter import Limiter, Limits, Permit
+from activities.webhook.circuit_breaker import HealthSignal
+from activities.webhook.limiter import Limiter, Limits, Permit
 from tests.fakes import Clock
 
 INITIAL, COEFFICIENT, MAXIMUM = 5.0, 3.0, 21_600.0

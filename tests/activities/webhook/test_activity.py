@@ -29,12 +29,12 @@ from activities.failures import Failure, FailureKind, failure_of
 from activities.interface import Delivery, Sent
 from activities.webhook import rendering
 from activities.webhook.activity import Webhooks
+from activities.webhook.circuit_breaker import HealthSignal
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
+from activities.webhook.limiter import Limiter, Limits, Permit
 from activities.webhook.rendering import Rendered, render
 from activities.webhook.route import Direct, Diverted
-from activities.webhook.throttle.circuit_breaker import HealthSignal
-from activities.webhook.throttle.limiter import Limiter, Limits, Permit
 from runtime.errors import SettingsError
 from runtime.secrets import SecretsSnapshot
 from runtime.store import StoreUnavailable
@@ -663,7 +663,7 @@ class TestBeingTurnedAway:
         failure, error = await full.fail(STEP, attempt=1, attempts=1)
         assert (failure.kind, failure.error, failure.attempt) == (FailureKind.RETRY, "busy", 0)
         assert "this one waits for its turn (not attempted yet, next try 20" in error.message
-        assert failure.reason.startswith("wax has as many requests under way as allowed")
+        assert failure.reason.startswith("wax has as many requests in flight as allowed")
         assert error.next_retry_delay is not None
         assert error.next_retry_delay >= timedelta(seconds=1)
         assert (full.rows, there.calls, full.marks) == ([], [], [("settled", 1, 1)])

@@ -18,9 +18,9 @@ from activities.background import PlatformReply, SuppressionNotice
 from activities.suppressions import address_seal
 from activities.webhook.destinations.reading import DestinationsFile, read
 from activities.webhook.http.transport import Transport
+from activities.webhook.limiter import Limiter
 from activities.webhook.platform import REJECTIONS, SuppressionReporter
 from activities.webhook.route import Direct
-from activities.webhook.throttle.limiter import Limiter
 from runtime.process.http_server import HttpServer
 from runtime.watched_file import UnusableFile
 
@@ -159,7 +159,7 @@ async def test_another_is_tried_again_or_on_record(
     ("news", "final", "words"),
     [
         (replace(NEWS, destination="nowhere"), False, "has no destination 'nowhere'"),
-        (replace(NEWS, destination="other"), True, "destination other has no 'suppressions' any more"),
+        (replace(NEWS, destination="other"), True, "destination other no longer has 'suppressions'"),
         (replace(NEWS, address=address_seal([b"x" * 32]).seal_fields([ADDRESS])), False, "cannot be opened"),
     ],
 )

@@ -68,7 +68,7 @@ async def test_a_warning_is_said_by_the_event_loop_whoever_logs_it() -> None:
     with LiveWarnings(lines.append):
         held = {"step": "whatsapp", "cause": "permanent", "temporal_workflow": {"workflow_id": "a/1"}}
         logging.getLogger("temporalio.workflow").warning("held", extra=held)
-        logging.getLogger("activities.webhook.throttle.limiter").info("%s answers again", "wax")
+        logging.getLogger("activities.webhook.limiter").info("%s answers again", "wax")
         logging.getLogger("activities.other").info("not said")
         assert lines == []
         await asyncio.sleep(0)

@@ -29,8 +29,8 @@ from activities.sms.activity import Texts
 from activities.sms.provider import Receipt, error_of
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Response
+from activities.webhook.limiter import Limits
 from activities.webhook.route import Route
-from activities.webhook.throttle.limiter import Limits
 from gateway.cli.why import lines
 from gateway.client import ScenarioClient
 from gateway.preview.rendering import SENDERS

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from activities.webhook.circuit_breaker import BreakerLimits
 from activities.webhook.destinations.destinations import Destination, Destinations, Signer
 from activities.webhook.destinations.reading import examine, read
 from activities.webhook.http.exchange import Tls
-from activities.webhook.throttle.circuit_breaker import BreakerLimits
-from activities.webhook.throttle.limiter import Limits
+from activities.webhook.limiter import Limits
 from runtime.watched_file import UnusableFile
 from scenario.http.addresses import Access
 
@@ -175,7 +175,7 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
         ),
         (
             "signing: [{key: A, until: 2026-12-01T00:00:00Z}]",
-            "1:44: warning signing: every key has an end: after the last one nothing is sent any more; "
+            "1:44: warning signing: every key has an end: after the last one nothing is sent; "
             "the newest needs no 'until'",
         ),
         ("tls: {ca: none.pem}", "1:44: error tls: the file of 'ca' cannot be read: no such file or directory"),
@@ -193,7 +193,7 @@ def test_a_mistake_is_named_at_its_place(said: Say, more: str, finding: str):
     assert said(ENTRY % more) == [finding]
 
 
-PLAIN = "it is plain text, with secrets such as {{ secrets.NAME }}: what a scenario adds goes into its 'path'"
+PLAIN = "it is plain text, with secrets such as {{ secrets.NAME }}: a scenario adds to it by its 'path'"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ PLAIN = "it is plain text, with secrets such as {{ secrets.NAME }}: what a scena
         ("http://a.example", "", "its scheme is not https: set 'allow_http: true' if it is meant"),
         ("ftp://a.example", ", allow_http: true", "its scheme is not https or http"),
         ("https://user:pw@a.example", "", "it holds a user name before the host; credentials go into a header"),
-        ("https://a.example/?a=1", "", "it has no query: what a scenario adds goes into its 'path'"),
+        ("https://a.example/?a=1", "", "it has no query: a scenario adds to it by its 'path'"),
         ("https://a.example/{{ contact.id }}", "", PLAIN),
         ("https://a.example/{{ secrets.A | upcase }}", "", PLAIN),
         ("https://{{ secrets.A }}/b", "", "a secret stands behind its host, as a part of its path"),
@@ -259,10 +259,10 @@ def test_a_name_that_no_scenario_can_write(said: Say, name: str):
         ("- a\n", ["1:1: error type: the file must be keys with values, not a list"]),
         ("destination: {}\n", ["1:1: error unknown-key: unknown key 'destination': did you mean 'destinations'?"]),
         ("destinations: {a: {url: 1}\n", None),
-        ("destinations: {}\n---\ndestinations: {}\n", ["2:1: error syntax: the file goes on after '---': put all "
+        ("destinations: {}\n---\ndestinations: {}\n", ["2:1: error syntax: the file continues after '---': put all "
          "destinations under the one 'destinations:'"]),
         ("destinations: [" + "a, " * 20_000 + "a]\n", ["1:60007: error too-large: more than 20,000 values: "
-         "take destinations out that nobody names"]),
+         "remove unused destinations"]),
         ("destinations:\n  a: {url: https://a.example}\n  a: {url: https://b.example}\n",
          ["3:3: error duplicate-key: 'a' is here twice: first on line 2"]),
         ("destinations: {a: {<<: {rate: 5/s}, url: https://a.example}}\n",

@@ -8,10 +8,10 @@ import pytest
 
 from activities.outcome import Outcome
 from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
+from activities.webhook.http.connections import MAX_INTERIM
 from activities.webhook.http.exchange import MAX_BODY, Flight, Phase, Request, Target
 from activities.webhook.http.faults import translate
 from activities.webhook.http.transport import Transport
-from activities.webhook.http.wire import MAX_INTERIM
 from activities.webhook.outcome import of_status
 from tests.activities.webhook import faults
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, head, raw, receiver

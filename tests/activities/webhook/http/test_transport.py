@@ -219,7 +219,7 @@ async def test_settings_that_come_and_go_do_not_pile_up(post: Post, monkeypatch:
         made.append(tls)
         return context(tls)
 
-    monkeypatch.setattr("activities.webhook.http.lanes.context", noted)
+    monkeypatch.setattr("activities.webhook.http.connections.context", noted)
     async with Transport() as transport, receiver() as there:
         for number in range(80):
             request = post(there)

@@ -1,6 +1,6 @@
 import pytest
 
-from activities.webhook.throttle.circuit_breaker import (
+from activities.webhook.circuit_breaker import (
     LONGEST,
     SPREAD,
     BreakerLimits,

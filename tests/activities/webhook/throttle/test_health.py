@@ -1,7 +1,7 @@
 import pytest
 
+from activities.webhook.circuit_breaker import HealthSignal, signal_of
 from activities.webhook.errors import WORDS, AttemptError
-from activities.webhook.throttle.circuit_breaker import HealthSignal, signal_of
 
 
 @pytest.mark.parametrize(

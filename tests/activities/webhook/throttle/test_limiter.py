@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activities.outcome import Backoff
-from activities.webhook.throttle.circuit_breaker import LONGEST, SPREAD, BreakerLimits, HealthSignal
-from activities.webhook.throttle.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Limits, Permit
+from activities.webhook.circuit_breaker import LONGEST, SPREAD, BreakerLimits, HealthSignal
+from activities.webhook.limiter import FARTHEST, IDLE, LABELS, SOON, Limiter, Limits, Permit
 from tests.activities.webhook.crowd import Seen, crowd
 from tests.fakes import Clock
 
@@ -194,7 +194,7 @@ def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
 def test_why_a_delivery_waits_can_be_read(gate: Limiter):
     fill(gate)
     away = turned_away(gate)
-    assert (away.reason, away.then) == ("wax has as many requests under way as allowed", "this one waits for its turn")
+    assert (away.reason, away.then) == ("wax has as many requests in flight as allowed", "this one waits for its turn")
 
 
 _ACTIONS = st.one_of(

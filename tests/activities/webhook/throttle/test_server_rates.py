@@ -15,7 +15,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import fairness_key
-from activities.webhook.throttle.server_rates import MOST, RateKeeper
+from activities.webhook.server_rates import MOST, RateKeeper
 
 
 class Server:

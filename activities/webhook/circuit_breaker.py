@@ -8,7 +8,7 @@
        ▼
     CLOSED   slowly: two requests at a time, then four, and so on with every answer
 
-It knows no clock, destination or request: see `activities.webhook.throttle.limiter`.
+It knows no clock, destination or request: see `activities.webhook.limiter`.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class _Window:
 
     def _forget(self, now: float, length: float) -> None:
         width = length / _BUCKETS
-        if width != self._width:  # another length was set: what was counted in other buckets cannot be compared
+        if width != self._width:  # another length was set: counts of other buckets cannot be compared
             self._buckets.clear()
             self._width = width
         oldest = int(now // width) - _BUCKETS

@@ -19,7 +19,7 @@ from typing import Final, Literal, Self
 from zlib import crc32
 
 from activities.outcome import Backoff
-from activities.webhook.throttle.circuit_breaker import (
+from activities.webhook.circuit_breaker import (
     BreakerLimits,
     BreakerState,
     CircuitBreaker,
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 
 _WAITS: Final = {
-    "busy": ("has as many requests under way as allowed", "this one waits for its turn"),
+    "busy": ("has as many requests in flight as allowed", "this one waits for its turn"),
     "breaker_open": ("has failed too often and gets no requests for a while", "this delivery waits"),
 }
 
@@ -177,7 +177,7 @@ class _DestinationState:
         self.breaker: CircuitBreaker | None = None  # its breaker, or None if it is off
         self.used = 0.0
         self._mean: float | None = None  # seconds that a request takes
-        self._due = float("-inf")  # the next appointment that nobody has
+        self._due = float("-inf")  # the next free appointment
 
     def heed(self, limits: Limits, clock: Callable[[], float], seed: str) -> CircuitBreaker | None:
         """Apply the current limits."""
@@ -197,7 +197,7 @@ class _DestinationState:
         base = max(earliest, now + SOON)
         moment = max(base, self._due)
         if moment - base > FARTHEST:
-            # There is no telling any more who comes before whom: anywhere in the farther half will do.
+            # The order is lost anyway: any time in the farther half will do.
             return base - now + FARTHEST * (1 + crc32(delivery.encode()) / 2**32) / 2
         space = max(self._service(now) / bound, _QUICKEST if busy else _CHECK)
         self._due = moment + (space if moment - base < HORIZON else min(space, _CHECK))

@@ -191,4 +191,4 @@ async def pacing(client: Client, destinations: DestinationsFile) -> AsyncGenerat
         task.cancel()
         for error in await asyncio.gather(task, return_exceptions=True):
             if not isinstance(error, asyncio.CancelledError):
-                logger.error("the rates of destinations were not kept any more (%s)", type(error).__name__)
+                logger.error("the rates of destinations are no longer kept (%s)", type(error).__name__)

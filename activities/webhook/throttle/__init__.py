@@ -1,1 +1,0 @@
-"""Protects receivers: a limiter and circuit breakers in each worker, and rates at Temporal's server."""
