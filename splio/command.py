@@ -59,7 +59,8 @@ def convert(
     else:
         converted = convert_template(text, names, keep_liquid=keep_liquid)
     if output is not None:
-        entry_files.write(output, converted.text)
+        with entry_files.writing(output) as written:
+            written.write(converted.text)
     if form is Format.JSON:
         left = [rest.as_json() for rest in converted.unconverted]
         dump({"text": converted.text, "left": left, "notes": list(converted.notes)})

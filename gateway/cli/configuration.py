@@ -28,13 +28,13 @@ DestinationsOption = Annotated[
         "--destinations",
         metavar="FILE",
         envvar="SCENARIO_DESTINATIONS",
-        help="destinations.yaml, to find what does not go with it",
+        help="destinations.yaml, to check names and headers against it",
     ),
 ]
 PoliciesOption = Annotated[
     Path | None,
     typer.Option(
-        "--policies", metavar="FILE", envvar="SCENARIO_POLICIES", help="policies.yaml, what holds for all scenarios"
+        "--policies", metavar="FILE", envvar="SCENARIO_POLICIES", help="policies.yaml, the rules for all scenarios"
     ),
 ]
 _DestinationsArgument = Annotated[
@@ -44,7 +44,7 @@ _PoliciesArgument = Annotated[
     Path | None, typer.Argument(metavar="[FILE]", help="policies.yaml; by default SCENARIO_POLICIES")
 ]
 _NowOption = Annotated[
-    bool, typer.Option("--now", help="which destinations are left alone at the moment, and how many deliveries wait")
+    bool, typer.Option("--now", help="show which destinations are left alone, and how many deliveries wait")
 ]
 _BAD: Final = {"missing", "malformed"}
 
@@ -101,7 +101,7 @@ def _chosen(file: Path | None, configured: Path | None, kind: str) -> tuple[Path
     from gateway.errors import BadInput
 
     if (path := file or configured) is None:
-        raise BadInput(f"no file is given: name one, or set SCENARIO_{kind.upper()}")
+        raise BadInput(f"name a file, or set SCENARIO_{kind.upper()}")
     return path, _content(path, kind)
 
 
@@ -150,12 +150,12 @@ def destinations(file: _DestinationsArgument = None, now: _NowOption = False, fo
 def _show_now(found: Sequence[DestinationNow]) -> None:
     rows = Table("destination", "now", "waiting", "next try (local)", "why", right=("waiting",), prose=("why",))
     for item in found:
-        state = styled("held", "left alone") if item.left_alone else styled("retry", "tried again")
+        state = styled("held", "left alone") if item.left_alone else styled("retry", "retrying")
         rows.add(item.destination, state, item.waiting, local(item.next_try_at), item.why)
     if rows:
         rows.show()
     else:
-        note("no delivery waits for a retry, and no destination is known to be left alone")
+        note("no delivery waits for a retry; no destination is known to be left alone")
 
 
 def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def _show(book: Destinations, listed: Mapping[str, Mapping[str, Any]], anywhere:
     made.show()
     lacking = sorted(name for name, told in listed.items() if _is_lacking(told))
     if lacking:
-        note(f"deliveries to {', '.join(lacking)} are held where the worker's secrets are as here")
+        note(f"deliveries to {', '.join(lacking)} are held if the worker's secrets are the same")
 
 
 def _note_short(book: Destinations, secrets: Mapping[str, str]) -> None:

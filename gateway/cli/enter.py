@@ -37,8 +37,8 @@ def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = Fal
     """Admit a contact to a scenario. Print the journey's id.
 
     With --wait, the result follows as JSON. With --many, the id of each line is printed; with --wait too, one line of
-    JSON with result and id. Entries that are refused, or whose admission no worker confirms, are reported on standard
-    error. Both make the exit status 1.
+    JSON with result and id. Refused entries, and admissions that no worker confirms, are reported on standard error.
+    Both make the exit status 1.
     """
     if many or entry.lower().endswith(".jsonl"):
         raise typer.Exit(asyncio.run(enter_all(entry, wait=wait)))

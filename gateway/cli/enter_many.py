@@ -22,10 +22,10 @@ ENTERING: Final = 50
 """Entries started at the same time. More would queue: a server accepts some hundreds per second."""
 
 OPEN: Final = 10_000
-"""Maximum number of journeys whose admission is not yet known. Starting then waits for the workers."""
+"""Maximum number of journeys with a pending admission. Starting then waits for the workers."""
 
 WAITING: Final = 500
-"""Journeys whose result ``--wait`` awaits at the same time."""
+"""Results that ``--wait`` awaits at the same time."""
 
 UNPLACED: Final = "contact.timezone cannot be used, and the scenario's is: 'scenario show JOURNEY' says why"
 UNADMITTED: Final = "no worker has processed it yet: check that one is running ('scenario dev', or worker.py)"
@@ -67,12 +67,12 @@ class EntryTally:
 
 @dataclass
 class Bulk:
-    """One run over a file of entries.
+    """A run over a file of entries.
 
     Attributes:
         client: Admits contacts.
         name: The file's name for messages.
-        wait: Whether to wait for results.
+        wait: True to wait for results.
         tally: The counts.
         advance: Moves the progress bar.
     """
@@ -152,7 +152,7 @@ async def enter_all(source: str, *, wait: bool) -> int:
             if tally.unknown:
                 trouble = await client.trouble()
     except BaseException:
-        if tally.started:  # the person must know what was done
+        if tally.started:  # to continue, a person needs the numbers
             note(f"scenario: {tally.so_far()}")
         raise
     for identifier in tally.unknown[:_LISTED]:

@@ -10,20 +10,21 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, TextIO
 
 from gateway.errors import BadInput, unreadable, why
 from scenario.source.decoding import MORE, NotJson, TooDeep, read_json
+from scenario.type_guards import is_list, is_mapping
 
 STDIN: Final = "-"
 ENTRY: Final = "an entry is a JSON object with 'scenario', 'contact' and 'trigger'"
-_AHEAD: Final = 100  # lines read before they are wanted
-_LONGEST: Final = 4 * 1024 * 1024  # bytes of a line; what is longer is not an entry and must not fill the memory
+_AHEAD: Final = 100  # lines read in advance
+_LONGEST: Final = 4 * 1024 * 1024  # bytes of a line; the rest is discarded
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a file of entries.
+    """A line of a file of entries.
 
     Attributes:
         number: The line number, starting at 1.
@@ -39,7 +40,7 @@ def read_entry(source: str, *, many: bool = True) -> dict[str, Any]:
 
     Args:
         source: The file's path; ``-`` is standard input.
-        many: Whether the command has an option ``--many``. The message for several entries then names it.
+        many: True if the command has an option ``--many``, which the message for several entries names.
 
     Raises:
         BadInput: The file cannot be read, or is not a JSON object.
@@ -60,14 +61,19 @@ def read(source: str) -> bytes:
             raise unreadable(named(source), error) from None
 
 
-def write(path: Path, text: str) -> None:
-    """Write a text to a file in UTF-8, with its line breaks unchanged.
+@contextmanager
+def writing(path: Path) -> Generator[TextIO]:
+    """Open a file for text in UTF-8, with unchanged line breaks; ``-`` is standard output.
 
     Raises:
         BadInput: The file cannot be written.
     """
+    if str(path) == STDIN:
+        yield sys.stdout
+        return
     try:
-        path.write_bytes(text.encode())
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield file
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {why(error)}") from None
 
@@ -81,11 +87,11 @@ def parse(
         content: UTF-8, with or without a byte order mark.
         name: The content's name for messages.
         line: Its line number, if it is one of many.
-        wanted: What the content should be, for messages.
+        wanted: The expected content, for messages.
         many: See `read_entry`.
 
     Raises:
-        BadInput: It is not a JSON object. The message says where.
+        BadInput: It is not a JSON object. The message names the place.
     """
     what = name if line is None else f"line {line} of {name}"
     try:
@@ -95,7 +101,7 @@ def parse(
     if not text.strip():
         raise BadInput(f"{what} is empty: {wanted}", line=line)
     try:
-        value = read_json(text)
+        value: Any = read_json(text)
     except TooDeep:
         raise BadInput(f"{what} is nested too deeply: {wanted}", line=line) from None
     except NotJson as error:
@@ -104,18 +110,18 @@ def parse(
             hint = "enter one a line with --many" if many else "give one entry"
             raise BadInput(f"{what} holds more than one value ({place}): {hint}", line=line) from None
         raise BadInput(f"{what} is not JSON ({place}): {error.reason}", line=line) from None
-    if isinstance(value, list) and line is None and wanted is ENTRY:
+    if is_list(value) and line is None and wanted is ENTRY:
         hint = "write one entry a line, and enter them with --many" if many else "give one entry"
         raise BadInput(f"{what} holds a list: {hint}", line=line)
-    if not isinstance(value, dict):
+    if not is_mapping(value):
         raise BadInput(f"{what} is not a JSON object: {wanted}", line=line)
-    return cast("dict[str, Any]", value)
+    return dict(value)
 
 
 async def lines(file: IO[bytes], name: str) -> AsyncIterator[Line]:
     """Read the lines of a file that are not blank.
 
-    A thread reads them, so that a slow pipe blocks nobody. It is a daemon: Ctrl-C must not wait for an idle pipe.
+    A thread reads them, so that a slow pipe does not block the loop. It is a daemon: Ctrl-C does not wait for it.
 
     Raises:
         BadInput: The file cannot be read to its end.
@@ -141,7 +147,7 @@ async def lines(file: IO[bytes], name: str) -> AsyncIterator[Line]:
             else:
                 put(None)
         except (RuntimeError, CancelledError, ValueError):
-            return  # the loop is over, or the file closed: nobody listens any more
+            return  # the loop has ended, or the file is closed
 
     threading.Thread(target=read, name="entries", daemon=True).start()
     while (item := await queue.get()) is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final, cast
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from rich.text import Text
@@ -18,6 +18,7 @@ from gateway.service.journey_view import AttemptView, GoalView, JourneyView
 from gateway.service.listing import JourneySummary
 from gateway.terminal import console, local, styled, text
 from scenario.time.duration import format_duration
+from scenario.type_guards import is_mapping
 from workflows.state import MARKS
 
 _MARKS: Final = {"done": "✓", "now": "▶", "to come": "·"}
@@ -183,9 +184,7 @@ def _paused(journey: str, pause: Mapping[str, Any]) -> str:
 
 def _plain(value: Any) -> str:
     """Return a value without JSON punctuation: ``initial_interval 1, deadline 86400``."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {item}" for name, item in cast("Mapping[str, Any]", value).items())
-    return str(value)
+    return ", ".join(f"{name} {item}" for name, item in value.items()) if is_mapping(value) else str(value)
 
 
 def _header(report: JourneyView) -> Iterator[Text]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from gateway.cli import session
-from gateway.cli.options import Format, FormatOption, a_second, login, record
+from gateway.cli.options import Format, FormatOption, a_second, login, one_of, record
 from gateway.cli.output import Table
 from gateway.terminal import dump, local, note, say, styled
-from runtime.store.api_access import SCOPES, Scope
 
 if TYPE_CHECKING:
     from runtime.store import Store
@@ -22,9 +21,9 @@ _SCENARIO: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def _scope(text: str) -> str:
-    if text not in SCOPES:
-        raise typer.BadParameter(f"'{text}' is not a scope: write one of {', '.join(SCOPES)}")
-    return text
+    from runtime.store.api_access import SCOPES  # not at import, which would load the store for every command
+
+    return one_of(SCOPES)(text)
 
 
 def _name(text: str) -> str:
@@ -52,8 +51,7 @@ def _expiry(text: str) -> datetime:
 
 
 _ScopeOption = Annotated[
-    list[str],
-    typer.Option("--scope", metavar="SCOPE", parser=_scope, help=f"a scope: {', '.join(SCOPES)}; again for more"),
+    list[Any], typer.Option("--scope", metavar="SCOPE", parser=_scope, help="a scope, see above; again for more")
 ]
 _ScenarioOption = Annotated[
     list[str] | None,
@@ -89,10 +87,17 @@ def create(
     from runtime.store.api_access import ApiKey, make_token
 
     token, identifier, digest = make_token()
-    wanted = cast("list[Scope]", list(dict.fromkeys(scopes)))
     scenarios = list(dict.fromkeys(scenario)) if scenario else None
     key = ApiKey(
-        identifier, digest, wanted, scenarios, rate, note_ or "", datetime.now(UTC), login(), expires_at=expires
+        identifier,
+        digest,
+        list(dict.fromkeys(scopes)),
+        scenarios,
+        rate,
+        note_ or "",
+        datetime.now(UTC),
+        login(),
+        expires_at=expires,
     )
 
     session.ask_store(lambda store: store.add_key(key), writes=True)

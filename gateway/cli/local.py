@@ -58,7 +58,7 @@ ResetOption = Annotated[bool, typer.Option("--reset", help="remove the rules: an
 
 
 def demo(stay: StayOption = False) -> None:
-    """Run the examples from entry to end on a local server, and show what was sent.
+    """Run the examples from entry to end on a local server, and show the messages.
 
     With --stay, everything runs until Ctrl-C. The exit status is that of the demonstration.
     """

@@ -10,7 +10,7 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.operate_many import OperationCommand, confirmed, send
-from gateway.cli.options import BatchOptions, OperatorOptions, grouped, operator_name, record, version
+from gateway.cli.options import BatchOptions, OperatorOption, OperatorOptions, grouped, record, version
 from gateway.cli.output import count
 from gateway.terminal import dump, note, say
 from scenario.words import Operation
@@ -24,14 +24,14 @@ NameArgument = Annotated[
 
 
 class Waits(StrEnum):
-    """What happens to a wait."""
+    """The handling of waits."""
 
     KEEP = "keep"
     RESTART = "restart"
 
 
 class Doing(StrEnum):
-    """What journeys may be doing."""
+    """States of journeys."""
 
     RUNNING = "running"
     WAITING = "waiting"
@@ -48,14 +48,14 @@ def _pair(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Move:
-    to: Annotated[
-        int, typer.Option("--to", metavar="N|newest", parser=version, help="the version in which they go on")
-    ] = "newest"  # pyright: ignore[reportAssignmentType] - its parser makes it that
+    to: Annotated[int, typer.Option("--to", metavar="N|newest", parser=version, help="the version to continue in")] = (
+        "newest"  # pyright: ignore[reportAssignmentType] - its parser makes it that
+    )
     names: Annotated[
         list[Any] | None,
         typer.Option("--map", metavar="OLD=NEW", parser=_pair, help="a step's new id; may be repeated"),
     ] = None
-    waits: Annotated[Waits, typer.Option("--waits", help="whether waits keep their start, or begin anew")] = Waits.KEEP
+    waits: Annotated[Waits, typer.Option("--waits", help="whether waits keep their start, or start again")] = Waits.KEEP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,24 +63,21 @@ class _Whose:
     origin: Annotated[
         int | None, typer.Option("--from", metavar="N", min=1, help="only those that follow this version")
     ] = None
-    at: Annotated[str | None, typer.Option("--at", metavar="STEP", help="only those that stand at this step")] = None
-    state: Annotated[Doing | None, typer.Option("--state", help="only those that are doing this")] = None
+    at: Annotated[str | None, typer.Option("--at", metavar="STEP", help="only those at this step")] = None
+    state: Annotated[Doing | None, typer.Option("--state", help="only those in this state")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
     reason: Annotated[
         str | None,
-        typer.Option("--reason", metavar="TEXT", parser=record, help="why, for the record; by default the version"),
+        typer.Option("--reason", metavar="TEXT", parser=record, help="reason to record; by default the version"),
     ] = None
-    operator: Annotated[
-        str | None,
-        typer.Option("--operator", metavar="NAME", parser=operator_name, help="who; by default your login"),
-    ] = None
+    operator: OperatorOption = None
 
     def to(self, place: str) -> OperatorOptions:
         """Return operator and reason. The default reason is the move to `place`."""
-        return OperatorOptions(reason=self.reason or f"to go on in {place}", operator=self.operator)
+        return OperatorOptions(reason=self.reason or f"to continue in {place}", operator=self.operator)
 
 
 @grouped
@@ -89,7 +86,7 @@ def migrate(name: NameArgument, move: _Move, whose: _Whose, record: _Record, sen
 
     First shows the differences, the number of journeys at each step, and what happens to them; --dry-run does only
     this. A delivery in progress ends in its own version first. A held step stays held, and a retry uses the new
-    version. Journeys whose step was removed stay, unless it is mapped: --map wait-2=wait-3.
+    version. Journeys at a removed step stay, unless it is mapped: --map wait-2=wait-3.
 
     With --format json, --dry-run prints an object with scenario, to, differences and standing: a list of objects with
     version, step, state, journeys (how many), fits and becomes.
@@ -127,7 +124,7 @@ def _one(
     if sending.json:
         dump(progress)
     else:
-        say(f"{journey}: goes on in {progress.get('moves_to') or progress.get('scenario')}")
+        say(f"{journey}: continues in {progress.get('moves_to') or progress.get('scenario')}")
     return 0
 
 
@@ -164,5 +161,5 @@ def _forecast(found: MigrationForecast, sending: BatchOptions) -> None:
         dump(MigrationView.of(found))
     else:
         _counts(found, say)
-    told = count(len(found.fitting), "journey")
-    note(f"scenario: {told} would go on in {found.scenario}@{found.to}, {found.left_out:,} not: nothing was done")
+    fitting = count(len(found.fitting), "journey")
+    note(f"scenario: {fitting} would continue in {found.scenario}@{found.to}, {found.left_out:,} not: nothing was done")

@@ -51,7 +51,7 @@ def operate_many(command: OperationCommand, which: dict[str, Any], *, everybody:
         everybody: True for all running journeys instead of held ones.
 
     Raises:
-        NotAnswered: Journeys have to be queried, and no worker answers.
+        NotAnswered: Journeys must be queried, but no worker answers.
     """
     from gateway.cli import journey_text
     from gateway.operations.request import NOT_HELD
@@ -81,7 +81,7 @@ def retune_many(command: OperationCommand, destination: str, change: Change) -> 
 
     candidates = session.ask(look)
     found = candidates.found
-    # A name stands for one destination of one channel.
+    # The journey's name for the destination, which may differ.
     command.more.update(destination=found[0].goes_to if found else destination, retry=change.given())
     status = _carry_out(
         command, found, lambda: journey_text.flights(found), [DeliveryInProgress.of(item) for item in found]
@@ -119,7 +119,7 @@ def _carry_out(
         note("scenario: nothing was done")
         return 1
     else:
-        # A journey that is to end must not escape because it reaches its next step.
+        # A journey must end also if it has reached its next step meanwhile.
         goals = [JourneyTarget(target.id) if anywhere else target for target in targets(found)]
         tally = session.ask(lambda client: send(client, command, goals))
         return 0 if tally.complete else 1
@@ -164,7 +164,7 @@ def _summarise(command: OperationCommand, tally: Tally) -> None:
         note(f"scenario: … and {len(tally.refused) - _SHOWN} more")
     if tally.left:
         cause = "no worker answers: check that one is running, and " if tally.unanswered else ""
-        note(f"scenario: {cause}run the command again for the journeys that were not asked")
+        note(f"scenario: {cause}run the command again for the remaining journeys")
     if command.sending.json:
         dump(TallyView.of(command.operation, tally))
     else:

@@ -37,7 +37,7 @@ def one_of(words: Sequence[str]) -> Callable[[str], str]:
 
     def word(text: str) -> str:
         if text not in words:
-            raise typer.BadParameter(f"'{text}' must be one of {', '.join(words)}")
+            raise typer.BadParameter(f"'{text}' is not one of {', '.join(words)}")
         return text
 
     return word
@@ -51,7 +51,7 @@ def word_option(name: str, words: Sequence[str], help_: str) -> Any:
 def record(text: str) -> str:
     """Check a text for the record: an operator or a reason."""
     if not text.strip() or len(text) > _LONGEST:
-        raise typer.BadParameter(f"say it in 1 to {_LONGEST} characters, for the record")
+        raise typer.BadParameter(f"write 1 to {_LONGEST} characters for the record")
     return text
 
 
@@ -124,14 +124,14 @@ ContactOption = Annotated[str | None, typer.Option("--contact", metavar="CONTACT
 OfVersionOption = Annotated[
     int | None, typer.Option("--version", metavar="N", min=1, help="with --scenario: only those of this version")
 ]
-LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="how many at most")]
+LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="maximum number")]
 SinceOption = Annotated[
     datetime | None,
     typer.Option(
         "--since",
         metavar="TIME|DURATION",
         parser=moment,
-        help="only from then on: 2026-03-31T10:00, or 2h for so long ago",
+        help="only since this time: 2026-03-31T10:00, or 2h for two hours ago",
     ),
 ]
 VersionOption = Annotated[
@@ -142,7 +142,13 @@ VersionOption = Annotated[
 ]
 
 NowOption = Annotated[
-    bool, typer.Option("--now", help="in spite of quiet hours, windows and caps; also delayed messages")
+    bool, typer.Option("--now", help="ignore quiet hours, windows and caps; also for delayed messages")
+]
+
+
+OperatorOption = Annotated[
+    str | None,
+    typer.Option("--operator", metavar="NAME", parser=operator_name, help="operator to record; by default your login"),
 ]
 
 
@@ -150,11 +156,8 @@ NowOption = Annotated[
 class OperatorOptions:
     """The operator and the reason of an operation, for the record."""
 
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=record, help="why, for the record")]
-    operator: Annotated[
-        str | None,
-        typer.Option("--operator", metavar="NAME", parser=operator_name, help="who; by default your login"),
-    ] = None
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=record, help="reason to record")]
+    operator: OperatorOption = None
 
     @property
     def who(self) -> str:
@@ -170,7 +173,7 @@ class RunningJourneys:
         str | None,
         typer.Argument(
             metavar="[JOURNEY]",
-            help="the journey's id, such as post-purchase/3028687/CGX0094; without it, all that fit",
+            help="the journey's id, such as post-purchase/3028687/CGX0094; without it, all that match",
         ),
     ] = None
     scenario: ScenarioOption = None
@@ -215,7 +218,9 @@ class LeavingJourneys(HeldJourneys):
 
     everybody: Annotated[
         bool,
-        typer.Option("--all", help="all running journeys, held or not; --destination is then where they send"),
+        typer.Option(
+            "--all", help="all running journeys, held or not; --destination then selects by the scenario's destinations"
+        ),
     ] = False
 
 
@@ -226,19 +231,17 @@ class BatchOptions:
     rate: Annotated[
         float,
         typer.Option(
-            "--rate", metavar="N/s", parser=a_second, help="how many operations a second at most: 10/s, 600/m"
+            "--rate", metavar="N/s", parser=a_second, help="maximum number of operations per second: 10/s, 600/m"
         ),
     ] = "10/s"  # pyright: ignore[reportAssignmentType] - its parser makes it a number
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="how many journeys at most")] = None
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="list the journeys it would go to, and send nothing")] = (
-        False
-    )
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="maximum number of journeys")] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list the matching journeys, and send nothing")] = False
     yes: Annotated[bool, typer.Option("--yes", help="do not ask for confirmation at a terminal")] = False
     form: FormatOption = Format.TEXT
 
     @property
     def json(self) -> bool:
-        """Whether the output is JSON."""
+        """True for output in JSON."""
         return self.form is Format.JSON
 
 

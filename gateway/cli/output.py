@@ -1,4 +1,4 @@
-"""Output of commands: JSON or text, tables whose ids can be copied, and progress bars."""
+"""Output of commands: JSON or text, tables with ids that can be copied, and progress bars."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Table:
     Args:
         columns: The headings. A block begins with the first column that has a heading, and those before it.
         right: The columns aligned to the right.
-        prose: The columns whose cells may be broken between words.
+        prose: The columns with cells that may be broken between words.
     """
 
     def __init__(self, *columns: str, right: Collection[str] = (), prose: Collection[str] = ()) -> None:

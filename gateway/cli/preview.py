@@ -1,4 +1,4 @@
-"""The command that shows what a scenario would send: preview."""
+"""The command that shows the messages of a scenario: preview."""
 
 from __future__ import annotations
 
@@ -30,21 +30,22 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="a scenario f
 EntryOption = Annotated[str | None, typer.Option("--entry", metavar="ENTRY", help="a JSON file; - is standard input")]
 AtOption = Annotated[
     str | None,
-    typer.Option("--at", metavar="TIME", help="when the contact comes in, by its own clock", show_default="now"),
+    typer.Option("--at", metavar="TIME", help="when the contact enters, in its time zone", show_default="now"),
 ]
 EventOption = Annotated[
-    list[str] | None, typer.Option("--event", metavar="NAME[=JSON]", help="it comes once a step waits for it")
+    list[str] | None,
+    typer.Option("--event", metavar="NAME[=JSON]", help="an event that arrives when a step waits for it"),
 ]
 ResponseOption = Annotated[
-    list[str] | None, typer.Option("--response", metavar="NAME=JSON", help="what {{ responses.NAME }} is")
+    list[str] | None, typer.Option("--response", metavar="NAME=JSON", help="the value of {{ responses.NAME }}")
 ]
 StepOption = Annotated[str | None, typer.Option("--step", metavar="ID", help="only this step")]
 SourceOption = Annotated[bool, typer.Option("--source", help="e-mails byte by byte, as their MIME source")]
 PrettyOption = Annotated[bool, typer.Option("--pretty", help="indented JSON bodies instead of the bytes sent")]
 RandomOption = Annotated[
-    int | None, typer.Option("--random", metavar="N", min=1, help="try N made-up contacts instead")
+    int | None, typer.Option("--random", metavar="N", min=1, help="try N generated contacts instead")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", metavar="S", help="other made-up contacts")]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="S", help="a seed, for other contacts")]
 SaveOption = Annotated[
     Path | None,
     typer.Option("--save", metavar="FILE", help="where to write the entry that fails", show_default="standard output"),
@@ -70,7 +71,7 @@ def preview(
     policies: PoliciesOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Show what every step would send to a contact, byte by byte. Nothing is sent, and no server is needed.
+    """Show what every step would send to a contact, byte by byte. Nothing is sent. No server is needed.
 
     Steps that the contact does not reach are shown too, and marked. Secrets appear by name. With --random, contacts
     with extreme values in all fields are generated, and the first that a step cannot be rendered for is reported.
@@ -78,7 +79,7 @@ def preview(
     if a step that the contact might reach cannot be rendered.
     """
     if (entry is None) == (random is None):
-        raise typer.BadParameter("give one contact with --entry, or a number of made-up ones with --random")
+        raise typer.BadParameter("give one contact with --entry, or a number of generated ones with --random")
     _fitting(random is not None, event=event, source=source, pretty=pretty, save=save, seed=seed)
     book = book_in(destinations)
     held = policies_in(policies)
@@ -117,7 +118,7 @@ def draft_of(file: Path, book: Destinations | None, form: Format, policies: Poli
     if made is None:
         if form is Format.JSON:
             dump({"steps": [], "findings": _plain(findings)})
-        note("scenario: fix these mistakes first: nothing can be previewed")
+        note("scenario: fix these errors first: nothing can be previewed")
         raise typer.Exit(1)
     return made
 
@@ -246,6 +247,6 @@ def _summary(told: Mapping[str, Any]) -> str:
     messages = [item for item in told["steps"] if item["outcome"] == "sent"]
     on_the_way = sum(item["taken"] for item in messages)
     aside = len(messages) - on_the_way
-    others = f", {aside} on ways that it does not take" if aside else ""
-    whom = "this contact, were it to get anything" if told["withheld"] else "this contact"
+    others = f", {aside} on branches not taken" if aside else ""
+    whom = "this contact, if it got anything" if told["withheld"] else "this contact"
     return f"{on_the_way} message{'' if on_the_way == 1 else 's'} to {whom}{others}; nothing was sent"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.cli.entry_files import write
+from gateway.cli.entry_files import writing
 from gateway.cli.options import Format
 from gateway.cli.output import progress
 from gateway.terminal import dump, note, say
@@ -43,14 +43,15 @@ def run(
     from gateway.preview.trial import attempt
 
     started = time.perf_counter()
-    # One moment for all of them and forever: the same seed gives the same.
+    # The same moment always: the same seed gives the same contacts.
     at = given.at or _AT
     given = replace(given, at=at)
     with progress("contacts", wanted) as each:
         trial = attempt(made, wanted, seed=seed, given=given, step=step, each=each)
     seconds = time.perf_counter() - started
     if trial.failure is not None and save is not None:
-        write(save, f"{_json(trial.failure.entry)}\n")
+        with writing(save) as file:
+            file.write(f"{_json(trial.failure.entry)}\n")
     if form is Format.JSON:
         dump(_plain(trial, seed, at))
     else:
@@ -85,11 +86,11 @@ def _plain(trial: Trial, seed: int, at: datetime) -> dict[str, Any]:
 def _tell(trial: Trial, seed: int, save: Path | None, seconds: float, at: datetime) -> None:
     for name, finding in trial.missed.items():
         why = "" if finding is None else f"; it would fail: {finding.file}:{finding.line}:{finding.column}: "
-        note(f"step {name}: none of the contacts came to it{why}{'' if finding is None else finding.message}")
+        note(f"step {name}: no contact reached it{why}{'' if finding is None else finding.message}")
     for name, ways in trial.untaken.items():
-        note(f"step {name}: none of the contacts took the way {' or '.join(map(repr, ways))}")
+        note(f"step {name}: no contact took the branch {' or '.join(map(repr, ways))}")
     for name in trial.unmade:
-        note(f"no response '{name}' could be made up that fits its schema: give one with --response {name}=JSON")
+        note(f"no response '{name}' could be generated that fits its schema: give one with --response {name}=JSON")
     failure = trial.failure
     if failure is None:
         refused = f", {trial.refused} would not have been admitted" if trial.refused else ""
@@ -99,7 +100,7 @@ def _tell(trial: Trial, seed: int, save: Path | None, seconds: float, at: dateti
     where = "-" if save is None else str(save)
     more = [part for event in failure.events for part in ("--event", _given(event.name, event.properties))]
     more += [part for name, value in failure.responses.items() for part in ("--response", _given(name, value))]
-    # A preview of one contact happens now, unless it is told: the day may be what the failing needs.
+    # By default, a preview of one contact is of now, but the failure may depend on the day.
     again = shlex.join(("--entry", where, *more, "--at", at.isoformat()))
     if save is not None:
         note(f"the entry is in {save}: see it with {again}")
@@ -114,7 +115,7 @@ def _given(name: str, value: Any) -> str:
 
 def _blame(failure: RenderFailure, seed: int) -> None:
     found = failure.finding
-    note(f"scenario: contact {failure.number} of seed {seed} cannot get step {failure.step}:")
+    note(f"scenario: contact {failure.number} of seed {seed} fails at step {failure.step}:")
     note(f"{found.file}:{found.line}:{found.column}: {found.message}")
     for name, value in failure.fields.items():
         note(f"  {name} = {value}")

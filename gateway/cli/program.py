@@ -39,11 +39,11 @@ DEBUG: Final = "SCENARIO_DEBUG"
 
 def main() -> NoReturn:
     """Run the installed command."""
-    if os.getpid() == 1:  # in a container: the kernel ends this one by no signal that it does not handle itself
+    if os.getpid() == 1:  # in a container, the kernel ignores signals that this process does not handle
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what cannot show a letter still shows the rest
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows the rest
     if _COMPLETE in os.environ:
         _complete()
     status = run(sys.argv[1:])
@@ -82,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        # Here every error becomes a sentence and a status.
+        # Every error becomes a sentence and a status.
         if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
             _forget(sys.stdout)
             note(f"{PROGRAM}: the output cannot be written: {os.strerror(error.errno).lower()}")
@@ -95,7 +95,7 @@ def _invoke(arguments: Sequence[str]) -> int:
     from gateway.cli.app import app
 
     command = typer.main.get_command(app)
-    # Not the command's own main(): it answers some errors itself, in its own way and with its own statuses.
+    # Not the command's main(), which handles some errors itself, with other statuses.
     try:
         with command.make_context(PROGRAM, list(arguments) or ["--help"]) as context:
             command.invoke(context)
@@ -114,7 +114,7 @@ def _explain(error: Exception, arguments: Sequence[str]) -> int:
     if isinstance(error, _expected()):
         note(f"{PROGRAM}: {sentence(str(error))}")
         return FAILED
-    # Its own text is for programmers, and may quote a contact's data.
+    # Its text is for programmers, and may quote a contact's data.
     note(
         f"{PROGRAM}: something went wrong that should not ({type(error).__name__}): "
         f"run with {DEBUG}=1 for the traceback, and report it"
@@ -123,7 +123,7 @@ def _explain(error: Exception, arguments: Sequence[str]) -> int:
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    """Return the base classes of errors whose messages are written for people.
+    """Return the base classes of errors that have messages for people.
 
     Modules that are not loaded cannot have raised one.
     """
@@ -154,7 +154,7 @@ def _usage(text: str, arguments: Sequence[str]) -> str:
 
 
 def _forget(stream: TextIO) -> None:
-    """Discard what the interpreter flushes at exit, as Python's documentation of SIGPIPE advises."""
+    """Discard the output that the interpreter flushes at exit, as Python's documentation of SIGPIPE advises."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (OSError, ValueError):  # no real file: nothing will be flushed

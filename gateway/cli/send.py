@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from gateway.preview.draft import Draft
     from gateway.sending import Exchange
 
-StepOption = Annotated[str, typer.Option("--step", metavar="ID", help="the step with the message")]
+StepOption = Annotated[str, typer.Option("--step", metavar="ID", help="the step of the message")]
 EntryOption = Annotated[str, typer.Option("--entry", metavar="ENTRY", help="a JSON file; - is standard input")]
 ToOption = Annotated[
     str | None,
-    typer.Option("--to", metavar="WHERE", help="a URL, an e-mail address or a number that gets it instead"),
+    typer.Option("--to", metavar="WHERE", help="another recipient: a URL, an e-mail address or a number"),
 ]
 
 
@@ -71,7 +71,7 @@ def send(
     ):
         note(line)
     if not next(passed for passed in sent.contact.steps if passed.id == step).taken:
-        note(f"this contact would not come to step '{step}'")
+        note(f"this contact would not reach step '{step}'")
     if form is Format.JSON:
         dump(_report(sent, step))
     else:
@@ -110,7 +110,7 @@ async def _send(
             store = await stack.enter_async_context(session.stored(writes=True))
         except StoreError as error:
             if channels.hashes is not None or isinstance(error, StoreMismatch):
-                raise  # nobody knows who is suppressed
+                raise  # suppressed addresses are unknown
             store = None
         means = Means(
             channels=channels,

@@ -30,17 +30,17 @@ _RENDERED: Final = (
     "destinations and senders are those configured here now; 'scenario show' reports whether it was sent"
 )
 
-HeldOption = Annotated[bool, typer.Option("--held", help="only those that wait for an operator, and why")]
+HeldOption = Annotated[bool, typer.Option("--held", help="only journeys that wait for an operator, with the reason")]
 HeldAtOption = Annotated[
     str | None,
     typer.Option(
         "--destination",
         metavar="NAME",
-        help="with --held: only those that could not deliver to this destination or host",
+        help="with --held: only those held because of this destination or host",
     ),
 ]
 HeldForOption = Annotated[str | None, word_option("--reason", CAUSES, "with --held: only those held for this")]
-StepOption = Annotated[str | None, typer.Option("--step", metavar="STEP", help="only those that stand at this step")]
+StepOption = Annotated[str | None, typer.Option("--step", metavar="STEP", help="only those at this step")]
 StateOption = Annotated[str | None, word_option("--state", LISTED, "only those in this state")]
 DestinationOption = Annotated[
     str | None, typer.Option("--destination", metavar="NAME", help="only those to this destination, host or provider")
@@ -51,7 +51,7 @@ DeliveryOption = Annotated[
     str | None, typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)")
 ]
 RenderedOption = Annotated[
-    str | None, typer.Option("--rendered", metavar="STEP", help="what this step has sent, rendered again")
+    str | None, typer.Option("--rendered", metavar="STEP", help="the messages of this step, rendered again")
 ]
 OneJourneyArgument = Annotated[str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's")]
 
@@ -64,8 +64,8 @@ def show(
 ) -> None:
     """Show one journey: its current step and why it waits, its steps, deliveries and attempts.
 
-    With --rendered, show what a step sent, for each time that the journey reached it: rendered again from the journey's
-    data, with secrets masked.
+    With --rendered, show the messages of a step, for each time that the journey reached it: rendered again from the
+    journey's data, with secrets masked.
 
     JSON: see "JSON of commands" in the reference.
     """
@@ -118,7 +118,7 @@ def listing(
     elif found:
         (journey_text.held if held else journey_text.journeys)(found)
     else:
-        fits = " that fits" if any({**wanted, **only_held, "state": state, "limit": None}.values()) else ""
+        fits = " that matches" if any({**wanted, **only_held, "state": state, "limit": None}.values()) else ""
         note(f"no journey is held{fits}" if held else f"no journey{fits}" if fits else "no journeys")
     if not found:
         raise typer.Exit(1)
@@ -164,7 +164,7 @@ def deliveries(
 
 
 def _show_rendered(journey: str, step: str, form: Format, destinations: Path | None) -> None:
-    """Print what a step sent, for each time that the journey reached it.
+    """Print the messages of a step, for each time that the journey reached it.
 
     Raises:
         BadInput: It sent nothing, or its data is deleted.

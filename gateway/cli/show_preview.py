@@ -47,7 +47,7 @@ _PARTS: Final = ("text", "html")
 
 @dataclass(frozen=True)
 class Look:
-    """How messages are shown.
+    """Options for showing messages.
 
     Attributes:
         source: Show e-mails as source instead of their parts.
@@ -64,21 +64,21 @@ def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:
     Args:
         console: The terminal.
         report: From `gateway.preview.report`.
-        look: How messages are shown.
+        look: Options for messages.
     """
     put = partial(put_line, console)
     for line in _header(report):
         put(line)
     shown: tuple[tuple[str, str], ...] = ()
-    said = False  # whether the heading above says that what is below it is not on this way
+    is_marked = False  # True if the heading says that its steps are not taken
     for step in report["steps"]:
         branch = tuple((fork["of"], fork["way"]) for fork in step["branch"])
         if branch != shown:
-            said = bool(branch) and not step["taken"]
+            is_marked = bool(branch) and not step["taken"]
             if branch and branch != shown[: len(branch)]:
                 put(_heading(branch, taken=step["taken"]))
         shown = branch
-        for line in _step(step, look, aside=not step["taken"] and not said):
+        for line in _step(step, look, aside=not step["taken"] and not is_marked):
             put(line)
 
 
@@ -89,7 +89,7 @@ def put_line(console: Console, line: Text) -> None:
 
 def _header(report: Mapping[str, Any]) -> Iterator[Text]:
     yield text(report["journey"], "bold")
-    yield text(f"comes in {when(report['entered_at'])}; times are those of {report['timezone']}")
+    yield text(f"enters {when(report['entered_at'])}; times are those of {report['timezone']}")
     if report["refused"]:
         yield text(f"would be refused: {report['refused']}", "yellow")
     if kept := report["withheld"]:
@@ -105,7 +105,7 @@ def _header(report: Mapping[str, Any]) -> Iterator[Text]:
 
 def _heading(branch: Sequence[tuple[str, str]], *, taken: bool) -> Text:
     fork, way = branch[-1]
-    aside = "" if taken else "  (not on this way)"
+    aside = "" if taken else "  (not taken)"
     return text(f"{_INDENT * (len(branch) - 1)}  {way} of {fork}:{aside}", "" if taken else "dim")
 
 
@@ -125,11 +125,11 @@ def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]
     line.append_text(text(_times(step), "" if taken else "dim"))
     error = step.get("error")
     if error and not step["reachable"]:
-        line.append_text(text(", were the contact to come here", "dim"))
+        line.append_text(text(", if the contact came here", "dim"))
     if (reason := step.get("reason") or ("" if is_way else note)) and not error:
         line.append_text(text(f": {reason}", "dim"))
     if aside:
-        line.append_text(text("  (not on this way)", "dim"))
+        line.append_text(text("  (not taken)", "dim"))
     yield line
     if error:
         place = f"{error['file']}:{error['line']}:{error['column']}"

@@ -26,7 +26,7 @@ _RESULTS_LEGEND: Final = (
     "0.05 it is seldom."
 )
 _STATS_LEGEND: Final = (
-    "waiting, held: from Temporal's search, which lags; a sending journey counts at the step where it last waited. "
+    "waiting, held: from Temporal's search, which lags; a sending journey counts at its last wait. "
     "passed: by journeys that ended or continued in another run; steps of running journeys are counted later. "
     "attempts: recorded in the last day, of all journeys."
 )
@@ -80,7 +80,7 @@ def _stats_head(found: StatsView, version: VersionStats) -> str:
 def _people(version: VersionStats) -> str:
     doing = f" ({now})" if version.now is not None and (now := _listed(version.now.model_dump())) else ""
     over = _listed(version.over)
-    return f"{version.entered:,} came in; {version.under_way:,} under way{doing}{over and f'; over: {over}'}"
+    return f"{version.entered:,} entered; {version.under_way:,} in progress{doing}{over and f'; ended: {over}'}"
 
 
 def _steps(version: VersionStats) -> None:
@@ -102,7 +102,7 @@ def _details(step: StepStats) -> Iterator[str]:
         skipped = f" ({_listed(step.skipped)})" if step.skipped else ""
         yield f"attempts: {_listed(step.attempts)}{skipped}"
     if step.trying_again:
-        yield f"{step.trying_again:,} to be tried again"
+        yield f"{step.trying_again:,} to be retried"
 
 
 def _number(n: int) -> str:

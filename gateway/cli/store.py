@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli import session
-from gateway.cli.options import Format, FormatOption, SinceOption, login, moment, operator_name, record
+from gateway.cli.options import Format, FormatOption, OperatorOption, SinceOption, login, moment, record
 from gateway.cli.output import progress
 from gateway.errors import BadInput
 from gateway.terminal import dump, local, note, say
@@ -19,16 +19,12 @@ if TYPE_CHECKING:
 
 _ForceOption = Annotated[bool, typer.Option("--force", help="move the namespace to this store")]
 _ReasonOption = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", parser=record, help="with --force: why, for the record")
-]
-_OperatorOption = Annotated[
-    str | None,
-    typer.Option("--operator", metavar="NAME", parser=operator_name, help="with --force: who; by default your login"),
+    str | None, typer.Option("--reason", metavar="TEXT", parser=record, help="with --force: reason to record")
 ]
 
 RepairOption = Annotated[bool, typer.Option("--repair", help="repair what differs")]
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", help="list every difference, not only those that need somebody")
+    bool, typer.Option("--verbose", help="list every difference, not only those that need attention")
 ]
 SentSinceOption = Annotated[
     datetime | None,
@@ -36,7 +32,7 @@ SentSinceOption = Annotated[
         "--sent-since",
         metavar="TIME|DURATION",
         parser=moment,
-        help="also find journeys that would repeat deliveries made since then",
+        help="also find journeys that would repeat later deliveries",
     ),
 ]
 RateOption = Annotated[float, typer.Option("--rate", metavar="N", min=1, help="calls to Temporal a second at most")]
@@ -46,8 +42,8 @@ def upgrade() -> None:
     """Create the tables of the store SCENARIO_STORE, or bring them up to this release.
 
     Only this command creates a store, except that of `scenario dev`. Workers upgrade tables when they start. Run it
-    separately to use other database rights, or before workers are replaced. It can be repeated, and run several times
-    at once. An upgrade cannot be undone.
+    separately to use other database rights, or before workers are replaced. It can be repeated, and run
+    concurrently. An upgrade cannot be undone.
     """
 
     async def do() -> str:
@@ -57,13 +53,13 @@ def upgrade() -> None:
     say(f"the store {asyncio.run(do())} has the tables of this release")
 
 
-def claim(force: _ForceOption = False, reason: _ReasonOption = None, operator: _OperatorOption = None) -> None:
+def claim(force: _ForceOption = False, reason: _ReasonOption = None, operator: OperatorOption = None) -> None:
     """Check that the Temporal namespace belongs to the store SCENARIO_STORE, or move it there by --force.
 
-    A namespace belongs to the store whose worker used it first. Workers, gateways and commands with any other store, a
-    copy or a restored backup among them, refuse to work. After a deliberate restore, or a move to another database,
-    stop all workers, then run this with --force and --reason. After a restore, workers start last: see 'After a loss'
-    in docs/run/store.md.
+    A namespace belongs to the first store that a worker used with it. Workers, gateways and commands with any other
+    store, such as a copy or a restored backup, refuse to work. After a deliberate restore, or a move to another
+    database, stop all workers, then run this with --force and --reason. After a restore, workers start last: see
+    'After a loss' in docs/run/store.md.
     """
     if force and not reason:
         raise BadInput("--force needs --reason: it is kept with the claim")
@@ -82,7 +78,7 @@ async def _claim(force: bool, operator: str, reason: str) -> str:
             await identity.claim(by=operator, reason=reason)
             return (
                 f"the namespace {space} belongs to the store {store.name} now: start the workers or, if one of the two "
-                "was restored, first follow 'After a loss' in docs/run/store.md, else messages may be sent again"
+                "was restored, first follow 'After a loss' in docs/run/store.md, otherwise messages may be sent again"
             )
         await identity.verify()
         found = await store.namespace_claim(space)
@@ -104,13 +100,13 @@ def reconcile(
     """Compare the store with Temporal after either was restored from a backup.
 
     Without --repair nothing is changed. With it, journeys that Temporal has lost end as 'lost', journeys that the store
-    has lost are written back, ends are corrected, journeys that are over in the store are terminated, and erased
+    has lost are written back, ends are corrected, journeys that have ended in the store are terminated, and erased
     contacts are erased again. Acknowledged entries that Temporal has lost are listed and forgotten: send them again.
     Nothing is sent. It may be interrupted, repeated, and run beside workers and gateways. Journeys that have ended are
     compared from --since on, by default for the last day.
 
     After a restore of Temporal, give --sent-since the time of its backup, before a worker starts: journeys that would
-    send again what they have delivered since then are terminated.
+    repeat deliveries made since then are terminated.
 
     JSON is one object a line: a difference, with kind, id, run, store, temporal, repaired and trouble; at the end the
     sum, with namespace, repair, since, running_in_store, running_in_temporal, ended_in_temporal, counts, repaired,
@@ -179,9 +175,9 @@ def _sum_up(result: Reconciliation) -> None:
 def rotate() -> None:
     """Encrypt all contacts' keys with the newest of SCENARIO_ENCRYPTION_KEYS, so that older keys can be removed.
 
-    Encrypted data stays as it is. The command can be repeated, and workers keep running. First put the new key in
+    Encrypted data stays unchanged. The command can be repeated, and workers keep running. First put the new key in
     front of the others everywhere, and restart workers and gateways. If a running process does not know the new key,
-    the command names it and does nothing. Remove the old key when the command says that nothing uses it any more.
+    the command names it and does nothing. Remove the old key when the command reports that no key needs it.
     """
     from runtime.encryption.keyring import KeyWrapping
     from runtime.encryption.opening import rotate as run

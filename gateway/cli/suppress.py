@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
-import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from gateway.cli import session
-from gateway.cli.entry_files import STDIN, named, opened, read
+from gateway.cli.entry_files import STDIN, named, opened, read, writing
 from gateway.cli.options import Format, FormatOption, LimitOption, SinceOption, grouped
 from gateway.cli.output import Table
 from gateway.terminal import dump, local, note, say
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runtime.derived_keys import AddressHashes
+    from runtime.store import Store
     from scenario.policies.suppression import Suppression
 
-_SHOWN: Final = 20  # bad lines that are told one by one
-_BRIEF: Final = 12  # digits of a hash by which people tell two apart
+_SHOWN: Final = 20  # invalid lines that are listed one by one
+_BRIEF: Final = 12  # digits of a hash in tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +46,15 @@ class _Wanted:
         str | None, typer.Option("--scope", metavar="LIST", help="with unsub: only the marketing of this list")
     ] = None
     evidence: Annotated[str, typer.Option("--evidence", metavar="TEXT", help="the evidence, for the record")] = ""
-    remove: Annotated[bool, typer.Option("--remove", help="let the address be written to again")] = False
-    listing: Annotated[bool, typer.Option("--list", help="list what stands against the address, or against all")] = (
-        False
-    )
+    remove: Annotated[bool, typer.Option("--remove", help="remove the suppressions of the address")] = False
+    listing: Annotated[bool, typer.Option("--list", help="list the suppressions of the address, or of all")] = False
     brought: Annotated[
         str | None,
         typer.Option("--import", metavar="FILE", help="suppress the addresses of a CSV file; - is standard input"),
     ] = None
     carried: Annotated[
-        Path | None, typer.Option("--export", metavar="FILE", help="write all as CSV, hashes alone; - to the output")
+        Path | None,
+        typer.Option("--export", metavar="FILE", help="write all as CSV, with hashes only; - is standard output"),
     ] = None
     since: SinceOption = None
     limit: LimitOption = 50
@@ -67,7 +63,7 @@ class _Wanted:
 
 @grouped
 def suppress(wanted: _Wanted) -> None:
-    """Suppress an address, so that it gets no more messages; or list, remove, import or export suppressions.
+    """Suppress an address, so that it gets no messages; or list, remove, import or export suppressions.
 
     Addresses are never stored, only their hashes, made with the workers' SCENARIO_SUPPRESSION_KEY. The source unsub
     stops only marketing, or one list with --scope; every other source stops all messages to the address.
@@ -112,67 +108,61 @@ def _addressed(wanted: _Wanted, address: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _add(wanted: _Wanted, address: str) -> None:
-    from gateway.suppressions import BY_HAND, suppression
+    from gateway.suppressions import BY_HAND, as_row, suppression
 
     channel, hashes = _addressed(wanted, address)
     made = suppression(channel, hashes[0], wanted.source or BY_HAND, wanted.scope or "", wanted.evidence)
-
-    async def do() -> bool:
-        async with session.stored(writes=True) as store:
-            return await store.suppress(made)
-
-    new = asyncio.run(do())
+    new = session.ask_store(lambda store: store.suppress(made), writes=True)
     if wanted.form is Format.JSON:
-        dump({**_as_json(made), "new": new})
+        dump({**as_row(made), "new": new})
         return
-    what = _what(made)
-    say(f"suppressed: by {channel}, {what} any more" if new else f"was suppressed already: by {channel}, {what}")
+    say(f"suppressed by {channel}: {_effect(made)}" if new else f"was suppressed by {channel} already: {_effect(made)}")
 
 
-def _what(one: Suppression) -> str:
+def _effect(one: Suppression) -> str:
     from scenario.policies.suppression import UNSUBSCRIBED
 
     if one.source != UNSUBSCRIBED:
-        return f"nothing goes to this address ({one.source})"
-    return f"no marketing{f' of {one.scope}' if one.scope else ''} goes to this address ({one.source})"
+        return f"the address gets no messages ({one.source})"
+    return f"the address gets no marketing{f' of {one.scope}' if one.scope else ''} ({one.source})"
 
 
 def _remove(wanted: _Wanted, address: str) -> None:
     channel, hashes = _addressed(wanted, address)
+    given = {"source": wanted.source, "scope": wanted.scope}
+    gone = session.ask_store(lambda store: store.unsuppress(channel, hashes, **given), writes=True)
+    _print(gone, wanted.form, lambda: say(_removed(channel, gone)))
 
-    async def do() -> list[Suppression]:
-        async with session.stored(writes=True) as store:
-            return await store.unsuppress(channel, hashes, source=wanted.source, scope=wanted.scope)
 
-    gone = asyncio.run(do())
-    if wanted.form is Format.JSON:
-        dump([_as_json(one) for one in gone])
-    elif gone:
-        say(f"taken back by {channel}: {', '.join(_named(one) for one in gone)}")
+def _removed(channel: str, gone: Sequence[Suppression]) -> str:
+    names = ", ".join(f"{one.source} {one.scope}".rstrip() for one in gone)
+    return f"no longer suppressed by {channel}: {names}" if gone else f"was not suppressed by {channel}"
+
+
+def _print(found: Sequence[Suppression], form: Format, show: Callable[[], None]) -> None:
+    from gateway.suppressions import as_row
+
+    if form is Format.JSON:
+        dump([as_row(one) for one in found])
     else:
-        say(f"was not suppressed by {channel}")
-
-
-def _named(one: Suppression) -> str:
-    return f"{one.source} {one.scope}".rstrip()
+        show()
 
 
 def _list(wanted: _Wanted) -> None:
     among = _addressed(wanted, wanted.address) if wanted.address is not None else None
     fits = {"source": wanted.source, "scope": wanted.scope}
 
-    async def look() -> tuple[Sequence[Suppression], dict[tuple[str, str], int]]:
-        async with session.stored() as store:
-            if among is None:
-                found = await store.suppressions(**_filters(wanted), limit=wanted.limit)
-                return found, await store.suppression_counts()
-            found = await store.suppressed(*among)
-            return [one for one in found if all(value in (None, getattr(one, key)) for key, value in fits.items())], {}
+    async def look(store: Store) -> tuple[Sequence[Suppression], dict[tuple[str, str], int]]:
+        if among is None:
+            return await store.suppressions(**_filters(wanted), limit=wanted.limit), await store.suppression_counts()
+        found = await store.suppressed(*among)
+        return [one for one in found if all(value in (None, getattr(one, key)) for key, value in fits.items())], {}
 
-    found, counts = asyncio.run(look())
-    if wanted.form is Format.JSON:
-        dump([_as_json(one) for one in found])
-        return
+    found, counts = session.ask_store(look)
+    _print(found, wanted.form, lambda: _show(found, counts))
+
+
+def _show(found: Sequence[Suppression], counts: Mapping[tuple[str, str], int]) -> None:
     if not found:
         note("nothing is suppressed")
         return
@@ -181,22 +171,19 @@ def _list(wanted: _Wanted) -> None:
         rows.add(local(one.suppressed_at), one.channel, one.source, one.scope, one.address_hash[:_BRIEF], one.evidence)
     rows.show()
     if counts:
-        told = ", ".join(f"{many:,} {channel} {source}" for (channel, source), many in sorted(counts.items()))
-        note(f"on record: {told}")
+        numbers = ", ".join(f"{many:,} {channel} {source}" for (channel, source), many in sorted(counts.items()))
+        note(f"on record: {numbers}")
 
 
 def _import(wanted: _Wanted, name: str) -> None:
-    from gateway.suppressions import Brought, bring
+    from gateway.suppressions import bring
 
-    async def do(file: TextIO) -> Brought:
-        async with session.stored(writes=True) as store:
-            given = {"channel": wanted.channel, "source": wanted.source}
-            return await bring(store, file, _hashes, **given, scope=wanted.scope or "", evidence=wanted.evidence)
-
+    given: dict[str, Any] = {"channel": wanted.channel, "source": wanted.source}
+    given |= {"scope": wanted.scope or "", "evidence": wanted.evidence}
     with opened(name) as raw:
         file = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
         try:
-            brought = asyncio.run(do(file))
+            brought = session.ask_store(lambda store: bring(store, file, _hashes, **given), writes=True)
         finally:
             file.detach()
     if wanted.form is Format.JSON:
@@ -206,7 +193,7 @@ def _import(wanted: _Wanted, name: str) -> None:
         for line, message in brought.bad[:_SHOWN]:
             note(f"line {line} of {named(name)}: {message}")
         if len(brought.bad) > _SHOWN:
-            note(f"and {len(brought.bad) - _SHOWN:,} more lines that are wrong")
+            note(f"and {len(brought.bad) - _SHOWN:,} more invalid lines")
         say(f"{brought.new:,} suppressed, {brought.known:,} known already, {len(brought.bad):,} wrong")
     if brought.bad:
         raise typer.Exit(1)
@@ -215,40 +202,18 @@ def _import(wanted: _Wanted, name: str) -> None:
 def _export(wanted: _Wanted, path: Path) -> None:
     from gateway.suppressions import COLUMNS, as_row, every
 
-    async def do() -> int:
+    async def export(store: Store) -> int:
         count = 0
-        async with session.stored() as store:
-            with _written(path) as file:
-                rows = csv.writer(file, lineterminator="\n")
-                rows.writerow(COLUMNS)
-                async for one in every(store, **_filters(wanted)):
-                    rows.writerow(as_row(one).values())
-                    count += 1
+        with writing(path) as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(COLUMNS)
+            async for one in every(store, **_filters(wanted)):
+                rows.writerow(as_row(one).values())
+                count += 1
         return count
 
-    note(f"{asyncio.run(do()):,} exported")
-
-
-@contextmanager
-def _written(path: Path) -> Generator[TextIO]:
-    from gateway.errors import BadInput, why
-
-    if str(path) == STDIN:
-        yield sys.stdout
-        return
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            yield file
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {why(error)}") from None
+    note(f"{session.ask_store(export):,} exported")
 
 
 def _filters(wanted: _Wanted) -> dict[str, Any]:
-    since: datetime | None = wanted.since
-    return {"channel": wanted.channel, "source": wanted.source, "scope": wanted.scope, "since": since}
-
-
-def _as_json(one: Suppression) -> dict[str, str]:
-    from gateway.suppressions import as_row
-
-    return as_row(one)
+    return {name: getattr(wanted, name) for name in ("channel", "source", "scope", "since")}

@@ -50,7 +50,7 @@ def cases(
     policies: PoliciesOption = None,
     form: CasesFormatOption = CasesFormat.TEXT,
 ) -> None:
-    """Run the cases of scenarios in virtual time. Nothing is sent, and no server is needed.
+    """Run the cases of scenarios in virtual time. Nothing is sent. No server is needed.
 
     The cases of post-purchase.yaml are in post-purchase.test.yaml in the same folder. Differences are shown as expected
     and got, with their line. The exit status is 1 if there is a difference or an error.

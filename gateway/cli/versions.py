@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import session
-from gateway.cli.options import Format, FormatOption, login, operator_name, record
+from gateway.cli.options import Format, FormatOption, OperatorOption, login, record
 from gateway.cli.output import Table
 from gateway.terminal import dump, local, note, say, styled
 
@@ -18,10 +18,6 @@ _ScenarioArgument = Annotated[str, typer.Argument(metavar="SCENARIO", help="the 
 _OneArgument = Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="list all versions of this scenario")]
 _WhyOption = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", parser=record, help="reason, shown to refused entries")
-]
-_WhoOption = Annotated[
-    str | None,
-    typer.Option("--operator", metavar="NAME", parser=operator_name, help="operator to record; by default your login"),
 ]
 
 
@@ -43,7 +39,7 @@ def versions(scenario: _OneArgument = None, form: FormatOption = Format.TEXT) ->
         note("nothing is published")
 
 
-def close(scenario: _ScenarioArgument, reason: _WhyOption = None, operator: _WhoOption = None) -> None:
+def close(scenario: _ScenarioArgument, reason: _WhyOption = None, operator: OperatorOption = None) -> None:
     """Close a scenario to new entries immediately. Running journeys continue.
 
     All entries are refused with the reason. 'scenario open' opens it again.

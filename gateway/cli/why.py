@@ -27,7 +27,7 @@ _MARKS: Final = {"refused": "yellow", "held": "bold red", "failed": "bold red", 
 _ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")]
 _ScenarioArgument = Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="only entries to this scenario")]
 _StepOption = Annotated[
-    str | None, typer.Option("--step", metavar="STEP", help="whether the contact got this message, and why, at first")
+    str | None, typer.Option("--step", metavar="STEP", help="answer first: did the contact get this message, and why")
 ]
 
 

@@ -16,7 +16,7 @@ from scenario.words import AttemptOutcome
 LISTED: Final = 50
 """Attempts per page."""
 LOOKED_BACK: Final = timedelta(days=7)
-"""The period searched by default, if no filter has an index of its own."""
+"""The period searched by default, if no filter has an index."""
 OUTCOMES: Final = tuple(AttemptOutcome)
 _FIELDS: Final = ("journey", "contact", "scenario", "version", "step", "destination", "outcome", "since")
 _PLACE: Final = ("after_at", "after_attempt", "after_delivery")

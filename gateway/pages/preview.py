@@ -1,4 +1,4 @@
-"""The page that shows what a scenario would send to a contact, byte by byte, and sends one message as a test.
+"""The page that previews a scenario for a contact, byte by byte, and sends one message as a test.
 
 Forms use POST, and are neither stored nor logged: an entry is a contact's data.
 """
@@ -49,7 +49,7 @@ class Asked:
         at: When the contact enters; empty for now.
         events: One per line, ``NAME`` or ``NAME={…}``.
         responses: One per line, ``NAME={…}``.
-        step: The step whose message is sent.
+        step: The step of the message to send.
         to: The recipient, instead of the entry's.
         reason: Why it is sent.
     """
@@ -125,14 +125,14 @@ async def _sample(page: Page, asked: Asked, _form: Form) -> Shown:
 async def _send(page: Page, asked: Asked, form: Form) -> Shown:
     outbox: Outbox | None = page.request.app.state.outbox
     if outbox is None:
-        raise Problem("not-accepted", "nothing can be sent from here: this server has no channels")
+        raise Problem("not-accepted", "nothing can be sent: this server has no channels")
     if not asked.step:
-        raise Problem("invalid", "say which step's message is to be sent")
+        raise Problem("invalid", "name the step of the message")
     if form.get("sure") != "yes":
-        raise Problem("invalid", "tick that the message is to be sent for real")
+        raise Problem("invalid", "confirm that the message is to be sent for real")
     reason = reason_in(form)
     request = await _scenario(page, asked) | _circumstances(asked)
-    # It is made once more where it is sent; this one tells, in a process of its own, that it can be made in time.
+    # Rendered here in a limited process, which shows that it ends in time. Sending renders it again.
     told = await _told(page, request)
     name = _name(asked, told)
     page.caller.check(name)
@@ -154,7 +154,7 @@ async def _render(page: Page, shown: Shown, status: int = 200) -> Response:
     asked, told = shown.asked, shown.told
     if asked.version and asked.version not in names:
         names.append(asked.version)
-    sending = [asked.step] if asked.step else []  # as it was filled in, where something is wrong with it
+    sending = [asked.step] if asked.step else []  # unchanged after an error
     if told:
         sending = [step["id"] for step in told["steps"] if {"request", "message"} & step.keys()]
     return page.render(
@@ -191,9 +191,11 @@ async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:
 async def _with_sample(page: Page, asked: Asked, scenario: Mapping[str, Any]) -> Asked:
     made = await _authors(page).sample(page.caller.id, scenario)
     if any(one["severity"] == "error" for one in made["findings"]):
-        return asked  # the preview tells of them
+        return asked  # the preview lists them
     if made["entry"] is None:
-        raise Problem("invalid", "no made-up contact is let in by the scenario's 'entry.if': write an entry by hand")
+        raise Problem(
+            "invalid", "no generated contact is admitted by the scenario's 'entry.if': write an entry by hand"
+        )
     text = json.dumps(made["entry"], ensure_ascii=False, indent=2)
     return Asked(**{**vars(asked), "entry": text})
 
@@ -234,8 +236,8 @@ def _named(text: str, what: str, bare: Any = None) -> list[tuple[str, Any]]:
     for line in lines:
         name, equals, given = line.partition("=")
         if not name.strip() or (not equals and bare is None):
-            raise Problem("invalid", f"{what} is a line of its own: NAME={{…}}")
-        found.append((name.strip(), _json(given, f"what stands behind {what}'s name") if equals else bare))
+            raise Problem("invalid", f"{what} is a separate line: NAME={{…}}")
+        found.append((name.strip(), _json(given, f"the value of {what}") if equals else bare))
     return found
 
 
@@ -259,7 +261,7 @@ def _moment(text: str) -> str | None:
     except ValueError:
         moment = None
     if moment is None or not _YEARS[0] <= moment.year <= _YEARS[1]:
-        raise Problem("invalid", "when the contact comes in is a date and time, such as 2026-03-29T10:00")
+        raise Problem("invalid", "the time of entry is a date and time, such as 2026-03-29T10:00")
     return moment.isoformat()
 
 

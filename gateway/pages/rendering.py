@@ -67,7 +67,7 @@ def render(template: str, *, status: int = 200, headers: dict[str, str] | None =
         template: The template's file name.
         status: The answer's status.
         headers: The answer's headers.
-        context: Values for the template; ``page`` is the requested `Page`, or None if nobody is signed in.
+        context: Values for the template; ``page`` is the requested `Page`, or None before signing in.
     """
     return HTMLResponse(environment().get_template(template).render({"page": None, **context}), status, headers)
 
@@ -196,7 +196,7 @@ async def _serve(request: Request) -> Response:
     if name not in _KINDS:
         raise HTTPException(404)
     content, version = _read(name)
-    # During an upgrade, another release may request a file of its own version: the browser must not keep ours for it.
+    # During an upgrade, another release may request another version of the file: the browser must not keep ours for it.
     is_current = request.path_params["version"] == version
     kept = "public, max-age=31536000, immutable" if is_current else "no-cache"
     return Response(content, headers={"cache-control": kept}, media_type=_KINDS[name])

@@ -1,6 +1,6 @@
 """The session of a person, which a key begins.
 
-The cookie holds a random token, and the store only its digest: whoever has a copy of the store cannot sign in. A
+The cookie holds a random token, and the store only its digest: a copy of the store does not allow signing in. A
 session ends after `LASTS`, if the person signs out, and if its key is revoked or expires.
 """
 
@@ -42,12 +42,12 @@ class Session:
         return hmac.new(self.value.encode(), b"form", hashlib.sha256).hexdigest()
 
     def owns(self, token: str) -> bool:
-        """Return whether a form's token is of this session, compared in constant time."""
+        """Return True if a form's token is of this session, compared in constant time."""
         return hmac.compare_digest(token.encode(), self.token.encode())
 
 
 async def begin(keys: Keys, key: ApiKey, now: datetime) -> Session:
-    """Begin a session for a person who has shown a key.
+    """Begin a session for a verified key.
 
     Raises:
         StoreError: The store cannot be reached.
@@ -92,11 +92,10 @@ def forget(request: Request, response: Response) -> None:
 
 
 def is_from_here(request: Request) -> bool:
-    """Return whether a form was sent by a page of this site, according to the browser.
+    """Return True if a form was sent by a page of this site, according to the browser.
 
-    New browsers send Fetch Metadata, older ones the origin. A client that sends neither is not a browser, and has
-    nobody's
-    cookie.
+    New browsers send Fetch Metadata, older ones the origin. A client that sends neither is not a browser, and has no
+    other person's cookie.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
@@ -117,7 +116,7 @@ def _attributes(request: Request) -> _Attributes:
 
 
 def _is_secure(request: Request) -> bool:
-    """Return whether the browser used https, here or at a proxy in front.
+    """Return True if the browser used https, here or at a proxy in front.
 
     A client can lie about this, but no site can make another person's browser lie: that needs a CORS preflight. A liar
     gets a cookie that their own browser does not send.
@@ -131,5 +130,5 @@ def _said_in_front(request: Request) -> str:
 
 
 def _name(request: Request) -> str:
-    """Return the cookie's name. With the prefix, no other host and nobody on the network can set it (RFC 6265bis)."""
+    """Return the cookie's name. With the prefix, only this host can set it, over https (RFC 6265bis)."""
     return "__Host-session" if _is_secure(request) else "session"

@@ -20,13 +20,13 @@ from gateway.pages.session import begin, end, forget, is_from_here, keep, sessio
 
 TRIES: Final = 30
 """Maximum number of invalid keys per address and minute, and of sessions per key."""
-_ONLY_OTHERS: Final = "this key cannot look: it needs the scope 'read'"
-_NO_GOOD: Final = "this is not a key that is good: it begins with sr_, and is shown once, when it is made"
+_CANNOT_READ: Final = "this key cannot read: it needs the scope 'read'"
+_INVALID: Final = "this key is not valid: a key begins with sr_, and is shown once, when it is created"
 
 
 @dataclass(frozen=True)
 class Door:
-    """An address that signs in everybody who opens it, for a server that only its own machine can reach.
+    """An address that signs in without a key, for a server that only its own machine can reach.
 
     Attributes:
         token: The end of the address: unguessable, and new at each start.
@@ -58,14 +58,14 @@ async def _sign_in(request: Request) -> Response:
     next_one = form.get("next", "/")
     limit: RateLimit = request.app.state.attempts
     if key is None:
-        # Behind a proxy all come from one address: whoever tries keys there must not keep the others out.
+        # Behind a proxy, all clients have one address: guesses must not lock out valid keys.
         if seconds := limit.take(request.client.host if request.client else ""):
-            raise again("too-many", "somebody tries too many keys from this address: wait a minute", seconds)
-        return render("sign_in.html", status=401, next=next_one, wrong=_NO_GOOD)
+            raise again("too-many", "too many keys were tried from this address: wait a minute", seconds)
+        return render("sign_in.html", status=401, next=next_one, wrong=_INVALID)
     if "read" not in key.scopes:
-        return render("sign_in.html", status=403, next=next_one, wrong=_ONLY_OTHERS)
+        return render("sign_in.html", status=403, next=next_one, wrong=_CANNOT_READ)
     if seconds := limit.take(key.id):  # the store keeps each session for hours
-        raise again("too-many", "this key begins too many sessions: wait a minute", seconds)
+        raise again("too-many", "this key began too many sessions: wait a minute", seconds)
     response = go_to(next_one if is_here(next_one) else "/")
     keep(request, response, await begin(keys, key, datetime.now(UTC)))
     return response
@@ -75,11 +75,11 @@ async def _open(request: Request) -> Response:
     door: Door | None = request.app.state.door
     token = request.path_params["token"]
     if door is None or not hmac.compare_digest(token.encode(), door.token.encode()):
-        raise Problem("not-found", "this address is no good any more: take the one that was printed at the last start")
+        raise Problem("not-found", "this address has expired: use the one that was printed at the last start")
     keys: Keys = request.app.state.keys
     key = await keys.named(door.key)
     if key is None:
-        raise Problem("forbidden", "the key of this address is no good any more: start anew")
+        raise Problem("forbidden", "the key of this address is no longer valid: restart the server")
     response = go_to("/")
     keep(request, response, await begin(keys, key, datetime.now(UTC)))
     return response

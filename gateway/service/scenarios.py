@@ -127,26 +127,27 @@ class ScenarioService:
         if (name, version) not in self._triggers:
             stored = await self._store.version(name, version)
             if stored is None:
-                raise UnknownScenario(f"there is no version '{version}' of {name}")
+                raise UnknownScenario(f"there is no version {version} of {name}")
             self._triggers[name, version] = str(stored.document.get("trigger", ""))
         return self._triggers[name, version]
 
-    async def opened(self, caller: Caller, name: str, version: int) -> LoadedVersion:
-        """Return a version with its steps and its plan.
+    async def opened(self, caller: Caller, name: str, version: int | None = None) -> LoadedVersion:
+        """Return a version, by default the newest, with its steps and its plan.
 
         Raises:
             Forbidden: The caller may not use the scenario.
-            UnknownScenario: There is no such version.
+            UnknownScenario: There is no such scenario or version.
             BadInput: A later release published it.
         """
         caller.check(name)
+        newest = await require(self._store, name, hint=caller.scenarios is None)
         try:
-            opened = await self.content.open(name, version)
+            opened = await self.content.open(name, newest if version is None else version)
             _ = opened.table
         except UnknownVersion:
-            raise UnknownScenario(f"there is no version '{version}' of {name}") from None
+            raise UnknownScenario(f"there is no version {version} of {name}: the newest is {newest}") from None
         except (ScenarioError, ValueError):
-            text = f"{name}@{version} was published by a later release of this program: update it"
+            text = f"{name}@{version or newest} was published by a later release of this program: update it"
             raise BadInput(text) from None
         return opened
 

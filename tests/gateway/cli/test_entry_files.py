@@ -39,12 +39,6 @@ def test_a_file_that_is_no_entry_is_refused_at_its_place(run: Run, tmp_path: Pat
     assert ran.err.count("\n") == 1
 
 
-def test_a_file_that_cannot_be_read_is_named(run: Run) -> None:
-    assert run("enter", "no.json").err == "scenario: no.json cannot be read: no such file or directory\n"
-    assert run("enter", ".").err == "scenario: . cannot be read: is a directory\n"
-    assert run("enter", "no.jsonl").err == "scenario: no.jsonl cannot be read: no such file or directory\n"
-
-
 def test_a_byte_order_mark_and_any_letter_are_taken(tmp_path: Path) -> None:
     (tmp_path / "e.json").write_bytes(b"\xef\xbb\xbf" + '{"contact": {"firstname": "Zoé 🎂"}}'.encode())
     assert read_entry(str(tmp_path / "e.json")) == {"contact": {"firstname": "Zoé 🎂"}}

@@ -91,12 +91,6 @@ def test_without_encryption_copies_are_named(run: Run, client: Client) -> None:
     assert "copies of the databases that were made before can still be read" in run("erase", "7", *WHO).err
 
 
-def test_it_needs_a_reason(run: Run) -> None:
-    ran = run("erase", "7")
-    assert ran.status == 2
-    assert "--reason" in ran.err
-
-
 @pytest.mark.usefixtures("paris")
 def test_erasures_are_listed_and_shown(run: Run, client: Client) -> None:
     stuck = ErasureView.of(replace(DONE, finished_at=None, state="ending", trouble="Temporal cannot be reached"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from dataclasses import asdict, replace
@@ -15,11 +16,12 @@ import pytest
 from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.why.story import told
 from gateway.why.why import CapPlaces, WhyView
+from runtime.store import Closure, Store
 from scenario.plan.retry import RetryPolicy
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.test_show import LISTED
 from tests.gateway.cli.test_stats import FOUND
-from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
+from tests.gateway.journey import ENTRY, HELD, PROGRESS, START, attempt
 from workflows.state import IgnoredInput
 
 SNAPSHOT: Final = Path(__file__).with_name("json.json")
@@ -37,6 +39,7 @@ PENDING: Final = DeliveryStatus(
     activity="send_webhook",
     fairness_key="hooks",
 )
+ATTEMPT: Final = attempt("hook", 1, response="slow\ndown", trace_id="4bf92f3577b34da6a3ce929d0e0e4736")
 PAUSE: Final = {"name": "pause", "operator": "ann", "reason": "sale", "at": START.isoformat(), "step": "hook"}
 FULL: Final = replace(
     HELD,
@@ -60,8 +63,21 @@ OVER: Final = replace(
 
 
 @pytest.mark.usefixtures("paris")
-def test_what_commands_print_for_programs_is_that_of_the_snapshot(run: Run, client: Client) -> None:
+def test_what_commands_print_for_programs_is_that_of_the_snapshot(
+    run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Run with SCENARIO_WRITE_SHAPE=1 to accept a deliberate change."""
+
+    async def fill() -> None:
+        async with Store.open(url) as store:
+            failed = replace(ATTEMPT, status=None, error="connect_refused", next_try_at=START, milliseconds=7)
+            await store.record([ATTEMPT, replace(failed, attempt=2)])
+            await store.publish("sale", {}, {}, "d1", "ann", journeys="follow")
+            await store.close_scenario(Closure("sale", START, "bob", "it is over"))
+
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    asyncio.run(fill())
+    monkeypatch.setenv("SCENARIO_STORE", url)
     client.views = {"a/7/K1": FULL, "a/8": OVER}
     client.found, client.numbers = [LISTED], FOUND
     caps = (
@@ -76,8 +92,9 @@ def test_what_commands_print_for_programs_is_that_of_the_snapshot(run: Run, clie
         caps=[*caps],
         zone=ZoneInfo("UTC"),
     )
-    commands = ("show a/7/K1", "show a/8", "list", "list --held", "stats sale", "why 7")
+    commands = ("show a/7/K1", "show a/8", "list", "list --held", "stats sale", "why 7", "deliveries", "versions")
     printed: dict[str, Any] = {line: run(*line.split(), "--format", "json").json for line in commands}
+    printed["versions"][0]["published_at"] = "now"
     if os.environ.get("SCENARIO_WRITE_SHAPE"):
         SNAPSHOT.write_text(json.dumps(printed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     snapshot = json.loads(SNAPSHOT.read_text(encoding="utf-8"))

@@ -113,30 +113,3 @@ def test_nothing_is_there_yet(run: Run) -> None:
         1,
         "scenario: there is no key of this id: 'scenario keys list' lists all keys\n",
     )
-
-
-@pytest.mark.usefixtures("url")
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([], "missing option '--scope'"),
-        (
-            ["--scope", "write"],
-            "invalid value for '--scope': 'write' is not a scope: write one of enter, events, read,",
-        ),
-        (["--scope", "read", "--scenario", "sale@2"], "invalid value for '--scenario': name a scenario without its"),
-        (["--scope", "read", "--expires", "soon"], "invalid value for '--expires': 'soon' is neither a date nor a"),
-        (["--scope", "read", "--expires", "2020-01-01"], "invalid value for '--expires': '2020-01-01' is in the past"),
-        (["--scope", "read", "--rate", "fast"], "invalid value for '--rate': 'fast' is not a rate"),
-    ],
-)
-def test_a_misuse_is_one_sentence(run: Run, arguments: list[str], said: str) -> None:
-    ran = run("keys", "create", *arguments)
-    assert (ran.status, ran.out) == (2, "")
-    assert ran.err.startswith(f"scenario: {said}")
-    assert ran.err.endswith(": see 'scenario keys --help'\n")
-
-
-def test_alone_it_says_what_it_wants(run: Run) -> None:
-    assert (run("keys").status, run("keys").err) == (2, "scenario: missing command: see 'scenario keys --help'\n")
-    assert run("keys", "creat").err.startswith("scenario: no such command 'creat': did you mean 'create'?")

@@ -77,15 +77,6 @@ def test_dev_is_told_what_to_do_otherwise(
     assert tuple(begun[0][name] for name in ("send", "resume", "skip_time")) == told
 
 
-def test_resuming_is_for_those_who_send(run: Run, begun: list[dict[str, Any]]) -> None:
-    ran = run("dev", "--resume")
-    assert (ran.status, ran.err, begun) == (
-        2,
-        "scenario: invalid value: --resume goes with --send: see 'scenario dev --help'\n",
-        [],
-    )
-
-
 def test_ctrl_c_is_how_dev_ends_and_no_way_to_a_verdict_of_demo(run: Run, begun: list[dict[str, Any]]) -> None:
     begun.append({"ends": KeyboardInterrupt()})
     assert run("dev").status == 0

@@ -33,7 +33,7 @@ def test_a_dry_run_counts_and_sends_nothing(run: Run, client: Client) -> None:
     client.forecast = FORECAST
     ran = run("migrate", "a", "--from", "3", "--at", "wait-2", "--state", "waiting", "--map", "x=y", "--dry-run")
     assert (ran.status, ran.out.splitlines()) == (1, COUNTS)
-    assert ran.err == "scenario: 3 journeys would go on in a@4, 2 not: nothing was done\n"
+    assert ran.err == "scenario: 3 journeys would continue in a@4, 2 not: nothing was done\n"
     wanted = {"to": "newest", "version": 3, "step": "wait-2", "state": "waiting", "names": {"x": "y"}}
     assert client.asked == [("forecast_migration", "a", wanted)]
     ran = run("migrate", "a", "--to", "4", "--limit", "9", "--dry-run", "--format", "json")
@@ -61,7 +61,7 @@ def test_those_that_fit_get_the_operation_and_the_others_are_said(run: Run, clie
     ran = run("migrate", "a", "--operator", "ann", "--waits", "restart", "--rate", "20/s")
     assert (ran.status, ran.out) == (1, "accepted 3\n")
     assert ran.err.splitlines() == [*COUNTS, "scenario: 2 journeys left in their version, as said above"]
-    given = {"operator": "ann", "reason": "to go on in a@4", "version": 4, "waits": "restart"}
+    given = {"operator": "ann", "reason": "to continue in a@4", "version": 4, "waits": "restart"}
     assert client.asked[1:] == [("batch", 20.0), *(("migrate", f"a/{number}", None, given) for number in (3, 4, 5))]
 
 
@@ -97,8 +97,8 @@ def test_where_nobody_can_go_on_nothing_is_sent(
 def test_one_journey_is_named_by_its_id(run: Run, client: Client) -> None:
     client.answer = {"state": "waiting", "scenario": "a@3", "moves_to": "a@4"}
     ran = run("migrate", "a/7/K1", "--to", "4", "--map", "x=y", "--at", "wait-2", "--operator", "ann")
-    assert (ran.status, ran.out) == (0, "a/7/K1: goes on in a@4\n")
-    given: dict[str, Any] = {"operator": "ann", "reason": "to go on in version 4", "version": 4}
+    assert (ran.status, ran.out) == (0, "a/7/K1: continues in a@4\n")
+    given: dict[str, Any] = {"operator": "ann", "reason": "to continue in version 4", "version": 4}
     assert client.asked == [("migrate", "a/7/K1", {**given, "map": {"x": "y"}, "waits": "keep", "step": "wait-2"})]
 
 

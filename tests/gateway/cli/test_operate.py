@@ -36,26 +36,6 @@ def test_an_operation_that_is_refused_is_status_1(
     assert (ran.status, ran.out, ran.err) == (1, "", "scenario: a/1: the journey is over\n")
 
 
-def test_an_operator_is_not_called_as_a_key(run: Run, client: Client) -> None:
-    ran = run("pause", "a/1", "--reason", "x", "--operator", "key abcdefgh")
-    assert (ran.status, client.asked) == (2, [])
-    assert "an operator's name must not name a key" in ran.err
-
-
-@pytest.mark.parametrize("command", [order[0] for order in ORDERS])
-def test_an_operation_needs_a_reason(run: Run, client: Client, command: str) -> None:
-    ran = run(command, "a/1")
-    assert (ran.status, client.asked) == (2, [])
-    assert ran.err == f"scenario: missing option '--reason': see 'scenario {command} --help'\n"
-
-
-@pytest.mark.parametrize("reason", ["", " ", "x" * 501])
-def test_a_reason_says_something(run: Run, client: Client, reason: str) -> None:
-    ran = run("retry", "--scenario", "a", "--reason", reason)
-    assert (ran.status, client.asked) == (2, [])
-    assert "invalid value for '--reason': say it in 1 to 500 characters, for the record" in ran.err
-
-
 def test_a_journey_that_is_held_is_paused_as_well(run: Run, client: Client) -> None:
     client.answer = {"state": "held", "at": "hook"}
     assert run("pause", "a/1", "--reason", "x").out == "a/1: held, and paused as well\n"

@@ -92,11 +92,6 @@ def test_names_are_checked_where_destinations_are_known(run: Run, file: Path, tm
     )
 
 
-def test_a_file_that_is_not_there(run: Run, file: Path) -> None:
-    assert run("policies").err.startswith("scenario: no file is given: name one, or set SCENARIO_POLICIES")
-    assert "name another policies.yaml, here or with SCENARIO_POLICIES" in run("policies", "none.yaml").err
-
-
 def test_a_message_at_night_is_no_finding_where_all_scenarios_have_quiet_hours(run: Run, file: Path) -> None:
     assert "at-night" in run("check", "late.yaml").out
     assert run("check", "late.yaml", "--policies", file).out == ""

@@ -63,25 +63,6 @@ def test_it_tells_its_version(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["chek"], "no such command 'chek': did you mean 'check' or 'schema' or 'change'?"),
-        (["frobnicate"], "no such command 'frobnicate': see 'scenario --help'"),
-        (["show"], "missing argument 'JOURNEY': see 'scenario show --help'"),
-        (["retry", "a/1"], "missing option '--reason': see 'scenario retry --help'"),
-        (["list", "--limit", "0"], "invalid value for '--limit': Input should be greater than or equal to 1"),
-        (["list", "--format", "xml"], "invalid value for '--format': 'xml' is not one of 'text', 'json'"),
-        (["show", "a/1", "--colour"], "no such option: --colour"),
-    ],
-)
-def test_a_misuse_is_one_sentence_and_status_2(run: Run, arguments: list[str], said: str) -> None:
-    ran = run(*arguments)
-    assert (ran.status, ran.out) == (2, "")
-    assert ran.err.count("\n") == 1
-    assert ran.err.startswith(f"scenario: {said}")
-
-
-@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("The store x is old: run y.", "the store x is old: run y"),

@@ -81,18 +81,3 @@ def test_a_place_that_nothing_went_to_is_told_all_the_same(run: Run) -> None:
     assert ran.status == 0
     assert ran.err == "nothing was sent to 'wux' yet: crm, hooks.example.com\n"
     assert "wux" in read_answers(STATE)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("wax", "--times", "3"),
-        ("wax", "--refuse", "--answer", "503"),
-        ("wax", "--reset", "--delay", "1s"),
-        ("--answer", "503"),
-        ("wax", "--answer", "99"),
-    ],
-)
-def test_what_does_not_fit_is_refused(run: Run, arguments: tuple[str, ...]) -> None:
-    assert run("receiver", *arguments).status == 2
-    assert not STATE.exists()

@@ -177,8 +177,3 @@ def test_shares_out_of_ratio_and_repeated_contacts_are_told(sold: Run, tmp_path:
             connection.exec_driver_sql(statement)
     ran = sold("results", "sale")
     assert ran.out.endswith(WARNED), ran.out
-
-
-def test_what_is_not_there_is_said_in_a_sentence(sold: Run) -> None:
-    ran = sold("results", "sael")
-    assert (ran.status, ran.err) == (1, "scenario: there is no scenario 'sael': did you mean 'sale'?\n")

@@ -157,7 +157,7 @@ async def test_a_private_address_is_not_called_where_no_destination_allows_it(
     ran = await send("vip")
     assert ran.status == 1
     assert ran.err.splitlines()[-2:] == [
-        "this contact would not come to step 'vip'",
+        "this contact would not reach step 'vip'",
         "not delivered: the destination's name leads to an address that may not be called: check the name, or let "
         "operations allow the network for this destination; a journey would not try again",
     ]

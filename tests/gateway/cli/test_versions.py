@@ -56,11 +56,3 @@ def test_a_scenario_is_closed_and_opened_again(published: Run) -> None:
     ran = published("open", "sale")
     assert (ran.status, ran.out) == (0, "sale is open again: contacts are admitted\n")
     assert published("open", "sale").out == "sale was not closed: contacts are admitted\n"
-
-
-@pytest.mark.parametrize("command", ["versions", "close", "open"])
-def test_a_scenario_that_is_not_there_is_said(published: Run, command: str) -> None:
-    ran = published(command, "sail")
-    assert (ran.status, ran.out) == (1, "")
-    assert ran.err == "scenario: there is no scenario 'sail': did you mean 'sale'?\n"
-    assert published(command, "xyzzy").err.endswith("list the published scenarios to find its name\n")

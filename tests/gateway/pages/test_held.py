@@ -147,26 +147,24 @@ async def test_all_are_operated_at_a_rate(site: Site, temporal: Search) -> None:
         assert (stored.verb, stored.request["rate"], stored.request["limit"]) == (verb, 5.0, None)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"reason": "  "}, "Give a reason"),
-        ({"rate": "fast"}, "The rate is a number"),
-        ({"rate": "0"}, "The rate must be from 0.01"),
-        ({"most": "-1"}, "The maximum number of journeys must be at least 1"),
-        ({"step": ""}, "No held journeys are selected"),
-        ({"operation": "leave"}, "Confirm that these journeys are to end"),
-        ({"operation": "migrate"}, "There is no such operation"),
-    ],
-)
-async def test_what_makes_no_sense_begins_nothing(
-    site: Site, temporal: Search, wrong: dict[str, str], said: str
-) -> None:
+WRONG: list[tuple[dict[str, str], str]] = [
+    ({"reason": "  "}, "Give a reason"),
+    ({"rate": "fast"}, "The rate is a number"),
+    ({"rate": "0"}, "The rate must be from 0.01"),
+    ({"most": "-1"}, "The maximum number of journeys must be at least 1"),
+    ({"step": ""}, "No held journeys are selected"),
+    ({"operation": "leave"}, "Confirm that these journeys are to end"),
+    ({"operation": "migrate"}, "There is no such operation"),
+]
+
+
+async def test_what_makes_no_sense_begins_nothing(site: Site, temporal: Search) -> None:
     await site.sign_in()
-    status = 404 if wrong.get("operation") == "migrate" else 422
-    page = await site.send("/held/operation", {**FORM, **wrong}, status=status, page="/held")
-    assert page.text("[role=alert]").startswith(said)
-    assert await site.store.stored_operations() == []
+    for wrong, said in WRONG:
+        status = 404 if wrong.get("operation") == "migrate" else 422
+        page = await site.send("/held/operation", {**FORM, **wrong}, status=status, page="/held")
+        assert page.text("[role=alert]").startswith(said)
+        assert await site.store.stored_operations() == []
 
 
 async def test_a_group_that_is_gone_is_told(site: Site) -> None:

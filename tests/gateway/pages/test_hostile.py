@@ -78,33 +78,33 @@ async def limited(site: Site, temporal: Server) -> Site:
     return site
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("/", "/journeys", "/journeys?state=held", "/journeys?contact=7", "/journeys?step=hook"),
-        *("/held", "/held?destination=hooks.example.com", "/operations", "/deliveries", "/deliveries?contact=7"),
-        *("/deliveries?journey=sale/7&scenario=mine", "/deliveries?destination=hooks.example.com", "/preview"),
-    ],
-)
-async def test_no_list_has_anything_of_other_scenarios(limited: Site, address: str) -> None:
-    shown = await limited.get(address)
-    assert "sale/7" not in [text for row in shown.texts("tbody tr") for text in row.split()]
-    assert not any("sale" in text for text in shown.texts("main td, main th, main option, main section"))
+LISTS: list[str] = [
+    *("/", "/journeys", "/journeys?state=held", "/journeys?contact=7", "/journeys?step=hook"),
+    *("/held", "/held?destination=hooks.example.com", "/operations", "/deliveries", "/deliveries?contact=7"),
+    *("/deliveries?journey=sale/7&scenario=mine", "/deliveries?destination=hooks.example.com", "/preview"),
+]
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("/scenarios/sale", "/scenarios/sale?version=1", "/journeys/sale/7", "/journeys?scenario=sale"),
-        *("/contacts/7", "/contacts/7?scenario=sale", "/held?scenario=sale", "/operations/op1", "/operations/op2"),
-        *("/held/operation?operation=retry&scenario=sale&step=hook", "/operations/op1/stop", "/destinations"),
-        "/destinations/retune?destination=hooks.example.com",
-    ],
-)
-async def test_no_address_leads_to_other_scenarios(limited: Site, address: str) -> None:
-    answer = await limited.browser.get(address)
-    assert answer.status_code in (403, 404)
-    assert "hook" not in Document(answer).text("main h1 + p")
+async def test_no_list_has_anything_of_other_scenarios(limited: Site) -> None:
+    for address in LISTS:
+        shown = await limited.get(address)
+        assert "sale/7" not in [text for row in shown.texts("tbody tr") for text in row.split()]
+        assert not any("sale" in text for text in shown.texts("main td, main th, main option, main section"))
+
+
+ADDRESSES: list[str] = [
+    *("/scenarios/sale", "/scenarios/sale?version=1", "/journeys/sale/7", "/journeys?scenario=sale"),
+    *("/contacts/7", "/contacts/7?scenario=sale", "/held?scenario=sale", "/operations/op1", "/operations/op2"),
+    *("/held/operation?operation=retry&scenario=sale&step=hook", "/operations/op1/stop", "/destinations"),
+    "/destinations/retune?destination=hooks.example.com",
+]
+
+
+async def test_no_address_leads_to_other_scenarios(limited: Site) -> None:
+    for address in ADDRESSES:
+        answer = await limited.browser.get(address)
+        assert answer.status_code in (403, 404)
+        assert "hook" not in Document(answer).text("main h1 + p")
 
 
 async def test_what_the_form_in_the_header_finds_tells_nothing_of_other_scenarios(limited: Site) -> None:
@@ -115,23 +115,23 @@ async def test_what_the_form_in_the_header_finds_tells_nothing_of_other_scenario
     assert told.replace("7", "8") == (await limited.get(nothing.headers["location"], 404)).text()
 
 
-@pytest.mark.parametrize(
-    ("address", "form"),
-    [
-        *(("/journeys/sale/7", {"operation": one}) for one in ("retry", "skip", "leave", "pause", "resume")),
-        *(("/held/operation", {"operation": one, "scenario": "sale", "step": "hook"}) for one in ("retry", "skip")),
-        ("/operations/op1/stop", {}),
-        ("/operations/op2/stop", {}),
-        ("/destinations/retune", {"destination": "hooks.example.com", "maximum_attempts": "1"}),
-        ("/preview", {"version": "sale@1"}),
-        ("/preview/sample", {"version": "sale@1"}),
-        ("/preview/send", {"version": "sale@1", "step": "hook"}),
-    ],
-)
-async def test_no_form_operates_on_other_scenarios(limited: Site, address: str, form: dict[str, str]) -> None:
-    given = {**form, "reason": "mine", "sure": "yes"}
-    status = (403, 404, 409)
-    token = (await limited.get("/preview")).token
-    answer = await limited.browser.post(address, data={"token": token, **given})
-    assert answer.status_code in status
-    assert limited.client.operated == []
+FORMS: list[tuple[str, dict[str, str]]] = [
+    *(("/journeys/sale/7", {"operation": one}) for one in ("retry", "skip", "leave", "pause", "resume")),
+    *(("/held/operation", {"operation": one, "scenario": "sale", "step": "hook"}) for one in ("retry", "skip")),
+    ("/operations/op1/stop", {}),
+    ("/operations/op2/stop", {}),
+    ("/destinations/retune", {"destination": "hooks.example.com", "maximum_attempts": "1"}),
+    ("/preview", {"version": "sale@1"}),
+    ("/preview/sample", {"version": "sale@1"}),
+    ("/preview/send", {"version": "sale@1", "step": "hook"}),
+]
+
+
+async def test_no_form_operates_on_other_scenarios(limited: Site) -> None:
+    for address, form in FORMS:
+        given = {**form, "reason": "mine", "sure": "yes"}
+        status = (403, 404, 409)
+        token = (await limited.get("/preview")).token
+        answer = await limited.browser.post(address, data={"token": token, **given})
+        assert answer.status_code in status
+        assert limited.client.operated == []

@@ -184,30 +184,28 @@ async def test_events_and_responses_are_given_one_a_line(site: Site) -> None:
     assert "no step saves a response as 'wax'" in page.text()
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"entry": "{"}, "The entry is not JSON: line 1, column 2"),
-        ({"entry": "[" * 100_000}, "The entry is"),
-        ({"entry": "[]"}, "The entry is a JSON object"),
-        ({"entry": '{"contact": {"id": 7}}'}, "The entry needs 'trigger'"),
-        ({"entry": '{"a": %s}' % ("1" * 5000)}, "The entry has a number that is too long"),
-        ({"responses": "wax=" + "1" * 5000}, "What stands behind a response's name has a number that is too long"),
-        ({"at": "tomorrow"}, "When the contact comes in is a date"),
-        ({"at": "0001-01-01"}, "When the contact comes in is a date"),
-        ({"events": "a={"}, "What stands behind an event's name is not JSON"),
-        ({"events": "a=1"}, "The properties of an event are a JSON object"),
-        ({"responses": "wax"}, "A response is a line of its own"),
-        ({"version": ""}, "Choose a published scenario, or paste one"),
-    ],
-)
-async def test_what_is_wrong_is_said_and_nothing_that_was_filled_in_is_lost(
-    site: Site, wrong: dict[str, str], said: str
-) -> None:
+WRONG: list[tuple[dict[str, str], str]] = [
+    ({"entry": "{"}, "The entry is not JSON: line 1, column 2"),
+    ({"entry": "[" * 100_000}, "The entry is"),
+    ({"entry": "[]"}, "The entry is a JSON object"),
+    ({"entry": '{"contact": {"id": 7}}'}, "The entry needs 'trigger'"),
+    ({"entry": '{"a": %s}' % ("1" * 5000)}, "The entry has a number that is too long"),
+    ({"responses": "wax=" + "1" * 5000}, "The value of a response has a number that is too long"),
+    ({"at": "tomorrow"}, "The time of entry is a date"),
+    ({"at": "0001-01-01"}, "The time of entry is a date"),
+    ({"events": "a={"}, "The value of an event is not JSON"),
+    ({"events": "a=1"}, "The properties of an event are a JSON object"),
+    ({"responses": "wax"}, "A response is a separate line"),
+    ({"version": ""}, "Choose a published scenario, or paste one"),
+]
+
+
+async def test_what_is_wrong_is_said_and_nothing_that_was_filled_in_is_lost(site: Site) -> None:
     await site.sign_in("read")
-    page = await preview(site, {"to": "kept@example.com", **wrong}, status=422)
-    assert page.text("[role=alert]").startswith(said)
-    assert page.text("textarea[name=entry]") == " ".join({**FORM, **wrong}["entry"].split())
+    for wrong, said in WRONG:
+        page = await preview(site, {"to": "kept@example.com", **wrong}, status=422)
+        assert page.text("[role=alert]").startswith(said)
+        assert page.text("textarea[name=entry]") == " ".join({**FORM, **wrong}["entry"].split())
 
 
 async def test_a_pasted_scenario_needs_the_scope_to_publish(site: Site) -> None:
@@ -254,25 +252,25 @@ async def test_one_message_is_sent_as_a_test(site: Site, receiver: Receiver, cap
     assert "Zoé" not in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("more", "status", "said"),
-    [
-        ({"step": "vip"}, 422, "Tick that the message is to be sent for real"),
-        ({"step": "vip", "sure": "yes"}, 422, "Give a reason"),
-        ({"step": "vip", "sure": "yes", "reason": " \n"}, 422, "Give a reason"),
-        (SURE, 422, "Say which step's message is to be sent"),
-        ({**SURE, "step": "wait-2"}, 422, "The step 'wait-2' sends nothing"),
-        ({**SURE, "step": "nothing"}, 422, "The step 'nothing' sends nothing"),
-        ({**SURE, "step": "mail"}, 422, "SCENARIO_SMTP"),
-        ({**SURE, "step": "mail", "to": "nobody"}, 422, "The address it is sent to instead is not an e-mail"),
-    ],
-)
-async def test_what_cannot_be_sent_is_said(site: Site, more: dict[str, str], status: int, said: str) -> None:
+UNSENDABLE: list[tuple[dict[str, str], int, str]] = [
+    ({"step": "vip"}, 422, "Confirm that the message is to be sent for real"),
+    ({"step": "vip", "sure": "yes"}, 422, "Give a reason"),
+    ({"step": "vip", "sure": "yes", "reason": " \n"}, 422, "Give a reason"),
+    (SURE, 422, "Name the step of the message"),
+    ({**SURE, "step": "wait-2"}, 422, "The step 'wait-2' sends nothing"),
+    ({**SURE, "step": "nothing"}, 422, "The step 'nothing' sends nothing"),
+    ({**SURE, "step": "mail"}, 422, "SCENARIO_SMTP"),
+    ({**SURE, "step": "mail", "to": "nobody"}, 422, "The address it is sent to instead is not an e-mail"),
+]
+
+
+async def test_what_cannot_be_sent_is_said(site: Site) -> None:
     await site.sign_in()
-    page = await site.send("/preview/send", {**FORM, **more}, status=status, page="/preview")
-    assert said in page.text("[role=alert]")
-    if "step" in more:  # it can be mended there
-        assert (page.texts("select[name=step] option"), len(page.values("#reason", "name"))) == ([more["step"]], 1)
+    for more, status, said in UNSENDABLE:
+        page = await site.send("/preview/send", {**FORM, **more}, status=status, page="/preview")
+        assert said in page.text("[role=alert]")
+        if "step" in more:  # it can be mended there
+            assert (page.texts("select[name=step] option"), len(page.values("#reason", "name"))) == ([more["step"]], 1)
 
 
 async def test_a_test_is_in_the_log_of_deliveries(site: Site) -> None:
