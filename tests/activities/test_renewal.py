@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,47 +13,13 @@ from activities.content import Content
 from activities.moving import Adoption, Renewal
 from activities.renewal import Renewals
 from runtime.store import AdmissionRequest, Store
-from scenario.check.check import check
-from scenario.model.document import document
-from scenario.plan.compile import compile_plan
 from scenario.plan.migration import Place
-from scenario.plan.plan import LARGEST_PLAN, dump_plan
-
-
-@dataclass(frozen=True)
-class Version:
-    scenario: str
-    version: int
-    document: Mapping[str, Any]
-    plan: Mapping[str, Any]
-
-
-def version(number: int, *steps: str) -> Version:
-    text = "scenario: welcome\ntrigger: segment\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
-    checked = check(text, file="a.yaml").scenario
-    assert checked is not None
-    return Version("welcome", number, document(checked), dump_plan(compile_plan(checked)))
-
+from scenario.plan.plan import LARGEST_PLAN
+from tests.activities.versions import Version, Versions, version
 
 FIRST = version(1, "{wait: 1d}", "{sms: a, text: hi}")
 SECOND = version(2, "{wait: 2d}", "{sms: b, text: hi}", "{sms: a, text: hi}")
 BEHIND = Place(at="wait-1", is_over=True, following="a")
-
-
-@dataclass
-class Versions:
-    known: list[Version]
-    opened: list[int] = field(default_factory=list[int])
-    asked: int = 0
-
-    async def newest(self, scenario: str) -> int | None:
-        self.asked += 1
-        return max((one.version for one in self.known if one.scenario == scenario), default=None)
-
-    async def version(self, scenario: str, version: int) -> Version | None:
-        self.opened.append(version)
-        found = [one for one in self.known if (one.scenario, one.version) == (scenario, version)]
-        return found[-1] if found else None
 
 
 @pytest.fixture

@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from activities.content import Content
 from activities.moving import StepVersion, StepVersionRequest
 from activities.renewal import StepVersions
-from scenario.check.check import check
-from scenario.model.document import document
-from scenario.plan.compile import compile_plan
-from scenario.plan.plan import dump_plan
+from tests.activities.versions import Versions, version
 
-SCENARIO = """
-scenario: welcome
-trigger: segment
-steps:
-  - sms: first
-    text: hi
-    timeout: TIMEOUT
-"""
-
-
-@dataclass(frozen=True)
-class Version:
-    scenario: str
-    version: int
-    document: Mapping[str, Any]
-    plan: Mapping[str, Any]
-
-
-def version(number: int, timeout: str) -> Version:
-    checked = check(SCENARIO.replace("TIMEOUT", timeout), file="a.yaml").scenario
-    assert checked is not None
-    return Version("welcome", number, document(checked), dump_plan(compile_plan(checked)))
-
-
-@dataclass
-class Versions:
-    known: list[Version] = field(default_factory=lambda: [version(1, "5s"), version(2, "9s")])
-
-    async def newest(self, scenario: str) -> int | None:
-        return max((one.version for one in self.known if one.scenario == scenario), default=None)
-
-    async def version(self, scenario: str, version: int) -> Version | None:
-        found = [one for one in self.known if (one.scenario, one.version) == (scenario, version)]
-        return found[-1] if found else None
+FIRST = version(1, "{sms: first, text: hi, timeout: 5s}")
+SECOND = version(2, "{sms: first, text: hi, timeout: 9s}")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +35,7 @@ class Versions:
 async def test_a_step_is_found_or_a_sentence_says_why_not(
     scenario: str, number: int | None, step: str, kind: str, expected: StepVersion
 ) -> None:
-    amendments = StepVersions(Content(Versions()))
+    amendments = StepVersions(Content(Versions([FIRST, SECOND])))
     found = await amendments.amend(StepVersionRequest(scenario=scenario, version=number, step=step, kind=kind))
     kept = {key: value for key, value in found.step.items() if key in ("kind", "timeout")}
     assert (found.version, kept, found.error) == (expected.version, expected.step, expected.error)
@@ -80,7 +43,7 @@ async def test_a_step_is_found_or_a_sentence_says_why_not(
 
 async def test_a_step_that_a_newer_program_has_published_is_not_handed_to_the_journey() -> None:
     row = {"kind": "sms", "on_failure": "ring the bell"}
-    newer = replace(version(3, "5s"), plan={"start": "first", "steps": {"first": row}})
+    newer = replace(FIRST, version=3, plan={"start": "first", "steps": {"first": row}})
     amendments = StepVersions(Content(Versions([newer])))
     found = await amendments.amend(StepVersionRequest(scenario="welcome", version=None, step="first", kind="sms"))
     assert found == StepVersion(error="'first' of welcome@3 is not for this version of the workers: update them")
