@@ -98,9 +98,9 @@ async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, mea
         return identifier
 
     # Rendering may take its time, and something else may be going on here meanwhile.
-    workshop = replace(given.workshop, identify=identify)
+    renderer = replace(given.renderer, identify=identify)
     contact, delivery, made = await asyncio.to_thread(
-        _rendered, draft, entry, replace(given, workshop=workshop), step, means
+        _rendered, draft, entry, replace(given, renderer=renderer), step, means
     )
     if isinstance(made, RenderProblem):
         raise BadInput(str(TemplateLocator(draft.file).find(step, made)))
@@ -116,7 +116,7 @@ async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, mea
         message=made,
         step=step_model,
         delivery=delivery,
-        data=template_data(delivery, contact.journey, workshop.callbacks),
+        data=template_data(delivery, contact.journey, renderer.callbacks),
         connection=connection,
         routes=means.routes,
         secrets=means.secrets,
@@ -157,10 +157,10 @@ def _rendered(
     passed = next(passed for passed in contact.steps if passed.id == step)
     if passed.delivery is None:
         raise BadInput(f"the step '{step}' sends no message")
-    delivery = replace(passed.delivery, timeout=_timeout(passed.row, given.workshop.book))
-    workshop = replace(given.workshop, to=means.to)
+    delivery = replace(passed.delivery, timeout=_timeout(passed.row, given.renderer.book))
+    renderer = replace(given.renderer, to=means.to)
     try:
-        return contact, delivery, workshop.render(draft.steps[step], delivery, contact.journey, draft.scenario)
+        return contact, delivery, renderer.render(draft.steps[step], delivery, contact.journey, draft.scenario)
     except BadRecipient:
         assert isinstance(passed.row, Send)  # noqa: S101 others deliver nothing
         raise BadInput(f"{means.called} is not {adapter(passed.row.channel).recipient}") from None

@@ -159,12 +159,12 @@ def given_in(request: Mapping[str, Any], setup: Setup, book: Destinations | None
         events=[GivenEvent(event["name"], event["properties"]) for event in request.get("events") or ()],
         responses=request.get("responses") or {},
         platform_zone=setup.zone,
-        workshop=workshop_of(setup, book),
+        renderer=renderer_of(setup, book),
         policies=policies,
     )
 
 
-def workshop_of(setup: Setup, book: Destinations | None) -> MessageRenderer:
+def renderer_of(setup: Setup, book: Destinations | None) -> MessageRenderer:
     """Return a renderer for the settings."""
     senders = Senders.configured(setup.mail_from, setup.mail_from_allowed) if setup.mail_from else SENDERS
     base = setup.base or BASE

@@ -46,13 +46,13 @@ class Circumstances:
 
     Attributes:
         platform_zone: IANA zone of the platform's dates without an offset.
-        workshop: Renders messages, without the destinations of the case files.
+        renderer: Renders messages, without the destinations of the case files.
         start: Time of all entries, or None for the cases' own.
         root: The run id for delivery ids.
     """
 
     platform_zone: str = "UTC"
-    workshop: MessageRenderer = field(default_factory=MessageRenderer)
+    renderer: MessageRenderer = field(default_factory=MessageRenderer)
     start: datetime | None = None
     root: str = ROOT
 
@@ -141,7 +141,7 @@ class _CaseRunner:
     def __init__(self, cases: Cases, name: str, circumstances: Circumstances) -> None:
         self._cases, self._name, self._around = cases, name, circumstances
         self._case: Case = cases.file.cases[name]
-        self._workshop = replace(circumstances.workshop, book=cases.book)
+        self._renderer = replace(circumstances.renderer, book=cases.book)
         self._replies: dict[str, Iterator[AttemptReply]] = {}
         self._rejected: dict[Place, str] = {}
         self._sent: dict[str, list[Result]] = {}
@@ -219,7 +219,7 @@ class _CaseRunner:
     # ---- messages
 
     async def _send(self, journey: _RecordedJourney, row: Send) -> Delivered | Failed | NotBefore:
-        if row.destination and self._workshop.book and (found := self._workshop.book.get(row.to)):
+        if row.destination and self._renderer.book and (found := self._renderer.book.get(row.to)):
             row = row.as_asked(found.retry, found.timeout)
         step, draft = journey.step, self._cases.draft
         written = draft.steps[step]
@@ -237,7 +237,7 @@ class _CaseRunner:
             data=data,
             root=journey.root if row.calls_back else "",
         )
-        journey.message = self._workshop.render(written, delivery, str(whole["journey"]["id"]), draft.scenario)
+        journey.message = self._renderer.render(written, delivery, str(whole["journey"]["id"]), draft.scenario)
         match journey.message:
             case RenderProblem(message):
                 return Failed(reason=message, cause="template", destination=row.to or row.channel)

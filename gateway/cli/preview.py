@@ -156,11 +156,11 @@ def given_by(
         events=[_event(item) for item in events],
         responses=dict(_response(item) for item in responses),
         platform_zone=settings.platform_timezone,
-        workshop=workshop(settings, book),
+        renderer=renderer(settings, book),
     )
 
 
-def workshop(settings: Settings, book: Destinations | None = None) -> MessageRenderer:
+def renderer(settings: Settings, book: Destinations | None = None) -> MessageRenderer:
     """Create the renderers, configured by the settings."""
     from activities.email.settings import Senders
     from gateway.preview.rendering import BASE, SENDERS, MessageRenderer, StandIn, UnsubscribeStandIn

@@ -169,12 +169,12 @@ def _show_rendered(journey: str, step: str, form: Format, destinations: Path | N
     Raises:
         BadInput: It sent nothing, or its data is deleted.
     """
-    from gateway.cli.preview import workshop
+    from gateway.cli.preview import renderer
     from gateway.cli.show_preview import Look, content, put_line
     from gateway.service.caller import TERMINAL
     from runtime.settings import Settings
 
-    renders = workshop(Settings(), book_in(destinations))
+    renders = renderer(Settings(), book_in(destinations))
     found = session.ask(lambda client: client.reads.rendered(TERMINAL, journey, step, renders))
     if form is Format.JSON:
         dump({"step": step, "note": _RENDERED, "deliveries": [item.report() for item in found]})

@@ -58,12 +58,12 @@ def cases(
     from gateway.cases.file import DefaultFiles, case_files, read
     from gateway.cases.report import unread
     from gateway.cases.run import Circumstances
-    from gateway.cli.preview import workshop
+    from gateway.cli.preview import renderer
     from gateway.errors import BadInput
     from runtime.settings import Settings
 
     settings = Settings()
-    around = Circumstances(platform_zone=settings.platform_timezone, workshop=workshop(settings))
+    around = Circumstances(platform_zone=settings.platform_timezone, renderer=renderer(settings))
     paths = list(dict.fromkeys(found for file in files for found in case_files(file)))
     results: list[Result] = []
     broken: list[Result] = []

@@ -59,7 +59,7 @@ class RenderedDelivery:
 
 
 async def rendered(
-    temporal: Client, store: Store, view: JourneySnapshot, step: str, workshop: MessageRenderer
+    temporal: Client, store: Store, view: JourneySnapshot, step: str, renderer: MessageRenderer
 ) -> list[RenderedDelivery]:
     """Return what a step sent, for each time that the journey reached it, in order.
 
@@ -68,7 +68,7 @@ async def rendered(
         store: Has the templates.
         view: The journey.
         step: The step's id.
-        workshop: The renderers.
+        renderer: Renders messages.
 
     Raises:
         BadInput: The journey has no such step, the step sends or sent nothing, or Temporal has deleted the input.
@@ -83,7 +83,7 @@ async def rendered(
             delivery = (await _delivery(temporal, event)).of_step(step)
             key = (delivery.id, delivery.scenario, repr(delivery.data))
             if key not in found:
-                result = await _render(store, workshop, delivery, view.id)
+                result = await _render(store, renderer, delivery, view.id)
                 at = event.event_time.ToDatetime(tzinfo=UTC)
                 found[key] = RenderedDelivery(delivery, at, result)
     if not begun:
@@ -149,7 +149,7 @@ async def _delivery(temporal: Client, event: HistoryEvent) -> Delivery:
     return delivery
 
 
-async def _render(store: Store, workshop: MessageRenderer, delivery: Delivery, journey: str) -> Result:
+async def _render(store: Store, renderer: MessageRenderer, delivery: Delivery, journey: str) -> Result:
     published = await store.version(delivery.name, delivery.version)
     if published is None:
         return RenderProblem(f"{delivery.scenario} is not in the store any more")
@@ -157,4 +157,4 @@ async def _render(store: Store, workshop: MessageRenderer, delivery: Delivery, j
     step = dict(named_steps(scenario)).get(delivery.step)
     if step is None:
         return RenderProblem(f"{delivery.scenario} has no step '{delivery.step}'")
-    return workshop.render(step, delivery, journey, scenario)
+    return renderer.render(step, delivery, journey, scenario)

@@ -150,8 +150,8 @@ def _conclude(say: Callable[..., None], place: LocalStack, runs: list[DemoRun], 
     say(f"[{color}]{len(runs)} journeys, {arrived} of {len(messages)} messages arrived as they were sent.[/]")
     say(f"Inbox: {place.inbox.folder} · webhooks: {place.inbox.folder.with_name('received')}")
     if stay:
-        say(f"Pages: {place.ways_in.pages} (signs you in)", soft_wrap=True)
-        say(f"API: {place.ways_in.api} with the key {place.ways_in.key}", soft_wrap=True)
+        say(f"Pages: {place.access.pages} (signs you in)", soft_wrap=True)
+        say(f"API: {place.access.api} with the key {place.access.key}", soft_wrap=True)
         say(f"Temporal's UI: {place.server.ui_url}")
         say("Ctrl-C ends it.")
     else:

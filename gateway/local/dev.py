@@ -73,9 +73,9 @@ async def dev(
         ) as place:
             if send:
                 say("[bold red]Messages leave this machine and reach real recipients.[/]")
-            say(f"[bold]Pages[/]      {place.ways_in.pages}  (signs you in)")
-            say(f"[bold]API[/]        {place.ways_in.api}")
-            say(f"[bold]Key[/]        {place.ways_in.key}  (of the API and the pages)")
+            say(f"[bold]Pages[/]      {place.access.pages}  (signs you in)")
+            say(f"[bold]API[/]        {place.access.api}")
+            say(f"[bold]Key[/]        {place.access.key}  (of the API and the pages)")
             say(f"[bold]Temporal[/]   {place.server.address}")
             say(f"[bold]UI[/]         {place.server.ui_url}")
             for name, where in _sent(place) if send else _kept(place, state):

@@ -65,7 +65,7 @@ class LocalStack:
 
     Attributes:
         inbox: Receives e-mails and SMS.
-        ways_in: The API and the pages, on the same port.
+        access: The API and the pages, on the same port.
     """
 
     client: ScenarioClient
@@ -73,7 +73,7 @@ class LocalStack:
     inbox: Inbox
     receiver: Receiver
     gateway: HttpServer
-    ways_in: LocalAccess
+    access: LocalAccess
     services: WorkerServices
 
 
@@ -148,12 +148,12 @@ async def local(
             *(settings.destinations if send else None, settings.policies),
         )
         await stack.enter_async_context(running_operations(client.services.operations))
-        ways_in = await serve_gateway(
+        access = await serve_gateway(
             gateway, client, opened, settings, state, destinations=destinations, temporal_ui=server.ui_url, keyring=keys
         )
-        stack.push_async_callback(ways_in.authors.close)
+        stack.push_async_callback(access.authors.close)
         stack.push_async_callback(gateway.stop)  # before what its requests need is closed
-        yield LocalStack(client, server, inbox, receiver, gateway, ways_in, opened)
+        yield LocalStack(client, server, inbox, receiver, gateway, access, opened)
 
 
 async def _refuse_others(temporal: Client, state: Path) -> None:

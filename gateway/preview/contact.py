@@ -36,7 +36,7 @@ class PreviewInputs:
     events: Sequence[GivenEvent] = ()
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
     platform_zone: str = "UTC"
-    workshop: MessageRenderer = field(default_factory=MessageRenderer)
+    renderer: MessageRenderer = field(default_factory=MessageRenderer)
     policies: Policies = field(default_factory=Policies)
 
 
@@ -111,7 +111,7 @@ def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
         draft,
         seen,
         zone,
-        given.workshop,
+        given.renderer,
         version=version,
         events=given.events,
         responses=given.responses,

@@ -113,14 +113,14 @@ class PreviewRun:
         draft: Draft,
         data: Mapping[str, Any],
         zone: tzinfo,
-        workshop: MessageRenderer,
+        renderer: MessageRenderer,
         *,
         version: str,
         events: Sequence[GivenEvent] = (),
         responses: Mapping[str, Any] | None = None,
         policies: Policies | None = None,
     ) -> None:
-        self._draft, self._zone, self._workshop, self._version = draft, zone, workshop, version
+        self._draft, self._zone, self._renderer, self._version = draft, zone, renderer, version
         self._events, self._responses = events, responses or {}
         self._data, self._workspace, self._taken = dict(data), Workspace(policies or Policies()), True
         self._names = {id(step): name for name, step in draft.steps.items()}
@@ -219,7 +219,7 @@ class PreviewRun:
 
     async def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed | NotBefore:
         delivery = self._delivery = Delivery(
-            id=self._workshop.identify(host.step),
+            id=self._renderer.identify(host.step),
             scenario=self._version,
             step=host.step,
             contact=str(self._data["contact"]["id"]),
@@ -228,7 +228,7 @@ class PreviewRun:
             root=ROOT if row.calls_back else "",
         )
         assert isinstance(step, DeliveryStep)  # noqa: S101 no other step is delivered
-        result = self._result = self._workshop.render(
+        result = self._result = self._renderer.render(
             step, delivery, str(self._data["journey"]["id"]), self._draft.scenario
         )
         match result:

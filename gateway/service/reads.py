@@ -188,7 +188,7 @@ class JourneyReads:
         return (await recorded_attempts(self._client.store, caller, **wanted))[::-1]
 
     async def rendered(
-        self, caller: Caller, journey: str, step: str, workshop: MessageRenderer
+        self, caller: Caller, journey: str, step: str, renderer: MessageRenderer
     ) -> list[RenderedDelivery]:
         """Render again what a step sent, for each time that the journey reached it.
 
@@ -197,7 +197,7 @@ class JourneyReads:
             BadInput: The step sent nothing, or its data is deleted.
         """
         seen = await self.journey(caller, journey)
-        return await rendered(self._client.temporal, self._client.store, seen, step, workshop)
+        return await rendered(self._client.temporal, self._client.store, seen, step, renderer)
 
     async def stats(self, caller: Caller, scenario: str, version: int | None = None) -> StatsView:
         """Count the journeys of a scenario by step.

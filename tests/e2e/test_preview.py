@@ -73,14 +73,14 @@ def foretold(path: Path, finished: DemoRun, start: datetime, services: WorkerSer
     delivered = GivenEvent("order.delivered", {"order_id": order.get("external_id"), "carrier": "Colissimo"})
     ids = finished.journey.id, finished.journey.run_id
     assert services.channels.unsubscribing is not None
-    workshop = MessageRenderer(
+    renderer = MessageRenderer(
         senders=Senders.configured(LOCAL_SENDER, None),
         identify=lambda step: delivery_id(*ids, step, 0),
         unsubscribing=services.channels.unsubscribing,
     )
     zone = services.zone
     return preview(
-        made, finished.entry, PreviewInputs(at=start, events=[delivered], platform_zone=zone, workshop=workshop)
+        made, finished.entry, PreviewInputs(at=start, events=[delivered], platform_zone=zone, renderer=renderer)
     )
 
 

@@ -190,7 +190,7 @@ def visit(chromium: Browser, place: Place) -> Visits:
             visitor = Visitor(await context.new_page(), place.url)
             visitor.watch()
             if signed_in:
-                await visitor.page.goto(place.stack.ways_in.pages)
+                await visitor.page.goto(place.stack.access.pages)
                 assert visitor.page.url == f"{place.url}/"
             yield visitor
             assert visitor.wrong == []

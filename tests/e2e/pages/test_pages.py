@@ -109,7 +109,7 @@ async def test_a_held_journey_is_retried_by_keyboard_alone(place: Place, visit: 
         keyboard = visitor.page.keyboard
         await expect(visitor.page.get_by_label("Your key")).to_be_focused()
         assert await _axe(visitor.page) == []
-        await keyboard.type(place.stack.ways_in.key)
+        await keyboard.type(place.stack.access.key)
         await keyboard.press("Enter")
         await expect(visitor.page).to_have_url(place.url + to_journey(journey))
         await keyboard.press("Tab")  # the way past what is on every page
@@ -191,7 +191,7 @@ async def looking(place: Place, chromium: Browser, ui: str) -> AsyncGenerator[tu
     try:
         context.set_default_timeout(PATIENCE)
         page = await context.new_page()
-        await page.goto(place.stack.ways_in.pages)
+        await page.goto(place.stack.access.pages)
         await page.goto(ui)
         await page.evaluate(SETTINGS, [f"{place.url}/codec"])
         statuses: list[int] = []
@@ -227,7 +227,7 @@ async def test_temporals_command_line_shows_what_is_encrypted_to_who_has_a_key(
 ) -> None:
     process = await asyncio.create_subprocess_exec(
         *(str(temporal_program), "workflow", "show", "-w", place.waiting, "--output", "json"),
-        *("--codec-endpoint", f"{place.url}/codec", "--codec-auth", f"Bearer {place.stack.ways_in.key}"),
+        *("--codec-endpoint", f"{place.url}/codec", "--codec-auth", f"Bearer {place.stack.access.key}"),
         env=environment(TEMPORAL_ADDRESS=place.stack.server.address),
         stdout=asyncio.subprocess.PIPE,
     )

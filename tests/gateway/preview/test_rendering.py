@@ -48,7 +48,7 @@ def test_a_secret_is_shown_by_its_name_wherever_it_stands(follow: Follow, conten
 
 def test_a_destination_brings_its_url_and_headers(follow: Follow, tmp_path: Path) -> None:
     (tmp_path / "destinations.yaml").write_text(BOOK)
-    given = PreviewInputs(at=AT, workshop=MessageRenderer(book=read(tmp_path / "destinations.yaml")))
+    given = PreviewInputs(at=AT, renderer=MessageRenderer(book=read(tmp_path / "destinations.yaml")))
     made = request(follow(WEBHOOK % "json", given=given).steps[0].result)
     assert made.url == "https://api.wax.example/v1/~~OTHER~~/messages"
     assert made.headers["authorization"] == "Bearer ~~WAX_TOKEN~~"
