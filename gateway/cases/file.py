@@ -188,7 +188,7 @@ def _empty(data: Any, path: Place, report: Report) -> None:
             _empty(item, (*path, index), report)
 
 
-# ---- what does not go with the scenario
+# ---- contradictions to the scenario
 
 
 def _entry(path: Path, file: CaseFile, name: str, case: Case, report: Report) -> dict[str, Any] | None:

@@ -172,7 +172,7 @@ class _CaseRunner:
         clock.run()
         return self._result(journey)
 
-    # ---- what reaches the journey
+    # ---- inputs of the journey
 
     def _workspace_of(self, start: datetime, zone: tzinfo) -> Workspace:
         """Return the workspace: policies, suppressions, and messages of other journeys."""
@@ -282,7 +282,7 @@ class _CaseRunner:
             journey.responses[save.name] = value
         return note
 
-    # ---- what became of it
+    # ---- result
 
     def _result(self, journey: _RecordedJourney) -> CaseRun:
         steps = journey.steps

@@ -99,7 +99,7 @@ async def run(place: LocalStack, files: list[Path]) -> list[DemoRun]:
     """Enter the contacts of entry files and follow their journeys to the end, skipping long waits."""
     entries: list[dict[str, Any]] = [json.loads(await asyncio.to_thread(path.read_text, "utf-8")) for path in files]
     journeys = [await place.client.enter(entry) for entry in entries]
-    # The parcel arrives: told before time is skipped, and kept until the journey gets to wait for it.
+    # The parcel arrives. The event is sent before time is skipped, and kept until the journey waits for it.
     for entry in entries:
         if order := entry["trigger"].get("order"):
             await place.client.event(str(entry["contact"]["id"]), *parcel(order))

@@ -223,7 +223,7 @@ class LiveWarnings(logging.Handler):
 
     def __enter__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        workflow.logger.workflow_info_on_message = False  # the line begins with what matters of it
+        workflow.logger.workflow_info_on_message = False  # the line begins with its id
         logging.getLogger(_BREAKER).setLevel(logging.INFO)
         for name in _LOGGERS:
             logging.getLogger(name).addHandler(self)

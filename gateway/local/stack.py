@@ -152,7 +152,7 @@ async def local(
             gateway, client, opened, settings, state, destinations=destinations, temporal_ui=server.ui_url, keyring=keys
         )
         stack.push_async_callback(access.authors.close)
-        stack.push_async_callback(gateway.stop)  # before what its requests need is closed
+        stack.push_async_callback(gateway.stop)  # before the resources of its requests are closed
         yield LocalStack(client, server, inbox, receiver, gateway, access, opened)
 
 

@@ -16,7 +16,7 @@ from gateway.map.typesetting import clipped, width_of, wrapped
 GAP: Final = 28.0
 """Space between a step and the next one."""
 _APART: Final = 24.0  # between two columns
-_INDENT: Final = 34.0  # of branches that stand below each other
+_INDENT: Final = 34.0  # of branches below each other
 _RAIL: Final = 14.0  # from a part to a line beside it
 _BUS: Final = 14.0  # from a fork to the line that divides, and from its branches to the one where they meet
 _BAND: Final = 50.0  # from a fork to its branches, with labels between
@@ -152,7 +152,7 @@ class ForkAcross(StepPart):
         for right, left in zip(rights, lefts[1:], strict=False):
             self._spines.append(self._spines[-1] + right + _APART + left)
         going_on = [spine for spine, goes_on in zip(self._spines, on, strict=True) if goes_on]
-        # A single way that goes on stays below the fork: the others leave it to a side.
+        # A single way that continues stays below the fork. The others leave it to a side.
         middle = going_on[0] if len(going_on) == 1 else (self._spines[0] + self._spines[-1]) / 2
         self._spines = [spine - middle for spine in self._spines]
         self.left = max(WIDTH / 2, lefts[0] - self._spines[0])

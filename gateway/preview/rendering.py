@@ -145,5 +145,5 @@ class MessageRenderer:
         try:
             subscriber = subscriber_of(scenario, step, delivery.contact, delivery.data)
         except BadRecipient:
-            return ""  # that is what rendering says, unless it goes to somebody else
+            return ""  # rendering reports it, unless the message has another recipient
         return self.unsubscribing.url(subscriber) if subscriber else ""

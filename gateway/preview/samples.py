@@ -71,7 +71,7 @@ class Samples:
         own = {path[1:] for path in self._named if path[0] == "event" and len(path) > 1}
         named = {path[1] if path[0] == "properties" else path[0] for path in own if path != ("properties",)}
         identifiers = [*_identifiers(entry), *_leaves(responses or {})]
-        # Where no event ends a repetition, its rounds are over without one: what follows may ask for that.
+        # Without such an event, a repetition ends by its number of rounds. Later conditions may depend on that.
         ending = {name for row in self._draft.plan.steps.values() if row.again for name in row.awaited.values()}
         made: list[GivenEvent] = []
         for name in sorted({name for row in self._draft.plan.steps.values() for name in row.awaited.values()}):

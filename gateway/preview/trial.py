@@ -177,7 +177,7 @@ def _failure(
         return found if found is not None and places.find(passed.id, found) == wanted else None
 
     smallest = simplest(entry, lambda candidate: fails(candidate, given) is not None, _TRIES)
-    # Every circumstance may be removed: the rest is what a preview needs to fail.
+    # Every event and response may be removed. A preview needs the rest to fail.
     reduced = simplest(
         _circumstances(given),
         lambda reduced: fails(smallest, _with_circumstances(given, reduced)) is not None,
@@ -264,7 +264,7 @@ def simplest(
                     if left <= 0:
                         return best
                 if again:
-                    # What stood at a path may have moved or gone: look at what there is now.
+                    # The value at a path may have moved: list the paths again.
                     break
     return best
 

@@ -66,7 +66,7 @@ def literals(draft: Draft) -> dict[Path, list[Any]]:
     for path in [path for path, values in found.items() if _counts(path, values)]:
         value = path[:-1]
         if not any(other[: len(value)] == value and other[len(value) :] not in ((), (SIZE,)) for other in found):
-            # No part of it is used, so it may be a text, whose size is its length.
+            # No part of it is used, so it may be a text: its size is its length.
             found.setdefault(value, []).extend("x" * count for count in found[path] if 0 <= count < LONG)
     return {path: sorted(values, key=repr) for path, values in found.items() if values}
 

@@ -135,7 +135,7 @@ class PreviewRun:
         return self._passed
 
     def _through(self, steps: Sequence[BaseStep], here: _Position, branch: Branch) -> _Position:
-        ahead: _Position | None = None  # those who skip the steps up to the next wait
+        ahead: _Position | None = None  # contacts that skip the steps up to the next wait
         for step in steps:
             if ahead is not None and step.waits:
                 here, ahead = ahead, None
@@ -207,7 +207,7 @@ class PreviewRun:
         took = end.now - here.now
         while (rounds := host.memory.rounds.get(host.step)) is not None:
             again = self._host(end, step)
-            again.memory.rounds[host.step] = replace(rounds, mark=0)  # what happens, happens in a round
+            again.memory.rounds[host.step] = replace(rounds, mark=0)  # events occur within a round
             journey = again.clock.start(row.perform(again))
             again.clock.run()
             host, went = again, journey.result
@@ -315,7 +315,7 @@ class PreviewRun:
             return replace(here, event=met if met is not None and met["name"] == name else guess)
         return here if host.memory.until is None else replace(here, now=host.memory.until)
 
-    # ---- what would end the journey early
+    # ---- exit rules
 
     def leaves(self, rule: plan.PlannedExit, start: datetime) -> bool:
         """Return True if a given event would end the journey by a rule, at its start."""

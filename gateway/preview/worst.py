@@ -141,7 +141,7 @@ NAMED: Final[Mapping[str, tuple[Any, ...]]] = {
 Malformed addresses are not included: templates are not at fault for them.
 """
 
-# ---- what receivers answer
+# ---- responses
 
 _SAVED: Final = 2**63
 """A response with a greater whole number is not saved."""

@@ -137,7 +137,7 @@ class Reconciler:
             entries: dict[str | None, AcceptedEntry] = {entry.run_id: entry for entry in page}
             async for finding in self._each(page, self._of_pending):
                 yield finding
-                if self._repair:  # not before it was told: nothing else has it on record
+                if self._repair:  # after it was reported: there is no other record of it
                     await self._store.forget_accepted(entries[finding.run])
             last = page[-1]
 

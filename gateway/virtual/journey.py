@@ -92,7 +92,7 @@ class VirtualJourney(VirtualHost):
         self._visits: dict[str, int] = {}
         super().__init__(clock, data, zone_of(data["contact"].get("timezone"), plan.zone), deliver)
 
-    # ---- its course
+    # ---- steps
 
     async def run(self) -> JourneyEnd:
         """Perform step after step to the end."""
@@ -169,7 +169,7 @@ class VirtualJourney(VirtualHost):
             self._retrying, self.held, self.made = False, None, None
         return None
 
-    # ---- what reaches it
+    # ---- inputs
 
     @override
     def happen(self, event: Event) -> None:
