@@ -18,8 +18,10 @@ __all__ = ["deserted", "environment", "stage"]
 @pytest.fixture
 async def client(deserted: Stage) -> ScenarioClient:
     """A client of the stage's server and store. Waiting for a result skips no time, unlike with the stage's own."""
-    target = deserted.client.service_client.config.target_host
-    temporal = await Client.connect(target, data_converter=deserted.client.data_converter)
+    stages = deserted.client
+    temporal = await Client.connect(
+        stages.service_client.config.target_host, namespace=stages.namespace, data_converter=stages.data_converter
+    )
     return ScenarioClient(temporal, deserted.store, "Europe/Paris")
 
 
