@@ -38,7 +38,8 @@ async def test_an_engine_needs_only_temporal(
     assert specification.loader is not None
     engine = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(engine)
-    monkeypatch.setenv("TEMPORAL_ADDRESS", stage.client.service_client.config.target_host)
+    for name, value in connection(stage).items():
+        monkeypatch.setenv(name, value)
     await stage.publish(SCENARIO)
     await engine.main(json.loads(engine.SAMPLE.read_text(encoding="utf-8")))
     identifier = capsys.readouterr().out.strip()
@@ -52,13 +53,19 @@ async def test_an_engine_in_javascript_does_the_same(stage: Stage, tmp_path: Pat
     process = await asyncio.create_subprocess_exec(
         *(node(), "engine.mjs", EXAMPLES / "entries" / "post-purchase.json"),
         cwd=tmp_path,
-        env=node_environment(TEMPORAL_ADDRESS=stage.client.service_client.config.target_host),
+        env=node_environment(**connection(stage)),
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(60):
         out, _ = await process.communicate()
     assert (process.returncode, out.decode().strip()) == (0, "post-purchase/3028687/CGX0094")
     await went(stage, out.decode().strip())
+
+
+def connection(stage: Stage) -> dict[str, str]:
+    """The variables by which an engine finds the stage's journeys."""
+    client = stage.client
+    return {"TEMPORAL_ADDRESS": client.service_client.config.target_host, "TEMPORAL_NAMESPACE": client.namespace}
 
 
 async def went(stage: Stage, journey: str) -> None:
