@@ -19,11 +19,11 @@ from gateway.api.authentication import Keys
 from gateway.cases.model import schema as case_schema
 from gateway.cli.app import COMMANDS, app
 from gateway.operations.retry_policy import DeliveryInProgress
-from gateway.results import ResultsView
 from gateway.service.journey_view import AttemptView, JourneyView
 from gateway.service.listing import JourneySummary
+from gateway.service.results import ResultsView
+from gateway.service.stats import StatsView
 from gateway.service.view import View
-from gateway.stats.stats import StatsView
 from gateway.why.why import WhyView
 from runtime.settings import PREFIX, Settings
 from runtime.telemetry.metrics import OF_ALL, OF_EACH, Counter, Metric

@@ -25,12 +25,11 @@ from starlette.types import ASGIApp
 from temporalio.api.common.v1 import Payload, Payloads
 
 from gateway.api.authentication import Keys, caller_of, shown
-from gateway.api.bounds import Bounds
+from gateway.api.limits import Bounds
 from gateway.api.problem import Problem, answer, problem_of
-from gateway.measured import Measured
+from gateway.asgi import Measured, Unstored
 from gateway.pages.session import session_of
 from gateway.service.caller import caller_with
-from gateway.unstored import Unstored
 from runtime.encryption.codec import EncryptionCodec
 from runtime.encryption.keyring import Erased, Keyring, UnknownKey
 from runtime.errors import SetupError

@@ -1,25 +1,26 @@
-"""What the ways in refuse, as one small tree. Each message is one sentence that says what to do.
+"""Refusals of the gateway, as one small tree. Each message is one sentence that says what to do.
 
 Refusal
-├── BadInput        a file or an argument that cannot be read
-│   ├── BadOperation what an operation on many journeys is to do, or to whom
-│   ├── UnknownScenario a scenario or version that is not published
-│   ├── BadCombination parameters that exclude each other
-│   └── BadCursor    a cursor that is not one of the list
-├── Busy            too many others ask at this moment
-├── Forbidden       a caller who lacks a scope or may not use a scenario
-├── CheckFailed     a scenario file with mistakes
-├── NotEntered      a contact that is not admitted
-│   ├── MistakenEntry  since the entry itself is wrong
-│   └── UnderWay       since its journey is under way
-├── NotAccepted     an operation that makes no sense
-│   ├── NotAnswered an operation that no worker took
-│   └── JourneyStuck an operation on a journey whose workflow tasks fail
-├── UnknownJourney  a journey that nobody knows
-├── UnknownContact  a contact that nobody knows
-├── UnknownOperation an operation on many journeys that nobody knows
-├── UnknownErasure  an erasure that nobody knows
-└── JourneyFailed   a journey that ended without a result
+├── BadInput
+│   ├── BadOperation
+│   ├── UnknownScenario
+│   ├── BadCombination
+│   └── BadCursor
+├── Busy
+├── TooMany
+├── Forbidden
+├── CheckFailed
+├── NotEntered
+│   ├── MistakenEntry
+│   └── UnderWay
+├── NotAccepted
+│   ├── NotAnswered
+│   └── JourneyStuck
+├── UnknownJourney
+├── UnknownContact
+├── UnknownOperation
+├── UnknownErasure
+└── JourneyFailed
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from scenario.source.findings import Finding
 
 
 class Refusal(Exception):
-    """Something that was asked for and is not done."""
+    """A request that is not carried out."""
 
 
 class BadInput(Refusal):
-    """A file or an argument cannot be read, or is not what is wanted there.
+    """A file or an argument that cannot be read, or is wrong.
 
     Attributes:
-        line: The line of the file that the text names; None where it names none.
+        line: The line of the file that the text names, or None.
         at: Keys and indexes that lead to the mistake in JSON data; None if the text says where it is.
         code: A stable word for the kind of mistake, for programs.
     """
@@ -50,14 +51,14 @@ class BadInput(Refusal):
 
 
 class BadOperation(BadInput):
-    """What an operation on many journeys is to do, or to whom, makes no sense."""
+    """A request for an operation on many journeys that makes no sense."""
 
     def __init__(self, text: str, *at: str) -> None:
         super().__init__(text, at=at, code="operation")
 
 
 class BadCursor(BadInput):
-    """A cursor is not one of the list that it was sent for."""
+    """A cursor of another list."""
 
     def __init__(self) -> None:
         text = "this is not a cursor of this list: give back the `next` of the previous page, unchanged"
@@ -65,52 +66,64 @@ class BadCursor(BadInput):
 
 
 class UnknownScenario(BadInput):
-    """There is no such scenario, or it has no such version."""
+    """A scenario or version that is not published."""
 
 
 class BadCombination(BadInput):
-    """Parameters of a query that exclude each other, or need another one."""
+    """Parameters that exclude each other, or need another one.
 
-    def __init__(self, parameter: str, text: str) -> None:
+    Attributes:
+        parameter: The name of a parameter of the query; or its place and name, such as `path:name`.
+    """
+
+    def __init__(self, parameter: str, text: str, *, code: str = "combination") -> None:
         self.parameter = parameter
-        super().__init__(text, code="combination")
+        super().__init__(text, code=code)
 
 
 class Forbidden(Refusal):
-    """The caller lacks a scope, or may not use a scenario."""
+    """A caller who lacks a scope or may not use a scenario."""
 
 
 class Busy(Refusal):
-    """Too many others ask for the same at this moment."""
+    """Too many others make the same request at this moment."""
+
+
+class TooMany(Refusal):
+    """The caller has used up a limit.
+
+    Attributes:
+        seconds: Time until the next request is allowed.
+    """
+
+    def __init__(self, text: str, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(text)
 
 
 def unreadable(name: object, error: OSError, advice: str = "") -> BadInput:
-    """What to tell a person of a file that cannot be read."""
+    """Return the error for a file that cannot be read."""
     return BadInput(f"{name} cannot be read: {why(error)}{advice and f': {advice}'}")
 
 
 def why(error: OSError) -> str:
-    """What is wrong with a file, as the system says it."""
+    """Return what is wrong with a file, in the system's words."""
     return (error.strerror or "it is not a file").lower()
 
 
 class CheckFailed(Refusal):
-    """A scenario file has mistakes.
-
-    Attributes:
-        findings: All of them.
-    """
+    """A scenario file with errors."""
 
     def __init__(self, file: str, findings: Sequence[Finding]) -> None:
-        self.findings = findings
+        self.file, self.findings = file, findings
         super().__init__(f"{file} has mistakes: nothing was published")
 
 
 class NotEntered(Refusal):
-    """A contact is not admitted.
+    """A contact that is not admitted.
 
     Attributes:
-        journey: The journey that was started and refused; None where none was.
+        journey: The journey that was refused or is running, if there is one.
     """
 
     def __init__(self, text: str, *, journey: str | None = None) -> None:
@@ -119,10 +132,10 @@ class NotEntered(Refusal):
 
 
 class MistakenEntry(NotEntered):
-    """The entry itself is wrong: whoever made it has to mend it.
+    """An entry that is wrong.
 
     Attributes:
-        at: Keys and indexes that lead to the mistake; empty where it is the whole, or the place is not known.
+        at: Keys and indexes that lead to the mistake; empty if it is the whole, or the place is not known.
         meant: What was probably meant there, if anything is like it.
     """
 
@@ -132,18 +145,14 @@ class MistakenEntry(NotEntered):
 
 
 class UnderWay(NotEntered):
-    """The contact's journey is under way.
-
-    Attributes:
-        journey: Its id.
-    """
+    """A contact whose journey is running."""
 
 
 class NotAccepted(Refusal):
-    """An operation was refused.
+    """An operation that was refused.
 
     Attributes:
-        reason: Why, without the journey's id.
+        reason: The reason, without the journey's id.
     """
 
     def __init__(self, journey: str, reason: str) -> None:
@@ -152,28 +161,28 @@ class NotAccepted(Refusal):
 
 
 class NotAnswered(NotAccepted):
-    """No worker took an operation in time. One that comes later may still carry it out."""
+    """An operation that no worker answered in time. A worker may still carry it out later."""
 
 
 class JourneyStuck(NotAccepted):
-    """A journey cannot be asked: its workflow tasks fail until an operator mends the cause."""
+    """An operation on a journey whose workflow tasks fail until an operator removes the cause."""
 
 
 class UnknownJourney(Refusal):
-    """There is no such journey."""
+    """A journey that neither Temporal nor the store knows."""
 
 
 class UnknownContact(Refusal):
-    """No journey was ever this contact's."""
+    """A contact that never had a journey."""
 
 
 class UnknownOperation(Refusal):
-    """There is no such operation on many journeys."""
+    """An operation on many journeys that does not exist."""
 
 
 class UnknownErasure(Refusal):
-    """There is no such erasure."""
+    """An erasure that does not exist."""
 
 
 class JourneyFailed(Refusal):
-    """A journey failed, or was terminated, and has no result."""
+    """A journey that failed, or was terminated, and has no result."""

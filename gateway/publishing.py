@@ -25,21 +25,15 @@ if TYPE_CHECKING:  # checking a file needs no database
     from runtime.store import Store
 
 Journeys = Literal["pin", "follow"]
-"""Whether the journeys of a version stay with it, or go on in newer ones as soon as they can."""
+"""`pin`: journeys stay with their version. `follow`: they move to newer ones as soon as they can."""
 
 CASES: Final = ".test.yaml"
-"""How the names of files end that hold the cases of a scenario, rather than one."""
+"""The ending of names of files with cases."""
 
 
 @dataclass(frozen=True)
 class EarlierVersion:
-    """A version that journeys are under way in.
-
-    Attributes:
-        version: Its number.
-        journeys: How many.
-        follows: Whether they go on in the newest version as soon as they can.
-    """
+    """An earlier version with running journeys; `follows` if they move to the newest one as soon as they can."""
 
     version: int
     journeys: int
@@ -52,12 +46,11 @@ class Publication:
 
     Attributes:
         scenario: The scenario's name.
-        version: Its number; an earlier one where the content is not new.
-        newest: The number of the scenario's newest version, which new journeys take unless their entry pins another.
-        warnings: What the check found that does not stand in the way.
-        before: The version that was the newest before this one; None where this one is no new one.
-        difference: What is different from that one; None where it cannot be read.
-        under_way: Of earlier versions, those that journeys are under way in.
+        version: Its number; that of an earlier version if the content is not new.
+        newest: The number of the newest version, which new journeys take unless their entry names another.
+        before: The version that was the newest before, or None if this one is not new.
+        difference: The differences from that one, or None if it cannot be read.
+        under_way: Earlier versions with running journeys.
     """
 
     scenario: str
@@ -75,15 +68,15 @@ class Publication:
 def check_file(
     file: ScenarioFile | Path, destinations: KnownDestinations | None = None, quiet_hours: Sequence[QuietHours] = ()
 ) -> CheckedScenario:
-    """Checks a scenario file together with the texts that it refers to.
+    """Check a scenario file with the texts that it refers to.
 
     Args:
         file: The file, or its path.
-        destinations: Those that exist; None where they are not known.
-        quiet_hours: Those of the workspace.
+        destinations: The existing destinations, or None if they are not known.
+        quiet_hours: The quiet hours of the policies.
 
     Raises:
-        BadInput: The file itself cannot be read.
+        BadInput: The file cannot be read.
     """
     file = file if isinstance(file, ScenarioFile) else ScenarioFile.at(file)
     now = datetime.now(UTC)
@@ -101,10 +94,10 @@ async def publish(
     journeys: Journeys | None = None,
     destinations: KnownDestinations | None = None,
 ) -> Publication:
-    """Checks a scenario file and stores it, see `check_file` and `publish_checked`.
+    """Check a scenario file and store it. See `check_file` and `publish_checked`.
 
     Raises:
-        CheckFailed: It has mistakes; nothing is stored.
+        CheckFailed: It has errors. Nothing is stored.
         BadInput: It cannot be read.
     """
     checked = check_file(path, destinations)
@@ -122,10 +115,16 @@ async def publish_checked(
     newest: bool = False,
     journeys: Journeys | None = None,
 ) -> Publication:
-    """Stores a scenario that a check has found good.
+    """Store a checked scenario. The same content again is the same version.
 
-    The same content again is the same version. With `newest` it is stored once more where another version has followed
-    it: so a scenario is rolled back. With another word for its `journeys` it is another version, too.
+    Args:
+        scenario: The scenario.
+        store: The workers' store.
+        by: The person or key to record.
+        warnings: Findings of the check, for the result.
+        newest: If another version has followed this content, store it once more: a rollback.
+        journeys: Whether its journeys stay with it or follow newer ones. The same content with another word is another
+            version. None: that of the content, and `pin` if it is new.
     """
     content = document(scenario)
     plan = dump_plan(compile_plan(scenario, follows=journeys == "follow"))

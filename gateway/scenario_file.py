@@ -1,4 +1,4 @@
-"""A scenario as it was written: a file on this machine, or a text that somebody sent; with the texts it refers to."""
+"""The source of a scenario: a local file or a submitted text, with the texts that it refers to."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from scenario.check.files import MAX_TEXT
 from scenario.source.yaml import MAX_BYTES
 
 SENT: Final = "scenario.yaml"
-"""How findings name a scenario that was sent."""
+"""The name of a submitted scenario in findings."""
 
 
 @dataclass(frozen=True)
 class ScenarioFile:
-    """A scenario as it was written.
+    """The source of a scenario.
 
     Attributes:
-        name: How findings name it.
-        content: YAML. Of a file that is too large as many bytes as tell that it is.
-        read: Gives the texts that it refers to, see `scenario.check.check.check`.
+        name: Its name in findings.
+        content: YAML; of a file that is too large, only its beginning.
+        read: Returns a text that it refers to; see `scenario.check.check.check`.
     """
 
     name: str
@@ -32,22 +32,12 @@ class ScenarioFile:
 
     @classmethod
     def at(cls, path: Path) -> Self:
-        """The file at a path, together with the files beneath its folder.
-
-        Raises:
-            BadInput: It cannot be read.
-        """
+        """Open a file, with the files in its folder. Raise BadInput if it cannot be read."""
         return cls(str(path), content(path), _beside(path))
 
     @classmethod
     def sent(cls, content: str, files: Mapping[str, str] | None = None, name: str = SENT) -> Self:
-        """A text that somebody sent. No file of this machine is ever read for it.
-
-        Args:
-            content: YAML.
-            files: The texts that it may refer to, by their paths from where it would be.
-            name: How findings name it.
-        """
+        """Return a submitted text with its files by path. No file of this machine is read for it."""
         texts = {str(PurePosixPath(path)): _as_opened(text) for path, text in (files or {}).items()}
 
         def read(path: str) -> str:
@@ -60,16 +50,12 @@ class ScenarioFile:
 
 
 def _as_opened(text: str) -> str:
-    """A text as it would be read from a file, so that it makes the same version by either way."""
+    """Return a text as it would be read from a file, so that both ways make the same version."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def content(path: Path) -> bytes:
-    """A file's bytes; of one that is too large as many as tell that it is.
-
-    Raises:
-        BadInput: It cannot be read.
-    """
+    """Return a file's bytes; of one that is too large, one byte too many. Raise BadInput if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
@@ -78,15 +64,15 @@ def content(path: Path) -> bytes:
 
 
 def _beside(path: Path) -> Callable[[str], str]:
-    """Reads the texts that a file refers to.
+    """Return a reader of the texts that a file refers to.
 
-    Links are followed within the scenario's folder, as Kubernetes lays out its ConfigMaps, and not out of it: what is
-    read is published, and whoever may put a file there need not be one who may read everything here.
+    Links are followed within the scenario's folder, as in ConfigMaps of Kubernetes, and not out of it: the texts are
+    published, and a person who may add files there may not be allowed to read all files here.
     """
 
     def read(name: str) -> str:
         with (path.parent / name).open(encoding="utf-8-sig") as file:
-            # Once it is open: whatever cannot be resolved cannot be opened either.
+            # After opening: a path that cannot be resolved cannot be opened either.
             if not (path.parent / name).resolve().is_relative_to(path.parent.resolve()):
                 raise PermissionError(errno.EACCES, "a link leads out of the scenario's folder")
             return file.read(MAX_TEXT + 1)

@@ -1,6 +1,6 @@
-"""One message of a scenario, sent for real to try it out: by the channels' own code, without a journey.
+"""Sends one message of a scenario as a test, by the channels' own code and without a journey.
 
-Its webhook or e-mail says so in a header, and its delivery id begins with ``msg_test``. It respects suppressions and
+Its webhook or e-mail has a header for tests, and its delivery id begins with ``msg_test``. It respects suppressions and
 SCENARIO_TEST_RECIPIENTS, and is recorded as a test in the log of attempts. Nothing is retried.
 """
 
@@ -24,7 +24,7 @@ from gateway.preview.contact import Preview, PreviewInputs, preview
 from gateway.preview.draft import Draft
 from gateway.preview.places import TemplateLocator
 from gateway.preview.rendering import NothingToSend, RenderProblem, Result
-from gateway.trial_messages import TrialMessage, Trials
+from gateway.service.trial_messages import TrialMessage, Trials
 from scenario.errors import BadRecipient, NotConfigured
 from scenario.policies.order import rules_of
 from scenario.policies.policies import Policies
@@ -34,14 +34,12 @@ from scenario.steps.delivery import DeliveryStep, Send
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """A message that was sent.
+    """A message that was sent, and the response.
 
     Attributes:
         id: Its delivery id.
-        contact: What the scenario makes of the contact.
-        message: As it was sent, with the names of secrets in their places.
-        answer: What came back.
-        milliseconds: How long that took.
+        contact: The preview of the scenario for the contact.
+        message: The message, with names of secrets instead of their values.
     """
 
     id: str
@@ -53,18 +51,14 @@ class Exchange:
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """What a message is sent with.
+    """The connections, secrets and options for sending a test message.
 
     Attributes:
-        channels: E-mail and SMS.
-        routes: Where webhooks lead.
-        secrets: All there are.
-        to: Where it goes instead: a URL, to which no secret is sent; an e-mail address, or a number.
-        called: What the person who sends it knows `to` by.
         sender: The key or person that sends it, for the log of attempts.
-        trials: What the message has to respect, and where it is recorded.
-        guarded: Whether a URL that `to` names is called as those of scenarios are: at public addresses only. Without
-            it, whoever sends is trusted to know what may be called from this machine, as its own user is.
+        trials: The rules of test messages, and their record.
+        to: Another recipient: a URL, to which no secret is sent, an e-mail address, or a number.
+        called: The name of `to` in messages.
+        guarded: True if a URL in `to` must have a public address. False trusts the sender with this machine's network.
     """
 
     channels: Channels
@@ -78,26 +72,26 @@ class Means:
 
 
 async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, means: Means) -> Exchange:
-    """Sends what one step would send to a contact.
+    """Send what one step would send to a contact.
 
     Args:
         draft: The scenario.
-        entry: The entry, as JSON has it.
+        entry: The entry, as JSON data.
         given: The circumstances.
         step: The step's id.
-        means: What it is sent with.
+        means: See there.
 
     Raises:
         BadInput: The step sends nothing, or what it sends cannot be rendered, or may not or cannot be sent there.
         NotConfigured: A channel, a destination or a secret is not set.
-        StoreError: Suppressions cannot be asked.
+        StoreError: Suppressions cannot be read.
     """
     identifier = f"msg_test{uuid4().hex[:28]}"
 
     def identify(_step: str) -> str:
         return identifier
 
-    # Rendering may take its time, and something else may be going on here meanwhile.
+    # Rendering may take seconds, and must not block other requests.
     renderer = replace(given.renderer, identify=identify)
     contact, delivery, made = await asyncio.to_thread(
         _rendered, draft, entry, replace(given, renderer=renderer), step, means
@@ -107,7 +101,7 @@ async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, mea
     if isinstance(made, NothingToSend):
         raise BadInput(f"there is nothing to send: {made.reason}")
     step_model = draft.steps[step]
-    assert isinstance(step_model, DeliveryStep)  # noqa: S101 `_rendered` has seen to it
+    assert isinstance(step_model, DeliveryStep)  # noqa: S101 checked by `_rendered`
     channel = adapter(step_model.channel)
     connection = means.channels.connection(step_model.channel)
     if connection is None and channel.setting:

@@ -29,16 +29,16 @@ from activities.webhook.destinations.reading import DestinationsFile
 from gateway import codec
 from gateway.api import app as api
 from gateway.api.authentication import Keys
+from gateway.asgi import Measured
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.callbacks.server import application as callbacks_application
 from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
-from gateway.measured import Measured
 from gateway.operations.background import running_operations
-from gateway.outbox import Outbox
 from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
+from gateway.service.outbox import Outbox
 from runtime.certificates import measuring_certificates, measuring_keys, temporal_certificates
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client

@@ -1,7 +1,6 @@
-"""Starts workflows under request ids of our own: Temporal gives the run that an id has started, and starts no other.
+"""Idempotent starts of workflows: for a request id that it knows, Temporal returns the run that it started.
 
-Its Python SDK makes a new id for every start, and offers no way to give one. So these starts are written here, after
-all other interceptors have had their say.
+The Python SDK makes a new id for every start and takes none. An interceptor, the last one, sends the start instead.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from temporalio.service import RPCError, RPCStatusCode
 from typing_extensions import override
 
 
-def under(request: UUID, client: Client) -> Client:
-    """A client over the same connection which starts a workflow under this id."""
+def with_request_id(client: Client, request: UUID) -> Client:
+    """Return a client on the same connection that uses `request` for every start, which makes starts idempotent."""
     config = client.config()
-    config["interceptors"] = [*config["interceptors"], _Request(request, client)]
+    config["interceptors"] = [*config["interceptors"], _RequestId(request, client)]
     return Client(**config)
 
 
-class _Request(Interceptor):
+class _RequestId(Interceptor):
     def __init__(self, request: UUID, client: Client) -> None:
         self._request, self._client = request, client
 
@@ -43,10 +42,10 @@ class _Outbound(OutboundInterceptor):
 
     @override
     async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
-        asked = await self._asked(input)
+        request = await self._start_request(input)
         try:
             answer = await self._client.workflow_service.start_workflow_execution(
-                asked, retry=True, metadata=input.rpc_metadata, timeout=input.rpc_timeout
+                request, retry=True, metadata=input.rpc_metadata, timeout=input.rpc_timeout
             )
         except RPCError as error:
             details = WorkflowExecutionAlreadyStartedFailure()
@@ -62,11 +61,11 @@ class _Outbound(OutboundInterceptor):
             result_type=input.ret_type,
         )
 
-    async def _asked(self, start: StartWorkflowInput) -> StartWorkflowExecutionRequest:
-        """The request, with as much of what a start may say as journeys' do."""
+    async def _start_request(self, start: StartWorkflowInput) -> StartWorkflowExecutionRequest:
+        """Return the request, with the options that starts of journeys use."""
         client = self._client
         converter = client.data_converter.with_context(WorkflowSerializationContext(client.namespace, start.id))
-        asked = StartWorkflowExecutionRequest(
+        request = StartWorkflowExecutionRequest(
             namespace=client.namespace,
             workflow_id=start.id,
             identity=client.identity,
@@ -74,14 +73,14 @@ class _Outbound(OutboundInterceptor):
             workflow_id_reuse_policy=cast("WorkflowIdReusePolicy.ValueType", int(start.id_reuse_policy)),
             workflow_id_conflict_policy=cast("WorkflowIdConflictPolicy.ValueType", int(start.id_conflict_policy)),
         )
-        asked.workflow_type.name, asked.task_queue.name = start.workflow, start.task_queue
-        asked.input.payloads.extend(await converter.encode(start.args))
-        asked.priority.priority_key = start.priority.priority_key or 0
+        request.workflow_type.name, request.task_queue.name = start.workflow, start.task_queue
+        request.input.payloads.extend(await converter.encode(start.args))
+        request.priority.priority_key = start.priority.priority_key or 0
         if start.static_summary is not None:
             [summary] = await converter.encode([start.static_summary])
-            asked.user_metadata.CopyFrom(UserMetadata(summary=summary))
+            request.user_metadata.CopyFrom(UserMetadata(summary=summary))
         if start.search_attributes is not None:
-            encode_search_attributes(start.search_attributes, asked.search_attributes)
+            encode_search_attributes(start.search_attributes, request.search_attributes)
         for name, value in start.headers.items():
-            asked.header.fields[name].CopyFrom(value)
-        return asked
+            request.header.fields[name].CopyFrom(value)
+        return request

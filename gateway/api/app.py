@@ -11,50 +11,44 @@ from starlette.types import ASGIApp
 
 from gateway.api import (
     authoring,
-    deliveries,
+    contacts,
     entries,
-    erasure,
     events,
     journeys,
     openapi,
     operations,
     problem,
     scenarios,
-    stats,
-    why,
 )
 from gateway.api.authentication import Authentication, Keys
 from gateway.api.authorization import Authorization
 from gateway.api.body import StrictJson
-from gateway.api.bounds import Bounds
 from gateway.api.failsafe import Failsafe
 from gateway.api.idempotency import HEADER, REPLAYED, Idempotency
-from gateway.api.traced import Traced
+from gateway.api.limits import Bounds
+from gateway.asgi import Measured, Traced, Unstored
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
-from gateway.measured import Measured
-from gateway.unstored import Unstored
+from gateway.service.authoring import AuthoringService
 
 PREFIX: Final = "/v1"
 DESCRIPTION: Final = f"{PREFIX}/openapi.json"
 """The path of the API's public description."""
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SENT: Final = ("Authorization", "Content-Type", HEADER, "Prefer")
-TOLD: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location")
+EXPOSED: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location")
 """Response headers that scripts of other origins may read."""
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     entries.router,
-    erasure.router,
+    contacts.router,
     events.router,
     journeys.router,
     operations.router,
     operations.on_journeys,
     scenarios.router,
     authoring.router,
-    deliveries.router,
-    why.router,
-    stats.router,
+    journeys.deliveries,
 )
 UNKEPT: Final = (f"{PREFIX}/check", f"{PREFIX}/preview")
 """Paths whose requests change nothing."""
@@ -78,15 +72,15 @@ def application(
     """
     app = FastAPI(
         title="Scenario Runner",
-        version=PREFIX.strip("/"),  # anybody may read it: which release this is, is nobody's business
+        version=PREFIX.strip("/"),  # public, so not the release
         description="Start journeys, report events, show journeys and operate them. See docs/integrate/api.md.",
         openapi_url=DESCRIPTION,
-        docs_url=None,  # its pages load scripts from elsewhere
+        docs_url=None,  # its pages load scripts of other origins
         redoc_url=None,
         redirect_slashes=False,
         responses=problem.problems(*problem.EVERYWHERE),
         generate_unique_id_function=openapi.operation_id,
-        # Its spans would hold the ids in a path and query, its logs what was wrong in a body; `Measured` measures.
+        # Its spans would hold ids of paths and queries, its logs errors in bodies. `Measured` measures.
         telemetry={
             "tracing": False,
             "operation_spans": False,
@@ -95,9 +89,10 @@ def application(
             "auto_configure": False,
         },
     )
-    app.state.client, app.state.keys, app.state.authoring = client, keys, authors or Authoring(Setup())
+    app.state.client, app.state.keys = client, keys
+    app.state.authoring = AuthoringService(client.store, authors or Authoring(Setup()))
     problem.install(app)
-    # The last is the outermost: what comes of a request's form and key is known before anything of its body is.
+    # The last is the outermost: the form and the key of a request are checked before its body is read.
     app.add_middleware(Idempotency, client.store, UNKEPT)
     app.add_middleware(StrictJson, BATCHES)
     app.add_middleware(Authorization, keys, [route for router in ROUTERS for route in router.routes], PREFIX, BATCHES)
@@ -106,7 +101,7 @@ def application(
     app.add_middleware(Traced)
     if origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=origins, allow_methods=METHODS, allow_headers=SENT, expose_headers=TOLD
+            CORSMiddleware, allow_origins=origins, allow_methods=METHODS, allow_headers=SENT, expose_headers=EXPOSED
         )
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)

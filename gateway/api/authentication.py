@@ -16,8 +16,8 @@ from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
+from gateway.api.limits import KeyPlaces
 from gateway.api.problem import SEND_AGAIN, Problem, again
-from gateway.api.shares import Places
 from gateway.callbacks.limits import RateLimit
 from gateway.service.caller import Caller, caller_with
 from runtime.store import Store
@@ -56,7 +56,7 @@ class Keys:
         self._unknown: OrderedDict[str, float] = OrderedDict()
         self._misses = RateLimit(MISSES, 1.0, clock)
         self._limits: dict[float, RateLimit] = {}
-        self.places = Places()
+        self.places = KeyPlaces()
 
     async def verify(self, token: str) -> ApiKey | None:
         """Return the valid key of a token, or None.

@@ -1,4 +1,4 @@
-"""``/v1/check`` and ``/v1/preview``: check a scenario, show what it would send. Nothing is sent or stored."""
+"""``/v1/check`` and ``/v1/preview``: check a scenario, and show what it would send. Nothing is sent or stored."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, field_validator, model_validator
+from pydantic import AwareDatetime, Field, NaiveDatetime, field_validator, model_validator
 
-from gateway.api.app_state import Authors, Client
 from gateway.api.authorization import Publishing
-from gateway.api.findings import FindingBody
-from gateway.api.maps import Map
-from gateway.api.problem import VERSIONED, Problem, problems
-from gateway.api.source import SourceBody, described, source_of
-from gateway.client import ScenarioClient
+from gateway.api.body import Map, RequestBody
+from gateway.api.parameters import Author
+from gateway.api.problem import VERSIONED, ResponseBody, problems
+from gateway.api.source import FindingBody, SourceBody, bodies_of, described, source_of
 
 router = APIRouter(tags=["authoring"])
 
@@ -22,68 +20,64 @@ YEARS: Final = (1970, 9000)
 """The years that `at` accepts. Every moment that a scenario can wait for from there is a valid date."""
 
 
-class Checked(BaseModel):
+class Checked(ResponseBody):
     """The findings of a check."""
 
-    ok: bool = Field(description="Whether it may be published: there is no error among the findings")
+    ok: bool
+    """True if it may be published: no finding is an error."""
     findings: list[FindingBody]
+    """All findings."""
 
 
-class EventBody(BaseModel):
-    """An event that happens to the contact as soon as a step waits for it."""
-
-    model_config = ConfigDict(extra="forbid")
+class EventBody(RequestBody):
+    """An event that happens as soon as a step waits for it."""
 
     name: str = Field(min_length=1, max_length=200, examples=["order.delivered"])
     properties: Map[dict[str, Any]] = Field(default_factory=dict[str, Any])
 
 
-class PreviewBody(BaseModel):
+class PreviewBody(RequestBody):
     """A scenario, sent or published, and the contact to preview it for."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    source: str | None = Field(None, description="A scenario file, YAML; or give `scenario`")
-    files: Map[dict[str, str]] = Field(default_factory=dict[str, str], description="The texts that `source` refers to")
-    scenario: str | None = Field(
-        None,
-        max_length=120,
-        pattern=VERSIONED,
-        description="One that is published",
-        examples=["welcome@3"],
-    )
-    entry: dict[str, Any] = Field(description="As `POST /v1/entries` takes it")
-    at: Annotated[AwareDatetime | NaiveDatetime | None, Field(union_mode="left_to_right")] = Field(
-        None, description="When the contact comes in; without an offset, on its own clock. Without it: now"
-    )
+    source: str | None = None
+    """A scenario file, YAML; or give `scenario`."""
+    files: Map[dict[str, str]] = Field(default_factory=dict[str, str])
+    """The texts that `source` refers to."""
+    scenario: str | None = Field(None, max_length=120, pattern=VERSIONED, examples=["welcome@3"])
+    """A published scenario."""
+    entry: dict[str, Any]
+    """The entry, as in `POST /v1/entries`."""
+    at: Annotated[AwareDatetime | NaiveDatetime | None, Field(union_mode="left_to_right")] = None
+    """When the contact enters; without an offset, in the contact's time zone. By default now."""
     events: list[EventBody] = Field(default_factory=list[EventBody], max_length=100)
-    responses: Map[dict[str, Any]] = Field(
-        default_factory=dict[str, Any], description="What webhooks with a `save:` get for an answer, by its name"
-    )
-    step: str | None = Field(None, description="Only this step")
+    """Events that happen."""
+    responses: Map[dict[str, Any]] = Field(default_factory=dict[str, Any])
+    """The responses that webhooks with `save:` receive, by its name."""
+    step: str | None = None
+    """Only this step."""
 
     @field_validator("at")
     @classmethod
-    def _near(cls, at: datetime | None) -> datetime | None:
+    def _is_near(cls, at: datetime | None) -> datetime | None:
         if at is not None and not YEARS[0] <= at.year <= YEARS[1]:
             raise ValueError(f"give a date between the years {YEARS[0]} and {YEARS[1]}")
         return at
 
     @model_validator(mode="after")
-    def _one(self) -> PreviewBody:
+    def _has_one_scenario(self) -> PreviewBody:
         if (self.source is None) == (self.scenario is None):
             raise ValueError("give either 'source' or 'scenario'")
         return self
 
 
-class Fork(BaseModel):
+class Fork(ResponseBody):
     """A fork that contains a step."""
 
     of: str
     way: str
 
 
-class Failing(BaseModel):
+class RenderingError(ResponseBody):
     """Why a step cannot be rendered, and where."""
 
     message: str
@@ -92,52 +86,58 @@ class Failing(BaseModel):
     column: int
 
 
-class RequestShown(BaseModel):
+class PreviewedRequest(ResponseBody):
     """A webhook's request, with secrets shown by name."""
 
     method: str
     url: str
     headers: dict[str, str]
-    attempt_headers: list[str] = Field(description="The names of those that differ from attempt to attempt")
+    attempt_headers: list[str]
+    """The names of headers that differ between attempts."""
     body: str
 
 
-class PreviewedStep(BaseModel):
+class PreviewedStep(ResponseBody):
     """A step and its message."""
 
     id: str
     kind: str
     what: str
-    taken: bool = Field(description="Whether the contact comes by")
-    reachable: bool = Field(description="Whether it might, events and chance permitting")
+    taken: bool
+    """True if the contact reaches it."""
+    reachable: bool
+    """True if the contact could reach it with other events or draws."""
     branch: list[Fork]
-    at: str = Field(description="When, on the contact's clock")
+    at: str
+    """Its time, in the contact's time zone."""
     outcome: str
     reason: str | None = None
     waits_until: str | None = None
     way: str | None = None
     note: str | None = None
-    error: Failing | None = None
-    request: RequestShown | None = None
-    message: dict[str, str] | None = Field(None, description="An e-mail (its fields, `text`, `html`, `source`) or SMS")
+    error: RenderingError | None = None
+    request: PreviewedRequest | None = None
+    message: dict[str, str] | None = None
+    """An e-mail (its fields, `text`, `html`, `source`) or SMS."""
 
 
-class WithheldBody(BaseModel):
-    """Why the journey would end at once: the contact would be admitted to the holdout or control group."""
+class WithheldBody(ResponseBody):
+    """Why the journey would end immediately: the contact would be admitted to the holdout or control group."""
 
     outcome: str
     reason: str
 
 
-class ExitRule(BaseModel):
+class PreviewedExitRule(ResponseBody):
     """An exit rule."""
 
     event: str
     condition: str | None = Field(alias="if")
-    given: bool = Field(description="Whether a given event fulfils it")
+    given: bool
+    """True if one of the given events fulfils it."""
 
 
-class Previewed(BaseModel):
+class Previewed(ResponseBody):
     """The messages that a scenario would send to a contact. If it has errors, only findings and no steps."""
 
     steps: list[PreviewedStep]
@@ -147,44 +147,25 @@ class Previewed(BaseModel):
     key: str | None = None
     entered_at: str | None = None
     timezone: str | None = None
-    refused: str | None = Field(None, description="Why the contact would not be let in")
+    refused: str | None = None
+    """Why the contact would not be admitted."""
     withheld: WithheldBody | None = None
     notes: list[str] | None = None
-    exit: list[ExitRule] | None = None
+    exit: list[PreviewedExitRule] | None = None
 
 
 @router.post("/check", response_model_exclude_none=True, openapi_extra=described(SourceBody))
-async def check_scenario(request: Request, authors: Authors, caller: Publishing) -> Checked:
+async def check_scenario(request: Request, author: Author, caller: Publishing) -> Checked:
     """Report all errors and warnings of a scenario, with line and column. Nothing is stored."""
     sent = await source_of(request, SourceBody)
-    checked = await authors.check(caller.id, sent.body.source, sent.body.files)
-    findings = [FindingBody(**item) for item in checked["findings"]]
-    return Checked(ok=checked["document"] is not None, findings=findings)
+    document, findings = await author.check(caller, sent.body.source, sent.body.files)
+    return Checked(ok=document is not None, findings=bodies_of(findings))
 
 
 @router.post("/preview", response_model=Previewed, responses=problems("not-found", "no-answer"))
-async def preview_scenario(body: PreviewBody, client: Client, authors: Authors, caller: Publishing) -> Response:
+async def preview_scenario(body: PreviewBody, author: Author, caller: Publishing) -> Response:
     """Show what every step would send to a contact, byte by byte. Nothing is sent, and no journey starts."""
-    request: dict[str, Any] = {
-        "entry": body.entry,
-        "at": body.at and body.at.isoformat(),
-        "events": [event.model_dump() for event in body.events],
-        "responses": body.responses,
-        "step": body.step,
-    }
-    if body.scenario is None:
-        request |= {"source": body.source, "files": body.files, "scenarios": caller.scenarios}
-    else:
-        name, _, number = body.scenario.partition("@")
-        caller.check(name)
-        request |= await _published(client, name, int(number) if number else None)
-    # As it came from the process that made it: of a large scenario it is many megabytes.
-    return Response(await authors.preview(caller.id, request), media_type="application/json")
-
-
-async def _published(client: ScenarioClient, name: str, number: int | None) -> dict[str, Any]:
-    stored = await client.store.version(name, number)
-    if stored is None:
-        what = f"{name}@{number}" if number else f"scenario '{name}'"
-        raise Problem("not-found", f"{what} is not published: GET /v1/scenarios lists those that are")
-    return {"version": f"{name}@{stored.version}", "document": stored.document, "plan": stored.plan}
+    request = body.model_dump(exclude={"scenario", *(("source", "files") if body.scenario else ())})
+    request["at"] = body.at and body.at.isoformat()
+    # The bytes are those of the process that made them: of a large scenario, many megabytes.
+    return Response(await author.preview(caller, request, body.scenario), media_type="application/json")

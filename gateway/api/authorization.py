@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from gateway.api.authentication import Keys, bearer
+from gateway.api.limits import Work
 from gateway.api.problem import Problem
-from gateway.api.shares import Work
 from gateway.service.caller import Caller
 from runtime.store.api_access import Scope
 
@@ -40,7 +40,7 @@ class Requires:
 
 
 Entering = Annotated[Caller, Security(Requires("enter"))]
-Telling = Annotated[Caller, Security(Requires("events"))]
+Reporting = Annotated[Caller, Security(Requires("events"))]
 Reading = Annotated[Caller, Security(Requires("read"))]
 Operating = Annotated[Caller, Security(Requires("operate"))]
 Publishing = Annotated[Caller, Security(Requires("publish"))]

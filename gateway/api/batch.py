@@ -16,13 +16,12 @@ from typing import Any, Final, cast
 from uuid import UUID, uuid5
 
 from fastapi import Request
-from pydantic import BaseModel, Field
 
 from gateway.api.authentication import Keys
 from gateway.api.body import decoded, media_of, parse, unreadable
 from gateway.api.failsafe import log_unexpected
-from gateway.api.idempotency import unsettle
-from gateway.api.problem import Mistake, Problem, ProblemBody, problem_of
+from gateway.api.idempotency import keep_answer_if
+from gateway.api.problem import Mistake, Problem, ProblemBody, ResponseBody, problem_of
 from gateway.concurrency import Concurrency
 from gateway.service.caller import Caller
 from scenario.source.decoding import NotJson, TooDeep, read_json
@@ -35,31 +34,26 @@ _BLANK: Final = " \t\n\r"
 _DECODER: Final = json.JSONDecoder()
 
 
-class ItemResult(BaseModel):
-    """The result of one item.
-
-    Attributes:
-        index: The item's index in the batch, starting at 0.
-        status: The status that the item would get in a request of its own.
-    """
+class ItemResult(ResponseBody):
+    """The result of one item."""
 
     index: int
+    """The item's index in the batch, starting at 0."""
     status: int
-    problem: ProblemBody | None = Field(None, description="What is wrong with it, where it was not accepted")
+    """The status that the item would get in a request of its own."""
+    problem: ProblemBody | None = None
+    """The problem of an item that was not accepted."""
 
 
-class BatchAnswer(BaseModel):
-    """The result of a batch.
-
-    Attributes:
-        accepted: Number of accepted items.
-    """
+class BatchAnswer(ResponseBody):
+    """The result of a batch."""
 
     accepted: int
+    """Number of accepted items."""
 
 
 @dataclass(frozen=True)
-class Item:
+class BatchItem:
     """One item of a batch.
 
     Attributes:
@@ -74,7 +68,7 @@ class Item:
 
 
 @dataclass
-class Batch:
+class BatchRequest:
     """A batch whose items are processed concurrently.
 
     Items about the same subject, such as a contact, are processed in order.
@@ -89,14 +83,13 @@ class Batch:
     request: Request
     request_id: UUID | None
     about: Callable[[dict[str, Any]], object]
-    work: Callable[[Item], Awaitable[tuple[int, dict[str, Any]]]]
+    work: Callable[[BatchItem], Awaitable[tuple[int, dict[str, Any]]]]
 
     async def run(self) -> tuple[int, list[dict[str, Any]]]:
         """Process all items.
 
         If something that all items need is unavailable, the remaining items are not started and the answer is not kept:
-        the
-        same batch may be sent again.
+        the same batch may be sent again.
 
         Returns:
             The number of accepted items, and the results in the order of the items.
@@ -123,19 +116,18 @@ class Batch:
                 over, about = asyncio.Event(), self.about(item.value)
                 working.start(self._one(item, results, before.get(about), over))
                 before[about] = over
-        if any(result["status"] >= 500 for result in results):
-            unsettle(self.request)
+        keep_answer_if(self.request, all(result["status"] < 500 for result in results))
         return sum(result["status"] == 202 for result in results), results
 
-    def _item(self, index: int, text: str) -> Item:
+    def _item(self, index: int, text: str) -> BatchItem:
         value = parse(text, f"item {index}")
         if not isinstance(value, dict):
             raise Problem("invalid", "an item must be an object", [_at_whole("an item must be an object")])
         request = None if self.request_id is None else uuid5(self.request_id, str(index))
-        return Item(index, cast("dict[str, Any]", value), request)
+        return BatchItem(index, cast("dict[str, Any]", value), request)
 
     async def _one(
-        self, item: Item, results: list[dict[str, Any]], earlier: asyncio.Event | None, over: asyncio.Event
+        self, item: BatchItem, results: list[dict[str, Any]], earlier: asyncio.Event | None, over: asyncio.Event
     ) -> None:
         try:
             if earlier is not None:
@@ -143,8 +135,8 @@ class Batch:
             if self._trouble is not None:
                 results[item.index] = _refused(item.index, self._trouble)
                 return
-            status, told = await self.work(item)
-            results[item.index] = {"index": item.index, "status": status, **told}
+            status, more = await self.work(item)
+            results[item.index] = {"index": item.index, "status": status, **more}
         except Exception as error:
             problem = problem_of(error)
             if problem.code == "failed":
@@ -154,6 +146,17 @@ class Batch:
             results[item.index] = _refused(item.index, problem)
         finally:
             over.set()
+
+
+def batch_of(schema: str) -> dict[str, Any]:
+    """Return the description of a batch of items with a schema, for a route's ``openapi_extra``."""
+    items = {"type": "array", "items": {"$ref": f"#/components/schemas/{schema}"}, "minItems": 1, "maxItems": MOST}
+    content = {
+        "application/json": {"schema": items},
+        LINES: {"schema": {"type": "string", "description": "One item a line"}},
+    }
+    description = f"An array of items, or one item a line (NDJSON): {MOST:,} and 5 MB at most"
+    return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
 async def _nothing() -> None:

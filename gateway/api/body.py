@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from email.message import Message as Headers
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +20,15 @@ from scenario.source.decoding import KeyTwice, NotJson, TooDeep, read_json
 WRITING: Final = frozenset({"POST", "PUT", "PATCH"})
 """Methods with a body."""
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")  # how a half character may be written; whole ones are in two of these
+
+
+def _empty(value: Any) -> Any:
+    return {} if value == [] else value
+
+
+_Map = TypeVar("_Map")
+Map = Annotated[_Map, BeforeValidator(_empty)]
+"""A map. PHP and Lua write an empty one as ``[]``."""
 
 
 class RequestBody(BaseModel):
@@ -33,7 +42,7 @@ async def read(receive: Receive) -> bytes:
 
     Raises:
         ClientDisconnect: The client is gone.
-        Problem: It is too large or too slow; see `gateway.api.bounds`.
+        Problem: It is too large or too slow; see `gateway.api.limits`.
     """
     parts: list[bytes] = []
     while True:

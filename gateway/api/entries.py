@@ -1,26 +1,58 @@
-"""``/v1/entries``: admits contacts."""
+"""``/v1/entries``: admit contacts. ``Prefer: wait=N`` (RFC 7240) waits for the admission."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final, Literal, cast
+from uuid import UUID
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from gateway.api.app_state import Client
 from gateway.api.authorization import Entering
-from gateway.api.batch import LINES, Batch, BatchAnswer, Item, ItemResult
+from gateway.api.batch import BatchAnswer, BatchItem, BatchRequest, ItemResult, batch_of
 from gateway.api.idempotency import RequestId
-from gateway.api.preference import Wait, applied
-from gateway.api.problem import problems
-from gateway.client import ScenarioClient
-from gateway.entries import Entered
+from gateway.api.parameters import Use
+from gateway.api.problem import ResponseBody, problems
 from gateway.errors import MistakenEntry, NotEntered, UnderWay
 from gateway.service.caller import Caller
+from gateway.service.services import Services
 from scenario.model.scenario import TRIGGERS
 
 router = APIRouter(tags=["entries"])
+
+LONGEST_WAIT: Final = 30
+"""Maximum seconds that a request waits."""
+_WAIT: Final = re.compile(r"\s*wait\s*=\s*(?:\"(\d{1,9})\"|(\d{1,9}))\s*(?:;.*)?", re.IGNORECASE | re.ASCII)
+
+
+def _wait(
+    prefer: Annotated[
+        str | None,
+        Header(
+            description=f"`wait=5`: wait up to 5 seconds, {LONGEST_WAIT} at most, for the admission. Other "
+            "preferences are ignored.",
+            alias="Prefer",
+            examples=["wait=5"],
+        ),
+    ] = None,
+) -> int:
+    # As in RFC 7240: of several, the first counts; unreadable ones are ignored.
+    for part in (prefer or "").split(","):
+        if found := _WAIT.fullmatch(part):
+            return min(int(found[1] or found[2]), LONGEST_WAIT)
+    return 0
+
+
+Wait = Annotated[int, Depends(_wait)]
+"""Seconds that the caller waits; 0 without the header."""
+
+
+def applied(wait: int) -> dict[str, str]:
+    """Return the header ``Preference-Applied``."""
+    return {"preference-applied": f"wait={wait}"} if wait else {}
+
 
 ENTRY: dict[str, Any] = {
     "scenario": "post-purchase",
@@ -29,7 +61,7 @@ ENTRY: dict[str, Any] = {
 }
 SCHEMA: Final[dict[str, Any]] = {
     "title": "Entry",
-    "description": "One contact and the trigger's data, asking to come in.",
+    "description": "A contact and the trigger's data, submitted for admission.",
     "type": "object",
     "required": ["scenario", "contact", "trigger"],
     "properties": {
@@ -40,120 +72,97 @@ SCHEMA: Final[dict[str, Any]] = {
         },
         "contact": {
             "type": "object",
-            "description": "As the platform sends it; `id` is needed",
+            "description": "As the platform sends it; `id` is required",
             "required": ["id"],
             "properties": {"id": {"type": ["string", "integer"]}},
             "additionalProperties": True,
         },
         "trigger": {
             "type": "object",
-            "description": "What happened, and its data under its own name",
+            "description": "The kind of trigger, and its data under the same name",
             "required": ["type"],
             "properties": {"type": {"type": "string", "enum": list(TRIGGERS)}},
             "additionalProperties": True,
         },
         "key": {
             "type": ["string", "integer", "null"],
-            "description": "What tells this journey from others of the contact, where the engine names it itself",
+            "description": "A key that distinguishes this journey from others of the contact, if the engine sets one",
         },
     },
     "additionalProperties": False,
     "examples": [ENTRY],
 }
 """JSON Schema of an entry, for the API's description. `scenario.entry` finds its errors."""
-_ENTRY: Final = {"$ref": "#/components/schemas/Entry"}
 
 
-class Accepted(BaseModel):
-    """A journey was started. A worker decides whether the contact is admitted.
-
-    Attributes:
-        journey: The journey's id.
-        run: The id of its first run.
-        already: True if the journey was already running, in a scenario with `again: always`.
-        notes: Unused parts of the entry, with reasons.
-    """
+class Accepted(ResponseBody):
+    """A journey was started. A worker decides whether the contact is admitted."""
 
     journey: str = Field(examples=["post-purchase/3028687/CGX0094"])
+    """The journey's id."""
     run: str = Field(examples=["019ac3b0-6d5e-7c3a-9f0e-2b1f4e0c7a11"])
+    """The id of its first run."""
     already: bool = False
+    """True if the journey was already running, in a scenario with `again: always`."""
     notes: list[str] = Field(default_factory=list[str])
+    """Unused parts of the entry, with reasons."""
 
 
 class Admitted(Accepted):
-    """The contact was admitted.
-
-    Attributes:
-        withheld: Why the contact gets no messages, if it was admitted only for comparison.
-    """
+    """The contact was admitted."""
 
     outcome: Literal["admitted"] = "admitted"
     withheld: str | None = None
+    """Why the contact gets no messages, if it was admitted only for comparison."""
 
 
-class NotAdmitted(BaseModel):
-    """The contact was not admitted.
-
-    Attributes:
-        reason: The reason, as a sentence.
-        journey: The journey that asked, if one was started.
-    """
+class NotAdmitted(ResponseBody):
+    """The contact was not admitted."""
 
     outcome: Literal["refused"] = "refused"
     reason: str
+    """The reason, as a sentence."""
     journey: str | None = None
+    """The journey that asked, if one was started."""
 
 
 class EntryResult(ItemResult):
-    """The result of an entry.
-
-    Attributes:
-        journey: The id of the journey, started now or running before.
-        run: The id of its first run.
-        already: True if the journey was already running, in a scenario with `again: always`.
-        reason: Why the contact was not admitted, if known.
-    """
+    """The result of an entry."""
 
     journey: str | None = None
+    """The id of the journey, started now or running before."""
     run: str | None = None
+    """The id of its first run."""
     already: bool | None = None
+    """True if the journey was already running, in a scenario with `again: always`."""
     notes: list[str] | None = None
+    """Unused parts of the entry, with reasons."""
     reason: str | None = None
+    """Why the contact was not admitted, if known."""
 
 
 class EntriesAnswer(BatchAnswer):
-    """The results of a batch of entries.
-
-    Attributes:
-        results: The result of each entry, in order.
-    """
+    """The results of a batch of entries."""
 
     results: list[EntryResult]
+    """The result of each entry, in order."""
 
 
-_SINGLE: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": _ENTRY}}},
-}
-_BATCH: dict[str, Any] = {
+_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "An array of entries, or one entry a line (NDJSON): 1,000 and 5 MB at most",
-        "content": {
-            "application/json": {"schema": {"type": "array", "items": _ENTRY, "minItems": 1, "maxItems": 1000}},
-            LINES: {"schema": {"type": "string", "description": "One entry a line"}},
-        },
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Entry"}}},
     }
 }
-_APPLIED = {"Preference-Applied": {"description": "What of `Prefer` was done", "schema": {"type": "string"}}}
+_APPLIED = {"Preference-Applied": {"description": "The preferences that were applied", "schema": {"type": "string"}}}
 
 
 @router.post(
     "/entries",
     status_code=202,
-    operation_id="enterContact",
     response_model=Accepted,
     response_model_exclude_defaults=True,
-    openapi_extra=_SINGLE,
+    openapi_extra=_BODY,
     responses={
         200: {"model": NotAdmitted | Admitted, "description": "It is known: refused, or in already"},
         201: {"model": Admitted, "description": "It is known: the contact came in", "headers": _APPLIED},
@@ -163,7 +172,7 @@ _APPLIED = {"Preference-Applied": {"description": "What of `Prefer` was done", "
 )
 async def enter_contact(
     entry: Annotated[dict[str, Any], Body()],
-    client: Client,
+    use: Use,
     caller: Entering,
     wait: Wait,
     request: RequestId,
@@ -173,69 +182,49 @@ async def enter_contact(
 
     Without `Prefer`, the request only starts a journey, and a worker decides about admission. With `Prefer`, the answer
     waits for the decision. A refusal that is known immediately is answered 200 in both cases. 409 names the journey
-    that
-    is already running.
+    that is already running.
     """
     response.headers.update(applied(wait))
-    caller.check(_scenario_of(entry))
-    try:
-        entered = await client.enter(entry, settle=wait, request=request)
-    except (MistakenEntry, UnderWay):
-        raise
-    except NotEntered as error:
-        return _answer(200, NotAdmitted(reason=str(error), journey=error.journey), wait)
-    told = _told(entered)
-    if not entered.admitted or not wait:
-        return told
-    admitted = Admitted(**told.model_dump(), withheld=entered.withheld or None)
-    return _answer(200 if entered.already else 201, admitted, wait)
+    decided = await _enter(use, caller, entry, wait, request)
+    if isinstance(decided, Accepted) and not isinstance(decided, Admitted):
+        return decided
+    status = 201 if isinstance(decided, Admitted) and not decided.already else 200
+    # Of the defaults, only the outcome is sent.
+    content = {"outcome": decided.outcome, **decided.model_dump(exclude_defaults=True)}
+    return JSONResponse(content, status, applied(wait))
 
 
-@router.post(
-    "/entries/batch",
-    operation_id="enterContacts",
-    response_model_exclude_none=True,
-    openapi_extra=_BATCH,
-)
-async def enter_contacts(request: Request, client: Client, caller: Entering, request_id: RequestId) -> EntriesAnswer:
+@router.post("/entries/batch", response_model_exclude_none=True, openapi_extra=batch_of("Entry"))
+async def enter_contacts(request: Request, use: Use, caller: Entering, request_id: RequestId) -> EntriesAnswer:
     """Admit many contacts. Each is accepted or refused separately.
 
     With an `Idempotency-Key`, an interrupted batch can be sent again: nobody is admitted twice.
     """
 
-    async def work(item: Item) -> tuple[int, dict[str, Any]]:
-        return await _one(item, client, caller)
+    async def enter(item: BatchItem) -> tuple[int, dict[str, Any]]:
+        decided = await _enter(use, caller, item.value, 0, item.request)
+        return 202 if isinstance(decided, Accepted) else 200, decided.model_dump(exclude_defaults=True)
 
-    accepted, results = await Batch(request, request_id, _about, work).run()
+    accepted, results = await BatchRequest(request, request_id, _subject, enter).run()
     return EntriesAnswer(accepted=accepted, results=[EntryResult(**result) for result in results])
 
 
-async def _one(item: Item, client: ScenarioClient, caller: Caller) -> tuple[int, dict[str, Any]]:
-    caller.check(_scenario_of(item.value))
+async def _enter(
+    use: Services, caller: Caller, entry: dict[str, Any], wait: int, request: UUID | None
+) -> Accepted | Admitted | NotAdmitted:
     try:
-        entered = await client.enter(item.value, settle=0, request=item.request)
+        entered = await use.entries.enter(caller, entry, settle=wait, request=request)
     except (MistakenEntry, UnderWay):
         raise
     except NotEntered as error:
-        return 200, {"reason": str(error), "journey": error.journey}
-    return 202, _told(entered).model_dump(exclude_defaults=True)
-
-
-def _told(entered: Entered) -> Accepted:
+        return NotAdmitted(reason=str(error), journey=error.journey)
     notes = [f"contact.timezone is ignored: {entered.unplaced}"] if entered.unplaced else []
-    return Accepted(journey=entered.id, run=entered.run_id, already=entered.already, notes=notes)
+    accepted = Accepted(journey=entered.id, run=entered.run_id, already=entered.already, notes=notes)
+    if not entered.admitted or not wait:
+        return accepted
+    return Admitted(**accepted.model_dump(), withheld=entered.withheld or None)
 
 
-def _answer(status: int, body: Admitted | NotAdmitted, wait: int) -> Response:
-    # Defaults say nothing, but for the outcome.
-    content = {"outcome": body.outcome, **body.model_dump(exclude_defaults=True)}
-    return JSONResponse(content, status, applied(wait))
-
-
-def _scenario_of(entry: dict[str, Any]) -> str:
-    return str(entry.get("scenario", "")).partition("@")[0]
-
-
-def _about(entry: dict[str, Any]) -> object:
+def _subject(entry: dict[str, Any]) -> object:
     contact: Any = entry.get("contact")
     return str(cast("dict[str, Any]", contact).get("id")) if isinstance(contact, dict) else None

@@ -244,6 +244,7 @@ RequestId = Annotated[UUID | None, Depends(_request_id)]
 """The id of a request with an Idempotency-Key, stable over repetitions, or None."""
 
 
-def unsettle(request: Request) -> None:
-    """Keep no answer of a request: part of it has to be repeated."""
-    request.state.settled = False
+def keep_answer_if(request: Request, is_settled: bool) -> None:
+    """Keep no answer of a request unless it is settled: part of it has to be repeated."""
+    if not is_settled:
+        request.state.settled = False

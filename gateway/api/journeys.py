@@ -1,25 +1,25 @@
-"""``/v1/journeys``: lists journeys and shows one."""
+"""``/v1/journeys`` and ``/v1/deliveries``: list journeys, show one, and list attempts of deliveries."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from gateway.api.app_state import Client
 from gateway.api.authorization import Reading
-from gateway.api.cursor import Paging
+from gateway.api.parameters import JourneyId, Paging, Use
 from gateway.api.problem import problems
 from gateway.service.index import JourneyFilter
-from gateway.service.journey_view import JourneyView
+from gateway.service.journey_view import AttemptView, JourneyView
 from gateway.service.listing import JourneySummary
 from gateway.service.view import Moment, PageView
 from scenario.source.findings import listed
-from scenario.words import LISTED
+from scenario.words import LISTED, AttemptOutcome
 
 router = APIRouter(tags=["journeys"])
+deliveries = APIRouter(tags=["deliveries"])
 
 
 def _listed(state: str) -> str:
@@ -30,40 +30,30 @@ def _listed(state: str) -> str:
 
 ListedState = Annotated[str, AfterValidator(_listed), WithJsonSchema({"enum": [*LISTED], "type": "string"})]
 
-Journey = Annotated[
-    str,
-    Path(
-        alias="id",
-        min_length=1,
-        max_length=1000,
-        description="The journey's id, slashes and all, or with %2F for them",
-        examples=["post-purchase/3028687/CGX0094"],
-    ),
-]
-
 
 @router.get("/journeys")
 async def list_journeys(
-    client: Client,
+    use: Use,
     caller: Reading,
     page: Paging,
     scenario: Annotated[
-        str | None, Query(max_length=100, description="Only those of this one; keys for some scenarios need it")
+        str | None,
+        Query(max_length=100, description="Only those of this scenario; required with a key for some scenarios"),
     ] = None,
     version: Annotated[
-        int | None, Query(ge=1, le=2**31 - 1, description="Only those of its version of this number")
+        int | None, Query(ge=1, le=2**31 - 1, description="Only those of this version; goes with `scenario`")
     ] = None,
-    contact: Annotated[str | None, Query(max_length=300, description="Only this contact's")] = None,
-    state: Annotated[ListedState | None, Query(description="Only those that are doing this, or have ended so")] = None,
-    step: Annotated[str | None, Query(max_length=300, description="Only those under way that stand here")] = None,
+    contact: Annotated[str | None, Query(max_length=300, description="Only those of this contact")] = None,
+    state: Annotated[ListedState | None, Query(description="Only those in this state")] = None,
+    step: Annotated[str | None, Query(max_length=300, description="Only running journeys at this step")] = None,
     destination: Annotated[
-        str | None, Query(max_length=300, description="Only those held because of this destination, or host")
+        str | None, Query(max_length=300, description="Only those held because of this destination or host")
     ] = None,
     reason: Annotated[
-        str | None, Query(max_length=50, description="Only those held for this, in one word", examples=["exhausted"])
+        str | None, Query(max_length=50, description="Only those held for this cause", examples=["exhausted"])
     ] = None,
     since: Annotated[
-        Moment | None, Query(description="Only those let in then or later; of held ones, those held since then")
+        Moment | None, Query(description="Only those admitted then or later; held journeys: held then or later")
     ] = None,
 ) -> PageView[JourneySummary]:
     """List journeys, newest first; with `state=held`, `destination` or `reason`, held journeys.
@@ -80,19 +70,57 @@ async def list_journeys(
         reason=reason,
         since=since,
     )
-    caller.check(scenario)
-    wanted.check()
-    return await client.reads.journeys(caller, wanted, state, page)
+    return await use.journeys.list(caller, wanted, state, page)
 
 
 @router.get("/journeys/{id:path}", responses=problems("not-found"))
 async def show_journey(
-    journey: Journey,
-    client: Client,
+    journey: JourneyId,
+    use: Use,
     caller: Reading,
     run: Annotated[
-        str | None, Query(max_length=100, description="One of its runs; by default the one that was admitted last")
+        str | None,
+        Query(
+            max_length=100,
+            description="One of its runs; by default the running one, or else the one that was admitted last",
+        ),
     ] = None,
 ) -> JourneyView:
     """Return one journey, step by step, with its deliveries and operations."""
-    return JourneyView.of(await client.reads.journey(caller, journey, run))
+    return JourneyView.of(await use.journeys.show(caller, journey, run))
+
+
+@deliveries.get("/deliveries")
+async def list_deliveries(
+    use: Use,
+    caller: Reading,
+    page: Paging,
+    journey: Annotated[str | None, Query(max_length=1000, description="Only those of this journey")] = None,
+    contact: Annotated[str | None, Query(max_length=200, description="Only those to this contact")] = None,
+    destination: Annotated[
+        str | None, Query(max_length=300, description="Only those to this destination, host or provider")
+    ] = None,
+    scenario: Annotated[
+        str | None,
+        Query(max_length=100, description="Only those of this scenario; required with a key for some scenarios"),
+    ] = None,
+    delivery: Annotated[str | None, Query(max_length=100, description="Only those of this delivery")] = None,
+    outcome: Annotated[AttemptOutcome | None, Query(description="Only those with this outcome")] = None,
+    error: Annotated[
+        str | None, Query(max_length=100, description="Only those with this kind of error, or reason for skipping")
+    ] = None,
+    since: Annotated[Moment | None, Query(description="Only those that started then or later")] = None,
+) -> PageView[AttemptView]:
+    """List delivery attempts, newest first."""
+    return await use.journeys.deliveries(
+        caller,
+        page,
+        scenario=scenario,
+        workflow_id=journey,
+        contact_id=contact,
+        destination=destination,
+        delivery_id=delivery,
+        outcome=outcome,
+        error=error,
+        since=since,
+    )

@@ -1,42 +1,36 @@
 """The API's description (OpenAPI 3.1): FastAPI's description of the routes, completed.
 
-FastAPI does not know problems, Idempotency-Key and response headers, which are handled outside the routes. It also
-uses a whole docstring as description: here, attributes described in docstrings become descriptions of fields.
+FastAPI does not know problems, Idempotency-Key and response headers, which are handled outside the routes.
 """
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
 
 from gateway.api import problem
 from gateway.api.body import WRITING
 from gateway.api.entries import SCHEMA
 from gateway.api.idempotency import HEADER, REPLAYED
 
-_SECTION: Final = re.compile(r"\n\s*\n(Args|Attributes|Raises|Returns|Example):+\n(.*?)(?=\n\s*\n\S|\Z)", re.DOTALL)
-_ENTRY: Final = re.compile(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 _KEY: Final = {
     "name": HEADER,
     "in": "header",
     "required": False,
-    "description": "What tells this request from others, a UUID say. Sent again with it within a day, the request is "
-    "answered as before, and not done twice.",
+    "description": "A value that is unique to this request, such as a UUID. If the request is sent again with it "
+    "within a day, it is answered as before and not executed twice.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
-_AGAIN: Final = {"Retry-After": {"description": "Seconds after which to try again", "schema": {"type": "integer"}}}
+_AGAIN: Final = {"Retry-After": {"description": "Seconds to wait before a repetition", "schema": {"type": "integer"}}}
 _HEADERS: Final = {
-    "401": {"WWW-Authenticate": {"description": "How to show a key", "schema": {"type": "string"}}},
+    "401": {"WWW-Authenticate": {"description": "How to authenticate", "schema": {"type": "string"}}},
     **dict.fromkeys(("409", "429", "503"), _AGAIN),
 }
 _REPLAYED: Final = {
-    REPLAYED: {"description": "`true` where the request was answered before", "schema": {"type": "string"}}
+    REPLAYED: {"description": "`true` if the request was answered before", "schema": {"type": "string"}}
 }
 
 
@@ -62,12 +56,7 @@ def _complete(document: dict[str, Any]) -> None:
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in {**_problems(), "Entry": SCHEMA}.items():
         schemas.setdefault(name, schema)
-    models = {model.__name__: model for model in _models(BaseModel)}
-    for name, schema in schemas.items():
-        _tell_attributes(schema, models.get(name))
     for method, operation in _operations(document):
-        if "description" in operation:
-            operation["description"] = _parted(operation["description"])[0]
         answers = cast("dict[str, Any]", operation["responses"])
         for status, answer in answers.items():
             if answer["description"] == "Successful Response":
@@ -91,33 +80,3 @@ def _problems() -> dict[str, Any]:
     schema = problem.ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
     inner: dict[str, Any] = schema.pop("$defs", {})
     return {**inner, "ProblemBody": schema}
-
-
-def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    for derived in model.__subclasses__():
-        if derived.__module__.startswith("gateway.api."):
-            yield derived
-        yield from _models(derived)
-
-
-def _tell_attributes(schema: dict[str, Any], model: type[BaseModel] | None) -> None:
-    if "description" not in schema:
-        return
-    schema["description"], attributes = _parted(schema["description"])
-    for base in model.__mro__[1:] if model else ():  # a docstring says nothing of what is inherited
-        attributes = {**_parted(base.__doc__ or "")[1], **attributes}
-    for name, described in schema.get("properties", {}).items():
-        if name in attributes:
-            described.setdefault("description", attributes[name])
-
-
-def _parted(docstring: str) -> tuple[str, dict[str, str]]:
-    """Return a docstring without its sections, and its descriptions of attributes."""
-    text = inspect.cleandoc(docstring)
-    attributes = {
-        name: " ".join(said.split()).replace("``", "`")
-        for kind, section in _SECTION.findall(text)
-        if kind == "Attributes"
-        for name, said in _ENTRY.findall(section)
-    }
-    return _SECTION.sub("", text).strip().replace("``", "`"), attributes

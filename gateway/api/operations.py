@@ -7,12 +7,10 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field, StrictFloat, StrictInt, StrictStr
 
-from gateway.api.app_state import Use
 from gateway.api.authorization import Operating, Reading
-from gateway.api.body import RequestBody
-from gateway.api.cursor import Paging
+from gateway.api.body import Map, RequestBody
 from gateway.api.idempotency import RequestId
-from gateway.api.maps import Map
+from gateway.api.parameters import JourneyId, Paging, Use
 from gateway.api.problem import problems
 from gateway.operations.batch import RATE
 from gateway.operations.request import FASTEST, RequestedOperation
@@ -27,16 +25,6 @@ on_journeys = APIRouter(tags=["journeys"])
 
 _LONGEST_OPERATOR: Final = 480  # characters; the record adds the key
 Id = Annotated[str, Path(alias="id", min_length=1, max_length=80, description="The operation's id")]
-Journey = Annotated[
-    str,
-    Path(
-        alias="id",
-        min_length=1,
-        max_length=1000,
-        description="The journey's id, with slashes or with %2F instead of them",
-        examples=["post-purchase/3028687/CGX0094"],
-    ),
-]
 _Operator = Annotated[str | None, Field(min_length=1, max_length=_LONGEST_OPERATOR, examples=["ann"])]
 _Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["the receiver is back"])]
 _Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -183,7 +171,7 @@ async def stop_operation(operation: Id, body: StopBody, use: Use, caller: Operat
 
 @on_journeys.post("/journeys/{id:path}/{operation}", responses=problems("not-found", "not-accepted", "no-answer"))
 async def operate_journey(
-    journey: Journey,
+    journey: JourneyId,
     operation: Annotated[Operation, Path(description="The action on the journey")],
     body: OperateBody,
     use: Use,

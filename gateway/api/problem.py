@@ -15,7 +15,7 @@ from typing import Any, Final, get_type_hints
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from temporalio.service import RPCError
 
@@ -32,6 +32,7 @@ from gateway.errors import (
     NotAnswered,
     NotEntered,
     Refusal,
+    TooMany,
     UnderWay,
     UnknownContact,
     UnknownErasure,
@@ -58,47 +59,48 @@ AGAIN: Final = 5
 """Seconds to wait before a repetition, if nothing better is known."""
 
 
-class Mistake(BaseModel):
-    """One mistake of a request.
+class ResponseBody(BaseModel):
+    """A JSON object in an answer that omits fields. A docstring below a field is the field's description."""
 
-    Attributes:
-        pointer: A JSON pointer into the body, ``""`` for the whole; or ``query:limit``, ``header:prefer``.
-        code: The kind of mistake, for programs.
-        detail: The mistake, as one sentence.
-        did_you_mean: The name that was probably meant.
-        file: For scenarios: the file, or the file that it refers to.
-        line: The file's line, starting at 1.
-        column: The line's column in characters, starting at 1.
-    """
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Mistake(ResponseBody):
+    """One mistake of a request."""
 
     pointer: str
+    """A JSON pointer into the body, `""` for the whole; or `query:limit`, `header:prefer`."""
     code: str
+    """The kind of mistake, for programs."""
     detail: str
+    """The mistake, as one sentence."""
     did_you_mean: str | None = None
+    """The name that was probably meant."""
     file: str | None = None
+    """For scenarios: the file, or the file that it refers to."""
     line: int | None = None
+    """The file's line, starting at 1."""
     column: int | None = None
+    """The line's column in characters, starting at 1."""
 
 
-class ProblemBody(BaseModel):
-    """A problem (RFC 9457).
-
-    Attributes:
-        type: The kind of problem as a URN, made from `code`.
-        title: The kind of problem, for people.
-        status: The answer's status.
-        code: The kind of problem, for programs. It is stable.
-        detail: The problem and what to do about it, for people.
-        errors: The mistakes of the request, if any.
-    """
+class ProblemBody(ResponseBody):
+    """A problem (RFC 9457)."""
 
     type: str = Field(examples=["urn:scenario-runner:not-entered"])
+    """The kind of problem as a URN, made from `code`."""
     title: str
+    """The kind of problem, for people."""
     status: int
+    """The answer's status."""
     code: str = Field(examples=["not-entered"])
+    """The kind of problem, for programs. It is stable."""
     detail: str
+    """The problem and what to do about it, for people."""
     errors: list[Mistake] = Field(default_factory=list[Mistake])
-    journey: str | None = Field(None, description="The journey that is meant, where there is one")
+    """The mistakes of the request, if any."""
+    journey: str | None = None
+    """The journey that the problem is about, if there is one."""
 
 
 TITLES: Final = {
@@ -181,7 +183,7 @@ def problem_of(error: Exception) -> Problem:
         case UnknownScenario():
             return Problem("not-found", str(error))
         case BadCombination(parameter=parameter):
-            pointer = parameter if parameter.startswith("/") else f"query:{parameter}"
+            pointer = parameter if ":" in parameter else f"query:{parameter}"
             return Problem("invalid", str(error), [Mistake(pointer=pointer, code=error.code, detail=str(error))])
         case BadInput(at=at) if at is not None:
             return Problem("invalid", str(error), [Mistake(pointer=pointer_to(at), code=error.code, detail=str(error))])
@@ -191,6 +193,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem("conflict", str(error), journey=error.journey)
         case UnknownJourney() | UnknownContact() | UnknownOperation() | UnknownErasure():
             return Problem("not-found", str(error))
+        case TooMany(seconds=seconds):
+            return again("too-many", str(error), seconds)
         case Busy() | NotAnswered() | JourneyStuck():
             return again("no-answer", str(error))
         case NotAccepted() | NotEntered() | JourneyFailed():

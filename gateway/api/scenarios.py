@@ -1,59 +1,80 @@
-"""``/v1/scenarios``: publishes, shows, closes and opens scenarios."""
+"""``/v1/scenarios``, ``/v1/stats`` and ``/v1/results``: publish, show, close and open scenarios, and count journeys."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Query, Request
+from pydantic import ConfigDict, Field
 
-from gateway.api.app_state import Authors, Client, Use
 from gateway.api.authorization import Operating, Publishing, Reading
-from gateway.api.cursor import Paging
-from gateway.api.findings import FindingBody, failed
-from gateway.api.problem import Mistake, Problem, problems
-from gateway.api.source import PublicationBody, described, source_of
-from gateway.publishing import Publication, publish_checked
+from gateway.api.body import RequestBody
+from gateway.api.parameters import Author, Paging, ScenarioName, Use
+from gateway.api.problem import ResponseBody, problems
+from gateway.api.source import FindingBody, PublicationBody, bodies_of, described, source_of
+from gateway.errors import CheckFailed
+from gateway.publishing import Publication
+from gateway.service.results import ResultsView
 from gateway.service.scenarios import ClosedView, ScenarioView, VersionView
-from gateway.service.view import PageView
-from scenario.model.document import load
-from scenario.model.scalars import NAME
-from scenario.source.findings import Finding
+from gateway.service.stats import StatsView
+from gateway.service.view import Moment, PageView
 
 router = APIRouter(tags=["scenarios"])
 
-Name = Annotated[str, Path(max_length=100, pattern=NAME, description="The scenario's name", examples=["post-purchase"])]
+Version = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only this version")]
 
 
-class EarlierBody(BaseModel):
+class EarlierBody(ResponseBody):
     """An earlier version with running journeys."""
 
     version: int
-    journeys: int = Field(description="How many")
-    follows: bool = Field(description="Whether they go on in the newest version as soon as they can")
+    journeys: int
+    """Number of running journeys."""
+    follows: bool
+    """True if they move to the newest version as soon as they can."""
 
 
-class PublishedBody(BaseModel):
+class PublishedBody(ResponseBody):
     """The published version."""
 
     scenario: str
-    version: int = Field(description="An earlier one's number where the content is not new")
-    newest: int = Field(description="The newest version's number: new journeys take that")
+    version: int
+    """Its number; that of an earlier version if the content is not new."""
+    newest: int
+    """The number of the newest version, which new journeys take."""
     warnings: list[FindingBody]
-    before: int | None = Field(description="The version that was the newest before; null where this one is not new")
-    difference: str | None = Field(
-        description="What is different from that one", examples=["added: sms-2; changed: thank-you (subject, html)"]
-    )
-    redrawn: list[str] = Field(description="Splits by which some contacts would now take another branch")
+    before: int | None
+    """The version that was the newest before; null if this one is not new."""
+    difference: str | None = Field(examples=["added: sms-2; changed: thank-you (subject, html)"])
+    """The differences from that version."""
+    redrawn: list[str]
+    """Splits by which some contacts would now take another branch."""
     under_way: list[EarlierBody]
 
+    @classmethod
+    def of(cls, made: Publication) -> PublishedBody:
+        """Return the body for a publication."""
+        difference, before = made.difference, f"{made.scenario}@{made.before}"
+        return cls(
+            scenario=made.scenario,
+            version=made.version,
+            newest=made.newest,
+            warnings=bodies_of(made.warnings),
+            before=made.before,
+            difference=str(difference) if difference is not None else None,
+            redrawn=[draw.since(before) for draw in difference.redrawn] if difference else [],
+            under_way=[EarlierBody(**asdict(one)) for one in made.under_way],
+        )
 
-class CloseBody(BaseModel):
+
+class CloseBody(RequestBody):
     """The reason for closing a scenario."""
 
-    reason: str = Field(
-        min_length=1, max_length=500, description="Those who ask to come in are told", examples=["sold out"]
-    )
+    model_config = ConfigDict(extra="ignore")
+
+    reason: str = Field(min_length=1, max_length=500, examples=["sold out"])
+    """The reason, which refused entries receive."""
 
 
 @router.get("/scenarios", responses=problems("not-found"))
@@ -69,7 +90,7 @@ async def list_scenarios(
 
 @router.get("/scenarios/{name}", responses=problems("not-found"))
 async def show_scenario(
-    name: Name,
+    name: ScenarioName,
     use: Use,
     caller: Reading,
     version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Its number; by default the newest")] = None,
@@ -80,10 +101,9 @@ async def show_scenario(
 
 @router.put("/scenarios/{name}", openapi_extra=described(PublicationBody), responses=problems("no-answer"))
 async def publish_scenario(
-    name: Name,
+    name: ScenarioName,
     request: Request,
-    client: Client,
-    authors: Authors,
+    author: Author,
     caller: Publishing,
     journeys: Annotated[Literal["pin", "follow"] | None, Query(description="As in the body, for YAML")] = None,
     newest: Annotated[bool, Query(description="As in the body, for YAML")] = False,
@@ -95,48 +115,43 @@ async def publish_scenario(
     """
     caller.check(name)
     sent = await source_of(request)
-    file = f"{name}.yaml"
-    checked = await authors.check(caller.id, sent.body.source, sent.body.files, file)
-    if checked["document"] is None:
-        raise failed(checked["findings"], file, json=sent.is_json)
-    made = load(checked["document"])
-    if made.scenario != name:
-        sentence = f"the file is the scenario '{made.scenario}': put it to /v1/scenarios/{made.scenario}"
-        raise Problem("invalid", sentence, [Mistake(pointer="path:name", code="name", detail=sentence)])
-    published = await publish_checked(
-        made,
-        client.store,
-        caller.name,
-        tuple(Finding(**item) for item in checked["findings"]),
-        newest=newest if sent.body.newest is None else sent.body.newest,
-        journeys=sent.body.journeys or journeys,
-    )
-    return _published(published)
+    body, is_newest = sent.body, newest if sent.body.newest is None else sent.body.newest
+    follows = body.journeys or journeys
+    try:
+        made = await author.publish(caller, name, body.source, body.files, newest=is_newest, journeys=follows)
+    except CheckFailed as error:
+        raise sent.problem(error) from None
+    return PublishedBody.of(made)
 
 
 @router.post("/scenarios/{name}/close", responses=problems("not-found"))
-async def close_scenario(name: Name, body: CloseBody, use: Use, caller: Operating) -> ClosedView:
+async def close_scenario(name: ScenarioName, body: CloseBody, use: Use, caller: Operating) -> ClosedView:
     """Close a scenario to new entries immediately. Running journeys continue."""
     return await use.scenarios.close(caller, name, operator=caller.name, reason=body.reason)
 
 
 @router.post("/scenarios/{name}/open", responses=problems("not-found"))
-async def open_scenario(name: Name, use: Use, caller: Operating) -> ClosedView:
+async def open_scenario(name: ScenarioName, use: Use, caller: Operating) -> ClosedView:
     """Open a scenario to new entries."""
     return await use.scenarios.open(caller, name)
 
 
-def _published(made: Publication) -> PublishedBody:
-    version = f"{made.scenario}@{made.before}"
-    return PublishedBody(
-        scenario=made.scenario,
-        version=made.version,
-        newest=made.newest,
-        warnings=[FindingBody(**finding.as_json()) for finding in made.warnings],
-        before=made.before,
-        difference=None if made.difference is None else str(made.difference),
-        redrawn=[draw.since(version) for draw in made.difference.redrawn] if made.difference else [],
-        under_way=[
-            EarlierBody(version=item.version, journeys=item.journeys, follows=item.follows) for item in made.under_way
-        ],
-    )
+@router.get("/stats/{name}", responses=problems("not-found"))
+async def show_stats(name: ScenarioName, use: Use, caller: Reading, version: Version = None) -> StatsView:
+    """Count the journeys at each step of a scenario, and those that have completed it.
+
+    Without `version`: the newest version, and those that journeys use or completed a step of within the last day.
+    """
+    return await use.journeys.stats(caller, name, version)
+
+
+@router.get("/results/{name}", responses=problems("not-found"))
+async def show_results(
+    name: ScenarioName,
+    use: Use,
+    caller: Reading,
+    version: Version = None,
+    since: Annotated[Moment | None, Query(description="Only journeys admitted then or later")] = None,
+) -> ResultsView:
+    """Compare how many journeys reached the goal: by the branches of each split, and with the control group."""
+    return await use.journeys.results(caller, name, version, since)

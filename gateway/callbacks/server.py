@@ -16,9 +16,10 @@ from activities.webhook.destinations.reading import DestinationsFile
 from gateway.callbacks.app import Receiving
 from gateway.callbacks.deliver import tell
 from gateway.callbacks.unsubscribe import Unsubscriptions
-from gateway.client import ScenarioClient
 from gateway.inbound.mail import InboundMail
 from gateway.inbound.twilio import InboundTexts
+from gateway.service.caller import TERMINAL
+from gateway.service.services import Services
 from runtime.derived_keys import AddressHashes, suppression_keys
 from runtime.errors import SettingsError
 from runtime.public_links import Callbacks, ReturnPaths, Unsubscribing
@@ -58,8 +59,8 @@ def routes_of(
         return {}
     notifier = PlatformNotifier(temporal, address_seal(suppression_keys(settings)), lambda: destinations.book)
     suppressor = Suppressor(store, hashes, notifier)
-    client = ScenarioClient(temporal, store)
-    made = {"unsubscribing": Unsubscriptions(unsubscribing, suppressor, client.event).routes}
+    report = partial(Services(temporal, store).events.report, TERMINAL)
+    made = {"unsubscribing": Unsubscriptions(unsubscribing, suppressor, report).routes}
     if paths is not None and settings.inbound_key is not None:
         made["bounces"] = InboundMail(paths, suppressor, settings.inbound_key.get_secret_value().strip()).routes
     if token := twilio_token(settings.sms.get_secret_value() if settings.sms else None):

@@ -14,8 +14,7 @@ from gateway.cli.output import count
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
-    from gateway.client import Heard
-    from gateway.entries import Entered
+    from gateway.client import Entered, EventView
 
 EntryArgument = Annotated[
     str, typer.Argument(metavar="ENTRY", help="a JSON file; - is standard input; a .jsonl file holds one entry a line")
@@ -78,11 +77,11 @@ def event(
     contact: ContactArgument, name: NameArgument, properties: PropertiesOption = "{}", identifier: IdOption = None
 ) -> None:
     """Report an event to all journeys of a contact, and count goals that their ended journeys reach by it."""
-    from gateway import events
+    from gateway.service.events import event_message
 
     wanted = """write an object such as '{"order_id": "CGX0094"}'"""
     given = parse(properties.encode(errors="surrogatepass"), "--properties", wanted=wanted)
-    events.event(name, given, identifier)  # reports mistakes without a server
+    event_message(name, given, identifier)  # reports mistakes without a server
     heard = session.ask(lambda client: client.event(contact, name, given, identifier))
     _report("event", contact, "the name", heard)
     for journey, trouble in heard.troubles.items():
@@ -96,7 +95,7 @@ def change(contact: ContactArgument, fields: FieldsArgument) -> None:
     _report("change", contact, "the change", session.ask(lambda client: client.contact_changed(contact, patch)))
 
 
-def _report(command: str, contact: str, second: str, heard: Heard) -> None:
+def _report(command: str, contact: str, second: str, heard: EventView) -> None:
     from gateway.errors import UnknownContact
 
     if heard.unknown:

@@ -15,8 +15,8 @@ from gateway.errors import BadInput, Refusal
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
-    from gateway.admissions import AdmissionWatch
     from gateway.client import ScenarioClient
+    from gateway.service.entries import AdmissionWatch
 
 ENTERING: Final = 50
 """Entries started at the same time. More would queue: a server accepts some hundreds per second."""
@@ -91,14 +91,15 @@ class Bulk:
             SetupError: The server cannot be reached.
             StoreError: The store cannot be reached.
         """
-        async with self.client.settling() as settling, Concurrency(WAITING if self.wait else OPEN) as entries:
+        watch = self.client.watch_admissions()
+        async with Concurrency(WAITING if self.wait else OPEN) as entries:
             async for line in lines(file, self.name):
                 await entries.acquire()
                 if entries.has_failed:
                     break
-                entries.start(self._one(line, settling))
+                entries.start(self._one(line, watch))
 
-    async def _one(self, line: Line, settling: AdmissionWatch) -> None:
+    async def _one(self, line: Line, watch: AdmissionWatch) -> None:
         """Start one journey. A refusal is reported and counted. An error that affects all entries ends the run."""
         try:
             entry = parse(line.content, self.name, line=line.number)
@@ -106,7 +107,7 @@ class Bulk:
                 entered = await self.client.enter(entry, settle=0)
             self.tally.started += 1
             self.tally.unplaced += bool(entered.unplaced)
-            known = entered.already or await settling.known(entered)
+            known = entered.already or await watch.known(entered)
             if not known:
                 self.tally.unknown.append(entered.id)
             elif entered.already:

@@ -14,7 +14,7 @@ from gateway.terminal import dump, local, note, say
 
 if TYPE_CHECKING:
     from gateway.client import ScenarioClient
-    from gateway.erasing import ErasureView
+    from gateway.service.erasures import ErasureView
 
 ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="report what would be erased, and erase nothing")]

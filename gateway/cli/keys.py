@@ -14,8 +14,8 @@ from gateway.cli.output import Table
 from gateway.terminal import dump, local, note, say, styled
 
 if TYPE_CHECKING:
+    from gateway.service.keys import KeyView
     from runtime.store import Store
-    from runtime.store.api_access import ApiKey
 
 _SCENARIO: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -84,25 +84,15 @@ def create(
     publishes scenarios, erase erases contacts, decode decrypts data in Temporal's UI. The pages need read, and operate
     for changes.
     """
-    from runtime.store.api_access import ApiKey, make_token
+    from gateway.service.keys import KeyService
 
-    token, identifier, digest = make_token()
-    scenarios = list(dict.fromkeys(scenario)) if scenario else None
-    key = ApiKey(
-        identifier,
-        digest,
-        list(dict.fromkeys(scopes)),
-        scenarios,
-        rate,
-        note_ or "",
-        datetime.now(UTC),
-        login(),
-        expires_at=expires,
-    )
+    async def make(store: Store) -> tuple[str, KeyView]:
+        keys = KeyService(store)
+        return await keys.create(scopes, scenario, by=login(), rate=rate, note=note_ or "", expires_at=expires)
 
-    session.ask_store(lambda store: store.add_key(key), writes=True)
+    token, key = session.ask_store(make, writes=True)
     say(token)
-    note(f"key {identifier} is shown this once: keep it where secrets are kept")
+    note(f"key {key.id} is shown this once: keep it where secrets are kept")
 
 
 def listing(form: FormatOption = Format.TEXT) -> None:
@@ -111,9 +101,11 @@ def listing(form: FormatOption = Format.TEXT) -> None:
     JSON is a list of objects with id, state (good, expired or revoked), scopes, scenarios, rate, note, created_at,
     created_by, expires_at and revoked_at.
     """
-    found, now = session.ask_store(lambda store: store.keys()), datetime.now(UTC)
+    from gateway.service.keys import KeyService
+
+    found = session.ask_store(lambda store: KeyService(store).all())
     if form is Format.JSON:
-        dump([_as_json(key, now) for key in found])
+        dump(found)
         return
     if not found:
         note("there are no keys: 'scenario keys create' makes one")
@@ -121,53 +113,28 @@ def listing(form: FormatOption = Format.TEXT) -> None:
     columns = ("id", "state", "scopes", "scenarios", "rate", "made (local)", "by", "ends (local)", "note")
     rows = Table(*columns, right=("rate",), prose=("scopes", "scenarios", "note"))
     for key in found:
-        state, rate = _state(key, now), "" if key.rate is None else f"{key.rate:g}/s"
+        rate = "" if key.rate is None else f"{key.rate:g}/s"
         what = " ".join(key.scopes), " ".join(key.scenarios) if key.scenarios is not None else "all"
         ends = local(key.revoked_at or key.expires_at)
         rows.add(
-            key.id, styled(_STYLED[state], state), *what, rate, local(key.created_at), key.created_by, ends, key.note
+            key.id,
+            styled(_STYLED[key.state], key.state),
+            *what,
+            rate,
+            local(key.created_at),
+            key.created_by,
+            ends,
+            key.note,
         )
     rows.show()
 
 
 def revoke(identifier: _KeyArgument) -> None:
     """Revoke a key. It stops working within seconds. This cannot be undone: create another key instead."""
-    from gateway.errors import BadInput
-    from runtime.store.api_access import parse_token
+    from gateway.service.keys import KeyService
 
-    parsed = parse_token(identifier)  # the whole key is accepted, too
-    name = parsed[0] if parsed else identifier
-
-    async def do(store: Store) -> bool:
-        done = await store.revoke_key(name, datetime.now(UTC))
-        if not done and await store.key(name) is None:
-            # The message does not repeat the id: it may be a mistyped key.
-            raise BadInput("there is no key of this id: 'scenario keys list' lists all keys")
-        return done
-
-    state = "is revoked" if session.ask_store(do, writes=True) else "was revoked already"
-    say(f"key {name} {state}")
+    name, done = session.ask_store(lambda store: KeyService(store).revoke(identifier), writes=True)
+    say(f"key {name} {'is revoked' if done else 'was revoked already'}")
 
 
 _STYLED: Final = {"good": "running", "expired": "skipped", "revoked": "skipped"}
-
-
-def _state(key: ApiKey, now: datetime) -> str:
-    if key.is_good(now):
-        return "good"
-    return "revoked" if key.revoked_at else "expired"
-
-
-def _as_json(key: ApiKey, now: datetime) -> dict[str, object]:
-    return {
-        "id": key.id,
-        "state": _state(key, now),
-        "scopes": list(key.scopes),
-        "scenarios": None if key.scenarios is None else list(key.scenarios),
-        "rate": key.rate,
-        "note": key.note,
-        "created_at": key.created_at.isoformat(),
-        "created_by": key.created_by,
-        "expires_at": key.expires_at and key.expires_at.isoformat(),
-        "revoked_at": key.revoked_at and key.revoked_at.isoformat(),
-    }

@@ -165,7 +165,7 @@ def retune(destination: DestinationArgument, record: OperatorOptions, policy: _P
     It applies immediately, also during a pause between attempts, and only to these deliveries, including those that
     have not been attempted yet.
     """
-    from gateway.operations.retry_policy import Change
+    from gateway.operations.retry_policy import RetryPolicyChange
 
-    change = Change(**vars(policy))
+    change = RetryPolicyChange(**vars(policy))
     raise typer.Exit(retune_many(OperationCommand(Operation.RETUNE, record, sending), destination, change))

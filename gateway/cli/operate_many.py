@@ -18,7 +18,7 @@ from scenario.words import Operation
 if TYPE_CHECKING:
     from gateway.client import ScenarioClient
     from gateway.operations.batch import JourneyTarget, Tally
-    from gateway.operations.retry_policy import Change, PendingDelivery, RetuneCandidates
+    from gateway.operations.retry_policy import PendingDelivery, RetryPolicyChange, RetuneCandidates
     from gateway.service.listing import JourneySummary
     from gateway.service.view import View
 
@@ -67,7 +67,7 @@ def operate_many(command: OperationCommand, which: dict[str, Any], *, everybody:
     return _carry_out(command, found, lambda: table(found), found, anywhere=everybody)
 
 
-def retune_many(command: OperationCommand, destination: str, change: Change) -> int:
+def retune_many(command: OperationCommand, destination: str, change: RetryPolicyChange) -> int:
     """Change the retry policy of all deliveries to a destination in progress, and return the exit status."""
     from gateway.cli import journey_text
     from gateway.operations.retry_policy import DeliveryInProgress, RetuneCandidates

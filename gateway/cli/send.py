@@ -96,7 +96,7 @@ async def _send(
     from activities.webhook.route import Direct
     from gateway.sending import Means
     from gateway.sending import send as send_one
-    from gateway.trial_messages import Trials
+    from gateway.service.trial_messages import Trials
     from runtime.secrets import Secrets
     from runtime.settings import Settings
     from runtime.store import StoreError, StoreMismatch

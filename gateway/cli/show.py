@@ -141,7 +141,7 @@ def deliveries(
     """
     from gateway.cli import journey_text
     from gateway.service.caller import TERMINAL
-    from gateway.service.reads import recorded_attempts
+    from gateway.service.journeys import recorded_attempts
 
     if skipped and outcome not in (None, "skipped"):
         raise typer.BadParameter(f"--skipped does not go with --outcome {outcome}: leave one of them out")
@@ -175,7 +175,7 @@ def _show_rendered(journey: str, step: str, form: Format, destinations: Path | N
     from runtime.settings import Settings
 
     renders = renderer(Settings(), book_in(destinations))
-    found = session.ask(lambda client: client.reads.rendered(TERMINAL, journey, step, renders))
+    found = session.ask(lambda client: client.services.journeys.rendered(TERMINAL, journey, step, renders))
     if form is Format.JSON:
         dump({"step": step, "note": _RENDERED, "deliveries": [item.report() for item in found]})
         return

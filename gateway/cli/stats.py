@@ -13,8 +13,8 @@ from gateway.cli.output import Table, output, print_prose
 from gateway.terminal import console, local, styled, text
 
 if TYPE_CHECKING:
-    from gateway.results import Arm, Comparison, ResultsView
-    from gateway.stats.stats import StatsView, StepStats, VersionStats
+    from gateway.service.results import Arm, Comparison, ResultsView
+    from gateway.service.stats import StatsView, StepStats, VersionStats
 
 _ScenarioArgument = Annotated[str, typer.Argument(metavar="NAME", help="the scenario's name")]
 _VersionOption = Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="only this version")]
@@ -53,9 +53,11 @@ def results(
     """
     from datetime import UTC, datetime
 
-    from gateway import results as made
+    from gateway.service import results as counted
 
-    found = session.ask_store(lambda store: made.results(store, name, datetime.now(UTC), version=version, since=since))
+    found = session.ask_store(
+        lambda store: counted.results(store, name, datetime.now(UTC), version=version, since=since)
+    )
     output(found, form, _show_results)
 
 

@@ -6,22 +6,22 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
 from gateway.cli import session
 from gateway.cli.entry_files import STDIN, named, opened, read, writing
 from gateway.cli.options import Format, FormatOption, LimitOption, SinceOption, grouped
-from gateway.cli.output import Table
+from gateway.cli.output import Table, output
 from gateway.terminal import dump, local, note, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-    from runtime.derived_keys import AddressHashes
-    from runtime.store import Store
-    from scenario.policies.suppression import Suppression
+    from gateway.service.suppressions import SuppressionService, SuppressionView
+
+_Answer = TypeVar("_Answer")
 
 _SHOWN: Final = 20  # invalid lines that are listed one by one
 _BRIEF: Final = 12  # digits of a hash in tables
@@ -90,36 +90,31 @@ def suppress(wanted: _Wanted) -> None:
         _add(wanted, wanted.address)
 
 
-def _hashes() -> AddressHashes:
-    from gateway.suppressions import hashes_of
+def _call(use: Callable[[SuppressionService], Coroutine[Any, Any, _Answer]], *, writes: bool = False) -> _Answer:
+    from gateway.service.suppressions import SuppressionService, configured_hashes
     from runtime.settings import Settings
 
-    return hashes_of(Settings())
+    return session.ask_store(
+        lambda store: use(SuppressionService(store, lambda: configured_hashes(Settings()))), writes=writes
+    )
 
 
-def _addressed(wanted: _Wanted, address: str) -> tuple[str, tuple[str, ...]]:
-    """Return the channel of an address, and its hashes."""
-    from gateway.suppressions import channel_of, hashed
-
-    if address == STDIN:
-        address = read(STDIN).decode(errors="replace").strip()
-    channel = wanted.channel or channel_of(address)
-    return channel, hashed(_hashes(), channel, address)
+def _address(given: str) -> str:
+    return read(STDIN).decode(errors="replace").strip() if given == STDIN else given
 
 
 def _add(wanted: _Wanted, address: str) -> None:
-    from gateway.suppressions import BY_HAND, as_row, suppression
-
-    channel, hashes = _addressed(wanted, address)
-    made = suppression(channel, hashes[0], wanted.source or BY_HAND, wanted.scope or "", wanted.evidence)
-    new = session.ask_store(lambda store: store.suppress(made), writes=True)
+    address = _address(address)
+    more = {"channel": wanted.channel, "source": wanted.source, "scope": wanted.scope}
+    made, new = _call(lambda service: service.add(address, **more, evidence=wanted.evidence), writes=True)
     if wanted.form is Format.JSON:
-        dump({**as_row(made), "new": new})
+        dump({**dict(made), "new": new})
         return
-    say(f"suppressed by {channel}: {_effect(made)}" if new else f"was suppressed by {channel} already: {_effect(made)}")
+    effect = _effect(made)
+    say(f"suppressed by {made.channel}: {effect}" if new else f"was suppressed by {made.channel} already: {effect}")
 
 
-def _effect(one: Suppression) -> str:
+def _effect(one: SuppressionView) -> str:
     from scenario.policies.suppression import UNSUBSCRIBED
 
     if one.source != UNSUBSCRIBED:
@@ -128,47 +123,37 @@ def _effect(one: Suppression) -> str:
 
 
 def _remove(wanted: _Wanted, address: str) -> None:
-    channel, hashes = _addressed(wanted, address)
-    given = {"source": wanted.source, "scope": wanted.scope}
-    gone = session.ask_store(lambda store: store.unsuppress(channel, hashes, **given), writes=True)
-    _print(gone, wanted.form, lambda: say(_removed(channel, gone)))
+    address = _address(address)
+    more = {"channel": wanted.channel, "source": wanted.source, "scope": wanted.scope}
+    channel, gone = _call(lambda service: service.remove(address, **more), writes=True)
+    output(gone, wanted.form, lambda gone: say(_removed(channel, gone)))
 
 
-def _removed(channel: str, gone: Sequence[Suppression]) -> str:
+def _removed(channel: str, gone: Sequence[SuppressionView]) -> str:
     names = ", ".join(f"{one.source} {one.scope}".rstrip() for one in gone)
     return f"no longer suppressed by {channel}: {names}" if gone else f"was not suppressed by {channel}"
 
 
-def _print(found: Sequence[Suppression], form: Format, show: Callable[[], None]) -> None:
-    from gateway.suppressions import as_row
-
-    if form is Format.JSON:
-        dump([as_row(one) for one in found])
-    else:
-        show()
-
-
 def _list(wanted: _Wanted) -> None:
-    among = _addressed(wanted, wanted.address) if wanted.address is not None else None
-    fits = {"source": wanted.source, "scope": wanted.scope}
+    address = _address(wanted.address) if wanted.address is not None else None
 
-    async def look(store: Store) -> tuple[Sequence[Suppression], dict[tuple[str, str], int]]:
-        if among is None:
-            return await store.suppressions(**_filters(wanted), limit=wanted.limit), await store.suppression_counts()
-        found = await store.suppressed(*among)
-        return [one for one in found if all(value in (None, getattr(one, key)) for key, value in fits.items())], {}
+    async def look(service: SuppressionService) -> tuple[list[SuppressionView], dict[tuple[str, str], int]]:
+        if address is None:
+            return await service.find(**_filters(wanted), limit=wanted.limit), await service.counts()
+        found = await service.of(address, channel=wanted.channel, source=wanted.source, scope=wanted.scope)
+        return found, {}
 
-    found, counts = session.ask_store(look)
-    _print(found, wanted.form, lambda: _show(found, counts))
+    found, counts = _call(look)
+    output(found, wanted.form, lambda found: _show(found, counts))
 
 
-def _show(found: Sequence[Suppression], counts: Mapping[tuple[str, str], int]) -> None:
+def _show(found: Sequence[SuppressionView], counts: Mapping[tuple[str, str], int]) -> None:
     if not found:
         note("nothing is suppressed")
         return
     rows = Table("since (local)", "channel", "source", "scope", "address", "evidence", prose=("evidence",))
     for one in found:
-        rows.add(local(one.suppressed_at), one.channel, one.source, one.scope, one.address_hash[:_BRIEF], one.evidence)
+        rows.add(local(one.suppressed_at), one.channel, one.source, one.scope, one.hash[:_BRIEF], one.evidence)
     rows.show()
     if counts:
         numbers = ", ".join(f"{many:,} {channel} {source}" for (channel, source), many in sorted(counts.items()))
@@ -176,43 +161,41 @@ def _show(found: Sequence[Suppression], counts: Mapping[tuple[str, str], int]) -
 
 
 def _import(wanted: _Wanted, name: str) -> None:
-    from gateway.suppressions import bring
-
     given: dict[str, Any] = {"channel": wanted.channel, "source": wanted.source}
     given |= {"scope": wanted.scope or "", "evidence": wanted.evidence}
     with opened(name) as raw:
         file = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
         try:
-            brought = session.ask_store(lambda store: bring(store, file, _hashes, **given), writes=True)
+            result = _call(lambda service: service.read(file, **given), writes=True)
         finally:
             file.detach()
     if wanted.form is Format.JSON:
-        bad = [{"line": line, "message": message} for line, message in brought.bad]
-        dump({"new": brought.new, "known": brought.known, "bad": bad})
+        bad = [{"line": line, "message": message} for line, message in result.bad]
+        dump({"new": result.new, "known": result.known, "bad": bad})
     else:
-        for line, message in brought.bad[:_SHOWN]:
+        for line, message in result.bad[:_SHOWN]:
             note(f"line {line} of {named(name)}: {message}")
-        if len(brought.bad) > _SHOWN:
-            note(f"and {len(brought.bad) - _SHOWN:,} more invalid lines")
-        say(f"{brought.new:,} suppressed, {brought.known:,} known already, {len(brought.bad):,} wrong")
-    if brought.bad:
+        if len(result.bad) > _SHOWN:
+            note(f"and {len(result.bad) - _SHOWN:,} more invalid lines")
+        say(f"{result.new:,} suppressed, {result.known:,} known already, {len(result.bad):,} wrong")
+    if result.bad:
         raise typer.Exit(1)
 
 
 def _export(wanted: _Wanted, path: Path) -> None:
-    from gateway.suppressions import COLUMNS, as_row, every
+    from gateway.service.suppressions import COLUMNS
 
-    async def export(store: Store) -> int:
+    async def export(service: SuppressionService) -> int:
         count = 0
         with writing(path) as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(COLUMNS)
-            async for one in every(store, **_filters(wanted)):
-                rows.writerow(as_row(one).values())
+            async for one in service.export(**_filters(wanted)):
+                rows.writerow({**dict(one), "suppressed_at": one.suppressed_at.isoformat()}.values())
                 count += 1
         return count
 
-    note(f"{session.ask_store(export):,} exported")
+    note(f"{_call(export):,} exported")
 
 
 def _filters(wanted: _Wanted) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from temporalio.client import (
     WorkflowQueryFailedError,
 )
 from temporalio.converter import decode_typed_search_attributes
+from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError
 from temporalio.service import RPCError
 
-from gateway.entries import why_failed
 from gateway.errors import UnknownJourney
 from gateway.journeys.pending_activities import DeliveryStatus, check_identifier, describe, pending
 from runtime.encryption.keyring import Erased, UnknownKey
@@ -75,11 +75,13 @@ class JourneySnapshot:
 
 
 async def read(temporal: Client, store: Store, journey: str, run_id: str | None) -> JourneySnapshot:
-    """Read a journey; see `gateway.client.ScenarioClient.show`.
+    """Read a journey.
 
     Without a run, it is the running one, or else the one that was admitted last. A later run that was refused says
-    nothing
-    about the journey that a person asks for.
+    nothing about the journey that a person asks for.
+
+    Raises:
+        UnknownJourney: Neither Temporal nor the store knows it.
     """
     check_identifier(journey, run_id)
     entry = await store.entry(journey, run_id)
@@ -159,8 +161,7 @@ async def _attempts(store: Store, entry: StoredEntry) -> tuple[list[Attempt], bo
     """Return a journey's newest attempts, and whether there are earlier ones.
 
     They are selected by time, because an attempt has its own run id, not the first one of a chain. Attempts after the
-    end
-    are included: after a reset, an ended journey can send again. Those of a later journey with the same id are not.
+    end are included: after a reset, an ended journey can send again. Those of a later journey with the same id are not.
     """
     later = await store.entry_after(entry)
     before = later.admitted_at if later else None
@@ -225,6 +226,19 @@ async def end_of(handle: WorkflowHandle[Any, Any]) -> tuple[dict[str, Any] | Non
     except (Erased, UnknownKey) as error:
         return None, f"ended, and its result cannot be read: {error}"
     return (cast("dict[str, Any]", result) if isinstance(result, dict) else {}), None
+
+
+def why_failed(cause: BaseException | None) -> str:
+    """Describe how a workflow without a result ended, to complete "the journey …"."""
+    match cause:
+        case ApplicationError():
+            return f"failed: {cause.message}"
+        case TerminatedError():
+            return "was terminated"
+        case CancelledError():
+            return "was cancelled"
+        case _:
+            return "failed: see it in Temporal's UI"
 
 
 async def _plan(store: Store, entry: StoredEntry | None) -> Plan | None:

@@ -21,10 +21,10 @@ from rich.text import Text
 from activities.channel import Arrival, LocalServers, adapter
 from activities.content import LoadedVersion
 from activities.context import subscriber_of
-from gateway.entries import Entered
 from gateway.local.skipping import skip_time
 from gateway.local.stack import LocalStack, local, until_interrupted
 from gateway.publishing import CASES
+from gateway.service.entries import Entered
 from runtime.errors import LocalError
 from scenario.entry.admission import entry_data
 from scenario.entry.entry import journey_root, parse_entry

@@ -34,10 +34,10 @@ from gateway.authoring.work import Setup
 from gateway.callbacks.server import application, routes_of
 from gateway.client import ScenarioClient
 from gateway.operations.background import running_operations
-from gateway.outbox import Outbox
 from gateway.pages.sign_in import Door
+from gateway.service.outbox import Outbox
+from gateway.service.trial_messages import Trials
 from gateway.serving import OPEN, Front, Parts, parts_of
-from gateway.trial_messages import Trials
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client

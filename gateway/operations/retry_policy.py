@@ -181,7 +181,7 @@ async def _look_up(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class RetryPolicyChange:
     """A change of a `scenario.plan.retry.RetryPolicy`. Fields that are None stay as they are. Durations in seconds.
 
     Raises:

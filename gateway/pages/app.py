@@ -17,15 +17,14 @@ from temporalio.service import RPCError
 
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.authentication import Keys
-from gateway.api.bounds import Bounds
 from gateway.api.failsafe import Failsafe
+from gateway.api.limits import Bounds
 from gateway.api.problem import TITLES, Problem, again, problem_of
+from gateway.asgi import Measured, Unstored
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
-from gateway.measured import Measured
-from gateway.outbox import Outbox
 from gateway.pages import (
     deliveries,
     destinations,
@@ -41,7 +40,7 @@ from gateway.pages import (
 from gateway.pages.page import Page, SignInFirst, go_to
 from gateway.pages.rendering import is_here, link, render
 from gateway.pages.sign_in import Door
-from gateway.unstored import Unstored
+from gateway.service.outbox import Outbox
 from runtime.errors import SetupError
 from runtime.store import StoreError
 from runtime.temporal_faults import fault_of

@@ -31,7 +31,7 @@ async def _show(page: Page) -> Response:
         raise Problem("invalid", f"no attempt has this outcome: it is one of {', '.join(OUTCOMES)}")
     start = field(given, "since", since, "'since' is neither a time nor a duration: write 2026-03-31T10:00 or 2h")
     is_bounded = start is None and not any(asked[name] for name in _INDEXED)
-    found = await page.client.reads.attempts(
+    found = await page.use.journeys.attempts(
         page.caller,
         workflow_id=asked["journey"],
         contact_id=asked["contact"],

@@ -13,7 +13,7 @@ from gateway.api.problem import Problem
 from gateway.client import ScenarioClient
 from gateway.coalescing_cache import CoalescingCache
 from gateway.operations.request import RequestedOperation
-from gateway.operations.retry_policy import Change
+from gateway.operations.retry_policy import RetryPolicyChange
 from gateway.pages.held import rate_in
 from gateway.pages.page import Form, Page, does, field, go_to, reason_in, seconds, shows
 from gateway.service.caller import TERMINAL
@@ -88,7 +88,7 @@ async def _look(page: Page) -> Response:
 
 async def _retune(page: Page, form: Form) -> Response:
     destination = _destination(page, form)
-    change = Change(**{name: _changed(form, name) for name in _CHANGES})
+    change = RetryPolicyChange(**{name: _changed(form, name) for name in _CHANGES})
     request = RequestedOperation(
         operation=Operation.RETUNE,
         which=JourneyFilter(destination=destination),

@@ -29,7 +29,7 @@ _DONE: Final = {
 
 async def _show(page: Page) -> Response:
     journey = page.request.path_params["journey"]
-    seen = await page.client.reads.journey(page.caller, journey, page.asked("run"))
+    seen = await page.use.journeys.show(page.caller, journey, page.asked("run"))
     view, story = JourneyView.of(seen), told(seen, seen.entry) if seen.entry else None
     return page.render(
         "journey.html",

@@ -29,7 +29,7 @@ _MOST_ENTRIES: Final = 200
 
 
 async def _list(page: Page) -> Response:
-    names = await page.client.reads.scenarios(page.caller)
+    names = await page.use.scenarios.names(page.caller)
     asked = {name: page.asked(name) for name in ("scenario", "version", "state", "step", "contact")}
     if page.caller.scenarios is not None and names:
         asked["scenario"] = asked["scenario"] or names[0]
@@ -46,7 +46,7 @@ async def _find(page: Page, asked: dict[str, str | None]) -> PageView[JourneySum
     known = state if state in _SEARCHED or (state in ENDED and step is None) else None
     request = PageRequest(LISTED, page.asked("after"))
     running = True if state == _RUNNING else None
-    return await page.client.reads.journeys(page.caller, wanted, known, request, running=running)
+    return await page.use.journeys.list(page.caller, wanted, known, request, running=running)
 
 
 def _number(text: str | None) -> int | None:
@@ -57,7 +57,7 @@ async def _show_contact(page: Page) -> Response:
     contact, scenario = page.request.path_params["contact"], page.asked("scenario")
     asked = _number(page.asked("limit"))
     limit = ENTRIES if asked is None else min(max(asked, 1), _MOST_ENTRIES)
-    found = await page.client.reads.contact(page.caller, contact, scenario, limit)
+    found = await page.use.journeys.contact(page.caller, contact, scenario, limit)
     happened = [(one, story) for story in found.entries for one in reversed(story.happenings)]
     happened.sort(key=_second, reverse=True)
     more = link(to_contact(contact), scenario=scenario, limit=min(limit * 4, _MOST_ENTRIES))
@@ -81,7 +81,7 @@ async def _search(page: Page) -> Response:
     wanted = page.asked("id")
     if wanted is None:
         return go_to("/")
-    is_journey = await page.client.reads.has(page.caller, wanted)
+    is_journey = await page.use.journeys.has(page.caller, wanted)
     return go_to(to_journey(wanted) if is_journey else to_contact(wanted))
 
 

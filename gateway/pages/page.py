@@ -17,8 +17,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.api.authentication import Keys
+from gateway.api.limits import Work
 from gateway.api.problem import Problem, again
-from gateway.api.shares import Work
 from gateway.client import ScenarioClient
 from gateway.pages.rendering import render
 from gateway.pages.session import is_from_here, session_of

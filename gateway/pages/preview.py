@@ -17,10 +17,10 @@ from starlette.responses import Response
 
 from gateway.api.problem import Problem
 from gateway.authoring.process import Authoring
-from gateway.errors import BadInput, Busy, Forbidden, MistakenEntry
-from gateway.outbox import Outbox
+from gateway.errors import BadInput, Busy, Forbidden, MistakenEntry, TooMany
 from gateway.pages.page import Form, Page, does, reason_in, shows
 from gateway.sending import Exchange
+from gateway.service.outbox import Outbox
 from gateway.why.words import clock
 from scenario.errors import NotConfigured
 
@@ -105,6 +105,8 @@ def _answers(do: Callable[[Page, Asked, Form], Awaitable[Shown]]) -> Callable[[P
             return await _render(page, Shown(asked=asked, wrong=str(error)), 422)
         except Forbidden as error:
             return await _render(page, Shown(asked=asked, wrong=str(error)), 403)
+        except TooMany as error:
+            return await _render(page, Shown(asked=asked, wrong=str(error)), 429)
         except Busy as error:
             return await _render(page, Shown(asked=asked, wrong=str(error)), 503)
 

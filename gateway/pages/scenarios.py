@@ -18,7 +18,7 @@ from gateway.map.outline import Overlay
 from gateway.map.outline import since as changed_since
 from gateway.pages.page import Page, shows
 from gateway.pages.rendering import link
-from gateway.stats.stats import StatsView, StepPopulation, StepStats, VersionStats
+from gateway.service.stats import PopulationView, StatsView, StepStats, VersionStats
 from scenario.model.scenario import Scenario
 from scenario.plan.difference import difference
 from scenario.policies.draw import percent
@@ -99,11 +99,11 @@ async def _opened(page: Page, name: str, number: str) -> LoadedVersion:
 
 async def _count(page: Page, name: str, number: int) -> tuple[StatsView, VersionStats]:
     """Return the scenario's numbers and those of one version, which may need a separate query if it is old."""
-    counted = await page.client.reads.stats(page.caller, name)
+    counted = await page.use.journeys.stats(page.caller, name)
     for one in counted.versions:
         if one.version == number:
             return counted, one
-    return counted, (await page.client.reads.stats(page.caller, name, number)).versions[0]
+    return counted, (await page.use.journeys.stats(page.caller, name, number)).versions[0]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class StepNumbers:
         again: Deliveries that wait for their next attempt.
     """
 
-    now: StepPopulation | None
+    now: PopulationView | None
     passed: int
     failed: int
     failed_as: str | None
@@ -149,7 +149,7 @@ class StepNumbers:
     @property
     def on_the_map(self) -> dict[str, int]:
         """The numbers by the names that the map uses."""
-        now = self.now or StepPopulation()
+        now = self.now or PopulationView()
         counted = {"passed": self.passed, "failed": self.failed, "skipped": self.skipped}
         return {"waiting": now.waiting + now.paused, "held": now.held, **counted}
 

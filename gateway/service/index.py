@@ -71,7 +71,7 @@ class JourneyFilter(BaseModel):
 
 
 @dataclass(frozen=True)
-class Hold:
+class HoldMemo:
     """The hold of a journey, from its memo. All fields are None if the memo cannot be read."""
 
     since: datetime | None = None
@@ -82,7 +82,7 @@ class Hold:
     attempts: int | None = None
 
     @classmethod
-    def read(cls, memo: Mapping[str, Any] | None) -> Hold:
+    def read(cls, memo: Mapping[str, Any] | None) -> HoldMemo:
         """Read a memo."""
         known = memo or {}
         since = datetime.fromisoformat(known["at"]) if known.get("at") else None
@@ -112,7 +112,7 @@ class IndexedJourney:
     step: str | None
     destination: str | None
     held_reason: str | None
-    hold: Hold = Hold()
+    hold: HoldMemo = HoldMemo()
 
 
 async def _read(execution: WorkflowExecution, *, holds: bool = True) -> IndexedJourney:
@@ -130,7 +130,7 @@ async def _read(execution: WorkflowExecution, *, holds: bool = True) -> IndexedJ
         step=known.get(STEP_ID) or None,
         destination=known.get(DESTINATION) or None,
         held_reason=known.get(HELD_REASON) or None,
-        hold=Hold.read(await read_last_hold(execution)) if holds and state == "held" else Hold(),
+        hold=HoldMemo.read(await read_last_hold(execution)) if holds and state == "held" else HoldMemo(),
     )
 
 

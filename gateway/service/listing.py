@@ -13,7 +13,7 @@ from gateway.journeys.pending_activities import describe, pending
 from gateway.journeys.snapshot import pause_in, progress_of
 from gateway.service.index import (
     EVERY,
-    Hold,
+    HoldMemo,
     IndexedJourney,
     JourneyFilter,
     JourneyIndex,
@@ -345,7 +345,7 @@ def _held(indexed: IndexedJourney) -> JourneySummary:
     return _with_hold(journey, indexed.hold)
 
 
-def _with_hold(journey: JourneySummary, hold: Hold) -> JourneySummary:
+def _with_hold(journey: JourneySummary, hold: HoldMemo) -> JourneySummary:
     known = {
         "reason": hold.reason,
         "destination": hold.destination or journey.destination,

@@ -151,6 +151,10 @@ class ScenarioService:
             raise BadInput(text) from None
         return opened
 
+    async def names(self, caller: Caller) -> list[str]:
+        """Return the names of the scenarios that the caller may use."""
+        return [one.scenario for one in await self._store.scenarios() if caller.may_use(one.scenario)]
+
     async def versions(self, caller: Caller, scenario: str | None = None) -> list[VersionView]:
         """Return published versions, the newest of each scenario first.
 

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
 from temporalio.client import Client
 
 from gateway.service.destinations import DestinationService
+from gateway.service.entries import EntryService
+from gateway.service.erasures import ErasureService
+from gateway.service.events import EventService
 from gateway.service.held import HeldService
 from gateway.service.index import JourneyIndex
+from gateway.service.journeys import JourneyService
 from gateway.service.operations import OperationService
 from gateway.service.scenarios import ScenarioService
 from runtime.store import Store
 
 
 class Services:
-    """The services that the HTTP API, the pages and the Python client share.
+    """The services that the HTTP API, the pages, the commands and the Python client share.
 
     Args:
         temporal: A client of the namespace that the workers poll.
         store: The workers' store.
+        zone: IANA zone of the platform's zone-less dates.
+        policies: The workers' `policies.yaml`, to report places under caps, or None.
     """
 
-    def __init__(self, temporal: Client, store: Store) -> None:
-        self.destinations = DestinationService(temporal, store)
-        self.operations = OperationService(temporal, store)
+    def __init__(self, temporal: Client, store: Store, zone: str = "UTC", policies: Path | None = None) -> None:
         self.scenarios = ScenarioService(store)
+        content = self.scenarios.content
+        self.destinations = DestinationService(temporal, store)
+        self.entries = EntryService(temporal, store, content, zone)
+        self.erasures = ErasureService(temporal, store)
+        self.events = EventService(temporal, store, content, ZoneInfo(zone))
         self.held = HeldService(JourneyIndex(temporal))
+        self.journeys = JourneyService(temporal, store, content, policies)
+        self.operations = OperationService(temporal, store)
+
+    async def close(self) -> None:
+        """Give up counts and searches in progress. The client of Temporal and the store stay open."""
+        await self.journeys.close()
+        await self.events.close()

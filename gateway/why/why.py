@@ -86,7 +86,7 @@ async def why(
     limit: int = 20,
     policies: Policies | None = None,
 ) -> WhyView:
-    """See `gateway.client.ScenarioClient.why`."""
+    """Explain a contact's entries. See `gateway.service.journeys.JourneyService.why`."""
     let_in = await of_contact.journeys(temporal, store, contact, scenario, since, limit)
     others = await of_contact.not_let_in(temporal, store, contact, scenario, since, limit)
     plans = await _newest(store, {entry.scenario for entry in others})

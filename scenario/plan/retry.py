@@ -36,25 +36,27 @@ Changes: TypeAlias = Mapping[str, float]
 """Some values of a policy by their names in plans (`STORED`), durations in seconds."""
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore", validate_by_name=True, serialize_by_alias=True))
+@dataclass(
+    frozen=True,
+    kw_only=True,
+    config=ConfigDict(extra="ignore", validate_by_name=True, serialize_by_alias=True, use_attribute_docstrings=True),
+)
 class RetryPolicy:
     """A retry policy in Temporal's words; durations in seconds.
 
     Plans and histories use the shorter aliases and leave out default values: neither ever changes.
-
-    Attributes:
-        initial_interval: Pause before the second attempt.
-        backoff_coefficient: Factor from one pause to the next.
-        maximum_interval: Longest pause.
-        deadline: Time for all attempts, from scheduling.
-        maximum_attempts: Maximum number; 0: as many as the deadline allows.
     """
 
     initial_interval: Annotated[float, Field(alias="initial")] = 5.0
+    """Pause before the second attempt."""
     backoff_coefficient: Annotated[float, Field(alias="coefficient")] = 3.0
+    """Factor from one pause to the next."""
     maximum_interval: Annotated[float, Field(alias="maximum")] = 21_600.0
+    """Longest pause."""
     deadline: float = 259_200.0
+    """Time for all attempts, from scheduling."""
     maximum_attempts: Annotated[int, Field(alias="attempts")] = 0
+    """Maximum number; 0: as many as the deadline allows."""
 
     @property
     def is_sound(self) -> bool:

@@ -104,11 +104,11 @@ def test_what_is_named_is_there() -> None:
     ("text", "gone"),
     [
         ("see `scenario/plan/plan.py` and `workflows.state.State`", []),
-        ("``gateway.client.ScenarioClient.enter``, `tests/replay/histories/`, `journey.py`", []),
+        ("``gateway.client.ScenarioClient.publish``, `tests/replay/histories/`, `journey.py`", []),
         ("`order.delivered`, `email/text`, `scenario: post-purchase`", []),
         ("`scenario/plans.py`", ["scenario/plans.py"]),
         ("`workflows.state.States`", ["workflows.state.States"]),
-        ("`gateway.client.ScenarioClient.entered`", ["gateway.client.ScenarioClient.entered"]),
+        ("`gateway.client.ScenarioClient.published`", ["gateway.client.ScenarioClient.published"]),
         ("`nowhere.py`", ["nowhere.py"]),
     ],
 )

@@ -25,7 +25,7 @@ from gateway.preview.places import TemplateLocator
 from gateway.preview.report import report
 from gateway.scenario_file import ScenarioFile
 from gateway.sending import Means, send
-from gateway.trial_messages import Trials
+from gateway.service.trial_messages import Trials
 from runtime.settings import Settings
 from scenario.steps import registry
 from tests.e2e.push.channel import PUSH, Alert, Folder, Push

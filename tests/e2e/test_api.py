@@ -212,7 +212,7 @@ def ask_all(api: Served) -> None:
             case = schema[path][method].Case(
                 body=body, path_parameters={"contact": "11"}, media_type="application/json"
             )
-            answer = case.call(headers={**api.headers, **({"prefer": prefer} if prefer else {})}, timeout=120)
+            answer = case.call(headers={**api.headers, **({"prefer": prefer} if prefer else {})})
             assert answer.status_code == status, answer.text
             case.validate_response(answer, checks=responses)
         asked = 0
@@ -226,7 +226,7 @@ def ask_all(api: Served) -> None:
                 )
                 @given(case=operation.as_strategy(mode))
                 def ask(case: Any) -> None:
-                    answer = case.call(headers=api.headers, timeout=120)
+                    answer = case.call(headers=api.headers)
                     if answer.status_code != 431:  # too long for the server, which has not asked the API
                         case.validate_response(answer, checks=responses)
 

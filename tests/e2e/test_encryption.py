@@ -24,8 +24,8 @@ from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from gateway.callbacks.deliver import CallbackEvent, tell
 from gateway.client import Entered, ScenarioClient
-from gateway.erasing import ErasureView
 from gateway.errors import BadInput, NotEntered, UnknownJourney
+from gateway.service.erasures import ErasureView
 from runtime import search_attributes
 from runtime.encryption.codec import EncryptionCodec, encrypt_client
 from runtime.encryption.keyring import DataKey, Erased, Keyring, KeyWrapping

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from activities import erasure
 from activities.erasure import starting_erasures
 from gateway.client import ScenarioClient
-from gateway.erasing import ErasureView
+from gateway.service.erasures import ErasureView
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local import devserver
@@ -128,7 +128,7 @@ async def test_it_is_finished_whoever_is_killed(server: Server, tmp_path: Path) 
 
         serve = (*run, "serve", "--api", "--port", "0")
         async with process(
-            *serve, log=log, environ={**environ, "TEST_DIES": "gateway.erasing:start_erasure:1"}
+            *serve, log=log, environ={**environ, "TEST_DIES": "gateway.service.erasures:start_erasure:1"}
         ) as gateway:
             url = f"http://127.0.0.1:{await listening_port(log)}"
             async with httpx.AsyncClient(base_url=url, trust_env=False) as http:

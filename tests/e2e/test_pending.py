@@ -14,7 +14,7 @@ import pytest
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from activities.interface import JOURNEYS
-from gateway.client import Heard, ScenarioClient
+from gateway.client import EventView, ScenarioClient
 from gateway.operations import journey_operations
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from tests.e2e.apis import api
@@ -137,13 +137,13 @@ async def test_entries_that_temporal_alone_has_are_searched_for_while_tasks_wait
             search_attributes=TypedSearchAttributes(attributes),
         )
         async with asyncio.timeout(60):
-            while (heard := await client.event("d1", **_told(returned("d1")))) != Heard(pending=1):
-                assert heard == Heard(unknown=True)
+            while (heard := await client.event("d1", **_told(returned("d1")))) != EventView(pending=1):
+                assert heard == EventView(unknown=True)
                 await asyncio.sleep(0.2)
-        assert await client.event("d2", **_told(returned("d2"))) == Heard(unknown=True)
+        assert await client.event("d2", **_told(returned("d2"))) == EventView(unknown=True)
         async with place.working():
             assert await reason(client, "pending/d1/A") == "event order.returned"
-        await client.close()
+        await client.services.close()
 
 
 def _told(event: dict[str, Any]) -> dict[str, Any]:

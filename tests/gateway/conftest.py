@@ -10,9 +10,15 @@ from temporalio.client import Client
 
 from gateway.client import ScenarioClient
 from runtime.store import Store
-from tests.workflows.conftest import Stage, deserted, environment, stage
+from tests.workflows.conftest import Stage, deserted, environment, stage, stop_server
 
 __all__ = ["deserted", "environment", "stage"]
+
+
+@pytest.fixture
+def right_clock() -> None:
+    """Use a server whose clock no other test has moved. Goals are counted by this machine's clock."""
+    stop_server()
 
 
 @pytest.fixture

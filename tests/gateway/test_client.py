@@ -15,7 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.failures import FailureKind
-from gateway.client import Heard, ScenarioClient
+from gateway.client import EventView, ScenarioClient
 from gateway.errors import (
     BadInput,
     CheckFailed,
@@ -27,10 +27,12 @@ from gateway.errors import (
     UnknownJourney,
 )
 from gateway.operations import journey_operations as module
+from gateway.service.caller import Caller
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import AdmissionRequest, Store, StoreMissing, StoreOutdated
+from runtime.store.api_access import SCOPES
 from scenario.words import Operation
 from tests.claims import OwnNamespace
 from tests.fakes import RefusingService
@@ -83,7 +85,7 @@ async def test_a_contact_is_let_in_and_its_journey_gives_its_result(stage: Stage
     stored = await stage.store.entry(entered.id)
     assert stored is not None
     assert stored.run_id == entered.run_id
-    assert await client.event("7", "order.delivered") == Heard(told=1)
+    assert await client.event("7", "order.delivered") == EventView(told=1)
     result = await entered.result()
     assert (result["outcome"], [step["id"] for step in result["steps"]]) == ("finished", ["wait_for-1", "hook"])
 
@@ -221,7 +223,7 @@ async def test_a_journey_that_was_terminated_is_shown_and_lost(stage: Stage, cli
     with pytest.raises(JourneyFailed, match=r"^the journey waits/7/CGX0094 was terminated$"):
         await entered.result()
     assert shown_journey(await client.show(entered.id))["state"] == "terminated"
-    assert await client.event("7", "order.delivered") == Heard()
+    assert await client.event("7", "order.delivered") == EventView()
     stored = await stage.store.entry(entered.id)
     assert stored is not None
     assert stored.outcome == "lost"
@@ -285,20 +287,20 @@ async def test_events_reach_every_journey_of_a_contact_and_of_no_other(stage: St
     await publish(stage)
     for contact, order in ((7, "A"), (7, "B"), (8, "A")):
         await client.enter(entry(contact, order={"external_id": order}))
-    assert await client.event("7", "order.delivered", {"order_id": "A"}, "e1") == Heard(told=2)
-    assert await client.event("9", "order.delivered") == Heard(unknown=True)
+    assert await client.event("7", "order.delivered", {"order_id": "A"}, "e1") == EventView(told=2)
+    assert await client.event("9", "order.delivered") == EventView(unknown=True)
     async with asyncio.timeout(60):
         while await stage.store.running("7"):
             await asyncio.sleep(0.02)
     assert len(await stage.store.running("8")) == 1
-    assert await client.event("7", "order.delivered") == Heard()
+    assert await client.event("7", "order.delivered") == EventView()
 
 
 async def test_journeys_are_told_what_they_take_and_nothing_else(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
     entered = await client.enter(entry())
-    assert await client.contact_changed("7", {"firstname": "Zoé"}) == Heard(told=1)
-    assert await client.contact_changed("8", {"firstname": "Zoé"}) == Heard(unknown=True)
+    assert await client.contact_changed("7", {"firstname": "Zoé"}) == EventView(told=1)
+    assert await client.contact_changed("8", {"firstname": "Zoé"}) == EventView(unknown=True)
     for refused in (
         client.event("7", "go !"),
         client.event("7", "order.delivered", {"note": "x" * 300_000}),
@@ -458,10 +460,12 @@ async def test_one_journey_is_told_and_those_of_some_scenarios_alone(stage: Stag
     await stage.publish(WAITS.replace("AGAIN", "always").replace("waits", "others"))
     for scenario in ("waits", "others"):
         await client.enter(entry(scenario=scenario))
-    assert await client.event("7", "page.viewed", scenarios=["others"]) == Heard(told=1)
-    assert await client.contact_changed("7", {"language": "fr"}, scenarios=["third"]) == Heard(unknown=True)
-    assert await client.event_for("others/7/CGX0094", "order.delivered") == Heard(told=1)
-    assert await client.event("7", "page.viewed", scenarios=["waits"]) == Heard(told=1)
+    events = client.services.events
+    others, third, first = (Caller("k", "key k", SCOPES, [name]) for name in ("others", "third", "waits"))
+    assert await events.report(others, "7", "page.viewed") == EventView(told=1)
+    assert await events.change(third, "7", {"language": "fr"}) == EventView(unknown=True)
+    assert await client.event_for("others/7/CGX0094", "order.delivered") == EventView(told=1)
+    assert await events.report(first, "7", "page.viewed") == EventView(told=1)
     with pytest.raises(UnknownJourney):
         await client.event_for("others/8", "order.delivered")
 
@@ -510,35 +514,38 @@ async def test_a_mistake_of_an_entry_has_a_place(stage: Stage, client: ScenarioC
     ]
 
 
+@pytest.mark.usefixtures("right_clock")
 async def test_goals_of_journeys_that_are_over_are_counted_once(stage: Stage, client: ScenarioClient) -> None:
     await stage.publish(GOAL)
     entered = await client.enter(entry())
-    assert await client.event("7", "order.returned") == Heard(told=1)
+    assert await client.event("7", "order.returned") == EventView(told=1)
     assert (await entered.result())["outcome"] == "exited"
-    assert await client.event("7", "order.placed", {"total": 0}) == Heard()
-    assert await client.event("7", "order.refused", {"total": 1}) == Heard()
+    assert await client.event("7", "order.placed", {"total": 0}) == EventView()
+    assert await client.event("7", "order.refused", {"total": 1}) == EventView()
     unread = await client.event("7", "order.placed", {"total": "much"})
     assert (unread.goals, str(unread.troubles["waits/7"]).partition(":")[0]) == (0, "its goal is ignored")
-    assert await client.event("7", "order.placed", {"total": 49.9}) == Heard(goals=1)
-    assert await client.event("7", "order.placed", {"total": 100}) == Heard()
+    assert await client.event("7", "order.placed", {"total": 49.9}) == EventView(goals=1)
+    assert await client.event("7", "order.placed", {"total": 100}) == EventView()
     assert await values(stage) == {"waits/7": "49.9"}
 
 
+@pytest.mark.usefixtures("right_clock")
 async def test_goals_are_counted_of_those_who_got_nothing(stage: Stage, client: ScenarioClient) -> None:
     await stage.publish(GOAL + "control: 99.99\n")
     for contact in (7, 8):
         assert (await (await client.enter(entry(contact))).result())["outcome"] == "control"
-    assert await client.event("7", "order.placed", {"total": 5}) == Heard(goals=1)
+    assert await client.event("7", "order.placed", {"total": 5}) == EventView(goals=1)
     without = {"waits/8": "the value of its goal is ignored: it is not a number"}
-    assert await client.event("8", "order.placed", {"total": 10**13}) == Heard(goals=1, troubles=without)
+    assert await client.event("8", "order.placed", {"total": 10**13}) == EventView(goals=1, troubles=without)
     assert await values(stage) == {"waits/7": "5", "waits/8": None}
 
 
+@pytest.mark.usefixtures("right_clock")
 async def test_a_journey_that_is_gone_when_it_is_told_counts_all_the_same(stage: Stage, client: ScenarioClient) -> None:
     await stage.publish(GOAL)
     entered = await client.enter(entry())
     await entered.handle.terminate("incident 42")
-    assert await client.event("7", "order.placed", {"total": 1}) == Heard(goals=1)
+    assert await client.event("7", "order.placed", {"total": 1}) == EventView(goals=1)
     assert await values(stage) == {"waits/7": "1"}
 
 

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from temporalio.client import Client
 
-from gateway.api import bounds
+from gateway.api import limits
 from gateway.client import ScenarioClient
 from gateway.serving import Front, Parts, parts_of
 from runtime.process.http_server import HttpServer
@@ -86,7 +86,7 @@ async def target(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     token, identifier, digest = make_token()
     now = datetime.now(UTC)
     await store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000.0, "", now, "ann"))
-    defaults = bounds.Bounds.__init__.__kwdefaults__
+    defaults = limits.Bounds.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "patience", SLOW)
     client = ScenarioClient(AsyncMock(Client, namespace="default", identity="x", data_converter=Mock()), store)
@@ -158,7 +158,7 @@ async def test_what_all_bodies_have_together_is_bounded_too() -> None:
         await go.wait()
         return Response()
 
-    guarded = bounds.Bounds(Starlette(routes=[Route("/", keep, methods=["POST"])]), together=1000)
+    guarded = limits.Bounds(Starlette(routes=[Route("/", keep, methods=["POST"])]), together=1000)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://here") as client:
         first = [asyncio.create_task(client.post("/", content=bytes(400))) for _ in range(2)]
         while kept < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import itertools
 import socket
@@ -352,9 +353,8 @@ def slow_look_up(monkeypatch: pytest.MonkeyPatch) -> SlowLookUp:
 
 
 def _start(port: int) -> subprocess.Popen[bytes]:
-    """Start the server. It ends when its standard input is closed: also when this process is killed."""
-    command = ["sh", "-c", '"$0" "$1" & read -r _; kill -9 $!', str(time_skipping_server()), str(port)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [str(time_skipping_server()), str(port)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class SharedServer:
@@ -371,7 +371,8 @@ class SharedServer:
     def stop(self) -> None:
         """Stop the server. The next test starts another, whose clock is right."""
         if self._process is not None:
-            self._process.communicate()
+            self._process.kill()
+            self._process.wait()
             self._process = None
 
     async def connect(self, namespace: str) -> Client:
@@ -403,6 +404,8 @@ class SharedServer:
 
 
 _server: Final = SharedServer()
+atexit.register(_server.stop)
+stop_server: Final = _server.stop
 _LATE: Final = timedelta(days=40)
 """The time by which the server's clock may be fast when a test begins: some tests need an earlier date."""
 

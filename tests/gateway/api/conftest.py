@@ -17,8 +17,9 @@ from temporalio.client import Client as Temporal
 
 from gateway.api import app as api_app
 from gateway.api.authentication import Keys
-from gateway.client import Heard
-from gateway.entries import Entered
+from gateway.client import EventView
+from gateway.service.caller import Caller
+from gateway.service.entries import Entered
 from gateway.service.services import Services
 from runtime.store import Store
 from runtime.store.api_access import SCOPES, ApiKey, Scope, make_token
@@ -27,14 +28,14 @@ from tests.gateway.api.routes import application
 
 @dataclass
 class Client:
-    """What routes ask of `ScenarioClient`; it remembers what it was asked.
+    """A stand-in for `ScenarioClient` whose entries and events have no effect. It records what was asked.
 
     Attributes:
-        store: Of keys and answers.
-        asked: Calls, in their order.
-        refusals: What it raises, by the contact's id.
-        opened: Entries wait for it, where it is there.
-        entered: More about those whom it lets in.
+        store: Stores keys and answers.
+        asked: Calls, in order.
+        refusals: Errors to raise, by the contact's id.
+        opened: Entries wait for it, if it is set.
+        entered: Changes of the `Entered` that are returned.
     """
 
     store: Store
@@ -43,40 +44,56 @@ class Client:
     opened: asyncio.Event | None = None
     entered: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    @property
-    def services(self) -> Services:
-        return Services(cast("Temporal", None), self.store)
+    def __post_init__(self) -> None:
+        self.services: Any = Services(cast("Temporal", None), self.store)
+        self.services.entries, self.services.events = Entries(self), Events(self)
 
-    async def enter(self, entry: Mapping[str, Any], *, settle: float, request: UUID | None = None) -> Entered:
+
+@dataclass
+class Entries:
+    """The service of entries."""
+
+    client: Client
+
+    async def enter(
+        self, caller: Caller, entry: Mapping[str, Any], *, settle: float, request: UUID | None = None
+    ) -> Entered:
+        caller.check(str(entry["scenario"]).partition("@")[0])
         contact = str(entry["contact"]["id"])
-        self.asked.append((contact, settle, request))
-        if self.opened is not None:
-            await self.opened.wait()
-        if (refusal := self.refusals.get(contact)) is not None:
+        self.client.asked.append((contact, settle, request))
+        if self.client.opened is not None:
+            await self.client.opened.wait()
+        if (refusal := self.client.refusals.get(contact)) is not None:
             raise refusal
         handle = cast("Any", None)
         made = Entered(f"{entry['scenario']}/{contact}", "run", already=False, handle=handle, admitted=settle > 0)
-        return replace(made, **self.entered)
+        return replace(made, **self.client.entered)
 
-    async def event(self, contact: str, name: str, *given: Any, **more: Any) -> Heard:
-        self.asked.append((contact, name, *given, more))
+
+@dataclass
+class Events:
+    """The service of events."""
+
+    client: Client
+
+    async def report(self, caller: Caller, contact: str, name: str, *given: Any, **more: Any) -> EventView:
+        self.client.asked.append((contact, name, *given, {**more, "scenarios": caller.scenarios}))
         await asyncio.sleep(0)
-        if (refusal := self.refusals.get(contact)) is not None:
+        return self._reached(contact, EventView(told=2, goals=1))
+
+    async def report_to(self, caller: Caller, journey: str, name: str, *given: Any, **more: Any) -> EventView:
+        caller.check(journey.partition("/")[0])
+        self.client.asked.append((journey, name, *given, more))
+        return self._reached(journey, EventView(told=1))
+
+    async def change(self, caller: Caller, contact: str, patch: Mapping[str, Any]) -> EventView:
+        self.client.asked.append((contact, patch, {"scenarios": caller.scenarios}))
+        return self._reached(contact, EventView(told=3))
+
+    def _reached(self, whom: str, usually: EventView) -> EventView:
+        if (refusal := self.client.refusals.get(whom)) is not None:
             raise refusal
-        return self.heard(contact, Heard(told=2, goals=1))
-
-    async def event_for(self, journey: str, name: str, *given: Any, **more: Any) -> Heard:
-        self.asked.append((journey, name, *given, more))
-        if (refusal := self.refusals.get(journey)) is not None:
-            raise refusal
-        return self.heard(journey, Heard(told=1))
-
-    async def contact_changed(self, contact: str, patch: Mapping[str, Any], **more: Any) -> Heard:
-        self.asked.append((contact, patch, more))
-        return self.heard(contact, Heard(told=3))
-
-    def heard(self, whom: str, usually: Heard) -> Heard:
-        known = {"nobody": Heard(unknown=True), "early": Heard(pending=1), "over": Heard()}
+        known = {"nobody": EventView(unknown=True), "early": EventView(pending=1), "over": EventView()}
         return known.get(whom, usually)
 
 

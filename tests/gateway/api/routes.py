@@ -15,6 +15,7 @@ from gateway.api import app
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
+from gateway.service.authoring import AuthoringService
 
 
 class _Present:
@@ -51,7 +52,8 @@ def application(client: Any, keys: Keys, authors: Authoring | None = None) -> Ge
         shared = _Shared()
         made = shared.made()
     shared.store.now, shared.keys.now = client.store, keys
-    made.state.client, made.state.keys, made.state.authoring = client, keys, authors or Authoring(Setup())
+    made.state.client, made.state.keys = client, keys
+    made.state.authoring = AuthoringService(client.store, authors or Authoring(Setup()))
     made.middleware_stack = None  # so that it is made anew, and nothing in it is from another test
     try:
         yield made

@@ -10,12 +10,11 @@ from fastapi import APIRouter, Body
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
-from gateway.api import shares
+from gateway.api import limits
 from gateway.api.app import PREFIX, ROUTERS
 from gateway.api.authorization import Authorization, scope_of
-from gateway.api.bounds import SHARE, Bounds
+from gateway.api.limits import AT_ONCE, AUTHORING, MOST_REQUESTS, REQUESTS, SHARE, USUAL, Bounds, KeyPlaces, Work
 from gateway.api.problem import Problem
-from gateway.api.shares import AT_ONCE, AUTHORING, MOST, REQUESTS, USUAL, Places, Work
 from gateway.errors import Busy
 from gateway.service.caller import Caller
 from runtime.store.api_access import SCOPES, Scope
@@ -105,7 +104,7 @@ def test_a_route_without_a_scope_cannot_be_served() -> None:
 async def test_slow_bodies_take_the_places_of_their_key_alone(
     api: Api, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    monkeypatch.setattr(api.keys, "places", Places(3))
+    monkeypatch.setattr(api.keys, "places", KeyPlaces(3))
     hostile = api.holding(await api.key("publish"))
     slow = [Slow(hostile, "POST", "/check", **{"content-type": form}) for _ in range(3)]
     tasks = [asyncio.create_task(one.run()) for one in slow]
@@ -179,7 +178,7 @@ def made(name: str, rate: float | None = None) -> Caller:
     return Caller(name, f"key {name}", SCOPES, rate=rate)
 
 
-async def running(places: Places, caller: Caller, work: Work, count: int) -> tuple[int, int]:
+async def running(places: KeyPlaces, caller: Caller, work: Work, count: int) -> tuple[int, int]:
     """Return how many of so many requests are carried out at once, and how many are refused."""
     now = most = refused = 0
 
@@ -213,17 +212,17 @@ async def running(places: Places, caller: Caller, work: Work, count: int) -> tup
 async def test_a_key_has_few_requests_carried_out_at_once(
     work: Work, rate: float | None, most: int, refused: int
 ) -> None:
-    places = Places()
+    places = KeyPlaces()
     assert await running(places, made("a", rate), work, 150) == (most, refused)
     assert await running(places, made("a", rate), work, 1) == (1, 0)
 
 
 async def test_no_rate_lets_a_key_take_all_places() -> None:
-    assert await running(Places(), made("a", 100_000.0), "waiting", 500) == (MOST, 100)
+    assert await running(KeyPlaces(), made("a", 100_000.0), "waiting", 500) == (MOST_REQUESTS, 100)
 
 
 async def test_keys_do_not_wait_for_each_other() -> None:
-    places = Places()
+    places = KeyPlaces()
     taken = [asyncio.create_task(held(places, "a")) for _ in range(50)]
     await asyncio.sleep(0)
     async with asyncio.timeout(10), places.place(made("b"), "read"):
@@ -235,8 +234,8 @@ async def test_keys_do_not_wait_for_each_other() -> None:
 
 async def test_no_request_waits_for_its_turn_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its caller gives up after ten seconds, and its body has to arrive within ten."""
-    monkeypatch.setattr(shares, "TURN", 0.01)
-    places = Places()
+    monkeypatch.setattr(limits, "TURN", 0.01)
+    places = KeyPlaces()
     taken = [asyncio.create_task(held(places, "a")) for _ in range(AT_ONCE["read"])]
     await asyncio.sleep(0)
     with pytest.raises(Problem) as refused:
@@ -249,13 +248,13 @@ async def test_no_request_waits_for_its_turn_for_long(monkeypatch: pytest.Monkey
     assert await running(places, made("a"), "read", 1) == (1, 0)
 
 
-async def held(places: Places, name: str) -> None:
+async def held(places: KeyPlaces, name: str) -> None:
     async with places.place(made(name), "read"):
         await asyncio.Event().wait()
 
 
 def test_batches_of_a_key_share_their_turns_for_items() -> None:
-    places = Places()
+    places = KeyPlaces()
     mine = places.turns(made("a"), "items")
     assert places.turns(made("a"), "items") is mine
     assert places.turns(made("b"), "items") is not mine
@@ -278,7 +277,7 @@ async def test_requests_take_turns_by_what_they_do(
 ) -> None:
     asked: list[Work] = []
 
-    class Noting(Places):
+    class Noting(KeyPlaces):
         def place(self, caller: Caller, work: Work) -> Any:
             asked.append(work)
             return super().place(caller, work)

@@ -55,7 +55,8 @@ async def test_a_thousand_are_done_some_at_a_time_and_answered_in_order(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under_way = most = 0
-    enter = api.client.enter
+    entries = api.client.services.entries
+    enter = entries.enter
 
     async def watched(*given: Any, **more: Any) -> Any:
         nonlocal under_way, most
@@ -66,7 +67,7 @@ async def test_a_thousand_are_done_some_at_a_time_and_answered_in_order(
         finally:
             under_way -= 1
 
-    monkeypatch.setattr(api.client, "enter", watched)
+    monkeypatch.setattr(entries, "enter", watched)
     answer = await api.post("/entries/batch", [entry(number) for number in range(1000)])
     told = answer.json()
     assert [one["journey"] for one in told["results"]] == [f"welcome/{number}" for number in range(1000)]

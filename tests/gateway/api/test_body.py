@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message
 
 from gateway.api.app import application
-from gateway.api.bounds import Bounds
+from gateway.api.limits import Bounds
 from tests.gateway.api.conftest import Api
 
 JSON = {"content-type": "application/json; charset=utf-8"}

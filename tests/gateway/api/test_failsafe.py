@@ -29,7 +29,7 @@ async def test_a_contacts_id_in_a_path_is_not_logged(
     async def fail(*_: object, **__: object) -> None:
         raise KeyError("zoe")
 
-    monkeypatch.setattr(api.client, "contact_changed", fail)
+    monkeypatch.setattr(api.client.services.events, "change", fail)
     assert (await api.call("PATCH", "/contacts/zoe", json={})).status_code == 500
     assert caplog.messages[-1].endswith(" while answering PATCH /contacts/{contact:path}")
     assert "zoe" not in caplog.text

@@ -122,7 +122,7 @@ async def test_journeys_of_others_hear_nothing(limited: Door, monkeypatch: pytes
     async def nothing(*_: object) -> list[AcceptedEntry]:
         return []
 
-    monkeypatch.setattr("gateway.unadmitted.UnadmittedSearch.of", nothing)
+    monkeypatch.setattr("gateway.service.unadmitted.UnadmittedSearch.of", nothing)
     await limited.store.accept(AcceptedEntry("hello/7/B", "r2", "7", NOW))
     event, nobody = {"contact": "7", "name": "order.delivered"}, {"told": 0, "pending": 0, "unknown": True}
     assert await limited.call("POST", "/events", json=event, status=202) == {**nobody, "goals": 0}

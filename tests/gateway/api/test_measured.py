@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.measured import Measured as MeasuredRequests
+from gateway.asgi import Measured as MeasuredRequests
 from runtime.telemetry.metrics import HTTP_SERVER
 from tests.gateway.api.conftest import Api
 from tests.measured import Measured

@@ -99,7 +99,7 @@ async def test_what_stands_around_the_routes_is_described(document: dict[str, An
     assert "Idempotency-Replayed" in responses["202"]["headers"]
 
 
-async def test_docstrings_are_taken_apart(document: dict[str, Any]) -> None:
+async def test_fields_are_described_by_their_docstrings(document: dict[str, Any]) -> None:
     accepted = document["components"]["schemas"]["Accepted"]
     assert accepted["description"] == "A journey was started. A worker decides whether the contact is admitted."
     assert accepted["properties"]["run"]["description"] == "The id of its first run."

@@ -11,7 +11,7 @@ from temporalio.service import RPCStatusCode
 
 from runtime.store import Passage, Store
 from tests.gateway.api.doors import Door, opened
-from tests.gateway.stats.test_stats import Search, admit, publish
+from tests.gateway.service.test_stats import Search, admit, publish
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from gateway.entries import Entered
+from gateway.service.entries import Entered
 from tests.gateway.api.conftest import Api
 
 ENTRY = {"scenario": "welcome", "contact": {"id": "3028687"}, "trigger": {"type": "segment"}}
@@ -27,7 +27,8 @@ async def test_what_comes_of_a_request_belongs_to_the_trace_of_who_asks(
     api: Api, monkeypatch: pytest.MonkeyPatch, traceparent: str, expected: tuple[str, str]
 ) -> None:
     seen: list[tuple[str, str]] = []
-    enter = api.client.enter
+    entries = api.client.services.entries
+    enter = entries.enter
 
     async def entering(*given: Any, **more: Any) -> Entered:
         # A span that is made here has this one for its parent: FastAPI has put none between.
@@ -35,6 +36,6 @@ async def test_what_comes_of_a_request_belongs_to_the_trace_of_who_asks(
         seen.append((format_trace_id(parent.trace_id), format_span_id(parent.span_id)))
         return await enter(*given, **more)
 
-    monkeypatch.setattr(api.client, "enter", entering)
+    monkeypatch.setattr(entries, "enter", entering)
     assert (await api.post("/entries", ENTRY, traceparent=traceparent, baggage="who=zoe")).status_code == 202
     assert seen == [expected]

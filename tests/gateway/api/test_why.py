@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.client import ScenarioClient
+from gateway.service.journeys import JourneyService
 from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Store
 from tests.gateway.api.doors import opened
@@ -18,7 +18,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
     """Whom and what was asked about."""
     found: list[tuple[str, str | None]] = []
 
-    async def why(_: ScenarioClient, contact: str, scenario: str | None, **__: Any) -> WhyView:
+    async def why(_: JourneyService, contact: str, scenario: str | None, **__: Any) -> WhyView:
         found.append((contact, scenario))
         return WhyView(
             contact=contact,
@@ -29,7 +29,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
             zone=UTC,
         )
 
-    monkeypatch.setattr(ScenarioClient, "why", why)
+    monkeypatch.setattr(JourneyService, "_why", why)
     return found
 
 

@@ -9,24 +9,25 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import typer.main
 
 from gateway.cli import program, session
-from gateway.client import Heard, ScenarioClient
-from gateway.erasing import ErasureView
+from gateway.client import EventView
 from gateway.errors import BadInput, UnknownContact, UnknownJourney
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.migration import MigrationForecast
 from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
 from gateway.service.destinations import DestinationNow
+from gateway.service.erasures import ErasureView
 from gateway.service.index import JourneyFilter
+from gateway.service.journeys import JourneyService
 from gateway.service.listing import JourneySummary
-from gateway.service.reads import JourneyReads
-from gateway.stats.stats import StatsView
+from gateway.service.stats import StatsView
 from gateway.why.why import WhyView
 from scenario.words import Operation
 from tests.fakes import Ran
@@ -72,14 +73,8 @@ class EnteredJourney:
         return await self.result()
 
 
-class Settling:
-    """Stands in for what tells who came in: as the door says."""
-
-    async def __aenter__(self) -> Settling:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
+class Watch:
+    """A stand-in for `AdmissionWatch`: journeys are admitted as `Client.door` says."""
 
     async def known(self, entered: EnteredJourney) -> bool:
         if isinstance(entered.admitted, Exception):
@@ -114,8 +109,14 @@ class Client:
     answer: dict[str, Any] | Exception = field(default_factory=lambda: {"state": "running", "at": "hook"})
 
     @property
-    def reads(self) -> JourneyReads:
-        return JourneyReads(cast("ScenarioClient", self))
+    def services(self) -> Any:
+        nothing: Any = None
+        journeys: Any = JourneyService(nothing, nothing, nothing)
+        journeys._snapshot = self._snapshot
+        return SimpleNamespace(journeys=journeys)
+
+    async def _snapshot(self, journey: str, _: str | None) -> JourneySnapshot:
+        return await self.show(journey)
 
     async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> EnteredJourney:
         self.asked.append(("enter", entry["contact"]["id"], settle))
@@ -124,21 +125,21 @@ class Client:
     async def trouble(self) -> str | None:
         return self.ill
 
-    def settling(self) -> Settling:
-        return Settling()
+    def watch_admissions(self) -> Watch:
+        return Watch()
 
-    async def event(self, contact: str, name: str, properties: Any, identifier: str | None) -> Heard:
+    async def event(self, contact: str, name: str, properties: Any, identifier: str | None) -> EventView:
         self.asked.append(("event", contact, name, properties, identifier))
         return self.heard()
 
-    async def contact_changed(self, contact: str, patch: Any) -> Heard:
+    async def contact_changed(self, contact: str, patch: Any) -> EventView:
         self.asked.append(("contact_changed", contact, patch))
         return self.heard()
 
-    def heard(self) -> Heard:
+    def heard(self) -> EventView:
         if self.told is None:
-            return Heard(unknown=True)
-        return Heard(told=self.told, pending=self.pending, goals=self.goals, troubles=self.troubles)
+            return EventView(unknown=True)
+        return EventView(told=self.told, pending=self.pending, goals=self.goals, troubles=self.troubles)
 
     async def show(self, journey: str, run_id: str | None = None) -> JourneySnapshot:
         del run_id

@@ -232,14 +232,8 @@ async def test_no_more_than_so_many_are_on_their_way_at_once(
 
         id, already, unplaced, withheld = "a/1", False, "", ""
 
-        def settling(self) -> Any:
+        def watch_admissions(self) -> Any:
             return self
-
-        async def __aenter__(self) -> Any:
-            return self
-
-        async def __aexit__(self, *_: object) -> None:
-            pass
 
         async def known(self, _: object) -> bool:
             nonlocal open_now

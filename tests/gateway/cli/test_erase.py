@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import erase
-from gateway.erasing import ErasureView
+from gateway.service.erasures import ErasureView
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.store import Store
 from tests.fakes import ERASURE

@@ -143,7 +143,7 @@ def test_what_was_sent_is_rendered_again_and_that_is_said(
         assert given[3] == "hook"
         return made
 
-    monkeypatch.setattr("gateway.service.reads.rendered", rendered)
+    monkeypatch.setattr("gateway.service.journeys.rendered", rendered)
     client.views["a/7/K1"], client.temporal, client.store = HELD, None, None
     ran = run("show", "a/7/K1", "--rendered", "hook")
     assert ran.err.startswith("rendered again from the journey's data, not a copy: secrets are masked")

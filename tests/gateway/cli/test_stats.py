@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.stats.stats import StatsView, StepPopulation, StepStats, VersionStats
+from gateway.service.stats import PopulationView, StatsView, StepStats, VersionStats
 from tests.gateway.cli.conftest import Client, Run
 
 AS_OF = datetime(2026, 3, 31, 8, 0, 5, tzinfo=UTC)
@@ -15,7 +15,7 @@ STEPS = (
         id="mail",
         kind="email",
         what="email",
-        now=StepPopulation(),
+        now=PopulationView(),
         passed={"delivered": 1890, "skipped": 12},
         passed_lately={"delivered": 60},
         attempts={"delivered": 310, "skipped": 4},
@@ -25,7 +25,7 @@ STEPS = (
         id="wait-2",
         kind="wait",
         what="wait 2d",
-        now=StepPopulation(waiting=2104),
+        now=PopulationView(waiting=2104),
         passed={"waited": 1700},
         passed_lately={"waited": 55},
     ),
@@ -33,7 +33,7 @@ STEPS = (
         id="hook",
         kind="webhook",
         what="webhook → hooks.example.com",
-        now=StepPopulation(held=7),
+        now=PopulationView(held=7),
         attempts={"retry": 40},
         trying_again=9,
     ),
@@ -44,7 +44,7 @@ VERSION = VersionStats(
     entered=4120,
     under_way=2120,
     over={"exited": 120, "finished": 1890},
-    now=StepPopulation(waiting=2104, held=7, paused=0, running=9),
+    now=PopulationView(waiting=2104, held=7, paused=0, running=9),
     steps=[*STEPS],
 )
 FOUND = StatsView(scenario="sale", as_of=AS_OF, since=datetime(2026, 3, 30, 8, tzinfo=UTC), versions=[VERSION])

@@ -76,6 +76,32 @@ def test_what_makes_sense_is_kept_as_it_was_asked_for(request_: RequestedOperati
             "which",
             "migrate cannot select journeys by 'contact'",
         ),
+        ({"which": JourneyFilter()}, "which", "select journeys: by scenario, destination or since"),
+        ({"which": JourneyFilter(version=1)}, "which", "a version needs a scenario: name it"),
+        ({"everybody": True}, "everybody", "'everybody' is for leave: leave it out"),
+        ({"more": {"waits": "keep"}}, "waits", "retry has no argument 'waits': it takes version, now"),
+        (
+            {"operation": Operation.PAUSE, "more": {"now": True}},
+            "now",
+            "pause has no argument 'now': it takes no arguments",
+        ),
+        (
+            {"operation": Operation.PAUSE, "which": JourneyFilter(step="a")},
+            "which",
+            "'step' is for held journeys: leave it out",
+        ),
+        (
+            {"operation": Operation.RETUNE, "which": JourneyFilter(scenario="a")},
+            "which",
+            "retune cannot select journeys by 'scenario': it takes dest",
+        ),
+        ({"operation": Operation.RETUNE}, "retry", "retune needs 'retry'"),
+        (
+            {"operation": Operation.RETUNE, "more": {"retry": {"deadline": "soon"}}},
+            "retry",
+            "'deadline' must be a duration, such as 90s or 2h, or a number of seconds",
+        ),
+        ({"operation": Operation.MIGRATE, "which": JourneyFilter(step="a")}, "which", "migrate needs a scenario"),
         ({"which": JourneyFilter(operation="op0")}, "which", "'operation' is for resume"),
         (
             {"operation": Operation.RESUME, "which": JourneyFilter(operation="op0", since=NOW)},

@@ -20,7 +20,7 @@ from gateway.errors import BadInput
 from gateway.journeys.pending_activities import DeliveryStatus, pending
 from gateway.operations.batch import JourneyTarget
 from gateway.operations.journey_operations import targets
-from gateway.operations.retry_policy import Change, PendingDelivery, pending_deliveries
+from gateway.operations.retry_policy import PendingDelivery, RetryPolicyChange, pending_deliveries
 from runtime.store import AdmissionRequest, Attempt, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.plan.retry import RetryPolicy
@@ -191,9 +191,9 @@ async def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None
 
 def test_no_change_asks_for_more_than_a_policy_may_have() -> None:
     with pytest.raises(BadInput, match=r"^the deadline is too long$"):
-        Change(deadline=1e9)
+        RetryPolicyChange(deadline=1e9)
 
 
 def test_an_operation_says_only_what_is_to_be_changed() -> None:
-    assert Change(maximum_attempts=0).given() == {"maximum_attempts": 0}
-    assert Change(initial_interval=1.0, deadline=60.0).given() == {"initial_interval": 1.0, "deadline": 60.0}
+    assert RetryPolicyChange(maximum_attempts=0).given() == {"maximum_attempts": 0}
+    assert RetryPolicyChange(initial_interval=1.0, deadline=60.0).given() == {"initial_interval": 1.0, "deadline": 60.0}

@@ -126,14 +126,16 @@ class Looking(ScenarioClient):
         self.operated: list[tuple[str, str, dict[str, Any]]] = []
         self.refusal = ""
         self.services.operations.journeys.send = self._noted
+        self.services.journeys._snapshot = self._snapshot  # pyright: ignore[reportPrivateUsage]
+        self.services.journeys._why = self._why  # pyright: ignore[reportPrivateUsage]
 
-    async def show(self, journey: str, run_id: str | None = None) -> JourneySnapshot:
+    async def _snapshot(self, journey: str, run_id: str | None = None) -> JourneySnapshot:
         del run_id
         if journey not in self.views:
             raise UnknownJourney(f"there is no journey '{journey}': list the journeys to find its id")
         return self.views[journey]
 
-    async def why(self, contact: str, scenario: str | None = None, *, limit: int = 20, **_: Any) -> WhyView:
+    async def _why(self, contact: str, scenario: str | None = None, *, limit: int = 20, **_: Any) -> WhyView:
         if contact not in self.contacts:
             raise UnknownContact(f"nothing is on record of a contact '{contact}': it has never asked to come in")
         known = self.contacts[contact]

@@ -15,7 +15,7 @@ from tests.gateway.pages.server import Server
 from tests.gateway.pages.test_contact import STORIES, WHY
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.pages.test_operations import begin, item
-from tests.gateway.stats.test_stats import attempt, publish
+from tests.gateway.service.test_stats import attempt, publish
 
 EVIL: Final = """<script>alert(1)</script>"'></text><img src=x onerror=alert(1)>"""
 SCENARIO: Final = """

@@ -10,7 +10,7 @@ from runtime.store import Store
 from runtime.store.admission import AdmissionRequest
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.server import Server
-from tests.gateway.stats.test_stats import publish
+from tests.gateway.service.test_stats import publish
 
 NOW = datetime.now(UTC)
 

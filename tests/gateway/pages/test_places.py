@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from gateway.api.shares import Places
+from gateway.api.limits import KeyPlaces
 from gateway.pages.app import ROUTES
 from tests.gateway.pages.conftest import SITE, Site
 
@@ -58,7 +58,7 @@ async def test_a_key_that_may_only_read_is_refused_before_its_form_arrives(site:
 
 
 async def test_slow_forms_take_the_places_of_their_key_alone(site: Site) -> None:
-    site.app.state.keys.places = Places(2)
+    site.app.state.keys.places = KeyPlaces(2)
     await site.sign_in("read")
     slow: list[asyncio.Task[int]] = []
     for _ in range(2):

@@ -10,7 +10,7 @@ from runtime.store import Store
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.server import Server
 from tests.gateway.pages.test_journeys import admit
-from tests.gateway.stats.test_stats import SALE, attempt, publish
+from tests.gateway.service.test_stats import SALE, attempt, publish
 
 RULED = """
 scenario: sale

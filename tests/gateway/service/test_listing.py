@@ -17,8 +17,8 @@ from activities.failures import Failure, FailureKind
 from gateway.errors import BadInput
 from gateway.journeys.pending_activities import pending
 from gateway.service.index import JourneyFilter, literal
+from gateway.service.journeys import with_next_tries
 from gateway.service.listing import JourneyLists, JourneySummary
-from gateway.service.reads import with_next_tries
 from runtime.store import AdmissionRequest, Store
 from tests.gateway.journey import attempt
 from tests.gateway.pages.server import Server

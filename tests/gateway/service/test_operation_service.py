@@ -16,8 +16,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.client import JourneyFilter, ScenarioClient
-from gateway.errors import BadOperation, Forbidden
-from gateway.service.caller import Caller
+from gateway.errors import BadInput, BadOperation, Forbidden
+from gateway.service.caller import TERMINAL, Caller
 from gateway.service.operations import standstill
 from runtime.store import OperationItem, Store, StoredOperation
 from runtime.store.api_access import SCOPES
@@ -216,3 +216,25 @@ async def test_access_is_checked_before_anything_else_of_a_stop(store: Store) ->
         await operations.stop(Caller("k", "key k", SCOPES, ["a"]), "wax", operator="", reason="")
     with pytest.raises(BadOperation):
         await operations.stop(Caller("k", "key k", SCOPES), "wax", operator="", reason="")
+
+
+@pytest.mark.parametrize(
+    ("operation", "given", "at"),
+    [
+        (Operation.PAUSE, {"step": "a"}, "step"),
+        (Operation.SKIP, {"destination": "a"}, "destination"),
+        (Operation.LEAVE, {"more": {"now": True}}, "now"),
+        (Operation.RETUNE, {}, "retry"),
+        (Operation.MIGRATE, {"more": {"waits": "never"}}, "waits"),
+        (Operation.RETRY, {"reason": " "}, "reason"),
+    ],
+)
+async def test_an_operation_on_one_journey_refuses_arguments_of_others(
+    store: Store, operation: Operation, given: dict[str, Any], at: str
+) -> None:
+    operations = ScenarioClient(cast("Client", Temporal()), store).services.operations
+    arguments: dict[str, Any] = {"operator": "ann", "reason": "x", "more": {}, **given}
+    with pytest.raises(BadInput) as refused:
+        await operations.operate(TERMINAL, "a/7", operation, **arguments)
+    assert refused.value.at is not None
+    assert list(refused.value.at) == [at]

@@ -1,0 +1,61 @@
+"""Parameters that several routes share, and the objects of the application that routes use."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import Depends, Path, Query, Request
+
+from gateway.api.problem import CURSOR
+from gateway.service.authoring import AuthoringService
+from gateway.service.paging import PageRequest
+from gateway.service.services import Services
+from scenario.model.scalars import NAME
+
+LONGEST_CURSOR: Final = 2048
+"""Characters."""
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.client.services
+    return services
+
+
+def _authoring(request: Request) -> AuthoringService:
+    authoring: AuthoringService = request.app.state.authoring
+    return authoring
+
+
+def _page(
+    limit: Annotated[int, Query(ge=1, le=250, description="Maximum number of items on the page")] = 50,
+    cursor: Annotated[
+        str | None,
+        Query(
+            max_length=LONGEST_CURSOR,
+            pattern=CURSOR,
+            description="The `next` of the page before; without it, the first page",
+        ),
+    ] = None,
+) -> PageRequest:
+    return PageRequest(limit, cursor)
+
+
+Use = Annotated[Services, Depends(_services)]
+"""The use cases."""
+Author = Annotated[AuthoringService, Depends(_authoring)]
+"""The use cases of authors."""
+Paging = Annotated[PageRequest, Depends(_page)]
+"""The page of a list."""
+JourneyId = Annotated[
+    str,
+    Path(
+        alias="id",
+        min_length=1,
+        max_length=1000,
+        description="The journey's id, with slashes or with %2F instead of them",
+        examples=["post-purchase/3028687/CGX0094"],
+    ),
+]
+ScenarioName = Annotated[
+    str, Path(max_length=100, pattern=NAME, description="The scenario's name", examples=["post-purchase"])
+]

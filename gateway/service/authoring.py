@@ -1,0 +1,109 @@
+"""Use cases of authors: check, preview and publish scenarios."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.authoring.process import Authoring
+from gateway.errors import BadCombination, CheckFailed, UnknownScenario
+from gateway.publishing import Journeys, Publication, publish_checked
+from gateway.service.caller import Caller
+from runtime.store import Store
+from scenario.model.document import load
+from scenario.source.findings import Finding
+
+
+class AuthoringService:
+    """Use cases of authors.
+
+    Args:
+        store: The workers' store.
+        authoring: The processes that check and preview scenarios.
+    """
+
+    def __init__(self, store: Store, authoring: Authoring) -> None:
+        self._store, self._authoring = store, authoring
+
+    async def check(
+        self, caller: Caller, source: str, files: Mapping[str, str], name: str = ""
+    ) -> tuple[dict[str, Any] | None, list[Finding]]:
+        """Check a scenario. Return its document, or None if a finding is an error, and all findings.
+
+        Args:
+            caller: The caller.
+            source: YAML.
+            files: Texts of referenced files, by path.
+            name: The file's name in findings.
+
+        Raises:
+            BadInput: It takes too much time or memory.
+            Busy: Too many requests are waiting.
+        """
+        checked = await self._authoring.check(caller.id, source, files, name)
+        return checked["document"], [Finding(**one) for one in checked["findings"]]
+
+    async def preview(self, caller: Caller, request: Mapping[str, Any], scenario: str | None = None) -> bytes:
+        """Return what a scenario would send to a contact, as JSON.
+
+        Args:
+            caller: The caller.
+            request: Entry and circumstances, and the scenario unless it is published; see `gateway.authoring.work`.
+            scenario: The published scenario, with or without a version.
+
+        Raises:
+            Forbidden: The caller may not use the scenario.
+            UnknownScenario: It is not published.
+            MistakenEntry: The entry is wrong.
+            BadInput: The entry does not fit the scenario, or it takes too much time or memory.
+            Busy: Too many requests are waiting.
+        """
+        published = {"scenarios": caller.scenarios} if scenario is None else await self._published(caller, scenario)
+        return await self._authoring.preview(caller.id, {**request, **published})
+
+    async def publish(
+        self,
+        caller: Caller,
+        name: str,
+        source: str,
+        files: Mapping[str, str],
+        *,
+        newest: bool = False,
+        journeys: Journeys | None = None,
+    ) -> Publication:
+        """Check a scenario and store it as its next version. The same content again is the same version.
+
+        Args:
+            caller: The caller.
+            name: The scenario's name.
+            source: YAML.
+            files: Texts of referenced files, by path.
+            newest: See `gateway.publishing.publish_checked`.
+            journeys: See `gateway.publishing.publish_checked`.
+
+        Raises:
+            Forbidden: The caller may not use the scenario.
+            CheckFailed: It has errors. Nothing is stored.
+            BadCombination: It has another name.
+            BadInput: It takes too much time or memory.
+            Busy: Too many requests are waiting.
+        """
+        caller.check(name)
+        file = f"{name}.yaml"
+        document, findings = await self.check(caller, source, files, file)
+        if document is None:
+            raise CheckFailed(file, findings)
+        made = load(document)
+        if made.scenario != name:
+            text = f"the file is the scenario '{made.scenario}': put it to /v1/scenarios/{made.scenario}"
+            raise BadCombination("path:name", text, code="name")
+        return await publish_checked(made, self._store, caller.name, tuple(findings), newest=newest, journeys=journeys)
+
+    async def _published(self, caller: Caller, scenario: str) -> dict[str, Any]:
+        name, _, number = scenario.partition("@")
+        caller.check(name)
+        stored = await self._store.version(name, int(number) if number else None)
+        if stored is None:
+            what = f"{name}@{number}" if number else f"scenario '{name}'"
+            raise UnknownScenario(f"{what} is not published: GET /v1/scenarios lists those that are")
+        return {"version": f"{name}@{stored.version}", "document": stored.document, "plan": stored.plan}

@@ -1,0 +1,357 @@
+"""Use cases about entries: start a journey, and find out whether it was admitted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Final
+from uuid import UUID
+
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from activities.admission import open_for
+from activities.content import Content
+from activities.interface import JOURNEYS
+from activities.priority import priority_of
+from gateway.errors import JourneyFailed, MistakenEntry, NotEntered, Refusal, UnderWay
+from gateway.journeys.pending_activities import describe
+from gateway.journeys.snapshot import why_failed
+from gateway.service.caller import Caller
+from gateway.starting import with_request_id
+from runtime.encryption.keyring import Erased
+from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
+from runtime.store import AcceptedEntry, Store, StoreError
+from runtime.store.erasures import ERASED
+from scenario.entry.admission import EntryMistaken, EntryRefused, identity
+from scenario.entry.entry import is_too_deep, parse_entry
+from scenario.entry.plain_json import DEEPEST, unsent
+from scenario.errors import EntryError
+from scenario.policies.draw import WITHHELD
+from scenario.time.timing import unplaced
+
+MAX_ENTRY: Final = 1024 * 1024
+"""Maximum bytes of an entry as JSON. Temporal refuses an argument of 2 MB."""
+FIRST_LOOK: Final = 0.02
+"""Seconds until the first look at a single entry. Each pause is longer than the one before."""
+LOOK: Final = 0.25
+"""Maximum seconds between two looks at a single entry."""
+LOOK_AT_MANY: Final = 0.5
+"""Seconds between two looks at many entries."""
+SILENCE: Final = 30.0
+"""Seconds without news of any journey after which an admission stays unknown. Temporal takes less to notice that a
+worker is gone, and a worker to start."""
+_PASSED: Final = 100  # journeys are admitted a few at a time, so one that so many later ones overtook was decided
+_ASKED: Final = 20  # journeys that the server is asked about at the same time
+_PRUNING: Final = 60.0  # seconds between two prunings of recorded entries
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A journey that was started, or found running.
+
+    Attributes:
+        id: The workflow id.
+        run_id: Its first run.
+        already: True if it was running before.
+        admitted: False if no worker has decided yet: it may still be refused.
+        withheld: Why it has ended already, if the contact was admitted only for comparison.
+        unplaced: Why the contact's time zone cannot be used, or empty.
+    """
+
+    id: str
+    run_id: str
+    already: bool
+    handle: WorkflowHandle[Any, dict[str, Any]] = field(repr=False, compare=False)
+    admitted: bool = True
+    withheld: str = ""
+    unplaced: str = ""
+
+    async def result(self) -> dict[str, Any]:
+        """Wait for the journey's end and return its result.
+
+        Raises:
+            JourneyFailed: It failed, or was terminated, or its contact was erased.
+        """
+        try:
+            return await self.handle.result()
+        except WorkflowFailureError as error:
+            raise JourneyFailed(f"the journey {self.id} {why_failed(error.cause)}") from None
+        except Erased as error:
+            raise JourneyFailed(f"the result of the journey {self.id} cannot be read: {error}") from None
+
+    async def verdict(self) -> dict[str, Any]:
+        """Return the result of a journey that may have been refused.
+
+        Raises:
+            NotEntered: It was refused.
+            JourneyFailed: It failed, or was terminated.
+        """
+        result = await self.result()
+        if result.get("outcome") == "refused":
+            raise NotEntered(str(result.get("reason")), journey=self.id)
+        return result
+
+
+@dataclass(frozen=True)
+class _Started:
+    """A journey whose admission is not known yet. `number` counts them in the order in which they were started."""
+
+    number: int
+    entered: Entered
+    since: float
+    known: asyncio.Future[bool]
+
+
+class AdmissionWatch:
+    """A watch over started journeys until their admission is known.
+
+    One query of the store tells which of hundreds were admitted. Only the server knows the refused ones. It is asked
+    only about those that many later ones have overtaken, or if nobody was admitted since the last look.
+
+    Args:
+        temporal: The server on which they were started.
+        store: The workers' store.
+        first_look: Seconds until the first look after a start.
+        look: Maximum seconds between two looks.
+        silence: See `SILENCE`.
+
+    Example::
+
+        watch = client.watch_admissions()
+        entered = await client.enter(entry, settle=0)
+        admitted = await watch.known(entered)
+    """
+
+    def __init__(
+        self, temporal: Client, store: Store, *, first_look: float, look: float, silence: float = SILENCE
+    ) -> None:
+        self._temporal, self._store = temporal, store
+        self._first_look, self._longest, self._silence = first_look, look, silence
+        self._open: dict[int, _Started] = {}
+        self._count = 0
+        self._latest = 0  # the number of the latest of those that are known
+        self._turn = 0
+        self._heard = 0.0  # time of the latest news of any
+        self._looks: asyncio.Task[None] | None = None  # while journeys are open
+
+    async def known(self, entered: Entered) -> bool:
+        """Wait until the admission is known. Return False if there was no news of any journey for too long.
+
+        Raises:
+            NotEntered: It was refused.
+            JourneyFailed: It failed.
+            StoreError: The store is unavailable.
+            RPCError: The server is unavailable.
+        """
+        self._count += 1
+        mine = _Started(self._count, entered, monotonic(), asyncio.get_running_loop().create_future())
+        self._open[mine.number] = mine
+        if self._looks is None:
+            self._looks = asyncio.create_task(self._watch())
+        try:
+            return await mine.known
+        finally:
+            del self._open[mine.number]
+            self._stop_if_idle()
+
+    def _stop_if_idle(self) -> None:
+        if not self._open and self._looks is not None:
+            self._looks.cancel()
+            self._looks = None
+
+    async def _watch(self) -> None:
+        pause = self._first_look
+        try:
+            while True:
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, self._longest)
+                await self._look()
+        except Exception as error:
+            self._looks = None
+            for item in self._waiting():
+                item.known.set_exception(error)
+
+    async def _look(self) -> None:
+        waiting = self._waiting()
+        runs = {(item.entered.id, item.entered.run_id) for item in waiting}
+        admitted = await self._store.admitted(list(runs))
+        for item in waiting:
+            if (item.entered.id, item.entered.run_id) in admitted:
+                self._settle(item, True)
+        while True:
+            waiting = self._waiting()
+            passed = [item for item in waiting if item.number < self._latest - _PASSED]
+            if not any(await asyncio.gather(*map(self._ask, self._some_of(passed if admitted else waiting)))):
+                break
+        now = monotonic()
+        for item in self._waiting():
+            if now - max(self._heard, item.since) >= self._silence:
+                item.known.set_result(False)
+
+    def _some_of(self, candidates: list[_Started]) -> list[_Started]:
+        """Return the oldest, which are decided first, and others in turn, so that stuck ones do not block them."""
+        oldest, others = candidates[: _ASKED // 2], candidates[_ASKED // 2 :]
+        start = self._turn = self._turn % max(len(others), 1)
+        self._turn += _ASKED // 2
+        return oldest + others[start : self._turn]
+
+    def _waiting(self) -> list[_Started]:
+        return [item for item in self._open.values() if not item.known.done()]
+
+    async def _ask(self, item: _Started) -> bool:
+        """Ask the server about one journey. Return True if its admission is known now."""
+        described = await describe(self._temporal, item.entered.id, item.entered.run_id)
+        running = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+        if described is not None and described.workflow_execution_info.status == running:
+            return False
+        try:
+            await item.entered.verdict()
+        except Refusal as refusal:
+            self._settle(item, refusal)
+        else:
+            self._settle(item, True)
+        return True
+
+    def _settle(self, item: _Started, news: bool | Refusal) -> None:
+        self._latest, self._heard = max(self._latest, item.number), monotonic()
+        if item.known.done():
+            return
+        if isinstance(news, Refusal):
+            item.known.set_exception(news)
+        else:
+            item.known.set_result(news)
+
+
+class EntryService:
+    """Use cases about entries.
+
+    Args:
+        temporal: A client of the namespace that the workers poll.
+        store: The workers' store.
+        content: Published versions.
+        zone: IANA zone of the platform's zone-less dates.
+    """
+
+    def __init__(self, temporal: Client, store: Store, content: Content, zone: str) -> None:
+        self._temporal, self._store, self._content, self._zone = temporal, store, content, zone
+        self._pruned = -_PRUNING
+
+    async def enter(
+        self, caller: Caller, entry: Mapping[str, Any], *, settle: float = 5.0, request: UUID | None = None
+    ) -> Entered:
+        """Start the journey of a contact.
+
+        Args:
+            caller: The caller.
+            entry: Scenario, contact, trigger, and optionally a key.
+            settle: Seconds to wait for the admission; the journey continues if that takes longer. With 0, it is only
+                started.
+            request: An id that makes the request idempotent: repeated, it returns the journey that it started, until
+                the contact enters once more.
+
+        Raises:
+            Forbidden: The caller may not use the scenario.
+            NotEntered: The contact is not admitted. `MistakenEntry` if the entry is wrong, `UnderWay` if its journey is
+                running.
+            JourneyFailed: It was admitted and failed immediately.
+        """
+        scenario = entry.get("scenario")
+        caller.check(scenario.partition("@")[0] if isinstance(scenario, str) else "")
+        try:
+            argument = plain(entry)
+            parsed = parse_entry(argument)
+            opened = await open_for(parsed, self._content, self._store)
+            identifier, summary = identity(parsed, opened.scenario, opened.version, self._zone, datetime.now(UTC))
+        except (EntryError, EntryMistaken) as error:
+            raise MistakenEntry(str(error), at=error.at, meant=error.meant) from None
+        except EntryRefused as error:
+            raise NotEntered(str(error)) from None
+        if await self._store.is_erased(parsed.contact_id):
+            raise NotEntered(ERASED)
+        try:
+            temporal = self._temporal if request is None else with_request_id(self._temporal, request)
+            handle = await temporal.start_workflow(
+                "Journey",
+                argument,
+                id=identifier,
+                task_queue=JOURNEYS,
+                result_type=dict,
+                # Whether a contact is admitted *again* is decided by the admission: Temporal forgets closed workflows.
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                static_summary=summary,
+                priority=priority_of(opened.scenario.purpose),
+                search_attributes=TypedSearchAttributes(
+                    [
+                        SearchAttributePair(SCENARIO_NAME, parsed.name),
+                        SearchAttributePair(CONTACT_ID, parsed.contact_id),
+                    ]
+                ),
+            )
+        except Erased as error:  # a moment ago
+            raise NotEntered(str(error)) from None
+        except WorkflowAlreadyStartedError as error:
+            # Its caller may have been killed before it was recorded.
+            if identifier not in await self._store.under_way([identifier]):
+                await self._record(identifier, error.run_id or "", parsed.contact_id)
+            if opened.scenario.entry.again != "always":
+                text = f"the contact is in {opened.name} already, as {identifier}"
+                raise UnderWay(text, journey=identifier) from None
+            handle = self._temporal.get_workflow_handle(identifier, run_id=error.run_id, result_type=dict)
+            return Entered(identifier, error.run_id or "", already=True, handle=handle)
+        problem = unplaced(parsed.contact.get("timezone"), opened.scenario.timezone)
+        run_id = handle.first_execution_run_id or ""
+        started = Entered(identifier, run_id, already=False, handle=handle, admitted=False, unplaced=problem)
+        entered = await self._settle(started, settle) if settle > 0 else started
+        if not entered.admitted:
+            await self._record(entered.id, entered.run_id, parsed.contact_id)
+        return entered
+
+    def watch_admissions(self) -> AdmissionWatch:
+        """Return a watch over many journeys that were started with ``settle=0``."""
+        return AdmissionWatch(self._temporal, self._store, first_look=LOOK_AT_MANY, look=LOOK_AT_MANY)
+
+    async def _record(self, identifier: str, run_id: str, contact: str) -> None:
+        """Record an entry before it is acknowledged: from then on, events for the contact reach it."""
+        await self._store.accept(AcceptedEntry(identifier, run_id, contact, datetime.now(UTC)))
+        if monotonic() - self._pruned >= _PRUNING:
+            self._pruned = monotonic()
+            with suppress(StoreError):  # the next one tries again
+                await self._store.prune_accepted(datetime.now(UTC))
+
+    async def _settle(self, started: Entered, seconds: float) -> Entered:
+        """Wait until the journey is admitted, or time is over."""
+        watch = AdmissionWatch(self._temporal, self._store, first_look=FIRST_LOOK, look=LOOK)
+        try:
+            async with asyncio.timeout(seconds):
+                if not await watch.known(started):
+                    return started
+        except TimeoutError:
+            return started
+        stored = await self._store.entry(started.id, started.run_id)
+        withheld = stored.reason if stored is not None and stored.outcome in WITHHELD else None
+        return replace(started, admitted=True, withheld=withheld or "")
+
+
+def plain(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry as plain JSON for the workflow.
+
+    Raises:
+        EntryError: JSON does not have a value of it, or it is too long.
+    """
+    try:
+        content = json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise EntryError(unsent(entry, "the entry")) from None
+    if is_too_deep(entry):
+        raise EntryError(f"the entry is nested more than {DEEPEST} levels deep")
+    if len(content) > MAX_ENTRY:
+        raise EntryError(f"the entry has {len(content)} bytes, and may have {MAX_ENTRY}: leave out what no step names")
+    return dict(entry)

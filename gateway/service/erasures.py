@@ -1,0 +1,230 @@
+"""Use cases about erasures: request, forecast and show them. The workflow `Erase` executes them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from dataclasses import asdict, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Self
+
+from pydantic import Field
+from temporalio.client import Client
+from temporalio.service import RPCError
+from typing_extensions import TypedDict
+
+from activities.erasure import find_runs, start_erasure
+from gateway.errors import BadCursor, BadInput, UnknownErasure
+from gateway.service.caller import Caller
+from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.view import PageView, View
+from runtime.encryption.opening import keyring_in
+from runtime.store import Store
+from runtime.store.erasures import ErasureState, StoredErasure
+from scenario.entry.values import as_id
+
+logger = logging.getLogger(__name__)
+
+KEPT: Final = (
+    "suppressions, and for 30 days passing bounces: hashes of addresses, which keep them from being written to",
+    "the contact's name as an HMAC, which keeps it from being taken in again",
+    "answers to requests with an Idempotency-Key, sealed with the caller's API key: for 24 hours",
+    "copies of the store that were made before, and its free pages: they hold the contact's key, wrapped, until the "
+    "key of SCENARIO_ENCRYPTION_KEYS that wrapped it is destroyed, after 'scenario encryption rotate'",
+    "free pages of Temporal's database and copies of it: what was encrypted cannot be read there",
+    "Temporal's own queues of tasks and timers: ids of journeys, until these are due: a wait's end, or the retention's",
+    "histories of workflows that are no journeys: operations, with ids of journeys; what the platform is told of "
+    "suppressions, with addresses sealed; entries of schedules: until the retention of Temporal's namespace is over",
+    "logs and traces, which hold ids: for as long as they are kept",
+)
+"""The data that an erasure keeps, and the reasons."""
+_LATE: Final = timedelta(minutes=10)
+_START: Final = 5.0  # seconds for which the caller waits for Temporal
+
+
+class ReceiverView(View):
+    """A system that messages to the contact went to, or may have reached. Its operator has to erase what it keeps."""
+
+    channel: str
+    """`email`, `sms` or `webhook`."""
+    destination: str
+    """Name or host of the destination; for e-mail and SMS, the server or provider."""
+
+
+class ErasedRowsView(View):
+    """Rows of the store."""
+
+    entries: int = 0
+    """Journeys, running or over, which no longer name the contact."""
+    deliveries: int = 0
+    """Attempts, likewise."""
+    claims: int = 0
+    """Places under caps, deleted."""
+    operation_items: int = 0
+    """Journeys of operations, which no longer name the contact."""
+    operations: int = 0
+    """Operations that selected journeys by the contact's id, which is removed."""
+    accepted_entries: int = 0
+    """Entries that were acknowledged within the last day, deleted."""
+
+
+class ErasureView(View):
+    """An erasure, and its report once it is finished, to be filed. It does not name the contact."""
+
+    id: str | None
+    """Its id; null for a dry run."""
+    state: ErasureState | None
+    """Its phase: ending journeys, deleting their histories, clearing rows, waiting for the next pass. Null for a dry
+    run."""
+    contact: str
+    """An HMAC of the contact's id; empty for a dry run."""
+    at: datetime
+    """When it was requested."""
+    confirmed_at: datetime | None
+    """When Temporal first had none of the runs."""
+    finished_at: datetime | None
+    """When it was finished."""
+    operator: str
+    """The operator who requested it."""
+    reason: str
+    """The operator's reason."""
+    dry_run: bool
+    """True if nothing was done."""
+    encrypted: bool
+    """True if earlier copies of the databases can be read only with the keys."""
+    before: bool
+    """True if the contact had been erased before."""
+    ended: int
+    """Number of journeys that were running, and were ended."""
+    histories: int
+    """Number of runs whose histories are deleted."""
+    remaining: int
+    """Number of these runs that Temporal still has."""
+    rows: ErasedRowsView
+    """Rows of the store."""
+    sent_to: list[ReceiverView] | None
+    """Systems that may hold messages to the contact; null until it is finished."""
+    trouble: str | None
+    """Why it makes no progress, in one sentence; null if it does."""
+    kept: list[str] = Field(default_factory=lambda: list(KEPT))
+    """The data that are kept, and the reasons."""
+
+    @classmethod
+    def of(cls, stored: StoredErasure, *, dry_run: bool = False) -> Self:
+        """Return the view of a stored erasure."""
+        late = stored.remaining and datetime.now(UTC) - stored.requested_at > _LATE
+        known = {
+            **{name: getattr(stored, name) for name in _STORED},
+            "at": stored.requested_at,
+            "contact": stored.contact_hash,
+            "dry_run": dry_run,
+            "trouble": stored.trouble or ("Temporal has not deleted all histories yet" if late else None),
+        }
+        return cls.model_validate(known | {"id": None, "state": None, "contact": ""} if dry_run else known)
+
+
+_STORED: Final = ErasureView.model_fields.keys() & {field.name for field in fields(StoredErasure)}
+
+
+class _Place(TypedDict):
+    erasure: str
+
+
+class ErasureService:
+    """Use cases about erasures. All raise Forbidden if the caller is limited to some scenarios."""
+
+    def __init__(self, temporal: Client, store: Store) -> None:
+        self._temporal, self._store = temporal, store
+
+    async def erase(
+        self, caller: Caller, contact: str, *, operator: str, reason: str, dry_run: bool = False
+    ) -> ErasureView:
+        """Begin to erase a contact, or return the open erasure that it already has. It cannot be undone.
+
+        The erasure is recorded before the key is destroyed, so a worker finishes it even if this process is killed.
+        Once this returns, entries, events and changes for the contact are refused.
+
+        Args:
+            caller: The caller.
+            contact: The contact's id.
+            operator: The operator to record.
+            reason: The reason to record.
+            dry_run: Only return what would be erased. Nothing is written.
+
+        Raises:
+            BadInput: A contact cannot have such an id.
+        """
+        caller.check_all()
+        contact = _as_in_entries(contact)
+        keyring = keyring_in(self._store)
+        known: dict[str, Any] = {
+            "operator": operator,
+            "reason": reason,
+            "encrypted": keyring.encrypts,
+            "before": await keyring.is_erased(contact),
+            "requested_at": datetime.now(UTC),
+        }
+        if dry_run:
+            running = [run.close_time is None async for run in find_runs(self._temporal, self._store, contact)]
+            known |= {"ended": sum(running), "histories": len(running), "remaining": len(running)}
+            rows = asdict(await self._store.traces(contact))
+            found = StoredErasure(id="", contact_hash="", contact_id=None, rows=rows, **known)
+            return ErasureView.of(found, dry_run=True)
+        name = await keyring.name_of(contact)
+        wanted = StoredErasure(id=uuid.uuid4().hex[:20], contact_hash=name, contact_id=contact, **known)
+        stored = await self._store.add_erasure(wanted)
+        if stored.finished_at is None:
+            await keyring.destroy(contact)
+            await self._start(stored.id)
+        return await self._show(stored.id)
+
+    async def show(self, caller: Caller, identifier: str) -> ErasureView:
+        """Return an erasure: its progress, and its report once it is finished. Raise UnknownErasure if missing."""
+        caller.check_all()
+        return await self._show(identifier)
+
+    async def list(self, caller: Caller, page: PageRequest, *, is_open: bool = False) -> PageView[ErasureView]:
+        """List erasures, the newest first; with `is_open`, those that are not finished.
+
+        Raises:
+            BadCursor: The cursor is not one of this list.
+        """
+        caller.check_all()
+        place = page.place(_Place)
+        last = await self._store.stored_erasure(place["erasure"]) if place else None
+        if place and last is None:
+            raise BadCursor
+        found = await self._store.stored_erasures(is_open=is_open, after=last, limit=page.limit + 1)
+        items = [ErasureView.of(one) for one in found[: page.limit]]
+        following = encode_cursor({"erasure": items[-1].id}) if len(found) > page.limit else None
+        return PageView(items=items, next=following)
+
+    async def _start(self, identifier: str) -> None:
+        try:
+            async with asyncio.timeout(_START):
+                await start_erasure(self._temporal, identifier)
+        except (RPCError, TimeoutError) as error:
+            said = error.status.name if isinstance(error, RPCError) else "no answer"
+            logger.warning("the erasure %s is not started yet (%s): a worker starts it", identifier, said)
+            trouble = f"Temporal did not start it yet ({said}): a worker has it started"
+            await self._store.erasure_trouble(identifier, trouble)
+
+    async def _show(self, identifier: str) -> ErasureView:
+        stored = await self._store.stored_erasure(identifier)
+        if stored is None:
+            raise UnknownErasure(f"there is no erasure '{identifier[:80]}'")
+        return ErasureView.of(stored)
+
+
+def _as_in_entries(contact: str) -> str:
+    """Return an id as it is read in entries, so that it names the contact that entered with it."""
+    try:
+        known = as_id(contact)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    if known is None:
+        raise BadInput("the contact's id is empty: say who is to be erased")
+    if "%2F" in known:
+        raise BadInput("the contact's id has '%2F' in it, which stands for '/' in ids of journeys: give it with '/'")
+    return known

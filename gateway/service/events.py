@@ -1,0 +1,289 @@
+"""Use cases about events and changes of contacts: report them to all journeys that they concern."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from activities.content import Content
+from activities.decision import count
+from gateway.callbacks.deliver import CallbackEvent
+from gateway.errors import BadInput, UnknownJourney
+from gateway.journeys.pending_activities import check_identifier, describe
+from gateway.service.caller import Caller
+from gateway.service.unadmitted import UnadmittedSearch
+from gateway.service.view import View
+from runtime.encryption.codec import contact_of
+from runtime.encryption.keyring import Erased
+from runtime.store import AcceptedEntry, Store, StoredEntry
+from runtime.store.erasures import ERASED
+from runtime.temporal_faults import is_unknown_workflow
+from scenario.entry.entry import LARGEST, is_too_deep, is_too_large, patch_contact
+from scenario.entry.plain_json import unsent
+from scenario.errors import EntryError
+from scenario.steps.host import Event
+from workflows.limits import MOST_PARTS, has_too_many_parts
+
+LONGEST_ID: Final = 200
+"""Characters of an event's id: a journey compares no more of them."""
+_LATE: Final = timedelta(seconds=10)  # more than the clocks of a gateway and of Temporal differ
+
+
+class ChangeView(View):
+    """The journeys that a change reached."""
+
+    told: int = 0
+    """Number of running journeys that received it."""
+    pending: int = 0
+    """Number of entries that keep it until a worker admits them."""
+    unknown: bool = False
+    """True if the contact has no journey, running or over, and no pending entry."""
+
+    @property
+    def has_effect(self) -> bool:
+        """False if it reached nothing, so that a repetition may reach something."""
+        return bool(self.told or self.pending)
+
+
+class EventView(ChangeView):
+    """The journeys that an event reached."""
+
+    goals: int = 0
+    """Number of goals counted for journeys that are over."""
+    troubles: Annotated[Mapping[str, str], Field(exclude=True)] = {}
+    """The reason why a goal, or its value, was ignored, by journey."""
+
+    @property
+    def has_effect(self) -> bool:
+        """False if it reached nothing, so that a repetition may reach something."""
+        return super().has_effect or bool(self.goals)
+
+
+class EventService:
+    """Use cases about events and changes of contacts. Callers reach only journeys of scenarios that they may use.
+
+    Args:
+        temporal: A client of the namespace that the workers poll.
+        store: The workers' store.
+        content: Published versions.
+        zone: The platform's time zone.
+    """
+
+    def __init__(self, temporal: Client, store: Store, content: Content, zone: ZoneInfo) -> None:
+        self._temporal, self._store, self._content, self._zone = temporal, store, content, zone
+        self.unadmitted = UnadmittedSearch(temporal)
+
+    async def report(
+        self,
+        caller: Caller,
+        contact: str,
+        name: str,
+        properties: Mapping[str, Any] | None = None,
+        identifier: str | None = None,
+        *,
+        at: datetime | None = None,
+    ) -> EventView:
+        """Report an event to every journey of a contact, and count the goals of those that are over.
+
+        Args:
+            caller: The caller.
+            contact: The contact's id.
+            name: The event's name, such as ``order.delivered``.
+            properties: The data that conditions see as ``event.…``.
+            identifier: An id for deduplication: reported twice, the event counts once.
+            at: When it happened, if not just now. `event.time` and goals use it. Waiting steps continue now.
+
+        Raises:
+            BadInput: Journeys would ignore the event.
+        """
+        message = event_message(name, properties, identifier, at)
+        reached = await self._signal_all(caller, contact, "event", message)
+        if reached.unknown:
+            return reached
+        # Looked up after the signals: a journey that ends in between has received the event or is over by now.
+        now = datetime.now(UTC)
+        happened = now if at is None else min(at, now)
+        event = Event(name=message["name"], properties=message["properties"], at=happened.isoformat())
+        counted = {
+            entry.workflow_id: await count(self._store, self._content, entry, event)
+            for entry in await self._store.open_goals(contact, happened)
+            if entry.admitted_at <= happened and caller.may_use(entry.scenario)
+        }
+        troubles = {
+            journey: f"{'the value of its goal' if one.reached else 'its goal'} is ignored: {one.error}"
+            for journey, one in counted.items()
+            if one.error
+        }
+        goals = sum(one.reached for one in counted.values())
+        return reached.model_copy(update={"goals": goals, "troubles": troubles})
+
+    async def report_to(
+        self,
+        caller: Caller,
+        journey: str,
+        name: str,
+        properties: Mapping[str, Any] | None = None,
+        identifier: str | None = None,
+        *,
+        at: datetime | None = None,
+    ) -> EventView:
+        """Report an event to one journey. It has no effect if the journey is over. For arguments, see `report`.
+
+        Raises:
+            Forbidden: The caller may not use the scenario.
+            BadInput: Journeys would ignore the event.
+            UnknownJourney: There is no such journey.
+        """
+        caller.check(journey.partition("/")[0])
+        message = event_message(name, properties, identifier, at)
+        entry = await self._store.entry(journey)
+        if entry is not None and entry.ended_at is None and await self._signal(entry, "event", message):
+            return EventView(told=1)
+        check_identifier(journey)
+        described = await describe(self._temporal, journey)
+        if described is not None and _is_new(described.workflow_execution_info, entry):
+            started = described.workflow_execution_info.start_time.ToDatetime(UTC)
+            run_id = described.workflow_execution_info.first_run_id
+            new = AcceptedEntry(journey, run_id, contact_of(journey) or "", started)
+            if await self._signal(new, "event", message):
+                return EventView(pending=1)
+        if entry is None:
+            raise UnknownJourney(f"there is no journey {journey}")
+        return EventView()
+
+    async def change(self, caller: Caller, contact: str, patch: Mapping[str, Any]) -> EventView:
+        """Report changed fields of a contact to all its journeys.
+
+        A journey ignores a change that would make its contact larger than 1 MB.
+
+        Raises:
+            BadInput: Journeys would ignore the change.
+        """
+        return await self._signal_all(caller, contact, "contact_changed", change_message(patch, self._zone))
+
+    async def close(self) -> None:
+        """Give up a search in progress."""
+        await self.unadmitted.close()
+
+    async def _signal_all(self, caller: Caller, contact: str, signal: str, argument: dict[str, Any]) -> EventView:
+        if await self._store.is_erased(contact):
+            raise BadInput(ERASED)
+        # In this order: an entry that is admitted in between is among both. If the search fails, no journey has
+        # received the signal yet, so the caller can send it again even without an id.
+        pending = [*await self._store.pending_entries(contact), *await self._started_elsewhere(contact)]
+        running = [entry for entry in await self._store.running(contact) if caller.may_use(entry.scenario)]
+        pending = [entry for entry in pending if caller.may_use(entry.scenario)]
+        # At most one run of a journey is open, and gets the signal.
+        journeys = {entry.workflow_id: entry for entry in (*pending, *running)}
+        reached = await _send_all(self._signal(entry, signal, argument) for entry in journeys.values())
+        if not any(reached):
+            return EventView(unknown=not running and not await self._store.knows(contact, caller.scenarios))
+        admitted = [isinstance(entry, StoredEntry) for entry in journeys.values()]
+        told = sum(is_open and is_in for is_open, is_in in zip(reached, admitted, strict=True))
+        return EventView(told=told, pending=sum(reached) - told)
+
+    async def _started_elsewhere(self, contact: str) -> list[AcceptedEntry]:
+        """Return a contact's entries that no gateway has accepted, and no worker admitted."""
+        found = await self.unadmitted.of(contact)
+        admitted = await self._store.admitted([(entry.workflow_id, entry.run_id) for entry in found])
+        return [entry for entry in found if (entry.workflow_id, entry.run_id) not in admitted]
+
+    async def _signal(self, entry: StoredEntry | AcceptedEntry, signal: str, argument: dict[str, Any]) -> bool:
+        """Signal a journey, admitted or pending. Return False if no run of it is open."""
+        now = datetime.now(UTC)
+        if isinstance(entry, AcceptedEntry) and signal == "event" and now - entry.accepted_at > _LATE:
+            argument = {"at": now.isoformat(), **argument}  # it may be admitted hours later
+        try:
+            await self._temporal.get_workflow_handle(entry.workflow_id).signal(signal, argument)
+        except Erased:  # a moment ago
+            raise BadInput(ERASED) from None
+        except RPCError as error:
+            if not is_unknown_workflow(error):
+                raise
+        else:
+            return True
+        if isinstance(entry, AcceptedEntry):
+            # Perhaps it was refused. One that Temporal has lost stays on record for `scenario store reconcile`.
+            if await describe(self._temporal, entry.workflow_id, entry.run_id) is not None:
+                await self._store.forget_accepted(entry)
+        else:  # it ended without a departure: it was terminated, for example
+            await self._store.depart(entry.workflow_id, entry.run_id, "lost", "its workflow is gone", now)
+        return False
+
+
+async def _send_all(signals: Iterable[Awaitable[bool]]) -> list[bool]:
+    """Send signals concurrently. If some fail, raise the first error once all others are done."""
+    results = await asyncio.gather(*signals, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result is True for result in results]
+
+
+def _is_new(info: WorkflowExecutionInfo, known: StoredEntry | None) -> bool:
+    """Return True if a workflow is an open journey, in a run that the store does not know."""
+    is_open = not info.HasField("close_time")
+    return info.type.name == "Journey" and is_open and (known is None or known.run_id != info.first_run_id)
+
+
+def event_message(
+    name: str,
+    properties: Mapping[str, Any] | None = None,
+    identifier: str | None = None,
+    at: datetime | None = None,
+) -> dict[str, Any]:
+    """Return the argument of the signal `event`. For arguments, see `EventService.report`.
+
+    Raises:
+        BadInput: Journeys would ignore the event. The message quotes nothing of it.
+    """
+    try:
+        event = CallbackEvent.make(name, properties or {})
+    except BadInput as error:
+        raise BadInput(str(error), at=["properties"]) from None
+    message: dict[str, Any] = {"name": event.name, "properties": event.properties}
+    if identifier is not None:
+        if not 0 < len(identifier) <= LONGEST_ID or not identifier.isprintable():
+            raise BadInput(f"an event's id must be 1 to {LONGEST_ID} printable characters", at=["id"])
+        message["id"] = identifier
+    if at is not None:
+        message["at"] = at.astimezone(UTC).isoformat()
+    return message
+
+
+def change_message(patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    """Return the argument of the signal `contact_changed`.
+
+    Args:
+        patch: Fields of the contact.
+        zone: The platform's, for its zone-less dates.
+
+    Raises:
+        BadInput: Journeys would ignore the change. The message quotes nothing of it.
+    """
+    changes = dict(patch)
+    try:
+        json.dumps(changes, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise BadInput(unsent(changes, "the change of the contact"), at=()) from None
+    if is_too_deep(changes):
+        raise BadInput("the change of the contact is nested too deeply", at=())
+    if is_too_large(changes, LARGEST):
+        text = f"the change of the contact is larger than {LARGEST // 1024} KB: leave out what no step names"
+        raise BadInput(text, at=())
+    if has_too_many_parts(changes):
+        raise BadInput(f"the change of the contact is made of more than {MOST_PARTS:,} objects and lists", at=())
+    try:
+        patch_contact({}, changes, zone)
+    except EntryError as error:
+        raise BadInput(f"the change of the contact is malformed: {error}", at=error.at[1:]) from None
+    return changes

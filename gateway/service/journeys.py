@@ -1,0 +1,328 @@
+"""Use cases that read journeys, their deliveries, and what scenarios achieve."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+from temporalio.client import Client
+from temporalio.service import RPCError
+from typing_extensions import TypedDict
+
+from activities.content import Content
+from gateway.coalescing_cache import CoalescingCache
+from gateway.errors import BadCombination, BadCursor, UnknownContact, UnknownJourney, UnknownScenario
+from gateway.journeys import snapshot
+from gateway.journeys.rendered import RenderedDelivery, rendered
+from gateway.journeys.snapshot import JourneySnapshot
+from gateway.preview.rendering import MessageRenderer
+from gateway.service import stats
+from gateway.service.caller import Caller
+from gateway.service.index import JourneyFilter
+from gateway.service.journey_view import AttemptView
+from gateway.service.listing import JourneyLists, JourneySummary
+from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.results import ResultsView, results
+from gateway.service.scenarios import require
+from gateway.service.stats import StatsView
+from gateway.service.view import Moment, PageView
+from gateway.why.story import EntryStory
+from gateway.why.why import WhyView, why
+from runtime.encryption.keyring import Erased
+from runtime.store import Attempt, Store
+from runtime.temporal_faults import is_unknown_token
+from runtime.watched_file import read_policies
+from scenario.words import ENDED
+
+_Page = tuple[list[JourneySummary], bytes | None]
+
+
+class _Stored(TypedDict):
+    journey: str
+    run: str
+
+
+class _Searched(TypedDict):
+    token: Annotated[bytes, BeforeValidator(bytes.fromhex)]
+
+
+class _Attempted(TypedDict):
+    at: Moment
+    attempt: int
+    delivery: str
+
+
+class JourneyService:
+    """Use cases that read journeys. All raise Forbidden if the caller may not use the scenario.
+
+    Args:
+        temporal: A client of the namespace that the workers poll.
+        store: The workers' store.
+        content: Published versions.
+        policies: The workers' `policies.yaml`, to report places under caps, or None.
+
+    Attributes:
+        lists: Lists of journeys, without a check of access.
+    """
+
+    def __init__(self, temporal: Client, store: Store, content: Content, policies: Path | None = None) -> None:
+        self._temporal, self._store, self._content, self._policies = temporal, store, content, policies
+        self.lists = JourneyLists(temporal, store)
+        self._stats = CoalescingCache(self._count, stats.TTL, cost_factor=stats.COST_FACTOR, max_stale=stats.MAX_STALE)
+
+    async def close(self) -> None:
+        """Give up counts in progress."""
+        await self._stats.close()
+
+    async def list(
+        self,
+        caller: Caller,
+        wanted: JourneyFilter,
+        state: str | None,
+        page: PageRequest,
+        *,
+        running: bool | None = None,
+    ) -> PageView[JourneySummary]:
+        """List journeys, the newest first.
+
+        Args:
+            caller: The caller.
+            wanted: The filter.
+            state: State of the journeys, or None for any.
+            page: The page.
+            running: True for running journeys only, whatever their state.
+
+        Raises:
+            BadCombination: Some filters exclude each other.
+        """
+        caller.check(wanted.scenario)
+        wanted.check()
+        if state == "held" or wanted.destination is not None or wanted.reason is not None:
+            if state not in (None, "held"):
+                raise BadCombination("state", "'destination' and 'reason' are for held journeys: leave 'state' out")
+            return await self._searched(page, lambda after: self._held(wanted, page.limit, after))
+        if wanted.step is not None and state in ENDED:
+            raise BadCombination("step", "'step' is for journeys under way: leave it or 'state' out")
+        if wanted.step is not None or (state is not None and state not in ENDED):
+            return await self._searched(page, lambda after: self._running(wanted, state, page.limit, after))
+        return await self._stored(wanted, page, state, running)
+
+    async def _stored(
+        self, wanted: JourneyFilter, page: PageRequest, state: str | None, running: bool | None
+    ) -> PageView[JourneySummary]:
+        place = page.place(_Stored)
+        after = place and await self._store.entry(place["journey"], place["run"])
+        if place and after is None:
+            raise BadCursor
+        found = await self.lists.newest(wanted, state=state, running=running, after=after or None, limit=page.limit + 1)
+        last = found[page.limit - 1] if len(found) > page.limit else None
+        following = encode_cursor({"journey": last.id, "run": last.run_id}) if last else None
+        return PageView(items=found[: page.limit], next=following)
+
+    async def _held(self, wanted: JourneyFilter, limit: int, after: bytes | None) -> _Page:
+        return await self.lists.held_page(wanted, size=limit, after=after)
+
+    async def _running(self, wanted: JourneyFilter, state: str | None, limit: int, after: bytes | None) -> _Page:
+        found, following = await self.lists.running_page(wanted, state=state, size=limit, after=after)
+        since = wanted.since
+        return [
+            item
+            for item in found
+            if state in (None, item.state)
+            and (since is None or (item.entered_at is not None and item.entered_at >= since))
+        ], following
+
+    async def _searched(
+        self, page: PageRequest, search: Callable[[bytes | None], Awaitable[_Page]]
+    ) -> PageView[JourneySummary]:
+        place = page.place(_Searched)
+        try:
+            found, following = await search(place and place["token"])
+        except RPCError as error:
+            if place is None or not is_unknown_token(error):
+                raise
+            await search(None)  # if this fails as well, the fault is the server's
+            raise BadCursor from None
+        return PageView(items=found, next=encode_cursor({"token": following.hex()}) if following else None)
+
+    async def show(self, caller: Caller, journey: str, run_id: str | None = None) -> JourneySnapshot:
+        """Return what Temporal, the journey and the store know of a journey. `JourneyView.of` shows it.
+
+        Args:
+            caller: The caller.
+            journey: The journey's id.
+            run_id: One of its runs; by default the running one, or else the one that was admitted last.
+
+        Raises:
+            UnknownJourney: Neither Temporal nor the store knows it.
+        """
+        caller.check(scenario_of(journey))
+        seen = await self._snapshot(journey, run_id)
+        # An engine may have started it under an id that begins with another scenario.
+        followed = seen.entry.scenario if seen.entry else (seen.progress or {}).get("scenario")
+        caller.check(followed.partition("@")[0] if followed else scenario_of(journey))
+        return seen
+
+    async def _snapshot(self, journey: str, run_id: str | None) -> JourneySnapshot:
+        try:
+            return await snapshot.read(self._temporal, self._store, journey, run_id)
+        except Erased as error:  # Temporal has not deleted its history yet
+            raise UnknownJourney(f"the journey {journey} cannot be read: {error}") from None
+
+    async def has(self, caller: Caller, journey: str) -> bool:
+        """Return True if there is an admitted journey that the caller may read."""
+        entry = await self._store.entry(journey)
+        return entry is not None and caller.may_use(entry.scenario)
+
+    async def deliveries(
+        self, caller: Caller, page: PageRequest, *, scenario: str | None = None, **wanted: Any
+    ) -> PageView[AttemptView]:
+        """List attempts of deliveries, the newest first. `wanted` are filters of `Store.deliveries`."""
+        caller.check(scenario)
+        place = page.place(_Attempted)
+        after = (place["at"], place["attempt"], place["delivery"]) if place else None
+        items = await self.attempts(caller, scenario=scenario, after=after, limit=page.limit + 1, **wanted)
+        last = items[page.limit - 1] if len(items) > page.limit else None
+        following = last and {"at": last.started_at, "attempt": last.attempt, "delivery": last.delivery_id}
+        return PageView(items=items[: page.limit], next=encode_cursor(following) if following else None)
+
+    async def attempts(self, caller: Caller, **wanted: Any) -> list[AttemptView]:
+        """Return attempts, the newest first, of the scenarios that the caller may use."""
+        return (await recorded_attempts(self._store, caller, **wanted))[::-1]
+
+    async def rendered(
+        self, caller: Caller, journey: str, step: str, renderer: MessageRenderer
+    ) -> list[RenderedDelivery]:
+        """Render again what a step sent, for each time that the journey reached it.
+
+        Raises:
+            UnknownJourney: There is no such journey.
+            BadInput: The step sent nothing, or its data is deleted.
+        """
+        seen = await self.show(caller, journey)
+        return await rendered(self._temporal, self._store, seen, step, renderer)
+
+    async def stats(self, caller: Caller, scenario: str, version: int | None = None) -> StatsView:
+        """Count the journeys of a scenario by step. Counts are cached for some seconds: see `StatsView.as_of`.
+
+        Without a version: the newest, and those that journeys use or completed a step of within the last day.
+
+        Raises:
+            UnknownScenario: There is no such scenario or version.
+        """
+        await self._require(caller, scenario, version)
+        return await self._stats.get((scenario, version))
+
+    async def _count(self, asked: tuple[str, int | None]) -> StatsView:
+        before = self._stats.peek(asked)
+        return await stats.stats(self._temporal, self._store, self._content, *asked, before=before)
+
+    async def results(
+        self, caller: Caller, scenario: str, version: int | None = None, since: datetime | None = None
+    ) -> ResultsView:
+        """Compare how many journeys reached the scenario's goal. Raises as `stats`."""
+        await self._require(caller, scenario, version)
+        return await results(self._store, scenario, datetime.now(UTC), version=version, since=since)
+
+    async def _require(self, caller: Caller, scenario: str, version: int | None) -> None:
+        caller.check(scenario)
+        store = self._store
+        newest = await require(store, scenario, hint=caller.scenarios is None)
+        if version is not None and await store.version(scenario, version) is None:
+            raise UnknownScenario(f"{scenario} has no version {version}: the newest is {newest}")
+
+    async def why(
+        self,
+        caller: Caller,
+        contact: str,
+        scenario: str | None = None,
+        *,
+        step: str | None = None,
+        since: datetime | None = None,
+        limit: int = 20,
+    ) -> WhyView:
+        """Explain, from records, why a contact did, or did not, get something.
+
+        Args:
+            caller: The caller.
+            contact: The contact's id.
+            scenario: Only entries to this scenario.
+            step: Answer first whether the contact got this step's message.
+            since: Only entries then or later.
+            limit: Maximum number of entries, the newest.
+
+        Raises:
+            UnknownContact: There are no entries.
+            BadInput: None of its scenarios has the step.
+            UnusableFile: `policies.yaml` cannot be used.
+        """
+        caller.check(scenario)
+        found = await self._why(contact, scenario, step=step, since=since, limit=limit)
+        # The places under caps count deliveries of all scenarios.
+        return found if caller.scenarios is None else found.model_copy(update={"caps": None})
+
+    async def _why(self, contact: str, scenario: str | None, **wanted: Any) -> WhyView:
+        policies = read_policies(self._policies) if self._policies else None
+        return await why(self._temporal, self._store, contact, scenario, policies=policies, **wanted)
+
+    async def contact(self, caller: Caller, contact: str, scenario: str | None, limit: int) -> WhyView:
+        """Explain a contact's entries to all scenarios that the caller may use.
+
+        Each scenario is read alone, so that entries to other scenarios neither use up the limit nor are revealed.
+
+        Raises:
+            UnknownContact: There are no entries.
+        """
+        if caller.scenarios is None:
+            return await self._why(contact, scenario, limit=limit)
+
+        async def entries(name: str) -> Sequence[EntryStory]:
+            try:
+                return (await self._why(contact, name, limit=limit)).entries
+            except UnknownContact:
+                return ()
+
+        names = [name for name in caller.scenarios if scenario in (None, name)]
+        found = list(chain.from_iterable(await asyncio.gather(*map(entries, names))))
+        if not found:
+            raise UnknownContact(f"nothing is on record of a contact '{contact}' in the scenarios of your key")
+        found.sort(key=lambda story: story.asked_at, reverse=True)
+        return WhyView(contact=contact, step=None, answer=None, entries=found[:limit], caps=None, zone=found[0].zone)
+
+
+def scenario_of(journey: str) -> str:
+    """Return the scenario that a journey's id begins with."""
+    return journey.partition("/")[0]
+
+
+async def recorded_attempts(store: Store, caller: Caller, **wanted: Any) -> list[AttemptView]:
+    """Return attempts, the newest last, of the scenarios that the caller may use.
+
+    `wanted` are filters of `Store.deliveries`.
+    """
+    found = await store.deliveries(scenarios=caller.scenarios, **wanted)
+    return [AttemptView.model_validate(one) for one in await with_next_tries(store, found)]
+
+
+async def with_next_tries(store: Store, found: Sequence[Attempt]) -> list[Attempt]:
+    """Return attempts, oldest first, with the time of the next one only if it is still to come.
+
+    It is not if the journey has ended, or made a later attempt of this delivery or of a later step's.
+    """
+    running = await store.under_way({item.workflow_id for item in found if item.next_try_at})
+    latest = {item.workflow_id: item for item in found}
+    return [
+        item
+        if item is latest[item.workflow_id]
+        and (entry := running.get(item.workflow_id)) is not None
+        # A contact that has left may have entered again under the same id.
+        and entry.admitted_at <= item.started_at
+        else replace(item, next_try_at=None)
+        for item in found
+    ]

@@ -1,0 +1,114 @@
+"""Sends test messages for callers over HTTP, with the channels, destinations and secrets of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from activities.dependencies import INBOX, Channels, channels_of
+from activities.webhook.destinations.destinations import Destinations
+from activities.webhook.destinations.reading import DestinationsFile
+from activities.webhook.route import Direct, Routes
+from gateway.authoring.work import Setup, draft_of, given_in
+from gateway.callbacks.limits import RateLimit
+from gateway.errors import BadInput, TooMany
+from gateway.preview.contact import PreviewInputs
+from gateway.preview.draft import Draft
+from gateway.sending import Exchange, Means, send
+from gateway.service.caller import Caller
+from gateway.service.trial_messages import Trials
+from runtime.secrets import Secrets
+from runtime.settings import Settings
+from runtime.store import Store
+from scenario.policies.policies import Policies
+
+PER_HOUR: Final = 20
+"""Maximum number of test messages of one API key in an hour, counted per process."""
+_AT_ONCE: Final = 4
+_CLOSING: Final = 2.0  # seconds for mail servers to answer QUIT
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """Sends test messages.
+
+    Attributes:
+        setup: The settings that rendering uses.
+        channels: The connections of e-mail and SMS.
+        routes: The routes of webhooks.
+        book: The destinations, or None if none are configured.
+        trials: The rules of test messages, and their record.
+    """
+
+    setup: Setup
+    channels: Channels
+    routes: Routes
+    secrets: Secrets = field(repr=False)
+    book: DestinationsFile | None = None
+    trials: Trials = field(default_factory=Trials)
+    _sent: RateLimit = field(default_factory=lambda: RateLimit(PER_HOUR, 3600.0), repr=False)
+    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE), repr=False)
+
+    @classmethod
+    @asynccontextmanager
+    async def configured(cls, settings: Settings, book: DestinationsFile, store: Store) -> AsyncGenerator[Self]:
+        """Open an outbox as configured. The store has suppressions and the log of attempts.
+
+        Raises:
+            SettingsError: A channel's setting is wrong.
+        """
+        channels = channels_of(settings, INBOX)
+        known = book if book.configured else None
+        try:
+            trials = Trials(store=store, hashes=channels.hashes, recipients=settings.test_recipients)
+            yield cls(Setup.of(settings), channels, Direct(book), Secrets(settings), known, trials)
+        finally:
+            await channels.close(_CLOSING)
+
+    async def send(self, caller: Caller, request: Mapping[str, Any], step: str, to: str | None = None) -> Exchange:
+        """Send what one step would send. Preview it first, which limits time and memory.
+
+        Args:
+            caller: The caller.
+            request: Scenario, entry and circumstances, as for a preview; see `gateway.authoring.work`.
+            step: The step's id.
+            to: Another recipient: a URL at a public address, to which no secret is sent, an e-mail address, or a
+                number.
+
+        Raises:
+            BadInput: The step sends nothing, or what it sends cannot be rendered, or may not or cannot be sent there.
+            NotConfigured: A channel, a destination or a secret is not set.
+            TooMany: The key has sent too many.
+            StoreError: Suppressions cannot be read.
+        """
+        if seconds := self._sent.take(caller.id):
+            sentence = (
+                f"this key has sent {PER_HOUR} test messages within an hour: "
+                f"the next one may be sent in {math.ceil(seconds / 60)} min"
+            )
+            raise TooMany(sentence, seconds)
+        async with self._places:
+            made, given = await asyncio.to_thread(self._read, request)
+            secrets = await asyncio.to_thread(self.secrets.snapshot)
+            means = Means(
+                channels=self.channels,
+                routes=self.routes,
+                secrets=secrets,
+                sender=caller.name,
+                trials=self.trials,
+                to=to,
+                called="the address it is sent to instead",
+                guarded=True,
+            )
+            return await send(made, request["entry"], given, step, means)
+
+    def _read(self, request: Mapping[str, Any]) -> tuple[Draft, PreviewInputs]:
+        book: Destinations | None = self.book.book if self.book else None
+        made, _ = draft_of(request, book, Policies())
+        if made is None:
+            raise BadInput("the scenario has mistakes: preview it to see them")
+        return made, given_in(request, self.setup, book, Policies())

@@ -1,0 +1,258 @@
+"""Results of a scenario's goal: by the branches of each split, and compared with contacts who got nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Final
+
+from pydantic import PlainSerializer, WithJsonSchema, computed_field
+
+from activities.content import Content, UnknownVersion
+from gateway.errors import BadInput
+from gateway.service.scenarios import require
+from gateway.service.significance import interval, p_of_rates, p_of_shares
+from gateway.service.view import View
+from runtime.store import GoalCount, Store
+from scenario.model.goal import Goal
+from scenario.plan.plan import load_plan
+from scenario.policies.draw import CONTROL, WHOLE, WITHHELD, Lot
+
+EVERYBODY: Final = "all"
+"""The arm of all journeys, if a scenario has no split."""
+MISMATCH: Final = 0.001
+"""Shares with a lower probability are out of ratio: contacts of a branch are lost, or counted twice. GrowthBook uses
+the same bound ("Experiment Results", sample ratio mismatch)."""
+
+
+def _exact(amount: Decimal) -> str:
+    return format(amount.normalize() + 0, "f")
+
+
+class Arm(View):
+    """Journeys that were treated alike."""
+
+    name: str
+    """Branch, `all`, `control` or `holdout`."""
+    entered: int = 0
+    """Journeys admitted."""
+    reached: int = 0
+    """Journeys that reached the goal."""
+    open: int = 0
+    """Journeys that have not reached the goal and still have time."""
+    value: Annotated[Decimal, PlainSerializer(_exact, return_type=str)] = Decimal(0)
+    """Total value of the goals, as an exact decimal."""
+    uplift: float | None = None
+    """Rate relative to the baseline's: 0.1 is ten per cent more. Null for the baseline, and if its rate is 0."""
+    p: float | None = None
+    """Probability of at least this difference by chance alone; null also if the counts are too small."""
+    is_too_small: bool = False
+    """True if the counts are too small to compare."""
+
+    @computed_field
+    @property
+    def rate(self) -> float | None:
+        """Share of journeys that reached the goal."""
+        return self.reached / self.entered if self.entered else None
+
+    @computed_field
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval of the rate."""
+        return interval(self.reached, self.entered)
+
+    @property
+    def each(self) -> Decimal | None:
+        """Value per journey admitted."""
+        return self.value / self.entered if self.entered else None
+
+    @computed_field
+    @property
+    def value_each(self) -> str | None:
+        """Value per journey admitted, rounded to six digits."""
+        return None if self.each is None else _exact(round(self.each, 6))
+
+    @classmethod
+    def of(cls, name: str, tallies: Iterable[GoalCount]) -> Arm:
+        """Sum counts."""
+        some = list(tallies)
+        return cls(
+            name=name,
+            entered=sum(one.entered for one in some),
+            reached=sum(one.reached for one in some),
+            open=sum(one.open for one in some),
+            value=sum((one.value for one in some), Decimal(0)),
+        )
+
+
+class Comparison(View):
+    """The branches of a split, or all journeys, beside the control group and the holdout."""
+
+    split: str | None
+    """Step id of the split; null for all journeys."""
+    arms: list[Arm]
+    """Arms that are compared."""
+    baseline: str | None
+    """Name of the arm that the others are compared with; null if there is only one."""
+    mismatch: float | None = None
+    """Probability of shares this far from those configured, if it is below 0.001."""
+    undrawn: int = 0
+    """Journeys without a branch of this split."""
+
+
+class ResultsView(View):
+    """Results of a scenario's goal."""
+
+    scenario: str
+    """Name of the scenario."""
+    versions: list[int]
+    """Versions that admitted the journeys, the oldest first."""
+    goal: Annotated[
+        Goal | None,
+        PlainSerializer(lambda goal: goal and goal.model_dump(mode="json", by_alias=True)),
+        WithJsonSchema({"anyOf": [{"additionalProperties": True, "type": "object"}, {"type": "null"}]}),
+    ]
+    """Goal of the newest of these versions; null if none has a goal."""
+    is_same_goal: bool
+    """True if all versions have the same goal."""
+    goalless: int
+    """Journeys admitted by versions without a goal; they are not counted."""
+    entered: int
+    """Journeys admitted."""
+    contacts: int
+    """Number of contacts."""
+    reached: int
+    """Journeys that reached the goal."""
+    open: int
+    """Journeys that have not reached the goal and still have time."""
+    control_mismatch: float | None
+    """As `mismatch` of a comparison, for the share of the control group."""
+    comparisons: list[Comparison]
+    """Comparisons by split, in the order of the newest version; without splits, one of all journeys."""
+
+
+@dataclass(frozen=True)
+class _Version:
+    """The goal and the draws of a version, and its counts."""
+
+    goal: Goal | None
+    lots: Mapping[str, Lot]
+    control: int
+    tallies: list[GoalCount] = field(default_factory=list[GoalCount])
+
+
+async def results(
+    store: Store, scenario: str, now: datetime, *, version: int | None = None, since: datetime | None = None
+) -> ResultsView:
+    """Count the journeys that reached a scenario's goal.
+
+    Args:
+        store: The workers' store.
+        scenario: The scenario's name.
+        now: The current time.
+        version: Only journeys that this version admitted.
+        since: Only journeys admitted then or later.
+
+    Raises:
+        BadInput: There is no such scenario or version.
+    """
+    newest = await require(store, scenario)
+    found = await store.tally(scenario, now, version=version, since=since)
+    content = Content(store)
+    versions: dict[int, _Version] = {}
+    for number in sorted({tally.version for tally in found}.union(() if found else [version or newest])):
+        try:
+            opened = await content.open(scenario, number)
+        except UnknownVersion:
+            raise BadInput(f"{scenario} has no version {number}: the newest is {newest}") from None
+        lots = load_plan(opened.plan).lots
+        tallies = [tally for tally in found if tally.version == number]
+        versions[number] = _Version(opened.scenario.goal, lots, opened.scenario.control or 0, tallies)
+    measured = {number: one for number, one in versions.items() if one.goal is not None} or versions
+    goals = [one.goal for one in measured.values()]
+    counted = [tally for one in measured.values() for tally in one.tallies]
+    return ResultsView(
+        scenario=scenario,
+        versions=list(measured),
+        goal=goals[-1],
+        is_same_goal=all(goal == goals[-1] for goal in goals),
+        goalless=sum(tally.entered for tally in found) - sum(tally.entered for tally in counted),
+        entered=sum(tally.entered for tally in counted),
+        contacts=sum(tally.contacts for tally in counted),
+        reached=sum(tally.reached for tally in counted),
+        open=sum(tally.open for tally in counted),
+        control_mismatch=_seldom(_strata_of_control(one) for one in measured.values() if one.control),
+        comparisons=_comparisons(list(measured.values())),
+    )
+
+
+def _comparisons(versions: Sequence[_Version]) -> list[Comparison]:
+    names = dict.fromkeys(name for one in reversed(versions) for name in one.lots)
+    if not names:
+        return [
+            _compared(
+                None, {EVERYBODY: [tally for one in versions for tally in one.tallies if not tally.group]}, versions
+            )
+        ]
+    return [_by_split(name, [one for one in versions if name in one.lots]) for name in names]
+
+
+def _by_split(split: str, versions: Sequence[_Version]) -> Comparison:
+    """Compare the branches of a split, over the versions that have it."""
+    branches = {name: list[GoalCount]() for one in reversed(versions) for name in one.lots[split].shares}
+    undrawn = 0
+    for tally in (tally for one in versions for tally in one.tallies if not tally.group):
+        if (drawn := tally.branches.get(split)) is None:
+            undrawn += tally.entered
+        else:
+            branches.setdefault(drawn, []).append(tally)
+    # Entries may share a unit that a template makes. Their draws are not independent.
+    strata = [_strata(split, one) for one in versions if "{" not in one.lots[split].by]
+    compared = _compared(split, branches, versions)
+    return compared.model_copy(update={"mismatch": _seldom(strata), "undrawn": undrawn})
+
+
+def _compared(split: str | None, groups: Mapping[str, Sequence[GoalCount]], versions: Sequence[_Version]) -> Comparison:
+    """Compare groups with the control group, or else the first branch, or else the holdout."""
+    arms = [Arm.of(name, tallies) for name, tallies in groups.items()]
+    apart = [
+        Arm.of(name, (tally for one in versions for tally in one.tallies if tally.group == name)) for name in WITHHELD
+    ]
+    arms += [arm for arm in apart if arm.entered]
+    control = next((arm for arm in apart if arm.name == CONTROL and arm.entered), None)
+    base = control or (arms[0] if split is not None else arms[-1])
+    if len(arms) == 1:
+        return Comparison(split=split, arms=arms, baseline=None)
+    against = [arm if arm is base else _against(arm, base) for arm in arms]
+    return Comparison(split=split, arms=against, baseline=base.name)
+
+
+def _against(arm: Arm, base: Arm) -> Arm:
+    p = p_of_rates((arm.reached, arm.entered), (base.reached, base.entered))
+    uplift = arm.rate / base.rate - 1 if arm.rate is not None and base.rate else None
+    return arm.model_copy(update={"uplift": uplift, "p": p, "is_too_small": p is None})
+
+
+def _strata(split: str, version: _Version) -> list[tuple[int, float]]:
+    """Return how many contacts drew each branch in a version, at their first entry, and its share."""
+    lot = version.lots[split]
+    first = [tally for tally in version.tallies if not tally.group and split in tally.branches]
+    names = dict.fromkeys((*lot.shares, *(tally.branches[split] for tally in first)))
+    return [
+        (sum(tally.contacts for tally in first if tally.branches[split] == name), lot.shares.get(name, 0) / WHOLE)
+        for name in names
+    ]
+
+
+def _strata_of_control(version: _Version) -> list[tuple[int, float]]:
+    """Return the same for a version's control group. The holdout is drawn before it."""
+    kept = sum(tally.contacts for tally in version.tallies if tally.group == CONTROL)
+    others = sum(tally.contacts for tally in version.tallies if not tally.group)
+    return [(kept, version.control / WHOLE), (others, 1 - version.control / WHOLE)]
+
+
+def _seldom(strata: Iterable[Sequence[tuple[int, float]]]) -> float | None:
+    p = p_of_shares(list(strata))
+    return p if p is not None and p < MISMATCH else None

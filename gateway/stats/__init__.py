@@ -1,1 +1,0 @@
-"""Counts of journeys per step of a scenario."""

@@ -1,0 +1,282 @@
+"""A scenario in numbers: from the store, and from a stand-in for Temporal's search."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.content import Content
+from gateway.client import ScenarioClient
+from gateway.errors import BadInput
+from gateway.service.stats import PopulationView, StatsView, StepStats, VersionStats, stats
+from runtime.store import Attempt, Passage, Store
+from runtime.store.admission import AdmissionRequest
+from scenario.check.check import check
+from scenario.model.document import digest, document
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import dump_plan
+
+NOW = datetime.now(UTC)
+SALE = """
+scenario: sale
+trigger: segment
+steps:
+  - email: mail
+    subject: Hi
+    text: Hi
+  - wait: 2d
+  - webhook: hook
+    url: https://hooks.example.com/
+    body: {}
+"""
+
+
+@dataclass
+class Search:
+    """Stands in for Temporal: counts journeys by version, state and step."""
+
+    journeys: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])
+    queries: list[str] = field(default_factory=list[str])
+    error: RPCStatusCode | None = None
+    at_once: int = 0
+    most: int = 0
+
+    async def count_workflows(self, query: str, **_: Any) -> Any:
+        self.queries.append(query)
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
+        if self.error is not None:
+            raise RPCError("no", self.error, b"")
+        assert "ExecutionStatus = 'Running'" in query
+        wanted = dict(re.findall(r"(ScenarioVersion|JourneyState|StepId) = '([^']*)'", query))
+        names = ("ScenarioVersion", "JourneyState", "StepId")
+        found = (
+            n
+            for key, n in self.journeys.items()
+            if all(wanted.get(name, value) == value for name, value in zip(names, key, strict=True))
+        )
+        return SimpleNamespace(count=sum(found))
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
+        yield opened
+
+
+async def publish(store: Store, text: str = SALE) -> None:
+    checked = check(text, file="test.yaml")
+    assert checked.scenario is not None
+    content = document(checked.scenario)
+    await store.publish("sale", content, dump_plan(compile_plan(checked.scenario)), digest(content))
+
+
+async def admit(store: Store, number: int, version: int = 1) -> str:
+    journey = f"sale/{number}"
+    asking = AdmissionRequest(
+        scenario="sale",
+        version=version,
+        contact_id=str(number),
+        key=None,
+        workflow_id=journey,
+        run_id="r",
+        again="when_finished",
+        now=NOW - timedelta(hours=2),
+        trigger="segment",
+    )
+    await store.admit(asking)
+    return journey
+
+
+def attempt(journey: str, step: str, outcome: str, error: str | None = None, **more: Any) -> Attempt:
+    made = Attempt(
+        delivery_id=f"msg_{journey}_{step}",
+        attempt=1,
+        workflow_id=journey,
+        run_id="r",
+        scenario="sale",
+        version=1,
+        step=step,
+        channel="webhook",
+        destination="hooks.example.com",
+        contact_id="1",
+        started_at=NOW - timedelta(minutes=5),
+        milliseconds=9,
+        outcome=outcome,
+        error=error,
+    )
+    return replace(made, **more)
+
+
+async def asked(store: Store, search: Search, version: int | None = None, before: StatsView | None = None) -> StatsView:
+    return await stats(cast("Client", search), store, Content(store), "sale", version, before=before)
+
+
+def step(version: VersionStats, name: str) -> StepStats:
+    return next(one for one in version.steps if one.id == name)
+
+
+async def test_each_step_has_those_at_it_and_those_through_with_it(store: Store) -> None:
+    await publish(store)
+    journeys = [await admit(store, number) for number in range(6)]
+    old = NOW - timedelta(days=3)
+    await store.count_passages(
+        journeys[0], "r", 0, [Passage(1, "mail", "delivered", old), Passage(1, "wait-2", "waited", NOW)]
+    )
+    await store.count_passages(journeys[1], "r", 0, [Passage(1, "mail", "skipped", NOW)])
+    await store.depart(journeys[0], "r", "finished", None, NOW)
+    await store.depart(journeys[1], "r", "exited", None, NOW)
+    again = {"next_try_at": NOW + timedelta(hours=1)}
+    long_ago = {"started_at": NOW - timedelta(days=2)}
+    await store.record(
+        [
+            attempt(journeys[2], "mail", "delivered"),
+            attempt(journeys[3], "mail", "skipped", "capped"),
+            attempt(journeys[4], "mail", "skipped"),  # the contact has no address
+            attempt(journeys[2], "hook", "retry", "HTTP 503", **again),
+            attempt(journeys[0], "hook", "retry", "HTTP 503", **again),  # of a journey that is over
+            attempt(journeys[4], "hook", "failed", "HTTP 400", **long_ago),
+        ]
+    )
+    search = Search(Counter({("sale@1", "waiting", "wait-2"): 2, ("sale@1", "held", "hook"): 1}))
+    found = await asked(store, search)
+    assert (found.scenario, found.trouble, len(found.versions)) == ("sale", "", 1)
+    assert found.since == found.as_of.replace(minute=0, second=0, microsecond=0) - timedelta(days=1)
+    [version] = found.versions
+    assert (version.version, version.is_newest, version.entered, version.under_way) == (1, True, 6, 4)
+    assert version.over == {"exited": 1, "finished": 1}
+    assert version.now == PopulationView(waiting=2, held=1, running=1), "one has never waited: search does not know it"
+    assert version.steps == [
+        StepStats(
+            id="mail",
+            kind="email",
+            what="email",
+            now=PopulationView(),
+            passed={"delivered": 1, "skipped": 1},
+            passed_lately={"skipped": 1},
+            attempts={"delivered": 1, "skipped": 2},
+            skipped={"aborted": 1, "capped": 1},
+        ),
+        StepStats(
+            id="wait-2",
+            kind="wait",
+            what="wait 2d",
+            now=PopulationView(waiting=2),
+            passed={"waited": 1},
+            passed_lately={"waited": 1},
+        ),
+        StepStats(
+            id="hook",
+            kind="webhook",
+            what="webhook → hooks.example.com",
+            now=PopulationView(held=1),
+            attempts={"retry": 2},
+            trying_again=1,
+        ),
+    ]
+
+
+async def test_older_versions_are_told_as_long_as_somebody_is_in_them(store: Store) -> None:
+    for days in (2, 3, 4):
+        await publish(store, SALE.replace("2d", f"{days}d"))
+    first, second = await admit(store, 1, 1), await admit(store, 2, 2)
+    await admit(store, 3, 1)
+    await store.adopt(first, "r", 2)
+    await store.depart(second, "r", "finished", None, NOW)
+    search = Search(Counter({("sale@1", "waiting", "wait-2"): 1, ("sale@2", "waiting", "wait-2"): 1}))
+    found = await asked(store, search)
+    assert [(one.version, one.is_newest, one.entered, one.under_way) for one in found.versions] == [
+        (3, True, 0, 0),
+        (2, False, 1, 1),
+        (1, False, 2, 1),
+    ]
+    assert [one.now and one.now.waiting for one in found.versions] == [0, 1, 1]
+    assert not any("sale@3" in query for query in search.queries), "nobody is in it"
+    alone = await asked(store, search, 2)
+    assert [one.version for one in alone.versions] == [2]
+
+
+async def test_no_more_is_counted_than_it_takes_and_few_at_a_time(store: Store) -> None:
+    steps = "".join(f"  - id: w{number}\n    wait: 1d\n" for number in range(60))
+    await publish(store, f"scenario: sale\ntrigger: segment\nsteps:\n{steps}")
+    await admit(store, 1)
+    search = Search(Counter({("sale@1", "waiting", "w50"): 20_000, ("sale@1", "waiting", "w3"): 5}))
+    first = await asked(store, search)
+    assert (step(first.versions[0], "w50").now, step(first.versions[0], "w3").now) == (
+        PopulationView(waiting=20_000),
+        PopulationView(waiting=5),
+    )
+    assert len(search.queries) <= 4 + 52
+    assert search.most <= 4
+    search.queries.clear()
+    search.journeys["sale@1", "waiting", "w51"] = 3
+    second = await asked(store, search, before=first)
+    assert [step(second.versions[0], name).now for name in ("w50", "w3", "w51")] == [
+        PopulationView(waiting=20_000),
+        PopulationView(waiting=5),
+        PopulationView(waiting=3),
+    ]
+    search.journeys["sale@1", "waiting", "w51"] = 0
+    search.queries.clear()
+    await asked(store, search, before=second)
+    assert len(search.queries) == 4 + 4, "those where somebody stood, first"
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"),
+    [
+        (RPCStatusCode.UNIMPLEMENTED, "the Temporal server has no search: who stands where is not known"),
+        (
+            RPCStatusCode.UNAVAILABLE,
+            "Temporal's search does not answer (UNAVAILABLE): who stands where is not known",
+        ),
+    ],
+)
+async def test_without_search_there_is_what_the_store_knows(store: Store, status: RPCStatusCode, trouble: str) -> None:
+    await publish(store)
+    journey = await admit(store, 1)
+    await store.count_passages(journey, "r", 0, [Passage(1, "mail", "delivered", NOW)])
+    found = await asked(store, Search(error=status))
+    assert found.trouble == trouble
+    assert (found.versions[0].under_way, found.versions[0].now) == (1, None)
+    assert step(found.versions[0], "mail") == StepStats(
+        id="mail",
+        kind="email",
+        what="email",
+        now=None,
+        passed={"delivered": 1},
+        passed_lately={"delivered": 1},
+        attempts={},
+    )
+
+
+async def test_what_is_not_published_has_no_numbers(store: Store) -> None:
+    await publish(store)
+    with pytest.raises(BadInput, match="there is no scenario 'sail': did you mean 'sale'"):
+        await stats(cast("Client", Search()), store, Content(store), "sail")
+    with pytest.raises(BadInput, match="sale has no version 7: the newest is 1"):
+        await asked(store, Search(), 7)
+
+
+async def test_a_client_counts_once_for_all_who_look(store: Store) -> None:
+    await publish(store)
+    await admit(store, 1)
+    search = Search()
+    client = ScenarioClient(cast("Client", search), store)
+    found = await asyncio.gather(*(client.stats("sale") for _ in range(20)))
+    assert len({id(one) for one in found}) == 1
+    assert len(search.queries) == 4
+    await client.services.close()

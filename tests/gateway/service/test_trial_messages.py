@@ -1,0 +1,116 @@
+"""Test messages: to whom they may go, and what is on record of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from activities.interface import Delivery
+from gateway.errors import BadInput
+from gateway.service.trial_messages import TrialMessage, Trials, is_allowed
+from runtime.derived_keys import AddressHashes
+from runtime.errors import SettingsError
+from runtime.settings import Settings
+from runtime.store import Store
+from scenario.policies.order import Rules
+from scenario.policies.suppression import Suppression
+from tests.gateway.journey import attempt
+
+NOW = datetime.now(UTC)
+HASHES = AddressHashes([b"k" * 32])
+DELIVERY = Delivery(id="msg_test1", scenario="sale@2", step="text", contact="7", now=NOW.isoformat())
+MESSAGE = TrialMessage(
+    delivery=DELIVERY, channel="sms", destination="twilio", address="+33612345678", sender="key abcdefgh", began=NOW
+)
+MAIL = replace(MESSAGE, channel="email", address="Zoe@Example.com", destination="mail.example.com")
+HOOK = replace(MESSAGE, channel="webhook", address="", destination="wax")
+
+
+@pytest.mark.parametrize(
+    ("message", "recipients", "allowed"),
+    [
+        (MESSAGE, "+33612345678", True),
+        (MESSAGE, "ann@example.com, +33612345678", True),
+        (MESSAGE, "+33612345679", False),
+        (MESSAGE, "twilio", False),
+        (MAIL, "zoe@EXAMPLE.com", True),
+        (MAIL, "@example.com", True),
+        (MAIL, "@EXAMPLE.com", True),
+        (MAIL, "ann@example.com", False),
+        (MAIL, "@example.org,@le.com", False),
+        (replace(MAIL, address="zoe@bücher.example"), "@Bücher.example", True),
+        (replace(MAIL, address="zoe@straße.example"), "@straße.example", True),
+        (replace(MAIL, address="zoe@strasse.example"), "@straße.example", False),
+        (MAIL, "example.com,mail.example.com", False),
+        (HOOK, "WAX", True),
+        (HOOK, "hooks.example.com,@wax", False),
+        (replace(HOOK, destination="hooks.example.com"), "Hooks.Example.com", True),
+        (replace(HOOK, destination=""), "wax", False),
+    ],
+)
+async def test_only_recipients_in_the_setting_are_allowed(
+    message: TrialMessage, recipients: str, allowed: bool
+) -> None:
+    assert is_allowed(message, recipients) is allowed
+    if not allowed:
+        with pytest.raises(BadInput, match="recipients in SCENARIO_TEST_RECIPIENTS only, and this one is not among"):
+            await Trials(recipients=recipients).check(message, Rules())
+
+
+@pytest.mark.parametrize("value", ["ann@example.com,@example.com,+33612345678,wax,hooks.example.com", " wax , b "])
+def test_the_setting_may_name_all_kinds_of_recipients(value: str) -> None:
+    assert Settings(test_recipients=value).test_recipients == value
+
+
+@pytest.mark.parametrize("value", ["ann@", "a b", "wax,,b", "+33 6 12", "https://a.example"])
+def test_a_setting_that_names_none_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match="SCENARIO_TEST_RECIPIENTS must be e-mail addresses, @ and a domain"):
+        Settings(test_recipients=value)
+
+
+@pytest.mark.parametrize(
+    ("message", "source", "purpose", "refused"),
+    [
+        (MESSAGE, "stop", "transactional", True),
+        (MESSAGE, "unsub", "marketing", True),
+        (MESSAGE, "unsub", "transactional", False),
+        (MAIL, "bounce", "transactional", True),
+        (replace(MESSAGE, address="+33612345679"), "stop", "marketing", False),
+        (HOOK, "stop", "marketing", False),
+    ],
+)
+async def test_suppressed_addresses_get_no_tests(
+    store: Store, message: TrialMessage, source: Any, purpose: Any, refused: bool
+) -> None:
+    for channel, address in (("sms", MESSAGE.address), ("email", MAIL.address)):
+        await store.suppress(Suppression(channel, HASHES.of(channel, address)[0], source, NOW))
+    checking = Trials(store=store, hashes=HASHES).check(message, Rules(purpose=purpose))
+    if not refused:
+        await checking
+        return
+    with pytest.raises(BadInput, match=r"^nothing was sent: the address has"):
+        await checking
+    (kept,) = await store.deliveries()
+    assert (kept.outcome, kept.error, kept.test_by) == ("skipped", "suppressed", "key abcdefgh")
+
+
+async def test_tests_are_on_record_and_counted_nowhere(store: Store) -> None:
+    await store.record([replace(attempt("hook", 1), scenario="sale", destination="twilio", started_at=NOW)])
+    since = NOW - timedelta(hours=1)
+    before = await store.attempted("sale", since=since), await store.outcomes(since=since)
+    await Trials(store=store).record(MESSAGE, "failed", error="http_400", status=400, response="no")
+    (kept,) = await store.deliveries(delivery_id="msg_test1")
+    assert (kept.workflow_id, kept.scenario, kept.version, kept.step) == ("", "sale", 2, "text")
+    assert (kept.outcome, kept.error, kept.status, kept.response) == ("failed", "http_400", 400, "no")
+    assert (await store.attempted("sale", since=since), await store.outcomes(since=since)) == before
+    assert await store.trying_again("sale", since=since) == {}
+
+
+async def test_a_test_of_an_erased_contact_is_of_no_journey(store: Store) -> None:
+    await Trials(store=store).record(MESSAGE, "delivered", response="to Zoé")
+    await store.erase("7", "0123")
+    (kept,) = await store.deliveries()
+    assert (kept.contact_id, kept.workflow_id, kept.response) == ("erased:0123", "", None)
