@@ -10,8 +10,11 @@ from scenario.plan.plan import Plan
 from scenario.steps.branch import IfRow
 from scenario.steps.delivery import Send
 from scenario.steps.exit import ExitRow
+from scenario.steps.host import Rounds
+from scenario.steps.repeat import RepeatRow
 from scenario.steps.wait import WaitRow
 from tests.workflows.conftest import Stage
+from workflows.limits import KEPT_IGNORED, KEPT_OPERATIONS, KNOWN_EVENT_IDS
 from workflows.state import Held, OperationRecord, State, StepRecord
 from workflows.visibility import cut, details
 
@@ -96,6 +99,28 @@ def test_steps_say_what_they_do_and_the_way_that_was_not_taken_is_left_out() -> 
     ]
     assert [line.split("`")[1] for line in steps()] == ["hook", "if-2", "pause", "bye", "last"]
     assert [line.split("`")[1] for line in steps(at=None, steps=[sent])] == ["hook"]
+
+
+def test_a_journey_says_in_which_round_it_is() -> None:
+    state = State(version=3, plan={}, zone="UTC", entered_at="2026-03-31T07:00:00+00:00", at="again", root="r1")
+    state.memory.rounds["again"] = Rounds(number=2, began=state.entered_at, mark=1)
+    again = RepeatRow(kind="repeat", every=86_400, times=4, first="hook")
+    plan = Plan(start="again", steps={"again": again, "hook": Send(kind="webhook", to="wax", next="again")})
+    assert "Round 2 of 4 of `again`" in details(state, plan, "a@3 · 7").splitlines()
+
+
+def test_the_newest_operations_ignored_inputs_and_event_ids_are_kept() -> None:
+    state = State(version=3, plan={}, zone="UTC", entered_at="2026-03-31T07:00:00+00:00", root="r1")
+    for number in range(KNOWN_EVENT_IDS + 1):
+        state.note(OperationRecord(name="pause", operator="ann", reason=str(number), at=state.entered_at))
+        assert state.ignore(f"event {number}", "why", state.entered_at) == 1
+        assert state.is_repeated(f"e{number}") is False
+    newest = list(map(str, range(KNOWN_EVENT_IDS + 1)))
+    assert [one.reason for one in state.operations] == newest[-KEPT_OPERATIONS:]
+    assert [one.what for one in state.ignored] == [f"event {number}" for number in newest[-KEPT_IGNORED:]]
+    assert state.event_ids == [f"e{number}" for number in newest[1:]]
+    assert state.is_repeated("e1") is True
+    assert state.ignore(state.ignored[0].what, "again", state.entered_at) == 2
 
 
 def test_a_text_is_cut_between_characters_whatever_is_in_it() -> None:
