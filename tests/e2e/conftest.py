@@ -95,6 +95,14 @@ def temporal_program() -> Path:
 async def shared_server(temporal_program: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevServer]:
     """Temporal's dev server, one for all tests of a process."""
     del temporal_program  # it is there
+    async with DevServer(tmp_path_factory.mktemp("state")) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def deleting_server(temporal_program: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevServer]:
+    """Another one, which deletes runs within seconds instead of minutes. Elsewhere erasures are to last longer."""
+    del temporal_program  # it is there
     with pytest.MonkeyPatch.context() as patch:
         for name, value in DELETES_SOON.items():
             patch.setitem(devserver.DYNAMIC_CONFIG, name, value)
@@ -123,6 +131,11 @@ class Server:
 @pytest.fixture
 async def server(shared_server: DevServer) -> Server:
     """A namespace of the test's own: journeys that another test left running meet neither its workers nor its store."""
+    return await namespace_on(shared_server)
+
+
+async def namespace_on(shared_server: DevServer) -> Server:
+    """Make a namespace, and wait until it can be used."""
     made = Server(shared_server.address, f"test-{uuid.uuid4().hex[:8]}", shared_server.log.with_name("temporal.db"))
     request = RegisterNamespaceRequest(namespace=made.namespace)
     request.workflow_execution_retention_period.FromTimedelta(timedelta(days=1))

@@ -25,11 +25,12 @@ from gateway.operations.background import running_operations
 from gateway.serving import Front, Parts, parts_of
 from runtime.derived_keys import TokenError
 from runtime.encryption.opening import keyring_in
+from runtime.local.devserver import DevServer
 from runtime.process.http_server import HttpServer
 from runtime.public_links import Callbacks
 from runtime.settings import Settings
 from runtime.store.api_access import SCOPES, ApiKey, make_token
-from tests.e2e.conftest import Server, opened, publish
+from tests.e2e.conftest import Server, namespace_on, opened, publish
 
 CONTACT = "planted-eve-4720"
 MARK = "Pl4nt3d"
@@ -45,6 +46,11 @@ steps:
     text: "hello {{ contact.firstname }}"
   - wait: 30d
 """
+
+
+@pytest.fixture
+async def server(deleting_server: DevServer) -> Server:
+    return await namespace_on(deleting_server)
 
 
 def entry(order: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from runtime.local.devserver import DevServer
 from runtime.store import StoreUnavailable
 from runtime.store.api_access import SCOPES, ApiKey, make_token
 from runtime.store.sqlite import SQLite
-from tests.e2e.conftest import Server, listening_port, opened, process, publish, store_in
+from tests.e2e.conftest import Server, listening_port, namespace_on, opened, process, publish, store_in
 from tests.fakes import ERASURE
 from tests.replay.record import DELETES_SOON
 from tests.servers import reserved_port
@@ -44,6 +44,11 @@ steps:
     text: "hello {{ contact.firstname }}"
   - wait: 30d
 """
+
+
+@pytest.fixture
+async def server(deleting_server: DevServer) -> Server:
+    return await namespace_on(deleting_server)
 
 
 @pytest.fixture
