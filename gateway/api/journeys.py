@@ -70,6 +70,8 @@ async def list_journeys(
         reason=reason,
         since=since,
     )
+    caller.check(scenario)
+    wanted.check()
     return await use.journeys.list(caller, wanted, state, page)
 
 

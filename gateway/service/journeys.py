@@ -102,7 +102,6 @@ class JourneyService:
             BadCombination: Some filters exclude each other.
         """
         caller.check(wanted.scenario)
-        wanted.check()
         if state == "held" or wanted.destination is not None or wanted.reason is not None:
             if state not in (None, "held"):
                 raise BadCombination("state", "'destination' and 'reason' are for held journeys: leave 'state' out")
