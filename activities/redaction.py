@@ -195,7 +195,7 @@ def _encoded_forms(value: str) -> frozenset[str]:
 
 
 def _escaped_forms(value: str) -> set[str]:
-    """Return the spellings of a value in JSON, forms, URLs and HTML, of which a whole body may be encoded."""
+    """Return the escaped spellings that `_encoded_forms` encodes. Escapes in plain text are resolved by `_KINDS`."""
     ascii_only = json.dumps(value)[1:-1]
     urls = {quote(value, safe="", errors="replace"), quote_plus(value, errors="replace")}
     texts = {json.dumps(value, ensure_ascii=False)[1:-1], ascii_only, ascii_only.replace("/", "\\/")}
@@ -254,7 +254,7 @@ _PHONE: Final = re.compile(
     rf"(?:(?<=[+]){_GAP}{_DIGIT}{{6,14}}|(?<=[0-9]){_GAP}{_DIGIT}{{7,13}}|(?<=[(]){_DIGIT}{{8,14}})[0-9](?![\w-])",
     re.ASCII,
 )
-# Tokens that let their holder act: see `runtime.public_links` and `runtime.public_links`.
+# Tokens that let their holder act: see `runtime.public_links`.
 _CALLBACK: Final = re.compile(r"(?<![\w-])c1\.[A-Za-z0-9_-]{72,1024}", re.ASCII)
 _UNSUBSCRIBE: Final = re.compile(r"(?<![\w-])u1[A-Za-z0-9_-]{32,8192}", re.ASCII)
 # C0 except tab and line feed, DEL, C1, and what reorders text on a screen: terminals obey them.

@@ -76,4 +76,4 @@ class StoreMismatch(StoreError):
 
 
 class StoreFault(StoreError):
-    """The database refused a statement. Not retryable."""
+    """The database refused a statement, because of a defect, a missing right or damaged data. The API answers 503."""

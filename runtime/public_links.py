@@ -112,6 +112,7 @@ class Callbacks:
         Raises:
             MalformedToken: The text does not have the form of a token.
             ForgedToken: The token was not made with any of the keys.
+            ExpiredToken: The token is too old.
         """
         content = self._tokens.open(token)
         expires = datetime.fromtimestamp(int.from_bytes(content[:_EXPIRY]), UTC)

@@ -228,7 +228,7 @@ class Settings(BaseSettings):
     """Public URL of the gateway for [callbacks](../run/processes.md#callbacks), such as `https://hooks.example.com`;
     http only on this machine. Without it and its key, steps with `journey.callback_url` are held."""
     callback_key: _Key | None = None
-    """Key that signs callback URLs."""
+    """Key that encrypts and authenticates the tokens of callback URLs."""
     callback_key_previous: _Key | None = None
     """Previous key, still accepted."""
     suppression_key: _Key | None = None

@@ -63,13 +63,13 @@ class HeldCause(StrEnum):
     UNCONFIGURED = "unconfigured"
     """A destination, a secret or a setting is missing."""
     TEMPLATE = "template"
-    """A template cannot be rendered for this contact."""
+    """A template, a condition or a date cannot be evaluated for this contact."""
     CAPPED = "capped"
     """A cap is full, and the step holds instead of skipping."""
 
 
 class AttemptOutcome(StrEnum):
-    """The outcome of one attempt of a delivery."""
+    """The recorded outcome of one attempt of a delivery, see `activities.attempt_log`."""
 
     DELIVERED = "delivered"
     RETRY = "retry"

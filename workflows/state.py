@@ -67,16 +67,14 @@ class Held:
     """The failure for which a journey is held."""
 
     step: str
-    kind: str  # one of `activities.failures.FailureKind`, or ``StepFailed``
+    kind: str  # one of `activities.failures.FailureKind`
     reason: str
     at: str  # since when, ISO 8601 in UTC
     destination: str = ""
     status: int | None = None
     attempts: int | None = None
     excerpt: str = ""  # the first 2 KB of the reply, redacted
-    # The kind as one word for searches: ``permanent``, ``exhausted`` (attempts or time), ``unknown``, ``unconfigured``,
-    # ``template``, ``capped``.
-    cause: str = ""
+    cause: str = ""  # one of `scenario.words.HeldCause`
 
 
 @dataclass(frozen=True, kw_only=True)

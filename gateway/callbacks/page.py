@@ -153,6 +153,6 @@ def _page(
 
 
 def _language(request: Request) -> str:
-    """Return the browser's first supported language, in order of preference."""
+    """Return the first supported language in the order of the header, without regard to weights; else English."""
     asked = (part.strip()[:2].lower() for part in request.headers.get("accept-language", "").split(","))
     return next((language for language in asked if language in _WORDS), "en")

@@ -26,7 +26,7 @@ REASONS: Final[Mapping[HeldCause, str]] = {
     HeldCause.EXHAUSTED: "attempts or time ran out",
     HeldCause.UNKNOWN: "it may or may not have arrived",
     HeldCause.UNCONFIGURED: "something is not configured",
-    HeldCause.TEMPLATE: "it could not be rendered",
+    HeldCause.TEMPLATE: "a template, condition or date could not be evaluated",
     HeldCause.CAPPED: "a cap is full",
 }
 """Causes as parts of a sentence."""

@@ -68,8 +68,9 @@ class Database(ABC):
     """A database engine.
 
     Every statement stands alone and commits; what must be atomic is written as one statement. So no transaction stays
-    open, and every call may be repeated after a failure. Every call raises `StoreUnavailable` if the database cannot be
-    reached or is busy for too long, and `StoreFault` if it refuses the statement.
+    open, and every call may be repeated after a failure: the PostgreSQL engine repeats it once after a lost connection.
+    Every call raises `StoreUnavailable` if the database cannot be reached or is busy for too long, and `StoreFault` if
+    it refuses the statement.
 
     Attributes:
         one_writer: True if the database serializes writes, also across processes, so that each sees all earlier ones.

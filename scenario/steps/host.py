@@ -122,7 +122,8 @@ class Failed:
     """A terminal failure of a step.
 
     Attributes:
-        kind: One of `activities.failures.FailureKind`; `cause` is the same as one word for searches.
+        kind: One of `activities.failures.FailureKind`.
+        cause: One of `scenario.words.HeldCause`, for searches.
         unknown: True if the message may have been delivered.
         excerpt: The first 2 KB of the reply, redacted.
         note: A remark for the step's record.
