@@ -119,8 +119,8 @@ class ErasureActivities:
         """Clear the store's rows of the contact, and finish the erasure if this pass has found nothing."""
         async with self._working(request.erasure) as (erasure, contact):
             if contact is not None:
-                found = asdict(await self._store.traces(contact))
-                await self._store.clearing_erasure(erasure.id, found)
+                found = asdict(await self._store.count_rows_of(contact))
+                await self._store.begin_clearing(erasure.id, found)
                 await self._store.erase(contact, erasure.contact_hash)
                 if any(found.values()) or request.remaining or not request.passes:
                     await self._store.set_erasure_state(erasure.id, "waiting")
@@ -155,7 +155,7 @@ class ErasureActivities:
             erasure = await self._load(identifier)
             yield erasure, erasure.contact_id
             if erasure.trouble is not None:
-                await self._store.erasure_trouble(identifier, None)
+                await self._store.set_erasure_trouble(identifier, None)
         except RPCError as error:
             raise await self._stopped(identifier, fault_of(error, self._client.namespace).advice) from None
         except (ApplicationError, StoreError):
@@ -180,7 +180,7 @@ class ErasureActivities:
 
     async def _stopped(self, identifier: str, trouble: str) -> ApplicationError:
         """Record why an erasure makes no progress. Return the failure to raise."""
-        await self._store.erasure_trouble(
+        await self._store.set_erasure_trouble(
             identifier, f"{trouble} (it is retried, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC)"
         )
         return ApplicationError(trouble, type="Trouble")

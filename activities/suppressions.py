@@ -37,7 +37,7 @@ class SuppressionStore(Protocol):
         """Return all suppressions of an address."""
         ...
 
-    async def soft(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
+    async def record_soft_bounce(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
         """Record a temporary failure. Return True if the address is now suppressed."""
         ...
 
@@ -85,7 +85,7 @@ class Suppressor:
         """
         if against.source == SOFT:
             hashes = self._hashes.of(channel, address)
-            if not await self._store.soft(channel, hashes, delivery_id, at or datetime.now(UTC)):
+            if not await self._store.record_soft_bounce(channel, hashes, delivery_id, at or datetime.now(UTC)):
                 return None
             return await self._standing(channel, hashes, SOFT, "")
         return await self.suppress(channel, address, against.source, against.evidence, at=at)

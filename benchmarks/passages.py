@@ -138,10 +138,10 @@ async def look(store: Store, engine: str) -> None:
     )
     since = now - timedelta(days=1)
     questions = {
-        "passed": lambda: store.passed("look", since),
-        "population": lambda: store.population("look"),
-        "attempted": lambda: store.attempted("look", since=since),
-        "trying again": lambda: store.trying_again("look", since=since),
+        "passed": lambda: store.passage_counts("look", since),
+        "population": lambda: store.journey_counts("look"),
+        "attempted": lambda: store.attempt_counts("look", since=since),
+        "trying again": lambda: store.retry_counts("look", since=since),
     }
     for name, ask in questions.items():
         took: list[float] = []

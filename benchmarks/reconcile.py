@@ -63,7 +63,7 @@ async def differences(
     for one in journeys:
         passed.update((step["id"], step["outcome"]) for step in one.result["steps"])
         found += [f"{one.workflow_id}: {what}" async for what in _of(store, one, set(taken), capped=capped)]
-    counted = Counter({(one.step, one.outcome): one.total for one in await store.passed(scenario, BEGINNING)})
+    counted = Counter({(one.step, one.outcome): one.total for one in await store.passage_counts(scenario, BEGINNING)})
     found += [f"{missing} passages {step} {outcome} missing" for (step, outcome), missing in (passed - counted).items()]
     surplus = Counter[str]()
     for (step, outcome), more in (counted - passed).items():

@@ -157,6 +157,6 @@ async def _under_way(store: Store, name: str, version: int) -> tuple[EarlierVers
     counts = await store.counts()
     return tuple(
         EarlierVersion(item.version, count, item.journeys == "follow")
-        for item in await store.listed(name)
+        for item in await store.version_summaries(name)
         if item.version < version and (count := counts.get((name, item.version), 0))
     )

@@ -247,6 +247,6 @@ async def _plan(store: Store, entry: StoredEntry | None) -> Plan | None:
 
 
 async def _nobody(store: Store, journey: str) -> str:
-    if await store.knows(journey):
+    if await store.has_entered(journey):
         return f"there is no journey '{journey}', but a contact of this id: list the journeys of this contact"
     return f"there is no journey '{journey}': list the journeys to find its id"

@@ -93,7 +93,7 @@ class RecordedUpdates:
         await self._record(target, "accepted", None)
 
     async def _record(self, target: JourneyTarget, outcome: str | None, reason: str | None) -> None:
-        await self._store.answered(self._operation, target.id, outcome, reason, datetime.now(UTC))
+        await self._store.record_answer(self._operation, target.id, outcome, reason, datetime.now(UTC))
         self.answered += outcome is not None
 
     async def end(self) -> None:
@@ -160,7 +160,9 @@ class OperationActivities:
                 return
             earlier = await self._journeys.paused_by(request.which)
             if earlier is not None and earlier.ended_at is None:
-                await self._store.trouble_of(operation, f"it begins when the operation {earlier.id} has ended")
+                await self._store.set_operation_trouble(
+                    operation, f"it begins when the operation {earlier.id} has ended"
+                )
                 raise NotAnswered(earlier.id, "the operation has not ended")
             try:
                 request = await self._find(operation, request)
@@ -171,10 +173,10 @@ class OperationActivities:
                     if isinstance(error, RPCError)
                     else f"no worker answered ({now}), and journeys have to be queried: check that one is running"
                 )
-                await self._store.trouble_of(operation, trouble)
+                await self._store.set_operation_trouble(operation, trouble)
                 raise
-            await self._store.surveyed(operation, request.as_json(), datetime.now(UTC))
-            await self._store.trouble_of(operation, None)
+            await self._store.complete_survey(operation, request.as_json(), datetime.now(UTC))
+            await self._store.set_operation_trouble(operation, None)
 
     async def _find(self, operation: str, request: RequestedOperation) -> RequestedOperation:
         """Record all journeys. Return the request, completed by what is known only now."""
@@ -207,7 +209,7 @@ class OperationActivities:
         """Ask the operation's next journeys that have not answered."""
         async with _guarded():
             stored, request = await self._open(chunk.operation)
-            items = await self._store.to_do(chunk.operation, after=chunk.after, limit=chunk.most)
+            items = await self._store.unanswered_items(chunk.operation, after=chunk.after, limit=chunk.most)
             send = self._journeys.sender(
                 request.operation,
                 operator=request.operator,
@@ -231,11 +233,11 @@ class OperationActivities:
 
     async def _report_silence(self, stored: StoredOperation, chunk: Chunk, updates: RecordedUpdates, left: int) -> None:
         if updates.answered and stored.trouble is not None:
-            await self._store.trouble_of(stored.id, None)
+            await self._store.set_operation_trouble(stored.id, None)
         elif updates.asked and not updates.answered:
             since = chunk.silent_since or datetime.now(UTC).isoformat(timespec="seconds")
             text = f"no worker has answered since {since}, and {left} journeys are left: check that one is running"
-            await self._store.trouble_of(stored.id, f"{text}; the operation continues until it is stopped")
+            await self._store.set_operation_trouble(stored.id, f"{text}; the operation continues until it is stopped")
 
     @activity.defn(name=CLOSE)
     async def close(self, closing: Closing) -> None:

@@ -181,7 +181,7 @@ class Reconciler:
     async def _running(self) -> Findings:
         async for page in self._temporal.search(f"WorkflowType = 'Journey' AND {_RUNNING}"):
             self._count("running", len(page))
-            known = await self._store.under_way([one.execution.workflow_id for one in page])
+            known = await self._store.find_running([one.execution.workflow_id for one in page])
             # A run that continues another has an id that the store does not know.
             suspects = [
                 one
@@ -198,7 +198,7 @@ class Reconciler:
         if info is None or not is_running(info):
             return []
         run = info.first_run_id
-        stale = (await self._store.under_way([journey])).get(journey)
+        stale = (await self._store.find_running([journey])).get(journey)
         if stale is not None and stale.run_id == run:
             return []
         # Of a run before, which seemed to run since the workflow id does.

@@ -99,7 +99,7 @@ class DestinationService:
         """
         caller.check_all()
         waiting: defaultdict[str, list[Attempt]] = defaultdict(list)
-        for attempt in await self._store.to_be_tried_again(since=datetime.now(UTC) - LOOK_BACK):
+        for attempt in await self._store.awaiting_retry(since=datetime.now(UTC) - LOOK_BACK):
             waiting[attempt.destination].append(attempt)
         turns = asyncio.Semaphore(_AT_ONCE)
 

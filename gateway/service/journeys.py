@@ -314,7 +314,7 @@ async def with_next_tries(store: Store, found: Sequence[Attempt]) -> list[Attemp
 
     It is not if the journey has ended, or made a later attempt of this delivery or of a later step's.
     """
-    running = await store.under_way({item.workflow_id for item in found if item.next_try_at})
+    running = await store.find_running({item.workflow_id for item in found if item.next_try_at})
     latest = {item.workflow_id: item for item in found}
     return [
         item

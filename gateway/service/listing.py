@@ -127,7 +127,7 @@ class JourneyLists:
                 query_of(searched, *conditions, state=known), size=size, after=after
             )
         indexed = {one.id: one for one in page}
-        entries = await self._store.under_way(list(indexed))
+        entries = await self._store.find_running(list(indexed))
         admitted = [entries[name] for name in indexed if name in entries]
         items = [listed(entry, indexed) for entry in admitted if wanted.version in (None, entry.version)]
         return await self.with_deliveries(items, limit=size), following
@@ -186,7 +186,7 @@ class JourneyLists:
         return await self._with_entries([item for item in map(_held, page) if _fits(item, wanted)]), following
 
     async def _with_entries(self, found: list[JourneySummary]) -> list[JourneySummary]:
-        entries = await self._store.under_way([item.id for item in found])
+        entries = await self._store.find_running([item.id for item in found])
         return [
             item.model_copy(update={"run_id": entry.run_id, "key": entry.key, "entered_at": entry.admitted_at})
             if (entry := entries.get(item.id)) is not None
@@ -268,7 +268,7 @@ class JourneyLists:
         after: tuple[int, str] | None = None
         operation = wanted.operation or ""
         while items := await self._store.items(operation, outcome="accepted", after=after, limit=_CHUNK):
-            running = await self._store.under_way([item.workflow_id for item in items])
+            running = await self._store.find_running([item.workflow_id for item in items])
             yield [entry for entry in running.values() if wanted.scenario in (None, entry.scenario)]
             after = items[-1].place
 

@@ -159,7 +159,7 @@ async def results(
         BadInput: There is no such scenario or version.
     """
     newest = await require(store, scenario)
-    found = await store.tally(scenario, now, version=version, since=since)
+    found = await store.goal_counts(scenario, now, version=version, since=since)
     content = Content(store)
     versions: dict[int, _Version] = {}
     for number in sorted({tally.version for tally in found}.union(() if found else [version or newest])):

@@ -173,7 +173,7 @@ class ScenarioService:
         counts, closures = await self._store.counts(), await self._store.closures()
         found: list[VersionView] = []
         names: set[str] = set()
-        for item in await self._store.listed(scenario):
+        for item in await self._store.version_summaries(scenario):
             newest, count = item.scenario not in names, counts.get((item.scenario, item.version), 0)
             names.add(item.scenario)
             if caller.may_use(item.scenario) and (scenario or newest or count):

@@ -154,10 +154,10 @@ async def stats(
     since = now.replace(minute=0, second=0, microsecond=0) - LATELY
     stored = _Stored(
         *await asyncio.gather(
-            store.passed(scenario, since),
-            store.population(scenario),
-            store.attempted(scenario, since=since),
-            store.trying_again(scenario, since=since),
+            store.passage_counts(scenario, since),
+            store.journey_counts(scenario),
+            store.attempt_counts(scenario, since=since),
+            store.retry_counts(scenario, since=since),
         )
     )
     followed = {one.version for one in stored.population if one.outcome is None}

@@ -77,7 +77,7 @@ async def not_let_in(
     runs = {run async for run in _runs(temporal, contact, names, everywhere=scenario is None)}
     if since is not None:
         runs = {run for run in runs if run.started >= since}
-    under_way = await store.under_way({run.id for run in runs if run.running})
+    under_way = await store.find_running({run.id for run in runs if run.running})
     over = await store.admitted({(run.id, run.run_id) for run in runs if not run.running})
     newest = sorted(runs, key=lambda run: run.started, reverse=True)
     asking = [run for run in newest if (run.id not in under_way if run.running else run[:2] not in over)]

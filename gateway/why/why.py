@@ -130,7 +130,7 @@ def _require(stories: Sequence[EntryStory], step: str) -> None:
 async def _nobody(store: Store, contact: str, scenario: str | None, since: datetime | None) -> str:
     if await store.is_erased(contact):
         return ERASED
-    if not (scenario or since) or not await store.knows(contact):
+    if not (scenario or since) or not await store.has_entered(contact):
         where = f" in {scenario}" if scenario else ""
         return (
             f"nothing is on record of a contact '{contact}'{where}: it has never asked to come in, or was refused "

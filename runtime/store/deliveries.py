@@ -204,7 +204,7 @@ class Deliveries(Queries):
         wanted = {"destination": destination, "since": since, "limit": limit}
         return await self._opened(await self._database.read(_BETWEEN_ATTEMPTS, wanted))
 
-    async def to_be_tried_again(self, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
+    async def awaiting_retry(self, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """Return what `between_attempts` returns for all destinations, the newest first."""
         wanted = {"since": since, "limit": limit}
         return await self._opened(await self._database.read(_TO_BE_TRIED_AGAIN, wanted))
@@ -217,12 +217,12 @@ class Deliveries(Queries):
             found.setdefault(row["destination"], {})[row["outcome"]] = row["attempts"]
         return OutcomeCounts(found, sum(row["attempts"] for row in rows) >= most)
 
-    async def attempted(self, scenario: str, *, since: datetime) -> list[AttemptCount]:
+    async def attempt_counts(self, scenario: str, *, since: datetime) -> list[AttemptCount]:
         """Count the attempts of a scenario's steps since a time."""
         wanted = {"scenario": scenario, "since": since}
         return await self._all(AttemptCount, _ATTEMPTED, wanted)
 
-    async def trying_again(self, scenario: str, *, since: datetime) -> dict[tuple[int, str], int]:
+    async def retry_counts(self, scenario: str, *, since: datetime) -> dict[tuple[int, str], int]:
         """Count a scenario's deliveries that wait for their next attempt, by version and step."""
         rows = await self._database.read(_TRYING_AGAIN, {"scenario": scenario, "since": since})
         return {(row["version"], row["step"]): row["n"] for row in rows}

@@ -181,11 +181,11 @@ class Entries(Queries):
         rows = await self._database.read(_COUNTS)
         return {(row["scenario"], row["version"]): row["journeys"] for row in rows}
 
-    async def population(self, scenario: str) -> list[JourneyCount]:
+    async def journey_counts(self, scenario: str) -> list[JourneyCount]:
         """Count a scenario's journeys, by versions and outcome."""
         return await self._all(JourneyCount, _POPULATION, {"scenario": scenario})
 
-    async def knows(self, contact_id: str, scenarios: Collection[str] | None = None) -> bool:
+    async def has_entered(self, contact_id: str, scenarios: Collection[str] | None = None) -> bool:
         """Return True if the contact ever had a journey, in these scenarios if they are given."""
         if scenarios is None:
             return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
@@ -200,7 +200,7 @@ class Entries(Queries):
             found.update((row["workflow_id"], row["run_id"]) for row in rows)
         return found
 
-    async def under_way(self, workflow_ids: Collection[str]) -> dict[str, StoredEntry]:
+    async def find_running(self, workflow_ids: Collection[str]) -> dict[str, StoredEntry]:
         """Return the running ones of these journeys, by workflow id."""
         found: dict[str, StoredEntry] = {}
         for some in _together(workflow_ids):

@@ -144,7 +144,7 @@ class Erasures(Queries):
         (row,) = await self._database.read(_COUNT_OPEN)
         return row["number"], row["oldest"]
 
-    async def erasure_trouble(self, identifier: str, trouble: str | None) -> None:
+    async def set_erasure_trouble(self, identifier: str, trouble: str | None) -> None:
         """Record why an open erasure makes no progress, or None if it does again."""
         await self._database.write(_TROUBLE, {"of": identifier, "what": trouble})
 
@@ -170,7 +170,7 @@ class Erasures(Queries):
         rows = await self._database.write(_COUNT_RUNS, {"of": identifier, "at": at})
         return rows[0]["remaining"] if rows else 0
 
-    async def clearing_erasure(self, identifier: str, rows: Mapping[str, int]) -> None:
+    async def begin_clearing(self, identifier: str, rows: Mapping[str, int]) -> None:
         """Record the number of rows to be cleared, by table. A second call in the same pass changes nothing."""
         stored = await self.stored_erasure(identifier)
         if stored is not None:
@@ -188,7 +188,7 @@ class Erasures(Queries):
         await self._database.write(_FINISH, {"of": identifier, "at": at, "receivers": sent_to})
         await self._database.write(_FORGET_RUNS, {"of": identifier})
 
-    async def traces(self, contact: str) -> ErasureCounts:
+    async def count_rows_of(self, contact: str) -> ErasureCounts:
         """Count a contact's rows."""
         rows = await self._database.read(_COUNT, {"whose": contact})
         items, asked = await self._items(contact), await self._asked(contact)

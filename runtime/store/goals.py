@@ -56,7 +56,7 @@ class Goals(Queries):
         given = {"of_workflow": workflow_id, "of_run": run_id, "at": at, "worth": worth}
         return bool(await self._database.write(_REACH, given))
 
-    async def tally(
+    async def goal_counts(
         self, scenario: str, now: datetime, *, version: int | None = None, since: datetime | None = None
     ) -> list[GoalCount]:
         """Count a scenario's entries, by version, group and branches."""

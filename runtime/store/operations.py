@@ -109,15 +109,15 @@ class StoredOperations(Queries):
             added += len(await self._database.write(statement.returning(_items.number)))
         return added
 
-    async def surveyed(self, operation: str, request: Mapping[str, Any], at: datetime) -> None:
+    async def complete_survey(self, operation: str, request: Mapping[str, Any], at: datetime) -> None:
         """Record the completed request, and that the search for its journeys is complete. The first time counts."""
         await self._database.write(_SURVEYED, {"of": operation, "known": dict(request), "at": at})
 
-    async def to_do(
+    async def unanswered_items(
         self, operation: str, *, after: tuple[int, str] | None = None, limit: int = 100
     ) -> list[OperationItem]:
         """Return journeys that have not answered, in order, after a position."""
-        return await self._list(operation, after, limit, to_do=True)
+        return await self._list(operation, after, limit, pending=True)
 
     async def items(
         self,
@@ -128,7 +128,7 @@ class StoredOperations(Queries):
         limit: int = 100,
     ) -> list[OperationItem]:
         """Return journeys of an operation, in order, after a position."""
-        return await self._list(operation, after, limit, outcome=outcome, to_do=outcome == NOT_ASKED)
+        return await self._list(operation, after, limit, outcome=outcome, pending=outcome == NOT_ASKED)
 
     async def _list(
         self,
@@ -137,10 +137,10 @@ class StoredOperations(Queries):
         limit: int,
         *,
         outcome: str | None = None,
-        to_do: bool = False,
+        pending: bool = False,
     ) -> list[OperationItem]:
         where = [_items.operation_id == operation]
-        if to_do:
+        if pending:
             where.append(_items.outcome.is_(None))
         elif outcome is not None:
             where.append(_items.outcome == outcome)
@@ -150,7 +150,7 @@ class StoredOperations(Queries):
         statement = statement.order_by(_items.number, _items.workflow_id).limit(limit)
         return await self._all(OperationItem, statement)
 
-    async def answered(
+    async def record_answer(
         self, operation: str, workflow_id: str, outcome: str | None, reason: str | None, at: datetime
     ) -> None:
         """Record a journey's answer. The first answer wins.
@@ -161,7 +161,7 @@ class StoredOperations(Queries):
         given = {"of": operation, "journey": workflow_id, "answer": outcome, "why": reason}
         await self._database.write(_ANSWERED, {**given, "at": None if outcome is None else at})
 
-    async def trouble_of(self, operation: str, trouble: str | None) -> None:
+    async def set_operation_trouble(self, operation: str, trouble: str | None) -> None:
         """Record why an operation makes no progress, or None if it does again."""
         await self._database.write(_TROUBLE, {"of": operation, "what": trouble})
 

@@ -92,7 +92,7 @@ class Passages(Queries):
         lists = {f"{name}s": [row[name] for row in rows] for name in (*_KEYS, "total")}
         return bool(await self._database.write(_COUNT, given | lists))
 
-    async def passed(self, scenario: str, since: datetime) -> list[PassageCount]:
+    async def passage_counts(self, scenario: str, since: datetime) -> list[PassageCount]:
         """Count the completions of a scenario's steps; `since` is rounded down to the hour."""
         return await self._all(PassageCount, _PASSED, {"scenario": scenario, "since": _hour(since)})
 

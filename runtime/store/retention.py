@@ -104,7 +104,7 @@ class Retention(Queries):
 
         Args:
             ages: Retention by kind. Kinds with a natural end are always deleted.
-            again: The rules `again:` of scenarios, see `learn_again`. No entries of other scenarios are deleted.
+            again: The rules `again:` of scenarios, see `read_again_rules`. No entries of other scenarios are deleted.
         """
         given = {**NATURAL, **ages}
         jobs: list[PruningJob] = []
@@ -128,7 +128,7 @@ class Retention(Queries):
                 jobs.append(PruningJob(f"entries/{scenario}", "entries", now - max(age, needed), scenario))
         return PruningPlan(tuple(jobs), tuple(kept))
 
-    async def learn_again(self, known: dict[str, tuple[int, frozenset[str]]]) -> None:
+    async def read_again_rules(self, known: dict[str, tuple[int, frozenset[str]]]) -> None:
         """Read the rules `again:` of all versions into `known`.
 
         Args:
@@ -316,7 +316,7 @@ class Pruner:
     async def agenda(self, ages: Ages, now: datetime) -> PruningPlan:
         """Return what to delete."""
         if "entries" in ages:
-            await self._store.learn_again(self._again)
+            await self._store.read_again_rules(self._again)
         return self._store.agenda(ages, now, self._again)
 
     async def run(

@@ -91,7 +91,7 @@ class Suppressions(Queries):
         rows = await self._database.read(_COUNTS)
         return {(row["channel"], row["source"]): row["suppressions"] for row in rows}
 
-    async def soft(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
+    async def record_soft_bounce(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
         """Record a soft bounce, and return True if the address is now suppressed. Idempotent for a delivery."""
         row = {"channel": channel, "address_hash": addresses[0], "delivery_id": delivery_id, "bounced_at": at}
         await self._database.write(insert_new(self._database.insert, soft_bounces), row)

@@ -127,7 +127,7 @@ class Versions(Queries):
         """Return the newest version of every scenario, by name."""
         return await self._all(NewestVersion, _SCENARIOS)
 
-    async def listed(self, scenario: str | None = None) -> list[VersionSummary]:
+    async def version_summaries(self, scenario: str | None = None) -> list[VersionSummary]:
         """Return the versions of one scenario or of all, the newest of each scenario first."""
         return await self._all(VersionSummary, _LISTED, {"name": scenario})
 

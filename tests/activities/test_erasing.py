@@ -222,7 +222,7 @@ async def test_passes_end_delete_and_clear_until_nothing_is_found(erasure: Erasu
     seen = await erasure.seen()
     assert (seen.state, seen.ended, seen.histories, seen.remaining, seen.confirmed_at) == ("waiting", 1, 4, 4, None)
     assert seen.rows == {"entries": 2}
-    assert not await erasure.store.knows("7")
+    assert not await erasure.store.has_entered("7")
 
     # A second pass finds what came in meanwhile, and remembers what it cannot find by the store any more.
     erasure.server.runs = [Run("sale/7", "r5", Status.COMPLETED), erasure.server.runs[0]]

@@ -64,7 +64,7 @@ async def test_what_the_page_shows_is_so(stand: Stands, tmp_path: Path) -> None:
                 answer = await run("bash", "-ec", text, place=place, folder=tmp_path)
                 if entered := re.search(r'"journey":"thank-you/(\d+)/', answer):
                     async with asyncio.timeout(60):
-                        while not await stood.client.store.knows(entered[1]):  # a reader is slower than this
+                        while not await stood.client.store.has_entered(entered[1]):  # a reader is slower than this
                             await asyncio.sleep(0.02)
             elif kind == "json":
                 shown(last(answer), json.loads(text))

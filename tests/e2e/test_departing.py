@@ -114,7 +114,7 @@ async def test_a_message_that_arrives_while_its_contact_leaves_is_on_record_as_d
             result = await handle.result()
         history = await handle.fetch_history()
         entry = await client.store.entry(handle.id)
-        passed = await client.store.passed("leaving", datetime.now(UTC))
+        passed = await client.store.passage_counts("leaving", datetime.now(UTC))
         claims = await client.store.claims_of("7", datetime.now(UTC) - timedelta(days=1))
 
     refused = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND

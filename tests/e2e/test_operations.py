@@ -79,7 +79,7 @@ async def until(client: ScenarioClient, begun: OperationView, ready: Callable[[O
 async def test_a_gateway_that_stops_in_the_middle_hits_nobody_twice_and_misses_nobody(
     stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answered, lost = Store.answered, 0
+    answered, lost = Store.record_answer, 0
 
     async def answered_but_once(self: Store, operation: str, journey: str, outcome: str | None, *more: Any) -> None:
         nonlocal lost
@@ -88,7 +88,7 @@ async def test_a_gateway_that_stops_in_the_middle_hits_nobody_twice_and_misses_n
             raise StoreUnavailable("the store cannot be used now")  # as if the gateway were killed in that moment
         await answered(self, operation, journey, outcome, *more)
 
-    monkeypatch.setattr(Store, "answered", answered_but_once)
+    monkeypatch.setattr(Store, "record_answer", answered_but_once)
     async with stand(fail={"/hooks.example.com/no": [422]}) as here, AsyncExitStack() as stack:
         client = here.client
         journeys = await hold(here, tmp_path)

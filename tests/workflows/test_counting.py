@@ -23,7 +23,7 @@ ORDER = {"type": "order", "order": {"external_id": "A"}}
 
 async def passed(stage: Stage, name: str) -> dict[str, int]:
     """How many passed, by version, step and outcome."""
-    found = await stage.store.passed(name, datetime(2020, 1, 1, tzinfo=UTC))
+    found = await stage.store.passage_counts(name, datetime(2020, 1, 1, tzinfo=UTC))
     return {f"@{one.version} {one.step} {one.outcome}": one.total for one in found}
 
 
@@ -41,7 +41,7 @@ async def test_steps_are_counted_when_the_journey_departs_and_not_before(stage: 
         "@1 last delivered": 1,
     }
     # Each in the hour in which its step was over, by the journey's clock: days apart.
-    since = {days: await stage.store.passed("long", began + timedelta(days=days)) for days in (0, 1, 8, 10)}
+    since = {days: await stage.store.passage_counts("long", began + timedelta(days=days)) for days in (0, 1, 8, 10)}
     late = {days: sorted(one.step for one in found if one.lately) for days, found in since.items()}
     assert late == {
         0: ["first", "last", "wait-2", "wait_for-3"],

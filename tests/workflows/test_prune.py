@@ -144,7 +144,7 @@ async def test_what_the_database_refuses_is_not_tried_again_this_day(
 
 async def test_the_store_is_asked(store: Store) -> None:
     bounced = datetime(2026, 10, 1, tzinfo=UTC)
-    await store.soft("email", ["a hash"], "msg_1", bounced)
+    await store.record_soft_bounce("email", ["a hash"], "msg_1", bounced)
     asked = PruneRequest(ages="claims=60d", now=(bounced + timedelta(days=31)).isoformat())
     measured = Measured(RETENTION_DELETED)
     assert await Prunings(store).prune(asked) == PruneResult(deleted={"soft_bounces": 1})

@@ -118,7 +118,7 @@ async def test_its_journeys_are_listed_page_by_page(door: Door) -> None:
     begun = await door.call("POST", "/operations", status=202, json=RETRY)
     items = [OperationItem(number=n, workflow_id=f"hello/{n}", step="hook") for n in range(5)]
     await door.store.add_items(begun["id"], items)
-    await door.store.answered(begun["id"], "hello/3", "refused", "the journey is not held", NOW)
+    await door.store.record_answer(begun["id"], "hello/3", "refused", "the journey is not held", NOW)
     path = f"/operations/{begun['id']}/items?limit=2"
     seen: list[str] = []
     page = await door.call("GET", path)

@@ -68,7 +68,7 @@ class World:
     async def suppressed(self, channel: str, addresses: Sequence[str]) -> list[Suppression]:
         return [row for row in self.rows if row.channel == channel and row.address_hash in addresses]
 
-    async def soft(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
+    async def record_soft_bounce(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
         raise AssertionError("nothing bounces")
 
     async def news(self, suppression: Suppression, address: str) -> None:

@@ -42,7 +42,7 @@ def item(number: int, outcome: str | None = None, reason: str | None = None) -> 
 async def test_progress_is_told_with_why_some_refused_and_what_became_of_each(site: Site, temporal: Search) -> None:
     temporal.hold(WAX, 2)  # winback/0 and winback/1
     await begin(site, "op1", item(0, "accepted"), item(7, "refused", "the journey is not held"), item(1))
-    await site.store.surveyed("op1", {"which": {"scenario": "winback"}, "rate": 5.0}, AT)
+    await site.store.complete_survey("op1", {"which": {"scenario": "winback"}, "rate": 5.0}, AT)
     await site.sign_in()
     page = await site.get("/operations/op1")
     assert (page.text("h1"), page.text(".head .state")) == ("Retry journeys", "running")

@@ -104,7 +104,7 @@ async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(store: Store
 async def test_one_that_was_started_although_the_answer_was_lost_goes_on(store: Store) -> None:
     temporal = Temporal({"operation/once": WorkflowExecutionStatus.RUNNING}, fails=True)
     client = ScenarioClient(cast("Client", temporal), store)
-    temporal.before = lambda: store.surveyed("once", {"which": {}, "rate": 1.0}, datetime.now(UTC))
+    temporal.before = lambda: store.complete_survey("once", {"which": {}, "rate": 1.0}, datetime.now(UTC))
     begun = await client.operate(
         Operation.PAUSE, JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
     )

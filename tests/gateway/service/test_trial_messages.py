@@ -100,13 +100,13 @@ async def test_suppressed_addresses_get_no_tests(
 async def test_tests_are_on_record_and_counted_nowhere(store: Store) -> None:
     await store.record([replace(attempt("hook", 1), scenario="sale", destination="twilio", started_at=NOW)])
     since = NOW - timedelta(hours=1)
-    before = await store.attempted("sale", since=since), await store.outcomes(since=since)
+    before = await store.attempt_counts("sale", since=since), await store.outcomes(since=since)
     await Trials(store=store).record(MESSAGE, "failed", error="http_400", status=400, response="no")
     (kept,) = await store.deliveries(delivery_id="msg_test1")
     assert (kept.workflow_id, kept.scenario, kept.version, kept.step) == ("", "sale", 2, "text")
     assert (kept.outcome, kept.error, kept.status, kept.response) == ("failed", "http_400", 400, "no")
-    assert (await store.attempted("sale", since=since), await store.outcomes(since=since)) == before
-    assert await store.trying_again("sale", since=since) == {}
+    assert (await store.attempt_counts("sale", since=since), await store.outcomes(since=since)) == before
+    assert await store.retry_counts("sale", since=since) == {}
 
 
 async def test_a_test_of_an_erased_contact_is_of_no_journey(store: Store) -> None:

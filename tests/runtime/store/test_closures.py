@@ -46,6 +46,9 @@ async def test_versions_are_listed_and_their_journeys_counted(store: Store) -> N
     await store.admit(asking("1"))
     await store.admit(asking("2"))
     await store.depart("a/2", "r1", "finished", None, NOW)
-    assert [(item.scenario, item.version) for item in await store.listed()] == [("a", 2), ("a", 1), ("b", 1)]
-    assert [(item.version, item.published_by) for item in await store.listed("a")] == [(2, "ann"), (1, "ann")]
+    assert [(item.scenario, item.version) for item in await store.version_summaries()] == [("a", 2), ("a", 1), ("b", 1)]
+    assert [(item.version, item.published_by) for item in await store.version_summaries("a")] == [
+        (2, "ann"),
+        (1, "ann"),
+    ]
     assert await store.counts() == {("a", 1): 1}

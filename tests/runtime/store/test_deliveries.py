@@ -148,7 +148,7 @@ async def test_attempts_of_a_scenario_are_counted_by_step_and_outcome(store: Sto
     ]
     newer = [replace(one, delivery_id=f"{one.delivery_id}-2", version=2) for one in (FAILED, DELIVERED)]
     await store.record([FAILED, DELIVERED, skipped, replace(skipped, delivery_id="msg_5"), *others, *newer])
-    found = await store.attempted("welcome", since=NOW)
+    found = await store.attempt_counts("welcome", since=NOW)
     assert sorted(found, key=lambda one: (one.version, one.outcome)) == [
         AttemptCount(1, "hook", "delivered", None, 1),
         AttemptCount(1, "hook", "retry", "ServiceUnavailable", 1),
@@ -165,9 +165,9 @@ async def test_deliveries_to_be_tried_again_are_those_of_journeys_under_way(stor
     arrived = [replace(one, delivery_id="msg_3", step="mail") for one in (FAILED, DELIVERED)]
     await store.record([FAILED, over, *arrived])
     await store.depart("welcome/8", "run-1", "finished", None, NOW)
-    assert await store.trying_again("welcome", since=NOW - MINUTE) == {(1, "hook"): 1}
-    assert await store.trying_again("welcome", since=NOW + MINUTE) == {}
-    assert await store.trying_again("other", since=NOW - MINUTE) == {}
+    assert await store.retry_counts("welcome", since=NOW - MINUTE) == {(1, "hook"): 1}
+    assert await store.retry_counts("welcome", since=NOW + MINUTE) == {}
+    assert await store.retry_counts("other", since=NOW - MINUTE) == {}
 
 
 @both

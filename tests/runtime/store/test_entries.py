@@ -150,10 +150,10 @@ async def test_a_contacts_journeys_under_way_are_found_at_once_by_others(store: 
 
 
 async def test_a_contact_is_known_for_good_once_it_was_let_in(store: Store) -> None:
-    assert not await store.knows("7")
+    assert not await store.has_entered("7")
     await store.admit(asking())
     await store.depart("welcome/7", "run-1", "finished", None, NOW)
-    assert await store.knows("7")
+    assert await store.has_entered("7")
 
 
 async def test_a_journey_is_the_newest_run_of_its_workflow_unless_a_run_is_named(store: Store) -> None:
@@ -221,7 +221,7 @@ async def test_text_that_no_database_keeps_does_not_keep_a_contact_out(store: St
     assert isinstance(await store.admit(strange), AdmittedRun)
     assert isinstance(await store.admit(strange), AdmittedRun)
     assert isinstance(await store.admit(replace(strange, run_id="run-2")), AlreadyEntered)
-    assert await store.knows("7\x00")
+    assert await store.has_entered("7\x00")
 
 
 @both
@@ -261,6 +261,6 @@ async def test_of_many_runs_it_is_told_at_once_who_was_let_in(store: Store) -> N
 
 async def test_of_many_journeys_those_under_way_are_told_at_once(store: Store) -> None:
     ids = await many(store)
-    found = await store.under_way(ids)
+    found = await store.find_running(ids)
     assert found.keys() == {ids[0], ids[TOGETHER + 5]}
     assert found[ids[0]] == await store.entry(ids[0])

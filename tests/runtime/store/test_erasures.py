@@ -65,8 +65,8 @@ async def test_rows_are_counted_once_a_pass(store: Store) -> None:
     await store.add_erasure(ERASURE)
     for found in ({"entries": 2, "claims": 1}, {"entries": 3}):
         await store.set_erasure_state("e1", "ending")
-        await store.clearing_erasure("e1", found)
-        await store.clearing_erasure("e1", {"entries": 1})  # the rest, after the worker was killed half-way
+        await store.begin_clearing("e1", found)
+        await store.begin_clearing("e1", {"entries": 1})  # the rest, after the worker was killed half-way
     seen = await store.stored_erasure("e1")
     assert seen is not None
     assert (seen.state, seen.rows) == ("clearing", {"entries": 5, "claims": 1})
@@ -91,7 +91,7 @@ async def test_a_finished_one_names_receivers_and_not_the_contact(
     await store.record([attempt(f"msg_{n}", **given) for n in range(2)])
     await store.add_erasure(ERASURE)
     await store.add_erasure_run("e1", "sale/7", "r1", running=True)
-    await store.erasure_trouble("e1", "Temporal cannot be reached")
+    await store.set_erasure_trouble("e1", "Temporal cannot be reached")
     await store.finish_erasure("e1", "0123", NOW)
     seen = await store.stored_erasure("e1")
     receivers = [{"channel": "webhook", "destination": "wax"}] if counts else []
@@ -104,10 +104,10 @@ async def test_who_comes_late_changes_nothing_of_a_finished_one(store: Store) ->
     await store.finish_erasure("e1", "0123", NOW)
     finished = await store.stored_erasure("e1")
     await store.set_erasure_state("e1", "ending")
-    await store.erasure_trouble("e1", "Temporal cannot be reached")
+    await store.set_erasure_trouble("e1", "Temporal cannot be reached")
     await store.add_erasure_run("e1", "sale/7", "r1", running=True)
     assert await store.count_erasure_runs("e1", NOW) == 0
-    await store.clearing_erasure("e1", {"entries": 1})
+    await store.begin_clearing("e1", {"entries": 1})
     await store.finish_erasure("e1", "0123", NOW + timedelta(hours=1))
     assert await store.stored_erasure("e1") == finished
     assert await store.erasure_runs("e1") == []

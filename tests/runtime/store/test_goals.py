@@ -92,12 +92,14 @@ async def test_a_tally_counts_each_kind_of_entry_apart(store: Store) -> None:
         return sorted(tallies, key=lambda one: (one.version, one.group))
 
     now = UNTIL - 6 * HOUR
-    assert ordered(await store.tally("welcome", now)) == everybody
-    assert ordered(await store.tally("welcome", now, version=1)) == everybody[:3]
+    assert ordered(await store.goal_counts("welcome", now)) == everybody
+    assert ordered(await store.goal_counts("welcome", now, version=1)) == everybody[:3]
     await store.adopt("welcome/2", "run-1", 2)
     await store.adopt("welcome/2", "run-1", 3)
-    assert ordered(await store.tally("welcome", now)) == everybody, "who goes on in another version counts for its own"
-    assert ordered(await store.tally("welcome", now, version=2)) == [replace(everybody[3], contacts=1)]
-    late = await store.tally("welcome", now, since=NOW + HOUR)
+    assert ordered(await store.goal_counts("welcome", now)) == everybody, (
+        "who goes on in another version counts for its own"
+    )
+    assert ordered(await store.goal_counts("welcome", now, version=2)) == [replace(everybody[3], contacts=1)]
+    late = await store.goal_counts("welcome", now, since=NOW + HOUR)
     assert late == [replace(everybody[3], contacts=1)]
-    assert await store.tally("nobody", now) == []
+    assert await store.goal_counts("nobody", now) == []

@@ -56,12 +56,12 @@ async def test_a_journey_is_in_an_operation_once_however_often_it_is_found(
 async def test_what_is_to_do_gets_less_with_each_answer_and_the_first_stays(store: Store, another: Store) -> None:
     await store.add_operation(ONE)
     await store.add_items("op1", items(1, 2, 3, 4))
-    await store.answered("op1", "a/1", "accepted", None, NOW)
-    await another.answered("op1", "a/1", "refused", "the journey is over", NOW)
-    await store.answered("op1", "a/2", "refused", "the journey is not held", NOW)
-    await store.answered("op1", "a/3", None, "no worker answered", NOW)
-    assert [item.workflow_id for item in await store.to_do("op1")] == ["a/3", "a/4"]
-    assert [item.workflow_id for item in await store.to_do("op1", after=(3, "a/3"))] == ["a/4"]
+    await store.record_answer("op1", "a/1", "accepted", None, NOW)
+    await another.record_answer("op1", "a/1", "refused", "the journey is over", NOW)
+    await store.record_answer("op1", "a/2", "refused", "the journey is not held", NOW)
+    await store.record_answer("op1", "a/3", None, "no worker answered", NOW)
+    assert [item.workflow_id for item in await store.unanswered_items("op1")] == ["a/3", "a/4"]
+    assert [item.workflow_id for item in await store.unanswered_items("op1", after=(3, "a/3"))] == ["a/4"]
     assert await store.item_counts(["op1"]) == {"op1": {"accepted": 1, "refused": 1, "unanswered": 1, "not_asked": 1}}
     (refused,) = await store.items("op1", outcome="refused")
     assert (refused.reason, refused.answered_at) == ("the journey is not held", NOW)
@@ -71,13 +71,13 @@ async def test_what_is_to_do_gets_less_with_each_answer_and_the_first_stays(stor
 async def test_what_was_not_asked_is_stopped_with_its_operation(store: Store) -> None:
     await store.add_operation(ONE)
     await store.add_items("op1", items(1, 2, 3))
-    await store.surveyed("op1", {"which": {}, "more": {"destination": "email"}}, NOW)
-    await store.answered("op1", "a/1", "accepted", None, NOW)
-    await store.answered("op1", "a/2", None, "no worker answered", NOW)
-    await store.trouble_of("op1", "no worker answers")
+    await store.complete_survey("op1", {"which": {}, "more": {"destination": "email"}}, NOW)
+    await store.record_answer("op1", "a/1", "accepted", None, NOW)
+    await store.record_answer("op1", "a/2", None, "no worker answered", NOW)
+    await store.set_operation_trouble("op1", "no worker answers")
     await store.end_operation("op1", "stopped", NOW, stopped_by="bob", stop_reason="wrong one")
     await store.end_operation("op1", "finished", NOW + timedelta(hours=1))
-    await store.trouble_of("op1", "too late")
+    await store.set_operation_trouble("op1", "too late")
     assert await store.stored_operation("op1") == replace(
         ONE,
         request={"which": {}, "more": {"destination": "email"}},

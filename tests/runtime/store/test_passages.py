@@ -30,7 +30,7 @@ def passages(*steps: str, version: int = 3, at: datetime = NOW) -> list[Passage]
 
 async def seen(store: Store) -> dict[str, int]:
     """By step."""
-    return {one.step: one.total for one in await store.passed("a", NOW)}
+    return {one.step: one.total for one in await store.passage_counts("a", NOW)}
 
 
 async def counted(store: Store, journey: str) -> int:
@@ -74,7 +74,7 @@ async def test_a_later_report_replaces_what_the_workflow_task_of_an_earlier_one_
     async def report(minute: int, *steps: Passage, first: int = 0, revisable: int = 1) -> dict[tuple[str, str], int]:
         at = NOW + timedelta(minutes=minute)
         await store.count_passages(journey, "r", first, steps, revisable=revisable, reported_at=at)
-        return {(one.step, one.outcome): one.total for one in await store.passed("a", NOW)}
+        return {(one.step, one.outcome): one.total for one in await store.passage_counts("a", NOW)}
 
     mail, hook, sms = passages("mail", "hook", "sms")
     first = await report(1, mail, left)
@@ -131,17 +131,17 @@ async def test_hours_versions_and_outcomes_are_told_apart(store: Store) -> None:
     early = Passage(2, "mail", "skipped", NOW - timedelta(hours=1))
     late = [Passage(3, "mail", "delivered", NOW.astimezone(india)), Passage(3, "mail", "failed\x00", NOW)]
     await store.count_passages(journey, "r", 0, [early, *late])
-    assert await store.passed("a", NOW) == [
+    assert await store.passage_counts("a", NOW) == [
         PassageCount(2, "mail", "skipped", 1, 0),
         PassageCount(3, "mail", "delivered", 1, 1),
         PassageCount(3, "mail", "failed\ufffd", 1, 1),
     ]
-    assert await store.passed("a", NOW - timedelta(hours=1)) == [
+    assert await store.passage_counts("a", NOW - timedelta(hours=1)) == [
         PassageCount(2, "mail", "skipped", 1, 1),
         PassageCount(3, "mail", "delivered", 1, 1),
         PassageCount(3, "mail", "failed\ufffd", 1, 1),
     ]
-    assert await store.passed("b", NOW) == []
+    assert await store.passage_counts("b", NOW) == []
 
 
 async def test_who_is_in_by_which_version_and_how_it_ended(store: Store) -> None:
@@ -149,6 +149,6 @@ async def test_who_is_in_by_which_version_and_how_it_ended(store: Store) -> None
     await store.adopt(second, "r", 2)
     await store.depart(first, "r", "finished", None, NOW)
     await store.depart(third, "r", "exited", None, NOW)
-    found = {(one.version, one.entered_by, one.outcome): one.n for one in await store.population("a")}
+    found = {(one.version, one.entered_by, one.outcome): one.n for one in await store.journey_counts("a")}
     assert found == {(1, 1, "finished"): 1, (2, 1, None): 1, (2, 2, "exited"): 1, (2, 2, None): 1}
-    assert await store.population("b") == []
+    assert await store.journey_counts("b") == []

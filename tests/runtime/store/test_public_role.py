@@ -48,12 +48,12 @@ async def test_the_documented_rights_are_enough_for_callbacks_and_unsubscribing(
         await store.forget_accepted(AcceptedEntry("wishes/7", "r1", "7", NOW))
         assert await store.running("7") == []
         assert await store.admitted([("wishes/7", "r1")]) == set()
-        assert await store.knows("7") is False
+        assert await store.has_entered("7") is False
         assert await store.open_goals("7", NOW) == []
         assert await store.version("wishes", 1) is None
         await store.reach("wishes/7", "r1", NOW)
         await store.depart("wishes/7", "r1", "lost", None, NOW)
         # Bounces, and answers to text messages.
-        await store.soft("email", ["a"], "msg_1", NOW)
+        await store.record_soft_bounce("email", ["a"], "msg_1", NOW)
         assert len(await store.suppressed("email", ["a"])) == 1
         await store.unsuppress("sms", ["a"], source="stop")

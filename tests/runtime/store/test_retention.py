@@ -160,7 +160,7 @@ async def test_a_pause_that_is_too_long_for_who_asked_is_told(
 ) -> None:
     clock = iter([0.0, 0.0, took])  # begun; of the one batch, its start and end
     monkeypatch.setattr("runtime.store.retention.monotonic", lambda: next(clock))
-    await store.soft("email", ["a hash"], "msg_1", ago(31))
+    await store.record_soft_bounce("email", ["a hash"], "msg_1", ago(31))
     soft_bounces = PruningPosition("soft_bounces")
     done = await Pruner(store).run({}, NOW, soft_bounces, seconds=4.0)
     assert (done.deleted, done.pause) == ({"soft_bounces": 1}, pause)
@@ -189,7 +189,7 @@ async def test_what_has_an_end_of_its_own_goes_in_any_case(store: Store) -> None
     for number, days in enumerate((93, 91)):
         await store.claim(cap_claim(f"msg_{number}", claimed_at=ago(days)), caps, UTC)
     for number, days in enumerate((31, 29)):
-        await store.soft("email", ["a hash"], f"msg_{number}", ago(days))
+        await store.record_soft_bounce("email", ["a hash"], f"msg_{number}", ago(days))
     for number, days in enumerate((1.1, 0.9)):
         assert isinstance(await store.take_request("key", str(number), "digest", ago(days)), ClaimedRequest)
     await store.record([attempt(1, 3000)])
@@ -203,7 +203,7 @@ async def test_people_per_step_go_by_the_hour(store: Store) -> None:
     passed = [Passage(1, "mail", "delivered", ago(days)) for days in (800, 700)]
     await store.count_passages("welcome/7", "7-800", 0, passed)
     assert await prune(store) == {"passages": 1}
-    assert [one.total for one in await store.passed("welcome", ago(1))] == [1]
+    assert [one.total for one in await store.passage_counts("welcome", ago(1))] == [1]
 
 
 @both

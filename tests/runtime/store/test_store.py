@@ -148,13 +148,13 @@ async def test_who_waits_behind_a_write_that_waited_in_vain_does_not_wait_as_lon
         other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         monkeypatch.setattr(sqlite.SQLite, "_execute", counted)
-        writes = (store.trouble_of("op", f"{number}") for number in range(5))
+        writes = (store.set_operation_trouble("op", f"{number}") for number in range(5))
         failures = await asyncio.gather(*writes, return_exceptions=True)
         assert {type(failure) for failure in failures} == {StoreUnavailable}
         assert len({str(failure) for failure in failures}) == 1
         assert len(tries) == 1
         other.close()
-        await store.trouble_of("op", None)
+        await store.set_operation_trouble("op", None)
 
 
 async def test_a_file_is_in_wal_mode_and_survives_the_death_of_a_process(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ async def test_many_are_written_in_few_statements(store: Store, monkeypatch: pyt
 @both
 async def test_the_third_soft_bounce_within_a_week_suppresses(store: Store) -> None:
     async def soft(delivery: str, days: float, *hashes: str) -> bool:
-        return await store.soft("email", hashes or (HASH,), delivery, NOW + timedelta(days=days))
+        return await store.record_soft_bounce("email", hashes or (HASH,), delivery, NOW + timedelta(days=days))
 
     assert not await soft("msg_1", 0)
     assert not await soft("msg_1", 0.5), "a delivery counts once"
@@ -90,6 +90,6 @@ async def test_the_third_soft_bounce_within_a_week_suppresses(store: Store) -> N
 @pytest.mark.parametrize(("source", "third"), [("soft", False), (None, False), ("custom", True)])
 async def test_soft_bounces_are_forgotten_with_what_came_of_them(store: Store, source: str | None, third: bool) -> None:
     for number in range(2):
-        await store.soft("email", (HASH,), f"msg_{number}", NOW)
+        await store.record_soft_bounce("email", (HASH,), f"msg_{number}", NOW)
     await store.unsuppress("email", (HASH,), source=source)
-    assert await store.soft("email", (HASH,), "msg_9", NOW + SOFT_SPAN / 2) is third
+    assert await store.record_soft_bounce("email", (HASH,), "msg_9", NOW + SOFT_SPAN / 2) is third

@@ -126,7 +126,7 @@ async def test_the_word_for_journeys_belongs_to_the_publication(store: Store, an
     assert await publish(1, "follow", newest=True) == 5
     assert await publish(1, newest=True) == 5
     assert await publish(2, newest=True) == 6
-    listed = await another.listed("sale")
+    listed = await another.version_summaries("sale")
     assert [(one.version, one.journeys) for one in reversed(listed)] == [
         (1, "pin"),
         (2, "follow"),
