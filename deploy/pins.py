@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     changed = [name for name in after if after[name] != before[name]]
     if given.check:
         for name in changed:
-            sys.stderr.write(f"{name} does not hold what is resolved: run python deploy/pins.py\n")
+            sys.stderr.write(f"{name} is outdated: run python deploy/pins.py\n")
         return 1 if changed else 0
     for name in changed:
         (ROOT / name).write_text(after[name], encoding="utf-8")

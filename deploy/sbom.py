@@ -45,7 +45,7 @@ READ: Final = {
     "protobuf": "BSD-3-Clause",
     "python-dateutil": "Apache-2.0 OR BSD-3-Clause",
 }
-"""SPDX expressions, from their licence files, of packages whose metadata have none."""
+"""SPDX expressions of packages without one in their metadata, from their licence files."""
 
 _TABLE: Final = "| package | version | licence |\n|---|---|---|\n"
 

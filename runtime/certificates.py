@@ -23,7 +23,7 @@ Certificates = Mapping[tuple[str, str | None], bytes | str]
 """Use (`client` or `ca`, or that of Temporal or the mail server) and destination → PEM, or the path of its file."""
 
 TRUSTED: Final = ("ca", "temporal_ca", "smtp_ca")
-"""Uses whose files hold several authorities of which one suffices."""
+"""Uses with files of several authorities, of which one suffices."""
 
 
 def temporal_certificates(client: Client) -> Certificates:

@@ -1,7 +1,7 @@
 """Conversion of values and errors to payloads.
 
-Plain JSON by pydantic, one clear failure for unreadable arguments, and no stack traces of expected failures. Unreadable
-input never fails a journey's workflow task, unless another worker could decrypt it.
+Plain JSON by pydantic, one clear failure for unreadable arguments, and expected failures without stack traces.
+Unreadable input never fails a journey's workflow task, unless another worker could decrypt it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ would build them again, in its workflow's thread.
 
 
 class JsonPayloads(CompositePayloadConverter):
-    """Pydantic's converter, which fails a workflow whose arguments cannot be decoded.
+    """Pydantic's converter, which fails a workflow with undecodable arguments.
 
     The SDK would fail the workflow *task* instead, and retry it forever. It distinguishes the two by the class of the
     exception. Decoding the results of activities cannot fail (`workflows.primitives`).

@@ -139,7 +139,7 @@ async def write(client: Client, run: ClaimRun, claim: NamespaceClaim) -> None:
             end = TerminateWorkflowExecutionRequest(
                 namespace=client.namespace,
                 workflow_execution=_execution(run),
-                reason="its history is long: another run goes on",
+                reason="its history is long: another run continues",
                 identity=client.identity,
             )
             await service.terminate_workflow_execution(end, retry=True, timeout=_CALL)

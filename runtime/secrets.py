@@ -12,6 +12,7 @@ from typing import Final
 
 from runtime.errors import SettingsError
 from runtime.settings import Settings
+from runtime.watched_file import FileStamp, stamp_of
 
 PREFIX: Final = "SCENARIO_SECRET_"
 """A variable ``SCENARIO_SECRET_NAME`` holds the secret NAME."""
@@ -20,9 +21,6 @@ MAX_BYTES: Final = 64 * 1024
 """Maximum size of a secret's file. A larger file is a mistake."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# (inode, mtime in ns, ctime in ns, bytes), which differ for other content. Inode and ctime detect files replaced by a
-# rename, which may keep size and mtime.
-_Stamp = tuple[int, int, int, int]
 
 
 class Secrets(Mapping[str, str]):
@@ -47,7 +45,7 @@ class Secrets(Mapping[str, str]):
     ) -> None:
         self._folder = settings.secrets_dir
         self._environ = os.environ if environ is None else environ
-        self._read: dict[str, tuple[_Stamp, str]] = {}
+        self._read: dict[str, tuple[FileStamp, str]] = {}
         self._every, self._clock = every, clock
         self._latest: SecretsSnapshot | None = None
         self._looked = 0.0
@@ -142,7 +140,7 @@ class Secrets(Mapping[str, str]):
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
                 return None
-            stamp = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+            stamp = stamp_of(status)
             known = self._read.get(name)
             if known is not None and known[0] == stamp:
                 return known[1]

@@ -103,7 +103,7 @@ def is_unknown_workflow(error: RPCError) -> bool:
 
 
 def is_answer(error: RPCError) -> bool:
-    """Return True if the error is an answer about a workflow, and no fault."""
+    """Return True if the error is an answer about a workflow instead of a fault."""
     return error.status is RPCStatusCode.ALREADY_EXISTS or is_unknown_workflow(error)
 
 
@@ -139,7 +139,7 @@ _ASKING: Final = frozenset({"update_workflow_execution", "poll_workflow_executio
 def bound_calls(
     client: Client, *, longest: float = LONGEST, noticed: Callable[[TemporalFault], None] = lambda _: None
 ) -> Client:
-    """Return a client on the same connection whose calls time out, and whose faults are logged with advice.
+    """Return a client on the same connection that limits the time of calls, and logs faults with advice.
 
     Args:
         longest: Seconds that a call may take. Calls that wait for a worker or for a workflow's end are exempt.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,9 +21,11 @@ many open files) may be resolved.
 """
 
 _logger = logging.getLogger(__name__)
-# (inode, mtime in ns, ctime in ns, bytes), which differ for other content. Inode and ctime detect files replaced by a
-# rename, as editors and Kubernetes do, which may keep size and mtime.
-_Stamp = tuple[int, int, int, int]
+FileStamp = tuple[int, int, int, int]
+"""Inode, mtime and ctime in ns, and bytes, which differ for other content.
+
+Inode and ctime detect files replaced by a rename, as editors and Kubernetes do, which may keep size and mtime.
+"""
 
 
 class WatchedFile(Generic[Content]):
@@ -50,8 +53,8 @@ class WatchedFile(Generic[Content]):
     ) -> None:
         self._path, self._read, self._size = path, read, size
         self._every, self._clock, self._wall = every, clock, wall
-        self._stamp: _Stamp | None = None  # of what was read last
-        self._seen: _Stamp | None = None  # at the last look
+        self._stamp: FileStamp | None = None  # of the content
+        self._seen: FileStamp | None = None  # at the last look
         self._looked = self._tried = clock()
         self._fault = ""
         self._content = empty
@@ -94,15 +97,18 @@ class WatchedFile(Generic[Content]):
             self._content = content
             _logger.info("%s was read again: %s", path, self._size(content))
 
-    def _rests(self, stamp: _Stamp | None) -> bool:
+    def _rests(self, stamp: FileStamp | None) -> bool:
         return stamp is not None and self._wall() - stamp[2] / 1e9 >= self._every
 
 
-def _stamp(path: Path) -> _Stamp | None:
+def _stamp(path: Path) -> FileStamp | None:
     try:
-        status = path.stat()
+        return stamp_of(path.stat())
     except OSError:
         return None
+
+
+def stamp_of(status: os.stat_result) -> FileStamp:
     return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
 
 

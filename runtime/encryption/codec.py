@@ -1,4 +1,4 @@
-"""The payload codec: each payload is encrypted by the key of the contact whose journey it belongs to.
+"""The payload codec: each payload is encrypted by the key of its journey's contact.
 
 An encrypted payload names its key, which suffices to decode it: a codec server needs no workflow. A payload in clear is
 passed on unchanged, such as those of journeys that started before encryption, or of a client without a codec.
@@ -101,7 +101,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
         A client that may signal a journey must not be able to stop it. But a payload that another worker can read must
         not be skipped, since the journey would decide otherwise there: results of activities, payloads for a contact
-        without a key here, and, if encryption is not configured here, payloads whose key the store has.
+        without a key here, and, if encryption is not configured here, payloads encrypted by a key in the store.
         """
         if self._gone is None or (self._answers and is_ours(payload)):
             return False
@@ -127,7 +127,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
 
 class EncodedFailures(BriefFailures):
-    """Failures whose messages and stack traces are encrypted.
+    """Failures with encrypted messages and stack traces.
 
     The reason why something cannot be encoded is in clear: it quotes nothing, and could not be encrypted either.
     """

@@ -1,7 +1,7 @@
 """An ASGI application served over HTTP within a process, so that no client can lock out others or fill the log.
 
 - Connections without a complete request are closed after a while, or sooner if others need their slots.
-- Connections whose client does not read its responses are closed.
+- Connections to clients that do not read their responses are closed.
 - Beyond the limit of concurrent requests, the next is answered 503. ``/healthz`` and ``/readyz`` are exempt, since an
   orchestrator would restart a busy process.
 - A request with two kinds of length is rejected: a proxy may have used the other one, and would see one request where

@@ -15,10 +15,11 @@ from runtime.telemetry.telemetry import PATIENCE, Telemetry
 class Deadline:
     """A time limit for the whole shutdown, counted from the request to stop.
 
-    An orchestrator kills a process after its grace period. Each thing that a process closes has a timeout of its own,
-    since it may wait for a receiver, the store or a collector; together they must not exceed this limit.
+    An orchestrator kills a process after its grace period. Each step of a shutdown has its own timeout, since it
+    may wait for a receiver, the store or a collector. Together they must not exceed this limit.
 
-        deadline = Deadline(28) deadline.begin()
+        deadline = Deadline(28)
+        deadline.begin()
         await writer.close(deadline.left(10, keep=3))
     """
 

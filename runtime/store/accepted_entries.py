@@ -22,7 +22,7 @@ from runtime.store.database import Queries
 from runtime.store.schema import accepted_entries, entries
 
 KEPT: Final = timedelta(days=1)
-"""Retention of a row if its run is not among the journeys."""
+"""Retention of a row without an admitted run."""
 _TOGETHER: Final = 500  # the oldest rows that one statement looks at
 
 _table = accepted_entries.c
@@ -30,7 +30,7 @@ _table = accepted_entries.c
 
 @dataclass(frozen=True, slots=True)
 class AcceptedEntry:
-    """An entry whose workflow has been started."""
+    """An acknowledged entry and the run that was started for it."""
 
     workflow_id: str
     run_id: str

@@ -3,8 +3,8 @@
 A key is ``sr_<id>_<secret>``. The id identifies it in lists and logs. The secret is 256 random bits, of which only the
 SHA-256 is stored: such a secret cannot be guessed from its hash, so a slow hash is not needed.
 
-One statement claims a request: it inserts the row, or takes over one that has expired or whose process was killed. If
-that process was only slow, its answer changes nothing, since `started_at` differs.
+One statement claims a request: it inserts the row, or takes over one that has expired or lost its process. If that
+process was only slow, its answer changes nothing, since `started_at` differs.
 """
 
 from __future__ import annotations

@@ -16,12 +16,12 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
-    """Return a text as it will be read back: what a database cannot store becomes U+FFFD."""
+    """Return a text as it will be read back: U+FFFD replaces characters that a database cannot store."""
     return _UNSTORABLE.sub("\ufffd", text) if _UNSTORABLE.search(text) else text
 
 
 class SafeText(TypeDecorator[str]):
-    """Text of any length and origin. What a database cannot store becomes U+FFFD."""
+    """Text of any length and origin. U+FFFD replaces characters that a database cannot store."""
 
     impl = Text
     cache_ok = True

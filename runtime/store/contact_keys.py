@@ -44,7 +44,7 @@ class ContactKeys(Queries):
         return await self._one(WrappedKey, _OF, {"whose": contact})
 
     async def destroyed(self, contacts: Collection[str]) -> list[str]:
-        """Return those of these contacts whose keys are destroyed."""
+        """Return those of these contacts that have a destroyed key."""
         return [row["owner"] for row in await self._database.read(_DESTROYED, {"of": list(contacts)})]
 
     async def contact_key(self, key_id: str) -> WrappedKey | None:

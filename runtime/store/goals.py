@@ -43,7 +43,7 @@ class Goals(Queries):
     """The goals in the table of journeys."""
 
     async def open_goals(self, contact_id: str, at: datetime) -> list[StoredEntry]:
-        """Return a contact's ended journeys whose goal may still be reached at a time, the oldest first."""
+        """Return a contact's ended journeys that may still reach their goal at a time, the oldest first."""
         found = await self._all(stored_entry, _OPEN, {"contact_id": contact_id, "at": at})
         return sorted(found, key=lambda entry: (entry.admitted_at, entry.workflow_id))
 

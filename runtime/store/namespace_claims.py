@@ -16,7 +16,7 @@ _claims = Table(
     "namespace_claims",
     metadata,
     Column("namespace", SafeText, nullable=False),
-    # A column of its own, so that of several workers one replaces it.
+    # Apart from the claim, so that of several workers one replaces it.
     Column("token", SafeText, nullable=False),
     Column("claim", Json, nullable=False),
     PrimaryKeyConstraint("namespace"),

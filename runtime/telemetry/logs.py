@@ -1,7 +1,7 @@
 """Structured logs: one line a record, as JSON for programs or as text for people.
 
-A line holds ids, never a contact's data. So the texts of exceptions are omitted, except of this project's own classes,
-whose messages quote none. The type and the place in the code are always included.
+A line holds ids, never a contact's data. So the texts of exceptions are omitted. Only this project's own classes quote
+none, and are shown. The type and the place in the code are always included.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from runtime.errors import SetupError, StoreError, StoreUnavailable
 from scenario.errors import ScenarioError
 
 OURS: Final = (ScenarioError, SetupError, StoreError, ApplicationError)
-"""Exceptions whose messages are written in this project, without data."""
+"""Exceptions with messages of this project, without data."""
 
 EXPECTED: Final = (SetupError, StoreUnavailable)
-"""Exceptions whose message suffices, without a stack trace for each journey."""
+"""Exceptions that are logged without a stack trace, which would repeat for each journey."""
 
 SELDOM: Final = 60.0
 """Seconds during which a repeating line is logged once."""

@@ -1,6 +1,7 @@
 """Every metric of journeys and deliveries: its name, labels and meaning.
 
-    ATTEMPTS.add("webhook", "wax", "delivered", "first") DURATION.record(0.31, "webhook", "wax")
+    ATTEMPTS.add("webhook", "wax", "delivered", "first")
+    DURATION.record(0.31, "webhook", "wax", "no")
 
 Without a meter provider (`runtime.telemetry.telemetry.Telemetry`), these do nothing. Values of labels are passed in the
 order of their declaration, so that no caller can add a label. They are words and names, never ids, addresses or data of
