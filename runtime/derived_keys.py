@@ -76,9 +76,6 @@ class AddressHashes:
     Addresses can be enumerated, so a plain hash would reveal them; an HMAC with SCENARIO_SUPPRESSION_KEY does not. A
     hash can be found with its key alone, and not be computed again under another one, since addresses are not stored.
     So a key that was in use stays, in SCENARIO_SUPPRESSION_KEY_PREVIOUS.
-
-    Raises:
-        ValueError: There is no key, or one is too short.
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
@@ -95,9 +92,6 @@ class AddressHashes:
 
     def of(self, channel: str, address: str) -> tuple[str, ...]:
         """Return an address's hashes in hex: under the current key, which new rows use, then under the previous ones.
-
-        Args:
-            channel: ``email`` or ``sms``.
 
         Raises:
             BadRecipient: The address is malformed. The message does not quote it.
@@ -129,10 +123,7 @@ class SealedToken:
     bytes. It is deterministic: every attempt of a delivery carries the same token.
 
     Args:
-        keys: The current key, which seals, then the previous ones, which still open. At least 32 bytes each.
-
-    Raises:
-        ValueError: There is no key, or one is too short.
+        keys: The current key, which seals, then the previous ones, which still open.
     """
 
     def __init__(self, keys: Sequence[bytes], purpose: str, prefix: str) -> None:
@@ -148,12 +139,7 @@ class SealedToken:
         return self._prefix + _encode(self._ciphers[0].encrypt(content, [self._prefix.encode()]))
 
     def open(self, token: str) -> bytes:
-        """Return the content of a token.
-
-        Raises:
-            MalformedToken: It does not have the form of a token.
-            ForgedToken: It was not made with any of the keys.
-        """
+        """Return the content of a token, or raise a `TokenError`."""
         found = self._form.fullmatch(token)
         if found is None or len(found[1]) % 4 == 1:
             raise MalformedToken("this is not a token")

@@ -64,10 +64,7 @@ class Callbacks:
     """Makes and verifies callback URLs.
 
     Args:
-        keys: The current key, then the previous ones; at least 32 random bytes each.
-
-    Raises:
-        ValueError: There is no key, or one is too short.
+        keys: The current key, then the previous ones; see `derive_keys`.
     """
 
     def __init__(self, base_url: str, keys: Sequence[bytes], life: timedelta = CALLBACK_LIFE) -> None:
@@ -142,14 +139,7 @@ class Subscriber:
 
 
 class Unsubscribing:
-    """Makes and opens unsubscribe URLs.
-
-    Args:
-        keys: The current key, then the previous ones: their tokens are in messages already sent.
-
-    Raises:
-        ValueError: There is no key, or one is too short.
-    """
+    """Makes and opens unsubscribe URLs; previous keys open those in messages already sent."""
 
     def __init__(self, base_url: str, keys: Sequence[bytes]) -> None:
         self._base = base_url.rstrip("/")
@@ -177,14 +167,7 @@ _CHANNEL: Final = "email"
 
 
 class ReturnPaths:
-    """Makes and verifies return paths.
-
-    Args:
-        address: Address to which tokens are added: ``bounces@mail.example.com``.
-
-    Raises:
-        ValueError: There is no key, or one is too short.
-    """
+    """Makes and verifies return paths, by adding tokens to an address: ``bounces@mail.example.com``."""
 
     def __init__(self, address: str, keys: Sequence[bytes]) -> None:
         self._local, _, self._domain = address.partition("@")

@@ -31,8 +31,7 @@ NATURAL: Final[Ages] = {
 """Default retention of rows that become useless.
 
 No cap looks back further than 31 days; a delivery that is retried for longer than its claim is kept claims another
-slot. Soft bounces count within a week (`scenario.policies.suppression.SOFT_SPAN`). Answers to requests with an
-``Idempotency-Key`` are kept for a day (`runtime.store.api_access.KEPT`).
+slot. Soft bounces count within a week. Answers to requests with an ``Idempotency-Key`` are kept for a day.
 """
 
 _YEARS: Final = re.compile(r"(\d{1,2})y", re.ASCII)

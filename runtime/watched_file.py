@@ -125,11 +125,7 @@ class UnusableFile(SettingsError):
 
 
 def read_bytes(path: Path, setting: str) -> bytes:
-    """Read a file that a setting names.
-
-    Raises:
-        UnusableFile: It cannot be read.
-    """
+    """Read a file that a setting names, or raise UnusableFile."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -138,15 +134,11 @@ def read_bytes(path: Path, setting: str) -> bytes:
 
 
 def require_usable(content: Content | None, findings: Sequence[Finding], command: str) -> Content:
-    """Return the content of a file.
+    """Return the content of a file, or raise UnusableFile with the line of its first error.
 
     Args:
         content: The content, or None if a finding is an error.
-        findings: All findings.
         command: Shows all findings.
-
-    Raises:
-        UnusableFile: It has errors. The message has the first one's line.
     """
     if content is not None:
         return content
@@ -156,24 +148,13 @@ def require_usable(content: Content | None, findings: Sequence[Finding], command
 
 
 def read_policies(path: Path) -> Policies:
-    """Read `policies.yaml`.
-
-    Raises:
-        UnusableFile: It cannot be read, or has errors.
-    """
+    """Read `policies.yaml`, or raise UnusableFile."""
     findings, policies = examine(read_bytes(path, "SCENARIO_POLICIES"), str(path))
     return require_usable(policies, findings, f"scenario policies {path}")
 
 
 class PoliciesFile(WatchedFile[Policies]):
-    """The current policies.
-
-    Args:
-        path: Path of `policies.yaml`; None for no policies.
-
-    Raises:
-        UnusableFile: The file cannot be used at the start.
-    """
+    """The current policies. UnusableFile is raised only if the file cannot be used at the start."""
 
     def __init__(self, path: Path | None = None) -> None:
         super().__init__(path, read=read_policies, empty=Policies(), size=lambda found: f"{len(found.caps)} caps")

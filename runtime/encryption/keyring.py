@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -30,7 +30,7 @@ from pydantic import SecretStr
 from runtime.derived_keys import derive_key
 from runtime.errors import SettingsError, SetupError, StoreUnavailable
 from runtime.settings import MIN_KEY, Settings, parse_keys
-from runtime.store.contact_keys import WrappedKey
+from runtime.store.contact_keys import ContactKeys, WrappedKey
 from runtime.store.erasures import ERASED
 
 NONCE: Final = 12
@@ -148,20 +148,6 @@ class UnknownKey(SetupError):
     """Something was encrypted by a key that is not in this store."""
 
 
-class KeyStore(Protocol):
-    """The interface of `runtime.store.contact_keys.ContactKeys`."""
-
-    async def add_contact_key(self, key: WrappedKey) -> WrappedKey: ...
-
-    async def contact_key_of(self, contact: str) -> WrappedKey | None: ...
-
-    async def destroyed(self, contacts: Collection[str]) -> list[str]: ...
-
-    async def contact_key(self, key_id: str) -> WrappedKey | None: ...
-
-    async def destroy_contact_key(self, key: WrappedKey) -> None: ...
-
-
 @dataclass(frozen=True)
 class DataKey:
     """A key that encrypts; encrypted data carries its id."""
@@ -194,7 +180,7 @@ class Keyring:
     """
 
     def __init__(
-        self, store: KeyStore, wrapping: KeyWrapping | None, *, clock: Callable[[], float] = monotonic
+        self, store: ContactKeys, wrapping: KeyWrapping | None, *, clock: Callable[[], float] = monotonic
     ) -> None:
         self._store, self._wrapping, self._clock = store, wrapping, clock
         self._by_id: OrderedDict[str, tuple[float, DataKey]] = OrderedDict()

@@ -17,10 +17,6 @@ class Deadline:
 
     An orchestrator kills a process after its grace period. Each step of a shutdown has its own timeout, since it
     may wait for a receiver, the store or a collector. Together they must not exceed this limit.
-
-        deadline = Deadline(28)
-        deadline.begin()
-        await writer.close(deadline.left(10, keep=3))
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:

@@ -65,11 +65,6 @@ class Store(
 
     One for each process, used from the event loop that opened it. Every call commits when it returns, and may be
     repeated after a ``StoreError``.
-
-    Example::
-
-        async with Store.open(url) as store:
-            await store.publish(...)
     """
 
     @classmethod

@@ -178,11 +178,7 @@ _closed = closed.c
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """A scenario that is closed to new entries.
-
-    Attributes:
-        reason: Free text, or "".
-    """
+    """A scenario that is closed to new entries, and an optional reason."""
 
     scenario: str
     closed_at: datetime

@@ -32,11 +32,6 @@ class AttemptWriter:
 
     Used from one event loop.
 
-    Example::
-
-        async with AttemptWriter(store) as writer:
-            writer.put(attempt)
-
     Attributes:
         every: Seconds that the first attempt of a batch waits for others.
         retry: Seconds between retries. Constant, since the queue is lost with the process.

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 from uuid import uuid4
 
 from temporalio.api.enums.v1 import TaskQueueType
@@ -41,6 +41,7 @@ from runtime.search_attributes import (
     quote,
     read_last_hold,
 )
+from runtime.store import Store
 from runtime.telemetry import metrics
 from runtime.telemetry.metrics import OTHER, Gauge, Labels
 
@@ -73,15 +74,6 @@ Figures = dict[Gauge, list[tuple[Labels, float]]]
 logger = logging.getLogger(__name__)
 
 
-class MetricsStore(Protocol):
-    """The used part of the store."""
-
-    async def lease(self, name: str, holder: str, *, now: datetime, expires_at: datetime) -> bool: ...
-    async def give_up(self, name: str, holder: str) -> None: ...
-    async def counts(self) -> dict[tuple[str, int], int]: ...
-    async def count_open_erasures(self) -> tuple[int, datetime | None]: ...
-
-
 class _Looked(NamedTuple):
     total: int
     some: Sequence[WorkflowExecution]
@@ -97,7 +89,7 @@ class ClusterMetrics:
     def __init__(
         self,
         client: Client,
-        store: MetricsStore,
+        store: Store,
         queues: Mapping[str, bool],
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -298,9 +290,7 @@ def _having(keys: Sequence[SearchAttributeKey[str]], values: Sequence[str]) -> s
 
 
 @asynccontextmanager
-async def cluster_metrics(
-    client: Client, store: MetricsStore, queues: Mapping[str, bool]
-) -> AsyncGenerator[ClusterMetrics]:
+async def cluster_metrics(client: Client, store: Store, queues: Mapping[str, bool]) -> AsyncGenerator[ClusterMetrics]:
     """Take part in the election, and report while elected."""
     poller = ClusterMetrics(client, store, queues)
 
