@@ -194,8 +194,6 @@ def _now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-logger = logging.getLogger(__name__)
-
 COMPARE_EVERY: Final = 10.0
 """Seconds between comparisons: a few small calls each."""
 _PATIENCE: Final = 30.0  # seconds that one may take

@@ -21,6 +21,8 @@ from typing_extensions import override
 
 from runtime import search_attributes
 
+logger = logging.getLogger(__name__)
+
 NO_WORKER: Final = frozenset(
     {
         RPCStatusCode.CANCELLED,
@@ -127,8 +129,6 @@ def fault_of(error: RPCError, namespace: str) -> TemporalFault:
 def _lacks_namespace(error: RPCError) -> bool:
     return any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details)
 
-
-logger = logging.getLogger(__name__)
 
 LONGEST: Final = 7.0
 """Timeout of a call with its retries, in seconds. Clients wait ten seconds for a response."""

@@ -164,7 +164,6 @@ class DataKey:
         return nonce + self._cipher.encrypt(nonce, data, self.id.encode())
 
     def decrypt(self, data: bytes) -> bytes:
-        """Decrypt data of this key."""
         try:
             return self._cipher.decrypt(data[:NONCE], data[NONCE:], self.id.encode())
         except (InvalidTag, ValueError):
@@ -288,11 +287,7 @@ class Keyring:
         return hmac.digest(self._index, contact.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
 
     def unwrapped(self, row: WrappedKey) -> bytes:
-        """Unwrap the key in a row.
-
-        Raises:
-            UnknownKey: It is wrapped, and encryption is not configured here.
-        """
+        """Unwrap the key in a row, or raise UnknownKey if encryption is not configured here."""
         if (key := read_plain(row.wrapped_key)) is not None:
             return key
         if self._wrapping is None:

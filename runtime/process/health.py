@@ -19,6 +19,8 @@ from runtime.process.http_server import ALIVE, READY, HttpServer
 from runtime.process.ports import HOST
 from runtime.telemetry import metrics
 
+logger = logging.getLogger(__name__)
+
 Check = Callable[[], bool]
 """Returns True if something the process needs is available. Called from any thread; it does no I/O."""
 
@@ -64,8 +66,6 @@ def measuring_readiness(checks: Mapping[str, Check]) -> Generator[None]:
         metrics.READY.reads(None)
 
 
-logger = logging.getLogger(__name__)
-
 EVERY: Final = 3.0
 """Seconds between checks."""
 PATIENCE: Final = 5.0
@@ -87,7 +87,6 @@ class Watch:
 
     Args:
         looked: Its check raises a `StoreError` or a `SetupError` if it is not usable.
-        patience: Timeout of a check, in seconds.
     """
 
     def __init__(self, looked: Checkable, what: str = "The store", *, patience: float = PATIENCE) -> None:

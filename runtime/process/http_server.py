@@ -246,8 +246,7 @@ class HttpServer:
         """Start to serve. Earlier connections have waited.
 
         Args:
-            patience: Seconds a connection may wait for a request, and for its line and headers to arrive. A client has
-                six times as long to read a response.
+            patience: See `HttpGuard`.
             drain: Seconds for requests in progress when the server stops.
         """
         self._guard = HttpGuard(application, requests=requests, patience=patience)

@@ -33,8 +33,7 @@ LIMIT_SIGNALS: Final = frozenset(
 class SandboxEnded(Exception):
     """The child ended instead of answering.
 
-    Attributes:
-        cause: The last line of an error at its start, or "". Later lines are discarded: they might quote the input.
+    `cause` is the last line of an error at its start, or "". Later lines are discarded: they might quote the input.
     """
 
     def __init__(self, status: int, cause: str = "") -> None:

@@ -85,11 +85,7 @@ class PruningPlan:
 
 @dataclass(frozen=True)
 class PrunedBatch:
-    """A deleted batch.
-
-    Attributes:
-        until: Time of the newest deleted row, where the next batch starts.
-    """
+    """A deleted batch; the next one starts `until`, the time of the newest deleted row."""
 
     rows: int
     until: datetime
@@ -282,11 +278,7 @@ VACUUM: Final = (
 
 @dataclass(frozen=True)
 class PruningPosition:
-    """A position in a plan.
-
-    Attributes:
-        job: Name of the next job; "" at the start.
-    """
+    """A position in a plan: the next job, or "" at the start, and the time of its next row."""
 
     job: str = ""
     since: datetime = BEGINNING
@@ -294,11 +286,7 @@ class PruningPosition:
 
 @dataclass
 class PruningResult:
-    """The result of a run.
-
-    Attributes:
-        pause: Seconds to pause before that.
-    """
+    """The result of a run: the place to continue at, if any, and the seconds to pause before."""
 
     place: PruningPosition | None = None
     pause: float = 0.0

@@ -81,11 +81,7 @@ class Store(
             patience: Seconds to wait for an unreachable database, and for another process that migrates; 0 tries once.
 
         Raises:
-            StoreAddressError: The URL is not one of a supported database.
-            StoreUnavailable: The database cannot be reached.
-            StoreTooNew: A later release has migrated it.
-            StoreMissing: The file is missing, and may not be created.
-            StoreOutdated: The tables are missing or outdated, and may not be created or upgraded.
+            StoreError: It cannot be used; the subclasses of `runtime.errors` say why.
         """
         database = await _open(url, make=make and migrate, migrate=migrate, patience=patience)
         try:
