@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -45,8 +45,7 @@ def expiry(use: str, pem: bytes) -> datetime:
     return max(ends) if use in TRUSTED else min(ends)
 
 
-@contextmanager
-def measuring_certificates(certificates: Callable[[], Certificates]) -> Generator[None]:
+def measuring_certificates(certificates: Callable[[], Certificates]) -> AbstractContextManager[None]:
     """Measure the remaining validity of certificates, which are read at each scrape."""
     unusable = set[tuple[str, str | None]]()
 
@@ -63,19 +62,10 @@ def measuring_certificates(certificates: Callable[[], Certificates]) -> Generato
             else:
                 yield (use, destination), (end - datetime.now(UTC)).total_seconds()
 
-    metrics.CERTIFICATE_LEFT.reads(rows)
-    try:
-        yield
-    finally:
-        metrics.CERTIFICATE_LEFT.reads(None)
+    return metrics.CERTIFICATE_LEFT.reading(rows)
 
 
-@contextmanager
-def measuring_keys(settings: Settings) -> Generator[None]:
+def measuring_keys(settings: Settings) -> AbstractContextManager[None]:
     """Measure the names of the keys that this process has."""
     names = key_names(settings)
-    metrics.KEY.reads(lambda: [(name, 1.0) for name in names])
-    try:
-        yield
-    finally:
-        metrics.KEY.reads(None)
+    return metrics.KEY.reading(lambda: [(name, 1.0) for name in names])

@@ -209,7 +209,7 @@ class OperationActivities:
         """Ask the operation's next journeys that have not answered."""
         async with _guarded():
             stored, request = await self._open(chunk.operation)
-            items = await self._store.unanswered_items(chunk.operation, after=chunk.after, limit=chunk.most)
+            items = await self._store.items(chunk.operation, outcome=NOT_ASKED, after=chunk.after, limit=chunk.most)
             send = self._journeys.sender(
                 request.operation,
                 operator=request.operator,

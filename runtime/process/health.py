@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final, Protocol
 
 from starlette.applications import Starlette
@@ -56,14 +56,9 @@ def readiness(checks: Mapping[str, Check]) -> JSONResponse:
     return JSONResponse({"ready": ready, "checks": found}, 200 if ready else 503)
 
 
-@contextmanager
-def measuring_readiness(checks: Mapping[str, Check]) -> Generator[None]:
+def measuring_readiness(checks: Mapping[str, Check]) -> AbstractContextManager[None]:
     """Measure the checks. More may be added meanwhile."""
-    metrics.READY.reads(lambda: [((name,), float(check())) for name, check in list(checks.items())])
-    try:
-        yield
-    finally:
-        metrics.READY.reads(None)
+    return metrics.READY.reading(lambda: [((name,), float(check())) for name, check in list(checks.items())])
 
 
 EVERY: Final = 3.0
@@ -215,9 +210,6 @@ def _sentence(of: str, ahead: bool, seconds: float) -> str:
 async def watching_clock(others: Mapping[str, OffsetSource]) -> AsyncGenerator[Watch]:
     """Compare this machine's clock periodically, and measure its offsets."""
     clock = ClockCheck(others)
-    metrics.CLOCK_OFFSET.reads(lambda: [((of,), seconds) for of, seconds in clock.read()])
-    try:
+    with metrics.CLOCK_OFFSET.reading(lambda: [((of,), seconds) for of, seconds in clock.read()]):
         async with watching(clock, "The clock") as watch:
             yield watch
-    finally:
-        metrics.CLOCK_OFFSET.reads(None)

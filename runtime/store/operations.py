@@ -113,12 +113,6 @@ class StoredOperations(Queries):
         """Record the completed request, and that the search for its journeys is complete. The first time counts."""
         await self._database.write(_SURVEYED, {"of": operation, "known": dict(request), "at": at})
 
-    async def unanswered_items(
-        self, operation: str, *, after: tuple[int, str] | None = None, limit: int = 100
-    ) -> list[OperationItem]:
-        """Return journeys that have not answered, in order, after a position."""
-        return await self._list(operation, after, limit, pending=True)
-
     async def items(
         self,
         operation: str,
@@ -127,20 +121,9 @@ class StoredOperations(Queries):
         after: tuple[int, str] | None = None,
         limit: int = 100,
     ) -> list[OperationItem]:
-        """Return journeys of an operation, in order, after a position."""
-        return await self._list(operation, after, limit, outcome=outcome, pending=outcome == NOT_ASKED)
-
-    async def _list(
-        self,
-        operation: str,
-        after: tuple[int, str] | None,
-        limit: int,
-        *,
-        outcome: str | None = None,
-        pending: bool = False,
-    ) -> list[OperationItem]:
+        """Return journeys of an operation, in order, after a position. `NOT_ASKED` means all without an answer."""
         where = [_items.operation_id == operation]
-        if pending:
+        if outcome == NOT_ASKED:
             where.append(_items.outcome.is_(None))
         elif outcome is not None:
             where.append(_items.outcome == outcome)

@@ -6,7 +6,7 @@ A test compares them with ``migrations/``. Columns are not nullable unless state
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint, text
+from sqlalchemy import Column, Index, Integer, MetaData, PrimaryKeyConstraint, Table, TextClause, UniqueConstraint, text
 
 from runtime.store.columns import Flag, Json, SafeText, UtcDateTime
 
@@ -18,6 +18,11 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
 )
+
+
+def _partial_index(name: str | None, *columns: str, where: TextClause, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
 
 versions = Table(
     "scenario_versions",
@@ -88,19 +93,14 @@ entries = Table(
     Index(None, "admitted_at"),
     Index(None, "scenario", "admitted_at"),
     # Few of millions are running.
-    Index("ix_entries_under_way", "admitted_at", sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY),
+    _partial_index("ix_entries_under_way", "admitted_at", where=_UNDER_WAY),
     # The version last: a scenario's journeys are in order, and their versions are read from the index.
-    Index(
-        "ix_entries_running",
-        *("scenario", "admitted_at", "version"),
-        sqlite_where=_UNDER_WAY,
-        postgresql_where=_UNDER_WAY,
-    ),
+    _partial_index("ix_entries_running", "scenario", "admitted_at", "version", where=_UNDER_WAY),
     Index(None, "scenario", "version", "admitted_at"),
     # Most journeys end as finished.
-    Index(None, "outcome", "admitted_at", sqlite_where=_NOT_FINISHED, postgresql_where=_NOT_FINISHED),
+    _partial_index(None, "outcome", "admitted_at", where=_NOT_FINISHED),
     # Queried for every event.
-    Index("ix_entries_goal_open", "contact_id", sqlite_where=_GOAL_OPEN, postgresql_where=_GOAL_OPEN),
+    _partial_index("ix_entries_goal_open", "contact_id", where=_GOAL_OPEN),
 )
 """One row a journey, running (``ended_at`` is null) or ended."""
 
@@ -154,11 +154,11 @@ deliveries = Table(
     Index(None, "scenario", "started_at"),
     Index(None, "started_at"),
     # Partial, since most deliveries succeed at their first attempt.
-    Index(None, "destination", "next_try_at", sqlite_where=_TO_COME, postgresql_where=_TO_COME),
-    Index(None, "outcome", "started_at", sqlite_where=_WENT_WRONG, postgresql_where=_WENT_WRONG),
-    Index(None, "error", "started_at", sqlite_where=_IN_ERROR, postgresql_where=_IN_ERROR),
+    _partial_index(None, "destination", "next_try_at", where=_TO_COME),
+    _partial_index(None, "outcome", "started_at", where=_WENT_WRONG),
+    _partial_index(None, "error", "started_at", where=_IN_ERROR),
     # Responses have a shorter retention than attempts.
-    Index("ix_deliveries_answered", "started_at", sqlite_where=_ANSWERED, postgresql_where=_ANSWERED),
+    _partial_index("ix_deliveries_answered", "started_at", where=_ANSWERED),
 )
 """One row a delivery attempt."""
 
@@ -246,7 +246,7 @@ operations = Table(
     Column("stop_reason", SafeText, nullable=True),
     PrimaryKeyConstraint("id"),
     Index(None, "created_at"),
-    Index("ix_operations_open", "created_at", sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY),
+    _partial_index("ix_operations_open", "created_at", where=_UNDER_WAY),
 )
 """Operations on many journeys, open or ended."""
 
@@ -269,12 +269,7 @@ operation_items = Table(
     # A journey is in an operation once, also if it is found twice.
     PrimaryKeyConstraint("operation_id", "workflow_id"),
     Index(None, "operation_id", "number", "workflow_id"),
-    Index(
-        "ix_operation_items_to_do",
-        *("operation_id", "number", "workflow_id"),
-        sqlite_where=_NOT_YET,
-        postgresql_where=_NOT_YET,
-    ),
+    _partial_index("ix_operation_items_to_do", "operation_id", "number", "workflow_id", where=_NOT_YET),
 )
 """The journeys of an operation, and their answers."""
 
@@ -350,7 +345,7 @@ erasures = Table(
     PrimaryKeyConstraint("id"),
     Index(None, "requested_at", "id"),
     # A contact has one open erasure: of two concurrent requests, one creates it.
-    Index("ix_erasures_open", "contact_hash", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+    _partial_index("ix_erasures_open", "contact_hash", unique=True, where=_OPEN),
 )
 """Erasures of contacts, open and finished. A row is never deleted: it is the audit record."""
 

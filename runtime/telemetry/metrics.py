@@ -10,7 +10,8 @@ a contact. The number of user-defined names is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,6 +99,15 @@ class Gauge(Metric):
             _sources.pop(self.name, None)
         else:
             _sources[self.name] = source
+
+    @contextmanager
+    def reading(self, source: Callable[[], Rows]) -> Generator[None]:
+        """Read the numbers from a source meanwhile."""
+        self.reads(source)
+        try:
+            yield
+        finally:
+            self.reads(None)
 
     def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         source, found = _sources.get(self.name), dict[tuple[tuple[str, str | int], ...], float]()

@@ -99,7 +99,7 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.keep("msg_1"), "(delivery_id=?)"),
     (lambda store: store.release("msg_1"), "(delivery_id=?)"),
     (
-        lambda store: store.unanswered_items("op", after=(3, "a")),
+        lambda store: store.items("op", outcome="not_asked", after=(3, "a")),
         "ix_operation_items_to_do (operation_id=? AND (number,workflow_id)>(?,?))",
     ),
     (lambda store: store.items("op", after=(3, "a")), "(operation_id=? AND (number,workflow_id)>(?,?))"),
