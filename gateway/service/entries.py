@@ -299,7 +299,7 @@ class EntryService:
             raise NotEntered(str(error)) from None
         except WorkflowAlreadyStartedError as error:
             # Its caller may have been killed before it was recorded.
-            if identifier not in await self._store.under_way([identifier]):
+            if identifier not in await self._store.find_running([identifier]):
                 await self._record(identifier, error.run_id or "", parsed.contact_id)
             if opened.scenario.entry.again != "always":
                 text = f"the contact is in {opened.name} already, as {identifier}"

@@ -168,7 +168,7 @@ class ErasureService:
         if dry_run:
             running = [run.close_time is None async for run in find_runs(self._temporal, self._store, contact)]
             known |= {"ended": sum(running), "histories": len(running), "remaining": len(running)}
-            rows = asdict(await self._store.traces(contact))
+            rows = asdict(await self._store.count_rows_of(contact))
             found = StoredErasure(id="", contact_hash="", contact_id=None, rows=rows, **known)
             return ErasureView.of(found, dry_run=True)
         name = await keyring.name_of(contact)
@@ -208,7 +208,7 @@ class ErasureService:
             said = error.status.name if isinstance(error, RPCError) else "no answer"
             logger.warning("the erasure %s is not started yet (%s): a worker starts it", identifier, said)
             trouble = f"Temporal did not start it yet ({said}): a worker has it started"
-            await self._store.erasure_trouble(identifier, trouble)
+            await self._store.set_erasure_trouble(identifier, trouble)
 
     async def _show(self, identifier: str) -> ErasureView:
         stored = await self._store.stored_erasure(identifier)

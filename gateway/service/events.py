@@ -186,7 +186,7 @@ class EventService:
         journeys = {entry.workflow_id: entry for entry in (*pending, *running)}
         reached = await _send_all(self._signal(entry, signal, argument) for entry in journeys.values())
         if not any(reached):
-            return EventView(unknown=not running and not await self._store.knows(contact, caller.scenarios))
+            return EventView(unknown=not running and not await self._store.has_entered(contact, caller.scenarios))
         admitted = [isinstance(entry, StoredEntry) for entry in journeys.values()]
         told = sum(is_open and is_in for is_open, is_in in zip(reached, admitted, strict=True))
         return EventView(told=told, pending=sum(reached) - told)
