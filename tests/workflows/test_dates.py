@@ -273,7 +273,7 @@ def test_a_date_that_is_past_continues_skips_or_exits(mode: str, days: int, tmp_
     cases, findings = read(case)
     assert cases is not None, findings
     course = run(cases, "one", Circumstances())
-    assert [*(got.id for got in course.steps if got.message), course.reason] == wanted
+    assert [*(got.step for got in course.steps if got.message), course.reason] == wanted
     are_past = [got.reason for got in course.steps if (got.reason or "").startswith("is past: ")]
     told = [one.reason for one in shown.steps if one.taken and (one.reason or "").startswith("is past: ")]
     assert are_past == told
