@@ -43,7 +43,7 @@ def handed(
     sources, always = list(sources), frozenset(always)
     named = always.union(*(liquid.find_fields(source, kind=kind) for source, kind in sources))
     whole = {(name,) for name in OBJECTS} if (TRIGGER,) in named else set[tuple[str, ...]]()
-    named = whole.union(handed_as(path) for path in named)
+    named = whole | {handed_as(path) for path in named}
     # A segment with a dot in it cannot be written as a path: its parent goes along whole instead.
     paths = {_without_dots(path) for path in named if path and path[0] not in _PROVIDED}
     kept = {path for path in paths if not any(path[:length] in paths for length in range(1, len(path)))}
@@ -64,8 +64,8 @@ def named_secrets(step: BaseStep) -> frozenset[str] | None:
         TemplateError: A template is malformed.
     """
     paths = {path for source, kind in step.messages() for path in liquid.find_fields(source, kind=kind)}
-    asked = [path[1:2] for path in paths if path[0] == "secrets"]
-    return None if () in asked else frozenset(name for (name,) in asked)
+    asked = {path[1:2] for path in paths if path[0] == "secrets"}
+    return None if () in asked else frozenset({name for (name,) in asked})
 
 
 def names_unsubscribing(step: BaseStep) -> bool:

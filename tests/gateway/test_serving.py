@@ -37,7 +37,7 @@ from tests.measured import Measured, now
 
 
 def no_temporal() -> Client:
-    return Mock(Client)
+    return Mock(Client, namespace="default")
 
 
 NOTHING = {"error": "there is nothing here"}

@@ -96,7 +96,7 @@ async def test_a_store_that_fails_ends_the_round_and_leaves_nothing_behind(store
     async def broken(*_: object) -> None:
         raise ConnectionError
 
-    updates._store = type("Broken", (), {"answered": broken})()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    updates._store = type("Broken", (), {"record_answer": broken})()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
     with pytest.raises(ConnectionError):
         await Batch(updates.ask, rate=10_000).run(targets)
     await updates.end()
