@@ -181,7 +181,7 @@ class AdmissionActivities:
         A plan that a journey cannot read is refused here: in the journey, its workflow task would fail repeatedly.
 
         Raises:
-            Refused: The plan is too large for a journey.
+            EntryRefused: The plan is too large for a journey.
             ScenarioError: A newer version of this program has made it. The journey waits for a worker that can read it.
         """
         self._names.add(opened.name)

@@ -111,7 +111,7 @@ async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
         return False
     try:
         skip = await attempt.gate.rejected(attempt.admitted, attempt.against)
-    except Exception as trouble:  # the store is away, say: the failure stands, and the next attempt will tell again
+    except Exception as trouble:  # such as an unavailable store: the failure stands, and the next attempt reports again
         _logger.warning("%s: what its receiver says against the address is lost: %s", attempt.delivery.id, trouble)
         return False
     if skip is None:
@@ -125,7 +125,7 @@ async def _report_to_gate(attempt: OpenAttempt, error: BaseException | None) -> 
     """Report the outcome of an admitted message, so that its place under caps is kept or released."""
     if attempt.gate is None:
         return
-    # One that was not let go tells as well: an earlier one of the same delivery may have been.
+    # Messages that were not admitted are reported too: an earlier attempt of the delivery may have been.
     message = attempt.admitted or OutgoingMessage(attempt.delivery, attempt.channel, attempt.destination, attempt.now)
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
     arrived = attempt.in_flight or (failure is not None and failure.unknown)

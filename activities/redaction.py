@@ -263,7 +263,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u
 
 def readable(body: bytes, secrets: Iterable[str] = ()) -> str:
     """Return what `excerpt` does, for secrets that are not prepared yet."""
-    return excerpt(body, known(tuple(secrets)))
+    return excerpt(body, known.__wrapped__(tuple(secrets)))  # not cached: the contact's address is another each time
 
 
 def excerpt(body: bytes, hidden: KnownSecrets) -> str:

@@ -55,7 +55,7 @@ class Caller:
     def check_all(self) -> None:
         """Raise Forbidden if the caller is limited to some scenarios."""
         if self.scenarios is not None:
-            raise Forbidden("this key is for some scenarios: this needs one that is for all")
+            raise Forbidden("this key is limited to some scenarios: use a key for all scenarios")
 
     def operator(self, stated: str | None) -> str:
         """Return the operator to record: the stated name, if there is one, followed by the key.

@@ -59,7 +59,9 @@ class _Attempted(TypedDict):
 
 
 class JourneyService:
-    """Use cases that read journeys. All raise Forbidden if the caller may not use the scenario.
+    """Use cases that read journeys.
+
+    All raise Forbidden if the caller may not use the scenario, but `has` and `attempts`, which leave it out.
 
     Args:
         temporal: A client of the namespace that the workers poll.

@@ -59,7 +59,7 @@ def decode_cursor(cursor: str, shape: type[_Shape]) -> _Shape:
     try:
         place = json.loads(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
         return TypeAdapter(shape).validate_python(place)
-    except (ValueError, RecursionError):  # errors of pydantic, base64, JSON and Unicode are ValueErrors
+    except (TypeError, ValueError, RecursionError):  # errors of pydantic, base64, JSON, Unicode and hexadecimal
         raise BadCursor from None
 
 

@@ -65,7 +65,7 @@ def check_rules(scenario: Scenario, data: dict[str, Any]) -> None:
     """Check the entry's condition and the contact's consent.
 
     Raises:
-        Refused: ``entry.if`` is false or cannot be evaluated, or the contact consents to no channel of the scenario.
+        EntryRefused: ``entry.if`` is false or cannot be evaluated, or the contact consents to no channel.
     """
     if scenario.purpose == MARKETING and (lacking := nowhere(scenario.subscription or {}, data["contact"])):
         raise EntryRefused(f"no consent to {scenario.scenario}: {lacking}", "consent")
@@ -137,7 +137,7 @@ def key_of(entry: Entry, scenario: Scenario, data: dict[str, Any]) -> str | None
     """Return the journey's key: the engine's, else that of the scenario's rule.
 
     Raises:
-        Refused: The rule gives none.
+        EntryRefused: The rule gives none.
     """
     if entry.key is not None or scenario.entry.key is None:
         return entry.key
@@ -154,7 +154,7 @@ def identity(entry: Entry, scenario: Scenario, version: int, zone: str, now: dat
     """Return the workflow id of an entry's journey and its summary for Temporal's UI, which has ids only.
 
     Raises:
-        Refused: The trigger is wrong (`EntryMistaken`), or the rule gives no key.
+        EntryRefused: The trigger is wrong (`EntryMistaken`), or the rule gives no key.
         EntryError: The data is malformed, or the id would be too long.
     """
     check_trigger(entry, scenario)  # the key's template would fail first, and say less

@@ -221,7 +221,9 @@ async def test_journeys_are_listed_page_by_page_and_shown(door: Door, server: Se
     await door.call("GET", "/journeys/hello/99", status=404)
     await door.call("GET", "/journeys?version=1", status=422)
     await door.call("GET", "/journeys?state=waiting&destination=wax", status=422)
-    await door.call("GET", "/journeys?cursor=e30", status=422)
+    for place in ({}, {"token": 5}, {"token": "xy"}):
+        for state in ("", "state=waiting&", "state=held&"):
+            await door.call("GET", f"/journeys?{state}cursor={encode_cursor(place)}", status=422)
     problem = await door.call("GET", "/journeys?state=finished&step=hook", status=422)
     assert problem["errors"][0]["pointer"] == "query:step"
 

@@ -97,5 +97,5 @@ async def test_failing_destinations_come_first_and_unused_ones_are_listed(store:
 async def test_a_key_for_some_scenarios_sees_no_destination(store: Store) -> None:
     service, limited = DestinationService(temporal({}), store), Caller("k", "key k", SCOPES, ["a"])
     for use in (service.now(limited), service.states(limited, None), service.in_progress(limited, "wax")):
-        with pytest.raises(Forbidden, match="this key is for some scenarios"):
+        with pytest.raises(Forbidden, match="this key is limited to some scenarios"):
             await use
