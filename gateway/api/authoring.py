@@ -103,22 +103,28 @@ class PreviewedStep(ResponseBody):
     id: str
     kind: str
     what: str
+    """The step in words."""
     taken: bool
     """True if the contact reaches it."""
     reachable: bool
     """True if the contact could reach it with other events or draws."""
     branch: list[Fork]
+    """The forks before it, and the ways that lead to it."""
     at: str
-    """Its time, in the contact's time zone."""
+    """Its start, in the contact's time zone."""
     outcome: str
+    """`sent`, `skipped`, `waited`, `event`, `timeout`, `then`, `else`, `exited`, `held`, `failed`, or a branch."""
     reason: str | None = None
+    """The reason for the outcome; of a date that is past: `is past: …`."""
     waits_until: str | None = None
+    """The end of its wait, in the contact's time zone."""
     way: str | None = None
+    """The way that the contact takes from here."""
     note: str | None = None
     error: RenderingError | None = None
     request: PreviewedRequest | None = None
     message: dict[str, str] | None = None
-    """An e-mail (its fields, `text`, `html`, `source`) or SMS."""
+    """E-mail: `from`, `to`, `subject`, `date`, `message_id`, `text`, `html`, `source`. SMS: `to`, `text`."""
 
 
 class WithheldBody(ResponseBody):
@@ -146,12 +152,15 @@ class Previewed(ResponseBody):
     contact: str | None = None
     key: str | None = None
     entered_at: str | None = None
+    """Time of entry, in the contact's time zone."""
     timezone: str | None = None
     refused: str | None = None
     """Why the contact would not be admitted."""
     withheld: WithheldBody | None = None
     notes: list[str] | None = None
+    """Remarks on the entry."""
     exit: list[PreviewedExitRule] | None = None
+    """The scenario's exit rules."""
 
 
 @router.post("/check", response_model_exclude_none=True, openapi_extra=described(SourceBody))
