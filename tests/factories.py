@@ -1,14 +1,25 @@
-"""Rows of the store with plausible values, of which a test names those that it is about."""
+"""Rows of the store and failures with plausible values, of which a test names those that it is about."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from activities.failures import Failure, FailureKind
 from runtime.store import AdmissionRequest, Attempt, CapClaim, StoredEntry, StoredOperation
 
 NOW: Final = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 """The time of everything, unless a test gives another."""
+TURNED_AWAY: Final = Failure(
+    kind=FailureKind.RETRY,
+    reason="wax has failed too often: this delivery waits",
+    destination="wax",
+    attempt=1,
+    error="breaker_open",
+    turned_away=True,
+    why="wax has failed too often",
+)
+"""The failure of an attempt that an open breaker did not let through."""
 
 
 def admission_request(contact_id: str = "7", scenario: str = "welcome", **given: Any) -> AdmissionRequest:

@@ -162,7 +162,12 @@ def exports(address: str, state: Path) -> list[str]:
 
 _BREAKER: Final = "activities.webhook.limiter"
 _LOGGERS: Final = ("activities", "gateway", "runtime", "temporalio.workflow", "worker", "workflows")
-_ENDS: Final = {"delivered": "delivered", "skipped": "nothing to send", "cancelled": "called off", "failed": "for good"}
+_ENDS: Final = {
+    "delivered": "delivered",
+    "skipped": "nothing to send",
+    "cancelled": "called off",
+    "failed": "not retried",
+}
 
 
 def line(who: str, step: str, what: str, word: str = "") -> Text:

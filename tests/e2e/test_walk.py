@@ -109,7 +109,7 @@ def test_what_fails_is_retried_held_mended_and_retuned(
     # Held, mended.
     scenario("receiver", "wax", "--answer", "422")
     second = enter("B")
-    dev.says(second, "wax 422", "for good")
+    dev.says(second, "wax 422", "not retried")
     dev.says(second, "held: permanent")
     assert second in scenario("list", "--held")
     scenario("receiver", "wax", "--reset")

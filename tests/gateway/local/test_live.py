@@ -47,7 +47,7 @@ RETRY = replace(DELIVERED, outcome="retry", status=503, next_try_at=AT + timedel
             replace(RETRY, outcome="unknown", status=None, error="read_timeout"),
             "whatsapp  webhook → wax read_timeout in 12 ms, may have arrived, again in 5.0 s",
         ),
-        (replace(DELIVERED, outcome="failed", status=422), "whatsapp  webhook → wax 422 in 12 ms, for good"),
+        (replace(DELIVERED, outcome="failed", status=422), "whatsapp  webhook → wax 422 in 12 ms, not retried"),
         (replace(DELIVERED, outcome="skipped", status=None), "whatsapp  webhook → wax in 12 ms, nothing to send"),
         (
             replace(DELIVERED, channel="email", destination="127.0.0.1", step="hi\x1b[2J"),

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from temporalio.converter import DataConverter
 
-from activities.failures import Failure, FailureKind
 from activities.webhook.destinations.destinations import Destination, Destinations
 from gateway.errors import Forbidden
 from gateway.service import destinations
@@ -18,21 +17,13 @@ from gateway.service.destinations import LOOKED_AT, DestinationNow, DestinationS
 from gateway.service.held import HeldGroup, HeldGroupKey, HeldGroups
 from runtime.store import Store
 from runtime.store.api_access import SCOPES
+from tests.factories import TURNED_AWAY
 from tests.gateway.operations.test_retry_policy import NOW, activity, record, temporal
 
 
 async def test_paused_destinations_come_first_and_those_without_waiting_deliveries_are_left_out(store: Store) -> None:
-    away = Failure(
-        kind=FailureKind.RETRY,
-        reason="wax has failed too often: this delivery waits",
-        destination="wax",
-        attempt=1,
-        error="breaker_open",
-        turned_away=True,
-        why="wax has failed too often",
-    )
     refused = activity("webhook")
-    await DataConverter.default.encode_failure(away.as_error(), refused.last_failure)
+    await DataConverter.default.encode_failure(TURNED_AWAY.as_error(), refused.last_failure)
     for number in range(LOOKED_AT + 3):
         await record(store, f"a/{number}")
     await record(store, "a/90", destination="crm")

@@ -13,13 +13,13 @@ from temporalio.client import Client
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.failures import Failure, FailureKind
 from gateway.errors import BadInput
 from gateway.journeys.pending_activities import pending
 from gateway.service.index import JourneyFilter, literal
 from gateway.service.journeys import with_next_tries
 from gateway.service.listing import JourneyLists, JourneySummary
 from runtime.store import AdmissionRequest, Store
+from tests.factories import TURNED_AWAY
 from tests.gateway.journey import attempt
 from tests.gateway.pages.server import Server
 from tests.gateway.search import NOW, Execution, Temporal, client
@@ -87,17 +87,8 @@ async def test_search_finds_those_in_a_state_page_by_page(store: Store) -> None:
 
 async def test_a_journey_says_what_its_delivery_waits_for(store: Store) -> None:
     """Search has heard of its last wait, and of no delivery."""
-    away = Failure(
-        kind=FailureKind.RETRY,
-        reason="wax has failed too often: this delivery waits",
-        destination="wax",
-        attempt=1,
-        error="breaker_open",
-        turned_away=True,
-        why="wax has failed too often",
-    )
     activity = PendingActivityInfo(activity_id="hook", attempt=3)
-    await DataConverter.default.encode_failure(away.as_error(), activity.last_failure)
+    await DataConverter.default.encode_failure(TURNED_AWAY.as_error(), activity.last_failure)
     await let_in(store, "a/7")
     temporal = Temporal([Execution("a/7", state="waiting")], sending={"a/7": activity})
     (listed,) = await newest(temporal, store, limit=10)
