@@ -69,21 +69,20 @@ async def sent_before(stage: Stage) -> WorkflowHandle[Any, Any]:
 async def test_it_is_sent_with_the_time_of_before(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, continued: bool
 ) -> None:
-    suggested = False
+    long_run = ""
 
-    def suggests(_: workflow.Info) -> bool:
-        return suggested
+    def suggests(info: workflow.Info) -> bool:
+        return info.run_id == long_run
 
     monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggests)
     handle = await sent_before(stage)
     newest = stage.client.get_workflow_handle(handle.id)
     if continued:
-        suggested = True
+        long_run = handle.first_execution_run_id or ""  # and no later run: it would end under the signal below
         await handle.signal("event", {"name": "whatever"})
         async with asyncio.timeout(60):
             while (await newest.describe()).run_id == handle.first_execution_run_id:
                 await asyncio.sleep(0.02)
-        suggested = False
     await newest.signal("event", {"name": "go"})
     await stage.result(handle)
     assert [attempt.delivery.now for attempt in stage.channels.of("text")] == [FIRST]
