@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pytest
 import typer.main
@@ -29,10 +29,12 @@ from gateway.service.journeys import JourneyService
 from gateway.service.listing import JourneySummary
 from gateway.service.stats import StatsView
 from gateway.why.why import WhyView
+from runtime.store import Store
 from scenario.words import Operation
 from tests.fakes import Ran
 
 Run = Callable[..., Ran]
+_Found = TypeVar("_Found")
 _command = cache(typer.main.get_command)
 """The commands of the program, of which all are made for each run: longer than most of them take."""
 
@@ -51,6 +53,29 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
         return Ran(status, written.out, written.err)
 
     return run
+
+
+class Stored(Protocol):
+    """Do something with the store that commands find."""
+
+    def __call__(self, work: Callable[[Store], Coroutine[Any, Any, _Found]]) -> _Found: ...
+
+
+@pytest.fixture
+def stored(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stored:
+    """Make a store for the commands of a test when it is first used."""
+    del run  # it clears the environment, and must have done so
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+
+    def done(work: Callable[[Store], Coroutine[Any, Any, _Found]]) -> _Found:
+        async def within() -> _Found:
+            async with Store.open(url) as store:
+                return await work(store)
+
+        monkeypatch.setenv("SCENARIO_STORE", url)
+        return asyncio.run(within())
+
+    return done
 
 
 @dataclass

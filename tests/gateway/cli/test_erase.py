@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from gateway.cli import erase
 from gateway.service.erasures import ErasureView
 from runtime.encryption.keyring import Keyring, KeyWrapping
-from runtime.store import Store
 from tests.fakes import ERASURE
-from tests.gateway.cli.conftest import Client, Run
+from tests.gateway.cli.conftest import Client, Run, Stored
 
 OLD, NEW = b"o" * 32, b"n" * 32
 BEGUN = replace(ERASURE, state="waiting", ended=1, histories=3, remaining=2, rows={"entries": 3, "deliveries": 7})
@@ -111,15 +108,8 @@ def text(*keys: bytes) -> str:
     return ",".join(base64.b64encode(key).decode() for key in keys)
 
 
-def test_keys_are_wrapped_anew(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-
-    async def seal() -> str | None:
-        async with Store.open(url) as store:
-            return await Keyring(store, KeyWrapping([OLD])).seal("7", "hello")
-
-    sealed = asyncio.run(seal())
-    monkeypatch.setenv("SCENARIO_STORE", url)
+def test_keys_are_wrapped_anew(run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed = stored(lambda store: Keyring(store, KeyWrapping([OLD])).seal("7", "hello"))
     ran = run("encryption", "rotate")
     assert (ran.status, ran.err) == (1, "scenario: nothing is encrypted: SCENARIO_ENCRYPTION_KEYS is not set\n")
     monkeypatch.setenv("SCENARIO_ENCRYPTION_KEYS", text(NEW))
@@ -127,9 +117,4 @@ def test_keys_are_wrapped_anew(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("SCENARIO_ENCRYPTION_KEYS", text(NEW, OLD))
     for told in ("2 keys of contacts wrapped again, 0 had been already", "0 keys of contacts wrapped again, 2 had"):
         assert run("encryption", "rotate").out.startswith(told)
-
-    async def unseal() -> str | None:
-        async with Store.open(url) as store:
-            return await Keyring(store, KeyWrapping([NEW])).unseal(sealed or "")
-
-    assert asyncio.run(unseal()) == "hello"
+    assert stored(lambda store: Keyring(store, KeyWrapping([NEW])).unseal(sealed or "")) == "hello"

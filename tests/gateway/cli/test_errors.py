@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 from pathlib import Path
 
@@ -10,34 +9,22 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.cli import session
-from gateway.publishing import publish
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.errors import AttributesMissing, ConnectionFailed, SetupError
 from runtime.process.ports import free_port
 from runtime.store import Store
 from tests.claims import OwnNamespace
-from tests.gateway.cli.conftest import Client, Run
+from tests.gateway.cli.conftest import Client, Run, Stored
 
 NO_FILE = "cannot be read: no such file or directory"
-ANOTHER = ": name another {}.yaml, here or with SCENARIO_{}"
 FILES = [
     ("check none.yaml", ""),
-    ("publish none.yaml", ""),
-    ("sample none.yaml", ""),
     ("map none.yaml", ""),
-    ("preview none.yaml --entry -", ""),
     ("preview sale.yaml --entry none.json", ""),
-    ("send sale.yaml --step exit-1 --entry none.json", ""),
     ("test none.test.yaml", ""),
-    ("enter none.json", ""),
     ("enter none.jsonl", ""),
     ("suppress --import none.csv", ""),
     ("destinations none.yaml", ": name another destinations.yaml, here or with SCENARIO_DESTINATIONS"),
-    (
-        "check sale.yaml --destinations none.yaml",
-        ": name another destinations.yaml, here or with SCENARIO_DESTINATIONS",
-    ),
-    ("policies none.yaml", ": name another policies.yaml, here or with SCENARIO_POLICIES"),
     ("check sale.yaml --policies none.yaml", ": name another policies.yaml, here or with SCENARIO_POLICIES"),
 ]
 MISUSES = [
@@ -51,82 +38,43 @@ MISUSES = [
     ("list --held --state held", "invalid value: --state does not go with --held, which is a state itself"),
     ("list --version 3", "invalid value: --version goes with --scenario"),
     ("list --destination wax", "invalid value: --destination goes with --held: see 'scenario list --help'"),
-    ("list --reason unknown", "invalid value: --reason goes with --held"),
     ("list --held --reason down", "invalid value for '--reason': 'down' is not one of permanent, exhausted,"),
     ("deliveries --outcome sent", "invalid value for '--outcome': 'sent' is not one of delivered, retry,"),
     ("deliveries --skipped late", "invalid value for '--skipped': 'late' is not one of capped"),
     ("deliveries --skipped capped --outcome failed", "invalid value: --skipped does not go with --outcome"),
-    ("retry a/1", "missing option '--reason': see 'scenario retry --help'"),
-    ("skip a/1", "missing option '--reason': see 'scenario skip --help'"),
-    ("leave a/1", "missing option '--reason': see 'scenario leave --help'"),
-    ("pause a/1", "missing option '--reason': see 'scenario pause --help'"),
-    ("resume a/1", "missing option '--reason': see 'scenario resume --help'"),
-    ("retune wax", "missing option '--reason': see 'scenario retune --help'"),
-    ("erase 7", "missing option '--reason': see 'scenario erase --help'"),
-    ("retry --scenario a --reason ''", "invalid value for '--reason': write 1 to 500 characters for the"),
+    *(
+        (f"{verb} 1", f"missing option '--reason': see 'scenario {verb} --help'")
+        for verb in ("retry", "skip", "leave", "pause", "resume", "retune", "erase")
+    ),
     ("retry --scenario a --reason ' '", "invalid value for '--reason': write 1 to 500 characters for the"),
     (f"retry --scenario a --reason {501 * 'x'}", "invalid value for '--reason': write 1 to 500 characters"),
     ("leave a/7 --reason x --operator ' '", "invalid value for '--operator': write 1 to 500 characters"),
     ("pause a/1 --reason x --operator 'key abcdefgh'", "invalid value for '--operator': an operator's name"),
     ("retry --reason x", "invalid value: name a JOURNEY, or select journeys by --scenario, --destination or"),
-    ("leave --reason x --step hook", "invalid value: name a JOURNEY, or select journeys by --scenario"),
     ("leave --reason x --all", "invalid value: name a JOURNEY, or select journeys by"),
     ("retry a/7 --reason x --destination wax", "invalid value: --destination selects many journeys: leave it"),
-    ("pause a/7 --reason x --limit 3", "invalid value: --limit is for many journeys: leave it out, or see"),
     ("skip a/7 --reason x --dry-run", "invalid value: --dry-run is for many journeys: leave it out, or see"),
     ("leave a/7 --reason x --all", "invalid value: --all is for many journeys: leave it out, or leave out"),
-    (
-        "leave --scenario a --reason x --all --step b",
-        "invalid value: --step is for held journeys: leave it out, or --al",
-    ),
+    ("leave --scenario a --reason x --all --step b", "invalid value: --step is for held journeys: leave it out"),
     ("retry --reason x --held-reason down", "invalid value for '--held-reason': 'down' is not one of"),
-    (
-        "retry a/7 --reason x --with-version last",
-        "invalid value for '--with-version': 'last' is not a version: write i",
-    ),
-    (
-        "retry --scenario a --reason x --rate fast",
-        "invalid value for '--rate': 'fast' is not a rate: write 10/s, 600/m",
-    ),
+    ("retry a/7 --reason x --with-version last", "invalid value for '--with-version': 'last' is not a version"),
     ("retry --scenario a --reason x --rate 0/s", "invalid value for '--rate': '0/s' is not a rate: write"),
-    (
-        "retry --reason x --since soon",
-        "invalid value for '--since': 'soon' is neither a time nor a duration: write 202",
-    ),
-    (
-        "retune wax --reason x --deadline '3 days'",
-        "invalid value for '--deadline': '3 days' is not a duration: write 9",
-    ),
+    ("retry --reason x --since soon", "invalid value for '--since': 'soon' is neither a time nor a duration: write"),
+    ("retune wax --reason x --deadline '3 days'", "invalid value for '--deadline': '3 days' is not a duration: wri"),
     ("preview sale.yaml", "invalid value: give one contact with --entry, or a number of generated ones with"),
     ("preview sale.yaml --entry - --random 3", "invalid value: give one contact with --entry"),
-    ("preview sale.yaml --entry - --save x.json", "invalid value: --save goes with --random"),
     ("preview sale.yaml --entry - --seed 7", "invalid value: --seed goes with --random"),
     ("preview sale.yaml --random 3 --event a.b", "invalid value: --event goes with --entry"),
-    ("preview sale.yaml --random 3 --pretty", "invalid value: --pretty goes with --entry"),
     ("suppress", "invalid value: name an address, or use --list, --import or --export: see 'scenario suppress --help'"),
-    ("suppress --remove", "invalid value: name an address, or use --list, --import or --export"),
-    (
-        "suppress a@example.com --list --remove",
-        "invalid value: --remove, --list, --import and --export are not for the",
-    ),
+    ("suppress a@example.com --list --remove", "invalid value: --remove, --list, --import and --export are not for"),
     ("suppress a@example.com --export x.csv", "invalid value: --import and --export are about files, and take"),
     ("keys", "missing command: see 'scenario keys --help'"),
     ("keys creat", "no such command 'creat': did you mean 'create'?"),
     ("keys create", "missing option '--scope': see 'scenario keys --help'"),
     ("keys create --scope write", "invalid value for '--scope': 'write' is not one of enter, events, read,"),
-    (
-        "keys create --scope read --scenario sale@2",
-        "invalid value for '--scenario': name a scenario without its version",
-    ),
-    (
-        "keys create --scope read --expires soon",
-        "invalid value for '--expires': 'soon' is neither a date nor a duratio",
-    ),
-    (
-        "keys create --scope read --expires 2020-01-01",
-        "invalid value for '--expires': '2020-01-01' is in the past: giv",
-    ),
-    ("keys create --scope read --rate fast", "invalid value for '--rate': 'fast' is not a rate"),
+    ("keys create --scope read --scenario sale@2", "invalid value for '--scenario': name a scenario without its"),
+    ("keys create --scope read --expires soon", "invalid value for '--expires': 'soon' is neither a date nor a"),
+    ("keys create --scope read --expires 2020-01-01", "invalid value for '--expires': '2020-01-01' is in the past"),
     ("dev --resume", "invalid value: --resume goes with --send: see 'scenario dev --help'"),
     ("receiver wax --times 3", "invalid value: give --answer with --times and --delay, or --refuse, or"),
     ("receiver wax --refuse --answer 503", "invalid value: give --answer with --times and --delay"),
@@ -153,55 +101,32 @@ def test_a_misuse_is_one_sentence(run: Run, client: Client, tmp_path: Path, line
     assert not (tmp_path / ".scenario").exists()
 
 
-@pytest.mark.parametrize("line", ["versions sael", "close sael", "open sael", "results sael", "map sael", "stats sael"])
-def test_a_scenario_that_does_not_exist_is_named(
-    run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
-) -> None:
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-
-    async def fill() -> None:
-        async with Store.open(url) as store:
-            (tmp_path / "sale.yaml").write_text("scenario: sale\ntrigger: order\nsteps:\n- exit: bye\n", "utf-8")
-            await publish(tmp_path / "sale.yaml", store)
-
-    asyncio.run(fill())
-    monkeypatch.setenv("SCENARIO_STORE", url)
+@pytest.mark.parametrize("line", ["versions sael", "close sael", "map sael"])
+def test_a_scenario_that_does_not_exist_is_named(run: Run, client: Client, stored: Stored, line: str) -> None:
+    stored(lambda store: store.publish("sale", {}, {}, "d", "ann"))
+    ran = run(*line.split())
     said = "scenario: there is no scenario 'sael': did you mean 'sale'?\n"
-    for form in ((), ("--format", "json")) if line.split()[0] in ("versions", "results", "stats") else ((),):
-        ran = run(*line.split(), *form)
-        assert (ran.status, ran.out, ran.err) == (1, "", said)
+    assert (ran.status, ran.out, ran.err) == (1, "", said)
 
 
-@pytest.mark.parametrize("line", ["show nope", "show nope --format json", "show nope --rendered hook"])
+@pytest.mark.parametrize("line", ["show nope", "show nope --rendered hook"])
 def test_a_journey_that_does_not_exist_is_named(run: Run, client: Client, line: str) -> None:
     ran = run(*line.split())
     said = "scenario: there is no journey 'nope': list the journeys to find its id\n"
     assert (ran.status, ran.out, ran.err) == (1, "", said)
 
 
-@pytest.mark.parametrize("line", ["list", "show a/1", "event 1 x", "pause a/1 --reason x", "stats a", "erasures"])
-def test_without_a_server_it_says_how_to_start_one(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
-) -> None:
+def test_without_a_server_it_says_how_to_start_one(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(session, "PATIENCE", 0.0)
     address = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("TEMPORAL_ADDRESS", address)
-    ran = run(*line.split())
+    ran = run("list")
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err == (
-        f"scenario: no Temporal server at {address}: start one with `scenario dev`, or set TEMPORAL_ADDRESS (and "
-        "TEMPORAL_TLS=true if it requires TLS)\n"
-    )
+    assert ran.err.startswith(f"scenario: no Temporal server at {address}: start one with `scenario dev`, or set ")
     assert not (tmp_path / ".scenario").exists()
 
 
-def test_an_address_with_a_scheme_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEMPORAL_ADDRESS", "http://localhost:7233")
-    ran = run("list")
-    assert (ran.status, ran.err) == (1, "scenario: TEMPORAL_ADDRESS must be host:port, without a scheme\n")
-
-
-@pytest.mark.parametrize("line", ["deliveries", "versions", "keys list", "suppress --list", "results a", "map a"])
+@pytest.mark.parametrize("line", ["deliveries", "keys list", "map a"])
 def test_only_some_commands_create_a_store(run: Run, tmp_path: Path, line: str) -> None:
     ran = run(*line.split())
     assert (ran.status, ran.out) == (1, "")
@@ -212,30 +137,16 @@ def test_only_some_commands_create_a_store(run: Run, tmp_path: Path, line: str) 
     assert not (tmp_path / ".scenario").exists()
 
 
-def test_a_store_without_tables_is_named(run: Run, tmp_path: Path) -> None:
-    (tmp_path / ".scenario").mkdir()
-    (tmp_path / ".scenario" / "store.db").touch()
-    ran = run("deliveries")
-    assert (ran.status, ran.err) == (
-        1,
-        "scenario: the store .scenario/store.db has no tables yet: run `scenario store upgrade` to "
-        "create them, or correct SCENARIO_STORE\n",
-    )
-
-
 def test_a_command_without_the_encryption_keys_sends_nothing(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def connect(**_: object) -> None:
         return None
 
-    async def seal() -> None:
-        async with Store.open(url) as store:
-            await Keyring(store, KeyWrapping([b"k" * 32])).seal("7", "hello")
+    async def seal(store: Store) -> None:
+        await Keyring(store, KeyWrapping([b"k" * 32])).seal("7", "hello")
 
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    asyncio.run(seal())
-    monkeypatch.setenv("SCENARIO_STORE", url)
+    stored(seal)
     monkeypatch.setattr("runtime.connection.connect", connect)
     monkeypatch.setattr("runtime.identity.StoreIdentity", OwnNamespace)
     ran = run("event", "7", "ordered")
@@ -246,21 +157,13 @@ def test_a_command_without_the_encryption_keys_sends_nothing(
 
 
 @pytest.mark.parametrize(
-    ("message", "kind", "said"),
+    ("message", "kind"),
     [
-        ("zoe@example.com", ConnectionFailed, "the Temporal server refused a call (INVALID_ARGUMENT)"),
-        (
-            "Namespace default has no mapping defined for search attribute ContactId",
-            AttributesMissing,
-            "namespace default lacks the search attributes of journeys: start a worker, or register them with "
-            "`temporal operator search-attribute create --namespace default",
-        ),
+        ("zoe@example.com", ConnectionFailed),
+        ("Namespace default has no mapping defined for search attribute zoe", AttributesMissing),
     ],
 )
-def test_errors_of_the_server_become_sentences_without_its_text(
-    message: str, kind: type[SetupError], said: str
-) -> None:
+def test_errors_of_the_server_become_sentences_without_its_text(message: str, kind: type[SetupError]) -> None:
     error = session.worded(RPCError(message, RPCStatusCode.INVALID_ARGUMENT, b""), "default")
     assert isinstance(error, kind)
-    assert str(error).startswith(said)
     assert "zoe" not in str(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from dataclasses import asdict, replace
@@ -18,7 +17,7 @@ from gateway.why.story import told
 from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Closure, Store
 from scenario.plan.retry import RetryPolicy
-from tests.gateway.cli.conftest import Client, Run
+from tests.gateway.cli.conftest import Client, Run, Stored
 from tests.gateway.cli.test_show import LISTED
 from tests.gateway.cli.test_stats import FOUND
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START, attempt
@@ -63,21 +62,16 @@ OVER: Final = replace(
 
 
 @pytest.mark.usefixtures("paris")
-def test_what_commands_print_for_programs_is_that_of_the_snapshot(
-    run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_commands_print_for_programs_is_that_of_the_snapshot(run: Run, client: Client, stored: Stored) -> None:
     """Run with SCENARIO_WRITE_SHAPE=1 to accept a deliberate change."""
 
-    async def fill() -> None:
-        async with Store.open(url) as store:
-            failed = replace(ATTEMPT, status=None, error="connect_refused", next_try_at=START, milliseconds=7)
-            await store.record([ATTEMPT, replace(failed, attempt=2)])
-            await store.publish("sale", {}, {}, "d1", "ann", journeys="follow")
-            await store.close_scenario(Closure("sale", START, "bob", "it is over"))
+    async def fill(store: Store) -> None:
+        failed = replace(ATTEMPT, status=None, error="connect_refused", next_try_at=START, milliseconds=7)
+        await store.record([ATTEMPT, replace(failed, attempt=2)])
+        await store.publish("sale", {}, {}, "d1", "ann", journeys="follow")
+        await store.close_scenario(Closure("sale", START, "bob", "it is over"))
 
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    asyncio.run(fill())
-    monkeypatch.setenv("SCENARIO_STORE", url)
+    stored(fill)
     client.views = {"a/7/K1": FULL, "a/8": OVER}
     client.found, client.numbers = [LISTED], FOUND
     caps = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,9 +13,8 @@ from gateway.cli.output import Table
 from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.operations.retry_policy import PendingDelivery
 from gateway.service.destinations import DestinationNow
-from runtime.store import Store
 from tests.fakes import Ran
-from tests.gateway.cli.conftest import Client, Run
+from tests.gateway.cli.conftest import Client, Run, Stored
 from tests.gateway.cli.test_show import LISTED
 from tests.gateway.journey import HELD, attempt
 
@@ -41,15 +39,9 @@ pytestmark = pytest.mark.usefixtures("paris")
 
 
 @pytest.fixture
-def narrow(run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+def narrow(run: Run, client: Client, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Commands at a terminal of 80 columns, with ids that hardly fit."""
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-
-    async def fill() -> None:
-        async with Store.open(url) as opened:
-            await opened.record([ATTEMPT])
-
-    asyncio.run(fill())
+    stored(lambda store: store.record([ATTEMPT]))
     client.found = FOUND
     client.flights = [
         PendingDelivery(
@@ -65,13 +57,8 @@ def narrow(run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyP
         DestinationNow(destination="crm", waiting=1, left_alone=False, why=None, next_try_at=None),
     ]
     client.views[JOURNEY] = replace(HELD, id=JOURNEY, attempts=[ATTEMPT])
-
-    def narrowly(*arguments: object) -> Ran:
-        monkeypatch.setenv("COLUMNS", "80")
-        monkeypatch.setenv("SCENARIO_STORE", url)
-        return run(*arguments)
-
-    return narrowly
+    monkeypatch.setenv("COLUMNS", "80")
+    return run
 
 
 BOOK = """

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import PortInUse
 from tests.gateway.cli.conftest import Run
 
 
@@ -33,14 +32,12 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("arguments", "stay"), [([], False), (["--stay"], True)])
-def test_demo_is_told_whether_to_stay(run: Run, begun: list[dict[str, Any]], arguments: list[str], stay: bool) -> None:
-    assert run("demo", *arguments).status == 0
+def test_demo_is_told_whether_to_stay_and_how_it_ended(
+    run: Run, begun: list[dict[str, Any]], arguments: list[str], stay: bool
+) -> None:
+    begun.append({"ends": int(stay)})
+    assert run("demo", *arguments).status == int(stay)
     assert begun[0]["stay"] is stay
-
-
-def test_a_demo_that_went_wrong_is_status_1(run: Run, begun: list[dict[str, Any]]) -> None:
-    begun.append({"ends": 1})
-    assert run("demo").status == 1
 
 
 def test_dev_uses_what_other_commands_look_for(run: Run, begun: list[dict[str, Any]]) -> None:
@@ -57,24 +54,22 @@ def test_dev_uses_what_other_commands_look_for(run: Run, begun: list[dict[str, A
     }
 
 
-def test_dev_takes_other_ports_and_another_folder(run: Run, begun: list[dict[str, Any]]) -> None:
-    run("dev", "--port", "0", "--ui-port", "0", "--gateway-port", "0", "--state", "elsewhere")
-    assert [begun[0][name] for name in ("port", "ui_port", "gateway_port", "state")] == [0, 0, 0, Path("elsewhere")]
-
-
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--send",), (True, False, False)),
-        (("--send", "--resume"), (True, True, False)),
-        (("--skip-time",), (False, False, True)),
+        (
+            "--port 0 --ui-port 1 --gateway-port 2 --state elsewhere",
+            {"port": 0, "ui_port": 1, "gateway_port": 2, "state": Path("elsewhere")},
+        ),
+        ("--send --resume", {"send": True, "resume": True}),
+        ("--skip-time", {"skip_time": True}),
     ],
 )
 def test_dev_is_told_what_to_do_otherwise(
-    run: Run, begun: list[dict[str, Any]], options: tuple[str, ...], told: tuple[bool, ...]
+    run: Run, begun: list[dict[str, Any]], options: str, told: dict[str, Any]
 ) -> None:
-    run("dev", *options)
-    assert tuple(begun[0][name] for name in ("send", "resume", "skip_time")) == told
+    run("dev", *options.split())
+    assert begun[0].items() >= told.items()
 
 
 def test_ctrl_c_is_how_dev_ends_and_no_way_to_a_verdict_of_demo(run: Run, begun: list[dict[str, Any]]) -> None:
@@ -82,13 +77,3 @@ def test_ctrl_c_is_how_dev_ends_and_no_way_to_a_verdict_of_demo(run: Run, begun:
     assert run("dev").status == 0
     begun[:] = [{"ends": KeyboardInterrupt()}]
     assert run("demo").status == 130
-
-
-def test_a_port_in_use_is_one_sentence(run: Run, begun: list[dict[str, Any]]) -> None:
-    begun.append({"ends": PortInUse(7233, "stop that program, or choose another port for the local Temporal server")})
-    ran = run("dev")
-    assert ran.status == 1
-    assert ran.err == (
-        "scenario: port 7233 is in use by another program: stop that program, or choose another port for the local "
-        "Temporal server\n"
-    )

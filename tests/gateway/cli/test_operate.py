@@ -9,30 +9,25 @@ from gateway.errors import NotAccepted
 from tests.gateway.cli.conftest import Client, Run
 
 ORDERS = [
-    ("retry", "retry", "a/1: step hook is retried"),
-    ("skip", "skip", "a/1: step hook is skipped"),
-    ("leave", "leave", "a/1: leaving"),
-    ("pause", "pause", "a/1: paused"),
-    ("resume", "resume", "a/1: running"),
+    ("retry", "a/1: step hook is retried"),
+    ("skip", "a/1: step hook is skipped"),
+    ("leave", "a/1: leaving"),
+    ("pause", "a/1: paused"),
+    ("resume", "a/1: running"),
 ]
 
 
-@pytest.mark.parametrize(("command", "update", "said"), ORDERS)
-def test_an_operation_goes_to_the_journey_with_who_and_why(
-    run: Run, client: Client, command: str, update: str, said: str
-) -> None:
+@pytest.mark.parametrize(("command", "said"), ORDERS)
+def test_an_operation_goes_to_the_journey_with_who_and_why(run: Run, client: Client, command: str, said: str) -> None:
     client.answer = {"state": said.partition(": ")[2], "at": "hook"}
     ran = run(command, "a/1", "--reason", "incident 42", "--operator", "ann")
     assert (ran.status, ran.out, ran.err) == (0, f"{said}\n", "")
-    assert client.asked == [(update, "a/1", {"operator": "ann", "reason": "incident 42"})]
+    assert client.asked == [(command, "a/1", {"operator": "ann", "reason": "incident 42"})]
 
 
-@pytest.mark.parametrize(("command", "update", "said"), ORDERS)
-def test_an_operation_that_is_refused_is_status_1(
-    run: Run, client: Client, command: str, update: str, said: str
-) -> None:
+def test_an_operation_that_is_refused_is_status_1(run: Run, client: Client) -> None:
     client.answer = NotAccepted("a/1", "the journey is over")
-    ran = run(command, "a/1", "--reason", "x")
+    ran = run("retry", "a/1", "--reason", "x")
     assert (ran.status, ran.out, ran.err) == (1, "", "scenario: a/1: the journey is over\n")
 
 

@@ -75,14 +75,6 @@ def test_a_retry_may_render_anew_by_another_version(run: Run, client: Client, gi
     assert client.asked[-1] == ("retry", "a/7", {"operator": "ann", "reason": "x", "version": version})
 
 
-def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, client: Client) -> None:
-    client.found = HELD
-    client.answers = {"a/1": NOT_HELD}
-    ran = run("retry", *MANY)
-    assert (ran.status, ran.out) == (1, "accepted 2, refused 1 (nothing to retry: the journey is not held)\n")
-    assert ran.err == "scenario: a/1: nothing to retry: the journey is not held\n"
-
-
 def test_many_that_refuse_are_not_all_said(run: Run, client: Client) -> None:
     client.found = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(25)]
     client.answers = {item.id: NotAccepted(item.id, "the journey is over") for item in client.found}
@@ -103,10 +95,11 @@ def test_it_is_given_up_and_said_where_no_worker_answers(run: Run, client: Clien
     assert ", not asked " in ran.out
 
 
-def test_programs_get_every_id(run: Run, client: Client) -> None:
+def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, client: Client) -> None:
     client.found = HELD
     client.answers = {"a/1": NOT_HELD}
     ran = run("retry", *MANY, "--format", "json")
+    assert (ran.status, ran.err) == (1, "scenario: a/1: nothing to retry: the journey is not held\n")
     assert ran.json == {
         "operation": "retry",
         "accepted": ["a/0", "a/2"],
@@ -167,9 +160,7 @@ def test_where_none_fits_the_status_is_1(run: Run, client: Client, more: tuple[s
     assert run("skip", *MANY, *more, "--format", "json").json == empty
 
 
-@pytest.mark.parametrize(
-    ("typed", "more", "status"), [("y\n", (), 0), ("n\n", (), 1), ("\n", (), 1), ("", (), 1), ("", ("--yes",), 0)]
-)
+@pytest.mark.parametrize(("typed", "more", "status"), [("y\n", (), 0), ("\n", (), 1), ("", (), 1), ("", ("--yes",), 0)])
 def test_at_a_terminal_it_asks_first(
     run: Run, client: Client, monkeypatch: pytest.MonkeyPatch, typed: str, more: tuple[str, ...], status: int
 ) -> None:
@@ -247,30 +238,18 @@ def test_a_dry_run_of_retune_looks_up_a_few_of_many_and_says_so(run: Run, client
     )
 
 
-def test_retune_of_nothing_is_status_1(run: Run, client: Client) -> None:
-    ran = run("retune", "wax", "--deadline", "5d", "--reason", "x")
-    assert (ran.status, ran.out, ran.err) == (1, "", "scenario: nothing to retune: no delivery matches\n")
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), "name what to change: an interval, the coefficient, the attempts or the deadline"),
-        (("--backoff-coefficient", "0.5"), "the backoff coefficient must be from 1 to 100; with 1, all pauses "
-         "are the same"),
-        (("--initial-interval", "0s"), "the initial interval must be greater than zero"),
-        (("--deadline", "-1d"), "the deadline must be greater than zero"),
-        (("--backoff-coefficient", "101"), "the backoff coefficient must be from 1 to 100; with 1, all pauses "
-         "are the same"),
-        (("--backoff-coefficient", "nan"), "the backoff coefficient must be from 1 to 100; with 1, all pauses "
-         "are the same"),
-        (("--maximum-attempts", "-1"), "the number of attempts must be from 0, which means no limit, to 2147483647"),
-        (("--maximum-attempts", "2147483648"), "the number of attempts must be from 0, which means no limit, to "
-         "2147483647"),
-        (("--initial-interval", "1h", "--maximum-interval", "1m"), "the initial interval cannot be longer than the "
-         "maximum interval"),
+        ("", "name what to change: an interval, the coefficient, the attempts or the deadline"),
+        ("--backoff-coefficient 0.5", "the backoff coefficient must be from 1 to 100"),
+        ("--backoff-coefficient nan", "the backoff coefficient must be from 1 to 100"),
+        ("--deadline -1d", "the deadline must be greater than zero"),
+        ("--maximum-attempts 2147483648", "the number of attempts must be from 0, which means no limit, to 2147483647"),
+        ("--initial-interval 1h --maximum-interval 1m", "the initial interval cannot be longer than the maximum in"),
     ],
-)  # fmt: skip
-def test_a_policy_that_makes_no_sense_is_refused(run: Run, client: Client, options: tuple[str, ...], said: str) -> None:
-    ran = run("retune", "wax", "--reason", "x", *options)
-    assert (ran.status, ran.err, client.asked) == (1, f"scenario: {said}\n", [])
+)
+def test_a_policy_that_makes_no_sense_is_refused(run: Run, client: Client, options: str, said: str) -> None:
+    ran = run("retune", "wax", "--reason", "x", *options.split())
+    assert (ran.status, client.asked) == (1, [])
+    assert ran.err.startswith(f"scenario: {said}")

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from runtime.store import AdmissionRequest, Attempt, Store
 from runtime.store.retention import PrunedBatch, PruningJob
-from tests.gateway.cli.conftest import Run
+from tests.gateway.cli.conftest import Run, Stored
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
-def url(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def filled(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store with three attempts, and a journey that may come in once only."""
-    del run  # nothing is configured until here
-    url = f"sqlite:///{tmp_path / 'store.db'}"
 
     async def fill(store: Store) -> None:
         await store.publish("once", {"entry": {"again": "never"}}, {}, "digest")
@@ -39,31 +34,15 @@ def url(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             ]
         )
 
-    within(url, fill)
-    monkeypatch.setenv("SCENARIO_STORE", url)
+    stored(fill)
     monkeypatch.delenv("SCENARIO_RETENTION", raising=False)
-    return url
 
 
-def within(url: str, work: Callable[[Store], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with Store.open(url) as store:
-            await work(store)
-
-    asyncio.run(run())
+def attempts(stored: Stored) -> list[str]:
+    return [f"{item.delivery_id} {item.response}" for item in stored(lambda store: store.deliveries())]
 
 
-def attempts(url: str) -> list[str]:
-    found: list[str] = []
-
-    async def look(store: Store) -> None:
-        found.extend(f"{item.delivery_id} {item.response}" for item in await store.deliveries())
-
-    within(url, look)
-    return found
-
-
-def test_it_deletes_what_is_older_and_says_what_remains(run: Run, url: str) -> None:
+def test_it_deletes_what_is_older_and_says_what_remains(run: Run, stored: Stored) -> None:
     ran = run("prune", "--deliveries", "180d", "--responses", "30d", "--entries", "2y")
     assert (ran.status, ran.out) == (0, "deleted 1 deliveries, 1 responses\n")
     assert ran.err.splitlines() == [
@@ -71,24 +50,24 @@ def test_it_deletes_what_is_older_and_says_what_remains(run: Run, url: str) -> N
         "scenario: the space of what was deleted is used again, and its bytes remain in the files until VACUUM "
         "(SQLite), or autovacuum and VACUUM FULL (PostgreSQL)",
     ]
-    assert attempts(url) == ["msg_100 None", "msg_10 thanks"]
+    assert attempts(stored) == ["msg_100 None", "msg_10 thanks"]
     ran = run("prune", "--deliveries", "180d")
     assert (ran.status, ran.out, ran.err) == (0, "nothing is old enough\n", "")
 
 
-def test_a_dry_run_deletes_nothing(run: Run, url: str) -> None:
+def test_a_dry_run_deletes_nothing(run: Run, stored: Stored) -> None:
     ran = run("prune", "--deliveries", "12w", "--dry-run")
     assert (ran.status, ran.out, ran.err) == (0, "2 deliveries: nothing was deleted\n", "")
-    assert len(attempts(url)) == 3
+    assert len(attempts(stored)) == 3
 
 
-def test_without_ages_it_takes_those_of_the_setting(run: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ages_it_takes_those_of_the_setting(run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("prune").out == "nothing is old enough\n"
     monkeypatch.setenv("SCENARIO_RETENTION", "responses=30d")
     told = run("prune", "--format", "json").json
     assert (told["rows"], told["dry_run"], told["finished"], told["kept"]) == ({"responses": 2}, False, True, [])
     assert "VACUUM" in told["vacuum"]
-    assert attempts(url) == ["msg_200 None", "msg_100 None", "msg_10 thanks"]
+    assert attempts(stored) == ["msg_200 None", "msg_100 None", "msg_10 thanks"]
 
 
 @pytest.mark.parametrize(
@@ -103,14 +82,7 @@ def test_an_age_that_is_none_is_said(run: Run, arguments: tuple[str, ...], sente
     assert (ran.status, ran.err) == (2, f"scenario: invalid value: {sentence}: see 'scenario prune --help'\n")
 
 
-def test_without_a_store_there_is_nothing_to_tell(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SCENARIO_STORE", f"sqlite:///{tmp_path / 'none.db'}")
-    ran = run("prune", "--format", "json")
-    assert (ran.status, ran.out) == (1, "")
-    assert "there is no store at" in ran.err
-
-
-def test_ctrl_c_stops_it_and_what_is_gone_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_ctrl_c_stops_it_and_what_is_gone_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, stored: Stored) -> None:
     delete_some = Store.delete_some
 
     async def interrupted(self: Store, job: PruningJob, since: datetime) -> PrunedBatch:
@@ -124,4 +96,4 @@ def test_ctrl_c_stops_it_and_what_is_gone_is_told(run: Run, monkeypatch: pytest.
     assert ran.err == "scenario: stopped: run it again to go on\n"
     monkeypatch.setattr(Store, "delete_some", delete_some)
     assert run("prune", "--deliveries", "180d", "--responses", "30d").out == "deleted 1 responses\n"
-    assert len(attempts(url)) == 2
+    assert len(attempts(stored)) == 2

@@ -27,9 +27,7 @@ def came(run: Run) -> None:
     ("arguments", "line"),
     [
         (("wax", "--answer", "503", "--times", "3"), "wax: 503 to the first 3 attempts of each message, then 200"),
-        (("wax", "--answer", "422"), "wax: 422"),
         (("wax", "--delay", "20s"), "wax: 200, each after 20 s"),
-        (("wax", "--answer", "503", "--delay", "1s"), "wax: 503, each after 1 s"),
         (("wax", "--refuse"), "wax: connections are refused"),
         (("https://hooks.example.com/wax/", "--answer", "503"), "hooks.example.com/wax: 503"),
         (("wax", "--reset"), "wax: 200"),
@@ -38,7 +36,7 @@ def came(run: Run) -> None:
 )
 @pytest.mark.usefixtures("came")
 def test_it_is_told_in_one_line(run: Run, arguments: tuple[str, ...], line: str) -> None:
-    assert run("receiver", *arguments) == (ran := run("receiver", *arguments))
+    ran = run("receiver", *arguments)
     assert (ran.status, ran.out, ran.err) == (0, f"{line}\n", "")
 
 

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
-
 import pytest
 
 from runtime.store import AdmissionRequest, Store
-from tests.gateway.cli.conftest import Run
+from tests.gateway.cli.conftest import Run, Stored
 from tests.gateway.search import NOW
 
 
 @pytest.fixture
-def published(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def published(run: Run, stored: Stored) -> Run:
     """Commands beside a store with two scenarios; one has two versions, each with a journey."""
-    url = f"sqlite:///{tmp_path / 'store.db'}"
 
-    async def fill() -> None:
-        async with Store.open(url) as store:
-            for number in (1, 2):
-                await store.publish("sale", {"n": number}, {}, f"d{number}", "ann")
-                asking = AdmissionRequest("sale", number, str(number), None, f"sale/{number}", "r", "always", NOW)
-                await store.admit(asking)
-            await store.publish("welcome", {}, {}, "d", "bob", journeys="follow")
+    async def fill(store: Store) -> None:
+        for number in (1, 2):
+            await store.publish("sale", {"n": number}, {}, f"d{number}", "ann")
+            asking = AdmissionRequest("sale", number, str(number), None, f"sale/{number}", "r", "always", NOW)
+            await store.admit(asking)
+        await store.publish("welcome", {}, {}, "d", "bob", journeys="follow")
 
-    asyncio.run(fill())
-    monkeypatch.setenv("SCENARIO_STORE", url)
+    stored(fill)
     return run
 
 
