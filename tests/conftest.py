@@ -18,7 +18,6 @@ from typing import Any, Final
 import pytest
 import pytest_timeout  # pyright: ignore[reportMissingTypeStubs]
 import time_machine
-from _pytest.runner import runtestprotocol
 from hypothesis import Phase, settings
 from hypothesis.internal.conjecture import providers
 
@@ -85,36 +84,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 stages.setdefault(item.path, place) if some is slow and "pages" in item.path.parts else place
             )
     items.sort(key=lambda item: places[id(item)])
-    for item in filter(_is_on_test_server, items):
-        if item.get_closest_marker("timeout") is None:
+    for item in items:
+        names = item.fixturenames if isinstance(item, pytest.Function) else ()
+        if "temporal_server" in names:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+        if "environment" in names and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_ON_TEST_SERVER))
 
 
-def _is_on_test_server(item: pytest.Item) -> bool:
-    return isinstance(item, pytest.Function) and "environment" in item.fixturenames
+@pytest.fixture(scope="session")
+def temporal_server() -> None:
+    """Mark a test that uses a Temporal server, through the fixture that starts it: if it fails, it runs once more.
 
-
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Run a test on the time-skipping server once more if it has hung. If it hangs twice, it fails.
-
-    That server loses a workflow task now and then: a task that has started neither ends nor times out any more, and
-    the server lists no pending task or activity of the workflow.
+    The time-skipping server loses a workflow task now and then: a task that has started neither ends nor times out any
+    more, and the server lists no pending task or activity of the workflow.
     """
-    if not isinstance(item, pytest.Function) or not _is_on_test_server(item):
-        return None
-    hooks, place = item.config.hook, {"nodeid": item.nodeid, "location": item.location}
-    hooks.pytest_runtest_logstart(**place)
-    reports = runtestprotocol(item, log=False, nextitem=nextitem)
-    if any("Timeout (>" in report.longreprtext for report in reports if report.failed):
-        hooks.pytest_timeout_cancel_timer(item=item)
-        item._initrequest()  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start the time limit of a rerun: the first run's has been cancelled."""
+    if getattr(item, "execution_count", 1) > 1:
         given = pytest_timeout._get_item_settings(item)  # pyright: ignore
-        hooks.pytest_timeout_set_timer(item=item, settings=given)
-        reports = runtestprotocol(item, log=False, nextitem=nextitem)
-    for report in reports:
-        hooks.pytest_runtest_logreport(report=report)
-    hooks.pytest_runtest_logfinish(**place)
-    return True
+        item.config.hook.pytest_timeout_cancel_timer(item=item)
+        item.config.hook.pytest_timeout_set_timer(item=item, settings=given)
 
 
 def pytest_configure(config: pytest.Config) -> None:

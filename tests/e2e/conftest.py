@@ -83,8 +83,9 @@ def sealing(temporal: Client, store: Store, *, worker: bool = False) -> Client:
 
 
 @pytest.fixture(scope="session")
-def temporal_program() -> Path:
+def temporal_program(temporal_server: None) -> Path:
     """The `temporal` program."""
+    del temporal_server  # a mark
     try:
         return find_program()
     except NotInstalled as missing:

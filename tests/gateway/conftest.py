@@ -11,9 +11,9 @@ from temporalio.client import Client
 
 from gateway.client import ScenarioClient
 from runtime.store import Store
-from tests.workflows.conftest import Stage, deserted, environment, stage, stop_server
+from tests.workflows.conftest import Stage, deserted, environment, pytest_runtest_makereport, stage, stop_server
 
-__all__ = ["deserted", "environment", "stage"]
+__all__ = ["deserted", "environment", "pytest_runtest_makereport", "stage"]
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from runtime.local.devserver import DevServer
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevServer]:
+async def server(temporal_server: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevServer]:
     """Temporal's dev server, from its start to its end."""
+    del temporal_server  # a mark
     try:
         async with DevServer(tmp_path_factory.mktemp("state")) as running:
             yield running

@@ -417,8 +417,9 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> None:
 
 
 @pytest.fixture
-async def environment() -> AsyncIterator[WorkflowEnvironment]:
+async def environment(temporal_server: None) -> AsyncIterator[WorkflowEnvironment]:
     """The time-skipping test server, with a new namespace."""
+    del temporal_server  # a mark
     namespace = uuid.uuid4().hex
     environment = _V1WorkflowEnvironment(await _server.connect(namespace), cast("EphemeralServer", _server))
     if not await _is_usable(environment):
